@@ -1,0 +1,21 @@
+"""GET and DELETE /cards/{token}."""
+
+from typing import Any
+
+from functions.shared import http, runtime
+from functions.shared.domain.errors import Unavailable
+
+
+@runtime.function("cards", payment_id=lambda event: None)
+def handler(event: runtime.Event) -> dict[str, Any]:
+    token = event["pathParameters"]["token"]
+    try:
+        if event["httpMethod"] == "DELETE":
+            return http.answer(204) if runtime.card_vault().erase(token) else _NOT_FOUND
+        card = runtime.card_vault().summary(token)
+    except Unavailable:
+        return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")
+    return http.answer(200, card.to_dict()) if card else _NOT_FOUND
+
+
+_NOT_FOUND = http.error(404, "card_not_found", "There is no stored card with this token.")

@@ -1,0 +1,53 @@
+"""Charge the card at the gateway, and find out what became of it."""
+
+import json
+from typing import Any
+
+from functions.shared.domain.card import Card
+from functions.shared.domain.charge import Charge, Order
+from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown
+from functions.shared.domain.payment import PaymentRequest
+from functions.shared.ports import CardCipher, PaymentGateway
+
+
+def charge_card(
+    payment_id: str,
+    payment: PaymentRequest,
+    token: str,
+    ciphertext: bytes,
+    *,
+    cipher: CardCipher,
+    gateway: PaymentGateway,
+) -> dict[str, Any]:
+    """Return `{"outcome": "captured" | "authorized" | "declined", "gateway", "charge_id", "decline_code"}`.
+
+    Safe to repeat: every attempt has the same idempotency key. Raises GatewayOutcomeUnknown where neither the gateway's
+    answer nor a look by reference tells what happened, GatewayMismatch where it charged something else, and what the
+    gateway and the cipher raise.
+    """
+    assert payment.amount_minor is not None and payment.currency is not None  # the contract of the state
+    order = Order(payment_id, payment.amount_minor, payment.currency, payment.merchant_reference, payment.description)
+    card = Card.from_card_data(json.loads(cipher.decrypt(ciphertext, {"token": token})))
+    ask = gateway.charge if payment.capture else gateway.authorize
+    try:
+        charge = ask(order, card, f"{payment_id}-charge")
+    except GatewayOutcomeUnknown:
+        found = gateway.find_by_reference(payment_id)
+        if found is None:
+            raise  # not there yet is not the same as never there
+        charge = found
+    _check_it_is_ours(charge, order)
+    if charge.status not in ("captured", "authorized", "declined"):
+        raise GatewayMismatch(f"The gateway says that the charge is {charge.status}.")
+    return {
+        "outcome": charge.status,
+        "gateway": gateway.name,
+        "charge_id": charge.charge_id,
+        "decline_code": charge.decline_code,
+    }
+
+
+def _check_it_is_ours(charge: Charge, order: Order) -> None:
+    asked = (order.reference, order.amount_minor, order.currency)
+    if (charge.reference, charge.amount_minor, charge.currency) != asked:
+        raise GatewayMismatch("The gateway charged another reference, amount or currency than asked.")

@@ -1,0 +1,20 @@
+"""State `Charge`: the ciphertext in, the gateway's outcome out."""
+
+import base64
+from typing import Any
+
+from functions.charge.charge_card import charge_card
+from functions.shared import runtime
+from functions.shared.domain.payment import PaymentRequest
+
+
+@runtime.function("charge")
+def handler(event: runtime.Event) -> dict[str, Any]:
+    return charge_card(
+        event["payment_id"],
+        PaymentRequest.from_request(event["payment"]),
+        event["token"],
+        base64.b64decode(event["ciphertext"]),
+        cipher=runtime.card_cipher(),
+        gateway=runtime.gateway(),
+    )

@@ -1,0 +1,34 @@
+"""State `Compensate`: a payment that failed after money may have moved in, how it ended out."""
+
+from typing import Any
+
+from functions.compensate.compensate_payment import compensate_payment
+from functions.shared import runtime
+from functions.shared.domain.card import CardSummary
+from functions.shared.domain.errors import ReversalUnconfirmed
+from functions.shared.domain.payment import Payment, PaymentRequest
+
+
+@runtime.function("compensate")
+def handler(event: runtime.Event) -> dict[str, Any]:
+    request = PaymentRequest.from_request(event["payment"])
+    payment = Payment.first(
+        event["payment_id"],
+        "in_doubt",
+        request,
+        CardSummary(**event["card"]),
+        event["transaction_id"],
+        started_at=event["started_at"],
+        now=runtime.now(),
+        error=event["error"],
+    )
+    if request.operation == "store":
+        return payment.outcome() | {"status": "rejected"}
+    try:
+        ended = compensate_payment(payment, request, gateway=runtime.gateway(), ledger=runtime.ledger())
+    except ReversalUnconfirmed:
+        runtime.count("PaymentInDoubt")
+        raise
+    if ended.status == "reversed":
+        runtime.count("PaymentReversed")
+    return ended.outcome()

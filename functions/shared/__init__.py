@@ -1,0 +1,1 @@
+"""What the functions share: the domain, contracts, ports, adapters, and the runtime that joins them."""

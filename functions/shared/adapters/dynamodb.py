@@ -1,0 +1,211 @@
+"""The ledger and the stored cards in one DynamoDB table.
+
+| pk                     | sk                  | what                                                        |
+|------------------------|---------------------|-------------------------------------------------------------|
+| `PAYMENT#{payment_id}` | `PAYMENT`           | the payment's current record                                |
+| `PAYMENT#{payment_id}` | `ENTRY#{seq}`       | a journal entry with its postings                           |
+| `PAYMENT#{payment_id}` | `POSTING#{seq}#{n}` | one posting, for the index `by_account`                     |
+| `CARD#{token}`         | `CARD`              | the encrypted card, written once                            |
+
+The index's hash key is `account_day`, `{account}#{day}#{shard}`, and its range key `posted_at`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, fields, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from functions.shared.domain.card import CardSummary
+from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
+from functions.shared.domain.ledger import JournalEntry, Posting
+from functions.shared.domain.payment import Payment
+from functions.shared.ports import RecordedPayment, StoredCard
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+# A day's postings to one account are spread over this many index keys, so that a busy account is not a hot key.
+SHARDS = 16
+
+IS_NEW = "attribute_not_exists(pk)"
+REPLACES_THE_VERSION_BEFORE = "version = :version_before"
+
+_CARD_FIELDS = tuple(field.name for field in fields(CardSummary))
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+def _marshal(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: _serialize(value) for name, value in item.items() if value is not None}
+
+
+def _unmarshal(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: _plain(_deserialize(value)) for name, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    """DynamoDB's numbers as int: we store no others."""
+    match value:
+        case Decimal():
+            return int(value)
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+@contextmanager
+def _ledger_errors() -> Iterator[None]:
+    """Whatever DynamoDB refuses, we try again: the money has moved, and an operator may yet mend the permission."""
+    try:
+        yield
+    except ClientError as error:
+        raise LedgerUnavailable(f"DynamoDB: {error.response['Error']['Code']}") from None
+    except BotoCoreError as error:
+        raise LedgerUnavailable(f"DynamoDB: {type(error).__name__}") from None
+
+
+class _ConditionFailed(Exception):
+    """A write's condition did not hold: something is there already."""
+
+
+class DynamoDbLedger:
+    """`Ledger` in one table. Uniqueness lives in the data: every item is written on the condition that it is new.
+
+    (A `ClientRequestToken` would only last ten minutes, and botocore repeats by itself a write whose answer was lost.)
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def record(self, payment: Payment, entries: Sequence[JournalEntry] = ()) -> None:
+        writes = [self._put_payment(payment)]
+        for seq, entry in enumerate(entries, start=payment.entry_count - len(entries) + 1):
+            writes += self._put_entry(payment, seq, entry)
+        try:
+            self._write_transaction(writes)
+        except _ConditionFailed:
+            if not self._holds(payment, entries):
+                raise LedgerConflict("The ledger holds another record of this payment.") from None
+
+    def payment(self, payment_id: str) -> Payment | None:
+        with _ledger_errors():
+            answer = self._client.get_item(
+                TableName=self._table,
+                Key=_marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}),
+                ConsistentRead=True,
+            )
+        return _to_payment(_unmarshal(answer["Item"])) if "Item" in answer else None
+
+    def find(self, payment_id: str) -> RecordedPayment | None:
+        with _ledger_errors():
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                # ENTRY#… sorts before PAYMENT, POSTING#… after it: the entries hold their postings already.
+                KeyConditionExpression="pk = :pk AND sk <= :payment",
+                ExpressionAttributeValues=_marshal({":pk": f"PAYMENT#{payment_id}", ":payment": "PAYMENT"}),
+                ConsistentRead=True,
+            )
+            items = [_unmarshal(item) for page in pages for item in page["Items"]]
+        if not items:
+            return None
+        *entries, payment = items
+        return RecordedPayment(_to_payment(payment), tuple(map(_to_entry, entries)))
+
+    def _holds(self, payment: Payment, entries: Sequence[JournalEntry]) -> bool:
+        """Whether exactly this was recorded before, by an earlier attempt whose answer got lost."""
+        stored = self.find(payment.payment_id)
+        return (
+            stored is not None
+            and replace(stored.payment, updated_at=payment.updated_at) == payment
+            and stored.entries[payment.entry_count - len(entries) :] == tuple(entries)
+        )
+
+    def _put_payment(self, payment: Payment) -> dict[str, Any]:
+        record = asdict(payment) | {"pk": f"PAYMENT#{payment.payment_id}", "sk": "PAYMENT"}
+        if payment.version == 1:
+            return self._put(record, IS_NEW)
+        return self._put(record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
+
+    def _put_entry(self, payment: Payment, seq: int, entry: JournalEntry) -> Iterator[dict[str, Any]]:
+        pk, posted_at = f"PAYMENT#{payment.payment_id}", payment.updated_at
+        postings = [asdict(posting) for posting in entry.postings]
+        yield self._put(
+            {"pk": pk, "sk": f"ENTRY#{seq:04}", "kind": entry.kind, "postings": postings, "posted_at": posted_at},
+            IS_NEW,
+        )
+        shard = crc32(payment.payment_id.encode()) % SHARDS
+        for n, posting in enumerate(postings, start=1):
+            account_day = f"{posting['account']}#{posted_at[:10]}#{shard:02}"
+            keys = {"pk": pk, "sk": f"POSTING#{seq:04}#{n}", "account_day": account_day, "posted_at": posted_at}
+            yield self._put(posting | keys, IS_NEW)
+
+    def _put(self, item: dict[str, Any], condition: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
+        put = {"TableName": self._table, "Item": _marshal(item), "ConditionExpression": condition}
+        return {"Put": put | ({"ExpressionAttributeValues": _marshal(values)} if values else {})}
+
+    def _write_transaction(self, writes: list[dict[str, Any]]) -> None:
+        with _ledger_errors():
+            try:
+                self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+            except self._client.exceptions.TransactionCanceledException as error:
+                codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
+                if "ConditionalCheckFailed" in codes:
+                    raise _ConditionFailed from None
+                raise
+
+
+class DynamoDbCardVault:
+    """`CardVault` in the ledger's table."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def keep(self, card: StoredCard, created_at: str) -> None:
+        item = self._key(card.summary.token) | _marshal(
+            card.summary.to_dict() | {"ciphertext": card.ciphertext, "created_at": created_at}
+        )
+        with _ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.put_item(TableName=self._table, Item=item, ConditionExpression=IS_NEW)
+
+    def summary(self, token: str) -> CardSummary | None:
+        names = {f"#{field}": field for field in _CARD_FIELDS}
+        with _ledger_errors():
+            answer = self._client.get_item(
+                TableName=self._table,
+                Key=self._key(token),
+                ProjectionExpression=", ".join(names),
+                ExpressionAttributeNames=names,
+                ConsistentRead=True,
+            )
+        return CardSummary(**_unmarshal(answer["Item"])) if "Item" in answer else None
+
+    def erase(self, token: str) -> bool:
+        with _ledger_errors():
+            try:
+                self._client.delete_item(
+                    TableName=self._table, Key=self._key(token), ConditionExpression="attribute_exists(pk)"
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False
+        return True
+
+    def _key(self, token: str) -> dict[str, Any]:
+        return _marshal({"pk": f"CARD#{token}", "sk": "CARD"})
+
+
+def _to_payment(item: dict[str, Any]) -> Payment:
+    record: dict[str, Any] = {field.name: item.get(field.name) for field in fields(Payment)}
+    return Payment(**record | {"card": CardSummary(**item["card"])})
+
+
+def _to_entry(item: dict[str, Any]) -> JournalEntry:
+    return JournalEntry(item["kind"], tuple(Posting(**posting) for posting in item["postings"]))

@@ -1,0 +1,40 @@
+"""Contracts checked by jsonschema."""
+
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft4Validator
+from jsonschema.exceptions import ValidationError, best_match
+from referencing import Registry
+from referencing.jsonschema import DRAFT4
+
+from functions.shared import contracts
+from functions.shared.domain.errors import InvalidInput
+
+
+def validate(contract: str, instance: Any) -> None:
+    """Raise InvalidInput where the instance breaks `contracts/<contract>.json`.
+
+    The message names the place and the rule, never the value: the value may be a card number.
+    """
+    error = best_match(_validator(contract).iter_errors(instance))
+    if error is not None:
+        raise InvalidInput(_explain(error))
+
+
+@cache
+def _validator(contract: str) -> Draft4Validator:
+    registry: Registry[Any] = Registry(retrieve=lambda uri: DRAFT4.create_resource(contracts.load(uri)))  # type: ignore[call-arg]
+    return Draft4Validator(contracts.load(contract), registry=registry)
+
+
+def _explain(error: ValidationError) -> str:
+    rule: Any = error.validator_value
+    instance: Any = error.instance
+    if error.validator == "required":
+        missing = next(name for name in rule if name not in instance)
+        return f"Missing {missing.replace('_', ' ')}."
+    place = "/".join(map(str, error.absolute_path)) or "the input"
+    if error.validator == "additionalProperties":
+        return f"{place} has a field that the contract does not know."
+    return f"{place} breaks the contract: {error.validator} {rule!r}."

@@ -1,0 +1,68 @@
+"""Card encryption and card tokens by AWS KMS: no key is ever in a function's memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms.client import KMSClient
+
+# The errors that say so of themselves: "You can retry the request" in the KMS API reference, and its throttling.
+_TRANSIENT = {
+    "DependencyTimeoutException",
+    "KMSInternalException",
+    "KeyUnavailableException",
+    "RequestLimitExceeded",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "InternalFailure",
+    "Throttling",
+    "ThrottlingException",
+}
+
+
+@contextmanager
+def _kms_errors() -> Iterator[None]:
+    """Turn KMS's errors into ours. Only AWS's error code is kept: its message may quote the request."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise (KeyServiceUnavailable if code in _TRANSIENT else KeyUnusable)(f"KMS: {code}") from None
+    except BotoCoreError as error:
+        raise KeyServiceUnavailable(f"KMS: {type(error).__name__}") from None
+
+
+class KmsCardCipher:
+    """`CardCipher` with a symmetric KMS key; the ciphertext is KMS's `CiphertextBlob`."""
+
+    def __init__(self, client: "KMSClient", key_id: str) -> None:
+        self._client = client
+        self._key_id = key_id
+
+    def encrypt(self, plaintext: bytes, context: dict[str, str]) -> bytes:
+        with _kms_errors():
+            answer = self._client.encrypt(KeyId=self._key_id, Plaintext=plaintext, EncryptionContext=context)
+        return answer["CiphertextBlob"]
+
+    def decrypt(self, ciphertext: bytes, context: dict[str, str]) -> bytes:
+        with _kms_errors():
+            answer = self._client.decrypt(KeyId=self._key_id, CiphertextBlob=ciphertext, EncryptionContext=context)
+        return answer["Plaintext"]
+
+
+class KmsTokenMac:
+    """`TokenMac` with an HMAC_256 KMS key (PCI DSS v4.0.1, 3.5.1.1: keyed cryptographic hashes)."""
+
+    def __init__(self, client: "KMSClient", key_id: str) -> None:
+        self._client = client
+        self._key_id = key_id
+
+    def mac(self, message: bytes) -> bytes:
+        with _kms_errors():
+            answer = self._client.generate_mac(KeyId=self._key_id, Message=message, MacAlgorithm="HMAC_SHA_256")
+        return answer["Mac"]

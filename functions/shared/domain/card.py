@@ -1,0 +1,117 @@
+"""A payment card in memory, and what may be said of it outside.
+
+Sources: ISO/IEC 7812-1 (number structure, Luhn check digit); PCI DSS v4.0.1, requirement 3.4.1 (first six and last four
+digits are the most that may be shown).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+
+from functions.shared.domain.errors import InvalidCardNumber, InvalidInput
+
+# (brand, first and last issuer prefix, lengths). Narrow ranges stand before the wide ones that contain them.
+_BRANDS: tuple[tuple[str, str, str, range], ...] = (
+    ("visa", "4", "4", range(13, 20)),
+    ("mastercard", "51", "55", range(16, 17)),
+    ("mastercard", "2221", "2720", range(16, 17)),
+    ("amex", "34", "34", range(15, 16)),
+    ("amex", "37", "37", range(15, 16)),
+    ("jcb", "3528", "3589", range(16, 20)),
+    ("diners", "300", "305", range(14, 20)),
+    ("diners", "3095", "3095", range(14, 20)),
+    ("diners", "36", "36", range(14, 20)),
+    ("diners", "38", "39", range(14, 20)),
+    ("discover", "6011", "6011", range(16, 20)),
+    ("discover", "644", "649", range(16, 20)),
+    ("discover", "65", "65", range(16, 20)),
+    ("unionpay", "62", "62", range(16, 20)),
+    ("unionpay", "81", "81", range(16, 20)),
+    ("maestro", "50", "50", range(12, 20)),
+    ("maestro", "56", "69", range(12, 20)),
+)
+
+
+def passes_luhn(digits: str) -> bool:
+    """Whether the last digit is the Luhn check digit of those before it."""
+    doubled = (2 * int(digit) for digit in digits[-2::-2])
+    return (sum(map(int, digits[-1::-2])) + sum(d - 9 if d > 9 else d for d in doubled)) % 10 == 0
+
+
+def brand_of(pan: str) -> str | None:
+    """The card brand whose issuer range and length fit, or None."""
+    for brand, first, last, lengths in _BRANDS:
+        if first <= pan[: len(first)] <= last and len(pan) in lengths:
+            return brand
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CardSummary:
+    """What the outside may know of a card: enough to recognise it, not enough to use it."""
+
+    token: str
+    brand: str
+    bin: str  # the first six digits
+    last4: str
+    expiry: str  # "MM/YY"
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Card:
+    """A card in the clear. It exists only in a function's memory, and prints itself masked."""
+
+    pan: str
+    expiry_month: int
+    expiry_year: int
+    card_holder: str
+
+    @classmethod
+    def from_card_data(cls, card_data: Mapping[str, str]) -> "Card":
+        """Read `{"card_number", "expiry_date": "MM/YY", "card_holder"}`.
+
+        Raises InvalidCardNumber (Luhn, length or issuer range) and InvalidInput (expiry date).
+        """
+        pan = card_data["card_number"]
+        if not re.fullmatch("[0-9]{12,19}", pan) or not passes_luhn(pan) or brand_of(pan) is None:
+            raise InvalidCardNumber("The card number is not valid.")
+        expiry = re.fullmatch("(0[1-9]|1[0-2])/([0-9]{2})", card_data["expiry_date"])
+        if not expiry:
+            raise InvalidInput("expiry_date must be MM/YY.")
+        return cls(pan, int(expiry[1]), 2000 + int(expiry[2]), card_data["card_holder"])
+
+    def to_card_data(self) -> dict[str, str]:
+        """The inverse of `from_card_data`. The result is unmasked: encrypt it, never log it."""
+        return {"card_number": self.pan, "expiry_date": self.expiry, "card_holder": self.card_holder}
+
+    @property
+    def brand(self) -> str:
+        return brand_of(self.pan) or "unknown"
+
+    @property
+    def bin(self) -> str:
+        return self.pan[:6]
+
+    @property
+    def last4(self) -> str:
+        return self.pan[-4:]
+
+    @property
+    def expiry(self) -> str:
+        return f"{self.expiry_month:02}/{self.expiry_year % 100:02}"
+
+    def expired(self, today: date) -> bool:
+        """A card is good through the last day of its expiry month; `today` is the date in UTC."""
+        return (today.year, today.month) > (self.expiry_year, self.expiry_month)
+
+    def summary(self, token: str) -> CardSummary:
+        return CardSummary(token, self.brand, self.bin, self.last4, self.expiry)
+
+    def __repr__(self) -> str:
+        return f"Card({self.bin}{'*' * (len(self.pan) - 10)}{self.last4})"
+
+    __str__ = __repr__

@@ -1,0 +1,39 @@
+"""What a gateway is asked, and what it answers, in the field's words and not one gateway's."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ChargeStatus = Literal["authorized", "captured", "declined", "voided", "refunded", "partially_refunded"]
+ReversalResult = Literal["voided", "refunded", "tombstoned", "already_reversed", "declined"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be paid. `reference` is our payment_id: all that finds the charge after a timeout."""
+
+    reference: str
+    amount_minor: int
+    currency: str
+    merchant_reference: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A charge as the gateway knows it; amounts are in the currency's minor unit."""
+
+    charge_id: str
+    reference: str
+    status: ChargeStatus
+    amount_minor: int
+    currency: str
+    captured_minor: int
+    decline_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """A confirmed timeout reversal. `charge` is None where there was none: the reference is now refused for good."""
+
+    result: ReversalResult
+    charge: Charge | None

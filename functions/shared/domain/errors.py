@@ -1,0 +1,112 @@
+"""Every error that leaves a function. A class name is the error name in the state machine, so it is public API.
+
+PaymentError
+├── Rejection                  the card or the request is no good; never retried
+│   ├── InvalidInput
+│   ├── InvalidCardNumber
+│   ├── CardDataMustBeSealed
+│   ├── ExpiredCard
+│   └── UnknownCurrency
+├── Unavailable                try again; nothing is known to be wrong with the payment
+│   ├── KeyServiceUnavailable
+│   ├── SecretUnavailable
+│   ├── LedgerUnavailable
+│   ├── GatewayBusy            the gateway said that it did nothing
+│   ├── GatewayOutcomeUnknown  money may have moved
+│   └── ReversalUnconfirmed    money may have moved and may not be back
+├── KeyUnusable                the key is disabled, gone, or not ours to use
+├── GatewayRefused             the gateway refused to process the request at all
+├── GatewayMismatch            the gateway charged another amount or currency than asked
+├── LedgerConflict             the ledger holds another record under this payment's id
+└── InternalError              anything unforeseen, without its data
+
+Messages are written by us and never contain card data: they end up in the execution's history.
+"""
+
+import re
+
+
+class PaymentError(Exception):
+    """Base of all errors that leave a function."""
+
+    @classmethod
+    def code(cls) -> str:
+        """The error's code in the API: the class name in snake case, `ExpiredCard` → `expired_card`."""
+        return error_code(cls.__name__)
+
+
+def error_code(error_name: str) -> str:
+    """`ExpiredCard` → `expired_card`, and AWS's own `States.Timeout` → `states_timeout`."""
+    return re.sub(r"(?<=[a-z])\.?(?=[A-Z])", "_", error_name).lower()
+
+
+class Rejection(PaymentError):
+    """The card or the request is no good. The gateway was not called, and repeating would not help."""
+
+
+class InvalidInput(Rejection):
+    """The input breaks the function's contract."""
+
+
+class InvalidCardNumber(Rejection):
+    """The card number fails the Luhn check, or no card brand has numbers like it."""
+
+
+class CardDataMustBeSealed(Rejection):
+    """A card number in the clear that is not a published test card."""
+
+
+class ExpiredCard(Rejection):
+    """The card's expiry month is over."""
+
+
+class UnknownCurrency(Rejection):
+    """No ISO 4217 currency with a minor unit has this code."""
+
+
+class Unavailable(PaymentError):
+    """A dependency did not answer. Repeating is safe."""
+
+
+class KeyServiceUnavailable(Unavailable):
+    """KMS did not answer, or throttled."""
+
+
+class SecretUnavailable(Unavailable):
+    """The gateway's key could not be read from Secrets Manager."""
+
+
+class LedgerUnavailable(Unavailable):
+    """DynamoDB did not answer, throttled, or another transaction held the item."""
+
+
+class GatewayBusy(Unavailable):
+    """The gateway said that it did nothing, and to come back."""
+
+
+class GatewayOutcomeUnknown(Unavailable):
+    """No answer, or none that can be understood: money may have moved."""
+
+
+class ReversalUnconfirmed(Unavailable):
+    """The gateway did not confirm the reversal: the ledger says in doubt until it does."""
+
+
+class KeyUnusable(PaymentError):
+    """KMS refused the key: disabled, deleted, not permitted, or the wrong encryption context."""
+
+
+class GatewayRefused(PaymentError):
+    """The gateway refused to process the request: a wrong key, a body it can't read, a reversed reference."""
+
+
+class GatewayMismatch(PaymentError):
+    """The gateway's charge is not the one that was asked for."""
+
+
+class LedgerConflict(PaymentError):
+    """The ledger already holds a different record under this payment's id."""
+
+
+class InternalError(PaymentError):
+    """An unforeseen error. It carries the original's type, and none of its data."""

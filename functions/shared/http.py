@@ -1,0 +1,16 @@
+"""Answers for API Gateway's Lambda proxy integration, in the API's shapes."""
+
+import json
+from typing import Any
+
+
+def answer(status: int, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json"},
+        "body": "" if body is None else json.dumps(body),
+    }
+
+
+def error(status: int, code: str, message: str) -> dict[str, Any]:
+    return answer(status, {"error": {"code": code, "message": message}})

@@ -1,0 +1,117 @@
+"""What the use cases need from the outside, in their own words. Adapters implement these; tests fake them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from functions.shared.domain.card import Card, CardSummary
+from functions.shared.domain.charge import Charge, Order, Reversal
+from functions.shared.domain.ledger import JournalEntry
+from functions.shared.domain.payment import Payment
+
+
+class CardCipher(Protocol):
+    """Encryption under the card-data key. The encryption context binds a ciphertext to its card's token.
+
+    Raises KeyServiceUnavailable, KeyUnusable (which includes a context that doesn't match).
+    """
+
+    def encrypt(self, plaintext: bytes, context: dict[str, str]) -> bytes: ...
+
+    def decrypt(self, ciphertext: bytes, context: dict[str, str]) -> bytes: ...
+
+
+class TokenMac(Protocol):
+    """A keyed hash of the card number; the key never leaves KMS. Raises KeyServiceUnavailable, KeyUnusable."""
+
+    def mac(self, message: bytes) -> bytes: ...
+
+
+class PaymentGateway(Protocol):
+    """A card payment gateway.
+
+    Every call may raise GatewayBusy, GatewayOutcomeUnknown, GatewayRefused and, with nothing sent, SecretUnavailable.
+    """
+
+    name: str
+
+    def charge(self, order: Order, card: Card, idempotency_key: str) -> Charge:
+        """Take the money at once. A decline is a Charge with status `declined`, not an error."""
+        ...
+
+    def authorize(self, order: Order, card: Card, idempotency_key: str) -> Charge:
+        """Hold the money, to be captured or voided later."""
+        ...
+
+    def find_by_reference(self, reference: str) -> Charge | None:
+        """The charge with our reference, or None if the gateway knows none (yet)."""
+        ...
+
+    def reverse(self, reference: str) -> Reversal:
+        """The timeout reversal: undo the charge, or make sure that it can't happen any more. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPayment:
+    """A payment with its journal, oldest entry first."""
+
+    payment: Payment
+    entries: tuple[JournalEntry, ...]
+
+
+class Ledger(Protocol):
+    """The payment ledger. Raises LedgerUnavailable."""
+
+    def record(self, payment: Payment, entries: Sequence[JournalEntry] = ()) -> None:
+        """Write the payment's next version and its new entries, all or nothing.
+
+        `payment.version` 1 must be new; a later one replaces the version before it. `payment.entry_count` counts the
+        new entries too, and `payment.updated_at` is when they are posted. Writing the same again is a success; raises
+        LedgerConflict if something else is there.
+        """
+        ...
+
+    def payment(self, payment_id: str) -> Payment | None: ...
+
+    def find(self, payment_id: str) -> RecordedPayment | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCard:
+    """A card that can be charged again by its token: the summary, and the card encrypted under that token."""
+
+    summary: CardSummary
+    ciphertext: bytes
+
+
+class CardVault(Protocol):
+    """The stored cards. Raises LedgerUnavailable."""
+
+    def keep(self, card: StoredCard, created_at: str) -> None:
+        """Store the card unless its token is there already: the first ciphertext stays."""
+        ...
+
+    def summary(self, token: str) -> CardSummary | None: ...
+
+    def erase(self, token: str) -> bool:
+        """Erase the card and its ciphertext; False if there was none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A payment's execution. `error` and `cause` are its Fail state's; `request` is the request without its card."""
+
+    running: bool
+    error: str | None
+    cause: str | None
+    request: dict[str, object]
+    started_at: str
+    stopped_at: str | None
+
+
+class Executions(Protocol):
+    """The workflow's executions, by payment id. Raises Unavailable."""
+
+    def find(self, payment_id: str) -> Execution | None: ...

@@ -1,0 +1,149 @@
+"""Where the functions meet the world: adapters from the environment, logging, metrics, and the handlers' common frame.
+
+Everything is made on first use and kept for the warm invocations that follow.
+"""
+
+import os
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from functions.shared.domain.errors import InternalError, PaymentError, Rejection
+
+if TYPE_CHECKING:
+    from functions.shared import ports
+
+Event = dict[str, Any]
+UseCase = Callable[[Event], dict[str, Any]]
+Handler = Callable[[Event, Any], dict[str, Any]]
+
+logger = Logger()
+metrics = Metrics()
+
+
+def now() -> str:
+    """The time in UTC as ISO 8601 with milliseconds, `2026-11-23T09:00:00.000Z`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def count(metric: str) -> None:
+    """Count one occurrence, as a CloudWatch embedded metric."""
+    metrics.add_metric(metric, MetricUnit.Count, 1)
+
+
+def function(
+    contract: str, payment_id: Callable[[Event], str | None] = lambda event: event.get("payment_id")
+) -> Callable[[UseCase], Handler]:
+    """Make a Lambda handler of `call(event) -> answer`.
+
+    The event is checked against `contracts/<contract>.json`. Every log line has the payment's id, and none the event.
+    What leaves is a PaymentError, with a message of ours; anything else becomes InternalError, its data left behind.
+    """
+
+    def decorate(call: UseCase) -> Handler:
+        @wraps(call)
+        def handler(event: Event, context: Any) -> dict[str, Any]:
+            from functions.shared.adapters.json_schema import validate
+
+            try:
+                known_as = payment_id(event) if isinstance(event, dict) else None
+                # Not checked yet: anything but text might be the card itself.
+                logger.append_keys(payment_id=known_as if isinstance(known_as, str) else None)
+                validate(contract, event)
+                answer = call(event)
+                logger.info(f"{contract} done")
+                return answer
+            except PaymentError as error:
+                if isinstance(error, Rejection):
+                    count("PaymentRejected")
+                logger.warning(f"{contract} failed", error=type(error).__name__, reason=str(error))
+                raise
+            except Exception as error:
+                where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+                logger.error(f"{contract} failed unexpectedly", error=type(error).__name__, where=where)
+                raise InternalError(type(error).__name__) from None
+            finally:
+                if metrics.metric_set:
+                    metrics.flush_metrics()
+                logger.clear_state()
+
+        return handler
+
+    return decorate
+
+
+def _client(service: str) -> Any:
+    """A boto3 client that gives up well within the functions' own timeouts: two attempts of at most 3 seconds each."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"}),
+    )
+
+
+def minor_unit(currency: str) -> int | None:
+    """The currency's decimals by ISO 4217, or None."""
+    from functions.shared.adapters import currencies
+
+    return currencies.minor_unit(currency)
+
+
+@cache
+def card_cipher() -> "ports.CardCipher":
+    from functions.shared.adapters.kms import KmsCardCipher
+
+    return KmsCardCipher(_client("kms"), os.environ["KMS_KEY_ID"])
+
+
+@cache
+def token_mac() -> "ports.TokenMac":
+    from functions.shared.adapters.kms import KmsTokenMac
+
+    return KmsTokenMac(_client("kms"), os.environ["TOKEN_KEY_ID"])
+
+
+@cache
+def ledger() -> "ports.Ledger":
+    from functions.shared.adapters.dynamodb import DynamoDbLedger
+
+    return DynamoDbLedger(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
+def card_vault() -> "ports.CardVault":
+    from functions.shared.adapters.dynamodb import DynamoDbCardVault
+
+    return DynamoDbCardVault(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
+def executions() -> "ports.Executions":
+    from functions.shared.adapters.executions import StepFunctionsExecutions
+
+    return StepFunctionsExecutions(_client("stepfunctions"), os.environ["STATE_MACHINE_ARN"])
+
+
+@cache
+def gateway() -> "ports.PaymentGateway":
+    from functions.shared.adapters.secrets import SecretsManagerSecret
+    from functions.shared.adapters.sparkle import Sparkle
+
+    return Sparkle(
+        os.environ["GATEWAY_URL"],
+        SecretsManagerSecret(_client("secretsmanager"), os.environ["GATEWAY_SECRET_ID"]),
+        connect_timeout_seconds=float(os.environ["GATEWAY_CONNECT_TIMEOUT_SECONDS"]),
+        read_timeout_seconds=float(os.environ["GATEWAY_READ_TIMEOUT_SECONDS"]),
+        iso_minor_unit=minor_unit,
+        observe=_gateway_latency,
+    )
+
+
+def _gateway_latency(operation: str, seconds: float) -> None:
+    metrics.add_metric("GatewayLatency", MetricUnit.Milliseconds, seconds * 1000)

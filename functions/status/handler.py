@@ -1,0 +1,27 @@
+"""GET /payments/{payment_id}."""
+
+from typing import Any
+
+from functions.shared import http, runtime
+from functions.shared.domain.errors import Unavailable
+from functions.status.payment_status import payment_status
+
+
+def _payment_id(event: runtime.Event) -> str | None:
+    """Read before the contract is checked, so that a refusal is logged under the payment's id too."""
+    match event:
+        case {"pathParameters": {"payment_id": str(payment_id)}}:
+            return payment_id
+    return None
+
+
+@runtime.function("status", payment_id=_payment_id)
+def handler(event: runtime.Event) -> dict[str, Any]:
+    payment_id = event["pathParameters"]["payment_id"]
+    try:
+        payment = payment_status(payment_id, ledger=runtime.ledger(), executions=runtime.executions())
+    except Unavailable:
+        return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")
+    if payment is None:
+        return http.error(404, "payment_not_found", "There is no payment with this id.")
+    return http.answer(200, payment)

@@ -1,0 +1,70 @@
+"""What is known of a payment: from the ledger, else from its execution."""
+
+from typing import Any
+
+from functions.shared.domain.errors import error_code
+from functions.shared.domain.payment import Payment
+from functions.shared.ports import Execution, Executions, Ledger
+
+
+def payment_status(payment_id: str, *, ledger: Ledger, executions: Executions) -> dict[str, Any] | None:
+    """The payment as `GET /payments/{payment_id}` shows it, or None if there is none.
+
+    Raises Unavailable.
+    """
+    payment = ledger.payment(payment_id)
+    if payment is not None:
+        return _recorded(payment)
+    execution = executions.find(payment_id)
+    if execution is None:
+        return None
+    if not execution.running:
+        # It may have been recorded, and have ended, since the first look.
+        payment = ledger.payment(payment_id)
+    return _recorded(payment) if payment is not None else _not_recorded(payment_id, execution)
+
+
+def _recorded(payment: Payment) -> dict[str, Any]:
+    return {
+        "payment_id": payment.payment_id,
+        "status": payment.status,
+        "amount_minor": payment.amount_minor,
+        "currency": payment.currency,
+        "captured_minor": payment.captured_minor,
+        "refunded_minor": payment.refunded_minor,
+        "card": payment.card.to_dict(),
+        "transaction_id": payment.transaction_id,
+        "charge_id": payment.charge_id,
+        "decline_code": payment.decline_code,
+        "error": error_code(payment.error) if payment.error else None,
+        "merchant_reference": payment.merchant_reference,
+        "operations": [],
+        "created_at": payment.created_at,
+        "updated_at": payment.updated_at,
+    }
+
+
+def _not_recorded(payment_id: str, execution: Execution) -> dict[str, Any]:
+    """A payment that runs, was rejected, or ended in a way that nobody planned: then its money is in doubt."""
+    status, error = "in_doubt", execution.error
+    if execution.running:
+        status = "processing"
+    elif execution.error == "PaymentRejected":
+        status, error = "rejected", execution.cause
+    return {
+        "payment_id": payment_id,
+        "status": status,
+        "amount_minor": execution.request.get("amount_minor"),
+        "currency": execution.request.get("currency"),
+        "captured_minor": None,
+        "refunded_minor": None,
+        "card": None,
+        "transaction_id": None,
+        "charge_id": None,
+        "decline_code": None,
+        "error": error_code(error) if error else None,
+        "merchant_reference": execution.request.get("merchant_reference"),
+        "operations": [],
+        "created_at": execution.started_at,
+        "updated_at": execution.stopped_at or execution.started_at,
+    }
