@@ -1,0 +1,4 @@
+"""The Sparkle gateway's sandbox: `docs/sparkle.yaml`, served on this machine.
+
+app.py speaks HTTP, charges.py is the bank's book, faults.py breaks things on demand, server.py is the socket.
+"""

@@ -1,0 +1,313 @@
+"""The bank's book: every charge there ever was, in memory, and what may be done to it.
+
+Amounts are integers in the currency's ISO 4217 minor unit. Of a card, its brand and last four
+digits are kept.
+"""
+
+import json
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from iso4217 import Currency
+
+from local.sparkle.errors import (
+    AmountExceedsAuthorized,
+    AmountExceedsCaptured,
+    ChargeNotFound,
+    InvalidRequest,
+    InvalidState,
+    ReferenceAlreadyCharged,
+    ReferenceReversed,
+)
+
+Clock = Callable[[], datetime]
+
+_TEST_CARDS: dict[str, dict[str, str]] = json.loads(
+    (Path(__file__).parents[2] / "functions" / "shared" / "contracts" / "test_cards.json").read_text()
+)
+
+
+def utc_now() -> datetime:
+    """The time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the bank knows of a card once its number is forgotten. `decline_code` is None if it approves."""
+
+    brand: str | None
+    last4: str
+    decline_code: str | None
+
+    @classmethod
+    def from_number(cls, number: str) -> "Card":
+        """A published test card does what it is known for; any other that passes Luhn is approved.
+
+        Raises InvalidRequest (`invalid_card_number`).
+        """
+        if not _passes_luhn(number):
+            raise InvalidRequest("card.number is no card number.", reason="invalid_card_number")
+        known = _TEST_CARDS.get(number, {})
+        return cls(known.get("brand"), number[-4:], known.get("decline_code"))
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A charge as it is at one moment, in the shape that the API shows. A change makes a new value."""
+
+    id: str
+    reference: str
+    status: str
+    amount_minor: int
+    currency: str
+    captured_minor: int
+    refunded_minor: int
+    fee_minor: int | None
+    card_brand: str | None
+    card_last4: str
+    decline_code: str | None
+    created_at: str
+    captured_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money given back. `charge` is the charge right after it."""
+
+    id: str
+    charge_id: str
+    reference: str
+    amount_minor: int
+    currency: str
+    created_at: str
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """What a timeout reversal came to; `charge` is None where there was nothing to undo."""
+
+    reference: str
+    result: str
+    charge: Charge | None
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementLine:
+    """One movement of a day's settlement; `amount_minor` is negative for a refund."""
+
+    charge_id: str
+    reference: str
+    type: str
+    amount_minor: int
+    fee_minor: int
+    currency: str
+    settled_at: str
+
+
+@dataclass(slots=True)
+class ChargeBook:
+    """Charges by id and by reference, reversals, and settlement lines by day. Safe to share between threads.
+
+    A captured charge settles when its UTC day ends: until then a reversal voids it, after that it refunds it.
+    """
+
+    clock: Clock = utc_now
+    _charges: dict[str, Charge] = field(default_factory=dict)
+    _ids: dict[str, str] = field(default_factory=dict)
+    _reversals: dict[str, str] = field(default_factory=dict)
+    _lines: defaultdict[str, dict[str, SettlementLine]] = field(default_factory=lambda: defaultdict(dict))
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def charge(self, reference: str, amount_minor: int, currency: str, card: Card, capture: bool = True) -> Charge:
+        """Charge, or only authorize, a card. A decline is a charge too, with status `declined`.
+
+        Raises ReferenceReversed, ReferenceAlreadyCharged.
+        """
+        with self._lock:
+            if reference in self._reversals:
+                raise ReferenceReversed
+            if reference in self._ids:
+                raise ReferenceAlreadyCharged
+            charge = Charge(
+                id=f"ch_{secrets.token_hex(12)}",
+                reference=reference,
+                status="declined" if card.decline_code else "authorized",
+                amount_minor=amount_minor,
+                currency=currency,
+                captured_minor=0,
+                refunded_minor=0,
+                fee_minor=None,
+                card_brand=card.brand,
+                card_last4=card.last4,
+                decline_code=card.decline_code,
+                created_at=self.now(),
+                captured_at=None,
+            )
+            self._ids[reference] = charge.id
+            self._charges[charge.id] = charge
+            return self.capture(charge.id) if capture and not card.decline_code else charge
+
+    def get(self, charge_id: str) -> Charge:
+        """The charge with this id. Raises ChargeNotFound."""
+        with self._lock:
+            if charge_id not in self._charges:
+                raise ChargeNotFound
+            return self._charges[charge_id]
+
+    def find(self, reference: str) -> Charge | None:
+        """The charge with the caller's own reference, declined ones included."""
+        with self._lock:
+            charge_id = self._ids.get(reference)
+            return self._charges[charge_id] if charge_id else None
+
+    def all(self) -> list[Charge]:
+        """Every charge, oldest first."""
+        with self._lock:
+            return list(self._charges.values())
+
+    def capture(self, charge_id: str, amount_minor: int | None = None) -> Charge:
+        """Take what was authorized, or less of it, once; the rest is released.
+
+        Raises ChargeNotFound, InvalidState, AmountExceedsAuthorized.
+        """
+        with self._lock:
+            charge = self.get(charge_id)
+            if charge.status != "authorized":
+                raise InvalidState(f"A charge that is {charge.status} can't be captured.")
+            captured_minor = charge.amount_minor if amount_minor is None else amount_minor
+            if captured_minor > charge.amount_minor:
+                raise AmountExceedsAuthorized
+            now, fee_minor = self.now(), _fee(captured_minor)
+            self._add_line(charge.id, charge, "charge", captured_minor, fee_minor, now)
+            return self._put(
+                replace(
+                    charge,
+                    status="captured",
+                    captured_minor=captured_minor,
+                    fee_minor=fee_minor,
+                    captured_at=now,
+                )
+            )
+
+    def void(self, charge_id: str) -> Charge:
+        """Release what was authorized and not captured. Raises ChargeNotFound, InvalidState."""
+        with self._lock:
+            charge = self.get(charge_id)
+            if charge.status != "authorized":
+                raise InvalidState(f"A charge that is {charge.status} can't be voided.")
+            return self._put(replace(charge, status="voided"))
+
+    def refund(self, charge_id: str, amount_minor: int | None = None) -> Refund:
+        """Give back what is left of the captured amount, or a part of it. The fee is not given back.
+
+        Raises ChargeNotFound, InvalidState, AmountExceedsCaptured.
+        """
+        with self._lock:
+            charge = self.get(charge_id)
+            if charge.status not in ("captured", "partially_refunded", "refunded"):
+                raise InvalidState(f"A charge that is {charge.status} can't be refunded.")
+            left_minor = charge.captured_minor - charge.refunded_minor
+            refund_minor = left_minor if amount_minor is None else amount_minor
+            if not 0 < refund_minor <= left_minor:
+                raise AmountExceedsCaptured
+            charge = self._put(
+                replace(
+                    charge,
+                    status="refunded" if refund_minor == left_minor else "partially_refunded",
+                    refunded_minor=charge.refunded_minor + refund_minor,
+                )
+            )
+            refund = Refund(
+                id=f"re_{secrets.token_hex(12)}",
+                charge_id=charge.id,
+                reference=charge.reference,
+                amount_minor=refund_minor,
+                currency=charge.currency,
+                created_at=self.now(),
+                charge=charge,
+            )
+            self._add_line(refund.id, charge, "refund", -refund_minor, 0, refund.created_at)
+            return refund
+
+    def reverse(self, reference: str) -> Reversal:
+        """Make sure that no money stays moved for a reference, now or later. Again gives the same result."""
+        with self._lock:
+            if reference not in self._reversals:
+                self._reversals[reference] = self._undo(self.find(reference))
+            return Reversal(reference, self._reversals[reference], self.find(reference))
+
+    def settlements(self, day: date) -> list[SettlementLine]:
+        """The lines of one UTC day, in order. Until the day is over they may still change."""
+        with self._lock:
+            return list(self._lines.get(day.isoformat(), {}).values())
+
+    def _undo(self, charge: Charge | None) -> str:
+        if charge is None:
+            return "tombstoned"
+        if charge.status == "declined":
+            return "declined"
+        if charge.status in ("voided", "refunded"):
+            return "already_reversed"
+        if charge.status == "authorized":
+            self.void(charge.id)
+            return "voided"
+        captured_on = _day(charge.captured_at or "")
+        if charge.refunded_minor == 0 and captured_on == _day(self.now()):
+            del self._lines[captured_on][charge.id]
+            self._put(replace(charge, status="voided", captured_minor=0, fee_minor=None, captured_at=None))
+            return "voided"
+        self.refund(charge.id)
+        return "refunded"
+
+    def _put(self, charge: Charge) -> Charge:
+        self._charges[charge.id] = charge
+        return charge
+
+    def _add_line(
+        self, line_id: str, charge: Charge, kind: str, amount_minor: int, fee_minor: int, moved_at: str
+    ) -> None:
+        day = _day(moved_at)
+        self._lines[day][line_id] = SettlementLine(
+            charge_id=charge.id,
+            reference=charge.reference,
+            type=kind,
+            amount_minor=amount_minor,
+            fee_minor=fee_minor,
+            currency=charge.currency,
+            settled_at=f"{day}T23:59:59.999Z",
+        )
+
+    def now(self) -> str:
+        """The clock's time as the API shows it: RFC 3339, UTC, milliseconds."""
+        return self.clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def check_currency(code: str) -> None:
+    """Raise InvalidRequest (`unknown_currency`) unless this is an ISO 4217 currency that has a minor unit."""
+    try:
+        exponent = Currency(code).exponent
+    except ValueError:
+        exponent = None
+    if exponent is None:
+        raise InvalidRequest("currency is no ISO 4217 currency with a minor unit.", reason="unknown_currency")
+
+
+def _day(timestamp: str) -> str:
+    return timestamp[:10]
+
+
+def _fee(captured_minor: int) -> int:
+    """2.9 % of what was captured, half up."""
+    return (captured_minor * 29 + 500) // 1000
+
+
+def _passes_luhn(number: str) -> bool:
+    doubled = str.maketrans("0123456789", "0246813579")
+    return sum(map(int, number[-1::-2] + number[-2::-2].translate(doubled))) % 10 == 0

@@ -1,0 +1,103 @@
+"""What Sparkle refuses with. A class name in snake case is the error's `code` on the wire.
+
+GatewayError
+├── InvalidApiKey           401
+├── ChargeNotFound          404
+├── RequestInProgress       409  the same key is being worked on
+├── ReferenceReversed       409  the reference was reversed, before or after it was charged
+├── ReferenceAlreadyCharged 409  one reference, one charge
+├── InvalidState            409  the charge can't do that (any more)
+├── InvalidRequest          422  `reason` says what kind
+├── IdempotencyKeyReused    422  for another request
+├── AmountExceedsAuthorized 422
+├── AmountExceedsCaptured   422
+└── RateLimited             429
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """A refusal: no money has moved. Its text never repeats what the caller sent."""
+
+    status: ClassVar[int]
+    message: ClassVar[str]
+    headers: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, message: str | None = None, reason: str | None = None) -> None:
+        super().__init__(message or self.message)
+        self.reason = reason
+
+    @classmethod
+    def code(cls) -> str:
+        """The error's name on the wire: `ReferenceReversed` is `reference_reversed`."""
+        return snake_case(cls.__name__)
+
+    def body(self) -> dict[str, Any]:
+        """The JSON answer: `{"error": {"code", "message"}}`, with a `reason` where there is one."""
+        error = {"code": self.code(), "message": str(self)}
+        return {"error": error | ({"reason": self.reason} if self.reason else {})}
+
+
+class InvalidApiKey(GatewayError):
+    status = 401
+    message = "The Authorization header must be 'Bearer' and a valid API key."
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class ChargeNotFound(GatewayError):
+    status = 404
+    message = "There is no charge with this id."
+
+
+class RequestInProgress(GatewayError):
+    status = 409
+    message = "A request with this Idempotency-Key is still being worked on."
+
+
+class ReferenceReversed(GatewayError):
+    status = 409
+    message = "This reference was reversed; no charge is accepted for it any more."
+
+
+class ReferenceAlreadyCharged(GatewayError):
+    status = 409
+    message = "This reference was charged under another Idempotency-Key."
+
+
+class InvalidState(GatewayError):
+    status = 409
+    message = "The charge is in no state for this operation."
+
+
+class InvalidRequest(GatewayError):
+    status = 422
+    message = "The request is not valid."
+
+
+class IdempotencyKeyReused(GatewayError):
+    status = 422
+    message = "This Idempotency-Key was used for another request."
+
+
+class AmountExceedsAuthorized(GatewayError):
+    status = 422
+    message = "The amount is more than was authorized."
+
+
+class AmountExceedsCaptured(GatewayError):
+    status = 422
+    message = "The amount is more than is left of what was captured."
+
+
+class RateLimited(GatewayError):
+    status = 429
+    message = "Too many requests."
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+
+
+def snake_case(name: str) -> str:
+    """`ReferenceReversed` and `Not Found` become `reference_reversed` and `not_found`."""
+    return re.sub(r"(?<=[a-z])\s*(?=[A-Z])", "_", name).lower().replace(" ", "_")

@@ -1,0 +1,54 @@
+"""The switchboard: which of the next requests go wrong, and how."""
+
+import threading
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+_DEFAULT_SECONDS = {"timeout_before": 30.0, "timeout_after": 30.0, "slow": 2.0}
+
+
+@dataclass(slots=True)
+class Fault:
+    """A fault for the next `times` requests of one operation, of one reference only if there is one."""
+
+    operation: str
+    fault: str
+    times: int = 1
+    reference: str | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.seconds is None:
+            self.seconds = _DEFAULT_SECONDS.get(self.fault)
+
+
+@dataclass(slots=True)
+class Switchboard:
+    """Faults in the order in which they were added; those for a reference go before those for any."""
+
+    _faults: defaultdict[tuple[str, str | None], deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, fault: Fault) -> None:
+        """Arm a fault, behind those that wait already."""
+        with self._lock:
+            self._faults[fault.operation, fault.reference].append(fault)
+
+    def clear(self) -> None:
+        """Disarm them all; requests that already sleep sleep on."""
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, operation: str, reference: str) -> Fault | None:
+        """The fault that this request meets, counted down, or None."""
+        with self._lock:
+            for address in ((operation, reference), (operation, None)):
+                if waiting := self._faults.get(address):
+                    fault = waiting[0]
+                    fault.times -= 1
+                    if fault.times == 0:
+                        waiting.popleft()
+                    if not waiting:
+                        del self._faults[address]
+                    return fault
+        return None

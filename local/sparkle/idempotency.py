@@ -1,0 +1,61 @@
+"""Idempotency keys: the same request gets its first answer again, whatever has happened since."""
+
+import hmac
+import json
+import secrets
+import threading
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from local.sparkle.errors import IdempotencyKeyReused, RequestInProgress
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP status and its JSON body."""
+
+    status: int
+    body: dict[str, Any]
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class IdempotencyKeys:
+    """Each key with its request's fingerprint and, in time, its answer. Safe to share between threads."""
+
+    _answers: dict[str, tuple[bytes, Answer | None]] = field(default_factory=dict)
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def claim(self, key: str, path: str, body: dict[str, Any]) -> Answer | None:
+        """Take the key for this request, to `record` or `release` later; or the answer that it has already.
+
+        Raises IdempotencyKeyReused (another path or body), RequestInProgress.
+        """
+        fingerprint = self._fingerprint(path, body)
+        with self._lock:
+            if key not in self._answers:
+                self._answers[key] = (fingerprint, None)
+                return None
+            first, answer = self._answers[key]
+        if not hmac.compare_digest(first, fingerprint):
+            raise IdempotencyKeyReused
+        if answer is None:
+            raise RequestInProgress
+        return replace(answer, replayed=True)
+
+    def record(self, key: str, answer: Answer) -> None:
+        """Answer the claimed key like this from now on."""
+        with self._lock:
+            fingerprint, _ = self._answers[key]
+            self._answers[key] = (fingerprint, answer)
+
+    def release(self, key: str) -> None:
+        """Forget a claim that came to nothing."""
+        with self._lock:
+            del self._answers[key]
+
+    def _fingerprint(self, path: str, body: dict[str, Any]) -> bytes:
+        # Keyed, because a bare SHA-256 of a body with a card number in it can be searched for the number.
+        canonical = json.dumps([path, body], sort_keys=True, separators=(",", ":")).encode()
+        return hmac.digest(self._secret, canonical, "sha256")
