@@ -1,0 +1,118 @@
+"""StartExecution's checks and answers, Retry's delays, and a state machine's tracing, which MiniStack 1.5.33 lacks.
+
+What AWS does (Step Functions API reference, StartExecution; "Handling errors", developer guide):
+
+- A name has 1 to 80 characters and none of those in `_FORBIDDEN`; else InvalidName. Input is JSON
+  (InvalidExecutionInput) of at most 262,144 bytes of UTF-8 (ValidationException).
+- For a STANDARD state machine, the same name with the same input while that execution runs gives the first answer
+  again; with other input, or once it has ended, ExecutionAlreadyExists.
+- An error's `__type` has its service's namespace in front (measured on AWS by others: `com.amazonaws.swf.service.
+  v2.model#InvalidName`), so a mapping template that compares it must not compare it whole.
+- A Retry waits at most MaxDelaySeconds, and with JitterStrategy FULL a random time up to its delay.
+
+MiniStack also sleeps 0.15 s before each execution, and forgets `tracingConfiguration`; AWS doesn't.
+"""
+
+import functools
+import json
+import random
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
+from ministack.services import stepfunctions
+
+INPUT_LIMIT_BYTES = 262_144
+_SERVICE = "com.amazonaws.swf.service.v2.model"
+_VALIDATION = "com.amazon.coral.validate"
+_FORBIDDEN = re.compile(r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]""")
+_START_DELAY_SECONDS = 0.15
+
+
+def install() -> None:
+    """Put the checks before MiniStack's StartExecution, and the delays into its retries."""
+    start_execution = stepfunctions._start_execution
+    find_matching_retrier = stepfunctions._find_matching_retrier
+
+    @functools.wraps(start_execution)
+    def start(data: dict[str, Any]) -> Any:
+        return _refusal(data) or _running(data) or start_execution(data)
+
+    @functools.wraps(find_matching_retrier)
+    def find(retriers: list[dict[str, Any]], error: str, counts: dict[int, int]) -> Any:
+        retrier, index = find_matching_retrier(retriers, error, counts)
+        if retrier is not None:
+            delay = retry_delay_seconds(retrier, counts.get(index, 0))
+            retrier = {**retrier, "IntervalSeconds": delay, "BackoffRate": 1}
+        return retrier, index
+
+    stepfunctions._start_execution = start
+    stepfunctions._find_matching_retrier = find
+    for name in ("_create_state_machine", "_update_state_machine"):
+        setattr(stepfunctions, name, _keeping_tracing(getattr(stepfunctions, name)))
+    _start_at_once()
+
+
+def retry_delay_seconds(retrier: dict[str, Any], retries_made: int) -> float:
+    """How long a Retry entry waits before its next attempt."""
+    delay = float(retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retries_made)
+    delay = min(delay, retrier.get("MaxDelaySeconds", delay))
+    return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay  # noqa: S311
+
+
+def _keeping_tracing(store: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    @functools.wraps(store)
+    def keep(data: dict[str, Any]) -> Any:
+        answer = store(data)
+        arn = data.get("stateMachineArn") or json.loads(answer[2]).get("stateMachineArn")
+        machine = stepfunctions._state_machines.get(arn)
+        if machine is not None and "tracingConfiguration" in data:
+            machine["tracingConfiguration"] = data["tracingConfiguration"]
+        return answer
+
+    return keep
+
+
+def _refusal(data: dict[str, Any]) -> Any:
+    """The error for a bad name or input, or None."""
+    name, text = data.get("name"), data.get("input", "{}")
+    if name is not None and (not 1 <= len(name) <= 80 or _FORBIDDEN.search(name)):
+        return error_response_json(f"{_SERVICE}#InvalidName", f"Invalid Name: '{name}'")
+    try:
+        size = len(text.encode())
+        json.loads(text)
+    except (ValueError, RecursionError):  # also lone surrogates, which are not UTF-8
+        # AWS goes on to quote the input; a card number must not come back that way here.
+        return error_response_json(f"{_SERVICE}#InvalidExecutionInput", "Invalid State Machine Execution Input")
+    if size > INPUT_LIMIT_BYTES:
+        return error_response_json(
+            f"{_VALIDATION}#ValidationException",
+            "1 validation error detected: Value at 'input' failed to satisfy "
+            f"constraint: Member must have length less than or equal to {INPUT_LIMIT_BYTES}",
+        )
+    return None
+
+
+def _running(data: dict[str, Any]) -> Any:
+    """The answer for a name that is taken, or None."""
+    arn = stepfunctions._resolve_state_machine_arn(data.get("stateMachineArn", ""))
+    machine = stepfunctions._state_machines.get(arn) if arn else None
+    if machine is None or not data.get("name"):
+        return None
+    execution_arn = f"arn:aws:states:{get_region()}:{get_account_id()}:execution:{machine['name']}:{data['name']}"
+    execution = stepfunctions._executions.get(execution_arn)
+    if execution is None:
+        return None
+    standard = machine.get("type", "STANDARD") == "STANDARD"
+    if standard and execution["status"] == "RUNNING" and execution["input"] == data.get("input", "{}"):
+        return json_response({"executionArn": execution_arn, "startDate": execution["startDate"]})
+    return error_response_json(f"{_SERVICE}#ExecutionAlreadyExists", f"Execution Already Exists: '{execution_arn}'")
+
+
+def _start_at_once() -> None:
+    code = stepfunctions._run_execution.__code__
+    if _START_DELAY_SECONDS not in code.co_consts:
+        raise RuntimeError("MiniStack's delay before an execution is not where it was")
+    constants = tuple(0 if constant == _START_DELAY_SECONDS else constant for constant in code.co_consts)
+    stepfunctions._run_execution.__code__ = code.replace(co_consts=constants)

@@ -1,0 +1,157 @@
+"""What Java gives a Velocity template: methods on strings and collections, regular expressions, and text forms.
+
+API Gateway renders mapping templates in Java, so `"$x.replaceAll(…)"` means `String.replaceAll`. Only what templates
+can reach is here. Indexes count code points, where Java counts UTF-16 units (they differ for emoji only).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# java.util.regex: \w, \d, \s and \b are ASCII unless asked otherwise.
+_FLAGS = re.ASCII
+_REPLACEMENT = re.compile(r"\\(.)|\$(\d)|\$\{(\w+)\}", re.DOTALL)
+
+
+class IllegalArgument(ValueError):
+    """A call that Java would answer with an exception, which fails the template's transformation."""
+
+
+def text(value: object) -> str:
+    """A value as Velocity prints it: `toString()`, so `true`, `{a=1}`, `[a, b]`."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{text(key)}={text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(text(item) for item in value) + "]"
+    return str(value)
+
+
+def escape_ecma_script(value: str) -> str:
+    r"""Apache Commons `StringEscapeUtils.escapeEcmaScript`: quotes (`'` too), `\` and `/` get a backslash, the rest
+    outside U+0020..U+007F becomes `\uXXXX` in upper case, as a surrogate pair beyond the basic plane."""
+    return "".join(_ESCAPES.get(character) or _unicode_escape(character) for character in value)
+
+
+_ESCAPES = {
+    "'": "\\'",
+    '"': '\\"',
+    "\\": "\\\\",
+    "/": "\\/",
+    "\b": "\\b",
+    "\n": "\\n",
+    "\t": "\\t",
+    "\f": "\\f",
+    "\r": "\\r",
+}
+
+
+def _unicode_escape(character: str) -> str:
+    if " " <= character <= "\x7f":
+        return character
+    units = character.encode("utf-16-be", "surrogatepass").hex().upper()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+def _replacement(template: str) -> Callable[[re.Match[str]], str]:
+    r"""A `Matcher.appendReplacement` template: `$1`, `${name}`, and `\x` for a literal x."""
+    leftover = _REPLACEMENT.sub("", template)
+    if "$" in leftover or "\\" in leftover:
+        raise IllegalArgument(f"Illegal group reference in {template!r}")
+
+    def expand(match: re.Match[str]) -> str:
+        def part(token: re.Match[str]) -> str:
+            literal, number, name = token.groups()
+            return str(literal) if literal is not None else match.group(name or int(number)) or ""
+
+        return _REPLACEMENT.sub(part, template)
+
+    return expand
+
+
+def _split(value: str, pattern: str, limit: int = 0) -> list[str]:
+    """`String.split`: no groups in the result, and without a limit no trailing empty strings."""
+    parts: list[str] = []
+    start = 0
+    for match in re.finditer(pattern, value, _FLAGS):
+        if limit > 0 and len(parts) == limit - 1:
+            break
+        if match.end() == 0:  # Java 8: a zero-width match at the beginning never makes an empty first part
+            continue
+        parts.append(value[start : match.start()])
+        start = match.end()
+    parts.append(value[start:])
+    while limit == 0 and len(parts) > 1 and not parts[-1]:
+        parts.pop()
+    return parts
+
+
+def _substring(value: str, begin: int, end: int | None = None) -> str:
+    end = len(value) if end is None else end
+    if not 0 <= begin <= end <= len(value):
+        raise IllegalArgument(f"begin {begin}, end {end}, length {len(value)}")
+    return value[begin:end]
+
+
+Methods = Mapping[str, Callable[..., Any]]
+
+STRING_METHODS: Methods = {
+    "charAt": lambda s, index: _substring(s, index, index + 1),
+    "concat": lambda s, other: s + other,
+    "contains": lambda s, other: text(other) in s,
+    "endsWith": lambda s, suffix: s.endswith(suffix),
+    "equals": lambda s, other: isinstance(other, str) and s == other,
+    "equalsIgnoreCase": lambda s, other: isinstance(other, str) and s.lower() == other.lower(),
+    "indexOf": lambda s, other, start=0: s.find(other, start),
+    "isEmpty": lambda s: not s,
+    "lastIndexOf": lambda s, other: s.rfind(other),
+    "length": len,
+    "matches": lambda s, pattern: re.fullmatch(pattern, s, _FLAGS) is not None,
+    "replace": lambda s, old, new: s.replace(old, new),
+    "replaceAll": lambda s, pattern, new: re.sub(pattern, _replacement(new), s, flags=_FLAGS),
+    "replaceFirst": lambda s, pattern, new: re.sub(pattern, _replacement(new), s, count=1, flags=_FLAGS),
+    "split": _split,
+    "startsWith": lambda s, prefix: s.startswith(prefix),
+    "substring": _substring,
+    "toLowerCase": lambda s: s.lower(),
+    "toString": lambda s: s,
+    "toUpperCase": lambda s: s.upper(),
+    "trim": lambda s: s.strip("".join(map(chr, range(33)))),
+}
+
+LIST_METHODS: Methods = {
+    "add": lambda values, item: values.append(item) or True,
+    "contains": lambda values, item: item in values,
+    "get": lambda values, index: values[index],
+    "isEmpty": lambda values: not values,
+    "size": len,
+    "toString": text,
+}
+
+MAP_METHODS: Methods = {
+    "containsKey": lambda entries, key: key in entries,
+    "entrySet": lambda entries: [{"key": key, "value": value} for key, value in entries.items()],
+    "get": lambda entries, key: entries.get(key),
+    "isEmpty": lambda entries: not entries,
+    "keySet": lambda entries: list(entries),
+    "put": lambda entries, key, value: entries.__setitem__(key, value),
+    "size": len,
+    "toString": text,
+    "values": lambda entries: list(entries.values()),
+}
+
+
+def methods_of(value: object) -> Methods:
+    """The Java methods a template may call on a value; empty for numbers, booleans and null."""
+    if isinstance(value, str):
+        return STRING_METHODS
+    if isinstance(value, list):
+        return LIST_METHODS
+    if isinstance(value, Mapping):
+        return MAP_METHODS
+    return {}

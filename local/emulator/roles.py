@@ -1,0 +1,79 @@
+"""Service roles: MiniStack 1.5.33 lets a service act without its role; AWS has it assume the role first.
+
+API Gateway (an integration's `credentials`) and Step Functions (a state machine's `roleArn`) act under a session of
+that role, which the role's trust policy must allow to the service ("IAM roles for services", IAM user guide). What the
+session may do is then decided by MiniStack's own evaluator, as for any caller.
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.services import iam, sts
+
+_SALT = secrets.token_bytes(32)
+_SESSION_SECONDS = 3600
+
+
+class RoleNotAssumable(Exception):
+    """No such role, or its trust policy does not let the service assume it."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Temporary credentials of an assumed role."""
+
+    arn: str
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+
+
+def assume(role_arn: str, service: str, session_name: str, source_arn: str) -> Session:
+    """A session of the role for a service (`states.amazonaws.com`) acting for a resource (`aws:SourceArn`).
+
+    Raises RoleNotAssumable.
+    """
+    account_id, _, name = role_arn.removeprefix("arn:aws:iam::").partition(":role/")
+    name = name.rsplit("/", 1)[-1]
+    role: dict[str, Any] | None = iam._roles.get_scoped(account_id, None, name) if name else None
+    if role is None or not _trusts(role, service, account_id, source_arn):
+        raise RoleNotAssumable(f"{service} can't assume {role_arn}")
+    arn = f"arn:aws:sts::{account_id}:assumed-role/{name}/{session_name}"
+    # One session a role and name, registered again each time: calls are many, and a reset forgets sessions.
+    digest = hmac.new(_SALT, arn.encode(), hashlib.sha512).hexdigest()
+    session = Session(arn, f"ASIA{digest[:16].upper()}", digest[16:56], digest[56:])
+    sts.register_session(
+        session.access_key_id,
+        {
+            "Arn": arn,
+            "UserId": f"{role.get('RoleId', name)}:{session_name}",
+            "SecretAccessKey": session.secret_access_key,
+            "SessionToken": session.session_token,
+            "Expiration": time.time() + _SESSION_SECONDS,
+            "AccountId": account_id,
+            "PrincipalType": "AssumedRole",
+        },
+    )
+    return session
+
+
+def _trusts(role: dict[str, Any], service: str, account_id: str, source_arn: str) -> bool:
+    document = role.get("AssumeRolePolicyDocument") or {}
+    if isinstance(document, str):
+        document = json.loads(document)
+    context = iam_evaluator.EvalContext(
+        principal_arn="",
+        principal_type="Service",
+        principal_account=account_id,
+        action="sts:AssumeRole",
+        resource_arn=role.get("Arn", ""),
+        region="",
+        service_context={"aws:sourceaccount": account_id, "aws:sourcearn": source_arn},
+    )
+    return bool(iam_evaluator.evaluate_resource_policy(document, context, service=service).decision == "Allow")

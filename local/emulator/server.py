@@ -1,0 +1,76 @@
+"""MiniStack 1.5.33 (PyPI, MIT) in the foreground, with what it lacks filled in before it serves."""
+
+import asyncio
+import importlib.metadata
+import os
+import resource
+import signal
+import tempfile
+from pathlib import Path
+
+MINISTACK_VERSION = "1.5.33"
+
+
+def serve(port: int, data_dir: Path) -> None:
+    """Serve on 127.0.0.1 until SIGTERM or SIGINT, with signatures checked and IAM policies enforced.
+
+    MiniStack's temporary files go below `data_dir`. Raises SystemExit when MiniStack is not the version that the
+    patches were written for.
+    """
+    _check_version()
+    _configure(port, data_dir)
+    # Only now: MiniStack reads its configuration while it is imported.
+    from ministack import app
+    from ministack.core import hypercorn_compat
+
+    from local.emulator import apigateway, executions, iam, runtime
+
+    for patch in (runtime, apigateway, executions, iam):
+        patch.install()
+    hypercorn_compat.install()
+    try:
+        asyncio.run(_run(app.app, port))
+    finally:
+        runtime.stop_workers()
+
+
+async def _run(application: object, port: int) -> None:
+    from hypercorn.asyncio import serve as serve_asgi
+    from hypercorn.config import Config
+
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    await serve_asgi(application, config, shutdown_trigger=stopped.wait)  # type: ignore[arg-type]
+
+
+def _check_version() -> None:
+    found = importlib.metadata.version("ministack")
+    if found != MINISTACK_VERSION:
+        raise SystemExit(
+            f"ministack {found} is installed, but the patches in local/emulator were written for "
+            f"{MINISTACK_VERSION}. Check each against the new version, then change MINISTACK_VERSION."
+        )
+
+
+def _configure(port: int, data_dir: Path) -> None:
+    temporary = data_dir.resolve() / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    os.environ.update(
+        {
+            "AUTH": "true",
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "IOT_MTLS_ENABLED": "0",
+            "S3_DATA_DIR": str(data_dir.resolve() / "s3"),
+            "SFTP_ENABLED": "0",
+            "TMPDIR": str(temporary),
+        }
+    )
+    tempfile.tempdir = str(temporary)
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))

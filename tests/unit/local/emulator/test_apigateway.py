@@ -1,0 +1,261 @@
+"""REST API integrations with Step Functions, and mocks with templates."""
+
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from tests.unit.local.emulator.conftest import REGION, Emulator
+
+START = r"""
+#set($key = $input.params('Idempotency-Key'))
+#if(!$key.matches('[A-Za-z0-9_-]{16,64}'))
+#set($key = 'not a name')
+#end
+{"stateMachineArn": "%s", "name": "$key",
+ "input": "$util.escapeJavaScript($input.json('$')).replaceAll("\\'","'")"}
+"""
+ACCEPTED = """
+#set($id = $input.params('Idempotency-Key'))
+#set($context.responseOverride.header.Location = "/payments/$id")
+{"payment_id": "$id"}
+"""
+REFUSED = """
+#if($input.path('$.__type').endsWith('ExecutionAlreadyExists'))
+#set($context.responseOverride.status = 409)
+#elseif($input.path('$.__type').endsWith('InvalidName'))
+#set($context.responseOverride.status = 400)
+#end
+{"type": $input.json('$.__type')}
+"""
+MODEL = {"type": "object", "required": ["amount_minor"]}
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Api:
+    """A deployed REST API with one resource, /payments."""
+
+    emulator: Emulator
+    api_id: str
+
+    def call(self, method: str = "POST", body: bytes = b'{"amount_minor": 1}', path: str = "/payments",
+             **headers: str) -> Answer:
+        url = f"{self.emulator.url}/_aws/execute-api/{self.api_id}/test{path}"
+        sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): headers[name] for name in headers}
+        signed = AWSRequest(method, url, data=body, headers=sent)
+        SigV4Auth(Credentials("test", "test"), "execute-api", REGION).add_auth(signed)
+        request = urllib.request.Request(url, body, dict(signed.headers), method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return Answer(answer.status, dict(answer.headers), answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, dict(error.headers), error.read().decode())
+
+
+def deploy(emulator: Emulator, method: str, integration: dict[str, Any], responses: list[dict[str, Any]],
+           with_model: bool = False) -> Api:
+    client = emulator.client("apigateway")
+    api = client.create_rest_api(name="test")["id"]
+    root = client.get_resources(restApiId=api)["items"][0]["id"]
+    where = {"restApiId": api, "httpMethod": method,
+             "resourceId": client.create_resource(restApiId=api, parentId=root, pathPart="payments")["id"]}
+    options: dict[str, Any] = {}
+    if with_model:
+        client.create_model(restApiId=api, name="Payment", contentType="application/json", schema=json.dumps(MODEL))
+        validator = client.create_request_validator(restApiId=api, name="all", validateRequestBody=True)
+        options = {"requestModels": {"application/json": "Payment"}, "requestValidatorId": validator["id"]}
+    client.put_method(**where, authorizationType="AWS_IAM", **options)
+    client.put_integration(**where, **integration)
+    for response in responses:
+        client.put_method_response(**where, statusCode=response["statusCode"])
+        client.put_integration_response(**where, **response)
+    for kind in ("API_CONFIGURATION_ERROR", "REQUEST_TOO_LARGE", "BAD_REQUEST_BODY", "UNSUPPORTED_MEDIA_TYPE"):
+        client.put_gateway_response(restApiId=api, responseType=kind, responseTemplates={
+            "application/json": f'{{"gateway": "{kind}"}}'})
+    client.create_deployment(restApiId=api, stageName="test")
+    return Api(emulator, api)
+
+
+def start_api(emulator: Emulator, machine: str, credentials: str, template: str = START,
+              responses: list[dict[str, Any]] | None = None, with_model: bool = False) -> Api:
+    return deploy(emulator, "POST", {
+        "type": "AWS", "integrationHttpMethod": "POST", "credentials": credentials, "passthroughBehavior": "NEVER",
+        "uri": f"arn:aws:apigateway:{REGION}:states:action/StartExecution",
+        "requestTemplates": {"application/json": template.replace("%s", machine)},
+    }, responses or [
+        {"statusCode": "202", "selectionPattern": "200", "responseTemplates": {"application/json": ACCEPTED},
+         "responseParameters": {"method.response.header.X-Static": "'always'",
+                                "method.response.header.X-Arn": "integration.response.body.executionArn",
+                                "method.response.header.X-Request": "context.requestId"}},
+        {"statusCode": "502", "responseTemplates": {"application/json": REFUSED}},
+    ], with_model)
+
+
+@pytest.fixture(scope="module")
+def machine(emulator: Emulator) -> str:
+    return emulator.state_machine({"Wait": {"Type": "Wait", "Seconds": 1, "End": True}})
+
+
+@pytest.fixture(scope="module")
+def api(emulator: Emulator, machine: str) -> Api:
+    role = emulator.role("apigateway.amazonaws.com", {"Action": "states:StartExecution", "Resource": machine})
+    return start_api(emulator, machine, role, with_model=True)
+
+
+def key() -> str:
+    return uuid.uuid4().hex
+
+
+def executions(emulator: Emulator, machine: str) -> set[str]:
+    """The names of all executions so far, as a set: one that ends changes its place in the list."""
+    found = emulator.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=1000)["executions"]
+    return {execution["name"] for execution in found}
+
+
+@pytest.mark.parametrize("holder", ["O'Brien", 'a "quote"', "\\ / \u2028", "😀 é", '","name":"x'])
+def test_a_request_starts_an_execution_whose_input_is_the_body(
+        emulator: Emulator, machine: str, api: Api, holder: str) -> None:
+    body, name = {"amount_minor": 1, "holder": holder}, key()
+    answer = api.call(body=json.dumps(body, ensure_ascii=False).encode(), Idempotency_Key=name)
+    assert (answer.status, answer.json) == (202, {"payment_id": name})
+    assert answer.headers["Location"] == f"/payments/{name}"
+    arn = machine.replace(":stateMachine:", ":execution:") + f":{name}"
+    assert json.loads(emulator.client("stepfunctions").describe_execution(executionArn=arn)["input"]) == body
+
+
+def test_response_parameters_are_mapped_from_constants_the_answer_and_the_context(api: Api) -> None:
+    answer, name = api.call(Idempotency_Key=(given := key())), given
+    assert answer.headers["X-Static"] == "always"
+    assert answer.headers["X-Arn"].endswith(f":{name}")
+    assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["X-Request"])
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_the_same_key_and_body_is_the_same_answer_and_another_body_is_a_conflict(api: Api) -> None:
+    name = key()
+    first, again = api.call(Idempotency_Key=name), api.call(Idempotency_Key=name)
+    other = api.call(body=b'{"amount_minor": 2}', Idempotency_Key=name)
+    assert (first.status, again.status, first.body) == (202, 202, again.body)
+    assert (other.status, other.json["type"].endswith("#ExecutionAlreadyExists")) == (409, True)
+
+
+@pytest.mark.parametrize("hostile", [
+    'x","input":"{}"}', "short", "$context.apiId-aaaaaaaaaaaa", "a" * 65, "#end #stop " * 2,
+])
+def test_a_hostile_key_starts_nothing(emulator: Emulator, machine: str, api: Api, hostile: str) -> None:
+    before = executions(emulator, machine)
+    assert api.call(Idempotency_Key=hostile).status == 400
+    assert executions(emulator, machine) == before
+
+
+def test_a_role_without_permission_gets_access_denied_as_any_answer_of_the_service(
+        emulator: Emulator, machine: str) -> None:
+    role = emulator.role("apigateway.amazonaws.com", {
+        "Action": "states:StartExecution", "Resource": f"{machine}-other"})
+    answer = start_api(emulator, machine, role).call(Idempotency_Key=key())
+    assert answer.status == 502
+    assert "AccessDenied" in answer.json["type"]
+
+
+@pytest.mark.parametrize("service", ["lambda.amazonaws.com", None])
+def test_a_role_that_api_gateway_cannot_assume_is_a_configuration_error(
+        emulator: Emulator, machine: str, service: str | None) -> None:
+    role = (emulator.role(service, {"Action": "states:StartExecution"}) if service
+            else "arn:aws:iam::000000000000:role/missing")
+    answer = start_api(emulator, machine, role).call(Idempotency_Key=key())
+    assert (answer.status, answer.json) == (500, {"gateway": "API_CONFIGURATION_ERROR"})
+
+
+def test_a_broken_template_or_an_unmatched_answer_is_a_configuration_error(emulator: Emulator, machine: str) -> None:
+    role = emulator.role("apigateway.amazonaws.com", {"Action": "states:StartExecution"})
+    broken = start_api(emulator, machine, role, template="#if(true)never ended")
+    unmatched = start_api(emulator, machine, role, responses=[{"statusCode": "202", "selectionPattern": "20"}])
+    for answer in (broken.call(Idempotency_Key=key()), unmatched.call(Idempotency_Key=key())):
+        assert (answer.status, answer.json) == (500, {"gateway": "API_CONFIGURATION_ERROR"})
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"\xff\xfe{}", b"[]", b"{}", b'"text"', b"[" * 5000])
+def test_a_body_that_breaks_the_model_is_refused_before_the_integration(
+        emulator: Emulator, machine: str, api: Api, body: bytes) -> None:
+    before = executions(emulator, machine)
+    answer = api.call(body=body, Idempotency_Key=key())
+    assert (answer.status, answer.json) == (400, {"gateway": "BAD_REQUEST_BODY"})
+    assert executions(emulator, machine) == before
+
+
+@pytest.mark.parametrize(("body", "status"), [
+    (b'{"amount_minor": 1, "amount_minor": 2}', 202),
+    (b'{"amount_minor": 1, "x": "\\ud800"}', 502),  # half a surrogate pair is no text that Step Functions takes
+])
+def test_odd_but_valid_json_is_answered(api: Api, body: bytes, status: int) -> None:
+    assert api.call(body=body, Idempotency_Key=key()).status == status
+
+
+def test_a_body_that_is_not_json_without_a_model_is_a_bad_request(emulator: Emulator, machine: str) -> None:
+    role = emulator.role("apigateway.amazonaws.com", {"Action": "states:StartExecution"})
+    answer = start_api(emulator, machine, role).call(body=b"not json", Idempotency_Key=key())
+    assert (answer.status, answer.json) == (400, {"gateway": "BAD_REQUEST_BODY"})
+
+
+@pytest.mark.parametrize("body", [b'{"amount_minor": 1}', b"amount_minor=1"])
+def test_a_content_type_without_template_is_unsupported_whatever_the_body(api: Api, body: bytes) -> None:
+    answer = api.call(body=body, Idempotency_Key=key(), Content_Type="text/plain")
+    assert (answer.status, answer.json) == (415, {"gateway": "UNSUPPORTED_MEDIA_TYPE"})
+
+
+def test_a_body_above_ten_megabytes_is_too_large(api: Api) -> None:
+    answer = api.call(body=b" " * (10 * 1024 * 1024 + 1), Idempotency_Key=key())
+    assert (answer.status, answer.json) == (413, {"gateway": "REQUEST_TOO_LARGE"})
+
+
+def test_a_mock_renders_its_templates(emulator: Emulator) -> None:
+    api = deploy(emulator, "GET", {
+        "type": "MOCK", "requestTemplates": {"application/json":
+            "#if($input.params('missing') == 'yes'){\"statusCode\": 404}#else{\"statusCode\": 200}#end"},
+    }, [
+        {"statusCode": "200", "selectionPattern": "200", "responseTemplates": {
+            "application/json": '{"path": "$context.resourcePath", "method": "$context.httpMethod"}'}},
+        {"statusCode": "404", "responseTemplates": {
+            "application/json": "#set($context.responseOverride.header.X-Reason = 'gone'){\"code\": \"not_found\"}"}},
+    ])
+    found, missing = api.call("GET", b""), api.call("GET", b"", "/payments?missing=yes")
+    assert (found.status, found.json) == (200, {"path": "/payments", "method": "GET"})
+    assert (missing.status, missing.json, missing.headers["X-Reason"]) == (404, {"code": "not_found"}, "gone")
+
+
+def test_a_failed_proxy_function_is_a_gateway_response_without_its_error(emulator: Emulator) -> None:
+    function = emulator.function("def handler(event, context):\n    raise ValueError('4242424242424242')")
+    api = deploy(emulator, "GET", {
+        "type": "AWS_PROXY", "integrationHttpMethod": "POST",
+        "uri": f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations"}, [])
+    answer = api.call("GET", b"")
+    assert (answer.status, "4242" in answer.body) == (500, False)
+
+
+def test_starting_adds_little(api: Api) -> None:
+    durations = []
+    for _ in range(11):
+        started = time.perf_counter()
+        api.call(Idempotency_Key=key())
+        durations.append(time.perf_counter() - started)
+    assert sorted(durations)[5] < 0.1

@@ -1,0 +1,120 @@
+"""Executions start, repeat and fail as on AWS."""
+
+import json
+import time
+import uuid
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.emulator.executions import retry_delay_seconds
+from tests.unit.local.emulator.conftest import Emulator
+
+INVOKE = {"Action": "lambda:InvokeFunction"}
+
+
+@pytest.fixture(scope="module")
+def machine(emulator: Emulator) -> str:
+    return emulator.state_machine({"Wait": {"Type": "Wait", "SecondsPath": "$.seconds", "End": True}})
+
+
+def start(emulator: Emulator, machine: str, name: str, text: str) -> Any:
+    return emulator.client("stepfunctions").start_execution(stateMachineArn=machine, name=name, input=text)
+
+
+def refused(emulator: Emulator, machine: str, name: str, text: str = "{}") -> tuple[int, str, str]:
+    with pytest.raises(ClientError) as caught:
+        start(emulator, machine, name, text)
+    error = caught.value.response
+    return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"], error["Error"]["Message"]
+
+
+@pytest.mark.parametrize("name", [
+    "a" * 81, "a b", "a\tb", "a\nb", *(f"a{c}b" for c in '<>{}[]?*"#%\\^|~`$&,;:/'), "a\x00b", "a\x7fb", "a\x9fb",
+])
+def test_a_name_outside_the_rules_is_invalid(emulator: Emulator, machine: str, name: str) -> None:
+    assert refused(emulator, machine, name) == (400, "InvalidName", f"Invalid Name: '{name}'")
+
+
+@pytest.mark.parametrize("name", ["a", "A-Z_0.9+=@!'()é", "x" * 80])
+def test_a_name_within_the_rules_starts(emulator: Emulator, machine: str, name: str) -> None:
+    assert start(emulator, machine, name, '{"seconds": 0}')["executionArn"].endswith(f":{name}")
+
+
+def test_the_same_name_and_input_while_it_runs_is_the_same_execution(emulator: Emulator, machine: str) -> None:
+    name = uuid.uuid4().hex
+    first, again = (start(emulator, machine, name, '{"seconds": 1}') for _ in range(2))
+    assert (first["executionArn"], first["startDate"]) == (again["executionArn"], again["startDate"])
+
+
+def test_another_input_or_an_ended_execution_is_a_conflict(emulator: Emulator, machine: str) -> None:
+    name = uuid.uuid4().hex
+    arn = start(emulator, machine, name, '{"seconds": 0.3}')["executionArn"]
+    conflict = (400, "ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
+    assert refused(emulator, machine, name, '{"seconds": 0}') == conflict
+    emulator.finished(arn)
+    assert refused(emulator, machine, name, '{"seconds": 0.3}') == conflict
+
+
+def test_input_that_is_not_json_is_refused_without_repeating_it(emulator: Emulator, machine: str) -> None:
+    status, code, message = refused(emulator, machine, uuid.uuid4().hex, '{"card": 4242')
+    assert (status, code, "4242" in message) == (400, "InvalidExecutionInput", False)
+
+
+def test_input_is_limited_by_its_bytes(emulator: Emulator, machine: str) -> None:
+    limit = 262_144
+    text = json.dumps({"seconds": 0, "x": ""})
+    fits = text.replace('""', f'"{"x" * (limit - len(text))}"')
+    assert start(emulator, machine, uuid.uuid4().hex, fits)["executionArn"]
+    too_long = text.replace('""', f'"{"é" * (limit // 2)}"')
+    assert refused(emulator, machine, uuid.uuid4().hex, too_long)[:2] == (400, "ValidationException")
+
+
+def test_an_execution_starts_at_once(emulator: Emulator) -> None:
+    machine = emulator.state_machine({"Done": {"Type": "Succeed"}})
+    description = emulator.run(machine)
+    assert (description["stopDate"] - description["startDate"]).total_seconds() < 0.1
+
+
+@pytest.mark.parametrize(("retries_made", "delay"), [(0, 1), (1, 2), (2, 4), (3, 5), (9, 5)])
+def test_a_retry_waits_longer_each_time_up_to_its_maximum(retries_made: int, delay: float) -> None:
+    retrier = {"IntervalSeconds": 1, "BackoffRate": 2, "MaxDelaySeconds": 5}
+    assert retry_delay_seconds(retrier, retries_made) == delay
+
+
+def test_full_jitter_waits_between_nothing_and_the_delay() -> None:
+    delays = [retry_delay_seconds({"IntervalSeconds": 4, "JitterStrategy": "FULL"}, 0) for _ in range(50)]
+    assert 0 <= min(delays) < max(delays) <= 4
+    assert len(set(delays)) > 1
+
+
+def test_retry_catch_and_fail_see_the_exceptions_class_and_the_context(emulator: Emulator) -> None:
+    function = emulator.function("""
+class GatewayUnavailable(Exception): pass
+def handler(event, context):
+    if event["retries"] < 2:
+        raise GatewayUnavailable(event["name"])
+    raise type("ChargeUnknown", (Exception,), {})("after " + str(event["retries"]))
+""")
+    machine = emulator.state_machine({
+        "Charge": {"Type": "Task", "Resource": function, "TimeoutSeconds": 5,
+                   "Parameters": {"name.$": "$$.Execution.Name", "retries.$": "$$.State.RetryCount"},
+                   "Retry": [{"ErrorEquals": ["GatewayUnavailable"], "IntervalSeconds": 1, "BackoffRate": 3,
+                              "MaxAttempts": 4, "MaxDelaySeconds": 1, "JitterStrategy": "FULL"}],
+                   "Catch": [{"ErrorEquals": ["ChargeUnknown"], "ResultPath": "$.error", "Next": "Failed"}],
+                   "End": True},
+        "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
+    }, {**INVOKE, "Resource": function})
+    description = emulator.run(machine, input="{}")
+    assert (description["status"], description["error"]) == ("FAILED", "ChargeUnknown")
+    assert json.loads(description["cause"])["errorMessage"] == "after 2"
+
+
+def test_a_task_that_takes_too_long_is_a_states_timeout(emulator: Emulator) -> None:
+    function = emulator.function("import time\ndef handler(event, context):\n    time.sleep(2)", Timeout=3)
+    machine = emulator.state_machine(
+        {"Slow": {"Type": "Task", "Resource": function, "TimeoutSeconds": 1, "End": True}}, INVOKE)
+    started = time.monotonic()
+    assert emulator.run(machine)["error"] == "States.Timeout"
+    assert time.monotonic() - started < 1.8

@@ -1,0 +1,126 @@
+"""Conditions on KMS and DynamoDB requests, and the state machine's own role."""
+
+import uuid
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.unit.local.emulator.conftest import ACCOUNT, Emulator, policy
+
+
+@pytest.fixture(scope="module")
+def key(emulator: Emulator) -> str:
+    arn: str = emulator.client("kms").create_key()["KeyMetadata"]["Arn"]
+    return arn
+
+
+@pytest.fixture(scope="module")
+def table(emulator: Emulator) -> str:
+    name = f"table-{uuid.uuid4().hex[:8]}"
+    emulator.client("dynamodb").create_table(
+        TableName=name, BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk", "day")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[{"IndexName": "by_day", "Projection": {"ProjectionType": "ALL"},
+                                 "KeySchema": [{"AttributeName": "day", "KeyType": "HASH"}]}])
+    return name
+
+
+def allowed(call: Any, **arguments: Any) -> bool:
+    try:
+        call(**arguments)
+    except ClientError as error:
+        if "AccessDenied" not in error.response["Error"]["Code"]:
+            raise
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("condition", "context", "allows"), [
+    ({"StringEquals": {"kms:EncryptionContext:token": "t1"}}, {"token": "t1"}, True),
+    ({"StringEquals": {"kms:EncryptionContext:token": "t1"}}, {"token": "t2"}, False),
+    ({"StringEquals": {"kms:EncryptionContext:token": "t1"}}, {}, False),
+    ({"Null": {"kms:EncryptionContext:token": "false"}}, {"token": "any"}, True),
+    ({"Null": {"kms:EncryptionContext:token": "false"}}, {"other": "any"}, False),
+    ({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {"token": "x", "more": "y"}, True),
+    ({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {"other": "x"}, False),
+    ({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {}, False),
+    ({"ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {"token": "x", "more": "y"}, False),
+    ({"StringEquals": {"kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}}, {}, True),
+    ({"StringEquals": {"kms:EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}}, {}, False),
+    ({"StringEquals": {"kms:ViaService": "dynamodb.us-east-1.amazonaws.com"}}, {"token": "x"}, False),
+])
+def test_an_identity_policy_can_ask_for_an_encryption_context(
+        emulator: Emulator, key: str, condition: dict[str, Any], context: dict[str, str], allows: bool) -> None:
+    kms = emulator.client("kms", emulator.session({"Action": "kms:Encrypt", "Condition": condition}))
+    assert allowed(kms.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext=context) is allows
+
+
+def test_a_key_policy_can_ask_for_an_encryption_context(emulator: Emulator) -> None:
+    role = emulator.role(f"arn:aws:iam::{ACCOUNT}:root")
+    root = emulator.client("kms")
+    key = root.create_key(Policy=policy(
+        {"Action": ["kms:PutKeyPolicy", "kms:Describe*"], "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+         "Resource": "*"},
+        {"Action": ["kms:Encrypt", "kms:Decrypt"], "Principal": {"AWS": role}, "Resource": "*",
+         "Condition": {"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}},
+    ))["KeyMetadata"]["Arn"]
+    keys = emulator.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    kms = emulator.client("kms", {
+        "aws_access_key_id": keys["AccessKeyId"], "aws_secret_access_key": keys["SecretAccessKey"],
+        "aws_session_token": keys["SessionToken"]})
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"card", EncryptionContext={"token": "t1"})["CiphertextBlob"]
+    opened = kms.decrypt(KeyId=key, CiphertextBlob=sealed, EncryptionContext={"token": "t1"})
+    assert opened["Plaintext"] == b"card"
+    assert not allowed(kms.encrypt, KeyId=key, Plaintext=b"card")
+
+
+@pytest.mark.parametrize(("algorithm", "allows"), [("HMAC_SHA_256", True), ("HMAC_SHA_512", False)])
+def test_a_policy_can_ask_for_a_mac_algorithm(emulator: Emulator, algorithm: str, allows: bool) -> None:
+    key = emulator.client("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
+    kms = emulator.client("kms", emulator.session(
+        {"Action": "kms:GenerateMac", "Condition": {"StringEquals": {"kms:MacAlgorithm": algorithm}}}))
+    assert allowed(kms.generate_mac, KeyId=key, Message=b"x", MacAlgorithm="HMAC_SHA_256") is allows
+
+
+def item(partition: str) -> dict[str, Any]:
+    return {"pk": {"S": partition}, "sk": {"S": "x"}}
+
+
+@pytest.mark.parametrize(("operation", "arguments"), [
+    ("get_item", lambda pk, table: {"TableName": table, "Key": item(pk)}),
+    ("put_item", lambda pk, table: {"TableName": table, "Item": item(pk)}),
+    ("query", lambda pk, table: {"TableName": table, "KeyConditionExpression": "#p = :p AND sk = :s",
+                                 "ExpressionAttributeNames": {"#p": "pk"},
+                                 "ExpressionAttributeValues": {":p": {"S": pk}, ":s": {"S": "PAYMENT#1"}}}),
+    ("query", lambda pk, table: {"TableName": table, "IndexName": "by_day", "KeyConditionExpression": "day = :p",
+                                 "ExpressionAttributeValues": {":p": {"S": pk}}}),
+    ("batch_get_item", lambda pk, table: {"RequestItems": {table: {"Keys": [item("PAYMENT#2"), item(pk)]}}}),
+    ("batch_write_item", lambda pk, table: {"RequestItems": {table: [{"PutRequest": {"Item": item(pk)}}]}}),
+    ("transact_write_items", lambda pk, table: {"TransactItems": [{"Put": {"TableName": table, "Item": item(pk)}}]}),
+])
+def test_a_policy_can_limit_the_partition_keys(
+        emulator: Emulator, table: str, operation: str, arguments: Any) -> None:
+    client = emulator.client("dynamodb", emulator.session({
+        "Action": "dynamodb:*",
+        "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["PAYMENT#*"]},
+                      "Null": {"dynamodb:LeadingKeys": "false"}}}))
+    assert allowed(getattr(client, operation), **arguments("PAYMENT#1", table))
+    assert not allowed(getattr(client, operation), **arguments("CARD#1", table))
+    assert not allowed(client.scan, TableName=table)
+
+
+@pytest.mark.parametrize("statements", [
+    [], [{"Action": "lambda:InvokeFunction", "Resource": f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:other"}],
+    [{"Action": "lambda:InvokeFunction"}, {"Action": "lambda:InvokeFunction", "Effect": "Deny"}],
+])
+def test_a_state_machine_calls_only_what_its_own_role_may(
+        emulator: Emulator, statements: list[dict[str, Any]]) -> None:
+    function = emulator.function("def handler(event, context):\n    return 'called'")
+    states = {"Call": {"Type": "Task", "Resource": function, "End": True}}
+    denied = emulator.run(emulator.state_machine(states, *statements))
+    assert (denied["status"], denied["error"]) == ("FAILED", "Lambda.AWSLambdaException")
+    assert "is not authorized to perform: lambda:InvokeFunction" in denied["cause"]
+    granted = emulator.run(emulator.state_machine(states, {"Action": "lambda:InvokeFunction", "Resource": function}))
+    assert (granted["status"], granted["output"]) == ("SUCCEEDED", '"called"')

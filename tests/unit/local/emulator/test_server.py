@@ -1,0 +1,28 @@
+"""The emulator's process."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from local.emulator import server
+from tests.unit.local.emulator.conftest import running_emulator
+
+
+def test_another_version_of_ministack_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(server, "MINISTACK_VERSION", "9.9.9")
+    with pytest.raises(SystemExit, match=r"written for 9\.9\.9"):
+        server.serve(1, tmp_path)
+
+
+def test_sigterm_ends_the_emulator_and_its_functions(runtime_client_dir: str, tmp_path: Path) -> None:
+    with running_emulator(runtime_client_dir, tmp_path) as emulator:
+        function = emulator.function("import os\ndef handler(event, context):\n    return os.getpid()")
+        worker = json.loads(emulator.client("lambda").invoke(FunctionName=function)["Payload"].read())
+        os.kill(worker, 0)
+        emulator.process.send_signal(signal.SIGTERM)
+        assert emulator.process.wait(timeout=10) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
