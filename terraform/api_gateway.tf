@@ -1,0 +1,318 @@
+locals {
+  stage_name = "v1"
+
+  # collection = { path of one item, below it }
+  collections = {
+    payments = "{payment_id}"
+    cards    = "{token}"
+  }
+
+  # POST /<collection> starts an execution of the payment state machine.
+  start_routes = {
+    payments = { model = "payment_request", template = "start_payment.vtl" }
+    cards    = { model = "card_request", template = "start_card.vtl" }
+  }
+
+  # Everything else about one item is answered by a function.
+  function_routes = {
+    get_payment = { collection = "payments", http_method = "GET", function = "status" }
+    get_card    = { collection = "cards", http_method = "GET", function = "cards" }
+    delete_card = { collection = "cards", http_method = "DELETE", function = "cards" }
+  }
+
+  # Where a request ends up that matches no route: the root, and the greedy path below it, which also takes the
+  # methods that a known path doesn't have.
+  unknown_routes = {
+    root  = aws_api_gateway_rest_api.this.root_resource_id
+    other = aws_api_gateway_resource.other.id
+  }
+
+  start_responses = {
+    for pair in setproduct(keys(local.start_routes), ["202", "400", "409", "429", "502"]) :
+    "${pair[0]}_${pair[1]}" => { collection = pair[0], status_code = pair[1] }
+  }
+
+  templates = "${path.module}/api/templates"
+}
+
+resource "aws_api_gateway_rest_api" "this" {
+  name        = local.prefix
+  description = "Takes card payments and stores cards"
+  tags        = merge(local.tags, { Name = local.prefix })
+
+  endpoint_configuration {
+    types = ["REGIONAL"]
+  }
+}
+
+# --- Paths
+
+resource "aws_api_gateway_resource" "collection" {
+  for_each = local.collections
+
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  parent_id   = aws_api_gateway_rest_api.this.root_resource_id
+  path_part   = each.key
+}
+
+resource "aws_api_gateway_resource" "item" {
+  for_each = local.collections
+
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  parent_id   = aws_api_gateway_resource.collection[each.key].id
+  path_part   = each.value
+}
+
+resource "aws_api_gateway_resource" "other" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  parent_id   = aws_api_gateway_rest_api.this.root_resource_id
+  path_part   = "{proxy+}"
+}
+
+# --- POST /payments and POST /cards: straight to Step Functions
+
+resource "aws_api_gateway_request_validator" "this" {
+  rest_api_id                 = aws_api_gateway_rest_api.this.id
+  name                        = "body-and-parameters"
+  validate_request_body       = true
+  validate_request_parameters = true
+}
+
+resource "aws_api_gateway_method" "start" {
+  for_each = local.start_routes
+
+  rest_api_id          = aws_api_gateway_rest_api.this.id
+  resource_id          = aws_api_gateway_resource.collection[each.key].id
+  http_method          = "POST"
+  authorization        = "AWS_IAM"
+  request_validator_id = aws_api_gateway_request_validator.this.id
+  request_models       = { "application/json" = aws_api_gateway_model.this[each.value.model].name }
+  request_parameters   = { "method.request.header.Idempotency-Key" = true }
+}
+
+resource "aws_api_gateway_integration" "start" {
+  for_each = local.start_routes
+
+  rest_api_id             = aws_api_gateway_rest_api.this.id
+  resource_id             = aws_api_gateway_method.start[each.key].resource_id
+  http_method             = aws_api_gateway_method.start[each.key].http_method
+  type                    = "AWS"
+  integration_http_method = "POST"
+  uri                     = "arn:${local.partition}:apigateway:${local.region}:states:action/StartExecution"
+  credentials             = aws_iam_role.api.arn
+  passthrough_behavior    = "NEVER"
+
+  request_templates = {
+    "application/json" = join("", [
+      file("${local.templates}/execution_name.vtl"),
+      templatefile("${local.templates}/${each.value.template}", { state_machine_arn = aws_sfn_state_machine.payment.arn }),
+    ])
+  }
+}
+
+resource "aws_api_gateway_method_response" "start" {
+  for_each = local.start_responses
+
+  rest_api_id         = aws_api_gateway_rest_api.this.id
+  resource_id         = aws_api_gateway_method.start[each.value.collection].resource_id
+  http_method         = aws_api_gateway_method.start[each.value.collection].http_method
+  status_code         = each.value.status_code
+  response_parameters = each.value.status_code == "202" ? { "method.response.header.Location" = true } : {}
+}
+
+resource "aws_api_gateway_integration_response" "accepted" {
+  for_each = local.start_routes
+
+  rest_api_id        = aws_api_gateway_rest_api.this.id
+  resource_id        = aws_api_gateway_integration.start[each.key].resource_id
+  http_method        = aws_api_gateway_integration.start[each.key].http_method
+  status_code        = aws_api_gateway_method_response.start["${each.key}_202"].status_code
+  selection_pattern  = "200"
+  response_templates = { "application/json" = file("${local.templates}/accepted.vtl") }
+}
+
+# Whatever Step Functions answers but 200; the template turns the errors that it knows into another status.
+resource "aws_api_gateway_integration_response" "refused" {
+  for_each = local.start_routes
+
+  rest_api_id        = aws_api_gateway_rest_api.this.id
+  resource_id        = aws_api_gateway_integration.start[each.key].resource_id
+  http_method        = aws_api_gateway_integration.start[each.key].http_method
+  status_code        = aws_api_gateway_method_response.start["${each.key}_502"].status_code
+  response_templates = { "application/json" = file("${local.templates}/refused.vtl") }
+}
+
+# --- One payment, one card: by a function
+
+resource "aws_api_gateway_method" "function" {
+  for_each = local.function_routes
+
+  rest_api_id        = aws_api_gateway_rest_api.this.id
+  resource_id        = aws_api_gateway_resource.item[each.value.collection].id
+  http_method        = each.value.http_method
+  authorization      = "AWS_IAM"
+  request_parameters = { "method.request.path.${trim(local.collections[each.value.collection], "{}")}" = true }
+}
+
+resource "aws_api_gateway_integration" "function" {
+  for_each = local.function_routes
+
+  rest_api_id             = aws_api_gateway_rest_api.this.id
+  resource_id             = aws_api_gateway_method.function[each.key].resource_id
+  http_method             = aws_api_gateway_method.function[each.key].http_method
+  type                    = "AWS_PROXY"
+  integration_http_method = "POST"
+  uri                     = aws_lambda_function.this[each.value.function].invoke_arn
+}
+
+# --- Unknown routes: 404
+
+resource "aws_api_gateway_method" "unknown" {
+  for_each = local.unknown_routes
+
+  rest_api_id   = aws_api_gateway_rest_api.this.id
+  resource_id   = each.value
+  http_method   = "ANY"
+  authorization = "AWS_IAM"
+}
+
+resource "aws_api_gateway_integration" "unknown" {
+  for_each = local.unknown_routes
+
+  rest_api_id          = aws_api_gateway_rest_api.this.id
+  resource_id          = aws_api_gateway_method.unknown[each.key].resource_id
+  http_method          = aws_api_gateway_method.unknown[each.key].http_method
+  type                 = "MOCK"
+  passthrough_behavior = "NEVER"
+
+  # The common types, so that what they carry to a route that isn't there gets 404 rather than 415.
+  request_templates = {
+    for content_type in [
+      "application/json",
+      "application/octet-stream",
+      "application/x-www-form-urlencoded",
+      "application/xml",
+      "multipart/form-data",
+      "text/plain",
+      "text/xml",
+    ] : content_type => jsonencode({ statusCode = 404 })
+  }
+}
+
+resource "aws_api_gateway_method_response" "unknown" {
+  for_each = local.unknown_routes
+
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  resource_id = aws_api_gateway_method.unknown[each.key].resource_id
+  http_method = aws_api_gateway_method.unknown[each.key].http_method
+  status_code = "404"
+}
+
+resource "aws_api_gateway_integration_response" "unknown" {
+  for_each = local.unknown_routes
+
+  rest_api_id        = aws_api_gateway_rest_api.this.id
+  resource_id        = aws_api_gateway_integration.unknown[each.key].resource_id
+  http_method        = aws_api_gateway_integration.unknown[each.key].http_method
+  status_code        = aws_api_gateway_method_response.unknown[each.key].status_code
+  response_templates = { "application/json" = local.error_bodies.RESOURCE_NOT_FOUND }
+}
+
+# --- Deployment
+
+locals {
+  # name = resource instance; all that a deployment takes a snapshot of
+  deployed = [
+    aws_api_gateway_resource.collection,
+    aws_api_gateway_resource.item,
+    { other = aws_api_gateway_resource.other },
+    { this = aws_api_gateway_request_validator.this },
+    aws_api_gateway_model.this,
+    aws_api_gateway_method.start,
+    aws_api_gateway_method.function,
+    aws_api_gateway_method.unknown,
+    aws_api_gateway_integration.start,
+    aws_api_gateway_integration.function,
+    aws_api_gateway_integration.unknown,
+    aws_api_gateway_method_response.start,
+    aws_api_gateway_method_response.unknown,
+    aws_api_gateway_integration_response.accepted,
+    aws_api_gateway_integration_response.refused,
+    aws_api_gateway_integration_response.unknown,
+    aws_api_gateway_gateway_response.this,
+  ]
+}
+
+resource "aws_api_gateway_deployment" "this" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+
+  # Whatever changes in the API must make a new deployment. Empty attributes don't count: the provider has them null
+  # after it made a resource, and empty from the next refresh on, which is no change.
+  triggers = {
+    api = sha256(jsonencode([
+      for resources in local.deployed : {
+        for name, instance in resources : name => {
+          for attribute, value in instance : attribute => value if value != null && try(length(value) > 0, true)
+        }
+      }
+    ]))
+  }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_api_gateway_stage" "this" {
+  rest_api_id          = aws_api_gateway_rest_api.this.id
+  deployment_id        = aws_api_gateway_deployment.this.id
+  stage_name           = local.stage_name
+  xray_tracing_enabled = var.tracing_enabled
+  tags                 = merge(local.tags, { Name = "${local.prefix}-${local.stage_name}" })
+
+  # The route and not the path, which is the caller's to write: nothing that he sends is logged.
+  access_log_settings {
+    destination_arn = aws_cloudwatch_log_group.this["api"].arn
+    format = jsonencode({
+      request_id          = "$context.requestId"
+      extended_request_id = "$context.extendedRequestId"
+      trace_id            = "$context.xrayTraceId"
+      time                = "$context.requestTime"
+      source_ip           = "$context.identity.sourceIp"
+      caller              = "$context.identity.userArn"
+      method              = "$context.httpMethod"
+      route               = "$context.resourcePath"
+      status              = "$context.status"
+      error               = "$context.error.responseType"
+      response_bytes      = "$context.responseLength"
+      latency_ms          = "$context.responseLatency"
+      integration_status  = "$context.integrationStatus"
+      integration_ms      = "$context.integrationLatency"
+    })
+  }
+
+  depends_on = [aws_api_gateway_account.this]
+}
+
+resource "aws_api_gateway_method_settings" "this" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  stage_name  = aws_api_gateway_stage.this.stage_name
+  method_path = "*/*"
+
+  settings {
+    metrics_enabled        = true
+    throttling_rate_limit  = var.api_throttling_rate
+    throttling_burst_limit = var.api_throttling_burst
+    data_trace_enabled     = false
+    # Execution logs say why a body was refused by quoting it: a card number, perhaps. The access log says enough.
+    logging_level = "OFF"
+  }
+}
+
+resource "aws_api_gateway_account" "this" {
+  count = var.manage_api_gateway_account ? 1 : 0
+
+  cloudwatch_role_arn = aws_iam_role.api_logs[0].arn
+
+  depends_on = [aws_iam_role_policy_attachment.api_logs]
+}

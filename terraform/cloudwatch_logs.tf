@@ -1,0 +1,23 @@
+locals {
+  function_log_prefix = "/aws/lambda/${local.prefix}-"
+  # The vendedlogs prefix keeps Step Functions from adding to the account's log resource policy, which is limited in size.
+  state_machine_log_group = "/aws/vendedlogs/states/${local.state_machine_name}"
+  api_log_group           = "/aws/apigateway/${local.prefix}"
+
+  log_groups = merge(
+    { for name in keys(local.functions) : "function_${name}" => "${local.function_log_prefix}${name}" },
+    {
+      state_machine = local.state_machine_log_group
+      api           = local.api_log_group
+    },
+  )
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  for_each = local.log_groups
+
+  name              = each.value
+  retention_in_days = var.log_retention_days
+  kms_key_id        = aws_kms_key.data.arn
+  tags              = merge(local.tags, { Name = each.value })
+}

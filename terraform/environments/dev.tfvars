@@ -1,0 +1,6 @@
+environment              = "dev"
+gateway_url              = "https://sandbox.sparkle.example"
+deletion_protection      = false
+kms_deletion_window_days = 7
+api_throttling_rate      = 20
+api_throttling_burst     = 40

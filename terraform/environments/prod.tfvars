@@ -1,0 +1,3 @@
+environment         = "prod"
+gateway_url         = "https://api.sparkle.example"
+deletion_protection = true

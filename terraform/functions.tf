@@ -1,0 +1,146 @@
+# One entry a function; everything that a function needs is said here and nowhere else.
+#   timeout      seconds; shorter than the Task's TimeoutSeconds in the state machine
+#   environment  on top of local.common_environment
+#   statements   what its role may do, on top of writing its own logs and traces
+
+locals {
+  common_environment = {
+    LOG_LEVEL                    = var.log_level
+    POWERTOOLS_SERVICE_NAME      = var.name
+    POWERTOOLS_METRICS_NAMESPACE = local.prefix
+  }
+
+  gateway_environment = {
+    GATEWAY_URL                     = var.gateway_url
+    GATEWAY_SECRET_ID               = aws_secretsmanager_secret.gateway.arn
+    GATEWAY_CONNECT_TIMEOUT_SECONDS = tostring(var.gateway_connect_timeout_seconds)
+    GATEWAY_READ_TIMEOUT_SECONDS    = tostring(var.gateway_read_timeout_seconds)
+  }
+
+  gateway_statements = [
+    {
+      sid       = "ReadGatewayKey"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [aws_secretsmanager_secret.gateway.arn]
+    },
+    {
+      sid       = "OpenGatewayKey"
+      actions   = ["kms:Decrypt"]
+      resources = [aws_kms_key.data.arn]
+      conditions = [
+        { test = "StringEquals", variable = "kms:ViaService", values = ["secretsmanager.${local.region}.amazonaws.com"] },
+      ]
+    },
+  ]
+
+  # The context is exactly {"token": …}: the key is there, and no other is.
+  token_context_conditions = [
+    { test = "Null", variable = "kms:EncryptionContextKeys", values = ["false"] },
+    { test = "ForAllValues:StringEquals", variable = "kms:EncryptionContextKeys", values = ["token"] },
+  ]
+
+  # A string, as the function that needs it is itself part of the state machine.
+  state_machine_name = "${local.prefix}-payment"
+  state_machine_arn  = "arn:${local.partition}:states:${local.region}:${local.account_id}:stateMachine:${local.state_machine_name}"
+  execution_arns     = "arn:${local.partition}:states:${local.region}:${local.account_id}:execution:${local.state_machine_name}:*"
+
+  functions = {
+    tokenize = {
+      timeout     = 10
+      memory      = 512
+      environment = { TOKEN_KEY_ID = aws_kms_key.token.arn }
+      statements = [
+        {
+          sid       = "DeriveToken"
+          actions   = ["kms:GenerateMac"]
+          resources = [aws_kms_key.token.arn]
+        },
+      ]
+    }
+
+    encrypt = {
+      timeout     = 10
+      memory      = 512
+      environment = { KMS_KEY_ID = aws_kms_key.card.arn }
+      statements = [
+        {
+          sid        = "EncryptCard"
+          actions    = ["kms:Encrypt"]
+          resources  = [aws_kms_key.card.arn]
+          conditions = local.token_context_conditions
+        },
+      ]
+    }
+
+    charge = {
+      timeout     = 30
+      memory      = 512
+      environment = merge(local.gateway_environment, { KMS_KEY_ID = aws_kms_key.card.arn })
+      statements = concat(local.gateway_statements, [
+        {
+          sid        = "DecryptCard"
+          actions    = ["kms:Decrypt"]
+          resources  = [aws_kms_key.card.arn]
+          conditions = local.token_context_conditions
+        },
+      ])
+    }
+
+    persist = {
+      timeout     = 10
+      memory      = 512
+      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
+      statements = [
+        {
+          sid       = "WriteLedger"
+          actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
+          resources = [aws_dynamodb_table.ledger.arn]
+        },
+      ]
+    }
+
+    compensate = {
+      timeout     = 45
+      memory      = 512
+      environment = merge(local.gateway_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
+      statements = concat(local.gateway_statements, [
+        {
+          sid       = "WriteLedger"
+          actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
+          resources = [aws_dynamodb_table.ledger.arn]
+        },
+      ])
+    }
+
+    status = {
+      timeout     = 5
+      memory      = 512
+      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name, STATE_MACHINE_ARN = local.state_machine_arn }
+      statements = [
+        {
+          sid       = "ReadLedger"
+          actions   = ["dynamodb:GetItem", "dynamodb:Query"]
+          resources = [aws_dynamodb_table.ledger.arn]
+        },
+        {
+          sid       = "SeeRunningPayment"
+          actions   = ["states:DescribeExecution"]
+          resources = [local.execution_arns]
+        },
+      ]
+    }
+
+    cards = {
+      timeout     = 5
+      memory      = 512
+      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
+      statements = [
+        {
+          sid       = "ReadAndEraseCard"
+          actions   = ["dynamodb:DeleteItem", "dynamodb:GetItem"]
+          resources = [aws_dynamodb_table.ledger.arn]
+        },
+      ]
+    }
+  }
+}

@@ -1,0 +1,182 @@
+data "aws_iam_policy_document" "lambda_trust" {
+  statement {
+    sid     = "RunFunctions"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "function" {
+  for_each = local.functions
+
+  name               = "${local.prefix}-${each.key}"
+  description        = "What the ${each.key} function may do"
+  assume_role_policy = data.aws_iam_policy_document.lambda_trust.json
+  tags               = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
+}
+
+data "aws_iam_policy_document" "function" {
+  for_each = local.functions
+
+  statement {
+    sid       = "WriteLogs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.this["function_${each.key}"].arn}:*"]
+  }
+
+  # X-Ray knows no resources to narrow this to.
+  statement {
+    sid       = "WriteTraces"
+    actions   = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
+    resources = ["*"]
+  }
+
+  dynamic "statement" {
+    for_each = each.value.statements
+
+    content {
+      sid       = statement.value.sid
+      actions   = statement.value.actions
+      resources = statement.value.resources
+
+      dynamic "condition" {
+        for_each = try(statement.value.conditions, [])
+
+        content {
+          test     = condition.value.test
+          variable = condition.value.variable
+          values   = condition.value.values
+        }
+      }
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "function" {
+  for_each = local.functions
+
+  name   = each.key
+  role   = aws_iam_role.function[each.key].id
+  policy = data.aws_iam_policy_document.function[each.key].json
+}
+
+data "aws_iam_policy_document" "state_machine_trust" {
+  statement {
+    sid     = "RunStateMachine"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["states.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account_id]
+    }
+  }
+}
+
+resource "aws_iam_role" "state_machine" {
+  name               = local.state_machine_name
+  description        = "What the payment state machine may do"
+  assume_role_policy = data.aws_iam_policy_document.state_machine_trust.json
+  tags               = merge(local.tags, { Name = local.state_machine_name })
+}
+
+data "aws_iam_policy_document" "state_machine" {
+  statement {
+    sid     = "InvokeSteps"
+    actions = ["lambda:InvokeFunction"]
+    resources = flatten([
+      for step in local.steps : [aws_lambda_function.this[step].arn, "${aws_lambda_function.this[step].arn}:*"]
+    ])
+  }
+
+  # Log deliveries and traces have no resources to narrow these two to.
+  statement {
+    sid = "DeliverLogs"
+    actions = [
+      "logs:CreateLogDelivery",
+      "logs:DeleteLogDelivery",
+      "logs:DescribeLogGroups",
+      "logs:DescribeResourcePolicies",
+      "logs:GetLogDelivery",
+      "logs:ListLogDeliveries",
+      "logs:PutResourcePolicy",
+      "logs:UpdateLogDelivery",
+    ]
+    resources = ["*"]
+  }
+
+  statement {
+    sid = "WriteTraces"
+    actions = [
+      "xray:GetSamplingRules",
+      "xray:GetSamplingTargets",
+      "xray:PutTelemetryRecords",
+      "xray:PutTraceSegments",
+    ]
+    resources = ["*"]
+  }
+}
+
+resource "aws_iam_role_policy" "state_machine" {
+  name   = "payment"
+  role   = aws_iam_role.state_machine.id
+  policy = data.aws_iam_policy_document.state_machine.json
+}
+
+data "aws_iam_policy_document" "api_trust" {
+  statement {
+    sid     = "ServeApi"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["apigateway.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "api" {
+  name               = "${local.prefix}-api"
+  description        = "With which the API starts payments"
+  assume_role_policy = data.aws_iam_policy_document.api_trust.json
+  tags               = merge(local.tags, { Name = "${local.prefix}-api" })
+}
+
+data "aws_iam_policy_document" "api" {
+  statement {
+    sid       = "StartPayment"
+    actions   = ["states:StartExecution"]
+    resources = [aws_sfn_state_machine.payment.arn]
+  }
+}
+
+resource "aws_iam_role_policy" "api" {
+  name   = "start-payment"
+  role   = aws_iam_role.api.id
+  policy = data.aws_iam_policy_document.api.json
+}
+
+resource "aws_iam_role" "api_logs" {
+  count = var.manage_api_gateway_account ? 1 : 0
+
+  name               = "${local.prefix}-api-logs"
+  description        = "With which API Gateway writes this account's access logs"
+  assume_role_policy = data.aws_iam_policy_document.api_trust.json
+  tags               = merge(local.tags, { Name = "${local.prefix}-api-logs" })
+}
+
+resource "aws_iam_role_policy_attachment" "api_logs" {
+  count = var.manage_api_gateway_account ? 1 : 0
+
+  role       = aws_iam_role.api_logs[0].name
+  policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+}

@@ -1,0 +1,68 @@
+locals {
+  packages = "${path.module}/../build/packages/${var.lambda_runtime}-${var.lambda_architecture}"
+}
+
+resource "aws_lambda_layer_version" "dependencies" {
+  layer_name               = "${local.prefix}-dependencies"
+  description              = "Third-party packages, at the versions that were tested"
+  filename                 = "${local.packages}/layer.zip"
+  source_code_hash         = filebase64sha256("${local.packages}/layer.zip")
+  compatible_runtimes      = [var.lambda_runtime]
+  compatible_architectures = [var.lambda_architecture]
+}
+
+resource "aws_lambda_function" "this" {
+  for_each = local.functions
+
+  function_name    = "${local.prefix}-${each.key}"
+  role             = aws_iam_role.function[each.key].arn
+  handler          = "functions.${each.key}.handler.handler"
+  runtime          = var.lambda_runtime
+  architectures    = [var.lambda_architecture]
+  filename         = "${local.packages}/functions.zip"
+  source_code_hash = filebase64sha256("${local.packages}/functions.zip")
+  layers           = [aws_lambda_layer_version.dependencies.arn]
+  timeout          = each.value.timeout
+  memory_size      = each.value.memory
+
+  environment {
+    variables = merge(local.common_environment, each.value.environment)
+  }
+
+  # Text, as the functions' logger writes JSON itself.
+  logging_config {
+    log_format = "Text"
+    log_group  = aws_cloudwatch_log_group.this["function_${each.key}"].name
+  }
+
+  tracing_config {
+    mode = var.tracing_enabled ? "Active" : "PassThrough"
+  }
+
+  tags = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
+
+  lifecycle {
+    # Two calls in a row, the deed and the look for it by reference, must fit: a function that is killed in between can't
+    # say what it knows.
+    precondition {
+      condition = (
+        !contains(keys(each.value.environment), "GATEWAY_URL") ||
+        2 * (var.gateway_connect_timeout_seconds + var.gateway_read_timeout_seconds) < each.value.timeout
+      )
+      error_message = "Twice the gateway's connect and read timeouts together must be less than the ${each.key} function's timeout, ${each.value.timeout} seconds."
+    }
+  }
+
+  # A function that runs before its role may write logs loses them.
+  depends_on = [aws_iam_role_policy.function]
+}
+
+resource "aws_lambda_permission" "api" {
+  for_each = local.function_routes
+
+  statement_id  = "AllowApi${replace(title(replace(each.key, "_", " ")), " ", "")}"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this[each.value.function].function_name
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_api_gateway_rest_api.this.execution_arn}/${local.stage_name}/${each.value.http_method}/${each.value.collection}/*"
+}

@@ -1,0 +1,54 @@
+output "api_url" {
+  description = "The API's URL; a path like /payments is appended to it."
+  value       = aws_api_gateway_stage.this.invoke_url
+}
+
+output "api_id" {
+  description = "The REST API's id, for a URL other than AWS's own."
+  value       = aws_api_gateway_rest_api.this.id
+}
+
+output "stage_name" {
+  description = "The API's stage."
+  value       = aws_api_gateway_stage.this.stage_name
+}
+
+output "region" {
+  description = "The AWS region that everything is in."
+  value       = local.region
+}
+
+output "state_machine_arn" {
+  description = "The payment state machine."
+  value       = aws_sfn_state_machine.payment.arn
+}
+
+output "ledger_table" {
+  description = "The ledger's DynamoDB table."
+  value       = aws_dynamodb_table.ledger.name
+}
+
+output "log_group_prefix" {
+  description = "What each function's log group begins with; the function's short name follows."
+  value       = local.function_log_prefix
+}
+
+output "function_names" {
+  description = "Each function's full name, by its short one."
+  value       = { for name, function in aws_lambda_function.this : name => function.function_name }
+}
+
+output "card_key_arn" {
+  description = "The KMS key that encrypts card numbers."
+  value       = aws_kms_key.card.arn
+}
+
+output "token_key_arn" {
+  description = "The KMS key that turns card numbers into tokens."
+  value       = aws_kms_key.token.arn
+}
+
+output "gateway_secret_arn" {
+  description = "The secret that holds the payment gateway's key; set its value here when gateway_api_key is null."
+  value       = aws_secretsmanager_secret.gateway.arn
+}

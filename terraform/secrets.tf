@@ -1,0 +1,15 @@
+resource "aws_secretsmanager_secret" "gateway" {
+  name                    = "${local.prefix}/gateway-api-key"
+  description             = "The payment gateway's bearer key"
+  kms_key_id              = aws_kms_key.data.arn
+  recovery_window_in_days = var.deletion_protection ? 30 : 0
+  tags                    = merge(local.tags, { Name = "${local.prefix}/gateway-api-key" })
+}
+
+resource "aws_secretsmanager_secret_version" "gateway" {
+  # Whether there is a key is no secret, only its value is.
+  count = nonsensitive(var.gateway_api_key != null) ? 1 : 0
+
+  secret_id     = aws_secretsmanager_secret.gateway.id
+  secret_string = var.gateway_api_key
+}

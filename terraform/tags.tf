@@ -1,0 +1,10 @@
+locals {
+  tags = merge(
+    {
+      Project     = var.name
+      Environment = var.environment
+      ManagedBy   = "terraform"
+    },
+    var.tags,
+  )
+}
