@@ -1,0 +1,67 @@
+# Every target calls `payments` (cli/) or a tool of its own name.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down replay invoke inspect plan deploy build test lint lock clean
+
+PYTHON ?= python3
+VENV := .venv
+PAYMENTS := $(VENV)/bin/python -m cli
+export PYTHONDONTWRITEBYTECODE := 1
+
+help: ## Say what each target does
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+setup: $(VENV)/requirements.sha ## Make the virtual environment, with every package at its locked version
+
+$(VENV)/requirements.sha: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; choose one with make PYTHON=…")'
+	@command -v terraform >/dev/null || { echo "Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH."; exit 1; }
+	@echo "Setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: setup ## Start the stack on this machine, replay every sample event, show what came of it
+	@$(PAYMENTS) demo
+
+up: setup ## Start the stack on this machine and deploy to it (EMULATOR_PORT=, SPARKLE_PORT=)
+	@$(PAYMENTS) up
+
+down: setup ## Stop all that `make up` started
+	@$(PAYMENTS) down
+
+replay: setup ## Replay sample events (EVENT=file …), or a past execution (EXECUTION=arn), on STACK=file
+	@$(PAYMENTS) replay $(EVENT) $(if $(EXECUTION),--execution '$(EXECUTION)') $(if $(STACK),--stack '$(STACK)')
+
+invoke: setup ## Run one function on one event (FUNCTION=charge EVENT=file), on STACK=file
+	@$(PAYMENTS) invoke $(or $(FUNCTION),$(error Say which: make invoke FUNCTION=charge)) $(EVENT) $(if $(STACK),--stack '$(STACK)')
+
+inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), on STACK=file
+	@$(PAYMENTS) inspect $(or $(PAYMENT),$(error Say which: make inspect PAYMENT=…)) $(if $(STACK),--stack '$(STACK)')
+
+plan: setup ## Show what a deployment to AWS would change (ENV=dev)
+	@$(PAYMENTS) plan $(or $(ENV),$(error Say where: make plan ENV=dev))
+
+deploy: setup ## Deploy to AWS (ENV=dev)
+	@$(PAYMENTS) deploy $(or $(ENV),$(error Say where: make deploy ENV=dev))
+
+build: setup ## Build the functions' zip and their layer for this machine
+	@$(PAYMENTS) build
+
+test: setup ## Run all tests
+	@$(VENV)/bin/python -m pytest
+
+lint: setup ## Check style, types, imports, Terraform and security
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions cli local
+	$(PAYMENTS) validate
+
+lock: setup ## Lock the versions of every package anew
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' requirements/dev.in -o requirements/dev.txt
+	for name in lambda runtime; do $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: down ## Stop the stack, and remove what was built
+	rm -rf build

@@ -1,0 +1,1 @@
+"""The command `payments`: build, deploy, run on one machine, replay and look. Makefile targets only call it."""

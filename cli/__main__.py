@@ -1,0 +1,189 @@
+"""`payments`, the project's one command. `make help` lists the same by target."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from cli.build import Target, build
+from cli.events import FUNCTION_EVENTS, EventError, load_api_events
+from cli.inspect import inspect as inspect_payment
+from cli.invoke import Invocations
+from cli.paths import STACK_FILE
+from cli.replay import replay_all, replay_execution
+from cli.stack import Stack, StackError, new_payment_id
+from cli.terraform import Terraform, TerraformError
+from local.machine import Machine
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The card payment workflow: run it, try it, deploy it."
+)
+# A pipe has no width, and a log is easier to read when its tables are not folded.
+console = Console(width=None if sys.stdout.isatty() else 140)
+
+StackOption = Annotated[Path, typer.Option("--stack", envvar="STACK", help="The stack file of the stack to use.")]
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """What went wrong, and no traceback."""
+    try:
+        yield
+    except (EventError, StackError, TerraformError) as error:
+        console.print(f"[red]{type(error).__name__}:[/red] {error}", highlight=False, markup=True)
+        raise typer.Exit(1) from None
+    except (BotoCoreError, ClientError) as error:
+        console.print(f"[red]AWS:[/red] {error}", highlight=False)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def up() -> None:
+    """Start the stack on this machine and deploy to it. Safe to repeat."""
+    with _clear_errors():
+        _up()
+        _say_what_next(Stack.load(STACK_FILE))
+
+
+@app.command()
+def down() -> None:
+    """Stop all that `up` started."""
+    with _clear_errors():
+        stopped = Machine.from_environment().down()
+    console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@app.command()
+def demo() -> None:
+    """Start the stack, replay every sample event, and show what came of it."""
+    with _clear_errors():
+        stack = _up()
+        as_expected = replay_all(stack, load_api_events([]), console)
+        _say_what_next(stack)
+    raise typer.Exit(0 if as_expected else 1)
+
+
+@app.command()
+def replay(
+    event: Annotated[list[Path] | None, typer.Argument(help="Event files; all of events/api without any.")] = None,
+    execution: Annotated[str | None, typer.Option(help="The ARN of a past execution to start anew instead.")] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Replay sample events, or a past execution, and show what came of it."""
+    with _clear_errors():
+        target = Stack.load(stack)
+        if execution:
+            console.print_json(json.dumps(replay_execution(target, execution)))
+            return
+        as_expected = replay_all(target, load_api_events(event or []), console)
+    raise typer.Exit(0 if as_expected else 1)
+
+
+@app.command()
+def invoke(
+    function: Annotated[str, typer.Argument(help="tokenize, encrypt, charge, persist, compensate, status or cards")],
+    event: Annotated[
+        Path | None, typer.Argument(help="Its event; events/functions/<function>.json without one.")
+    ] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Run one function on one event, and print its answer."""
+    with _clear_errors():
+        answer = Invocations(Stack.load(stack)).invoke(function, event or FUNCTION_EVENTS / f"{function}.json")
+    console.print_json(json.dumps(answer))
+    raise typer.Exit(1 if isinstance(answer, dict) and "errorType" in answer else 0)
+
+
+@app.command()
+def inspect(payment_id: str, stack: StackOption = STACK_FILE) -> None:
+    """Show one payment: its way through the states, and its ledger entries."""
+    with _clear_errors():
+        inspect_payment(Stack.load(stack), payment_id, console)
+
+
+@app.command()
+def plan(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
+    """Show what a deployment to AWS would change."""
+    with _clear_errors():
+        _prepared(environment).plan()
+
+
+@app.command()
+def deploy(
+    environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")],
+    stack: Annotated[Path | None, typer.Option(help="Where to write the stack file.")] = None,
+) -> None:
+    """Deploy to AWS, and write a stack file for replay and the like."""
+    with _clear_errors():
+        terraform = _prepared(environment)
+        terraform.apply(show=True)
+        outputs = terraform.outputs()
+        names = ("api_url", "region", "state_machine_arn", "ledger_table", "log_group_prefix")
+        file = stack or STACK_FILE.with_name(f"stack-{environment}.json")
+        Stack(**{name: outputs[name] for name in names}).save(file)
+    console.print(f"Deployed. Try it: make replay STACK={file}", highlight=False)
+
+
+@app.command(name="build")
+def build_packages(
+    runtime: Annotated[str | None, typer.Option(help="python3.13, for instance; this machine's without one.")] = None,
+    architecture: Annotated[str, typer.Option(help="arm64 or x86_64")] = "arm64",
+) -> None:
+    """Build what Lambda runs: the functions' zip and their layer."""
+    folder = build(Target(runtime, architecture) if runtime else Target.host())
+    console.print(f"Built {folder}", highlight=False)
+
+
+def _up() -> Stack:
+    with console.status("Starting") as status:
+
+        def say(step: str) -> None:
+            console.print(step, highlight=False)
+            status.update(step)
+
+        return Machine.from_environment().up(say)
+
+
+def _prepared(environment: str) -> Terraform:
+    """Terraform for an AWS environment, initialised, with the packages built that its variables name."""
+    terraform = Terraform(environment)
+    console.print(f"Initialising Terraform (AWS provider from {terraform.init()})", highlight=False)
+    target = Target(*terraform.evaluate("[var.lambda_runtime, var.lambda_architecture]"))
+    console.print(f"Building for {target.runtime} on {target.architecture}", highlight=False)
+    build(target)
+    return terraform
+
+
+def _say_what_next(stack: Stack) -> None:
+    """Lines to paste; printed as they are, so that the terminal's width breaks none of them."""
+    payment_id = new_payment_id()
+    user = f"{stack.access_key_id}:{stack.secret_access_key}"
+    curl = f"curl -sS --aws-sigv4 aws:amz:{stack.region}:execute-api --user {user}"
+    body = (
+        '{"amount_minor": 1999, "currency": "USD", "card_data": '
+        '{"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}}'
+    )
+    headers = f"-H 'Content-Type: application/json' -H 'Idempotency-Key: {payment_id}'"
+    for line in (
+        "",
+        "The stack is up. Pay by hand, then look at the payment:",
+        f"  {curl} {headers} -d '{body}' {stack.api_url}/payments",
+        f"  {curl} {stack.api_url}/payments/{payment_id}",
+        "Its way through the states, and its ledger entries:",
+        f"  make inspect PAYMENT={payment_id}",
+        "What the gateway knows:",
+        f"  curl -sS {stack.sparkle_url}/sandbox/charges",
+        "Stop everything:",
+        "  make down",
+    ):
+        typer.echo(line)
+
+
+if __name__ == "__main__":
+    app()

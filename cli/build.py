@@ -1,0 +1,114 @@
+"""Build what Lambda runs: one zip of all functions, and one layer of their third-party packages.
+
+Both are deterministic: the same sources give the same bytes, so that deploying them again changes nothing.
+"""
+
+import hashlib
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.paths import BUILD, FUNCTIONS, REQUIREMENTS, ROOT
+
+# The AWS APIs that the functions call. botocore's data for the other four hundred services stays out of the layer.
+AWS_SERVICES = ("dynamodb", "kms", "secretsmanager", "stepfunctions")
+
+# Wheels for Amazon Linux 2023 (glibc 2.34): pip takes these tags one by one, it knows no "or older".
+_GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
+_MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
+
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+_LEFT_OUT = ("__pycache__", "*.pyc", "*.pyi", "py.typed", "bin", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What Lambda runs on: a runtime like `python3.13` and an architecture, `arm64` or `x86_64`.
+
+    `this_machine` builds for the interpreter that runs this, whatever its system.
+    """
+
+    runtime: str
+    architecture: str
+    this_machine: bool = False
+
+    @classmethod
+    def host(cls) -> "Target":
+        runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+        return cls(runtime, architecture, this_machine=True)
+
+    @property
+    def folder(self) -> Path:
+        return BUILD / "packages" / f"{self.runtime}-{self.architecture}"
+
+    def pip_arguments(self) -> list[str]:
+        """What makes pip choose the target's wheels instead of this machine's."""
+        if self.this_machine:
+            return []
+        platforms = [f"--platform={tag}_{_MACHINES[self.architecture]}" for tag in _GLIBC_TAGS]
+        return [*platforms, f"--python-version={self.runtime.removeprefix('python')}", "--only-binary=:all:"]
+
+
+def build(target: Target) -> Path:
+    """Build `functions.zip` and, where its inputs changed, `layer.zip`; return the folder that holds them."""
+    target.folder.mkdir(parents=True, exist_ok=True)
+    _zip(
+        target.folder / "functions.zip",
+        ROOT,
+        (path for path in FUNCTIONS.rglob("*") if path.suffix in (".py", ".json")),
+    )
+    _build_layer(target)
+    return target.folder
+
+
+def install(requirements: Path, folder: Path, pip_arguments: Iterable[str] = ()) -> None:
+    """Install the hash-locked requirements into a folder of their own."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    lock = ["--require-hashes", "--requirement", str(requirements)]
+    subprocess.run([*pip, *lock, *pip_arguments, "--target", str(folder)], check=True)
+
+
+def _build_layer(target: Target) -> None:
+    requirements = REQUIREMENTS / "lambda.txt"
+    inputs = [requirements.read_bytes(), Path(__file__).read_bytes(), repr(target).encode()]
+    fingerprint = hashlib.sha256(b"\0".join(inputs)).hexdigest()
+    layer, stamp = target.folder / "layer.zip", target.folder / "layer.sha256"
+    if layer.exists() and stamp.exists() and stamp.read_text() == fingerprint:
+        return
+    with tempfile.TemporaryDirectory(dir=target.folder) as scratch:
+        python = Path(scratch) / "python"
+        install(requirements, python, target.pip_arguments())
+        _prune_botocore(python)
+        _zip(layer, Path(scratch), python.rglob("*"))
+    stamp.write_text(fingerprint)
+
+
+def _prune_botocore(python: Path) -> None:
+    for service in (python / "botocore" / "data").iterdir():
+        if service.is_dir() and service.name not in AWS_SERVICES:
+            shutil.rmtree(service)
+    shutil.rmtree(python / "boto3" / "data")
+    shutil.rmtree(python / "boto3" / "examples", ignore_errors=True)
+
+
+def _zip(target: Path, root: Path, paths: Iterable[Path]) -> None:
+    def wanted(path: Path) -> bool:
+        relative = path.relative_to(root)
+        return path.is_file() and not any(
+            part.match(pattern) for part in map(Path, relative.parts) for pattern in _LEFT_OUT
+        )
+
+    with zipfile.ZipFile(target.with_suffix(".partial"), "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(filter(wanted, paths)):
+            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), _ZIP_EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, path.read_bytes())
+    target.with_suffix(".partial").replace(target)

@@ -1,0 +1,58 @@
+"""Run one function of a stack on one event."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from cli.events import FUNCTION_EVENTS, EventError
+from cli.stack import Stack, StackError, new_payment_id
+
+_REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
+
+
+class Invocations:
+    """Invokes functions by their short names.
+
+    A string `${encrypt.ciphertext}` in an event stands for a field of what the function `encrypt` answers to its own
+    sample event: a ciphertext opens only where its key is, so it can't be kept in a file. `${payment_id}` is a new id.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._prefix = stack.log_group_prefix.rsplit("/", 1)[1]
+        self._client = stack.client("lambda")
+        self._answers: dict[str, Any] = {"payment_id": new_payment_id()}
+
+    def invoke(self, function: str, event_file: Path) -> Any:
+        """The function's answer, or its error as Lambda reports it: `{"errorType", "errorMessage", …}`."""
+        try:
+            event = self._filled_in(json.loads(event_file.read_text()))
+        except OSError as error:
+            raise EventError(f"{event_file}: {error.strerror}. Look in {FUNCTION_EVENTS} for the events.") from None
+        except ValueError as error:
+            raise EventError(f"{event_file} is not JSON: {error}") from None
+        try:
+            answer = self._client.invoke(FunctionName=self._prefix + function, Payload=json.dumps(event).encode())
+        except self._client.exceptions.ResourceNotFoundException:
+            raise StackError(f"This stack has no function {self._prefix}{function}.") from None
+        return json.loads(answer["Payload"].read())
+
+    def _filled_in(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: self._filled_in(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._filled_in(item) for item in value]
+        if isinstance(value, str) and (reference := _REFERENCE.fullmatch(value)):
+            return self._resolve(*reference[1].split("."))
+        return value
+
+    def _resolve(self, function: str, *path: str) -> Any:
+        if function not in self._answers:
+            self._answers[function] = self.invoke(function, FUNCTION_EVENTS / f"{function}.json")
+        answer = self._answers[function]
+        try:
+            for name in path:
+                answer = answer[name]
+        except (KeyError, TypeError):
+            raise EventError(f"{function} did not answer with {'.'.join(path)}, but {json.dumps(answer)}") from None
+        return answer

@@ -1,0 +1,101 @@
+"""A running stack, local or on AWS: where it is, and signed calls to its API."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+HTTP_TIMEOUT_SECONDS = 30
+
+
+class StackError(Exception):
+    """There is no such stack, or it does not answer; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What `build/stack.json` says. On AWS the credentials may be absent: then boto3 finds them as it always does."""
+
+    api_url: str
+    region: str
+    state_machine_arn: str
+    ledger_table: str
+    log_group_prefix: str
+    aws_endpoint_url: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    sparkle_url: str | None = None
+    sparkle_api_key: str | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a stack file. Raises StackError."""
+        try:
+            known = {field.name for field in fields(cls)}
+            return cls(**{name: value for name, value in json.loads(path.read_text()).items() if name in known})
+        except FileNotFoundError:
+            raise StackError(f"There is no {path}. Start the local stack first: make up") from None
+        except (ValueError, TypeError) as error:
+            raise StackError(f"{path} is not a stack file: {error}") from None
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    def session(self) -> boto3.Session:
+        return boto3.Session(
+            aws_access_key_id=self.access_key_id, aws_secret_access_key=self.secret_access_key, region_name=self.region
+        )
+
+    def client(self, service: str) -> Any:
+        """A boto3 client for the stack's account."""
+        return self.session().client(service, endpoint_url=self.aws_endpoint_url)  # type: ignore[call-overload]
+
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        """Call the API, signed with SigV4."""
+        data = None if body is None else json.dumps(body).encode()
+        all_headers = {**({"Content-Type": "application/json"} if data else {}), **(headers or {})}
+        request = AWSRequest(method, self.api_url + path, data=data, headers=all_headers)
+        credentials = self.session().get_credentials()
+        if credentials is None:
+            raise StackError("No AWS credentials. Put them in the stack file, or configure them as for the AWS CLI.")
+        SigV4Auth(credentials, "execute-api", self.region).add_auth(request)
+        try:
+            return requests.request(
+                method, self.api_url + path, data=data, headers=dict(request.headers), timeout=HTTP_TIMEOUT_SECONDS
+            )
+        except requests.RequestException as error:
+            raise StackError(f"{self.api_url} does not answer: {type(error).__name__}. Is the stack up?") from None
+
+    def payment(self, payment_id: str) -> dict[str, Any]:
+        """The payment as the API shows it, or its error."""
+        answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}").json()
+        return answer
+
+    def follow(
+        self, payment_id: str, *, timeout_seconds: float, on_look: Callable[[str], None] = lambda status: None
+    ) -> dict[str, Any]:
+        """Look at a payment until it is no longer processing, or the time is over; return the last look."""
+        deadline, pause = time.monotonic() + timeout_seconds, 0.05
+        while True:
+            payment = self.payment(payment_id)
+            on_look(payment.get("status", "not found"))
+            if payment.get("status", "processing") != "processing" or time.monotonic() > deadline:
+                return payment
+            time.sleep(pause)
+            pause = min(pause * 1.5, 1.0)
+
+
+def new_payment_id() -> str:
+    return uuid.uuid4().hex

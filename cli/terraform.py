@@ -1,0 +1,110 @@
+"""Terraform, with the provider from a mirror where there is one."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.paths import BUILD, TERRAFORM
+
+# Where people unpack provider mirrors (HOST/hashicorp/aws/VERSION/PLATFORM/…), at most one folder deep.
+_MIRROR_PREFIXES = [Path.home() / ".terraform.d"] + [
+    Path(os.sep, *parts) for parts in (("opt",), ("usr", "share"), ("usr", "local", "share"), ("var", "lib"))
+]
+
+
+class TerraformError(Exception):
+    """Terraform is missing or failed; the message says what to do."""
+
+
+def find_mirror() -> Path | None:
+    """An unpacked mirror of the AWS provider: `TERRAFORM_PLUGIN_DIR`, else one under the usual prefixes."""
+    if given := os.environ.get("TERRAFORM_PLUGIN_DIR"):
+        return Path(given)
+    for prefix in _MIRROR_PREFIXES:
+        for provider in sorted(prefix.glob("*/*/hashicorp/aws/*/*/terraform-provider-aws_*")):
+            return provider.parents[5]
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Terraform:
+    """The project's Terraform for one environment, with its own data folder.
+
+    `state` is a state file of this machine's own; None leaves the state where the backend keeps it. `environment` is
+    added to the process environment.
+    """
+
+    name: str
+    state: Path | None = None
+    environment: Mapping[str, str] | None = None
+
+    def init(self) -> str:
+        """Initialise, from a mirror first, and return where the provider came from."""
+        mirror = find_mirror()
+        if mirror is None:
+            self._run("init", "-input=false", "-reconfigure")
+            return "the registry"
+        self._run("init", "-input=false", "-reconfigure", f"-plugin-dir={mirror}")
+        return f"the mirror {mirror}"
+
+    def plan(self, *arguments: str) -> None:
+        self._run("plan", "-input=false", *self._state_argument(), *self._var_file(), *arguments, show=True)
+
+    def apply(self, *arguments: str, show: bool = False) -> None:
+        approve = () if show else ("-auto-approve",)
+        self._run("apply", "-input=false", *approve, *self._state_argument(), *self._var_file(), *arguments, show=show)
+
+    def destroy(self, *arguments: str) -> None:
+        self._run("destroy", "-input=false", "-auto-approve", *self._state_argument(), *self._var_file(), *arguments)
+
+    def outputs(self) -> dict[str, Any]:
+        answer = json.loads(self._run("output", "-json", *self._state_argument()))
+        return {name: output["value"] for name, output in answer.items()}
+
+    def pending_changes(self) -> str:
+        """What an apply would change, as the plan tells it; empty if nothing."""
+        arguments = ("-input=false", "-detailed-exitcode", *self._state_argument(), *self._var_file())
+        plan = self._run("plan", *arguments, succeeds_with=(0, 2))
+        return "" if "No changes." in plan else plan
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression over this environment's variables."""
+        answer = self._run("console", *self._state_argument(), *self._var_file(), stdin=f"jsonencode({expression})")
+        return json.loads(json.loads(answer))
+
+    def _var_file(self) -> Sequence[str]:
+        return (f"-var-file=environments/{self.name}.tfvars",)
+
+    def _state_argument(self) -> Sequence[str]:
+        return (f"-state={self.state}",) if self.state else ()
+
+    def _run(
+        self, *arguments: str, show: bool = False, stdin: str | None = None, succeeds_with: Sequence[int] = (0,)
+    ) -> str:
+        terraform = shutil.which("terraform")
+        if terraform is None:
+            raise TerraformError(
+                "Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH."
+            )
+        home = self.state.parent if self.state else BUILD / "terraform" / self.name
+        environment = {
+            **{name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"},
+            **(self.environment or {}),
+            "TF_DATA_DIR": str(home / "terraform-data"),
+            "TF_IN_AUTOMATION": "1",
+        }
+        command = [terraform, f"-chdir={TERRAFORM}", *arguments]
+        if show:
+            if subprocess.run(command, env=environment).returncode:
+                raise TerraformError(f"terraform {arguments[0]} failed: see above.")
+            return ""
+        plain = {"NO_COLOR": "1", "TF_CLI_ARGS": "-no-color"}
+        done = subprocess.run(command, env=environment | plain, input=stdin, capture_output=True, text=True)
+        if done.returncode not in succeeds_with:
+            raise TerraformError(f"terraform {arguments[0]} failed:\n{done.stderr.strip()}")
+        return done.stdout

@@ -1,0 +1,279 @@
+"""The stack on one machine: the AWS emulator and the Sparkle sandbox in the background, and Terraform's deployment."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import boto3
+import requests
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cli.build import Target, build, install
+from cli.paths import BUILD, REQUIREMENTS, ROOT, STACK_FILE
+from cli.stack import Stack, StackError
+from cli.terraform import Terraform, TerraformError
+
+REGION = "us-east-1"
+START_TIMEOUT_SECONDS = 60
+STOP_TIMEOUT_SECONDS = 15
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A background process of the stack, as `processes.json` remembers it."""
+
+    module: str
+    pid: int
+    port: int
+    health_path: str
+    api_key: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def owns_its_pid(self) -> bool:
+        """Whether the process is still ours: pids are given out again."""
+        ps = subprocess.run(["ps", "-p", str(self.pid), "-o", "command="], capture_output=True, text=True)
+        return self.module in ps.stdout
+
+    def healthy(self) -> bool:
+        with suppress(requests.RequestException):
+            return requests.get(self.url + self.health_path, timeout=2).ok
+        return False
+
+    def stop(self) -> None:
+        os.kill(self.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        while self.owns_its_pid():
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                return
+            time.sleep(0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One local stack. Its logs, state and process ids live in `home`; `stack_file` tells others where it is.
+
+    A port that is taken is replaced by a free one, unless somebody asked for it (`fixed_ports`).
+    """
+
+    home: Path = BUILD / "local"
+    stack_file: Path = STACK_FILE
+    emulator_port: int = 4566
+    sparkle_port: int = 4567
+    fixed_ports: frozenset[str] = frozenset()
+    emulator_environment: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_environment(cls) -> "Machine":
+        """`EMULATOR_PORT` and `SPARKLE_PORT` choose the ports."""
+        ports = {name.lower(): os.environ[name] for name in ("EMULATOR_PORT", "SPARKLE_PORT") if os.environ.get(name)}
+        for name, port in ports.items():
+            if not port.isdecimal() or not 0 < int(port) < 65536:
+                raise StackError(f"{name.upper()} must be a port number, not {port!r}.")
+        return cls(**{name: int(port) for name, port in ports.items()}, fixed_ports=frozenset(ports))  # type: ignore[arg-type]
+
+    def up(self, say: Say) -> Stack:
+        """Start what does not run yet, deploy, and write the stack file. Safe to repeat."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        say("Building the functions and their layer")
+        build(Target.host())
+        try:
+            stack = self._start_and_deploy(say)
+        except TerraformError as error:
+            if self.stack_file.exists():
+                raise
+            # The AWS provider repeats a request whose answer it missed, which a busy machine makes it do now and then;
+            # the emulator did the first one already. Nothing is deployed yet, so nothing is lost by starting over.
+            say(f"Starting over, as the first deployment failed: {str(error).splitlines()[1]}")
+            stack = self._start_and_deploy(say)
+        stack.save(self.stack_file)
+        return stack
+
+    def _start_and_deploy(self, say: Say) -> Stack:
+        services = self._running_services()
+        if "sparkle" not in services:
+            say("Starting the Sparkle sandbox")
+            services["sparkle"] = self._start_sparkle()
+            self._remember(services)
+        if "emulator" in services and not self.stack_file.exists():
+            services.pop("emulator").stop()  # half deployed
+        if "emulator" not in services:
+            # The emulator keeps everything in memory: what an earlier one was told is gone.
+            self._state.unlink(missing_ok=True)
+            self.stack_file.unlink(missing_ok=True)
+            say("Starting the AWS emulator")
+            services["emulator"] = self._start_emulator()
+            self._remember(services)
+        return self._deploy(services, say)
+
+    def down(self) -> list[str]:
+        """Stop what `up` started; return the names of what was running."""
+        services = {name: service for name, service in self._services().items() if service.owns_its_pid()}
+        for service in services.values():
+            service.stop()
+        for file in (self._processes_file, self._state, self.stack_file):
+            file.unlink(missing_ok=True)
+        return sorted(services)
+
+    @property
+    def _state(self) -> Path:
+        return self.home / "terraform.tfstate"
+
+    @property
+    def _processes_file(self) -> Path:
+        return self.home / "processes.json"
+
+    def _services(self) -> dict[str, Service]:
+        try:
+            remembered = json.loads(self._processes_file.read_text())
+            return {name: Service(**service) for name, service in remembered.items()}
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
+
+    def _running_services(self) -> dict[str, Service]:
+        running = {}
+        for name, service in self._services().items():
+            if not service.owns_its_pid():
+                continue
+            if service.healthy():
+                running[name] = service
+            else:
+                service.stop()
+        return running
+
+    def _remember(self, services: dict[str, Service]) -> None:
+        self._processes_file.touch(mode=0o600)
+        self._processes_file.write_text(json.dumps({name: asdict(service) for name, service in services.items()}))
+
+    def _start_sparkle(self) -> Service:
+        port, api_key = self._free_port("sparkle_port"), f"sk_test_{secrets.token_hex(16)}"
+        arguments = ["--port", str(port), "--api-key", api_key]
+        return self._start("sparkle", arguments, port, "/sandbox/health", api_key=api_key)
+
+    def _start_emulator(self) -> Service:
+        port, runtime_client = self._free_port("emulator_port"), BUILD / "runtime-client"
+        if not runtime_client.exists():
+            install(REQUIREMENTS / "runtime.txt", runtime_client)
+        environment = {
+            "RUNTIME_CLIENT_DIR": str(runtime_client),
+            "MINISTACK_REGION": REGION,
+            **self.emulator_environment,
+        }
+        arguments = ["--port", str(port), "--data-dir", str(self.home / "emulator")]
+        return self._start("emulator", arguments, port, "/_ministack/health", environment)
+
+    def _start(
+        self,
+        name: str,
+        arguments: list[str],
+        port: int,
+        health_path: str,
+        environment: Mapping[str, str] | None = None,
+        api_key: str | None = None,
+    ) -> Service:
+        module, log = f"local.{name}", self.home / f"{name}.log"
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            env=clean | dict(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        service = Service(module, process.pid, port, health_path, api_key)
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not service.healthy():
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                tail = "\n".join(log.read_text().splitlines()[-15:])
+                raise StackError(f"{name} did not start. The end of {log}:\n{tail}")
+            time.sleep(0.1)
+        return service
+
+    def _free_port(self, wish: str) -> int:
+        for port in (getattr(self, wish), 0):
+            with socket.socket() as probe, suppress(OSError):
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+            if wish in self.fixed_ports:
+                raise StackError(f"Port {port} is taken. Free it, or choose another: {wish.upper()}=… make up")
+        raise StackError("This machine has no free port.")
+
+    def terraform(self) -> Terraform:
+        """Terraform as `up` runs it, for a stack that is up."""
+        stack = Stack.load(self.stack_file)
+        return self._terraform(self._services(), (stack.access_key_id or "", stack.secret_access_key or ""))
+
+    def _terraform(self, services: Mapping[str, Service], key: tuple[str, str]) -> Terraform:
+        target = Target.host()
+        environment = {
+            "AWS_ENDPOINT_URL": services["emulator"].url,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": key[0],
+            "AWS_SECRET_ACCESS_KEY": key[1],
+            "TF_VAR_gateway_url": services["sparkle"].url,
+            "TF_VAR_gateway_api_key": services["sparkle"].api_key or "",
+            "TF_VAR_lambda_runtime": target.runtime,
+            "TF_VAR_lambda_architecture": target.architecture,
+        }
+        return Terraform("local", state=self._state, environment=environment)
+
+    def _deploy(self, services: Mapping[str, Service], say: Say) -> Stack:
+        emulator, sparkle = services["emulator"], services["sparkle"]
+        key = self._operator_key(emulator)
+        terraform = self._terraform(services, key)
+        say("Initialising Terraform")
+        origin = terraform.init()
+        say(f"Deploying with Terraform (AWS provider from {origin}); the first time takes a minute")
+        terraform.apply()
+        outputs = terraform.outputs()
+        return Stack(
+            api_url=f"{emulator.url}/_aws/execute-api/{outputs['api_id']}/{outputs['stage_name']}",
+            region=outputs["region"],
+            state_machine_arn=outputs["state_machine_arn"],
+            ledger_table=outputs["ledger_table"],
+            log_group_prefix=outputs["log_group_prefix"],
+            aws_endpoint_url=emulator.url,
+            access_key_id=key[0],
+            secret_access_key=key[1],
+            sparkle_url=sparkle.url,
+            sparkle_api_key=sparkle.api_key,
+        )
+
+    def _operator_key(self, emulator: Service) -> tuple[str, str]:
+        """The access key of the account's operator, an IAM user: the emulator does not check the root's signatures."""
+        with suppress(StackError):
+            stack = Stack.load(self.stack_file)
+            with suppress(BotoCoreError, ClientError):
+                stack.client("sts").get_caller_identity()
+                return stack.access_key_id or "", stack.secret_access_key or ""
+        iam = boto3.client(
+            "iam",
+            endpoint_url=emulator.url,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 - the emulator's root, whose signature it doesn't check
+        )
+        everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        with suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_user(UserName="operator")
+        iam.put_user_policy(UserName="operator", PolicyName="everything", PolicyDocument=json.dumps(everything))
+        key = iam.create_access_key(UserName="operator")["AccessKey"]
+        return key["AccessKeyId"], key["SecretAccessKey"]
