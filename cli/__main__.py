@@ -130,6 +130,14 @@ def deploy(
     console.print(f"Deployed. Try it: make replay STACK={file}", highlight=False)
 
 
+@app.command()
+def validate() -> None:
+    """Check that the Terraform is formatted and valid."""
+    with _clear_errors():
+        Terraform("validate").check()
+    console.print("The Terraform is formatted and valid.")
+
+
 @app.command(name="build")
 def build_packages(
     runtime: Annotated[str | None, typer.Option(help="python3.13, for instance; this machine's without one.")] = None,

@@ -52,6 +52,13 @@ class Terraform:
         self._run("init", "-input=false", "-reconfigure", f"-plugin-dir={mirror}")
         return f"the mirror {mirror}"
 
+    def check(self) -> None:
+        """Whether the code is formatted and valid; needs no backend and no credentials."""
+        self._run("fmt", "-check", "-diff", "-recursive")
+        mirror = find_mirror()
+        self._run("init", "-input=false", "-backend=false", *([f"-plugin-dir={mirror}"] if mirror else []))
+        self._run("validate")
+
     def plan(self, *arguments: str) -> None:
         self._run("plan", "-input=false", *self._state_argument(), *self._var_file(), *arguments, show=True)
 
@@ -106,5 +113,5 @@ class Terraform:
         plain = {"NO_COLOR": "1", "TF_CLI_ARGS": "-no-color"}
         done = subprocess.run(command, env=environment | plain, input=stdin, capture_output=True, text=True)
         if done.returncode not in succeeds_with:
-            raise TerraformError(f"terraform {arguments[0]} failed:\n{done.stderr.strip()}")
+            raise TerraformError(f"terraform {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}")
         return done.stdout

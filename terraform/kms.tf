@@ -2,6 +2,13 @@
 #   card   card numbers: Encrypt by one function, Decrypt by another, always with the token as context
 #   token  the MAC over a card number that is the card's token
 #   data   what AWS encrypts for us: the ledger, the logs, the gateway's secret
+#
+# A policy that named a role as its principal would do without the role's own policy. These name the account and ask for the
+# role by condition, so that both must allow: who takes an action away from the role has taken it away.
+
+locals {
+  account_root = "arn:${local.partition}:iam::${local.account_id}:root"
+}
 
 # Whoever administers the account administers the keys but, unlike under KMS's default policy, can't use them.
 # No kms:CreateGrant either: a grant would let somebody in without a word in the policy.
@@ -28,7 +35,7 @@ data "aws_iam_policy_document" "key_administration" {
 
     principals {
       type        = "AWS"
-      identifiers = ["arn:${local.partition}:iam::${local.account_id}:root"]
+      identifiers = [local.account_root]
     }
   }
 }
@@ -61,7 +68,13 @@ data "aws_iam_policy_document" "card_key" {
 
       principals {
         type        = "AWS"
-        identifiers = [aws_iam_role.function[statement.value.function].arn]
+        identifiers = [local.account_root]
+      }
+
+      condition {
+        test     = "ArnEquals"
+        variable = "aws:PrincipalArn"
+        values   = [aws_iam_role.function[statement.value.function].arn]
       }
 
       dynamic "condition" {
@@ -107,7 +120,13 @@ data "aws_iam_policy_document" "token_key" {
 
     principals {
       type        = "AWS"
-      identifiers = [aws_iam_role.function["tokenize"].arn]
+      identifiers = [local.account_root]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:PrincipalArn"
+      values   = [aws_iam_role.function["tokenize"].arn]
     }
   }
 }

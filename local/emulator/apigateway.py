@@ -22,13 +22,16 @@ import functools
 import http.client
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from ministack import app
 from ministack.core.concurrency import run_reentrant
+from ministack.core.responses import request_scope
 from ministack.services import apigateway_v1
 
 from local.emulator import java, roles, vtl
@@ -61,6 +64,7 @@ def install() -> None:
     proxy_response = apigateway_v1._lambda_proxy_response
     validate = apigateway_v1._check_request_validation
     put_integration = apigateway_v1._put_integration
+    enforce = app._enforce_data_plane
 
     @functools.wraps(execute)
     async def execute_in_scope(
@@ -133,12 +137,43 @@ def install() -> None:
         mock = {"httpMethod": data.get("httpMethod")} if data.get("type") == "MOCK" else {}
         return put_integration(api_id, resource_id, http_method, data | mock)
 
+    @functools.wraps(enforce)
+    def enforce_data_plane(
+        service: str, iam_action: str, headers: dict[str, Any], query: dict[str, Any], *rest: Any, **more: Any
+    ) -> Any:
+        # MiniStack answers a caller whom IAM refuses by itself; AWS by the gateway response ACCESS_DENIED.
+        denied = enforce(service, iam_action, headers, query, *rest, **more)
+        if denied is None or iam_action != "execute-api:Invoke" or b"not authorized" not in denied[2]:
+            return denied
+        return _access_denied(more["resource_arn"], headers, query) or denied
+
+    app._enforce_data_plane = enforce_data_plane
     apigateway_v1._put_integration = put
     apigateway_v1._execute_in_scope = execute_in_scope
     apigateway_v1._invoke_lambda_custom_v1 = invoke_aws
     apigateway_v1._lambda_proxy_response = lambda_proxy_response
     apigateway_v1._check_request_validation = check_request_validation
     apigateway_v1._invoke_mock_v1 = _invoke_mock
+
+
+def _access_denied(method_arn: str, headers: dict[str, Any], query: dict[str, Any]) -> Any:
+    """The gateway response ACCESS_DENIED of the stage that the method's ARN names, or None if there is none."""
+    api_id, stage_name = method_arn.rsplit(":", 1)[1].split("/")[:2]
+    stage = apigateway_v1.stages_for_api(api_id).get(stage_name)
+    if stage is None:
+        return None
+    request = {
+        "api_id": api_id,
+        "stage_name": stage_name,
+        "stage": stage,
+        "headers": headers,
+        "query_params": query,
+        "path_params": {},
+        "resource_path": "",
+        "request_id": str(uuid.uuid4()),
+    }
+    with request_scope(*apigateway_v1.find_api_scope(api_id)):
+        return apigateway_v1._gateway_error_response(apigateway_v1._deny_error(explicit=False), request)
 
 
 async def _invoke_action(

@@ -58,7 +58,7 @@ def retry_delay_seconds(retrier: dict[str, Any], retries_made: int) -> float:
     """How long a Retry entry waits before its next attempt."""
     delay = float(retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retries_made)
     delay = min(delay, retrier.get("MaxDelaySeconds", delay))
-    return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay  # noqa: S311
+    return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay  # noqa: S311 # nosec B311
 
 
 def _keeping_tracing(store: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:

@@ -1,10 +1,11 @@
-"""Policy evaluation that MiniStack 1.5.33 lacks: condition keys of KMS and DynamoDB, and the state machine's own role.
+"""Policy evaluation that MiniStack 1.5.33 lacks: some condition keys, and the state machine's own role.
 
 - "AWS KMS condition keys" (KMS developer guide): `kms:EncryptionContext:<key>`, `kms:EncryptionContextKeys`,
   `kms:EncryptionAlgorithm`, `kms:MacAlgorithm`, from the request. `kms:ViaService` is absent, as for every call that a
   principal makes itself (MiniStack's services don't call KMS on a caller's behalf).
 - "Using IAM policy conditions for fine-grained access control" (DynamoDB developer guide): `dynamodb:LeadingKeys`, the
   partition keys that a request names. A Scan names none.
+- "AWS global condition context keys" (IAM user guide): `aws:PrincipalArn` of a role's session is the role's ARN.
 - "How Step Functions works with IAM": a Task calls its function under the state machine's role. Without
   `lambda:InvokeFunction` on that function the task fails with `Lambda.AWSLambdaException`, seen on AWS (aws-deployment-
   framework issue 460: Error `Lambda.AWSLambdaException`, Cause "… is not authorized to perform: lambda:InvokeFunction …
@@ -33,6 +34,7 @@ def install() -> None:
     """Add the keys to what MiniStack evaluates, and the evaluation to Step Functions' calls of functions."""
     request_tag_context = iam_actions.request_tag_context
     dynamodb_service_context = iam_actions.dynamodb_service_context
+    resolve_condition_key = iam_evaluator._resolve_condition_key
     run_execution = stepfunctions._run_execution
     call_lambda = stepfunctions._call_lambda
 
@@ -59,10 +61,22 @@ def install() -> None:
             _authorize(execution, function_ref)
         return call_lambda(function_ref, event)
 
+    @functools.wraps(resolve_condition_key)
+    def resolve(key: str, context: Any) -> Any:
+        value = resolve_condition_key(key, context)
+        return role_of_session(value) if key.lower() == "aws:principalarn" else value
+
+    iam_evaluator._resolve_condition_key = resolve
     iam_actions.request_tag_context = context_of
     iam_actions.dynamodb_service_context = dynamodb_context
     stepfunctions._run_execution = run
     stepfunctions._call_lambda = call
+
+
+def role_of_session(principal_arn: str) -> str:
+    """The ARN that aws:PrincipalArn has on AWS: for a role's session, the role's (its path is left out here)."""
+    session = re.fullmatch(r"arn:([^:]+):sts::([0-9]+):assumed-role/([^/]+)/.*", principal_arn or "")
+    return f"arn:{session[1]}:iam::{session[2]}:role/{session[3]}" if session else principal_arn
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class Payment:
         return {
             "payment_id": self.payment_id,
             "status": self.status,
+            "token": self.card.token,
             "transaction_id": self.transaction_id,
             "charge_id": self.charge_id,
             "decline_code": self.decline_code,

@@ -40,8 +40,9 @@ class Emulator:
         """A new role that the service may assume; its ARN."""
         iam, name = self.client("iam"), f"role-{uuid.uuid4().hex[:12]}"
         principal = {"Service": service} if service.endswith(".com") else {"AWS": service}
-        arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(
-            {"Action": "sts:AssumeRole", "Principal": principal}))["Role"]["Arn"]
+        arn: str = iam.create_role(
+            RoleName=name, AssumeRolePolicyDocument=policy({"Action": "sts:AssumeRole", "Principal": principal})
+        )["Role"]["Arn"]
         if statements:
             iam.put_role_policy(RoleName=name, PolicyName="inline", PolicyDocument=policy(*statements))
         return arn
@@ -50,22 +51,32 @@ class Emulator:
         """Credentials of a new role with these permissions."""
         arn = self.role(f"arn:aws:iam::{ACCOUNT}:root", *statements)
         keys = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
-        return {"aws_access_key_id": keys["AccessKeyId"], "aws_secret_access_key": keys["SecretAccessKey"],
-                "aws_session_token": keys["SessionToken"]}
+        return {
+            "aws_access_key_id": keys["AccessKeyId"],
+            "aws_secret_access_key": keys["SecretAccessKey"],
+            "aws_session_token": keys["SessionToken"],
+        }
 
     def function(self, source: str, layers: tuple[str, ...] = (), **settings: Any) -> str:
         """A new Python function from the source of its module; its ARN."""
         arn: str = self.client("lambda").create_function(
-            FunctionName=f"function-{uuid.uuid4().hex[:12]}", Runtime="python3.13", Handler="functions.module.handler",
-            Role=self.role("lambda.amazonaws.com"), Code={"ZipFile": zipped({"functions/module.py": source})},
-            Layers=list(layers), **settings)["FunctionArn"]
+            FunctionName=f"function-{uuid.uuid4().hex[:12]}",
+            Runtime="python3.13",
+            Handler="functions.module.handler",
+            Role=self.role("lambda.amazonaws.com"),
+            Code={"ZipFile": zipped({"functions/module.py": source})},
+            Layers=list(layers),
+            **settings,
+        )["FunctionArn"]
         return arn
 
     def state_machine(self, states: dict[str, Any], *statements: dict[str, Any]) -> str:
         """A new state machine that starts at the first state, and its role's permissions; its ARN."""
         arn: str = self.client("stepfunctions").create_state_machine(
-            name=f"machine-{uuid.uuid4().hex[:12]}", roleArn=self.role("states.amazonaws.com", *statements),
-            definition=json.dumps({"StartAt": next(iter(states)), "States": states}))["stateMachineArn"]
+            name=f"machine-{uuid.uuid4().hex[:12]}",
+            roleArn=self.role("states.amazonaws.com", *statements),
+            definition=json.dumps({"StartAt": next(iter(states)), "States": states}),
+        )["stateMachineArn"]
         return arn
 
     def run(self, state_machine_arn: str, **arguments: Any) -> dict[str, Any]:
@@ -84,8 +95,14 @@ class Emulator:
 
 
 def policy(*statements: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", **({} if "Principal" in each else {"Resource": "*"}), **each} for each in statements]})
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", **({} if "Principal" in each else {"Resource": "*"}), **each} for each in statements
+            ],
+        }
+    )
 
 
 def zipped(files: dict[str, str]) -> bytes:
@@ -100,13 +117,21 @@ def start_emulator(runtime_client_dir: str, data_dir: Path) -> Emulator:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "RUNTIME_CLIENT_DIR": runtime_client_dir, "LOG_LEVEL": "WARNING",
-                   "EMULATOR_SECRET": "not for functions"}
+    environment = {
+        **os.environ,
+        "RUNTIME_CLIENT_DIR": runtime_client_dir,
+        "LOG_LEVEL": "WARNING",
+        "EMULATOR_SECRET": "not for functions",
+    }
     environment.pop("AWS_ENDPOINT_URL", None)
     with (data_dir / "emulator.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "local.emulator", "--port", str(port), "--data-dir", str(data_dir)],
-            cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 20
     while True:
         try:
@@ -125,9 +150,19 @@ def runtime_client_dir() -> str:
     given = os.environ.get("RUNTIME_CLIENT_DIR")
     directory = Path(given) if given else ROOT / "build" / "runtime-client"
     if not (directory / "awslambdaric").is_dir():
-        subprocess.run([sys.executable,  # noqa: S603
-                        "-m", "pip", "install", "--quiet", "--target", str(directory),
-                        "awslambdaric==4.2.2"], check=True)
+        subprocess.run(
+            [
+                sys.executable,  # noqa: S603
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--target",
+                str(directory),
+                "awslambdaric==4.2.2",
+            ],
+            check=True,
+        )
     return str(directory)
 
 

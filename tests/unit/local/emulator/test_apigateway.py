@@ -58,8 +58,9 @@ class Api:
     emulator: Emulator
     api_id: str
 
-    def call(self, method: str = "POST", body: bytes = b'{"amount_minor": 1}', path: str = "/payments",
-             **headers: str) -> Answer:
+    def call(
+        self, method: str = "POST", body: bytes = b'{"amount_minor": 1}', path: str = "/payments", **headers: str
+    ) -> Answer:
         url = f"{self.emulator.url}/_aws/execute-api/{self.api_id}/test{path}"
         sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): headers[name] for name in headers}
         signed = AWSRequest(method, url, data=body, headers=sent)
@@ -72,13 +73,21 @@ class Api:
             return Answer(error.code, dict(error.headers), error.read().decode())
 
 
-def deploy(emulator: Emulator, method: str, integration: dict[str, Any], responses: list[dict[str, Any]],
-           with_model: bool = False) -> Api:
+def deploy(
+    emulator: Emulator,
+    method: str,
+    integration: dict[str, Any],
+    responses: list[dict[str, Any]],
+    with_model: bool = False,
+) -> Api:
     client = emulator.client("apigateway")
     api = client.create_rest_api(name="test")["id"]
     root = client.get_resources(restApiId=api)["items"][0]["id"]
-    where = {"restApiId": api, "httpMethod": method,
-             "resourceId": client.create_resource(restApiId=api, parentId=root, pathPart="payments")["id"]}
+    where = {
+        "restApiId": api,
+        "httpMethod": method,
+        "resourceId": client.create_resource(restApiId=api, parentId=root, pathPart="payments")["id"],
+    }
     options: dict[str, Any] = {}
     if with_model:
         client.create_model(restApiId=api, name="Payment", contentType="application/json", schema=json.dumps(MODEL))
@@ -90,25 +99,48 @@ def deploy(emulator: Emulator, method: str, integration: dict[str, Any], respons
         client.put_method_response(**where, statusCode=response["statusCode"])
         client.put_integration_response(**where, **response)
     for kind in ("API_CONFIGURATION_ERROR", "REQUEST_TOO_LARGE", "BAD_REQUEST_BODY", "UNSUPPORTED_MEDIA_TYPE"):
-        client.put_gateway_response(restApiId=api, responseType=kind, responseTemplates={
-            "application/json": f'{{"gateway": "{kind}"}}'})
+        client.put_gateway_response(
+            restApiId=api, responseType=kind, responseTemplates={"application/json": f'{{"gateway": "{kind}"}}'}
+        )
     client.create_deployment(restApiId=api, stageName="test")
     return Api(emulator, api)
 
 
-def start_api(emulator: Emulator, machine: str, credentials: str, template: str = START,
-              responses: list[dict[str, Any]] | None = None, with_model: bool = False) -> Api:
-    return deploy(emulator, "POST", {
-        "type": "AWS", "integrationHttpMethod": "POST", "credentials": credentials, "passthroughBehavior": "NEVER",
-        "uri": f"arn:aws:apigateway:{REGION}:states:action/StartExecution",
-        "requestTemplates": {"application/json": template.replace("%s", machine)},
-    }, responses or [
-        {"statusCode": "202", "selectionPattern": "200", "responseTemplates": {"application/json": ACCEPTED},
-         "responseParameters": {"method.response.header.X-Static": "'always'",
-                                "method.response.header.X-Arn": "integration.response.body.executionArn",
-                                "method.response.header.X-Request": "context.requestId"}},
-        {"statusCode": "502", "responseTemplates": {"application/json": REFUSED}},
-    ], with_model)
+def start_api(
+    emulator: Emulator,
+    machine: str,
+    credentials: str,
+    template: str = START,
+    responses: list[dict[str, Any]] | None = None,
+    with_model: bool = False,
+) -> Api:
+    return deploy(
+        emulator,
+        "POST",
+        {
+            "type": "AWS",
+            "integrationHttpMethod": "POST",
+            "credentials": credentials,
+            "passthroughBehavior": "NEVER",
+            "uri": f"arn:aws:apigateway:{REGION}:states:action/StartExecution",
+            "requestTemplates": {"application/json": template.replace("%s", machine)},
+        },
+        responses
+        or [
+            {
+                "statusCode": "202",
+                "selectionPattern": "200",
+                "responseTemplates": {"application/json": ACCEPTED},
+                "responseParameters": {
+                    "method.response.header.X-Static": "'always'",
+                    "method.response.header.X-Arn": "integration.response.body.executionArn",
+                    "method.response.header.X-Request": "context.requestId",
+                },
+            },
+            {"statusCode": "502", "responseTemplates": {"application/json": REFUSED}},
+        ],
+        with_model,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +166,8 @@ def executions(emulator: Emulator, machine: str) -> set[str]:
 
 @pytest.mark.parametrize("holder", ["O'Brien", 'a "quote"', "\\ / \u2028", "😀 é", '","name":"x'])
 def test_a_request_starts_an_execution_whose_input_is_the_body(
-        emulator: Emulator, machine: str, api: Api, holder: str) -> None:
+    emulator: Emulator, machine: str, api: Api, holder: str
+) -> None:
     body, name = {"amount_minor": 1, "holder": holder}, key()
     answer = api.call(body=json.dumps(body, ensure_ascii=False).encode(), Idempotency_Key=name)
     assert (answer.status, answer.json) == (202, {"payment_id": name})
@@ -159,9 +192,16 @@ def test_the_same_key_and_body_is_the_same_answer_and_another_body_is_a_conflict
     assert (other.status, other.json["type"].endswith("#ExecutionAlreadyExists")) == (409, True)
 
 
-@pytest.mark.parametrize("hostile", [
-    'x","input":"{}"}', "short", "$context.apiId-aaaaaaaaaaaa", "a" * 65, "#end #stop " * 2,
-])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        'x","input":"{}"}',
+        "short",
+        "$context.apiId-aaaaaaaaaaaa",
+        "a" * 65,
+        "#end #stop " * 2,
+    ],
+)
 def test_a_hostile_key_starts_nothing(emulator: Emulator, machine: str, api: Api, hostile: str) -> None:
     before = executions(emulator, machine)
     assert api.call(Idempotency_Key=hostile).status == 400
@@ -169,9 +209,11 @@ def test_a_hostile_key_starts_nothing(emulator: Emulator, machine: str, api: Api
 
 
 def test_a_role_without_permission_gets_access_denied_as_any_answer_of_the_service(
-        emulator: Emulator, machine: str) -> None:
-    role = emulator.role("apigateway.amazonaws.com", {
-        "Action": "states:StartExecution", "Resource": f"{machine}-other"})
+    emulator: Emulator, machine: str
+) -> None:
+    role = emulator.role(
+        "apigateway.amazonaws.com", {"Action": "states:StartExecution", "Resource": f"{machine}-other"}
+    )
     answer = start_api(emulator, machine, role).call(Idempotency_Key=key())
     assert answer.status == 502
     assert "AccessDenied" in answer.json["type"]
@@ -179,9 +221,13 @@ def test_a_role_without_permission_gets_access_denied_as_any_answer_of_the_servi
 
 @pytest.mark.parametrize("service", ["lambda.amazonaws.com", None])
 def test_a_role_that_api_gateway_cannot_assume_is_a_configuration_error(
-        emulator: Emulator, machine: str, service: str | None) -> None:
-    role = (emulator.role(service, {"Action": "states:StartExecution"}) if service
-            else "arn:aws:iam::000000000000:role/missing")
+    emulator: Emulator, machine: str, service: str | None
+) -> None:
+    role = (
+        emulator.role(service, {"Action": "states:StartExecution"})
+        if service
+        else "arn:aws:iam::000000000000:role/missing"
+    )
     answer = start_api(emulator, machine, role).call(Idempotency_Key=key())
     assert (answer.status, answer.json) == (500, {"gateway": "API_CONFIGURATION_ERROR"})
 
@@ -196,17 +242,21 @@ def test_a_broken_template_or_an_unmatched_answer_is_a_configuration_error(emula
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"\xff\xfe{}", b"[]", b"{}", b'"text"', b"[" * 5000])
 def test_a_body_that_breaks_the_model_is_refused_before_the_integration(
-        emulator: Emulator, machine: str, api: Api, body: bytes) -> None:
+    emulator: Emulator, machine: str, api: Api, body: bytes
+) -> None:
     before = executions(emulator, machine)
     answer = api.call(body=body, Idempotency_Key=key())
     assert (answer.status, answer.json) == (400, {"gateway": "BAD_REQUEST_BODY"})
     assert executions(emulator, machine) == before
 
 
-@pytest.mark.parametrize(("body", "status"), [
-    (b'{"amount_minor": 1, "amount_minor": 2}', 202),
-    (b'{"amount_minor": 1, "x": "\\ud800"}', 502),  # half a surrogate pair is no text that Step Functions takes
-])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"amount_minor": 1, "amount_minor": 2}', 202),
+        (b'{"amount_minor": 1, "x": "\\ud800"}', 502),  # half a surrogate pair is no text that Step Functions takes
+    ],
+)
 def test_odd_but_valid_json_is_answered(api: Api, body: bytes, status: int) -> None:
     assert api.call(body=body, Idempotency_Key=key()).status == status
 
@@ -229,15 +279,31 @@ def test_a_body_above_ten_megabytes_is_too_large(api: Api) -> None:
 
 
 def test_a_mock_renders_its_templates(emulator: Emulator) -> None:
-    api = deploy(emulator, "GET", {
-        "type": "MOCK", "requestTemplates": {"application/json":
-            "#if($input.params('missing') == 'yes'){\"statusCode\": 404}#else{\"statusCode\": 200}#end"},
-    }, [
-        {"statusCode": "200", "selectionPattern": "200", "responseTemplates": {
-            "application/json": '{"path": "$context.resourcePath", "method": "$context.httpMethod"}'}},
-        {"statusCode": "404", "responseTemplates": {
-            "application/json": "#set($context.responseOverride.header.X-Reason = 'gone'){\"code\": \"not_found\"}"}},
-    ])
+    api = deploy(
+        emulator,
+        "GET",
+        {
+            "type": "MOCK",
+            "requestTemplates": {
+                "application/json": "#if($input.params('missing') == 'yes'){\"statusCode\": 404}#else{\"statusCode\": 200}#end"
+            },
+        },
+        [
+            {
+                "statusCode": "200",
+                "selectionPattern": "200",
+                "responseTemplates": {
+                    "application/json": '{"path": "$context.resourcePath", "method": "$context.httpMethod"}'
+                },
+            },
+            {
+                "statusCode": "404",
+                "responseTemplates": {
+                    "application/json": '#set($context.responseOverride.header.X-Reason = \'gone\'){"code": "not_found"}'
+                },
+            },
+        ],
+    )
     found, missing = api.call("GET", b""), api.call("GET", b"", "/payments?missing=yes")
     assert (found.status, found.json) == (200, {"path": "/payments", "method": "GET"})
     assert (missing.status, missing.json, missing.headers["X-Reason"]) == (404, {"code": "not_found"}, "gone")
@@ -245,9 +311,16 @@ def test_a_mock_renders_its_templates(emulator: Emulator) -> None:
 
 def test_a_failed_proxy_function_is_a_gateway_response_without_its_error(emulator: Emulator) -> None:
     function = emulator.function("def handler(event, context):\n    raise ValueError('4242424242424242')")
-    api = deploy(emulator, "GET", {
-        "type": "AWS_PROXY", "integrationHttpMethod": "POST",
-        "uri": f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations"}, [])
+    api = deploy(
+        emulator,
+        "GET",
+        {
+            "type": "AWS_PROXY",
+            "integrationHttpMethod": "POST",
+            "uri": f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations",
+        },
+        [],
+    )
     answer = api.call("GET", b"")
     assert (answer.status, "4242" in answer.body) == (500, False)
 

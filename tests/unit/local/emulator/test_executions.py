@@ -30,9 +30,19 @@ def refused(emulator: Emulator, machine: str, name: str, text: str = "{}") -> tu
     return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"], error["Error"]["Message"]
 
 
-@pytest.mark.parametrize("name", [
-    "a" * 81, "a b", "a\tb", "a\nb", *(f"a{c}b" for c in '<>{}[]?*"#%\\^|~`$&,;:/'), "a\x00b", "a\x7fb", "a\x9fb",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a" * 81,
+        "a b",
+        "a\tb",
+        "a\nb",
+        *(f"a{c}b" for c in '<>{}[]?*"#%\\^|~`$&,;:/'),
+        "a\x00b",
+        "a\x7fb",
+        "a\x9fb",
+    ],
+)
 def test_a_name_outside_the_rules_is_invalid(emulator: Emulator, machine: str, name: str) -> None:
     assert refused(emulator, machine, name) == (400, "InvalidName", f"Invalid Name: '{name}'")
 
@@ -97,15 +107,30 @@ def handler(event, context):
         raise GatewayUnavailable(event["name"])
     raise type("ChargeUnknown", (Exception,), {})("after " + str(event["retries"]))
 """)
-    machine = emulator.state_machine({
-        "Charge": {"Type": "Task", "Resource": function, "TimeoutSeconds": 5,
-                   "Parameters": {"name.$": "$$.Execution.Name", "retries.$": "$$.State.RetryCount"},
-                   "Retry": [{"ErrorEquals": ["GatewayUnavailable"], "IntervalSeconds": 1, "BackoffRate": 3,
-                              "MaxAttempts": 4, "MaxDelaySeconds": 1, "JitterStrategy": "FULL"}],
-                   "Catch": [{"ErrorEquals": ["ChargeUnknown"], "ResultPath": "$.error", "Next": "Failed"}],
-                   "End": True},
-        "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
-    }, {**INVOKE, "Resource": function})
+    machine = emulator.state_machine(
+        {
+            "Charge": {
+                "Type": "Task",
+                "Resource": function,
+                "TimeoutSeconds": 5,
+                "Parameters": {"name.$": "$$.Execution.Name", "retries.$": "$$.State.RetryCount"},
+                "Retry": [
+                    {
+                        "ErrorEquals": ["GatewayUnavailable"],
+                        "IntervalSeconds": 1,
+                        "BackoffRate": 3,
+                        "MaxAttempts": 4,
+                        "MaxDelaySeconds": 1,
+                        "JitterStrategy": "FULL",
+                    }
+                ],
+                "Catch": [{"ErrorEquals": ["ChargeUnknown"], "ResultPath": "$.error", "Next": "Failed"}],
+                "End": True,
+            },
+            "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
+        },
+        {**INVOKE, "Resource": function},
+    )
     description = emulator.run(machine, input="{}")
     assert (description["status"], description["error"]) == ("FAILED", "ChargeUnknown")
     assert json.loads(description["cause"])["errorMessage"] == "after 2"
@@ -114,7 +139,8 @@ def handler(event, context):
 def test_a_task_that_takes_too_long_is_a_states_timeout(emulator: Emulator) -> None:
     function = emulator.function("import time\ndef handler(event, context):\n    time.sleep(2)", Timeout=3)
     machine = emulator.state_machine(
-        {"Slow": {"Type": "Task", "Resource": function, "TimeoutSeconds": 1, "End": True}}, INVOKE)
+        {"Slow": {"Type": "Task", "Resource": function, "TimeoutSeconds": 1, "End": True}}, INVOKE
+    )
     started = time.monotonic()
     assert emulator.run(machine)["error"] == "States.Timeout"
     assert time.monotonic() - started < 1.8

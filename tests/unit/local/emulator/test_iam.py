@@ -19,11 +19,18 @@ def key(emulator: Emulator) -> str:
 def table(emulator: Emulator) -> str:
     name = f"table-{uuid.uuid4().hex[:8]}"
     emulator.client("dynamodb").create_table(
-        TableName=name, BillingMode="PAY_PER_REQUEST",
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk", "day")],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        GlobalSecondaryIndexes=[{"IndexName": "by_day", "Projection": {"ProjectionType": "ALL"},
-                                 "KeySchema": [{"AttributeName": "day", "KeyType": "HASH"}]}])
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by_day",
+                "Projection": {"ProjectionType": "ALL"},
+                "KeySchema": [{"AttributeName": "day", "KeyType": "HASH"}],
+            }
+        ],
+    )
     return name
 
 
@@ -37,22 +44,26 @@ def allowed(call: Any, **arguments: Any) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("condition", "context", "allows"), [
-    ({"StringEquals": {"kms:EncryptionContext:token": "t1"}}, {"token": "t1"}, True),
-    ({"StringEquals": {"kms:EncryptionContext:token": "t1"}}, {"token": "t2"}, False),
-    ({"StringEquals": {"kms:EncryptionContext:token": "t1"}}, {}, False),
-    ({"Null": {"kms:EncryptionContext:token": "false"}}, {"token": "any"}, True),
-    ({"Null": {"kms:EncryptionContext:token": "false"}}, {"other": "any"}, False),
-    ({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {"token": "x", "more": "y"}, True),
-    ({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {"other": "x"}, False),
-    ({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {}, False),
-    ({"ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {"token": "x", "more": "y"}, False),
-    ({"StringEquals": {"kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}}, {}, True),
-    ({"StringEquals": {"kms:EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}}, {}, False),
-    ({"StringEquals": {"kms:ViaService": "dynamodb.us-east-1.amazonaws.com"}}, {"token": "x"}, False),
-])
+@pytest.mark.parametrize(
+    ("condition", "context", "allows"),
+    [
+        ({"StringEquals": {"kms:EncryptionContext:token": "t1"}}, {"token": "t1"}, True),
+        ({"StringEquals": {"kms:EncryptionContext:token": "t1"}}, {"token": "t2"}, False),
+        ({"StringEquals": {"kms:EncryptionContext:token": "t1"}}, {}, False),
+        ({"Null": {"kms:EncryptionContext:token": "false"}}, {"token": "any"}, True),
+        ({"Null": {"kms:EncryptionContext:token": "false"}}, {"other": "any"}, False),
+        ({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {"token": "x", "more": "y"}, True),
+        ({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {"other": "x"}, False),
+        ({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {}, False),
+        ({"ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}, {"token": "x", "more": "y"}, False),
+        ({"StringEquals": {"kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}}, {}, True),
+        ({"StringEquals": {"kms:EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}}, {}, False),
+        ({"StringEquals": {"kms:ViaService": "dynamodb.us-east-1.amazonaws.com"}}, {"token": "x"}, False),
+    ],
+)
 def test_an_identity_policy_can_ask_for_an_encryption_context(
-        emulator: Emulator, key: str, condition: dict[str, Any], context: dict[str, str], allows: bool) -> None:
+    emulator: Emulator, key: str, condition: dict[str, Any], context: dict[str, str], allows: bool
+) -> None:
     kms = emulator.client("kms", emulator.session({"Action": "kms:Encrypt", "Condition": condition}))
     assert allowed(kms.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext=context) is allows
 
@@ -60,16 +71,30 @@ def test_an_identity_policy_can_ask_for_an_encryption_context(
 def test_a_key_policy_can_ask_for_an_encryption_context(emulator: Emulator) -> None:
     role = emulator.role(f"arn:aws:iam::{ACCOUNT}:root")
     root = emulator.client("kms")
-    key = root.create_key(Policy=policy(
-        {"Action": ["kms:PutKeyPolicy", "kms:Describe*"], "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
-         "Resource": "*"},
-        {"Action": ["kms:Encrypt", "kms:Decrypt"], "Principal": {"AWS": role}, "Resource": "*",
-         "Condition": {"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}}},
-    ))["KeyMetadata"]["Arn"]
+    key = root.create_key(
+        Policy=policy(
+            {
+                "Action": ["kms:PutKeyPolicy", "kms:Describe*"],
+                "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+                "Resource": "*",
+            },
+            {
+                "Action": ["kms:Encrypt", "kms:Decrypt"],
+                "Principal": {"AWS": role},
+                "Resource": "*",
+                "Condition": {"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["token"]}},
+            },
+        )
+    )["KeyMetadata"]["Arn"]
     keys = emulator.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
-    kms = emulator.client("kms", {
-        "aws_access_key_id": keys["AccessKeyId"], "aws_secret_access_key": keys["SecretAccessKey"],
-        "aws_session_token": keys["SessionToken"]})
+    kms = emulator.client(
+        "kms",
+        {
+            "aws_access_key_id": keys["AccessKeyId"],
+            "aws_secret_access_key": keys["SecretAccessKey"],
+            "aws_session_token": keys["SessionToken"],
+        },
+    )
     sealed = kms.encrypt(KeyId=key, Plaintext=b"card", EncryptionContext={"token": "t1"})["CiphertextBlob"]
     opened = kms.decrypt(KeyId=key, CiphertextBlob=sealed, EncryptionContext={"token": "t1"})
     assert opened["Plaintext"] == b"card"
@@ -79,8 +104,10 @@ def test_a_key_policy_can_ask_for_an_encryption_context(emulator: Emulator) -> N
 @pytest.mark.parametrize(("algorithm", "allows"), [("HMAC_SHA_256", True), ("HMAC_SHA_512", False)])
 def test_a_policy_can_ask_for_a_mac_algorithm(emulator: Emulator, algorithm: str, allows: bool) -> None:
     key = emulator.client("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
-    kms = emulator.client("kms", emulator.session(
-        {"Action": "kms:GenerateMac", "Condition": {"StringEquals": {"kms:MacAlgorithm": algorithm}}}))
+    kms = emulator.client(
+        "kms",
+        emulator.session({"Action": "kms:GenerateMac", "Condition": {"StringEquals": {"kms:MacAlgorithm": algorithm}}}),
+    )
     assert allowed(kms.generate_mac, KeyId=key, Message=b"x", MacAlgorithm="HMAC_SHA_256") is allows
 
 
@@ -88,35 +115,64 @@ def item(partition: str) -> dict[str, Any]:
     return {"pk": {"S": partition}, "sk": {"S": "x"}}
 
 
-@pytest.mark.parametrize(("operation", "arguments"), [
-    ("get_item", lambda pk, table: {"TableName": table, "Key": item(pk)}),
-    ("put_item", lambda pk, table: {"TableName": table, "Item": item(pk)}),
-    ("query", lambda pk, table: {"TableName": table, "KeyConditionExpression": "#p = :p AND sk = :s",
-                                 "ExpressionAttributeNames": {"#p": "pk"},
-                                 "ExpressionAttributeValues": {":p": {"S": pk}, ":s": {"S": "PAYMENT#1"}}}),
-    ("query", lambda pk, table: {"TableName": table, "IndexName": "by_day", "KeyConditionExpression": "day = :p",
-                                 "ExpressionAttributeValues": {":p": {"S": pk}}}),
-    ("batch_get_item", lambda pk, table: {"RequestItems": {table: {"Keys": [item("PAYMENT#2"), item(pk)]}}}),
-    ("batch_write_item", lambda pk, table: {"RequestItems": {table: [{"PutRequest": {"Item": item(pk)}}]}}),
-    ("transact_write_items", lambda pk, table: {"TransactItems": [{"Put": {"TableName": table, "Item": item(pk)}}]}),
-])
-def test_a_policy_can_limit_the_partition_keys(
-        emulator: Emulator, table: str, operation: str, arguments: Any) -> None:
-    client = emulator.client("dynamodb", emulator.session({
-        "Action": "dynamodb:*",
-        "Condition": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["PAYMENT#*"]},
-                      "Null": {"dynamodb:LeadingKeys": "false"}}}))
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("get_item", lambda pk, table: {"TableName": table, "Key": item(pk)}),
+        ("put_item", lambda pk, table: {"TableName": table, "Item": item(pk)}),
+        (
+            "query",
+            lambda pk, table: {
+                "TableName": table,
+                "KeyConditionExpression": "#p = :p AND sk = :s",
+                "ExpressionAttributeNames": {"#p": "pk"},
+                "ExpressionAttributeValues": {":p": {"S": pk}, ":s": {"S": "PAYMENT#1"}},
+            },
+        ),
+        (
+            "query",
+            lambda pk, table: {
+                "TableName": table,
+                "IndexName": "by_day",
+                "KeyConditionExpression": "day = :p",
+                "ExpressionAttributeValues": {":p": {"S": pk}},
+            },
+        ),
+        ("batch_get_item", lambda pk, table: {"RequestItems": {table: {"Keys": [item("PAYMENT#2"), item(pk)]}}}),
+        ("batch_write_item", lambda pk, table: {"RequestItems": {table: [{"PutRequest": {"Item": item(pk)}}]}}),
+        (
+            "transact_write_items",
+            lambda pk, table: {"TransactItems": [{"Put": {"TableName": table, "Item": item(pk)}}]},
+        ),
+    ],
+)
+def test_a_policy_can_limit_the_partition_keys(emulator: Emulator, table: str, operation: str, arguments: Any) -> None:
+    client = emulator.client(
+        "dynamodb",
+        emulator.session(
+            {
+                "Action": "dynamodb:*",
+                "Condition": {
+                    "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["PAYMENT#*"]},
+                    "Null": {"dynamodb:LeadingKeys": "false"},
+                },
+            }
+        ),
+    )
     assert allowed(getattr(client, operation), **arguments("PAYMENT#1", table))
     assert not allowed(getattr(client, operation), **arguments("CARD#1", table))
     assert not allowed(client.scan, TableName=table)
 
 
-@pytest.mark.parametrize("statements", [
-    [], [{"Action": "lambda:InvokeFunction", "Resource": f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:other"}],
-    [{"Action": "lambda:InvokeFunction"}, {"Action": "lambda:InvokeFunction", "Effect": "Deny"}],
-])
-def test_a_state_machine_calls_only_what_its_own_role_may(
-        emulator: Emulator, statements: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [],
+        [{"Action": "lambda:InvokeFunction", "Resource": f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:other"}],
+        [{"Action": "lambda:InvokeFunction"}, {"Action": "lambda:InvokeFunction", "Effect": "Deny"}],
+    ],
+)
+def test_a_state_machine_calls_only_what_its_own_role_may(emulator: Emulator, statements: list[dict[str, Any]]) -> None:
     function = emulator.function("def handler(event, context):\n    return 'called'")
     states = {"Call": {"Type": "Task", "Resource": function, "End": True}}
     denied = emulator.run(emulator.state_machine(states, *statements))

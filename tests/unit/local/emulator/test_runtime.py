@@ -25,8 +25,9 @@ def handler(event, context):
 
 @pytest.fixture(scope="module")
 def function(emulator: Emulator) -> str:
-    return emulator.function(SOURCE, Timeout=1, Environment={"Variables": {"COLOUR": "blue"}},
-                             LoggingConfig={"LogGroup": "/own/group"})
+    return emulator.function(
+        SOURCE, Timeout=1, Environment={"Variables": {"COLOUR": "blue"}}, LoggingConfig={"LogGroup": "/own/group"}
+    )
 
 
 def invoke(emulator: Emulator, function: str, event: object) -> tuple[str | None, Any]:
@@ -69,7 +70,8 @@ def test_a_module_that_does_not_import_says_so(emulator: Emulator) -> None:
 
 
 def test_what_a_function_prints_is_in_its_log_group_once_between_start_and_report(
-        emulator: Emulator, function: str) -> None:
+    emulator: Emulator, function: str
+) -> None:
     for number in range(20):
         invoke(emulator, function, {"print": f"line {number} é 😀"})
     lines = logged(emulator, "/own/group")
@@ -86,7 +88,8 @@ def test_output_larger_than_a_pipe_does_not_block_the_function(emulator: Emulato
 
 
 def test_a_function_sees_the_documented_environment_and_nothing_of_the_emulators(
-        emulator: Emulator, function: str) -> None:
+    emulator: Emulator, function: str
+) -> None:
     _, seen = invoke(emulator, function, {"describe": True})
     environment = seen["environment"]
     assert environment["COLOUR"] == "blue"
@@ -99,14 +102,21 @@ def test_a_function_sees_the_documented_environment_and_nothing_of_the_emulators
 
 def test_a_function_sees_its_layers_the_later_over_the_earlier_but_no_virtualenv(emulator: Emulator) -> None:
     client = emulator.client("lambda")
-    layers = tuple(client.publish_layer_version(LayerName=name, Content={"ZipFile": zipped(
-        {"python/colour.py": f"NAME = {name!r}", f"python/{name}.py": ""})})["LayerVersionArn"]
-        for name in ("red", "green"))
-    function = emulator.function("""
+    layers = tuple(
+        client.publish_layer_version(
+            LayerName=name,
+            Content={"ZipFile": zipped({"python/colour.py": f"NAME = {name!r}", f"python/{name}.py": ""})},
+        )["LayerVersionArn"]
+        for name in ("red", "green")
+    )
+    function = emulator.function(
+        """
 def handler(event, context):
     import colour, importlib.util, red, green
     return [colour.NAME, importlib.util.find_spec("boto3") is None, importlib.util.find_spec("site") is not None]
-""", layers)
+""",
+        layers,
+    )
     assert invoke(emulator, function, {}) == (None, ["green", True, True])
 
 

@@ -1,0 +1,32 @@
+"""A stack of the tests' own: on free ports, in a folder of its own, started once and stopped at the end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cli.paths import BUILD
+from cli.stack import Stack
+from local.machine import Machine
+from tests.stack.driver import Driver
+
+
+@pytest.fixture(scope="session")
+def machine() -> Machine:
+    home = BUILD / "test-stack"
+    return Machine(home=home, stack_file=home / "stack.json", emulator_port=0, sparkle_port=0)
+
+
+@pytest.fixture(scope="session")
+def stack(machine: Machine) -> Iterator[Stack]:
+    machine.down()
+    try:
+        yield machine.up(print)
+    finally:
+        machine.down()
+
+
+@pytest.fixture
+def driver(stack: Stack) -> Iterator[Driver]:
+    driver = Driver(stack)
+    yield driver
+    driver.clear_faults()

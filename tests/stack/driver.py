@@ -1,0 +1,96 @@
+"""What the stack tests do again and again."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from cli.stack import Stack, new_payment_id
+
+CARD_DATA = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
+PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA}
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    stack: Stack
+
+    def pay(self, payment_id: str | None = None, **changes: Any) -> tuple[str, requests.Response]:
+        """POST a payment; a change of None leaves the field out."""
+        body = {name: value for name, value in (PAYMENT | changes).items() if value is not None}
+        return self.post("/payments", body, payment_id)
+
+    def post(self, path: str, body: Any, payment_id: str | None = None) -> tuple[str, requests.Response]:
+        payment_id = payment_id or new_payment_id()
+        return payment_id, self.stack.call("POST", path, body, {"Idempotency-Key": payment_id})
+
+    def paid(self, **changes: Any) -> dict[str, Any]:
+        """The payment once it is no longer processing."""
+        payment_id, answer = self.pay(**changes)
+        assert answer.status_code == 202, answer.text
+        return self.ended(payment_id)
+
+    def ended(self, payment_id: str) -> dict[str, Any]:
+        return self.stack.follow(payment_id, timeout_seconds=120)
+
+    def set_fault(self, payment_id: str, operation: str, fault: str, **more: Any) -> None:
+        body = {"operation": operation, "fault": fault, "reference": payment_id, **more}
+        requests.post(f"{self.stack.sparkle_url}/sandbox/faults", json=body, timeout=10).raise_for_status()
+
+    def clear_faults(self) -> None:
+        requests.delete(f"{self.stack.sparkle_url}/sandbox/faults", timeout=10).raise_for_status()
+
+    def charges(self, payment_id: str) -> list[dict[str, Any]]:
+        """The gateway's charges with this reference."""
+        book = requests.get(f"{self.stack.sparkle_url}/sandbox/charges", timeout=10).json()
+        return [charge for charge in book["charges"] if charge["reference"] == payment_id]
+
+    def ledger_items(self, partition: str) -> dict[str, dict[str, Any]]:
+        """The raw items of one partition, by sort key."""
+        answer = self.stack.client("dynamodb").query(
+            TableName=self.stack.ledger_table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": partition}},
+            ConsistentRead=True,
+        )
+        return {item["sk"]["S"]: item for item in answer["Items"]}
+
+    def account_totals(self, payment_id: str) -> dict[str, int]:
+        """Debits less credits of each account, over the payment's posting items."""
+        totals: dict[str, int] = {}
+        for sort_key, item in self.ledger_items(f"PAYMENT#{payment_id}").items():
+            if sort_key.startswith("POSTING#"):
+                sign = 1 if item["direction"]["S"] == "debit" else -1
+                account = item["account"]["S"]
+                totals[account] = totals.get(account, 0) + sign * int(item["amount_minor"]["N"])
+        return totals
+
+    def execution(self, payment_id: str) -> dict[str, Any] | None:
+        states = self.stack.client("stepfunctions")
+        arn = self.stack.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+        try:
+            execution: dict[str, Any] = states.describe_execution(executionArn=arn)
+        except states.exceptions.ExecutionDoesNotExist:
+            return None
+        return execution
+
+    def executions(self) -> int:
+        """How many executions there have been."""
+        pages = self.stack.client("stepfunctions").get_paginator("list_executions")
+        return sum(len(page["executions"]) for page in pages.paginate(stateMachineArn=self.stack.state_machine_arn))
+
+    def start_by_hand(self, request: Any) -> str:
+        """Start an execution without the API, and return its name, the payment's id."""
+        payment_id = new_payment_id()
+        self.stack.client("stepfunctions").start_execution(
+            stateMachineArn=self.stack.state_machine_arn, name=payment_id, input=json.dumps(request)
+        )
+        return payment_id
+
+    def states(self, payment_id: str) -> list[str]:
+        """The states that the payment passed through."""
+        arn = self.stack.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+        pages = self.stack.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+        events = [event for page in pages for event in page["events"]]
+        return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]

@@ -1,0 +1,136 @@
+"""Who gets in, and what each role may do."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import requests
+
+from cli.stack import Stack, new_payment_id
+from tests.stack.driver import PAYMENT, Driver
+
+
+def role_policy(stack: Stack, function: str) -> tuple[str, str, dict[str, Any]]:
+    """The role's name, its inline policy's name, and the policy."""
+    iam = stack.client("iam")
+    role = f"{stack.log_group_prefix.rsplit('/', 1)[1]}{function}"
+    [policy] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    return role, policy, iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+
+
+@contextmanager
+def taken_away(stack: Stack, function: str, action: str) -> Iterator[None]:
+    """The function's role without one of its actions."""
+    iam = stack.client("iam")
+    role, name, policy = role_policy(stack, function)
+    actions = [as_list(statement["Action"]) for statement in policy["Statement"]]
+    assert any(action in granted for granted in actions), f"{function} was never allowed {action}"
+    kept = [
+        statement | {"Action": remaining}
+        for statement, granted in zip(policy["Statement"], actions, strict=True)
+        if (remaining := [other for other in granted if other != action])
+    ]
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy | {"Statement": kept}))
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize(
+    ("function", "action", "status", "error"),
+    [
+        ("tokenize", "kms:GenerateMac", "rejected", "key_unusable"),
+        ("encrypt", "kms:Encrypt", "rejected", "key_unusable"),
+        ("charge", "kms:Decrypt", "reversed", None),
+    ],
+)
+def test_a_role_without_one_of_its_actions_stops_the_workflow_there(
+    driver: Driver, function: str, action: str, status: str, error: str | None
+) -> None:
+    with taken_away(driver.stack, function, action):
+        payment = driver.paid()
+    assert payment["status"] == status
+    if error:
+        assert payment["error"] == error
+    assert driver.charges(payment["payment_id"]) == []
+    assert driver.paid()["status"] == "captured"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/payments"), ("GET", "/payments/x"), ("GET", "/cards/x"), ("GET", "/nowhere"), ("GET", "/")],
+)
+def test_nobody_gets_in_without_a_signature(stack: Stack, method: str, path: str) -> None:
+    headers = {"Idempotency-Key": new_payment_id()}
+    answer = requests.request(method, stack.api_url + path, json=PAYMENT, headers=headers, timeout=10)
+    assert answer.status_code == 403
+    assert set(answer.json()["error"]) == {"code", "message"}
+
+
+def test_a_wrong_signature_is_refused(stack: Stack) -> None:
+    forged = replace(stack, secret_access_key="not the secret")
+    answer = forged.call("POST", "/payments", PAYMENT, {"Idempotency-Key": new_payment_id()})
+    assert answer.status_code == 403
+    assert set(answer.json()["error"]) == {"code", "message"}
+
+
+def test_a_principal_without_execute_api_invoke_is_refused(driver: Driver) -> None:
+    iam = driver.stack.client("iam")
+    iam.create_user(UserName="stranger")
+    key = iam.create_access_key(UserName="stranger")["AccessKey"]
+    try:
+        stranger = Driver(
+            replace(driver.stack, access_key_id=key["AccessKeyId"], secret_access_key=key["SecretAccessKey"])
+        )
+        payment_id, answer = stranger.pay()
+        assert answer.status_code == 403
+        assert set(answer.json()["error"]) == {"code", "message"}
+        assert driver.execution(payment_id) is None
+    finally:
+        iam.delete_access_key(UserName="stranger", AccessKeyId=key["AccessKeyId"])
+        iam.delete_user(UserName="stranger")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/nowhere"), ("GET", "/"), ("DELETE", "/payments"), ("GET", "/payments"), ("PUT", "/cards/x/y/z")],
+)
+def test_an_unknown_route_is_not_found_for_whoever_is_let_in(stack: Stack, method: str, path: str) -> None:
+    answer = stack.call(method, path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_a_refused_start_shows_no_arn_and_no_text_of_aws(driver: Driver) -> None:
+    iam = driver.stack.client("iam")
+    role = driver.stack.log_group_prefix.rsplit("/", 1)[1] + "api"
+    [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    iam.delete_role_policy(RoleName=role, PolicyName=name)
+    try:
+        payment_id, answer = driver.pay()
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_gateway")
+    assert "arn:" not in answer.text
+    assert "AccessDenied" not in answer.text
+    assert driver.execution(payment_id) is None
+
+
+def test_the_logs_carry_the_payment_id_and_no_card(driver: Driver) -> None:
+    payment_id = driver.paid()["payment_id"]
+    logs = driver.stack.client("logs")
+    for function in ("tokenize", "encrypt", "charge", "persist"):
+        group = driver.stack.log_group_prefix + function
+        lines = [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
+        own = [json.loads(line) for line in lines if line.startswith("{") and payment_id in line]
+        assert own, f"{function} logged nothing about the payment"
+        assert all(PAYMENT["card_data"]["card_number"] not in line for line in lines)  # type: ignore[index]
+        assert all(PAYMENT["card_data"]["card_holder"] not in line for line in lines)  # type: ignore[index]

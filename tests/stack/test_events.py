@@ -1,0 +1,51 @@
+"""Every sample event, as `make demo` replays them, and every function's own sample event."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.events import API_EVENTS, FUNCTION_EVENTS, ApiEvent
+from cli.invoke import Invocations
+from cli.replay import replay, replay_execution
+from cli.stack import Stack
+from tests.stack.driver import Driver
+
+EXPECTED: dict[str, dict[str, object]] = {
+    "tokenize": {"operation": "charge", "amount_minor": 1999, "currency": "USD"},
+    "encrypt": {},
+    "charge": {"outcome": "captured", "gateway": "sparkle"},
+    "persist": {"status": "captured"},
+    "compensate": {"status": "reversed"},
+    "status": {"statusCode": 200},
+    "cards": {"statusCode": 200},
+}
+
+
+@pytest.mark.parametrize("file", sorted(API_EVENTS.glob("*.json")), ids=lambda file: file.stem)
+def test_a_sample_event_ends_as_it_says(stack: Stack, file: Path) -> None:
+    replayed = replay(stack, ApiEvent.load(file))
+    assert replayed.as_expected, f"expected {replayed.event.expected}, but {replayed.happened}: {replayed.body}"
+
+
+@pytest.mark.parametrize("file", sorted(FUNCTION_EVENTS.glob("*.json")), ids=lambda file: file.stem)
+def test_a_function_answers_its_sample_event(stack: Stack, file: Path) -> None:
+    answer = Invocations(stack).invoke(file.stem, file)
+    assert "errorType" not in answer, answer
+    assert EXPECTED[file.stem].items() <= (answer | answer.get("payment", {})).items()
+
+
+def test_a_function_names_the_error_in_input_that_breaks_its_schema(stack: Stack, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text('{"payment_id": "by-hand", "request": {"amount_minor": 1, "currency": "USD"}}')
+    answer = Invocations(stack).invoke("tokenize", event)
+    assert (answer["errorType"], answer["errorMessage"]) == ("InvalidInput", "Missing card data.")
+
+
+def test_a_past_execution_is_replayed_under_a_new_id(driver: Driver) -> None:
+    past = driver.paid()
+    execution = driver.execution(past["payment_id"])
+    assert execution is not None
+    again = replay_execution(driver.stack, execution["executionArn"])
+    assert again["status"] == "captured"
+    assert again["payment_id"] != past["payment_id"]
+    assert again["card"] == past["card"]

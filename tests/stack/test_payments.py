@@ -1,0 +1,212 @@
+"""Payments over the REST API, and what becomes of them at the gateway and in the ledger."""
+
+import json
+import time
+
+import pytest
+
+from cli.stack import new_payment_id
+from tests.stack.driver import CARD_DATA, PAYMENT, Driver
+
+HAPPY_PATH = ["Tokenize", "Encrypt", "ChargeOrStore", "Charge", "Persist", "Outcome", "PaymentCaptured"]
+
+
+def test_an_approved_payment_is_charged_once_and_recorded_in_balance(driver: Driver) -> None:
+    payment = driver.paid(merchant_reference="order-1")
+    payment_id = payment["payment_id"]
+    [charge] = driver.charges(payment_id)
+    assert (payment["status"], payment["captured_minor"]) == ("captured", 1999)
+    assert (charge["status"], charge["captured_minor"]) == ("captured", 1999)
+    assert payment["charge_id"] == charge["id"]
+    assert driver.account_totals(payment_id) == {"asset:gateway:sparkle": 1999, "liability:merchant": -1999}
+    assert driver.states(payment_id) == HAPPY_PATH
+
+
+def test_a_payment_is_accepted_with_its_location(driver: Driver) -> None:
+    payment_id, answer = driver.pay()
+    assert answer.status_code == 202
+    assert answer.headers["Location"] == f"/payments/{payment_id}"
+    assert answer.json() == {
+        "payment_id": payment_id,
+        "status": "processing",
+        "links": {"self": f"/payments/{payment_id}"},
+    }
+
+
+def test_a_declined_payment_is_recorded_and_moves_no_money(driver: Driver) -> None:
+    payment = driver.paid(card_data=CARD_DATA | {"card_number": "4000000000009995"})
+    assert (payment["status"], payment["decline_code"]) == ("declined", "insufficient_funds")
+    assert list(driver.ledger_items(f"PAYMENT#{payment['payment_id']}")) == ["PAYMENT"]
+    assert driver.states(payment["payment_id"])[-1] == "PaymentDeclined"
+
+
+def test_an_authorization_holds_the_money_without_an_entry(driver: Driver) -> None:
+    payment = driver.paid(capture=False)
+    [charge] = driver.charges(payment["payment_id"])
+    assert (payment["status"], payment["captured_minor"]) == ("authorized", 0)
+    assert (charge["status"], charge["captured_minor"]) == ("authorized", 0)
+    assert driver.account_totals(payment["payment_id"]) == {}
+
+
+def test_the_same_key_and_body_while_it_runs_is_accepted_again(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "slow", seconds=2)
+    _, first = driver.pay(payment_id)
+    _, again = driver.pay(payment_id)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json() == again.json()
+    assert driver.ended(payment_id)["status"] == "captured"
+    assert len(driver.charges(payment_id)) == 1
+
+
+def test_the_same_key_with_another_body_is_a_conflict(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "slow", seconds=2)
+    driver.pay(payment_id)
+    _, answer = driver.pay(payment_id, amount_minor=2000)
+    assert answer.status_code == 409
+    assert answer.json()["error"]["code"] == "payment_exists"
+    assert driver.ended(payment_id)["amount_minor"] == 1999
+
+
+def test_a_key_that_was_used_leads_to_its_payment(driver: Driver) -> None:
+    payment_id = driver.paid()["payment_id"]
+    deadline = time.monotonic() + 10
+    while (execution := driver.execution(payment_id)) and execution["status"] == "RUNNING":
+        assert time.monotonic() < deadline
+    _, answer = driver.pay(payment_id)
+    assert answer.status_code == 409
+    assert answer.json()["error"]["code"] == "payment_exists"
+    assert answer.json()["payment_id"] == payment_id
+    assert answer.json()["links"] == {"self": f"/payments/{payment_id}"}
+    assert "arn:" not in answer.text
+
+
+def test_a_payment_is_processing_while_it_runs(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "slow", seconds=2)
+    driver.pay(payment_id)
+    payment = driver.stack.payment(payment_id)
+    assert payment["status"] == "processing"
+    assert (payment["amount_minor"], payment["currency"]) == (1999, "USD")
+    assert payment["card"] is None
+    driver.ended(payment_id)
+
+
+def test_an_unknown_payment_is_not_found(driver: Driver) -> None:
+    answer = driver.stack.call("GET", f"/payments/{new_payment_id()}")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "payment_not_found"
+
+
+def test_a_name_survives_the_mapping_template(driver: Driver) -> None:
+    holder = 'O\'Brien "Zoë" \\ / \u2028 \U0001f600'
+    payment = driver.paid(card_data=CARD_DATA | {"card_holder": holder})
+    execution = driver.execution(payment["payment_id"])
+    assert execution is not None
+    assert json.loads(execution["input"])["card_data"]["card_holder"] == holder
+    assert payment["status"] == "captured"
+
+
+def test_the_card_leaves_the_state_once_it_is_encrypted(driver: Driver) -> None:
+    payment_id = driver.paid()["payment_id"]
+    arn = driver.stack.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+    history = driver.stack.client("stepfunctions").get_execution_history(executionArn=arn, maxResults=1000)["events"]
+    after_encrypt = False
+    checked = 0
+    for event in history:
+        if event["type"] == "TaskStateExited" and event["stateExitedEventDetails"]["name"] == "Encrypt":
+            after_encrypt = True
+        if after_encrypt:
+            checked += 1
+            assert CARD_DATA["card_number"] not in json.dumps(event, default=str)
+            assert "card_data" not in json.dumps(event, default=str)
+    assert checked > 10
+
+
+def test_a_lost_answer_after_capture_ends_with_exactly_one_charge(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "timeout_after", seconds=8)
+    driver.pay(payment_id)
+    assert driver.ended(payment_id)["status"] == "captured"
+    [charge] = driver.charges(payment_id)
+    assert charge["captured_minor"] == 1999
+
+
+def test_a_charge_that_nobody_can_look_up_is_reversed_with_entries_there_and_back(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    # Every answer to the charge is lost, and five looks for it fail: the charge's own, one an attempt.
+    driver.set_fault(payment_id, "charge", "http_500", times=100)
+    driver.set_fault(payment_id, "find", "http_500", times=5)
+    driver.pay(payment_id)
+    payment = driver.ended(payment_id)
+    assert (payment["status"], payment["captured_minor"]) == ("reversed", 0)
+    assert payment["error"] == "gateway_outcome_unknown"
+    assert driver.charges(payment_id) == []
+    assert "Compensate" in driver.states(payment_id)
+
+
+def test_a_reversal_that_can_not_be_confirmed_leaves_the_payment_in_doubt_with_its_amount_in_suspense(
+    driver: Driver,
+) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "timeout_after", seconds=6, times=100)
+    driver.set_fault(payment_id, "find", "http_500", times=100)
+    driver.set_fault(payment_id, "reverse", "http_502_html", times=100)
+    driver.pay(payment_id)
+    deadline = time.monotonic() + 240
+    while (execution := driver.execution(payment_id)) and execution["status"] == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert execution is not None
+    assert (execution["status"], execution["error"]) == ("FAILED", "PaymentInDoubt")
+    assert driver.stack.payment(payment_id)["status"] == "in_doubt"
+    assert driver.account_totals(payment_id) == {"suspense:in_doubt": 1999, "liability:merchant": -1999}
+    assert len(driver.charges(payment_id)) == 1
+
+
+def test_a_stored_card_is_kept_without_a_charge_and_can_be_erased(driver: Driver) -> None:
+    card_data = CARD_DATA | {"card_number": "6011111111111117"}
+    payment_id, answer = driver.post("/cards", {"card_data": card_data})
+    assert answer.status_code == 202
+    payment = driver.ended(payment_id)
+    token = payment["card"]["token"]
+    assert (payment["status"], payment["charge_id"], payment["amount_minor"]) == ("stored", None, None)
+    assert driver.charges(payment_id) == []
+    shown = driver.stack.call("GET", f"/cards/{token}").json()
+    assert shown == {"token": token, "brand": "discover", "bin": "601111", "last4": "1117", "expiry": "12/30"}
+    assert driver.stack.call("DELETE", f"/cards/{token}").status_code == 204
+    assert driver.ledger_items(f"CARD#{token}") == {}
+    assert driver.stack.call("GET", f"/cards/{token}").status_code == 404
+    assert driver.stack.call("DELETE", f"/cards/{token}").json()["error"]["code"] == "card_not_found"
+
+
+def test_the_same_card_has_the_same_token_and_another_transaction(driver: Driver) -> None:
+    first, second = driver.paid(), driver.paid()
+    assert first["card"]["token"] == second["card"]["token"]
+    assert first["transaction_id"] != second["transaction_id"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"card_data": CARD_DATA | {"expiry_date": "12/25"}}, "expired_card"),
+        ({"currency": "ZZZ"}, "unknown_currency"),
+        ({"currency": "XAU"}, "unknown_currency"),
+        ({"card_data": CARD_DATA | {"card_number": "4242424242424241"}}, "invalid_card_number"),
+        ({"card_data": CARD_DATA | {"card_number": "4000056655665556"}}, "card_data_must_be_sealed"),
+        ({"amount_minor": 0}, "invalid_input"),
+        ({"amount_minor": 19.99}, "invalid_input"),
+        ({"card_data": None}, "invalid_input"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_execution_started_by_hand_is_rejected_and_the_gateway_never_called(
+    driver: Driver, changes: dict[str, object], error: str
+) -> None:
+    request = {name: value for name, value in (PAYMENT | changes).items() if value is not None}
+    payment_id = driver.start_by_hand(request)
+    payment = driver.ended(payment_id)
+    assert (payment["status"], payment["error"]) == ("rejected", error)
+    assert driver.charges(payment_id) == []
+    assert driver.states(payment_id)[-1] == "PaymentRejected"
