@@ -35,8 +35,8 @@ def find_mirror() -> Path | None:
 class Terraform:
     """The project's Terraform for one environment, with its own data folder.
 
-    `state` is a state file of this machine's own; None leaves the state where the backend keeps it. `environment` is
-    added to the process environment.
+    `state` is a state file of this machine's own; None keeps it in the backend, in a workspace of the same name.
+    `environment` is added to the process environment.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Terraform:
     def init(self) -> str:
         """Initialise, from a mirror first, and return where the provider came from."""
         mirror = find_mirror()
-        if mirror is None:
-            self._run("init", "-input=false", "-reconfigure")
-            return "the registry"
-        self._run("init", "-input=false", "-reconfigure", f"-plugin-dir={mirror}")
-        return f"the mirror {mirror}"
+        self._run("init", "-input=false", "-reconfigure", *([f"-plugin-dir={mirror}"] if mirror else []))
+        if self.state is None:
+            # A workspace each: one environment's deployment must not take another's for its own.
+            self._run("workspace", "select", "-or-create", self.name)
+        return f"the mirror {mirror}" if mirror else "the registry"
 
     def check(self) -> None:
         """Whether the code is formatted and valid; needs no backend and no credentials."""

@@ -13,7 +13,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         if event["httpMethod"] == "DELETE":
             return http.answer(204) if runtime.card_vault().erase(token) else _NOT_FOUND
         card = runtime.card_vault().summary(token)
-    except Unavailable:
+    except Unavailable as error:
+        runtime.logger.warning("unavailable", reason=str(error))
         return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")
     return http.answer(200, card.to_dict()) if card else _NOT_FOUND
 

@@ -8,6 +8,9 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import ReversalUnconfirmed
 from functions.shared.domain.payment import Payment, PaymentRequest
 
+# What Compensate itself recorded has an error; an outcome that an earlier state recorded was counted there.
+METRICS = {"reversed": "PaymentReversed", "declined": "PaymentDeclined"}
+
 
 @runtime.function("compensate")
 def handler(event: runtime.Event) -> dict[str, Any]:
@@ -23,12 +26,13 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         error=event["error"],
     )
     if request.operation == "store":
-        return payment.outcome() | {"status": "rejected"}
+        stored = runtime.ledger().payment(payment.payment_id)
+        return stored.outcome() if stored else payment.outcome() | {"status": "rejected"}
     try:
         ended = compensate_payment(payment, request, gateway=runtime.gateway(), ledger=runtime.ledger())
     except ReversalUnconfirmed:
         runtime.count("PaymentInDoubt")
         raise
-    if ended.status == "reversed":
-        runtime.count("PaymentReversed")
+    if ended.error and ended.status in METRICS:
+        runtime.count(METRICS[ended.status])
     return ended.outcome()

@@ -20,7 +20,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     payment_id = event["pathParameters"]["payment_id"]
     try:
         payment = payment_status(payment_id, ledger=runtime.ledger(), executions=runtime.executions())
-    except Unavailable:
+    except Unavailable as error:
+        runtime.logger.warning("unavailable", reason=str(error))
         return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")
     if payment is None:
         return http.error(404, "payment_not_found", "There is no payment with this id.")

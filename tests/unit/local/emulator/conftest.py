@@ -20,6 +20,9 @@ from typing import Any
 import boto3
 import pytest
 
+from cli.build import install
+from cli.paths import REQUIREMENTS
+
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 ROOT = Path(__file__).resolve().parents[4]
@@ -149,20 +152,8 @@ def runtime_client_dir() -> str:
     """Where awslambdaric is, as a function's runtime has it; installed once, below build/."""
     given = os.environ.get("RUNTIME_CLIENT_DIR")
     directory = Path(given) if given else ROOT / "build" / "runtime-client"
-    if not (directory / "awslambdaric").is_dir():
-        subprocess.run(
-            [
-                sys.executable,  # noqa: S603
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--target",
-                str(directory),
-                "awslambdaric==4.2.2",
-            ],
-            check=True,
-        )
+    if not directory.is_dir():
+        install(REQUIREMENTS / "runtime.txt", directory)
     return str(directory)
 
 

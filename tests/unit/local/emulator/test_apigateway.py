@@ -285,7 +285,8 @@ def test_a_mock_renders_its_templates(emulator: Emulator) -> None:
         {
             "type": "MOCK",
             "requestTemplates": {
-                "application/json": "#if($input.params('missing') == 'yes'){\"statusCode\": 404}#else{\"statusCode\": 200}#end"
+                "application/json": "#if($input.params('missing') == 'yes')"
+                '{"statusCode": 404}#else{"statusCode": 200}#end'
             },
         },
         [
@@ -299,7 +300,8 @@ def test_a_mock_renders_its_templates(emulator: Emulator) -> None:
             {
                 "statusCode": "404",
                 "responseTemplates": {
-                    "application/json": '#set($context.responseOverride.header.X-Reason = \'gone\'){"code": "not_found"}'
+                    "application/json": "#set($context.responseOverride.header.X-Reason = 'gone')"
+                    '{"code": "not_found"}'
                 },
             },
         ],

@@ -1,0 +1,84 @@
+"""An AWS account in this process (moto) with the stack's table, keys and secret."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from moto import mock_aws
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_kms.client import KMSClient
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+    from mypy_boto3_stepfunctions.client import SFNClient
+
+REGION = "eu-west-1"
+TABLE = "ledger"
+SECRET_ID = "gateway"
+API_KEY = "sk_test_sparkle"
+ROLE_ARN = "arn:aws:iam::123456789012:role/state-machine"
+
+
+@dataclass(frozen=True)
+class MockedAws:
+    dynamodb: "DynamoDBClient"
+    kms: "KMSClient"
+    secretsmanager: "SecretsManagerClient"
+    stepfunctions: "SFNClient"
+    card_key_id: str
+    token_key_id: str
+
+    def environment(self) -> dict[str, str]:
+        """The functions' environment variables, but for the gateway's address and the state machine."""
+        return {
+            "AWS_DEFAULT_REGION": REGION,
+            "DYNAMODB_TABLE": TABLE,
+            "KMS_KEY_ID": self.card_key_id,
+            "TOKEN_KEY_ID": self.token_key_id,
+            "GATEWAY_SECRET_ID": SECRET_ID,
+            "GATEWAY_CONNECT_TIMEOUT_SECONDS": "1",
+            "GATEWAY_READ_TIMEOUT_SECONDS": "1",
+        }
+
+
+@contextmanager
+def mocked_aws() -> Iterator[MockedAws]:
+    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+        dynamodb = boto3.client("dynamodb", REGION)
+        dynamodb.create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "account_day", "posted_at")
+            ],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by_account",
+                    "KeySchema": [
+                        {"AttributeName": "account_day", "KeyType": "HASH"},
+                        {"AttributeName": "posted_at", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+        kms = boto3.client("kms", REGION)
+        secretsmanager = boto3.client("secretsmanager", REGION)
+        secretsmanager.create_secret(Name=SECRET_ID, SecretString=API_KEY)
+        yield MockedAws(
+            dynamodb,
+            kms,
+            secretsmanager,
+            boto3.client("stepfunctions", REGION),
+            kms.create_key()["KeyMetadata"]["KeyId"],
+            kms.create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["KeyId"],
+        )
+
+
+def new_id() -> str:
+    """A payment id that no other test has: they share tables and sandboxes."""
+    return f"pay-{uuid.uuid4()}"

@@ -1,0 +1,47 @@
+"""One payment of 19.99 USD, in the shapes that the functions hand each other."""
+
+from dataclasses import replace
+from typing import Any
+
+from functions.shared.contracts import load
+from functions.shared.domain.card import Card, CardSummary
+from functions.shared.domain.charge import Order
+from functions.shared.domain.payment import Payment, PaymentRequest, Status
+
+TEST_CARDS: dict[str, dict[str, str]] = load("test_cards")
+
+PAN = "4242424242424242"
+DECLINED_PAN = "4000000000009995"
+UNLISTED_PAN = "4929000000006"
+"""Passes Luhn, and is no published test card."""
+
+HOLDER = "Zebedee O'Brien"
+TOKEN = "tok_" + "a" * 52
+TRANSACTION_ID = "0" * 64
+STARTED_AT = "2026-11-23T09:00:00.000Z"
+NOW = "2026-11-23T09:00:01.000Z"
+LATER = "2026-11-23T09:05:00.000Z"
+
+CARD_DATA = {"card_number": PAN, "expiry_date": "12/49", "card_holder": HOLDER}
+CARD = Card.from_card_data(CARD_DATA)
+SUMMARY = CardSummary(TOKEN, "visa", "424242", "4242", "12/49")
+REQUEST = PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
+STORE = PaymentRequest("store")
+
+
+def card(pan: str = PAN) -> Card:
+    return Card.from_card_data(CARD_DATA | {"card_number": pan})
+
+
+def order(reference: str = "pay-1", **changes: Any) -> Order:
+    return replace(Order(reference, 1999, "USD", "order-1001"), **changes)
+
+
+def payment(
+    payment_id: str = "pay-1", status: Status = "captured", request: PaymentRequest = REQUEST, **changes: Any
+) -> Payment:
+    """The first record of a payment."""
+    first = Payment.first(
+        payment_id, status, request, SUMMARY, TRANSACTION_ID, started_at=STARTED_AT, now=NOW, charge_id="ch_1"
+    )
+    return replace(first, **changes)

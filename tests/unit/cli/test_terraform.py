@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from cli import terraform
+from cli.terraform import Terraform, TerraformError, find_mirror
+
+
+def unpacked(prefix: Path) -> Path:
+    """A mirror below the prefix, as people unpack one."""
+    mirror = prefix / "tf-plugins"
+    provider = mirror / "registry.example" / "hashicorp" / "aws" / "5.100.0" / "linux_amd64"
+    provider.mkdir(parents=True)
+    (provider / "terraform-provider-aws_v5.100.0_x5").touch()
+    return mirror
+
+
+def test_a_mirror_that_is_given_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TERRAFORM_PLUGIN_DIR", str(tmp_path))
+    assert find_mirror() == tmp_path
+
+
+def test_a_mirror_under_a_usual_prefix_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TERRAFORM_PLUGIN_DIR", raising=False)
+    monkeypatch.setattr(terraform, "_MIRROR_PREFIXES", [tmp_path])
+    assert find_mirror() is None
+    mirror = unpacked(tmp_path)
+    assert find_mirror() == mirror
+
+
+def test_a_missing_terraform_gets_a_message_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TerraformError, match="Install Terraform"):
+        Terraform("local", state=tmp_path / "terraform.tfstate").init()

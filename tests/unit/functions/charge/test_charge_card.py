@@ -1,0 +1,130 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions.charge.charge_card import charge_card
+from functions.shared.domain.charge import ChargeStatus
+from functions.shared.domain.errors import (
+    GatewayBusy,
+    GatewayMismatch,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    KeyServiceUnavailable,
+    KeyUnusable,
+)
+from functions.shared.domain.payment import PaymentRequest
+from tests.fakes import FakeCardCipher, FakeGateway
+from tests.samples import CARD_DATA, DECLINED_PAN, PAN, REQUEST, TOKEN, card, order
+
+UNKNOWN = GatewayOutcomeUnknown("No answer.")
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+def charge(gateway: FakeGateway, request: PaymentRequest = REQUEST, pan: str = PAN) -> dict[str, Any]:
+    cipher = FakeCardCipher()
+    ciphertext = cipher.encrypt(json.dumps(CARD_DATA | {"card_number": pan}).encode(), {"token": TOKEN})
+    return charge_card("pay-1", request, TOKEN, ciphertext, cipher=cipher, gateway=gateway)
+
+
+def test_an_approved_card_is_captured(gateway: FakeGateway) -> None:
+    outcome = charge(gateway)
+    assert outcome == {
+        "outcome": "captured",
+        "gateway": "sparkle",
+        "charge_id": gateway.charges["pay-1"].charge_id,
+        "decline_code": None,
+    }
+    assert gateway.charges["pay-1"].captured_minor == 1999
+
+
+def test_without_capture_the_money_is_only_held(gateway: FakeGateway) -> None:
+    assert charge(gateway, replace(REQUEST, capture=False))["outcome"] == "authorized"
+    assert gateway.charges["pay-1"].captured_minor == 0
+
+
+def test_a_decline_is_an_outcome_and_no_error(gateway: FakeGateway) -> None:
+    outcome = charge(gateway, pan=DECLINED_PAN)
+    assert (outcome["outcome"], outcome["decline_code"]) == ("declined", "insufficient_funds")
+
+
+@pytest.mark.parametrize(
+    ("capture", "pan", "outcome"),
+    [(True, PAN, "captured"), (False, PAN, "authorized"), (True, DECLINED_PAN, "declined")],
+)
+def test_when_the_answer_is_lost_a_look_by_reference_tells_the_outcome(
+    gateway: FakeGateway, capture: bool, pan: str, outcome: str
+) -> None:
+    gateway.faults.arm("charge", UNKNOWN, done=True)
+    assert charge(gateway, replace(REQUEST, capture=capture), pan)["outcome"] == outcome
+    assert gateway.calls == ["charge", "find"]
+
+
+def test_what_is_unknown_and_not_found_stays_unknown(gateway: FakeGateway) -> None:
+    gateway.faults.arm("charge", UNKNOWN)
+    with pytest.raises(GatewayOutcomeUnknown):
+        charge(gateway)
+    assert gateway.calls == ["charge", "find"]
+
+
+@pytest.mark.parametrize("error", [UNKNOWN, GatewayBusy("429"), GatewayRefused("401")])
+def test_a_look_that_fails_makes_the_outcome_no_better_known(gateway: FakeGateway, error: Exception) -> None:
+    gateway.faults.arm("charge", UNKNOWN, done=True)
+    gateway.faults.arm("find", error)
+    with pytest.raises(type(error)):
+        charge(gateway)
+
+
+def test_every_attempt_carries_the_same_key_made_from_the_payments_id(gateway: FakeGateway) -> None:
+    gateway.faults.arm("charge", UNKNOWN, times=2)
+    for _ in range(2):
+        with pytest.raises(GatewayOutcomeUnknown):
+            charge(gateway)
+    first, again = charge(gateway), charge(gateway)
+    assert first == again
+    assert gateway.idempotency_keys == ["pay-1-charge"] * 4
+    assert len(gateway.charges) == 1
+
+
+@pytest.mark.parametrize("error", [GatewayBusy("429"), GatewayRefused("422")])
+def test_what_the_gateway_says_in_so_many_words_is_not_looked_up(gateway: FakeGateway, error: Exception) -> None:
+    gateway.faults.arm("charge", error)
+    with pytest.raises(type(error)):
+        charge(gateway)
+    assert gateway.calls == ["charge"]
+
+
+@pytest.mark.parametrize("changes", [{"amount_minor": 2000}, {"currency": "EUR"}, {"reference": "pay-2"}])
+def test_a_charge_of_something_else_is_a_mismatch(gateway: FakeGateway, changes: dict[str, Any]) -> None:
+    other = gateway.charge(order(), card(), "someone-elses-key")
+    gateway.charges["pay-1"] = replace(other, **changes)
+    with pytest.raises(GatewayMismatch):
+        charge(gateway)
+
+
+@pytest.mark.parametrize("status", ["voided", "refunded", "partially_refunded"])
+def test_a_charge_that_is_undone_already_is_no_outcome(gateway: FakeGateway, status: ChargeStatus) -> None:
+    gateway.charges["pay-1"] = replace(gateway.charge(order(), card(), "someone-elses-key"), status=status)
+    with pytest.raises(GatewayMismatch, match=status):
+        charge(gateway)
+
+
+def test_a_ciphertext_of_another_card_is_not_charged(gateway: FakeGateway) -> None:
+    cipher = FakeCardCipher()
+    ciphertext = cipher.encrypt(json.dumps(CARD_DATA).encode(), {"token": "tok_of_another_card"})
+    with pytest.raises(KeyUnusable):
+        charge_card("pay-1", REQUEST, TOKEN, ciphertext, cipher=cipher, gateway=gateway)
+    assert gateway.calls == []
+
+
+def test_without_the_key_the_gateway_is_not_called(gateway: FakeGateway) -> None:
+    cipher = FakeCardCipher()
+    cipher.faults.arm("decrypt", KeyServiceUnavailable("KMS: Throttling"))
+    with pytest.raises(KeyServiceUnavailable):
+        charge_card("pay-1", REQUEST, TOKEN, b"ciphertext", cipher=cipher, gateway=gateway)
+    assert gateway.calls == []

@@ -1,0 +1,210 @@
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from functions.compensate.compensate_payment import compensate_payment
+from functions.shared.domain.charge import Reversal
+from functions.shared.domain.errors import (
+    GatewayBusy,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    LedgerUnavailable,
+    ReversalUnconfirmed,
+    SecretUnavailable,
+)
+from functions.shared.domain.ledger import JournalEntry, capture_entry, in_doubt_entry
+from functions.shared.domain.payment import Payment, PaymentRequest, Status
+from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger
+from tests.samples import DECLINED_PAN, LATER, PAN, REQUEST, card, order, payment
+
+CAPTURE = capture_entry("sparkle", 1999, "USD")
+DOUBT = in_doubt_entry(1999, "USD")
+UNCONFIRMED = [
+    GatewayOutcomeUnknown("No answer."),
+    GatewayBusy("429"),
+    GatewayRefused("401"),
+    SecretUnavailable("Secrets Manager: down"),
+]
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+@pytest.fixture
+def ledger() -> FakeLedger:
+    return FakeLedger()
+
+
+def compensate(
+    gateway: FakeGateway, ledger: FakeLedger, request: PaymentRequest = REQUEST, now: str = LATER
+) -> Payment:
+    first = payment(status="in_doubt", request=request, charge_id=None, error="LedgerUnavailable", updated_at=now)
+    return compensate_payment(first, request, gateway=gateway, ledger=ledger)
+
+
+def balances(entries: tuple[JournalEntry, ...]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for posting in (posting for entry in entries for posting in entry.postings):
+        totals[posting.account] += posting.amount_minor * (1 if posting.direction == "debit" else -1)
+    return totals
+
+
+@pytest.mark.parametrize("status", ["captured", "authorized", "declined", "reversed"])
+def test_an_outcome_that_the_ledger_knows_stands_and_the_gateway_is_left_alone(
+    gateway: FakeGateway, ledger: FakeLedger, status: Status
+) -> None:
+    known = payment(status=status, entry_count=0)
+    ledger.record(known)
+    gateway.charge(order(), card(), "pay-1-charge")
+    gateway.calls.clear()
+    assert compensate(gateway, ledger) == known
+    assert gateway.calls == []
+    assert ledger.records["pay-1"].payment == known
+
+
+def test_a_captured_charge_is_undone_with_both_movements_on_the_books(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    charge = gateway.charge(order(), card(), "pay-1-charge")
+    ended = compensate(gateway, ledger)
+    assert (ended.status, ended.charge_id, ended.error) == ("reversed", charge.charge_id, "LedgerUnavailable")
+    assert (ended.version, ended.entry_count, ended.captured_minor) == (1, 2, 0)
+    assert gateway.charges["pay-1"].status == "voided"
+    recorded = ledger.records["pay-1"]
+    assert recorded.payment == ended
+    assert recorded.entries == (CAPTURE, CAPTURE.reverse())
+    assert not any(balances(recorded.entries).values())
+
+
+def test_a_held_charge_is_released_and_no_money_was_ever_moved(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    request = replace(REQUEST, capture=False)
+    gateway.authorize(order(), card(), "pay-1-charge")
+    assert compensate(gateway, ledger, request).status == "reversed"
+    assert gateway.charges["pay-1"].status == "voided"
+    assert ledger.records["pay-1"].entries == ()
+
+
+def test_a_charge_that_was_declined_is_recorded_as_declined(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    charge = gateway.charge(order(), card(DECLINED_PAN), "pay-1-charge")
+    ended = compensate(gateway, ledger)
+    assert (ended.status, ended.decline_code, ended.charge_id) == ("declined", "insufficient_funds", charge.charge_id)
+    assert ledger.records["pay-1"].entries == ()
+
+
+def test_a_charge_that_never_was_is_kept_out_for_good(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    ended = compensate(gateway, ledger)
+    assert (ended.status, ended.charge_id) == ("reversed", None)
+    assert ledger.records["pay-1"].entries == ()
+    with pytest.raises(GatewayRefused):
+        gateway.charge(order(), card(), "pay-1-charge")
+
+
+@pytest.mark.parametrize("operation", ["find", "reverse"])
+@pytest.mark.parametrize("error", UNCONFIRMED, ids=lambda error: type(error).__name__)
+def test_what_cannot_be_confirmed_is_in_doubt_with_the_money_in_suspense(
+    gateway: FakeGateway, ledger: FakeLedger, operation: str, error: Exception
+) -> None:
+    gateway.charge(order(), card(), "pay-1-charge")
+    gateway.faults.arm(operation, error)
+    with pytest.raises(ReversalUnconfirmed):
+        compensate(gateway, ledger)
+    recorded = ledger.records["pay-1"]
+    assert (recorded.payment.status, recorded.payment.version, recorded.payment.error) == (
+        "in_doubt",
+        1,
+        "LedgerUnavailable",
+    )
+    assert recorded.entries == (DOUBT,)
+
+
+def test_while_it_stays_unconfirmed_the_doubt_is_recorded_once(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    gateway.faults.arm("find", UNCONFIRMED[0], times=3)
+    for _ in range(3):
+        with pytest.raises(ReversalUnconfirmed):
+            compensate(gateway, ledger)
+    assert ledger.records["pay-1"].payment.version == 1
+    assert ledger.records["pay-1"].entries == (DOUBT,)
+
+
+@pytest.mark.parametrize("charged", [True, False])
+@pytest.mark.parametrize("done", [True, False])
+def test_confirmed_by_a_later_attempt_the_doubt_is_cleared(
+    gateway: FakeGateway, ledger: FakeLedger, charged: bool, done: bool
+) -> None:
+    if charged:
+        gateway.charge(order(), card(), "pay-1-charge")
+    gateway.faults.arm("reverse", UNCONFIRMED[0], done=done)
+    with pytest.raises(ReversalUnconfirmed):
+        compensate(gateway, ledger)
+    ended = compensate(gateway, ledger)
+    recorded = ledger.records["pay-1"]
+    assert recorded.payment == ended
+    assert (ended.status, ended.version, ended.entry_count) == ("reversed", 2, 2)
+    assert recorded.entries == (DOUBT, DOUBT.reverse())
+    assert not any(balances(recorded.entries).values())
+
+
+def test_doubt_about_a_decline_is_cleared_as_declined(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    gateway.charge(order(), card(DECLINED_PAN), "pay-1-charge")
+    gateway.faults.arm("find", UNCONFIRMED[0])
+    with pytest.raises(ReversalUnconfirmed):
+        compensate(gateway, ledger)
+    ended = compensate(gateway, ledger)
+    assert (ended.status, ended.decline_code) == ("declined", "insufficient_funds")
+    assert not any(balances(ledger.records["pay-1"].entries).values())
+
+
+def test_an_authorization_in_doubt_has_no_money_to_suspend(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    request = replace(REQUEST, capture=False)
+    gateway.faults.arm("reverse", UNCONFIRMED[0])
+    with pytest.raises(ReversalUnconfirmed):
+        compensate(gateway, ledger, request)
+    assert ledger.records["pay-1"].payment.status == "in_doubt"
+    assert compensate(gateway, ledger, request).status == "reversed"
+    assert ledger.records["pay-1"].entries == ()
+
+
+def test_a_charge_that_lands_between_the_look_and_the_reversal_is_undone_too(
+    gateway: FakeGateway, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_then_land(reference: str) -> None:
+        gateway.charge(order(reference), card(), "pay-1-charge")
+
+    monkeypatch.setattr(gateway, "find_by_reference", find_then_land)
+    ended = compensate(gateway, ledger)
+    assert ended.status == "reversed"
+    assert ended.charge_id == gateway.charges["pay-1"].charge_id
+    assert gateway.charges["pay-1"].captured_minor == 0
+    assert not any(balances(ledger.records["pay-1"].entries).values())
+
+
+@pytest.mark.parametrize("pan", [PAN, DECLINED_PAN])
+@pytest.mark.parametrize("done", [True, False])
+def test_when_the_ledger_fails_after_the_reversal_a_later_attempt_ends_the_same(
+    gateway: FakeGateway, ledger: FakeLedger, done: bool, pan: str
+) -> None:
+    gateway.charge(order(), card(pan), "pay-1-charge")
+    ledger.faults.arm("record", LEDGER_DOWN, done=done)
+    with pytest.raises(LedgerUnavailable):
+        compensate(gateway, ledger)
+    ended = compensate(gateway, ledger, now="2026-11-23T09:09:00.000Z")
+    assert ended.status == ("reversed" if pan == PAN else "declined")
+    assert ledger.records["pay-1"].payment == ended
+    assert not any(balances(ledger.records["pay-1"].entries).values())
+
+
+def test_without_the_ledger_nothing_is_asked_of_the_gateway(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    ledger.faults.arm("find", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        compensate(gateway, ledger)
+    assert gateway.calls == []
+
+
+def test_a_settled_charge_is_refunded_and_counts_as_reversed(
+    gateway: FakeGateway, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refunded = replace(gateway.charge(order(), card(), "pay-1-charge"), status="refunded")
+    monkeypatch.setattr(gateway, "reverse", lambda reference: Reversal("refunded", refunded))
+    assert compensate(gateway, ledger).status == "reversed"
+    assert ledger.records["pay-1"].entries == (CAPTURE, CAPTURE.reverse())

@@ -1,0 +1,84 @@
+"""What the functions' tests share: the mocked account, the sandbox, and the runtime with fakes in place of adapters."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from functions.shared import runtime
+from local.sparkle.server import running_sandbox
+from tests.fakes import FakeCardCipher, FakeCardVault, FakeExecutions, FakeGateway, FakeLedger, FakeTokenMac
+from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[MockedAws]:
+    with mocked_aws() as account:
+        yield account
+
+
+@pytest.fixture(scope="module")
+def sandbox_url() -> Iterator[str]:
+    """The Sparkle sandbox behind a real socket. Faults must name a reference, as tests share it."""
+    with running_sandbox(API_KEY) as url:
+        yield url
+
+
+@dataclass
+class World:
+    """The fakes that the handlers meet."""
+
+    gateway: FakeGateway = field(default_factory=FakeGateway)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
+    card_vault: FakeCardVault = field(default_factory=FakeCardVault)
+    card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
+    token_mac: FakeTokenMac = field(default_factory=FakeTokenMac)
+    executions: FakeExecutions = field(default_factory=FakeExecutions)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    fakes = World()
+    for port, fake in vars(fakes).items():
+        monkeypatch.setattr(runtime, port, lambda fake=fake: fake)
+    return fakes
+
+
+@dataclass
+class Output:
+    """What a function wrote to standard output, which is its log group."""
+
+    capsys: pytest.CaptureFixture[str]
+    text: str = ""
+
+    def lines(self) -> list[dict[str, Any]]:
+        self.text += self.capsys.readouterr().out
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    def logs(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if "_aws" not in line]
+
+    def metrics(self) -> dict[str, Any]:
+        """Values by metric name, from the embedded metric format, one value or a list of them."""
+        found: dict[str, Any] = {}
+        for line in self.lines():
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+                assert directive["Namespace"] == "payments-test"
+                found |= {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]}
+        return found
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Output:
+    class Stdout:
+        """Standard output as it is now: the logger took the one of its import."""
+
+        def write(self, text: str) -> None:
+            print(text, end="")
+
+        def flush(self) -> None: ...
+
+    monkeypatch.setattr(runtime.logger.registered_handler, "stream", Stdout())
+    return Output(capsys)

@@ -1,0 +1,48 @@
+"""What the state machine and API Gateway hand each function."""
+
+from typing import Any, Literal
+
+from functions.encrypt.encrypt_data import encrypt_card
+from functions.shared.ports import CardCipher
+from tests.samples import CARD_DATA, PAN, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, card
+
+FunctionName = Literal["tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards"]
+
+
+def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dict[str, Any]:
+    """A new, valid event of payment `pay-1`. `cipher` is the one that the function will decrypt with."""
+    encrypted = encrypt_card(card(pan), TOKEN, cipher=cipher)
+    card_data = CARD_DATA | {"card_number": pan}
+    recorded = {
+        "payment_id": "pay-1",
+        "started_at": STARTED_AT,
+        "payment": REQUEST.to_dict(),
+        "card": SUMMARY.to_dict(),
+    }
+    events: dict[FunctionName, dict[str, Any]] = {
+        "tokenize": {
+            "payment_id": "pay-1",
+            "request": {
+                "amount_minor": 1999,
+                "currency": "USD",
+                "merchant_reference": "order-1001",
+                "card_data": card_data,
+            },
+        },
+        "encrypt": {"payment_id": "pay-1", "token": TOKEN, "card_data": card_data},
+        "charge": {
+            "payment_id": "pay-1",
+            "payment": REQUEST.to_dict(),
+            "token": TOKEN,
+            "ciphertext": encrypted["ciphertext"],
+        },
+        "persist": recorded
+        | {
+            "encrypted": encrypted,
+            "charge": {"outcome": "captured", "gateway": "sparkle", "charge_id": "ch_1", "decline_code": None},
+        },
+        "compensate": recorded | {"transaction_id": TRANSACTION_ID, "error": "GatewayOutcomeUnknown"},
+        "status": {"httpMethod": "GET", "pathParameters": {"payment_id": "pay-1"}},
+        "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
+    }
+    return events[function]

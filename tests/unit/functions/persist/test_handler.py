@@ -1,0 +1,61 @@
+import base64
+import hashlib
+from typing import Any
+
+import pytest
+
+from functions.persist.handler import METRICS, handler
+from functions.shared.domain.errors import InvalidInput, LedgerUnavailable
+from tests.fakes import LEDGER_DOWN
+from tests.samples import REQUEST, STARTED_AT, STORE, SUMMARY, TOKEN
+from tests.unit.functions.conftest import Output, World
+
+CIPHERTEXT = b"\x00ciphertext"
+TRANSACTION_ID = hashlib.sha256(CIPHERTEXT).hexdigest()
+
+
+def event(outcome: str, **changes: Any) -> dict[str, Any]:
+    charge = {"outcome": outcome, "gateway": "sparkle", "charge_id": "ch_1", "decline_code": None}
+    if outcome == "declined":
+        charge["decline_code"] = "do_not_honor"
+    return {
+        "payment_id": "pay-1",
+        "started_at": STARTED_AT,
+        "payment": REQUEST.to_dict(),
+        "card": SUMMARY.to_dict(),
+        "encrypted": {"ciphertext": base64.b64encode(CIPHERTEXT).decode(), "transaction_id": TRANSACTION_ID},
+        "charge": charge,
+    } | changes
+
+
+@pytest.mark.parametrize("outcome", ["captured", "authorized", "declined"])
+def test_what_the_gateway_decided_is_recorded_and_counted(world: World, output: Output, outcome: str) -> None:
+    recorded = handler(event(outcome), None)
+    payment = world.ledger.records["pay-1"].payment
+    assert recorded["status"] == payment.status == outcome
+    assert (payment.transaction_id, payment.charge_id) == (TRANSACTION_ID, "ch_1")
+    assert payment.decline_code == ("do_not_honor" if outcome == "declined" else None)
+    assert (payment.created_at, payment.updated_at > STARTED_AT) == (STARTED_AT, True)
+    assert output.metrics() == {METRICS[outcome]: [1.0]}
+    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+
+
+def test_a_card_is_stored_as_charge_never_called_says_it(world: World, output: Output) -> None:
+    handler(event("stored", payment=STORE.to_dict(), charge={"outcome": "stored"}), None)
+    assert world.ledger.records["pay-1"].payment.status == "stored"
+    assert world.card_vault.cards[TOKEN].ciphertext == CIPHERTEXT
+    assert output.metrics() == {"CardStored": [1.0]}
+
+
+def test_what_could_not_be_recorded_is_not_counted(world: World, output: Output) -> None:
+    world.ledger.faults.arm("record", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        handler(event("captured"), None)
+    assert output.metrics() == {}
+
+
+def test_an_outcome_that_nobody_knows_is_not_recorded(world: World, output: Output) -> None:
+    with pytest.raises(InvalidInput):
+        handler(event("pending"), None)
+    assert world.ledger.records == {}
+    assert output.logs()[-1]["reason"].startswith("charge/outcome breaks the contract")

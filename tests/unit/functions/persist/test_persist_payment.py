@@ -1,0 +1,83 @@
+import pytest
+
+from functions.persist.persist_payment import persist_payment
+from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
+from functions.shared.domain.ledger import capture_entry
+from functions.shared.domain.payment import Payment, Status
+from functions.shared.ports import RecordedPayment, StoredCard
+from tests.fakes import LEDGER_DOWN, FakeCardVault, FakeLedger
+from tests.samples import LATER, STORE, SUMMARY, TOKEN, payment
+
+
+@pytest.fixture
+def ledger() -> FakeLedger:
+    return FakeLedger()
+
+
+@pytest.fixture
+def vault() -> FakeCardVault:
+    return FakeCardVault()
+
+
+def persist(paid: Payment, ledger: FakeLedger, vault: FakeCardVault) -> Payment:
+    return persist_payment(paid, b"ciphertext", "sparkle", ledger=ledger, card_vault=vault)
+
+
+def test_a_capture_is_recorded_with_its_entry(ledger: FakeLedger, vault: FakeCardVault) -> None:
+    recorded = persist(payment(), ledger, vault)
+    assert recorded == payment(entry_count=1)
+    assert ledger.records["pay-1"] == RecordedPayment(recorded, (capture_entry("sparkle", 1999, "USD"),))
+
+
+@pytest.mark.parametrize("status", ["authorized", "declined"])
+def test_what_moves_no_money_has_no_entry(ledger: FakeLedger, vault: FakeCardVault, status: Status) -> None:
+    recorded = persist(payment(status=status), ledger, vault)
+    assert ledger.records["pay-1"] == RecordedPayment(recorded, ())
+    assert recorded.status == status
+
+
+@pytest.mark.parametrize("status", ["captured", "authorized"])
+def test_the_card_is_kept_encrypted(ledger: FakeLedger, vault: FakeCardVault, status: Status) -> None:
+    persist(payment(status=status), ledger, vault)
+    assert vault.cards == {TOKEN: StoredCard(SUMMARY, b"ciphertext")}
+
+
+def test_the_card_of_a_declined_payment_is_not_kept(ledger: FakeLedger, vault: FakeCardVault) -> None:
+    persist(payment(status="declined"), ledger, vault)
+    assert vault.cards == {}
+
+
+def test_a_card_is_stored_without_money_and_without_a_gateway(ledger: FakeLedger, vault: FakeCardVault) -> None:
+    stored = persist_payment(payment(status="stored", request=STORE), b"x", None, ledger=ledger, card_vault=vault)
+    assert ledger.records["pay-1"] == RecordedPayment(stored, ())
+    assert vault.summary(TOKEN) == SUMMARY
+
+
+def test_a_lost_answer_and_a_repetition_end_with_one_record_and_one_entry(
+    ledger: FakeLedger, vault: FakeCardVault
+) -> None:
+    ledger.faults.arm("record", LEDGER_DOWN, done=True)
+    with pytest.raises(LedgerUnavailable):
+        persist(payment(), ledger, vault)
+    persist(payment(updated_at=LATER), ledger, vault)
+    assert ledger.records["pay-1"].entries == (capture_entry("sparkle", 1999, "USD"),)
+
+
+def test_another_payment_under_the_same_id_is_a_conflict(ledger: FakeLedger, vault: FakeCardVault) -> None:
+    persist(payment(), ledger, vault)
+    with pytest.raises(LedgerConflict):
+        persist(payment(charge_id="ch_2"), ledger, vault)
+
+
+def test_when_the_card_cannot_be_kept_nothing_is_recorded_yet(ledger: FakeLedger, vault: FakeCardVault) -> None:
+    vault.faults.arm("keep", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        persist(payment(), ledger, vault)
+    assert ledger.records == {}
+
+
+def test_a_card_that_is_known_already_keeps_its_first_ciphertext(ledger: FakeLedger, vault: FakeCardVault) -> None:
+    first = StoredCard(SUMMARY, b"first")
+    vault.keep(first, LATER)
+    persist(payment(), ledger, vault)
+    assert vault.cards == {TOKEN: first}

@@ -1,0 +1,139 @@
+"""What the ledger's items look like in DynamoDB. Its promises are asked of it in test_ports.py."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
+from functions.shared.domain.errors import LedgerUnavailable
+from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from functions.shared.ports import StoredCard
+from tests.mocked_aws import TABLE, MockedAws, new_id
+from tests.samples import LATER, NOW, SUMMARY, payment
+
+CAPTURE = capture_entry("sparkle", 1999, "USD")
+
+
+def items(aws: MockedAws, pk: str) -> dict[str, dict[str, Any]]:
+    """The items below a partition key, by sort key, as DynamoDB writes them."""
+    answer = aws.dynamodb.query(
+        TableName=TABLE, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": pk}}
+    )
+    return {item["sk"]["S"]: item for item in answer["Items"]}
+
+
+def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> None:
+    paid = payment(new_id(), entry_count=1)
+    DynamoDbLedger(aws.dynamodb, TABLE).record(paid, [CAPTURE])
+    written = items(aws, f"PAYMENT#{paid.payment_id}")
+    assert list(written) == ["ENTRY#0001", "PAYMENT", "POSTING#0001#1", "POSTING#0001#2"]
+    assert written["PAYMENT"]["amount_minor"] == {"N": "1999"}
+    assert written["PAYMENT"]["status"] == {"S": "captured"}
+    assert written["ENTRY#0001"]["kind"] == {"S": "capture"}
+    debit, credit = written["POSTING#0001#1"], written["POSTING#0001#2"]
+    assert (debit["account"]["S"], debit["direction"]["S"]) == ("asset:gateway:sparkle", "debit")
+    assert (credit["account"]["S"], credit["direction"]["S"]) == ("liability:merchant", "credit")
+    assert debit["amount_minor"] == credit["amount_minor"] == {"N": "1999"}
+
+
+def test_an_accounts_postings_of_a_day_are_found_by_the_index(aws: MockedAws) -> None:
+    paid = payment(new_id(), entry_count=1)
+    DynamoDbLedger(aws.dynamodb, TABLE).record(paid, [CAPTURE])
+    found = []
+    for shard in range(16):
+        answer = aws.dynamodb.query(
+            TableName=TABLE,
+            IndexName="by_account",
+            KeyConditionExpression="account_day = :key",
+            ExpressionAttributeValues={":key": {"S": f"liability:merchant#{NOW[:10]}#{shard:02}"}},
+        )
+        found += [item for item in answer["Items"] if item["pk"]["S"] == f"PAYMENT#{paid.payment_id}"]
+    assert [(item["sk"]["S"], item["posted_at"]["S"]) for item in found] == [("POSTING#0001#2", NOW)]
+
+
+def test_entries_are_appended_and_never_changed(aws: MockedAws) -> None:
+    ledger = DynamoDbLedger(aws.dynamodb, TABLE)
+    doubt = in_doubt_entry(1999, "USD")
+    doubtful = payment(new_id(), "in_doubt", entry_count=1)
+    ledger.record(doubtful, [doubt])
+    before = items(aws, f"PAYMENT#{doubtful.payment_id}")
+    ledger.record(doubtful.moved_to("reversed", entry_count=2, updated_at=LATER), [doubt.reverse()])
+    after = items(aws, f"PAYMENT#{doubtful.payment_id}")
+    assert set(after) - set(before) == {"ENTRY#0002", "POSTING#0002#1", "POSTING#0002#2"}
+    assert {sk for sk in before if before[sk] != after[sk]} == {"PAYMENT"}
+
+
+def test_entries_stay_in_order_beyond_the_ninth(aws: MockedAws) -> None:
+    ledger = DynamoDbLedger(aws.dynamodb, TABLE)
+    entries = [capture_entry("sparkle", amount, "USD") for amount in range(1, 13)]
+    paid = payment(new_id(), entry_count=12)
+    ledger.record(paid, entries)
+    recorded = ledger.find(paid.payment_id)
+    assert recorded is not None
+    assert recorded.entries == tuple(entries)
+
+
+def test_a_stored_card_is_its_summary_and_its_ciphertext_and_nothing_more(aws: MockedAws) -> None:
+    token = f"tok_{new_id()}"
+    summary = SUMMARY.__class__(token, "visa", "424242", "4242", "12/49")
+    vault = DynamoDbCardVault(aws.dynamodb, TABLE)
+    vault.keep(StoredCard(summary, b"\x00ciphertext"), NOW)
+    vault.keep(StoredCard(summary, b"another"), LATER)
+    assert items(aws, f"CARD#{token}") == {
+        "CARD": {
+            "pk": {"S": f"CARD#{token}"},
+            "sk": {"S": "CARD"},
+            "token": {"S": token},
+            "brand": {"S": "visa"},
+            "bin": {"S": "424242"},
+            "last4": {"S": "4242"},
+            "expiry": {"S": "12/49"},
+            "ciphertext": {"B": b"\x00ciphertext"},
+            "created_at": {"S": NOW},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    "code", ["ProvisionedThroughputExceededException", "AccessDeniedException", "InternalServerError"]
+)
+def test_whatever_dynamodb_refuses_is_tried_again_and_its_text_left_behind(aws: MockedAws, code: str) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "tok_secret in arn:aws:dynamodb"}}, "Query")
+
+    aws.dynamodb.meta.events.register_first("before-call.dynamodb", refuse)
+    try:
+        calls: list[Callable[[], object]] = [
+            lambda: DynamoDbLedger(aws.dynamodb, TABLE).record(payment(new_id())),
+            lambda: DynamoDbLedger(aws.dynamodb, TABLE).payment("pay-1"),
+            lambda: DynamoDbLedger(aws.dynamodb, TABLE).find("pay-1"),
+            lambda: DynamoDbCardVault(aws.dynamodb, TABLE).keep(StoredCard(SUMMARY, b"x"), NOW),
+            lambda: DynamoDbCardVault(aws.dynamodb, TABLE).summary("tok_secret"),
+            lambda: DynamoDbCardVault(aws.dynamodb, TABLE).erase("tok_secret"),
+        ]
+        for call in calls:
+            with pytest.raises(LedgerUnavailable, match=f"^DynamoDB: {code}$"):
+                call()
+    finally:
+        aws.dynamodb.meta.events.unregister("before-call.dynamodb", refuse)
+
+
+def test_another_transaction_on_the_item_is_no_conflict(aws: MockedAws) -> None:
+    def cancel(**_: object) -> None:
+        raise aws.dynamodb.exceptions.TransactionCanceledException(
+            {
+                "Error": {"Code": "TransactionCanceledException", "Message": ""},
+                "CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}],
+            },
+            "TransactWriteItems",
+        )
+
+    event = "before-call.dynamodb.TransactWriteItems"
+    aws.dynamodb.meta.events.register(event, cancel)
+    try:
+        with pytest.raises(LedgerUnavailable):
+            DynamoDbLedger(aws.dynamodb, TABLE).record(payment(new_id()))
+    finally:
+        aws.dynamodb.meta.events.unregister(event, cancel)

@@ -1,0 +1,124 @@
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.stub import Stubber
+
+from functions.shared.adapters.executions import StepFunctionsExecutions
+from functions.shared.domain.errors import Unavailable
+from functions.shared.ports import Execution
+from tests.mocked_aws import REGION, ROLE_ARN, MockedAws, new_id
+from tests.samples import CARD_DATA
+
+STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:123456789012:stateMachine:payment"
+REQUEST = {"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001", "card_data": CARD_DATA}
+
+
+@pytest.fixture(scope="module")
+def executions(aws: MockedAws) -> StepFunctionsExecutions:
+    definition = {
+        "StartAt": "End",
+        "States": {"End": {"Type": "Fail", "Error": "PaymentRejected", "Cause": "ExpiredCard"}},
+    }
+    arn = aws.stepfunctions.create_state_machine(name="payment", definition=json.dumps(definition), roleArn=ROLE_ARN)[
+        "stateMachineArn"
+    ]
+    assert arn == STATE_MACHINE_ARN
+    return StepFunctionsExecutions(aws.stepfunctions, arn)
+
+
+def test_an_execution_is_found_by_its_payments_id_without_its_card(
+    aws: MockedAws, executions: StepFunctionsExecutions
+) -> None:
+    aws.stepfunctions.start_execution(
+        stateMachineArn=STATE_MACHINE_ARN, name=(payment_id := new_id()), input=json.dumps(REQUEST)
+    )
+    found = executions.find(payment_id)
+    assert found is not None
+    assert found.request == {"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001"}
+    assert CARD_DATA["card_number"] not in repr(found)
+
+
+def test_a_payment_without_an_execution_is_none(executions: StepFunctionsExecutions) -> None:
+    assert executions.find(new_id()) is None
+
+
+def described(**changes: Any) -> dict[str, Any]:
+    return {
+        "executionArn": "arn",
+        "stateMachineArn": "arn",
+        "status": "RUNNING",
+        "startDate": datetime(2026, 11, 23, 10, 0, 0, 123456, timezone(timedelta(hours=1))),
+        "input": json.dumps(REQUEST),
+    } | changes
+
+
+def find(answer: dict[str, Any] | None = None, error: str = "") -> Execution | None:
+    """What becomes of Step Functions' answer or error, made up where moto can't give it."""
+    client = boto3.client("stepfunctions", REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(client) as stub:
+        if answer is None:
+            stub.add_client_error("describe_execution", error, "arn:aws:states has the text")
+        else:
+            stub.add_response(
+                "describe_execution",
+                answer,
+                {"executionArn": STATE_MACHINE_ARN.replace(":stateMachine:", ":execution:") + ":pay-1"},
+            )
+        return StepFunctionsExecutions(client, STATE_MACHINE_ARN).find("pay-1")
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "PENDING_REDRIVE"])
+def test_an_execution_that_may_go_on_is_running(status: str) -> None:
+    found = find(described(status=status))
+    assert found == Execution(
+        running=True,
+        error=None,
+        cause=None,
+        request={"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001"},
+        started_at="2026-11-23T09:00:00.123Z",
+        stopped_at=None,
+    )
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
+def test_an_execution_that_has_ended_tells_when_and_why(status: str) -> None:
+    ended = {"stopDate": datetime(2026, 11, 23, 9, 1, tzinfo=UTC), "error": "PaymentRejected", "cause": "ExpiredCard"}
+    found = find(described(status=status, **ended))
+    assert found is not None
+    assert (found.running, found.error, found.cause) == (False, "PaymentRejected", "ExpiredCard")
+    assert found.stopped_at == "2026-11-23T09:01:00.000Z"
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "null", '"4242424242424242"'])
+def test_an_input_that_is_no_object_has_no_request(text: str) -> None:
+    found = find(described(input=text))
+    assert found is not None
+    assert found.request == {}
+
+
+@pytest.mark.parametrize("error", ["ExecutionDoesNotExist", "InvalidArn"])
+def test_an_id_that_no_execution_has_or_could_have_is_none(error: str) -> None:
+    assert find(error=error) is None
+
+
+@pytest.mark.parametrize("error", ["ThrottlingException", "AccessDeniedException"])
+def test_when_step_functions_does_not_say_nothing_is_known(error: str) -> None:
+    with pytest.raises(Unavailable, match=f"^Step Functions: {error}$"):
+        find(error=error)
+
+
+def test_when_step_functions_cannot_be_reached_nothing_is_known() -> None:
+    client = boto3.client(
+        "stepfunctions",
+        REGION,
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        endpoint_url="http://127.0.0.1:1",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    with pytest.raises(Unavailable, match=r"^Step Functions: EndpointConnectionError$"):
+        StepFunctionsExecutions(client, STATE_MACHINE_ARN).find("pay-1")

@@ -1,0 +1,183 @@
+"""What a function is given is held to its contract, and what is wrong is told without what was given."""
+
+import copy
+import json
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.shared.adapters.json_schema import validate
+from functions.shared.domain.errors import InvalidInput
+from tests.samples import CARD_DATA, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID
+
+ENCRYPTED = {"ciphertext": "AAEC", "transaction_id": TRANSACTION_ID}
+PAYMENT: dict[str, Any] = {"payment_id": "pay-1", "payment": REQUEST.to_dict()}
+
+VALID: dict[str, dict[str, Any]] = {
+    "tokenize": {
+        "payment_id": "pay-1",
+        "request": {
+            "operation": "charge",
+            "amount_minor": 1999,
+            "currency": "USD",
+            "card_data": CARD_DATA,
+            "merchant_reference": "order-1001",
+            "description": "socks",
+            "capture": True,
+        },
+    },
+    "encrypt": {"payment_id": "pay-1", "token": TOKEN, "card_data": CARD_DATA},
+    "charge": PAYMENT | {"token": TOKEN, "ciphertext": "AAEC"},
+    "persist": PAYMENT
+    | {
+        "started_at": STARTED_AT,
+        "card": SUMMARY.to_dict(),
+        "encrypted": ENCRYPTED,
+        "charge": {"outcome": "captured", "gateway": "sparkle", "charge_id": "ch_1", "decline_code": None},
+    },
+    "compensate": PAYMENT
+    | {
+        "started_at": STARTED_AT,
+        "card": SUMMARY.to_dict(),
+        "transaction_id": TRANSACTION_ID,
+        "error": "GatewayOutcomeUnknown",
+    },
+    "status": {"pathParameters": {"payment_id": "pay-1"}},
+    "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
+}
+
+CANARY = "4111111111111111"
+CANARIES: list[Any] = [
+    CANARY,
+    int(CANARY),
+    float(CANARY),
+    -int(CANARY),
+    [CANARY],
+    {CANARY: CANARY},
+    {"card_number": CANARY},
+    [{"a": {"b": CANARY}}],
+    f"{CANARY}\n",
+    {"operation": CANARY, "card_data": CARD_DATA | {CANARY: 1}},
+]
+
+
+def places(instance: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths to everything inside an instance, itself included."""
+    yield path
+    for name in instance if isinstance(instance, dict) else ():
+        yield from places(instance[name], (*path, name))
+
+
+def spoilt(instance: Any, path: tuple[Any, ...], canary: Any, *, added: bool) -> Any:
+    """The instance with a canary in a place: instead of what is there, or as one more property (also as its name)."""
+    if added:
+        target = copy.deepcopy(instance)
+        inside = target
+        for name in path:
+            inside = inside[name]
+        if not isinstance(inside, dict):
+            return spoilt(instance, path, canary, added=False)
+        inside[CANARY] = canary
+        return target
+    if not path:
+        return copy.deepcopy(canary)
+    return {**instance, path[0]: spoilt(instance[path[0]], path[1:], canary, added=False)}
+
+
+@pytest.mark.parametrize("contract", VALID)
+def test_what_keeps_the_contract_passes(contract: str) -> None:
+    validate(contract, VALID[contract])
+
+
+@pytest.mark.parametrize("contract", VALID)
+@given(data=st.data())
+def test_what_breaks_the_contract_is_told_without_a_value_of_it(contract: str, data: st.DataObject) -> None:
+    instance = VALID[contract]
+    path = data.draw(st.sampled_from(list(places(instance))))
+    broken = spoilt(instance, path, data.draw(st.sampled_from(CANARIES)), added=data.draw(st.booleans()))
+    if data.draw(st.booleans()) and isinstance(broken, dict) and broken:
+        del broken[data.draw(st.sampled_from(sorted(broken)))]
+    refusal = refusal_of(contract, broken)
+    assert CANARY not in refusal
+    assert CARD_DATA["card_holder"] not in refusal
+
+
+def refusal_of(contract: str, instance: object) -> str:
+    """What is said of an instance that breaks the contract, as a traceback shows it; nothing of one that keeps it."""
+    try:
+        validate(contract, instance)
+    except InvalidInput as error:
+        return "".join(traceback.format_exception_only(error)) + repr(error.__cause__)
+    return ""
+
+
+@pytest.mark.parametrize("contract", ["tokenize", "encrypt", "charge", "persist", "compensate"])
+@given(data=st.data())
+def test_a_field_that_the_contract_does_not_know_breaks_it(contract: str, data: st.DataObject) -> None:
+    instance = VALID[contract]
+    objects = [path for path in places(instance) if isinstance(_at(instance, path), dict)]
+    broken = spoilt(instance, data.draw(st.sampled_from(objects)), "x", added=True)
+    with pytest.raises(InvalidInput, match="has a field that the contract does not know"):
+        validate(contract, broken)
+
+
+def _at(instance: Any, path: tuple[Any, ...]) -> Any:
+    for name in path:
+        instance = instance[name]
+    return instance
+
+
+@pytest.mark.parametrize("contract", VALID)
+@pytest.mark.parametrize("instance", [None, [], "text", 1, {}], ids=json.dumps)
+def test_what_is_not_even_the_right_kind_of_thing_breaks_every_contract(contract: str, instance: object) -> None:
+    with pytest.raises(InvalidInput):
+        validate(contract, instance)
+
+
+def tokenize_with(**changes: Any) -> dict[str, Any]:
+    request = VALID["tokenize"]["request"] | changes
+    return {"payment_id": "pay-1", "request": {name: value for name, value in request.items() if value is not ...}}
+
+
+@pytest.mark.parametrize("operation", ["charge", "store", ...])
+def test_without_card_data_the_message_says_so(operation: Any) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        validate("tokenize", tokenize_with(operation=operation, card_data=...))
+    assert str(refused.value) == "Missing card data."
+
+
+def test_with_nothing_in_the_request_the_message_is_about_card_data() -> None:
+    with pytest.raises(InvalidInput, match=r"^Missing card data\.$"):
+        validate("tokenize", {"payment_id": "pay-1", "request": {}})
+
+
+@pytest.mark.parametrize("amount", [0, -1, 19.99, 1999.0, "1999", True, False, None, 100_000_000, [], ...])
+def test_an_amount_is_a_positive_integer_in_minor_units(amount: Any) -> None:
+    with pytest.raises(InvalidInput):
+        validate("tokenize", tokenize_with(amount_minor=amount))
+
+
+@pytest.mark.parametrize("amount", [1, 99_999_999])
+def test_the_smallest_and_the_largest_amount_pass(amount: int) -> None:
+    validate("tokenize", tokenize_with(amount_minor=amount))
+
+
+@pytest.mark.parametrize("currency", ["usd", "US", "USDX", "", "U$D", 840, None, ...])
+def test_a_currency_is_three_capitals(currency: Any) -> None:
+    with pytest.raises(InvalidInput):
+        validate("tokenize", tokenize_with(currency=currency))
+
+
+def test_a_card_is_stored_without_an_amount_and_not_charged_without_one() -> None:
+    validate("tokenize", tokenize_with(operation="store", amount_minor=..., currency=...))
+    with pytest.raises(InvalidInput):
+        validate("tokenize", tokenize_with(operation=..., amount_minor=..., currency=...))
+
+
+def test_the_security_code_has_no_place_in_a_card() -> None:
+    with pytest.raises(InvalidInput, match="request/card_data has a field"):
+        validate("tokenize", tokenize_with(card_data=CARD_DATA | {"cvv": "123"}))

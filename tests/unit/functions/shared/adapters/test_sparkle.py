@@ -1,0 +1,343 @@
+"""The Sparkle adapter against the sandbox's faults, and against answers that no gateway should give."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.shared.adapters.currencies import minor_unit
+from functions.shared.adapters.sparkle import Sparkle
+from functions.shared.domain.charge import Charge
+from functions.shared.domain.errors import (
+    GatewayBusy,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    PaymentError,
+    SecretUnavailable,
+)
+from tests.mocked_aws import API_KEY, new_id
+from tests.samples import HOLDER, PAN, card, order
+
+CHARGE = {
+    "id": "ch_1",
+    "reference": "pay-1",
+    "status": "captured",
+    "amount_minor": 1999,
+    "currency": "USD",
+    "captured_minor": 1999,
+    "decline_code": None,
+}
+
+
+def sparkle_at(url: str, api_key: Callable[[], str] = lambda: API_KEY, **changes: Any) -> Sparkle:
+    options: dict[str, Any] = {
+        "connect_timeout_seconds": 1,
+        "read_timeout_seconds": 5,
+        "iso_minor_unit": minor_unit,
+    }
+    return Sparkle(url, api_key, **options | changes)
+
+
+@pytest.fixture
+def sparkle(sandbox_url: str) -> Sparkle:
+    return sparkle_at(sandbox_url)
+
+
+@pytest.fixture
+def impatient(sandbox_url: str) -> Sparkle:
+    return sparkle_at(sandbox_url, read_timeout_seconds=0.2)
+
+
+@pytest.fixture
+def break_next(sandbox_url: str) -> Callable[..., None]:
+    def arm(operation: str, fault: str, reference: str, **more: Any) -> None:
+        body = {"operation": operation, "fault": fault, "reference": reference} | more
+        requests.post(f"{sandbox_url}/sandbox/faults", json=body, timeout=5).raise_for_status()
+
+    return arm
+
+
+def charges_at(sandbox_url: str, reference: str) -> list[dict[str, Any]]:
+    charges = requests.get(f"{sandbox_url}/sandbox/charges", timeout=5).json()["charges"]
+    return [charge for charge in charges if charge["reference"] == reference]
+
+
+class TestFaults:
+    @pytest.mark.parametrize("fault", ["reset", "http_500", "http_502_html"])
+    def test_a_broken_answer_leaves_the_outcome_unknown(
+        self, sparkle: Sparkle, break_next: Callable[..., None], fault: str
+    ) -> None:
+        break_next("charge", fault, reference := new_id())
+        with pytest.raises(GatewayOutcomeUnknown):
+            sparkle.charge(order(reference), card(), f"{reference}-charge")
+
+    @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "slow"])
+    def test_an_answer_that_takes_too_long_is_not_waited_for(
+        self, impatient: Sparkle, break_next: Callable[..., None], fault: str
+    ) -> None:
+        break_next("charge", fault, reference := new_id(), seconds=4)
+        started = time.perf_counter()
+        with pytest.raises(GatewayOutcomeUnknown, match="ReadTimeout"):
+            impatient.charge(order(reference), card(), f"{reference}-charge")
+        assert time.perf_counter() - started < 3
+
+    def test_a_request_still_in_progress_leaves_the_outcome_unknown(
+        self, impatient: Sparkle, sparkle: Sparkle, sandbox_url: str, break_next: Callable[..., None]
+    ) -> None:
+        break_next("charge", "slow", reference := new_id(), seconds=4)
+        with pytest.raises(GatewayOutcomeUnknown, match="ReadTimeout"):
+            impatient.charge(order(reference), card(), f"{reference}-charge")
+        with pytest.raises(GatewayOutcomeUnknown, match="409"):
+            sparkle.charge(order(reference), card(), f"{reference}-charge")
+        assert len(charges_at(sandbox_url, reference)) == 1
+
+    def test_a_slow_answer_within_the_timeout_is_an_answer(
+        self, sparkle: Sparkle, break_next: Callable[..., None]
+    ) -> None:
+        break_next("charge", "slow", reference := new_id(), seconds=0.05)
+        assert sparkle.charge(order(reference), card(), f"{reference}-charge").status == "captured"
+
+    def test_a_gateway_that_nobody_listens_for_leaves_the_outcome_unknown(self) -> None:
+        with socket.socket() as bound:  # taken, and not listening
+            bound.bind(("127.0.0.1", 0))
+            sparkle = sparkle_at(f"http://127.0.0.1:{bound.getsockname()[1]}")
+            with pytest.raises(GatewayOutcomeUnknown):
+                sparkle.find_by_reference("pay-1")
+
+    def test_a_wrong_api_key_is_a_refusal(self, sandbox_url: str) -> None:
+        wrong = sparkle_at(sandbox_url, lambda: "wrong")
+        with pytest.raises(GatewayRefused, match=r"^Sparkle refused: 401\.$"):
+            wrong.charge(order(new_id()), card(), "key")
+
+    def test_without_its_api_key_nothing_is_sent(self, sandbox_url: str) -> None:
+        def no_key() -> str:
+            raise SecretUnavailable("Secrets Manager: down")
+
+        sparkle = sparkle_at(sandbox_url, no_key)
+        with pytest.raises(SecretUnavailable):
+            sparkle.charge(order(reference := new_id()), card(), f"{reference}-charge")
+        assert charges_at(sandbox_url, reference) == []
+
+    def test_the_api_key_is_asked_for_with_every_call_so_that_a_rotated_one_is_used(self, sandbox_url: str) -> None:
+        keys = iter(["old", API_KEY])
+        sparkle = sparkle_at(sandbox_url, lambda: next(keys))
+        with pytest.raises(GatewayRefused):
+            sparkle.find_by_reference("pay-1")
+        assert sparkle.find_by_reference(new_id()) is None
+
+    def test_every_call_is_observed_also_one_without_an_answer(
+        self, sandbox_url: str, break_next: Callable[..., None]
+    ) -> None:
+        observed: list[tuple[str, float]] = []
+        sparkle = sparkle_at(sandbox_url, observe=lambda operation, seconds: observed.append((operation, seconds)))
+        break_next("charge", "reset", reference := new_id())
+        with pytest.raises(GatewayOutcomeUnknown):
+            sparkle.charge(order(reference), card(), f"{reference}-charge")
+        sparkle.find_by_reference(reference)
+        sparkle.reverse(reference)
+        assert [operation for operation, _ in observed] == ["charge", "find", "reverse"]
+        assert all(0 < seconds < 5 for _, seconds in observed)
+
+
+class Answerer(HTTPServer):
+    """Answers everything with the same status and body, and keeps what was asked."""
+
+    status = 200
+    body = b"{}"
+    headers: dict[str, str]
+    asked: bytes
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def will_say(self, status: int, body: object, **headers: str) -> None:
+        self.status, self.headers = status, headers
+        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Answerer
+
+    def _answer(self) -> None:
+        self.server.asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(self.server.status)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    do_GET = do_POST = _answer  # noqa: N815
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def answerer() -> Iterator[Answerer]:
+    with Answerer(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def charge_at(answerer: Answerer) -> Charge:
+    return sparkle_at(answerer.url).charge(order(), card(), "pay-1-charge")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+class TestGarbage:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"<html>OK</html>",
+            b"{",
+            b"\xff\xfe",
+            [],
+            "captured",
+            None,
+            1,
+            {},
+            {"status": "captured"},
+            CHARGE | {"amount_minor": "1999"},
+            CHARGE | {"currency": []},
+            {"charge": CHARGE},
+            {"error": None} | CHARGE,
+            {"error": {}} | CHARGE,
+            {"error": {"decline_code": "x"}, "charge": None},
+            {"error": {"decline_code": "x"}, "charge": [CHARGE]},
+            {"error": "no", "charge": CHARGE},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("status", [200, 201, 402])
+    def test_what_is_not_sparkles_json_leaves_the_outcome_unknown(
+        self, answerer: Answerer, status: int, body: object
+    ) -> None:
+        answerer.will_say(status, body)
+        with pytest.raises(GatewayOutcomeUnknown):
+            charge_at(answerer)
+
+    @pytest.mark.parametrize(
+        ("status", "body", "error"),
+        [
+            (429, {"error": {"code": "rate_limited"}}, GatewayBusy),
+            (429, b"slow down", GatewayOutcomeUnknown),
+            (400, {"error": {"code": "invalid_request"}}, GatewayRefused),
+            (401, {"error": {"code": "invalid_api_key"}}, GatewayRefused),
+            (409, {"error": {"code": "reference_reversed"}}, GatewayRefused),
+            (409, {"error": {"code": "request_in_progress"}}, GatewayOutcomeUnknown),
+            (409, {"error": {"code": "reference_already_charged"}}, GatewayOutcomeUnknown),
+            (422, {"error": {"code": "invalid_request"}}, GatewayRefused),
+            (400, {}, GatewayOutcomeUnknown),
+            (403, b"<html>proxy</html>", GatewayOutcomeUnknown),
+            (403, {"message": "Forbidden"}, GatewayOutcomeUnknown),
+            (402, {"error": {"code": "no_charge_here"}}, GatewayRefused),
+            (500, {"error": {"code": "internal_server_error"}}, GatewayOutcomeUnknown),
+            (503, CHARGE, GatewayOutcomeUnknown),
+            (202, CHARGE, GatewayOutcomeUnknown),
+            (204, b"", GatewayOutcomeUnknown),
+            (301, CHARGE, GatewayOutcomeUnknown),
+            (200, {"error": {"code": "invalid_request"}}, GatewayOutcomeUnknown),
+            (302, {"error": {"code": "invalid_request"}}, GatewayOutcomeUnknown),
+        ],
+    )
+    def test_only_what_sparkle_says_in_so_many_words_is_a_refusal(
+        self, answerer: Answerer, status: int, body: object, error: type[PaymentError]
+    ) -> None:
+        answerer.will_say(status, body)
+        with pytest.raises(error):
+            charge_at(answerer)
+
+    def test_a_redirect_is_not_followed_with_a_card_in_hand(self, answerer: Answerer) -> None:
+        answerer.will_say(307, CHARGE, Location="http://192.0.2.1/")
+        with pytest.raises(GatewayOutcomeUnknown, match="307"):
+            charge_at(answerer)
+
+    @given(body=json_values)
+    def test_no_json_at_all_is_mistaken_for_a_charge_a_search_or_a_reversal(
+        self, answerer: Answerer, body: object
+    ) -> None:
+        answerer.will_say(200, body)
+        sparkle = sparkle_at(answerer.url, read_timeout_seconds=5)
+        with pytest.raises(GatewayOutcomeUnknown):
+            sparkle.charge(order(), card(), "pay-1-charge")
+        with pytest.raises(GatewayOutcomeUnknown):
+            sparkle.find_by_reference("pay-1")
+        with pytest.raises(GatewayOutcomeUnknown):
+            sparkle.reverse("pay-1")
+
+    @pytest.mark.parametrize("body", [{"charges": None}, {"charges": {}}, {"charges": [1]}, {"charges": [{}]}])
+    def test_a_search_that_makes_no_sense_found_nothing_out(self, answerer: Answerer, body: object) -> None:
+        answerer.will_say(200, body)
+        with pytest.raises(GatewayOutcomeUnknown):
+            sparkle_at(answerer.url).find_by_reference("pay-1")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"result": "failed", "charge": None},
+            {"result": "pending", "charge": CHARGE},
+            {"result": None, "charge": None},
+            {"result": "voided", "charge": "ch_1"},
+            {"result": "voided", "charge": {"id": "ch_1"}},
+        ],
+    )
+    def test_a_reversal_is_confirmed_by_the_contracts_words_alone(self, answerer: Answerer, body: object) -> None:
+        answerer.will_say(200, body)
+        with pytest.raises(GatewayOutcomeUnknown):
+            sparkle_at(answerer.url).reverse("pay-1")
+
+    @pytest.mark.parametrize("status", [200, 400, 402, 500])
+    def test_an_answer_that_repeats_the_card_is_not_repeated(self, answerer: Answerer, status: int) -> None:
+        answerer.will_say(status, {"error": {"code": f"bad {PAN}", "message": f"{PAN} {HOLDER}"}, PAN: HOLDER})
+        with pytest.raises(PaymentError) as failed:
+            charge_at(answerer)
+        assert PAN not in repr(failed.value)
+        assert HOLDER not in repr(failed.value)
+
+
+class TestAmounts:
+    @pytest.mark.parametrize(
+        ("currency", "ours", "override", "theirs"),
+        [
+            ("USD", 1999, {}, 1999),
+            ("JPY", 500, {}, 500),
+            ("KWD", 1500, {}, 1500),
+            ("KWD", 1500, {"KWD": 2}, 150),
+            ("JPY", 500, {"JPY": 2}, 50000),
+            ("ISK", 500, {"ISK": 2}, 50000),
+        ],
+    )
+    def test_an_amount_goes_and_comes_in_the_gateways_own_minor_unit(
+        self, answerer: Answerer, currency: str, ours: int, override: dict[str, int], theirs: int
+    ) -> None:
+        answerer.will_say(201, CHARGE | {"amount_minor": theirs, "captured_minor": theirs, "currency": currency})
+        sparkle = sparkle_at(answerer.url, minor_units=override)
+        charge = sparkle.charge(order(amount_minor=ours, currency=currency), card(), "pay-1-charge")
+        assert json.loads(answerer.asked)["amount_minor"] == theirs
+        assert (charge.amount_minor, charge.captured_minor) == (ours, ours)
+
+    def test_an_amount_finer_than_the_gateway_knows_is_refused_before_it_is_asked(self, answerer: Answerer) -> None:
+        answerer.asked = b"nothing"
+        sparkle = sparkle_at(answerer.url, minor_units={"KWD": 2})
+        with pytest.raises(GatewayRefused):
+            sparkle.charge(order(amount_minor=1501, currency="KWD"), card(), "pay-1-charge")
+        assert answerer.asked == b"nothing"

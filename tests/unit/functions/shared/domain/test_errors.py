@@ -1,0 +1,49 @@
+import re
+
+import pytest
+
+from functions.shared.domain import errors
+from functions.shared.domain.errors import PaymentError, error_code
+
+CODES = {
+    "PaymentError": "payment_error",
+    "Rejection": "rejection",
+    "InvalidInput": "invalid_input",
+    "InvalidCardNumber": "invalid_card_number",
+    "CardDataMustBeSealed": "card_data_must_be_sealed",
+    "ExpiredCard": "expired_card",
+    "UnknownCurrency": "unknown_currency",
+    "Unavailable": "unavailable",
+    "KeyServiceUnavailable": "key_service_unavailable",
+    "SecretUnavailable": "secret_unavailable",
+    "LedgerUnavailable": "ledger_unavailable",
+    "GatewayBusy": "gateway_busy",
+    "GatewayOutcomeUnknown": "gateway_outcome_unknown",
+    "ReversalUnconfirmed": "reversal_unconfirmed",
+    "KeyUnusable": "key_unusable",
+    "GatewayRefused": "gateway_refused",
+    "GatewayMismatch": "gateway_mismatch",
+    "LedgerConflict": "ledger_conflict",
+    "InternalError": "internal_error",
+}
+
+
+def all_errors(base: type[PaymentError] = PaymentError) -> dict[str, type[PaymentError]]:
+    found = {base.__name__: base}
+    for error in base.__subclasses__():
+        found |= all_errors(error)
+    return found
+
+
+def test_every_error_has_the_code_that_the_api_promises() -> None:
+    assert {name: error.code() for name, error in all_errors().items()} == CODES
+
+
+@pytest.mark.parametrize(("name", "code"), [("States.Timeout", "states_timeout"), ("Lambda.Unknown", "lambda_unknown")])
+def test_an_error_of_aws_has_a_code_in_snake_case_too(name: str, code: str) -> None:
+    assert error_code(name) == code
+
+
+def test_the_modules_docstring_draws_the_tree_as_it_is() -> None:
+    drawn = set(re.findall(r"^[│├└─ ]*([A-Z]\w+)(?:  |$)", errors.__doc__ or "", re.MULTILINE))
+    assert drawn == set(CODES)

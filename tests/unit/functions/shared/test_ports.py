@@ -1,0 +1,397 @@
+"""The promises of the ports, asked of the adapters and of the fakes that stand in for them."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+import requests
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
+
+from functions.shared.adapters.currencies import minor_unit
+from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
+from functions.shared.adapters.kms import KmsCardCipher, KmsTokenMac
+from functions.shared.adapters.sparkle import Sparkle
+from functions.shared.domain.card import CardSummary
+from functions.shared.domain.errors import (
+    GatewayBusy,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    KeyUnusable,
+    LedgerConflict,
+    LedgerUnavailable,
+)
+from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from functions.shared.ports import CardCipher, CardVault, Ledger, PaymentGateway, RecordedPayment, StoredCard, TokenMac
+from tests.fakes import LEDGER_DOWN, FakeCardCipher, FakeCardVault, FakeGateway, FakeLedger, FakeTokenMac
+from tests.mocked_aws import API_KEY, TABLE, MockedAws, new_id
+from tests.samples import DECLINED_PAN, LATER, PAN, SUMMARY, card, order, payment
+
+CAPTURE = capture_entry("sparkle", 1999, "USD")
+DOUBT = in_doubt_entry(1999, "USD")
+
+
+@dataclass
+class LedgerUnderTest:
+    ledger: Ledger
+    lose_next_answer: Callable[[], None]
+    go_down_once: Callable[[], None]
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def books(request: pytest.FixtureRequest) -> Iterator[LedgerUnderTest]:
+    if request.param == "fake":
+        fake = FakeLedger()
+        yield LedgerUnderTest(
+            fake,
+            lambda: fake.faults.arm("record", LEDGER_DOWN, done=True),
+            lambda: fake.faults.arm("record", LEDGER_DOWN),
+        )
+        return
+    aws: MockedAws = request.getfixturevalue("aws")
+    events = aws.dynamodb.meta.events
+
+    def once(event: str, error: Exception) -> Callable[[], None]:
+        def fail(**_: object) -> None:
+            events.unregister(event, fail)
+            raise error
+
+        return lambda: events.register(event, fail)
+
+    # Raised outside of botocore's own retries, as when all of them are used up.
+    yield LedgerUnderTest(
+        DynamoDbLedger(aws.dynamodb, TABLE),
+        once("after-call.dynamodb.TransactWriteItems", ConnectionClosedError(endpoint_url="https://dynamodb")),
+        once("before-call.dynamodb.TransactWriteItems", EndpointConnectionError(endpoint_url="https://dynamodb")),
+    )
+
+
+class TestLedger:
+    def test_what_is_recorded_is_found(self, books: LedgerUnderTest) -> None:
+        paid = payment(new_id(), entry_count=1)
+        books.ledger.record(paid, [CAPTURE])
+        assert books.ledger.payment(paid.payment_id) == paid
+        assert books.ledger.find(paid.payment_id) == RecordedPayment(paid, (CAPTURE,))
+
+    def test_what_is_absent_is_found_absent(self, books: LedgerUnderTest) -> None:
+        stored = payment(new_id(), "stored", amount_minor=None, currency=None, charge_id=None, merchant_reference=None)
+        books.ledger.record(stored)
+        assert books.ledger.find(stored.payment_id) == RecordedPayment(stored, ())
+
+    def test_a_payment_that_was_never_recorded_is_none(self, books: LedgerUnderTest) -> None:
+        payment_id = new_id()
+        assert books.ledger.payment(payment_id) is None
+        assert books.ledger.find(payment_id) is None
+
+    def test_the_same_record_again_succeeds_and_posts_nothing_twice(self, books: LedgerUnderTest) -> None:
+        paid = payment(new_id(), entry_count=1)
+        books.ledger.record(paid, [CAPTURE])
+        books.ledger.record(paid, [CAPTURE])
+        assert books.ledger.find(paid.payment_id) == RecordedPayment(paid, (CAPTURE,))
+
+    def test_the_same_record_made_later_is_the_same_record(self, books: LedgerUnderTest) -> None:
+        paid = payment(new_id(), entry_count=1)
+        books.ledger.record(paid, [CAPTURE])
+        books.ledger.record(replace(paid, updated_at=LATER), [CAPTURE])
+        assert books.ledger.payment(paid.payment_id) == paid
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"amount_minor": 2000},
+            {"currency": "EUR"},
+            {"charge_id": "ch_2"},
+            {"transaction_id": "1" * 64},
+            {"merchant_reference": None},
+            {"card": replace(SUMMARY, last4="1111")},
+            {"status": "declined", "captured_minor": 0},
+        ],
+    )
+    def test_another_record_under_the_same_id_is_a_conflict(
+        self, books: LedgerUnderTest, changes: dict[str, object]
+    ) -> None:
+        paid = payment(new_id(), entry_count=1)
+        books.ledger.record(paid, [CAPTURE])
+        with pytest.raises(LedgerConflict):
+            books.ledger.record(replace(paid, **changes), [CAPTURE])  # type: ignore[arg-type]
+        assert books.ledger.find(paid.payment_id) == RecordedPayment(paid, (CAPTURE,))
+
+    def test_other_entries_under_the_same_record_are_a_conflict(self, books: LedgerUnderTest) -> None:
+        paid = payment(new_id(), entry_count=1)
+        books.ledger.record(paid, [CAPTURE])
+        for entries in ([], [CAPTURE.reverse()], [capture_entry("sparkle", 1, "USD")]):
+            with pytest.raises(LedgerConflict):
+                books.ledger.record(paid if entries else replace(paid, entry_count=0), entries)
+        assert books.ledger.find(paid.payment_id) == RecordedPayment(paid, (CAPTURE,))
+
+    def test_the_next_version_replaces_the_record_and_keeps_its_entries(self, books: LedgerUnderTest) -> None:
+        doubtful = payment(new_id(), "in_doubt", entry_count=1)
+        reversed_ = doubtful.moved_to("reversed", updated_at=LATER, entry_count=2)
+        books.ledger.record(doubtful, [DOUBT])
+        books.ledger.record(reversed_, [DOUBT.reverse()])
+        assert books.ledger.find(doubtful.payment_id) == RecordedPayment(reversed_, (DOUBT, DOUBT.reverse()))
+
+    def test_the_next_version_again_succeeds(self, books: LedgerUnderTest) -> None:
+        doubtful = payment(new_id(), "in_doubt", entry_count=1)
+        reversed_ = doubtful.moved_to("reversed", entry_count=2)
+        books.ledger.record(doubtful, [DOUBT])
+        books.ledger.record(reversed_, [DOUBT.reverse()])
+        books.ledger.record(reversed_, [DOUBT.reverse()])
+        assert books.ledger.find(doubtful.payment_id) == RecordedPayment(reversed_, (DOUBT, DOUBT.reverse()))
+
+    def test_of_two_next_versions_the_second_is_a_conflict(self, books: LedgerUnderTest) -> None:
+        doubtful = payment(new_id(), "in_doubt")
+        books.ledger.record(doubtful)
+        books.ledger.record(doubtful.moved_to("reversed"))
+        with pytest.raises(LedgerConflict):
+            books.ledger.record(doubtful.moved_to("captured"))
+
+    def test_a_version_whose_predecessor_is_missing_is_a_conflict(self, books: LedgerUnderTest) -> None:
+        doubtful = payment(new_id(), "in_doubt")
+        with pytest.raises(LedgerConflict):
+            books.ledger.record(doubtful.moved_to("reversed"))
+        assert books.ledger.payment(doubtful.payment_id) is None
+
+    def test_an_entry_is_never_replaced_and_nothing_is_written_beside_it(self, books: LedgerUnderTest) -> None:
+        doubtful = payment(new_id(), "in_doubt", entry_count=1)
+        books.ledger.record(doubtful, [DOUBT])
+        with pytest.raises(LedgerConflict):
+            books.ledger.record(doubtful.moved_to("reversed", entry_count=1), [DOUBT.reverse()])
+        assert books.ledger.find(doubtful.payment_id) == RecordedPayment(doubtful, (DOUBT,))
+
+    def test_a_record_whose_answer_was_lost_can_be_repeated(self, books: LedgerUnderTest) -> None:
+        paid = payment(new_id(), entry_count=1)
+        books.lose_next_answer()
+        with pytest.raises(LedgerUnavailable):
+            books.ledger.record(paid, [CAPTURE])
+        books.ledger.record(replace(paid, updated_at=LATER), [CAPTURE])
+        assert books.ledger.find(paid.payment_id) == RecordedPayment(paid, (CAPTURE,))
+
+    def test_a_ledger_that_is_down_has_written_nothing(self, books: LedgerUnderTest) -> None:
+        paid = payment(new_id(), entry_count=1)
+        books.go_down_once()
+        with pytest.raises(LedgerUnavailable):
+            books.ledger.record(paid, [CAPTURE])
+        assert books.ledger.find(paid.payment_id) is None
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def vault(request: pytest.FixtureRequest) -> CardVault:
+    if request.param == "fake":
+        return FakeCardVault()
+    return DynamoDbCardVault(request.getfixturevalue("aws").dynamodb, TABLE)
+
+
+@pytest.fixture
+def summary() -> CardSummary:
+    """Of a card that no other test stores."""
+    return replace(SUMMARY, token=f"tok_{new_id()}")
+
+
+class TestCardVault:
+    def test_a_card_that_is_kept_is_known_by_its_token(self, vault: CardVault, summary: CardSummary) -> None:
+        vault.keep(StoredCard(summary, b"ciphertext"), LATER)
+        assert vault.summary(summary.token) == summary
+
+    def test_the_first_card_under_a_token_stays(self, vault: CardVault, summary: CardSummary) -> None:
+        vault.keep(StoredCard(summary, b"first"), LATER)
+        vault.keep(StoredCard(replace(summary, expiry="01/50"), b"second"), LATER)
+        assert vault.summary(summary.token) == summary
+
+    def test_a_card_that_was_never_kept_is_none(self, vault: CardVault, summary: CardSummary) -> None:
+        assert vault.summary(summary.token) is None
+
+    def test_an_erased_card_is_gone_and_can_be_kept_anew(self, vault: CardVault, summary: CardSummary) -> None:
+        vault.keep(StoredCard(summary, b"first"), LATER)
+        assert vault.erase(summary.token) is True
+        assert vault.summary(summary.token) is None
+        renewed = replace(summary, expiry="01/50")
+        vault.keep(StoredCard(renewed, b"second"), LATER)
+        assert vault.summary(summary.token) == renewed
+
+    def test_there_is_nothing_to_erase_twice(self, vault: CardVault, summary: CardSummary) -> None:
+        vault.keep(StoredCard(summary, b"ciphertext"), LATER)
+        assert [vault.erase(summary.token), vault.erase(summary.token)] == [True, False]
+
+
+@pytest.fixture(params=["fake", "kms"])
+def cipher(request: pytest.FixtureRequest) -> CardCipher:
+    if request.param == "fake":
+        return FakeCardCipher()
+    aws: MockedAws = request.getfixturevalue("aws")
+    return KmsCardCipher(aws.kms, aws.card_key_id)
+
+
+class TestCardCipher:
+    def test_what_is_encrypted_is_decrypted_under_the_same_context(self, cipher: CardCipher) -> None:
+        first, second = (cipher.encrypt(text, {"token": "tok_1"}) for text in (PAN.encode(), b"another"))
+        assert cipher.decrypt(first, {"token": "tok_1"}) == PAN.encode()
+        assert cipher.decrypt(second, {"token": "tok_1"}) == b"another"
+
+    def test_the_ciphertext_does_not_show_the_plaintext(self, cipher: CardCipher) -> None:
+        assert PAN.encode() not in cipher.encrypt(PAN.encode(), {"token": "tok_1"})
+
+    def test_the_same_card_twice_is_two_ciphertexts(self, cipher: CardCipher) -> None:
+        assert cipher.encrypt(b"card", {"token": "tok_1"}) != cipher.encrypt(b"card", {"token": "tok_1"})
+
+    @pytest.mark.parametrize("context", [{"token": "tok_2"}, {}, {"token": "tok_1", "more": "of it"}])
+    def test_under_another_context_there_is_no_plaintext(self, cipher: CardCipher, context: dict[str, str]) -> None:
+        ciphertext = cipher.encrypt(PAN.encode(), {"token": "tok_1"})
+        with pytest.raises(KeyUnusable):
+            cipher.decrypt(ciphertext, context)
+
+    def test_what_was_never_encrypted_has_no_plaintext(self, cipher: CardCipher) -> None:
+        with pytest.raises(KeyUnusable):
+            cipher.decrypt(b"0" * 64, {"token": "tok_1"})
+
+
+@pytest.fixture(params=["fake", "kms"])
+def token_mac(request: pytest.FixtureRequest) -> TokenMac:
+    if request.param == "fake":
+        return FakeTokenMac()
+    aws: MockedAws = request.getfixturevalue("aws")
+    return KmsTokenMac(aws.kms, aws.token_key_id)
+
+
+class TestTokenMac:
+    def test_the_same_number_has_the_same_mac_and_another_another(self, token_mac: TokenMac) -> None:
+        assert token_mac.mac(PAN.encode()) == token_mac.mac(PAN.encode())
+        assert token_mac.mac(PAN.encode()) != token_mac.mac(DECLINED_PAN.encode())
+
+    def test_a_mac_is_32_bytes_and_no_plain_hash(self, token_mac: TokenMac) -> None:
+        mac = token_mac.mac(PAN.encode())
+        assert len(mac) == 32
+        assert mac != hashlib.sha256(PAN.encode()).digest()
+
+
+@dataclass
+class GatewayUnderTest:
+    gateway: PaymentGateway
+    break_next: Callable[[str, str, str], None]
+    """(operation, the sandbox's word for the fault, reference)"""
+
+
+@pytest.fixture(params=["fake", "sparkle"])
+def bank(request: pytest.FixtureRequest) -> GatewayUnderTest:
+    if request.param == "fake":
+        fake = FakeGateway()
+        unknown = GatewayOutcomeUnknown("No answer.")
+        faults = {
+            "timeout_before": lambda operation: fake.faults.arm(operation, unknown),
+            "timeout_after": lambda operation: fake.faults.arm(operation, unknown, done=True),
+            "http_429": lambda operation: fake.faults.arm(operation, GatewayBusy("429")),
+        }
+        return GatewayUnderTest(fake, lambda operation, fault, reference: faults[fault](operation))
+    url: str = request.getfixturevalue("sandbox_url")
+
+    def break_next(operation: str, fault: str, reference: str) -> None:
+        body = {"operation": operation, "fault": fault, "reference": reference, "seconds": 0}
+        requests.post(f"{url}/sandbox/faults", json=body, timeout=5).raise_for_status()
+
+    sparkle = Sparkle(
+        url, lambda: API_KEY, connect_timeout_seconds=1, read_timeout_seconds=5, iso_minor_unit=minor_unit
+    )
+    return GatewayUnderTest(sparkle, break_next)
+
+
+class TestPaymentGateway:
+    def test_a_charge_takes_the_money(self, bank: GatewayUnderTest) -> None:
+        ordered = order(new_id())
+        charge = bank.gateway.charge(ordered, card(), f"{ordered.reference}-charge")
+        assert (charge.reference, charge.status, charge.amount_minor, charge.currency, charge.captured_minor) == (
+            ordered.reference,
+            "captured",
+            1999,
+            "USD",
+            1999,
+        )
+        assert charge.charge_id
+        assert charge.decline_code is None
+
+    def test_an_authorization_holds_the_money(self, bank: GatewayUnderTest) -> None:
+        charge = bank.gateway.authorize(order(reference := new_id()), card(), f"{reference}-charge")
+        assert (charge.status, charge.amount_minor, charge.captured_minor) == ("authorized", 1999, 0)
+
+    def test_a_decline_is_a_charge_with_a_decline_code(self, bank: GatewayUnderTest) -> None:
+        charge = bank.gateway.charge(order(reference := new_id()), card(DECLINED_PAN), f"{reference}-charge")
+        assert (charge.status, charge.decline_code, charge.captured_minor) == ("declined", "insufficient_funds", 0)
+        assert bank.gateway.find_by_reference(reference) == charge
+
+    def test_a_charge_is_found_by_our_reference(self, bank: GatewayUnderTest) -> None:
+        charge = bank.gateway.charge(order(reference := new_id()), card(), f"{reference}-charge")
+        assert bank.gateway.find_by_reference(reference) == charge
+        assert bank.gateway.find_by_reference(new_id()) is None
+
+    def test_the_same_key_and_order_give_the_same_charge(self, bank: GatewayUnderTest) -> None:
+        reference = new_id()
+        first, second = (bank.gateway.charge(order(reference), card(), f"{reference}-charge") for _ in range(2))
+        assert first == second
+
+    def test_the_same_key_with_another_order_is_refused(self, bank: GatewayUnderTest) -> None:
+        bank.gateway.charge(order(reference := new_id()), card(), f"{reference}-charge")
+        with pytest.raises(GatewayRefused):
+            bank.gateway.charge(order(reference, amount_minor=2000), card(), f"{reference}-charge")
+
+    def test_a_second_charge_for_a_reference_is_not_made(self, bank: GatewayUnderTest) -> None:
+        charge = bank.gateway.charge(order(reference := new_id()), card(), f"{reference}-charge")
+        with pytest.raises(GatewayOutcomeUnknown):
+            bank.gateway.charge(order(reference), card(), f"{reference}-again")
+        assert bank.gateway.find_by_reference(reference) == charge
+
+    def test_a_charge_whose_answer_was_lost_is_unknown_and_can_be_found(self, bank: GatewayUnderTest) -> None:
+        bank.break_next("charge", "timeout_after", reference := new_id())
+        with pytest.raises(GatewayOutcomeUnknown):
+            bank.gateway.charge(order(reference), card(), f"{reference}-charge")
+        found = bank.gateway.find_by_reference(reference)
+        assert found is not None
+        assert found.status == "captured"
+        assert bank.gateway.charge(order(reference), card(), f"{reference}-charge") == found
+
+    def test_a_charge_that_was_never_made_is_unknown_and_not_found(self, bank: GatewayUnderTest) -> None:
+        bank.break_next("charge", "timeout_before", reference := new_id())
+        with pytest.raises(GatewayOutcomeUnknown):
+            bank.gateway.charge(order(reference), card(), f"{reference}-charge")
+        assert bank.gateway.find_by_reference(reference) is None
+
+    def test_a_busy_gateway_has_done_nothing(self, bank: GatewayUnderTest) -> None:
+        bank.break_next("charge", "http_429", reference := new_id())
+        with pytest.raises(GatewayBusy):
+            bank.gateway.charge(order(reference), card(), f"{reference}-charge")
+        assert bank.gateway.find_by_reference(reference) is None
+
+    @pytest.mark.parametrize("operation", ["find", "reverse"])
+    def test_no_answer_is_unknown_whatever_was_asked(self, bank: GatewayUnderTest, operation: str) -> None:
+        bank.break_next(operation, "timeout_before", reference := new_id())
+        ask = bank.gateway.reverse if operation == "reverse" else bank.gateway.find_by_reference
+        with pytest.raises(GatewayOutcomeUnknown):
+            ask(reference)
+
+    @pytest.mark.parametrize("capture", [True, False])
+    def test_a_reversal_undoes_the_charge_again_and_again(self, bank: GatewayUnderTest, capture: bool) -> None:
+        ask = bank.gateway.charge if capture else bank.gateway.authorize
+        charge = ask(order(reference := new_id()), card(), f"{reference}-charge")
+        reversal = bank.gateway.reverse(reference)
+        assert reversal.result == "voided"
+        assert reversal.charge == replace(charge, status="voided", captured_minor=0)
+        assert bank.gateway.reverse(reference) == reversal
+        assert bank.gateway.find_by_reference(reference) == reversal.charge
+
+    def test_a_reversal_of_nothing_keeps_a_late_charge_out(self, bank: GatewayUnderTest) -> None:
+        reversal = bank.gateway.reverse(reference := new_id())
+        assert (reversal.result, reversal.charge) == ("tombstoned", None)
+        with pytest.raises(GatewayRefused):
+            bank.gateway.charge(order(reference), card(), f"{reference}-charge")
+        assert bank.gateway.find_by_reference(reference) is None
+
+    def test_a_reversal_of_a_declined_charge_says_that_it_was_declined(self, bank: GatewayUnderTest) -> None:
+        charge = bank.gateway.charge(order(reference := new_id()), card(DECLINED_PAN), f"{reference}-charge")
+        reversal = bank.gateway.reverse(reference)
+        assert reversal.result == "declined"
+        assert reversal.charge == charge
+
+    def test_a_reversal_whose_answer_was_lost_has_undone_the_charge(self, bank: GatewayUnderTest) -> None:
+        bank.gateway.charge(order(reference := new_id()), card(), f"{reference}-charge")
+        bank.break_next("reverse", "timeout_after", reference)
+        with pytest.raises(GatewayOutcomeUnknown):
+            bank.gateway.reverse(reference)
+        assert bank.gateway.reverse(reference).result == "voided"

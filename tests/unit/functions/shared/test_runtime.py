@@ -1,0 +1,265 @@
+"""The frame around every handler: what is logged, what is counted, and what may leave."""
+
+import logging
+import re
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from functions.shared import runtime
+from functions.shared.domain.errors import (
+    ExpiredCard,
+    GatewayOutcomeUnknown,
+    InternalError,
+    InvalidInput,
+    KeyUnusable,
+    PaymentError,
+)
+from tests.mocked_aws import TABLE, MockedAws
+from tests.samples import CARD_DATA, HOLDER, PAN, TOKEN
+from tests.unit.functions.conftest import Output
+
+EVENT: dict[str, Any] = {"payment_id": "pay-1", "token": TOKEN, "card_data": CARD_DATA}
+
+FACTORIES = [
+    runtime.card_cipher,
+    runtime.token_mac,
+    runtime.ledger,
+    runtime.card_vault,
+    runtime.executions,
+    runtime.gateway,
+]
+
+
+def handler_of(call: runtime.UseCase) -> runtime.Handler:
+    return runtime.function("encrypt")(call)
+
+
+def failing_with(error: Exception) -> runtime.Handler:
+    def fail(event: runtime.Event) -> dict[str, Any]:
+        raise error
+
+    return handler_of(fail)
+
+
+def assert_free_of_card_data(text: str) -> None:
+    assert PAN not in text
+    assert HOLDER not in text
+    assert "Zebedee" not in text
+
+
+class TestLog:
+    def test_every_line_has_the_payments_id_and_none_the_event(self, output: Output) -> None:
+        def log_twice(event: runtime.Event) -> dict[str, Any]:
+            runtime.logger.info("one")
+            runtime.logger.info("two")
+            return {"card_data": event["card_data"]}
+
+        handler_of(log_twice)(EVENT, None)
+        assert [line["message"] for line in output.logs()] == ["one", "two", "encrypt done"]
+        assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+        assert_free_of_card_data(output.text)
+
+    def test_one_payments_id_is_not_left_behind_for_the_next(self, output: Output) -> None:
+        with pytest.raises(ExpiredCard):
+            failing_with(ExpiredCard("The card has expired."))(EVENT, None)
+        runtime.logger.info("between")
+        handler_of(lambda event: {})(EVENT | {"payment_id": "pay-2"}, None)
+        ids = {line["message"]: line.get("payment_id") for line in output.logs()}
+        assert ids == {"encrypt failed": "pay-1", "between": None, "encrypt done": "pay-2"}
+
+    def test_a_failure_says_which_error_and_why(self, output: Output) -> None:
+        with pytest.raises(KeyUnusable):
+            failing_with(KeyUnusable("KMS: DisabledException"))(EVENT, None)
+        (line,) = output.logs()
+        assert (line["level"], line["payment_id"]) == ("WARNING", "pay-1")
+        assert (line["error"], line["reason"]) == ("KeyUnusable", "KMS: DisabledException")
+
+    @pytest.mark.parametrize("payment_id", [CARD_DATA, [PAN], 4242424242424242, None])
+    def test_a_payment_id_that_is_no_text_is_not_logged(self, output: Output, payment_id: object) -> None:
+        with pytest.raises(InvalidInput):
+            handler_of(lambda event: {})(EVENT | {"payment_id": payment_id}, None)
+        (line,) = output.logs()
+        assert "payment_id" not in line
+        assert_free_of_card_data(output.text)
+
+
+class TestErrors:
+    def test_an_error_of_ours_leaves_as_it_is(self, output: Output) -> None:
+        error = GatewayOutcomeUnknown("Sparkle answered 500.")
+        with pytest.raises(GatewayOutcomeUnknown) as left:
+            failing_with(error)(EVENT, None)
+        assert left.value is error
+        assert output.logs()
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ValueError(f"invalid literal: {PAN}"),
+            KeyError(HOLDER),
+            RuntimeError(CARD_DATA),
+            UnicodeDecodeError("utf-8", PAN.encode(), 0, 1, HOLDER),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_an_unforeseen_error_leaves_without_its_data(
+        self, output: Output, caplog: pytest.LogCaptureFixture, error: Exception
+    ) -> None:
+        with caplog.at_level(logging.DEBUG), pytest.raises(InternalError) as left:
+            failing_with(error)(EVENT, None)
+        assert str(left.value) == type(error).__name__
+        assert_free_of_card_data("".join(traceback.format_exception(left.value)))
+        (line,) = output.logs()
+        assert (line["level"], line["error"], line["payment_id"]) == ("ERROR", type(error).__name__, "pay-1")
+        assert any("test_runtime.py:" in place for place in line["where"])
+        assert_free_of_card_data(output.text + caplog.text)
+
+    def test_the_data_is_not_behind_it_either_when_the_error_had_a_cause_of_its_own(self, output: Output) -> None:
+        def fail(event: runtime.Event) -> dict[str, Any]:
+            try:
+                int(event["card_data"]["card_holder"])
+            except ValueError as error:
+                raise RuntimeError(PAN) from error
+            return {}
+
+        with pytest.raises(InternalError) as left:
+            handler_of(fail)(EVENT, None)
+        assert_free_of_card_data("".join(traceback.format_exception(left.value)))
+        assert_free_of_card_data(str(output.logs()))
+
+    @pytest.mark.parametrize("event", [None, [], PAN, 1, [CARD_DATA]], ids=str)
+    def test_what_is_no_object_is_invalid_input(self, output: Output, event: Any) -> None:
+        with pytest.raises(InvalidInput):
+            handler_of(lambda event: {})(event, None)
+        (line,) = output.logs()
+        assert "payment_id" not in line
+        assert_free_of_card_data(output.text)
+
+    def test_what_breaks_the_contract_never_reaches_the_use_case(self, output: Output) -> None:
+        reached: list[object] = []
+
+        def reach(event: runtime.Event) -> dict[str, Any]:
+            reached.append(event)
+            return {}
+
+        with pytest.raises(InvalidInput, match=r"^Missing card data\.$"):
+            handler_of(reach)({"payment_id": "pay-1", "token": TOKEN}, None)
+        assert reached == []
+        assert output.logs()[0]["reason"] == "Missing card data."
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        field=st.sampled_from(["payment_id", "token", "card_data", PAN]),
+        value=st.sampled_from([PAN, int(PAN), [PAN], {PAN: PAN}, CARD_DATA | {"cvv": PAN}, CARD_DATA | {PAN: "x"}]),
+    )
+    def test_input_that_breaks_the_contract_is_told_and_logged_without_its_values(
+        self, output: Output, field: str, value: Any
+    ) -> None:
+        event = EVENT | {field: value}
+        try:
+            handler_of(lambda event: {})(event, None)
+        except InvalidInput as error:
+            assert_free_of_card_data(repr(error))
+            written = output.logs()[-1]
+            if field != "payment_id":
+                assert_free_of_card_data(str(written))
+        else:
+            assert (field, value) == ("payment_id", PAN)  # which is text, so it is a payment's id
+
+
+class TestMetrics:
+    def test_what_was_counted_is_written_in_the_embedded_metric_format(self, output: Output) -> None:
+        def count(event: runtime.Event) -> dict[str, Any]:
+            runtime.count("PaymentCaptured")
+            return {}
+
+        handler_of(count)(EVENT, None)
+        assert output.metrics() == {"PaymentCaptured": [1.0]}
+        emf = next(line for line in output.lines() if "_aws" in line)
+        assert emf["service"] == "payments"
+        assert_free_of_card_data(output.text)
+
+    def test_a_rejection_is_counted(self, output: Output) -> None:
+        with pytest.raises(ExpiredCard):
+            failing_with(ExpiredCard("The card has expired."))(EVENT, None)
+        assert output.metrics() == {"PaymentRejected": [1.0]}
+
+    @pytest.mark.parametrize("error", [GatewayOutcomeUnknown("?"), RuntimeError("?")])
+    def test_a_fault_is_no_rejection(self, output: Output, error: Exception) -> None:
+        with pytest.raises(PaymentError):
+            failing_with(error)(EVENT, None)
+        assert output.metrics() == {}
+
+    def test_what_was_counted_before_a_failure_is_written_and_not_counted_again(self, output: Output) -> None:
+        def count_and_fail(event: runtime.Event) -> dict[str, Any]:
+            runtime.count("PaymentInDoubt")
+            raise GatewayOutcomeUnknown("?")
+
+        with pytest.raises(GatewayOutcomeUnknown):
+            handler_of(count_and_fail)(EVENT, None)
+        assert output.metrics() == {"PaymentInDoubt": [1.0]}
+        written = len(output.lines())
+        handler_of(lambda event: {})(EVENT, None)
+        assert not any("_aws" in line for line in output.lines()[written:])
+
+
+class TestFactories:
+    @pytest.fixture(autouse=True)
+    def environment(self, aws: MockedAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        for name, value in aws.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:1")
+        monkeypatch.setenv("STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:123456789012:stateMachine:payment")
+        for factory in FACTORIES:
+            factory.cache_clear()
+        yield
+        for factory in FACTORIES:
+            factory.cache_clear()
+
+    @pytest.mark.parametrize("factory", FACTORIES, ids=lambda factory: str(factory.__name__))
+    def test_an_adapter_is_made_from_the_environment_once(self, factory: Any) -> None:
+        assert factory() is factory()
+
+    def test_what_they_make_works(self, aws: MockedAws) -> None:
+        ciphertext = runtime.card_cipher().encrypt(b"card", {"token": TOKEN})
+        assert runtime.card_cipher().decrypt(ciphertext, {"token": TOKEN}) == b"card"
+        assert len(runtime.token_mac().mac(b"card")) == 32
+        assert runtime.ledger().payment("pay-unknown") is None
+        assert runtime.card_vault().summary("tok_unknown") is None
+        assert TABLE in aws.dynamodb.list_tables()["TableNames"]
+
+    def test_a_call_of_the_gateway_is_timed_in_milliseconds(self, output: Output) -> None:
+        def look(event: runtime.Event) -> dict[str, Any]:
+            runtime.gateway().find_by_reference("pay-1")
+            return {}
+
+        with pytest.raises(GatewayOutcomeUnknown):
+            handler_of(look)(EVENT, None)
+        (milliseconds,) = output.metrics()["GatewayLatency"]
+        assert 0 < milliseconds < 5000
+        emf = next(line for line in output.lines() if "_aws" in line)
+        assert emf["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "GatewayLatency", "Unit": "Milliseconds"}]
+
+
+def test_the_time_is_utc_to_the_millisecond() -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", runtime.now())
+
+
+def test_a_currencys_decimals_come_from_the_standard() -> None:
+    assert (runtime.minor_unit("USD"), runtime.minor_unit("ZZZ")) == (2, None)
+
+
+def test_a_cold_start_imports_no_adapter_and_none_of_their_packages() -> None:
+    verbs = ("tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards")
+    handlers = ", ".join(f"functions.{verb}.handler" for verb in verbs)
+    look = f"import sys, {handlers}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()  # noqa: S603
+    assert "functions.cards.handler" in loaded
+    lazy = {"boto3", "requests", "jsonschema", "cryptography", "iso4217", "functions.shared.adapters"}
+    assert lazy.isdisjoint(loaded)

@@ -1,0 +1,114 @@
+from dataclasses import replace
+
+import pytest
+
+from functions.shared.domain.errors import LedgerUnavailable, Unavailable
+from functions.shared.domain.payment import Payment, Status
+from functions.shared.ports import Execution
+from functions.status.payment_status import payment_status
+from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
+from tests.samples import LATER, NOW, STARTED_AT, SUMMARY, TRANSACTION_ID, payment
+
+RUNNING = Execution(True, None, None, {"amount_minor": 1999, "currency": "USD"}, STARTED_AT, None)
+
+
+def ended(error: str | None = None, cause: str | None = None) -> FakeExecutions:
+    return FakeExecutions(pay=replace(RUNNING, running=False, error=error, cause=cause, stopped_at=LATER))
+
+
+def test_a_recorded_payment_is_shown_as_the_ledger_has_it() -> None:
+    ledger = FakeLedger()
+    ledger.record(payment("pay"))
+    assert payment_status("pay", ledger=ledger, executions=FakeExecutions()) == {
+        "payment_id": "pay",
+        "status": "captured",
+        "amount_minor": 1999,
+        "currency": "USD",
+        "captured_minor": 1999,
+        "refunded_minor": 0,
+        "card": SUMMARY.to_dict(),
+        "transaction_id": TRANSACTION_ID,
+        "charge_id": "ch_1",
+        "decline_code": None,
+        "error": None,
+        "merchant_reference": "order-1001",
+        "operations": [],
+        "created_at": STARTED_AT,
+        "updated_at": NOW,
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [("GatewayOutcomeUnknown", "gateway_outcome_unknown"), ("States.Timeout", "states_timeout"), (None, None)],
+)
+def test_why_a_payment_was_undone_is_told_as_a_code(error: str | None, code: str | None) -> None:
+    ledger = FakeLedger()
+    ledger.record(payment("pay", "reversed", error=error))
+    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions())
+    assert shown is not None
+    assert (shown["status"], shown["error"]) == ("reversed", code)
+
+
+@pytest.mark.parametrize("status", ["declined", "authorized", "in_doubt", "stored"])
+def test_the_ledger_goes_before_the_execution(status: Status) -> None:
+    ledger = FakeLedger()
+    ledger.record(payment("pay", status))
+    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
+    assert shown is not None
+    assert shown["status"] == status
+
+
+def test_a_payment_that_nobody_recorded_yet_is_processing() -> None:
+    shown = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING))
+    assert shown is not None
+    assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, None)
+    assert (shown["amount_minor"], shown["currency"]) == (1999, "USD")
+    assert (shown["created_at"], shown["updated_at"]) == (STARTED_AT, STARTED_AT)
+
+
+def test_a_rejected_payment_tells_why() -> None:
+    shown = payment_status("pay", ledger=FakeLedger(), executions=ended("PaymentRejected", "ExpiredCard"))
+    assert shown is not None
+    assert (shown["status"], shown["error"], shown["updated_at"]) == ("rejected", "expired_card", LATER)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ("PaymentInDoubt", "payment_in_doubt"),
+        ("States.Timeout", "states_timeout"),
+        ("States.Runtime", "states_runtime"),
+    ],
+)
+def test_an_execution_that_ended_otherwise_without_a_record_is_in_doubt_and_never_failed(error: str, code: str) -> None:
+    shown = payment_status("pay", ledger=FakeLedger(), executions=ended(error, "why"))
+    assert shown is not None
+    assert (shown["status"], shown["error"]) == ("in_doubt", code)
+
+
+def test_a_payment_that_was_recorded_between_the_two_looks_is_shown_as_recorded() -> None:
+    class Late(FakeLedger):
+        looks = 0
+
+        def payment(self, payment_id: str) -> Payment | None:
+            self.looks += 1
+            return payment("pay") if self.looks == 2 else None
+
+    shown = payment_status("pay", ledger=Late(), executions=ended())
+    assert shown is not None
+    assert shown["status"] == "captured"
+
+
+def test_a_payment_that_nobody_knows_is_none() -> None:
+    assert payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions()) is None
+
+
+def test_what_cannot_be_read_is_not_told_as_absent() -> None:
+    ledger, executions = FakeLedger(), FakeExecutions()
+    executions.error = Unavailable("Step Functions: Throttling")
+    with pytest.raises(Unavailable):
+        payment_status("pay", ledger=ledger, executions=executions)
+    ledger.faults.arm("find", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        payment_status("pay", ledger=ledger, executions=FakeExecutions())

@@ -1,0 +1,172 @@
+"""What all handlers have in common: what they log, and how they fail."""
+
+import copy
+import traceback
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from functions.cards.handler import handler as cards
+from functions.charge.handler import handler as charge
+from functions.compensate.handler import handler as compensate
+from functions.encrypt.handler import handler as encrypt
+from functions.persist.handler import handler as persist
+from functions.shared import runtime
+from functions.shared.domain.errors import InternalError, InvalidInput
+from functions.status.handler import handler as status
+from functions.tokenize.handler import handler as tokenize
+from tests.fakes import FakeCardCipher
+from tests.samples import HOLDER, PAN
+from tests.unit.functions.conftest import Output, World
+from tests.unit.functions.events import FunctionName, event_for
+
+HANDLERS: dict[FunctionName, runtime.Handler] = {
+    "tokenize": tokenize,
+    "encrypt": encrypt,
+    "charge": charge,
+    "persist": persist,
+    "compensate": compensate,
+    "status": status,
+    "cards": cards,
+}
+OF_A_PAYMENT = [name for name in HANDLERS if name != "cards"]
+CLOSED = [name for name in OF_A_PAYMENT if name != "status"]
+"""The functions whose contract knows all fields; the others read a part of what API Gateway sends."""
+
+CANARY = "4929000000006"
+"""A card number in a place where none should be."""
+
+Path = tuple[str, ...]
+
+every_function = pytest.mark.parametrize("function", HANDLERS)
+
+
+def test_there_is_an_event_for_every_handler() -> None:
+    assert set(HANDLERS) == set(get_args(FunctionName))
+
+
+def places(event: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every place in the event, inner ones too, that its contract says something of."""
+    for name, value in event.items():
+        if name != "httpMethod":
+            yield (*path, name), value
+        if isinstance(value, dict):
+            yield from places(value, (*path, name))
+
+
+def put(event: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(event)
+    parent = changed
+    for name in path[:-1]:
+        parent = parent[name]
+    parent[path[-1]] = value
+    return changed
+
+
+@st.composite
+def broken_events(draw: st.DrawFn, function: FunctionName) -> Any:
+    """Events that break the function's contract, with the canary where it broke."""
+    event = event_for(function, FakeCardCipher())
+    path, value = draw(st.sampled_from(list(places(event))))
+    canary: Any = draw(st.sampled_from([CANARY, int(CANARY), f"Card {CANARY}!"]))
+    ways = ["structure", "no object"]
+    if function in CLOSED and isinstance(value, dict):
+        ways.append("unknown field")
+    match draw(st.sampled_from(ways)):
+        case "unknown field":
+            return put(event, (*path, str(canary)), canary)
+        case "no object":
+            return draw(st.sampled_from([canary, [canary], [event], {str(canary): canary}]))
+        case _:
+            # Text where an object belongs, an object or a list where a text or a number does.
+            return put(event, path, [canary] if draw(st.booleans()) else canary if _object(value) else {canary: value})
+
+
+def _object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+@every_function
+def test_input_that_breaks_its_contract_is_refused_without_a_word_of_it(
+    function: FunctionName, world: World, output: Output
+) -> None:
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(broken_events(function))
+    def refuses(event: Any) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            HANDLERS[function](event, None)
+        told = "".join(traceback.format_exception(refused.value))
+        assert not any(secret in told for secret in (CANARY, PAN, HOLDER))
+
+    refuses()
+    output.lines()
+    assert '"error":"InvalidInput"' in output.text
+    assert not any(secret in output.text for secret in (CANARY, PAN, HOLDER))
+    assert world.gateway.calls == []
+    assert world.ledger.records == {}
+    assert world.card_vault.cards == {}
+
+
+@pytest.mark.parametrize("function", CLOSED)
+def test_a_missing_field_is_named(function: FunctionName, world: World) -> None:
+    event = event_for(function, world.card_cipher)
+    for name in event:
+        with pytest.raises(InvalidInput, match=f"^Missing {name.replace('_', ' ')}\\.$"):
+            HANDLERS[function]({other: value for other, value in event.items() if other != name}, None)
+
+
+@every_function
+def test_every_log_line_has_the_payments_id_and_none_the_card(
+    function: FunctionName, world: World, output: Output
+) -> None:
+    HANDLERS[function](event_for(function, world.card_cipher), None)
+    logs = output.logs()
+    assert [(line["level"], line["message"]) for line in logs] == [("INFO", f"{function} done")]
+    assert [line.get("payment_id") for line in logs] == ["pay-1" if function in OF_A_PAYMENT else None]
+    assert not any(secret in output.text for secret in (PAN, HOLDER))
+
+
+@pytest.mark.parametrize("function", CLOSED)
+def test_a_refusal_is_logged_under_the_payments_id(function: FunctionName, world: World, output: Output) -> None:
+    with pytest.raises(InvalidInput):
+        HANDLERS[function](event_for(function, world.card_cipher) | {CANARY: CANARY}, None)
+    (line,) = output.logs()
+    assert (line["level"], line["payment_id"]) == ("WARNING", "pay-1")
+    assert line["reason"] == "the input has a field that the contract does not know."
+
+
+@every_function
+def test_an_unforeseen_error_leaves_without_its_data(
+    function: FunctionName, world: World, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = event_for(function, world.card_cipher)
+
+    def fail() -> None:
+        try:
+            raise KeyError(PAN)
+        except KeyError as cause:
+            raise RuntimeError(f"{HOLDER} paid with {PAN}", event) from cause
+
+    for port in vars(world):
+        monkeypatch.setattr(runtime, port, fail)
+    with pytest.raises(InternalError) as left:
+        HANDLERS[function](event, None)
+    assert str(left.value) == "RuntimeError"
+    told = "".join(traceback.format_exception(left.value))
+    (line,) = output.logs()
+    assert (line["level"], line["error"]) == ("ERROR", "RuntimeError")
+    assert any("test_handlers.py:" in place for place in line["where"])
+    for secret in (PAN, HOLDER, "KeyError"):
+        assert secret not in told
+        assert secret not in output.text
+    assert line.get("payment_id") == ("pay-1" if function in OF_A_PAYMENT else None)
+
+
+def test_what_one_invocation_logs_does_not_carry_over_to_the_next(world: World, output: Output) -> None:
+    tokenize(event_for("tokenize", world.card_cipher), None)
+    cards(event_for("cards", world.card_cipher), None)
+    status(event_for("status", world.card_cipher) | {"pathParameters": {"payment_id": "pay-2"}}, None)
+    assert [line.get("payment_id") for line in output.logs()] == ["pay-1", None, "pay-2"]

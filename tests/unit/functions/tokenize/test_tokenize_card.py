@@ -1,0 +1,117 @@
+from datetime import date
+from typing import Any
+
+import pytest
+
+from functions.shared.adapters.currencies import minor_unit
+from functions.shared.domain.errors import (
+    CardDataMustBeSealed,
+    ExpiredCard,
+    InvalidCardNumber,
+    InvalidInput,
+    KeyServiceUnavailable,
+    PaymentError,
+    UnknownCurrency,
+)
+from functions.tokenize.tokenize_card import card_token, tokenize_card
+from tests.fakes import FakeTokenMac
+from tests.samples import CARD_DATA, DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN
+
+TODAY = date(2026, 11, 23)
+REQUEST = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "merchant_reference": "order-1001"}
+STORE = {"operation": "store", "card_data": CARD_DATA}
+
+token_mac = FakeTokenMac()
+
+
+def tokenize(request: dict[str, Any], **card_data: str) -> dict[str, Any]:
+    request = request | {"card_data": CARD_DATA | card_data}
+    return tokenize_card(request, token_mac=token_mac, minor_unit=minor_unit, today=TODAY)
+
+
+def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_number() -> None:
+    tokenized = tokenize(REQUEST)
+    assert tokenized == {
+        "payment": {
+            "operation": "charge",
+            "amount_minor": 1999,
+            "currency": "USD",
+            "capture": True,
+            "merchant_reference": "order-1001",
+            "description": None,
+        },
+        "card": {
+            "token": card_token(PAN, token_mac),
+            "brand": "visa",
+            "bin": "424242",
+            "last4": "4242",
+            "expiry": "12/49",
+        },
+    }
+    assert PAN not in repr(tokenized)
+    assert HOLDER not in repr(tokenized)
+
+
+def test_the_same_card_has_the_same_token_whoever_holds_it_and_another_another() -> None:
+    token = tokenize(REQUEST)["card"]["token"]
+    assert tokenize(STORE, card_holder="Someone else", expiry_date="01/31")["card"]["token"] == token
+    assert tokenize(REQUEST, card_number=DECLINED_PAN)["card"]["token"] != token
+
+
+@pytest.mark.parametrize("pan", TEST_CARDS)
+def test_a_token_has_the_shape_that_the_contracts_ask_for(pan: str) -> None:
+    token = card_token(pan, token_mac)
+    assert len(token) == 56
+    assert token.startswith("tok_")
+    assert set(token[4:]) <= set("abcdefghijklmnopqrstuvwxyz234567")
+
+
+@pytest.mark.parametrize(
+    ("changes", "card_data", "error"),
+    [
+        ({}, {"card_number": PAN[:-1] + "1"}, InvalidCardNumber),
+        ({}, {"card_number": UNLISTED_PAN}, CardDataMustBeSealed),
+        ({}, {"expiry_date": "10/26"}, ExpiredCard),
+        ({}, {"expiry_date": "13/30"}, InvalidInput),
+        ({"currency": "ZZZ"}, {}, UnknownCurrency),
+        ({"currency": "XAU"}, {}, UnknownCurrency),
+    ],
+)
+def test_what_is_no_good_is_rejected_without_repeating_the_card(
+    changes: dict[str, Any], card_data: dict[str, str], error: type[PaymentError]
+) -> None:
+    with pytest.raises(error) as rejected:
+        tokenize(REQUEST | changes, **card_data)
+    assert (CARD_DATA | card_data)["card_number"] not in repr(rejected.value)
+
+
+def test_a_card_can_be_charged_through_the_month_of_its_expiry() -> None:
+    assert tokenize(REQUEST, expiry_date="11/26")["card"]["expiry"] == "11/26"
+
+
+def test_an_expired_card_can_be_stored() -> None:
+    stored = tokenize(STORE, expiry_date="12/25")
+    assert stored["card"]["expiry"] == "12/25"
+    assert stored["payment"]["operation"] == "store"
+    assert stored["payment"]["amount_minor"] is None
+
+
+@pytest.mark.parametrize("pan", TEST_CARDS)
+def test_of_every_test_card_the_published_brand_goes_on(pan: str) -> None:
+    shown = tokenize(REQUEST, card_number=pan)["card"]
+    assert (shown["brand"], shown["bin"], shown["last4"]) == (TEST_CARDS[pan]["brand"], pan[:6], pan[-4:])
+
+
+@pytest.mark.parametrize("currency", ["JPY", "KWD", "EUR"])
+def test_a_currency_may_have_any_number_of_decimals(currency: str) -> None:
+    assert tokenize(REQUEST | {"currency": currency})["payment"]["currency"] == currency
+
+
+def test_a_token_depends_on_the_key() -> None:
+    assert card_token(PAN, FakeTokenMac()) != card_token(PAN, token_mac)
+
+
+def test_a_key_that_does_not_answer_is_left_to_the_state_machine() -> None:
+    token_mac.faults.arm("mac", KeyServiceUnavailable("KMS: Throttling"))
+    with pytest.raises(KeyServiceUnavailable):
+        tokenize(REQUEST)

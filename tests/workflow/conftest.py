@@ -1,0 +1,196 @@
+"""The state machine in moto's interpreter: its real handlers, on a mocked account and the Sparkle sandbox."""
+
+import importlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+
+from functions.shared import runtime
+from functions.shared.ports import RecordedPayment
+from local.sparkle.server import running_sandbox
+from tests.mocked_aws import API_KEY, ROLE_ARN, MockedAws, mocked_aws, new_id
+from tests.samples import CARD_DATA
+from tests.workflow.definition import render
+
+FACTORIES = (
+    runtime.card_cipher,
+    runtime.token_mac,
+    runtime.ledger,
+    runtime.card_vault,
+    runtime.executions,
+    runtime.gateway,
+)
+DEADLINE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Execution:
+    """An execution that has ended."""
+
+    payment_id: str
+    status: str
+    error: str | None
+    cause: str | None
+    output: dict[str, Any] | None
+    history: list[dict[str, Any]]
+
+    @property
+    def states(self) -> list[str]:
+        """The states that it went through."""
+        entered = (event.get("stateEnteredEventDetails") for event in self.history)
+        return [details["name"] for details in entered if details]
+
+    @property
+    def ended_in(self) -> str:
+        return self.states[-1]
+
+
+@dataclass
+class Workflow:
+    """Starts payments and tells what became of them."""
+
+    aws: MockedAws
+    state_machine_arn: str
+    sandbox_url: str
+    waits: list[float]
+    invocations: list[str] = field(default_factory=list)
+    lambda_errors: dict[str, list[str]] = field(default_factory=dict)
+    """By function, the errors of its next invocations, raised after it has done its work."""
+
+    def run(self, payment_id: str | None = None, **request: Any) -> Execution:
+        """Run a payment to its end: 19.99 USD by an approved card, unless the request says otherwise."""
+        body = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA} | request
+        return self._execute(payment_id or new_id(), body)
+
+    def store(self, **request: Any) -> Execution:
+        """Run what POST /cards starts."""
+        return self._execute(new_id(), {"operation": "store", "card_data": CARD_DATA} | request)
+
+    def _execute(self, payment_id: str, body: dict[str, Any]) -> Execution:
+        arn = self.aws.stepfunctions.start_execution(
+            stateMachineArn=self.state_machine_arn, name=payment_id, input=json.dumps(body)
+        )["executionArn"]
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while (answer := self.aws.stepfunctions.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            assert time.monotonic() < deadline, "The execution does not end."
+            time.sleep(0.01)
+        history = self.aws.stepfunctions.get_execution_history(executionArn=arn)["events"]
+        return Execution(
+            payment_id,
+            answer["status"],
+            answer.get("error"),
+            answer.get("cause"),
+            json.loads(answer["output"]) if "output" in answer else None,
+            [dict(event) for event in history],
+        )
+
+    def break_next(self, operation: str, fault: str, payment_id: str, *, times: int = 1, seconds: float = 0) -> None:
+        body = {"operation": operation, "fault": fault, "reference": payment_id, "times": times, "seconds": seconds}
+        requests.post(f"{self.sandbox_url}/sandbox/faults", json=body, timeout=5).raise_for_status()
+
+    def recorded(self, execution: Execution) -> RecordedPayment | None:
+        return runtime.ledger().find(execution.payment_id)
+
+    def charges(self, execution: Execution) -> list[dict[str, Any]]:
+        """The gateway's charges of this payment."""
+        return self._of(execution, "charges")
+
+    def gateway_calls(self, execution: Execution) -> list[dict[str, Any]]:
+        """The gateway's request log of this payment."""
+        return self._of(execution, "requests")
+
+    def _of(self, execution: Execution, kind: str) -> list[dict[str, Any]]:
+        answer = requests.get(f"{self.sandbox_url}/sandbox/{kind}", timeout=5).json()
+        return [item for item in answer[kind] if item["reference"] == execution.payment_id]
+
+    def invoke(self, parameters: dict[str, Any], region: str, state_credentials: object) -> dict[str, Any]:
+        """Lambda's Invoke, in this process: an exception's class name is its error type."""
+        function = parameters["FunctionName"].rpartition(":")[2]
+        handler = importlib.import_module(f"functions.{function}.handler").handler
+        self.invocations.append(function)
+        try:
+            payload = handler(json.loads(parameters["Payload"]), None)
+        except Exception as error:
+            return _failed(type(error).__name__, str(error))
+        if self.lambda_errors.get(function):
+            return _failed(self.lambda_errors[function].pop(0), "")
+        return {"StatusCode": 200, "Payload": json.loads(json.dumps(payload))}
+
+
+def _failed(error: str, message: str) -> dict[str, Any]:
+    return {
+        "StatusCode": 200,
+        "FunctionError": "Unhandled",
+        "Payload": {"errorType": error, "errorMessage": message},
+    }
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[MockedAws]:
+    with mocked_aws() as account:
+        yield account
+
+
+@pytest.fixture(scope="module")
+def sandbox_url() -> Iterator[str]:
+    with running_sandbox(API_KEY) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def state_machine_arn(aws: MockedAws) -> str:
+    created = aws.stepfunctions.create_state_machine(name="payment", definition=render(), roleArn=ROLE_ARN)
+    return created["stateMachineArn"]
+
+
+@pytest.fixture(scope="module")
+def warm_runtime(aws: MockedAws, sandbox_url: str, state_machine_arn: str) -> Iterator[None]:
+    """The functions' environment, and their adapters made once, as in a function that stays warm."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in aws.environment().items():
+            patch.setenv(name, value)
+        patch.setenv("GATEWAY_URL", sandbox_url)
+        patch.setenv("STATE_MACHINE_ARN", state_machine_arn)
+        for factory in FACTORIES:
+            factory.cache_clear()
+        yield
+        for factory in FACTORIES:
+            factory.cache_clear()
+
+
+@pytest.fixture
+def workflow(
+    aws: MockedAws,
+    sandbox_url: str,
+    state_machine_arn: str,
+    warm_runtime: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Workflow:
+    waits: list[float] = []
+    workflow = Workflow(aws, state_machine_arn, sandbox_url, waits)
+    monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", workflow.invoke)
+    monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=waits.append))
+    return workflow
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Exception], None]:
+    """Make one method of one of the runtime's adapters raise, from now on."""
+
+    def fail(port: str, method: str, error: Exception) -> None:
+        adapter = getattr(runtime, port)()
+
+        def raise_error(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(adapter, method, raise_error)
+
+    return fail

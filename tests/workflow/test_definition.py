@@ -1,0 +1,206 @@
+"""What can be said of the state machine without running it."""
+
+import importlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from functions.shared import contracts
+from functions.shared.domain import errors
+from functions.shared.domain.errors import PaymentError, Rejection, Unavailable
+from tests.workflow.definition import (
+    DEFINITION,
+    FUNCTIONS,
+    ROOT,
+    STATES,
+    TASKS,
+    TERMINALS,
+    function_of,
+    placeholders,
+    successors,
+)
+
+AWS_ERRORS = {
+    "States.ALL",
+    "States.Timeout",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.Unknown",
+    "Sandbox.Timedout",
+    "Runtime.ExitError",
+}
+TRANSIENT_LAMBDA_ERRORS = {name for name in AWS_ERRORS if name.startswith("Lambda.")} - {"Lambda.Unknown"}
+
+tasks = pytest.mark.parametrize("name", TASKS)
+
+
+def leaves(base: type[PaymentError]) -> set[str]:
+    """The errors that are raised; those above them only name what they have in common."""
+    below = [error for error in base.__subclasses__() if error.__module__ == errors.__name__]
+    return set().union(*map(leaves, below)) if below else {base.__name__}
+
+
+def names(task: dict[str, Any], field: str) -> set[str]:
+    return {error for way in task[field] for error in way["ErrorEquals"]}
+
+
+def terraform(file: str) -> str:
+    return (ROOT / "terraform" / file).read_text()
+
+
+def function_timeouts() -> dict[str, int]:
+    """Seconds by function, from the map in terraform/functions.tf."""
+    found = re.findall(r"^ {4}(\w+) = \{\n +timeout +?= (\d+)$", terraform("functions.tf"), re.MULTILINE)
+    return {function: int(seconds) for function, seconds in found}
+
+
+def variable_default(name: str) -> float:
+    """A number's default, from terraform/variables.tf."""
+    block = re.search(rf'variable "{name}" {{(.*?)\n}}', terraform("variables.tf"), re.DOTALL)
+    assert block
+    default = re.search(r"default += ([\d.]+)", block[1])
+    assert default
+    return float(default[1])
+
+
+class TestErrors:
+    def test_every_custom_error_is_raised_somewhere_and_every_error_is_expected_somewhere(self) -> None:
+        named = set().union(*(names(task, field) for task in TASKS.values() for field in ("Retry", "Catch")))
+        assert {name for name in named if "." not in name} == leaves(PaymentError)
+        assert {name for name in named if "." in name} == AWS_ERRORS
+
+    @tasks
+    def test_no_rejection_is_retried(self, name: str) -> None:
+        assert not names(TASKS[name], "Retry") & leaves(Rejection)
+
+    def test_whatever_may_pass_is_retried_somewhere(self) -> None:
+        assert leaves(Unavailable) <= set().union(*(names(task, "Retry") for task in TASKS.values()))
+
+    @tasks
+    def test_a_task_retries_what_is_transient_in_lambda_itself(self, name: str) -> None:
+        assert names(TASKS[name], "Retry") >= TRANSIENT_LAMBDA_ERRORS
+
+    @tasks
+    def test_a_retry_names_its_errors_and_waits_longer_each_time_within_a_limit(self, name: str) -> None:
+        for retry in TASKS[name]["Retry"]:
+            assert "States.ALL" not in retry["ErrorEquals"]
+            assert retry["BackoffRate"] > 1
+            assert retry["IntervalSeconds"] <= retry["MaxDelaySeconds"]
+            assert retry["MaxAttempts"] >= 1
+            assert retry["JitterStrategy"] == "FULL"
+
+    @tasks
+    def test_no_error_is_named_by_two_retries_of_a_task(self, name: str) -> None:
+        named = [error for retry in TASKS[name]["Retry"] for error in retry["ErrorEquals"]]
+        assert len(named) == len(set(named))
+
+    @tasks
+    def test_a_task_ends_by_catching_everything_alone(self, name: str) -> None:
+        assert TASKS[name]["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
+        assert all("States.ALL" not in catch["ErrorEquals"] for catch in TASKS[name]["Catch"][:-1])
+
+    @tasks
+    def test_what_is_caught_does_not_replace_the_payment(self, name: str) -> None:
+        assert {catch["ResultPath"] for catch in TASKS[name]["Catch"]} == {"$.error"}
+
+    @pytest.mark.parametrize("name", ["Charge", "Persist"])
+    def test_once_money_may_have_moved_every_failure_is_compensated(self, name: str) -> None:
+        assert {catch["Next"] for catch in TASKS[name]["Catch"]} == {"Compensate"}
+
+    def test_a_compensation_that_fails_ends_in_doubt(self) -> None:
+        assert {catch["Next"] for catch in TASKS["Compensate"]["Catch"]} == {"PaymentInDoubt"}
+
+
+class TestShape:
+    def test_every_state_is_reachable(self) -> None:
+        reached: set[str] = set()
+        waiting = {DEFINITION["StartAt"]}
+        while waiting:
+            name = waiting.pop()
+            reached.add(name)
+            waiting |= set(successors(STATES[name])) - reached
+        assert reached == set(STATES)
+
+    def test_every_way_leads_to_an_outcome(self) -> None:
+        assert all(paths() and path[-1] in TERMINALS for path in paths())
+
+    def test_the_outcomes_are_named_as_such(self) -> None:
+        assert {name for name, state in TERMINALS.items() if state["Type"] == "Succeed"} == {
+            "PaymentCaptured",
+            "PaymentAuthorized",
+            "PaymentDeclined",
+            "CardStored",
+        }
+        failures = {name: state for name, state in TERMINALS.items() if state["Type"] == "Fail"}
+        assert set(failures) == {"PaymentRejected", "PaymentReversed", "PaymentInDoubt"}
+        assert all(state["Error"] == name for name, state in failures.items())
+
+    @pytest.mark.parametrize("name", STATES)
+    def test_every_state_says_why_it_is_there(self, name: str) -> None:
+        assert len(STATES[name]["Comment"]) > 20
+
+    @tasks
+    def test_a_task_has_all_that_it_needs(self, name: str) -> None:
+        assert {"Resource", "Parameters", "TimeoutSeconds", "Retry", "Catch", "Next"} <= set(TASKS[name])
+
+    @tasks
+    def test_a_task_calls_the_function_of_its_name_with_what_its_contract_asks(self, name: str) -> None:
+        function = function_of(TASKS[name])
+        assert function == name.lower()
+        assert callable(importlib.import_module(f"functions.{function}.handler").handler)
+        given = {field.removesuffix(".$") for field in TASKS[name]["Parameters"]}
+        assert given == set(contracts.load(function)["properties"])
+
+    def test_the_placeholders_are_the_functions(self) -> None:
+        assert placeholders() == {f"{function}_function_arn" for function in FUNCTIONS}
+        steps = re.search(r"steps = \[(.*?)\]", terraform("step_functions.tf"))
+        assert steps
+        assert tuple(re.findall(r'"(\w+)"', steps[1])) == FUNCTIONS
+
+    def test_nothing_after_encrypt_asks_for_the_card(self) -> None:
+        assert STATES["Encrypt"]["OutputPath"] == "$.tokenized"
+        asking = {name for name, task in TASKS.items() if "card_data" in str(task["Parameters"])}
+        assert asking == {"Encrypt"}
+
+
+def paths(name: str = DEFINITION["StartAt"]) -> list[tuple[str, ...]]:
+    """All the ways through; there is no loop, or this would not end."""
+    ways = list(dict.fromkeys(successors(STATES[name])))
+    return [(name, *rest) for way in ways for rest in paths(way)] if ways else [(name,)]
+
+
+def waits(retry: dict[str, Any]) -> Iterator[float]:
+    """The longest that each retry may wait, in seconds: full jitter only shortens it."""
+    for attempt in range(retry["MaxAttempts"]):
+        yield min(retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt, retry["MaxDelaySeconds"])
+
+
+def longest_seconds(name: str) -> float:
+    """A state's duration if every attempt that it has times out after the longest wait."""
+    if name not in TASKS:
+        return 0
+    task = TASKS[name]
+    attempts = 1 + sum(retry["MaxAttempts"] for retry in task["Retry"])
+    return float(attempts * task["TimeoutSeconds"] + sum(wait for retry in task["Retry"] for wait in waits(retry)))
+
+
+class TestTimeouts:
+    @tasks
+    def test_a_function_is_stopped_before_its_task_and_its_task_before_the_execution(self, name: str) -> None:
+        function_seconds = function_timeouts()[name.lower()]
+        assert function_seconds < TASKS[name]["TimeoutSeconds"] < DEFINITION["TimeoutSeconds"]
+
+    @pytest.mark.parametrize("function", ["charge", "compensate"])
+    def test_the_gateway_is_given_up_twice_before_the_function_is_stopped(self, function: str) -> None:
+        call_seconds = sum(variable_default(f"gateway_{kind}_timeout_seconds") for kind in ("connect", "read"))
+        # Each may call twice: to charge or to look, then to look or to reverse.
+        assert 0 < 2 * call_seconds < function_timeouts()[function]
+
+    def test_the_longest_way_with_every_retry_ends_within_the_execution(self) -> None:
+        longest = max(paths(), key=lambda path: sum(map(longest_seconds, path)))
+        assert {"Tokenize", "Encrypt", "Charge", "Persist", "Compensate"} <= set(longest)
+        assert sum(map(longest_seconds, longest)) < DEFINITION["TimeoutSeconds"]

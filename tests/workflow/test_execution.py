@@ -1,0 +1,315 @@
+"""The state machine, run: how payments end, what the ledger holds then, and what happened at the gateway."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from functions.shared import runtime
+from functions.shared.domain.errors import KeyUnusable, LedgerUnavailable, SecretUnavailable
+from functions.shared.domain.ledger import JournalEntry, capture_entry, in_doubt_entry
+from functions.shared.ports import RecordedPayment
+from functions.status.payment_status import payment_status
+from functions.tokenize.tokenize_card import card_token
+from tests.mocked_aws import new_id
+from tests.samples import CARD_DATA, DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN
+from tests.workflow.conftest import Execution, Workflow
+
+CAPTURE = capture_entry("sparkle", 1999, "USD")
+DOUBT = in_doubt_entry(1999, "USD")
+LEDGER_DOWN = LedgerUnavailable("DynamoDB: down")
+
+HAPPY_PATH = ["Tokenize", "Encrypt", "ChargeOrStore", "Charge", "Persist", "Outcome"]
+
+
+def by(pan: str = PAN, **changes: str) -> dict[str, Any]:
+    return {"card_data": CARD_DATA | {"card_number": pan} | changes}
+
+
+def recorded_by(workflow: Workflow, execution: Execution) -> RecordedPayment:
+    recorded = workflow.recorded(execution)
+    assert recorded is not None
+    return recorded
+
+
+def balances(entries: tuple[JournalEntry, ...]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for posting in (posting for entry in entries for posting in entry.postings):
+        totals[posting.account] += posting.amount_minor * (1 if posting.direction == "debit" else -1)
+    return totals
+
+
+def assert_no_card_after_encrypt(execution: Execution) -> None:
+    """From Encrypt's end on, no event holds the card; before it, it is where it was sent in the clear."""
+    ends = [
+        place
+        for place, event in enumerate(execution.history)
+        if event.get("stateExitedEventDetails", {}).get("name") == "Encrypt"
+    ]
+    after = json.dumps(execution.history[ends[0] :], default=str)
+    assert "card_data" not in after
+    assert "card_number" not in after
+    assert PAN not in after
+    assert HOLDER not in after
+    assert len(execution.history[ends[0] :]) > 5
+
+
+def test_an_approved_card_is_captured_once_and_on_the_books(workflow: Workflow) -> None:
+    execution = workflow.run(merchant_reference="order-1001")
+    assert (execution.status, execution.states) == ("SUCCEEDED", [*HAPPY_PATH, "PaymentCaptured"])
+    recorded = recorded_by(workflow, execution)
+    assert (recorded.payment.status, recorded.payment.captured_minor) == ("captured", 1999)
+    assert recorded.payment.merchant_reference == "order-1001"
+    assert recorded.entries == (CAPTURE,)
+    (charge,) = workflow.charges(execution)
+    assert (charge["status"], charge["captured_minor"], charge["id"]) == (
+        "captured",
+        1999,
+        recorded.payment.charge_id,
+    )
+    assert workflow.waits == []
+    assert execution.output is not None
+    assert execution.output["status"] == "captured"
+    assert_no_card_after_encrypt(execution)
+
+
+@pytest.mark.parametrize("pan", TEST_CARDS)
+def test_every_test_card_ends_as_it_is_published_to(workflow: Workflow, pan: str) -> None:
+    execution = workflow.run(**by(pan))
+    payment = recorded_by(workflow, execution).payment
+    approved = TEST_CARDS[pan]["outcome"] == "approved"
+    assert execution.ended_in == ("PaymentCaptured" if approved else "PaymentDeclined")
+    assert payment.card.brand == TEST_CARDS[pan]["brand"]
+    assert payment.decline_code == TEST_CARDS[pan].get("decline_code")
+
+
+def test_a_declined_card_is_recorded_and_no_money_moved(workflow: Workflow) -> None:
+    execution = workflow.run(**by(DECLINED_PAN))
+    assert (execution.status, execution.ended_in) == ("SUCCEEDED", "PaymentDeclined")
+    recorded = recorded_by(workflow, execution)
+    assert (recorded.payment.status, recorded.payment.decline_code) == ("declined", "insufficient_funds")
+    assert recorded.entries == ()
+    assert [charge["status"] for charge in workflow.charges(execution)] == ["declined"]
+    assert_no_card_after_encrypt(execution)
+
+
+def test_without_capture_the_money_is_held(workflow: Workflow) -> None:
+    execution = workflow.run(capture=False)
+    assert (execution.status, execution.ended_in) == ("SUCCEEDED", "PaymentAuthorized")
+    recorded = recorded_by(workflow, execution)
+    assert (recorded.payment.status, recorded.payment.captured_minor) == ("authorized", 0)
+    assert recorded.entries == ()
+    assert [charge["status"] for charge in workflow.charges(execution)] == ["authorized"]
+
+
+def test_a_card_is_stored_without_a_charge_also_one_that_has_expired(workflow: Workflow) -> None:
+    token = card_token(PAN, runtime.token_mac())
+    runtime.card_vault().erase(token)  # other tests have stored it, with another expiry date
+    execution = workflow.store(**by(expiry_date="12/25"))
+    assert (execution.status, execution.ended_in) == ("SUCCEEDED", "CardStored")
+    assert "Charge" not in execution.states
+    payment = recorded_by(workflow, execution).payment
+    assert (payment.status, payment.amount_minor, payment.card.expiry) == ("stored", None, "12/25")
+    assert runtime.card_vault().summary(token) == payment.card
+    assert workflow.gateway_calls(execution) == []
+    assert_no_card_after_encrypt(execution)
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (by(expiry_date="12/20"), "ExpiredCard"),
+        (by(UNLISTED_PAN), "CardDataMustBeSealed"),
+        (by("4242424242424241"), "InvalidCardNumber"),
+        ({"currency": "ZZZ"}, "UnknownCurrency"),
+        ({"currency": "XAU"}, "UnknownCurrency"),
+        ({"amount_minor": 0}, "InvalidInput"),
+        ({"card_data": "not a card"}, "InvalidInput"),
+        ({"surprise": True}, "InvalidInput"),
+    ],
+)
+def test_what_is_no_good_is_rejected_at_once_and_the_gateway_never_called(
+    workflow: Workflow, request_: dict[str, Any], why: str
+) -> None:
+    execution = workflow.run(**request_)
+    assert (execution.status, execution.states) == ("FAILED", ["Tokenize", "PaymentRejected"])
+    assert (execution.error, execution.cause) == ("PaymentRejected", why)
+    assert workflow.invocations == ["tokenize"]
+    assert workflow.recorded(execution) is None
+    assert workflow.gateway_calls(execution) == []
+
+
+def test_a_rejection_reads_as_such_through_the_status_function(workflow: Workflow) -> None:
+    execution = workflow.run(**by(expiry_date="12/20"))
+    shown = payment_status(execution.payment_id, ledger=runtime.ledger(), executions=runtime.executions())
+    assert shown is not None
+    assert (shown["status"], shown["error"], shown["amount_minor"]) == ("rejected", "expired_card", 1999)
+    assert PAN not in str(shown)
+
+
+def test_a_card_that_cannot_be_encrypted_is_rejected(
+    workflow: Workflow, failing: Callable[[str, str, Exception], None]
+) -> None:
+    failing("card_cipher", "encrypt", KeyUnusable("KMS: DisabledException"))
+    execution = workflow.run()
+    assert (execution.ended_in, execution.cause) == ("PaymentRejected", "KeyUnusable")
+    assert execution.states == ["Tokenize", "Encrypt", "PaymentRejected"]
+    assert workflow.gateway_calls(execution) == []
+
+
+def test_a_lost_answer_after_capture_ends_with_exactly_one_charge(workflow: Workflow) -> None:
+    workflow.break_next("charge", "timeout_after", payment_id := new_id(), seconds=3)
+    execution = workflow.run(payment_id)
+    assert execution.states == [*HAPPY_PATH, "PaymentCaptured"]
+    assert [charge["captured_minor"] for charge in workflow.charges(execution)] == [1999]
+    assert recorded_by(workflow, execution).entries == (CAPTURE,)
+    assert workflow.invocations.count("charge") == 1
+    assert_no_card_after_encrypt(execution)
+
+
+def test_a_charge_that_never_arrived_is_tried_again_with_the_same_key(workflow: Workflow) -> None:
+    workflow.break_next("charge", "timeout_before", payment_id := new_id(), times=2)
+    execution = workflow.run(payment_id)
+    assert execution.ended_in == "PaymentCaptured"
+    assert len(workflow.charges(execution)) == 1
+    assert workflow.invocations.count("charge") == 3
+    assert len(workflow.waits) == 2
+    charges = [call for call in workflow.gateway_calls(execution) if call["idempotency_key"]]
+    assert [call["idempotency_key"] for call in charges] == [f"{payment_id}-charge"] * 3
+
+
+@pytest.mark.parametrize("fault", ["http_429", "http_500", "http_502_html", "reset"])
+def test_a_gateway_that_stumbles_once_is_asked_again(workflow: Workflow, fault: str) -> None:
+    workflow.break_next("charge", fault, payment_id := new_id())
+    execution = workflow.run(payment_id)
+    assert execution.ended_in == "PaymentCaptured"
+    assert workflow.invocations.count("charge") == 2
+    assert [charge["captured_minor"] for charge in workflow.charges(execution)] == [1999]
+
+
+def test_a_charge_that_never_gets_through_is_reversed_and_never_called_failed(workflow: Workflow) -> None:
+    workflow.break_next("charge", "timeout_before", payment_id := new_id(), times=100)
+    execution = workflow.run(payment_id)
+    assert (execution.status, execution.ended_in) == ("FAILED", "PaymentReversed")
+    assert (execution.error, execution.cause) == ("PaymentReversed", "GatewayOutcomeUnknown")
+    recorded = recorded_by(workflow, execution)
+    assert (recorded.payment.status, recorded.payment.error) == ("reversed", "GatewayOutcomeUnknown")
+    assert recorded.entries == ()
+    assert workflow.charges(execution) == []
+    assert workflow.invocations.count("charge") == 5
+    assert_no_card_after_encrypt(execution)
+
+
+def test_a_charge_that_went_through_unseen_is_reversed_with_both_movements_on_the_books(workflow: Workflow) -> None:
+    payment_id = new_id()
+    workflow.break_next("charge", "timeout_after", payment_id)
+    workflow.break_next("charge", "http_500", payment_id, times=4)
+    workflow.break_next("find", "http_500", payment_id, times=5)
+    execution = workflow.run(payment_id)
+    assert (execution.ended_in, execution.cause) == ("PaymentReversed", "GatewayOutcomeUnknown")
+    assert [charge["status"] for charge in workflow.charges(execution)] == ["voided"]
+    recorded = recorded_by(workflow, execution)
+    assert recorded.entries == (CAPTURE, CAPTURE.reverse())
+    assert not any(balances(recorded.entries).values())
+
+
+def test_a_reversal_that_nobody_confirms_is_in_doubt_with_the_money_in_suspense(workflow: Workflow) -> None:
+    payment_id = new_id()
+    workflow.break_next("charge", "timeout_before", payment_id, times=100)
+    workflow.break_next("reverse", "timeout_before", payment_id, times=100)
+    execution = workflow.run(payment_id)
+    assert (execution.status, execution.ended_in, execution.error) == ("FAILED", "PaymentInDoubt", "PaymentInDoubt")
+    recorded = recorded_by(workflow, execution)
+    assert (recorded.payment.status, recorded.payment.version) == ("in_doubt", 1)
+    assert recorded.entries == (DOUBT,)
+    assert workflow.invocations.count("compensate") == 5
+    assert_no_card_after_encrypt(execution)
+
+
+def test_a_reversal_confirmed_by_a_later_attempt_clears_the_doubt(workflow: Workflow) -> None:
+    payment_id = new_id()
+    workflow.break_next("charge", "timeout_before", payment_id, times=100)
+    workflow.break_next("reverse", "timeout_after", payment_id, times=2)
+    execution = workflow.run(payment_id)
+    assert execution.ended_in == "PaymentReversed"
+    recorded = recorded_by(workflow, execution)
+    assert (recorded.payment.status, recorded.payment.version) == ("reversed", 2)
+    assert recorded.entries == (DOUBT, DOUBT.reverse())
+
+
+def test_a_charge_without_its_gateways_key_is_in_doubt_on_the_books_too(
+    workflow: Workflow, failing: Callable[[str, str, Exception], None]
+) -> None:
+    failing("gateway", "_api_key", SecretUnavailable("Secrets Manager: down"))
+    execution = workflow.run()
+    assert execution.ended_in == "PaymentInDoubt"
+    recorded = recorded_by(workflow, execution)
+    assert (recorded.payment.status, recorded.payment.error) == ("in_doubt", "SecretUnavailable")
+    assert recorded.entries == (DOUBT,)
+
+
+def test_a_capture_that_cannot_be_recorded_is_undone(
+    workflow: Workflow, failing: Callable[[str, str, Exception], None]
+) -> None:
+    # The card is kept before the payment is recorded, and only by Persist.
+    failing("card_vault", "keep", LEDGER_DOWN)
+    execution = workflow.run()
+    assert (execution.ended_in, execution.cause) == ("PaymentReversed", "LedgerUnavailable")
+    assert workflow.invocations.count("persist") == 7
+    assert [charge["status"] for charge in workflow.charges(execution)] == ["voided"]
+    recorded = recorded_by(workflow, execution)
+    assert (recorded.payment.status, recorded.payment.error) == ("reversed", "LedgerUnavailable")
+    assert recorded.entries == (CAPTURE, CAPTURE.reverse())
+    assert_no_card_after_encrypt(execution)
+
+
+def test_a_ledger_that_stays_down_leaves_the_payment_in_doubt(
+    workflow: Workflow, failing: Callable[[str, str, Exception], None]
+) -> None:
+    failing("ledger", "record", LEDGER_DOWN)
+    execution = workflow.run()
+    assert (execution.status, execution.states) == (
+        "FAILED",
+        [*HAPPY_PATH[:-1], "Compensate", "PaymentInDoubt"],
+    )
+    assert [charge["status"] for charge in workflow.charges(execution)] == ["voided"]
+
+
+def test_a_capture_recorded_by_an_attempt_whose_answer_was_lost_stands(workflow: Workflow) -> None:
+    workflow.lambda_errors["persist"] = ["Sandbox.Timedout"] * 3
+    execution = workflow.run()
+    assert execution.states == [*HAPPY_PATH[:-1], "Compensate", "Outcome", "PaymentCaptured"]
+    assert [charge["status"] for charge in workflow.charges(execution)] == ["captured"]
+    assert recorded_by(workflow, execution).entries == (CAPTURE,)
+
+
+@pytest.mark.parametrize("function", ["tokenize", "encrypt", "charge", "persist"])
+@pytest.mark.parametrize("error", ["Lambda.TooManyRequestsException", "Lambda.Unknown", "Sandbox.Timedout"])
+def test_a_function_whose_answer_is_lost_once_changes_nothing(workflow: Workflow, function: str, error: str) -> None:
+    workflow.lambda_errors[function] = [error]
+    execution = workflow.run()
+    assert execution.ended_in == "PaymentCaptured"
+    assert workflow.invocations.count(function) == 2
+    assert [charge["captured_minor"] for charge in workflow.charges(execution)] == [1999]
+    assert recorded_by(workflow, execution).entries == (CAPTURE,)
+
+
+def test_a_compensation_whose_answer_is_lost_ends_the_same(workflow: Workflow) -> None:
+    workflow.break_next("charge", "timeout_before", payment_id := new_id(), times=100)
+    workflow.lambda_errors["compensate"] = ["Lambda.Unknown"]
+    execution = workflow.run(payment_id)
+    assert execution.ended_in == "PaymentReversed"
+    assert workflow.invocations.count("compensate") == 2
+    assert recorded_by(workflow, execution).payment.version == 1
+
+
+def test_a_card_that_cannot_be_stored_is_rejected_and_the_gateway_never_called(
+    workflow: Workflow, failing: Callable[[str, str, Exception], None]
+) -> None:
+    failing("card_vault", "keep", LEDGER_DOWN)
+    execution = workflow.store()
+    assert (execution.ended_in, execution.cause) == ("PaymentRejected", "LedgerUnavailable")
+    assert workflow.gateway_calls(execution) == []
+    assert workflow.recorded(execution) is None
