@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke inspect plan deploy build test lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect plan deploy build test lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -35,6 +35,9 @@ replay: setup ## Replay sample events (EVENT=file …), or a past execution (EXE
 
 invoke: setup ## Run one function on one event (FUNCTION=charge EVENT=file), on STACK=file
 	@$(PAYMENTS) invoke $(or $(FUNCTION),$(error Say which: make invoke FUNCTION=charge)) $(EVENT) $(if $(STACK),--stack '$(STACK)')
+
+seal: setup ## Seal a card for one payment (PAYMENT=id), on STACK=file; the card is asked for
+	@$(PAYMENTS) seal $(if $(PAYMENT),--payment-id '$(PAYMENT)') $(if $(STACK),--stack '$(STACK)')
 
 inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), on STACK=file
 	@$(PAYMENTS) inspect $(or $(PAYMENT),$(error Say which: make inspect PAYMENT=…)) $(if $(STACK),--stack '$(STACK)')

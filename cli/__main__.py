@@ -19,13 +19,14 @@ from cli.paths import STACK_FILE
 from cli.replay import replay_all, replay_execution
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
+from examples.sealing import seal as seal_card
 from local.machine import Machine
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The card payment workflow: run it, try it, deploy it."
 )
 # A pipe has no width, and a log is easier to read when its tables are not folded.
-console = Console(width=None if sys.stdout.isatty() else 140)
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 StackOption = Annotated[Path, typer.Option("--stack", envvar="STACK", help="The stack file of the stack to use.")]
 
@@ -98,6 +99,26 @@ def invoke(
         answer = Invocations(Stack.load(stack)).invoke(function, event or FUNCTION_EVENTS / f"{function}.json")
     console.print_json(json.dumps(answer))
     raise typer.Exit(1 if isinstance(answer, dict) and "errorType" in answer else 0)
+
+
+@app.command()
+def seal(
+    payment_id: Annotated[
+        str | None, typer.Option(help="The Idempotency-Key to seal for; a new one without it.")
+    ] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Seal a card for one payment. The card is asked for, so that it is in no command line and no shell history."""
+    payment_id = payment_id or new_payment_id()
+    with _clear_errors():
+        key = Stack.load(stack).call("GET", "/keys").json()["keys"][0]
+        card_data = {
+            "card_number": typer.prompt("Card number", hide_input=True, err=True).replace(" ", ""),
+            "expiry_date": typer.prompt("Expiry date (MM/YY)", err=True),
+            "card_holder": typer.prompt("Card holder", err=True),
+        }
+    typer.echo(f"Sealed for the payment {payment_id}, which must be the Idempotency-Key. The card_data:", err=True)
+    typer.echo(seal_card(card_data, payment_id, key))
 
 
 @app.command()

@@ -165,6 +165,55 @@ resource "aws_api_gateway_integration" "function" {
   uri                     = aws_lambda_function.this[each.value.function].invoke_arn
 }
 
+# --- The sealing key's public half: no function, the answer is written down
+
+resource "aws_api_gateway_resource" "keys" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  parent_id   = aws_api_gateway_rest_api.this.root_resource_id
+  path_part   = "keys"
+}
+
+resource "aws_api_gateway_method" "keys" {
+  rest_api_id   = aws_api_gateway_rest_api.this.id
+  resource_id   = aws_api_gateway_resource.keys.id
+  http_method   = "GET"
+  authorization = "AWS_IAM"
+}
+
+resource "aws_api_gateway_integration" "keys" {
+  rest_api_id          = aws_api_gateway_rest_api.this.id
+  resource_id          = aws_api_gateway_method.keys.resource_id
+  http_method          = aws_api_gateway_method.keys.http_method
+  type                 = "MOCK"
+  passthrough_behavior = "NEVER"
+  request_templates    = { "application/json" = jsonencode({ statusCode = 200 }) }
+}
+
+resource "aws_api_gateway_method_response" "keys" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  resource_id = aws_api_gateway_method.keys.resource_id
+  http_method = aws_api_gateway_method.keys.http_method
+  status_code = "200"
+}
+
+resource "aws_api_gateway_integration_response" "keys" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  resource_id = aws_api_gateway_integration.keys.resource_id
+  http_method = aws_api_gateway_integration.keys.http_method
+  status_code = aws_api_gateway_method_response.keys.status_code
+
+  response_templates = {
+    "application/json" = jsonencode({
+      keys = [{
+        kid = aws_kms_key.sealing[local.served_sealing_key].key_id
+        alg = "RSA-OAEP-256"
+        enc = "A256GCM"
+        pem = data.aws_kms_public_key.sealing.public_key_pem
+      }]
+    })
+  }
+}
+
 # --- Unknown routes: 404
 
 resource "aws_api_gateway_method" "unknown" {
@@ -225,20 +274,23 @@ locals {
   deployed = [
     aws_api_gateway_resource.collection,
     aws_api_gateway_resource.item,
-    { other = aws_api_gateway_resource.other },
+    { other = aws_api_gateway_resource.other, keys = aws_api_gateway_resource.keys },
     { this = aws_api_gateway_request_validator.this },
     aws_api_gateway_model.this,
     aws_api_gateway_method.start,
     aws_api_gateway_method.function,
     aws_api_gateway_method.unknown,
+    { keys = aws_api_gateway_method.keys },
     aws_api_gateway_integration.start,
     aws_api_gateway_integration.function,
     aws_api_gateway_integration.unknown,
+    { keys = aws_api_gateway_integration.keys },
     aws_api_gateway_method_response.start,
     aws_api_gateway_method_response.unknown,
     aws_api_gateway_integration_response.accepted,
     aws_api_gateway_integration_response.refused,
     aws_api_gateway_integration_response.unknown,
+    { keys = aws_api_gateway_integration_response.keys },
     aws_api_gateway_gateway_response.this,
   ]
 }

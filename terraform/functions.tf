@@ -39,6 +39,22 @@ locals {
     { test = "ForAllValues:StringEquals", variable = "kms:EncryptionContextKeys", values = ["token"] },
   ]
 
+  # A sealed card names its key by this id (`kid`).
+  sealing_environment = {
+    SEALING_KEY_IDS = join(",", [for generation in var.sealing_keys : aws_kms_key.sealing[generation].key_id])
+  }
+
+  open_sealed_card = {
+    sid        = "OpenSealedCard"
+    actions    = ["kms:Decrypt"]
+    resources  = [for generation in var.sealing_keys : aws_kms_key.sealing[generation].arn]
+    conditions = local.sealing_conditions
+  }
+
+  sealing_conditions = [
+    { test = "StringEquals", variable = "kms:EncryptionAlgorithm", values = ["RSAES_OAEP_SHA_256"] },
+  ]
+
   # A string, as the function that needs it is itself part of the state machine.
   state_machine_name = "${local.prefix}-payment"
   state_machine_arn  = "arn:${local.partition}:states:${local.region}:${local.account_id}:stateMachine:${local.state_machine_name}"
@@ -48,8 +64,9 @@ locals {
     tokenize = {
       timeout     = 10
       memory      = 512
-      environment = { TOKEN_KEY_ID = aws_kms_key.token.arn }
+      environment = merge(local.sealing_environment, { TOKEN_KEY_ID = aws_kms_key.token.arn })
       statements = [
+        local.open_sealed_card,
         {
           sid       = "DeriveToken"
           actions   = ["kms:GenerateMac"]
@@ -61,8 +78,9 @@ locals {
     encrypt = {
       timeout     = 10
       memory      = 512
-      environment = { KMS_KEY_ID = aws_kms_key.card.arn }
+      environment = merge(local.sealing_environment, { KMS_KEY_ID = aws_kms_key.card.arn })
       statements = [
+        local.open_sealed_card,
         {
           sid        = "EncryptCard"
           actions    = ["kms:Encrypt"]

@@ -1,5 +1,6 @@
-# Three keys, so that none of them opens more than one kind of thing.
+# Keys apart, so that none of them opens more than one kind of thing.
 #   card   card numbers: Encrypt by one function, Decrypt by another, always with the token as context
+#   sealing  what clients seal cards with; its private half opens them, in two functions
 #   token  the MAC over a card number that is the card's token
 #   data   what AWS encrypts for us: the ledger, the logs, the gateway's secret
 #
@@ -7,6 +8,8 @@
 # role by condition, so that both must allow: who takes an action away from the role has taken it away.
 
 locals {
+  served_sealing_key = var.sealing_keys[length(var.sealing_keys) - 1]
+
   account_root = "arn:${local.partition}:iam::${local.account_id}:root"
 }
 
@@ -134,6 +137,66 @@ data "aws_iam_policy_document" "token_key" {
 resource "aws_kms_key_policy" "token" {
   key_id = aws_kms_key.token.key_id
   policy = data.aws_iam_policy_document.token_key.json
+}
+
+# Anyone may have the public half; a generation is rotated by adding the next (KMS can't rotate RSA keys).
+resource "aws_kms_key" "sealing" {
+  for_each = toset(var.sealing_keys)
+
+  description              = "${local.prefix}: sealed cards, generation ${each.key}"
+  key_usage                = "ENCRYPT_DECRYPT"
+  customer_master_key_spec = "RSA_4096"
+  deletion_window_in_days  = var.kms_deletion_window_days
+  tags                     = merge(local.tags, { Name = "${local.prefix}-sealing-${each.key}" })
+}
+
+resource "aws_kms_alias" "sealing" {
+  for_each = aws_kms_key.sealing
+
+  name          = "alias/${local.prefix}-sealing-${each.key}"
+  target_key_id = each.value.key_id
+}
+
+data "aws_kms_public_key" "sealing" {
+  key_id = aws_kms_key.sealing[local.served_sealing_key].arn
+}
+
+data "aws_iam_policy_document" "sealing_key" {
+  source_policy_documents = [data.aws_iam_policy_document.key_administration.json]
+
+  statement {
+    sid       = "OpenSealedCard"
+    actions   = ["kms:Decrypt"]
+    resources = ["*"]
+
+    principals {
+      type        = "AWS"
+      identifiers = [local.account_root]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:PrincipalArn"
+      values   = [aws_iam_role.function["tokenize"].arn, aws_iam_role.function["encrypt"].arn]
+    }
+
+    dynamic "condition" {
+      for_each = local.sealing_conditions
+
+      content {
+        test     = condition.value.test
+        variable = condition.value.variable
+        values   = condition.value.values
+      }
+    }
+  }
+}
+
+resource "aws_kms_key_policy" "sealing" {
+  for_each = aws_kms_key.sealing
+
+  key_id = each.value.key_id
+  policy = data.aws_iam_policy_document.sealing_key.json
 }
 
 data "aws_iam_policy_document" "data_key" {

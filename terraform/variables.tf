@@ -155,6 +155,17 @@ variable "gateway_read_timeout_seconds" {
   }
 }
 
+variable "sealing_keys" {
+  description = "Generations of the key that cards are sealed with, oldest first. GET /keys serves the last; all of them open cards. To rotate, append a name; take the first away once nothing sealed with it can still arrive."
+  type        = list(string)
+  default     = ["1"]
+
+  validation {
+    condition     = length(var.sealing_keys) > 0 && length(distinct(var.sealing_keys)) == length(var.sealing_keys)
+    error_message = "sealing_keys must name at least one generation, and none twice."
+  }
+}
+
 variable "api_throttling_rate" {
   description = "How many requests a second the API takes over time; the rest get 429."
   type        = number

@@ -38,6 +38,7 @@ class MockedAws:
             "DYNAMODB_TABLE": TABLE,
             "KMS_KEY_ID": self.card_key_id,
             "TOKEN_KEY_ID": self.token_key_id,
+            "SEALING_KEY_IDS": "sealing-key",
             "GATEWAY_SECRET_ID": SECRET_ID,
             "GATEWAY_CONNECT_TIMEOUT_SECONDS": "1",
             "GATEWAY_READ_TIMEOUT_SECONDS": "1",

@@ -4,9 +4,12 @@ from typing import Any
 
 from functions.encrypt.encrypt_data import encrypt_card
 from functions.shared import runtime
-from functions.shared.domain.card import Card
+from functions.shared.card_data import open_card
 
 
 @runtime.function("encrypt")
 def handler(event: runtime.Event) -> dict[str, Any]:
-    return encrypt_card(Card.from_card_data(event["card_data"]), event["token"], cipher=runtime.card_cipher())
+    card = open_card(
+        event["card_data"], event["payment_id"], card_opener=runtime.card_opener, validate=runtime.validate
+    )
+    return encrypt_card(card, event["token"], cipher=runtime.card_cipher())

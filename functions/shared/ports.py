@@ -21,6 +21,18 @@ class CardCipher(Protocol):
     def decrypt(self, ciphertext: bytes, context: dict[str, str]) -> bytes: ...
 
 
+class CardOpener(Protocol):
+    """Opens sealed cards.
+
+    Raises InvalidSealedCard, SealedCardTampered, SealedForAnotherPayment, SealingNotSupported, UnknownSealingKey,
+    KeyServiceUnavailable, KeyUnusable.
+    """
+
+    def open(self, sealed: str, payment_id: str) -> bytes:
+        """What was sealed for this payment: the card data as JSON."""
+        ...
+
+
 class TokenMac(Protocol):
     """A keyed hash of the card number; the key never leaves KMS. Raises KeyServiceUnavailable, KeyUnusable."""
 

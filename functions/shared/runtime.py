@@ -48,8 +48,6 @@ def function(
     def decorate(call: UseCase) -> Handler:
         @wraps(call)
         def handler(event: Event, context: Any) -> dict[str, Any]:
-            from functions.shared.adapters.json_schema import validate
-
             try:
                 known_as = payment_id(event) if isinstance(event, dict) else None
                 # Not checked yet: anything but text might be the card itself.
@@ -100,6 +98,20 @@ def card_cipher() -> "ports.CardCipher":
     from functions.shared.adapters.kms import KmsCardCipher
 
     return KmsCardCipher(_client("kms"), os.environ["KMS_KEY_ID"])
+
+
+@cache
+def card_opener() -> "ports.CardOpener":
+    from functions.shared.adapters.jwe import KmsCardOpener
+
+    return KmsCardOpener(_client("kms"), frozenset(os.environ["SEALING_KEY_IDS"].split(",")))
+
+
+def validate(contract: str, instance: Any) -> None:
+    """Raise InvalidInput where the instance breaks `contracts/<contract>.json`."""
+    from functions.shared.adapters import json_schema
+
+    json_schema.validate(contract, instance)
 
 
 @cache

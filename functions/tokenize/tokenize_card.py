@@ -5,25 +5,21 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from functions.shared.contracts import is_test_card
 from functions.shared.domain.card import Card
-from functions.shared.domain.errors import CardDataMustBeSealed, ExpiredCard, UnknownCurrency
+from functions.shared.domain.errors import ExpiredCard, UnknownCurrency
 from functions.shared.domain.payment import PaymentRequest
 from functions.shared.ports import TokenMac
 
 
 def tokenize_card(
-    request: dict[str, Any], *, token_mac: TokenMac, minor_unit: Callable[[str], int | None], today: date
+    request: dict[str, Any], card: Card, *, token_mac: TokenMac, minor_unit: Callable[[str], int | None], today: date
 ) -> dict[str, Any]:
     """Return `{"payment": …, "card": …}`: the request without its card, and what may be known of the card.
 
-    Raises InvalidCardNumber, CardDataMustBeSealed, ExpiredCard (only to charge: an expired card may be stored),
-    UnknownCurrency, and what the token's key raises.
+    Raises ExpiredCard (only to charge: an expired card may be stored), UnknownCurrency, and what the token's key
+    raises.
     """
     payment = PaymentRequest.from_request(request)
-    card = Card.from_card_data(request["card_data"])
-    if not is_test_card(card.pan):
-        raise CardDataMustBeSealed("Only published test cards may be sent in the clear. Seal real cards.")
     if payment.operation == "charge" and card.expired(today):
         raise ExpiredCard("The card has expired.")
     if payment.currency is not None and minor_unit(payment.currency) is None:

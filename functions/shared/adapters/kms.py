@@ -26,7 +26,7 @@ _TRANSIENT = {
 
 
 @contextmanager
-def _kms_errors() -> Iterator[None]:
+def kms_errors() -> Iterator[None]:
     """Turn KMS's errors into ours. Only AWS's error code is kept: its message may quote the request."""
     try:
         yield
@@ -45,12 +45,12 @@ class KmsCardCipher:
         self._key_id = key_id
 
     def encrypt(self, plaintext: bytes, context: dict[str, str]) -> bytes:
-        with _kms_errors():
+        with kms_errors():
             answer = self._client.encrypt(KeyId=self._key_id, Plaintext=plaintext, EncryptionContext=context)
         return answer["CiphertextBlob"]
 
     def decrypt(self, ciphertext: bytes, context: dict[str, str]) -> bytes:
-        with _kms_errors():
+        with kms_errors():
             answer = self._client.decrypt(KeyId=self._key_id, CiphertextBlob=ciphertext, EncryptionContext=context)
         return answer["Plaintext"]
 
@@ -63,6 +63,6 @@ class KmsTokenMac:
         self._key_id = key_id
 
     def mac(self, message: bytes) -> bytes:
-        with _kms_errors():
+        with kms_errors():
             answer = self._client.generate_mac(KeyId=self._key_id, Message=message, MacAlgorithm="HMAC_SHA_256")
         return answer["Mac"]

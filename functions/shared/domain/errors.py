@@ -5,6 +5,12 @@ PaymentError
 │   ├── InvalidInput
 │   ├── InvalidCardNumber
 │   ├── CardDataMustBeSealed
+│   ├── InvalidSealedCard        not a compact JWE, or no card in it
+│   ├── SealedCardTampered
+│   ├── SealedForAnotherPayment
+│   ├── SealingNotSupported      another alg, enc or compression than ours
+│   ├── UnknownSealingKey
+│   ├── SensitiveAuthenticationData
 │   ├── ExpiredCard
 │   └── UnknownCurrency
 ├── Unavailable                try again; nothing is known to be wrong with the payment
@@ -54,6 +60,30 @@ class InvalidCardNumber(Rejection):
 
 class CardDataMustBeSealed(Rejection):
     """A card number in the clear that is not a published test card."""
+
+
+class InvalidSealedCard(Rejection):
+    """The sealed card is not a compact JWE, or what is in it is no card."""
+
+
+class SealedCardTampered(Rejection):
+    """The sealed card does not open: its header, key, ciphertext or tag is not what was sealed."""
+
+
+class SealedForAnotherPayment(Rejection):
+    """The sealed card is good for another payment_id than this one."""
+
+
+class SealingNotSupported(Rejection):
+    """The sealed card asks for another algorithm, encryption or compression than ours."""
+
+
+class UnknownSealingKey(Rejection):
+    """The sealed card names a key that we neither serve nor served."""
+
+
+class SensitiveAuthenticationData(Rejection):
+    """There is a security code in the sealed card. PCI DSS 3.3.1 forbids keeping it, so we take none."""
 
 
 class ExpiredCard(Rejection):

@@ -4,6 +4,8 @@ from typing import Any
 import pytest
 
 from functions.shared.adapters.currencies import minor_unit
+from functions.shared.adapters.json_schema import validate
+from functions.shared.card_data import open_card
 from functions.shared.domain.errors import (
     CardDataMustBeSealed,
     ExpiredCard,
@@ -13,6 +15,7 @@ from functions.shared.domain.errors import (
     PaymentError,
     UnknownCurrency,
 )
+from functions.shared.ports import CardOpener
 from functions.tokenize.tokenize_card import card_token, tokenize_card
 from tests.fakes import FakeTokenMac
 from tests.samples import CARD_DATA, DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN
@@ -26,7 +29,12 @@ token_mac = FakeTokenMac()
 
 def tokenize(request: dict[str, Any], **card_data: str) -> dict[str, Any]:
     request = request | {"card_data": CARD_DATA | card_data}
-    return tokenize_card(request, token_mac=token_mac, minor_unit=minor_unit, today=TODAY)
+    card = open_card(request["card_data"], "pay-1", card_opener=no_opener, validate=validate)
+    return tokenize_card(request, card, token_mac=token_mac, minor_unit=minor_unit, today=TODAY)
+
+
+def no_opener() -> CardOpener:
+    raise AssertionError("Plain card data needs no opener.")
 
 
 def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_number() -> None:

@@ -1,0 +1,101 @@
+"""Sealed cards: compact JWE (RFC 7516) with RSA-OAEP-256 and A256GCM (RFC 7518), its private key in KMS.
+
+The header is checked before any key is used: whoever made the JWE wrote it, so it chooses nothing. One algorithm, one
+encryption, no compression, a key of ours, and this payment's id.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from functions.shared.adapters.kms import kms_errors
+from functions.shared.domain.errors import (
+    InvalidSealedCard,
+    SealedCardTampered,
+    SealedForAnotherPayment,
+    SealingNotSupported,
+    UnknownSealingKey,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms.client import KMSClient
+
+ALGORITHM = "RSA-OAEP-256"
+ENCRYPTION = "A256GCM"
+_HEADER_NAMES = {"alg", "enc", "kid", "payment_id", "typ", "cty"}
+_KEY_BYTES, _IV_BYTES, _TAG_BYTES = 32, 12, 16
+
+
+class KmsCardOpener:
+    """`CardOpener` with RSA_4096 keys in KMS. `key_ids` are those that are served or were; a `kid` is one of them."""
+
+    def __init__(self, client: "KMSClient", key_ids: Collection[str]) -> None:
+        self._client = client
+        self._key_ids = key_ids
+
+    def open(self, sealed: str, payment_id: str) -> bytes:
+        segments = sealed.split(".")
+        if len(segments) != 5:
+            raise InvalidSealedCard("A sealed card is a compact JWE, five segments with dots between them.")
+        header, encrypted_key, iv, ciphertext, tag = map(_decoded, segments)
+        key_id = self._checked(_header(header), payment_id)
+        content_key = self._content_key(key_id, encrypted_key)
+        if (len(content_key), len(iv), len(tag)) != (_KEY_BYTES, _IV_BYTES, _TAG_BYTES):
+            raise SealedCardTampered("The sealed card does not open.")
+        try:
+            return AESGCM(content_key).decrypt(iv, ciphertext + tag, segments[0].encode())
+        except InvalidTag:
+            raise SealedCardTampered("The sealed card does not open.") from None
+
+    def _checked(self, header: dict[str, Any], payment_id: str) -> str:
+        """The id of the key that the header names, if the header is one of ours and for this payment."""
+        if (header.get("alg"), header.get("enc")) != (ALGORITHM, ENCRYPTION) or not header.keys() <= _HEADER_NAMES:
+            raise SealingNotSupported(f"Seal with {ALGORITHM} and {ENCRYPTION}, without compression or extensions.")
+        key_id = header.get("kid")
+        if not isinstance(key_id, str) or key_id not in self._key_ids:
+            raise UnknownSealingKey("The sealed card names no key of ours. Take one from GET /keys.")
+        if header.get("payment_id") != payment_id:
+            raise SealedForAnotherPayment("The card was sealed for another payment_id than the Idempotency-Key.")
+        return key_id
+
+    def _content_key(self, key_id: str, encrypted_key: bytes) -> bytes:
+        with kms_errors():
+            try:
+                answer = self._client.decrypt(
+                    KeyId=key_id, CiphertextBlob=encrypted_key, EncryptionAlgorithm="RSAES_OAEP_SHA_256"
+                )
+            except self._client.exceptions.InvalidCiphertextException:
+                raise SealedCardTampered("The sealed card does not open.") from None
+        return answer["Plaintext"]
+
+
+def _decoded(segment: str) -> bytes:
+    """base64url without padding (RFC 7515, section 2), and nothing that only looks like it."""
+    if not re.fullmatch("[A-Za-z0-9_-]+", segment):
+        raise InvalidSealedCard("A segment of the sealed card is not base64url.")
+    try:
+        decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except binascii.Error:
+        raise InvalidSealedCard("A segment of the sealed card is not base64url.") from None
+    return decoded
+
+
+def _header(decoded: bytes) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError
+        return dict(pairs)
+
+    try:
+        header = json.loads(decoded, object_pairs_hook=unique)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise InvalidSealedCard("The sealed card's header is not a JSON object.")
+    return header

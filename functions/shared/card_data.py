@@ -1,0 +1,55 @@
+"""The `card_data` of a request, opened: sealed for real cards, in the clear for published test cards alone."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from functions.shared.contracts import is_test_card
+from functions.shared.domain.card import Card
+from functions.shared.domain.errors import (
+    CardDataMustBeSealed,
+    InvalidInput,
+    InvalidSealedCard,
+    SensitiveAuthenticationData,
+)
+from functions.shared.ports import CardOpener
+
+# What the card security code is called: at Visa, Mastercard, American Express, Discover, JCB, and by people.
+_SECURITY_CODE_NAMES = {"cvv", "cvv2", "cvc", "cvc2", "cid", "cav", "cav2", "csc", "securitycode", "cardsecuritycode"}
+
+Validate = Callable[[str, Any], None]
+
+
+def open_card(
+    card_data: str | dict[str, str], payment_id: str, *, card_opener: Callable[[], CardOpener], validate: Validate
+) -> Card:
+    """The card in the clear, from a sealed card (a compact JWE) or from a test card's plain data.
+
+    The opener is made only for a sealed card. `validate(contract, instance)` checks what was sealed, which no schema
+    could see before. Raises InvalidCardNumber,
+    CardDataMustBeSealed, SensitiveAuthenticationData, InvalidSealedCard, InvalidInput, and what the opener raises.
+    """
+    if isinstance(card_data, str):
+        return Card.from_card_data(_card_in(card_opener().open(card_data, payment_id), validate))
+    card = Card.from_card_data(card_data)
+    if not is_test_card(card.pan):
+        raise CardDataMustBeSealed("Only published test cards may be sent in the clear. Seal real cards.")
+    return card
+
+
+def _card_in(opened: bytes, validate: Validate) -> dict[str, str]:
+    try:
+        card_data = json.loads(opened)
+    except ValueError:
+        raise InvalidSealedCard("What was sealed is not JSON.") from None
+    if isinstance(card_data, dict) and any(_is_security_code(name) for name in card_data):
+        raise SensitiveAuthenticationData("A security code was sealed. Leave it out: it may not be kept.")
+    try:
+        validate("card_data", card_data)
+    except InvalidInput as error:
+        raise InvalidSealedCard(f"What was sealed is no card: {error}") from None
+    return card_data  # type: ignore[no-any-return]
+
+
+def _is_security_code(name: str) -> bool:
+    return "".join(filter(str.isalnum, name)).lower() in _SECURITY_CODE_NAMES

@@ -1,0 +1,97 @@
+"""Sealed cards over the REST API: what opens, what is refused, and that no number is left anywhere."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cli.stack import new_payment_id
+from examples.sealing import seal
+from tests.stack.driver import Driver
+from tests.tampering import flipped, with_header, with_segment
+
+# Passes Luhn, and is no published test card: it may only come sealed.
+NUMBER = "4929123456789015"
+CARD = {"card_number": NUMBER, "expiry_date": "12/30", "card_holder": "Ada Lovelace"}
+
+
+def served_key(driver: Driver) -> dict[str, str]:
+    answer = driver.stack.call("GET", "/keys")
+    assert answer.status_code == 200
+    [key] = answer.json()["keys"]
+    assert (key["alg"], key["enc"]) == ("RSA-OAEP-256", "A256GCM")
+    assert key["pem"].startswith("-----BEGIN PUBLIC KEY-----")
+    return dict(key)
+
+
+def history(driver: Driver, payment_id: str) -> str:
+    arn = driver.stack.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+    states = driver.stack.client("stepfunctions")
+    events = states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+    return json.dumps([events, states.describe_execution(executionArn=arn)], default=str)
+
+
+def test_a_sealed_card_is_charged_and_its_number_is_nowhere(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.pay(payment_id, card_data=seal(CARD, payment_id, served_key(driver)))
+    payment = driver.ended(payment_id)
+    assert payment["status"] == "captured"
+    assert (payment["card"]["brand"], payment["card"]["last4"]) == ("visa", NUMBER[-4:])
+    assert len(driver.charges(payment_id)) == 1
+    written = [history(driver, payment_id), json.dumps(payment)]
+    written.append(repr(driver.ledger_items(f"PAYMENT#{payment_id}")))
+    written.append(repr(driver.ledger_items(f"CARD#{payment['card']['token']}")))
+    logs = driver.stack.client("logs")
+    for function in ("tokenize", "encrypt", "charge", "persist"):
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=driver.stack.log_group_prefix + function)
+        written += [event["message"] for page in pages for event in page["events"]]
+    assert payment_id in "".join(written)
+    for text in written:
+        assert NUMBER not in text
+        assert CARD["card_holder"] not in text
+
+
+def test_a_sealed_card_can_be_stored(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.post("/cards", {"card_data": seal(CARD, payment_id, served_key(driver))}, payment_id)
+    assert driver.ended(payment_id)["status"] == "stored"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "sealed_card_tampered",
+        "sealing_not_supported",
+        "unknown_sealing_key",
+        "sealed_for_another_payment",
+        "sensitive_authentication_data",
+        "invalid_sealed_card",
+        "invalid_card_number",
+        "expired_card",
+    ],
+)
+def test_a_sealed_card_that_is_no_good_is_rejected_and_the_gateway_never_called(driver: Driver, error: str) -> None:
+    payment_id, key = new_payment_id(), served_key(driver)
+    sealed = seal(CARD, payment_id, key)
+    header: dict[str, Any] = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": key["kid"], "payment_id": payment_id}
+    bad = {
+        "sealed_card_tampered": with_segment(sealed, 1, flipped),
+        "sealing_not_supported": with_header(sealed, header | {"alg": "RSA1_5"}),
+        "unknown_sealing_key": seal(CARD, payment_id, key | {"kid": "another"}),
+        "sealed_for_another_payment": seal(CARD, new_payment_id(), key),
+        "sensitive_authentication_data": seal(CARD | {"cvc": "123"}, payment_id, key),
+        "invalid_sealed_card": seal({"card_number": NUMBER}, payment_id, key),
+        "invalid_card_number": seal(CARD | {"card_number": NUMBER[:-1] + "0"}, payment_id, key),
+        "expired_card": seal(CARD | {"expiry_date": "12/25"}, payment_id, key),
+    }
+    driver.pay(payment_id, card_data=bad[error])
+    payment = driver.ended(payment_id)
+    assert (payment["status"], payment["error"]) == ("rejected", error)
+    assert driver.charges(payment_id) == []
+
+
+@pytest.mark.parametrize("sealed", ["not a jwe", "a.b.c.d", "a.b.c.d.e.f", "a.b..d.e", "a.b.c.d.é", "a" * 9000])
+def test_a_string_that_is_no_compact_jwe_is_refused_by_the_api(driver: Driver, sealed: str) -> None:
+    payment_id, answer = driver.pay(card_data=sealed)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert driver.execution(payment_id) is None

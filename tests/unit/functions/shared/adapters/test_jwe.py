@@ -1,0 +1,161 @@
+"""Sealed cards, made by our client, by an independent JOSE library, and by somebody who means ill."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from joserfc import jwe
+from joserfc.jwk import OctKey, RSAKey
+
+from examples.sealing import seal
+from functions.shared.adapters.jwe import KmsCardOpener
+from functions.shared.domain.errors import (
+    InvalidSealedCard,
+    KeyServiceUnavailable,
+    PaymentError,
+    SealedCardTampered,
+    SealedForAnotherPayment,
+    SealingNotSupported,
+    UnknownSealingKey,
+)
+from tests.samples import CARD_DATA
+from tests.tampering import encoded, flipped, with_header, with_segment
+
+PRIVATE_KEY = rsa.generate_private_key(65537, 2048)  # KMS has RSA_4096; the size changes nothing here but the time
+PEM = (
+    PRIVATE_KEY.public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+KEY = {"kid": "key-1", "pem": PEM}
+HEADER = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": "key-1", "payment_id": "pay-1"}
+
+
+class Kms:
+    """KMS's Decrypt with an RSA key, as its API reference says."""
+
+    class exceptions:  # noqa: N801
+        class InvalidCiphertextException(ClientError):
+            pass
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.error: ClientError | None = None
+
+    def decrypt(self, *, KeyId: str, CiphertextBlob: bytes, EncryptionAlgorithm: str) -> dict[str, bytes]:  # noqa: N803
+        assert EncryptionAlgorithm == "RSAES_OAEP_SHA_256"
+        self.calls.append(KeyId)
+        if self.error:
+            raise self.error
+        try:
+            oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+            return {"Plaintext": PRIVATE_KEY.decrypt(CiphertextBlob, oaep)}
+        except (ValueError, UnsupportedAlgorithm):
+            error: Any = {"Error": {"Code": "InvalidCiphertextException", "Message": ""}}
+            raise self.exceptions.InvalidCiphertextException(error, "Decrypt") from None
+
+
+def opener(kms: Kms | None = None) -> KmsCardOpener:
+    return KmsCardOpener(kms or Kms(), {"key-1", "key-0"})  # type: ignore[arg-type]
+
+
+def by_joserfc(header: dict[str, Any] = HEADER, key: Any = None) -> str:
+    registry = jwe.JWERegistry(algorithms=[header["alg"], header["enc"], *([header["zip"]] if "zip" in header else [])])
+    registry.strict_check_header = False
+    plaintext = json.dumps(CARD_DATA)
+    return jwe.encrypt_compact(header, plaintext, key or RSAKey.import_key(PEM), registry=registry)
+
+
+@pytest.mark.parametrize("sealed", [seal(CARD_DATA, "pay-1", KEY), by_joserfc()], ids=["our client", "joserfc"])
+def test_a_sealed_card_opens_for_its_payment(sealed: str) -> None:
+    assert json.loads(opener().open(sealed, "pay-1")) == CARD_DATA
+
+
+def test_our_client_is_understood_by_another_library() -> None:
+    registry = jwe.JWERegistry(algorithms=["RSA-OAEP-256", "A256GCM"])
+    registry.strict_check_header = False
+    opened = jwe.decrypt_compact(
+        seal(CARD_DATA, "pay-1", KEY),
+        RSAKey.import_key(
+            PRIVATE_KEY.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        ),
+        registry=registry,
+    )
+    assert json.loads(opened.plaintext or b"") == CARD_DATA
+
+
+def test_a_card_sealed_with_the_key_served_before_still_opens() -> None:
+    kms = Kms()
+    sealed = seal(CARD_DATA, "pay-1", KEY | {"kid": "key-0"})
+    assert json.loads(opener(kms).open(sealed, "pay-1")) == CARD_DATA
+    assert kms.calls == ["key-0"]
+
+
+SEALED = seal(CARD_DATA, "pay-1", KEY)
+
+
+@pytest.mark.parametrize(
+    ("sealed", "error"),
+    [
+        (with_segment(SEALED, 4, flipped), SealedCardTampered),
+        (with_segment(SEALED, 4, lambda tag: tag[:12]), SealedCardTampered),
+        (with_segment(SEALED, 3, flipped), SealedCardTampered),
+        (with_segment(SEALED, 2, flipped), SealedCardTampered),
+        (with_segment(SEALED, 1, flipped), SealedCardTampered),
+        (with_segment(SEALED, 1, lambda key: key[:100]), SealedCardTampered),
+        (with_header(SEALED, HEADER | {"typ": "JWE"}), SealedCardTampered),
+        (with_header(SEALED, HEADER | {"alg": "none"}), SealingNotSupported),
+        (with_header(SEALED, HEADER | {"alg": "RSA1_5"}), SealingNotSupported),
+        (with_header(SEALED, HEADER | {"alg": "RSA-OAEP"}), SealingNotSupported),
+        (with_header(SEALED, HEADER | {"alg": "dir"}), SealingNotSupported),
+        (with_header(SEALED, HEADER | {"enc": "A128GCM"}), SealingNotSupported),
+        (with_header(SEALED, HEADER | {"enc": "A256CBC-HS512"}), SealingNotSupported),
+        (with_header(SEALED, HEADER | {"zip": "DEF"}), SealingNotSupported),
+        (with_header(SEALED, HEADER | {"crit": ["exp"], "exp": 1}), SealingNotSupported),
+        (by_joserfc(HEADER | {"zip": "DEF"}), SealingNotSupported),
+        (by_joserfc(HEADER | {"alg": "dir"}, OctKey.generate_key(256)), InvalidSealedCard),  # its key segment is empty
+        (by_joserfc(HEADER | {"enc": "A128GCM"}), SealingNotSupported),
+        (seal(CARD_DATA, "pay-1", KEY | {"kid": "key-9"}), UnknownSealingKey),
+        (with_header(SEALED, HEADER | {"kid": ["key-1"]}), UnknownSealingKey),
+        (with_header(SEALED, {name: HEADER[name] for name in ("alg", "enc", "payment_id")}), UnknownSealingKey),
+        (seal(CARD_DATA, "pay-2", KEY), SealedForAnotherPayment),
+        (with_header(SEALED, {name: HEADER[name] for name in ("alg", "enc", "kid")}), SealedForAnotherPayment),
+        (SEALED.rsplit(".", 1)[0], InvalidSealedCard),
+        (SEALED + ".AAAA", InvalidSealedCard),
+        (SEALED.replace(".", "..", 1), InvalidSealedCard),
+        (SEALED[:-1] + "=", InvalidSealedCard),
+        (SEALED + "\n", InvalidSealedCard),
+        (with_header(SEALED, ["alg"]), InvalidSealedCard),
+        (".".join([encoded(b'{"alg": "none", "alg": "RSA-OAEP-256"}'), *SEALED.split(".")[1:]]), InvalidSealedCard),
+        (".".join([encoded(b"not json"), *SEALED.split(".")[1:]]), InvalidSealedCard),
+        ("", InvalidSealedCard),
+        ("....", InvalidSealedCard),
+    ],
+)
+def test_a_sealed_card_that_is_not_as_it_must_be_is_refused_by_its_own_error(
+    sealed: str, error: type[PaymentError]
+) -> None:
+    with pytest.raises(error) as raised:
+        opener().open(sealed, "pay-1")
+    assert type(raised.value) is error
+
+
+def test_no_key_is_used_before_the_header_is_one_of_ours() -> None:
+    kms = Kms()
+    for header in ({"alg": "RSA1_5"}, {"kid": "key-9"}, {"payment_id": "pay-2"}):
+        with pytest.raises(PaymentError):
+            opener(kms).open(with_header(SEALED, HEADER | header), "pay-1")
+    assert kms.calls == []
+
+
+def test_a_key_service_that_is_busy_is_no_fault_of_the_card() -> None:
+    kms = Kms()
+    kms.error = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "Decrypt")
+    with pytest.raises(KeyServiceUnavailable):
+        opener(kms).open(SEALED, "pay-1")

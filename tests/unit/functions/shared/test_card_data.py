@@ -1,0 +1,74 @@
+import json
+from typing import Any
+
+import pytest
+
+from functions.shared.adapters.json_schema import validate
+from functions.shared.card_data import open_card
+from functions.shared.domain.card import Card
+from functions.shared.domain.errors import (
+    CardDataMustBeSealed,
+    InvalidCardNumber,
+    InvalidSealedCard,
+    PaymentError,
+    SensitiveAuthenticationData,
+)
+from functions.shared.ports import CardOpener
+from tests.samples import CARD_DATA, PAN, UNLISTED_PAN
+
+
+class Opener:
+    """Opens everything to what it was made with."""
+
+    def __init__(self, opened: bytes) -> None:
+        self.opened = opened
+
+    def open(self, sealed: str, payment_id: str) -> bytes:
+        assert (sealed, payment_id) == ("sealed", "pay-1")
+        return self.opened
+
+
+def opened(value: Any) -> Card:
+    plaintext = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return open_card("sealed", "pay-1", card_opener=lambda: Opener(plaintext), validate=validate)
+
+
+def never() -> CardOpener:
+    raise AssertionError("Plain card data needs no opener.")
+
+
+def test_a_sealed_card_may_have_any_valid_number() -> None:
+    assert opened(CARD_DATA | {"card_number": UNLISTED_PAN}).pan == UNLISTED_PAN
+
+
+def test_a_plain_card_must_be_a_published_test_card() -> None:
+    assert open_card(CARD_DATA, "pay-1", card_opener=never, validate=validate).pan == PAN
+    with pytest.raises(CardDataMustBeSealed):
+        open_card(CARD_DATA | {"card_number": UNLISTED_PAN}, "pay-1", card_opener=never, validate=validate)
+
+
+@pytest.mark.parametrize("name", ["cvv", "CVC", "cvv2", "security_code", "card-security-code", "CID", "csc"])
+def test_a_security_code_is_refused_by_whatever_name_and_not_repeated(name: str) -> None:
+    with pytest.raises(SensitiveAuthenticationData) as raised:
+        opened(CARD_DATA | {name: "987"})
+    assert "987" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (b"\xff\xfe", InvalidSealedCard),
+        (b"not json", InvalidSealedCard),
+        ([CARD_DATA], InvalidSealedCard),
+        ("4242", InvalidSealedCard),
+        ({"card_number": PAN}, InvalidSealedCard),
+        (CARD_DATA | {"card_number": 4242424242424242}, InvalidSealedCard),
+        (CARD_DATA | {"note": "hello"}, InvalidSealedCard),
+        (CARD_DATA | {"card_number": PAN[:-1] + "1"}, InvalidCardNumber),
+    ],
+)
+def test_what_was_sealed_must_be_a_card(value: Any, error: type[PaymentError]) -> None:
+    with pytest.raises(error) as raised:
+        opened(value)
+    assert type(raised.value) is error
+    assert PAN[:-1] not in str(raised.value)
