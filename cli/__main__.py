@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -113,9 +114,9 @@ def seal(
     with _clear_errors():
         key = Stack.load(stack).call("GET", "/keys").json()["keys"][0]
         card_data = {
-            "card_number": typer.prompt("Card number", hide_input=True, err=True).replace(" ", ""),
-            "expiry_date": typer.prompt("Expiry date (MM/YY)", err=True),
-            "card_holder": typer.prompt("Card holder", err=True),
+            "card_number": getpass("Card number: ").replace(" ", ""),
+            "expiry_date": _ask("Expiry date (MM/YY): "),
+            "card_holder": _ask("Card holder: "),
         }
     typer.echo(f"Sealed for the payment {payment_id}, which must be the Idempotency-Key. The card_data:", err=True)
     typer.echo(seal_card(card_data, payment_id, key))
@@ -167,6 +168,12 @@ def build_packages(
     """Build what Lambda runs: the functions' zip and their layer."""
     folder = build(Target(runtime, architecture) if runtime else Target.host())
     console.print(f"Built {folder}", highlight=False)
+
+
+def _ask(question: str) -> str:
+    """Ask on standard error: standard output is for the sealed card alone."""
+    typer.echo(question, nl=False, err=True)
+    return input()
 
 
 def _up() -> Stack:
