@@ -1,7 +1,9 @@
 """Undo a charge that may have gone through, and never guess whether it did."""
 
 from dataclasses import replace
+from typing import Any
 
+from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayOutcomeUnknown,
@@ -12,6 +14,20 @@ from functions.shared.domain.errors import (
 from functions.shared.domain.ledger import capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Ledger, PaymentGateway
+
+
+def payment_from(event: dict[str, Any], now: str) -> Payment:
+    """The payment's first record, in doubt, as the state's input tells it."""
+    return Payment.first(
+        event["payment_id"],
+        "in_doubt",
+        PaymentRequest.from_request(event["payment"]),
+        CardSummary(**event["card"]),
+        event["transaction_id"],
+        started_at=event["started_at"],
+        now=now,
+        error=event["error"],
+    )
 
 
 def compensate_payment(

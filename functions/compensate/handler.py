@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from functions.compensate.compensate_payment import compensate_payment
+from functions.compensate.compensate_payment import compensate_payment, payment_from
 from functions.shared import runtime
-from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import ReversalUnconfirmed
-from functions.shared.domain.payment import Payment, PaymentRequest
+from functions.shared.domain.payment import PaymentRequest
 
 # What Compensate itself recorded has an error; an outcome that an earlier state recorded was counted there.
 METRICS = {"reversed": "PaymentReversed", "declined": "PaymentDeclined"}
@@ -15,16 +14,7 @@ METRICS = {"reversed": "PaymentReversed", "declined": "PaymentDeclined"}
 @runtime.function("compensate")
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = PaymentRequest.from_request(event["payment"])
-    payment = Payment.first(
-        event["payment_id"],
-        "in_doubt",
-        request,
-        CardSummary(**event["card"]),
-        event["transaction_id"],
-        started_at=event["started_at"],
-        now=runtime.now(),
-        error=event["error"],
-    )
+    payment = payment_from(event, runtime.now())
     if request.operation == "store":
         stored = runtime.ledger().payment(payment.payment_id)
         return stored.outcome() if stored else payment.outcome() | {"status": "rejected"}

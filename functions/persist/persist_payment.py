@@ -1,10 +1,28 @@
 """Record what the gateway decided."""
 
 from dataclasses import replace
+from typing import Any
 
+from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry
-from functions.shared.domain.payment import Payment
+from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import CardVault, Ledger, StoredCard
+
+
+def payment_from(event: dict[str, Any], now: str) -> Payment:
+    """The payment's first record, as the state's input tells it."""
+    charge = event["charge"]
+    return Payment.first(
+        event["payment_id"],
+        charge["outcome"],
+        PaymentRequest.from_request(event["payment"]),
+        CardSummary(**event["card"]),
+        event["encrypted"]["transaction_id"],
+        started_at=event["started_at"],
+        now=now,
+        charge_id=charge.get("charge_id"),
+        decline_code=charge.get("decline_code"),
+    )
 
 
 def persist_payment(
