@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.markup import escape
 
 from cli.build import Target, build
 from cli.events import FUNCTION_EVENTS, EventError, load_api_events
@@ -38,10 +39,10 @@ def _clear_errors() -> Iterator[None]:
     try:
         yield
     except (EventError, StackError, TerraformError) as error:
-        console.print(f"[red]{type(error).__name__}:[/red] {error}", highlight=False, markup=True)
+        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from None
     except (BotoCoreError, ClientError) as error:
-        console.print(f"[red]AWS:[/red] {error}", highlight=False)
+        console.print(f"[red]AWS:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from None
 
 

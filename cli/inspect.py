@@ -26,7 +26,7 @@ class Visit:
 def inspect(stack: Stack, payment_id: str, console: Console) -> None:
     """Print the payment's states and its ledger entries. Raises StackError if the stack does not know it."""
     states = stack.client("stepfunctions")
-    arn = stack.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+    arn = stack.execution_arn(payment_id)
     try:
         execution = states.describe_execution(executionArn=arn)
     except states.exceptions.ExecutionDoesNotExist:

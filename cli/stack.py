@@ -78,6 +78,10 @@ class Stack:
         except requests.RequestException as error:
             raise StackError(f"{self.api_url} does not answer: {type(error).__name__}. Is the stack up?") from None
 
+    def execution_arn(self, payment_id: str) -> str:
+        """The payment's execution: its name is the payment's id."""
+        return self.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+
     def payment(self, payment_id: str) -> dict[str, Any]:
         """The payment as the API shows it, or its error."""
         answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}").json()

@@ -31,6 +31,10 @@ def find_mirror() -> Path | None:
     return None
 
 
+def _plugin_dir(mirror: Path | None) -> Sequence[str]:
+    return (f"-plugin-dir={mirror}",) if mirror else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Terraform:
     """The project's Terraform for one environment, with its own data folder.
@@ -46,7 +50,7 @@ class Terraform:
     def init(self) -> str:
         """Initialise, from a mirror first, and return where the provider came from."""
         mirror = find_mirror()
-        self._run("init", "-input=false", "-reconfigure", *([f"-plugin-dir={mirror}"] if mirror else []))
+        self._run("init", "-input=false", "-reconfigure", *_plugin_dir(mirror))
         if self.state is None:
             # A workspace each: one environment's deployment must not take another's for its own.
             self._run("workspace", "select", "-or-create", self.name)
@@ -55,8 +59,7 @@ class Terraform:
     def check(self) -> None:
         """Whether the code is formatted and valid; needs no backend and no credentials."""
         self._run("fmt", "-check", "-diff", "-recursive")
-        mirror = find_mirror()
-        self._run("init", "-input=false", "-backend=false", *([f"-plugin-dir={mirror}"] if mirror else []))
+        self._run("init", "-input=false", "-backend=false", *_plugin_dir(find_mirror()))
         self._run("validate")
 
     def plan(self, *arguments: str) -> None:

@@ -33,6 +33,12 @@ locals {
     },
   ]
 
+  write_ledger = {
+    sid       = "WriteLedger"
+    actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
+    resources = [aws_dynamodb_table.ledger.arn]
+  }
+
   # The context is exactly {"token": …}: the key is there, and no other is.
   token_context_conditions = [
     { test = "Null", variable = "kms:EncryptionContextKeys", values = ["false"] },
@@ -108,26 +114,14 @@ locals {
       timeout     = 10
       memory      = 512
       environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
-      statements = [
-        {
-          sid       = "WriteLedger"
-          actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
-          resources = [aws_dynamodb_table.ledger.arn]
-        },
-      ]
+      statements  = [local.write_ledger]
     }
 
     compensate = {
       timeout     = 45
       memory      = 512
       environment = merge(local.gateway_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
-      statements = concat(local.gateway_statements, [
-        {
-          sid       = "WriteLedger"
-          actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
-          resources = [aws_dynamodb_table.ledger.arn]
-        },
-      ])
+      statements  = concat(local.gateway_statements, [local.write_ledger])
     }
 
     status = {
@@ -137,7 +131,7 @@ locals {
       statements = [
         {
           sid       = "ReadLedger"
-          actions   = ["dynamodb:GetItem", "dynamodb:Query"]
+          actions   = ["dynamodb:GetItem"]
           resources = [aws_dynamodb_table.ledger.arn]
         },
         {

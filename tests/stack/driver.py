@@ -68,7 +68,7 @@ class Driver:
 
     def execution(self, payment_id: str) -> dict[str, Any] | None:
         states = self.stack.client("stepfunctions")
-        arn = self.stack.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+        arn = self.stack.execution_arn(payment_id)
         try:
             execution: dict[str, Any] = states.describe_execution(executionArn=arn)
         except states.exceptions.ExecutionDoesNotExist:
@@ -90,7 +90,7 @@ class Driver:
 
     def states(self, payment_id: str) -> list[str]:
         """The states that the payment passed through."""
-        arn = self.stack.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+        arn = self.stack.execution_arn(payment_id)
         pages = self.stack.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
         events = [event for page in pages for event in page["events"]]
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]

@@ -110,7 +110,7 @@ def test_a_name_survives_the_mapping_template(driver: Driver) -> None:
 
 def test_the_card_leaves_the_state_once_it_is_encrypted(driver: Driver) -> None:
     payment_id = driver.paid()["payment_id"]
-    arn = driver.stack.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+    arn = driver.stack.execution_arn(payment_id)
     history = driver.stack.client("stepfunctions").get_execution_history(executionArn=arn, maxResults=1000)["events"]
     after_encrypt = False
     checked = 0

@@ -25,7 +25,7 @@ def served_key(driver: Driver) -> dict[str, str]:
 
 
 def history(driver: Driver, payment_id: str) -> str:
-    arn = driver.stack.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+    arn = driver.stack.execution_arn(payment_id)
     states = driver.stack.client("stepfunctions")
     events = states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
     return json.dumps([events, states.describe_execution(executionArn=arn)], default=str)
