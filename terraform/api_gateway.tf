@@ -205,7 +205,7 @@ resource "aws_api_gateway_integration_response" "keys" {
   response_templates = {
     "application/json" = jsonencode({
       keys = [{
-        kid = aws_kms_key.sealing[local.served_sealing_key].key_id
+        kid = aws_kms_key.this[local.served_sealing_key].key_id
         alg = "RSA-OAEP-256"
         enc = "A256GCM"
         pem = data.aws_kms_public_key.sealing.public_key_pem

@@ -3,6 +3,8 @@ locals {
   # The vendedlogs prefix keeps Step Functions from adding to the account's log resource policy, which is limited in size.
   state_machine_log_group = "/aws/vendedlogs/states/${local.state_machine_name}"
   api_log_group           = "/aws/apigateway/${local.prefix}"
+  # Of what is delivered to log groups, the encryption context says no more than this.
+  log_delivery_source = "arn:${local.partition}:logs:${local.region}:${local.account_id}:*"
 
   log_groups = merge(
     { for name in keys(local.functions) : "function_${name}" => "${local.function_log_prefix}${name}" },
@@ -18,6 +20,6 @@ resource "aws_cloudwatch_log_group" "this" {
 
   name              = each.value
   retention_in_days = var.log_retention_days
-  kms_key_id        = aws_kms_key.data.arn
+  kms_key_id        = aws_kms_key.this["data"].arn
   tags              = merge(local.tags, { Name = each.value })
 }

@@ -45,6 +45,6 @@ resource "aws_dynamodb_table" "ledger" {
 
   server_side_encryption {
     enabled     = true
-    kms_key_arn = aws_kms_key.data.arn
+    kms_key_arn = aws_kms_key.this["data"].arn
   }
 }

@@ -26,7 +26,7 @@ locals {
     {
       sid       = "OpenGatewayKey"
       actions   = ["kms:Decrypt"]
-      resources = [aws_kms_key.data.arn]
+      resources = [aws_kms_key.this["data"].arn]
       conditions = [
         { test = "StringEquals", variable = "kms:ViaService", values = ["secretsmanager.${local.region}.amazonaws.com"] },
       ]
@@ -34,10 +34,21 @@ locals {
   ]
 
   write_ledger = {
-    sid       = "WriteLedger"
-    actions   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
-    resources = [aws_dynamodb_table.ledger.arn]
+    sid        = "WriteLedger"
+    actions    = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
+    resources  = [aws_dynamodb_table.ledger.arn]
+    conditions = local.payments_only
   }
+
+  # By the partition key that a request names. A Null of false: ForAllValues also holds where the key is missing.
+  payments_only = [
+    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["PAYMENT#*"] },
+  ]
+  cards_only = [
+    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["CARD#*"] },
+  ]
 
   # The context is exactly {"token": …}: the key is there, and no other is.
   token_context_conditions = [
@@ -45,15 +56,20 @@ locals {
     { test = "ForAllValues:StringEquals", variable = "kms:EncryptionContextKeys", values = ["token"] },
   ]
 
+  card_vault_environment = {
+    DYNAMODB_TABLE      = aws_dynamodb_table.ledger.name
+    CARD_RETENTION_DAYS = tostring(var.card_retention_days)
+  }
+
   # A sealed card names its key by this id (`kid`).
   sealing_environment = {
-    SEALING_KEY_IDS = join(",", [for generation in var.sealing_keys : aws_kms_key.sealing[generation].key_id])
+    SEALING_KEY_IDS = join(",", [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].key_id])
   }
 
   open_sealed_card = {
     sid        = "OpenSealedCard"
     actions    = ["kms:Decrypt"]
-    resources  = [for generation in var.sealing_keys : aws_kms_key.sealing[generation].arn]
+    resources  = [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].arn]
     conditions = local.sealing_conditions
   }
 
@@ -64,19 +80,22 @@ locals {
   # A string, as the function that needs it is itself part of the state machine.
   state_machine_name = "${local.prefix}-payment"
   state_machine_arn  = "arn:${local.partition}:states:${local.region}:${local.account_id}:stateMachine:${local.state_machine_name}"
-  execution_arns     = "arn:${local.partition}:states:${local.region}:${local.account_id}:execution:${local.state_machine_name}:*"
+  execution_context_conditions = [
+    { test = "StringEquals", variable = "kms:EncryptionContext:aws:states:stateMachineArn", values = [local.state_machine_arn] },
+  ]
+  execution_arns = "arn:${local.partition}:states:${local.region}:${local.account_id}:execution:${local.state_machine_name}:*"
 
   functions = {
     tokenize = {
       timeout     = 10
       memory      = 512
-      environment = merge(local.sealing_environment, { TOKEN_KEY_ID = aws_kms_key.token.arn })
+      environment = merge(local.sealing_environment, { TOKEN_KEY_ID = aws_kms_key.this[local.deriving_token_key].arn })
       statements = [
         local.open_sealed_card,
         {
           sid       = "DeriveToken"
           actions   = ["kms:GenerateMac"]
-          resources = [aws_kms_key.token.arn]
+          resources = [aws_kms_key.this[local.deriving_token_key].arn]
         },
       ]
     }
@@ -84,13 +103,13 @@ locals {
     encrypt = {
       timeout     = 10
       memory      = 512
-      environment = merge(local.sealing_environment, { KMS_KEY_ID = aws_kms_key.card.arn })
+      environment = merge(local.sealing_environment, { KMS_KEY_ID = aws_kms_key.this["card"].arn })
       statements = [
         local.open_sealed_card,
         {
           sid        = "EncryptCard"
           actions    = ["kms:Encrypt"]
-          resources  = [aws_kms_key.card.arn]
+          resources  = [aws_kms_key.this["card"].arn]
           conditions = local.token_context_conditions
         },
       ]
@@ -99,12 +118,12 @@ locals {
     charge = {
       timeout     = 30
       memory      = 512
-      environment = merge(local.gateway_environment, { KMS_KEY_ID = aws_kms_key.card.arn })
+      environment = merge(local.gateway_environment, { KMS_KEY_ID = aws_kms_key.this["card"].arn })
       statements = concat(local.gateway_statements, [
         {
           sid        = "DecryptCard"
           actions    = ["kms:Decrypt"]
-          resources  = [aws_kms_key.card.arn]
+          resources  = [aws_kms_key.this["card"].arn]
           conditions = local.token_context_conditions
         },
       ])
@@ -113,8 +132,16 @@ locals {
     persist = {
       timeout     = 10
       memory      = 512
-      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
-      statements  = [local.write_ledger]
+      environment = local.card_vault_environment
+      statements = [
+        local.write_ledger,
+        {
+          sid        = "KeepCard"
+          actions    = ["dynamodb:PutItem"]
+          resources  = [aws_dynamodb_table.ledger.arn]
+          conditions = local.cards_only
+        },
+      ]
     }
 
     compensate = {
@@ -130,14 +157,21 @@ locals {
       environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name, STATE_MACHINE_ARN = local.state_machine_arn }
       statements = [
         {
-          sid       = "ReadLedger"
-          actions   = ["dynamodb:GetItem"]
-          resources = [aws_dynamodb_table.ledger.arn]
+          sid        = "ReadLedger"
+          actions    = ["dynamodb:GetItem"]
+          resources  = [aws_dynamodb_table.ledger.arn]
+          conditions = local.payments_only
         },
         {
           sid       = "SeeRunningPayment"
           actions   = ["states:DescribeExecution"]
           resources = [local.execution_arns]
+        },
+        {
+          sid        = "DecryptExecution"
+          actions    = ["kms:Decrypt"]
+          resources  = [aws_kms_key.this["data"].arn]
+          conditions = local.execution_context_conditions
         },
       ]
     }
@@ -145,12 +179,30 @@ locals {
     cards = {
       timeout     = 5
       memory      = 512
-      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
+      environment = local.card_vault_environment
       statements = [
         {
-          sid       = "ReadAndEraseCard"
-          actions   = ["dynamodb:DeleteItem", "dynamodb:GetItem"]
+          # All but the ciphertext; and asked for by name, as a read of everything names no attribute.
+          sid       = "ReadCard"
+          actions   = ["dynamodb:GetItem"]
           resources = [aws_dynamodb_table.ledger.arn]
+          conditions = concat(local.cards_only, [
+            { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
+            {
+              test     = "ForAllValues:StringEquals"
+              variable = "dynamodb:Attributes"
+              values   = ["pk", "sk", "token", "brand", "bin", "last4", "expiry", "expires_at"]
+            },
+          ])
+        },
+        {
+          # Without its old values in the answer.
+          sid       = "EraseCard"
+          actions   = ["dynamodb:DeleteItem"]
+          resources = [aws_dynamodb_table.ledger.arn]
+          conditions = concat(local.cards_only, [
+            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
+          ])
         },
       ]
     }

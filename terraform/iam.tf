@@ -98,6 +98,34 @@ data "aws_iam_policy_document" "state_machine" {
     ])
   }
 
+  statement {
+    sid       = "EncryptExecutions"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [aws_kms_key.this["data"].arn]
+
+    dynamic "condition" {
+      for_each = local.execution_context_conditions
+
+      content {
+        test     = condition.value.test
+        variable = condition.value.variable
+        values   = condition.value.values
+      }
+    }
+  }
+
+  statement {
+    sid       = "EncryptLogDelivery"
+    actions   = ["kms:GenerateDataKey"]
+    resources = [aws_kms_key.this["data"].arn]
+
+    condition {
+      test     = "StringLike"
+      variable = "kms:EncryptionContext:SourceArn"
+      values   = [local.log_delivery_source]
+    }
+  }
+
   # Log deliveries and traces have no resources to narrow these two to.
   statement {
     sid = "DeliverLogs"

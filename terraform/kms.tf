@@ -1,21 +1,92 @@
 # Keys apart, so that none of them opens more than one kind of thing.
-#   card   card numbers: Encrypt by one function, Decrypt by another, always with the token as context
+#   card     card numbers: Encrypt by one function, Decrypt by another, always with the token as context
+#   data     what AWS encrypts for us: the ledger, the logs, the gateway's secret, the executions' histories
 #   sealing  what clients seal cards with; its private half opens them, in two functions
-#   token  the MAC over a card number that is the card's token
-#   data   what AWS encrypts for us: the ledger, the logs, the gateway's secret
+#   token    the MAC over a card number that is the card's token
+# KMS rotates the first two by itself. It can't rotate the others: each generation is a key of its own (docs/rotation.md).
 #
 # A policy that named a role as its principal would do without the role's own policy. These name the account and ask for the
-# role by condition, so that both must allow: who takes an action away from the role has taken it away.
+# role by condition, so that both must allow: who takes an action away from the role has taken it away. Who administers the
+# account administers the keys but, unlike under KMS's default policy, can't use them.
 
 locals {
-  served_sealing_key = var.sealing_keys[length(var.sealing_keys) - 1]
+  served_sealing_key = "sealing-${var.sealing_keys[length(var.sealing_keys) - 1]}"
+  deriving_token_key = "token-${var.token_keys[length(var.token_keys) - 1]}"
 
   account_root = "arn:${local.partition}:iam::${local.account_id}:root"
+
+  # users = { sid = what the named functions may do with the key }
+  customer_keys = merge(
+    {
+      card = {
+        description = "card numbers"
+        usage       = "ENCRYPT_DECRYPT"
+        spec        = "SYMMETRIC_DEFAULT"
+        users = {
+          EncryptCard = { action = "kms:Encrypt", functions = ["encrypt"], conditions = local.token_context_conditions }
+          DecryptCard = { action = "kms:Decrypt", functions = ["charge"], conditions = local.token_context_conditions }
+        }
+      }
+      data = {
+        description = "ledger, logs, secrets and executions"
+        usage       = "ENCRYPT_DECRYPT"
+        spec        = "SYMMETRIC_DEFAULT"
+        users       = {}
+      }
+    },
+    {
+      for generation in var.sealing_keys : "sealing-${generation}" => {
+        description = "sealed cards, generation ${generation}"
+        usage       = "ENCRYPT_DECRYPT"
+        spec        = "RSA_4096"
+        users = {
+          OpenSealedCard = { action = "kms:Decrypt", functions = ["tokenize", "encrypt"], conditions = local.sealing_conditions }
+        }
+      }
+    },
+    {
+      for generation in var.token_keys : "token-${generation}" => {
+        description = "card tokens, generation ${generation}"
+        usage       = "GENERATE_VERIFY_MAC"
+        spec        = "HMAC_256"
+        users = {
+          DeriveToken = { action = "kms:GenerateMac", functions = ["tokenize"], conditions = [] }
+        }
+      }
+    },
+  )
 }
 
-# Whoever administers the account administers the keys but, unlike under KMS's default policy, can't use them.
-# No kms:CreateGrant either: a grant would let somebody in without a word in the policy.
-data "aws_iam_policy_document" "key_administration" {
+resource "aws_kms_key" "this" {
+  for_each = local.customer_keys
+
+  description              = "${local.prefix}: ${each.value.description}"
+  key_usage                = each.value.usage
+  customer_master_key_spec = each.value.spec
+  enable_key_rotation      = each.value.spec == "SYMMETRIC_DEFAULT"
+  deletion_window_in_days  = var.kms_deletion_window_days
+  policy                   = data.aws_iam_policy_document.key[each.key].json
+  tags                     = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
+}
+
+resource "aws_kms_alias" "this" {
+  for_each = aws_kms_key.this
+
+  name          = "alias/${local.prefix}-${each.key}"
+  target_key_id = each.value.key_id
+}
+
+# Anyone may have the public half.
+data "aws_kms_public_key" "sealing" {
+  key_id = aws_kms_key.this[local.served_sealing_key].arn
+}
+
+data "aws_iam_policy_document" "key" {
+  for_each = local.customer_keys
+
+  source_policy_documents = each.key == "data" ? [data.aws_iam_policy_document.data_key_users.json] : []
+
+  # No kms:CreateGrant: a grant would let somebody in without a word in the policy.
   statement {
     sid = "AdministerKey"
     actions = [
@@ -41,28 +112,9 @@ data "aws_iam_policy_document" "key_administration" {
       identifiers = [local.account_root]
     }
   }
-}
-
-resource "aws_kms_key" "card" {
-  description             = "${local.prefix}: card numbers"
-  enable_key_rotation     = true
-  deletion_window_in_days = var.kms_deletion_window_days
-  tags                    = merge(local.tags, { Name = "${local.prefix}-card" })
-}
-
-resource "aws_kms_alias" "card" {
-  name          = "alias/${local.prefix}-card"
-  target_key_id = aws_kms_key.card.key_id
-}
-
-data "aws_iam_policy_document" "card_key" {
-  source_policy_documents = [data.aws_iam_policy_document.key_administration.json]
 
   dynamic "statement" {
-    for_each = {
-      EncryptCard = { action = "kms:Encrypt", function = "encrypt" }
-      DecryptCard = { action = "kms:Decrypt", function = "charge" }
-    }
+    for_each = each.value.users
 
     content {
       sid       = statement.key
@@ -77,11 +129,15 @@ data "aws_iam_policy_document" "card_key" {
       condition {
         test     = "ArnEquals"
         variable = "aws:PrincipalArn"
-        values   = [aws_iam_role.function[statement.value.function].arn]
+        # Text, as the roles come from the functions map, which names the keys.
+        values = [
+          for function in statement.value.functions :
+          "arn:${local.partition}:iam::${local.account_id}:role/${local.prefix}-${function}"
+        ]
       }
 
       dynamic "condition" {
-        for_each = local.token_context_conditions
+        for_each = statement.value.conditions
 
         content {
           test     = condition.value.test
@@ -93,115 +149,7 @@ data "aws_iam_policy_document" "card_key" {
   }
 }
 
-# A resource of its own, as the roles that it names are made from the functions map, which names the key.
-resource "aws_kms_key_policy" "card" {
-  key_id = aws_kms_key.card.key_id
-  policy = data.aws_iam_policy_document.card_key.json
-}
-
-# KMS can't rotate a MAC key, and a new one would give every card a new token.
-resource "aws_kms_key" "token" {
-  description              = "${local.prefix}: card tokens"
-  key_usage                = "GENERATE_VERIFY_MAC"
-  customer_master_key_spec = "HMAC_256"
-  deletion_window_in_days  = var.kms_deletion_window_days
-  tags                     = merge(local.tags, { Name = "${local.prefix}-token" })
-}
-
-resource "aws_kms_alias" "token" {
-  name          = "alias/${local.prefix}-token"
-  target_key_id = aws_kms_key.token.key_id
-}
-
-data "aws_iam_policy_document" "token_key" {
-  source_policy_documents = [data.aws_iam_policy_document.key_administration.json]
-
-  statement {
-    sid       = "DeriveToken"
-    actions   = ["kms:GenerateMac"]
-    resources = ["*"]
-
-    principals {
-      type        = "AWS"
-      identifiers = [local.account_root]
-    }
-
-    condition {
-      test     = "ArnEquals"
-      variable = "aws:PrincipalArn"
-      values   = [aws_iam_role.function["tokenize"].arn]
-    }
-  }
-}
-
-resource "aws_kms_key_policy" "token" {
-  key_id = aws_kms_key.token.key_id
-  policy = data.aws_iam_policy_document.token_key.json
-}
-
-# Anyone may have the public half; a generation is rotated by adding the next (KMS can't rotate RSA keys).
-resource "aws_kms_key" "sealing" {
-  for_each = toset(var.sealing_keys)
-
-  description              = "${local.prefix}: sealed cards, generation ${each.key}"
-  key_usage                = "ENCRYPT_DECRYPT"
-  customer_master_key_spec = "RSA_4096"
-  deletion_window_in_days  = var.kms_deletion_window_days
-  tags                     = merge(local.tags, { Name = "${local.prefix}-sealing-${each.key}" })
-}
-
-resource "aws_kms_alias" "sealing" {
-  for_each = aws_kms_key.sealing
-
-  name          = "alias/${local.prefix}-sealing-${each.key}"
-  target_key_id = each.value.key_id
-}
-
-data "aws_kms_public_key" "sealing" {
-  key_id = aws_kms_key.sealing[local.served_sealing_key].arn
-}
-
-data "aws_iam_policy_document" "sealing_key" {
-  source_policy_documents = [data.aws_iam_policy_document.key_administration.json]
-
-  statement {
-    sid       = "OpenSealedCard"
-    actions   = ["kms:Decrypt"]
-    resources = ["*"]
-
-    principals {
-      type        = "AWS"
-      identifiers = [local.account_root]
-    }
-
-    condition {
-      test     = "ArnEquals"
-      variable = "aws:PrincipalArn"
-      values   = [aws_iam_role.function["tokenize"].arn, aws_iam_role.function["encrypt"].arn]
-    }
-
-    dynamic "condition" {
-      for_each = local.sealing_conditions
-
-      content {
-        test     = condition.value.test
-        variable = condition.value.variable
-        values   = condition.value.values
-      }
-    }
-  }
-}
-
-resource "aws_kms_key_policy" "sealing" {
-  for_each = aws_kms_key.sealing
-
-  key_id = each.value.key_id
-  policy = data.aws_iam_policy_document.sealing_key.json
-}
-
-data "aws_iam_policy_document" "data_key" {
-  source_policy_documents = [data.aws_iam_policy_document.key_administration.json]
-
+data "aws_iam_policy_document" "data_key_users" {
   statement {
     sid       = "EncryptLogs"
     actions   = ["kms:Decrypt*", "kms:Describe*", "kms:Encrypt*", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
@@ -219,6 +167,41 @@ data "aws_iam_policy_document" "data_key" {
         for name in ["${local.function_log_prefix}*", local.state_machine_log_group, local.api_log_group] :
         "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:${name}"
       ]
+    }
+  }
+
+  # The state machine's log passes through here ("Data at rest encryption", Step Functions developer guide).
+  statement {
+    sid       = "DeliverLogs"
+    actions   = ["kms:Decrypt*"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["delivery.logs.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringLike"
+      variable = "kms:EncryptionContext:SourceArn"
+      values   = [local.log_delivery_source]
+    }
+  }
+
+  statement {
+    sid       = "EncryptLogDelivery"
+    actions   = ["kms:GenerateDataKey"]
+    resources = ["*"]
+
+    principals {
+      type        = "AWS"
+      identifiers = [local.account_root]
+    }
+
+    condition {
+      test     = "StringLike"
+      variable = "kms:EncryptionContext:SourceArn"
+      values   = [local.log_delivery_source]
     }
   }
 
@@ -255,32 +238,19 @@ data "aws_iam_policy_document" "data_key" {
 
   # The account, so that a role needs a statement of its own as well.
   statement {
-    sid       = "EncryptSecret"
+    sid       = "EncryptSecretsAndExecutions"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
     resources = ["*"]
 
     principals {
       type        = "AWS"
-      identifiers = ["arn:${local.partition}:iam::${local.account_id}:root"]
+      identifiers = [local.account_root]
     }
 
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = ["secretsmanager.${local.region}.amazonaws.com"]
+      values   = [for service in ["secretsmanager", "states"] : "${service}.${local.region}.amazonaws.com"]
     }
   }
-}
-
-resource "aws_kms_key" "data" {
-  description             = "${local.prefix}: ledger, logs and secrets"
-  enable_key_rotation     = true
-  deletion_window_in_days = var.kms_deletion_window_days
-  policy                  = data.aws_iam_policy_document.data_key.json
-  tags                    = merge(local.tags, { Name = "${local.prefix}-data" })
-}
-
-resource "aws_kms_alias" "data" {
-  name          = "alias/${local.prefix}-data"
-  target_key_id = aws_kms_key.data.key_id
 }

@@ -40,12 +40,12 @@ output "function_names" {
 
 output "card_key_arn" {
   description = "The KMS key that encrypts card numbers."
-  value       = aws_kms_key.card.arn
+  value       = aws_kms_key.this["card"].arn
 }
 
 output "token_key_arn" {
-  description = "The KMS key that turns card numbers into tokens."
-  value       = aws_kms_key.token.arn
+  description = "The KMS key that turns card numbers into tokens, in its latest generation."
+  value       = aws_kms_key.this[local.deriving_token_key].arn
 }
 
 output "gateway_secret_arn" {

@@ -1,7 +1,7 @@
 resource "aws_secretsmanager_secret" "gateway" {
   name                    = "${local.prefix}/gateway-api-key"
   description             = "The payment gateway's bearer key"
-  kms_key_id              = aws_kms_key.data.arn
+  kms_key_id              = aws_kms_key.this["data"].arn
   recovery_window_in_days = var.deletion_protection ? 30 : 0
   tags                    = merge(local.tags, { Name = "${local.prefix}/gateway-api-key" })
 }

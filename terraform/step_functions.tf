@@ -13,6 +13,12 @@ resource "aws_sfn_state_machine" "payment" {
     for step in local.steps : "${step}_function_arn" => aws_lambda_function.this[step].arn
   })
 
+  encryption_configuration {
+    type                              = "CUSTOMER_MANAGED_KMS_KEY"
+    kms_key_id                        = aws_kms_key.this["data"].arn
+    kms_data_key_reuse_period_seconds = 300
+  }
+
   # Every transition, and never what goes in or comes out.
   logging_configuration {
     level                  = "ALL"

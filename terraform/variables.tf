@@ -155,6 +155,17 @@ variable "gateway_read_timeout_seconds" {
   }
 }
 
+variable "card_retention_days" {
+  description = "How long a stored card is kept after it was last used, in days; then its ciphertext is deleted (PCI DSS 3.2.1)."
+  type        = number
+  default     = 400
+
+  validation {
+    condition     = var.card_retention_days >= 1 && floor(var.card_retention_days) == var.card_retention_days
+    error_message = "Stored cards are kept for a whole number of days, at least 1."
+  }
+}
+
 variable "sealing_keys" {
   description = "Generations of the key that cards are sealed with, oldest first. GET /keys serves the last; all of them open cards. To rotate, append a name; take the first away once nothing sealed with it can still arrive."
   type        = list(string)
@@ -163,6 +174,17 @@ variable "sealing_keys" {
   validation {
     condition     = length(var.sealing_keys) > 0 && length(distinct(var.sealing_keys)) == length(var.sealing_keys)
     error_message = "sealing_keys must name at least one generation, and none twice."
+  }
+}
+
+variable "token_keys" {
+  description = "Generations of the key that turns card numbers into tokens, oldest first; the last is used. A new generation gives every card a new token; what was stored under the old one stays good. To rotate, append a name."
+  type        = list(string)
+  default     = ["1"]
+
+  validation {
+    condition     = length(var.token_keys) > 0 && length(distinct(var.token_keys)) == length(var.token_keys)
+    error_message = "token_keys must name at least one generation, and none twice."
   }
 }
 

@@ -6,6 +6,7 @@ import secrets
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import Charge, ChargeStatus, Order, Reversal, ReversalResult
@@ -20,7 +21,7 @@ from functions.shared.domain.errors import (
 from functions.shared.domain.ledger import JournalEntry
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import Execution, RecordedPayment, StoredCard
-from tests.samples import TEST_CARDS
+from tests.samples import CARD_RETENTION_DAYS, TEST_CARDS
 
 
 @dataclass
@@ -189,19 +190,26 @@ class FakeCardVault:
 
     def __init__(self) -> None:
         self.cards: dict[str, StoredCard] = {}
+        self.kept_at: dict[str, str] = {}
         self.faults = Faults()
 
-    def keep(self, card: StoredCard, created_at: str) -> None:
+    def keep(self, card: StoredCard, at: str) -> None:
         self.faults.before("keep")
-        self.cards.setdefault(card.summary.token, card)
+        if self.kept_at.get(card.summary.token, at) <= at:
+            self.cards[card.summary.token] = card
+            self.kept_at[card.summary.token] = at
 
-    def summary(self, token: str) -> CardSummary | None:
+    def summary(self, token: str, at: str) -> CardSummary | None:
         self.faults.before("summary")
         card = self.cards.get(token)
-        return card.summary if card else None
+        if card is None:
+            return None
+        age = datetime.fromisoformat(at) - datetime.fromisoformat(self.kept_at[token])
+        return card.summary if age < timedelta(days=CARD_RETENTION_DAYS) else None
 
     def erase(self, token: str) -> bool:
         self.faults.before("erase")
+        self.kept_at.pop(token, None)
         return self.cards.pop(token, None) is not None
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from mypy_boto3_stepfunctions.client import SFNClient
 
+from tests.samples import CARD_RETENTION_DAYS
+
 REGION = "eu-west-1"
 TABLE = "ledger"
 SECRET_ID = "gateway"
@@ -36,6 +38,7 @@ class MockedAws:
         return {
             "AWS_DEFAULT_REGION": REGION,
             "DYNAMODB_TABLE": TABLE,
+            "CARD_RETENTION_DAYS": str(CARD_RETENTION_DAYS),
             "KMS_KEY_ID": self.card_key_id,
             "TOKEN_KEY_ID": self.token_key_id,
             "SEALING_KEY_IDS": "sealing-key",

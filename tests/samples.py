@@ -21,6 +21,7 @@ TRANSACTION_ID = "0" * 64
 STARTED_AT = "2026-11-23T09:00:00.000Z"
 NOW = "2026-11-23T09:00:01.000Z"
 LATER = "2026-11-23T09:05:00.000Z"
+CARD_RETENTION_DAYS = 400
 
 CARD_DATA = {"card_number": PAN, "expiry_date": "12/49", "card_holder": HOLDER}
 CARD = Card.from_card_data(CARD_DATA)

@@ -12,7 +12,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     try:
         if event["httpMethod"] == "DELETE":
             return http.answer(204) if runtime.card_vault().erase(token) else _NOT_FOUND
-        card = runtime.card_vault().summary(token)
+        card = runtime.card_vault().summary(token, runtime.now())
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))
         return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")

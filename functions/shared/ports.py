@@ -98,13 +98,18 @@ class StoredCard:
 
 
 class CardVault(Protocol):
-    """The stored cards. Raises LedgerUnavailable."""
+    """The stored cards, each kept for a set time after it was last used. Times are UTC in ISO 8601.
 
-    def keep(self, card: StoredCard, created_at: str) -> None:
-        """Store the card unless its token is there already: the first ciphertext stays."""
+    Raises LedgerUnavailable.
+    """
+
+    def keep(self, card: StoredCard, at: str) -> None:
+        """Store the card and begin its time anew. The newest stays: a renewed card has another expiry date."""
         ...
 
-    def summary(self, token: str) -> CardSummary | None: ...
+    def summary(self, token: str, at: str) -> CardSummary | None:
+        """The card, or None if there is none or its time is over."""
+        ...
 
     def erase(self, token: str) -> bool:
         """Erase the card and its ciphertext; False if there was none."""

@@ -132,7 +132,8 @@ def ledger() -> "ports.Ledger":
 def card_vault() -> "ports.CardVault":
     from functions.shared.adapters.dynamodb import DynamoDbCardVault
 
-    return DynamoDbCardVault(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+    retention_days = int(os.environ["CARD_RETENTION_DAYS"])
+    return DynamoDbCardVault(_client("dynamodb"), os.environ["DYNAMODB_TABLE"], retention_days)
 
 
 @cache

@@ -4,7 +4,7 @@
   `kms:EncryptionAlgorithm`, `kms:MacAlgorithm`, from the request. `kms:ViaService` is absent, as for every call that a
   principal makes itself (MiniStack's services don't call KMS on a caller's behalf).
 - "Using IAM policy conditions for fine-grained access control" (DynamoDB developer guide): `dynamodb:LeadingKeys`, the
-  partition keys that a request names. A Scan names none.
+  partition keys that a request names (a Scan names none), and `dynamodb:ReturnValues`.
 - "AWS global condition context keys" (IAM user guide): `aws:PrincipalArn` of a role's session is the role's ARN.
 - "How Step Functions works with IAM": a Task calls its function under the state machine's role. Without
   `lambda:InvokeFunction` on that function the task fails with `Lambda.AWSLambdaException`, seen on AWS (aws-deployment-
@@ -46,8 +46,12 @@ def install() -> None:
     @functools.wraps(dynamodb_service_context)
     def dynamodb_context(body: bytes) -> dict[str, Any]:
         context: dict[str, Any] = dynamodb_service_context(body)
-        keys = sorted(set(leading_keys(_parse(body))))
-        return {**context, "dynamodb:LeadingKeys": keys} if keys else context
+        request = _parse(body)
+        if isinstance(request.get("ReturnValues"), str):
+            context["dynamodb:ReturnValues"] = request["ReturnValues"]
+        if keys := sorted(set(leading_keys(request))):
+            context["dynamodb:LeadingKeys"] = keys
+        return context
 
     @functools.wraps(run_execution)
     def run(execution_arn: str) -> None:

@@ -5,7 +5,7 @@
 | `PAYMENT#{payment_id}` | `PAYMENT`           | the payment's current record                                |
 | `PAYMENT#{payment_id}` | `ENTRY#{seq}`       | a journal entry with its postings                           |
 | `PAYMENT#{payment_id}` | `POSTING#{seq}#{n}` | one posting, for the index `by_account`                     |
-| `CARD#{token}`         | `CARD`              | the encrypted card, written once                            |
+| `CARD#{token}`         | `CARD`              | the encrypted card, until `expires_at`                      |
 
 The index's hash key is `account_day`, `{account}#{day}#{shard}`, and its range key `posted_at`.
 """
@@ -13,6 +13,7 @@ The index's hash key is `account_day`, `{account}#{day}#{shard}`, and its range 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -34,6 +35,7 @@ SHARDS = 16
 
 IS_NEW = "attribute_not_exists(pk)"
 REPLACES_THE_VERSION_BEFORE = "version = :version_before"
+IS_THE_NEWEST = "attribute_not_exists(pk) OR kept_at <= :kept_at"
 
 _CARD_FIELDS = tuple(field.name for field in fields(CardSummary))
 _serialize = TypeSerializer().serialize
@@ -163,21 +165,26 @@ class DynamoDbLedger:
 
 
 class DynamoDbCardVault:
-    """`CardVault` in the ledger's table."""
+    """`CardVault` in the ledger's table, whose TTL attribute is `expires_at` (epoch seconds)."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, retention_days: int) -> None:
         self._client = client
         self._table = table
+        self._retention = timedelta(days=retention_days)
 
-    def keep(self, card: StoredCard, created_at: str) -> None:
-        item = self._key(card.summary.token) | _marshal(
-            card.summary.to_dict() | {"ciphertext": card.ciphertext, "created_at": created_at}
-        )
+    def keep(self, card: StoredCard, at: str) -> None:
+        expires_at = int((datetime.fromisoformat(at) + self._retention).timestamp())
+        item = card.summary.to_dict() | {"ciphertext": card.ciphertext, "kept_at": at, "expires_at": expires_at}
         with _ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
-            self._client.put_item(TableName=self._table, Item=item, ConditionExpression=IS_NEW)
+            self._client.put_item(
+                TableName=self._table,
+                Item=self._key(card.summary.token) | _marshal(item),
+                ConditionExpression=IS_THE_NEWEST,
+                ExpressionAttributeValues=_marshal({":kept_at": at}),
+            )
 
-    def summary(self, token: str) -> CardSummary | None:
-        names = {f"#{field}": field for field in _CARD_FIELDS}
+    def summary(self, token: str, at: str) -> CardSummary | None:
+        names = {f"#{field}": field for field in (*_CARD_FIELDS, "expires_at")}
         with _ledger_errors():
             answer = self._client.get_item(
                 TableName=self._table,
@@ -186,7 +193,12 @@ class DynamoDbCardVault:
                 ExpressionAttributeNames=names,
                 ConsistentRead=True,
             )
-        return CardSummary(**_unmarshal(answer["Item"])) if "Item" in answer else None
+        if "Item" not in answer:
+            return None
+        item = _unmarshal(answer["Item"])
+        # DynamoDB takes its time, up to days, to delete what is over.
+        over = item.pop("expires_at") <= datetime.fromisoformat(at).timestamp()
+        return None if over else CardSummary(**item)
 
     def erase(self, token: str) -> bool:
         with _ledger_errors():

@@ -6,7 +6,7 @@ from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import RecordedPayment, StoredCard
 from tests.fakes import LEDGER_DOWN, FakeCardVault, FakeLedger
-from tests.samples import LATER, STORE, SUMMARY, TOKEN, payment
+from tests.samples import LATER, NOW, STORE, SUMMARY, TOKEN, payment
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_the_card_of_a_declined_payment_is_not_kept(ledger: FakeLedger, vault: F
 def test_a_card_is_stored_without_money_and_without_a_gateway(ledger: FakeLedger, vault: FakeCardVault) -> None:
     stored = persist_payment(payment(status="stored", request=STORE), b"x", None, ledger=ledger, card_vault=vault)
     assert ledger.records["pay-1"] == RecordedPayment(stored, ())
-    assert vault.summary(TOKEN) == SUMMARY
+    assert vault.summary(TOKEN, NOW) == SUMMARY
 
 
 def test_a_lost_answer_and_a_repetition_end_with_one_record_and_one_entry(
@@ -76,8 +76,8 @@ def test_when_the_card_cannot_be_kept_nothing_is_recorded_yet(ledger: FakeLedger
     assert ledger.records == {}
 
 
-def test_a_card_that_is_known_already_keeps_its_first_ciphertext(ledger: FakeLedger, vault: FakeCardVault) -> None:
-    first = StoredCard(SUMMARY, b"first")
-    vault.keep(first, LATER)
+def test_a_late_repetition_does_not_bring_back_an_older_card(ledger: FakeLedger, vault: FakeCardVault) -> None:
+    newer = StoredCard(SUMMARY, b"newer")
+    vault.keep(newer, LATER)
     persist(payment(), ledger, vault)
-    assert vault.cards == {TOKEN: first}
+    assert vault.cards == {TOKEN: newer}

@@ -25,7 +25,7 @@ from functions.shared.domain.ledger import capture_entry, in_doubt_entry
 from functions.shared.ports import CardCipher, CardVault, Ledger, PaymentGateway, RecordedPayment, StoredCard, TokenMac
 from tests.fakes import LEDGER_DOWN, FakeCardCipher, FakeCardVault, FakeGateway, FakeLedger, FakeTokenMac
 from tests.mocked_aws import API_KEY, TABLE, MockedAws, new_id
-from tests.samples import DECLINED_PAN, LATER, PAN, SUMMARY, card, order, payment
+from tests.samples import CARD_RETENTION_DAYS, DECLINED_PAN, LATER, NOW, PAN, SUMMARY, card, order, payment
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 DOUBT = in_doubt_entry(1999, "USD")
@@ -179,7 +179,7 @@ class TestLedger:
 def vault(request: pytest.FixtureRequest) -> CardVault:
     if request.param == "fake":
         return FakeCardVault()
-    return DynamoDbCardVault(request.getfixturevalue("aws").dynamodb, TABLE)
+    return DynamoDbCardVault(request.getfixturevalue("aws").dynamodb, TABLE, CARD_RETENTION_DAYS)
 
 
 @pytest.fixture
@@ -191,23 +191,40 @@ def summary() -> CardSummary:
 class TestCardVault:
     def test_a_card_that_is_kept_is_known_by_its_token(self, vault: CardVault, summary: CardSummary) -> None:
         vault.keep(StoredCard(summary, b"ciphertext"), LATER)
-        assert vault.summary(summary.token) == summary
+        assert vault.summary(summary.token, LATER) == summary
 
-    def test_the_first_card_under_a_token_stays(self, vault: CardVault, summary: CardSummary) -> None:
-        vault.keep(StoredCard(summary, b"first"), LATER)
-        vault.keep(StoredCard(replace(summary, expiry="01/50"), b"second"), LATER)
-        assert vault.summary(summary.token) == summary
+    def test_a_renewed_card_takes_the_old_ones_place(self, vault: CardVault, summary: CardSummary) -> None:
+        renewed = replace(summary, expiry="01/50")
+        vault.keep(StoredCard(summary, b"first"), NOW)
+        vault.keep(StoredCard(renewed, b"second"), LATER)
+        assert vault.summary(summary.token, LATER) == renewed
+
+    def test_an_older_card_that_comes_late_takes_nobodys_place(self, vault: CardVault, summary: CardSummary) -> None:
+        vault.keep(StoredCard(summary, b"second"), LATER)
+        vault.keep(StoredCard(replace(summary, expiry="01/20"), b"first"), NOW)
+        assert vault.summary(summary.token, LATER) == summary
+
+    def test_a_card_is_gone_when_its_time_is_over(self, vault: CardVault, summary: CardSummary) -> None:
+        vault.keep(StoredCard(summary, b"ciphertext"), NOW)
+        last_second, over = "2027-12-28T09:00:00.000Z", "2027-12-28T09:00:01.000Z"
+        assert vault.summary(summary.token, last_second) == summary
+        assert vault.summary(summary.token, over) is None
+
+    def test_a_card_that_is_kept_again_has_its_time_anew(self, vault: CardVault, summary: CardSummary) -> None:
+        vault.keep(StoredCard(summary, b"ciphertext"), NOW)
+        vault.keep(StoredCard(summary, b"ciphertext"), LATER)
+        assert vault.summary(summary.token, "2027-12-28T09:00:01.000Z") == summary
 
     def test_a_card_that_was_never_kept_is_none(self, vault: CardVault, summary: CardSummary) -> None:
-        assert vault.summary(summary.token) is None
+        assert vault.summary(summary.token, LATER) is None
 
     def test_an_erased_card_is_gone_and_can_be_kept_anew(self, vault: CardVault, summary: CardSummary) -> None:
         vault.keep(StoredCard(summary, b"first"), LATER)
         assert vault.erase(summary.token) is True
-        assert vault.summary(summary.token) is None
+        assert vault.summary(summary.token, LATER) is None
         renewed = replace(summary, expiry="01/50")
         vault.keep(StoredCard(renewed, b"second"), LATER)
-        assert vault.summary(summary.token) == renewed
+        assert vault.summary(summary.token, LATER) == renewed
 
     def test_there_is_nothing_to_erase_twice(self, vault: CardVault, summary: CardSummary) -> None:
         vault.keep(StoredCard(summary, b"ciphertext"), LATER)

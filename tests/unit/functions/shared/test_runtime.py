@@ -231,7 +231,7 @@ class TestFactories:
         assert runtime.card_cipher().decrypt(ciphertext, {"token": TOKEN}) == b"card"
         assert len(runtime.token_mac().mac(b"card")) == 32
         assert runtime.ledger().payment("pay-unknown") is None
-        assert runtime.card_vault().summary("tok_unknown") is None
+        assert runtime.card_vault().summary("tok_unknown", runtime.now()) is None
         assert TABLE in aws.dynamodb.list_tables()["TableNames"]
 
     def test_a_call_of_the_gateway_is_timed_in_milliseconds(self, output: Output) -> None:

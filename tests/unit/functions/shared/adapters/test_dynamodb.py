@@ -11,7 +11,7 @@ from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.domain.ledger import capture_entry, in_doubt_entry
 from functions.shared.ports import StoredCard
 from tests.mocked_aws import TABLE, MockedAws, new_id
-from tests.samples import LATER, NOW, SUMMARY, payment
+from tests.samples import CARD_RETENTION_DAYS, LATER, NOW, SUMMARY, payment
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 
@@ -22,6 +22,10 @@ def items(aws: MockedAws, pk: str) -> dict[str, dict[str, Any]]:
         TableName=TABLE, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": pk}}
     )
     return {item["sk"]["S"]: item for item in answer["Items"]}
+
+
+def card_vault(aws: MockedAws) -> DynamoDbCardVault:
+    return DynamoDbCardVault(aws.dynamodb, TABLE, CARD_RETENTION_DAYS)
 
 
 def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> None:
@@ -78,9 +82,8 @@ def test_entries_stay_in_order_beyond_the_ninth(aws: MockedAws) -> None:
 def test_a_stored_card_is_its_summary_and_its_ciphertext_and_nothing_more(aws: MockedAws) -> None:
     token = f"tok_{new_id()}"
     summary = SUMMARY.__class__(token, "visa", "424242", "4242", "12/49")
-    vault = DynamoDbCardVault(aws.dynamodb, TABLE)
+    vault = card_vault(aws)
     vault.keep(StoredCard(summary, b"\x00ciphertext"), NOW)
-    vault.keep(StoredCard(summary, b"another"), LATER)
     assert items(aws, f"CARD#{token}") == {
         "CARD": {
             "pk": {"S": f"CARD#{token}"},
@@ -91,7 +94,9 @@ def test_a_stored_card_is_its_summary_and_its_ciphertext_and_nothing_more(aws: M
             "last4": {"S": "4242"},
             "expiry": {"S": "12/49"},
             "ciphertext": {"B": b"\x00ciphertext"},
-            "created_at": {"S": NOW},
+            "kept_at": {"S": NOW},
+            # 400 days after 2026-11-23T09:00:01Z
+            "expires_at": {"N": "1829984401"},
         }
     }
 
@@ -109,9 +114,9 @@ def test_whatever_dynamodb_refuses_is_tried_again_and_its_text_left_behind(aws: 
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).record(payment(new_id())),
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).payment("pay-1"),
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).find("pay-1"),
-            lambda: DynamoDbCardVault(aws.dynamodb, TABLE).keep(StoredCard(SUMMARY, b"x"), NOW),
-            lambda: DynamoDbCardVault(aws.dynamodb, TABLE).summary("tok_secret"),
-            lambda: DynamoDbCardVault(aws.dynamodb, TABLE).erase("tok_secret"),
+            lambda: card_vault(aws).keep(StoredCard(SUMMARY, b"x"), NOW),
+            lambda: card_vault(aws).summary("tok_secret", NOW),
+            lambda: card_vault(aws).erase("tok_secret"),
         ]
         for call in calls:
             with pytest.raises(LedgerUnavailable, match=f"^DynamoDB: {code}$"):
