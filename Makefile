@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect plan deploy build test lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect plan deploy rotate permissions build test lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ PAYMENTS := $(VENV)/bin/python -m cli
 export PYTHONDONTWRITEBYTECODE := 1
 
 help: ## Say what each target does
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(VENV)/requirements.sha ## Make the virtual environment, with every package at its locked version
 
@@ -47,6 +47,12 @@ plan: setup ## Show what a deployment to AWS would change (ENV=dev)
 
 deploy: setup ## Deploy to AWS (ENV=dev)
 	@$(PAYMENTS) deploy $(or $(ENV),$(error Say where: make deploy ENV=dev))
+
+rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or end the oldest (RETIRE=1)
+	@$(PAYMENTS) rotate $(or $(KEY),$(error Say which: make rotate KEY=sealing ENV=dev)) $(or $(ENV),$(error Say where: make rotate KEY=sealing ENV=dev)) $(if $(RETIRE),--retire)
+
+permissions: setup ## Write docs/permissions.yaml, who may do what, from the plan of the stack that is up
+	@$(PAYMENTS) permissions
 
 build: setup ## Build the functions' zip and their layer for this machine
 	@$(PAYMENTS) build

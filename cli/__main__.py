@@ -18,7 +18,10 @@ from cli.events import FUNCTION_EVENTS, EventError, load_api_events
 from cli.inspect import inspect as inspect_payment
 from cli.invoke import Invocations
 from cli.paths import STACK_FILE
+from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.replay import replay_all, replay_execution
+from cli.rotate import Key
+from cli.rotate import rotate as rotate_key
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
 from examples.sealing import seal as seal_card
@@ -151,6 +154,30 @@ def deploy(
         file = stack or STACK_FILE.with_name(f"stack-{environment}.json")
         Stack(**{name: outputs[name] for name in names}).save(file)
     console.print(f"Deployed. Try it: make replay STACK={file}", highlight=False)
+
+
+@app.command()
+def rotate(
+    key: Annotated[Key, typer.Argument(help="Which key: sealing or token.")],
+    environment: Annotated[str, typer.Argument(help="local, or a file in terraform/environments")],
+    retire: Annotated[bool, typer.Option("--retire", help="Take the oldest generation away instead.")] = False,
+) -> None:
+    """Begin a new generation of a key that KMS can't rotate by itself (docs/rotation.md)."""
+    with _clear_errors():
+        local = environment == "local"
+        terraform = Machine.from_environment().terraform() if local else Terraform(environment)
+        terraform.init()
+        generations = rotate_key(terraform, key, retire=retire)
+    console.print(f"{key}_keys is now {json.dumps(generations)} in {terraform.keys_file}", highlight=False)
+    console.print(f"Deploy it: make {'up' if local else f'deploy ENV={environment}'}", highlight=False)
+
+
+@app.command(name="permissions")
+def write_permissions() -> None:
+    """Write docs/permissions.yaml: who may do what on the local stack, which must be up."""
+    with _clear_errors():
+        PERMISSIONS_FILE.write_text(permissions(Machine.from_environment().terraform()))
+    console.print(f"Wrote {PERMISSIONS_FILE}. Review what changed: git diff", highlight=False)
 
 
 @app.command()

@@ -63,14 +63,14 @@ class Terraform:
         self._run("validate")
 
     def plan(self, *arguments: str) -> None:
-        self._run("plan", "-input=false", *self._state_argument(), *self._var_file(), *arguments, show=True)
+        self._run("plan", "-input=false", *self._state_argument(), *self._var_files(), *arguments, show=True)
 
     def apply(self, *arguments: str, show: bool = False) -> None:
         approve = () if show else ("-auto-approve",)
-        self._run("apply", "-input=false", *approve, *self._state_argument(), *self._var_file(), *arguments, show=show)
+        self._run("apply", "-input=false", *approve, *self._state_argument(), *self._var_files(), *arguments, show=show)
 
     def destroy(self, *arguments: str) -> None:
-        self._run("destroy", "-input=false", "-auto-approve", *self._state_argument(), *self._var_file(), *arguments)
+        self._run("destroy", "-input=false", "-auto-approve", *self._state_argument(), *self._var_files(), *arguments)
 
     def outputs(self) -> dict[str, Any]:
         answer = json.loads(self._run("output", "-json", *self._state_argument()))
@@ -78,17 +78,39 @@ class Terraform:
 
     def pending_changes(self) -> str:
         """What an apply would change, as the plan tells it; empty if nothing."""
-        arguments = ("-input=false", "-detailed-exitcode", *self._state_argument(), *self._var_file())
+        arguments = ("-input=false", "-detailed-exitcode", *self._state_argument(), *self._var_files())
         plan = self._run("plan", *arguments, succeeds_with=(0, 2))
         return "" if "No changes." in plan else plan
 
+    def planned(self) -> dict[str, Any]:
+        """Each resource's values by its address, as an apply would leave them."""
+        file = self._home / "plan"
+        self._run("plan", "-input=false", f"-out={file}", *self._state_argument(), *self._var_files())
+        plan = json.loads(self._run("show", "-json", str(file)))
+        file.unlink()  # it holds the variables, secrets too
+        return {
+            resource["address"]: resource["values"] for resource in plan["planned_values"]["root_module"]["resources"]
+        }
+
     def evaluate(self, expression: str) -> Any:
         """The value of an expression over this environment's variables."""
-        answer = self._run("console", *self._state_argument(), *self._var_file(), stdin=f"jsonencode({expression})")
-        return json.loads(json.loads(answer))
+        answer = self._run("console", *self._state_argument(), *self._var_files(), stdin=f"jsonencode({expression})")
+        # Before it stand warnings, when the variables ask for what is not in the state yet.
+        return json.loads(json.loads(answer.splitlines()[-1]))
 
-    def _var_file(self) -> Sequence[str]:
-        return (f"-var-file=environments/{self.name}.tfvars",)
+    @property
+    def _home(self) -> Path:
+        return self.state.parent if self.state else BUILD / "terraform" / self.name
+
+    @property
+    def keys_file(self) -> Path:
+        """The generations of the keys, once they were rotated: part of the environment, and so of its repository."""
+        folder = self.state.parent if self.state else TERRAFORM / "environments"
+        return folder / f"{self.name}.keys.tfvars.json"
+
+    def _var_files(self) -> Sequence[str]:
+        keys = (f"-var-file={self.keys_file}",) if self.keys_file.exists() else ()
+        return (f"-var-file=environments/{self.name}.tfvars", *keys)
 
     def _state_argument(self) -> Sequence[str]:
         return (f"-state={self.state}",) if self.state else ()
@@ -101,11 +123,10 @@ class Terraform:
             raise TerraformError(
                 "Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH."
             )
-        home = self.state.parent if self.state else BUILD / "terraform" / self.name
         environment = {
             **{name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"},
             **(self.environment or {}),
-            "TF_DATA_DIR": str(home / "terraform-data"),
+            "TF_DATA_DIR": str(self._home / "terraform-data"),
             "TF_IN_AUTOMATION": "1",
         }
         command = [terraform, f"-chdir={TERRAFORM}", *arguments]

@@ -113,8 +113,8 @@ class Machine:
             services.pop("emulator").stop()  # half deployed
         if "emulator" not in services:
             # The emulator keeps everything in memory: what an earlier one was told is gone.
-            self._state.unlink(missing_ok=True)
-            self.stack_file.unlink(missing_ok=True)
+            for file in (self._state, self._keys_file, self.stack_file):
+                file.unlink(missing_ok=True)
             say("Starting the AWS emulator")
             services["emulator"] = self._start_emulator()
             self._remember(services)
@@ -125,13 +125,17 @@ class Machine:
         services = {name: service for name, service in self._services().items() if service.owns_its_pid()}
         for service in services.values():
             service.stop()
-        for file in (self._processes_file, self._state, self.stack_file):
+        for file in (self._processes_file, self._state, self._keys_file, self.stack_file):
             file.unlink(missing_ok=True)
         return sorted(services)
 
     @property
     def _state(self) -> Path:
         return self.home / "terraform.tfstate"
+
+    @property
+    def _keys_file(self) -> Path:
+        return Terraform("local", state=self._state).keys_file
 
     @property
     def _processes_file(self) -> Path:

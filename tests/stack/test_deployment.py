@@ -1,15 +1,23 @@
 """Deploying again, rebuilding, and taking it all down, on a stack of its own."""
 
+import base64
+import json
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cli.build import Target, build
 from cli.paths import BUILD
-from cli.stack import StackError
+from cli.rotate import Key, rotate
+from cli.stack import Stack, StackError, new_payment_id
+from cli.terraform import TerraformError
+from examples.sealing import seal
+from functions.shared.domain.payment import PaymentRequest
 from local.machine import Machine
+from tests.stack.driver import CARD_DATA, Driver
 
 HOME = BUILD / "deployment-test-stack"
 
@@ -22,7 +30,7 @@ def machine() -> Iterator[Machine]:
     machine.down()
 
 
-def test_a_stack_is_deployed_once_deployed_again_without_a_change_and_destroyed_without_a_trace(
+def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_trace(
     machine: Machine,
 ) -> None:
     stack = machine.up(print)
@@ -36,6 +44,8 @@ def test_a_stack_is_deployed_once_deployed_again_without_a_change_and_destroyed_
 
     assert machine.up(print) == stack
 
+    rotated_keys_open_what_came_before(stack, machine)
+
     terraform.destroy()
     prefix = "payments-local"
     assert not [key for key in stack.client("lambda").list_functions()["Functions"] if prefix in key["FunctionName"]]
@@ -43,6 +53,51 @@ def test_a_stack_is_deployed_once_deployed_again_without_a_change_and_destroyed_
     assert stack.client("dynamodb").list_tables()["TableNames"] == []
     assert stack.client("apigateway").get_rest_apis()["items"] == []
     assert stack.client("stepfunctions").list_state_machines()["stateMachines"] == []
+
+
+def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
+    driver, terraform = Driver(stack), machine.terraform()
+    before, [old_key] = driver.paid(), stack.call("GET", "/keys").json()["keys"]
+    delayed = new_payment_id()
+    sealed_before = seal(CARD_DATA, delayed, old_key)
+
+    assert [rotate(terraform, key) for key in Key] == [["1", "2"], ["1", "2"]]
+    machine.up(print)
+    driver.pay(delayed, card_data=sealed_before)
+    after, [new_key] = driver.ended(delayed), stack.call("GET", "/keys").json()["keys"]
+    assert after["status"] == "captured"
+    assert old_key["kid"] != new_key["kid"]
+
+    # The same card under two tokens, and both are stored.
+    tokens = [payment["card"]["token"] for payment in (before, after)]
+    assert tokens[0] != tokens[1]
+    assert [stack.call("GET", f"/cards/{token}").json()["last4"] for token in tokens] == ["4242", "4242"]
+
+    assert [rotate(terraform, key, retire=True) for key in Key] == [["2"], ["2"]]
+    machine.up(print)
+    assert charge_stored_card(driver, tokens[0])["outcome"] == "captured"
+    late, in_time = new_payment_id(), new_payment_id()
+    driver.pay(late, card_data=seal(CARD_DATA, late, old_key))
+    driver.pay(in_time, card_data=seal(CARD_DATA, in_time, new_key))
+    assert driver.ended(late)["error"] == "unknown_sealing_key"
+    assert driver.ended(in_time)["card"]["token"] == tokens[1]
+    with pytest.raises(TerraformError, match="There is only one sealing key"):
+        rotate(terraform, Key.SEALING, retire=True)
+
+
+def charge_stored_card(driver: Driver, token: str) -> dict[str, Any]:
+    """What the charge function makes of the ciphertext that is stored under a token."""
+    ciphertext = driver.ledger_items(f"CARD#{token}")["CARD"]["ciphertext"]["B"]
+    event = {
+        "payment_id": new_payment_id(),
+        "payment": PaymentRequest("charge", 1999, "USD").to_dict(),
+        "token": token,
+        "ciphertext": base64.b64encode(ciphertext).decode(),
+    }
+    name = driver.stack.log_group_prefix.rsplit("/", 1)[1] + "charge"
+    answer = driver.stack.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
+    charged: dict[str, Any] = json.loads(answer["Payload"].read())
+    return charged
 
 
 def test_a_port_that_somebody_asked_for_and_that_is_taken_gets_a_clear_message(machine: Machine) -> None:

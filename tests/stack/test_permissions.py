@@ -1,0 +1,272 @@
+"""What each role may do, and that it may do nothing beside it."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.permissions import PERMISSIONS_FILE, permissions
+from cli.stack import Stack
+from local.machine import Machine
+
+TOKEN = {"token": "tok_1"}
+CARD = {"pk": {"S": "CARD#tok_1"}, "sk": {"S": "CARD"}}
+PAYMENT = {"pk": {"S": "PAYMENT#payment-1"}, "sk": {"S": "PAYMENT"}}
+OAEP = "RSAES_OAEP_SHA_256"
+
+
+def test_the_permissions_are_those_that_were_reviewed(stack: Stack, machine: Machine) -> None:
+    assert permissions(machine.terraform()) == PERMISSIONS_FILE.read_text(), (
+        "Who may do what has changed: run make up permissions, and review the difference."
+    )
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Calls of AWS under one role, on the stack's own resources."""
+
+    stack: Stack
+    session: boto3.Session
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service, endpoint_url=self.stack.aws_endpoint_url)  # type: ignore[call-overload]
+
+    @property
+    def prefix(self) -> str:
+        return self.stack.log_group_prefix.rsplit("/", 1)[1]
+
+    def kms(self, action: str, key: str, **arguments: Any) -> Any:
+        # By its id: for a request by alias the emulator asks for the alias in the policy, where AWS asks for the key.
+        key_id = self.stack.client("kms").describe_key(KeyId=f"alias/{self.prefix}{key}")["KeyMetadata"]["KeyId"]
+        return getattr(self.client("kms"), action)(KeyId=key_id, **arguments)
+
+    def encrypt(self, key: str = "card", context: dict[str, str] = TOKEN) -> Any:
+        return self.kms("encrypt", key, Plaintext=b"x", EncryptionContext=context)
+
+    def decrypt(self, key: str = "card", context: dict[str, str] = TOKEN) -> Any:
+        return self.kms("decrypt", key, CiphertextBlob=b"x" * 64, EncryptionContext=context)
+
+    def unseal(self, algorithm: str = OAEP) -> Any:
+        return self.kms("decrypt", "sealing-1", CiphertextBlob=b"x" * 512, EncryptionAlgorithm=algorithm)
+
+    def mac(self) -> Any:
+        return self.kms("generate_mac", "token-1", Message=b"x", MacAlgorithm="HMAC_SHA_256")
+
+    def table(self, action: str, **arguments: Any) -> Any:
+        return getattr(self.client("dynamodb"), action)(TableName=self.stack.ledger_table, **arguments)
+
+    def read(self, key: dict[str, Any], *attributes: str) -> Any:
+        projection = {"ProjectionExpression": ", ".join(attributes)} if attributes else {}
+        return self.table("get_item", Key=key, **projection)
+
+    def secret(self, action: str, **arguments: Any) -> Any:
+        prefix = self.prefix.rstrip("-")
+        return getattr(self.client("secretsmanager"), action)(SecretId=f"{prefix}/gateway-api-key", **arguments)
+
+    def execution(self, action: str) -> Any:
+        arn = self.stack.execution_arn("no-such-payment")
+        return getattr(self.client("stepfunctions"), action)(executionArn=arn)
+
+    def start(self, state_machine_arn: str | None = None) -> Any:
+        arn = state_machine_arn or self.stack.state_machine_arn
+        return self.client("stepfunctions").start_execution(stateMachineArn=arn, input="{}")
+
+    def invoke(self, function: str) -> Any:
+        return self.client("lambda").invoke(FunctionName=self.prefix + function, Payload=b"{}")
+
+    def log(self, function: str) -> Any:
+        return self.client("logs").create_log_stream(
+            logGroupName=self.stack.log_group_prefix + function, logStreamName=f"test-{time.time_ns()}"
+        )
+
+
+Call = Callable[[Caller], Any]
+
+
+@contextmanager
+def assumed(stack: Stack, name: str) -> Iterator[Caller]:
+    """A session of a role that trusts AWS services only, and for the test's time the operator as well."""
+    iam, sts = stack.client("iam"), stack.client("sts")
+    role = iam.get_role(RoleName=f"{stack.log_group_prefix.rsplit('/', 1)[1]}{name}")["Role"]
+    trust = role["AssumeRolePolicyDocument"]
+    operator = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"AWS": sts.get_caller_identity()["Arn"]},
+    }
+    iam.update_assume_role_policy(
+        RoleName=role["RoleName"], PolicyDocument=json.dumps(trust | {"Statement": [*trust["Statement"], operator]})
+    )
+    try:
+        key = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
+        yield Caller(
+            stack,
+            boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], key["SessionToken"], region_name=stack.region),
+        )
+    finally:
+        iam.update_assume_role_policy(RoleName=role["RoleName"], PolicyDocument=json.dumps(trust))
+
+
+def refused(call: Call, caller: Caller) -> bool:
+    """Whether the caller may not do it; another error means that he may."""
+    try:
+        call(caller)
+    except ClientError as error:
+        return error.response["Error"]["Code"] == "AccessDeniedException"
+    return False
+
+
+# What a role may do, and what is nearest to it that it may not.
+ALLOWED: dict[str, dict[str, Call]] = {
+    "tokenize": {
+        "open a sealed card": lambda as_role: as_role.unseal(),
+        "derive a token": lambda as_role: as_role.mac(),
+    },
+    "encrypt": {
+        "open a sealed card": lambda as_role: as_role.unseal(),
+        "encrypt a card": lambda as_role: as_role.encrypt(),
+    },
+    "charge": {
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+    },
+    "persist": {
+        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "write a card": lambda as_role: as_role.table("put_item", Item=CARD),
+    },
+    "compensate": {
+        "write a payment": lambda as_role: as_role.table("put_item", Item=PAYMENT),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+    },
+    "status": {
+        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+    },
+    "cards": {
+        "read a card's last four digits": lambda as_role: as_role.read(CARD, "last4"),
+        "erase a card": lambda as_role: as_role.table("delete_item", Key=CARD),
+    },
+    "payment": {"call a step": lambda as_role: as_role.invoke("tokenize")},
+    "api": {"start a payment": lambda as_role: as_role.start()},
+}
+
+FORBIDDEN: dict[str, dict[str, Call]] = {
+    "tokenize": {
+        "open a sealed card in another way": lambda as_role: as_role.unseal("RSAES_OAEP_SHA_1"),
+        "encrypt a card": lambda as_role: as_role.encrypt(),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "check a token": lambda as_role: as_role.kms(
+            "verify_mac", "token-1", Message=b"x", Mac=b"x" * 32, MacAlgorithm="HMAC_SHA_256"
+        ),
+        "read the ledger": lambda as_role: as_role.read(PAYMENT),
+        "log as another function": lambda as_role: as_role.log("charge"),
+    },
+    "encrypt": {
+        "open a sealed card in another way": lambda as_role: as_role.unseal("RSAES_OAEP_SHA_1"),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "encrypt a card without its token": lambda as_role: as_role.encrypt(context={}),
+        "encrypt a card under more than its token": lambda as_role: as_role.encrypt(context=TOKEN | {"more": "x"}),
+        "encrypt under the data key": lambda as_role: as_role.encrypt("data"),
+        "derive a token": lambda as_role: as_role.mac(),
+        "write a card": lambda as_role: as_role.table("put_item", Item=CARD),
+    },
+    "charge": {
+        "decrypt a card without its token": lambda as_role: as_role.decrypt(context={}),
+        "decrypt under the data key": lambda as_role: as_role.decrypt("data"),
+        "encrypt a card": lambda as_role: as_role.encrypt(),
+        "open a sealed card": lambda as_role: as_role.unseal(),
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
+    },
+    "persist": {
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "open a sealed card": lambda as_role: as_role.unseal(),
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "update a payment in place": lambda as_role: as_role.table("update_item", Key=PAYMENT),
+        "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
+        "read all of the table": lambda as_role: as_role.table("scan"),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+    },
+    "compensate": {
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "open a sealed card": lambda as_role: as_role.unseal(),
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "write a card": lambda as_role: as_role.table("put_item", Item=CARD),
+        "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
+        "read all of the table": lambda as_role: as_role.table("scan"),
+    },
+    "status": {
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "read a stored card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext"),
+        "write a payment": lambda as_role: as_role.table("put_item", Item=PAYMENT),
+        "look at the history of an execution": lambda as_role: as_role.execution("get_execution_history"),
+        "stop an execution": lambda as_role: as_role.execution("stop_execution"),
+    },
+    "cards": {
+        "read all of a card": lambda as_role: as_role.read(CARD),
+        "read a card's ciphertext": lambda as_role: as_role.read(CARD, "last4", "ciphertext"),
+        "see what it erases": lambda as_role: as_role.table("delete_item", Key=CARD, ReturnValues="ALL_OLD"),
+        "read a payment": lambda as_role: as_role.read(PAYMENT, "last4"),
+        "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
+        "write a card": lambda as_role: as_role.table("put_item", Item=CARD),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+    },
+    "payment": {
+        "call a function that is no step": lambda as_role: as_role.invoke("cards"),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "start another payment": lambda as_role: as_role.start(),
+    },
+    "api": {
+        "call a step without the workflow": lambda as_role: as_role.invoke("charge"),
+        "start another state machine": lambda as_role: as_role.start(as_role.stack.state_machine_arn + "-2"),
+        "stop a payment": lambda as_role: as_role.execution("stop_execution"),
+        "look at a payment": lambda as_role: as_role.execution("describe_execution"),
+    },
+}
+
+
+def test_every_role_is_tried(stack: Stack) -> None:
+    roles = stack.client("iam").list_roles()["Roles"]
+    prefix = stack.log_group_prefix.rsplit("/", 1)[1]
+    ours = {role["RoleName"].removeprefix(prefix) for role in roles if role["RoleName"].startswith(prefix)}
+    assert ours - {"api-logs"} == ALLOWED.keys() == FORBIDDEN.keys()  # api-logs has AWS's own policy
+
+
+@pytest.mark.parametrize("role", ALLOWED)
+def test_a_role_may_do_what_its_work_needs_and_not_what_is_nearest_to_it(stack: Stack, role: str) -> None:
+    with assumed(stack, role) as caller:
+        assert [name for name, call in ALLOWED[role].items() if refused(call, caller)] == []
+        assert [name for name, call in FORBIDDEN[role].items() if not refused(call, caller)] == []
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda administrator: administrator.encrypt(),
+        lambda administrator: administrator.decrypt(),
+        lambda administrator: administrator.unseal(),
+        lambda administrator: administrator.mac(),
+        lambda administrator: administrator.decrypt("data"),
+        lambda administrator: administrator.kms(
+            "create_grant", "card", GranteePrincipal="arn:aws:iam::000000000000:user/operator", Operations=["Decrypt"]
+        ),
+    ],
+    ids=["encrypt a card", "decrypt a card", "open a sealed card", "derive a token", "read data", "let somebody in"],
+)
+def test_an_administrator_of_the_account_administers_the_keys_and_cannot_use_them(stack: Stack, use: Call) -> None:
+    administrator = Caller(stack, stack.session())
+    assert refused(use, administrator)
+    assert not refused(lambda caller: caller.kms("describe_key", "card"), administrator)
+
+
+def test_nobody_assumes_a_functions_role_but_lambda(stack: Stack) -> None:
+    account = stack.state_machine_arn.split(":")[4]
+    role = f"arn:aws:iam::{account}:role/{stack.log_group_prefix.rsplit('/', 1)[1]}charge"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        stack.client("sts").assume_role(RoleArn=role, RoleSessionName="test")
