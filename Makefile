@@ -1,11 +1,13 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect plan deploy rotate permissions build test lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect plan deploy rotate permissions build sbom test lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
+CHECKOV := .venv-checkov
 PAYMENTS := $(VENV)/bin/python -m cli
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 export PYTHONDONTWRITEBYTECODE := 1
 
 help: ## Say what each target does
@@ -19,6 +21,12 @@ $(VENV)/requirements.sha: requirements/dev.txt
 	@echo "Setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(CHECKOV)/requirements.sha: requirements/checkov.txt | setup
+	@echo "Setting up $(CHECKOV)"
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(CHECKOV)
+	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(CHECKOV) -r requirements/checkov.txt
 	@touch $@
 
 demo: setup ## Start the stack on this machine, replay every sample event, show what came of it
@@ -57,20 +65,27 @@ permissions: setup ## Write docs/permissions.yaml, who may do what, from the pla
 build: setup ## Build the functions' zip and their layer for this machine
 	@$(PAYMENTS) build
 
-test: setup ## Run all tests
+sbom: setup ## List what the layer is made of, as CycloneDX in build/sbom.json
+	@mkdir -p build
+	@PYTHONWARNINGS=ignore $(VENV)/bin/cyclonedx-py requirements requirements/lambda.txt --pyproject pyproject.toml -o build/sbom.json
+
+test: setup $(CHECKOV)/requirements.sha ## Run all tests
 	@$(VENV)/bin/python -m pytest
 
-lint: setup ## Check style, types, imports, Terraform and security
+lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the state machine, Terraform, security, and that no secret is kept here
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions cli local
+	git ls-files -z --cached --others --exclude-standard | xargs -0 $(VENV)/bin/detect-secrets-hook
+	$(VENV)/bin/statelint --ignore URI,FLOAT statemachine/*.json
 	$(PAYMENTS) validate
+	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
 
 lock: setup ## Lock the versions of every package anew
-	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' requirements/dev.in -o requirements/dev.txt
-	for name in lambda runtime; do $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
+	for name in dev checkov; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	for name in lambda runtime; do $(COMPILE) -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: down ## Stop the stack, and remove what was built
 	rm -rf build

@@ -273,7 +273,7 @@ class Machine:
             endpoint_url=emulator.url,
             region_name=REGION,
             aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106 # nosec B106
+            aws_secret_access_key="test",  # noqa: S106 # nosec B106  # pragma: allowlist secret
         )
         everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
         with suppress(iam.exceptions.EntityAlreadyExistsException):

@@ -43,6 +43,10 @@ resource "aws_api_gateway_rest_api" "this" {
   endpoint_configuration {
     types = ["REGIONAL"]
   }
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 # --- Paths
@@ -147,11 +151,12 @@ resource "aws_api_gateway_integration_response" "refused" {
 resource "aws_api_gateway_method" "function" {
   for_each = local.function_routes
 
-  rest_api_id        = aws_api_gateway_rest_api.this.id
-  resource_id        = aws_api_gateway_resource.item[each.value.collection].id
-  http_method        = each.value.http_method
-  authorization      = "AWS_IAM"
-  request_parameters = { "method.request.path.${trim(local.collections[each.value.collection], "{}")}" = true }
+  rest_api_id          = aws_api_gateway_rest_api.this.id
+  resource_id          = aws_api_gateway_resource.item[each.value.collection].id
+  http_method          = each.value.http_method
+  authorization        = "AWS_IAM"
+  request_validator_id = aws_api_gateway_request_validator.this.id
+  request_parameters   = { "method.request.path.${trim(local.collections[each.value.collection], "{}")}" = true }
 }
 
 resource "aws_api_gateway_integration" "function" {
@@ -174,6 +179,8 @@ resource "aws_api_gateway_resource" "keys" {
 }
 
 resource "aws_api_gateway_method" "keys" {
+  #checkov:skip=CKV2_AWS_53:The answer is written down, whatever the request says
+
   rest_api_id   = aws_api_gateway_rest_api.this.id
   resource_id   = aws_api_gateway_resource.keys.id
   http_method   = "GET"
@@ -217,6 +224,8 @@ resource "aws_api_gateway_integration_response" "keys" {
 # --- Unknown routes: 404
 
 resource "aws_api_gateway_method" "unknown" {
+  #checkov:skip=CKV2_AWS_53:The answer is 404, whatever the request says
+
   for_each = local.unknown_routes
 
   rest_api_id   = aws_api_gateway_rest_api.this.id
@@ -316,6 +325,11 @@ resource "aws_api_gateway_deployment" "this" {
 }
 
 resource "aws_api_gateway_stage" "this" {
+  #checkov:skip=CKV_AWS_120:A status out of a cache would be out of date, and every POST must reach the state machine
+  #checkov:skip=CKV2_AWS_4:Execution logs quote a refused body, and a card number may be in it; the access log says enough
+  #checkov:skip=CKV2_AWS_29:A firewall costs by the month, and every caller is signed in and throttled
+  #checkov:skip=CKV2_AWS_51:The certificate would be shown to an HTTP server behind the API, and there is none
+
   rest_api_id          = aws_api_gateway_rest_api.this.id
   deployment_id        = aws_api_gateway_deployment.this.id
   stage_name           = local.stage_name
@@ -347,6 +361,8 @@ resource "aws_api_gateway_stage" "this" {
 }
 
 resource "aws_api_gateway_method_settings" "this" {
+  #checkov:skip=CKV_AWS_225:A status out of a cache would be out of date, and every POST must reach the state machine
+
   rest_api_id = aws_api_gateway_rest_api.this.id
   stage_name  = aws_api_gateway_stage.this.stage_name
   method_path = "*/*"

@@ -1,4 +1,6 @@
 resource "aws_secretsmanager_secret" "gateway" {
+  #checkov:skip=CKV2_AWS_57:The gateway issues the key and has no call that renews it; an operator stores the new one
+
   name                    = "${local.prefix}/gateway-api-key"
   description             = "The payment gateway's bearer key"
   kms_key_id              = aws_kms_key.this["data"].arn

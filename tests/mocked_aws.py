@@ -20,7 +20,7 @@ from tests.samples import CARD_RETENTION_DAYS
 REGION = "eu-west-1"
 TABLE = "ledger"
 SECRET_ID = "gateway"
-API_KEY = "sk_test_sparkle"
+API_KEY = "sk_test_sparkle"  # pragma: allowlist secret
 ROLE_ARN = "arn:aws:iam::123456789012:role/state-machine"
 
 
@@ -28,7 +28,7 @@ ROLE_ARN = "arn:aws:iam::123456789012:role/state-machine"
 class MockedAws:
     dynamodb: "DynamoDBClient"
     kms: "KMSClient"
-    secretsmanager: "SecretsManagerClient"
+    secretsmanager: "SecretsManagerClient"  # pragma: allowlist secret
     stepfunctions: "SFNClient"
     card_key_id: str
     token_key_id: str

@@ -124,7 +124,7 @@ def start_emulator(runtime_client_dir: str, data_dir: Path) -> Emulator:
         **os.environ,
         "RUNTIME_CLIENT_DIR": runtime_client_dir,
         "LOG_LEVEL": "WARNING",
-        "EMULATOR_SECRET": "not for functions",
+        "EMULATOR_SECRET": "not for functions",  # pragma: allowlist secret
     }
     environment.pop("AWS_ENDPOINT_URL", None)
     with (data_dir / "emulator.log").open("wb") as log:

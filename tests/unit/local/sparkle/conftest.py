@@ -17,7 +17,7 @@ from local.sparkle.contract import contract, validator
 from local.sparkle.server import running_sandbox
 
 ROOT = Path(__file__).parents[4]
-API_KEY = "sk_test_sparkle"
+API_KEY = "sk_test_sparkle"  # pragma: allowlist secret
 APPROVED = "4242424242424242"
 
 

@@ -21,7 +21,7 @@ CODES = {
     "SensitiveAuthenticationData": "sensitive_authentication_data",
     "Unavailable": "unavailable",
     "KeyServiceUnavailable": "key_service_unavailable",
-    "SecretUnavailable": "secret_unavailable",
+    "SecretUnavailable": "secret_unavailable",  # pragma: allowlist secret
     "LedgerUnavailable": "ledger_unavailable",
     "GatewayBusy": "gateway_busy",
     "GatewayOutcomeUnknown": "gateway_outcome_unknown",
