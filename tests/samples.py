@@ -13,7 +13,7 @@ TEST_CARDS: dict[str, dict[str, str]] = load("test_cards")
 PAN = "4242424242424242"
 DECLINED_PAN = "4000000000009995"
 UNLISTED_PAN = "4929000000006"
-"""Passes Luhn, and is no published test card."""
+"""Passes Luhn, and is not on the list of test cards."""
 
 HOLDER = "Zebedee O'Brien"
 TOKEN = "tok_" + "a" * 52

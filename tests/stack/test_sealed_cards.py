@@ -10,8 +10,8 @@ from examples.sealing import seal
 from tests.stack.driver import Driver
 from tests.tampering import flipped, with_header, with_segment
 
-# Passes Luhn, and is no published test card: it may only come sealed.
-NUMBER = "4929123456789015"
+# Passes Luhn, and is not on the list of test cards: it may only come sealed.
+NUMBER = "4000056655665556"
 CARD = {"card_number": NUMBER, "expiry_date": "12/30", "card_holder": "Ada Lovelace"}
 
 

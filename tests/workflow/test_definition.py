@@ -143,6 +143,11 @@ class TestShape:
     def test_every_state_says_why_it_is_there(self, name: str) -> None:
         assert len(STATES[name]["Comment"]) > 20
 
+    def test_a_choice_has_a_default(self) -> None:
+        choices = {name: state for name, state in STATES.items() if state["Type"] == "Choice"}
+        assert choices
+        assert [name for name, state in choices.items() if "Default" not in state] == []
+
     @tasks
     def test_a_task_has_all_that_it_needs(self, name: str) -> None:
         assert {"Resource", "Parameters", "TimeoutSeconds", "Retry", "Catch", "Next"} <= set(TASKS[name])

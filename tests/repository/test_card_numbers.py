@@ -1,0 +1,99 @@
+"""The repository holds no card numbers but published test numbers."""
+
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from functions.shared.domain.card import brand_of, passes_luhn
+from tests.samples import TEST_CARDS
+
+ROOT = Path(__file__).parents[2]
+
+PUBLISHED = {
+    "4000056655665556": "Stripe, https://docs.stripe.com/testing: Visa (debit)",
+    "4929000000006": "Opayo (once Sage Pay), test card details: Visa",
+}
+"""Test numbers that are not on our own list, and who publishes each."""
+
+
+def card_numbers(text: str) -> Iterator[tuple[int, str]]:
+    """Whatever may be a card's number, and in which line: 13 to 19 digits, single spaces and dashes between them
+    included, that pass Luhn and begin like a brand's.
+    """
+    for line, content in enumerate(text.splitlines(), start=1):
+        # Lock files are full of hashes, and one digest in a few hundred has such a run of digits.
+        for run in re.findall(r"\d+(?:[ -]\d+)*", re.sub(r"\bsha256:[0-9a-f]{64}\b", "", content)):
+            groups = re.split("[ -]", run)
+            for first, end in combinations(range(len(groups) + 1), 2):
+                number = "".join(groups[first:end])
+                if 13 <= len(number) <= 19 and passes_luhn(number) and brand_of(number):
+                    yield line, number
+
+
+def repository_files() -> Iterator[Path]:
+    """Every file that is in the repository, or would be with the next `git add`."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    yield from (path for name in names if (path := ROOT / name).is_file())
+
+
+def unpublished(files: Iterable[Path]) -> list[str]:
+    """Where there is a card number that nobody publishes for tests: `file:line`, and not the number."""
+    return [
+        f"{path}:{line}"
+        for path in files
+        for line, number in card_numbers(path.read_text(errors="replace"))
+        if number not in TEST_CARDS and number not in PUBLISHED
+    ]
+
+
+def test_every_card_number_in_the_repository_is_a_published_test_number() -> None:
+    files = list(repository_files())
+    assert Path(__file__) in files
+    assert unpublished(files) == []
+
+
+def planted(groups: str) -> str:
+    """A number that passes Luhn and is nobody's test card, made here because none may be written down."""
+    return next(number for digit in "0123456789" if passes_luhn(re.sub("[ -]", "", number := groups + digit)))
+
+
+def test_a_file_with_another_number_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "notes.md"
+    file.write_text(f"{next(iter(PUBLISHED))}\n\n{planted('400005665566123')}\n")
+    assert unpublished([file]) == [f"{file}:3"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        planted("400005665566123"),
+        planted("4000 0566 5566 123"),
+        planted("5412-7512-3412-345"),
+        planted("3714 496353 9876"),
+        f"pan={planted('400005665566123')}&cvc=1",
+        f"x{planted('400005665566123')}x",
+        f"12 {planted('4000 0566 5566 123')} 12",
+        planted("491191234567"),
+        planted("621234567890123456"),
+    ],
+)
+def test_a_planted_number_is_found(text: str) -> None:
+    assert [line for line, _ in card_numbers(f"first line\n{text}\n")] == [2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"1{planted('400005665566123')}12345",  # 22 digits
+        "4000056655661234",  # Luhn says no
+        planted("993957876362123"),  # nobody's prefix
+        f"boto3==1 --hash=sha256:{planted('400005665566123'):a<64}",
+    ],
+)
+def test_other_numbers_are_left_alone(text: str) -> None:
+    assert list(card_numbers(text)) == []
