@@ -84,8 +84,8 @@ lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the stat
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
 
 lock: setup ## Lock the versions of every package anew
-	for name in dev checkov; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
-	for name in lambda runtime; do $(COMPILE) -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
+	set -e; for name in dev checkov; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	set -e; for name in lambda runtime; do $(COMPILE) -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: down ## Stop the stack, and remove what was built
 	rm -rf build
