@@ -15,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 PUBLISHED = {
     "4000056655665556": "Stripe, https://docs.stripe.com/testing: Visa (debit)",
+    "5200828282828210": "Stripe, the same page: Mastercard (debit)",
+    "2223003122003222": "Stripe, the same page: Mastercard (2-series)",
+    "6205500000000000004": "Stripe, the same page: UnionPay (19 digits)",
     "4929000000006": "Opayo (once Sage Pay), test card details: Visa",
 }
 """Test numbers that are not on our own list, and who publishes each."""
