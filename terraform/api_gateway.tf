@@ -109,6 +109,7 @@ resource "aws_api_gateway_integration" "start" {
   request_templates = {
     "application/json" = join("", [
       file("${local.templates}/execution_name.vtl"),
+      templatefile("${local.templates}/card_in_the_clear.vtl", { card_numbers = jsonencode(keys(local.test_cards)) }),
       templatefile("${local.templates}/${each.value.template}", { state_machine_arn = aws_sfn_state_machine.payment.arn }),
     ])
   }

@@ -3,13 +3,14 @@
 locals {
   models_folder = "${path.module}/api/models"
 
-  # Free text holds no control characters, and nothing that looks like a card number: 13 digits or more, spaces
-  # and dashes between them included.
-  refused_text = jsonencode("[\\u0000-\\u001f\\u007f-\\u009f]|[0-9]([ -]*[0-9]){12}")
+  # What a request and a function's input have in common is said once, for both.
+  definitions  = jsondecode(file("${path.module}/../functions/shared/contracts/definitions.json"))
+  refused_text = jsonencode(local.definitions.refused_text)
 
   card_data_schema = templatefile("${local.models_folder}/card_data.json.tftpl", {
     card_numbers = jsonencode(keys(local.test_cards))
     refused_text = local.refused_text
+    sealed_card  = jsonencode(local.definitions.sealed_card)
   })
 
   # file = the model's name in the API, where only letters and digits are allowed

@@ -1,0 +1,91 @@
+"""What a request becomes before Step Functions gets it: terraform/api/templates/execution_name.vtl and those after it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cli.paths import TERRAFORM
+from local.emulator import vtl
+from tests.samples import CARD_DATA, PAN, TEST_CARDS, UNLISTED_PAN
+
+KEY = "a-key-of-ours-123"
+BODIES = {"start_payment": {"amount_minor": 1, "card_data": CARD_DATA}, "start_card": {"card_data": CARD_DATA}}
+INPUTS = {
+    "start_payment": BODIES["start_payment"],
+    "start_card": {"operation": "store", "card_data": CARD_DATA},
+}
+
+
+def start(template: str, body: Any, key: str = KEY) -> dict[str, Any]:
+    """The request to Step Functions, as terraform/api_gateway.tf puts the templates together."""
+    folder = TERRAFORM / "api" / "templates"
+    text = "".join((folder / f"{name}.vtl").read_text() for name in ("execution_name", "card_in_the_clear", template))
+    text = text.replace("${card_numbers}", json.dumps(list(TEST_CARDS))).replace("${state_machine_arn}", "arn")
+    sent = body if isinstance(body, str) else json.dumps(body)
+    rendered: dict[str, Any] = json.loads(
+        vtl.render(text, vtl.Input(sent, {}, {}, {"idempotency-key": key}), vtl.Record(), {})
+    )
+    return rendered
+
+
+@pytest.mark.parametrize("template", BODIES)
+def test_a_test_card_is_passed_on_as_it_came(template: str) -> None:
+    started = start(template, BODIES[template])
+    assert started["name"] == KEY
+    assert json.loads(started["input"]) == INPUTS[template]
+
+
+@pytest.mark.parametrize("template", BODIES)
+def test_a_sealed_card_is_passed_on_as_it_came(template: str) -> None:
+    assert json.loads(start(template, {"card_data": "a.b.c.d.e"})["input"])["card_data"] == "a.b.c.d.e"
+
+
+@pytest.mark.parametrize("template", BODIES)
+@pytest.mark.parametrize("number", [UNLISTED_PAN, int(UNLISTED_PAN), int(PAN), f"{PAN} ", [UNLISTED_PAN], {"a": PAN}])
+def test_a_number_that_the_model_did_not_see_is_not_passed_on(template: str, number: Any) -> None:
+    started = start(template, {"card_data": CARD_DATA | {"card_number": number}})
+    assert started["input"] == "refused"
+
+
+@pytest.mark.parametrize("template", BODIES)
+def test_of_two_numbers_the_one_that_would_be_passed_on_is_looked_at(template: str) -> None:
+    def body(*numbers: str) -> str:
+        return '{"card_data": {%s}}' % ", ".join(f'"card_number": "{number}"' for number in numbers)
+
+    assert start(template, body(PAN, UNLISTED_PAN))["input"] == "refused"
+    assert UNLISTED_PAN not in start(template, body(UNLISTED_PAN, PAN))["input"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "4929123456789015",
+        "5200828282828210",
+        "2223003122003222",
+        "6205500000000000004",
+        "3530111333300000",
+        "4929-1234-5678-9015",
+        "3782-822463-10005",
+        "4929_1234_5678_9015",
+    ],
+)
+def test_a_key_that_is_a_card_number_is_no_name(key: str) -> None:
+    assert start("start_payment", BODIES["start_payment"], key)["name"] == "not a valid name"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "1" * 16,
+        "2026112309000000",
+        "20261123-0900-0000",
+        "4" * 20,
+        "7" * 16,
+        "0123456789012345",
+        "x4929123456789015",
+        "c56a4180-65aa-42ec-a945-5fd21dec0538",
+    ],
+)
+def test_a_key_of_digits_that_is_no_card_number_is_the_name(key: str) -> None:
+    assert start("start_payment", BODIES["start_payment"], key)["name"] == key
