@@ -75,10 +75,11 @@ class Driver:
             return None
         return execution
 
-    def executions(self) -> int:
-        """How many executions there have been."""
+    def executions(self) -> set[str]:
+        """The names of all executions so far."""
         pages = self.stack.client("stepfunctions").get_paginator("list_executions")
-        return sum(len(page["executions"]) for page in pages.paginate(stateMachineArn=self.stack.state_machine_arn))
+        found = pages.paginate(stateMachineArn=self.stack.state_machine_arn)
+        return {execution["name"] for page in found for execution in page["executions"]}
 
     def start_by_hand(self, request: Any) -> str:
         """Start an execution without the API, and return its name, the payment's id."""
