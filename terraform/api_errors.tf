@@ -28,8 +28,8 @@ locals {
     INTEGRATION_TIMEOUT          = { status = "504", code = "gateway_timeout", message = "A service behind the API took too long. Try again with the same Idempotency-Key." }
     API_CONFIGURATION_ERROR      = { status = "500", code = "internal_error", message = "Something went wrong in the API." }
     DEFAULT_5XX                  = { status = "500", code = "internal_error", message = "Something went wrong in the API." }
-    # No status: whatever is left keeps its own.
-    DEFAULT_4XX = { status = null, code = "bad_request", message = "The request was refused." }
+    # No status: whatever is left keeps its own. Unknown credentials are the most of it, with 403.
+    DEFAULT_4XX = { status = null, code = "refused", message = "The request was refused: its credentials are unknown, or it is malformed." }
   }
 
   error_bodies = {

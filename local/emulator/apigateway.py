@@ -11,10 +11,12 @@ integrations" and "Mapping template transformations", API Gateway developer guid
 
 What fails on the way is answered by the API's gateway responses: a role or template that can't be used, or an answer
 that no integration response matches, by API_CONFIGURATION_ERROR; a service that doesn't answer by INTEGRATION_TIMEOUT
-or INTEGRATION_FAILURE. Three smaller gaps are here too: REQUEST_TOO_LARGE above 10 MB; a request model that counts only
-for its own content type (or `$default`); and a failed Lambda proxy call, which is DEFAULT_5XX (AWS: status 502 unless
-the gateway response sets one; 500 here) and never the function's own error text. Not here: `requestParameters` of the
-integration, and `$context.requestOverride`.
+or INTEGRATION_FAILURE. Smaller gaps are here too: REQUEST_TOO_LARGE above 10 MB; a request model that counts only
+for its own content type (or `$default`); a failed Lambda proxy call, which is DEFAULT_5XX (AWS: status 502 unless
+the gateway response sets one; 500 here) and never the function's own error text; a signature whose credential scope is
+another region or service, which is INVALID_SIGNATURE ("Troubleshoot request signing", IAM user guide: "Credential
+should be scoped to …"); and `~1` in the path of a patch operation, which is a slash (RFC 6901). Not here:
+`requestParameters` of the integration, and `$context.requestOverride`.
 """
 
 import contextvars
@@ -30,6 +32,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from ministack import app
+from ministack.core import iam_evaluator, sigv4
 from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import request_scope
 from ministack.services import apigateway_v1
@@ -141,6 +144,8 @@ def install() -> None:
     def enforce_data_plane(
         service: str, iam_action: str, headers: dict[str, Any], query: dict[str, Any], *rest: Any, **more: Any
     ) -> Any:
+        if iam_action == "execute-api:Invoke" and (problem := _scope_problem(more["resource_arn"], headers)):
+            return more["auth_error_response"](iam_evaluator.AuthError("SignatureDoesNotMatch", problem))
         # MiniStack answers a caller whom IAM refuses by itself; AWS by the gateway response ACCESS_DENIED.
         denied = enforce(service, iam_action, headers, query, *rest, **more)
         if denied is None or iam_action != "execute-api:Invoke" or b"not authorized" not in denied[2]:
@@ -148,6 +153,7 @@ def install() -> None:
         return _access_denied(more["resource_arn"], headers, query) or denied
 
     app._enforce_data_plane = enforce_data_plane
+    apigateway_v1._apply_patch = _apply_patch
     apigateway_v1._put_integration = put
     apigateway_v1._execute_in_scope = execute_in_scope
     apigateway_v1._invoke_lambda_custom_v1 = invoke_aws
@@ -156,9 +162,43 @@ def install() -> None:
     apigateway_v1._invoke_mock_v1 = _invoke_mock
 
 
+def _scope_problem(method_arn: str, headers: dict[str, Any]) -> str | None:
+    """What AWS says of a credential scope that is not the API's, or None."""
+    api = apigateway_v1.find_api_scope(_api_and_stage(method_arn)[0])
+    signature = sigv4.parse_header_signature(headers)
+    if api is None or not isinstance(signature, sigv4.HeaderSignature):
+        return None
+    if signature.region != api[1]:
+        return f"Credential should be scoped to a valid region, not '{signature.region}'."
+    return (
+        None if signature.service == "execute-api" else "Credential should be scoped to correct service: 'execute-api'."
+    )
+
+
+def _api_and_stage(method_arn: str) -> list[str]:
+    return method_arn.rsplit(":", 1)[1].split("/")[:2]
+
+
+def _apply_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add, replace or remove members of nested maps, in place."""
+    for operation in operations:
+        path = operation.get("path", "").lstrip("/")
+        *parents, name = (part.replace("~1", "/").replace("~0", "~") for part in path.split("/"))
+        owner = target
+        for parent in parents:
+            if not isinstance(owner.get(parent), dict):
+                owner[parent] = {}
+            owner = owner[parent]
+        if operation.get("op", "replace") == "remove":
+            owner.pop(name, None)
+        elif name:
+            owner[name] = operation.get("value")
+    return target
+
+
 def _access_denied(method_arn: str, headers: dict[str, Any], query: dict[str, Any]) -> Any:
     """The gateway response ACCESS_DENIED of the stage that the method's ARN names, or None if there is none."""
-    api_id, stage_name = method_arn.rsplit(":", 1)[1].split("/")[:2]
+    api_id, stage_name = _api_and_stage(method_arn)
     stage = apigateway_v1.stages_for_api(api_id).get(stage_name)
     if stage is None:
         return None

@@ -16,6 +16,7 @@ ARN = "arn:aws:states:us-east-1:123456789012:execution:payments:key"
     [
         ("ExecutionAlreadyExists", 409, "payment_exists"),
         ("InvalidName", 400, "invalid_idempotency_key"),
+        ("InvalidExecutionInput", 400, "invalid_request"),
         ("ThrottlingException", 429, "too_many_requests"),
         ("TooManyRequestsException", 429, "too_many_requests"),
         ("ExecutionLimitExceeded", 429, "too_many_requests"),

@@ -1,4 +1,4 @@
-"""What a request becomes before Step Functions gets it: terraform/api/templates/execution_name.vtl and those after it."""
+"""What execution_name.vtl and the templates after it make of a request, for Step Functions."""
 
 import json
 from typing import Any
@@ -51,7 +51,8 @@ def test_a_number_that_the_model_did_not_see_is_not_passed_on(template: str, num
 @pytest.mark.parametrize("template", BODIES)
 def test_of_two_numbers_the_one_that_would_be_passed_on_is_looked_at(template: str) -> None:
     def body(*numbers: str) -> str:
-        return '{"card_data": {%s}}' % ", ".join(f'"card_number": "{number}"' for number in numbers)
+        members = ", ".join(f'"card_number": "{number}"' for number in numbers)
+        return f'{{"card_data": {{{members}}}}}'
 
     assert start(template, body(PAN, UNLISTED_PAN))["input"] == "refused"
     assert UNLISTED_PAN not in start(template, body(UNLISTED_PAN, PAN))["input"]

@@ -37,7 +37,7 @@ REFUSED = """
 #end
 {"type": $input.json('$.__type')}
 """
-MODEL = {"type": "object", "required": ["amount_minor"]}
+MODEL = {"type": "object", "properties": {"amount_minor": {"type": "integer"}}, "required": ["amount_minor"]}
 
 
 @dataclass
@@ -59,12 +59,17 @@ class Api:
     api_id: str
 
     def call(
-        self, method: str = "POST", body: bytes = b'{"amount_minor": 1}', path: str = "/payments", **headers: str
+        self,
+        method: str = "POST",
+        body: bytes = b'{"amount_minor": 1}',
+        path: str = "/payments",
+        scope: tuple[str, str] = ("execute-api", REGION),
+        **headers: str,
     ) -> Answer:
         url = f"{self.emulator.url}/_aws/execute-api/{self.api_id}/test{path}"
         sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): headers[name] for name in headers}
         signed = AWSRequest(method, url, data=body, headers=sent)
-        SigV4Auth(Credentials("test", "test"), "execute-api", REGION).add_auth(signed)
+        SigV4Auth(Credentials("test", "test"), *scope).add_auth(signed)
         request = urllib.request.Request(url, body, dict(signed.headers), method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
@@ -98,7 +103,13 @@ def deploy(
     for response in responses:
         client.put_method_response(**where, statusCode=response["statusCode"])
         client.put_integration_response(**where, **response)
-    for kind in ("API_CONFIGURATION_ERROR", "REQUEST_TOO_LARGE", "BAD_REQUEST_BODY", "UNSUPPORTED_MEDIA_TYPE"):
+    for kind in (
+        "API_CONFIGURATION_ERROR",
+        "REQUEST_TOO_LARGE",
+        "BAD_REQUEST_BODY",
+        "UNSUPPORTED_MEDIA_TYPE",
+        "INVALID_SIGNATURE",
+    ):
         client.put_gateway_response(
             restApiId=api, responseType=kind, responseTemplates={"application/json": f'{{"gateway": "{kind}"}}'}
         )
@@ -253,12 +264,42 @@ def test_a_body_that_breaks_the_model_is_refused_before_the_integration(
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (b'{"amount_minor": 1, "amount_minor": 2}', 202),
+        (b'{"amount_minor": "1", "amount_minor": 2}', 202),
         (b'{"amount_minor": 1, "x": "\\ud800"}', 502),  # half a surrogate pair is no text that Step Functions takes
     ],
 )
 def test_odd_but_valid_json_is_answered(api: Api, body: bytes, status: int) -> None:
     assert api.call(body=body, Idempotency_Key=key()).status == status
+
+
+def test_of_duplicate_members_the_one_that_the_model_saw_is_passed_on(
+    emulator: Emulator, machine: str, api: Api
+) -> None:
+    name = key()
+    assert api.call(body=b'{"amount_minor": "seen by nobody", "amount_minor": 2}', Idempotency_Key=name).status == 202
+    arn = machine.replace(":stateMachine:", ":execution:") + f":{name}"
+    execution = emulator.client("stepfunctions").describe_execution(executionArn=arn)
+    assert execution["input"] == '{"amount_minor":2}'
+    refused = api.call(body=b'{"amount_minor": 2, "amount_minor": "last"}', Idempotency_Key=key())
+    assert (refused.status, refused.json) == (400, {"gateway": "BAD_REQUEST_BODY"})
+
+
+@pytest.mark.parametrize("scope", [("s3", REGION), ("execute-api", "eu-west-1"), ("states", REGION)])
+def test_a_signature_for_another_service_or_region_is_invalid(api: Api, scope: tuple[str, str]) -> None:
+    answer = api.call(scope=scope, Idempotency_Key=key())
+    assert (answer.status, answer.json) == (403, {"gateway": "INVALID_SIGNATURE"})
+
+
+def test_a_template_is_replaced_where_its_media_type_is_named_in_a_patch(emulator: Emulator, machine: str) -> None:
+    role = emulator.role("apigateway.amazonaws.com", {"Action": "states:StartExecution"})
+    api, client = start_api(emulator, machine, role), emulator.client("apigateway")
+    [resource] = [item for item in client.get_resources(restApiId=api.api_id)["items"] if item["path"] == "/payments"]
+    where = {"restApiId": api.api_id, "resourceId": resource["id"], "httpMethod": "POST"}
+    path = "/requestTemplates/application~1json"
+    client.update_integration(**where, patchOperations=[{"op": "replace", "path": path, "value": "#if(true)"}])
+    assert client.get_integration(**where)["requestTemplates"] == {"application/json": "#if(true)"}
+    client.update_integration(**where, patchOperations=[{"op": "remove", "path": path}])
+    assert not client.get_integration(**where).get("requestTemplates")
 
 
 def test_a_body_that_is_not_json_without_a_model_is_a_bad_request(emulator: Emulator, machine: str) -> None:

@@ -1,9 +1,28 @@
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft4Validator
 
 from functions.shared import contracts
+from functions.shared.adapters.json_schema import validate
 from functions.shared.domain.card import Card
+from functions.shared.domain.errors import InvalidInput
 from tests.samples import CARD_DATA, TEST_CARDS, UNLISTED_PAN
+
+REFUSED_TEXT: str = contracts.load("definitions")["refused_text"]["pattern"]
+
+
+def utf16_units(text: str) -> str:
+    """The text as ECMA 262's regular expressions see it: each half of a surrogate pair a character of its own."""
+    units = text.encode("utf-16-be", "surrogatepass")
+    return "".join(chr(int.from_bytes(units[start : start + 2], "big")) for start in range(0, len(units), 2))
+
+
+def parsed(text: str) -> str:
+    """The text as a JSON parser gives it: halves that meet are a pair."""
+    return text.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "surrogatepass")
 
 
 @pytest.mark.parametrize("contract", ["tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards"])
@@ -32,3 +51,58 @@ def test_a_test_card_that_is_declined_says_why_and_no_other_does(pan: str) -> No
 def test_a_number_that_is_not_listed_is_no_test_card() -> None:
     assert not contracts.is_test_card(UNLISTED_PAN)
     assert not contracts.is_test_card("")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "order-1001",
+        "Zoë O'Brien",
+        "é 中文 שלום हिन्दी",
+        "😀😀",
+        "👩‍👩‍👧",
+        "123456789012",
+        "tel. 030 1234567, room 42",
+        "2026-11-23 19:99",
+        "१२३४",
+    ],
+)
+def test_ordinary_text_is_taken(text: str) -> None:
+    assert not re.search(REFUSED_TEXT, text)
+    assert not re.search(REFUSED_TEXT, utf16_units(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\x00",
+        "a\n",
+        "\x85",
+        "\u2028",
+        "\u202e",
+        "\ufeff",
+        "\ufffd",
+        "b\ud800",
+        "a\udc00",
+        "😀\ud83d",
+        "\ude00😀",
+        UNLISTED_PAN,
+        "4000 0566 5566 5556",
+        "4000-0566-5566-5556",
+        "4000\u00a00566\u200b5566\u201355 56",
+        "４００００５６６５５６６５５５６",
+        "٤٠٠٠٠٥٦٦٥٥٦٦٥٥٥٦",
+        "x1234567890123x",
+    ],
+)
+def test_control_characters_halves_of_pairs_and_card_numbers_are_refused(text: str) -> None:
+    assert re.search(REFUSED_TEXT, text)
+    assert re.search(REFUSED_TEXT, utf16_units(text))
+    with pytest.raises(InvalidInput):
+        validate("card_data", CARD_DATA | {"card_holder": text})
+
+
+@given(st.text(st.characters() | st.characters(categories=["Cs"]) | st.sampled_from("0123456789 -")))
+def test_refused_text_is_the_same_for_code_points_and_for_utf16_units(text: str) -> None:
+    text = parsed(text)
+    assert bool(re.search(REFUSED_TEXT, text)) == bool(re.search(REFUSED_TEXT, utf16_units(text)))
