@@ -29,6 +29,7 @@ NUMBER = "4000056655665556"
 SPACED = " ".join(re.findall("....", NUMBER))
 FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in NUMBER)
 ARABIC = "".join(chr(ord(digit) + 0x0630) for digit in NUMBER)
+PAYMENT_TEXT = json.dumps(PAYMENT)
 MEBIBYTE = 1024 * 1024
 
 Sign = Callable[[Stack, AWSRequest], None]
@@ -121,10 +122,6 @@ def paying(**changes: Any) -> dict[str, Any]:
 def escaped(text: str) -> str:
     """Each character as its escape in JSON."""
     return "".join(f"\\u{ord(character):04x}" for character in text)
-
-
-def text_of(body: Any) -> str:
-    return json.dumps(body)
 
 
 # --- The card, over POST /payments and POST /cards alike. A number in the clear must be a published test card's.
@@ -326,7 +323,7 @@ FIELDS = [
     Row("amount of 2^63", paying(amount_minor=2**63)),
     Row("amount with cents", paying(amount_minor=19.99)),
     *(
-        Row(f"amount {name}", text_of(PAYMENT).replace("1999", literal).encode())
+        Row(f"amount {name}", PAYMENT_TEXT.replace("1999", literal).encode())
         for name, literal in {
             "1.0": "1.0",
             "1e3": "1e3",
@@ -375,13 +372,13 @@ FIELDS = [
     Row("a number for a token beside a test card", paying(token=NUMBER)),
     Row("a payment_id", paying(payment_id="x" * 16)),
     Row("__proto__", paying(__proto__={"amount_minor": 1})),
-    Row("two amounts, the last one bad", text_of(PAYMENT)[:-1].encode() + b', "amount_minor": 0}'),
-    accepted("two amounts, the first one bad", b'{"amount_minor": 0, ' + text_of(PAYMENT)[1:].encode()),
+    Row("two amounts, the last one bad", PAYMENT_TEXT[:-1].encode() + b', "amount_minor": 0}'),
+    accepted("two amounts, the first one bad", b'{"amount_minor": 0, ' + PAYMENT_TEXT[1:].encode()),
 ]
 
 # --- Bodies
 
-LATIN_1 = text_of(paying(description="café")).replace("\\u00e9", "é").encode("latin-1")
+LATIN_1 = json.dumps(paying(description="café")).replace("\\u00e9", "é").encode("latin-1")
 
 BODIES = [
     *(
@@ -404,24 +401,24 @@ BODIES = [
     ),
     Row("an array of payments", [PAYMENT]),
     Row("JSON in a string", json.dumps(PAYMENT)),
-    Row("two payments", text_of(PAYMENT).encode() * 2),
-    Row("a comment", text_of(PAYMENT).encode() + b" // thanks"),
-    Row("a comma too many", text_of(PAYMENT)[:-1].encode() + b",}"),
-    Row("single quotes", text_of(PAYMENT).replace('"', "'").encode()),
+    Row("two payments", PAYMENT_TEXT.encode() * 2),
+    Row("a comment", PAYMENT_TEXT.encode() + b" // thanks"),
+    Row("a comma too many", PAYMENT_TEXT[:-1].encode() + b",}"),
+    Row("single quotes", PAYMENT_TEXT.replace('"', "'").encode()),
     Row("invalid UTF-8", LATIN_1),
-    Row("overlong UTF-8", text_of(PAYMENT).encode().replace(b"USD", b"US\xc1\x84")),
-    Row("a surrogate in UTF-8", text_of(paying(description="x")).encode().replace(b'"x"', b'"\xed\xa0\x80"')),
-    Row("UTF-16", text_of(PAYMENT).encode("utf-16")),
-    Row("a byte order mark", b"\xef\xbb\xbf" + text_of(PAYMENT).encode()),
-    Row("gzip", gzip.compress(text_of(PAYMENT).encode())),
+    Row("overlong UTF-8", PAYMENT_TEXT.encode().replace(b"USD", b"US\xc1\x84")),
+    Row("a surrogate in UTF-8", json.dumps(paying(description="x")).encode().replace(b'"x"', b'"\xed\xa0\x80"')),
+    Row("UTF-16", PAYMENT_TEXT.encode("utf-16")),
+    Row("a byte order mark", b"\xef\xbb\xbf" + PAYMENT_TEXT.encode()),
+    Row("gzip", gzip.compress(PAYMENT_TEXT.encode())),
     Row("100,000 arrays", b"[" * 100_000 + b"]" * 100_000),
     Row("100,000 objects", b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     Row("100,000 open arrays", b"[" * 100_000),
     Row("a description of 256 KiB", paying(description="x" * 256 * 1024)),
     Row("a holder of 9 MiB", paying(card_data=CARD_DATA | {"card_holder": "x" * 9 * MEBIBYTE})),
-    accepted("256 KiB of white space", text_of(PAYMENT).encode() + b" " * 256 * 1024),
-    accepted("10 MiB with white space", text_of(PAYMENT).encode().ljust(10 * MEBIBYTE)),
-    Row("10 MiB and a byte", text_of(PAYMENT).encode().ljust(10 * MEBIBYTE + 1), 413, "request_too_large"),
+    accepted("256 KiB of white space", PAYMENT_TEXT.encode() + b" " * 256 * 1024),
+    accepted("10 MiB with white space", PAYMENT_TEXT.encode().ljust(10 * MEBIBYTE)),
+    Row("10 MiB and a byte", PAYMENT_TEXT.encode().ljust(10 * MEBIBYTE + 1), 413, "request_too_large"),
     Row("11 MiB to keep", b" " * 11 * MEBIBYTE, 413, "request_too_large", path="/cards"),
     *(
         Row(f"{what} as {content_type}", body, 415, "unsupported_media_type", headers={"Content-Type": content_type})
