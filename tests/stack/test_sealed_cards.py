@@ -7,6 +7,7 @@ import pytest
 
 from cli.stack import new_payment_id
 from examples.sealing import seal
+from tests.browser import seal_in_browser
 from tests.stack.driver import Driver
 from tests.tampering import flipped, with_header, with_segment
 
@@ -49,6 +50,14 @@ def test_a_sealed_card_is_charged_and_its_number_is_nowhere(driver: Driver) -> N
     for text in written:
         assert NUMBER not in text
         assert CARD["card_holder"] not in text
+
+
+def test_a_card_that_a_browser_sealed_is_charged(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    card = CARD | {"card_holder": "Renée Łukasz"}
+    driver.pay(payment_id, card_data=seal_in_browser(card, payment_id, served_key(driver)))
+    payment = driver.ended(payment_id)
+    assert (payment["status"], payment["card"]["last4"]) == ("captured", NUMBER[-4:])
 
 
 def test_a_sealed_card_can_be_stored(driver: Driver) -> None:

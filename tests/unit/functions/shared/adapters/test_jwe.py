@@ -1,13 +1,14 @@
 """Sealed cards, made by our client, by an independent JOSE library, and by somebody who means ill."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from joserfc import jwe
 from joserfc.jwk import OctKey, RSAKey
 
@@ -22,6 +23,7 @@ from functions.shared.domain.errors import (
     SealingNotSupported,
     UnknownSealingKey,
 )
+from tests.browser import BROWSER, JavaScriptError, seal_in_browser
 from tests.samples import CARD_DATA
 from tests.tampering import encoded, flipped, with_header, with_segment
 
@@ -31,7 +33,13 @@ PEM = (
     .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     .decode()
 )
-KEY = {"kid": "key-1", "pem": PEM}
+KEY = {"kid": "key-1", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": PEM}
+EC_PEM = (
+    ec.generate_private_key(ec.SECP256R1())
+    .public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
 HEADER = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": "key-1", "payment_id": "pay-1"}
 
 
@@ -70,16 +78,63 @@ def by_joserfc(header: dict[str, Any] = HEADER, key: Any = None) -> str:
     return jwe.encrypt_compact(header, plaintext, key or RSAKey.import_key(PEM), registry=registry)
 
 
-@pytest.mark.parametrize("sealed", [seal(CARD_DATA, "pay-1", KEY), by_joserfc()], ids=["our client", "joserfc"])
-def test_a_sealed_card_opens_for_its_payment(sealed: str) -> None:
-    assert json.loads(opener().open(sealed, "pay-1")) == CARD_DATA
+Client = Callable[[dict[str, str], str, dict[str, str]], str]
+our_clients = pytest.mark.parametrize("client", [seal, seal_in_browser], ids=["back end", "browser"])
 
 
-def test_our_client_is_understood_by_another_library() -> None:
+@our_clients
+@pytest.mark.parametrize("holder", [CARD_DATA["card_holder"], "Renée Łukasz-Đặng", "山田 太郎 🂡"])
+def test_a_card_sealed_by_our_client_opens_for_its_payment(client: Client, holder: str) -> None:
+    card_data = CARD_DATA | {"card_holder": holder}
+    assert json.loads(opener().open(client(card_data, "pay-1", KEY), "pay-1")) == card_data
+
+
+def test_a_card_sealed_by_another_library_opens_for_its_payment() -> None:
+    assert json.loads(opener().open(by_joserfc(), "pay-1")) == CARD_DATA
+
+
+@our_clients
+def test_the_same_card_sealed_twice_shares_nothing_but_the_header(client: Client) -> None:
+    first, second = (client(CARD_DATA, "pay-1", KEY).split(".") for _ in range(2))
+    assert [one == other for one, other in zip(first, second, strict=True)] == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("card_data", "payment_id", "key", "message"),
+    [
+        (None, "pay-1", KEY, "TypeError: The card must be an object."),
+        ([CARD_DATA], "pay-1", KEY, "TypeError: The card must be an object."),
+        (CARD_DATA["card_number"], "pay-1", KEY, "TypeError: The card must be an object."),
+        (CARD_DATA, None, KEY, "TypeError: The payment id must be a string that is not empty."),
+        (CARD_DATA, "", KEY, "TypeError: The payment id must be a string that is not empty."),
+        (CARD_DATA, 1, KEY, "TypeError: The payment id must be a string that is not empty."),
+        (CARD_DATA, "pay-1", None, "Error: The sealing key must be for RSA-OAEP-256 and A256GCM."),
+        (CARD_DATA, "pay-1", KEY | {"alg": "RSA-OAEP"}, "Error: The sealing key must be for RSA-OAEP-256 and A256GCM."),
+        (CARD_DATA, "pay-1", KEY | {"enc": "A128GCM"}, "Error: The sealing key must be for RSA-OAEP-256 and A256GCM."),
+        (CARD_DATA, "pay-1", KEY | {"pem": EC_PEM}, "Error: The sealing key is not an RSA public key in PEM."),
+        (CARD_DATA, "pay-1", KEY | {"pem": "not a key"}, "Error: The sealing key is not an RSA public key in PEM."),
+    ],
+)
+def test_the_browser_s_client_says_what_it_cannot_seal_with(
+    card_data: Any, payment_id: Any, key: dict[str, str] | None, message: str
+) -> None:
+    with pytest.raises(JavaScriptError) as raised:
+        seal_in_browser(card_data, payment_id, key)
+    assert str(raised.value) == message
+
+
+def test_a_page_that_did_not_come_over_https_is_told_so() -> None:
+    without_crypto = tuple(name for name in BROWSER if name != "crypto")
+    with pytest.raises(JavaScriptError, match="Serve it over https"):
+        seal_in_browser(CARD_DATA, "pay-1", KEY, without_crypto)
+
+
+@our_clients
+def test_our_client_is_understood_by_another_library(client: Client) -> None:
     registry = jwe.JWERegistry(algorithms=["RSA-OAEP-256", "A256GCM"])
     registry.strict_check_header = False
     opened = jwe.decrypt_compact(
-        seal(CARD_DATA, "pay-1", KEY),
+        client(CARD_DATA, "pay-1", KEY),
         RSAKey.import_key(
             PRIVATE_KEY.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
