@@ -59,8 +59,16 @@ class Terraform:
     def check(self) -> None:
         """Whether the code is formatted and valid; needs no backend and no credentials."""
         self._run("fmt", "-check", "-diff", "-recursive")
-        self._run("init", "-input=false", "-backend=false", *_plugin_dir(find_mirror()))
+        self._init_without_backend()
         self._run("validate")
+
+    def test(self) -> str:
+        """Run Terraform's own tests (terraform/tests), which need no backend and no credentials; return what it said.
+
+        The packages that the variables name must have been built.
+        """
+        self._init_without_backend()
+        return self._run("test")
 
     def plan(self, *arguments: str) -> None:
         self._run("plan", "-input=false", *self._state_argument(), *self._var_files(), *arguments, show=True)
@@ -97,6 +105,9 @@ class Terraform:
         answer = self._run("console", *self._state_argument(), *self._var_files(), stdin=f"jsonencode({expression})")
         # Before it stand warnings, when the variables ask for what is not in the state yet.
         return json.loads(json.loads(answer.splitlines()[-1]))
+
+    def _init_without_backend(self) -> None:
+        self._run("init", "-input=false", "-backend=false", *_plugin_dir(find_mirror()))
 
     @property
     def _home(self) -> Path:

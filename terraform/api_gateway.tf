@@ -33,6 +33,8 @@ locals {
   }
 
   templates = "${path.module}/api/templates"
+
+  private = length(var.api_callers.vpc_endpoints) > 0
 }
 
 resource "aws_api_gateway_rest_api" "this" {
@@ -40,13 +42,88 @@ resource "aws_api_gateway_rest_api" "this" {
   description = "Takes card payments and stores cards"
   tags        = merge(local.tags, { Name = local.prefix })
 
+  # A second name without mutual TLS would be a way around it.
+  disable_execute_api_endpoint = var.api_domain != null
+
   endpoint_configuration {
-    types = ["REGIONAL"]
+    types            = local.private ? ["PRIVATE"] : ["REGIONAL"]
+    vpc_endpoint_ids = local.private ? var.api_callers.vpc_endpoints : null
   }
 
   lifecycle {
     create_before_destroy = true
   }
+}
+
+# --- Callers: whom IAM allows, and of them only those that var.api_callers lets through
+
+locals {
+  calling_accounts = [for principal in var.api_callers.principals : principal if can(regex("^[0-9]+$", principal))]
+  calling_arns     = setsubtract(var.api_callers.principals, local.calling_accounts)
+
+  # Account of every principal; the API's own without any.
+  callers_accounts = length(var.api_callers.principals) == 0 ? [local.account_id] : distinct(concat(
+    local.calling_accounts, [for arn in local.calling_arns : split(":", arn)[4]]
+  ))
+
+  # Whoever meets all of a statement's conditions is refused.
+  refused_callers = {
+    OtherPrincipals = [
+      { test = "StringNotEquals", variable = "aws:PrincipalAccount", values = local.calling_accounts },
+      { test = "ArnNotEquals", variable = "aws:PrincipalArn", values = local.calling_arns },
+    ]
+    OtherAddresses    = [{ test = "NotIpAddress", variable = "aws:SourceIp", values = var.api_callers.ip_ranges }]
+    OtherVpcEndpoints = [{ test = "StringNotEquals", variable = "aws:SourceVpce", values = var.api_callers.vpc_endpoints }]
+  }
+}
+
+data "aws_iam_policy_document" "callers" {
+  # An account and not its roles, which would then do without a policy of their own.
+  statement {
+    sid       = "AllowAccounts"
+    actions   = ["execute-api:Invoke"]
+    resources = ["${aws_api_gateway_rest_api.this.execution_arn}/*"]
+
+    principals {
+      type        = "AWS"
+      identifiers = [for account in local.callers_accounts : "arn:${local.partition}:iam::${account}:root"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = {
+      for sid, conditions in local.refused_callers : sid => [for condition in conditions : condition if length(condition.values) > 0]
+      if anytrue([for condition in conditions : length(condition.values) > 0])
+    }
+
+    content {
+      sid       = "Refuse${statement.key}"
+      effect    = "Deny"
+      actions   = ["execute-api:Invoke"]
+      resources = ["${aws_api_gateway_rest_api.this.execution_arn}/*"]
+
+      principals {
+        type        = "*"
+        identifiers = ["*"]
+      }
+
+      dynamic "condition" {
+        for_each = statement.value
+
+        content {
+          test     = condition.value.test
+          variable = condition.value.variable
+          values   = condition.value.values
+        }
+      }
+    }
+  }
+}
+
+# Always there: one that was taken away would live on in the new deployment, as that is made first.
+resource "aws_api_gateway_rest_api_policy" "this" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  policy      = data.aws_iam_policy_document.callers.json
 }
 
 # --- Paths
@@ -282,6 +359,11 @@ resource "aws_api_gateway_integration_response" "unknown" {
 locals {
   # name = resource instance; all that a deployment takes a snapshot of
   deployed = [
+    {
+      api = { private = local.private, disable_execute_api_endpoint = aws_api_gateway_rest_api.this.disable_execute_api_endpoint }
+      # As it was asked for: API Gateway writes it differently once it has it.
+      policy = { id = aws_api_gateway_rest_api_policy.this.id, json = data.aws_iam_policy_document.callers.json }
+    },
     aws_api_gateway_resource.collection,
     aws_api_gateway_resource.item,
     { other = aws_api_gateway_resource.other, keys = aws_api_gateway_resource.keys },

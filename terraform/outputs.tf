@@ -1,6 +1,17 @@
 output "api_url" {
   description = "The API's URL; a path like /payments is appended to it."
-  value       = aws_api_gateway_stage.this.invoke_url
+  value       = var.api_domain == null ? aws_api_gateway_stage.this.invoke_url : "https://${var.api_domain.domain_name}"
+
+  # Before that, the domain has no API behind it.
+  depends_on = [aws_api_gateway_base_path_mapping.this]
+}
+
+output "api_domain_target" {
+  description = "What a DNS alias (name and hosted zone) for var.api_domain must point at; null without one."
+  value = var.api_domain == null ? null : {
+    name    = aws_api_gateway_domain_name.this[0].regional_domain_name
+    zone_id = aws_api_gateway_domain_name.this[0].regional_zone_id
+  }
 }
 
 output "api_id" {

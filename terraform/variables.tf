@@ -210,6 +210,102 @@ variable "api_throttling_burst" {
   }
 }
 
+variable "api_callers" {
+  description = <<-EOT
+    Limits on who may call the API, on top of IAM, which every call needs all the same. Each list that is given lets only these through:
+    principals: AWS accounts (their ids, other accounts than this too) and IAM roles and users (their ARNs); without it, this account.
+    ip_ranges: the callers' public addresses, in CIDR notation.
+    vpc_endpoints: interface endpoints for execute-api (their ids). It makes the API private, out of the internet's reach.
+    Who locks out himself can still deploy: the limits are on calls to the API, not on its administration.
+  EOT
+  type = object({
+    principals    = optional(list(string), [])
+    ip_ranges     = optional(list(string), [])
+    vpc_endpoints = optional(list(string), [])
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition = alltrue([
+      for principal in var.api_callers.principals :
+      can(regex("^([0-9]{12}|arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[A-Za-z0-9_+=,.@/-]+)$", principal))
+    ])
+    error_message = "api_callers.principals must be AWS account ids (12 digits), or ARNs of IAM roles or users."
+  }
+
+  validation {
+    condition     = alltrue([for range in var.api_callers.ip_ranges : can(cidrhost(range, 0))])
+    error_message = "api_callers.ip_ranges must be in CIDR notation, like 203.0.113.0/24."
+  }
+
+  validation {
+    condition     = alltrue([for endpoint in var.api_callers.vpc_endpoints : can(regex("^vpce-[0-9a-f]{8,17}$", endpoint))])
+    error_message = "api_callers.vpc_endpoints must be ids of VPC endpoints, like vpce-0123456789abcdef0."
+  }
+
+  validation {
+    condition     = length(var.api_callers.ip_ranges) == 0 || length(var.api_callers.vpc_endpoints) == 0
+    error_message = "A private API has no callers with public addresses: give api_callers either ip_ranges or vpc_endpoints."
+  }
+}
+
+variable "api_firewall" {
+  description = <<-EOT
+    A firewall (AWS WAF web ACL) before the API, at a price of its own; null for none. It blocks by AWS's managed rules: common attacks, known bad inputs, addresses with a bad name.
+    rate_limit: how many requests one address may make in five minutes, at least 10. Mind that a back end may make all of its calls from one address; null for no limit.
+    Nothing that it sees is logged or sampled. What it blocked is counted in CloudWatch, and in the API's access log with the error WAF_FILTERED.
+  EOT
+  type        = object({ rate_limit = optional(number) })
+  default     = null
+
+  validation {
+    # The bounds are AWS WAF's.
+    condition = try(var.api_firewall.rate_limit, null) == null || try(
+      var.api_firewall.rate_limit >= 10 && var.api_firewall.rate_limit <= 2000000000 && floor(var.api_firewall.rate_limit) == var.api_firewall.rate_limit, false
+    )
+    error_message = "api_firewall.rate_limit must be a whole number of requests, from 10 to 2,000,000,000; or null for no limit."
+  }
+}
+
+variable "api_domain" {
+  description = <<-EOT
+    A domain name of the merchant's own for the API, with mutual TLS: only clients with a certificate get through. Null for AWS's own name and no mutual TLS.
+    domain_name: the name; point it (DNS alias, or CNAME) at the output api_domain_target.
+    certificate_arn: its certificate in ACM, a public one that ACM issued, in the API's region.
+    truststore_uri: the CAs that clients' certificates are signed by, a PEM file in S3 (s3://bucket/key).
+    truststore_version: the S3 version of that file. Give it, and change it with the file: API Gateway reads the file only when the domain changes.
+    The API no longer answers under AWS's own name then, which knows no mutual TLS.
+  EOT
+  type = object({
+    domain_name        = string
+    certificate_arn    = string
+    truststore_uri     = string
+    truststore_version = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.api_domain == null || can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,63}$", var.api_domain.domain_name))
+    error_message = "api_domain.domain_name must be a full domain name in lower case, like payments.example.com."
+  }
+
+  validation {
+    condition     = var.api_domain == null || can(regex("^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$", var.api_domain.certificate_arn))
+    error_message = "api_domain.certificate_arn must be the ARN of a certificate in ACM."
+  }
+
+  validation {
+    condition     = var.api_domain == null || can(regex("^s3://[^/]+/.+$", var.api_domain.truststore_uri))
+    error_message = "api_domain.truststore_uri must be a file in S3, like s3://bucket/truststore.pem."
+  }
+
+  validation {
+    condition     = var.api_domain == null || length(var.api_callers.vpc_endpoints) == 0
+    error_message = "Mutual TLS is for an API on the internet: give either api_domain or api_callers.vpc_endpoints."
+  }
+}
+
 variable "manage_api_gateway_account" {
   description = "Whether to set the role with which API Gateway writes logs: one per account and region, so only one deployment may own it."
   type        = bool

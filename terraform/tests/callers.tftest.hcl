@@ -1,0 +1,163 @@
+# Who may call the API: var.api_callers.
+
+mock_provider "aws" {
+  source = "./tests/aws"
+}
+
+variables {
+  environment = "test"
+  gateway_url = "https://sparkle.example"
+}
+
+run "without_limits_whoever_iam_allows_in_this_account_may_call" {
+  assert {
+    condition     = !anytrue([for statement in data.aws_iam_policy_document.callers.statement : statement.effect == "Deny"])
+    error_message = "Nobody may be refused."
+  }
+
+  assert {
+    condition     = one(one(data.aws_iam_policy_document.callers.statement).principals).identifiers == toset(["arn:aws:iam::123456789012:root"])
+    error_message = "The account must be allowed, and no role in it."
+  }
+
+  assert {
+    condition     = one(aws_api_gateway_rest_api.this.endpoint_configuration).types == tolist(["REGIONAL"])
+    error_message = "The API must be on the internet."
+  }
+
+  assert {
+    condition = alltrue([
+      for method in concat(
+        values(aws_api_gateway_method.start), values(aws_api_gateway_method.function), values(aws_api_gateway_method.unknown), [aws_api_gateway_method.keys]
+      ) : method.authorization == "AWS_IAM"
+    ])
+    error_message = "Every method must need IAM."
+  }
+}
+
+run "named_principals_may_call_and_nobody_else_even_in_this_account" {
+  variables {
+    api_callers = { principals = ["210987654321", "arn:aws:iam::345678901234:role/shop/checkout"] }
+  }
+
+  assert {
+    condition = one([
+      for statement in data.aws_iam_policy_document.callers.statement : one(statement.principals).identifiers if statement.effect != "Deny"
+    ]) == toset(["arn:aws:iam::210987654321:root", "arn:aws:iam::345678901234:root"])
+    error_message = "The principals' accounts must be allowed, and this one not."
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.callers.statement : statement.sid => {
+        for condition in statement.condition : "${condition.test} ${condition.variable}" => join(" ", condition.values)
+      } if statement.effect == "Deny"
+      } == {
+      RefuseOtherPrincipals = {
+        "StringNotEquals aws:PrincipalAccount" = "210987654321"
+        "ArnNotEquals aws:PrincipalArn"        = "arn:aws:iam::345678901234:role/shop/checkout"
+      }
+    }
+    error_message = "Whoever is neither in the account nor the role must be refused."
+  }
+
+  assert {
+    condition     = alltrue([for method in aws_api_gateway_method.start : method.authorization == "AWS_IAM"])
+    error_message = "IAM must still be asked."
+  }
+}
+
+run "other_addresses_than_the_ranges_are_refused" {
+  variables {
+    api_callers = { ip_ranges = ["203.0.113.0/24", "2001:db8::/32"] }
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.callers.statement : statement.sid => {
+        for condition in statement.condition : "${condition.test} ${condition.variable}" => join(" ", condition.values)
+      } if statement.effect == "Deny"
+    } == { RefuseOtherAddresses = { "NotIpAddress aws:SourceIp" = "203.0.113.0/24 2001:db8::/32" } }
+    error_message = "Only addresses outside the ranges must be refused."
+  }
+}
+
+run "vpc_endpoints_make_the_api_private_and_other_endpoints_are_refused" {
+  variables {
+    api_callers = { vpc_endpoints = ["vpce-0123456789abcdef0"] }
+  }
+
+  assert {
+    condition     = one(aws_api_gateway_rest_api.this.endpoint_configuration).types == tolist(["PRIVATE"])
+    error_message = "The API must be private."
+  }
+
+  assert {
+    condition     = anytrue([for resources in local.deployed : try(resources.api.private, false)])
+    error_message = "It must be deployed: until then the API is on the internet."
+  }
+
+  assert {
+    condition     = one(aws_api_gateway_rest_api.this.endpoint_configuration).vpc_endpoint_ids == toset(["vpce-0123456789abcdef0"])
+    error_message = "The endpoints must be given names for the API."
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.callers.statement : statement.sid => {
+        for condition in statement.condition : "${condition.test} ${condition.variable}" => join(" ", condition.values)
+      } if statement.effect == "Deny"
+    } == { RefuseOtherVpcEndpoints = { "StringNotEquals aws:SourceVpce" = "vpce-0123456789abcdef0" } }
+    error_message = "Only other endpoints must be refused."
+  }
+}
+
+run "everybody_is_no_principal" {
+  command = plan
+
+  variables {
+    api_callers = { principals = ["*"] }
+  }
+
+  expect_failures = [var.api_callers]
+}
+
+run "an_assumed_role_is_no_principal" {
+  command = plan
+
+  variables {
+    api_callers = { principals = ["arn:aws:sts::123456789012:assumed-role/checkout/session"] }
+  }
+
+  expect_failures = [var.api_callers]
+}
+
+run "an_address_without_a_prefix_is_no_range" {
+  command = plan
+
+  variables {
+    api_callers = { ip_ranges = ["203.0.113.7"] }
+  }
+
+  expect_failures = [var.api_callers]
+}
+
+run "a_vpc_is_no_endpoint" {
+  command = plan
+
+  variables {
+    api_callers = { vpc_endpoints = ["vpc-0123456789abcdef0"] }
+  }
+
+  expect_failures = [var.api_callers]
+}
+
+run "a_private_api_has_no_callers_with_public_addresses" {
+  command = plan
+
+  variables {
+    api_callers = { ip_ranges = ["203.0.113.0/24"], vpc_endpoints = ["vpce-0123456789abcdef0"] }
+  }
+
+  expect_failures = [var.api_callers]
+}

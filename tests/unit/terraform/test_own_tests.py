@@ -1,0 +1,13 @@
+"""terraform/tests, which Terraform runs itself, against a provider that makes its answers up."""
+
+import re
+
+from cli.build import Target, build
+from cli.terraform import Terraform
+
+
+def test_terraform_s_own_tests_pass() -> None:
+    target = Target.host()
+    build(target)
+    variables = {"TF_VAR_lambda_runtime": target.runtime, "TF_VAR_lambda_architecture": target.architecture}
+    assert re.search(r"Success! [1-9]\d* passed, 0 failed", Terraform("test", environment=variables).test())
