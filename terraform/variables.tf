@@ -252,7 +252,7 @@ variable "api_callers" {
 
 variable "api_firewall" {
   description = <<-EOT
-    A firewall (AWS WAF web ACL) before the API, at a price of its own; null for none. It blocks by AWS's managed rules: common attacks, known bad inputs, addresses with a bad name.
+    A firewall (AWS WAF web ACL) before the API, at a price of its own; null for none. It blocks by AWS's managed rules: common attacks, known bad inputs, addresses with a bad name; and calls without a User-Agent.
     rate_limit: how many requests one address may make in five minutes, at least 10. Mind that a back end may make all of its calls from one address; null for no limit.
     Nothing that it sees is logged or sampled. What it blocked is counted in CloudWatch, and in the API's access log with the error WAF_FILTERED.
   EOT
