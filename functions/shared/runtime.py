@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from functions.shared import redaction
 from functions.shared.domain.errors import InternalError, PaymentError, Rejection
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ Event = dict[str, Any]
 UseCase = Callable[[Event], dict[str, Any]]
 Handler = Callable[[Event, Any], dict[str, Any]]
 
-logger = Logger()
+logger = Logger(json_serializer=redaction.to_json)
 metrics = Metrics()
+redaction.install(own=logger.name)
 
 
 def now() -> str:
@@ -42,7 +44,7 @@ def function(
     """Make a Lambda handler of `call(event) -> answer`.
 
     The event is checked against `contracts/<contract>.json`. Every log line has the payment's id, and none the event.
-    What leaves is a PaymentError, with a message of ours; anything else becomes InternalError, its data left behind.
+    What leaves is a PaymentError, with a message of ours and nothing behind it; anything else becomes InternalError.
     """
 
     def decorate(call: UseCase) -> Handler:
@@ -60,15 +62,19 @@ def function(
                 if isinstance(error, Rejection):
                     count("PaymentRejected")
                 logger.warning(f"{contract} failed", error=type(error).__name__, reason=str(error))
-                raise
+                left: PaymentError = error
             except Exception as error:
                 where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
                 logger.error(f"{contract} failed unexpectedly", error=type(error).__name__, where=where)
-                raise InternalError(type(error).__name__) from None
+                left = InternalError(type(error).__name__)
             finally:
                 if metrics.metric_set:
                     metrics.flush_metrics()
                 logger.clear_state()
+            # awslambdaric reports the message alone. What is behind it, `from None` or not, may hold the card.
+            left.args = tuple(map(redaction.redacted, left.args))
+            left.__cause__ = left.__context__ = None
+            raise left
 
         return handler
 

@@ -1,0 +1,80 @@
+"""The backstop under everything that is logged: card numbers are taken out, and other libraries kept quiet.
+
+Nobody should log a card, and nothing here is a reason to. It covers what goes through `logging`, whoever adds handlers
+or sets levels, and http.client's own debug output. It does not cover what is printed (in functions/, ruff forbids it),
+`warnings` shown on standard error, or digits that are encoded: for those, whoever holds a card says nothing at all.
+"""
+
+import http.client
+import json
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MASK = "[redacted]"
+
+IDS = {
+    "charge_id",
+    "function_arn",
+    "function_request_id",
+    "operation_id",
+    "payment_id",
+    "transaction_id",
+    "xray_trace_id",
+}
+"""Keys whose text is left alone: such ids may have as many digits as a card number has."""
+
+# ISO/IEC 7812-1: card numbers have up to 19 digits; the shortest in use have 12. No Luhn test, as a mistyped number is
+# nearly the real one.
+_CARD_NUMBER = re.compile(r"\d(?:[ -]?\d){11,}")
+
+
+def redacted(value: Any) -> Any:
+    """The value as JSON says it, without runs of 12 or more digits, single spaces and dashes between them or not."""
+    match value:
+        case str():
+            return _CARD_NUMBER.sub(MASK, value)
+        case None | bool():
+            return value
+        case int() | float():
+            return value if (text := redacted(str(value))) == str(value) else text
+        case Mapping():
+            return {
+                redacted(str(key)): item if key in IDS and isinstance(item, str) else redacted(item)
+                for key, item in value.items()
+            }
+        case list() | tuple() | set() | frozenset():
+            return [redacted(item) for item in value]
+    return redacted(str(value))
+
+
+def to_json(log: Any) -> str:
+    """A log line of ours. Powertools' `json_serializer`: it is given everything that the line will say."""
+    return json.dumps(redacted(log), separators=(",", ":"))
+
+
+def install(own: str) -> None:
+    """Have every log record of this process made as the logger named `own` may write it, or others may.
+
+    At DEBUG boto3, botocore and urllib3 print whole requests: the card is in there as JSON, and in base64, where no
+    look at digits finds it. So of other loggers, nothing below WARNING reaches a handler, whatever its level.
+    """
+
+    class Record(logging.LogRecord):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            if self.name == own or str(self.name).startswith(f"{own}."):
+                return
+            self.exc_info = self.stack_info = None
+            if self.levelno < logging.WARNING:
+                self.levelno = logging.NOTSET - 1  # below every handler's level
+
+        def getMessage(self) -> str:  # noqa: N802
+            return str(redacted(super().getMessage()))
+
+    logging.setLogRecordFactory(Record)
+    # Where a handler fails, logging would print the record as it came.
+    logging.raiseExceptions = False
+    # With a `debuglevel`, it prints what it sends.
+    vars(http.client)["print"] = lambda *args: None
