@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from typing import NoReturn
 
 from functions.shared.domain.errors import InvalidCardNumber, InvalidInput
 
@@ -115,3 +116,6 @@ class Card:
         return f"Card({self.bin}{'*' * (len(self.pan) - 10)}{self.last4})"
 
     __str__ = __repr__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A card stays in memory.")

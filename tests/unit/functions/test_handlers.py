@@ -15,7 +15,8 @@ from functions.compensate.handler import handler as compensate
 from functions.encrypt.handler import handler as encrypt
 from functions.persist.handler import handler as persist
 from functions.shared import runtime
-from functions.shared.domain.errors import InternalError, InvalidInput
+from functions.shared.domain.errors import GatewayOutcomeUnknown, InternalError, InvalidInput, PaymentError
+from functions.shared.redaction import MASK
 from functions.status.handler import handler as status
 from functions.tokenize.handler import handler as tokenize
 from tests.fakes import FakeCardCipher
@@ -163,6 +164,54 @@ def test_an_unforeseen_error_leaves_without_its_data(
         assert secret not in told
         assert secret not in output.text
     assert line.get("payment_id") == ("pay-1" if function in OF_A_PAYMENT else None)
+
+
+@pytest.mark.parametrize("foreseen", [True, False])
+@pytest.mark.parametrize(
+    ("function", "port"),
+    [
+        ("tokenize", "token_mac"),
+        ("encrypt", "card_cipher"),
+        ("charge", "card_cipher"),
+        ("charge", "gateway"),
+        ("persist", "card_vault"),
+        ("persist", "ledger"),
+        ("compensate", "gateway"),
+        ("compensate", "ledger"),
+    ],
+)
+def test_whatever_goes_wrong_with_the_card_in_hand_what_leaves_has_no_digits_of_it_and_nothing_behind_it(
+    function: FunctionName,
+    port: str,
+    foreseen: bool,
+    world: World,
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`from None` would not do: it hides the context from a traceback, and leaves it there."""
+    event = event_for(function, world.card_cipher)
+
+    class Failing:
+        def __getattr__(self, method: str) -> Any:
+            def fail(*arguments: object) -> None:
+                try:
+                    raise KeyError(PAN, arguments)
+                except KeyError as cause:
+                    raise (GatewayOutcomeUnknown if foreseen else RuntimeError)(f"{method} of {PAN}") from cause
+
+            return fail
+
+    monkeypatch.setattr(runtime, port, Failing)
+    with pytest.raises(PaymentError) as left:
+        HANDLERS[function](event, None)
+    assert isinstance(left.value, InternalError) is not foreseen
+    assert (left.value.__cause__, left.value.__context__) == (None, None)
+    output.lines()
+    for told in (str(left.value), repr(left.value), output.text):
+        assert PAN not in told
+    if foreseen:
+        assert MASK in str(left.value)
+        assert MASK in output.text
 
 
 def test_what_one_invocation_logs_does_not_carry_over_to_the_next(world: World, output: Output) -> None:

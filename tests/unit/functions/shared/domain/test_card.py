@@ -1,4 +1,8 @@
+import copy
+import json
 import logging
+import pickle
+import pprint
 import traceback
 from datetime import date
 
@@ -162,21 +166,35 @@ class TestMasking:
         masked = f"Card({pan[:6]}{'*' * (len(pan) - 10)}{pan[-4:]})"
         shown = [repr(card), str(card), f"{card}", f"{card!r}", format(card), "%s" % card, "{}".format(card)]  # noqa: UP031, UP032
         assert shown == [masked] * len(shown)
+        shown = [pprint.pformat(card), json.loads(json.dumps(card, default=str))]
+        assert shown == [masked] * len(shown)
         assert [repr([card]), repr({"card": card})] == [f"[{masked}]", f"{{'card': {masked}}}"]
 
     @given(pans)
     def test_the_digits_between_are_in_no_traceback_and_no_log_record(self, pan: str) -> None:
         card = Card.from_card_data(CARD_DATA | {"card_number": pan})
-        try:
+
+        def use(card: Card) -> None:
             raise RuntimeError("Could not use", card)
+
+        try:
+            use(card)
         except RuntimeError as error:
-            printed = "".join(traceback.TracebackException.from_exception(error, capture_locals=False).format())
+            error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # this test has `pan` itself
+            printed = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
         record = logging.LogRecord("test", logging.ERROR, __file__, 1, "failed for %s", (card,), None)
         for text in (printed, record.getMessage()):
             assert pan[:6] in text
             assert pan not in text
             assert pan[6:-4] not in text.replace(pan[:6], "").replace(pan[-4:], "")
             assert HOLDER not in text
+
+    def test_a_card_does_not_leave_memory_by_vars_pickle_or_copy(self) -> None:
+        with pytest.raises(TypeError):
+            vars(CARD)
+        for leave in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match=r"^A card stays in memory\.$"):
+                leave(CARD)
 
     def test_the_summary_holds_what_may_be_known_and_no_more(self) -> None:
         assert CARD.summary(TOKEN) == CardSummary(TOKEN, "visa", "424242", "4242", "12/49")
