@@ -1,0 +1,259 @@
+"""Canary cards, everything that the system wrote, and a search for the one in the other."""
+
+import base64
+import io
+import json
+import re
+import secrets
+import string
+import zipfile
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import requests
+
+from cli.stack import Stack
+from functions.shared.domain.card import passes_luhn
+
+_HOLDER = re.compile("canary[a-z]{12}|[a-z]{12}yranac")
+# Up to two characters between digits: groups by spaces or dashes, and JSON's lists.
+_DIGITS = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,2}[0-9]){11,}")
+_ESCAPED = re.compile(r"(?:%|\\x|\\u00)([0-9A-Fa-f]{2})")
+_HEX = re.compile("[0-9A-Fa-f]{24,}")
+_BASE64 = re.compile("[A-Za-z0-9+/_-]{16,}")
+_DEPTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A card that is used in one scenario only, so that a leak tells where it comes from."""
+
+    name: str
+    pan: str
+    holder: str = field(
+        default_factory=lambda: "Canary" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(12))
+    )
+
+    @property
+    def card_data(self) -> dict[str, str]:
+        return {"card_number": self.pan, "expiry_date": "12/49", "card_holder": self.holder}
+
+
+def new_pan(prefix: str = "4929", length: int = 16) -> str:
+    """A number that passes Luhn. It is made anew in each run: no file may have one that is not published."""
+    number = prefix + "".join(secrets.choice(string.digits) for _ in range(length - 1 - len(prefix)))
+    return next(number + digit for digit in string.digits if passes_luhn(number + digit))
+
+
+# -- The search -----------------------------------------------------------------------------------------------------
+
+
+class Place(NamedTuple):
+    """Where something was written; `kind` is one of `execution`, `event`, `log group`, `table`, `queue`, `answer` …"""
+
+    kind: str
+    name: str
+
+
+class Leak(NamedTuple):
+    place: Place
+    canary: str
+    what: str
+
+
+def leaks(written: Iterable[tuple[Place, str]], canaries: Collection[Canary]) -> set[Leak]:
+    """Where a canary's number or holder is, forwards or backwards, in the clear or encoded up to three times over."""
+    pans = [(canary, form) for canary in canaries for form in (canary.pan, canary.pan[::-1])]
+    holders = {form: canary for canary in canaries for form in (canary.holder.lower(), canary.holder.lower()[::-1])}
+    found = set()
+    for place, text in written:
+        for reading in _readings(text):
+            for run in _DIGITS.findall(reading):
+                digits = re.sub("[^0-9]", "", run)
+                found |= {Leak(place, canary.name, "number") for canary, pan in pans if pan in digits}
+            for holder in _HOLDER.findall(reading.lower()):
+                if holder in holders:
+                    found.add(Leak(place, holders[holder].name, "holder"))
+    return found
+
+
+def _readings(text: str, depth: int = _DEPTH) -> Iterator[str]:
+    """The text, and what it says where it is URL-encoded, escaped, hexadecimal or base64, in any alignment."""
+    yield text
+    if depth:
+        hexadecimal, base_64 = _HEX.findall(text), _BASE64.findall(text)
+        decoded = [
+            _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), text) if _ESCAPED.search(text) else "",
+            *("\n".join(_from_hex(run[start:]) for run in hexadecimal) for start in range(2)),
+            *("\n".join(_from_base64(run[start:]) for run in base_64) for start in range(4)),
+        ]
+        for reading in filter(None, decoded):
+            yield from _readings(reading, depth - 1)
+
+
+def _from_hex(run: str) -> str:
+    return bytes.fromhex(run[: len(run) // 2 * 2]).decode("latin-1")
+
+
+def _from_base64(run: str) -> str:
+    run = run[:-1] if len(run) % 4 == 1 else run
+    return base64.urlsafe_b64decode(run.replace("+", "-").replace("/", "_") + "=" * (-len(run) % 4)).decode("latin-1")
+
+
+# -- What there is to search ----------------------------------------------------------------------------------------
+
+EVENTS_QUEUE = "sweep-events"
+
+
+def written_by(stack: Stack, home: Path) -> Iterator[tuple[Place, str]]:
+    """All that is kept of all that the stack wrote; its processes' logs are in `home`."""
+    yield from _executions(stack)
+    yield from _logs(stack)
+    yield from _items(stack)
+    yield from _messages(stack)
+    for file in home.glob("*.log"):
+        yield Place("file", file.name), file.read_text(errors="replace")
+    for path in ("/sandbox/charges", "/sandbox/requests"):
+        yield Place("gateway", path), requests.get(f"{stack.sparkle_url}{path}", timeout=10).text
+
+
+def _executions(stack: Stack) -> Iterator[tuple[Place, str]]:
+    states = stack.client("stepfunctions")
+    for machine in states.list_state_machines()["stateMachines"]:
+        pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine["stateMachineArn"])
+        for execution in (execution for page in pages for execution in page["executions"]):
+            arn = execution["executionArn"]
+            histories = states.get_paginator("get_execution_history").paginate(executionArn=arn)
+            events = [event for history in histories for event in history["events"]]
+            yield Place("execution", execution["name"]), _text([states.describe_execution(executionArn=arn), events])
+
+
+def _logs(stack: Stack) -> Iterator[tuple[Place, str]]:
+    logs = stack.client("logs")
+    for group in logs.describe_log_groups()["logGroups"]:
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+        messages = [event["message"] for page in pages for event in page["events"]]
+        yield Place("log group", group["logGroupName"]), "\n".join(messages)
+
+
+def _items(stack: Stack) -> Iterator[tuple[Place, str]]:
+    dynamodb = stack.client("dynamodb")
+    for table in dynamodb.list_tables()["TableNames"]:
+        for page in dynamodb.get_paginator("scan").paginate(TableName=table):
+            yield Place("table", table), _text(page["Items"])
+
+
+def _messages(stack: Stack) -> Iterator[tuple[Place, str]]:
+    """Each message of each queue, taken off it. A status-change event is under its execution's name."""
+    sqs = stack.client("sqs")
+    for url in sqs.list_queues().get("QueueUrls", []):
+        queue = url.rsplit("/", 1)[1]
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                is_event = queue == EVENTS_QUEUE
+                name = json.loads(message["Body"])["detail"].get("name", "") if is_event else queue
+                yield Place("event" if is_event else "queue", name), _text(message)
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, default=lambda other: other.decode("latin-1") if isinstance(other, bytes) else str(other))
+
+
+@contextmanager
+def every_event_kept(stack: Stack) -> Iterator[None]:
+    """Whatever is put on the event bus goes to a queue as well."""
+    sqs, events = stack.client("sqs"), stack.client("events")
+    url = sqs.create_queue(QueueName=EVENTS_QUEUE)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    account = stack.state_machine_arn.split(":")[4]
+    events.put_rule(Name=EVENTS_QUEUE, EventPattern=json.dumps({"account": [account]}))
+    events.put_targets(Rule=EVENTS_QUEUE, Targets=[{"Id": "queue", "Arn": arn}])
+    try:
+        yield
+    finally:
+        events.remove_targets(Rule=EVENTS_QUEUE, Ids=["queue"])
+        events.delete_rule(Name=EVENTS_QUEUE)
+        sqs.delete_queue(QueueUrl=url)
+
+
+@dataclass(frozen=True)
+class RecordedStack(Stack):
+    """A stack that remembers what its API answered."""
+
+    answers: list[tuple[Place, str]] = field(default_factory=list)
+
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        answer = super().call(method, path, body, headers)
+        self.answers.append(
+            (Place("answer", f"{method} {path}"), f"{answer.status_code} {answer.headers} {answer.text}")
+        )
+        return answer
+
+
+# -- Functions that log all they can --------------------------------------------------------------------------------
+
+
+def deployed(stack: Stack, functions: Collection[str]) -> dict[str, tuple[str, str, dict[str, str]]]:
+    """Each function's code's hash, handler and environment."""
+    client, prefix = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1]
+    found = {}
+    for function in functions:
+        is_now = client.get_function_configuration(FunctionName=prefix + function)
+        found[function] = is_now["CodeSha256"], is_now["Handler"], is_now["Environment"]["Variables"]
+    return found
+
+
+@contextmanager
+def talkative(stack: Stack, functions: Collection[str], *, backstop: bool = True) -> Iterator[None]:
+    """The functions with the loggers of all libraries on; without the backstop under them, if asked for.
+
+    They wait for the gateway for a second only. Afterwards they are as they were deployed.
+    """
+    client, prefix = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1]
+    before = {prefix + function: configuration for function, configuration in deployed(stack, functions).items()}
+    packages = {
+        name: requests.get(client.get_function(FunctionName=name)["Code"]["Location"], timeout=30).content
+        for name in before
+    }
+
+    def change(name: str) -> None:
+        _, handler, environment = before[name]
+        more = {
+            "LOG_LEVEL": "DEBUG",
+            "TALKATIVE_HANDLER": handler,
+            "TALKATIVE_BACKSTOP": "on" if backstop else "off",
+            "GATEWAY_READ_TIMEOUT_SECONDS": "1",
+        }
+        _update(client, name, _with_talkative(packages[name]), "talkative.handler", environment | more)
+
+    def restore(name: str) -> None:
+        _, handler, environment = before[name]
+        _update(client, name, packages[name], handler, environment)
+
+    with ThreadPoolExecutor(len(before)) as pool:
+        try:
+            list(pool.map(change, before))
+            yield
+        finally:
+            list(pool.map(restore, before))
+
+
+def _with_talkative(package: bytes) -> bytes:
+    changed = io.BytesIO(package)
+    with zipfile.ZipFile(changed, "a") as archive:
+        archive.write(Path(__file__).with_name("talkative.py"), "talkative.py")
+    return changed.getvalue()
+
+
+def _update(client: Any, name: str, package: bytes, handler: str, environment: dict[str, str]) -> None:
+    client.update_function_code(FunctionName=name, ZipFile=package)
+    client.get_waiter("function_updated_v2").wait(FunctionName=name)
+    client.update_function_configuration(FunctionName=name, Handler=handler, Environment={"Variables": environment})
+    client.get_waiter("function_updated_v2").wait(FunctionName=name)

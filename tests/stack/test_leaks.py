@@ -1,0 +1,361 @@
+"""No card number and no holder's name is left anywhere: every way a payment can go, then a search of all that was kept.
+
+Canary cards, each in one scenario, go through the stack while its functions log all that they and their libraries can.
+A sealed card must be nowhere. A published test card may come in the clear, and is then in its execution's input by
+design: in the execution's history and in its status-change events, and nowhere else.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import pytest
+import requests
+
+from cli.stack import Stack, new_payment_id
+from examples.sealing import seal
+from functions.shared.contracts import is_test_card
+from local.machine import Machine
+from tests.stack.driver import PAYMENT, Driver
+from tests.stack.sweep import (
+    Canary,
+    Leak,
+    RecordedStack,
+    deployed,
+    every_event_kept,
+    leaks,
+    new_pan,
+    talkative,
+    written_by,
+)
+from tests.stack.test_access import taken_away
+from tests.tampering import flipped, with_header, with_segment
+
+Key = dict[str, str]
+CardData = Callable[[Canary, str, Key], Any]
+"""What is sent as `card_data`, of the canary, the payment's id and the sealing key."""
+
+Fault = dict[str, Any]
+
+FUNCTIONS = ("tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards")
+FAULTS: list[Fault] = [
+    {"fault": "timeout_after", "seconds": 2},
+    {"fault": "timeout_before", "seconds": 2},
+    {"fault": "reset"},
+    {"fault": "slow", "seconds": 0.5},
+    {"fault": "http_429"},
+    {"fault": "http_500"},
+    {"fault": "http_502_html"},
+]
+TIMEOUT_AFTER, _, RESET, _, _, HTTP_500, BAD_GATEWAY = FAULTS
+
+
+def sealed(canary: Canary, payment_id: str, key: Key) -> Any:
+    return seal(canary.card_data, payment_id, key)
+
+
+def plain(canary: Canary, payment_id: str, key: Key) -> Any:
+    return canary.card_data
+
+
+def sealed_with(change: Callable[[Canary], dict[str, Any]]) -> CardData:
+    """Sealed card data with more or other fields."""
+    return lambda canary, payment_id, key: seal(canary.card_data | change(canary), payment_id, key)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One payment: how its card is sent, what goes wrong at the gateway, and the status, or refusal, that it ends with.
+
+    With `refused_by_gateway` the payment's reference was reversed before, so that its charge is refused at once.
+    """
+
+    name: str
+    status: str | int
+    pan: str = field(default_factory=new_pan)
+    card_data: CardData = sealed
+    error: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    refused_by_gateway: bool = False
+    path: str = "/payments"
+    payment_id: str = field(default_factory=new_payment_id)
+
+    @cached_property
+    def canary(self) -> Canary:
+        return Canary(self.name, self.pan)
+
+    def may_be_at(self, leak: Leak) -> bool:
+        """By design: a published test card sent in the clear is in its execution's input.
+
+        Other tests send the same published numbers in the clear; a holder's name is this scenario's alone.
+        """
+        if leak.place.kind not in ("execution", "event") or not is_test_card(self.pan):
+            return False
+        own = leak.place.name == self.payment_id
+        return own == (self.card_data is plain) or (self.card_data is plain and leak.what == "number")
+
+
+def on(operation: str, fault: Fault, times: int = 1) -> Fault:
+    return fault | {"operation": operation, "times": times}
+
+
+def mistyped(pan: str) -> str:
+    return pan[:-1] + str((int(pan[-1]) + 1) % 10)
+
+
+STORE = {"amount_minor": None, "currency": None}
+NOTED = new_pan()
+
+SCENARIOS = [  # the slowest first
+    Scenario(
+        "in doubt",
+        "in_doubt",
+        faults=(on("charge", TIMEOUT_AFTER, 99), on("find", HTTP_500, 99), on("reverse", RESET, 99)),
+    ),
+    Scenario("reversed", "reversed", faults=(on("charge", TIMEOUT_AFTER, 99), on("find", BAD_GATEWAY, 5))),
+    *(
+        Scenario(f"reverse {fault['fault']}", "reversed", faults=(on("reverse", fault),), refused_by_gateway=True)
+        for fault in FAULTS
+    ),
+    *(Scenario(f"charge {fault['fault']}", "captured", faults=(on("charge", fault),)) for fault in FAULTS),
+    *(
+        Scenario(f"find {fault['fault']}", "captured", faults=(on("charge", HTTP_500), on("find", fault)))
+        for fault in FAULTS
+    ),
+    Scenario("captured", "captured"),
+    Scenario("captured, 19 digits", "captured", new_pan(length=19)),
+    Scenario("captured, 15 digits", "captured", new_pan("37", 15)),
+    Scenario(
+        "captured, the number as its holder", "captured", new_pan(), sealed_with(lambda card: {"card_holder": card.pan})
+    ),
+    Scenario("authorized", "authorized", changes={"capture": False}),
+    Scenario("stored", "stored", changes=STORE, path="/cards"),
+    Scenario("declined", "declined", "4000000000000002"),
+    Scenario("mistyped", "rejected", mistyped(new_pan()), error="invalid_card_number"),
+    Scenario("expired", "rejected", new_pan(), sealed_with(lambda card: {"expiry_date": "12/25"}), "expired_card"),
+    Scenario(
+        "with a security code",
+        "rejected",
+        new_pan(),
+        sealed_with(lambda card: {"cvc": "123"}),
+        "sensitive_authentication_data",
+    ),
+    Scenario(
+        "tampered",
+        "rejected",
+        new_pan(),
+        lambda canary, payment_id, key: with_segment(sealed(canary, payment_id, key), 3, flipped),
+        "sealed_card_tampered",
+    ),
+    Scenario(
+        "under another header",
+        "rejected",
+        new_pan(),
+        lambda canary, payment_id, key: with_header(
+            sealed(canary, payment_id, key), {"alg": "RSA1_5", "n": key["kid"]}
+        ),
+        "sealing_not_supported",
+    ),
+    Scenario(
+        "by another key",
+        "rejected",
+        new_pan(),
+        lambda canary, payment_id, key: sealed(canary, payment_id, key | {"kid": "another"}),
+        "unknown_sealing_key",
+    ),
+    Scenario(
+        "for another payment",
+        "rejected",
+        new_pan(),
+        lambda canary, payment_id, key: sealed(canary, new_payment_id(), key),
+        "sealed_for_another_payment",
+    ),
+    *(
+        Scenario(f"broken inside, {name}", "rejected", new_pan(), sealed_with(change), "invalid_sealed_card")
+        for name, change in {
+            "an integer": lambda card: {"card_number": int(card.pan)},
+            "a field more": lambda card: {card.pan: card.pan},
+            "an object": lambda card: {"card_holder": {card.pan: card.holder}},
+            "a list": lambda card: {"expiry_date": [card.pan]},
+            "too long": lambda card: {"card_number": card.pan * 3},
+        }.items()
+    ),
+    Scenario(
+        "broken inside, no date",
+        "rejected",
+        new_pan(),
+        sealed_with(lambda card: {"expiry_date": card.pan}),
+        "invalid_input",
+    ),
+    Scenario("refused, in the clear", 400, card_data=plain),
+    Scenario("refused, in the description", 400, NOTED, changes={"description": f"paid with {NOTED}"}),
+    Scenario("plain captured", "captured", "5555555555554444", plain),
+    Scenario("plain declined", "declined", "4000000000009995", plain),
+    Scenario("plain stored", "stored", "6011111111111117", plain, changes=STORE, path="/cards"),
+    Scenario(
+        "plain reversed", "reversed", "4111111111111111", plain, faults=(on("reverse", RESET),), refused_by_gateway=True
+    ),
+]
+
+DENIED = {
+    ("tokenize", "kms:Decrypt"): Scenario("may not open", "rejected", error="key_unusable"),
+    ("tokenize", "kms:GenerateMac"): Scenario("may not make a token", "rejected", error="key_unusable"),
+    ("encrypt", "kms:Encrypt"): Scenario("may not encrypt", "rejected", error="key_unusable"),
+    ("charge", "kms:Decrypt"): Scenario("may not decrypt", "reversed"),
+}
+
+WITHOUT_BACKSTOP = Scenario("without the backstop", "captured")
+PLANTED = {kind: Canary(f"planted in {kind}", new_pan()) for kind in ("log group", "table", "queue", "file", "input")}
+
+ALL = [*SCENARIOS, *DENIED.values()]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    payments: dict[str, dict[str, Any]]
+    faults_met: dict[str, set[str]]
+    found: set[Leak]
+    deployed_before: Any
+    deployed_after: Any
+
+    def kinds_of_places(self, canary: str) -> set[str]:
+        return {leak.place.kind for leak in self.found if leak.canary == canary}
+
+
+@pytest.fixture(scope="module")
+def sweep(stack: Stack, machine: Machine) -> Sweep:
+    recorded = RecordedStack(**asdict(stack))
+    driver = Driver(recorded)
+    [key] = recorded.call("GET", "/keys").json()["keys"]
+    run = partial(run_scenario, driver, key)
+    before = deployed(stack, FUNCTIONS)
+    with every_event_kept(stack):
+        with talkative(stack, FUNCTIONS), ThreadPoolExecutor(8) as pool:
+            payments = dict(pool.map(run, SCENARIOS))
+            for (function, action), scenario in DENIED.items():
+                with taken_away(stack, function, action):
+                    payments |= dict([run(scenario)])
+        with talkative(stack, FUNCTIONS, backstop=False):
+            payments |= dict([run(WITHOUT_BACKSTOP)])
+        driver.clear_faults()
+        with planted(driver, machine):
+            canaries = [scenario.canary for scenario in (*ALL, WITHOUT_BACKSTOP)]
+            found = leaks([*written_by(stack, machine.home), *recorded.answers], [*canaries, *PLANTED.values()])
+    met: dict[str, set[str]] = {}
+    for request in requests.get(f"{stack.sparkle_url}/sandbox/requests", timeout=10).json()["requests"]:
+        met.setdefault(request["reference"], set()).add(request["fault"])
+    return Sweep(payments, met, found, before, deployed(stack, FUNCTIONS))
+
+
+def run_scenario(driver: Driver, key: Key, scenario: Scenario) -> tuple[str, dict[str, Any]]:
+    """Run it to its end; return its name and the payment as the API shows it."""
+    stack, payment_id = driver.stack, scenario.payment_id
+    if scenario.refused_by_gateway:
+        authorization = {"Authorization": f"Bearer {stack.sparkle_api_key}"}
+        reversals = f"{stack.sparkle_url}/v1/reversals"
+        requests.post(reversals, json={"reference": payment_id}, headers=authorization, timeout=10).raise_for_status()
+    for fault in scenario.faults:
+        driver.set_fault(payment_id, **fault)
+    card_data = scenario.card_data(scenario.canary, payment_id, key)
+    body = {
+        name: value
+        for name, value in (PAYMENT | {"card_data": card_data} | scenario.changes).items()
+        if value is not None
+    }
+    _, answer = driver.post(scenario.path, body, payment_id)
+    if isinstance(scenario.status, int):
+        return scenario.name, {"status": answer.status_code}
+    stack.payment(payment_id)
+    deadline = time.monotonic() + 180
+    while (execution := driver.execution(payment_id)) and execution["status"] == "RUNNING":
+        assert time.monotonic() < deadline, f"{scenario.name} does not end"
+        time.sleep(0.5)
+    payment = stack.payment(payment_id)
+    driver.post(scenario.path, body, payment_id)
+    if payment["card"]:
+        stack.call("GET", f"/cards/{payment['card']['token']}")
+    return scenario.name, payment
+
+
+@contextmanager
+def planted(driver: Driver, machine: Machine) -> Iterator[None]:
+    """A canary in each kind of place that is searched."""
+    stack, file = driver.stack, machine.home / "planted.log"
+    logs, dynamodb, sqs = (stack.client(service) for service in ("logs", "dynamodb", "sqs"))
+    with ExitStack() as undo:
+        group = {"logGroupName": "/sweep/planted"}
+        logs.create_log_group(**group)
+        undo.callback(logs.delete_log_group, **group)
+        logs.create_log_stream(**group, logStreamName="planted")
+        hidden = base64.b64encode(json.dumps(PLANTED["log group"].card_data).encode()).decode()
+        event = {"timestamp": time.time_ns() // 10**6, "message": json.dumps({"body": {"Plaintext": hidden}})}
+        logs.put_log_events(**group, logStreamName="planted", logEvents=[event])
+
+        place = {"TableName": stack.ledger_table}
+        key = {"pk": {"S": "PLANTED"}, "sk": {"S": "PLANTED"}}
+        dynamodb.put_item(**place, Item=key | {"card": {"B": PLANTED["table"].pan.encode()}})
+        undo.callback(dynamodb.delete_item, **place, Key=key)
+
+        url = sqs.create_queue(QueueName="planted")["QueueUrl"]
+        undo.callback(sqs.delete_queue, QueueUrl=url)
+        sqs.send_message(QueueUrl=url, MessageBody=PLANTED["queue"].holder)
+
+        file.write_text(PLANTED["file"].pan[::-1])
+        undo.callback(file.unlink)
+
+        # What the API itself would refuse. GET shows the reference of a payment that was rejected.
+        driver.ended(driver.start_by_hand({"merchant_reference": PLANTED["input"].pan.encode().hex()}))
+        yield
+
+
+def test_every_payment_ended_as_its_scenario_says(sweep: Sweep) -> None:
+    ended = {name: (payment["status"], payment.get("error")) for name, payment in sweep.payments.items()}
+    for scenario in (*ALL, WITHOUT_BACKSTOP):
+        status, error = ended[scenario.name]
+        assert (scenario.name, status) == (scenario.name, scenario.status)
+        assert scenario.error in (None, error)
+
+
+def test_every_fault_was_met(sweep: Sweep) -> None:
+    for scenario in SCENARIOS:
+        assert {fault["fault"] for fault in scenario.faults} <= sweep.faults_met.get(scenario.payment_id, set())
+
+
+def test_a_sealed_card_is_nowhere(sweep: Sweep) -> None:
+    sealed_ones = {scenario.name: scenario for scenario in ALL if scenario.card_data is not plain}
+    found = [leak for leak in sweep.found if leak.canary in sealed_ones]
+    assert [leak for leak in found if not sealed_ones[leak.canary].may_be_at(leak)] == []
+
+
+def test_a_card_in_the_clear_is_in_its_executions_input_if_it_is_a_test_card_and_nowhere_else(sweep: Sweep) -> None:
+    plain_ones = {scenario.name: scenario for scenario in ALL if scenario.card_data is plain}
+    found = [leak for leak in sweep.found if leak.canary in plain_ones]
+    assert [leak for leak in found if not plain_ones[leak.canary].may_be_at(leak)] == []
+    for name, scenario in plain_ones.items():
+        assert sweep.kinds_of_places(name) == ({"execution", "event"} if is_test_card(scenario.pan) else set())
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_planted_card_is_found(sweep: Sweep, kind: str) -> None:
+    where = {"execution", "event", "answer"} if kind == "input" else {kind}
+    assert sweep.kinds_of_places(f"planted in {kind}") == where
+
+
+@pytest.mark.parametrize("function", ["tokenize", "encrypt", "charge"])
+def test_without_the_backstop_the_libraries_log_the_card_and_it_is_found(
+    sweep: Sweep, stack: Stack, function: str
+) -> None:
+    assert ("log group", stack.log_group_prefix + function) in {
+        leak.place for leak in sweep.found if leak.canary == WITHOUT_BACKSTOP.name
+    }
+
+
+def test_the_functions_are_afterwards_as_they_were_deployed(sweep: Sweep) -> None:
+    assert sweep.deployed_before == sweep.deployed_after
