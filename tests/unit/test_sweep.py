@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stack.sweep import Canary, Leak, Place, leaks, new_pan
@@ -57,6 +57,7 @@ OF_NUMBERS: dict[str, Callable[[str], str]] = {
 }
 
 
+@settings(max_examples=20, deadline=None)
 @pytest.mark.parametrize("encoding", ENCODINGS | OF_NUMBERS)
 @given(before=texts, after=texts)
 def test_a_number_is_found(encoding: str, before: str, after: str) -> None:
@@ -64,6 +65,7 @@ def test_a_number_is_found(encoding: str, before: str, after: str) -> None:
     assert leaks([(PLACE, text)], [CANARY, OTHER]) == {Leak(PLACE, "canary", "number")}
 
 
+@settings(max_examples=20, deadline=None)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @given(before=texts, after=texts)
 def test_a_holders_name_is_found(encoding: str, before: str, after: str) -> None:
