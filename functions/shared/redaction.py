@@ -76,5 +76,5 @@ def install(own: str) -> None:
     logging.setLogRecordFactory(Record)
     # Where a handler fails, logging would print the record as it came.
     logging.raiseExceptions = False
-    # With a `debuglevel`, it prints what it sends.
+    # With a `debuglevel`, it prints what it sends. (Importing it costs nothing: boto3 would do it a moment later.)
     vars(http.client)["print"] = lambda *args: None
