@@ -1,0 +1,63 @@
+"""That docs/pci-dss.md says nothing of tests and files that are not there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cli.paths import ROOT
+
+DOCUMENT = (ROOT / "docs" / "pci-dss.md").read_text()
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")] for line in DOCUMENT.splitlines() if re.match(r"\| \d", line)
+]
+EVIDENCE = sorted({named for row in ROWS for named in re.findall(r"`([^`]+)`", row[2])})
+
+
+@pytest.mark.parametrize("evidence", EVIDENCE)
+def test_every_test_and_file_that_is_named_exists(evidence: str) -> None:
+    path, _, test = evidence.partition("::")
+    file = ROOT / path
+    assert file.is_file()
+    assert not test or re.search(rf"def {test}\b", file.read_text())
+
+
+def test_every_row_says_what_is_done_what_shows_it_and_what_is_left_to_the_deployer() -> None:
+    assert [row for row in ROWS if len(row) != 4 or not all(row)] == []
+    assert [row[0] for row in ROWS if not re.search(r"`[^`]+`", row[2])] == []
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "3.2",
+        "3.3",
+        "3.4",
+        "3.5",
+        "3.6",
+        "3.7",
+        "4.2",
+        "6.2",
+        "6.3",
+        "6.4",
+        "6.5",
+        "7.2",
+        "7.3",
+        "8.2",
+        "8.3",
+        "8.6",
+        "10.2",
+        "10.3",
+        "10.5",
+        "10.7",
+        "11.3",
+        "11.5",
+    ],
+)
+def test_the_requirement_has_a_row(requirement: str) -> None:
+    assert any(re.search(rf"(^|[^\d.]){re.escape(requirement)}(\.|\b)", row[0]) for row in ROWS)
+
+
+def test_every_file_that_the_text_names_exists() -> None:
+    named = re.findall(r"`((?:docs|functions|terraform|tests|examples|cli|requirements)/[^`:*]+)`", DOCUMENT)
+    assert [path for path in named if not Path(ROOT, path).exists()] == []
