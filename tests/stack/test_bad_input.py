@@ -298,8 +298,6 @@ REFUSED_TEXT: dict[str, str] = {
     "an escape": "\x1b[31m",
     "a delete": "a\x7f",
     "a C1 control": "a\x85b",
-    "a line separator": "a\u2028b",
-    "a paragraph separator": "a\u2029b",
     "a byte order mark": "\ufeffa",
     "a right-to-left override": "a\u202eb",
     "a right-to-left isolate": "a\u2067b",
