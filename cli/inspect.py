@@ -63,7 +63,8 @@ def _states_table(way: list[Visit]) -> Table:
 
 def _ledger_table(recorded: RecordedPayment) -> Table:
     payment = recorded.payment
-    title = f"Ledger: {payment.status}, version {payment.version}, card {payment.card.brand} …{payment.card.last4}"
+    card = f", card {payment.card.brand} …{payment.card.last4}" if payment.card else ""
+    title = f"Ledger: {payment.status}, version {payment.version}{card}"
     table = Table("entry", "account", "debit", "credit", "currency", title=title, title_justify="left")
     for number, entry in enumerate(recorded.entries, start=1):
         for posting in entry.postings:

@@ -187,7 +187,7 @@ resource "aws_api_gateway_integration" "start" {
     "application/json" = join("", [
       file("${local.templates}/execution_name.vtl"),
       templatefile("${local.templates}/card_in_the_clear.vtl", { card_numbers = jsonencode(keys(local.test_cards)) }),
-      templatefile("${local.templates}/${each.value.template}", { state_machine_arn = aws_sfn_state_machine.payment.arn }),
+      templatefile("${local.templates}/${each.value.template}", { state_machine_arn = aws_sfn_state_machine.this["payment"].arn }),
     ])
   }
 }

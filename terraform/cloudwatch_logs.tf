@@ -1,17 +1,15 @@
 locals {
   function_log_prefix = "/aws/lambda/${local.prefix}-"
   # The vendedlogs prefix keeps Step Functions from adding to the account's log resource policy, which is limited in size.
-  state_machine_log_group = "/aws/vendedlogs/states/${local.state_machine_name}"
-  api_log_group           = "/aws/apigateway/${local.prefix}"
+  state_machine_log_prefix = "/aws/vendedlogs/states/${local.prefix}-"
+  api_log_group            = "/aws/apigateway/${local.prefix}"
   # Of what is delivered to log groups, the encryption context says no more than this.
   log_delivery_source = "arn:${local.partition}:logs:${local.region}:${local.account_id}:*"
 
   log_groups = merge(
     { for name in keys(local.functions) : "function_${name}" => "${local.function_log_prefix}${name}" },
-    {
-      state_machine = local.state_machine_log_group
-      api           = local.api_log_group
-    },
+    { for name in keys(local.state_machines) : "state_machine_${name}" => "${local.state_machine_log_prefix}${name}" },
+    { api = local.api_log_group },
   )
 }
 

@@ -27,6 +27,24 @@ resource "aws_dynamodb_table" "ledger" {
     type = "S"
   }
 
+  # in_doubt#{shard}, and since when. Only payments in doubt have them, so the index holds nothing else.
+  attribute {
+    name = "doubt_shard"
+    type = "S"
+  }
+
+  attribute {
+    name = "doubt_since"
+    type = "S"
+  }
+
+  global_secondary_index {
+    name            = "in_doubt"
+    hash_key        = "doubt_shard"
+    range_key       = "doubt_since"
+    projection_type = "KEYS_ONLY"
+  }
+
   global_secondary_index {
     name            = "by_account"
     hash_key        = "account_day"

@@ -77,13 +77,27 @@ locals {
     { test = "StringEquals", variable = "kms:EncryptionAlgorithm", values = ["RSAES_OAEP_SHA_256"] },
   ]
 
-  # A string, as the function that needs it is itself part of the state machine.
-  state_machine_name = "${local.prefix}-payment"
-  state_machine_arn  = "arn:${local.partition}:states:${local.region}:${local.account_id}:stateMachine:${local.state_machine_name}"
-  execution_context_conditions = [
-    { test = "StringEquals", variable = "kms:EncryptionContext:aws:states:stateMachineArn", values = [local.state_machine_arn] },
+  # What is known of a payment that the ledger doesn't know (yet): its execution.
+  payment_executions_environment = { STATE_MACHINE_ARN = local.state_machine_arns["payment"] }
+  see_payment_execution = [
+    {
+      sid       = "SeePaymentExecution"
+      actions   = ["states:DescribeExecution"]
+      resources = ["${replace(local.state_machine_arns["payment"], ":stateMachine:", ":execution:")}:*"]
+    },
+    {
+      sid        = "DecryptExecution"
+      actions    = ["kms:Decrypt"]
+      resources  = [aws_kms_key.this["data"].arn]
+      conditions = local.execution_context_conditions["payment"]
+    },
   ]
-  execution_arns = "arn:${local.partition}:states:${local.region}:${local.account_id}:execution:${local.state_machine_name}:*"
+
+  execution_context_conditions = {
+    for name, arn in local.state_machine_arns : name => [
+      { test = "StringEquals", variable = "kms:EncryptionContext:aws:states:stateMachineArn", values = [arn] },
+    ]
+  }
 
   functions = {
     tokenize = {
@@ -151,29 +165,27 @@ locals {
       statements  = concat(local.gateway_statements, [local.write_ledger])
     }
 
+    resolve = {
+      timeout = 45
+      memory  = 512
+      environment = merge(local.gateway_environment, local.payment_executions_environment, {
+        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+      })
+      statements = concat(local.gateway_statements, local.see_payment_execution, [local.write_ledger])
+    }
+
     status = {
       timeout     = 5
       memory      = 512
-      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name, STATE_MACHINE_ARN = local.state_machine_arn }
-      statements = [
+      environment = merge(local.payment_executions_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
+      statements = concat(local.see_payment_execution, [
         {
           sid        = "ReadLedger"
           actions    = ["dynamodb:GetItem"]
           resources  = [aws_dynamodb_table.ledger.arn]
           conditions = local.payments_only
         },
-        {
-          sid       = "SeeRunningPayment"
-          actions   = ["states:DescribeExecution"]
-          resources = [local.execution_arns]
-        },
-        {
-          sid        = "DecryptExecution"
-          actions    = ["kms:Decrypt"]
-          resources  = [aws_kms_key.this["data"].arn]
-          conditions = local.execution_context_conditions
-        },
-      ]
+      ])
     }
 
     cards = {

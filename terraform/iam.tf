@@ -83,18 +83,23 @@ data "aws_iam_policy_document" "state_machine_trust" {
 }
 
 resource "aws_iam_role" "state_machine" {
-  name               = local.state_machine_name
-  description        = "What the payment state machine may do"
+  for_each = local.state_machines
+
+  # Also a function may be called resolve.
+  name               = "${local.state_machine_names[each.key]}-state-machine"
+  description        = "What the ${each.key} state machine may do"
   assume_role_policy = data.aws_iam_policy_document.state_machine_trust.json
-  tags               = merge(local.tags, { Name = local.state_machine_name })
+  tags               = merge(local.tags, { Name = "${local.state_machine_names[each.key]}-state-machine" })
 }
 
 data "aws_iam_policy_document" "state_machine" {
+  for_each = local.state_machines
+
   statement {
     sid     = "InvokeSteps"
     actions = ["lambda:InvokeFunction"]
     resources = flatten([
-      for step in local.steps : [aws_lambda_function.this[step].arn, "${aws_lambda_function.this[step].arn}:*"]
+      for function in each.value : [aws_lambda_function.this[function].arn, "${aws_lambda_function.this[function].arn}:*"]
     ])
   }
 
@@ -104,7 +109,7 @@ data "aws_iam_policy_document" "state_machine" {
     resources = [aws_kms_key.this["data"].arn]
 
     dynamic "condition" {
-      for_each = local.execution_context_conditions
+      for_each = local.execution_context_conditions[each.key]
 
       content {
         test     = condition.value.test
@@ -155,9 +160,11 @@ data "aws_iam_policy_document" "state_machine" {
 }
 
 resource "aws_iam_role_policy" "state_machine" {
-  name   = "payment"
-  role   = aws_iam_role.state_machine.id
-  policy = data.aws_iam_policy_document.state_machine.json
+  for_each = local.state_machines
+
+  name   = each.key
+  role   = aws_iam_role.state_machine[each.key].id
+  policy = data.aws_iam_policy_document.state_machine[each.key].json
 }
 
 data "aws_iam_policy_document" "api_trust" {
@@ -183,7 +190,7 @@ data "aws_iam_policy_document" "api" {
   statement {
     sid       = "StartPayment"
     actions   = ["states:StartExecution"]
-    resources = [aws_sfn_state_machine.payment.arn]
+    resources = [aws_sfn_state_machine.this["payment"].arn]
   }
 }
 
@@ -207,4 +214,43 @@ resource "aws_iam_role_policy_attachment" "api_logs" {
 
   role       = aws_iam_role.api_logs[0].name
   policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+}
+
+data "aws_iam_policy_document" "events_trust" {
+  statement {
+    sid     = "DeliverEvents"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account_id]
+    }
+  }
+}
+
+resource "aws_iam_role" "events" {
+  name               = "${local.prefix}-events"
+  description        = "With which EventBridge hands payments to be resolved"
+  assume_role_policy = data.aws_iam_policy_document.events_trust.json
+  tags               = merge(local.tags, { Name = "${local.prefix}-events" })
+}
+
+data "aws_iam_policy_document" "events" {
+  statement {
+    sid       = "StartResolve"
+    actions   = ["states:StartExecution"]
+    resources = [aws_sfn_state_machine.this["resolve"].arn]
+  }
+}
+
+resource "aws_iam_role_policy" "events" {
+  name   = "start-resolve"
+  role   = aws_iam_role.events.id
+  policy = data.aws_iam_policy_document.events.json
 }

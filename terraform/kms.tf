@@ -168,7 +168,7 @@ data "aws_iam_policy_document" "data_key_users" {
       test     = "ArnLike"
       variable = "kms:EncryptionContext:aws:logs:arn"
       values = [
-        for name in ["${local.function_log_prefix}*", local.state_machine_log_group, local.api_log_group] :
+        for name in ["${local.function_log_prefix}*", "${local.state_machine_log_prefix}*", local.api_log_group] :
         "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:${name}"
       ]
     }

@@ -48,14 +48,14 @@ resource "aws_lambda_function" "this" {
   tags = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
 
   lifecycle {
-    # Two calls in a row, the deed and the look for it by reference, must fit: a function that is killed in between can't
-    # say what it knows.
+    # Three calls in a row must fit, as Resolve may look, look again and reverse: a function that is killed in between
+    # can't say what it knows.
     precondition {
       condition = (
         !contains(keys(each.value.environment), "GATEWAY_URL") ||
-        2 * (var.gateway_connect_timeout_seconds + var.gateway_read_timeout_seconds) < each.value.timeout
+        3 * (var.gateway_connect_timeout_seconds + var.gateway_read_timeout_seconds) < each.value.timeout
       )
-      error_message = "Twice the gateway's connect and read timeouts together must be less than the ${each.key} function's timeout, ${each.value.timeout} seconds."
+      error_message = "Three times the gateway's connect and read timeouts together must be less than the ${each.key} function's timeout, ${each.value.timeout} seconds."
     }
   }
 

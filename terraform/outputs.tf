@@ -31,7 +31,12 @@ output "region" {
 
 output "state_machine_arn" {
   description = "The payment state machine."
-  value       = aws_sfn_state_machine.payment.arn
+  value       = aws_sfn_state_machine.this["payment"].arn
+}
+
+output "resolve_state_machine_arn" {
+  description = "The state machine that clears up payments in doubt."
+  value       = aws_sfn_state_machine.this["resolve"].arn
 }
 
 output "ledger_table" {

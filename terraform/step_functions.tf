@@ -1,18 +1,29 @@
 locals {
-  # The functions that the state machine calls, each ${<step>_function_arn} in its definition.
-  steps = ["tokenize", "encrypt", "charge", "persist", "compensate"]
+  # name = the functions that its definition, statemachine/<name>.asl.json, calls as ${<function>_function_arn}
+  state_machines = {
+    payment = ["tokenize", "encrypt", "charge", "persist", "compensate"]
+    resolve = ["resolve"]
+  }
+
+  state_machine_names = { for name in keys(local.state_machines) : name => "${local.prefix}-${name}" }
+
+  # Text, as functions that look at executions are themselves called by the state machines.
+  state_machine_arns = {
+    for name, full_name in local.state_machine_names :
+    name => "arn:${local.partition}:states:${local.region}:${local.account_id}:stateMachine:${full_name}"
+  }
 }
 
-resource "aws_sfn_state_machine" "payment" {
-  #checkov:skip=CKV_AWS_285:It wants execution data in the log; terraform/checks demands the opposite
+resource "aws_sfn_state_machine" "this" {
+  for_each = local.state_machines
 
-  name     = local.state_machine_name
+  name     = local.state_machine_names[each.key]
   type     = "STANDARD"
-  role_arn = aws_iam_role.state_machine.arn
-  tags     = merge(local.tags, { Name = local.state_machine_name })
+  role_arn = aws_iam_role.state_machine[each.key].arn
+  tags     = merge(local.tags, { Name = local.state_machine_names[each.key] })
 
-  definition = templatefile("${path.module}/../statemachine/payment.asl.json", {
-    for step in local.steps : "${step}_function_arn" => aws_lambda_function.this[step].arn
+  definition = templatefile("${path.module}/../statemachine/${each.key}.asl.json", {
+    for function in each.value : "${function}_function_arn" => aws_lambda_function.this[function].arn
   })
 
   encryption_configuration {
@@ -25,7 +36,7 @@ resource "aws_sfn_state_machine" "payment" {
   logging_configuration {
     level                  = "ALL"
     include_execution_data = false
-    log_destination        = "${aws_cloudwatch_log_group.this["state_machine"].arn}:*"
+    log_destination        = "${aws_cloudwatch_log_group.this["state_machine_${each.key}"].arn}:*"
   }
 
   tracing_configuration {

@@ -4,7 +4,7 @@ from typing import Any
 
 from functions.compensate.compensate_payment import compensate_payment, payment_from
 from functions.shared import runtime
-from functions.shared.domain.errors import ReversalUnconfirmed
+from functions.shared.domain.errors import PaymentError
 from functions.shared.domain.payment import PaymentRequest
 
 # What Compensate itself recorded has an error; an outcome that an earlier state recorded was counted there.
@@ -20,8 +20,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         return stored.outcome() if stored else payment.outcome() | {"status": "rejected"}
     try:
         ended = compensate_payment(payment, request, gateway=runtime.gateway(), ledger=runtime.ledger())
-    except ReversalUnconfirmed:
-        runtime.count("PaymentInDoubt")
+    except PaymentError:
+        runtime.count("CompensationFailed")
         raise
     if ended.error and ended.status in METRICS:
         runtime.count(METRICS[ended.status])

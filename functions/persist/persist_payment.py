@@ -33,6 +33,7 @@ def persist_payment(
     Only a capture moves money. The card of a declined payment is not kept. Raises LedgerUnavailable, LedgerConflict.
     """
     if payment.status != "declined":
+        assert payment.card  # the contract of the state
         card_vault.keep(StoredCard(payment.card, ciphertext), payment.updated_at)
     entries = []
     if payment.status == "captured":

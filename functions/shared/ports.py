@@ -7,7 +7,7 @@ from typing import Protocol
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import Charge, Order, Reversal
 from functions.shared.domain.ledger import JournalEntry
-from functions.shared.domain.payment import Payment
+from functions.shared.domain.payment import Payment, PaymentRequest
 
 
 class CardCipher(Protocol):
@@ -123,9 +123,15 @@ class Execution:
     running: bool
     error: str | None
     cause: str | None
-    request: dict[str, object]
+    request: PaymentRequest
     started_at: str
     stopped_at: str | None
+
+    @property
+    def was_rejected(self) -> bool:
+        """Whether it ended without asking the gateway for money, and never will."""
+        asked_for_none = self.request.operation == "store" or self.request.amount_minor is None
+        return not self.running and (self.error == "PaymentRejected" or asked_for_none)
 
 
 class Executions(Protocol):

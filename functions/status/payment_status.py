@@ -32,7 +32,7 @@ def _recorded(payment: Payment) -> dict[str, Any]:
         "currency": payment.currency,
         "captured_minor": payment.captured_minor,
         "refunded_minor": payment.refunded_minor,
-        "card": payment.card.to_dict(),
+        "card": payment.card.to_dict() if payment.card else None,
         "transaction_id": payment.transaction_id,
         "charge_id": payment.charge_id,
         "decline_code": payment.decline_code,
@@ -49,13 +49,13 @@ def _not_recorded(payment_id: str, execution: Execution) -> dict[str, Any]:
     status, error = "in_doubt", execution.error
     if execution.running:
         status = "processing"
-    elif execution.error == "PaymentRejected":
-        status, error = "rejected", execution.cause
+    elif execution.was_rejected:
+        status, error = "rejected", execution.cause if execution.error == "PaymentRejected" else execution.error
     return {
         "payment_id": payment_id,
         "status": status,
-        "amount_minor": execution.request.get("amount_minor"),
-        "currency": execution.request.get("currency"),
+        "amount_minor": execution.request.amount_minor,
+        "currency": execution.request.currency,
         "captured_minor": None,
         "refunded_minor": None,
         "card": None,
@@ -63,7 +63,7 @@ def _not_recorded(payment_id: str, execution: Execution) -> dict[str, Any]:
         "charge_id": None,
         "decline_code": None,
         "error": error_code(error) if error else None,
-        "merchant_reference": execution.request.get("merchant_reference"),
+        "merchant_reference": execution.request.merchant_reference,
         "operations": [],
         "created_at": execution.started_at,
         "updated_at": execution.stopped_at or execution.started_at,

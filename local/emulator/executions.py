@@ -8,6 +8,7 @@ What AWS does (Step Functions API reference, StartExecution; "Handling errors", 
   again; with other input, or once it has ended, ExecutionAlreadyExists.
 - An error's `__type` has its service's namespace in front (measured on AWS by others: `com.amazonaws.swf.service.
   v2.model#InvalidName`), so a mapping template that compares it must not compare it whole.
+- An execution that was stopped retries nothing.
 - A Retry waits at most MaxDelaySeconds, and with JitterStrategy FULL a random time up to its delay.
 
 MiniStack also sleeps 0.15 s before each execution, and forgets `tracingConfiguration`; AWS doesn't.
@@ -22,6 +23,8 @@ from typing import Any
 
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.services import stepfunctions
+
+from local.emulator.iam import current_execution
 
 INPUT_LIMIT_BYTES = 262_144
 _SERVICE = "com.amazonaws.swf.service.v2.model"
@@ -41,6 +44,9 @@ def install() -> None:
 
     @functools.wraps(find_matching_retrier)
     def find(retriers: list[dict[str, Any]], error: str, counts: dict[int, int]) -> Any:
+        execution = current_execution.get()
+        if execution is not None and execution["status"] != "RUNNING":
+            return None, None
         retrier, index = find_matching_retrier(retriers, error, counts)
         if retrier is not None:
             delay = retry_delay_seconds(retrier, counts.get(index, 0))

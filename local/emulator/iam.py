@@ -25,7 +25,7 @@ from ministack.services import dynamodb, lambda_svc, stepfunctions
 
 from local.emulator import roles
 
-_execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
+current_execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
     "state_machine_execution", default=None
 )
 
@@ -55,12 +55,12 @@ def install() -> None:
 
     @functools.wraps(run_execution)
     def run(execution_arn: str) -> None:
-        _execution.set(stepfunctions._executions.get(execution_arn))
+        current_execution.set(stepfunctions._executions.get(execution_arn))
         run_execution(execution_arn)
 
     @functools.wraps(call_lambda)
     def call(function_ref: str, event: object) -> Any:
-        execution = _execution.get()
+        execution = current_execution.get()
         if execution is not None:
             _authorize(execution, function_ref)
         return call_lambda(function_ref, event)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.workflow.definition import DEFINITION
+from tests.workflow.definition import PAYMENT
 
 ROOT = Path(__file__).parents[2]
 TERRAFORM = ROOT / "terraform"
@@ -180,7 +180,7 @@ class TestStateMachine:
     def test_a_mistake_in_the_definition_is_found(
         self, tmp_path: Path, spoil: Callable[[dict[str, Any]], None], complaint: str
     ) -> None:
-        definition = json.loads(json.dumps(DEFINITION))
+        definition = json.loads(json.dumps(PAYMENT))
         spoil(definition)
         (tmp_path / "spoilt.asl.json").write_text(json.dumps(definition))
         done = run(sys.executable, "-m", "statelint", "--ignore", "URI,FLOAT", tmp_path / "spoilt.asl.json")

@@ -9,11 +9,20 @@ from cli.stack import Stack
 from local.machine import Machine
 from tests.stack.driver import Driver
 
+# State machines wait and back off a tenth of their time.
+WAIT_SCALE = 0.1
+
 
 @pytest.fixture(scope="session")
 def machine() -> Machine:
     home = BUILD / "test-stack"
-    return Machine(home=home, stack_file=home / "stack.json", emulator_port=0, sparkle_port=0)
+    return Machine(
+        home=home,
+        stack_file=home / "stack.json",
+        emulator_port=0,
+        sparkle_port=0,
+        emulator_environment={"SFN_WAIT_SCALE": str(WAIT_SCALE)},
+    )
 
 
 @pytest.fixture(scope="session")

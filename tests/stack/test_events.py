@@ -16,6 +16,7 @@ EXPECTED: dict[str, dict[str, object]] = {
     "charge": {"outcome": "captured", "gateway": "sparkle"},
     "persist": {"status": "captured"},
     "compensate": {"status": "reversed"},
+    "resolve": {"status": "captured"},
     "status": {"statusCode": 200},
     "cards": {"statusCode": 200},
 }

@@ -73,8 +73,8 @@ class Caller:
         arn = self.stack.execution_arn("no-such-payment")
         return getattr(self.client("stepfunctions"), action)(executionArn=arn)
 
-    def start(self, state_machine_arn: str | None = None) -> Any:
-        arn = state_machine_arn or self.stack.state_machine_arn
+    def start(self, machine: str = "payment") -> Any:
+        arn = self.stack.state_machine_arn.removesuffix("payment") + machine
         return self.client("stepfunctions").start_execution(stateMachineArn=arn, input="{}")
 
     def invoke(self, function: str) -> Any:
@@ -152,7 +152,14 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "read a card's last four digits": lambda as_role: as_role.read(CARD, "last4"),
         "erase a card": lambda as_role: as_role.table("delete_item", Key=CARD),
     },
-    "payment": {"call a step": lambda as_role: as_role.invoke("tokenize")},
+    "resolve": {
+        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+    },
+    "payment-state-machine": {"call a step": lambda as_role: as_role.invoke("tokenize")},
+    "resolve-state-machine": {"call a step": lambda as_role: as_role.invoke("resolve")},
+    "events": {"start resolving": lambda as_role: as_role.start("resolve")},
     "api": {"start a payment": lambda as_role: as_role.start()},
 }
 
@@ -217,14 +224,29 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "write a card": lambda as_role: as_role.table("put_item", Item=CARD),
         "decrypt a card": lambda as_role: as_role.decrypt(),
     },
-    "payment": {
+    "resolve": {
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
+        "start a payment": lambda as_role: as_role.start(),
+        "look at the history of an execution": lambda as_role: as_role.execution("get_execution_history"),
+    },
+    "payment-state-machine": {
         "call a function that is no step": lambda as_role: as_role.invoke("cards"),
         "decrypt a card": lambda as_role: as_role.decrypt(),
         "start another payment": lambda as_role: as_role.start(),
     },
+    "resolve-state-machine": {
+        "call a payment's step": lambda as_role: as_role.invoke("charge"),
+        "start a payment": lambda as_role: as_role.start(),
+    },
+    "events": {
+        "start a payment": lambda as_role: as_role.start(),
+        "call a function": lambda as_role: as_role.invoke("resolve"),
+    },
     "api": {
         "call a step without the workflow": lambda as_role: as_role.invoke("charge"),
-        "start another state machine": lambda as_role: as_role.start(as_role.stack.state_machine_arn + "-2"),
+        "start another state machine": lambda as_role: as_role.start("resolve"),
         "stop a payment": lambda as_role: as_role.execution("stop_execution"),
         "look at a payment": lambda as_role: as_role.execution("describe_execution"),
     },

@@ -147,7 +147,7 @@ def sandbox_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def state_machine_arn(aws: MockedAws) -> str:
-    created = aws.stepfunctions.create_state_machine(name="payment", definition=render(), roleArn=ROLE_ARN)
+    created = aws.stepfunctions.create_state_machine(name="payment", definition=render("payment"), roleArn=ROLE_ARN)
     return created["stateMachineArn"]
 
 

@@ -1,4 +1,4 @@
-"""The state machine's definition, as it is deployed but for the functions' ARNs."""
+"""The state machines' definitions, as they are deployed but for the functions' ARNs."""
 
 import json
 import re
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("tokenize", "encrypt", "charge", "persist", "compensate")
+MACHINES = tuple(sorted(file.name.removesuffix(".asl.json") for file in (ROOT / "statemachine").glob("*.asl.json")))
 
-_TEMPLATE = (ROOT / "statemachine" / "payment.asl.json").read_text()
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
 
@@ -17,20 +16,28 @@ def function_arn(function: str) -> str:
     return f"arn:aws:lambda:eu-west-1:123456789012:function:{function}"
 
 
-def placeholders() -> set[str]:
+def template(machine: str) -> str:
+    return (ROOT / "statemachine" / f"{machine}.asl.json").read_text()
+
+
+def placeholders(machine: str) -> set[str]:
     """The names that Terraform has to fill in."""
-    return set(_PLACEHOLDER.findall(_TEMPLATE))
+    return set(_PLACEHOLDER.findall(template(machine)))
 
 
-def render() -> str:
+def render(machine: str) -> str:
     # Not by string.Template, which would make one `$` of `$$.Execution.Name`; Terraform's templatefile does not.
-    return _PLACEHOLDER.sub(lambda match: function_arn(match[1].removesuffix("_function_arn")), _TEMPLATE)
+    return _PLACEHOLDER.sub(lambda match: function_arn(match[1].removesuffix("_function_arn")), template(machine))
 
 
-DEFINITION: dict[str, Any] = json.loads(render())
-STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
+DEFINITIONS: dict[str, dict[str, Any]] = {machine: json.loads(render(machine)) for machine in MACHINES}
+PAYMENT = DEFINITIONS["payment"]
+
+# Of all machines: no two states have one name.
+STATES: dict[str, dict[str, Any]] = {
+    name: state for definition in DEFINITIONS.values() for name, state in definition["States"].items()
+}
 TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
-TERMINALS = {name: state for name, state in STATES.items() if state["Type"] in ("Succeed", "Fail")}
 
 
 def successors(state: dict[str, Any]) -> Iterator[str]:

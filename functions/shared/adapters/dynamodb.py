@@ -7,7 +7,8 @@
 | `PAYMENT#{payment_id}` | `POSTING#{seq}#{n}` | one posting, for the index `by_account`                     |
 | `CARD#{token}`         | `CARD`              | the encrypted card, until `expires_at`                      |
 
-The index's hash key is `account_day`, `{account}#{day}#{shard}`, and its range key `posted_at`.
+The index `by_account` has the hash key `account_day`, `{account}#{day}#{shard}`, and the range key `posted_at`. The
+index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only payments in doubt have them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ from functions.shared.ports import RecordedPayment, StoredCard
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-# A day's postings to one account are spread over this many index keys, so that a busy account is not a hot key.
+# A day's postings to one account, and the doubts, are spread over this many index keys, so that none is a hot key.
 SHARDS = 16
 
 IS_NEW = "attribute_not_exists(pk)"
@@ -132,6 +133,8 @@ class DynamoDbLedger:
 
     def _put_payment(self, payment: Payment) -> dict[str, Any]:
         record = asdict(payment) | {"pk": f"PAYMENT#{payment.payment_id}", "sk": "PAYMENT"}
+        if payment.status == "in_doubt":
+            record |= {"doubt_shard": f"in_doubt#{_shard(payment)}", "doubt_since": payment.updated_at}
         if payment.version == 1:
             return self._put(record, IS_NEW)
         return self._put(record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
@@ -143,9 +146,8 @@ class DynamoDbLedger:
             {"pk": pk, "sk": f"ENTRY#{seq:04}", "kind": entry.kind, "postings": postings, "posted_at": posted_at},
             IS_NEW,
         )
-        shard = crc32(payment.payment_id.encode()) % SHARDS
         for n, posting in enumerate(postings, start=1):
-            account_day = f"{posting['account']}#{posted_at[:10]}#{shard:02}"
+            account_day = f"{posting['account']}#{posted_at[:10]}#{_shard(payment)}"
             keys = {"pk": pk, "sk": f"POSTING#{seq:04}#{n}", "account_day": account_day, "posted_at": posted_at}
             yield self._put(posting | keys, IS_NEW)
 
@@ -214,9 +216,13 @@ class DynamoDbCardVault:
         return _marshal({"pk": f"CARD#{token}", "sk": "CARD"})
 
 
+def _shard(payment: Payment) -> str:
+    return f"{crc32(payment.payment_id.encode()) % SHARDS:02}"
+
+
 def _to_payment(item: dict[str, Any]) -> Payment:
     record: dict[str, Any] = {field.name: item.get(field.name) for field in fields(Payment)}
-    return Payment(**record | {"card": CardSummary(**item["card"])})
+    return Payment(**record | {"card": CardSummary(**item["card"]) if "card" in item else None})
 
 
 def _to_entry(item: dict[str, Any]) -> JournalEntry:

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.shared.domain.errors import Unavailable
+from functions.shared.domain.payment import PaymentRequest
 from functions.shared.ports import Execution
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.client import SFNClient
 
-# Of the request only these are read: the card stays in the execution.
-_SHOWN = ("operation", "amount_minor", "currency", "merchant_reference")
+# Of the request only these are read: the card stays in the execution. One started by hand may hold anything.
+_READ = {
+    "operation": str,
+    "amount_minor": int,
+    "currency": str,
+    "capture": bool,
+    "merchant_reference": str,
+    "description": str,
+}
 
 
 class StepFunctionsExecutions:
@@ -32,16 +40,22 @@ class StepFunctionsExecutions:
             raise Unavailable(f"Step Functions: {error.response['Error']['Code']}") from None
         except BotoCoreError as error:
             raise Unavailable(f"Step Functions: {type(error).__name__}") from None
-        request = json.loads(answer["input"])
         stopped = answer.get("stopDate")
         return Execution(
             running=answer["status"] in ("RUNNING", "PENDING_REDRIVE"),
             error=answer.get("error"),
             cause=answer.get("cause"),
-            request={name: request[name] for name in _SHOWN if name in request} if isinstance(request, dict) else {},
+            request=_request(json.loads(answer["input"])),
             started_at=_iso(answer["startDate"]),
             stopped_at=_iso(stopped) if stopped else None,
         )
+
+
+def _request(body: object) -> PaymentRequest:
+    given = body if isinstance(body, dict) else {}
+    return PaymentRequest.from_request(
+        {name: given[name] for name, kind in _READ.items() if isinstance(given.get(name), kind)}
+    )
 
 
 def _iso(time: datetime) -> str:

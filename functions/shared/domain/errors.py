@@ -24,6 +24,7 @@ PaymentError
 ├── GatewayRefused             the gateway refused to process the request at all
 ├── GatewayMismatch            the gateway charged another amount or currency than asked
 ├── LedgerConflict             the ledger holds another record under this payment's id
+├── PaymentNotFound            neither the ledger nor any execution knows the payment
 └── InternalError              anything unforeseen, without its data
 
 Messages are written by us and never contain card data: they end up in the execution's history.
@@ -136,6 +137,10 @@ class GatewayMismatch(PaymentError):
 
 class LedgerConflict(PaymentError):
     """The ledger already holds a different record under this payment's id."""
+
+
+class PaymentNotFound(PaymentError):
+    """Neither the ledger nor any execution knows a payment with this id."""
 
 
 class InternalError(PaymentError):

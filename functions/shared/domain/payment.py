@@ -10,7 +10,7 @@ Operation = Literal["charge", "store"]
 
 # Where a recorded payment may go next: an outcome that is known stays, and doubt is cleared by evidence.
 NEXT_STATUSES: dict[Status, frozenset[Status]] = {
-    "in_doubt": frozenset({"captured", "authorized", "declined", "reversed"}),
+    "in_doubt": frozenset({"in_doubt", "captured", "authorized", "declined", "reversed"}),
     "captured": frozenset(),
     "authorized": frozenset(),
     "declined": frozenset(),
@@ -48,7 +48,11 @@ class PaymentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """The ledger's record of one payment. Amounts are in the currency's minor unit, times are ISO 8601 in UTC."""
+    """The ledger's record of one payment. Amounts are in the currency's minor unit, times are ISO 8601 in UTC.
+
+    `card` and `transaction_id` are None where its execution was stopped before they were known. `reversing` says that
+    the gateway was, or may have been, asked to undo the charge: from then on a charge that is found is no evidence.
+    """
 
     payment_id: str
     status: Status
@@ -56,8 +60,8 @@ class Payment:
     currency: str | None
     captured_minor: int
     refunded_minor: int
-    card: CardSummary
-    transaction_id: str
+    card: CardSummary | None
+    transaction_id: str | None
     charge_id: str | None
     decline_code: str | None
     error: str | None
@@ -66,6 +70,7 @@ class Payment:
     created_at: str
     updated_at: str
     version: int = 1  # how often the record was written; every write names the version that it replaces
+    reversing: bool = False
     entry_count: int = 0  # how many journal entries the payment has; the next one gets the next number
 
     @classmethod
@@ -74,15 +79,15 @@ class Payment:
         payment_id: str,
         status: Status,
         request: PaymentRequest,
-        card: CardSummary,
-        transaction_id: str,
+        card: CardSummary | None,
+        transaction_id: str | None,
         *,
         started_at: str,
         now: str,
         charge_id: str | None = None,
         decline_code: str | None = None,
         error: str | None = None,
-        entry_count: int = 0,
+        reversing: bool = False,
     ) -> "Payment":
         """The first record of a payment."""
         return cls(
@@ -101,7 +106,7 @@ class Payment:
             description=request.description,
             created_at=started_at,
             updated_at=now,
-            entry_count=entry_count,
+            reversing=reversing,
         )
 
     def outcome(self) -> dict[str, Any]:
@@ -109,7 +114,7 @@ class Payment:
         return {
             "payment_id": self.payment_id,
             "status": self.status,
-            "token": self.card.token,
+            "token": self.card.token if self.card else None,
             "transaction_id": self.transaction_id,
             "charge_id": self.charge_id,
             "decline_code": self.decline_code,

@@ -29,12 +29,12 @@ def test_a_reversed_payment_is_counted_and_tells_what_led_to_it(world: World, ou
     assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
 
 
-def test_doubt_is_counted_and_recorded_before_it_is_raised(world: World, output: Output) -> None:
+def test_a_failure_is_counted_and_the_doubt_recorded_before_it_is_raised(world: World, output: Output) -> None:
     world.gateway.faults.arm("reverse", GatewayOutcomeUnknown("No answer."))
     with pytest.raises(ReversalUnconfirmed):
         handler(event(), None)
     assert world.ledger.records["pay-1"].payment.status == "in_doubt"
-    assert output.metrics() == {"PaymentInDoubt": [1.0]}
+    assert output.metrics() == {"CompensationFailed": [1.0]}
 
 
 def test_a_decline_that_comes_to_light_is_no_reversal(world: World, output: Output) -> None:

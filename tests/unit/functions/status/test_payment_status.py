@@ -3,13 +3,13 @@ from dataclasses import replace
 import pytest
 
 from functions.shared.domain.errors import LedgerUnavailable, Unavailable
-from functions.shared.domain.payment import Payment, Status
+from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.ports import Execution
 from functions.status.payment_status import payment_status
 from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
 from tests.samples import LATER, NOW, STARTED_AT, SUMMARY, TRANSACTION_ID, payment
 
-RUNNING = Execution(True, None, None, {"amount_minor": 1999, "currency": "USD"}, STARTED_AT, None)
+RUNNING = Execution(True, None, None, PaymentRequest("charge", 1999, "USD"), STARTED_AT, None)
 
 
 def ended(error: str | None = None, cause: str | None = None) -> FakeExecutions:
@@ -85,6 +85,14 @@ def test_an_execution_that_ended_otherwise_without_a_record_is_in_doubt_and_neve
     shown = payment_status("pay", ledger=FakeLedger(), executions=ended(error, "why"))
     assert shown is not None
     assert (shown["status"], shown["error"]) == ("in_doubt", code)
+
+
+@pytest.mark.parametrize("request_", [PaymentRequest("store"), PaymentRequest("charge")], ids=["store", "no amount"])
+def test_an_execution_that_was_never_to_move_money_is_rejected_however_it_ended(request_: PaymentRequest) -> None:
+    stopped = replace(RUNNING, running=False, request=request_, error="States.Runtime", stopped_at=LATER)
+    shown = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=stopped))
+    assert shown is not None
+    assert (shown["status"], shown["error"]) == ("rejected", "states_runtime")
 
 
 def test_a_payment_that_was_recorded_between_the_two_looks_is_shown_as_recorded() -> None:

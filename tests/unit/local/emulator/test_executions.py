@@ -144,3 +144,24 @@ def test_a_task_that_takes_too_long_is_a_states_timeout(emulator: Emulator) -> N
     started = time.monotonic()
     assert emulator.run(machine)["error"] == "States.Timeout"
     assert time.monotonic() - started < 1.8
+
+
+def test_an_execution_that_was_stopped_retries_nothing(emulator: Emulator) -> None:
+    function = emulator.function("def handler(event, context):\n    raise RuntimeError")
+    retry = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "BackoffRate": 1, "MaxAttempts": 9}
+    machine = emulator.state_machine(
+        {"Fail": {"Type": "Task", "Resource": function, "Retry": [retry], "End": True}}, INVOKE
+    )
+    states = emulator.client("stepfunctions")
+    arn = states.start_execution(stateMachineArn=machine, input="{}")["executionArn"]
+
+    def attempts() -> int:
+        events = states.get_execution_history(executionArn=arn)["events"]
+        return sum("Scheduled" in event["type"] for event in events)
+
+    while attempts() == 0:
+        time.sleep(0.05)
+    states.stop_execution(executionArn=arn)
+    stopped_at = attempts()
+    time.sleep(1.5)
+    assert attempts() == stopped_at

@@ -9,6 +9,7 @@ from botocore.stub import Stubber
 
 from functions.shared.adapters.executions import StepFunctionsExecutions
 from functions.shared.domain.errors import Unavailable
+from functions.shared.domain.payment import PaymentRequest
 from functions.shared.ports import Execution
 from tests.mocked_aws import REGION, ROLE_ARN, MockedAws, new_id
 from tests.samples import CARD_DATA
@@ -38,7 +39,7 @@ def test_an_execution_is_found_by_its_payments_id_without_its_card(
     )
     found = executions.find(payment_id)
     assert found is not None
-    assert found.request == {"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001"}
+    assert found.request == PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
     assert CARD_DATA["card_number"] not in repr(found)
 
 
@@ -78,7 +79,7 @@ def test_an_execution_that_may_go_on_is_running(status: str) -> None:
         running=True,
         error=None,
         cause=None,
-        request={"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001"},
+        request=PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001"),
         started_at="2026-11-23T09:00:00.123Z",
         stopped_at=None,
     )
@@ -93,11 +94,11 @@ def test_an_execution_that_has_ended_tells_when_and_why(status: str) -> None:
     assert found.stopped_at == "2026-11-23T09:01:00.000Z"
 
 
-@pytest.mark.parametrize("text", ["[]", "1", "null", '"4242424242424242"'])
-def test_an_input_that_is_no_object_has_no_request(text: str) -> None:
+@pytest.mark.parametrize("text", ["[]", "1", "null", '"4242424242424242"', '{"amount_minor": "1", "currency": 2}'])
+def test_an_input_that_no_api_sent_asks_for_no_money(text: str) -> None:
     found = find(described(input=text))
     assert found is not None
-    assert found.request == {}
+    assert found.request == PaymentRequest("charge")
 
 
 @pytest.mark.parametrize("error", ["ExecutionDoesNotExist", "InvalidArn"])

@@ -30,6 +30,7 @@ CODES = {
     "GatewayRefused": "gateway_refused",
     "GatewayMismatch": "gateway_mismatch",
     "LedgerConflict": "ledger_conflict",
+    "PaymentNotFound": "payment_not_found",
     "InternalError": "internal_error",
 }
 

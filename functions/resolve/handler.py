@@ -1,0 +1,21 @@
+"""States `Look` and `Resolve`: the id of a payment whose execution ended badly in, its status out."""
+
+from typing import Any
+
+from functions.resolve.resolve_payment import resolve_payment
+from functions.shared import runtime
+
+
+@runtime.function("resolve")
+def handler(event: runtime.Event) -> dict[str, Any]:
+    status = resolve_payment(
+        event["payment_id"],
+        gateway=runtime.gateway(),
+        ledger=runtime.ledger(),
+        executions=runtime.executions(),
+        now=runtime.now(),
+        ask_gateway=event["ask_gateway"],
+    )
+    if event["ask_gateway"] and status not in ("in_doubt", "processing"):
+        runtime.count("PaymentResolved")
+    return {"payment_id": event["payment_id"], "status": status}

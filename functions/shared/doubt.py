@@ -1,0 +1,62 @@
+"""Payments in doubt: how they are recorded, and how a charge is undone that may have gone through.
+
+The undo is registered before the deed: the ledger says `reversing` before the gateway is asked to reverse, so that a
+charge that is found later is never taken for a capture while a reversal may still be on its way.
+"""
+
+from dataclasses import replace
+
+from functions.shared.domain.errors import (
+    GatewayBusy,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    ReversalUnconfirmed,
+    SecretUnavailable,
+)
+from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from functions.shared.domain.payment import Payment, PaymentRequest
+from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
+
+
+def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -> RecordedPayment:
+    """Record a payment's first version, in doubt, with the money that a capture may have moved in suspense.
+
+    Raises LedgerUnavailable, LedgerConflict.
+    """
+    # A card that is only stored moves no money, so it is never in doubt.
+    assert request.amount_minor is not None and request.currency is not None
+    suspense = (in_doubt_entry(request.amount_minor, request.currency),) if request.capture else ()
+    recorded = RecordedPayment(replace(payment, entry_count=len(suspense)), suspense)
+    ledger.record(recorded.payment, recorded.entries)
+    return recorded
+
+
+def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
+    """Reverse whatever the gateway did for a payment in doubt, record the end, and return the record. Safe to repeat.
+
+    The end is `reversed`, or `declined` where the gateway says that it had declined. Raises ReversalUnconfirmed while
+    the gateway does not confirm, LedgerUnavailable, LedgerConflict.
+    """
+    payment = known.payment
+    if not payment.reversing:
+        payment = payment.moved_to("in_doubt", reversing=True)
+        ledger.record(payment)
+    try:
+        charge = gateway.find_by_reference(payment.payment_id)
+        reversal = gateway.reverse(payment.payment_id)
+    except (GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
+        raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
+    charge = charge or reversal.charge
+    entries = [entry.reverse() for entry in known.entries]
+    if charge is not None and charge.captured_minor > 0:
+        captured = capture_entry(gateway.name, charge.captured_minor, charge.currency)
+        entries += [captured, captured.reverse()]
+    ended = payment.moved_to(
+        "declined" if reversal.result == "declined" else "reversed",
+        charge_id=charge.charge_id if charge else None,
+        decline_code=charge.decline_code if charge else None,
+        updated_at=now,
+        entry_count=payment.entry_count + len(entries),
+    )
+    ledger.record(ended, entries)
+    return ended

@@ -1,0 +1,27 @@
+# Whatever ended otherwise than planned is looked after: a payment that is reversed or rejected is found to be so at once.
+# Only the execution's name is handed on; the event also holds its input.
+resource "aws_cloudwatch_event_rule" "payment_ended_badly" {
+  name        = "${local.prefix}-payment-ended-badly"
+  description = "Executions of payments that failed, timed out, or were stopped by somebody"
+  tags        = merge(local.tags, { Name = "${local.prefix}-payment-ended-badly" })
+
+  event_pattern = jsonencode({
+    source      = ["aws.states"]
+    detail-type = ["Step Functions Execution Status Change"]
+    detail = {
+      stateMachineArn = [aws_sfn_state_machine.this["payment"].arn]
+      status          = ["ABORTED", "FAILED", "TIMED_OUT"]
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "resolve" {
+  rule     = aws_cloudwatch_event_rule.payment_ended_badly.name
+  arn      = aws_sfn_state_machine.this["resolve"].arn
+  role_arn = aws_iam_role.events.arn
+
+  input_transformer {
+    input_paths    = { payment_id = "$.detail.name" }
+    input_template = "{\"payment_id\": <payment_id>}"
+  }
+}

@@ -1,0 +1,83 @@
+"""Payments in doubt come out of it by themselves, through the resolve state machine, and only by evidence."""
+
+import time
+from typing import Any
+
+import pytest
+
+from cli.stack import new_payment_id
+from functions.shared.adapters.dynamodb import SHARDS
+from tests.stack.conftest import WAIT_SCALE
+from tests.stack.driver import Driver
+
+# The first wait of statemachine/resolve.asl.json, in which a charge may still arrive.
+GRACE_SECONDS = 300 * WAIT_SCALE
+
+
+def doubts(driver: Driver) -> set[str]:
+    """The payments in the index of those in doubt."""
+    found: set[str] = set()
+    for shard in range(SHARDS):
+        answer = driver.stack.client("dynamodb").query(
+            TableName=driver.stack.ledger_table,
+            IndexName="in_doubt",
+            KeyConditionExpression="doubt_shard = :shard",
+            ExpressionAttributeValues={":shard": {"S": f"in_doubt#{shard:02}"}},
+        )
+        found |= {item["pk"]["S"].removeprefix("PAYMENT#") for item in answer["Items"]}
+    return found
+
+
+def until(driver: Driver, payment_id: str, statuses: set[str], timeout_seconds: float) -> dict[str, Any]:
+    deadline = time.monotonic() + timeout_seconds
+    while (payment := driver.stack.payment(payment_id))["status"] not in statuses and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return payment
+
+
+@pytest.fixture
+def stopped(driver: Driver) -> dict[str, str]:
+    """Payments whose executions were stopped by hand while the gateway was slow to answer, by what it did."""
+    ids = {fault: new_payment_id() for fault in ("timeout_after", "timeout_before")}
+    for fault, payment_id in ids.items():
+        driver.set_fault(payment_id, "charge", fault, times=1, seconds=4)
+        driver.pay(payment_id)
+    for payment_id in ids.values():
+        deadline = time.monotonic() + 20
+        while "Charge" not in driver.states(payment_id) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        driver.stack.client("stepfunctions").stop_execution(executionArn=driver.stack.execution_arn(payment_id))
+    return ids
+
+
+def test_an_execution_that_was_stopped_ends_as_the_gateway_proves(driver: Driver, stopped: dict[str, str]) -> None:
+    for payment_id in stopped.values():
+        assert until(driver, payment_id, {"in_doubt"}, 20)["status"] == "in_doubt"
+        assert payment_id in doubts(driver)
+    charged, never_charged = stopped["timeout_after"], stopped["timeout_before"]
+    after = {"captured", "reversed"}
+    assert until(driver, charged, after, GRACE_SECONDS + 60)["status"] == "captured"
+    assert until(driver, never_charged, after, 60)["status"] == "reversed"
+    assert driver.account_totals(charged) == {
+        "asset:gateway:sparkle": 1999,
+        "liability:merchant": -1999,
+        "suspense:in_doubt": 0,
+    }
+    assert set(driver.account_totals(never_charged).values()) == {0}
+    assert [charge["status"] for charge in driver.charges(charged)] == ["captured"]
+    assert not {charged, never_charged} & doubts(driver)
+
+
+def test_a_reversal_that_the_gateway_would_not_confirm_is_confirmed_later(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "timeout_after", seconds=6, times=100)
+    for operation in ("find", "reverse"):
+        driver.set_fault(payment_id, operation, "http_500", times=100)
+    driver.pay(payment_id)
+    assert until(driver, payment_id, {"in_doubt"}, 120)["status"] == "in_doubt"
+    assert payment_id in doubts(driver)
+    driver.clear_faults()
+    assert until(driver, payment_id, {"reversed"}, GRACE_SECONDS + 60)["status"] == "reversed"
+    assert set(driver.account_totals(payment_id).values()) == {0}
+    assert [charge["status"] for charge in driver.charges(payment_id)] == ["voided"]
+    assert payment_id not in doubts(driver)

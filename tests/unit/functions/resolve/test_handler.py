@@ -1,0 +1,34 @@
+import pytest
+
+from functions.resolve.handler import handler
+from functions.shared.domain.errors import GatewayOutcomeUnknown, ReversalUnconfirmed
+from functions.shared.domain.ledger import in_doubt_entry
+from tests.samples import payment
+from tests.unit.functions.conftest import Output, World
+
+EVENT = {"payment_id": "pay-1", "ask_gateway": True}
+
+
+def in_doubt(world: World) -> None:
+    world.ledger.record(payment(status="in_doubt", reversing=True, entry_count=1), [in_doubt_entry(1999, "USD")])
+
+
+def test_a_doubt_that_is_cleared_is_counted(world: World, output: Output) -> None:
+    in_doubt(world)
+    assert handler(EVENT, None) == {"payment_id": "pay-1", "status": "reversed"}
+    assert output.metrics() == {"PaymentResolved": [1.0]}
+
+
+def test_a_look_asks_nobody_and_counts_nothing(world: World, output: Output) -> None:
+    in_doubt(world)
+    assert handler(EVENT | {"ask_gateway": False}, None) == {"payment_id": "pay-1", "status": "in_doubt"}
+    assert (world.gateway.calls, output.metrics()) == ([], {})
+
+
+def test_a_doubt_that_stays_is_an_error_and_not_counted(world: World, output: Output) -> None:
+    in_doubt(world)
+    world.gateway.faults.arm("reverse", GatewayOutcomeUnknown("No answer."))
+    with pytest.raises(ReversalUnconfirmed):
+        handler(EVENT, None)
+    assert output.metrics() == {}
+    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}

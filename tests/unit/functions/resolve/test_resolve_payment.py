@@ -1,0 +1,184 @@
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from functions.resolve.resolve_payment import resolve_payment
+from functions.shared.domain.errors import (
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    LedgerConflict,
+    LedgerUnavailable,
+    PaymentNotFound,
+    ReversalUnconfirmed,
+)
+from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from functions.shared.domain.payment import Payment, PaymentRequest, Status
+from functions.shared.ports import Execution
+from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeGateway, FakeLedger
+from tests.samples import DECLINED_PAN, LATER, NOW, REQUEST, STARTED_AT, card, order, payment
+
+CAPTURE = capture_entry("sparkle", 1999, "USD")
+DOUBT = in_doubt_entry(1999, "USD")
+NO_ANSWER = GatewayOutcomeUnknown("No answer.")
+
+
+def ended(error: str | None = None, request: PaymentRequest = REQUEST, *, running: bool = False) -> FakeExecutions:
+    return FakeExecutions(**{"pay-1": Execution(running, error, None, request, STARTED_AT, NOW)})
+
+
+class Books(FakeLedger):
+    def balances(self) -> dict[str, int]:
+        totals: Counter[str] = Counter()
+        for entry in self.records["pay-1"].entries:
+            for posting in entry.postings:
+                totals[posting.account] += posting.amount_minor * (1 if posting.direction == "debit" else -1)
+        return {account: total for account, total in totals.items() if total}
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+@pytest.fixture
+def ledger() -> Books:
+    return Books()
+
+
+def resolve(gateway: FakeGateway, ledger: FakeLedger, executions: FakeExecutions) -> str:
+    return resolve_payment("pay-1", gateway=gateway, ledger=ledger, executions=executions, now=LATER)
+
+
+@pytest.mark.parametrize("status", ["captured", "authorized", "declined", "reversed", "stored"])
+def test_an_outcome_that_the_ledger_knows_stands_and_nobody_is_asked(
+    gateway: FakeGateway, ledger: Books, status: Status
+) -> None:
+    ledger.record(payment(status=status))
+    assert resolve(gateway, ledger, FakeExecutions()) == status
+    assert gateway.calls == []
+
+
+def test_a_running_execution_is_left_alone(gateway: FakeGateway, ledger: Books) -> None:
+    assert resolve(gateway, ledger, ended(running=True)) == "processing"
+    assert (gateway.calls, ledger.records) == ([], {})
+
+
+@pytest.mark.parametrize(
+    "executions",
+    [ended("PaymentRejected"), ended("States.Runtime", PaymentRequest("store")), ended(None, PaymentRequest("charge"))],
+    ids=["rejected", "a card that is only stored", "no amount"],
+)
+def test_what_never_was_to_move_money_is_rejected(
+    gateway: FakeGateway, ledger: Books, executions: FakeExecutions
+) -> None:
+    assert resolve(gateway, ledger, executions) == "rejected"
+    assert (gateway.calls, ledger.records) == ([], {})
+
+
+def test_a_payment_that_nobody_knows_is_an_error(gateway: FakeGateway, ledger: Books) -> None:
+    with pytest.raises(PaymentNotFound):
+        resolve(gateway, ledger, FakeExecutions())
+
+
+def test_a_charge_that_was_made_as_asked_before_the_execution_was_stopped_is_captured(
+    gateway: FakeGateway, ledger: Books
+) -> None:
+    charge = gateway.charge(order(), card(), "pay-1-charge")
+    assert resolve(gateway, ledger, ended()) == "captured"
+    recorded = ledger.records["pay-1"]
+    assert (recorded.payment.status, recorded.payment.captured_minor) == ("captured", 1999)
+    assert (recorded.payment.charge_id, recorded.payment.card) == (charge.charge_id, None)
+    assert (recorded.payment.created_at, recorded.payment.error) == (STARTED_AT, "ExecutionStopped")
+    assert recorded.entries == (DOUBT, DOUBT.reverse(), CAPTURE)
+    assert ledger.balances() == {"asset:gateway:sparkle": 1999, "liability:merchant": -1999}
+    assert "reverse" not in gateway.calls
+
+
+def test_a_doubt_is_on_the_books_before_anybody_asks(gateway: FakeGateway, ledger: Books) -> None:
+    status = resolve_payment("pay-1", gateway=gateway, ledger=ledger, executions=ended(), now=NOW, ask_gateway=False)
+    assert (status, gateway.calls) == ("in_doubt", [])
+    assert ledger.balances() == {"suspense:in_doubt": 1999, "liability:merchant": -1999}
+
+
+def test_an_authorization_that_was_made_as_asked_holds(gateway: FakeGateway, ledger: Books) -> None:
+    gateway.authorize(order(), card(), "pay-1-charge")
+    assert resolve(gateway, ledger, ended(request=replace(REQUEST, capture=False))) == "authorized"
+    assert ledger.records["pay-1"].entries == ()
+
+
+def test_a_decline_that_nobody_recorded_is_declined(gateway: FakeGateway, ledger: Books) -> None:
+    gateway.charge(order(), card(DECLINED_PAN), "pay-1-charge")
+    assert resolve(gateway, ledger, ended()) == "declined"
+    assert ledger.records["pay-1"].payment.decline_code == "insufficient_funds"
+    assert ledger.balances() == {}
+
+
+def test_where_the_gateway_knows_no_charge_it_takes_none_any_more(gateway: FakeGateway, ledger: Books) -> None:
+    assert resolve(gateway, ledger, ended()) == "reversed"
+    assert ledger.balances() == {}
+    with pytest.raises(GatewayRefused):
+        gateway.charge(order(), card(), "pay-1-charge")
+
+
+@pytest.mark.parametrize(
+    "change", [{"amount_minor": 2999, "captured_minor": 2999}, {"currency": "EUR"}, {"status": "authorized"}], ids=str
+)
+def test_a_charge_that_is_not_what_was_asked_for_is_undone(
+    gateway: FakeGateway, ledger: Books, change: dict[str, object]
+) -> None:
+    gateway.charges["pay-1"] = replace(gateway.charge(order(), card(), "pay-1-charge"), **change)  # type: ignore[arg-type]
+    assert resolve(gateway, ledger, ended()) == "reversed"
+    assert gateway.charges["pay-1"].status == "voided"
+    assert ledger.balances() == {}
+
+
+def test_once_a_reversal_was_asked_for_a_charge_that_is_found_is_no_capture(
+    gateway: FakeGateway, ledger: Books
+) -> None:
+    gateway.charge(order(), card(), "pay-1-charge")
+    ledger.record(payment(status="in_doubt", reversing=True, entry_count=1), [DOUBT])
+    assert resolve(gateway, ledger, ended("PaymentInDoubt")) == "reversed"
+    assert gateway.charges["pay-1"].status == "voided"
+    assert ledger.balances() == {}
+
+
+@pytest.mark.parametrize("operation", ["find", "reverse"])
+def test_without_evidence_the_payment_stays_in_doubt(gateway: FakeGateway, ledger: Books, operation: str) -> None:
+    gateway.faults.arm(operation, NO_ANSWER)
+    with pytest.raises((GatewayOutcomeUnknown, ReversalUnconfirmed)):
+        resolve(gateway, ledger, ended())
+    doubtful = ledger.records["pay-1"]
+    assert (doubtful.payment.status, doubtful.entries) == ("in_doubt", (DOUBT,))
+    assert doubtful.payment.reversing is (operation == "reverse")
+    assert ledger.balances() == {"suspense:in_doubt": 1999, "liability:merchant": -1999}
+    assert resolve(gateway, ledger, ended()) == "reversed"
+    assert ledger.balances() == {}
+
+
+def test_the_reversal_is_on_record_before_the_gateway_is_asked_for_it(gateway: FakeGateway, ledger: Books) -> None:
+    ledger.faults.arm("record", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        resolve(gateway, ledger, ended())
+    assert "reverse" not in gateway.calls
+
+
+def test_what_an_orphaned_function_recorded_in_between_stands(gateway: FakeGateway, ledger: Books) -> None:
+    class Late(FakeExecutions):
+        """The execution was stopped, but its Persist still runs, and ends just now."""
+
+        def find(self, payment_id: str) -> Execution | None:
+            ledger.record(payment(entry_count=1), [CAPTURE])
+            return super().find(payment_id)
+
+    with pytest.raises(LedgerConflict):
+        resolve(gateway, ledger, Late(**ended().executions))
+    assert resolve(gateway, ledger, ended()) == "captured"
+    assert ledger.records["pay-1"].entries == (CAPTURE,)
+
+
+def test_a_payments_status_may_be_in_doubt_twice_but_never_go_back() -> None:
+    doubtful: Payment = payment(status="in_doubt")
+    assert doubtful.moved_to("in_doubt", reversing=True).version == 2
+    with pytest.raises(ValueError, match="can't become"):
+        payment(status="captured").moved_to("in_doubt")
