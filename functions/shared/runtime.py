@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.shared import redaction
-from functions.shared.domain.errors import InternalError, PaymentError, Rejection
+from functions.shared.domain.errors import GatewayMismatch, InternalError, PaymentError, Rejection
 
 if TYPE_CHECKING:
     from functions.shared import ports
@@ -33,9 +33,14 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
-def count(metric: str) -> None:
-    """Count one occurrence, as a CloudWatch embedded metric."""
-    metrics.add_metric(metric, MetricUnit.Count, 1)
+def count(metric: str, occurrences: int = 1) -> None:
+    """Count, as a CloudWatch embedded metric."""
+    metrics.add_metric(metric, MetricUnit.Count, occurrences)
+
+
+def duration(metric: str, seconds: float) -> None:
+    """Tell how long something took or lasts, as a CloudWatch embedded metric in seconds."""
+    metrics.add_metric(metric, MetricUnit.Seconds, seconds)
 
 
 def function(
@@ -61,6 +66,8 @@ def function(
             except PaymentError as error:
                 if isinstance(error, Rejection):
                     count("PaymentRejected")
+                elif isinstance(error, GatewayMismatch):
+                    count("GatewayMismatch")
                 logger.warning(f"{contract} failed", error=type(error).__name__, reason=str(error))
                 left: PaymentError = error
             except Exception as error:
@@ -160,9 +167,12 @@ def gateway() -> "ports.PaymentGateway":
         connect_timeout_seconds=float(os.environ["GATEWAY_CONNECT_TIMEOUT_SECONDS"]),
         read_timeout_seconds=float(os.environ["GATEWAY_READ_TIMEOUT_SECONDS"]),
         iso_minor_unit=minor_unit,
-        observe=_gateway_latency,
+        observe=_gateway_call,
     )
 
 
-def _gateway_latency(operation: str, seconds: float) -> None:
+def _gateway_call(operation: str, seconds: float, succeeded: bool) -> None:
+    count("GatewayCalls")
+    if not succeeded:
+        count("GatewayErrors")
     metrics.add_metric("GatewayLatency", MetricUnit.Milliseconds, seconds * 1000)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import requests
 
@@ -10,7 +10,8 @@ from functions.shared.domain.card import Card
 from functions.shared.domain.charge import Charge, Order, Reversal, ReversalResult
 from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused
 
-CallObserver = Callable[[str, float], None]
+Outcome = TypeVar("Outcome")
+CallObserver = Callable[[str, float, bool], None]
 
 
 class Sparkle:
@@ -22,7 +23,7 @@ class Sparkle:
 
     `api_key` is called for every request, so that a rotated key is picked up. `minor_units` holds the currencies whose
     decimals at Sparkle differ from ISO 4217, and `iso_minor_unit` those of the standard. `observe` is told each call's
-    operation and duration in seconds.
+    operation, its duration in seconds, and whether it had an outcome; a decline is one.
     """
 
     name = "sparkle"
@@ -36,7 +37,7 @@ class Sparkle:
         read_timeout_seconds: float,
         iso_minor_unit: Callable[[str], int | None],
         minor_units: Mapping[str, int] | None = None,
-        observe: CallObserver = lambda operation, seconds: None,
+        observe: CallObserver = lambda operation, seconds, succeeded: None,
     ) -> None:
         self._url = url.rstrip("/")
         self._api_key = api_key
@@ -53,16 +54,10 @@ class Sparkle:
         return self._create_charge(order, card, idempotency_key, capture=False)
 
     def find_by_reference(self, reference: str) -> Charge | None:
-        answer = self._call("find", "GET", "/v1/charges", params={"reference": reference})
-        charges = _field(answer, "charges", list)
-        return self._to_charge(charges[0]) if charges else None
+        return self._call("find", self._to_found, "GET", "/v1/charges", params={"reference": reference})
 
     def reverse(self, reference: str) -> Reversal:
-        answer = self._call("reverse", "POST", "/v1/reversals", json={"reference": reference})
-        result, charge = _field(answer, "result", str), answer.get("charge")
-        if result not in get_args(ReversalResult):
-            raise GatewayOutcomeUnknown("Sparkle's answer does not say that the charge is undone.")
-        return Reversal(result, self._to_charge(charge) if charge else None)
+        return self._call("reverse", self._to_reversal, "POST", "/v1/reversals", json={"reference": reference})
 
     def _create_charge(self, order: Order, card: Card, idempotency_key: str, *, capture: bool) -> Charge:
         body = {
@@ -80,28 +75,33 @@ class Sparkle:
             "description": order.description,
         }
         body = {name: value for name, value in body.items() if value is not None}
-        answer = self._call("charge", "POST", "/v1/charges", json=body, headers={"Idempotency-Key": idempotency_key})
-        if "error" not in answer:
-            return self._to_charge(answer)
-        declined, error = _field(answer, "charge", dict), _field(answer, "error", dict)
-        return self._to_charge({**declined, "decline_code": error.get("decline_code")})
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._call("charge", self._to_answered, "POST", "/v1/charges", json=body, headers=headers)
 
-    def _call(self, operation: str, method: str, path: str, **request: Any) -> dict[str, Any]:
+    def _call(
+        self, operation: str, read: Callable[[dict[str, Any]], Outcome], method: str, path: str, **request: Any
+    ) -> Outcome:
         headers = {"Authorization": f"Bearer {self._api_key()}", **request.pop("headers", {})}
-        started = time.perf_counter()
+        started, succeeded = time.perf_counter(), False
+        try:
+            outcome = read(self._ask(method, path, headers=headers, **request))
+            succeeded = True
+            return outcome
+        finally:
+            self._observe(operation, time.perf_counter() - started, succeeded)
+
+    def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         try:
             answer = self._session.request(
-                method, self._url + path, headers=headers, timeout=self._timeouts, allow_redirects=False, **request
+                method, self._url + path, timeout=self._timeouts, allow_redirects=False, **request
             )
             body = answer.json()
         except (requests.RequestException, ValueError) as error:
             # `from None`: the exception holds the request, and the request the card.
             raise GatewayOutcomeUnknown(f"Sparkle did not answer: {type(error).__name__}.") from None
-        finally:
-            self._observe(operation, time.perf_counter() - started)
-        return self._outcome(answer.status_code, body)
+        return self._understood(answer.status_code, body)
 
-    def _outcome(self, status: int, body: Any) -> dict[str, Any]:
+    def _understood(self, status: int, body: Any) -> dict[str, Any]:
         if not isinstance(body, dict):
             raise GatewayOutcomeUnknown(f"Sparkle answered {status} with something that is not its JSON.")
         code = body["error"].get("code") if isinstance(body.get("error"), dict) else None
@@ -112,6 +112,22 @@ class Sparkle:
         if not 400 <= status < 500 or code is None or (status == 409 and code != "reference_reversed"):
             raise GatewayOutcomeUnknown(f"Sparkle answered {status}.")
         raise GatewayRefused(f"Sparkle refused: {status}.")
+
+    def _to_found(self, answer: dict[str, Any]) -> Charge | None:
+        charges = _field(answer, "charges", list)
+        return self._to_charge(charges[0]) if charges else None
+
+    def _to_reversal(self, answer: dict[str, Any]) -> Reversal:
+        result, charge = _field(answer, "result", str), answer.get("charge")
+        if result not in get_args(ReversalResult):
+            raise GatewayOutcomeUnknown("Sparkle's answer does not say that the charge is undone.")
+        return Reversal(result, self._to_charge(charge) if charge else None)
+
+    def _to_answered(self, answer: dict[str, Any]) -> Charge:
+        if "error" not in answer:
+            return self._to_charge(answer)
+        declined, error = _field(answer, "charge", dict), _field(answer, "error", dict)
+        return self._to_charge({**declined, "decline_code": error.get("decline_code")})
 
     def _to_charge(self, charge: Mapping[str, Any]) -> Charge:
         try:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from functions.shared import runtime
 from functions.shared.domain.errors import (
     ExpiredCard,
+    GatewayMismatch,
     GatewayOutcomeUnknown,
     InternalError,
     InvalidInput,
@@ -190,6 +191,11 @@ class TestMetrics:
             failing_with(ExpiredCard("The card has expired."))(EVENT, None)
         assert output.metrics() == {"PaymentRejected": [1.0]}
 
+    def test_a_charge_that_is_not_what_was_asked_is_counted(self, output: Output) -> None:
+        with pytest.raises(GatewayMismatch):
+            failing_with(GatewayMismatch("The gateway charged another amount than asked."))(EVENT, None)
+        assert output.metrics() == {"GatewayMismatch": [1.0]}
+
     @pytest.mark.parametrize("error", [GatewayOutcomeUnknown("?"), RuntimeError("?")])
     def test_a_fault_is_no_rejection(self, output: Output, error: Exception) -> None:
         with pytest.raises(PaymentError):
@@ -234,17 +240,34 @@ class TestFactories:
         assert runtime.card_vault().summary("tok_unknown", runtime.now()) is None
         assert TABLE in aws.dynamodb.list_tables()["TableNames"]
 
-    def test_a_call_of_the_gateway_is_timed_in_milliseconds(self, output: Output) -> None:
+    def test_a_call_of_the_gateway_is_counted_and_timed_in_milliseconds(self, output: Output) -> None:
         def look(event: runtime.Event) -> dict[str, Any]:
             runtime.gateway().find_by_reference("pay-1")
             return {}
 
         with pytest.raises(GatewayOutcomeUnknown):
             handler_of(look)(EVENT, None)
-        (milliseconds,) = output.metrics()["GatewayLatency"]
+        counted = output.metrics()
+        (milliseconds,) = counted.pop("GatewayLatency")
         assert 0 < milliseconds < 5000
+        assert counted == {"GatewayCalls": [1.0], "GatewayErrors": [1.0]}
         emf = next(line for line in output.lines() if "_aws" in line)
-        assert emf["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "GatewayLatency", "Unit": "Milliseconds"}]
+        units = {metric["Name"]: metric["Unit"] for metric in emf["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+        assert units == {"GatewayCalls": "Count", "GatewayErrors": "Count", "GatewayLatency": "Milliseconds"}
+
+    def test_a_call_that_is_answered_is_no_error(
+        self, sandbox_url: str, output: Output, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GATEWAY_URL", sandbox_url)
+
+        def look_twice(event: runtime.Event) -> dict[str, Any]:
+            assert [runtime.gateway().find_by_reference("pay-1") for _ in range(2)] == [None, None]
+            return {}
+
+        handler_of(look_twice)(EVENT, None)
+        counted = output.metrics()
+        assert len(counted.pop("GatewayLatency")) == 2
+        assert counted == {"GatewayCalls": [1.0, 1.0]}
 
 
 def test_the_time_is_utc_to_the_millisecond() -> None:
@@ -256,7 +279,7 @@ def test_a_currencys_decimals_come_from_the_standard() -> None:
 
 
 def test_a_cold_start_imports_no_adapter_and_none_of_their_packages() -> None:
-    verbs = ("tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards")
+    verbs = ("tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts")
     handlers = ", ".join(f"functions.{verb}.handler" for verb in verbs)
     look = f"import sys, {handlers}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()  # noqa: S603

@@ -24,7 +24,7 @@ from functions.shared.domain.errors import (
     SecretUnavailable,
 )
 from tests.mocked_aws import API_KEY, new_id
-from tests.samples import HOLDER, PAN, card, order
+from tests.samples import DECLINED_PAN, HOLDER, PAN, card, order
 
 CHARGE = {
     "id": "ch_1",
@@ -117,14 +117,16 @@ class TestFaults:
         with pytest.raises(GatewayRefused, match=r"^Sparkle refused: 401\.$"):
             wrong.charge(order(new_id()), card(), "key")
 
-    def test_without_its_api_key_nothing_is_sent(self, sandbox_url: str) -> None:
+    def test_without_its_api_key_nothing_is_sent_and_nothing_observed(self, sandbox_url: str) -> None:
         def no_key() -> str:
             raise SecretUnavailable("Secrets Manager: down")
 
-        sparkle = sparkle_at(sandbox_url, no_key)
+        observed: list[object] = []
+        sparkle = sparkle_at(sandbox_url, no_key, observe=lambda *call: observed.append(call))
         with pytest.raises(SecretUnavailable):
             sparkle.charge(order(reference := new_id()), card(), f"{reference}-charge")
         assert charges_at(sandbox_url, reference) == []
+        assert observed == []
 
     def test_the_api_key_is_asked_for_with_every_call_so_that_a_rotated_one_is_used(self, sandbox_url: str) -> None:
         keys = iter(["old", API_KEY])
@@ -133,18 +135,24 @@ class TestFaults:
             sparkle.find_by_reference("pay-1")
         assert sparkle.find_by_reference(new_id()) is None
 
-    def test_every_call_is_observed_also_one_without_an_answer(
+    def test_every_call_is_observed_with_its_time_and_whether_it_had_an_outcome(
         self, sandbox_url: str, break_next: Callable[..., None]
     ) -> None:
-        observed: list[tuple[str, float]] = []
-        sparkle = sparkle_at(sandbox_url, observe=lambda operation, seconds: observed.append((operation, seconds)))
+        observed: list[tuple[str, float, bool]] = []
+        sparkle = sparkle_at(sandbox_url, observe=lambda *call: observed.append(call))
         break_next("charge", "reset", reference := new_id())
         with pytest.raises(GatewayOutcomeUnknown):
             sparkle.charge(order(reference), card(), f"{reference}-charge")
         sparkle.find_by_reference(reference)
         sparkle.reverse(reference)
-        assert [operation for operation, _ in observed] == ["charge", "find", "reverse"]
-        assert all(0 < seconds < 5 for _, seconds in observed)
+        sparkle.charge(order(declined := new_id()), card(DECLINED_PAN), f"{declined}-charge")
+        assert [(operation, succeeded) for operation, _, succeeded in observed] == [
+            ("charge", False),
+            ("find", True),
+            ("reverse", True),
+            ("charge", True),
+        ]
+        assert all(0 < seconds < 5 for _, seconds, _ in observed)
 
 
 class Answerer(HTTPServer):
@@ -232,8 +240,11 @@ class TestGarbage:
         self, answerer: Answerer, status: int, body: object
     ) -> None:
         answerer.will_say(status, body)
+        succeeded: list[bool] = []
+        sparkle = sparkle_at(answerer.url, observe=lambda operation, seconds, success: succeeded.append(success))
         with pytest.raises(GatewayOutcomeUnknown):
-            charge_at(answerer)
+            sparkle.charge(order(), card(), "pay-1-charge")
+        assert succeeded == [False]
 
     @pytest.mark.parametrize(
         ("status", "body", "error"),
