@@ -25,3 +25,24 @@ resource "aws_cloudwatch_event_target" "resolve" {
     input_template = "{\"payment_id\": <payment_id>}"
   }
 }
+
+resource "aws_cloudwatch_event_rule" "doubts" {
+  name                = "${local.prefix}-doubts"
+  description         = "Counts the payments in doubt"
+  schedule_expression = "rate(5 minutes)"
+  tags                = merge(local.tags, { Name = "${local.prefix}-doubts" })
+}
+
+resource "aws_cloudwatch_event_target" "doubts" {
+  rule  = aws_cloudwatch_event_rule.doubts.name
+  arn   = aws_lambda_function.this["doubts"].arn
+  input = jsonencode({})
+}
+
+resource "aws_lambda_permission" "doubts" {
+  statement_id  = "AllowSchedule"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this["doubts"].function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.doubts.arn
+}

@@ -218,5 +218,22 @@ locals {
         },
       ]
     }
+
+    doubts = {
+      timeout     = 30
+      memory      = 512
+      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
+      statements = [
+        {
+          sid       = "ReadDoubts"
+          actions   = ["dynamodb:Query"]
+          resources = ["${aws_dynamodb_table.ledger.arn}/index/in_doubt"]
+          conditions = [
+            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["in_doubt#*"] },
+          ]
+        },
+      ]
+    }
   }
 }

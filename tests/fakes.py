@@ -20,7 +20,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.ledger import JournalEntry
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import Execution, RecordedPayment, StoredCard
+from functions.shared.ports import Doubts, Execution, RecordedPayment, StoredCard
 from tests.samples import CARD_RETENTION_DAYS, TEST_CARDS
 
 
@@ -183,6 +183,11 @@ class FakeLedger:
     def find(self, payment_id: str) -> RecordedPayment | None:
         self.faults.before("find")
         return self.records.get(payment_id)
+
+    def doubts(self) -> Doubts:
+        self.faults.before("doubts")
+        doubtful = [there.payment for there in self.records.values() if there.payment.status == "in_doubt"]
+        return Doubts(len(doubtful), min((payment.updated_at for payment in doubtful), default=None))
 
 
 class FakeCardVault:

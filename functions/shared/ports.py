@@ -72,6 +72,14 @@ class RecordedPayment:
     entries: tuple[JournalEntry, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """How many payments are in doubt, and since when the oldest of them is (ISO 8601), or None without any."""
+
+    count: int
+    oldest_since: str | None
+
+
 class Ledger(Protocol):
     """The payment ledger. Raises LedgerUnavailable."""
 
@@ -87,6 +95,10 @@ class Ledger(Protocol):
     def payment(self, payment_id: str) -> Payment | None: ...
 
     def find(self, payment_id: str) -> RecordedPayment | None: ...
+
+    def doubts(self) -> Doubts:
+        """The payments in doubt, as of a moment ago. Thousands of them need not be counted to the last."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ EXPECTED: dict[str, dict[str, object]] = {
     "resolve": {"status": "captured"},
     "status": {"statusCode": 200},
     "cards": {"statusCode": 200},
+    "doubts": {},
 }
 
 

@@ -26,13 +26,16 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import JournalEntry, Posting
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import RecordedPayment, StoredCard
+from functions.shared.ports import Doubts, RecordedPayment, StoredCard
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 # A day's postings to one account, and the doubts, are spread over this many index keys, so that none is a hot key.
 SHARDS = 16
+
+# So many payments in doubt are counted of each shard: a person is woken for the first, and the count stays cheap.
+DOUBTS_COUNTED = 1000
 
 IS_NEW = "attribute_not_exists(pk)"
 REPLACES_THE_VERSION_BEFORE = "version = :version_before"
@@ -121,6 +124,23 @@ class DynamoDbLedger:
             return None
         *entries, payment = items
         return RecordedPayment(_to_payment(payment), tuple(map(_to_entry, entries)))
+
+    def doubts(self) -> Doubts:
+        with _ledger_errors():
+            since = [moment for shard in range(SHARDS) for moment in self._doubts_of(shard)]
+        return Doubts(len(since), min(since, default=None))
+
+    def _doubts_of(self, shard: int) -> list[str]:
+        """Since when the shard's payments are in doubt, the oldest first."""
+        answer = self._client.query(
+            TableName=self._table,
+            IndexName="in_doubt",
+            KeyConditionExpression="doubt_shard = :shard",
+            ExpressionAttributeValues=_marshal({":shard": f"in_doubt#{shard:02}"}),
+            ProjectionExpression="doubt_since",
+            Limit=DOUBTS_COUNTED,
+        )
+        return [item["doubt_since"]["S"] for item in answer["Items"]]
 
     def _holds(self, payment: Payment, entries: Sequence[JournalEntry]) -> bool:
         """Whether exactly this was recorded before, by an earlier attempt whose answer got lost."""

@@ -6,7 +6,7 @@ from functions.encrypt.encrypt_data import encrypt_card
 from functions.shared.ports import CardCipher
 from tests.samples import CARD_DATA, PAN, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, card
 
-FunctionName = Literal["tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards"]
+FunctionName = Literal["tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts"]
 
 
 def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dict[str, Any]:
@@ -44,5 +44,6 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
         "compensate": recorded | {"transaction_id": TRANSACTION_ID, "error": "GatewayOutcomeUnknown"},
         "status": {"httpMethod": "GET", "pathParameters": {"payment_id": "pay-1"}},
         "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
+        "doubts": {},
     }
     return events[function]

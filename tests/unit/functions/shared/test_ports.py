@@ -22,7 +22,16 @@ from functions.shared.domain.errors import (
     LedgerUnavailable,
 )
 from functions.shared.domain.ledger import capture_entry, in_doubt_entry
-from functions.shared.ports import CardCipher, CardVault, Ledger, PaymentGateway, RecordedPayment, StoredCard, TokenMac
+from functions.shared.ports import (
+    CardCipher,
+    CardVault,
+    Doubts,
+    Ledger,
+    PaymentGateway,
+    RecordedPayment,
+    StoredCard,
+    TokenMac,
+)
 from tests.fakes import LEDGER_DOWN, FakeCardCipher, FakeCardVault, FakeGateway, FakeLedger, FakeTokenMac
 from tests.mocked_aws import API_KEY, TABLE, MockedAws, new_id
 from tests.samples import CARD_RETENTION_DAYS, DECLINED_PAN, LATER, NOW, PAN, SUMMARY, card, order, payment
@@ -130,6 +139,19 @@ class TestLedger:
         books.ledger.record(doubtful, [DOUBT])
         books.ledger.record(reversed_, [DOUBT.reverse()])
         assert books.ledger.find(doubtful.payment_id) == RecordedPayment(reversed_, (DOUBT, DOUBT.reverse()))
+
+    def test_payments_are_counted_while_they_are_in_doubt_with_the_time_of_the_oldest(
+        self, books: LedgerUnderTest
+    ) -> None:
+        before = books.ledger.doubts().count
+        ancient = [payment(new_id(), "in_doubt", updated_at=f"2001-01-0{day}T00:00:00.000Z") for day in (2, 1, 3)]
+        for doubtful in ancient:
+            books.ledger.record(doubtful)
+        books.ledger.record(payment(new_id(), updated_at="2000-01-01T00:00:00.000Z"))
+        assert books.ledger.doubts() == Doubts(before + 3, "2001-01-01T00:00:00.000Z")
+        for doubtful in ancient:
+            books.ledger.record(doubtful.moved_to("reversed", updated_at=LATER))
+        assert books.ledger.doubts().count == before
 
     def test_the_next_version_again_succeeds(self, books: LedgerUnderTest) -> None:
         doubtful = payment(new_id(), "in_doubt", entry_count=1)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from functions.shared.adapters import dynamodb
 from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
 from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.domain.ledger import capture_entry, in_doubt_entry
@@ -55,6 +56,18 @@ def test_an_accounts_postings_of_a_day_are_found_by_the_index(aws: MockedAws) ->
         )
         found += [item for item in answer["Items"] if item["pk"]["S"] == f"PAYMENT#{paid.payment_id}"]
     assert [(item["sk"]["S"], item["posted_at"]["S"]) for item in found] == [("POSTING#0001#2", NOW)]
+
+
+def test_many_doubts_are_counted_only_so_far_but_the_oldest_is_found(
+    aws: MockedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamodb, "DOUBTS_COUNTED", 1)
+    ledger = DynamoDbLedger(aws.dynamodb, TABLE)
+    for day in range(1, 29):
+        ledger.record(payment(new_id(), "in_doubt", updated_at=f"2002-02-{29 - day:02}T00:00:00.000Z"))
+    doubts = ledger.doubts()
+    assert 1 < doubts.count <= 16
+    assert doubts.oldest_since == "2002-02-01T00:00:00.000Z"
 
 
 def test_entries_are_appended_and_never_changed(aws: MockedAws) -> None:
@@ -114,6 +127,7 @@ def test_whatever_dynamodb_refuses_is_tried_again_and_its_text_left_behind(aws: 
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).record(payment(new_id())),
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).payment("pay-1"),
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).find("pay-1"),
+            lambda: DynamoDbLedger(aws.dynamodb, TABLE).doubts(),
             lambda: card_vault(aws).keep(StoredCard(SUMMARY, b"x"), NOW),
             lambda: card_vault(aws).summary("tok_secret", NOW),
             lambda: card_vault(aws).erase("tok_secret"),

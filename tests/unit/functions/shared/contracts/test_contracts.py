@@ -25,7 +25,9 @@ def parsed(text: str) -> str:
     return text.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "surrogatepass")
 
 
-@pytest.mark.parametrize("contract", ["tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards"])
+@pytest.mark.parametrize(
+    "contract", ["tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts"]
+)
 def test_a_contract_is_a_valid_schema(contract: str) -> None:
     Draft4Validator.check_schema(contracts.load(contract))
 
