@@ -1,6 +1,7 @@
 # Keys apart, so that none of them opens more than one kind of thing.
 #   card     card numbers: Encrypt by one function, Decrypt by another, always with the token as context
-#   data     what AWS encrypts for us: the ledger, the logs, the gateway's secret, the executions' histories
+#   data     what AWS encrypts for us: the ledger, the logs, the gateway's secret, the executions' histories, the alarms and
+#            what could not be delivered
 #   sealing  what clients seal cards with; its private half opens them, in two functions
 #   token    the MAC over a card number that is the card's token
 # KMS rotates the first two by itself. It can't rotate the others: each generation is a key of its own (docs/rotation.md).
@@ -28,7 +29,7 @@ locals {
         }
       }
       data = {
-        description = "ledger, logs, secrets and executions"
+        description = "ledger, logs, secrets, executions and messages"
         usage       = "ENCRYPT_DECRYPT"
         spec        = "SYMMETRIC_DEFAULT"
         users       = {}
@@ -240,9 +241,45 @@ data "aws_iam_policy_document" "data_key_users" {
     }
   }
 
+  # "Enable compatibility between event sources from AWS services and encrypted topics" (SNS developer guide).
+  statement {
+    sid       = "EncryptAlarms"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["cloudwatch.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = [local.alarm_arns]
+    }
+  }
+
+  # By the queue and not by the rule: EventBridge does not tell KMS for whom it asks (same guide).
+  statement {
+    sid       = "EncryptDeadLetters"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:EncryptionContext:aws:sqs:arn"
+      values   = [local.dead_letter_queue_arn]
+    }
+  }
+
   # The account, so that a role needs a statement of its own as well.
   statement {
-    sid       = "EncryptSecretsAndExecutions"
+    sid       = "EncryptSecretsExecutionsAndMessages"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
     resources = ["*"]
 
@@ -254,7 +291,7 @@ data "aws_iam_policy_document" "data_key_users" {
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = [for service in ["secretsmanager", "states"] : "${service}.${local.region}.amazonaws.com"]
+      values   = [for service in ["secretsmanager", "sns", "sqs", "states"] : "${service}.${local.region}.amazonaws.com"]
     }
   }
 }

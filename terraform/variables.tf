@@ -306,6 +306,17 @@ variable "api_domain" {
   }
 }
 
+variable "alarm_emails" {
+  description = "Who is told by e-mail of every alarm, and that it is over. Each must confirm the subscription that AWS sends."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for email in var.alarm_emails : can(regex("^[^@[:space:]]+@[^@[:space:]]+$", email))])
+    error_message = "alarm_emails must be e-mail addresses."
+  }
+}
+
 variable "manage_api_gateway_account" {
   description = "Whether to set the role with which API Gateway writes logs: one per account and region, so only one deployment may own it."
   type        = bool

@@ -1,0 +1,252 @@
+# What a person is woken for, and told when it is over. One entry an alarm; the runbook has a section of that name.
+#   means       what it says to that person
+#   section     the runbook's section, where several alarms share one
+#   metrics     what it looks at, by the name that the expression knows it by
+#   expression  metric math over them; without one there is one metric
+#   above       the value that is too much
+#   periods     how many periods of five minutes in a row it must be too much
+#   missing     what no data says: "notBreaching", nothing happened; "breaching", somebody should have counted; "ignore",
+#               nobody knows, so the alarm stays as it is
+#
+# Payments that are rejected or reversed end as failed executions, and functions answer by raising errors: both happen on
+# any day. So those alarms look at the share that fails. Ten is the least that a share is taken of, so that a quiet night
+# with one failed payment wakes nobody.
+
+locals {
+  alarm_arns = "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm:${local.prefix}-*"
+
+  failing_share = "100 * FILL(failed, 0) / IF(asked > 10, asked, 10)"
+
+  own_dimensions     = { service = var.name } # Powertools' dimension
+  payment_dimensions = { StateMachineArn = local.state_machine_arn }
+  resolve_dimensions = { StateMachineArn = "${local.state_machine_arns}${local.prefix}-resolve" }
+  api_dimensions     = { ApiName = aws_api_gateway_rest_api.this.name, Stage = local.stage_name }
+  ledger_dimensions  = { TableName = aws_dynamodb_table.ledger.name }
+  function_dimensions = {
+    for name in keys(local.functions) : name => { FunctionName = "${local.prefix}-${name}" }
+  }
+
+  alarms = merge(
+    {
+      payments-in-doubt = {
+        means = "Payments are in doubt: money may have moved, and the gateway has not said whether. Or nobody counts them."
+        metrics = {
+          count = { namespace = local.prefix, name = "PaymentsInDoubt", dimensions = local.own_dimensions, stat = "Maximum" }
+        }
+        above   = 0
+        periods = 2 # a payment that is reversed within the minute is in doubt meanwhile, and may be seen so once
+        missing = "breaching"
+      }
+
+      oldest-doubt = {
+        means = "A payment has been in doubt for more than an hour: asking the gateway again does not help."
+        metrics = {
+          age = { namespace = local.prefix, name = "OldestDoubtSeconds", dimensions = local.own_dimensions, stat = "Maximum" }
+        }
+        above   = 3600
+        periods = 1
+        missing = "ignore"
+      }
+
+      compensation-failed = {
+        means = "A charge could not be reversed while its payment ran. The payment is in doubt, or should be."
+        metrics = {
+          count = { namespace = local.prefix, name = "CompensationFailed", dimensions = local.own_dimensions, stat = "Sum" }
+        }
+        above   = 0
+        periods = 1
+        missing = "notBreaching"
+      }
+
+      gateway-mismatch = {
+        means = "The gateway charged another amount, currency or reference than asked. The charge is reversed."
+        metrics = {
+          count = { namespace = local.prefix, name = "GatewayMismatch", dimensions = local.own_dimensions, stat = "Sum" }
+        }
+        above   = 0
+        periods = 1
+        missing = "notBreaching"
+      }
+
+      gateway-errors = {
+        means = "More than a tenth of the calls to the gateway end without an outcome: no answer, busy, or refused."
+        metrics = {
+          failed = { namespace = local.prefix, name = "GatewayErrors", dimensions = local.own_dimensions, stat = "Sum" }
+          asked  = { namespace = local.prefix, name = "GatewayCalls", dimensions = local.own_dimensions, stat = "Sum" }
+        }
+        expression = local.failing_share
+        above      = 10
+        periods    = 2
+        missing    = "notBreaching"
+      }
+
+      gateway-latency = {
+        means = "One in a hundred calls to the gateway takes four fifths of the time that we wait for its answer, or more."
+        metrics = {
+          p99 = { namespace = local.prefix, name = "GatewayLatency", dimensions = local.own_dimensions, stat = "p99" }
+        }
+        above   = var.gateway_read_timeout_seconds * 1000 * 4 / 5
+        periods = 3
+        missing = "notBreaching"
+      }
+
+      payments-failing = {
+        means = "More than a quarter of the payments fail: rejected, reversed, or in doubt."
+        metrics = {
+          failed = { namespace = "AWS/States", name = "ExecutionsFailed", dimensions = local.payment_dimensions, stat = "Sum" }
+          asked  = { namespace = "AWS/States", name = "ExecutionsStarted", dimensions = local.payment_dimensions, stat = "Sum" }
+        }
+        expression = local.failing_share
+        above      = 25
+        periods    = 2
+        missing    = "notBreaching"
+      }
+
+      payments-stopped = {
+        means = "Payments were stopped before their end, by somebody or by the time limit."
+        metrics = {
+          timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.payment_dimensions, stat = "Sum" }
+          aborted   = { namespace = "AWS/States", name = "ExecutionsAborted", dimensions = local.payment_dimensions, stat = "Sum" }
+        }
+        expression = "FILL(timed_out, 0) + FILL(aborted, 0)"
+        above      = 0
+        periods    = 1
+        missing    = "notBreaching"
+      }
+
+      resolve-stopped = {
+        means = "Nobody asks any more what became of a payment in doubt: its resolve execution failed or was stopped."
+        metrics = {
+          failed    = { namespace = "AWS/States", name = "ExecutionsFailed", dimensions = local.resolve_dimensions, stat = "Sum" }
+          timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.resolve_dimensions, stat = "Sum" }
+          aborted   = { namespace = "AWS/States", name = "ExecutionsAborted", dimensions = local.resolve_dimensions, stat = "Sum" }
+        }
+        expression = "FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)"
+        above      = 0
+        periods    = 1
+        missing    = "notBreaching"
+      }
+
+      executions-throttled = {
+        means = "Step Functions slows the payments down: the account's quota of state transitions is used up."
+        metrics = {
+          payment = { namespace = "AWS/States", name = "ExecutionThrottled", dimensions = local.payment_dimensions, stat = "Sum" }
+          resolve = { namespace = "AWS/States", name = "ExecutionThrottled", dimensions = local.resolve_dimensions, stat = "Sum" }
+        }
+        expression = "FILL(payment, 0) + FILL(resolve, 0)"
+        above      = 0
+        periods    = 1
+        missing    = "notBreaching"
+      }
+
+      dead-letters = {
+        means = "EventBridge could not start a resolve execution: payments may be in doubt without anybody asking."
+        metrics = {
+          depth = {
+            namespace  = "AWS/SQS"
+            name       = "ApproximateNumberOfMessagesVisible"
+            dimensions = { QueueName = aws_sqs_queue.dead_letters.name }
+            stat       = "Maximum"
+          }
+        }
+        above   = 0
+        periods = 1
+        missing = "notBreaching" # SQS is silent about a queue that is empty and that nobody uses
+      }
+
+      api-errors = {
+        means = "More than a twentieth of the calls of our API end with a 5xx."
+        metrics = {
+          failed = { namespace = "AWS/ApiGateway", name = "5XXError", dimensions = local.api_dimensions, stat = "Sum" }
+          asked  = { namespace = "AWS/ApiGateway", name = "Count", dimensions = local.api_dimensions, stat = "Sum" }
+        }
+        expression = local.failing_share
+        above      = 5
+        periods    = 2
+        missing    = "notBreaching"
+      }
+
+      ledger-throttled = {
+        means = "DynamoDB turns the ledger's reads or writes away."
+        metrics = {
+          reads  = { namespace = "AWS/DynamoDB", name = "ReadThrottleEvents", dimensions = local.ledger_dimensions, stat = "Sum" }
+          writes = { namespace = "AWS/DynamoDB", name = "WriteThrottleEvents", dimensions = local.ledger_dimensions, stat = "Sum" }
+        }
+        expression = "FILL(reads, 0) + FILL(writes, 0)"
+        above      = 0
+        periods    = 1
+        missing    = "notBreaching"
+      }
+    },
+
+    {
+      for name, dimensions in local.function_dimensions : "function-errors-${name}" => {
+        means   = "More than a quarter of the ${name} function's runs end with an error."
+        section = "function-errors"
+        metrics = {
+          failed = { namespace = "AWS/Lambda", name = "Errors", dimensions = dimensions, stat = "Sum" }
+          asked  = { namespace = "AWS/Lambda", name = "Invocations", dimensions = dimensions, stat = "Sum" }
+        }
+        expression = local.failing_share
+        above      = 25
+        periods    = 3
+        missing    = "notBreaching"
+      }
+    },
+
+    {
+      for name, dimensions in local.function_dimensions : "function-throttles-${name}" => {
+        means   = "Lambda does not run the ${name} function as often as it is called: the account's concurrency is used up."
+        section = "function-throttles"
+        metrics = {
+          count = { namespace = "AWS/Lambda", name = "Throttles", dimensions = dimensions, stat = "Sum" }
+        }
+        above   = 0
+        periods = 1
+        missing = "notBreaching"
+      }
+    },
+  )
+}
+
+resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each = local.alarms
+
+  alarm_name          = "${local.prefix}-${each.key}"
+  alarm_description   = "${each.value.means} What to do: docs/runbook.md#${try(each.value.section, each.key)}"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = each.value.above
+  evaluation_periods  = each.value.periods
+  treat_missing_data  = each.value.missing
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+  tags                = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
+
+  dynamic "metric_query" {
+    for_each = each.value.metrics
+
+    content {
+      id          = metric_query.key
+      return_data = !can(each.value.expression)
+
+      metric {
+        namespace   = metric_query.value.namespace
+        metric_name = metric_query.value.name
+        dimensions  = metric_query.value.dimensions
+        stat        = metric_query.value.stat
+        period      = 300
+      }
+    }
+  }
+
+  dynamic "metric_query" {
+    for_each = try([each.value.expression], [])
+
+    content {
+      id          = "value"
+      label       = each.key
+      expression  = metric_query.value
+      return_data = true
+    }
+  }
+}

@@ -1,0 +1,201 @@
+# The story of the payments, from top to bottom and in each row from left to right: asked, ended, in doubt, the gateway,
+# and what all of it runs on. The body's structure: "Dashboard Body Structure and Syntax", CloudWatch API reference.
+
+locals {
+  dashboard_rows = [
+    {
+      title = "## 1. Asked for, and how it ended"
+      graphs = [
+        {
+          title = "The API's calls"
+          metrics = [
+            ["AWS/ApiGateway", "Count", "ApiName", local.prefix, "Stage", local.stage_name, { label = "all" }],
+            ["AWS/ApiGateway", "4XXError", "ApiName", local.prefix, "Stage", local.stage_name, { label = "4xx: refused" }],
+            ["AWS/ApiGateway", "5XXError", "ApiName", local.prefix, "Stage", local.stage_name, { label = "5xx: our fault" }],
+          ]
+        },
+        {
+          title = "Payments started and ended"
+          metrics = [
+            for name in ["Started", "Succeeded", "Failed", "TimedOut", "Aborted"] :
+            ["AWS/States", "Executions${name}", "StateMachineArn", local.state_machine_arn, { label = lower(name) }]
+          ]
+        },
+        {
+          title   = "Outcomes"
+          stacked = true
+          metrics = [
+            for name in ["PaymentCaptured", "PaymentAuthorized", "CardStored", "PaymentDeclined", "PaymentRejected", "PaymentReversed", "PaymentInDoubt"] :
+            [local.prefix, name, "service", var.name]
+          ]
+        },
+      ]
+    },
+    {
+      title = "## 2. Money in doubt, and who asks for it"
+      graphs = [
+        {
+          title   = "Payments in doubt"
+          stat    = "Maximum"
+          metrics = [[local.prefix, "PaymentsInDoubt", "service", var.name]]
+        },
+        {
+          title   = "The oldest doubt (s)"
+          stat    = "Maximum"
+          metrics = [[local.prefix, "OldestDoubtSeconds", "service", var.name]]
+          annotations = {
+            horizontal = [{ value = local.alarms.oldest-doubt.above, label = "alarm" }]
+          }
+        },
+        {
+          title = "Resolved, and not"
+          metrics = [
+            for name in ["PaymentResolved", "CompensationFailed", "GatewayMismatch"] :
+            [local.prefix, name, "service", var.name]
+          ]
+        },
+        {
+          title = "Resolve executions"
+          metrics = concat(
+            [
+              for name in ["Started", "Succeeded", "Failed", "TimedOut", "Aborted"] :
+              ["AWS/States", "Executions${name}", "StateMachineArn", local.resolve_dimensions.StateMachineArn, { label = lower(name) }]
+            ],
+            [["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.dead_letter_queue_name, { label = "dead letters", stat = "Maximum" }]],
+          )
+        },
+      ]
+    },
+    {
+      title = "## 3. The gateway"
+      graphs = [
+        {
+          title = "Calls"
+          metrics = [
+            for name in ["GatewayCalls", "GatewayErrors"] : [local.prefix, name, "service", var.name]
+          ]
+        },
+        {
+          title = "Calls without an outcome (%)"
+          yAxis = { left = { min = 0, max = 100 } }
+          metrics = [
+            [{ expression = "100 * FILL(errors, 0) / calls", label = "errors", id = "share" }],
+            [local.prefix, "GatewayErrors", "service", var.name, { id = "errors", visible = false }],
+            [local.prefix, "GatewayCalls", "service", var.name, { id = "calls", visible = false }],
+          ]
+        },
+        {
+          title = "Latency (ms)"
+          metrics = [
+            for stat in ["p50", "p99"] : [local.prefix, "GatewayLatency", "service", var.name, { stat = stat, label = stat }]
+          ]
+          annotations = {
+            horizontal = [
+              { value = local.alarms.gateway-latency.above, label = "alarm" },
+              { value = var.gateway_read_timeout_seconds * 1000, label = "we give up" },
+            ]
+          }
+        },
+      ]
+    },
+    {
+      title = "## 4. The functions"
+      graphs = [
+        for metric, stat in { Errors = "Sum", Throttles = "Sum", Duration = "p99" } :
+        {
+          title = metric == "Duration" ? "Duration (p99, ms)" : metric
+          stat  = stat
+          metrics = [
+            for name in keys(local.functions) : ["AWS/Lambda", metric, "FunctionName", "${local.prefix}-${name}", { label = name }]
+          ]
+        }
+      ]
+    },
+    {
+      title = "## 5. What it stands on"
+      graphs = [
+        {
+          title = "A payment's time (p50, p99, ms)"
+          metrics = [
+            for stat in ["p50", "p99"] : ["AWS/States", "ExecutionTime", "StateMachineArn", local.state_machine_arn, { stat = stat, label = stat }]
+          ]
+        },
+        {
+          title = "The API's latency (p50, p99, ms)"
+          metrics = [
+            for stat in ["p50", "p99"] : ["AWS/ApiGateway", "Latency", "ApiName", local.prefix, "Stage", local.stage_name, { stat = stat, label = stat }]
+          ]
+        },
+        {
+          title = "The ledger's capacity"
+          metrics = [
+            for name in ["ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"] :
+            ["AWS/DynamoDB", name, "TableName", aws_dynamodb_table.ledger.name]
+          ]
+        },
+        {
+          title = "Throttled"
+          metrics = concat(
+            [
+              for name in ["ReadThrottleEvents", "WriteThrottleEvents"] :
+              ["AWS/DynamoDB", name, "TableName", aws_dynamodb_table.ledger.name]
+            ],
+            [["AWS/States", "ExecutionThrottled", "StateMachineArn", local.state_machine_arn]],
+          )
+        },
+      ]
+    },
+  ]
+
+  # The grid has 24 columns. Below the alarms each row is a heading of 1 and graphs of 6.
+  dashboard_alarms_height = 6
+  dashboard_row_height    = 7
+}
+
+resource "aws_cloudwatch_dashboard" "this" {
+  dashboard_name = local.prefix
+
+  dashboard_body = jsonencode({
+    widgets = concat(
+      [
+        {
+          type   = "alarm"
+          x      = 0
+          y      = 0
+          width  = 24
+          height = local.dashboard_alarms_height
+          properties = {
+            title  = "Alarms: docs/runbook.md says what each means and what to do"
+            sortBy = "stateUpdatedTimestamp"
+            alarms = [for alarm in aws_cloudwatch_metric_alarm.this : alarm.arn]
+          }
+        },
+      ],
+      [
+        for row, content in local.dashboard_rows : {
+          type       = "text"
+          x          = 0
+          y          = local.dashboard_alarms_height + row * local.dashboard_row_height
+          width      = 24
+          height     = 1
+          properties = { markdown = content.title }
+        }
+      ],
+      flatten([
+        for row, content in local.dashboard_rows : [
+          for column, graph in content.graphs : {
+            type   = "metric"
+            x      = column * 24 / length(content.graphs)
+            y      = local.dashboard_alarms_height + row * local.dashboard_row_height + 1
+            width  = 24 / length(content.graphs)
+            height = local.dashboard_row_height - 1
+            properties = merge(
+              { view = "timeSeries", stacked = false, stat = "Sum", period = 300, region = local.region, yAxis = { left = { min = 0 } } },
+              graph,
+            )
+          }
+        ]
+      ]),
+    )
+  })
+}

@@ -1,0 +1,38 @@
+locals {
+  dead_letter_queue_name = "${local.prefix}-dead-letters"
+  # Text, as the key's policy names the queue that the key encrypts.
+  dead_letter_queue_arn = "arn:${local.partition}:sqs:${local.region}:${local.account_id}:${local.dead_letter_queue_name}"
+}
+
+# What EventBridge could not hand on: each message is a payment that nobody resolves until somebody starts it.
+resource "aws_sqs_queue" "dead_letters" {
+  name                              = local.dead_letter_queue_name
+  message_retention_seconds         = 1209600 # 14 days, the longest there is
+  kms_master_key_id                 = aws_kms_key.this["data"].arn
+  kms_data_key_reuse_period_seconds = 300
+  tags                              = merge(local.tags, { Name = local.dead_letter_queue_name })
+}
+
+data "aws_iam_policy_document" "dead_letters" {
+  statement {
+    sid       = "SendDeadLetters"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.dead_letters.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = ["arn:${local.partition}:events:${local.region}:${local.account_id}:rule/${local.prefix}-*"]
+    }
+  }
+}
+
+resource "aws_sqs_queue_policy" "dead_letters" {
+  queue_url = aws_sqs_queue.dead_letters.url
+  policy    = data.aws_iam_policy_document.dead_letters.json
+}
