@@ -20,7 +20,7 @@ Resources = dict[str, dict[str, Any]]
 
 
 def permissions(terraform: Terraform) -> str:
-    """The policies of a deployed stack's roles, keys and functions as YAML, by the resources' Terraform addresses."""
+    """The policies of a deployed stack's roles, keys, messages and functions as YAML, by the resources' Terraform addresses."""
     resources = terraform.planned()
     reader = _PolicyReader(resources)
     inline = _of_type(resources, "aws_iam_role_policy")
@@ -43,6 +43,11 @@ def permissions(terraform: Terraform) -> str:
         },
         "keys": {
             address: reader.statements(key["policy"]) for address, key in _of_type(resources, "aws_kms_key").items()
+        },
+        "topics and queues": {
+            address: reader.statements(policy["policy"])
+            for kind in ("aws_sns_topic_policy", "aws_sqs_queue_policy")
+            for address, policy in _of_type(resources, kind).items()
         },
         "functions": {
             address: f"{granted['principal']} may {granted['action']} for {reader.named(granted['source_arn'])}"
