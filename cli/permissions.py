@@ -20,7 +20,7 @@ Resources = dict[str, dict[str, Any]]
 
 
 def permissions(terraform: Terraform) -> str:
-    """The policies of a deployed stack's roles, keys, messages and functions as YAML, by the resources' Terraform addresses."""
+    """The policies of a deployed stack's roles, keys, messages and functions as YAML, by the resources' addresses."""
     resources = terraform.planned()
     reader = _PolicyReader(resources)
     inline = _of_type(resources, "aws_iam_role_policy")

@@ -1,0 +1,301 @@
+"""Who is told when something is wrong with the payments, and what the dashboard shows of them."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from cli.events import FUNCTION_EVENTS
+from cli.invoke import Invocations
+from cli.paths import ROOT
+from cli.stack import Stack, new_payment_id
+from tests.stack.driver import Driver
+
+SECTIONS = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+
+# "Dashboard Body Structure and Syntax" and "Metric Widget Structure and Syntax" (CloudWatch API reference), as far as we
+# use them. A metric is [namespace, name, dimension name, dimension value, …, {rendering}], or [{expression}].
+RENDERING = {
+    "type": "object",
+    "properties": {
+        "expression": {"type": "string"},
+        "id": {"type": "string", "pattern": "^[a-z][A-Za-z0-9_]*$"},
+        "label": {"type": "string"},
+        "stat": {"type": "string"},
+        "visible": {"type": "boolean"},
+    },
+    "additionalProperties": False,
+}
+METRIC = {
+    "type": "array",
+    "if": {"prefixItems": [{"type": "object"}]},
+    "then": {"items": RENDERING, "maxItems": 1},
+    "else": {"items": {"anyOf": [{"type": "string", "minLength": 1}, RENDERING]}, "minItems": 2},
+}
+PROPERTIES = {
+    "text": {"properties": {"markdown": {"type": "string"}}, "required": ["markdown"]},
+    "alarm": {
+        "properties": {
+            "title": {"type": "string"},
+            "sortBy": {"enum": ["default", "stateUpdatedTimestamp", "timestamp"]},
+            "alarms": {"type": "array", "items": {"type": "string"}, "maxItems": 100},
+        },
+        "required": ["alarms"],
+    },
+    "metric": {
+        "properties": {
+            "title": {"type": "string"},
+            "metrics": {"type": "array", "items": METRIC, "minItems": 1, "maxItems": 500},
+            "region": {"type": "string"},
+            "view": {"enum": ["timeSeries", "singleValue", "gauge", "bar", "pie", "table"]},
+            "stacked": {"type": "boolean"},
+            "stat": {"type": "string"},
+            "period": {"type": "integer", "multipleOf": 60, "minimum": 60},
+            "yAxis": {
+                "properties": {"left": {"properties": {"min": {"type": "number"}, "max": {"type": "number"}}}},
+                "additionalProperties": False,
+            },
+            "annotations": {
+                "properties": {
+                    "horizontal": {
+                        "items": {
+                            "properties": {"value": {"type": "number"}, "label": {"type": "string"}},
+                            "required": ["value"],
+                            "additionalProperties": False,
+                        }
+                    }
+                },
+                "additionalProperties": False,
+            },
+        },
+        "required": ["metrics", "region"],
+    },
+}
+DASHBOARD_BODY = {
+    "type": "object",
+    "properties": {
+        "widgets": {
+            "type": "array",
+            "maxItems": 500,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "type": {"enum": list(PROPERTIES)},
+                    "x": {"type": "integer", "minimum": 0, "maximum": 23},
+                    "y": {"type": "integer", "minimum": 0},
+                    "width": {"type": "integer", "minimum": 1, "maximum": 24},
+                    "height": {"type": "integer", "minimum": 1, "maximum": 1000},
+                    "properties": {"type": "object"},
+                },
+                "required": ["type", "x", "y", "width", "height", "properties"],
+                "additionalProperties": False,
+                "allOf": [
+                    {
+                        "if": {"properties": {"type": {"const": kind}}},
+                        "then": {"properties": {"properties": schema | {"additionalProperties": False}}},
+                    }
+                    for kind, schema in PROPERTIES.items()
+                ],
+            },
+        }
+    },
+    "required": ["widgets"],
+    "additionalProperties": False,
+}
+
+
+def prefix(stack: Stack) -> str:
+    return stack.log_group_prefix.rsplit("/", 1)[1].rstrip("-")
+
+
+@pytest.fixture(scope="module")
+def alarms(stack: Stack) -> dict[str, dict[str, Any]]:
+    """The deployed alarms by their names, without the deployment's."""
+    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix(stack))
+    found = [alarm for page in pages for alarm in page["MetricAlarms"]]
+    return {alarm["AlarmName"].removeprefix(f"{prefix(stack)}-"): alarm for alarm in found}
+
+
+@pytest.fixture(scope="module")
+def widgets(stack: Stack) -> list[dict[str, Any]]:
+    body = json.loads(stack.client("cloudwatch").get_dashboard(DashboardName=prefix(stack))["DashboardBody"])
+    assert [error.message for error in Draft202012Validator(DASHBOARD_BODY).iter_errors(body)] == []
+    return list(body["widgets"])
+
+
+def test_every_alarm_has_a_section_in_the_runbook_and_every_section_an_alarm(alarms: dict[str, dict[str, Any]]) -> None:
+    named = {name: alarm["AlarmDescription"].rpartition("docs/runbook.md#")[2] for name, alarm in alarms.items()}
+    assert set(named.values()) == set(SECTIONS)
+    assert len(set(SECTIONS)) == len(SECTIONS)
+    assert [name for name, section in named.items() if not name.startswith(section)] == []
+
+
+def test_every_section_says_what_the_alarm_means_and_what_to_do() -> None:
+    _, *sections = re.split(r"^## ", (ROOT / "docs" / "runbook.md").read_text(), flags=re.MULTILINE)
+    parts = ("**What it means.**", "**What to do.**")
+    assert [section.splitlines()[0] for section in sections if not all(part in section for part in parts)] == []
+
+
+def test_every_link_in_the_runbook_leads_to_a_section() -> None:
+    links = re.findall(r"\]\(#([^)]+)\)", (ROOT / "docs" / "runbook.md").read_text())
+    assert links
+    assert set(links) <= set(SECTIONS)
+
+
+def test_every_function_has_its_alarms(stack: Stack, alarms: dict[str, dict[str, Any]]) -> None:
+    functions = stack.client("lambda").list_functions()["Functions"]
+    names = [function["FunctionName"].removeprefix(f"{prefix(stack)}-") for function in functions]
+    assert "doubts" in names
+    wanted = {f"function-{kind}-{name}" for kind in ("errors", "throttles") for name in names}
+    assert {name for name in alarms if name.startswith("function-")} == wanted
+
+
+def metrics_of(alarms: dict[str, dict[str, Any]], widgets: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Namespace and name of every metric that an alarm or a graph looks at."""
+    for alarm in alarms.values():
+        for query in alarm["Metrics"]:
+            if "MetricStat" in query:
+                yield query["MetricStat"]["Metric"]["Namespace"], query["MetricStat"]["Metric"]["MetricName"]
+    for widget in widgets:
+        for metric in widget["properties"].get("metrics", []):
+            if isinstance(metric[0], str):
+                yield metric[0], metric[1]
+
+
+def test_every_metric_of_ours_that_is_looked_at_is_one_that_the_functions_tell(
+    stack: Stack, alarms: dict[str, dict[str, Any]], widgets: list[dict[str, Any]]
+) -> None:
+    source = "".join(file.read_text() for file in (ROOT / "functions").rglob("*.py"))
+    looked_at = set(metrics_of(alarms, widgets))
+    ours = {name for namespace, name in looked_at if namespace == prefix(stack)}
+    assert {"PaymentsInDoubt", "GatewayErrors"} <= ours
+    assert {name for name in ours if f'"{name}"' not in source} == set()
+    assert {namespace for namespace, _ in looked_at} == {
+        prefix(stack),
+        "AWS/ApiGateway",
+        "AWS/DynamoDB",
+        "AWS/Lambda",
+        "AWS/SQS",
+        "AWS/States",
+    }
+
+
+def test_an_expression_knows_its_metrics(alarms: dict[str, dict[str, Any]]) -> None:
+    for alarm in alarms.values():
+        *metrics, last = alarm["Metrics"]
+        assert [query["Id"] for query in alarm["Metrics"] if query["ReturnData"]] == [last["Id"]]
+        known = {query["Id"] for query in metrics}
+        assert set(re.findall(r"[a-z][a-z_0-9]*", last.get("Expression", ""))) == known
+
+
+def test_the_dashboard_fills_its_grid_row_by_row_and_shows_every_alarm(
+    alarms: dict[str, dict[str, Any]], widgets: list[dict[str, Any]]
+) -> None:
+    taken = [
+        (x, y)
+        for widget in widgets
+        for x in range(widget["x"], widget["x"] + widget["width"])
+        for y in range(widget["y"], widget["y"] + widget["height"])
+    ]
+    assert len(taken) == len(set(taken)), "two widgets lie on each other"
+    assert set(taken) == {(x, y) for x in range(24) for y in range(max(y for _, y in taken) + 1)}, "there are gaps"
+    (shown,) = (widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
+    assert set(shown) == {alarm["AlarmArn"] for alarm in alarms.values()}
+
+
+@contextmanager
+def subscribed(stack: Stack) -> Iterator[str]:
+    """The URL of a queue that is told all that the alarms' topic is told."""
+    sqs, sns = stack.client("sqs"), stack.client("sns")
+    (topic,) = (found["TopicArn"] for found in sns.list_topics()["Topics"] if "alarms" in found["TopicArn"])
+    url = sqs.create_queue(QueueName=f"told-{new_payment_id()}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True)
+    try:
+        yield url
+    finally:
+        sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
+        sqs.delete_queue(QueueUrl=url)
+
+
+def test_somebody_is_told_of_an_alarm_and_that_it_is_over(stack: Stack, alarms: dict[str, dict[str, Any]]) -> None:
+    alarm = alarms["payments-in-doubt"]
+    with subscribed(stack) as queue_url:
+        for state in ("ALARM", "OK"):
+            stack.client("cloudwatch").set_alarm_state(
+                AlarmName=alarm["AlarmName"], StateValue=state, StateReason="a test"
+            )
+        told: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 20
+        while len(told) < 2:
+            assert time.monotonic() < deadline
+            received = stack.client("sqs").receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
+            for message in received.get("Messages", []):
+                stack.client("sqs").delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+                told.append(json.loads(json.loads(message["Body"])["Message"]))
+    assert [notice["NewStateValue"] for notice in told] == ["ALARM", "OK"]
+    assert {notice["AlarmDescription"] for notice in told} == {alarm["AlarmDescription"]}
+
+
+def test_what_waits_to_be_told_is_encrypted_with_our_own_key(stack: Stack) -> None:
+    kms, sqs, sns = (stack.client(service) for service in ("kms", "sqs", "sns"))
+    key = kms.describe_key(KeyId=f"alias/{prefix(stack)}-data")["KeyMetadata"]["Arn"]
+    queue = sqs.get_queue_url(QueueName=f"{prefix(stack)}-dead-letters")["QueueUrl"]
+    assert sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]["KmsMasterKeyId"] == key
+    (topic,) = (found["TopicArn"] for found in sns.list_topics()["Topics"] if "alarms" in found["TopicArn"])
+    assert sns.get_topic_attributes(TopicArn=topic)["Attributes"]["KmsMasterKeyId"] == key
+
+
+def test_the_doubts_are_counted_every_five_minutes(stack: Stack) -> None:
+    events = stack.client("events")
+    rule = events.describe_rule(Name=f"{prefix(stack)}-doubts")
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(5 minutes)", "ENABLED")
+    (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    assert target["Arn"].endswith(f":function:{prefix(stack)}-doubts")
+    assert target["Input"] == "{}"
+
+
+def doubtful(stack: Stack) -> set[str]:
+    """The payments in the index of doubts."""
+    pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.ledger_table, IndexName="in_doubt")
+    return {item["pk"]["S"].removeprefix("PAYMENT#") for page in pages for item in page["Items"]}
+
+
+def test_a_payment_in_doubt_is_counted_and_cloudwatch_is_told(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    for operation in ("charge", "find", "reverse"):
+        driver.set_fault(payment_id, operation, "http_500", times=1000)
+    driver.pay(payment_id)
+    payment = driver.ended(payment_id)
+    assert payment["status"] == "in_doubt"
+
+    before = doubtful(driver.stack)
+    counted = Invocations(driver.stack).invoke("doubts", FUNCTION_EVENTS / "doubts.json")
+    after = doubtful(driver.stack)
+    assert payment_id in before & after
+    assert len(before & after) <= counted["count"] <= len(before | after)
+    assert counted["oldest_since"] <= payment["updated_at"]
+
+    told = last_metrics(driver.stack)
+    assert told["PaymentsInDoubt"] == [counted["count"]]
+    assert told["OldestDoubtSeconds"][0] > 0
+
+
+def last_metrics(stack: Stack) -> dict[str, Any]:
+    """What `doubts` told CloudWatch last, in the embedded metric format, once it is in its log."""
+    logs, group = stack.client("logs"), f"{stack.log_group_prefix}doubts"
+    deadline = time.monotonic() + 20
+    while True:
+        events = logs.filter_log_events(logGroupName=group, filterPattern="OldestDoubtSeconds")["events"]
+        if events:
+            told: dict[str, Any] = json.loads(max(events, key=lambda event: event["timestamp"])["message"])
+            (directive,) = told["_aws"]["CloudWatchMetrics"]
+            assert (directive["Namespace"], directive["Dimensions"]) == (prefix(stack), [["service"]])
+            return told
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
