@@ -18,8 +18,8 @@ from tests.stack.driver import Driver
 
 SECTIONS = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
 
-# "Dashboard Body Structure and Syntax" and "Metric Widget Structure and Syntax" (CloudWatch API reference), as far as we
-# use them. A metric is [namespace, name, dimension name, dimension value, …, {rendering}], or [{expression}].
+# "Dashboard Body Structure and Syntax" and "Metric Widget Structure and Syntax" (CloudWatch API reference), as far as used
+# here. A metric is [namespace, name, dimension name, dimension value, …, {rendering}], or [{expression}].
 RENDERING = {
     "type": "object",
     "properties": {
@@ -187,10 +187,9 @@ def test_every_metric_of_ours_that_is_looked_at_is_one_that_the_functions_tell(
 
 def test_an_expression_knows_its_metrics(alarms: dict[str, dict[str, Any]]) -> None:
     for alarm in alarms.values():
-        *metrics, last = alarm["Metrics"]
-        assert [query["Id"] for query in alarm["Metrics"] if query["ReturnData"]] == [last["Id"]]
-        known = {query["Id"] for query in metrics}
-        assert set(re.findall(r"[a-z][a-z_0-9]*", last.get("Expression", ""))) == known
+        (watched,) = (query for query in alarm["Metrics"] if query["ReturnData"])
+        others = {query["Id"] for query in alarm["Metrics"]} - {watched["Id"]}
+        assert set(re.findall(r"[a-z][a-z_0-9]*", watched.get("Expression", ""))) == others
 
 
 def test_the_dashboard_fills_its_grid_row_by_row_and_shows_every_alarm(
@@ -213,7 +212,9 @@ def subscribed(stack: Stack) -> Iterator[str]:
     """The URL of a queue that is told all that the alarms' topic is told."""
     sqs, sns = stack.client("sqs"), stack.client("sns")
     (topic,) = (found["TopicArn"] for found in sns.list_topics()["Topics"] if "alarms" in found["TopicArn"])
-    url = sqs.create_queue(QueueName=f"told-{new_payment_id()}")["QueueUrl"]
+    anybody = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
+    url = sqs.create_queue(QueueName=f"told-{new_payment_id()}", Attributes={"Policy": policy})["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True)
     try:
