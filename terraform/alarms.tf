@@ -18,8 +18,8 @@ locals {
   failing_share = "100 * FILL(failed, 0) / IF(asked > 10, asked, 10)"
 
   own_dimensions     = { service = var.name } # Powertools' dimension
-  payment_dimensions = { StateMachineArn = local.state_machine_arn }
-  resolve_dimensions = { StateMachineArn = "${local.state_machine_arns}${local.prefix}-resolve" }
+  payment_dimensions = { StateMachineArn = local.state_machine_arns["payment"] }
+  resolve_dimensions = { StateMachineArn = local.state_machine_arns["resolve"] }
   api_dimensions     = { ApiName = aws_api_gateway_rest_api.this.name, Stage = local.stage_name }
   ledger_dimensions  = { TableName = aws_dynamodb_table.ledger.name }
   function_dimensions = {

@@ -18,14 +18,14 @@ locals {
           title = "Payments started and ended"
           metrics = [
             for name in ["Started", "Succeeded", "Failed", "TimedOut", "Aborted"] :
-            ["AWS/States", "Executions${name}", "StateMachineArn", local.state_machine_arn, { label = lower(name) }]
+            ["AWS/States", "Executions${name}", "StateMachineArn", local.state_machine_arns["payment"], { label = lower(name) }]
           ]
         },
         {
           title   = "Outcomes"
           stacked = true
           metrics = [
-            for name in ["PaymentCaptured", "PaymentAuthorized", "CardStored", "PaymentDeclined", "PaymentRejected", "PaymentReversed", "PaymentInDoubt"] :
+            for name in ["PaymentCaptured", "PaymentAuthorized", "CardStored", "PaymentDeclined", "PaymentRejected", "PaymentReversed"] :
             [local.prefix, name, "service", var.name]
           ]
         },
@@ -59,7 +59,7 @@ locals {
           metrics = concat(
             [
               for name in ["Started", "Succeeded", "Failed", "TimedOut", "Aborted"] :
-              ["AWS/States", "Executions${name}", "StateMachineArn", local.resolve_dimensions.StateMachineArn, { label = lower(name) }]
+              ["AWS/States", "Executions${name}", "StateMachineArn", local.state_machine_arns["resolve"], { label = lower(name) }]
             ],
             [["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", local.dead_letter_queue_name, { label = "dead letters", stat = "Maximum" }]],
           )
@@ -117,7 +117,7 @@ locals {
         {
           title = "A payment's time (p50, p99, ms)"
           metrics = [
-            for stat in ["p50", "p99"] : ["AWS/States", "ExecutionTime", "StateMachineArn", local.state_machine_arn, { stat = stat, label = stat }]
+            for stat in ["p50", "p99"] : ["AWS/States", "ExecutionTime", "StateMachineArn", local.state_machine_arns["payment"], { stat = stat, label = stat }]
           ]
         },
         {
@@ -140,7 +140,7 @@ locals {
               for name in ["ReadThrottleEvents", "WriteThrottleEvents"] :
               ["AWS/DynamoDB", name, "TableName", aws_dynamodb_table.ledger.name]
             ],
-            [["AWS/States", "ExecutionThrottled", "StateMachineArn", local.state_machine_arn]],
+            [["AWS/States", "ExecutionThrottled", "StateMachineArn", local.state_machine_arns["payment"]]],
           )
         },
       ]

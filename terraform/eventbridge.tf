@@ -24,6 +24,11 @@ resource "aws_cloudwatch_event_target" "resolve" {
     input_paths    = { payment_id = "$.detail.name" }
     input_template = "{\"payment_id\": <payment_id>}"
   }
+
+  # EventBridge tries for a day, and then leaves it to the queue, whose depth is an alarm.
+  dead_letter_config {
+    arn = aws_sqs_queue.dead_letters.arn
+  }
 }
 
 resource "aws_cloudwatch_event_rule" "doubts" {

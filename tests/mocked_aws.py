@@ -56,7 +56,8 @@ def mocked_aws() -> Iterator[MockedAws]:
             TableName=TABLE,
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[
-                {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "account_day", "posted_at")
+                {"AttributeName": name, "AttributeType": "S"}
+                for name in ("pk", "sk", "account_day", "posted_at", "doubt_shard", "doubt_since")
             ],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
             GlobalSecondaryIndexes=[
@@ -67,7 +68,15 @@ def mocked_aws() -> Iterator[MockedAws]:
                         {"AttributeName": "posted_at", "KeyType": "RANGE"},
                     ],
                     "Projection": {"ProjectionType": "ALL"},
-                }
+                },
+                {
+                    "IndexName": "in_doubt",
+                    "KeySchema": [
+                        {"AttributeName": "doubt_shard", "KeyType": "HASH"},
+                        {"AttributeName": "doubt_since", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                },
             ],
         )
         kms = boto3.client("kms", REGION)

@@ -18,8 +18,8 @@ from tests.stack.driver import Driver
 
 SECTIONS = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
 
-# "Dashboard Body Structure and Syntax" and "Metric Widget Structure and Syntax" (CloudWatch API reference), as far as used
-# here. A metric is [namespace, name, dimension name, dimension value, …, {rendering}], or [{expression}].
+# The parts of "Dashboard Body Structure and Syntax" and "Metric Widget Structure and Syntax" (CloudWatch API reference)
+# that we use. A metric is [namespace, name, dimension name, dimension value, …, {rendering}], or [{expression}].
 RENDERING = {
     "type": "object",
     "properties": {
