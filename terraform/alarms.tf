@@ -142,16 +142,23 @@ locals {
       dead-letters = {
         means = "EventBridge could not start a resolve execution: payments may be in doubt without anybody asking."
         metrics = {
-          depth = {
+          waiting = {
             namespace  = "AWS/SQS"
             name       = "ApproximateNumberOfMessagesVisible"
             dimensions = { QueueName = aws_sqs_queue.dead_letters.name }
             stat       = "Maximum"
           }
+          lost = {
+            namespace  = "AWS/Events"
+            name       = "InvocationsFailedToBeSentToDlq"
+            dimensions = { RuleName = aws_cloudwatch_event_rule.payment_ended_badly.name }
+            stat       = "Sum"
+          }
         }
-        above   = 0
-        periods = 1
-        missing = "notBreaching" # SQS is silent about a queue that is empty and that nobody uses
+        expression = "FILL(waiting, 0) + FILL(lost, 0)"
+        above      = 0
+        periods    = 1
+        missing    = "notBreaching" # SQS is silent about a queue that is empty and that nobody uses
       }
 
       api-errors = {

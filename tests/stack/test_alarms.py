@@ -15,6 +15,7 @@ from cli.invoke import Invocations
 from cli.paths import ROOT
 from cli.stack import Stack, new_payment_id
 from tests.stack.driver import Driver
+from tests.stack.test_resolve import doubts
 
 SECTIONS = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
 
@@ -179,6 +180,7 @@ def test_every_metric_of_ours_that_is_looked_at_is_one_that_the_functions_tell(
         prefix(stack),
         "AWS/ApiGateway",
         "AWS/DynamoDB",
+        "AWS/Events",
         "AWS/Lambda",
         "AWS/SQS",
         "AWS/States",
@@ -252,6 +254,12 @@ def test_what_waits_to_be_told_is_encrypted_with_our_own_key(stack: Stack) -> No
     assert sns.get_topic_attributes(TopicArn=topic)["Attributes"]["KmsMasterKeyId"] == key
 
 
+def test_what_eventbridge_can_not_hand_on_to_resolve_waits_in_the_queue(stack: Stack) -> None:
+    (target,) = stack.client("events").list_targets_by_rule(Rule=f"{prefix(stack)}-payment-ended-badly")["Targets"]
+    assert target["Arn"].endswith(f":stateMachine:{prefix(stack)}-resolve")
+    assert target["DeadLetterConfig"]["Arn"].endswith(f":{prefix(stack)}-dead-letters")
+
+
 def test_the_doubts_are_counted_every_five_minutes(stack: Stack) -> None:
     events = stack.client("events")
     rule = events.describe_rule(Name=f"{prefix(stack)}-doubts")
@@ -259,12 +267,6 @@ def test_the_doubts_are_counted_every_five_minutes(stack: Stack) -> None:
     (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     assert target["Arn"].endswith(f":function:{prefix(stack)}-doubts")
     assert target["Input"] == "{}"
-
-
-def doubtful(stack: Stack) -> set[str]:
-    """The payments in the index of doubts."""
-    pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.ledger_table, IndexName="in_doubt")
-    return {item["pk"]["S"].removeprefix("PAYMENT#") for page in pages for item in page["Items"]}
 
 
 def test_a_payment_in_doubt_is_counted_and_cloudwatch_is_told(driver: Driver) -> None:
@@ -275,9 +277,9 @@ def test_a_payment_in_doubt_is_counted_and_cloudwatch_is_told(driver: Driver) ->
     payment = driver.ended(payment_id)
     assert payment["status"] == "in_doubt"
 
-    before = doubtful(driver.stack)
+    before = doubts(driver)
     counted = Invocations(driver.stack).invoke("doubts", FUNCTION_EVENTS / "doubts.json")
-    after = doubtful(driver.stack)
+    after = doubts(driver)
     assert payment_id in before & after
     assert len(before & after) <= counted["count"] <= len(before | after)
     assert counted["oldest_since"] <= payment["updated_at"]
