@@ -37,11 +37,11 @@ run "that_nobody_counts_the_doubts_is_an_alarm_of_its_own" {
 
 run "the_latency_alarm_rings_before_calls_are_given_up" {
   variables {
-    gateway_read_timeout_seconds = 10
+    gateway_read_timeout_seconds = 6
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.this["gateway-latency"].threshold == 8000
+    condition     = aws_cloudwatch_metric_alarm.this["gateway-latency"].threshold == 4800
     error_message = "The threshold must follow the read timeout."
   }
 }

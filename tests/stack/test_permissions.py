@@ -65,6 +65,17 @@ class Caller:
         projection = {"ProjectionExpression": ", ".join(attributes)} if attributes else {}
         return self.table("get_item", Key=key, **projection)
 
+    def query(self, key: str, value: str, index: str | None = None) -> Any:
+        return self.table(
+            "query",
+            KeyConditionExpression=f"{key} = :value",
+            ExpressionAttributeValues={":value": {"S": value}},
+            **({"IndexName": index} if index else {}),
+        )
+
+    def doubts(self) -> Any:
+        return self.query("doubt_shard", "in_doubt#00", "in_doubt")
+
     def secret(self, action: str, **arguments: Any) -> Any:
         prefix = self.prefix.rstrip("-")
         return getattr(self.client("secretsmanager"), action)(SecretId=f"{prefix}/gateway-api-key", **arguments)
@@ -157,6 +168,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
+    "doubts": {"look at the payments in doubt": lambda as_role: as_role.doubts()},
     "payment-state-machine": {"call a step": lambda as_role: as_role.invoke("tokenize")},
     "resolve-state-machine": {"call a step": lambda as_role: as_role.invoke("resolve")},
     "events": {"start resolving": lambda as_role: as_role.start("resolve")},
@@ -230,6 +242,13 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
         "start a payment": lambda as_role: as_role.start(),
         "look at the history of an execution": lambda as_role: as_role.execution("get_execution_history"),
+    },
+    "doubts": {
+        "look at an account's postings": lambda as_role: as_role.query("account_day", "suspense#2026", "by_account"),
+        "look at a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "read all of the table": lambda as_role: as_role.table("scan"),
+        "write a payment": lambda as_role: as_role.table("put_item", Item=PAYMENT),
     },
     "payment-state-machine": {
         "call a function that is no step": lambda as_role: as_role.invoke("cards"),
