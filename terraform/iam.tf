@@ -1,11 +1,24 @@
-data "aws_iam_policy_document" "lambda_trust" {
+data "aws_iam_policy_document" "trust" {
+  for_each = toset(["apigateway", "events", "lambda", "states"])
+
   statement {
-    sid     = "RunFunctions"
+    sid     = "AssumeRole"
     actions = ["sts:AssumeRole"]
 
     principals {
       type        = "Service"
-      identifiers = ["lambda.amazonaws.com"]
+      identifiers = ["${each.key}.amazonaws.com"]
+    }
+
+    # On this account's behalf alone. The others don't say on whose behalf they come.
+    dynamic "condition" {
+      for_each = contains(["events", "states"], each.key) ? [local.account_id] : []
+
+      content {
+        test     = "StringEquals"
+        variable = "aws:SourceAccount"
+        values   = [condition.value]
+      }
     }
   }
 }
@@ -15,7 +28,7 @@ resource "aws_iam_role" "function" {
 
   name               = "${local.prefix}-${each.key}"
   description        = "What the ${each.key} function may do"
-  assume_role_policy = data.aws_iam_policy_document.lambda_trust.json
+  assume_role_policy = data.aws_iam_policy_document.trust["lambda"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
 }
 
@@ -64,31 +77,13 @@ resource "aws_iam_role_policy" "function" {
   policy = data.aws_iam_policy_document.function[each.key].json
 }
 
-data "aws_iam_policy_document" "state_machine_trust" {
-  statement {
-    sid     = "RunStateMachine"
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["states.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [local.account_id]
-    }
-  }
-}
-
 resource "aws_iam_role" "state_machine" {
   for_each = local.state_machines
 
   # Also a function may be called resolve.
   name               = "${local.state_machine_names[each.key]}-state-machine"
   description        = "What the ${each.key} state machine may do"
-  assume_role_policy = data.aws_iam_policy_document.state_machine_trust.json
+  assume_role_policy = data.aws_iam_policy_document.trust["states"].json
   tags               = merge(local.tags, { Name = "${local.state_machine_names[each.key]}-state-machine" })
 }
 
@@ -167,22 +162,10 @@ resource "aws_iam_role_policy" "state_machine" {
   policy = data.aws_iam_policy_document.state_machine[each.key].json
 }
 
-data "aws_iam_policy_document" "api_trust" {
-  statement {
-    sid     = "ServeApi"
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["apigateway.amazonaws.com"]
-    }
-  }
-}
-
 resource "aws_iam_role" "api" {
   name               = "${local.prefix}-api"
   description        = "With which the API starts payments"
-  assume_role_policy = data.aws_iam_policy_document.api_trust.json
+  assume_role_policy = data.aws_iam_policy_document.trust["apigateway"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-api" })
 }
 
@@ -205,7 +188,7 @@ resource "aws_iam_role" "api_logs" {
 
   name               = "${local.prefix}-api-logs"
   description        = "With which API Gateway writes this account's access logs"
-  assume_role_policy = data.aws_iam_policy_document.api_trust.json
+  assume_role_policy = data.aws_iam_policy_document.trust["apigateway"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-api-logs" })
 }
 
@@ -216,28 +199,10 @@ resource "aws_iam_role_policy_attachment" "api_logs" {
   policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 }
 
-data "aws_iam_policy_document" "events_trust" {
-  statement {
-    sid     = "DeliverEvents"
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["events.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [local.account_id]
-    }
-  }
-}
-
 resource "aws_iam_role" "events" {
   name               = "${local.prefix}-events"
   description        = "With which EventBridge hands payments to be resolved"
-  assume_role_policy = data.aws_iam_policy_document.events_trust.json
+  assume_role_policy = data.aws_iam_policy_document.trust["events"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-events" })
 }
 

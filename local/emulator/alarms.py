@@ -11,8 +11,8 @@ import functools
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape
 
 from botocore.model import ListShape, ServiceModel, Shape, StructureShape
 from botocore.session import get_session
