@@ -4,7 +4,7 @@ from typing import Any
 
 from functions.compensate.compensate_payment import compensate_payment, payment_from
 from functions.shared import runtime
-from functions.shared.domain.errors import PaymentError
+from functions.shared.domain.errors import GatewayMismatch, PaymentError
 from functions.shared.domain.payment import PaymentRequest
 
 # What Compensate itself recorded has an error; an outcome that an earlier state recorded was counted there.
@@ -25,4 +25,6 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         raise
     if ended.error and ended.status in METRICS:
         runtime.count(METRICS[ended.status])
+    if ended.error == GatewayMismatch.__name__:
+        runtime.count(GatewayMismatch.__name__)
     return ended.outcome()

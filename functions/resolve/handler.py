@@ -4,11 +4,12 @@ from typing import Any
 
 from functions.resolve.resolve_payment import resolve_payment
 from functions.shared import runtime
+from functions.shared.domain.errors import GatewayMismatch
 
 
 @runtime.function("resolve")
 def handler(event: runtime.Event) -> dict[str, Any]:
-    status = resolve_payment(
+    status, error = resolve_payment(
         event["payment_id"],
         gateway=runtime.gateway(),
         ledger=runtime.ledger(),
@@ -18,4 +19,6 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     )
     if event["ask_gateway"] and status not in ("in_doubt", "processing"):
         runtime.count("PaymentResolved")
+        if error == GatewayMismatch.__name__:
+            runtime.count(GatewayMismatch.__name__)
     return {"payment_id": event["payment_id"], "status": status}

@@ -16,8 +16,8 @@ def resolve_payment(
     executions: Executions,
     now: str,
     ask_gateway: bool = True,
-) -> str:
-    """Return the payment's status: that of the ledger, `rejected`, or `processing` while its execution runs.
+) -> tuple[str, str | None]:
+    """Return the payment's status (the ledger's, `rejected`, or `processing` while its execution runs) and its error.
 
     A payment that the ledger doesn't know is recorded as in doubt; without `ask_gateway` that is all.
     Doubt ends as the gateway proves: what it did as asked is recorded as that, and anything else is undone.
@@ -32,9 +32,9 @@ def resolve_payment(
         if execution is None:
             raise PaymentNotFound("There is no payment with this id.")
         if execution.running:
-            return "processing"
+            return "processing", None
         if execution.was_rejected:
-            return "rejected"
+            return "rejected", execution.cause
         doubtful = Payment.first(
             payment_id,
             "in_doubt",
@@ -47,11 +47,13 @@ def resolve_payment(
         )
         known = record_doubt(doubtful, execution.request, ledger=ledger)
     if known.payment.status != "in_doubt" or not ask_gateway:
-        return known.payment.status
+        return known.payment.status, known.payment.error
     charge = None if known.payment.reversing else gateway.find_by_reference(payment_id)
     if charge is None or not _is_as_asked(charge, known):
-        return undo_charge(known, gateway=gateway, ledger=ledger, now=now).status
-    return _settle(charge, known, gateway=gateway, ledger=ledger, now=now).status
+        ended = undo_charge(known, gateway=gateway, ledger=ledger, now=now)
+    else:
+        ended = _settle(charge, known, gateway=gateway, ledger=ledger, now=now)
+    return ended.status, ended.error
 
 
 def _is_as_asked(charge: Charge, known: RecordedPayment) -> bool:

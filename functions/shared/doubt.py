@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from functions.shared.domain.errors import (
     GatewayBusy,
+    GatewayMismatch,
     GatewayOutcomeUnknown,
     GatewayRefused,
     ReversalUnconfirmed,
@@ -34,8 +35,9 @@ def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -
 def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
     """Reverse whatever the gateway did for a payment in doubt, record the end, and return the record. Safe to repeat.
 
-    The end is `reversed`, or `declined` where the gateway says that it had declined. Raises ReversalUnconfirmed while
-    the gateway does not confirm, LedgerUnavailable, LedgerConflict.
+    The end is `reversed`, or `declined` where the gateway says that it had declined. Its error is GatewayMismatch where
+    the charge that was found is not the one that was asked for. Raises ReversalUnconfirmed while the gateway does not
+    confirm, LedgerUnavailable, LedgerConflict.
     """
     payment = known.payment
     if not payment.reversing:
@@ -47,6 +49,7 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     except (GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
         raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
     charge = charge or reversal.charge
+    as_asked = charge is None or (charge.amount_minor, charge.currency) == (payment.amount_minor, payment.currency)
     entries = [entry.reverse() for entry in known.entries]
     if charge is not None and charge.captured_minor > 0:
         captured = capture_entry(gateway.name, charge.captured_minor, charge.currency)
@@ -55,6 +58,7 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
         "declined" if reversal.result == "declined" else "reversed",
         charge_id=charge.charge_id if charge else None,
         decline_code=charge.decline_code if charge else None,
+        error=payment.error if as_asked else GatewayMismatch.__name__,
         updated_at=now,
         entry_count=payment.entry_count + len(entries),
     )

@@ -37,6 +37,12 @@ def test_a_failure_is_counted_and_the_doubt_recorded_before_it_is_raised(world: 
     assert output.metrics() == {"CompensationFailed": [1.0]}
 
 
+def test_a_charge_that_is_not_what_was_asked_for_is_counted(world: World, output: Output) -> None:
+    world.gateway.charge(order(amount_minor=2999), card(), "pay-1-charge")
+    assert handler(event(), None)["error"] == {"Error": "GatewayMismatch"}
+    assert output.metrics() == {"PaymentReversed": [1.0], "GatewayMismatch": [1.0]}
+
+
 def test_a_decline_that_comes_to_light_is_no_reversal(world: World, output: Output) -> None:
     world.gateway.charge(order(), card(DECLINED_PAN), "pay-1-charge")
     assert handler(event(), None)["status"] == "declined"

@@ -3,7 +3,7 @@ import pytest
 from functions.resolve.handler import handler
 from functions.shared.domain.errors import GatewayOutcomeUnknown, ReversalUnconfirmed
 from functions.shared.domain.ledger import in_doubt_entry
-from tests.samples import payment
+from tests.samples import card, order, payment
 from tests.unit.functions.conftest import Output, World
 
 EVENT = {"payment_id": "pay-1", "ask_gateway": True}
@@ -23,6 +23,14 @@ def test_a_look_asks_nobody_and_counts_nothing(world: World, output: Output) -> 
     in_doubt(world)
     assert handler(EVENT | {"ask_gateway": False}, None) == {"payment_id": "pay-1", "status": "in_doubt"}
     assert (world.gateway.calls, output.metrics()) == ([], {})
+
+
+def test_a_charge_that_is_not_what_was_asked_for_is_counted(world: World, output: Output) -> None:
+    world.gateway.charge(order(amount_minor=2999), card(), "pay-1-charge")
+    in_doubt(world)
+    handler(EVENT, None)
+    assert world.ledger.records["pay-1"].payment.error == "GatewayMismatch"
+    assert output.metrics() == {"PaymentResolved": [1.0], "GatewayMismatch": [1.0]}
 
 
 def test_a_doubt_that_stays_is_an_error_and_not_counted(world: World, output: Output) -> None:

@@ -47,7 +47,8 @@ def ledger() -> Books:
 
 
 def resolve(gateway: FakeGateway, ledger: FakeLedger, executions: FakeExecutions) -> str:
-    return resolve_payment("pay-1", gateway=gateway, ledger=ledger, executions=executions, now=LATER)
+    status, _ = resolve_payment("pay-1", gateway=gateway, ledger=ledger, executions=executions, now=LATER)
+    return status
 
 
 @pytest.mark.parametrize("status", ["captured", "authorized", "declined", "reversed", "stored"])
@@ -97,7 +98,7 @@ def test_a_charge_that_was_made_as_asked_before_the_execution_was_stopped_is_cap
 
 def test_a_doubt_is_on_the_books_before_anybody_asks(gateway: FakeGateway, ledger: Books) -> None:
     status = resolve_payment("pay-1", gateway=gateway, ledger=ledger, executions=ended(), now=NOW, ask_gateway=False)
-    assert (status, gateway.calls) == ("in_doubt", [])
+    assert (status, gateway.calls) == (("in_doubt", "ExecutionStopped"), [])
     assert ledger.balances() == {"suspense:in_doubt": 1999, "liability:merchant": -1999}
 
 
