@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect plan deploy rotate permissions build sbom test lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect audit plan deploy rotate permissions build sbom test lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -49,6 +49,9 @@ seal: setup ## Seal a card for one payment (PAYMENT=id), on STACK=file; the card
 
 inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), on STACK=file
 	@$(PAYMENTS) inspect $(or $(PAYMENT),$(error Say which: make inspect PAYMENT=…)) $(if $(STACK),--stack '$(STACK)')
+
+audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=id, or all), on STACK=file
+	@$(PAYMENTS) audit $(PAYMENT) $(if $(STACK),--stack '$(STACK)')
 
 plan: setup ## Show what a deployment to AWS would change (ENV=dev)
 	@$(PAYMENTS) plan $(or $(ENV),$(error Say where: make plan ENV=dev))

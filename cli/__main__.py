@@ -13,6 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
+from cli.audit import audit as audit_payments
+from cli.audit import show
 from cli.build import Target, build
 from cli.events import FUNCTION_EVENTS, EventError, load_api_events
 from cli.inspect import inspect as inspect_payment
@@ -131,6 +133,18 @@ def inspect(payment_id: str, stack: StackOption = STACK_FILE) -> None:
     """Show one payment: its way through the states, and its ledger entries."""
     with _clear_errors():
         inspect_payment(Stack.load(stack), payment_id, console)
+
+
+@app.command()
+def audit(
+    payment: Annotated[list[str] | None, typer.Argument(help="Payment ids; all payments without any.")] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Hold executions, ledger and the gateway's sandbox against each other, and show what does not agree."""
+    with _clear_errors():
+        audited = audit_payments(Stack.load(stack), payment or None)
+        show(audited, console)
+    raise typer.Exit(1 if audited.findings else 0)
 
 
 @app.command()

@@ -60,6 +60,10 @@ class Stack:
         """A boto3 client for the stack's account."""
         return self.session().client(service, endpoint_url=self.aws_endpoint_url)  # type: ignore[call-overload]
 
+    def resource(self, service: str) -> Any:
+        """A boto3 resource for the stack's account."""
+        return self.session().resource(service, endpoint_url=self.aws_endpoint_url)  # type: ignore[call-overload]
+
     def call(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> requests.Response:
