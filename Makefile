@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect audit plan deploy rotate permissions build sbom test lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect audit soak plan deploy rotate permissions build sbom test lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -52,6 +52,9 @@ inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=i
 
 audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=id, or all), on STACK=file
 	@$(PAYMENTS) audit $(PAYMENT) $(if $(STACK),--stack '$(STACK)')
+
+soak: setup ## Push N payments with faults among them through the API, then audit them (SEED=, CONCURRENCY=, STACK=file)
+	@$(PAYMENTS) soak $(N) $(if $(SEED),--seed $(SEED)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) $(if $(STACK),--stack '$(STACK)')
 
 plan: setup ## Show what a deployment to AWS would change (ENV=dev)
 	@$(PAYMENTS) plan $(or $(ENV),$(error Say where: make plan ENV=dev))

@@ -24,6 +24,7 @@ from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.replay import replay_all, replay_execution
 from cli.rotate import Key
 from cli.rotate import rotate as rotate_key
+from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
 from examples.sealing import seal as seal_card
@@ -145,6 +146,19 @@ def audit(
         audited = audit_payments(Stack.load(stack), payment or None)
         show(audited, console)
     raise typer.Exit(1 if audited.findings else 0)
+
+
+@app.command()
+def soak(
+    count: Annotated[int, typer.Argument(min=1, help="How many payments.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Another seed, other payments.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many payments at a time.")] = 8,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Push many payments with faults among them through the API, then hold the sandbox against the ledger."""
+    with _clear_errors():
+        passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
+    raise typer.Exit(0 if passed else 1)
 
 
 @app.command()

@@ -56,7 +56,7 @@ def replay(stack: Stack, event: ApiEvent) -> Replayed:
     """Send the event under a new idempotency key, and follow its payment to the end."""
     payment_id = new_payment_id()
     if event.fault:
-        _set_fault(stack, event.fault | {"reference": payment_id})
+        set_fault(stack, event.fault | {"reference": payment_id})
     started = time.perf_counter()
     answer = stack.call(event.method, event.path, event.body, {"Idempotency-Key": payment_id})
     body = _json(answer)
@@ -121,7 +121,8 @@ def _with_progress(stack: Stack, events: list[ApiEvent], console: Console) -> It
             progress.advance(task)
 
 
-def _set_fault(stack: Stack, fault: dict[str, Any]) -> None:
+def set_fault(stack: Stack, fault: dict[str, Any]) -> None:
+    """Arm a fault at the sandbox. Raises StackError."""
     answer = requests.post(f"{stack.sparkle_url}/sandbox/faults", json=fault, timeout=10)
     if not answer.ok:
         raise StackError(f"The sandbox refused the fault {json.dumps(fault)}: {answer.text}")

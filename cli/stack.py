@@ -1,5 +1,6 @@
 """A running stack, local or on AWS: where it is, and signed calls to its API."""
 
+import functools
 import json
 import time
 import uuid
@@ -52,9 +53,7 @@ class Stack:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     def session(self) -> boto3.Session:
-        return boto3.Session(
-            aws_access_key_id=self.access_key_id, aws_secret_access_key=self.secret_access_key, region_name=self.region
-        )
+        return _session(self.access_key_id, self.secret_access_key, self.region)
 
     def client(self, service: str) -> Any:
         """A boto3 client for the stack's account."""
@@ -103,6 +102,12 @@ class Stack:
                 return payment
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
+
+
+@functools.cache
+def _session(access_key_id: str | None, secret_access_key: str | None, region: str) -> boto3.Session:
+    """Made once, as that takes longer than a call does."""
+    return boto3.Session(aws_access_key_id=access_key_id, aws_secret_access_key=secret_access_key, region_name=region)
 
 
 def new_payment_id() -> str:

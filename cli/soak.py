@@ -1,0 +1,317 @@
+"""The soak: many payments at once through the REST API, with cards and faults of all sorts, and then the audit.
+
+What is sent depends on the seed alone, but for the payments' ids: those are new each time.
+"""
+
+import json
+import os
+import random
+import subprocess
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cli.audit import Audit, Evidence, audit
+from cli.audit import show as show_audit
+from cli.paths import FUNCTIONS
+from cli.replay import set_fault
+from cli.stack import HTTP_TIMEOUT_SECONDS, Stack, StackError, new_payment_id
+from examples.sealing import seal
+
+FAULTS = ("timeout_before", "timeout_after", "reset", "slow", "http_429", "http_500", "http_502_html")
+CURRENCIES = ("USD", "EUR", "GBP", "JPY", "KWD")
+STALLED_SECONDS = 600
+RESOLVED_WITHIN_SECONDS = 300
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A payment to be sent, or a card to be stored, and the status that it ends with if no fault strikes.
+
+    `repeat` says with which body its key is used once more: the same, or another one.
+    """
+
+    path: str
+    body: dict[str, Any]
+    status: str
+    sealed: bool = False
+    faults: tuple[dict[str, Any], ...] = ()
+    repeat: str | None = None
+    payment_id: str = field(default_factory=new_payment_id)
+
+
+def plan(count: int, seed: int) -> Iterator[Planned]:
+    """The payments of a soak, in order: one in twenty meets a fault."""
+    dice = random.Random(seed)  # noqa: S311 # nosec B311
+    cards: dict[str, dict[str, str]] = json.loads((FUNCTIONS / "shared" / "contracts" / "test_cards.json").read_text())
+    approved = [number for number, card in cards.items() if card["outcome"] == "approved"]
+    declined = [number for number, card in cards.items() if card["outcome"] == "declined"]
+
+    def chance(of: float) -> bool:
+        return dice.random() < of
+
+    for _ in range(count):
+        good, stored, expired, authorized = chance(0.85), chance(0.05), chance(0.02), chance(0.1)
+        sealed, faulty, repeat = chance(0.2), chance(0.05), dice.choice(("same", "other")) if chance(0.02) else None
+        card = {
+            "card_number": dice.choice(approved if good else declined),
+            "expiry_date": "01/20" if expired else "12/30",
+            "card_holder": "John Doe",
+        }
+        if stored:
+            yield Planned("/cards", {"card_data": card}, "stored", sealed, repeat=repeat)
+            continue
+        body = {
+            "card_data": card,
+            "amount_minor": round(10 ** dice.uniform(0, 7.99)),
+            "currency": dice.choice(CURRENCIES),
+            "capture": not authorized,
+        }
+        charged = "authorized" if authorized else "captured"
+        status = "rejected" if expired else charged if good else "declined"
+        faults = tuple(_faults(dice)) if faulty and not expired else ()
+        yield Planned("/payments", body, status, sealed, faults, repeat)
+
+
+def _faults(dice: random.Random) -> Iterator[dict[str, Any]]:
+    """A fault for the charge, and in half of the cases for the calls that find out about it and undo it."""
+    for operation, chance in (("charge", 1), ("find", 0.5), ("reverse", 0.5)):
+        if dice.random() < chance:
+            fault = {"operation": operation, "fault": dice.choice(FAULTS), "times": dice.choice((1, 1, 2, 3, 6))}
+            # Short waits end by the gateway's closing the connection, long ones by our own patience.
+            waits = fault["fault"] in ("timeout_before", "timeout_after", "slow")
+            yield fault | ({"seconds": dice.choice((0.2, 30))} if waits else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident memory in MiB. `functions` are the emulator's child processes, `workers` how many they are."""
+
+    emulator: float
+    functions: float
+    sandbox: float
+    soak: float
+    workers: int
+
+    @classmethod
+    def now(cls, stack: Stack) -> "Memory":
+        ps = subprocess.run(["ps", "-ax", "-o", "pid=,ppid=,rss=,args="], capture_output=True, text=True, check=True)
+        rows = [line.split(None, 3) for line in ps.stdout.splitlines()]
+        sizes = {int(pid): int(rss) / 1024 for pid, _, rss, *_ in rows}
+
+        def serving(module: str, url: str | None) -> int:
+            begin = f"-m {module} --port {urlsplit(url or '').port} "
+            return next((int(pid) for pid, _, _, *args in rows if args and begin in args[0]), 0)
+
+        emulator, sandbox = (
+            serving("local.emulator", stack.aws_endpoint_url),
+            serving("local.sparkle", stack.sparkle_url),
+        )
+        workers = [int(pid) for pid, parent, *_ in rows if int(parent) == emulator]
+        return cls(
+            emulator=sizes.get(emulator, 0),
+            functions=sum(sizes[pid] for pid in workers),
+            sandbox=sizes.get(sandbox, 0),
+            soak=sizes[os.getpid()],
+            workers=len(workers),
+        )
+
+
+@dataclass(slots=True)
+class Course:
+    """How a soak went.
+
+    The status that the API showed last of each payment, what was answered amiss, and the memory after so many payments.
+    """
+
+    statuses: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    memory: dict[int, Memory] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Console) -> bool:
+    """Send the payments, wait for their ends, audit them, print what came of it; whether all is as it should be.
+
+    Raises StackError, also where there is no sandbox.
+    """
+    if not stack.sparkle_url:
+        raise StackError("A soak needs the Sparkle sandbox, and this stack has none.")
+    planned = {payment.payment_id: payment for payment in plan(count, seed)}
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.1f}/s"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        course = _push(stack, planned, concurrency, progress)
+    with console.status("Waiting until no payment is in doubt, and reading everything"):
+        _await_doubts(stack, course)
+        audited = audit(stack, planned)
+    requests.delete(f"{stack.sparkle_url}/sandbox/faults", timeout=HTTP_TIMEOUT_SECONDS).raise_for_status()
+    course.problems += disagreements(planned, course.statuses, audited)
+    _show(planned, course, audited, console)
+    return not course.problems and not audited.findings
+
+
+def disagreements(planned: Mapping[str, Planned], statuses: Mapping[str, str], audited: Audit) -> Iterator[str]:
+    """Payments that the API and the ledger show differently, or whose end neither card nor fault explains."""
+    for payment_id, payment in planned.items():
+        status, shown = audited.evidence[payment_id].status, statuses.get(payment_id)
+        if shown not in (status, None):
+            yield f"{payment_id} is {shown} over the API, and {status} in the ledger"
+        if status != payment.status and not (payment.faults and status == "reversed"):
+            faults = [f"{fault['times']} × {fault['fault']} on {fault['operation']}" for fault in payment.faults]
+            yield f"{payment_id} is {status} and not {payment.status}, with {', '.join(faults) or 'no fault'}"
+
+
+def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progress: Progress) -> Course:
+    """Send all payments, so many undisturbed ones at a time, and follow each to its end.
+
+    One with a fault takes up to minutes and is not counted: it would only hold the others up.
+    """
+    course, waiting, under_way = Course(), deque(planned.values()), dict[str, Planned]()
+    [key, *_] = stack.call("GET", "/keys").json()["keys"]
+    task = progress.add_task("", total=len(planned), rate=0.0)
+    course.memory[0] = Memory.now(stack)
+    started = moved = time.monotonic()
+    faulty = 0
+    with ThreadPoolExecutor(concurrency) as pool:
+        while (waiting or under_way) and time.monotonic() < moved + STALLED_SECONDS:
+            running = _running(stack)
+            for payment in pool.map(stack.payment, [each for each in under_way if each not in running]):
+                if payment.get("status", "processing") != "processing":
+                    course.statuses[payment["payment_id"]] = payment["status"]
+                    del under_way[payment["payment_id"]]
+                    moved = time.monotonic()
+            free = concurrency - sum(not payment.faults for payment in under_way.values())
+            batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+            for sent, problem in zip(batch, pool.map(lambda each: _send(stack, each, key), batch), strict=True):
+                faulty += bool(sent.faults)
+                if problem is None:
+                    under_way[sent.payment_id] = sent
+                else:
+                    course.problems.append(problem)
+            done, course.seconds = len(course.statuses), time.monotonic() - started
+            if len(course.memory) == 1 and done >= len(planned) // 10:
+                course.memory[done] = Memory.now(stack)
+            statuses = f"{_counts(course.statuses.values())}, {faulty:,} with faults"
+            progress.update(task, completed=done, rate=done / course.seconds, description=statuses)
+            if not batch:
+                time.sleep(0.05)
+    course.memory[len(planned)] = Memory.now(stack)
+    return course
+
+
+def _running(stack: Stack) -> set[str]:
+    pages = stack.client("stepfunctions").get_paginator("list_executions")
+    found = pages.paginate(stateMachineArn=stack.state_machine_arn, statusFilter="RUNNING")
+    return {execution["name"] for page in found for execution in page["executions"]}
+
+
+def _send(stack: Stack, payment: Planned, key: dict[str, str]) -> str | None:
+    """Arm the payment's faults and post it, twice if that is planned; what was answered amiss, or None."""
+    for fault in payment.faults:
+        set_fault(stack, fault | {"reference": payment.payment_id})
+    body = payment.body
+    if payment.sealed:
+        body = body | {"card_data": seal(body["card_data"], payment.payment_id, key)}
+    headers = {"Idempotency-Key": payment.payment_id}
+    try:
+        first = stack.call("POST", payment.path, body, headers)
+        if first.status_code != 202:
+            return f"{payment.payment_id}: POST {payment.path} was answered {first.status_code} {first.text}"
+        if payment.repeat:
+            other = {"card_data": {**payment.body["card_data"], "card_holder": "Jane Doe"}}
+            again = stack.call("POST", payment.path, body | (other if payment.repeat == "other" else {}), headers)
+            exists = again.status_code == 409 and again.json().get("payment_id") == payment.payment_id
+            same = payment.repeat == "same" and again.status_code == 202 and again.json() == first.json()
+            if not (exists or same):
+                return f"{payment.payment_id}: the key used again was answered {again.status_code} {again.text}"
+    except StackError as error:
+        return f"{payment.payment_id}: {error}"
+    return None
+
+
+def _await_doubts(stack: Stack, course: Course) -> None:
+    """Give the payments in doubt the time to be resolved."""
+    deadline = time.monotonic() + RESOLVED_WITHIN_SECONDS
+    doubtful = [payment_id for payment_id, status in course.statuses.items() if status == "in_doubt"]
+    while doubtful and time.monotonic() < deadline:
+        time.sleep(1)
+        course.statuses |= {payment_id: stack.payment(payment_id)["status"] for payment_id in doubtful}
+        doubtful = [payment_id for payment_id in doubtful if course.statuses[payment_id] == "in_doubt"]
+
+
+def _show(planned: Mapping[str, Planned], course: Course, audited: Audit, console: Console) -> None:
+    console.print(_latencies(planned, audited))
+    console.print(_memories(course.memory))
+    for problem in course.problems[:_SHOWN]:
+        console.print(f"[red]✗[/red] {problem}", highlight=False)
+    if len(course.problems) > _SHOWN:
+        console.print(f"… and {len(course.problems) - _SHOWN:,} more.", highlight=False)
+    faulty = sum(bool(payment.faults) for payment in planned.values())
+    rate = len(planned) / course.seconds
+    console.print(
+        f"{len(planned):,} payments in {course.seconds:,.0f} s, {rate:.1f}/s; {faulty:,} met faults; "
+        f"{len(course.problems):,} were answered or ended amiss",
+        highlight=False,
+    )
+    show_audit(audited, console)
+
+
+def _latencies(planned: Mapping[str, Planned], audited: Audit) -> Table:
+    table = Table("", "payments", "p50", "p99", "longest", title="From the start to the end", title_justify="left")
+    for name, faulty in (("undisturbed", False), ("with faults", True)):
+        ids = [payment_id for payment_id, payment in planned.items() if bool(payment.faults) is faulty]
+        seconds = sorted(filter(None, (_seconds(audited.evidence[payment_id]) for payment_id in ids)))
+        if seconds:
+            at = [seconds[min(int(len(seconds) * share), len(seconds) - 1)] for share in (0.5, 0.99, 1)]
+            table.add_row(name, f"{len(seconds):,}", *(f"{each:.2f} s" for each in at))
+    return table
+
+
+def _seconds(evidence: Evidence) -> float | None:
+    """From the execution's start until the last that was done about the payment; None if it is not over."""
+    execution = evidence.execution
+    if execution is None or "stopDate" not in execution or not evidence.is_settled:
+        return None
+    end: datetime = execution["stopDate"]
+    if evidence.record:
+        end = max(end, datetime.fromisoformat(evidence.record["updated_at"]))
+    return float((end - execution["startDate"]).total_seconds())
+
+
+def _memories(memory: Mapping[int, Memory]) -> Table:
+    table = Table("MiB after", title="Memory", title_justify="left")
+    for part in ("emulator", "functions (processes)", "sandbox", "soak"):
+        table.add_column(part, justify="right")
+    for done, now in memory.items():
+        functions = f"{now.functions:,.0f} ({now.workers})"
+        table.add_row(f"{done:,}", f"{now.emulator:,.0f}", functions, f"{now.sandbox:,.1f}", f"{now.soak:,.1f}")
+    (*_, (before, middle), (after, end)) = memory.items()
+    if after > before:
+        thousands = (after - before) / 1000
+        growth = [
+            (getattr(end, name) - getattr(middle, name)) / thousands
+            for name in ("emulator", "functions", "sandbox", "soak")
+        ]
+        table.add_row("per 1,000 more", *(f"{each:+,.2f}" for each in growth))
+    return table
+
+
+def _counts(statuses: Iterable[str]) -> str:
+    return " · ".join(f"{count:,} {status}" for status, count in Counter(statuses).most_common())
