@@ -110,9 +110,9 @@ class Memory:
         rows = [line.split(None, 3) for line in ps.stdout.splitlines()]
         sizes = {int(pid): int(rss) / 1024 for pid, _, rss, *_ in rows}
 
-        def serving(module: str, url: str | None) -> int:
+        def serving(module: str, url: str | None) -> int | None:
             begin = f"-m {module} --port {urlsplit(url or '').port} "
-            return next((int(pid) for pid, _, _, *args in rows if args and begin in args[0]), 0)
+            return next((int(pid) for pid, _, _, *args in rows if args and begin in args[0]), None)
 
         emulator, sandbox = (
             serving("local.emulator", stack.aws_endpoint_url),
@@ -120,9 +120,9 @@ class Memory:
         )
         workers = [int(pid) for pid, parent, *_ in rows if int(parent) == emulator]
         return cls(
-            emulator=sizes.get(emulator, 0),
+            emulator=sizes.get(emulator or 0, 0),
             functions=sum(sizes[pid] for pid in workers),
-            sandbox=sizes.get(sandbox, 0),
+            sandbox=sizes.get(sandbox or 0, 0),
             soak=sizes[os.getpid()],
             workers=len(workers),
         )

@@ -21,8 +21,12 @@ class Answer:
 
 @dataclass(slots=True)
 class IdempotencyKeys:
-    """Each key with its request's fingerprint and, in time, its answer. Safe to share between threads."""
+    """Each key with its request's fingerprint and, in time, its answer. Safe to share between threads.
 
+    The newest `kept` are remembered; an older one's charge is still safe from being made twice, by its reference.
+    """
+
+    kept: int = 10_000
     _answers: dict[str, tuple[bytes, Answer | None]] = field(default_factory=dict)
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -35,6 +39,7 @@ class IdempotencyKeys:
         fingerprint = self._fingerprint(path, body)
         with self._lock:
             if key not in self._answers:
+                self._forget_oldest()
                 self._answers[key] = (fingerprint, None)
                 return None
             first, answer = self._answers[key]
@@ -54,6 +59,11 @@ class IdempotencyKeys:
         """Forget a claim that came to nothing."""
         with self._lock:
             del self._answers[key]
+
+    def _forget_oldest(self) -> None:
+        """Make room for one more, as far as the oldest are answered."""
+        while len(self._answers) >= self.kept and self._answers[oldest := next(iter(self._answers))][1]:
+            del self._answers[oldest]
 
     def _fingerprint(self, path: str, body: dict[str, Any]) -> bytes:
         # Keyed, because a bare SHA-256 of a body with a card number in it can be searched for the number.

@@ -137,3 +137,21 @@ def test_a_charge_and_its_reversal_at_once_leave_no_money_moved(url: str) -> Non
         list(pool.map(race, range(64)))
     charges = requests.get(f"{url}/sandbox/charges", timeout=10).json()["charges"]
     assert {charge["captured_minor"] - charge["refunded_minor"] for charge in charges} <= {0}
+
+
+def test_the_oldest_answered_keys_are_forgotten_when_there_are_too_many() -> None:
+    keys = IdempotencyKeys(kept=2)
+    for key in ("a", "b", "c"):
+        assert keys.claim(key, "/", {}) is None
+        keys.record(key, Answer(201, {"key": key}))
+    assert keys.claim("c", "/", {}) == Answer(201, {"key": "c"}, replayed=True)
+    assert keys.claim("a", "/", {}) is None
+
+
+def test_a_key_in_progress_is_never_forgotten() -> None:
+    keys = IdempotencyKeys(kept=1)
+    keys.claim("a", "/", {})
+    keys.claim("b", "/", {})
+    with pytest.raises(RequestInProgress):
+        keys.claim("a", "/", {})
+    keys.record("a", Answer(201, {}))

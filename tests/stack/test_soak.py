@@ -1,0 +1,56 @@
+"""The audit and the soak, as `make audit` and `make soak` run them."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from cli.audit import audit
+from local.machine import Machine
+from tests.stack.driver import Driver
+
+
+def payments(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cli", *arguments, "--stack", str(machine.stack_file)]
+    return subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+
+
+@pytest.fixture
+def paid(driver: Driver) -> Iterator[str]:
+    """A captured payment, whose record is put back in the end."""
+    payment_id = driver.paid()["payment_id"]
+    record = driver.ledger_items(f"PAYMENT#{payment_id}")["PAYMENT"]
+    yield payment_id
+    driver.stack.client("dynamodb").put_item(TableName=driver.stack.ledger_table, Item=record)
+
+
+def test_a_soak_with_faults_loses_and_doubles_nothing(machine: Machine, driver: Driver) -> None:
+    done = payments(machine, "soak", "60", "--seed", "19", "--concurrency", "4")
+    assert done.returncode == 0, done.stdout
+    assert "3 met faults; 0 were answered or ended amiss" in done.stdout
+    assert "0 findings in 60 payments" in done.stdout
+
+
+def test_the_audit_of_a_payment_fails_once_its_record_is_tampered_with(
+    machine: Machine, driver: Driver, paid: str
+) -> None:
+    assert payments(machine, "audit", paid).returncode == 0
+    driver.stack.client("dynamodb").update_item(
+        TableName=driver.stack.ledger_table,
+        Key={"pk": {"S": f"PAYMENT#{paid}"}, "sk": {"S": "PAYMENT"}},
+        UpdateExpression="SET captured_minor = :less",
+        ExpressionAttributeValues={":less": {"N": "1998"}},
+    )
+    done = payments(machine, "audit", paid)
+    assert done.returncode == 1
+    assert paid in done.stdout
+    assert "record differs" in done.stdout
+
+
+def test_one_reading_of_all_payments_finds_the_same_as_one_by_one(driver: Driver, paid: str) -> None:
+    everything = audit(driver.stack)
+    [one] = audit(driver.stack, [paid]).evidence.values()
+    together = everything.evidence[paid]
+    assert (one.items, one.charges, one.status) == (together.items, together.charges, together.status)
+    assert paid not in {finding.payment_id for finding in everything.findings}
