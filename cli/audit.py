@@ -4,6 +4,7 @@ Each source is read as it lies there, without the product's own classes: those c
 for. Of a payment whose execution runs nothing is said, as its money is on its way.
 """
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.stack import HTTP_TIMEOUT_SECONDS, Stack
+from functions.shared.adapters.dynamodb import SHARDS
 
 Item = Mapping[str, Any]
 Money = dict[str, int]
@@ -22,7 +24,6 @@ Money = dict[str, int]
 
 _FEW = 100
 _SHOWN = 50
-_REJECTED = "PaymentRejected"
 
 # What may be at the gateway (None: no charge) when the ledger has this status. In doubt, it may be anything.
 _AT_THE_GATEWAY: dict[str, set[str | None]] = {
@@ -42,6 +43,7 @@ class Kind(StrEnum):
     CHARGED_TWICE = "charged twice"  # more than one charge at the gateway took or holds money
     MONEY = "money differs"  # the ledger's net is not the gateway's
     CHARGE = "charge differs"  # the gateway's charge is not the one that the ledger means
+    INDEX = "index differs"  # it is in doubt and not in the index of doubts, or the other way round
     LOST = "lost"  # it was accepted, is over, and the ledger knows nothing of it
     OUTCOME = "outcome differs"  # the execution says that it succeeded, and the ledger doesn't
     RECORD = "record differs"  # the record does not agree with its own entries
@@ -60,15 +62,15 @@ class Finding:
 
 @dataclass(slots=True)
 class Evidence:
-    """What was read of one payment: its items by sort key, its charges, and its execution as ListExecutions has it.
+    """What was read of one payment: its items by sort key, whether the index of doubts has it, and its charges.
 
-    `error` is how its execution failed, known only where the ledger has no record.
+    Its execution is as ListExecutions has it, or as DescribeExecution where it is over and the ledger has no record.
     """
 
     payment_id: str
     execution: Item | None = None
-    error: str | None = None
     items: dict[str, Item] = field(default_factory=dict)
+    in_index: bool = False
     charges: list[Item] = field(default_factory=list)
 
     @property
@@ -82,7 +84,17 @@ class Evidence:
             return str(self.record["status"])
         if self.is_running:
             return "processing"
-        return "rejected" if self.error == _REJECTED else "lost"
+        return "rejected" if self.was_rejected else "lost"
+
+    @property
+    def was_rejected(self) -> bool:
+        """Whether its execution ended without ever asking the gateway for money."""
+        if self.execution is None or self.execution["status"] == "SUCCEEDED":
+            return False
+        request = json.loads(self.execution["input"])
+        is_payment = isinstance(request, dict) and request.get("operation") != "store"
+        asks_for_money = is_payment and isinstance(request.get("amount_minor"), int)
+        return self.execution.get("error") == "PaymentRejected" or not asks_for_money
 
     @property
     def is_running(self) -> bool:
@@ -163,9 +175,10 @@ def findings(evidence: Mapping[str, Evidence], with_gateway: bool) -> Iterator[F
 
 def _in_the_execution(payment: Evidence) -> Iterator[Finding]:
     """Every payment that was started is recorded, or was rejected before any money could move."""
-    ended = payment.execution and f"{payment.execution['status']} {payment.error or ''}".rstrip()
+    execution = payment.execution or {}
+    ended = execution.get("status", "unknown")
     if payment.status == "lost":
-        yield Finding(payment.payment_id, Kind.LOST, "a record", f"none; execution {ended or 'unknown'}")
+        yield Finding(payment.payment_id, Kind.LOST, "a record", f"none; execution {ended}")
     elif ended == "SUCCEEDED" and payment.status not in _SUCCESSES:
         yield Finding(payment.payment_id, Kind.OUTCOME, "a success, as its execution", payment.status)
 
@@ -197,6 +210,9 @@ def _in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) ->
             yield Finding(payment.payment_id, Kind.RECORD, f"{what} {expected}", f"{found}")
 
     status, currency = record["status"], str(record.get("currency"))
+    if payment.in_index is not (status == "in_doubt"):
+        found = "in the index of doubts" if payment.in_index else "not in the index of doubts"
+        yield Finding(payment.payment_id, Kind.INDEX, status, found)
     numbers = [f"{number:04}" for number in range(1, int(record["entry_count"]) + 1)]
     yield from finding("entries", numbers, sorted(entries))
     # What one version writes is posted at one time.
@@ -284,14 +300,16 @@ def _read(stack: Stack, payment_ids: Collection[str] | None) -> dict[str, Eviden
         of(execution["name"]).execution = execution
     for item in _items(stack, payment_ids if one_by_one else None):
         of(item["pk"].removeprefix("PAYMENT#")).items[item["sk"]] = item
+    for payment_id in _doubts(stack):
+        of(payment_id).in_index = True
     for charge in _charges(stack):
         of(charge["reference"]).charges.append(charge)
     if payment_ids is not None:
         evidence = {payment_id: of(payment_id) for payment_id in payment_ids}
     states = stack.client("stepfunctions")
     for payment in evidence.values():
-        if payment.execution and payment.execution["status"] == "FAILED" and not payment.record:
-            payment.error = states.describe_execution(executionArn=payment.execution["executionArn"]).get("error")
+        if payment.execution and not payment.is_running and not payment.record:
+            payment.execution = states.describe_execution(executionArn=payment.execution["executionArn"])
     return evidence
 
 
@@ -322,6 +340,19 @@ def _items(stack: Stack, payment_ids: Collection[str] | None) -> Iterator[Item]:
             ConsistentRead=True,
         )
         yield from (item for page in pages for item in page["Items"])
+
+
+def _doubts(stack: Stack) -> Iterator[str]:
+    """The payments that the index of doubts holds."""
+    table: Any = stack.resource("dynamodb").Table(stack.ledger_table)
+    for shard in range(SHARDS):
+        pages = table.meta.client.get_paginator("query").paginate(
+            TableName=table.name,
+            IndexName="in_doubt",
+            KeyConditionExpression="doubt_shard = :shard",
+            ExpressionAttributeValues={":shard": f"in_doubt#{shard:02}"},
+        )
+        yield from (item["pk"].removeprefix("PAYMENT#") for page in pages for item in page["Items"])
 
 
 def _charges(stack: Stack) -> Iterator[Item]:

@@ -31,7 +31,8 @@ from examples.sealing import seal
 FAULTS = ("timeout_before", "timeout_after", "reset", "slow", "http_429", "http_500", "http_502_html")
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "KWD")
 STALLED_SECONDS = 600
-RESOLVED_WITHIN_SECONDS = 300
+# The resolve state machine asks the gateway after five minutes; what is still in doubt then stays so for an hour.
+RESOLVED_WITHIN_SECONDS = 400
 _SHOWN = 20
 
 
@@ -173,7 +174,7 @@ def disagreements(planned: Mapping[str, Planned], statuses: Mapping[str, str], a
         status, shown = audited.evidence[payment_id].status, statuses.get(payment_id)
         if shown not in (status, None):
             yield f"{payment_id} is {shown} over the API, and {status} in the ledger"
-        if status != payment.status and not (payment.faults and status == "reversed"):
+        if status not in ({payment.status, "reversed", "in_doubt"} if payment.faults else {payment.status}):
             faults = [f"{fault['times']} × {fault['fault']} on {fault['operation']}" for fault in payment.faults]
             yield f"{payment_id} is {status} and not {payment.status}, with {', '.join(faults) or 'no fault'}"
 

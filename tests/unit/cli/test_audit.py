@@ -46,10 +46,15 @@ def payment(
         items[f"ENTRY#{number:04}"] = each
         for n, line in enumerate(each["postings"], start=1):
             items[f"POSTING#{number:04}#{n}"] = line
-    evidence = Evidence("p-1", {"status": execution}, items=dict(items))
+    evidence = Evidence("p-1", {"status": execution}, dict(items), in_index=status == "in_doubt")
     if charged:
         evidence.charges.append(charge(charged, captured))
     return evidence
+
+
+def ended(status: str, request: str = '{"amount_minor": 1999}', **more: str) -> Evidence:
+    """A payment that the ledger has no record of."""
+    return Evidence("p-1", {"status": status, "input": request, **more})
 
 
 def charge(status: str, captured_minor: int) -> dict[str, Any]:
@@ -93,7 +98,10 @@ def found(evidence: Evidence) -> list[Finding]:
         payment("declined", charged=None),
         payment("stored", charged=None),
         Evidence("p-1", {"status": "RUNNING"}, charges=[charge("captured", 1999)]),
-        Evidence("p-1", {"status": "FAILED"}, error="PaymentRejected"),
+        ended("FAILED", error="PaymentRejected"),
+        ended("ABORTED", '{"operation": "store"}'),
+        ended("ABORTED", "{}"),
+        ended("ABORTED", "[]"),
     ],
     ids=lambda evidence: evidence.status,
 )
@@ -148,11 +156,19 @@ def undo_again(evidence: Evidence) -> None:
         (Kind.CHARGE, payment("reversed", charged="authorized", execution="FAILED")),
         (Kind.CHARGE, payment("authorized", charged="voided")),
         (Kind.CHARGE, payment("stored", charged="declined")),
-        (Kind.CHARGE, Evidence("p-1", {"status": "FAILED"}, "PaymentRejected", charges=[charge("authorized", 0)])),
+        (
+            Kind.CHARGE,
+            broken(
+                lambda: ended("FAILED", error="PaymentRejected"),
+                lambda evidence: evidence.charges.append(charge("authorized", 0)),
+            ),
+        ),
+        (Kind.INDEX, broken(in_doubt, lambda evidence: setattr(evidence, "in_index", False))),
+        (Kind.INDEX, broken(captured, lambda evidence: setattr(evidence, "in_index", True))),
         (Kind.LOST, Evidence("p-1")),
-        (Kind.LOST, Evidence("p-1", {"status": "SUCCEEDED"})),
-        (Kind.LOST, Evidence("p-1", {"status": "ABORTED"})),
-        (Kind.LOST, Evidence("p-1", {"status": "FAILED"}, error="PaymentInDoubt")),
+        (Kind.LOST, ended("SUCCEEDED")),
+        (Kind.LOST, ended("ABORTED")),
+        (Kind.LOST, ended("FAILED", error="PaymentInDoubt")),
         (Kind.LOST, Evidence("p-1", charges=[charge("captured", 1999)])),
         (Kind.OUTCOME, payment("reversed", charged="voided")),
         (Kind.OUTCOME, payment("in_doubt", IN_DOUBT, charged="captured")),
@@ -206,8 +222,7 @@ def test_without_a_sandbox_the_ledger_is_checked_alone() -> None:
 
 def test_the_report_counts_the_payments_and_says_what_is_wrong() -> None:
     console = Console(file=(output := StringIO()), width=160)
-    lost = Evidence("p-2", {"status": "ABORTED"})
-    evidence = {"p-1": captured(), "p-2": lost}
+    evidence = {"p-1": captured(), "p-2": ended("ABORTED")}
     show(Audit(evidence, list(findings(evidence, with_gateway=True))), console)
     assert "1 captured · 1 lost" in output.getvalue()
     assert "none; execution ABORTED" in output.getvalue()

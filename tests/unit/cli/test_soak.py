@@ -54,7 +54,8 @@ def test_the_faults_are_all_that_the_sandbox_has() -> None:
         (PAID, "captured", "reversed", "p-1 is captured over the API, and reversed in the ledger"),
         (PAID, "reversed", "reversed", "p-1 is reversed and not captured, with no fault"),
         (DISTURBED, "declined", "declined", "p-1 is declined and not captured, with 6 × reset on charge"),
-        (DISTURBED, "in_doubt", "in_doubt", "p-1 is in_doubt and not captured, with 6 × reset on charge"),
+        (DISTURBED, "in_doubt", "in_doubt", None),
+        (PAID, "in_doubt", "in_doubt", "p-1 is in_doubt and not captured, with no fault"),
     ],
 )
 def test_a_payment_must_end_as_its_card_or_its_faults_explain(
