@@ -143,7 +143,10 @@ def audit(
 ) -> None:
     """Hold executions, ledger and the gateway's sandbox against each other, and show what does not agree."""
     with _clear_errors():
-        audited = audit_payments(Stack.load(stack), payment or None)
+        target = Stack.load(stack)
+        if not target.sparkle_url:
+            console.print("This stack has no sandbox, so the gateway's side is left out.")
+        audited = audit_payments(target, payment or None)
         show(audited, console)
     raise typer.Exit(1 if audited.findings else 0)
 

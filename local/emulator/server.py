@@ -36,8 +36,17 @@ def serve(port: int, data_dir: Path) -> None:
 
 async def _run(application: object, port: int) -> None:
     from hypercorn.asyncio import serve as serve_asgi
+    from hypercorn.asyncio.tcp_server import TCPServer
     from hypercorn.config import Config
 
+    read_data = TCPServer._read_data
+
+    async def read_until_closed(server: TCPServer) -> None:
+        await read_data(server)
+        # Else a connection that the client has closed stays, with all its tasks, until the keep-alive time is over.
+        await server.idle_task.stop()
+
+    TCPServer._read_data = read_until_closed  # type: ignore[assignment, method-assign]
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
