@@ -160,9 +160,9 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
     with Progress(*columns, console=console) as progress:
         course = _push(stack, planned, concurrency, progress)
     with console.status("Waiting until no payment is in doubt, and reading everything"):
+        requests.delete(f"{stack.sparkle_url}/sandbox/faults", timeout=HTTP_TIMEOUT_SECONDS).raise_for_status()
         _await_doubts(stack, course)
         audited = audit(stack, planned)
-    requests.delete(f"{stack.sparkle_url}/sandbox/faults", timeout=HTTP_TIMEOUT_SECONDS).raise_for_status()
     course.problems += disagreements(planned, course.statuses, audited)
     _show(planned, course, audited, console)
     return not course.problems and not audited.findings
