@@ -6,6 +6,8 @@ from functions.shared.domain.errors import error_code
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import Execution, Executions, Ledger
 
+_UNDER_WAY = {"status": "processing", "error": None}
+
 
 def payment_status(payment_id: str, *, ledger: Ledger, executions: Executions) -> dict[str, Any] | None:
     """The payment as `GET /payments/{payment_id}` shows it, or None if there is none.
@@ -13,15 +15,17 @@ def payment_status(payment_id: str, *, ledger: Ledger, executions: Executions) -
     Raises Unavailable.
     """
     payment = ledger.payment(payment_id)
-    if payment is not None:
+    if payment is not None and payment.status != "in_doubt":
         return _recorded(payment)
     execution = executions.find(payment_id)
-    if execution is None:
-        return None
-    if not execution.running:
-        # It may have been recorded, and have ended, since the first look.
-        payment = ledger.payment(payment_id)
-    return _recorded(payment) if payment is not None else _not_recorded(payment_id, execution)
+    if execution is not None and execution.running:
+        # Also where the ledger is in doubt: Compensate is at work, and the doubt is not the end of it yet.
+        return _not_recorded(payment_id, execution) if payment is None else _recorded(payment) | _UNDER_WAY
+    # It may have been recorded, and have ended, since the first look.
+    payment = ledger.payment(payment_id)
+    if payment is not None:
+        return _recorded(payment)
+    return _not_recorded(payment_id, execution) if execution is not None else None
 
 
 def _recorded(payment: Payment) -> dict[str, Any]:

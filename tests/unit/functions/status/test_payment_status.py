@@ -50,7 +50,7 @@ def test_why_a_payment_was_undone_is_told_as_a_code(error: str | None, code: str
     assert (shown["status"], shown["error"]) == ("reversed", code)
 
 
-@pytest.mark.parametrize("status", ["declined", "authorized", "in_doubt", "stored"])
+@pytest.mark.parametrize("status", ["declined", "authorized", "stored"])
 def test_the_ledger_goes_before_the_execution(status: Status) -> None:
     ledger = FakeLedger()
     ledger.record(payment("pay", status))
@@ -93,6 +93,17 @@ def test_an_execution_that_was_never_to_move_money_is_rejected_however_it_ended(
     shown = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=stopped))
     assert shown is not None
     assert (shown["status"], shown["error"]) == ("rejected", "states_runtime")
+
+
+def test_a_doubt_that_is_being_compensated_is_still_processing_and_after_that_in_doubt() -> None:
+    ledger = FakeLedger()
+    ledger.record(payment("pay", "in_doubt", error="GatewayOutcomeUnknown", reversing=True))
+    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
+    assert shown is not None
+    assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, SUMMARY.to_dict())
+    shown = payment_status("pay", ledger=ledger, executions=ended("PaymentInDoubt"))
+    assert shown is not None
+    assert (shown["status"], shown["error"]) == ("in_doubt", "gateway_outcome_unknown")
 
 
 def test_a_payment_that_was_recorded_between_the_two_looks_is_shown_as_recorded() -> None:
