@@ -1,0 +1,102 @@
+"""What may happen to a request between two parties, and what the one that asks learns of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal, TypeVar
+
+from tests.simulation.clock import Clock
+
+T = TypeVar("T")
+Fate = Literal["fine", "request_lost", "answer_lost", "late", "twice", "refused"]
+
+
+class Unknown(BaseException):
+    """The model is asked for something that it doesn't know: mend the model. No handler can catch this."""
+
+
+class Lost(Exception):
+    """No answer came: nobody knows whether the request took effect, or whether it will."""
+
+
+class Refused(Exception):
+    """The other side said, before it did anything, that it won't now."""
+
+
+@dataclass(frozen=True)
+class Outage:
+    """From `start` to `end`, every request to one service meets this fate."""
+
+    service: str
+    fate: Fate
+    start: float
+    end: float
+
+
+@dataclass
+class Weather:
+    """How bad the luck is: how likely each fate is until `calm_at`, and the outages. After that all is fine."""
+
+    calm_at: float
+    likely: dict[Fate, float]
+    crash: float = 0
+    """How likely a function dies on the way."""
+    outages: list[Outage] = field(default_factory=list)
+
+    def fate(self, service: str, at: float, random: Random) -> Fate:
+        for outage in self.outages:
+            if outage.service == service and outage.start <= at < outage.end:
+                return outage.fate
+        dice = random.random()
+        if at < self.calm_at:
+            for fate, likelihood in self.likely.items():
+                dice -= likelihood
+                if dice < 0:
+                    return fate
+        return "fine"
+
+
+@dataclass
+class Network:
+    """Carries requests to services, as the weather lets it. To be called by a task of the clock."""
+
+    clock: Clock
+    random: Random
+    weather: Weather
+    tell: Callable[[str], None]
+
+    def ask(self, service: str, deed: Callable[[], T], timeout_seconds: float, what: str) -> T:
+        """The deed's answer; `what` is for the trace. The deed must not take time. Raises Lost, Refused."""
+        fate = self.weather.fate(service, self.clock.seconds, self.random)
+        if fate != "fine":
+            self.tell(f"{service}: {what}: {fate}")
+        if fate in ("late", "twice"):
+            self._deliver_later(deed, f"{service}: {what}: arrives")
+        self.clock.sleep(self.latency())
+        match fate:
+            case "refused":
+                raise Refused
+            case "request_lost" | "late":
+                self.clock.sleep(timeout_seconds)
+                raise Lost
+            case "answer_lost":
+                deed()
+                self.clock.sleep(timeout_seconds)
+                raise Lost
+        answer = deed()
+        self.clock.sleep(self.latency())
+        return answer
+
+    def latency(self) -> float:
+        return self.random.uniform(0.002, 0.1)
+
+    def delay(self) -> float:
+        """How late something comes that comes late: from a blink to a day, each order of magnitude as likely."""
+        return float(10 ** self.random.uniform(-2, 4.9))
+
+    def _deliver_later(self, deed: Callable[[], object], what: str) -> None:
+        def arrive() -> None:
+            self.tell(what)
+            deed()
+
+        self.clock.after(self.delay(), arrive)

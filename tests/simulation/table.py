@@ -1,0 +1,211 @@
+"""DynamoDB's client as the adapters use it, on items in memory. What it does not know is an error."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from tests.simulation.network import Lost, Network, Refused, Unknown
+
+Item = dict[str, dict[str, Any]]
+Key = tuple[str, str]
+Condition = Callable[[Item, Item], bool]
+"""Whether it holds of an item (empty if there is none) with these values."""
+
+ATTEMPTS = 2
+TIMEOUT_SECONDS = 3  # to connect and to read, as runtime._client has it
+
+_TOKEN = re.compile(r"\s*([()]|<=|>=|<>|[=<>]|,|:?\w+)")
+
+
+class TransactionCanceled(ClientError):
+    """A transaction's conditions did not all hold."""
+
+
+class ConditionalCheckFailed(ClientError):
+    """A write's condition did not hold."""
+
+
+class Table:
+    """The items. `watch` is told of every write, before it is done: the key, the item before it or None, the item."""
+
+    def __init__(self, watch: Callable[[Key, Item | None, Item], None]) -> None:
+        self.items: dict[Key, Item] = {}
+        self._watch = watch
+
+    def put_all(self, puts: list[dict[str, Any]]) -> list[bool]:
+        """All of the puts if all their conditions hold, or none. Whether each condition holds."""
+        holds = [_holds(put, self.items.get(_key(put["Item"]), {})) for put in puts]
+        if all(holds):
+            for put in puts:
+                key, item = _key(put["Item"]), dict(put["Item"])
+                self._watch(key, self.items.get(key), item)
+                self.items[key] = item
+        return holds
+
+    def of(self, pk: str) -> list[Item]:
+        """The items with this pk, in the order of their sk."""
+        return [item for key, item in sorted(self.items.items()) if key[0] == pk]
+
+
+class TableClient:
+    """The client. Like botocore's, it asks once more by itself when an answer doesn't come."""
+
+    exceptions = SimpleNamespace(
+        TransactionCanceledException=TransactionCanceled, ConditionalCheckFailedException=ConditionalCheckFailed
+    )
+
+    def __init__(self, table: Table, network: Network) -> None:
+        self._table = table
+        self._network = network
+
+    def get_item(self, **request: Any) -> dict[str, Any]:
+        _check(request, {"TableName", "Key", "ConsistentRead"})
+        item = self._ask(lambda: self._table.items.get(_key(request["Key"])), "GetItem")
+        return {"Item": item} if item else {}
+
+    def put_item(self, **request: Any) -> dict[str, Any]:
+        _check(request, {"TableName", "Item", "ConditionExpression", "ExpressionAttributeValues"})
+        if not all(self._ask(lambda: self._table.put_all([request]), "PutItem")):
+            raise ConditionalCheckFailed(_error("ConditionalCheckFailedException"), "PutItem")
+        return {}
+
+    def transact_write_items(self, **request: Any) -> dict[str, Any]:
+        _check(request, {"TransactItems"})
+        for write in request["TransactItems"]:
+            _check(write, {"Put"})
+            _check(write["Put"], {"TableName", "Item", "ConditionExpression", "ExpressionAttributeValues"})
+        puts = [write["Put"] for write in request["TransactItems"]]
+        if len({_key(put["Item"]) for put in puts}) < len(puts):
+            raise Unknown("A transaction that writes an item twice.")
+        holds = self._ask(lambda: self._table.put_all(puts), "TransactWriteItems")
+        if not all(holds):
+            reasons = [{"Code": "None" if hold else "ConditionalCheckFailed"} for hold in holds]
+            error: Any = _error("TransactionCanceledException") | {"CancellationReasons": reasons}
+            raise TransactionCanceled(error, "TransactWriteItems")
+        return {}
+
+    def get_paginator(self, operation: str) -> Any:
+        if operation != "query":
+            raise Unknown(operation)
+        return SimpleNamespace(paginate=self._query)
+
+    def _query(self, **request: Any) -> Iterator[dict[str, Any]]:
+        _check(request, {"TableName", "KeyConditionExpression", "ExpressionAttributeValues", "ConsistentRead"})
+        values = request["ExpressionAttributeValues"]
+        condition = _condition(request["KeyConditionExpression"])
+        found = self._ask(lambda: [i for i in self._table.of(values[":pk"]["S"]) if condition(i, values)], "Query")
+        yield {"Items": found}
+
+    def _ask(self, deed: Callable[[], Any], operation: str) -> Any:
+        for _ in range(ATTEMPTS):
+            try:
+                return self._network.ask("dynamodb", deed, TIMEOUT_SECONDS, operation)
+            except Lost:
+                error: Exception = ReadTimeoutError(endpoint_url="dynamodb")
+            except Refused:
+                error = ClientError(_error("ThrottlingException"), operation)
+        raise error
+
+
+def _check(given: dict[str, Any], known: set[str]) -> None:
+    if unknown := given.keys() - known:
+        raise Unknown(f"Parameters {unknown}")
+
+
+def _error(code: str) -> Any:
+    return {"Error": {"Code": code, "Message": code}}
+
+
+def _key(item: Item) -> Key:
+    return item["pk"]["S"], item["sk"]["S"]
+
+
+def _holds(put: dict[str, Any], there: Item) -> bool:
+    if "ConditionExpression" not in put:
+        return True
+    return _condition(put["ConditionExpression"])(there, put.get("ExpressionAttributeValues", {}))
+
+
+@cache
+def _condition(expression: str) -> Condition:
+    """A condition expression, read: comparisons and attribute_(not_)exists, joined by AND and OR, in parentheses."""
+    tokens = _TOKEN.findall(expression)
+    if "".join(tokens) != re.sub(r"\s", "", expression):
+        raise Unknown(expression)
+    return _Reader(expression, tokens).whole()
+
+
+class _Reader:
+    def __init__(self, expression: str, tokens: list[str]) -> None:
+        self._expression = expression
+        self._tokens = tokens
+
+    def whole(self) -> Condition:
+        condition = self._either()
+        if self._tokens:
+            raise Unknown(self._expression)
+        return condition
+
+    def _either(self) -> Condition:
+        ways = [self._both()]
+        while self._next_is("OR"):
+            ways.append(self._both())
+        return lambda item, values: any(way(item, values) for way in ways)
+
+    def _both(self) -> Condition:
+        parts = [self._single()]
+        while self._next_is("AND"):
+            parts.append(self._single())
+        return lambda item, values: all(part(item, values) for part in parts)
+
+    def _single(self) -> Condition:
+        if self._next_is("("):
+            inner = self._either()
+            self._expect(")")
+            return inner
+        name = self._take()
+        if name in ("attribute_exists", "attribute_not_exists"):
+            self._expect("(")
+            attribute = self._take()
+            self._expect(")")
+            return lambda item, values: (attribute in item) == (name == "attribute_exists")
+        compare, value = self._take(), self._take()
+        if compare not in _COMPARE or not value.startswith(":"):
+            raise Unknown(self._expression)
+        return lambda item, values: name in item and _COMPARE[compare](_plain(item[name]), _plain(values[value]))
+
+    def _take(self) -> str:
+        if not self._tokens:
+            raise Unknown(self._expression)
+        return self._tokens.pop(0)
+
+    def _next_is(self, token: str) -> bool:
+        if self._tokens[:1] != [token]:
+            return False
+        self._tokens.pop(0)
+        return True
+
+    def _expect(self, token: str) -> None:
+        if self._take() != token:
+            raise Unknown(self._expression)
+
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "=": lambda left, right: bool(left == right),
+    "<>": lambda left, right: bool(left != right),
+    "<": lambda left, right: bool(left < right),
+    "<=": lambda left, right: bool(left <= right),
+    ">": lambda left, right: bool(left > right),
+    ">=": lambda left, right: bool(left >= right),
+}
+
+
+def _plain(value: dict[str, Any]) -> Any:
+    ((kind, plain),) = value.items()
+    if kind not in ("S", "N"):
+        raise Unknown(f"A comparison of {kind}")
+    return int(plain) if kind == "N" else plain

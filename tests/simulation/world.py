@@ -1,0 +1,303 @@
+"""One run: a few payments, the bad luck that the seed makes up for them, and what is broken in the end."""
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from functions.shared import runtime
+from functions.shared.adapters import sparkle
+from functions.shared.adapters.currencies import minor_unit
+from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
+from functions.shared.adapters.executions import StepFunctionsExecutions
+from functions.shared.domain.errors import KeyServiceUnavailable, SecretUnavailable
+from tests.fakes import FakeCardCipher, FakeTokenMac
+from tests.samples import CARD_RETENTION_DAYS, TEST_CARDS
+from tests.simulation import invariants
+from tests.simulation.clock import Clock
+from tests.simulation.gateway import Book, GatewaySession
+from tests.simulation.lambdas import Functions, Reply
+from tests.simulation.network import Fate, Lost, Network, Outage, Refused, Weather
+from tests.simulation.states import Execution, Machines
+from tests.simulation.table import Item, Key, Table, TableClient
+from tests.workflow.definition import DEFINITIONS
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+# Everything that is late or broken is over in a few days; then daily looks must clear what is left.
+DAYS_UNTIL_ALL_MUST_BE_CLEAR = 30
+APPROVED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" not in card)
+DECLINED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" in card)
+FATES: tuple[Fate, ...] = ("request_lost", "answer_lost", "late", "twice", "refused")
+SERVICES = ("dynamodb", "sparkle", "kms", "secretsmanager", "states", "lambda")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An invariant that did not hold, and of which payment."""
+
+    payment_id: str
+    what: str
+
+
+@dataclass
+class Run:
+    """What came of a seed. `trace` has the time, the payment and what happened, in order."""
+
+    seed: int
+    broken: list[Broken] = field(default_factory=list)
+    trace: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+class DoesNotExist(ClientError):
+    """There is no such execution."""
+
+
+class World:
+    """Everything that the handlers can reach."""
+
+    def __init__(self, seed: int) -> None:
+        self.run = Run(seed)
+        self.random = random = Random(seed)  # noqa: S311
+        # Any time of a day: after midnight a charge is refunded, before it is voided.
+        self.clock = clock = Clock(datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=random.uniform(0, DAY)))
+        self.mischarged: dict[str, tuple[int, str]] = {}
+        self.executions: dict[str, Execution] = {}
+        network = self._network = Network(clock, random, self._weather(), self._tell)
+        self.table = Table(self._watch)
+        self.book = Book(clock.now, self.mischarged)
+        self.functions = Functions(clock, network, random, self._tell, self._break)
+        self._machines = Machines(clock, self.functions, random, self._tell, self._ended)
+
+        client: Any = TableClient(self.table, network)
+        states: Any = SimpleNamespace(
+            describe_execution=self._describe_execution,
+            exceptions=SimpleNamespace(ExecutionDoesNotExist=DoesNotExist, InvalidArn=DoesNotExist),
+        )
+        gateway = sparkle.Sparkle(
+            "https://sparkle.test",
+            self._api_key,
+            connect_timeout_seconds=3,
+            read_timeout_seconds=8,
+            iso_minor_unit=minor_unit,
+        )
+        gateway._session = GatewaySession(self.book, clock, network, random)  # type: ignore[assignment]
+        self.adapters = {
+            "card_cipher": Cipher(network),
+            "token_mac": Mac(network),
+            "ledger": DynamoDbLedger(client, "ledger"),
+            "card_vault": DynamoDbCardVault(client, "ledger", CARD_RETENTION_DAYS),
+            "executions": StepFunctionsExecutions(states, "arn:aws:states:eu-west-1:123456789012:stateMachine:payment"),
+            "gateway": gateway,
+        }
+
+    def live(self) -> None:
+        """Let the payments come, the luck be bad and then good, and look at what is left."""
+        for n in range(self.random.randint(1, 3)):
+            request = self._request()
+            self._expect(f"payment-{self.run.seed}-{n}", request, self.random.uniform(0, 10 * MINUTE))
+            if self.random.random() < 0.1:  # the same once more, by hand
+                self._expect(f"payment-{self.run.seed}-{n}-again", request, self.random.uniform(0, 2 * HOUR))
+        if not self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR):
+            self.clock.subject = "somebody"
+            self._break("I4: something still goes on after weeks")
+        self._look()
+        self._repeat()
+        self.clock.stop()
+
+    def _look(self) -> None:
+        for payment_id, execution in self.executions.items():
+            self.clock.subject = payment_id
+            for what in invariants.broken_at_the_end(execution, self.table, self.book):
+                self._break(what)
+
+    def _repeat(self) -> None:
+        """I8: what was asked once may be asked again at any time, and nothing changes."""
+        invoked = self.random.sample(self.functions.invoked, min(4, len(self.functions.invoked)))
+        shown, books = self._shown(), self._books()
+        for function, payload in invoked:
+            self.clock.subject = json.loads(payload)["payment_id"]
+            self._tell(f"{function} is invoked once more")
+            self.functions.run(function, payload, 10 * MINUTE, lambda reply: None)
+            self.clock.run(1)
+            if self._books() != books:
+                self._break(f"I8: {function}, invoked once more, changes the books")
+                return
+        if self._shown() != shown:
+            self._break("I8: GET /payments/{payment_id} doesn't say the same again")
+
+    def _books(self) -> Any:
+        return {key: item for key, item in self.table.items.items() if key[1] != "CARD"}, self.book.all()
+
+    def _shown(self) -> dict[str, Any]:
+        """What GET /payments/{payment_id} says of each payment."""
+        replies: dict[str, Reply] = {}
+        for payment_id in self.executions:
+            self.clock.subject = payment_id
+            payload = json.dumps({"httpMethod": "GET", "pathParameters": {"payment_id": payment_id}})
+            self.functions.run("status", payload, MINUTE, partial(replies.__setitem__, payment_id))
+        self.clock.run(1)
+        bodies = {payment_id: json.loads(reply.answer["body"]) for payment_id, reply in replies.items()}
+        for payment_id, body in bodies.items():
+            self.clock.subject = payment_id
+            recorded = self.table.items.get((f"PAYMENT#{payment_id}", "PAYMENT"))
+            if body.get("status") != (recorded["status"]["S"] if recorded else "rejected"):
+                self._break(f"I4: GET /payments/{{payment_id}} says {body}")
+        return bodies
+
+    def _request(self) -> dict[str, Any]:
+        random = self.random
+        dice = random.random()
+        pan = random.choice(DECLINED if dice < 0.2 else APPROVED)
+        card = {"card_number": pan, "expiry_date": "12/49" if dice < 0.97 else "01/20", "card_holder": "John Doe"}
+        if random.random() < 0.1:
+            return {"operation": "store", "card_data": card}
+        return {
+            "operation": "charge",
+            "amount_minor": random.randint(1, 99_999_999),
+            "currency": random.choice(("USD", "EUR", "JPY", "KWD")) if random.random() < 0.98 else "XTS",
+            "capture": random.random() < 0.8,
+            "card_data": card,
+        }
+
+    def _expect(self, payment_id: str, request: dict[str, Any], seconds: float) -> None:
+        random = self.random
+        if random.random() < 0.1 and request["operation"] == "charge":
+            amount_minor, currency = request["amount_minor"], request["currency"]
+            self.mischarged[payment_id] = random.choice(
+                [(amount_minor + 1, currency), (amount_minor, "EUR" if currency == "USD" else "USD")]
+            )
+        stops = [10 ** random.uniform(-2, 3)] if random.random() < 0.25 else []
+
+        def start() -> None:
+            self.clock.subject = payment_id
+            execution = Execution(self._machines, "payment", DEFINITIONS["payment"], payment_id, request)
+            self.executions[payment_id] = execution
+            for seconds in stops:
+                self.clock.after(seconds, lambda: execution.stop("ABORTED"))
+
+        self.clock.after(seconds, start)
+
+    def _ended(self, execution: Execution) -> None:
+        """The EventBridge rule: it delivers at least once."""
+        if execution.machine != "payment" or execution.status == "SUCCEEDED":
+            return
+        for _ in range(2 if self.random.random() < 0.1 else 1):
+            self.clock.after(10 ** self.random.uniform(-1, 3), lambda: self._resolve(execution.name))
+
+    def _resolve(self, payment_id: str) -> None:
+        Execution(self._machines, "resolve", DEFINITIONS["resolve"], "resolve", {"payment_id": payment_id})
+
+    def _weather(self) -> Weather:
+        random, start = self.random, self.clock.seconds
+        badness = random.choice((0, 0.02, 0.1, 0.3))
+        shares = [random.random() ** 2 for _ in FATES]
+        likely = {fate: badness * share / sum(shares) for fate, share in zip(FATES, shares, strict=True)}
+        outages = []
+        for _ in range(random.choice((0, 0, 1, 1, 2, 3))):
+            begin = start + random.uniform(0, 12 * MINUTE)
+            end = begin + 10 ** random.uniform(0, 5)
+            outages.append(Outage(random.choice(SERVICES), random.choice(FATES), begin, end))
+        return Weather(start + 10 ** random.uniform(1, 4.5), likely, random.choice((0, 0, badness / 2)), outages)
+
+    def _describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
+        execution = self.executions.get(executionArn.rpartition(":")[2])
+        try:
+            described = self._network.ask("states", lambda: _described(execution), 3, "DescribeExecution")
+        except Lost:
+            raise ReadTimeoutError(endpoint_url="states") from None
+        except Refused:
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "DescribeExecution") from None
+        if described is None:
+            raise DoesNotExist({"Error": {"Code": "ExecutionDoesNotExist"}}, "DescribeExecution")
+        return described
+
+    def _api_key(self) -> str:
+        try:
+            return self._network.ask("secretsmanager", lambda: "a key", 3, "GetSecretValue")
+        except (Lost, Refused):
+            raise SecretUnavailable("Secrets Manager did not answer.") from None
+
+    def _watch(self, key: Key, before: Item | None, after: Item) -> None:
+        self._tell(f"table: {key[1]} {after.get('status', {}).get('S', '')}")
+        for what in invariants.broken_by_write(key, before, after):
+            self._break(what)
+
+    def _break(self, what: str) -> None:
+        self._tell(f"BROKEN: {what}")
+        self.run.broken.append(Broken(self.clock.subject, what))
+
+    def _tell(self, what: str) -> None:
+        self.run.trace.append((self.clock.iso(), self.clock.subject, what))
+
+
+class Cipher(FakeCardCipher):
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self._network = network
+
+    def encrypt(self, plaintext: bytes, context: dict[str, str]) -> bytes:
+        _ask_kms(self._network, "Encrypt")
+        return super().encrypt(plaintext, context)
+
+    def decrypt(self, ciphertext: bytes, context: dict[str, str]) -> bytes:
+        _ask_kms(self._network, "Decrypt")
+        return super().decrypt(ciphertext, context)
+
+
+class Mac(FakeTokenMac):
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self._network = network
+
+    def mac(self, message: bytes) -> bytes:
+        _ask_kms(self._network, "GenerateMac")
+        return super().mac(message)
+
+
+def _ask_kms(network: Network, operation: str) -> None:
+    try:
+        network.ask("kms", lambda: None, 3, operation)
+    except (Lost, Refused):
+        raise KeyServiceUnavailable("KMS did not answer.") from None
+
+
+def _described(execution: Execution | None) -> dict[str, Any] | None:
+    if execution is None:
+        return None
+    known = {
+        "status": execution.status,
+        "input": execution.request,
+        "startDate": execution.started_at,
+        "stopDate": execution.stopped_at,
+        "error": execution.error,
+        "cause": execution.cause,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+class Silence:
+    """A logger and metrics that keep nothing."""
+
+    metric_set: dict[str, Any] = {}  # noqa: RUF012
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **more: None
+
+
+def simulate(seed: int) -> Run:
+    """Run a seed, with the product's runtime in a world of its own."""
+    world = World(seed)
+    with ExitStack() as patches:
+        for factory, adapter in world.adapters.items():
+            patches.enter_context(mock.patch.object(runtime, factory, lambda adapter=adapter: adapter))
+        for name, stand_in in {"now": world.clock.iso, "logger": Silence(), "metrics": Silence()}.items():
+            patches.enter_context(mock.patch.object(runtime, name, stand_in))
+        world.live()
+    return world.run
