@@ -34,7 +34,8 @@ def contract() -> dict[str, Any]:
 @cache
 def validator(schema: str) -> Any:
     """The jsonschema validator of one of the contract's component schemas, by its name."""
-    registry: Registry[Any] = Registry().with_resource("sparkle", DRAFT202012.create_resource(contract()))
+    # Crawled here and not with every check: a registry is immutable.
+    registry: Registry[Any] = Registry().with_resource("sparkle", DRAFT202012.create_resource(contract())).crawl()
     return _Validator({"$ref": f"sparkle#/components/schemas/{schema}"}, registry=registry)
 
 

@@ -24,8 +24,11 @@ def validate(contract: str, instance: Any) -> None:
 
 @cache
 def _validator(contract: str) -> Draft4Validator:
-    registry: Registry[Any] = Registry(retrieve=lambda uri: DRAFT4.create_resource(contracts.load(uri)))  # type: ignore[call-arg]
-    return Draft4Validator(contracts.load(contract), registry=registry)
+    # Crawled once: a registry is immutable, and would forget with every validation what it found in the last.
+    registry: Registry[Any] = Registry().with_resource(
+        "definitions", DRAFT4.create_resource(contracts.load("definitions"))
+    )
+    return Draft4Validator(contracts.load(contract), registry=registry.crawl())
 
 
 def _explain(error: ValidationError) -> str:
