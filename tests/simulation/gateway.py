@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
 
@@ -77,6 +77,8 @@ class GatewaySession:
 
     def __init__(self, book: Book, clock: Clock, network: Network, random: Random) -> None:
         self._book = book
+        # A charge is found by its reference only so long after it was made: not found yet is not the same as never.
+        self._found_after = timedelta(seconds=random.choice((0, 0, 60)))
         self._keys = IdempotencyKeys()
         self._clock = clock
         self._network = network
@@ -109,6 +111,8 @@ class GatewaySession:
             case "GET /v1/charges":
                 check(query, "ByReference")
                 found = self._book.find(query["reference"])
+                if found and datetime.fromisoformat(found.created_at) + self._found_after > self._clock.now():
+                    found = None
                 return Answer(200, {"charges": [asdict(found)] if found else []})
             case "POST /v1/reversals":
                 check(body, "ByReference")

@@ -77,6 +77,9 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
         return
     if suspense := by_account.get("suspense:in_doubt"):
         yield f"I4: {status}, and {suspense} is left in suspense"
+    said = "reversed" if execution.error == "PaymentReversed" else None
+    if execution.status == "SUCCEEDED" and status == "reversed" or said not in (None, status):
+        yield f"I8: {status}, and the execution ended {execution.error or execution.status}"
     if record["entry_count"] != len(entries):
         yield f"I1: the record counts {record['entry_count']} entries, and there are {len(entries)}"
     if status == "reversed":

@@ -1,0 +1,79 @@
+"""`python -m tests.simulation [RUNS] [--seed SEED]`: play many seeds, or one again. Ends with 1 if a run broke a rule."""
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from itertools import chain
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import tests.conftest  # noqa: F401  # what must be in the environment before the runtime is imported
+from tests.simulation.world import Run, simulate
+
+CHUNK = 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="The workflow in a world of bad luck.")
+    parser.add_argument("runs", nargs="?", type=int, default=5000)
+    parser.add_argument("--seed", type=int, help="play this run alone")
+    arguments = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    if arguments.seed is not None:
+        run = simulate(arguments.seed)
+        show(run, console, payments={payment_id for _, payment_id, _ in run.trace})
+        return 1 if run.broken else 0
+    return play(arguments.runs, console)
+
+
+def play(runs: int, console: Console) -> int:
+    """Play so many new seeds. Show the first run that breaks a rule, and return the exit code."""
+    first = random.SystemRandom().randrange(10**9)
+    console.print(f"{runs} runs, seeds {first} to {first + runs - 1}")
+    columns = TextColumn("simulate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    started = time.monotonic()
+    with Progress(*columns, console=console) as progress, ProcessPoolExecutor(os.cpu_count()) as pool:
+        task = progress.add_task("", total=runs)
+        for run in chain.from_iterable(pool.map(_simulate_all, _chunks(first, runs))):
+            progress.advance(task)
+            if run.broken:
+                progress.stop()
+                pool.shutdown(cancel_futures=True)
+                show(run, console, payments={broken.payment_id for broken in run.broken})
+                console.print(f"Again: make simulate SEED={run.seed}")
+                return 1
+    console.print(f"All rules held. {runs / (time.monotonic() - started):.0f} runs a second")
+    return 0
+
+
+def show(run: Run, console: Console, payments: set[str]) -> None:
+    """The steps of these payments, and what was broken."""
+    table = Table("time", "payment", "what happened", title=f"Seed {run.seed}", title_justify="left")
+    for seconds, payment_id, what in run.trace:
+        if payment_id in payments:
+            at = datetime.fromtimestamp(seconds, UTC).strftime("%d %H:%M:%S.%f")[:-3]
+            table.add_row(at, payment_id, f"[red]{what}[/red]" if what.startswith("BROKEN") else what[:160])
+    console.print(table)
+    for broken in run.broken:
+        console.print(f"[red]{broken.payment_id}: {broken.what}[/red]")
+
+
+def _chunks(first: int, runs: int) -> Iterator[range]:
+    for start in range(first, first + runs, CHUNK):
+        yield range(start, min(start + CHUNK, first + runs))
+
+
+def _simulate_all(seeds: range) -> list[Run]:
+    """The runs, without the traces of those that went well."""
+    return [run if run.broken else Run(run.seed) for run in map(simulate, seeds)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""`python -m tests.simulation.mutants`: break the product on purpose, and see that the simulation notices.
+
+Each mutant is a copy of the product with one promise dropped. Ends with 1 if one survives.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("functions", "local", "statemachine", "docs", "tests")
+RUNS = 5000
+FIRST_SEED = 1
+
+_HUNT = "import sys, tests.conftest; from tests.simulation.mutants import hunt; hunt(*map(int, sys.argv[1:]))"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A promise that is dropped: in each file, a text that is there once, and what stands there instead."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+
+    def breed(self, folder: Path) -> None:
+        """Put the mutant into the folder. Raises ValueError where the product doesn't look like that any more."""
+        for part in COPIED:
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for file, old, new in self.edits:
+            text = (folder / file).read_text()
+            if text.count(old) != 1:
+                raise ValueError(f"{self.name}: {file} has {text.count(old)} times {old!r}")
+            (folder / file).write_text(text.replace(old, new))
+
+
+LEDGER = "functions/shared/adapters/dynamodb.py"
+CHARGE = "functions/charge/charge_card.py"
+DOUBT = "functions/shared/doubt.py"
+COMPENSATE = "functions/compensate/compensate_payment.py"
+RESOLVE = "functions/resolve/resolve_payment.py"
+BOOK = "local/sparkle/charges.py"
+PAYMENT_STATES = "statemachine/payment.asl.json"
+RESOLVE_STATES = "statemachine/resolve.asl.json"
+NO_CHARGE = '__import__("functions.shared.domain.charge", fromlist=["_"]).Reversal("tombstoned", None)'
+
+MUTANTS = (
+    Mutant(
+        "attribute_not_exists is dropped",
+        ((LEDGER, 'IS_NEW = "attribute_not_exists(pk)"', 'IS_NEW = "attribute_not_exists(nothing)"'),),
+    ),
+    Mutant(
+        "the condition on the version is dropped",
+        ((LEDGER, '"version = :version_before"', '"attribute_exists(pk) OR version = :version_before"'),),
+    ),
+    Mutant("a conflict in the ledger passes for a success", ((LEDGER, "if not self._holds(payment, entries):", "if False:"),)),
+    Mutant(
+        "every attempt has an idempotency key of its own",
+        ((CHARGE, 'f"{payment_id}-charge"', '__import__("secrets").token_hex(8)'),),
+    ),
+    Mutant(
+        "a timeout is called a decline",
+        (
+            (
+                CHARGE,
+                "raise  # not there yet is not the same as never there",
+                'return {"outcome": "declined", "gateway": gateway.name, "charge_id": None, "decline_code": None}',
+            ),
+        ),
+    ),
+    Mutant("a charge of another amount is recorded", ((CHARGE, "    _check_it_is_ours(charge, order)\n", ""),)),
+    Mutant(
+        "the gateway leaves no tombstone",
+        ((BOOK, "            if reference not in self._reversals:", "            if self.find(reference) is None:\n"
+          '                return Reversal(reference, "tombstoned", None)\n'
+          "            if reference not in self._reversals:"),),
+    ),
+    Mutant(
+        "what is not found is not reversed",
+        ((DOUBT, "gateway.reverse(payment.payment_id)", f"gateway.reverse(payment.payment_id) if charge else {NO_CHARGE}"),),
+    ),
+    Mutant(
+        "a reversal is not registered before the deed",
+        (
+            (COMPENSATE, "replace(payment, reversing=True)", "payment"),
+            (DOUBT, "if not payment.reversing:", "if False:"),
+        ),
+    ),
+    Mutant(
+        "a charge that is found stands, whatever was asked",
+        ((RESOLVE, "charge is None or not _is_as_asked(charge, known)", "charge is None"),),
+    ),
+    Mutant(
+        "a charge that is found stands, even if its reversal was asked for",
+        ((RESOLVE, "None if known.payment.reversing else ", ""),),
+    ),
+    Mutant(
+        "resolve does not leave a running execution alone",
+        ((RESOLVE, "        if execution.running:\n", "        if False:\n"),),
+    ),
+    Mutant("the suspense is not cleared", ((DOUBT, "[entry.reverse() for entry in known.entries]", "[]"),)),
+    Mutant(
+        "a charge that fails for an unforeseen reason is not compensated",
+        (
+            (
+                PAYMENT_STATES,
+                '"Next": "Compensate"\n        },\n        {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", '
+                '"Next": "Compensate"}',
+                '"Next": "Compensate"\n        },\n        {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", '
+                '"Next": "PaymentRejected"}',
+            ),
+        ),
+    ),
+    Mutant("resolve gives up after an hour", ((RESOLVE_STATES, '"Default": "WaitADay"', '"Default": "NoDoubt"'),)),
+)
+
+
+def hunt(first_seed: int, runs: int) -> None:
+    """Inside the mutant: play until a rule is broken, and say after how many runs, as JSON."""
+    from tests.simulation.world import simulate
+
+    for number, seed in zip(range(1, runs + 1), count(first_seed), strict=False):
+        if broken := simulate(seed).broken:
+            print(json.dumps({"runs": number, "seed": seed, "broken": broken[0].what}))
+            return
+    print(json.dumps(None))
+
+
+def find(mutant: Mutant, runs: int = RUNS) -> dict[str, Any] | None:
+    """`{"runs", "seed", "broken"}`: after how many runs the mutant is found, and by which rule; None if it survives."""
+    with TemporaryDirectory() as folder:
+        mutant.breed(Path(folder))
+        command = [sys.executable, "-B", "-c", _HUNT, str(FIRST_SEED), str(runs)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)  # noqa: S603
+    if done.returncode:
+        raise RuntimeError(f"{mutant.name}: {done.stderr[-2000:]}")
+    found: dict[str, Any] | None = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> int:
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(track(pool.map(find, MUTANTS), "mutants", total=len(MUTANTS), console=console))
+    table = Table("what is broken on purpose", "runs until red", "seed", "what the simulation says")
+    for mutant, how in zip(MUTANTS, found, strict=True):
+        if how:
+            table.add_row(mutant.name, str(how["runs"]), str(how["seed"]), how["broken"])
+        else:
+            table.add_row(mutant.name, f"[red]survives {RUNS}[/red]")
+    console.print(table)
+    return 0 if all(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
