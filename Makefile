@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect audit soak plan deploy rotate permissions build sbom test lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect audit soak plan deploy rotate permissions build sbom test simulate mutants lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -77,6 +77,12 @@ sbom: setup ## List what the layer is made of, as CycloneDX in build/sbom.json
 
 test: setup $(CHECKOV)/requirements.sha ## Run all tests
 	@$(VENV)/bin/python -m pytest
+
+simulate: setup ## Play the workflow in a world of bad luck, RUNS=5000 times, or one run again (SEED=n)
+	@$(VENV)/bin/python -m tests.simulation $(RUNS) $(if $(SEED),--seed $(SEED))
+
+mutants: setup ## Break the product on purpose in many ways, and see that the simulation notices each
+	@$(VENV)/bin/python -m tests.simulation.mutants
 
 lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the state machine, Terraform, security, and that no secret is kept here
 	$(VENV)/bin/ruff check .

@@ -1,12 +1,14 @@
-"""`python -m tests.simulation [RUNS] [--seed SEED]`: play many seeds, or one again. Ends with 1 if a run broke a rule."""
+"""`python -m tests.simulation [RUNS] [--seed SEED]`: play many seeds, or one again. Ends with 1 if a rule is broken."""
 
 import argparse
 import os
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -21,7 +23,9 @@ CHUNK = 20
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="The workflow in a world of bad luck.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation", description="The workflow in a world of bad luck."
+    )
     parser.add_argument("runs", nargs="?", type=int, default=5000)
     parser.add_argument("--seed", type=int, help="play this run alone")
     arguments = parser.parse_args()
@@ -38,18 +42,20 @@ def play(runs: int, console: Console) -> int:
     first = random.SystemRandom().randrange(10**9)
     console.print(f"{runs} runs, seeds {first} to {first + runs - 1}")
     columns = TextColumn("simulate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    started = time.monotonic()
+    started, statuses = time.monotonic(), Counter[str]()
     with Progress(*columns, console=console) as progress, ProcessPoolExecutor(os.cpu_count()) as pool:
         task = progress.add_task("", total=runs)
         for run in chain.from_iterable(pool.map(_simulate_all, _chunks(first, runs))):
             progress.advance(task)
+            statuses.update(run.statuses)
             if run.broken:
                 progress.stop()
                 pool.shutdown(cancel_futures=True)
                 show(run, console, payments={broken.payment_id for broken in run.broken})
                 console.print(f"Again: make simulate SEED={run.seed}")
                 return 1
-    console.print(f"All rules held. {runs / (time.monotonic() - started):.0f} runs a second")
+    console.print(f"All rules held, {runs / (time.monotonic() - started):.0f} runs a second. The payments ended as:")
+    console.print(", ".join(f"{status} {times}" for status, times in statuses.most_common()))
     return 0
 
 
@@ -72,7 +78,7 @@ def _chunks(first: int, runs: int) -> Iterator[range]:
 
 def _simulate_all(seeds: range) -> list[Run]:
     """The runs, without the traces of those that went well."""
-    return [run if run.broken else Run(run.seed) for run in map(simulate, seeds)]
+    return [run if run.broken else replace(run, trace=[]) for run in map(simulate, seeds)]
 
 
 if __name__ == "__main__":

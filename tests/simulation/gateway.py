@@ -73,7 +73,7 @@ BUSY = HttpAnswer(429, '{"error": {"code": "rate_limited"}}')
 
 
 class GatewaySession:
-    """`requests.Session` whose other end is the book. A request that is lost times out, or breaks, or is answered badly."""
+    """`requests.Session` with the book at its other end. What is lost times out, or is answered by garbage."""
 
     def __init__(self, book: Book, clock: Clock, network: Network, random: Random) -> None:
         self._book = book
@@ -96,7 +96,7 @@ class GatewaySession:
             return HttpAnswer(answer.status, json.dumps(answer.body))
 
         try:
-            return self._network.ask("sparkle", deed, self._random.choice((0, 0, timeout[1])), path)
+            return self._network.ask("sparkle", path, deed, self._random.choice((0, 0, timeout[1])))
         except Refused:
             return BUSY
         except Lost:

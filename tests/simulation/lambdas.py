@@ -38,11 +38,7 @@ class Functions:
 
     def invoke(self, function: str, payload: str, timeout_seconds: float, answered: Callable[[Reply], None]) -> None:
         """Run the handler in the background; `answered` is called when there is an answer, if there ever is one."""
-        weather = self._network.weather
-        fate = weather.fate("lambda", self._clock.seconds, self._random)
-        if fate != "fine":
-            self._tell(f"lambda: {function}: {fate}")
-        match fate:
+        match self._network.fate("lambda", function):
             case "refused":
                 answered(Reply(error="Lambda.TooManyRequestsException"))
             case "request_lost":
@@ -64,7 +60,8 @@ class Functions:
 
         def work() -> None:
             reply = self._call(function, payload)
-            self._tell(f"lambda: {function}: {reply.error or reply.answer}")
+            said = reply.error or reply.answer.get("status") or reply.answer.get("outcome") or "done"
+            self._tell(f"lambda: {function}: {said}")
             answered(reply)
 
         task = self._clock.start(work)
@@ -75,7 +72,9 @@ class Functions:
             self._clock.after(dies_after, lambda: self._kill(task, function, "Runtime.ExitError", answered))
 
     def _run_later(self, function: str, payload: str, timeout: float, answered: Callable[[Reply], None]) -> None:
-        self._clock.after(self._network.delay(), lambda: self.run(function, payload, timeout, answered))
+        self._clock.after(
+            self._network.delay("lambda", function), lambda: self.run(function, payload, timeout, answered)
+        )
 
     def _kill(self, task: Task, function: str, error: str, answered: Callable[[Reply], None]) -> None:
         if task.running:

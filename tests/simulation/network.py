@@ -25,9 +25,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Outage:
-    """From `start` to `end`, every request to one service meets this fate."""
+    """From `start` to `end`, every request to one service, or to one of its operations, meets this fate."""
 
     service: str
+    operation: str | None
     fate: Fate
     start: float
     end: float
@@ -43,10 +44,15 @@ class Weather:
     """How likely a function dies on the way."""
     outages: list[Outage] = field(default_factory=list)
 
-    def fate(self, service: str, at: float, random: Random) -> Fate:
+    def outage(self, service: str, operation: str, at: float) -> Outage | None:
         for outage in self.outages:
-            if outage.service == service and outage.start <= at < outage.end:
-                return outage.fate
+            if outage.service == service and outage.operation in (None, operation) and outage.start <= at < outage.end:
+                return outage
+        return None
+
+    def fate(self, service: str, operation: str, at: float, random: Random) -> Fate:
+        if outage := self.outage(service, operation, at):
+            return outage.fate
         dice = random.random()
         if at < self.calm_at:
             for fate, likelihood in self.likely.items():
@@ -65,13 +71,16 @@ class Network:
     weather: Weather
     tell: Callable[[str], None]
 
-    def ask(self, service: str, deed: Callable[[], T], timeout_seconds: float, what: str) -> T:
-        """The deed's answer; `what` is for the trace. The deed must not take time. Raises Lost, Refused."""
-        fate = self.weather.fate(service, self.clock.seconds, self.random)
-        if fate != "fine":
-            self.tell(f"{service}: {what}: {fate}")
+    def ask(self, service: str, operation: str, deed: Callable[[], T], timeout_seconds: float) -> T:
+        """The deed's answer. The deed must not take time. Raises Lost, Refused."""
+        fate = self.fate(service, operation)
         if fate in ("late", "twice"):
-            self._deliver_later(deed, f"{service}: {what}: arrives")
+
+            def arrive() -> None:
+                self.tell(f"{service}: {operation}: arrives")
+                deed()
+
+            self.clock.after(self.delay(service, operation), arrive)
         self.clock.sleep(self.latency())
         match fate:
             case "refused":
@@ -90,13 +99,18 @@ class Network:
     def latency(self) -> float:
         return self.random.uniform(0.002, 0.1)
 
-    def delay(self) -> float:
-        """How late something comes that comes late: from a blink to a day, each order of magnitude as likely."""
+    def fate(self, service: str, operation: str) -> Fate:
+        """What happens to a request that is sent now."""
+        fate = self.weather.fate(service, operation, self.clock.seconds, self.random)
+        if fate != "fine":
+            self.tell(f"{service}: {operation}: {fate}")
+        return fate
+
+    def delay(self, service: str, operation: str) -> float:
+        """How late something comes that comes late: from a blink to a day, each order of magnitude as likely.
+
+        What an outage holds back comes when that is over.
+        """
+        if outage := self.weather.outage(service, operation, self.clock.seconds):
+            return outage.end - self.clock.seconds + self.latency()
         return float(10 ** self.random.uniform(-2, 4.9))
-
-    def _deliver_later(self, deed: Callable[[], object], what: str) -> None:
-        def arrive() -> None:
-            self.tell(what)
-            deed()
-
-        self.clock.after(self.delay(), arrive)

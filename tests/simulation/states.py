@@ -25,8 +25,7 @@ _PATH = re.compile(r"\$(\.\w+)*")
 _MATH_ADD = re.compile(r"States\.MathAdd\((.+), (-?\d+)\)")
 _EVERY_STATE = {"Type", "Comment", "Next"}
 _FIELDS = {
-    "Task": _EVERY_STATE
-    | {"Resource", "Parameters", "TimeoutSeconds", "ResultPath", "OutputPath", "Retry", "Catch"},
+    "Task": _EVERY_STATE | {"Resource", "Parameters", "TimeoutSeconds", "ResultPath", "OutputPath", "Retry", "Catch"},
     "Choice": _EVERY_STATE | {"Choices", "Default"},
     "Pass": _EVERY_STATE | {"Parameters", "Result", "ResultPath"},
     "Wait": _EVERY_STATE | {"Seconds"},
@@ -150,9 +149,7 @@ class Execution:
                 clock.after(0, self._task.resume)
 
         clock.after(timeout_seconds, lambda: None if replies else answered(Reply(error="States.Timeout")))
-        self._machines.functions.invoke(
-            function, payload, timeout_seconds - TASK_OUTLIVES_FUNCTION_SECONDS, answered
-        )
+        self._machines.functions.invoke(function, payload, timeout_seconds - TASK_OUTLIVES_FUNCTION_SECONDS, answered)
         clock.pause()
         return replies[0]
 
@@ -199,7 +196,7 @@ def _matches(rule: dict[str, Any], error: str) -> bool:
 
 def _put(data: Any, path: str, result: Any) -> Any:
     """A copy of the data with the result at its place."""
-    first, *rest = path.split(".")
+    _, *rest = path.split(".")
     if not rest:
         return result
     if not _PATH.fullmatch(path):

@@ -103,7 +103,7 @@ class TableClient:
     def _ask(self, deed: Callable[[], Any], operation: str) -> Any:
         for _ in range(ATTEMPTS):
             try:
-                return self._network.ask("dynamodb", deed, TIMEOUT_SECONDS, operation)
+                return self._network.ask("dynamodb", operation, deed, TIMEOUT_SECONDS)
             except Lost:
                 error: Exception = ReadTimeoutError(endpoint_url="dynamodb")
             except Refused:

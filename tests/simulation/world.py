@@ -35,7 +35,20 @@ DAYS_UNTIL_ALL_MUST_BE_CLEAR = 30
 APPROVED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" not in card)
 DECLINED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" in card)
 FATES: tuple[Fate, ...] = ("request_lost", "answer_lost", "late", "twice", "refused")
-SERVICES = ("dynamodb", "sparkle", "kms", "secretsmanager", "states", "lambda")
+OUTAGES = (
+    ("sparkle", None),
+    ("sparkle", "POST /v1/charges"),
+    ("sparkle", "GET /v1/charges"),
+    ("sparkle", "POST /v1/reversals"),
+    ("dynamodb", None),
+    ("dynamodb", "TransactWriteItems"),
+    ("lambda", None),
+    ("lambda", "persist"),
+    ("lambda", "compensate"),
+    ("states", None),
+    ("kms", None),
+    ("secretsmanager", None),
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +61,12 @@ class Broken:
 
 @dataclass
 class Run:
-    """What came of a seed. `trace` has the time (seconds since 1970), the payment and what happened, in order."""
+    """What came of a seed. `trace` has the time (seconds since 1970), the payment and what happened, in order;
+    `statuses` are what the API says of the payments in the end."""
 
     seed: int
     broken: list[Broken] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
     trace: list[tuple[float, str, str]] = field(default_factory=list)
 
 
@@ -101,7 +116,7 @@ class World:
         """Let the payments come, the luck be bad and then good, and look at what is left."""
         for n in range(self.random.randint(1, 3)):
             request = self._request()
-            self._expect(f"payment-{self.run.seed}-{n}", request, self.random.uniform(0, 10 * MINUTE))
+            self._expect(f"payment-{self.run.seed}-{n}", request, self.random.uniform(0, 2 * MINUTE))
             if self.random.random() < 0.1:  # the same once more, by hand
                 self._expect(f"payment-{self.run.seed}-{n}-again", request, self.random.uniform(0, 2 * HOUR))
         if not self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR):
@@ -130,6 +145,7 @@ class World:
             if self._books() != books:
                 self._break(f"I8: {function}, invoked once more, changes the books")
                 return
+        self.run.statuses = [body.get("status") for body in shown.values()]
         if self._shown() != shown:
             self._break("I8: GET /payments/{payment_id} doesn't say the same again")
 
@@ -179,7 +195,9 @@ class World:
                 [(amount_minor + 1, currency), (amount_minor, "EUR" if currency == "USD" else "USD")]
             )
         stops = [10 ** random.uniform(-2, 3)] if random.random() < 0.25 else []
-        resolves = [10 ** random.uniform(-1, 4)] if random.random() < 0.1 else []  # by hand, whether it helps or not
+        if random.random() < 0.1:  # by hand, whether it helps or not
+            self.clock.subject = payment_id
+            self.clock.after(10 ** random.uniform(-1, 4), lambda: self._resolve(payment_id))
 
         def start() -> None:
             self.clock.subject = payment_id
@@ -187,8 +205,6 @@ class World:
             self.executions[payment_id] = execution
             for seconds in stops:
                 self.clock.after(seconds, lambda: execution.stop("ABORTED"))
-            for seconds in resolves:
-                self.clock.after(seconds, lambda: self._resolve(payment_id))
 
         self.clock.after(seconds, start)
 
@@ -208,16 +224,18 @@ class World:
         shares = [random.random() ** 2 for _ in FATES]
         likely = {fate: badness * share / sum(shares) for fate, share in zip(FATES, shares, strict=True)}
         outages = []
-        for _ in range(random.choice((0, 0, 1, 1, 2, 3))):
-            begin = start + random.uniform(0, 12 * MINUTE)
-            end = begin + 10 ** random.uniform(0, 5)
-            outages.append(Outage(random.choice(SERVICES), random.choice(FATES), begin, end))
+        for _ in range(random.choice((0, 1, 2, 3, 4))):
+            service, operation = random.choice(OUTAGES)
+            begin = start + random.choice((0, random.uniform(0, 2.5 * MINUTE)))
+            end = begin + 10 ** random.uniform(0.5, 5)
+            (fate,) = random.choices(FATES, (1, 2, 3, 1, 1))
+            outages.append(Outage(service, operation, fate, begin, end))
         return Weather(start + 10 ** random.uniform(1, 4.5), likely, random.choice((0, 0, badness / 2)), outages)
 
     def _describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
         execution = self.executions.get(executionArn.rpartition(":")[2])
         try:
-            described = self._network.ask("states", lambda: _described(execution), 3, "DescribeExecution")
+            described = self._network.ask("states", "DescribeExecution", lambda: _described(execution), 3)
         except Lost:
             raise ReadTimeoutError(endpoint_url="states") from None
         except Refused:
@@ -228,7 +246,7 @@ class World:
 
     def _api_key(self) -> str:
         try:
-            return self._network.ask("secretsmanager", lambda: "a key", 3, "GetSecretValue")
+            return self._network.ask("secretsmanager", "GetSecretValue", lambda: "a key", 3)
         except (Lost, Refused):
             raise SecretUnavailable("Secrets Manager did not answer.") from None
 
@@ -271,7 +289,7 @@ class Mac(FakeTokenMac):
 
 def _ask_kms(network: Network, operation: str) -> None:
     try:
-        network.ask("kms", lambda: None, 3, operation)
+        network.ask("kms", operation, lambda: None, 3)
     except (Lost, Refused):
         raise KeyServiceUnavailable("KMS did not answer.") from None
 

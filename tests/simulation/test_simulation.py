@@ -1,0 +1,67 @@
+"""The rules hold in worlds of bad luck, and the simulation would notice if they didn't."""
+
+import random
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS, ROOT, Mutant, find
+from tests.simulation.world import Run, simulate
+from tests.workflow.definition import DEFINITIONS
+
+FIXED_SEEDS = range(300)
+FRESH_SEEDS = 100
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[Run]:
+    return [simulate(seed) for seed in FIXED_SEEDS]
+
+
+def explain(run: Run) -> str:
+    return f"{[broken.what for broken in run.broken]}: make simulate SEED={run.seed}"
+
+
+def test_the_rules_hold_whatever_happens(runs: list[Run]) -> None:
+    assert not [explain(run) for run in runs if run.broken]
+
+
+def test_the_rules_hold_in_worlds_that_nobody_has_seen() -> None:
+    first = random.SystemRandom().randrange(10**9)
+    for seed in range(first, first + FRESH_SEEDS):
+        run = simulate(seed)
+        assert not run.broken, explain(run)
+
+
+def test_every_state_is_entered_and_every_end_reached(runs: list[Run]) -> None:
+    told = {what for run in runs for _, _, what in run.trace}
+    states = {f"{machine}: {state}" for machine, definition in DEFINITIONS.items() for state in definition["States"]}
+    assert states - told == set()
+    statuses = {status for run in runs for status in run.statuses}
+    assert statuses == {"captured", "authorized", "declined", "reversed", "rejected", "stored"}
+
+
+def test_the_same_seed_is_the_same_run(runs: list[Run]) -> None:
+    assert simulate(7) == runs[7]
+    assert simulate(7).trace != runs[8].trace
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_what_a_mutant_breaks_is_still_there(mutant: Mutant) -> None:
+    assert [(ROOT / file).read_text().count(old) for file, old, _ in mutant.edits] == [1] * len(mutant.edits)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "attribute_not_exists is dropped",
+        "every attempt has an idempotency key of its own",
+        "a charge of another amount is recorded",
+    ],
+)
+def test_a_mutant_is_found(name: str) -> None:
+    (mutant,) = (mutant for mutant in MUTANTS if mutant.name == name)
+    assert find(mutant, runs=200)
+
+
+def test_a_product_that_is_not_broken_survives() -> None:
+    assert find(Mutant("sound", ()), runs=20) is None
