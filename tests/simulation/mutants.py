@@ -21,7 +21,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("functions", "local", "statemachine", "docs", "tests")
-RUNS = 5000
+RUNS = 20_000
 FIRST_SEED = 1
 
 _HUNT = "import sys, tests.conftest; from tests.simulation.mutants import hunt; hunt(*map(int, sys.argv[1:]))"

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from typing import Any, Literal
 
@@ -65,7 +66,7 @@ class Execution:
         self.error: str | None = None
         self.cause: str | None = None
         self.started_at = machines.clock.now()
-        self.stopped_at = None
+        self.stopped_at: datetime | None = None
         self._machines = machines
         self._definition = definition
         self._context = {"Execution": {"Name": name, "StartTime": machines.clock.iso(), "Input": request}}

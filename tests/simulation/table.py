@@ -10,7 +10,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests.simulation.network import Lost, Network, Refused, Unknown
 
-Item = dict[str, dict[str, Any]]
+Item = dict[str, Any]
+"""Attributes as DynamoDB writes them: `{"N": "1"}`."""
 Key = tuple[str, str]
 Condition = Callable[[Item, Item], bool]
 """Whether it holds of an item (empty if there is none) with these values."""
