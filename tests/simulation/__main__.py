@@ -64,7 +64,7 @@ def show(run: Run, console: Console, payments: set[str]) -> None:
     table = Table("time", "payment", "what happened", title=f"Seed {run.seed}", title_justify="left")
     for seconds, payment_id, what in run.trace:
         if payment_id in payments:
-            at = datetime.fromtimestamp(seconds, UTC).strftime("%d %H:%M:%S.%f")[:-3]
+            at = datetime.fromtimestamp(seconds, UTC).strftime("%m-%d %H:%M:%S.%f")[:-3]
             table.add_row(at, payment_id, f"[red]{what}[/red]" if what.startswith("BROKEN") else what[:160])
     console.print(table)
     for broken in run.broken:

@@ -69,7 +69,10 @@ GARBAGE = (
     HttpAnswer(200, "{}"),
     HttpAnswer(200, "[]"),
 )
-BUSY = HttpAnswer(429, '{"error": {"code": "rate_limited"}}')
+REFUSALS = (
+    HttpAnswer(429, '{"error": {"code": "rate_limited"}}'),
+    HttpAnswer(401, '{"error": {"code": "invalid_api_key"}}'),
+)
 
 
 class GatewaySession:
@@ -98,7 +101,7 @@ class GatewaySession:
         try:
             return self._network.ask("sparkle", path, deed, self._random.choice((0, 0, timeout[1])))
         except Refused:
-            return BUSY
+            return self._random.choice(REFUSALS)
         except Lost:
             if self._random.random() < 0.5:
                 raise requests.ReadTimeout from None

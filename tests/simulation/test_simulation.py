@@ -8,7 +8,7 @@ from tests.simulation.mutants import MUTANTS, ROOT, Mutant, find
 from tests.simulation.world import Run, simulate
 from tests.workflow.definition import DEFINITIONS
 
-FIXED_SEEDS = range(300)
+FIXED_SEEDS = range(200)
 FRESH_SEEDS = 100
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 from botocore.exceptions import ClientError, ReadTimeoutError
@@ -17,7 +17,7 @@ from functions.shared.adapters import sparkle
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
 from functions.shared.adapters.executions import StepFunctionsExecutions
-from functions.shared.domain.errors import KeyServiceUnavailable, SecretUnavailable
+from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
 from tests.fakes import FakeCardCipher, FakeTokenMac
 from tests.samples import CARD_RETENTION_DAYS, TEST_CARDS
 from tests.simulation import invariants
@@ -35,6 +35,7 @@ DAYS_UNTIL_ALL_MUST_BE_CLEAR = 30
 APPROVED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" not in card)
 DECLINED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" in card)
 FATES: tuple[Fate, ...] = ("request_lost", "answer_lost", "late", "twice", "refused")
+STOPPED: tuple[Literal["ABORTED", "TIMED_OUT"], ...] = ("ABORTED", "TIMED_OUT")
 OUTAGES = (
     ("sparkle", None),
     ("sparkle", "POST /v1/charges"),
@@ -194,7 +195,8 @@ class World:
             self.mischarged[payment_id] = random.choice(
                 [(amount_minor + 1, currency), (amount_minor, "EUR" if currency == "USD" else "USD")]
             )
-        stops = [10 ** random.uniform(-2, 3)] if random.random() < 0.25 else []
+        stop_after = 10 ** random.uniform(-2, 3) if random.random() < 0.25 else None
+        stopped_as = random.choice(STOPPED)
         if random.random() < 0.1:  # by hand, whether it helps or not
             self.clock.subject = payment_id
             self.clock.after(10 ** random.uniform(-1, 4), lambda: self._resolve(payment_id))
@@ -203,8 +205,8 @@ class World:
             self.clock.subject = payment_id
             execution = Execution(self._machines, "payment", DEFINITIONS["payment"], payment_id, request)
             self.executions[payment_id] = execution
-            for seconds in stops:
-                self.clock.after(seconds, lambda: execution.stop("ABORTED"))
+            if stop_after is not None:
+                self.clock.after(stop_after, lambda: execution.stop(stopped_as))
 
         self.clock.after(seconds, start)
 
@@ -290,8 +292,10 @@ class Mac(FakeTokenMac):
 def _ask_kms(network: Network, operation: str) -> None:
     try:
         network.ask("kms", operation, lambda: None, 3)
-    except (Lost, Refused):
+    except Lost:
         raise KeyServiceUnavailable("KMS did not answer.") from None
+    except Refused:
+        raise KeyUnusable("The key is disabled.") from None
 
 
 def _described(execution: Execution | None) -> dict[str, Any] | None:
