@@ -1,4 +1,15 @@
-"""What must hold whatever happens. The names I1 to I8 are those of docs/faults.md."""
+"""What must hold whatever happens.
+
+I1 debits equal credits, per currency and entry
+I2 a payment is captured at the gateway once at most
+I3 the gateway's net is the ledger's, per payment, and so in all
+I4 in the end every accepted payment is terminal; until then, who is in doubt is in the index
+I6 a status moves along the state diagram only (`NEXT_STATUSES`)
+I7 a charge is reversed once at most, and never more than was captured
+I8 the same key, the same result
+
+(I5, no card number anywhere, is tests/stack/test_leaks.py's.)
+"""
 
 import json
 from collections import Counter, defaultdict
