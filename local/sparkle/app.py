@@ -43,9 +43,11 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         key = None if body is None else _idempotency_key()
         fault = switchboard.take(operation, reference)
         g.entry |= {"reference": reference, "fault": fault and fault.fault}
-        if fault and fault.fault not in ("slow", "timeout_after"):
+        if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage"):
             return _instead(fault)
         earlier = None if key is None else keys.claim(key, request.path, body)
+        if fault and fault.fault == "late":
+            time.sleep(fault.seconds or 0)
         answer = earlier or _carry_out(deed, keys, key)
         if fault and fault.fault == "slow":
             time.sleep(fault.seconds or 0)
@@ -53,8 +55,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
             keys.record(key, answer)
         if fault and fault.fault == "timeout_after":
             time.sleep(fault.seconds or 0)
-            return _drop("close")
-        return _respond(answer)
+        return _respond(answer) if fault is None or fault.fault == "slow" else _afterwards(fault)
 
     @app.before_request
     def admit() -> None:
@@ -170,7 +171,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
 
     @app.delete("/sandbox/faults")
     def clear_faults() -> tuple[str, int]:
-        switchboard.clear()
+        switchboard.clear(request.args.get("reference"))
         return "", 204
 
     return app
@@ -249,6 +250,11 @@ def _instead(fault: Fault) -> Response:
         case _:
             time.sleep(fault.seconds or 0)
             return _drop("close")
+
+
+def _afterwards(fault: Fault) -> Response:
+    """What comes back when all is done, and nobody is to know."""
+    return Response("It works!\n", 200, mimetype="text/html") if fault.fault == "garbage" else _drop("close")
 
 
 def _drop(how: str) -> Response:

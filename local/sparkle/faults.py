@@ -4,7 +4,7 @@ import threading
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-_DEFAULT_SECONDS = {"timeout_before": 30.0, "timeout_after": 30.0, "slow": 2.0}
+_DEFAULT_SECONDS = {"timeout_before": 30.0, "timeout_after": 30.0, "slow": 2.0, "late": 10.0}
 
 
 @dataclass(slots=True)
@@ -34,10 +34,12 @@ class Switchboard:
         with self._lock:
             self._faults[fault.operation, fault.reference].append(fault)
 
-    def clear(self) -> None:
-        """Disarm them all; requests that already sleep sleep on."""
+    def clear(self, reference: str | None = None) -> None:
+        """Disarm those for one reference, or them all; requests that already sleep sleep on."""
         with self._lock:
-            self._faults.clear()
+            for address in list(self._faults):
+                if reference in (None, address[1]):
+                    del self._faults[address]
 
     def take(self, operation: str, reference: str) -> Fault | None:
         """The fault that this request meets, counted down, or None."""

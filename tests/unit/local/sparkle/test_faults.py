@@ -77,6 +77,37 @@ def test_while_the_answer_is_lost_the_charge_is_found_and_its_key_replays(url: s
     assert again.json() == find(url)[0]
 
 
+def test_a_late_charge_is_in_progress_until_it_is_done_without_an_answer(url: str) -> None:
+    break_next(url, "charge", "late", seconds=1)
+    with pytest.raises(requests.ReadTimeout):
+        charge(url, timeout=0.2)
+    assert charge(url).json()["error"]["code"] == "request_in_progress"
+    assert find(url) == []
+    deadline = time.monotonic() + 5
+    while not find(url) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [found["status"] for found in find(url)] == ["captured"]
+    assert charge(url).headers["Idempotent-Replayed"] == "true"
+
+
+def test_a_charge_that_lands_after_its_reversal_is_refused(url: str) -> None:
+    break_next(url, "charge", "late", seconds=0.5)
+    with pytest.raises(requests.ReadTimeout):
+        charge(url, timeout=0.1)
+    reversal = requests.post(f"{url}/v1/reversals", json={"reference": "pay-1"}, headers=headers(""), timeout=10)
+    assert reversal.json()["result"] == "tombstoned"
+    time.sleep(0.8)
+    assert find(url) == []
+    assert charge(url).json()["error"]["code"] == "reference_reversed"
+
+
+def test_a_garbled_answer_comes_after_the_deed(url: str) -> None:
+    break_next(url, "charge", "garbage")
+    answer = charge(url)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert [found["status"] for found in find(url)] == ["captured"]
+
+
 def test_a_slow_answer_arrives_and_meanwhile_its_key_is_in_progress(url: str) -> None:
     break_next(url, "charge", "slow", seconds=1)
     with ThreadPoolExecutor(1) as pool:
@@ -171,6 +202,14 @@ def test_disarming_disarms_all(sparkle: Sparkle) -> None:
     assert sparkle.get("/v1/charges?reference=pay-1").status_code == 200
 
 
+def test_the_faults_for_one_reference_can_be_disarmed_alone(sparkle: Sparkle) -> None:
+    for reference in ("pay-1", "pay-2"):
+        sparkle.break_next("find", "http_500", times=9, reference=reference)
+    assert sparkle.call("DELETE", "/sandbox/faults?reference=pay-1").status_code == 204
+    assert sparkle.get("/v1/charges?reference=pay-1").status_code == 200
+    assert sparkle.get("/v1/charges?reference=pay-2").status_code == 500
+
+
 def test_a_request_that_is_refused_before_it_counts_uses_no_fault_up(sparkle: Sparkle) -> None:
     sparkle.break_next("charge", "http_500")
     assert sparkle.post("/v1/charges", charge_request(amount_minor=0)).status_code == 422
@@ -179,7 +218,7 @@ def test_a_request_that_is_refused_before_it_counts_uses_no_fault_up(sparkle: Sp
 
 
 @pytest.mark.parametrize(
-    ("fault", "seconds"), [("timeout_before", 30), ("timeout_after", 30), ("slow", 2), ("reset", None)]
+    ("fault", "seconds"), [("timeout_before", 30), ("timeout_after", 30), ("slow", 2), ("late", 10), ("reset", None)]
 )
 def test_an_armed_fault_is_shown_with_its_defaults(sparkle: Sparkle, fault: str, seconds: float | None) -> None:
     answer = sparkle.post("/sandbox/faults", {"operation": "void", "fault": fault}, headers={})
