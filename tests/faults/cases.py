@@ -1,0 +1,314 @@
+"""The fault matrix as data: what ends how, when this goes wrong there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.faults.bench import Order
+
+# fault: what it does. An `always` lasts until the execution is over, a `once` for one attempt of the state.
+FUNCTION_FAULTS = {
+    "crash_before": "the function's process dies before it does anything",
+    "crash_after": "the function's process dies when all is done, before it answers",
+    "timeout_before": "the function hangs before it does anything, until its time is over",
+    "timeout_after": "the function hangs when all is done, until its time is over",
+    "twice": "the function runs twice at once on the same input",
+    "throttled": "Lambda refuses the invocation (`TooManyRequestsException`)",
+    "poison": "the function is given an input that breaks its contract",
+    "stopped_before": "the execution is stopped by hand on the way into the state",
+    "stopped_during": "the execution is stopped by hand while the function runs, which then goes on",
+    "stopped_after": "the execution is stopped by hand when all is done, before the state ends",
+}
+AWS_FAULTS = {
+    "kms_denied": "KMS answers `AccessDeniedException`",
+    "kms_disabled": "KMS answers `DisabledException`",
+    "kms_throttled": "KMS answers `ThrottlingException`",
+    "kms_reset": "the connection to KMS is reset before the request is read",
+    "kms_lost_reply": "KMS does it, and the connection dies before the answer",
+    "secret_denied": "Secrets Manager answers `AccessDeniedException`",
+    "secret_failing": "Secrets Manager answers `InternalServiceError`",
+    "ledger_throttled": "DynamoDB answers `ProvisionedThroughputExceededException`",
+    "ledger_failing": "DynamoDB answers `InternalServerError`",
+    "ledger_reset": "the connection to DynamoDB is reset before the request is read",
+    "ledger_transaction_conflict": "the transaction is cancelled: another one holds an item",
+    "ledger_condition_failed": "the transaction is cancelled: a condition failed, though nothing is there",
+    "ledger_lost_reply": "the transaction is committed, and the connection dies before the answer",
+}
+GATEWAY_FAULTS = {
+    "timeout_before": "nothing is done and nothing answered",
+    "timeout_after": "it is done, and not answered",
+    "reset": "nothing is done; the connection is reset",
+    "slow": "it is done, and answered too late",
+    "late": "it is done long after, if it still can be, and not answered",
+    "garbage": "it is done, and answered 200 with a page that is not JSON",
+    "http_429": "nothing is done; 429",
+    "http_500": "nothing is done; 500",
+    "http_502_html": "nothing is done; 502 with a page that is not JSON",
+}
+
+# How a payment gets where the fault waits. Without one it takes the ordinary way.
+LEAD_INS = {
+    "Compensate": Order("Persist", "poison", "once"),
+    "find in Charge": Order("gateway charge", "timeout_after"),
+    "find in Compensate": Order("Persist", "poison", "once"),
+    "reverse in Compensate": Order("Persist", "poison", "once"),
+    "Look": Order("Persist", "stopped_before", "once"),
+    "Resolve": Order("Persist", "stopped_before", "once"),
+    "find in Resolve": Order("Persist", "stopped_before", "once"),
+    "reverse in Resolve": Order("Charge", "stopped_before", "once"),
+}
+GATEWAY_CALLS = {
+    "charge": "gateway charge",
+    "find in Charge": "gateway find",
+    "find in Compensate": "gateway find",
+    "reverse in Compensate": "gateway reverse",
+    "find in Resolve": "gateway find",
+    "reverse in Resolve": "gateway reverse",
+}
+# These strike when the payment's execution is over and its doubt is looked into.
+RESOLVING = {"Look", "Persist to Look", "Resolve", "find in Resolve", "reverse in Resolve"}
+
+# Where a fault stays through several states: the last one is where it must strike.
+OUTAGES = {
+    "Charge and Compensate": ("Charge", "Compensate"),
+    "Persist to Look": ("Persist", "Compensate", "Look"),
+}
+
+# The gateway's charges when all is over.
+CHARGES = {"captured": ("captured",), "reversed": ("voided",), "reversed, never charged": (), "rejected": ()}
+
+CAPTURED, REJECTED, REVERSED, NEVER_CHARGED = "captured", "rejected", "reversed", "reversed, never charged"
+DOUBT = "in_doubt → "
+
+# place: fault: (once, always)
+EXPECTED: dict[str, dict[str, tuple[str | None, ...]]] = {
+    "Tokenize": {
+        "crash_before": (CAPTURED, REJECTED),
+        "crash_after": (CAPTURED, REJECTED),
+        "timeout_before": (CAPTURED, REJECTED),
+        "timeout_after": (CAPTURED, REJECTED),
+        "twice": (CAPTURED, CAPTURED),
+        "throttled": (CAPTURED, REJECTED),
+        "poison": (REJECTED, REJECTED),
+        "stopped_before": (DOUBT + NEVER_CHARGED,),
+        "stopped_during": (NEVER_CHARGED,),
+        "stopped_after": (DOUBT + NEVER_CHARGED,),
+        "kms_denied": (REJECTED, REJECTED),
+        "kms_disabled": (REJECTED, REJECTED),
+        "kms_throttled": (CAPTURED, REJECTED),
+        "kms_reset": (CAPTURED, REJECTED),
+        "kms_lost_reply": (CAPTURED, REJECTED),
+    },
+    "Encrypt": {
+        "crash_before": (CAPTURED, REJECTED),
+        "crash_after": (CAPTURED, REJECTED),
+        "timeout_before": (CAPTURED, REJECTED),
+        "timeout_after": (CAPTURED, REJECTED),
+        "twice": (CAPTURED, CAPTURED),
+        "throttled": (CAPTURED, REJECTED),
+        "poison": (REJECTED, REJECTED),
+        "stopped_before": (DOUBT + NEVER_CHARGED,),
+        "stopped_during": (NEVER_CHARGED,),
+        "stopped_after": (DOUBT + NEVER_CHARGED,),
+        "kms_denied": (REJECTED, REJECTED),
+        "kms_disabled": (REJECTED, REJECTED),
+        "kms_throttled": (CAPTURED, REJECTED),
+        "kms_reset": (CAPTURED, REJECTED),
+        "kms_lost_reply": (CAPTURED, REJECTED),
+    },
+    "Charge": {
+        "crash_before": (CAPTURED, NEVER_CHARGED),
+        "crash_after": (CAPTURED, REVERSED),
+        "timeout_before": (CAPTURED, NEVER_CHARGED),
+        "timeout_after": (CAPTURED, REVERSED),
+        "twice": (CAPTURED, CAPTURED),
+        "throttled": (CAPTURED, NEVER_CHARGED),
+        "poison": (NEVER_CHARGED, NEVER_CHARGED),
+        "stopped_before": (DOUBT + NEVER_CHARGED,),
+        "stopped_during": (CAPTURED,),
+        "stopped_after": (DOUBT + CAPTURED,),
+        "kms_denied": (NEVER_CHARGED, NEVER_CHARGED),
+        "kms_disabled": (NEVER_CHARGED, NEVER_CHARGED),
+        "kms_throttled": (CAPTURED, NEVER_CHARGED),
+        "kms_reset": (CAPTURED, NEVER_CHARGED),
+        "kms_lost_reply": (CAPTURED, NEVER_CHARGED),
+        "secret_denied": (CAPTURED, NEVER_CHARGED),
+        "secret_failing": (CAPTURED, NEVER_CHARGED),
+    },
+    "Persist": {
+        "crash_before": (CAPTURED, REVERSED),
+        "crash_after": (CAPTURED, CAPTURED),
+        "timeout_before": (CAPTURED, REVERSED),
+        "timeout_after": (CAPTURED, CAPTURED),
+        "twice": (CAPTURED, CAPTURED),
+        "throttled": (CAPTURED, REVERSED),
+        "poison": (REVERSED, REVERSED),
+        "stopped_before": (DOUBT + CAPTURED,),
+        "stopped_during": (CAPTURED,),
+        "stopped_after": (CAPTURED,),
+        "ledger_throttled": (CAPTURED, REVERSED),
+        "ledger_failing": (CAPTURED, REVERSED),
+        "ledger_reset": (CAPTURED, REVERSED),
+        "ledger_transaction_conflict": (CAPTURED, REVERSED),
+        "ledger_condition_failed": (REVERSED, REVERSED),
+        "ledger_lost_reply": (CAPTURED, CAPTURED),
+    },
+    "Compensate": {
+        "crash_before": (REVERSED, DOUBT + CAPTURED),
+        "crash_after": (REVERSED, REVERSED),
+        "timeout_before": (REVERSED, DOUBT + CAPTURED),
+        "timeout_after": (REVERSED, REVERSED),
+        "twice": (REVERSED, REVERSED),
+        "throttled": (REVERSED, DOUBT + CAPTURED),
+        "poison": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "stopped_before": (DOUBT + CAPTURED,),
+        "stopped_during": (REVERSED,),
+        "stopped_after": (REVERSED,),
+        "secret_denied": (REVERSED, DOUBT + REVERSED),
+        "secret_failing": (REVERSED, DOUBT + REVERSED),
+        "ledger_throttled": (REVERSED, DOUBT + CAPTURED),
+        "ledger_failing": (REVERSED, DOUBT + CAPTURED),
+        "ledger_reset": (REVERSED, DOUBT + CAPTURED),
+        "ledger_transaction_conflict": (REVERSED, DOUBT + CAPTURED),
+        "ledger_condition_failed": (REVERSED, DOUBT + CAPTURED),
+        "ledger_lost_reply": (REVERSED, REVERSED),
+    },
+    "Look": {
+        "crash_before": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "crash_after": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "timeout_before": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "timeout_after": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "twice": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "throttled": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "poison": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_throttled": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_failing": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_reset": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_transaction_conflict": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_condition_failed": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_lost_reply": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+    },
+    "Resolve": {
+        "crash_before": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "crash_after": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "timeout_before": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "timeout_after": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "twice": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "throttled": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "poison": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "secret_denied": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "secret_failing": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_throttled": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_failing": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_reset": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_transaction_conflict": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_condition_failed": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "ledger_lost_reply": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+    },
+    "Charge and Compensate": {
+        "secret_denied": (None, DOUBT + NEVER_CHARGED),
+        "secret_failing": (None, DOUBT + NEVER_CHARGED),
+    },
+    "Persist to Look": {
+        "ledger_throttled": (None, DOUBT + CAPTURED),
+        "ledger_failing": (None, DOUBT + CAPTURED),
+        "ledger_reset": (None, DOUBT + CAPTURED),
+        "ledger_transaction_conflict": (None, DOUBT + CAPTURED),
+    },
+    "charge": {
+        "timeout_before": (CAPTURED, NEVER_CHARGED),
+        "timeout_after": (CAPTURED, CAPTURED),
+        "reset": (CAPTURED, NEVER_CHARGED),
+        "slow": (CAPTURED, CAPTURED),
+        "late": (NEVER_CHARGED, NEVER_CHARGED),
+        "garbage": (CAPTURED, CAPTURED),
+        "http_429": (CAPTURED, NEVER_CHARGED),
+        "http_500": (CAPTURED, NEVER_CHARGED),
+        "http_502_html": (CAPTURED, NEVER_CHARGED),
+    },
+    "find in Charge": {
+        "timeout_before": (CAPTURED, DOUBT + REVERSED),
+        "reset": (CAPTURED, DOUBT + REVERSED),
+        "slow": (CAPTURED, DOUBT + REVERSED),
+        "garbage": (CAPTURED, DOUBT + REVERSED),
+        "http_429": (CAPTURED, DOUBT + REVERSED),
+        "http_500": (CAPTURED, DOUBT + REVERSED),
+        "http_502_html": (CAPTURED, DOUBT + REVERSED),
+    },
+    "find in Compensate": {
+        "timeout_before": (REVERSED, DOUBT + REVERSED),
+        "reset": (REVERSED, DOUBT + REVERSED),
+        "slow": (REVERSED, DOUBT + REVERSED),
+        "garbage": (REVERSED, DOUBT + REVERSED),
+        "http_429": (REVERSED, DOUBT + REVERSED),
+        "http_500": (REVERSED, DOUBT + REVERSED),
+        "http_502_html": (REVERSED, DOUBT + REVERSED),
+    },
+    "reverse in Compensate": {
+        "timeout_before": (REVERSED, DOUBT + REVERSED),
+        "timeout_after": (REVERSED, DOUBT + REVERSED),
+        "reset": (REVERSED, DOUBT + REVERSED),
+        "slow": (REVERSED, DOUBT + REVERSED),
+        "garbage": (REVERSED, DOUBT + REVERSED),
+        "http_429": (REVERSED, DOUBT + REVERSED),
+        "http_500": (REVERSED, DOUBT + REVERSED),
+        "http_502_html": (REVERSED, DOUBT + REVERSED),
+    },
+    "find in Resolve": {
+        "timeout_before": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "reset": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "slow": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "garbage": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "http_429": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "http_500": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+        "http_502_html": (DOUBT + CAPTURED, DOUBT + CAPTURED),
+    },
+    "reverse in Resolve": {
+        "timeout_before": (DOUBT + NEVER_CHARGED, DOUBT + NEVER_CHARGED),
+        "timeout_after": (DOUBT + NEVER_CHARGED, DOUBT + NEVER_CHARGED),
+        "reset": (DOUBT + NEVER_CHARGED, DOUBT + NEVER_CHARGED),
+        "slow": (DOUBT + NEVER_CHARGED, DOUBT + NEVER_CHARGED),
+        "garbage": (DOUBT + NEVER_CHARGED, DOUBT + NEVER_CHARGED),
+        "http_429": (DOUBT + NEVER_CHARGED, DOUBT + NEVER_CHARGED),
+        "http_500": (DOUBT + NEVER_CHARGED, DOUBT + NEVER_CHARGED),
+        "http_502_html": (DOUBT + NEVER_CHARGED, DOUBT + NEVER_CHARGED),
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One fault at one place, a state or a call of the gateway's; `expected` as `str(Outcome)` says it."""
+
+    place: str
+    fault: str
+    times: str
+    expected: str
+
+    @property
+    def orders(self) -> list[Order]:
+        if self.place in OUTAGES:
+            return [Order(state, self.fault, self.times) for state in OUTAGES[self.place]]
+        lead_in = [LEAD_INS[self.place]] if self.place in LEAD_INS else []
+        return [*lead_in, Order(GATEWAY_CALLS.get(self.place, self.place), self.fault, self.times)]
+
+    @property
+    def expected_charges(self) -> tuple[str, ...]:
+        return CHARGES[self.expected.removeprefix(DOUBT)]
+
+    @property
+    def is_resolving(self) -> bool:
+        return self.place in RESOLVING
+
+    def __str__(self) -> str:
+        return f"{self.place}-{self.fault}-{self.times}".replace(" ", "_")
+
+
+def _cases() -> Iterator[Case]:
+    for place, faults in EXPECTED.items():
+        for fault, outcomes in faults.items():
+            for times, expected in zip(("once", "always"), outcomes, strict=False):
+                if expected:
+                    yield Case(place, fault, times, expected)
+
+
+CASES = list(_cases())

@@ -1,0 +1,37 @@
+"""The matrix's own stack, and its cases, which all run at the same time."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from cli.stack import Stack
+from tests.faults.bench import Bench, Outcome, running
+from tests.faults.cases import Case
+
+AT_ONCE = 14
+
+Observations = dict[Case, Future[tuple[str, Outcome]]]
+
+
+@pytest.fixture(scope="session")
+def fault_stack() -> Iterator[Stack]:
+    with running() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def bench(fault_stack: Stack) -> Bench:
+    return Bench(fault_stack)
+
+
+@pytest.fixture(scope="session")
+def observations(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Observations]:
+    """What becomes of each case that was selected: its payment's id and outcome, in time."""
+    parameters = [getattr(item, "callspec", None) for item in request.session.items]
+    # Those that wait long begin first, and the others need no time of their own.
+    cases = [callspec.params["case"] for callspec in parameters if callspec and "case" in callspec.params]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        cases.sort(key=lambda case: (case.times != "always", not case.is_resolving))
+        yield {case: pool.submit(bench.outcome, case.orders, case.is_resolving) for case in cases}
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,136 @@
+"""The deployed function with a fault before or after it. tests/faults puts this file into each function's package.
+
+A case leaves its order in INJECTED_ORDERS as `<payment_id>.<state>`: `once` or `always`, and the fault's name. What was
+carried out is noted in `<payment_id>.struck`, and the state's latest input in `<payment_id>.<state>.input`.
+"""
+
+import importlib
+import json
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NoReturn
+
+from functions.shared import runtime
+
+ORDERS = Path(os.environ["INJECTED_ORDERS"])
+HOLD_SECONDS = 20
+
+_module, _name = os.environ["INJECTED_HANDLER"].rsplit(".", 1)
+deployed = getattr(importlib.import_module(_module), _name)
+
+Event = dict[str, Any]
+
+Throttled = type("Lambda.TooManyRequestsException", (Exception,), {})
+"""As Step Functions sees an invocation that Lambda throttles: by this error's name."""
+
+
+_WAYS: dict[str, Callable[[Event, object], Any]] = {}
+
+
+def way(function: Callable[[Event, object], Any]) -> Callable[[Event, object], Any]:
+    """A way to go wrong, ordered by its name."""
+    _WAYS[function.__name__] = function
+    return function
+
+
+def handler(event: Event, context: object) -> Any:
+    payment_id, state = event["payment_id"], _state(event)
+    (ORDERS / f"{payment_id}.{state}.input").write_text(json.dumps(event))
+    fault = _order(payment_id, state)
+    os.environ["_X_AMZN_TRACE_ID"] = f"Root=1-0-0;Fault={fault};"
+    if fault.startswith("secret_"):
+        runtime.gateway.cache_clear()  # as in a new environment, which has not read the secret yet
+    return _WAYS.get(fault, deployed)(event, context)
+
+
+def _state(event: Event) -> str:
+    # Two states of one function.
+    return "Look" if event.get("ask_gateway") is False else os.environ["INJECTED_STATE"]
+
+
+def _order(payment_id: str, state: str) -> str:
+    order = ORDERS / f"{payment_id}.{state}"
+    try:
+        times, fault = order.read_text().split()
+    except FileNotFoundError:
+        return ""
+    if times == "once":
+        order.unlink()
+    _note(payment_id, f"{state} {fault}")
+    return fault
+
+
+def _note(payment_id: str, what: str) -> None:
+    with (ORDERS / f"{payment_id}.struck").open("a") as struck:
+        struck.write(f"{what}\n")
+
+
+@way
+def crash_before(event: Event, context: object) -> NoReturn:
+    os._exit(1)
+
+
+@way
+def crash_after(event: Event, context: object) -> NoReturn:
+    deployed(event, context)
+    os._exit(1)
+
+
+@way
+def timeout_before(event: Event, context: object) -> None:
+    time.sleep(HOLD_SECONDS)
+
+
+@way
+def timeout_after(event: Event, context: object) -> None:
+    deployed(event, context)
+    time.sleep(HOLD_SECONDS)
+
+
+@way
+def throttled(event: Event, context: object) -> NoReturn:
+    raise Throttled("Rate Exceeded.")
+
+
+@way
+def poison(event: Event, context: object) -> Any:
+    return deployed({"payment_id": event["payment_id"], "poison": True}, context)
+
+
+@way
+def twice(event: Event, context: object) -> Any:
+    with ThreadPoolExecutor(2) as pool:
+        first, _ = pool.submit(deployed, event, context), pool.submit(deployed, event, context)
+    return first.result()
+
+
+@way
+def stopped_before(event: Event, context: object) -> None:
+    _hold(event["payment_id"])
+
+
+@way
+def stopped_during(event: Event, context: object) -> None:
+    _hold(event["payment_id"])
+    try:
+        deployed(event, context)
+    finally:
+        _note(event["payment_id"], "and finished")
+
+
+@way
+def stopped_after(event: Event, context: object) -> None:
+    deployed(event, context)
+    _hold(event["payment_id"])
+
+
+def _hold(payment_id: str) -> None:
+    """Wait until the execution is stopped: who does it takes the file away."""
+    held = ORDERS / f"{payment_id}.held"
+    held.touch()
+    deadline = time.monotonic() + HOLD_SECONDS
+    while held.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)

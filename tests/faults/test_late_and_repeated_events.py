@@ -1,0 +1,89 @@
+"""Events that come late or again: what was settled stays as it is."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from cli.stack import Stack, new_payment_id
+from tests import invariants
+from tests.faults.bench import Bench, Order
+from tests.stack.driver import PAYMENT, Driver
+
+LANDS_AFTER_SECONDS = 6
+
+
+@pytest.fixture
+def driver(fault_stack: Stack) -> Driver:
+    return Driver(fault_stack)
+
+
+def test_a_charge_that_lands_after_its_reversal_is_refused(bench: Bench, driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "late", seconds=LANDS_AFTER_SECONDS)
+    bench.start(payment_id)
+    bench.wait_for_end(payment_id)
+    assert bench.status(payment_id) == "reversed"
+    time.sleep(LANDS_AFTER_SECONDS)
+    assert driver.charges(payment_id) == []
+    assert list(invariants.broken(driver.stack, [payment_id])) == []
+
+
+@pytest.mark.parametrize("state", ["Tokenize", "Encrypt", "Charge", "Persist"])
+def test_a_function_that_runs_again_after_a_payment_is_captured_changes_nothing(
+    bench: Bench, driver: Driver, state: str
+) -> None:
+    payment_id = driver.paid()["payment_id"]
+    bench.wait_for_end(payment_id)
+    before = driver.ledger_items(f"PAYMENT#{payment_id}")
+    answer = invoke(driver, state, bench.input(payment_id, state))
+    assert "FunctionError" not in answer
+    assert driver.ledger_items(f"PAYMENT#{payment_id}") == before
+    assert [charge["status"] for charge in driver.charges(payment_id)] == ["captured"]
+    assert list(invariants.broken(driver.stack, [payment_id])) == []
+
+
+def test_a_compensation_of_a_captured_payment_leaves_it_captured(bench: Bench, driver: Driver) -> None:
+    payment_id = driver.paid()["payment_id"]
+    bench.wait_for_end(payment_id)
+    event = bench.input(payment_id, "Persist")
+    late = {name: event[name] for name in ("payment_id", "started_at", "payment", "card")}
+    late |= {"transaction_id": event["encrypted"]["transaction_id"], "error": "States.Timeout"}
+    answer = invoke(driver, "Compensate", late)
+    assert json.loads(answer["Payload"].read())["status"] == "captured"
+    assert list(invariants.broken(driver.stack, [payment_id])) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [("Charge", None), ("Persist", "LedgerConflict"), ("Compensate", None)]
+)
+def test_a_function_that_runs_again_after_a_payment_is_reversed_changes_nothing(
+    bench: Bench, driver: Driver, state: str, error: str | None
+) -> None:
+    payment_id = new_payment_id()
+    bench.order(payment_id, Order("Persist", "crash_before"))
+    bench.start(payment_id)
+    bench.wait_for_end(payment_id)
+    assert bench.status(payment_id) == "reversed"
+    bench.cancel(payment_id)
+    before = driver.ledger_items(f"PAYMENT#{payment_id}")
+    answer = invoke(driver, state, bench.input(payment_id, state))
+    # Charge is told its first answer again, by its idempotency key: that it is out of date, the ledger knows.
+    assert json.loads(answer["Payload"].read()).get("errorType") == error
+    assert driver.ledger_items(f"PAYMENT#{payment_id}") == before
+    assert [charge["status"] for charge in driver.charges(payment_id)] == ["voided"]
+    assert list(invariants.broken(driver.stack, [payment_id])) == []
+
+
+def test_the_same_input_under_a_new_id_is_another_payment(bench: Bench, driver: Driver) -> None:
+    first, second = driver.paid()["payment_id"], driver.start_by_hand(PAYMENT)
+    bench.wait_for_end(second)
+    for payment_id in (first, second):
+        assert [charge["status"] for charge in driver.charges(payment_id)] == ["captured"]
+    assert list(invariants.broken(driver.stack, [first, second])) == []
+
+
+def invoke(driver: Driver, state: str, event: Any) -> Any:
+    name = driver.stack.log_group_prefix.rsplit("/", 1)[1] + state.lower()
+    return driver.stack.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))

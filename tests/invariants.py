@@ -1,0 +1,39 @@
+"""What must hold for every payment, whatever went wrong on its way."""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
+
+import requests
+
+from cli.audit import audit
+from cli.stack import Stack
+from functions.shared.domain.payment import NEXT_STATUSES, Status
+from tests.stack.driver import PAYMENT
+
+
+def broken(stack: Stack, payment_ids: Collection[str]) -> Iterator[tuple[str | None, str]]:
+    """What does not hold, by payment (None: for all together): balance, one charge, equal money, nothing lost, nothing
+    undone twice, as `payments audit` looks for them; and that the same key leads to the same payment."""
+    for finding in audit(stack, payment_ids).findings:
+        yield finding.payment_id, f"{finding.kind}: expected {finding.expected}, found {finding.found}"
+    for payment_id in payment_ids:
+        if problem := _repeated(stack, payment_id):
+            yield payment_id, problem
+
+
+def _repeated(stack: Stack, payment_id: str) -> str | None:
+    before = stack.payment(payment_id)
+    answer = stack.call("POST", "/payments", PAYMENT, {"Idempotency-Key": payment_id})
+    if answer.status_code != requests.codes.conflict or answer.json()["payment_id"] != payment_id:
+        return f"the same key again is answered {answer.status_code}"
+    return None if stack.payment(payment_id) == before else "the same key again has changed the payment"
+
+
+def unlawful(statuses: Sequence[Status]) -> list[tuple[Status, Status]]:
+    """The steps of a payment that the status diagram doesn't know; between two looks there may be several."""
+    return [(before, after) for before, after in pairwise(statuses) if after not in {before} | _reachable(before)]
+
+
+def _reachable(status: Status) -> frozenset[Status]:
+    following = NEXT_STATUSES[status] - {status}
+    return following.union(*map(_reachable, following))
