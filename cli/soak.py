@@ -28,7 +28,7 @@ from cli.replay import set_fault
 from cli.stack import HTTP_TIMEOUT_SECONDS, Stack, StackError, new_payment_id
 from examples.sealing import seal
 
-FAULTS = ("timeout_before", "timeout_after", "reset", "slow", "http_429", "http_500", "http_502_html")
+FAULTS = ("timeout_before", "timeout_after", "reset", "slow", "late", "garbage", "http_429", "http_500", "http_502_html")
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "KWD")
 STALLED_SECONDS = 600
 # The resolve state machine asks the gateway after five minutes; what is still in doubt then stays so for an hour.
@@ -91,7 +91,7 @@ def _faults(dice: random.Random) -> Iterator[dict[str, Any]]:
         if dice.random() < chance:
             fault = {"operation": operation, "fault": dice.choice(FAULTS), "times": dice.choice((1, 1, 2, 3, 6))}
             # Short waits end by the gateway's closing the connection, long ones by our own patience.
-            waits = fault["fault"] in ("timeout_before", "timeout_after", "slow")
+            waits = fault["fault"] in ("timeout_before", "timeout_after", "slow", "late")
             yield fault | ({"seconds": dice.choice((0.2, 30))} if waits else {})
 
 

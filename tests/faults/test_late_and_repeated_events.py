@@ -55,9 +55,7 @@ def test_a_compensation_of_a_captured_payment_leaves_it_captured(bench: Bench, d
     assert list(invariants.broken(driver.stack, [payment_id])) == []
 
 
-@pytest.mark.parametrize(
-    ("state", "error"), [("Charge", None), ("Persist", "LedgerConflict"), ("Compensate", None)]
-)
+@pytest.mark.parametrize(("state", "error"), [("Charge", None), ("Persist", "LedgerConflict"), ("Compensate", None)])
 def test_a_function_that_runs_again_after_a_payment_is_reversed_changes_nothing(
     bench: Bench, driver: Driver, state: str, error: str | None
 ) -> None:
