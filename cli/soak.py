@@ -28,7 +28,10 @@ from cli.replay import set_fault
 from cli.stack import HTTP_TIMEOUT_SECONDS, Stack, StackError, new_payment_id
 from examples.sealing import seal
 
-FAULTS = ("timeout_before", "timeout_after", "reset", "slow", "late", "garbage", "http_429", "http_500", "http_502_html")
+FAULTS = (
+    *("timeout_before", "timeout_after", "reset", "slow", "late", "garbage"),
+    *("http_429", "http_500", "http_502_html"),
+)
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "KWD")
 STALLED_SECONDS = 600
 # The resolve state machine asks the gateway after five minutes; what is still in doubt then stays so for an hour.
