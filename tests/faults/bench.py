@@ -164,7 +164,7 @@ class Bench:
         self.cancel(payment_id)
         settled = self.settled(payment_id) if status == "in_doubt" else status
         if last.fault == "stopped_during":
-            status = settled  # whether the function or the look into the doubt was first is chance
+            status = settled  # which of the two was first is chance
         charges = tuple(charge["status"] for charge in self._driver.charges(payment_id))
         return payment_id, Outcome(status, settled, charges)
 

@@ -161,7 +161,6 @@ EXPECTED: dict[str, dict[str, tuple[str | None, ...]]] = {
         "throttled": (REVERSED, DOUBT + CAPTURED),
         "poison": (DOUBT + CAPTURED, DOUBT + CAPTURED),
         "stopped_before": (DOUBT + CAPTURED,),
-        "stopped_during": (REVERSED,),
         "stopped_after": (REVERSED,),
         "secret_denied": (REVERSED, DOUBT + REVERSED),
         "secret_failing": (REVERSED, DOUBT + REVERSED),

@@ -27,7 +27,8 @@ A fault waits for the payment in the state that it is to hit. Compensate is reac
 captured charge that nothing recorded; Look and Resolve (of the state machine `resolve`) by an execution that was
 stopped by hand on its way into Persist, or, where they are to reverse, into Charge. In the column of several states the
 fault stays through all of them. Of `stopped_during` only the end is shown: the function that goes on and the look into
-the doubt run at the same time.
+the doubt run at the same time. With Compensate even the end is chance, captured or reversed: the one that records first
+wins, and the gateway is left as it says.
 """
 
 STATES = ("Tokenize", "Encrypt", "Charge", "Persist", "Compensate", "Look", "Resolve")

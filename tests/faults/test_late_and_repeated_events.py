@@ -74,6 +74,16 @@ def test_a_function_that_runs_again_after_a_payment_is_reversed_changes_nothing(
     assert list(invariants.broken(driver.stack, [payment_id])) == []
 
 
+def test_a_compensation_that_goes_on_after_its_execution_was_stopped_ends_as_the_ledger_says(
+    bench: Bench, driver: Driver
+) -> None:
+    orders = [Order("Persist", "poison", "once"), Order("Compensate", "stopped_during", "once")]
+    payment_id, outcome = bench.outcome(orders)
+    assert (outcome.settled, outcome.charges) in [("captured", ("captured",)), ("reversed", ("voided",))]
+    assert list(invariants.broken(driver.stack, [payment_id])) == []
+    assert invariants.unlawful(bench.seen[payment_id]) == []
+
+
 def test_the_same_input_under_a_new_id_is_another_payment(bench: Bench, driver: Driver) -> None:
     first, second = driver.paid()["payment_id"], driver.start_by_hand(PAYMENT)
     bench.wait_for_end(second)
