@@ -3,6 +3,7 @@
 Both are deterministic: the same sources give the same bytes, so that deploying them again changes nothing.
 """
 
+import fcntl
 import hashlib
 import platform
 import shutil
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,16 +61,35 @@ class Target:
 def build(target: Target) -> Path:
     """Build `functions.zip` and, where its inputs changed, `layer.zip`; return the folder that holds them."""
     target.folder.mkdir(parents=True, exist_ok=True)
-    _zip(
-        target.folder / "functions.zip",
-        ROOT,
-        (path for path in FUNCTIONS.rglob("*") if path.suffix in (".py", ".json")),
-    )
-    _build_layer(target)
+    with _alone():
+        _zip(
+            target.folder / "functions.zip",
+            ROOT,
+            (path for path in FUNCTIONS.rglob("*") if path.suffix in (".py", ".json")),
+        )
+        _build_layer(target)
     return target.folder
 
 
-def install(requirements: Path, folder: Path, pip_arguments: Iterable[str] = ()) -> None:
+def runtime_client() -> Path:
+    """The folder with AWS's Python runtime client, which the local emulator starts functions with."""
+    folder = BUILD / "runtime-client"
+    with _alone():
+        if not folder.exists():
+            _install(REQUIREMENTS / "runtime.txt", folder)
+    return folder
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else builds at the same time: two workers of the tests begin with the same packages."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _install(requirements: Path, folder: Path, pip_arguments: Iterable[str] = ()) -> None:
     """Install the hash-locked requirements into a folder of their own."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     lock = ["--require-hashes", "--requirement", str(requirements)]
@@ -84,7 +105,7 @@ def _build_layer(target: Target) -> None:
         return
     with tempfile.TemporaryDirectory(dir=target.folder) as scratch:
         python = Path(scratch) / "python"
-        install(requirements, python, target.pip_arguments())
+        _install(requirements, python, target.pip_arguments())
         _prune_botocore(python)
         _zip(layer, Path(scratch), python.rglob("*"))
     stamp.write_text(fingerprint)

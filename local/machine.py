@@ -17,8 +17,8 @@ import boto3
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.build import Target, build, install
-from cli.paths import BUILD, REQUIREMENTS, ROOT, STACK_FILE
+from cli.build import Target, build, runtime_client
+from cli.paths import BUILD, ROOT, STACK_FILE
 from cli.stack import Stack, StackError
 from cli.terraform import Terraform, TerraformError
 
@@ -169,11 +169,9 @@ class Machine:
         return self._start("sparkle", arguments, port, "/sandbox/health", api_key=api_key)
 
     def _start_emulator(self) -> Service:
-        port, runtime_client = self._free_port("emulator_port"), BUILD / "runtime-client"
-        if not runtime_client.exists():
-            install(REQUIREMENTS / "runtime.txt", runtime_client)
+        port = self._free_port("emulator_port")
         environment = {
-            "RUNTIME_CLIENT_DIR": str(runtime_client),
+            "RUNTIME_CLIENT_DIR": str(runtime_client()),
             "MINISTACK_REGION": REGION,
             **self.emulator_environment,
         }

@@ -20,8 +20,7 @@ from typing import Any
 import boto3
 import pytest
 
-from cli.build import install
-from cli.paths import REQUIREMENTS
+from cli.build import runtime_client
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -150,11 +149,7 @@ def start_emulator(runtime_client_dir: str, data_dir: Path) -> Emulator:
 @pytest.fixture(scope="session")
 def runtime_client_dir() -> str:
     """Where awslambdaric is, as a function's runtime has it; installed once, below build/."""
-    given = os.environ.get("RUNTIME_CLIENT_DIR")
-    directory = Path(given) if given else ROOT / "build" / "runtime-client"
-    if not directory.is_dir():
-        install(REQUIREMENTS / "runtime.txt", directory)
-    return str(directory)
+    return str(runtime_client())
 
 
 @contextlib.contextmanager
