@@ -1,4 +1,4 @@
-"""What all tests need: the environment before `functions.shared.runtime` is first imported, and which worker runs what."""
+"""What tests need before `functions.shared.runtime` is first imported, and which worker runs what."""
 
 import os
 from pathlib import Path
