@@ -516,7 +516,7 @@ ROUTES = [
             ("GET", "/cards"),
             ("PATCH", "/cards"),
             ("POST", "/keys"),
-            ("POST", f"/payments/{unique}"),
+            ("POST", "/payments/no-payment-of-ours"),
             ("GET", "/nowhere"),
             ("GET", "/"),
             ("POST", "/payments/x/y/z"),
