@@ -13,6 +13,8 @@ TESTS = Path(__file__).parent
 WITH_A_STACK = {"faults", "stack"}
 
 
+# First: xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, one has all tests of a stack, and one all of another file: what they share is made once."""
     for item in items:
