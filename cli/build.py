@@ -82,7 +82,7 @@ def runtime_client() -> Path:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Nobody else builds at the same time: two workers of the tests begin with the same packages."""
+    """Nobody else builds at the same time: somebody may start a stack while tests start theirs."""
     BUILD.mkdir(exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
