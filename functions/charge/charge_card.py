@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from functions.shared.domain.card import Card
-from functions.shared.domain.charge import Charge, Order
+from functions.shared.domain.charge import Order
 from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown
 from functions.shared.domain.payment import PaymentRequest
 from functions.shared.ports import CardCipher, PaymentGateway
@@ -36,7 +36,8 @@ def charge_card(
         if found is None:
             raise  # not there yet is not the same as never there
         charge = found
-    _check_it_is_ours(charge, order)
+    if not charge.is_as_asked(order.reference, order.amount_minor, order.currency):
+        raise GatewayMismatch("The gateway charged another reference, amount or currency than asked.")
     if charge.status not in ("captured", "authorized", "declined"):
         raise GatewayMismatch(f"The gateway says that the charge is {charge.status}.")
     return {
@@ -45,9 +46,3 @@ def charge_card(
         "charge_id": charge.charge_id,
         "decline_code": charge.decline_code,
     }
-
-
-def _check_it_is_ours(charge: Charge, order: Order) -> None:
-    asked = (order.reference, order.amount_minor, order.currency)
-    if (charge.reference, charge.amount_minor, charge.currency) != asked:
-        raise GatewayMismatch("The gateway charged another reference, amount or currency than asked.")

@@ -49,22 +49,19 @@ def resolve_payment(
     if known.payment.status != "in_doubt" or not ask_gateway:
         return known.payment.status, known.payment.error
     charge = None if known.payment.reversing else gateway.find_by_reference(payment_id)
-    if charge is None or not _is_as_asked(charge, known):
+    if charge is None or not _proves_the_outcome(charge, known):
         ended = undo_charge(known, gateway=gateway, ledger=ledger, now=now)
     else:
         ended = _settle(charge, known, gateway=gateway, ledger=ledger, now=now)
     return ended.status, ended.error
 
 
-def _is_as_asked(charge: Charge, known: RecordedPayment) -> bool:
+def _proves_the_outcome(charge: Charge, known: RecordedPayment) -> bool:
     payment = known.payment
     # Only a payment that was to be captured has money in suspense.
     wanted = "captured" if known.entries else "authorized"
-    return (charge.reference, charge.amount_minor, charge.currency) == (
-        payment.payment_id,
-        payment.amount_minor,
-        payment.currency,
-    ) and charge.status in (wanted, "declined")
+    as_asked = charge.is_as_asked(payment.payment_id, payment.amount_minor, payment.currency)
+    return as_asked and charge.status in (wanted, "declined")
 
 
 def _settle(charge: Charge, known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:

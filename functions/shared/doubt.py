@@ -49,7 +49,7 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     except (GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
         raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
     charge = charge or reversal.charge
-    as_asked = charge is None or (charge.amount_minor, charge.currency) == (payment.amount_minor, payment.currency)
+    as_asked = charge is None or charge.is_as_asked(payment.payment_id, payment.amount_minor, payment.currency)
     entries = [entry.reverse() for entry in known.entries]
     if charge is not None and charge.captured_minor > 0:
         captured = capture_entry(gateway.name, charge.captured_minor, charge.currency)

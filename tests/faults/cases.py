@@ -79,42 +79,29 @@ CHARGES = {"captured": ("captured",), "reversed": ("voided",), "reversed, never 
 CAPTURED, REJECTED, REVERSED, NEVER_CHARGED = "captured", "rejected", "reversed", "reversed, never charged"
 DOUBT = "in_doubt → "
 
+# fault: (once, always). Tokenize and Encrypt end alike: nothing has moved yet.
+BEFORE_THE_CHARGE: dict[str, tuple[str | None, ...]] = {
+    "crash_before": (CAPTURED, REJECTED),
+    "crash_after": (CAPTURED, REJECTED),
+    "timeout_before": (CAPTURED, REJECTED),
+    "timeout_after": (CAPTURED, REJECTED),
+    "twice": (CAPTURED, CAPTURED),
+    "throttled": (CAPTURED, REJECTED),
+    "poison": (REJECTED, REJECTED),
+    "stopped_before": (DOUBT + NEVER_CHARGED,),
+    "stopped_during": (NEVER_CHARGED,),
+    "stopped_after": (DOUBT + NEVER_CHARGED,),
+    "kms_denied": (REJECTED, REJECTED),
+    "kms_disabled": (REJECTED, REJECTED),
+    "kms_throttled": (CAPTURED, REJECTED),
+    "kms_reset": (CAPTURED, REJECTED),
+    "kms_lost_reply": (CAPTURED, REJECTED),
+}
+
 # place: fault: (once, always)
 EXPECTED: dict[str, dict[str, tuple[str | None, ...]]] = {
-    "Tokenize": {
-        "crash_before": (CAPTURED, REJECTED),
-        "crash_after": (CAPTURED, REJECTED),
-        "timeout_before": (CAPTURED, REJECTED),
-        "timeout_after": (CAPTURED, REJECTED),
-        "twice": (CAPTURED, CAPTURED),
-        "throttled": (CAPTURED, REJECTED),
-        "poison": (REJECTED, REJECTED),
-        "stopped_before": (DOUBT + NEVER_CHARGED,),
-        "stopped_during": (NEVER_CHARGED,),
-        "stopped_after": (DOUBT + NEVER_CHARGED,),
-        "kms_denied": (REJECTED, REJECTED),
-        "kms_disabled": (REJECTED, REJECTED),
-        "kms_throttled": (CAPTURED, REJECTED),
-        "kms_reset": (CAPTURED, REJECTED),
-        "kms_lost_reply": (CAPTURED, REJECTED),
-    },
-    "Encrypt": {
-        "crash_before": (CAPTURED, REJECTED),
-        "crash_after": (CAPTURED, REJECTED),
-        "timeout_before": (CAPTURED, REJECTED),
-        "timeout_after": (CAPTURED, REJECTED),
-        "twice": (CAPTURED, CAPTURED),
-        "throttled": (CAPTURED, REJECTED),
-        "poison": (REJECTED, REJECTED),
-        "stopped_before": (DOUBT + NEVER_CHARGED,),
-        "stopped_during": (NEVER_CHARGED,),
-        "stopped_after": (DOUBT + NEVER_CHARGED,),
-        "kms_denied": (REJECTED, REJECTED),
-        "kms_disabled": (REJECTED, REJECTED),
-        "kms_throttled": (CAPTURED, REJECTED),
-        "kms_reset": (CAPTURED, REJECTED),
-        "kms_lost_reply": (CAPTURED, REJECTED),
-    },
+    "Tokenize": BEFORE_THE_CHARGE,
+    "Encrypt": BEFORE_THE_CHARGE,
     "Charge": {
         "crash_before": (CAPTURED, NEVER_CHARGED),
         "crash_after": (CAPTURED, REVERSED),

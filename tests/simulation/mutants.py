@@ -78,7 +78,10 @@ MUTANTS = (
             ),
         ),
     ),
-    Mutant("a charge of another amount is recorded", ((CHARGE, "    _check_it_is_ours(charge, order)\n", ""),)),
+    Mutant(
+        "a charge of another amount is recorded",
+        ((CHARGE, "if not charge.is_as_asked(order.reference, order.amount_minor, order.currency)", "if False"),),
+    ),
     Mutant(
         "the gateway leaves no tombstone",
         (
@@ -110,7 +113,7 @@ MUTANTS = (
     ),
     Mutant(
         "a charge that is found stands, whatever was asked",
-        ((RESOLVE, "charge is None or not _is_as_asked(charge, known)", "charge is None"),),
+        ((RESOLVE, "charge is None or not _proves_the_outcome(charge, known)", "charge is None"),),
     ),
     Mutant(
         "a charge that is found stands, even if its reversal was asked for",

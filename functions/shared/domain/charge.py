@@ -30,6 +30,10 @@ class Charge:
     captured_minor: int
     decline_code: str | None = None
 
+    def is_as_asked(self, reference: str, amount_minor: int | None, currency: str | None) -> bool:
+        """Whether it is the charge that we asked for."""
+        return (self.reference, self.amount_minor, self.currency) == (reference, amount_minor, currency)
+
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
