@@ -137,8 +137,18 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     def refund(charge_id: str) -> Response:
         body = _body("RefundRequest")
         reference = book.get(charge_id).reference
-        amount_minor = body.get("amount_minor")
-        return perform("refund", reference, lambda: Answer(201, asdict(book.refund(charge_id, amount_minor))), body)
+        return perform("refund", reference, lambda: Answer(201, asdict(book.refund(charge_id, **body))), body)
+
+    @app.get("/v1/charges/<charge_id>/refunds")
+    def refunds(charge_id: str) -> Response:
+        query = request.args.to_dict()
+        check(query, "RefundQuery")
+        reference = book.get(charge_id).reference
+
+        def deed() -> Answer:
+            return Answer(200, {"refunds": [asdict(refund) for refund in book.refunds(charge_id, **query)]})
+
+        return perform("find", reference, deed)
 
     @app.post("/v1/reversals")
     def reverse() -> Response:

@@ -23,6 +23,7 @@ from local.sparkle.errors import (
     InvalidState,
     ReferenceAlreadyCharged,
     ReferenceReversed,
+    RefundReferenceUsed,
 )
 
 Clock = Callable[[], datetime]
@@ -78,11 +79,13 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Money given back. `charge` is the charge right after it."""
+    """Money given back. `refund_reference` is the caller's own name for it, and `charge` the charge right after it."""
 
     id: str
     charge_id: str
     reference: str
+    refund_reference: str | None
+    status: str
     amount_minor: int
     currency: str
     created_at: str
@@ -113,7 +116,7 @@ class SettlementLine:
 
 @dataclass(slots=True)
 class ChargeBook:
-    """Charges by id and by reference, reversals, and settlement lines by day. Safe to share between threads.
+    """Charges by id and by reference, their refunds, reversals, and settlement lines by day. Safe between threads.
 
     A captured charge settles when its UTC day ends: until then a reversal voids it, after that it refunds it.
     """
@@ -121,6 +124,7 @@ class ChargeBook:
     clock: Clock = utc_now
     _charges: dict[str, Charge] = field(default_factory=dict)
     _ids: dict[str, str] = field(default_factory=dict)
+    _refunds: defaultdict[str, list[Refund]] = field(default_factory=lambda: defaultdict(list))
     _reversals: dict[str, str] = field(default_factory=dict)
     _lines: defaultdict[str, dict[str, SettlementLine]] = field(default_factory=lambda: defaultdict(dict))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -204,13 +208,15 @@ class ChargeBook:
                 raise InvalidState(f"A charge that is {charge.status} can't be voided.")
             return self._put(replace(charge, status="voided"))
 
-    def refund(self, charge_id: str, amount_minor: int | None = None) -> Refund:
+    def refund(self, charge_id: str, amount_minor: int | None = None, refund_reference: str | None = None) -> Refund:
         """Give back what is left of the captured amount, or a part of it. The fee is not given back.
 
-        Raises ChargeNotFound, InvalidState, AmountExceedsCaptured.
+        Raises ChargeNotFound, RefundReferenceUsed, InvalidState, AmountExceedsCaptured.
         """
         with self._lock:
             charge = self.get(charge_id)
+            if refund_reference is not None and self.refunds(charge_id, refund_reference):
+                raise RefundReferenceUsed
             if charge.status not in ("captured", "partially_refunded", "refunded"):
                 raise InvalidState(f"A charge that is {charge.status} can't be refunded.")
             left_minor = charge.captured_minor - charge.refunded_minor
@@ -228,13 +234,29 @@ class ChargeBook:
                 id=f"re_{secrets.token_hex(12)}",
                 charge_id=charge.id,
                 reference=charge.reference,
+                refund_reference=refund_reference,
+                status="succeeded",
                 amount_minor=refund_minor,
                 currency=charge.currency,
                 created_at=self.now(),
                 charge=charge,
             )
+            self._refunds[charge_id].append(refund)
             self._add_line(refund.id, charge, "refund", -refund_minor, 0, refund.created_at)
             return refund
+
+    def refunds(self, charge_id: str, refund_reference: str | None = None) -> list[Refund]:
+        """A charge's refunds, oldest first, or just the one with this reference; each with the charge as it is now.
+
+        Raises ChargeNotFound.
+        """
+        with self._lock:
+            charge = self.get(charge_id)
+            return [
+                replace(refund, charge=charge)
+                for refund in self._refunds.get(charge_id, [])
+                if refund_reference in (None, refund.refund_reference)
+            ]
 
     def reverse(self, reference: str) -> Reversal:
         """Make sure that no money stays moved for a reference, now or later. Again gives the same result."""

@@ -6,6 +6,7 @@ GatewayError
 ├── RequestInProgress       409  the same key is being worked on
 ├── ReferenceReversed       409  the reference was reversed, before or after it was charged
 ├── ReferenceAlreadyCharged 409  one reference, one charge
+├── RefundReferenceUsed     409  one refund_reference of a charge, one refund
 ├── InvalidState            409  the charge can't do that (any more)
 ├── InvalidRequest          422  `reason` says what kind
 ├── IdempotencyKeyReused    422  for another request
@@ -65,6 +66,11 @@ class ReferenceReversed(GatewayError):
 class ReferenceAlreadyCharged(GatewayError):
     status = 409
     message = "This reference was charged under another Idempotency-Key."
+
+
+class RefundReferenceUsed(GatewayError):
+    status = 409
+    message = "This charge has a refund with this refund_reference, made under another Idempotency-Key."
 
 
 class InvalidState(GatewayError):

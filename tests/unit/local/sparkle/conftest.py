@@ -80,6 +80,15 @@ class Sparkle:
     def find(self, reference: str = "pay-1") -> list[dict[str, Any]]:
         return list(self.get(f"/v1/charges?reference={reference}").json["charges"])
 
+    def refund(self, charge: dict[str, Any], **body: Any) -> dict[str, Any]:
+        """A refund that must be accepted."""
+        answer = self.post(f"/v1/charges/{charge['id']}/refunds", body)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json)
+
+    def refunds(self, charge: dict[str, Any], **query: str) -> list[dict[str, Any]]:
+        return list(self.get(f"/v1/charges/{charge['id']}/refunds", query_string=query).json["refunds"])
+
     def settlement(self, day: str = "2026-11-23") -> list[dict[str, Any]]:
         return list(self.get(f"/v1/settlements?date={day}").json["lines"])
 
@@ -115,7 +124,7 @@ def _operation(method: str, path: str) -> Mapping[str, Any] | None:
     # The plain paths come first, as `/v1/charges/{charge_id}` fits more than it names.
     for template, operations in contract()["paths"].items():
         parts = template.split("/")
-        if len(parts) == len(asked) and all(p in (a, "{charge_id}") for p, a in zip(parts, asked, strict=True)):
+        if len(parts) == len(asked) and all(p == a or p[:1] == "{" for p, a in zip(parts, asked, strict=True)):
             operation: Mapping[str, Any] | None = operations.get(method.lower())
             return operation
     return None

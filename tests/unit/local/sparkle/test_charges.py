@@ -189,29 +189,6 @@ def test_only_what_is_not_captured_can_be_voided(sparkle: Sparkle) -> None:
         assert (answer.status_code, answer.json["error"]["code"]) == (409, "invalid_state")
 
 
-def test_refunds_go_on_until_the_captured_amount_is_used_up(sparkle: Sparkle) -> None:
-    charge = sparkle.charge()
-    path = f"/v1/charges/{charge['id']}/refunds"
-    first = sparkle.post(path, {"amount_minor": 500})
-    assert (first.status_code, first.json["amount_minor"]) == (201, 500)
-    assert first.json["charge"]["status"] == "partially_refunded"
-    too_much = sparkle.post(path, {"amount_minor": 1500})
-    assert (too_much.status_code, too_much.json["error"]["code"]) == (422, "amount_exceeds_captured")
-    rest = sparkle.post(path, {})
-    assert (rest.json["amount_minor"], rest.json["charge"]["status"]) == (1499, "refunded")
-    assert rest.json["charge"]["refunded_minor"] == 1999
-    assert rest.json["id"] != first.json["id"]
-    for body in ({}, {"amount_minor": 1}):
-        answer = sparkle.post(path, body)
-        assert (answer.status_code, answer.json["error"]["code"]) == (422, "amount_exceeds_captured")
-
-
-def test_only_what_was_captured_can_be_refunded(sparkle: Sparkle) -> None:
-    charge = sparkle.charge(capture=False)
-    answer = sparkle.post(f"/v1/charges/{charge['id']}/refunds", {})
-    assert (answer.status_code, answer.json["error"]["code"]) == (409, "invalid_state")
-
-
 @pytest.mark.parametrize("action", ["/capture", "/void", "/refunds"])
 def test_an_unknown_charge_is_404_and_the_key_stays_good(sparkle: Sparkle, action: str) -> None:
     answer = sparkle.post(f"/v1/charges/ch_unknown{action}", {}, key="kept")

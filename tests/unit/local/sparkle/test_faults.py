@@ -151,6 +151,7 @@ def test_a_closed_connection_is_no_reset(url: str) -> None:
     [
         ("find", "GET", "/v1/charges?reference=pay-1"),
         ("find", "GET", "/v1/charges/{id}"),
+        ("find", "GET", "/v1/charges/{id}/refunds"),
         ("reverse", "POST", "/v1/reversals"),
         ("capture", "POST", "/v1/charges/{id}/capture"),
         ("void", "POST", "/v1/charges/{id}/void"),

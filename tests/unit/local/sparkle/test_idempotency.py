@@ -124,6 +124,20 @@ def test_refunds_at_once_never_give_back_more_than_was_captured(url: str) -> Non
     assert requests.get(f"{url}/sandbox/charges", timeout=10).json()["charges"][0]["refunded_minor"] == 1500
 
 
+def test_one_refund_reference_sent_at_once_under_many_keys_makes_one_refund(url: str) -> None:
+    charge = requests.post(f"{url}/v1/charges", json=charge_request(), headers=headers("k"), timeout=10).json()
+    path = f"{url}/v1/charges/{charge['id']}/refunds"
+
+    def refund(number: int) -> int:
+        body = {"amount_minor": 1, "refund_reference": "return-1"}
+        return requests.post(path, json=body, headers=headers(f"r{number}"), timeout=10).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(refund, range(16)))
+    assert sorted(statuses) == [201] + [409] * 15
+    assert len(requests.get(path, headers=headers(""), timeout=10).json()["refunds"]) == 1
+
+
 def test_a_charge_and_its_reversal_at_once_leave_no_money_moved(url: str) -> None:
     def race(number: int) -> None:
         reference = f"pay-{number // 2}"
