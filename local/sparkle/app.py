@@ -168,6 +168,10 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     def all_charges() -> dict[str, Any]:
         return {"charges": [asdict(charge) for charge in book.all()]}
 
+    @app.post("/sandbox/refunds/<refund_id>/fail")
+    def fail_refund(refund_id: str) -> dict[str, Any]:
+        return asdict(book.fail_refund(refund_id))
+
     @app.get("/sandbox/requests")
     def all_requests() -> dict[str, Any]:
         return {"requests": list(requests)}

@@ -23,6 +23,7 @@ from local.sparkle.errors import (
     InvalidState,
     ReferenceAlreadyCharged,
     ReferenceReversed,
+    RefundNotFound,
     RefundReferenceUsed,
 )
 
@@ -103,10 +104,12 @@ class Reversal:
 
 @dataclass(frozen=True, slots=True)
 class SettlementLine:
-    """One movement of a day's settlement; `amount_minor` is negative for a refund."""
+    """One movement of a day's settlement: the charge or refund `id`. `amount_minor` is negative for a refund."""
 
+    id: str
     charge_id: str
     reference: str
+    refund_reference: str | None
     type: str
     amount_minor: int
     fee_minor: int
@@ -124,9 +127,10 @@ class ChargeBook:
     clock: Clock = utc_now
     _charges: dict[str, Charge] = field(default_factory=dict)
     _ids: dict[str, str] = field(default_factory=dict)
-    _refunds: defaultdict[str, list[Refund]] = field(default_factory=lambda: defaultdict(list))
+    _refunds: dict[str, Refund] = field(default_factory=dict)
+    _refund_ids: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _reversals: dict[str, str] = field(default_factory=dict)
-    _lines: defaultdict[str, dict[str, SettlementLine]] = field(default_factory=lambda: defaultdict(dict))
+    _lines: defaultdict[str, dict[tuple[str, str], SettlementLine]] = field(default_factory=lambda: defaultdict(dict))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def charge(self, reference: str, amount_minor: int, currency: str, card: Card, capture: bool = True) -> Charge:
@@ -189,7 +193,7 @@ class ChargeBook:
             if captured_minor > charge.amount_minor:
                 raise AmountExceedsAuthorized
             now, fee_minor = self.now(), _fee(captured_minor)
-            self._add_line(charge.id, charge, "charge", captured_minor, fee_minor, now)
+            self._add_line("charge", charge, captured_minor, now, fee_minor=fee_minor)
             return self._put(
                 replace(
                     charge,
@@ -223,13 +227,7 @@ class ChargeBook:
             refund_minor = left_minor if amount_minor is None else amount_minor
             if not 0 < refund_minor <= left_minor:
                 raise AmountExceedsCaptured
-            charge = self._put(
-                replace(
-                    charge,
-                    status="refunded" if refund_minor == left_minor else "partially_refunded",
-                    refunded_minor=charge.refunded_minor + refund_minor,
-                )
-            )
+            charge = self._add_refunded(charge, refund_minor)
             refund = Refund(
                 id=f"re_{secrets.token_hex(12)}",
                 charge_id=charge.id,
@@ -241,8 +239,25 @@ class ChargeBook:
                 created_at=self.now(),
                 charge=charge,
             )
-            self._refunds[charge_id].append(refund)
-            self._add_line(refund.id, charge, "refund", -refund_minor, 0, refund.created_at)
+            self._refunds[refund.id] = refund
+            self._refund_ids[charge_id].append(refund.id)
+            self._add_line("refund", charge, -refund_minor, refund.created_at, refund=refund)
+            return refund
+
+    def fail_refund(self, refund_id: str) -> Refund:
+        """What the bank could not deliver comes back: the charge is as if this refund had not been made.
+
+        Raises RefundNotFound, InvalidState.
+        """
+        with self._lock:
+            if refund_id not in self._refunds:
+                raise RefundNotFound
+            refund = self._refunds[refund_id]
+            if refund.status == "failed":
+                raise InvalidState("A refund that is failed can't fail again.")
+            charge = self._add_refunded(self.get(refund.charge_id), -refund.amount_minor)
+            refund = self._refunds[refund_id] = replace(refund, status="failed", charge=charge)
+            self._add_line("refund_failed", charge, refund.amount_minor, self.now(), refund=refund)
             return refund
 
     def refunds(self, charge_id: str, refund_reference: str | None = None) -> list[Refund]:
@@ -252,17 +267,18 @@ class ChargeBook:
         """
         with self._lock:
             charge = self.get(charge_id)
-            return [
-                replace(refund, charge=charge)
-                for refund in self._refunds.get(charge_id, [])
-                if refund_reference in (None, refund.refund_reference)
-            ]
+            refunds = [replace(self._refunds[each], charge=charge) for each in self._refund_ids.get(charge_id, [])]
+            return [refund for refund in refunds if refund_reference in (None, refund.refund_reference)]
 
     def reverse(self, reference: str) -> Reversal:
         """Make sure that no money stays moved for a reference, now or later. Again gives the same result."""
         with self._lock:
+            charge = self.find(reference)
             if reference not in self._reversals:
-                self._reversals[reference] = self._undo(self.find(reference))
+                self._reversals[reference] = self._undo(charge)
+            elif charge and charge.status in ("captured", "partially_refunded"):
+                # A refund has failed since.
+                self.refund(charge.id)
             return Reversal(reference, self._reversals[reference], self.find(reference))
 
     def settlements(self, day: date) -> list[SettlementLine]:
@@ -282,23 +298,37 @@ class ChargeBook:
             return "voided"
         captured_on = _day(charge.captured_at or "")
         if charge.refunded_minor == 0 and captured_on == _day(self.now()):
-            del self._lines[captured_on][charge.id]
+            del self._lines[captured_on]["charge", charge.id]
             self._put(replace(charge, status="voided", captured_minor=0, fee_minor=None, captured_at=None))
             return "voided"
         self.refund(charge.id)
         return "refunded"
+
+    def _add_refunded(self, charge: Charge, amount_minor: int) -> Charge:
+        refunded_minor = charge.refunded_minor + amount_minor
+        status = {0: "captured", charge.captured_minor: "refunded"}.get(refunded_minor, "partially_refunded")
+        return self._put(replace(charge, status=status, refunded_minor=refunded_minor))
 
     def _put(self, charge: Charge) -> Charge:
         self._charges[charge.id] = charge
         return charge
 
     def _add_line(
-        self, line_id: str, charge: Charge, kind: str, amount_minor: int, fee_minor: int, moved_at: str
+        self,
+        kind: str,
+        charge: Charge,
+        amount_minor: int,
+        moved_at: str,
+        *,
+        fee_minor: int = 0,
+        refund: Refund | None = None,
     ) -> None:
-        day = _day(moved_at)
-        self._lines[day][line_id] = SettlementLine(
+        moved, day = refund or charge, _day(moved_at)
+        self._lines[day][kind, moved.id] = SettlementLine(
+            id=moved.id,
             charge_id=charge.id,
             reference=charge.reference,
+            refund_reference=refund.refund_reference if refund else None,
             type=kind,
             amount_minor=amount_minor,
             fee_minor=fee_minor,

@@ -3,11 +3,12 @@
 GatewayError
 ├── InvalidApiKey           401
 ├── ChargeNotFound          404
+├── RefundNotFound          404
 ├── RequestInProgress       409  the same key is being worked on
 ├── ReferenceReversed       409  the reference was reversed, before or after it was charged
 ├── ReferenceAlreadyCharged 409  one reference, one charge
 ├── RefundReferenceUsed     409  one refund_reference of a charge, one refund
-├── InvalidState            409  the charge can't do that (any more)
+├── InvalidState            409  the charge, or the refund, can't do that (any more)
 ├── InvalidRequest          422  `reason` says what kind
 ├── IdempotencyKeyReused    422  for another request
 ├── AmountExceedsAuthorized 422
@@ -51,6 +52,11 @@ class InvalidApiKey(GatewayError):
 class ChargeNotFound(GatewayError):
     status = 404
     message = "There is no charge with this id."
+
+
+class RefundNotFound(GatewayError):
+    status = 404
+    message = "There is no refund with this id."
 
 
 class RequestInProgress(GatewayError):

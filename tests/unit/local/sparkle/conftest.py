@@ -89,6 +89,12 @@ class Sparkle:
     def refunds(self, charge: dict[str, Any], **query: str) -> list[dict[str, Any]]:
         return list(self.get(f"/v1/charges/{charge['id']}/refunds", query_string=query).json["refunds"])
 
+    def fail(self, refund: dict[str, Any]) -> dict[str, Any]:
+        """A refund that the bank could not deliver, as it has become."""
+        answer = self.post(f"/sandbox/refunds/{refund['id']}/fail")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json)
+
     def settlement(self, day: str = "2026-11-23") -> list[dict[str, Any]]:
         return list(self.get(f"/v1/settlements?date={day}").json["lines"])
 

@@ -116,3 +116,49 @@ def test_a_search_for_refunds_checks_its_query(sparkle: Sparkle, query: str) -> 
 def test_an_unknown_charge_has_no_list_of_refunds(sparkle: Sparkle) -> None:
     answer = sparkle.get("/v1/charges/ch_unknown/refunds")
     assert (answer.status_code, answer.json["error"]["code"]) == (404, "charge_not_found")
+
+
+def test_a_failed_refund_leaves_the_charge_as_it_was_before(sparkle: Sparkle) -> None:
+    charge = sparkle.charge()
+    first, second = sparkle.refund(charge, amount_minor=500), sparkle.refund(charge)
+    failed = sparkle.fail(second)
+    assert failed == second | {"status": "failed", "charge": first["charge"]}
+    assert sparkle.refunds(charge) == [first, failed]
+    assert sparkle.fail(first)["charge"] == charge == sparkle.find()[0]
+    assert [refund["status"] for refund in sparkle.refunds(charge)] == ["failed", "failed"]
+
+
+def test_the_earlier_of_two_refunds_may_fail_too(sparkle: Sparkle) -> None:
+    charge = sparkle.charge()
+    first, _ = sparkle.refund(charge, amount_minor=500), sparkle.refund(charge)
+    left = sparkle.fail(first)["charge"]
+    assert (left["status"], left["refunded_minor"]) == ("partially_refunded", 1499)
+
+
+def test_what_a_failed_refund_brought_back_can_be_refunded_under_a_new_reference_only(sparkle: Sparkle) -> None:
+    charge = sparkle.charge()
+    sparkle.fail(sparkle.refund(charge, refund_reference="return-1"))
+    answer = sparkle.post(f"/v1/charges/{charge['id']}/refunds", {"refund_reference": "return-1"})
+    assert (answer.status_code, answer.json["error"]["code"]) == (409, "refund_reference_used")
+    assert sparkle.refund(charge, refund_reference="return-2")["amount_minor"] == 1999
+
+
+def test_a_refund_fails_once(sparkle: Sparkle) -> None:
+    charge = sparkle.charge()
+    refund = sparkle.refund(charge)
+    sparkle.fail(refund)
+    answer = sparkle.post(f"/sandbox/refunds/{refund['id']}/fail")
+    assert (answer.status_code, answer.json["error"]["code"]) == (409, "invalid_state")
+    assert sparkle.find() == [charge]
+
+
+def test_an_unknown_refund_cannot_fail(sparkle: Sparkle) -> None:
+    answer = sparkle.post("/sandbox/refunds/re_unknown/fail")
+    assert (answer.status_code, answer.json["error"]["code"]) == (404, "refund_not_found")
+
+
+def test_a_refund_is_replayed_as_it_was_though_it_has_failed(sparkle: Sparkle) -> None:
+    path = f"/v1/charges/{sparkle.charge()['id']}/refunds"
+    first = sparkle.post(path, {}, key="k")
+    sparkle.fail(first.json)
+    assert sparkle.post(path, {}, key="k").json == first.json

@@ -89,6 +89,31 @@ def test_reversing_again_gives_the_same_result_and_moves_nothing(sparkle: Sparkl
     assert sum(line["amount_minor"] for day in (23, 24, 25) for line in sparkle.settlement(f"2026-11-{day}")) == 0
 
 
+@pytest.mark.parametrize(("before_minor", "result"), [(0, "refunded"), (500, "refunded"), (1999, "already_reversed")])
+def test_reversing_again_makes_a_failed_refund_anew(sparkle: Sparkle, before_minor: int, result: str) -> None:
+    charge = sparkle.charge()
+    if before_minor:
+        sparkle.refund(charge, amount_minor=before_minor)
+    sparkle.clock.advance(days=1)
+    first = sparkle.reverse()
+    assert first["result"] == result
+    for refund in sparkle.refunds(charge):
+        sparkle.fail(refund)
+    assert net_minor(sparkle.find()[0]) == 1999
+    for _ in range(2):
+        assert sparkle.reverse() == first
+    assert [refund["amount_minor"] for refund in sparkle.refunds(charge) if refund["status"] == "succeeded"] == [1999]
+
+
+def test_a_charge_whose_refund_failed_on_the_same_day_is_voided_and_its_day_comes_to_nothing(sparkle: Sparkle) -> None:
+    sparkle.fail(sparkle.refund(sparkle.charge()))
+    assert sparkle.reverse()["result"] == "voided"
+    assert [(line["type"], line["amount_minor"]) for line in sparkle.settlement()] == [
+        ("refund", -1999),
+        ("refund_failed", 1999),
+    ]
+
+
 def test_a_reversed_charge_is_done_with(sparkle: Sparkle) -> None:
     charge = sparkle.charge()
     sparkle.reverse()

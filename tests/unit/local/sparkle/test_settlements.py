@@ -6,7 +6,7 @@ from tests.unit.local.sparkle.conftest import Sparkle
 def test_a_day_settles_its_charges_with_their_fees_and_its_refunds(sparkle: Sparkle) -> None:
     charge = sparkle.charge("pay-1")
     sparkle.charge("pay-2", currency="JPY", amount_minor=500)
-    sparkle.post(f"/v1/charges/{charge['id']}/refunds", {"amount_minor": 99})
+    sparkle.refund(charge, amount_minor=99)
     lines = sparkle.settlement()
     assert [(ln["reference"], ln["type"], ln["amount_minor"], ln["fee_minor"], ln["currency"]) for ln in lines] == [
         ("pay-1", "charge", 1999, 58, "USD"),
@@ -26,6 +26,32 @@ def test_a_movement_settles_on_its_own_utc_day(sparkle: Sparkle) -> None:
     assert sparkle.settlement("2026-11-23") == []
     assert [line["type"] for line in sparkle.settlement("2026-11-24")] == ["charge"]
     assert [line["type"] for line in sparkle.settlement("2026-11-25")] == ["refund"]
+
+
+def test_a_line_says_what_moved_and_under_which_reference(sparkle: Sparkle) -> None:
+    charge = sparkle.charge()
+    named, nameless = sparkle.refund(charge, amount_minor=500, refund_reference="return-1"), sparkle.refund(charge)
+    sparkle.fail(named)
+    assert [(line["type"], line["id"], line["refund_reference"]) for line in sparkle.settlement()] == [
+        ("charge", charge["id"], None),
+        ("refund", named["id"], "return-1"),
+        ("refund", nameless["id"], None),
+        ("refund_failed", named["id"], "return-1"),
+    ]
+
+
+def test_a_failed_refund_comes_back_on_the_day_on_which_it_failed(sparkle: Sparkle) -> None:
+    charge = sparkle.charge()
+    refund = sparkle.refund(charge, amount_minor=500)
+    sparkle.clock.advance(days=3)
+    sparkle.fail(refund)
+    lines = sparkle.settlement("2026-11-23") + sparkle.settlement("2026-11-26")
+    assert [(line["type"], line["amount_minor"], line["fee_minor"]) for line in lines] == [
+        ("charge", 1999, 58),
+        ("refund", -500, 0),
+        ("refund_failed", 500, 0),
+    ]
+    assert lines[2]["charge_id"] == charge["id"]
 
 
 def test_an_authorization_and_a_void_settle_nothing(sparkle: Sparkle) -> None:
