@@ -5,6 +5,7 @@ An answer that must never arrive is left to the server, which looks for the head
 
 import hmac
 import json
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,11 +21,13 @@ from local.sparkle.contract import check
 from local.sparkle.errors import GatewayError, InvalidApiKey, InvalidRequest, RateLimited, snake_case
 from local.sparkle.faults import Fault, Switchboard
 from local.sparkle.idempotency import Answer, IdempotencyKeys
+from local.sparkle.settlements import report, start_of
 
 DROP = "X-Sandbox-Drop"
 """Header of a response that is not to be sent: `close` or `reset` the connection instead."""
 
 _REQUESTS_KEPT = 10_000
+_LINES_PER_PAGE = 10_000
 _NO_ANSWER = 444
 _BRACES = str.maketrans("<>", "{}")
 
@@ -156,9 +159,14 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         return perform("reverse", reference, lambda: Answer(200, asdict(book.reverse(reference))))
 
     @app.get("/v1/settlements")
-    def settlements() -> dict[str, Any]:
+    def settlements() -> Response:
         day = _day(request.args.get("date", ""))
-        return {"date": day.isoformat(), "lines": [asdict(line) for line in book.settlements(day)]}
+        start, limit = _page(day)
+
+        def deed() -> Answer:
+            return Answer(200, asdict(report(day, book.settlements(day), start, limit)))
+
+        return perform("settlements", day.isoformat(), deed)
 
     @app.get("/sandbox/health")
     def health() -> dict[str, Any]:
@@ -231,6 +239,15 @@ def _day(text: str) -> date:
     if day is None or day.isoformat() != text:
         raise InvalidRequest("date must be YYYY-MM-DD.", reason="invalid_field")
     return day
+
+
+def _page(day: date) -> tuple[int, int]:
+    """Where the page of the day's settlement that is asked for begins, and how many lines it has at most."""
+    query: dict[str, Any] = request.args.to_dict()
+    if re.fullmatch("[0-9]{1,9}", query.get("limit", "")):
+        query["limit"] = int(query["limit"])
+    check(query, "SettlementQuery")
+    return start_of(query.get("cursor"), day), query.get("limit", _LINES_PER_PAGE)
 
 
 def _declined(charge: Charge) -> Answer:

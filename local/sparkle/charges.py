@@ -26,6 +26,7 @@ from local.sparkle.errors import (
     RefundNotFound,
     RefundReferenceUsed,
 )
+from local.sparkle.settlements import SettlementLine
 
 Clock = Callable[[], datetime]
 
@@ -100,21 +101,6 @@ class Reversal:
     reference: str
     result: str
     charge: Charge | None
-
-
-@dataclass(frozen=True, slots=True)
-class SettlementLine:
-    """One movement of a day's settlement: the charge or refund `id`. `amount_minor` is negative for a refund."""
-
-    id: str
-    charge_id: str
-    reference: str
-    refund_reference: str | None
-    type: str
-    amount_minor: int
-    fee_minor: int
-    currency: str
-    settled_at: str
 
 
 @dataclass(slots=True)

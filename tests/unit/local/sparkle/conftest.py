@@ -95,8 +95,13 @@ class Sparkle:
         assert answer.status_code == 200, answer.text
         return dict(answer.json)
 
+    def report(self, day: str = "2026-11-23", **page: Any) -> dict[str, Any]:
+        answer = self.get("/v1/settlements", query_string={"date": day} | page)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json)
+
     def settlement(self, day: str = "2026-11-23") -> list[dict[str, Any]]:
-        return list(self.get(f"/v1/settlements?date={day}").json["lines"])
+        return list(self.report(day)["lines"])
 
     def break_next(self, operation: str, fault: str, **more: Any) -> None:
         answer = self.post("/sandbox/faults", {"operation": operation, "fault": fault} | more)

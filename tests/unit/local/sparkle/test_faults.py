@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import requests
 
-from local.sparkle.app import create_app
+from local.sparkle.app import DROP, create_app
+from local.sparkle.contract import contract
 from tests.unit.local.sparkle.conftest import APPROVED, Sparkle, charge_request, headers
 
 NOTHING_DONE = ["timeout_before", "reset", "http_429", "http_500", "http_502_html"]
@@ -156,6 +157,7 @@ def test_a_closed_connection_is_no_reset(url: str) -> None:
         ("capture", "POST", "/v1/charges/{id}/capture"),
         ("void", "POST", "/v1/charges/{id}/void"),
         ("refund", "POST", "/v1/charges/{id}/refunds"),
+        ("settlements", "GET", "/v1/settlements?date=2026-11-23"),
     ],
 )
 def test_a_fault_hits_its_operation_only_and_only_its_reference(
@@ -163,11 +165,11 @@ def test_a_fault_hits_its_operation_only_and_only_its_reference(
 ) -> None:
     charge = sparkle.charge("pay-1", capture=operation == "refund")
     body = None if method == "GET" else {"reference": "pay-1"} if operation == "reverse" else {}
-    others = {"charge", "find", "reverse", "capture", "void", "refund"} - {operation}
-    for other in others:
-        sparkle.break_next(other, "http_500", reference="pay-1", times=5)
+    reference = "2026-11-23" if operation == "settlements" else "pay-1"
+    for other in set(contract()["components"]["schemas"]["Operation"]["enum"]) - {operation}:
+        sparkle.break_next(other, "http_500", reference=reference, times=5)
     sparkle.break_next(operation, "http_500", reference="pay-2")
-    sparkle.break_next(operation, "http_429", reference="pay-1")
+    sparkle.break_next(operation, "http_429", reference=reference)
     path = path.format(id=charge["id"])
     assert sparkle.call(method, path, body).status_code == 429
     assert sparkle.call(method, path, body).status_code in (200, 201)
@@ -180,6 +182,39 @@ def test_a_refund_whose_answer_is_lost_has_happened(sparkle: Sparkle) -> None:
     assert sparkle.http.post(path, json={"amount_minor": 500}, headers=headers("k")).status_code == 444
     assert sparkle.find()[0]["refunded_minor"] == 500
     assert sparkle.post(path, {"amount_minor": 500}, key="k").headers["Idempotent-Replayed"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        ("timeout_before", None),
+        ("timeout_after", None),
+        ("reset", None),
+        ("slow", 200),
+        ("late", None),
+        ("garbage", 200),
+        ("http_429", 429),
+        ("http_500", 500),
+        ("http_502_html", 502),
+    ],
+)
+def test_a_settlement_report_meets_every_fault_once(sparkle: Sparkle, fault: str, status: int | None) -> None:
+    report = sparkle.report()
+    sparkle.break_next("settlements", fault, seconds=0)
+    broken = sparkle.http.get("/v1/settlements?date=2026-11-23", headers=headers(""))
+    assert broken.status_code == status or (status is None and DROP in broken.headers)
+    assert broken.is_json == (fault in ("slow", "http_429", "http_500"))
+    assert sparkle.report() == report
+    told = [(entry["path"], entry["reference"], entry["status"], entry["fault"]) for entry in sparkle.requests()]
+    day = ("/v1/settlements", "2026-11-23")
+    assert told == [(*day, 200, None), (*day, status, fault), (*day, 200, None)]
+
+
+def test_a_settlement_report_that_is_not_asked_for_properly_uses_no_fault_up(sparkle: Sparkle) -> None:
+    sparkle.break_next("settlements", "http_500")
+    for query in ("date=today", "date=2026-11-23&limit=0", "date=2026-11-23&cursor=1"):
+        assert sparkle.get(f"/v1/settlements?{query}").status_code == 422
+    assert sparkle.get("/v1/settlements?date=2026-11-23").status_code == 500
 
 
 def test_times_counts_down_and_one_is_the_default(sparkle: Sparkle) -> None:
