@@ -39,6 +39,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     book = book or ChargeBook()
     keys = IdempotencyKeys()
     switchboard = Switchboard()
+    replaced_reports: dict[date, bytes] = {}
     requests: deque[dict[str, Any]] = deque(maxlen=_REQUESTS_KEPT)
 
     def perform(operation: str, reference: str, deed: Callable[[], Answer], body: Any = None) -> Response:
@@ -161,6 +162,8 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     @app.get("/v1/settlements")
     def settlements() -> Response:
         day = _day(request.args.get("date", ""))
+        if (replaced := replaced_reports.get(day)) is not None:
+            return perform("settlements", day.isoformat(), lambda: Answer(200, replaced))
         start, limit = _page(day)
 
         def deed() -> Answer:
@@ -179,6 +182,16 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     @app.post("/sandbox/refunds/<refund_id>/fail")
     def fail_refund(refund_id: str) -> dict[str, Any]:
         return asdict(book.fail_refund(refund_id))
+
+    @app.put("/sandbox/settlements/<date>")
+    def replace_report(date: str) -> tuple[str, int]:
+        replaced_reports[_day(date)] = request.get_data()
+        return "", 204
+
+    @app.delete("/sandbox/settlements/<date>")
+    def restore_report(date: str) -> tuple[str, int]:
+        replaced_reports.pop(_day(date), None)
+        return "", 204
 
     @app.get("/sandbox/requests")
     def all_requests() -> dict[str, Any]:
@@ -260,7 +273,10 @@ def _declined(charge: Charge) -> Answer:
 
 
 def _respond(answer: Answer) -> Response:
-    response = jsonify(answer.body)
+    if isinstance(answer.body, bytes):
+        response = Response(answer.body, mimetype="application/json")
+    else:
+        response = jsonify(answer.body)
     response.status_code = answer.status
     if answer.replayed:
         response.headers["Idempotent-Replayed"] = "true"

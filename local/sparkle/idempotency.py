@@ -12,10 +12,10 @@ from local.sparkle.errors import IdempotencyKeyReused, RequestInProgress
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP status and its JSON body."""
+    """An HTTP status and its body, which is said to be JSON: an object, or bytes as they are."""
 
     status: int
-    body: dict[str, Any]
+    body: dict[str, Any] | bytes
     replayed: bool = False
 
 

@@ -18,6 +18,7 @@ from local.sparkle.charges import ChargeBook, Clock, utc_now
 
 _HOST = "127.0.0.1"
 _MAX_BODY_BYTES = 65_536
+_MAX_REPORT_BYTES = 16_777_216
 
 
 class _Handler(WSGIRequestHandler):
@@ -28,11 +29,12 @@ class _Handler(WSGIRequestHandler):
 
     def run_wsgi(self) -> None:
         length = self.headers.get("Content-Length", "0")
+        longest = _MAX_REPORT_BYTES if self.path.startswith("/sandbox/settlements/") else _MAX_BODY_BYTES
         if "Transfer-Encoding" in self.headers:
             self.send_error(HTTPStatus.LENGTH_REQUIRED)
         elif not (length.isascii() and length.isdecimal()):
             self.send_error(HTTPStatus.BAD_REQUEST)
-        elif int(length) > _MAX_BODY_BYTES:
+        elif int(length) > longest:
             self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
             self._answer(int(length))

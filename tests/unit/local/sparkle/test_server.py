@@ -62,6 +62,13 @@ def test_a_body_of_unusable_length_is_refused_and_the_connection_closed(
     assert (response.status, response.getheader("Connection")) == (status, "close")
 
 
+def test_a_long_report_can_be_put_in_place_of_a_days_own(url: str) -> None:
+    content = b"?" * 4_000_000
+    assert requests.put(f"{url}/sandbox/settlements/2026-11-23", data=content, timeout=10).status_code == 204
+    answer = requests.get(f"{url}/v1/settlements?date=2026-11-23", headers=headers(""), timeout=10)
+    assert answer.content == content
+
+
 def test_a_stopped_sandbox_serves_nobody_not_even_on_a_kept_connection() -> None:
     with running_sandbox(API_KEY) as url:
         connection = connect(url)

@@ -4,7 +4,7 @@ import pytest
 
 from local.sparkle.charges import ChargeBook
 from local.sparkle.settlements import SettlementLine
-from tests.unit.local.sparkle.conftest import Sparkle
+from tests.unit.local.sparkle.conftest import Sparkle, headers
 
 
 def pages(sparkle: Sparkle, limit: int) -> list[dict[str, Any]]:
@@ -169,3 +169,48 @@ def test_a_page_that_a_reversal_left_empty_is_the_last(sparkle: Sparkle) -> None
 
 def test_a_field_that_the_report_does_not_know_is_overlooked(sparkle: Sparkle) -> None:
     assert sparkle.report(currency="USD") == sparkle.report()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\x00\xff", b'{"lines": [],  "date":"2026-11-22"}\n', b'{"a": 1, "a": 2}']
+)
+def test_a_replaced_report_is_exactly_these_bytes_until_it_is_put_back(sparkle: Sparkle, content: bytes) -> None:
+    sparkle.charge()
+    report, other_day = sparkle.report(), sparkle.report("2026-11-24")
+    assert sparkle.call("PUT", "/sandbox/settlements/2026-11-23", data=content, headers={}).status_code == 204
+    for _ in range(2):
+        answer = sparkle.http.get("/v1/settlements?date=2026-11-23", headers=headers(""))
+        assert (answer.status_code, answer.mimetype, answer.data) == (200, "application/json", content)
+    assert sparkle.report("2026-11-24") == other_day
+    assert sparkle.call("DELETE", "/sandbox/settlements/2026-11-23", headers={}).status_code == 204
+    assert sparkle.report() == report
+
+
+def test_a_replaced_report_may_be_replaced_again_and_put_back_twice(sparkle: Sparkle) -> None:
+    report = sparkle.report()
+    for line_count in (1, 2):
+        seeded = report | {"line_count": line_count}
+        assert sparkle.call("PUT", "/sandbox/settlements/2026-11-23", seeded).status_code == 204
+        assert sparkle.report() == seeded
+    for _ in range(2):
+        assert sparkle.call("DELETE", "/sandbox/settlements/2026-11-23").status_code == 204
+        assert sparkle.report() == report
+
+
+def test_a_replaced_report_knows_no_pages(sparkle: Sparkle) -> None:
+    seeded = sparkle.report() | {"next_cursor": "on and on"}
+    sparkle.call("PUT", "/sandbox/settlements/2026-11-23", seeded)
+    assert sparkle.report(cursor="on and on", limit=0) == seeded
+
+
+def test_a_replaced_report_needs_the_api_key_and_meets_faults_too(sparkle: Sparkle) -> None:
+    sparkle.call("PUT", "/sandbox/settlements/2026-11-23", data=b"{")
+    sparkle.break_next("settlements", "http_429")
+    assert sparkle.get("/v1/settlements?date=2026-11-23", headers={}).status_code == 401
+    assert sparkle.get("/v1/settlements?date=2026-11-23").status_code == 429
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_report_is_replaced_and_put_back_by_an_iso_day(sparkle: Sparkle, method: str) -> None:
+    answer = sparkle.call(method, "/sandbox/settlements/20261123", {})
+    assert (answer.status_code, answer.json["error"]["code"]) == (422, "invalid_request")
