@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
@@ -192,6 +192,16 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     def restore_report(date: str) -> tuple[str, int]:
         replaced_reports.pop(_day(date), None)
         return "", 204
+
+    @app.post("/sandbox/clock")
+    def shift_clock() -> dict[str, Any]:
+        book.offset = timedelta(seconds=_body("ClockShift")["offset_seconds"])
+        return {"now": book.now()}
+
+    @app.delete("/sandbox/clock")
+    def restore_clock() -> dict[str, Any]:
+        book.offset = timedelta()
+        return {"now": book.now()}
 
     @app.get("/sandbox/requests")
     def all_requests() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from iso4217 import Currency
@@ -105,12 +105,14 @@ class Reversal:
 
 @dataclass(slots=True)
 class ChargeBook:
-    """Charges by id and by reference, their refunds, reversals, and settlement lines by day. Safe between threads.
+    """Charges by id and by reference, refunds, reversals, settlement lines by day. Safe to share between threads.
 
-    A captured charge settles when its UTC day ends: until then a reversal voids it, after that it refunds it.
+    A captured charge settles when its UTC day ends: until then a reversal voids it, after that it refunds it. The
+    book's time is the clock's, shifted by `offset`.
     """
 
     clock: Clock = utc_now
+    offset: timedelta = timedelta()
     _charges: dict[str, Charge] = field(default_factory=dict)
     _ids: dict[str, str] = field(default_factory=dict)
     _refunds: dict[str, Refund] = field(default_factory=dict)
@@ -283,7 +285,7 @@ class ChargeBook:
             self.void(charge.id)
             return "voided"
         captured_on = _day(charge.captured_at or "")
-        if charge.refunded_minor == 0 and captured_on == _day(self.now()):
+        if charge.refunded_minor == 0 and captured_on >= _day(self.now()):
             del self._lines[captured_on]["charge", charge.id]
             self._put(replace(charge, status="voided", captured_minor=0, fee_minor=None, captured_at=None))
             return "voided"
@@ -323,8 +325,8 @@ class ChargeBook:
         )
 
     def now(self) -> str:
-        """The clock's time as the API shows it: RFC 3339, UTC, milliseconds."""
-        return self.clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        """The book's time as the API shows it: RFC 3339, UTC, milliseconds."""
+        return (self.clock() + self.offset).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def check_currency(code: str) -> None:
