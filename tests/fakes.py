@@ -20,7 +20,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.ledger import JournalEntry
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import Doubts, Execution, RecordedPayment, StoredCard
+from functions.shared.ports import Doubts, Execution, RecordedPayment, StoredCard, Velocity
 from tests.samples import CARD_RETENTION_DAYS, TEST_CARDS
 
 
@@ -216,6 +216,31 @@ class FakeCardVault:
         self.faults.before("erase")
         self.kept_at.pop(token, None)
         return self.cards.pop(token, None) is not None
+
+
+class FakeVelocityCounter:
+    """`VelocityCounter` that remembers every payment of every card."""
+
+    def __init__(self) -> None:
+        self.payments: defaultdict[str, dict[str, tuple[datetime, int, str]]] = defaultdict(dict)
+        self.faults = Faults()
+
+    def count(self, token: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
+        self.faults.before("count")
+        started = datetime.fromisoformat(started_at)
+        self.payments[token].setdefault(payment_id, (started, amount_minor, currency))
+        payments = list(self.payments[token].values())
+
+        def since(window: timedelta) -> tuple[int, int]:
+            begin = (started - window).timestamp() // 300 * 300
+            amounts = [(amount, of) for at, amount, of in payments if at.timestamp() >= begin]
+            return len(amounts), sum(amount for amount, of in amounts if of == currency)
+
+        (in_an_hour, amount_in_an_hour), (in_a_day, amount_in_a_day) = (
+            since(timedelta(hours=1)),
+            since(timedelta(days=1)),
+        )
+        return Velocity(in_an_hour, in_a_day, amount_in_an_hour, amount_in_a_day)
 
 
 class FakeExecutions:

@@ -129,6 +129,28 @@ class CardVault(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Velocity:
+    """How often a card paid in the last hour and day, and how much of one currency, in its minor unit."""
+
+    payments_1h: int
+    payments_24h: int
+    amount_minor_1h: int
+    amount_minor_24h: int
+
+
+class VelocityCounter(Protocol):
+    """Counts each card's payments, whatever becomes of them. Raises LedgerUnavailable."""
+
+    def count(self, token: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
+        """Count the payment, and return the velocity of its card with it. Counting it again changes nothing.
+
+        The hour and the day are those before the payment started (UTC, ISO 8601), rounded up to whole five minutes of
+        the clock, and the time since. So of payments that come at once, the last one to be counted sees them all.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """A payment's execution. `error` and `cause` are its Fail state's; `request` is the request without its card."""
 

@@ -150,6 +150,13 @@ def card_vault() -> "ports.CardVault":
 
 
 @cache
+def velocity_counter() -> "ports.VelocityCounter":
+    from functions.shared.adapters.velocity import DynamoDbVelocityCounter
+
+    return DynamoDbVelocityCounter(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
 def executions() -> "ports.Executions":
     from functions.shared.adapters.executions import StepFunctionsExecutions
 

@@ -7,6 +7,8 @@
 | `PAYMENT#{payment_id}` | `POSTING#{seq}#{n}` | one posting, for the index `by_account`                     |
 | `CARD#{token}`         | `CARD`              | the encrypted card, until `expires_at`                      |
 
+`adapters/velocity.py` counts in the same table.
+
 The index `by_account` has the hash key `account_day`, `{account}#{day}#{shard}`, and the range key `posted_at`. The
 index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only payments in doubt have them.
 """
@@ -46,11 +48,11 @@ _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
 
-def _marshal(item: dict[str, Any]) -> dict[str, Any]:
+def marshal(item: dict[str, Any]) -> dict[str, Any]:
     return {name: _serialize(value) for name, value in item.items() if value is not None}
 
 
-def _unmarshal(item: dict[str, Any]) -> dict[str, Any]:
+def unmarshal(item: dict[str, Any]) -> dict[str, Any]:
     return {name: _plain(_deserialize(value)) for name, value in item.items()}
 
 
@@ -67,7 +69,7 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def _ledger_errors() -> Iterator[None]:
+def ledger_errors() -> Iterator[None]:
     """Whatever DynamoDB refuses, we try again: the money has moved, and an operator may yet mend the permission."""
     try:
         yield
@@ -102,31 +104,31 @@ class DynamoDbLedger:
                 raise LedgerConflict("The ledger holds another record of this payment.") from None
 
     def payment(self, payment_id: str) -> Payment | None:
-        with _ledger_errors():
+        with ledger_errors():
             answer = self._client.get_item(
                 TableName=self._table,
-                Key=_marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}),
+                Key=marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}),
                 ConsistentRead=True,
             )
-        return _to_payment(_unmarshal(answer["Item"])) if "Item" in answer else None
+        return _to_payment(unmarshal(answer["Item"])) if "Item" in answer else None
 
     def find(self, payment_id: str) -> RecordedPayment | None:
-        with _ledger_errors():
+        with ledger_errors():
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
                 # ENTRY#… sorts before PAYMENT, POSTING#… after it: the entries hold their postings already.
                 KeyConditionExpression="pk = :pk AND sk <= :payment",
-                ExpressionAttributeValues=_marshal({":pk": f"PAYMENT#{payment_id}", ":payment": "PAYMENT"}),
+                ExpressionAttributeValues=marshal({":pk": f"PAYMENT#{payment_id}", ":payment": "PAYMENT"}),
                 ConsistentRead=True,
             )
-            items = [_unmarshal(item) for page in pages for item in page["Items"]]
+            items = [unmarshal(item) for page in pages for item in page["Items"]]
         if not items:
             return None
         *entries, payment = items
         return RecordedPayment(_to_payment(payment), tuple(map(_to_entry, entries)))
 
     def doubts(self) -> Doubts:
-        with _ledger_errors():
+        with ledger_errors():
             since = [moment for shard in range(SHARDS) for moment in self._doubts_of(shard)]
         return Doubts(len(since), min(since, default=None))
 
@@ -136,7 +138,7 @@ class DynamoDbLedger:
             TableName=self._table,
             IndexName="in_doubt",
             KeyConditionExpression="doubt_shard = :shard",
-            ExpressionAttributeValues=_marshal({":shard": f"in_doubt#{shard:02}"}),
+            ExpressionAttributeValues=marshal({":shard": f"in_doubt#{shard:02}"}),
             ProjectionExpression="doubt_since",
             Limit=DOUBTS_COUNTED,
         )
@@ -172,11 +174,11 @@ class DynamoDbLedger:
             yield self._put(posting | keys, IS_NEW)
 
     def _put(self, item: dict[str, Any], condition: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
-        put = {"TableName": self._table, "Item": _marshal(item), "ConditionExpression": condition}
-        return {"Put": put | ({"ExpressionAttributeValues": _marshal(values)} if values else {})}
+        put = {"TableName": self._table, "Item": marshal(item), "ConditionExpression": condition}
+        return {"Put": put | ({"ExpressionAttributeValues": marshal(values)} if values else {})}
 
     def _write_transaction(self, writes: list[dict[str, Any]]) -> None:
-        with _ledger_errors():
+        with ledger_errors():
             try:
                 self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
             except self._client.exceptions.TransactionCanceledException as error:
@@ -197,17 +199,17 @@ class DynamoDbCardVault:
     def keep(self, card: StoredCard, at: str) -> None:
         expires_at = int((datetime.fromisoformat(at) + self._retention).timestamp())
         item = card.summary.to_dict() | {"ciphertext": card.ciphertext, "kept_at": at, "expires_at": expires_at}
-        with _ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
+        with ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.put_item(
                 TableName=self._table,
-                Item=self._key(card.summary.token) | _marshal(item),
+                Item=self._key(card.summary.token) | marshal(item),
                 ConditionExpression=IS_THE_NEWEST,
-                ExpressionAttributeValues=_marshal({":kept_at": at}),
+                ExpressionAttributeValues=marshal({":kept_at": at}),
             )
 
     def summary(self, token: str, at: str) -> CardSummary | None:
         names = {f"#{field}": field for field in (*_CARD_FIELDS, "expires_at")}
-        with _ledger_errors():
+        with ledger_errors():
             answer = self._client.get_item(
                 TableName=self._table,
                 Key=self._key(token),
@@ -217,13 +219,13 @@ class DynamoDbCardVault:
             )
         if "Item" not in answer:
             return None
-        item = _unmarshal(answer["Item"])
+        item = unmarshal(answer["Item"])
         # DynamoDB takes its time, up to days, to delete what is over.
         over = item.pop("expires_at") <= datetime.fromisoformat(at).timestamp()
         return None if over else CardSummary(**item)
 
     def erase(self, token: str) -> bool:
-        with _ledger_errors():
+        with ledger_errors():
             try:
                 self._client.delete_item(
                     TableName=self._table, Key=self._key(token), ConditionExpression="attribute_exists(pk)"
@@ -233,7 +235,7 @@ class DynamoDbCardVault:
         return True
 
     def _key(self, token: str) -> dict[str, Any]:
-        return _marshal({"pk": f"CARD#{token}", "sk": "CARD"})
+        return marshal({"pk": f"CARD#{token}", "sk": "CARD"})
 
 
 def _shard(payment: Payment) -> str:

@@ -9,7 +9,15 @@ import pytest
 
 from functions.shared import runtime
 from local.sparkle.server import running_sandbox
-from tests.fakes import FakeCardCipher, FakeCardVault, FakeExecutions, FakeGateway, FakeLedger, FakeTokenMac
+from tests.fakes import (
+    FakeCardCipher,
+    FakeCardVault,
+    FakeExecutions,
+    FakeGateway,
+    FakeLedger,
+    FakeTokenMac,
+    FakeVelocityCounter,
+)
 from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
 
 
@@ -35,6 +43,7 @@ class World:
     card_vault: FakeCardVault = field(default_factory=FakeCardVault)
     card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
     token_mac: FakeTokenMac = field(default_factory=FakeTokenMac)
+    velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
 
 

@@ -12,6 +12,7 @@ from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
 from functions.shared.adapters.kms import KmsCardCipher, KmsTokenMac
 from functions.shared.adapters.sparkle import Sparkle
+from functions.shared.adapters.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import (
     GatewayBusy,
@@ -31,8 +32,18 @@ from functions.shared.ports import (
     RecordedPayment,
     StoredCard,
     TokenMac,
+    Velocity,
+    VelocityCounter,
 )
-from tests.fakes import LEDGER_DOWN, FakeCardCipher, FakeCardVault, FakeGateway, FakeLedger, FakeTokenMac
+from tests.fakes import (
+    LEDGER_DOWN,
+    FakeCardCipher,
+    FakeCardVault,
+    FakeGateway,
+    FakeLedger,
+    FakeTokenMac,
+    FakeVelocityCounter,
+)
 from tests.mocked_aws import API_KEY, TABLE, MockedAws, new_id
 from tests.samples import CARD_RETENTION_DAYS, DECLINED_PAN, LATER, NOW, PAN, SUMMARY, card, order, payment
 
@@ -251,6 +262,70 @@ class TestCardVault:
     def test_there_is_nothing_to_erase_twice(self, vault: CardVault, summary: CardSummary) -> None:
         vault.keep(StoredCard(summary, b"ciphertext"), LATER)
         assert [vault.erase(summary.token), vault.erase(summary.token)] == [True, False]
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def counter(request: pytest.FixtureRequest) -> VelocityCounter:
+    if request.param == "fake":
+        return FakeVelocityCounter()
+    return DynamoDbVelocityCounter(request.getfixturevalue("aws").dynamodb, TABLE)
+
+
+@pytest.fixture
+def token() -> str:
+    """Of a card that no other test pays with."""
+    return f"tok_{new_id()}"
+
+
+class TestVelocityCounter:
+    def test_the_first_payment_of_a_card_is_counted_with_itself(self, counter: VelocityCounter, token: str) -> None:
+        assert counter.count(token, new_id(), 1999, "USD", NOW) == Velocity(1, 1, 1999, 1999)
+
+    def test_payments_add_up_and_those_of_other_cards_do_not(self, counter: VelocityCounter, token: str) -> None:
+        counter.count(f"tok_{new_id()}", new_id(), 1, "USD", NOW)
+        counter.count(token, new_id(), 1999, "USD", NOW)
+        counter.count(token, new_id(), 1, "USD", LATER)
+        assert counter.count(token, new_id(), 1000, "USD", LATER) == Velocity(3, 3, 3000, 3000)
+
+    def test_payments_are_counted_in_all_currencies_and_amounts_in_one(
+        self, counter: VelocityCounter, token: str
+    ) -> None:
+        counter.count(token, new_id(), 500, "JPY", NOW)
+        counter.count(token, new_id(), 1999, "USD", NOW)
+        assert counter.count(token, new_id(), 700, "JPY", NOW) == Velocity(3, 3, 1200, 1200)
+        assert counter.count(token, new_id(), 1, "EUR", LATER) == Velocity(4, 4, 1, 1)
+
+    def test_a_payment_that_is_counted_again_changes_nothing(self, counter: VelocityCounter, token: str) -> None:
+        payment_id = new_id()
+        counter.count(token, payment_id, 1999, "USD", NOW)
+        counter.count(token, new_id(), 1, "USD", NOW)
+        assert counter.count(token, payment_id, 1999, "USD", NOW) == Velocity(2, 2, 2000, 2000)
+        assert counter.count(token, new_id(), 1000, "USD", LATER) == Velocity(3, 3, 3000, 3000)
+
+    @pytest.mark.parametrize(
+        ("earlier", "in_the_hour", "in_the_day"),
+        [
+            ("2026-11-23T09:02:03.456Z", True, True),
+            ("2026-11-23T08:02:03.456Z", True, True),
+            ("2026-11-23T08:00:00.000Z", True, True),
+            ("2026-11-23T07:59:59.999Z", False, True),
+            ("2026-11-22T09:02:03.456Z", False, True),
+            ("2026-11-22T09:00:00.000Z", False, True),
+            ("2026-11-22T08:59:59.999Z", False, False),
+        ],
+    )
+    def test_an_hour_and_a_day_are_rounded_up_to_whole_five_minutes(
+        self, counter: VelocityCounter, token: str, earlier: str, in_the_hour: bool, in_the_day: bool
+    ) -> None:
+        counter.count(token, new_id(), 1000, "USD", earlier)
+        velocity = counter.count(token, new_id(), 1, "USD", "2026-11-23T09:02:03.456Z")
+        assert velocity == Velocity(1 + in_the_hour, 1 + in_the_day, 1 + 1000 * in_the_hour, 1 + 1000 * in_the_day)
+
+    def test_a_payment_that_started_later_and_is_counted_already_is_seen(
+        self, counter: VelocityCounter, token: str
+    ) -> None:
+        counter.count(token, new_id(), 1000, "USD", "2026-11-23T09:05:00.000Z")
+        assert counter.count(token, new_id(), 1, "USD", "2026-11-23T09:04:59.999Z") == Velocity(2, 2, 1001, 1001)
 
 
 @pytest.fixture(params=["fake", "kms"])

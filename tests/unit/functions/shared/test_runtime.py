@@ -33,6 +33,7 @@ FACTORIES = [
     runtime.token_mac,
     runtime.ledger,
     runtime.card_vault,
+    runtime.velocity_counter,
     runtime.executions,
     runtime.gateway,
 ]

@@ -1,0 +1,89 @@
+"""The cards' velocity in the ledger's table.
+
+| pk                 | sk                     | what                                                              |
+|--------------------|------------------------|-------------------------------------------------------------------|
+| `VELOCITY#{token}` | `2026-11-23T09:05:00Z` | the card's payments that started from then on for five minutes    |
+
+Such a bucket has the number of `payments`, the sum of their amounts by currency (`USD`, `EUR` …), and `counted`, a hash
+of each payment's id. It is there until `expires_at`.
+
+The last hour is the bucket in which it began and all later ones: 60 to 65 minutes, and what started since. The last day
+is up to five minutes longer too. A rule is never told of less than the time that it asks for.
+"""
+
+import hashlib
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from functions.shared.adapters.dynamodb import ledger_errors, marshal, unmarshal
+from functions.shared.ports import Velocity
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+BUCKET = timedelta(minutes=5)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+# Longer than any window reaches.
+KEPT = DAY + HOUR
+
+COUNT_THE_PAYMENT = "ADD payments :one, #currency :amount_minor, counted :these SET expires_at = :expires_at"
+IS_NOT_COUNTED = "NOT contains(counted, :this)"
+
+
+class DynamoDbVelocityCounter:
+    """`VelocityCounter` by one conditional update and one consistent query. Each payment counts itself, then looks."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def count(self, token: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
+        started = datetime.fromisoformat(started_at)
+        with ledger_errors():
+            self._count(token, payment_id, amount_minor, currency, started)
+            day = self._buckets(token, currency, since=_bucket(started - DAY))
+        hour = [bucket for bucket in day if bucket["sk"] >= _bucket(started - HOUR)]
+        return Velocity(
+            payments_1h=sum(bucket["payments"] for bucket in hour),
+            payments_24h=sum(bucket["payments"] for bucket in day),
+            amount_minor_1h=sum(bucket.get(currency, 0) for bucket in hour),
+            amount_minor_24h=sum(bucket.get(currency, 0) for bucket in day),
+        )
+
+    def _count(self, token: str, payment_id: str, amount_minor: int, currency: str, started: datetime) -> None:
+        this = hashlib.sha256(payment_id.encode()).digest()[:8]
+        values = {
+            ":one": 1,
+            ":amount_minor": amount_minor,
+            ":these": {this},
+            ":this": this,
+            ":expires_at": int((started + KEPT).timestamp()),
+        }
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.update_item(
+                TableName=self._table,
+                Key=marshal({"pk": f"VELOCITY#{token}", "sk": _bucket(started)}),
+                UpdateExpression=COUNT_THE_PAYMENT,
+                ConditionExpression=IS_NOT_COUNTED,
+                ExpressionAttributeNames={"#currency": currency},
+                ExpressionAttributeValues=marshal(values),
+            )
+
+    def _buckets(self, token: str, currency: str, since: str) -> list[dict[str, Any]]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND sk >= :since",
+            ProjectionExpression="sk, payments, #currency",
+            ExpressionAttributeNames={"#currency": currency},
+            ExpressionAttributeValues=marshal({":pk": f"VELOCITY#{token}", ":since": since}),
+            ConsistentRead=True,
+        )
+        return [unmarshal(item) for page in pages for item in page["Items"]]
+
+
+def _bucket(at: datetime) -> str:
+    """When the bucket starts that a moment is in."""
+    start = datetime.fromtimestamp(at.timestamp() // BUCKET.total_seconds() * BUCKET.total_seconds(), UTC)
+    return start.strftime("%Y-%m-%dT%H:%M:%SZ")
