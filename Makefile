@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect audit soak plan deploy rotate permissions build sbom test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect audit soak rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 export PYTHONDONTWRITEBYTECODE := 1
 
 help: ## Say what each target does
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(VENV)/requirements.sha ## Make the virtual environment, with every package at its locked version
 
@@ -55,6 +55,9 @@ audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=
 
 soak: setup ## Push N payments with faults among them through the API, then audit them (SEED=, CONCURRENCY=, STACK=file)
 	@$(PAYMENTS) soak $(N) $(if $(SEED),--seed $(SEED)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) $(if $(STACK),--stack '$(STACK)')
+
+rules-test: setup ## Try the screening rules on sample payments, and show which fire (RULES=file)
+	@$(PAYMENTS) rules-test $(RULES)
 
 plan: setup ## Show what a deployment to AWS would change (ENV=dev)
 	@$(PAYMENTS) plan $(or $(ENV),$(error Say where: make plan ENV=dev))

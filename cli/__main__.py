@@ -24,10 +24,12 @@ from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.replay import replay_all, replay_execution
 from cli.rotate import Key
 from cli.rotate import rotate as rotate_key
+from cli.rules import checked_rules, load_samples, try_rules
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
 from examples.sealing import seal as seal_card
+from functions.screen.rules import RULES_FILE, RulesError
 from local.machine import Machine
 
 app = typer.Typer(
@@ -44,7 +46,7 @@ def _clear_errors() -> Iterator[None]:
     """What went wrong, and no traceback."""
     try:
         yield
-    except (EventError, StackError, TerraformError) as error:
+    except (EventError, RulesError, StackError, TerraformError) as error:
         console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from None
     except (BotoCoreError, ClientError) as error:
@@ -96,7 +98,9 @@ def replay(
 
 @app.command()
 def invoke(
-    function: Annotated[str, typer.Argument(help="tokenize, encrypt, charge, persist, compensate, status or cards")],
+    function: Annotated[
+        str, typer.Argument(help="tokenize, screen, encrypt, charge, persist, compensate, status or cards")
+    ],
     event: Annotated[
         Path | None, typer.Argument(help="Its event; events/functions/<function>.json without one.")
     ] = None,
@@ -164,6 +168,16 @@ def soak(
     raise typer.Exit(0 if passed else 1)
 
 
+@app.command(name="rules-test")
+def rules_test(
+    rules: Annotated[Path, typer.Argument(help="The rules; those of the function screen without one.")] = RULES_FILE,
+) -> None:
+    """Try the screening rules on sample payments, and show which fire."""
+    with _clear_errors():
+        as_expected = try_rules(checked_rules(rules), load_samples(), console)
+    raise typer.Exit(0 if as_expected else 1)
+
+
 @app.command()
 def plan(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
     """Show what a deployment to AWS would change."""
@@ -225,7 +239,8 @@ def build_packages(
     architecture: Annotated[str, typer.Option(help="arm64 or x86_64")] = "arm64",
 ) -> None:
     """Build what Lambda runs: the functions' zip and their layer."""
-    folder = build(Target(runtime, architecture) if runtime else Target.host())
+    with _clear_errors():
+        folder = build(Target(runtime, architecture) if runtime else Target.host())
     console.print(f"Built {folder}", highlight=False)
 
 

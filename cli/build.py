@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.paths import BUILD, FUNCTIONS, REQUIREMENTS, ROOT
+from cli.rules import checked_rules
+from functions.screen.rules import RULES_FILE
 
 # The AWS APIs that the functions call. botocore's data for the other four hundred services stays out of the layer.
 AWS_SERVICES = ("dynamodb", "kms", "secretsmanager", "stepfunctions")
@@ -59,7 +61,11 @@ class Target:
 
 
 def build(target: Target) -> Path:
-    """Build `functions.zip` and, where its inputs changed, `layer.zip`; return the folder that holds them."""
+    """Build `functions.zip` and, where its inputs changed, `layer.zip`; return the folder that holds them.
+
+    Raises RulesError: with a mistake in the screening rules, nothing is built, and so nothing deployed.
+    """
+    checked_rules(RULES_FILE)
     target.folder.mkdir(parents=True, exist_ok=True)
     with _alone():
         _zip(

@@ -3,10 +3,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from cli import build
+from cli.__main__ import app
 from cli.build import Target
 from cli.paths import REQUIREMENTS, ROOT
+from functions.screen.rules import RULES_FILE
 
 
 @pytest.fixture
@@ -60,6 +63,18 @@ def test_the_layer_has_data_for_every_service_that_the_runtime_asks_for() -> Non
     runtime = (ROOT / "functions" / "shared" / "runtime.py").read_text()
     asked = {part.split('"')[1] for part in runtime.split("_client(")[1:] if part.startswith('"')}
     assert asked == set(build.AWS_SERVICES)
+
+
+def test_with_a_mistake_in_the_rules_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "rules.json"
+    broken.write_text(RULES_FILE.read_text().replace("bin in bins_blocked", "bin in bins_bocked"))
+    monkeypatch.setattr(build, "RULES_FILE", broken)
+    monkeypatch.setattr(build, "BUILD", tmp_path / "build")
+    done = CliRunner().invoke(app, ["build"])
+    assert done.exit_code == 1
+    assert done.output.startswith("RulesError: ")
+    assert "rule bin_blocked: unknown symbol: 'bins_bocked'. Is it bins_blocked?" in " ".join(done.output.split())
+    assert not (tmp_path / "build").exists()
 
 
 def test_wheels_for_lambda_are_chosen_by_its_platform_and_those_for_this_machine_by_itself() -> None:

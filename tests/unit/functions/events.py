@@ -6,7 +6,7 @@ from functions.encrypt.encrypt_data import encrypt_card
 from functions.shared.ports import CardCipher
 from tests.samples import CARD_DATA, PAN, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, card
 
-FunctionName = Literal["tokenize", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts"]
+FunctionName = Literal["tokenize", "screen", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts"]
 
 
 def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
                 "card_data": card_data,
             },
         },
+        "screen": recorded,
         "encrypt": {"payment_id": "pay-1", "token": TOKEN, "card_data": card_data},
         "charge": {
             "payment_id": "pay-1",

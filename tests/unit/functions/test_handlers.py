@@ -15,6 +15,7 @@ from functions.compensate.handler import handler as compensate
 from functions.doubts.handler import handler as doubts
 from functions.encrypt.handler import handler as encrypt
 from functions.persist.handler import handler as persist
+from functions.screen.handler import handler as screen
 from functions.shared import runtime
 from functions.shared.domain.errors import GatewayOutcomeUnknown, InternalError, InvalidInput, PaymentError
 from functions.shared.redaction import MASK
@@ -27,6 +28,7 @@ from tests.unit.functions.events import FunctionName, event_for
 
 HANDLERS: dict[FunctionName, runtime.Handler] = {
     "tokenize": tokenize,
+    "screen": screen,
     "encrypt": encrypt,
     "charge": charge,
     "persist": persist,

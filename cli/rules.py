@@ -1,0 +1,85 @@
+"""Try the rules of the function screen on sample payments."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cli.events import EventError
+from cli.paths import FUNCTIONS
+from functions.screen.rules import Facts, Rules, Screening, check_rules
+
+SAMPLES_FILE = FUNCTIONS / "screen" / "samples.json"
+
+
+def checked_rules(file: Path) -> Rules:
+    """The rules of a file without mistakes. Raises RulesError."""
+    from functions.shared.adapters.json_schema import validate  # takes a second that most commands have no use for
+
+    return check_rules(file, validate)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A payment's facts, and what the rules should say of it."""
+
+    name: str
+    facts: Facts
+    expected: Screening
+
+
+def load_samples(file: Path = SAMPLES_FILE) -> list[Sample]:
+    """Read `{"ordinary": facts, "samples": […]}`: what a sample doesn't say is as in the ordinary payment.
+
+    Raises EventError.
+    """
+    try:
+        document = json.loads(file.read_text())
+        return [
+            Sample(
+                sample["name"],
+                Facts(**document["ordinary"] | sample["facts"]),
+                Screening(sample["expected"]["rule"], tuple(sample["expected"]["flags"])),
+            )
+            for sample in document["samples"]
+        ]
+    except OSError as error:
+        raise EventError(f"{file}: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise EventError(f"{file} holds no samples: {error!r}") from None
+
+
+def try_rules(rules: Rules, samples: Iterable[Sample], console: Console) -> bool:
+    """Screen the samples and print which rules fired; whether all went as expected. Raises RulesError."""
+    screened = _table("Samples", "sample", "expected", "happened")
+    fired: Counter[str] = Counter()
+    unexpected = 0
+    for sample in samples:
+        happened = rules.screen(sample.facts)
+        unexpected += happened != sample.expected
+        mark = "[green]✓[/green] " if happened == sample.expected else "[red]✗[/red] "
+        screened.add_row(sample.name, _told(sample.expected), mark + _told(happened))
+        fired.update(name for name in (happened.rule, *happened.flags) if name)
+    counted = _table(f"Rules, version {rules.version}", "rule", "action", "samples", "reason")
+    for rule in rules.rules:
+        counted.add_row(rule.name, rule.action, str(fired[rule.name] or "[yellow]none[/yellow]"), rule.reason)
+    console.print(counted, screened)
+    if unexpected:
+        console.print(f"[red]{unexpected} of {screened.row_count} samples did not go as expected.[/red]")
+    return not unexpected
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _told(screening: Screening) -> str:
+    denied = f"deny {screening.rule}" if screening.rule else "allow"
+    return " · ".join([denied, *(f"flag {name}" for name in screening.flags)])

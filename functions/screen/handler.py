@@ -1,0 +1,29 @@
+"""State `Screen`: the payment and what may be known of its card in, what the rules say of it out."""
+
+from typing import Any
+
+from functions.screen.rules import load_rules
+from functions.screen.screen_payment import screen_payment
+from functions.shared import runtime
+from functions.shared.domain.card import CardSummary
+from functions.shared.domain.payment import PaymentRequest
+
+
+@runtime.function("screen")
+def handler(event: runtime.Event) -> dict[str, Any]:
+    rules = load_rules()
+    screened = screen_payment(
+        event["payment_id"],
+        PaymentRequest.from_request(event["payment"]),
+        CardSummary(**event["card"]),
+        event["started_at"],
+        rules=rules,
+        velocity_counter=runtime.velocity_counter(),
+    )
+    if screened["action"] == "deny":
+        runtime.count("PaymentScreened")
+    if screened["flags"]:
+        runtime.count("PaymentFlagged")
+    if screened["rule"] or screened["flags"]:
+        runtime.logger.info("screened", rules_version=rules.version, rule=screened["rule"], flags=screened["flags"])
+    return screened

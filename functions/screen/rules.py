@@ -1,0 +1,193 @@
+"""The rules that a payment has to pass, which are data: rules.json.
+
+A rule fires where its expression `when` is true. Expressions are in the language of rule-engine, over the payment's
+`Facts` and the file's `lists`, each by its name. Every rule is asked of every payment, so each stands for itself.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+
+from functions.shared.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import rule_engine
+
+RULES_FILE = Path(__file__).with_name("rules.json")
+
+Lists = dict[str, list[str] | dict[str, int]]
+
+
+class RulesError(Exception):
+    """A rules file can't be used, or a rule can't be computed. The message names the rule and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a rule may ask of a payment. Amounts are in its currency's minor unit.
+
+    What is counted in an hour or a day is the card's, this payment included; of amounts, those in the same currency.
+    """
+
+    amount_minor: int
+    currency: str
+    brand: str
+    bin: str
+    token: str
+    hour: int  # 0 to 23, UTC
+    test_card: bool
+    payments_1h: int
+    payments_24h: int
+    amount_minor_1h: int
+    amount_minor_24h: int
+
+
+# What every rule is tried with: each fact at either end. No list has XXX, ISO 4217's code for no currency.
+_LEAST = Facts(1, "USD", "visa", "400000", "tok_a", 0, False, 1, 1, 1, 1)
+_MOST = Facts(99_999_999, "XXX", "unknown", "999999", "tok_7", 23, True, 10**6, 10**6, 10**14, 10**14)
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What the rules say of a payment, by their names: the first that denies it, or None, and all that flag it."""
+
+    rule: str | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def action(self) -> Literal["allow", "deny"]:
+        return "deny" if self.rule else "allow"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "action": self.action,
+            "rule": self.rule,
+            "decline_code": self.rule and f"screened:{self.rule}",
+            "flags": list(self.flags),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    name: str
+    action: Literal["deny", "flag"]
+    reason: str
+    expression: "rule_engine.Rule"
+
+    def fires(self, names: Mapping[str, Any]) -> bool:
+        """Whether it does, where the names mean this. Raises RulesError."""
+        try:
+            return bool(self.expression.matches(names))
+        except Exception as error:  # Whatever it is that can't be computed: rule-engine lets Python's own errors pass.
+            raise RulesError(f"rule {self.name}: {_said(error)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of one file, in its order."""
+
+    version: int
+    lists: Lists
+    rules: tuple[Rule, ...]
+
+    def screen(self, facts: Facts) -> Screening:
+        """Raises RulesError."""
+        names = asdict(facts) | self.lists
+        fired = [rule for rule in self.rules if rule.fires(names)]
+        denying = [rule.name for rule in fired if rule.action == "deny"]
+        flagging = tuple(rule.name for rule in fired if rule.action == "flag")
+        return Screening(denying[0] if denying else None, flagging)
+
+
+@cache
+def load_rules() -> Rules:
+    """The rules that this was deployed with, for which `check_rules` found nothing wrong. Parsed once in a process."""
+    return _parsed(json.loads(RULES_FILE.read_text()))
+
+
+def check_rules(file: Path, validate: Callable[[str, Any], None]) -> Rules:
+    """The rules of a file, if nothing is wrong with it that can be found without a payment.
+
+    Each rule must have its shape and a name of its own, ask for facts and lists alone and suit their types, be true or
+    false, and be computable whatever the facts are. `validate(contract, instance)` checks shapes. Raises RulesError.
+    """
+    try:
+        document = json.loads(file.read_text(), object_pairs_hook=_unique)
+        validate("rules", document)
+        for number, rule in enumerate(document["rules"], start=1):
+            _check_shape(rule, number, validate)
+        _check_names(document)
+        rules = _parsed(document)
+        for rule in rules.rules:
+            _check_everywhere(rule, rules.lists)
+        return rules
+    except OSError as error:
+        raise RulesError(f"{file}: {error.strerror}.") from None
+    except (ValueError, InvalidInput, RulesError) as error:
+        raise RulesError(f"{file}: {error}") from None
+
+
+def _parsed(document: dict[str, Any]) -> Rules:
+    import rule_engine
+
+    facts = {name: rule_engine.DataType.from_type(kind) for name, kind in get_type_hints(Facts).items()}
+    types = rule_engine.type_resolver_from_dict(facts | document["lists"])
+
+    def parsed(name: str, when: str, action: Literal["deny", "flag"], reason: str) -> Rule:
+        context = rule_engine.Context(type_resolver=types, default_timezone="utc", mapping_attribute_lookup=False)
+        try:
+            expression = rule_engine.Rule(when, context)
+        except Exception as error:  # As in `fires`: constant parts are computed here.
+            raise RulesError(f"rule {name}: {_said(error)}") from None
+        kind = expression.statement.expression.result_type
+        if kind != rule_engine.DataType.BOOLEAN:
+            raise RulesError(f"rule {name}: its expression is neither true nor false, but {kind.name}.")
+        return Rule(name, action, reason, expression)
+
+    return Rules(document["version"], document["lists"], tuple(parsed(**rule) for rule in document["rules"]))
+
+
+def _check_shape(rule: dict[str, Any], number: int, validate: Callable[[str, Any], None]) -> None:
+    try:
+        validate("rule", rule)
+    except InvalidInput as error:
+        raise RulesError(f"rule {rule.get('name', number)}: {error}") from None
+
+
+def _check_names(document: dict[str, Any]) -> None:
+    for name in document["lists"].keys() & {field.name for field in fields(Facts)}:
+        raise RulesError(f"list {name}: this is a fact's name.")
+    for name, count in Counter(rule["name"] for rule in document["rules"]).items():
+        if count > 1:
+            raise RulesError(f"rule {name}: {count} rules have this name.")
+
+
+def _check_everywhere(rule: Rule, lists: Lists) -> None:
+    """Ask the rule with each fact that it asks for at either end, in every combination."""
+    asked = [field.name for field in fields(Facts) if field.name in rule.expression.context.symbols]
+    for ends in product((_LEAST, _MOST), repeat=len(asked)):
+        facts = {name: getattr(end, name) for name, end in zip(asked, ends, strict=True)}
+        try:
+            rule.fires(facts | lists)
+        except RulesError as error:
+            raise RulesError(f"{error} (where {facts})") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Of two values under one name, the parser would silently take the last."""
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise ValueError(f"{name} is there {count} times.")
+    return dict(pairs)
+
+
+def _said(error: Exception) -> str:
+    """What rule-engine said, or the type of an error of Python's own."""
+    said = getattr(error, "message", type(error).__name__)
+    suggestion = getattr(error, "suggestion", None)
+    return f"{said}. Is it {suggestion}?" if suggestion else f"{said}."

@@ -1,0 +1,69 @@
+from typing import Any
+
+import pytest
+
+from functions.screen.handler import handler
+from functions.shared.domain.errors import InvalidInput, LedgerUnavailable
+from tests.fakes import LEDGER_DOWN
+from tests.samples import REQUEST, STARTED_AT, STORE, SUMMARY
+from tests.unit.functions.conftest import Output, World
+
+REAL_CARD = SUMMARY.to_dict() | {"bin": "400005", "last4": "5556"}
+
+
+def event(card: dict[str, str] = REAL_CARD, **payment: Any) -> dict[str, Any]:
+    return {
+        "payment_id": "pay-1",
+        "started_at": STARTED_AT,
+        "payment": REQUEST.to_dict() | payment,
+        "card": card,
+    }
+
+
+def test_a_payment_that_is_allowed_is_counted_for_its_card_and_in_no_metric(world: World, output: Output) -> None:
+    assert handler(event(), None) == {"action": "allow", "rule": None, "decline_code": None, "flags": []}
+    assert list(world.velocity_counter.payments[SUMMARY.token]) == ["pay-1"]
+    assert output.metrics() == {}
+    assert [line["message"] for line in output.logs()] == ["screen done"]
+
+
+def test_a_payment_that_is_denied_is_told_with_the_rules_and_not_the_card(world: World, output: Output) -> None:
+    denied = handler(event(currency="KPW"), None)
+    assert (denied["action"], denied["decline_code"]) == ("deny", "screened:currency_not_accepted")
+    assert output.metrics() == {"PaymentScreened": [1.0]}
+    told, _ = output.logs()
+    assert (told["message"], told["payment_id"]) == ("screened", "pay-1")
+    assert (told["rules_version"], told["rule"], told["flags"]) == (1, "currency_not_accepted", [])
+    assert not any(secret in output.text for secret in (SUMMARY.token, "400005", "5556"))
+
+
+def test_a_payment_that_is_flagged_is_told_too(world: World, output: Output) -> None:
+    assert handler(event(amount_minor=600_000), None)["flags"] == ["amount_high"]
+    assert output.metrics() == {"PaymentFlagged": [1.0]}
+    assert output.logs()[0]["flags"] == ["amount_high"]
+
+
+def test_a_payment_that_is_denied_and_flagged_counts_as_both(world: World, output: Output) -> None:
+    handler(event(amount_minor=2_000_000), None)
+    assert output.metrics() == {"PaymentScreened": [1.0], "PaymentFlagged": [1.0]}
+
+
+def test_a_test_card_may_pay_as_much_as_the_api_takes(world: World) -> None:
+    assert handler(event(SUMMARY.to_dict(), amount_minor=99_999_999), None)["action"] == "allow"
+
+
+def test_a_card_that_is_only_stored_passes(world: World) -> None:
+    assert handler(event() | {"payment": STORE.to_dict()}, None)["action"] == "allow"
+    assert world.velocity_counter.payments == {}
+
+
+def test_a_counter_that_does_not_answer_counts_in_no_metric(world: World, output: Output) -> None:
+    world.velocity_counter.faults.arm("count", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        handler(event(currency="KPW"), None)
+    assert output.metrics() == {}
+
+
+def test_the_card_itself_has_no_place_in_the_event(world: World) -> None:
+    with pytest.raises(InvalidInput, match="has a field that the contract does not know"):
+        handler(event() | {"card_data": "sealed"}, None)

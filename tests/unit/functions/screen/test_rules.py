@@ -1,0 +1,270 @@
+"""The rules file in the repository, and what is refused in another."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from iso4217 import Currency
+
+from cli.rules import load_samples
+from functions.screen.rules import RULES_FILE, Facts, Rules, RulesError, Screening, check_rules, load_rules
+from functions.shared.adapters.currencies import minor_unit
+from functions.shared.adapters.json_schema import validate
+from tests.samples import TEST_CARDS, TOKEN
+
+ORDINARY = Facts(1999, "USD", "visa", "400005", TOKEN, 9, False, 1, 1, 1999, 1999)
+SAMPLES = load_samples()
+
+
+# What a large gateway lets merchants charge in, without what ISO 4217 has withdrawn since.
+COMMON_CURRENCIES = """
+AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF CLP CNY COP CRC CVE
+CZK DJF DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR ISK JMD JOD JPY KES KGS
+KHR KMF KRW KWD KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD
+OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SEK SGD SHP SLE SOS SRD SZL THB TJS TND TOP TRY TTD TWD
+TZS UAH UGX USD UYU UZS VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW
+"""
+
+
+@pytest.fixture(scope="module")
+def rules() -> Rules:
+    return check_rules(RULES_FILE, validate)
+
+
+class TestDefaults:
+    def test_what_is_deployed_is_what_was_checked(self, rules: Rules) -> None:
+        deployed = load_rules()
+        assert (deployed.version, deployed.lists) == (rules.version, rules.lists)
+        assert [rule.name for rule in deployed.rules] == [rule.name for rule in rules.rules]
+        assert load_rules() is deployed
+
+    @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+    def test_a_sample_is_screened_as_it_says(self, rules: Rules, sample: Any) -> None:
+        assert rules.screen(sample.facts) == sample.expected
+
+    def test_every_rule_is_fired_by_a_sample_and_not_by_all(self, rules: Rules) -> None:
+        for rule in rules.rules:
+            told = [rule.name in (sample.expected.rule, *sample.expected.flags) for sample in SAMPLES]
+            assert set(told) == {True, False}, rule.name
+
+    @pytest.mark.parametrize("currency", ["USD", "EUR", "JPY", "KWD", "BHD", "TND", "ISK", "CLF", "UGX"])
+    def test_a_currency_in_use_is_accepted_whatever_its_decimals(self, rules: Rules, currency: str) -> None:
+        assert rules.screen(replace(ORDINARY, currency=currency)).action == "allow"
+
+    @pytest.mark.parametrize("currency", ["KPW", "IRR", "SYP", "CUP", "XXX", "XTS", "XAU", "usd"])
+    @pytest.mark.parametrize("test_card", [True, False])
+    def test_another_is_not_whoever_pays(self, rules: Rules, currency: str, test_card: bool) -> None:
+        screened = rules.screen(replace(ORDINARY, currency=currency, test_card=test_card))
+        assert screened.rule == "currency_not_accepted"
+
+    def test_every_accepted_currency_is_one_that_tokenize_takes_and_has_a_cap_near_ten_thousand_dollars(
+        self, rules: Rules
+    ) -> None:
+        caps = rules.lists["amount_caps_minor"]
+        assert isinstance(caps, dict)
+        assert caps.keys() >= set(COMMON_CURRENCIES.split())
+        assert [currency for currency in caps if minor_unit(currency) is None] == []
+        # Some currencies' rates, and the rest by their number of decimals.
+        for currency, units_per_dollar in (("EUR", 0.9), ("JPY", 150), ("KWD", 0.3), ("CLF", 0.025), ("KRW", 1400)):
+            dollars = caps[currency] / 10 ** (minor_unit(currency) or 0) / units_per_dollar
+            assert 5_000 < dollars < 20_000, currency
+
+    @pytest.mark.parametrize("pan", TEST_CARDS)
+    @pytest.mark.parametrize("currency", ["USD", "KWD"])
+    def test_a_test_card_pays_whatever_the_api_takes_however_often(self, rules: Rules, pan: str, currency: str) -> None:
+        facts = Facts(
+            99_999_999, currency, TEST_CARDS[pan]["brand"], pan[:6], TOKEN, 0, True, 10_000, 10_000, 10**12, 10**12
+        )
+        assert rules.screen(facts) == Screening()
+
+    @given(
+        st.builds(
+            Facts,
+            amount_minor=st.integers(1, 99_999_999),
+            currency=st.sampled_from([currency.code for currency in Currency] + ["XTS"]),
+            hour=st.integers(0, 23),
+            payments_1h=st.integers(1, 10**9),
+            payments_24h=st.integers(1, 10**9),
+            amount_minor_1h=st.integers(1, 10**15),
+            amount_minor_24h=st.integers(1, 10**15),
+        )
+    )
+    def test_there_are_no_facts_that_a_rule_can_not_compute(self, facts: Facts) -> None:
+        assert load_rules().screen(facts).action in ("allow", "deny")
+
+
+def rule(name: str = "one", **changes: Any) -> dict[str, Any]:
+    return {"name": name, "when": "amount_minor > 100", "action": "deny", "reason": "It is too much."} | changes
+
+
+def document(*rules: Any, **changes: Any) -> dict[str, Any]:
+    lists = {"bins": ["424242"], "caps": {"USD": 100, "EUR": 90}, "nothing": [], "no_caps": {}}
+    return {"version": 1, "lists": lists, "rules": list(rules)} | changes
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Callable[[Any], Rules]:
+    """Writes a rules file and checks it."""
+
+    def check(content: Any) -> Rules:
+        file = tmp_path / "rules.json"
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return check_rules(file, validate)
+
+    return check
+
+
+class TestScreening:
+    def test_the_first_rule_that_denies_is_told_and_all_that_flag(self, checked: Callable[[Any], Rules]) -> None:
+        rules = checked(
+            document(
+                rule("flag_before", action="flag"),
+                rule("not_this", when="amount_minor < 100"),
+                rule("first"),
+                rule("second"),
+                rule("no_flag", action="flag", when="hour > 12"),
+                rule("flag_after", action="flag"),
+            )
+        )
+        assert rules.screen(ORDINARY) == Screening("first", ("flag_before", "flag_after"))
+        assert rules.screen(replace(ORDINARY, amount_minor=100)) == Screening()
+
+    def test_the_file_decides_which_is_first(self, checked: Callable[[Any], Rules]) -> None:
+        rules = [rule("one"), rule("two")]
+        assert checked(document(*rules)).screen(ORDINARY).rule == "one"
+        assert checked(document(*reversed(rules))).screen(ORDINARY).rule == "two"
+
+    def test_no_rules_allow_everything(self, checked: Callable[[Any], Rules]) -> None:
+        assert checked(document()).screen(ORDINARY) == Screening()
+
+    @pytest.mark.parametrize(
+        "when",
+        [
+            "bin in bins",
+            "bin not in nothing",
+            "currency not in no_caps",
+            'currency == "USD" and brand in ["visa", "amex"]',
+            "currency in caps and amount_minor > caps[currency]",
+            "amount_minor > (caps&[currency] ?? 5)",
+            'token =~ "^tok_"',
+            "hour >= 9 and hour < 17",
+            "amount_minor_24h / payments_24h > 100 # on average",
+            "test_card or not test_card",
+            "test_card ? false : true",
+        ],
+    )
+    def test_an_expression_may_ask_for_facts_and_lists(self, checked: Callable[[Any], Rules], when: str) -> None:
+        ordinary = replace(ORDINARY, bin="424242")
+        assert checked(document(rule("this", when=when))).screen(ordinary).rule == "this"
+
+    def test_what_can_not_be_computed_names_the_rule_and_not_the_facts(self, checked: Callable[[Any], Rules]) -> None:
+        rules = checked(document(rule("by_ten", when="amount_minor / (hour - 10) > 1")))
+        with pytest.raises(RulesError) as error:
+            rules.screen(replace(ORDINARY, hour=10, amount_minor=31337))
+        assert str(error.value) == "rule by_ten: arithmetic error: division by zero."
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            ("", "Expecting value"),
+            ("{", "Expecting property name"),
+            ("[]", "the input breaks the contract: type 'object'."),
+            ({"version": 1, "rules": []}, "Missing lists."),
+            (document(version=0), "version breaks the contract: minimum 1."),
+            (document(version="1"), "version breaks the contract: type 'integer'."),
+            (document(comment="more"), "the input has a field that the contract does not know."),
+            (document(lists={"Bins": []}), "lists has a field that the contract does not know."),
+            (document(lists={"bins": [424242]}), "lists/bins/0 breaks the contract: type 'string'."),
+            (document(lists={"bins": ["424242", "424242"]}), "lists/bins breaks the contract: uniqueItems True."),
+            (document(lists={"caps": {"USD": "100"}}), "lists/caps/USD breaks the contract: type 'integer'."),
+            (document(lists={"bins": "424242"}), "lists/bins breaks the contract: type ['array', 'object']."),
+            (document(lists={"hour": []}), "list hour: this is a fact's name."),
+            ('{"version": 1, "lists": {"caps": {"USD": 1, "USD": 2}}, "rules": []}', "USD is there 2 times."),
+            (document(["rule"]), "rules/0 breaks the contract: type 'object'."),
+        ],
+    )
+    def test_a_file_of_another_shape_is_refused(
+        self, checked: Callable[[Any], Rules], tmp_path: Path, content: Any, told: str
+    ) -> None:
+        with pytest.raises(RulesError) as refused:
+            checked(content)
+        assert str(refused.value).startswith(f"{tmp_path / 'rules.json'}: {told}")
+
+    @pytest.mark.parametrize(
+        ("mistake", "told"),
+        [
+            ({"when": "amount_minor > "}, "syntax error at: EOF."),
+            ({"when": "amount_minor = 100"}, "syntax error (illegal character '=') at: line 1:13."),
+            ({"when": ""}, "syntax error at: EOF."),
+            ({"when": 'brand =~ "("'}, "invalid regular expression."),
+            ({"when": "amount > 100"}, "unknown symbol: 'amount'. Is it amount_minor?"),
+            ({"when": "card_number > 100"}, "unknown symbol: 'card_number'."),
+            ({"when": "$secrets == 1"}, "unknown symbol: 'secrets'."),
+            ({"when": "currency > 100"}, "data type mismatch."),
+            ({"when": "amount_minor + currency > 100"}, "data type mismatch."),
+            ({"when": "test_card > 0"}, "data type mismatch."),
+            ({"when": "caps.USD > 1"}, "attribute access on a MAPPING is disabled"),
+            ({"when": "caps[amount_minor] > 1"}, "lookup operation failed."),
+            ({"when": "brand.legth > 1"}, "unknown attribute: 'legth'. Is it length?"),
+            ({"when": "amount_minor"}, "its expression is neither true nor false, but FLOAT."),
+            ({"when": "test_card ? 1 : false"}, "its expression is neither true nor false, but UNDEFINED."),
+            ({"when": "1 / 0 > 1"}, "arithmetic error: division by zero."),
+            (
+                {"when": "amount_minor > caps[currency]"},
+                "lookup operation failed. (where {'amount_minor': 1, 'currency': 'XXX'})",
+            ),
+            (
+                {"when": "amount_minor > caps&[currency]"},
+                "data type mismatch. (where {'amount_minor': 1, 'currency': 'XXX'})",
+            ),
+            (
+                {"when": "not test_card and amount_minor / (payments_1h - 1) > 100"},
+                "arithmetic error: division by zero. (where {'amount_minor': 1, 'test_card': False, 'payments_1h': 1})",
+            ),
+            ({"when": "9e999999 + 9e999999 > hour"}, "Overflow."),
+            ({"when": "9e999999 + hour + 9e999999 > 1"}, "Overflow. (where {'hour': 0})"),
+            ({"when": 1}, "when breaks the contract: type 'string'."),
+            ({"action": "refuse"}, "action breaks the contract: enum ['deny', 'flag']."),
+            ({"reason": ""}, "reason breaks the contract: pattern"),
+            ({"name": "A-B"}, "name breaks the contract: pattern"),
+            ({"priority": 1}, "the input has a field that the contract does not know."),
+        ],
+        ids=str,
+    )
+    def test_a_mistake_in_a_rule_is_told_with_its_name(
+        self, checked: Callable[[Any], Rules], mistake: dict[str, Any], told: str
+    ) -> None:
+        wrong = rule("wrong") | mistake
+        with pytest.raises(RulesError) as refused:
+            checked(document(rule("right"), wrong))
+        assert f"rules.json: rule {wrong['name']}: {told}" in str(refused.value)
+
+    @pytest.mark.parametrize("missing", ["when", "action", "reason"])
+    def test_what_is_missing_is_told_with_the_rules_name(self, checked: Callable[[Any], Rules], missing: str) -> None:
+        with pytest.raises(RulesError, match=rf"rule one: Missing {missing}\.$"):
+            checked(document({field: value for field, value in rule().items() if field != missing}))
+
+    def test_a_rule_without_a_name_is_known_by_its_number(self, checked: Callable[[Any], Rules]) -> None:
+        nameless = {field: value for field, value in rule().items() if field != "name"}
+        with pytest.raises(RulesError, match=r"rule 2: Missing name\.$"):
+            checked(document(rule(), nameless))
+
+    def test_a_name_is_one_rules_alone(self, checked: Callable[[Any], Rules]) -> None:
+        with pytest.raises(RulesError, match=r"rule one: 2 rules have this name\.$"):
+            checked(document(rule(), rule("two"), rule(when="hour > 1")))
+
+    def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(RulesError, match=r"nowhere\.json: No such file or directory\.$"):
+            check_rules(tmp_path / "nowhere.json", validate)
+
+    def test_bytes_that_are_no_text_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "rules.json").write_bytes(b"\xff\xfe{}")
+        with pytest.raises(RulesError, match="decode"):
+            check_rules(tmp_path / "rules.json", validate)
