@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -63,6 +65,16 @@ def test_the_layer_has_data_for_every_service_that_the_runtime_asks_for() -> Non
     runtime = (ROOT / "functions" / "shared" / "runtime.py").read_text()
     asked = {part.split('"')[1] for part in runtime.split("_client(")[1:] if part.startswith('"')}
     assert asked == set(build.AWS_SERVICES)
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_the_layer_has_the_rule_parsers_tables_and_they_are_taken(tmp_path: Path, hash_seed: str) -> None:
+    zipfile.ZipFile(build.build(Target.host()) / "layer.zip").extractall(tmp_path)
+    # Those of a kept table are of this type, those of a table that was just made are not.
+    look = "from rule_engine import Rule; print({type(each).__name__ for each in Rule.parser._parser.productions})"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "python"), "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.strip() == "{'MiniProduction'}"
 
 
 def test_with_a_mistake_in_the_rules_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
