@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.stack import HTTP_TIMEOUT_SECONDS, Stack
-from functions.shared.adapters.dynamodb import SHARDS
+from functions.shared.adapters.dynamodb import DOUBT_SHARDS
 
 Item = Mapping[str, Any]
 Money = dict[str, int]
@@ -345,7 +345,7 @@ def _items(stack: Stack, payment_ids: Collection[str] | None) -> Iterator[Item]:
 def _doubts(stack: Stack) -> Iterator[str]:
     """The payments that the index of doubts holds."""
     table: Any = stack.resource("dynamodb").Table(stack.ledger_table)
-    for shard in range(SHARDS):
+    for shard in range(DOUBT_SHARDS):
         pages = table.meta.client.get_paginator("query").paginate(
             TableName=table.name,
             IndexName="in_doubt",

@@ -66,7 +66,7 @@ def _ledger_table(recorded: RecordedPayment) -> Table:
     card = f", card {payment.card.brand} …{payment.card.last4}" if payment.card else ""
     title = f"Ledger: {payment.status}, version {payment.version}{card}"
     table = Table("entry", "account", "debit", "credit", "currency", title=title, title_justify="left")
-    for number, entry in enumerate(recorded.entries, start=1):
+    for number, entry in enumerate(recorded.journal, start=1):
         for posting in entry.postings:
             sides = {posting.direction: str(posting.amount_minor)}
             table.add_row(

@@ -151,11 +151,17 @@ locals {
           lost = {
             namespace  = "AWS/Events"
             name       = "InvocationsFailedToBeSentToDlq"
-            dimensions = { RuleName = aws_cloudwatch_event_rule.payment_ended_badly.name }
+            dimensions = { RuleName = aws_cloudwatch_event_rule.ended_badly["payment"].name }
+            stat       = "Sum"
+          }
+          operations_lost = {
+            namespace  = "AWS/Events"
+            name       = "InvocationsFailedToBeSentToDlq"
+            dimensions = { RuleName = aws_cloudwatch_event_rule.ended_badly["operation"].name }
             stat       = "Sum"
           }
         }
-        expression = "FILL(waiting, 0) + FILL(lost, 0)"
+        expression = "FILL(waiting, 0) + FILL(lost, 0) + FILL(operations_lost, 0)"
         above      = 0
         periods    = 1
         missing    = "notBreaching" # SQS is silent about a queue that is empty and that nobody uses

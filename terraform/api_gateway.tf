@@ -7,11 +7,33 @@ locals {
     cards    = "{token}"
   }
 
-  # POST /<collection> starts an execution of the payment state machine.
-  start_routes = {
-    payments = { model = "payment_request", template = "start_payment.vtl" }
-    cards    = { model = "card_request", template = "start_card.vtl" }
+  # What may be done to a payment, below it: POST /payments/{payment_id}/<path>.
+  operations = {
+    refunds  = { type = "refund", model = "amount_request" }
+    captures = { type = "capture", model = "amount_request" }
+    voids    = { type = "void", model = "void_request" }
   }
+
+  # Each POST starts an execution of a state machine; the template makes the execution's input of the request.
+  start_routes = merge(
+    {
+      payments = { machine = "payment", model = "payment_request", template = "start_payment.vtl", parameters = {} }
+      cards    = { machine = "payment", model = "card_request", template = "start_card.vtl", parameters = {} }
+    },
+    {
+      for path, operation in local.operations : path => {
+        machine    = "operation"
+        model      = operation.model
+        template   = "start_operation.vtl"
+        parameters = { operation = operation.type }
+      }
+    },
+  )
+
+  start_resource_ids = merge(
+    { for path, resource in aws_api_gateway_resource.collection : path => resource.id },
+    { for path, resource in aws_api_gateway_resource.operation : path => resource.id },
+  )
 
   # Everything else about one item is answered by a function.
   function_routes = {
@@ -29,10 +51,18 @@ locals {
 
   start_responses = {
     for pair in setproduct(keys(local.start_routes), ["202", "400", "409", "429", "502"]) :
-    "${pair[0]}_${pair[1]}" => { collection = pair[0], status_code = pair[1] }
+    "${pair[0]}_${pair[1]}" => { route = pair[0], status_code = pair[1] }
   }
 
   templates = "${path.module}/api/templates"
+
+  card_in_the_clear = templatefile("${local.templates}/card_in_the_clear.vtl", { card_numbers = jsonencode(keys(local.test_cards)) })
+
+  # What a response calls the payment and, if it is about one, the operation.
+  ids = {
+    payment   = file("${local.templates}/payment_ids.vtl")
+    operation = file("${local.templates}/operation_ids.vtl")
+  }
 
   private = length(var.api_callers.vpc_endpoints) > 0
 }
@@ -144,13 +174,21 @@ resource "aws_api_gateway_resource" "item" {
   path_part   = each.value
 }
 
+resource "aws_api_gateway_resource" "operation" {
+  for_each = local.operations
+
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  parent_id   = aws_api_gateway_resource.item["payments"].id
+  path_part   = each.key
+}
+
 resource "aws_api_gateway_resource" "other" {
   rest_api_id = aws_api_gateway_rest_api.this.id
   parent_id   = aws_api_gateway_rest_api.this.root_resource_id
   path_part   = "{proxy+}"
 }
 
-# --- POST /payments and POST /cards: straight to Step Functions
+# --- Payments, cards, and operations on payments: straight to Step Functions
 
 resource "aws_api_gateway_request_validator" "this" {
   rest_api_id                 = aws_api_gateway_rest_api.this.id
@@ -163,12 +201,15 @@ resource "aws_api_gateway_method" "start" {
   for_each = local.start_routes
 
   rest_api_id          = aws_api_gateway_rest_api.this.id
-  resource_id          = aws_api_gateway_resource.collection[each.key].id
+  resource_id          = local.start_resource_ids[each.key]
   http_method          = "POST"
   authorization        = "AWS_IAM"
   request_validator_id = aws_api_gateway_request_validator.this.id
   request_models       = { "application/json" = aws_api_gateway_model.this[each.value.model].name }
-  request_parameters   = { "method.request.header.Idempotency-Key" = true }
+  request_parameters = merge(
+    { "method.request.header.Idempotency-Key" = true },
+    contains(keys(local.operations), each.key) ? { "method.request.path.payment_id" = true } : {},
+  )
 }
 
 resource "aws_api_gateway_integration" "start" {
@@ -186,8 +227,10 @@ resource "aws_api_gateway_integration" "start" {
   request_templates = {
     "application/json" = join("", [
       file("${local.templates}/execution_name.vtl"),
-      templatefile("${local.templates}/card_in_the_clear.vtl", { card_numbers = jsonencode(keys(local.test_cards)) }),
-      templatefile("${local.templates}/${each.value.template}", { state_machine_arn = aws_sfn_state_machine.this["payment"].arn }),
+      each.value.machine == "payment" ? local.card_in_the_clear : "",
+      templatefile("${local.templates}/${each.value.template}", merge(each.value.parameters, {
+        state_machine_arn = aws_sfn_state_machine.this[each.value.machine].arn
+      })),
     ])
   }
 }
@@ -196,8 +239,8 @@ resource "aws_api_gateway_method_response" "start" {
   for_each = local.start_responses
 
   rest_api_id         = aws_api_gateway_rest_api.this.id
-  resource_id         = aws_api_gateway_method.start[each.value.collection].resource_id
-  http_method         = aws_api_gateway_method.start[each.value.collection].http_method
+  resource_id         = aws_api_gateway_method.start[each.value.route].resource_id
+  http_method         = aws_api_gateway_method.start[each.value.route].http_method
   status_code         = each.value.status_code
   response_parameters = each.value.status_code == "202" ? { "method.response.header.Location" = true } : {}
 }
@@ -210,7 +253,7 @@ resource "aws_api_gateway_integration_response" "accepted" {
   http_method        = aws_api_gateway_integration.start[each.key].http_method
   status_code        = aws_api_gateway_method_response.start["${each.key}_202"].status_code
   selection_pattern  = "200"
-  response_templates = { "application/json" = file("${local.templates}/accepted.vtl") }
+  response_templates = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/accepted.vtl")]) }
 }
 
 # Whatever Step Functions answers but 200; the template turns the errors that it knows into another status.
@@ -221,7 +264,7 @@ resource "aws_api_gateway_integration_response" "refused" {
   resource_id        = aws_api_gateway_integration.start[each.key].resource_id
   http_method        = aws_api_gateway_integration.start[each.key].http_method
   status_code        = aws_api_gateway_method_response.start["${each.key}_502"].status_code
-  response_templates = { "application/json" = file("${local.templates}/refused.vtl") }
+  response_templates = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/refused.vtl")]) }
 }
 
 # --- One payment, one card: by a function
@@ -366,6 +409,7 @@ locals {
     },
     aws_api_gateway_resource.collection,
     aws_api_gateway_resource.item,
+    aws_api_gateway_resource.operation,
     { other = aws_api_gateway_resource.other, keys = aws_api_gateway_resource.keys },
     { this = aws_api_gateway_request_validator.this },
     aws_api_gateway_model.this,

@@ -17,6 +17,8 @@ locals {
   models = {
     payment_request = "PaymentRequest"
     card_request    = "CardRequest"
+    amount_request  = "AmountRequest"
+    void_request    = "VoidRequest"
   }
 }
 
@@ -31,5 +33,6 @@ resource "aws_api_gateway_model" "this" {
   schema = jsonencode(jsondecode(templatefile("${local.models_folder}/${each.key}.json.tftpl", {
     card_data    = local.card_data_schema
     refused_text = local.refused_text
+    token        = jsonencode(local.definitions.token)
   })))
 }

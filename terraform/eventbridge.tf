@@ -1,28 +1,39 @@
-# Whatever ended otherwise than planned is looked after: a payment that is reversed or rejected is found to be so at once.
+# Whatever ended otherwise than planned is looked after: what was reversed or rejected is found to be so at once.
 # Only the execution's name is handed on; the event also holds its input.
-resource "aws_cloudwatch_event_rule" "payment_ended_badly" {
-  name        = "${local.prefix}-payment-ended-badly"
-  description = "Executions of payments that failed, timed out, or were stopped by somebody"
-  tags        = merge(local.tags, { Name = "${local.prefix}-payment-ended-badly" })
+locals {
+  looked_after = {
+    payment   = "{\"payment_id\": <name>, \"operation_id\": null}"
+    operation = "{\"payment_id\": null, \"operation_id\": <name>}"
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "ended_badly" {
+  for_each = local.looked_after
+
+  name        = "${local.prefix}-${each.key}-ended-badly"
+  description = "Executions of the ${each.key} state machine that failed, timed out, or were stopped by somebody"
+  tags        = merge(local.tags, { Name = "${local.prefix}-${each.key}-ended-badly" })
 
   event_pattern = jsonencode({
     source      = ["aws.states"]
     detail-type = ["Step Functions Execution Status Change"]
     detail = {
-      stateMachineArn = [aws_sfn_state_machine.this["payment"].arn]
+      stateMachineArn = [aws_sfn_state_machine.this[each.key].arn]
       status          = ["ABORTED", "FAILED", "TIMED_OUT"]
     }
   })
 }
 
 resource "aws_cloudwatch_event_target" "resolve" {
-  rule     = aws_cloudwatch_event_rule.payment_ended_badly.name
+  for_each = local.looked_after
+
+  rule     = aws_cloudwatch_event_rule.ended_badly[each.key].name
   arn      = aws_sfn_state_machine.this["resolve"].arn
   role_arn = aws_iam_role.events.arn
 
   input_transformer {
-    input_paths    = { payment_id = "$.detail.name" }
-    input_template = "{\"payment_id\": <payment_id>}"
+    input_paths    = { name = "$.detail.name" }
+    input_template = each.value
   }
 
   # EventBridge tries for a day, and then leaves it to the queue, whose depth is an alarm.
@@ -50,4 +61,23 @@ resource "aws_lambda_permission" "doubts" {
   function_name = aws_lambda_function.this["doubts"].function_name
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.doubts.arn
+}
+
+# Two hours after midnight (UTC), when the day's last charges are on the books and the gateway has closed its own.
+resource "aws_cloudwatch_event_rule" "reconcile" {
+  name                = "${local.prefix}-reconcile"
+  description         = "Reconciles the day before"
+  schedule_expression = "cron(0 2 * * ? *)"
+  tags                = merge(local.tags, { Name = "${local.prefix}-reconcile" })
+}
+
+resource "aws_cloudwatch_event_target" "reconcile" {
+  rule     = aws_cloudwatch_event_rule.reconcile.name
+  arn      = aws_sfn_state_machine.this["reconcile"].arn
+  role_arn = aws_iam_role.events.arn
+  input    = jsonencode({ day = null, cursor = null })
+
+  dead_letter_config {
+    arn = aws_sqs_queue.dead_letters.arn
+  }
 }

@@ -49,6 +49,31 @@ locals {
     { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["CARD#*"] },
   ]
+  velocity_only = [
+    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["VELOCITY#*"] },
+  ]
+
+  # One for all of a stored card but the ciphertext, and one for the ciphertext. It must be asked for by name, as a read of
+  # everything names no attribute.
+  read_card = {
+    for sid, attributes in {
+      ReadCard           = ["token", "brand", "bin", "last4", "expiry"]
+      ReadCardCiphertext = ["ciphertext"]
+      } : sid => {
+      sid       = sid
+      actions   = ["dynamodb:GetItem"]
+      resources = [aws_dynamodb_table.ledger.arn]
+      conditions = concat(local.cards_only, [
+        { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
+        {
+          test     = "ForAllValues:StringEquals"
+          variable = "dynamodb:Attributes"
+          values   = concat(["pk", "sk", "expires_at"], attributes)
+        },
+      ])
+    }
+  }
 
   # The context is exactly {"token": …}: the key is there, and no other is.
   token_context_conditions = [
@@ -77,21 +102,24 @@ locals {
     { test = "StringEquals", variable = "kms:EncryptionAlgorithm", values = ["RSAES_OAEP_SHA_256"] },
   ]
 
-  # What is known of a payment that the ledger doesn't know (yet): its execution.
-  payment_executions_environment = { STATE_MACHINE_ARN = local.state_machine_arns["payment"] }
-  see_payment_execution = [
-    {
-      sid       = "SeePaymentExecution"
-      actions   = ["states:DescribeExecution"]
-      resources = ["${replace(local.state_machine_arns["payment"], ":stateMachine:", ":execution:")}:*"]
-    },
-    {
-      sid        = "DecryptExecution"
-      actions    = ["kms:Decrypt"]
-      resources  = [aws_kms_key.this["data"].arn]
-      conditions = local.execution_context_conditions["payment"]
-    },
-  ]
+  # What is known of a payment or an operation that the ledger doesn't know (yet): its execution.
+  payment_executions_environment   = { STATE_MACHINE_ARN = local.state_machine_arns["payment"] }
+  operation_executions_environment = { OPERATION_STATE_MACHINE_ARN = local.state_machine_arns["operation"] }
+  see_executions = {
+    for machine in ["payment", "operation"] : machine => [
+      {
+        sid       = "See${title(machine)}Execution"
+        actions   = ["states:DescribeExecution"]
+        resources = ["${replace(local.state_machine_arns[machine], ":stateMachine:", ":execution:")}:*"]
+      },
+      {
+        sid        = "Decrypt${title(machine)}Execution"
+        actions    = ["kms:Decrypt"]
+        resources  = [aws_kms_key.this["data"].arn]
+        conditions = local.execution_context_conditions[machine]
+      },
+    ]
+  }
 
   execution_context_conditions = {
     for name, arn in local.state_machine_arns : name => [
@@ -101,11 +129,14 @@ locals {
 
   functions = {
     tokenize = {
-      timeout     = 10
-      memory      = 512
-      environment = merge(local.sealing_environment, { TOKEN_KEY_ID = aws_kms_key.this[local.deriving_token_key].arn })
+      timeout = 10
+      memory  = 512
+      environment = merge(local.sealing_environment, local.card_vault_environment, {
+        TOKEN_KEY_ID = aws_kms_key.this[local.deriving_token_key].arn
+      })
       statements = [
         local.open_sealed_card,
+        local.read_card["ReadCard"],
         {
           sid       = "DeriveToken"
           actions   = ["kms:GenerateMac"]
@@ -114,12 +145,29 @@ locals {
       ]
     }
 
-    encrypt = {
+    screen = {
       timeout     = 10
       memory      = 512
-      environment = merge(local.sealing_environment, { KMS_KEY_ID = aws_kms_key.this["card"].arn })
+      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
+      statements = [
+        {
+          sid        = "CountVelocity"
+          actions    = ["dynamodb:Query", "dynamodb:UpdateItem"]
+          resources  = [aws_dynamodb_table.ledger.arn]
+          conditions = local.velocity_only
+        },
+      ]
+    }
+
+    encrypt = {
+      timeout = 10
+      memory  = 512
+      environment = merge(local.sealing_environment, local.card_vault_environment, {
+        KMS_KEY_ID = aws_kms_key.this["card"].arn
+      })
       statements = [
         local.open_sealed_card,
+        local.read_card["ReadCardCiphertext"],
         {
           sid        = "EncryptCard"
           actions    = ["kms:Encrypt"]
@@ -165,20 +213,85 @@ locals {
       statements  = concat(local.gateway_statements, [local.write_ledger])
     }
 
+    reserve = {
+      timeout     = 10
+      memory      = 512
+      environment = merge(local.payment_executions_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
+      statements  = concat(local.see_executions["payment"], [local.write_ledger])
+    }
+
+    perform = {
+      timeout     = 30
+      memory      = 512
+      environment = local.gateway_environment
+      statements  = local.gateway_statements
+    }
+
+    settle = {
+      timeout     = 10
+      memory      = 512
+      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
+      statements  = [local.write_ledger]
+    }
+
     resolve = {
       timeout = 45
       memory  = 512
+      environment = merge(
+        local.gateway_environment,
+        local.payment_executions_environment,
+        local.operation_executions_environment,
+        { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name },
+      )
+      statements = concat(
+        local.gateway_statements,
+        local.see_executions["payment"],
+        local.see_executions["operation"],
+        [local.write_ledger],
+      )
+    }
+
+    reconcile = {
+      timeout = 300
+      memory  = 1024
       environment = merge(local.gateway_environment, local.payment_executions_environment, {
         DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
       })
-      statements = concat(local.gateway_statements, local.see_payment_execution, [local.write_ledger])
+      statements = concat(local.gateway_statements, local.see_executions["payment"], [
+        local.write_ledger,
+        {
+          sid       = "ListPayments"
+          actions   = ["states:ListExecutions"]
+          resources = [local.state_machine_arns["payment"]]
+        },
+        {
+          sid        = "ReadStatuses"
+          actions    = ["dynamodb:BatchGetItem"]
+          resources  = [aws_dynamodb_table.ledger.arn]
+          conditions = local.payments_only
+        },
+        {
+          sid       = "ReadAccounts"
+          actions   = ["dynamodb:Query"]
+          resources = ["${aws_dynamodb_table.ledger.arn}/index/by_account"]
+        },
+        {
+          sid       = "WriteDays"
+          actions   = ["dynamodb:PutItem", "dynamodb:Query"]
+          resources = [aws_dynamodb_table.ledger.arn]
+          conditions = [
+            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["BREAK#*", "CLOSE#*"] },
+          ]
+        },
+      ])
     }
 
     status = {
       timeout     = 5
       memory      = 512
       environment = merge(local.payment_executions_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
-      statements = concat(local.see_payment_execution, [
+      statements = concat(local.see_executions["payment"], [
         {
           sid        = "ReadLedger"
           actions    = ["dynamodb:GetItem"]
@@ -193,20 +306,7 @@ locals {
       memory      = 512
       environment = local.card_vault_environment
       statements = [
-        {
-          # All but the ciphertext; and asked for by name, as a read of everything names no attribute.
-          sid       = "ReadCard"
-          actions   = ["dynamodb:GetItem"]
-          resources = [aws_dynamodb_table.ledger.arn]
-          conditions = concat(local.cards_only, [
-            { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
-            {
-              test     = "ForAllValues:StringEquals"
-              variable = "dynamodb:Attributes"
-              values   = ["pk", "sk", "token", "brand", "bin", "last4", "expiry", "expires_at"]
-            },
-          ])
-        },
+        local.read_card["ReadCard"],
         {
           # Without its old values in the answer.
           sid       = "EraseCard"

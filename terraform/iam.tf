@@ -164,7 +164,7 @@ resource "aws_iam_role_policy" "state_machine" {
 
 resource "aws_iam_role" "api" {
   name               = "${local.prefix}-api"
-  description        = "With which the API starts payments"
+  description        = "With which the API starts payments and operations on them"
   assume_role_policy = data.aws_iam_policy_document.trust["apigateway"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-api" })
 }
@@ -173,7 +173,7 @@ data "aws_iam_policy_document" "api" {
   statement {
     sid       = "StartPayment"
     actions   = ["states:StartExecution"]
-    resources = [aws_sfn_state_machine.this["payment"].arn]
+    resources = [for machine in ["payment", "operation"] : aws_sfn_state_machine.this[machine].arn]
   }
 }
 
@@ -201,21 +201,21 @@ resource "aws_iam_role_policy_attachment" "api_logs" {
 
 resource "aws_iam_role" "events" {
   name               = "${local.prefix}-events"
-  description        = "With which EventBridge hands payments to be resolved"
+  description        = "With which EventBridge starts what goes on by itself: resolve and reconcile"
   assume_role_policy = data.aws_iam_policy_document.trust["events"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-events" })
 }
 
 data "aws_iam_policy_document" "events" {
   statement {
-    sid       = "StartResolve"
+    sid       = "StartExecutions"
     actions   = ["states:StartExecution"]
-    resources = [aws_sfn_state_machine.this["resolve"].arn]
+    resources = [for machine in ["reconcile", "resolve"] : aws_sfn_state_machine.this[machine].arn]
   }
 }
 
 resource "aws_iam_role_policy" "events" {
-  name   = "start-resolve"
+  name   = "start-executions"
   role   = aws_iam_role.events.id
   policy = data.aws_iam_policy_document.events.json
 }

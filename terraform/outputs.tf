@@ -39,6 +39,11 @@ output "resolve_state_machine_arn" {
   value       = aws_sfn_state_machine.this["resolve"].arn
 }
 
+output "reconcile_state_machine_arn" {
+  description = "The state machine that reconciles a day."
+  value       = aws_sfn_state_machine.this["reconcile"].arn
+}
+
 output "ledger_table" {
   description = "The ledger's DynamoDB table."
   value       = aws_dynamodb_table.ledger.name

@@ -1,8 +1,10 @@
 locals {
   # name = the functions that its definition, statemachine/<name>.asl.json, calls as ${<function>_function_arn}
   state_machines = {
-    payment = ["tokenize", "encrypt", "charge", "persist", "compensate"]
-    resolve = ["resolve"]
+    payment   = ["tokenize", "screen", "encrypt", "charge", "persist", "compensate"]
+    operation = ["reserve", "perform", "settle"]
+    resolve   = ["resolve"]
+    reconcile = ["reconcile"]
   }
 
   state_machine_names = { for name in keys(local.state_machines) : name => "${local.prefix}-${name}" }

@@ -4,12 +4,20 @@ import hashlib
 import hmac
 import secrets
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from functions.shared.domain.card import Card, CardSummary
-from functions.shared.domain.charge import Charge, ChargeStatus, Order, Reversal, ReversalResult
+from functions.shared.domain.charge import (
+    Charge,
+    ChargeStatus,
+    Order,
+    Refund,
+    Refused,
+    Reversal,
+    ReversalResult,
+)
 from functions.shared.domain.errors import (
     GatewayOutcomeUnknown,
     GatewayRefused,
@@ -18,10 +26,20 @@ from functions.shared.domain.errors import (
     LedgerUnavailable,
     PaymentError,
 )
-from functions.shared.domain.ledger import JournalEntry
-from functions.shared.domain.payment import Payment
-from functions.shared.ports import Doubts, Execution, RecordedPayment, StoredCard, Velocity
-from tests.samples import CARD_RETENTION_DAYS, TEST_CARDS
+from functions.shared.domain.ledger import PostedEntry
+from functions.shared.domain.payment import Payment, Status
+from functions.shared.domain.settlement import Break, SettlementLine, SettlementPage
+from functions.shared.ports import (
+    AccountPosting,
+    DayTotals,
+    Doubts,
+    Execution,
+    ExecutionSummary,
+    RecordedPayment,
+    StoredCard,
+    Velocity,
+)
+from tests.samples import CARD_RETENTION_DAYS, NOW, TEST_CARDS
 
 
 @dataclass
@@ -87,8 +105,10 @@ class FakeGateway:
         self.calls: list[str] = []
         self.idempotency_keys: list[str] = []
         self.faults = Faults()
+        self.refunds: dict[str, list[Refund]] = {}
+        self.reports: dict[str, list[SettlementLine]] = {}
         self._reversals: dict[str, ReversalResult] = {}
-        self._answers: dict[str, tuple[tuple[Order, bool, str], Charge]] = {}
+        self._answers: dict[str, tuple[object, Charge | Refund | Refused]] = {}
 
     def charge(self, order: Order, card: Card, idempotency_key: str) -> Charge:
         return self._create(order, card, idempotency_key, capture=True)
@@ -96,10 +116,75 @@ class FakeGateway:
     def authorize(self, order: Order, card: Card, idempotency_key: str) -> Charge:
         return self._create(order, card, idempotency_key, capture=False)
 
+    def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:
+        def deed() -> Charge | Refused:
+            charge = self._charge(charge_id)
+            if charge.status != "authorized":
+                return Refused("invalid_state")
+            if amount_minor > charge.amount_minor:
+                return Refused("amount_exceeds_authorized")
+            return self._put(replace(charge, status="captured", captured_minor=amount_minor, captured_at=NOW))
+
+        done = self._once("capture", (charge_id, amount_minor, currency), idempotency_key, deed)
+        assert isinstance(done, Charge | Refused)
+        return done
+
+    def void(self, charge_id: str, idempotency_key: str) -> Charge | Refused:
+        def deed() -> Charge | Refused:
+            charge = self._charge(charge_id)
+            return (
+                self._put(replace(charge, status="voided"))
+                if charge.status == "authorized"
+                else Refused("invalid_state")
+            )
+
+        done = self._once("void", charge_id, idempotency_key, deed)
+        assert isinstance(done, Charge | Refused)
+        return done
+
+    def refund(
+        self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
+    ) -> Refund | Refused:
+        def deed() -> Refund | Refused:
+            charge, before = self._charge(charge_id), self.refunds.setdefault(charge_id, [])
+            if any(refund.reference == reference for refund in before):
+                raise GatewayOutcomeUnknown("The reference was used under another key.")
+            if charge.status not in ("captured", "partially_refunded", "refunded"):
+                return Refused("invalid_state")
+            left_minor = charge.captured_minor - sum(refund.amount_minor for refund in before)
+            if amount_minor > left_minor:
+                return Refused("amount_exceeds_captured")
+            self._put(replace(charge, status="refunded" if amount_minor == left_minor else "partially_refunded"))
+            before.append(Refund(f"re_{secrets.token_hex(6)}", charge_id, reference, amount_minor, currency, NOW))
+            return before[-1]
+
+        done = self._once("refund", (charge_id, amount_minor, currency, reference), idempotency_key, deed)
+        assert isinstance(done, Refund | Refused)
+        return done
+
     def find_by_reference(self, reference: str) -> Charge | None:
         self._called("find")
         self.faults.after("find")
         return self.charges.get(reference)
+
+    def find_refund(self, charge_id: str, reference: str) -> Refund | None:
+        self._called("find")
+        self.faults.after("find")
+        return next((each for each in self.refunds.get(charge_id, []) if each.reference == reference), None)
+
+    def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
+        """A page of `reports`; without one, of an empty day."""
+        self._called("settlements")
+        lines, start = self.reports.get(day, []), int(page or 0)
+        totals = {
+            currency: (
+                sum(line.amount_minor for line in lines if line.currency == currency),
+                sum(line.fee_minor for line in lines if line.currency == currency),
+            )
+            for currency in {line.currency for line in lines}
+        }
+        more = str(start + limit) if start + limit < len(lines) else None
+        return SettlementPage(tuple(lines[start : start + limit]), len(lines), totals, more)
 
     def reverse(self, reference: str) -> Reversal:
         self._called("reverse")
@@ -109,16 +194,35 @@ class FakeGateway:
         return Reversal(self._reversals[reference], self.charges.get(reference))
 
     def _create(self, order: Order, card: Card, idempotency_key: str, *, capture: bool) -> Charge:
+        done = self._once(
+            "charge", (order, capture, card.pan), idempotency_key, lambda: self._book(order, card, capture)
+        )
+        assert isinstance(done, Charge)
+        return done
+
+    def _once(
+        self, operation: str, asked: object, idempotency_key: str, deed: Callable[[], Charge | Refund | Refused]
+    ) -> Charge | Refund | Refused:
+        """What the key was answered before, or what the deed comes to."""
         self.idempotency_keys.append(idempotency_key)
-        self._called("charge")
-        asked = (order, capture, card.pan)
-        earlier, charge = self._answers.get(idempotency_key, (asked, None))
+        self._called(operation)
+        earlier, answer = self._answers.get(idempotency_key, (asked, None))
         if earlier != asked:
             raise GatewayRefused("The key was used for another request.")
-        if charge is None:
-            charge = self._book(order, card, capture)
-            self._answers[idempotency_key] = (asked, charge)
-        self.faults.after("charge")
+        if answer is None:
+            answer = deed()
+            self._answers[idempotency_key] = (asked, answer)
+        self.faults.after(operation)
+        return answer
+
+    def _charge(self, charge_id: str) -> Charge:
+        try:
+            return next(charge for charge in self.charges.values() if charge.charge_id == charge_id)
+        except StopIteration:
+            raise GatewayRefused("There is no such charge.") from None
+
+    def _put(self, charge: Charge) -> Charge:
+        self.charges[charge.reference] = charge
         return charge
 
     def _book(self, order: Order, card: Card, capture: bool) -> Charge:
@@ -136,9 +240,9 @@ class FakeGateway:
             currency=order.currency,
             captured_minor=order.amount_minor if capture and not decline_code else 0,
             decline_code=decline_code,
+            captured_at=NOW if capture and not decline_code else None,
         )
-        self.charges[order.reference] = charge
-        return charge
+        return self._put(charge)
 
     def _undo(self, reference: str) -> ReversalResult:
         charge = self.charges.get(reference)
@@ -146,7 +250,7 @@ class FakeGateway:
             return "tombstoned"
         if charge.status == "declined":
             return "declined"
-        self.charges[reference] = replace(charge, status="voided", captured_minor=0)
+        self._put(replace(charge, status="voided", captured_minor=0, captured_at=None))
         return "voided"
 
     def _called(self, operation: str) -> None:
@@ -161,7 +265,7 @@ class FakeLedger:
         self.records: dict[str, RecordedPayment] = {}
         self.faults = Faults()
 
-    def record(self, payment: Payment, entries: Sequence[JournalEntry] = ()) -> None:
+    def record(self, payment: Payment, entries: Sequence[PostedEntry] = ()) -> None:
         self.faults.before("record")
         there = self.records.get(payment.payment_id)
         version, kept = (there.payment.version, there.entries) if there else (0, ())
@@ -170,8 +274,8 @@ class FakeLedger:
             self.records[payment.payment_id] = RecordedPayment(payment, (*kept, *entries))
         elif (
             there is None
-            or replace(there.payment, updated_at=payment.updated_at) != payment
-            or kept[first:] != tuple(entries)
+            or not there.payment.is_same_as(payment)
+            or there.journal[first:] != tuple(posted.entry for posted in entries)
         ):
             raise LedgerConflict("The ledger holds another record of this payment.")
         self.faults.after("record")
@@ -184,10 +288,62 @@ class FakeLedger:
         self.faults.before("find")
         return self.records.get(payment_id)
 
+    def statuses(self, payment_ids: Collection[str]) -> dict[str, Status]:
+        self.faults.before("statuses")
+        return {
+            payment_id: there.payment.status for payment_id, there in self.records.items() if payment_id in payment_ids
+        }
+
     def doubts(self) -> Doubts:
         self.faults.before("doubts")
-        doubtful = [there.payment for there in self.records.values() if there.payment.status == "in_doubt"]
-        return Doubts(len(doubtful), min((payment.updated_at for payment in doubtful), default=None))
+        doubtful = [since for there in self.records.values() if (since := there.payment.in_doubt_since)]
+        return Doubts(len(doubtful), min(doubtful, default=None))
+
+
+class FakeBooks:
+    """`Books` over a ledger in memory."""
+
+    shards = 4
+
+    def __init__(self, ledger: FakeLedger) -> None:
+        self.closed: dict[str, DayTotals] = {}
+        self._ledger = ledger
+
+    def postings(self, account: str, day: str, shards: Sequence[int] | None = None) -> Iterator[AccountPosting]:
+        for payment_id, recorded in self._ledger.records.items():
+            if shards is not None and len(payment_id) % self.shards not in shards:
+                continue
+            for posted in recorded.entries:
+                for posting in posted.entry.postings:
+                    if posting.account == account and posted.posted_at.startswith(day):
+                        entry = posted.entry
+                        yield AccountPosting(
+                            payment_id, posted.number, entry.kind, entry.source, posted.posted_at, posting
+                        )
+
+    def close(self, day: str, totals: DayTotals, at: str) -> None:
+        self.closed[day] = totals
+
+    def closed_days(self, first: str, last: str) -> dict[str, DayTotals]:
+        return {day: totals for day, totals in self.closed.items() if first <= day <= last}
+
+
+class FakeBreaks:
+    """`Breaks` in a dictionary: of each, the run that found it last, and whether it is still open."""
+
+    def __init__(self) -> None:
+        self.found: dict[Break, str] = {}
+        self.resolved: set[Break] = set()
+
+    def record(self, found: Break, run: str, at: str) -> None:
+        self.found[found] = run
+        self.resolved.discard(found)
+
+    def of_run(self, day: str, run: str) -> list[Break]:
+        return [found for found, of in self.found.items() if (found.day, of) == (day, run)]
+
+    def resolve_others(self, day: str, run: str, at: str) -> None:
+        self.resolved |= {found for found, of in self.found.items() if found.day == day and of != run}
 
 
 class FakeCardVault:
@@ -204,13 +360,25 @@ class FakeCardVault:
             self.cards[card.summary.token] = card
             self.kept_at[card.summary.token] = at
 
+    def renew(self, card: StoredCard, at: str) -> None:
+        if card.summary.token in self.cards:
+            self.keep(card, at)
+
+    def ciphertext(self, token: str, at: str) -> bytes | None:
+        card = self._card(token, at)
+        return card.ciphertext if card else None
+
     def summary(self, token: str, at: str) -> CardSummary | None:
-        self.faults.before("summary")
+        card = self._card(token, at)
+        return card.summary if card else None
+
+    def _card(self, token: str, at: str) -> StoredCard | None:
+        self.faults.before("read")
         card = self.cards.get(token)
         if card is None:
             return None
         age = datetime.fromisoformat(at) - datetime.fromisoformat(self.kept_at[token])
-        return card.summary if age < timedelta(days=CARD_RETENTION_DAYS) else None
+        return card if age < timedelta(days=CARD_RETENTION_DAYS) else None
 
     def erase(self, token: str) -> bool:
         self.faults.before("erase")
@@ -248,12 +416,27 @@ class FakeExecutions:
 
     def __init__(self, **executions: Execution) -> None:
         self.executions = executions
+        self.page_size = 1000
         self.error: PaymentError | None = None
 
-    def find(self, payment_id: str) -> Execution | None:
+    def find(self, name: str) -> Execution | None:
         if self.error:
             raise self.error
-        return self.executions.get(payment_id)
+        return self.executions.get(name)
+
+    def page(self, token: str | None) -> tuple[list[ExecutionSummary], str | None]:
+        newest_first = sorted(self.executions.items(), key=lambda item: item[1].started_at, reverse=True)
+        start = int(token or 0)
+        end = start + self.page_size
+        found = [
+            ExecutionSummary(name, _status(execution), execution.started_at)
+            for name, execution in newest_first[start:end]
+        ]
+        return found, str(end) if end < len(newest_first) else None
+
+
+def _status(execution: Execution) -> str:
+    return "RUNNING" if execution.running else "FAILED" if execution.error else "SUCCEEDED"
 
 
 LEDGER_DOWN = LedgerUnavailable("The ledger is down.")

@@ -1,11 +1,13 @@
 """One payment of 19.99 USD, in the shapes that the functions hand each other."""
 
+import uuid
 from dataclasses import replace
 from typing import Any
 
 from functions.shared.contracts import load
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import Order
+from functions.shared.domain.operation import OperationRequest, OperationType
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 
 TEST_CARDS: dict[str, dict[str, str]] = load("test_cards")
@@ -46,3 +48,14 @@ def payment(
         payment_id, status, request, SUMMARY, TRANSACTION_ID, started_at=STARTED_AT, now=NOW, charge_id="ch_1"
     )
     return replace(first, **changes)
+
+
+def operation_request(
+    payment: Payment, type: OperationType, amount_minor: int | None = None, operation_id: str | None = None
+) -> OperationRequest:
+    """An operation of its own id, unless that is given."""
+    return OperationRequest(operation_id or f"op-{uuid.uuid4()}", payment.payment_id, type, amount_minor, LATER)
+
+
+def refund_request(payment: Payment, amount_minor: int | None = None) -> OperationRequest:
+    return operation_request(payment, "refund", amount_minor)

@@ -20,6 +20,7 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
         started_at=event["started_at"],
         now=now,
         error=event["error"],
+        flags=tuple(event["flags"]),
     )
 
 

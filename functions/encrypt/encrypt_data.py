@@ -6,16 +6,24 @@ import json
 from typing import Any
 
 from functions.shared.domain.card import Card
-from functions.shared.ports import CardCipher
+from functions.shared.domain.errors import UnknownToken
+from functions.shared.ports import CardCipher, CardVault
 
 
 def encrypt_card(card: Card, token: str, *, cipher: CardCipher) -> dict[str, Any]:
     """Return `{"ciphertext": base64, "transaction_id": hex}`; the transaction's id is the SHA-256 of the ciphertext."""
-    ciphertext = encrypt_data(card.to_card_data(), token, cipher=cipher)
-    return {
-        "ciphertext": base64.b64encode(ciphertext).decode(),
-        "transaction_id": hashlib.sha256(ciphertext).hexdigest(),
-    }
+    return _transaction(encrypt_data(card.to_card_data(), token, cipher=cipher))
+
+
+def stored_card(token: str, *, card_vault: CardVault, now: str) -> dict[str, Any]:
+    """The same of a card that was encrypted before, and stored under its token.
+
+    Raises UnknownToken where it was erased meanwhile, and LedgerUnavailable.
+    """
+    ciphertext = card_vault.ciphertext(token, now)
+    if ciphertext is None:
+        raise UnknownToken("No card is stored under this token.")
+    return _transaction(ciphertext)
 
 
 def encrypt_data(card_data: dict[str, str], token: str, *, cipher: CardCipher) -> bytes:
@@ -24,3 +32,10 @@ def encrypt_data(card_data: dict[str, str], token: str, *, cipher: CardCipher) -
     Raises KeyServiceUnavailable, KeyUnusable.
     """
     return cipher.encrypt(json.dumps(card_data).encode(), {"token": token})
+
+
+def _transaction(ciphertext: bytes) -> dict[str, Any]:
+    return {
+        "ciphertext": base64.b64encode(ciphertext).decode(),
+        "transaction_id": hashlib.sha256(ciphertext).hexdigest(),
+    }

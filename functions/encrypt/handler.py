@@ -1,15 +1,16 @@
-"""State `Encrypt`: the card in, its ciphertext and the transaction's id out."""
+"""State `Encrypt`: the card, or the token of a stored one, in; its ciphertext and the transaction's id out."""
 
 from typing import Any
 
-from functions.encrypt.encrypt_data import encrypt_card
+from functions.encrypt.encrypt_data import encrypt_card, stored_card
 from functions.shared import runtime
 from functions.shared.card_data import open_card
 
 
 @runtime.function("encrypt")
 def handler(event: runtime.Event) -> dict[str, Any]:
-    card = open_card(
-        event["card_data"], event["payment_id"], card_opener=runtime.card_opener, validate=runtime.validate
-    )
-    return encrypt_card(card, event["token"], cipher=runtime.card_cipher())
+    request, payment_id, token = event["request"], event["payment_id"], event["token"]
+    if "token" in request:
+        return stored_card(token, card_vault=runtime.card_vault(), now=runtime.now())
+    card = open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate)
+    return encrypt_card(card, token, cipher=runtime.card_cipher())

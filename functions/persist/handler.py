@@ -16,9 +16,14 @@ METRICS = {
 
 @runtime.function("persist")
 def handler(event: runtime.Event) -> dict[str, Any]:
-    payment = payment_from(event, runtime.now())
-    ciphertext, gateway = base64.b64decode(event["encrypted"]["ciphertext"]), event["charge"].get("gateway")
-    ledger, card_vault = runtime.ledger(), runtime.card_vault()
-    recorded = persist_payment(payment, ciphertext, gateway, ledger=ledger, card_vault=card_vault)
+    ciphertext = event["encrypted"]["ciphertext"]
+    recorded = persist_payment(
+        payment_from(event, runtime.now()),
+        base64.b64decode(ciphertext) if ciphertext else None,
+        event["charge"].get("gateway"),
+        card_on_file=event["payment"]["card_on_file"],
+        ledger=runtime.ledger(),
+        card_vault=runtime.card_vault(),
+    )
     runtime.count(METRICS[recorded.status])
     return recorded.outcome()

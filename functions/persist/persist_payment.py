@@ -1,6 +1,5 @@
 """Record what the gateway decided."""
 
-from dataclasses import replace
 from typing import Any
 
 from functions.shared.domain.card import CardSummary
@@ -22,23 +21,32 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
         now=now,
         charge_id=charge.get("charge_id"),
         decline_code=charge.get("decline_code"),
+        flags=tuple(event["flags"]),
     )
 
 
 def persist_payment(
-    payment: Payment, ciphertext: bytes, gateway: str | None, *, ledger: Ledger, card_vault: CardVault
+    payment: Payment,
+    ciphertext: bytes | None,
+    gateway: str | None,
+    *,
+    card_on_file: bool,
+    ledger: Ledger,
+    card_vault: CardVault,
 ) -> Payment:
     """Write the payment and its journal entry, all or nothing, and keep the card. Safe to repeat.
 
-    Only a capture moves money. The card of a declined payment is not kept. Raises LedgerUnavailable, LedgerConflict.
+    Only a capture moves money. The card of a declined payment is not kept; one that was charged by its token is kept
+    for another while, unless it was erased meanwhile. Raises LedgerUnavailable, LedgerConflict.
     """
     if payment.status != "declined":
-        assert payment.card  # the contract of the state
-        card_vault.keep(StoredCard(payment.card, ciphertext), payment.updated_at)
+        assert payment.card and ciphertext  # the contract of the state
+        keep = card_vault.renew if card_on_file else card_vault.keep
+        keep(StoredCard(payment.card, ciphertext), payment.updated_at)
     entries = []
     if payment.status == "captured":
         assert gateway and payment.amount_minor and payment.currency  # the contract of the state
         entries.append(capture_entry(gateway, payment.amount_minor, payment.currency))
-    recorded = replace(payment, entry_count=len(entries))
-    ledger.record(recorded, entries)
+    recorded, posted = payment.post(*entries)
+    ledger.record(recorded, posted)
     return recorded

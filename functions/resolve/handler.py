@@ -1,7 +1,8 @@
-"""States `Look` and `Resolve`: the id of a payment whose execution ended badly in, its status out."""
+"""States `Look` and `Resolve`: a payment or an operation whose execution ended badly in, its status out."""
 
 from typing import Any
 
+from functions.resolve.resolve_operation import resolve_operation
 from functions.resolve.resolve_payment import resolve_payment
 from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch
@@ -9,16 +10,20 @@ from functions.shared.domain.errors import GatewayMismatch
 
 @runtime.function("resolve")
 def handler(event: runtime.Event) -> dict[str, Any]:
-    status, error = resolve_payment(
-        event["payment_id"],
-        gateway=runtime.gateway(),
-        ledger=runtime.ledger(),
-        executions=runtime.executions(),
-        now=runtime.now(),
-        ask_gateway=event["ask_gateway"],
-    )
+    asked: dict[str, Any] = {
+        "gateway": runtime.gateway(),
+        "ledger": runtime.ledger(),
+        "now": runtime.now(),
+        "ask_gateway": event["ask_gateway"],
+    }
+    payment_id, error = event["payment_id"], None
+    if event["operation_id"]:
+        executions = runtime.operation_executions()
+        payment_id, status = resolve_operation(event["operation_id"], executions=executions, **asked)
+    else:
+        status, error = resolve_payment(payment_id, executions=runtime.executions(), **asked)
     if event["ask_gateway"] and status not in ("in_doubt", "processing"):
-        runtime.count("PaymentResolved")
+        runtime.count("OperationResolved" if event["operation_id"] else "PaymentResolved")
         if error == GatewayMismatch.__name__:
             runtime.count(GatewayMismatch.__name__)
-    return {"payment_id": event["payment_id"], "status": status}
+    return {"payment_id": payment_id, "operation_id": event["operation_id"], "status": status}

@@ -4,7 +4,7 @@ from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import PaymentNotFound
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment
-from functions.shared.doubt import record_doubt, undo_charge
+from functions.shared.doubt import clear_suspense, record_doubt, undo_charge
 from functions.shared.ports import Executions, Ledger, PaymentGateway, RecordedPayment
 
 
@@ -38,14 +38,14 @@ def resolve_payment(
         doubtful = Payment.first(
             payment_id,
             "in_doubt",
-            execution.request,
+            execution.payment,
             None,
             None,
             started_at=execution.started_at,
             now=now,
             error=execution.error or "ExecutionStopped",
         )
-        known = record_doubt(doubtful, execution.request, ledger=ledger)
+        known = record_doubt(doubtful, execution.payment, ledger=ledger)
     if known.payment.status != "in_doubt" or not ask_gateway:
         return known.payment.status, known.payment.error
     charge = None if known.payment.reversing else gateway.find_by_reference(payment_id)
@@ -67,7 +67,7 @@ def _proves_the_outcome(charge: Charge, known: RecordedPayment) -> bool:
 def _settle(charge: Charge, known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
     """Record what the gateway did, and did as asked."""
     assert charge.status in ("captured", "authorized", "declined")
-    entries = [entry.reverse() for entry in known.entries]
+    entries = clear_suspense(known)
     if charge.status == "captured":
         entries.append(capture_entry(gateway.name, charge.captured_minor, charge.currency))
     settled = known.payment.moved_to(
@@ -76,7 +76,7 @@ def _settle(charge: Charge, known: RecordedPayment, *, gateway: PaymentGateway, 
         charge_id=charge.charge_id,
         decline_code=charge.decline_code,
         updated_at=now,
-        entry_count=known.payment.entry_count + len(entries),
     )
-    ledger.record(settled, entries)
+    settled, posted = settled.post(*entries)
+    ledger.record(settled, posted)
     return settled

@@ -4,8 +4,6 @@ The undo is registered before the deed: the ledger says `reversing` before the g
 charge that is found later is never taken for a capture while a reversal may still be on its way.
 """
 
-from dataclasses import replace
-
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -14,7 +12,7 @@ from functions.shared.domain.errors import (
     ReversalUnconfirmed,
     SecretUnavailable,
 )
-from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from functions.shared.domain.ledger import JournalEntry, capture_entry, in_doubt_entry, standing
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
 
@@ -26,8 +24,8 @@ def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -
     """
     # A card that is only stored moves no money, so it is never in doubt.
     assert request.amount_minor is not None and request.currency is not None
-    suspense = (in_doubt_entry(request.amount_minor, request.currency),) if request.capture else ()
-    recorded = RecordedPayment(replace(payment, entry_count=len(suspense)), suspense)
+    suspense = [in_doubt_entry(request.amount_minor, request.currency)] if request.capture else []
+    recorded = RecordedPayment(*payment.post(*suspense))
     ledger.record(recorded.payment, recorded.entries)
     return recorded
 
@@ -50,17 +48,26 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
         raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
     charge = charge or reversal.charge
     as_asked = charge is None or charge.is_as_asked(payment.payment_id, payment.amount_minor, payment.currency)
-    entries = [entry.reverse() for entry in known.entries]
+    entries = clear_suspense(known)
     if charge is not None and charge.captured_minor > 0:
         captured = capture_entry(gateway.name, charge.captured_minor, charge.currency)
-        entries += [captured, captured.reverse()]
+        entries += [captured, captured.reverse(payment.entry_count + len(entries) + 1)]
     ended = payment.moved_to(
         "declined" if reversal.result == "declined" else "reversed",
         charge_id=charge.charge_id if charge else None,
         decline_code=charge.decline_code if charge else None,
         error=payment.error if as_asked else GatewayMismatch.__name__,
         updated_at=now,
-        entry_count=payment.entry_count + len(entries),
     )
-    ledger.record(ended, entries)
+    ended, posted = ended.post(*entries)
+    ledger.record(ended, posted)
     return ended
+
+
+def clear_suspense(known: RecordedPayment, source: str | None = None) -> list[JournalEntry]:
+    """What takes out of suspense what a doubt has put there: the payment's own, or that of an operation (`source`)."""
+    return [
+        posted.entry.reverse(posted.number)
+        for posted in standing(known.entries)
+        if posted.entry.kind == "in_doubt" and posted.entry.source == source
+    ]

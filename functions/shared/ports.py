@@ -1,13 +1,14 @@
 """What the use cases need from the outside, in their own words. Adapters implement these; tests fake them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from functions.shared.domain.card import Card, CardSummary
-from functions.shared.domain.charge import Charge, Order, Reversal
-from functions.shared.domain.ledger import JournalEntry
-from functions.shared.domain.payment import Payment, PaymentRequest
+from functions.shared.domain.charge import Charge, Order, Refund, Refused, Reversal
+from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
+from functions.shared.domain.payment import Payment, PaymentRequest, Status
+from functions.shared.domain.settlement import Break, SettlementPage
 
 
 class CardCipher(Protocol):
@@ -55,12 +56,34 @@ class PaymentGateway(Protocol):
         """Hold the money, to be captured or voided later."""
         ...
 
+    def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:
+        """Take what was authorized, or less of it; the rest is released."""
+        ...
+
+    def void(self, charge_id: str, idempotency_key: str) -> Charge | Refused:
+        """Release what was authorized."""
+        ...
+
+    def refund(
+        self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
+    ) -> Refund | Refused:
+        """Give back what was captured, or a part of it. One reference, one refund of the charge."""
+        ...
+
     def find_by_reference(self, reference: str) -> Charge | None:
         """The charge with our reference, or None if the gateway knows none (yet)."""
         ...
 
+    def find_refund(self, charge_id: str, reference: str) -> Refund | None:
+        """The charge's refund with our reference, or None if the gateway knows none (yet)."""
+        ...
+
     def reverse(self, reference: str) -> Reversal:
         """The timeout reversal: undo the charge, or make sure that it can't happen any more. Idempotent."""
+        ...
+
+    def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
+        """A page of the settlement report of a day (UTC, YYYY-MM-DD). Raises SettlementUnreadable."""
         ...
 
 
@@ -69,12 +92,18 @@ class RecordedPayment:
     """A payment with its journal, oldest entry first."""
 
     payment: Payment
-    entries: tuple[JournalEntry, ...]
+    entries: tuple[PostedEntry, ...]
+
+    @property
+    def journal(self) -> tuple[JournalEntry, ...]:
+        """The entries, without when they were posted."""
+        return tuple(posted.entry for posted in self.entries)
 
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """How many payments are in doubt, and since when the oldest of them is (ISO 8601), or None without any."""
+    """How many payments are in doubt, themselves or an operation of theirs, and since when the oldest of them is
+    (ISO 8601), or None without any."""
 
     count: int
     oldest_since: str | None
@@ -83,12 +112,11 @@ class Doubts:
 class Ledger(Protocol):
     """The payment ledger. Raises LedgerUnavailable."""
 
-    def record(self, payment: Payment, entries: Sequence[JournalEntry] = ()) -> None:
-        """Write the payment's next version and its new entries, all or nothing.
+    def record(self, payment: Payment, entries: Sequence[PostedEntry] = ()) -> None:
+        """Write the payment's next version and its new entries (`Payment.post`), all or nothing.
 
-        `payment.version` 1 must be new; a later one replaces the version before it. `payment.entry_count` counts the
-        new entries too, and `payment.updated_at` is when they are posted. Writing the same again is a success; raises
-        LedgerConflict if something else is there.
+        `payment.version` 1 must be new; a later one replaces the version before it. Writing the same again is a
+        success; raises LedgerConflict if something else is there.
         """
         ...
 
@@ -96,8 +124,63 @@ class Ledger(Protocol):
 
     def find(self, payment_id: str) -> RecordedPayment | None: ...
 
+    def statuses(self, payment_ids: Collection[str]) -> dict[str, Status]:
+        """The status of each payment that is recorded."""
+        ...
+
     def doubts(self) -> Doubts:
         """The payments in doubt, as of a moment ago. Thousands of them need not be counted to the last."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPosting:
+    """A posting as its account has it: of which entry of which payment, of what kind, from what source, and when."""
+
+    payment_id: str
+    number: int
+    kind: EntryKind
+    source: str | None
+    posted_at: str
+    posting: Posting
+
+
+DayTotals = dict[str, dict[str, tuple[int, int]]]
+"""What was debited and credited in minor units, by account and currency."""
+
+
+class Books(Protocol):
+    """All payments' postings, by account and day (UTC, YYYY-MM-DD). Raises LedgerUnavailable.
+
+    An account's day lies in so many `shards`.
+    """
+
+    shards: int
+
+    def postings(self, account: str, day: str, shards: Sequence[int] | None = None) -> Iterator[AccountPosting]:
+        """An account's postings of a day, as of a moment ago and in no order; only those of some shards if given."""
+        ...
+
+    def close(self, day: str, totals: DayTotals, at: str) -> None:
+        """Keep what a day that is over comes to, so that nobody has to add it up again."""
+        ...
+
+    def closed_days(self, first: str, last: str) -> dict[str, DayTotals]:
+        """The days from the first to the last that were closed."""
+        ...
+
+
+class Breaks(Protocol):
+    """What reconciliation found, by day. Raises LedgerUnavailable."""
+
+    def record(self, found: Break, run: str, at: str) -> None: ...
+
+    def of_run(self, day: str, run: str) -> list[Break]:
+        """What the run has found so far."""
+        ...
+
+    def resolve_others(self, day: str, run: str, at: str) -> None:
+        """The day's breaks that the run has not found are none any more."""
         ...
 
 
@@ -117,6 +200,14 @@ class CardVault(Protocol):
 
     def keep(self, card: StoredCard, at: str) -> None:
         """Store the card and begin its time anew. The newest stays: a renewed card has another expiry date."""
+        ...
+
+    def renew(self, card: StoredCard, at: str) -> None:
+        """Begin the time of a card anew that was used by its token. One that was erased meanwhile stays erased."""
+        ...
+
+    def ciphertext(self, token: str, at: str) -> bytes | None:
+        """The card encrypted under its token, or None if there is none or its time is over."""
         ...
 
     def summary(self, token: str, at: str) -> CardSummary | None:
@@ -152,23 +243,45 @@ class VelocityCounter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A payment's execution. `error` and `cause` are its Fail state's; `request` is the request without its card."""
+    """An execution of a payment or an operation. `error` and `cause` are its Fail state's, `request` is its input
+    without the card."""
 
     running: bool
     error: str | None
     cause: str | None
-    request: PaymentRequest
+    request: Mapping[str, Any]
     started_at: str
     stopped_at: str | None
 
     @property
+    def payment(self) -> PaymentRequest:
+        """The request, if it is a payment's."""
+        return PaymentRequest.from_request(self.request)
+
+    @property
     def was_rejected(self) -> bool:
-        """Whether it ended without asking the gateway for money, and never will."""
-        asked_for_none = self.request.operation == "store" or self.request.amount_minor is None
+        """Whether a payment ended without asking the gateway for money, and never will."""
+        asked_for_none = self.payment.operation == "store" or self.payment.amount_minor is None
         return not self.running and (self.error == "PaymentRejected" or asked_for_none)
 
 
-class Executions(Protocol):
-    """The workflow's executions, by payment id. Raises Unavailable."""
+@dataclass(frozen=True, slots=True)
+class ExecutionSummary:
+    """What a list of executions tells of each. `status` is Step Functions' own word."""
 
-    def find(self, payment_id: str) -> Execution | None: ...
+    name: str
+    status: str
+    started_at: str
+
+
+class Executions(Protocol):
+    """The executions of one state machine, by their names: a payment's or an operation's id.
+
+    Raises ExecutionsUnavailable.
+    """
+
+    def find(self, name: str) -> Execution | None: ...
+
+    def page(self, token: str | None) -> tuple[list[ExecutionSummary], str | None]:
+        """Some executions, the newest first, and what gives the next ones, or None."""
+        ...

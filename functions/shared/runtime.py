@@ -142,6 +142,20 @@ def ledger() -> "ports.Ledger":
 
 
 @cache
+def books() -> "ports.Books":
+    from functions.shared.adapters.books import DynamoDbBooks
+
+    return DynamoDbBooks(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
+def breaks() -> "ports.Breaks":
+    from functions.shared.adapters.books import DynamoDbBreaks
+
+    return DynamoDbBreaks(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
 def card_vault() -> "ports.CardVault":
     from functions.shared.adapters.dynamodb import DynamoDbCardVault
 
@@ -161,6 +175,13 @@ def executions() -> "ports.Executions":
     from functions.shared.adapters.executions import StepFunctionsExecutions
 
     return StepFunctionsExecutions(_client("stepfunctions"), os.environ["STATE_MACHINE_ARN"])
+
+
+@cache
+def operation_executions() -> "ports.Executions":
+    from functions.shared.adapters.executions import StepFunctionsExecutions
+
+    return StepFunctionsExecutions(_client("stepfunctions"), os.environ["OPERATION_STATE_MACHINE_ARN"])
 
 
 @cache

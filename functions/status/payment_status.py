@@ -1,8 +1,10 @@
 """What is known of a payment: from the ledger, else from its execution."""
 
+from dataclasses import asdict
 from typing import Any
 
 from functions.shared.domain.errors import error_code
+from functions.shared.domain.operation import Operation
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import Execution, Executions, Ledger
 
@@ -42,10 +44,16 @@ def _recorded(payment: Payment) -> dict[str, Any]:
         "decline_code": payment.decline_code,
         "error": error_code(payment.error) if payment.error else None,
         "merchant_reference": payment.merchant_reference,
-        "operations": [],
+        "operations": [_shown(operation) for operation in payment.operations],
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
     }
+
+
+def _shown(operation: Operation) -> dict[str, Any]:
+    shown = asdict(operation)
+    del shown["updated_at"]
+    return shown
 
 
 def _not_recorded(payment_id: str, execution: Execution) -> dict[str, Any]:
@@ -58,8 +66,8 @@ def _not_recorded(payment_id: str, execution: Execution) -> dict[str, Any]:
     return {
         "payment_id": payment_id,
         "status": status,
-        "amount_minor": execution.request.amount_minor,
-        "currency": execution.request.currency,
+        "amount_minor": execution.payment.amount_minor,
+        "currency": execution.payment.currency,
         "captured_minor": None,
         "refunded_minor": None,
         "card": None,
@@ -67,7 +75,7 @@ def _not_recorded(payment_id: str, execution: Execution) -> dict[str, Any]:
         "charge_id": None,
         "decline_code": None,
         "error": error_code(error) if error else None,
-        "merchant_reference": execution.request.merchant_reference,
+        "merchant_reference": execution.payment.merchant_reference,
         "operations": [],
         "created_at": execution.started_at,
         "updated_at": execution.stopped_at or execution.started_at,

@@ -1,24 +1,18 @@
-"""State `Tokenize`: the request and its card in, the card's token out."""
+"""State `Tokenize`: the request and its card, or the token of a stored one, in; the card's token and summary out."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from functions.shared import runtime
 from functions.shared.card_data import open_card
-from functions.tokenize.tokenize_card import tokenize_card
+from functions.tokenize.tokenize_card import recall_card, tokenize_card
 
 
 @runtime.function("tokenize")
 def handler(event: runtime.Event) -> dict[str, Any]:
-    return tokenize_card(
-        event["request"],
-        open_card(
-            event["request"]["card_data"],
-            event["payment_id"],
-            card_opener=runtime.card_opener,
-            validate=runtime.validate,
-        ),
-        token_mac=runtime.token_mac(),
-        minor_unit=runtime.minor_unit,
-        today=datetime.now(UTC).date(),
-    )
+    request, payment_id, today = event["request"], event["payment_id"], datetime.now(UTC).date()
+    if "token" in request:
+        vault = runtime.card_vault()
+        return recall_card(request, card_vault=vault, minor_unit=runtime.minor_unit, today=today, now=runtime.now())
+    card = open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate)
+    return tokenize_card(request, card, token_mac=runtime.token_mac(), minor_unit=runtime.minor_unit, today=today)

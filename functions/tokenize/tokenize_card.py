@@ -5,14 +5,16 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from functions.shared.domain.card import Card
-from functions.shared.domain.errors import ExpiredCard, UnknownCurrency
+from functions.shared.domain.card import Card, CardSummary
+from functions.shared.domain.errors import ExpiredCard, UnknownCurrency, UnknownToken
 from functions.shared.domain.payment import PaymentRequest
-from functions.shared.ports import TokenMac
+from functions.shared.ports import CardVault, TokenMac
+
+MinorUnit = Callable[[str], int | None]
 
 
 def tokenize_card(
-    request: dict[str, Any], card: Card, *, token_mac: TokenMac, minor_unit: Callable[[str], int | None], today: date
+    request: dict[str, Any], card: Card, *, token_mac: TokenMac, minor_unit: MinorUnit, today: date
 ) -> dict[str, Any]:
     """Return `{"payment": …, "card": …}`: the request without its card, and what may be known of the card.
 
@@ -20,13 +22,39 @@ def tokenize_card(
     raises.
     """
     payment = PaymentRequest.from_request(request)
-    if payment.operation == "charge" and card.expired(today):
-        raise ExpiredCard("The card has expired.")
-    if payment.currency is not None and minor_unit(payment.currency) is None:
-        raise UnknownCurrency("The currency is not in ISO 4217, or has no minor unit.")
-    return {"payment": payment.to_dict(), "card": card.summary(card_token(card.pan, token_mac)).to_dict()}
+    _check_currency(payment, minor_unit)
+    summary = card.summary(card_token(card.pan, token_mac))
+    if payment.operation == "charge":
+        _check_expiry(summary, today)
+    return {"payment": payment.to_dict(), "card": summary.to_dict()}
+
+
+def recall_card(
+    request: dict[str, Any], *, card_vault: CardVault, minor_unit: MinorUnit, today: date, now: str
+) -> dict[str, Any]:
+    """The same of a stored card, by its token.
+
+    Raises UnknownToken, ExpiredCard, UnknownCurrency, and what the vault raises.
+    """
+    payment = PaymentRequest.from_request(request)
+    _check_currency(payment, minor_unit)
+    summary = card_vault.summary(request["token"], now)
+    if summary is None:
+        raise UnknownToken("No card is stored under this token.")
+    _check_expiry(summary, today)
+    return {"payment": payment.to_dict(), "card": summary.to_dict()}
 
 
 def card_token(pan: str, token_mac: TokenMac) -> str:
     """The same card gives the same token, and no token gives its card away: `tok_` and a keyed hash in base32."""
     return "tok_" + base64.b32encode(token_mac.mac(pan.encode())).decode().rstrip("=").lower()
+
+
+def _check_currency(payment: PaymentRequest, minor_unit: MinorUnit) -> None:
+    if payment.currency is not None and minor_unit(payment.currency) is None:
+        raise UnknownCurrency("The currency is not in ISO 4217, or has no minor unit.")
+
+
+def _check_expiry(card: CardSummary, today: date) -> None:
+    if card.expired(today):
+        raise ExpiredCard("The card has expired.")

@@ -12,7 +12,8 @@ integrations" and "Mapping template transformations", API Gateway developer guid
 What fails on the way is answered by the API's gateway responses: a role or template that can't be used, or an answer
 that no integration response matches, by API_CONFIGURATION_ERROR; a service that doesn't answer by INTEGRATION_TIMEOUT
 or INTEGRATION_FAILURE. Smaller gaps are here too: REQUEST_TOO_LARGE above 10 MB; a request model that counts only
-for its own content type (or `$default`); a failed Lambda proxy call, which is DEFAULT_5XX (AWS: status 502 unless
+for its own content type (or `$default`), and takes an empty body for an empty object (localstack's pull request 7916
+compared it with AWS); a failed Lambda proxy call, which is DEFAULT_5XX (AWS: status 502 unless
 the gateway response sets one; 500 here) and never the function's own error text; a signature whose credential scope is
 another region or service, which is INVALID_SIGNATURE ("Troubleshoot request signing", IAM user guide: "Credential
 should be scoped to …"); and `~1` in the path of a patch operation, which is a slash (RFC 6901). Not here:
@@ -128,11 +129,13 @@ def install() -> None:
             raise MalformedProxyResponse
         return envelope, None
 
-    def check_request_validation(method: dict[str, Any], api_id: str, request: Any, headers: Any, *rest: Any) -> Any:
+    def check_request_validation(
+        method: dict[str, Any], api_id: str, request: Any, headers: Any, body: bytes, *rest: Any
+    ) -> Any:
         models = method.get("requestModels") or {}
         model = models.get(_media_type(headers)) or models.get("$default")
         method = {**method, "requestModels": {"application/json": model} if model else {}}
-        return validate(method, api_id, request, headers, *rest)
+        return validate(method, api_id, request, headers, body or b"{}", *rest)
 
     @functools.wraps(put_integration)
     def put(api_id: str, resource_id: str, http_method: str, data: dict[str, Any]) -> Any:

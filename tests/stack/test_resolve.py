@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cli.stack import new_payment_id
-from functions.shared.adapters.dynamodb import SHARDS
+from functions.shared.adapters.dynamodb import DOUBT_SHARDS
 from tests.stack.conftest import WAIT_SCALE
 from tests.stack.driver import Driver
 
@@ -17,7 +17,7 @@ GRACE_SECONDS = 300 * WAIT_SCALE
 def doubts(driver: Driver) -> set[str]:
     """The payments in the index of those in doubt."""
     found: set[str] = set()
-    for shard in range(SHARDS):
+    for shard in range(DOUBT_SHARDS):
         answer = driver.stack.client("dynamodb").query(
             TableName=driver.stack.ledger_table,
             IndexName="in_doubt",

@@ -17,15 +17,19 @@ from functions.shared import runtime
 from functions.shared.ports import RecordedPayment
 from local.sparkle.server import running_sandbox
 from tests.mocked_aws import API_KEY, ROLE_ARN, MockedAws, mocked_aws, new_id
-from tests.samples import CARD_DATA
+from tests.samples import CARD_DATA, PAN
 from tests.workflow.definition import render
 
 FACTORIES = (
     runtime.card_cipher,
     runtime.token_mac,
     runtime.ledger,
+    runtime.books,
+    runtime.breaks,
     runtime.card_vault,
+    runtime.velocity_counter,
     runtime.executions,
+    runtime.operation_executions,
     runtime.gateway,
 )
 DEADLINE_SECONDS = 30
@@ -33,9 +37,9 @@ DEADLINE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Execution:
-    """An execution that has ended."""
+    """An execution that has ended; `name` is the payment's or the operation's id."""
 
-    payment_id: str
+    name: str
     status: str
     error: str | None
     cause: str | None
@@ -53,12 +57,17 @@ class Execution:
         return self.states[-1]
 
 
+def by(pan: str = PAN, **changes: str) -> dict[str, Any]:
+    """A request's card."""
+    return {"card_data": CARD_DATA | {"card_number": pan} | changes}
+
+
 @dataclass
 class Workflow:
     """Starts payments and tells what became of them."""
 
     aws: MockedAws
-    state_machine_arn: str
+    state_machine_arns: dict[str, str]
     sandbox_url: str
     waits: list[float]
     invocations: list[str] = field(default_factory=list)
@@ -66,17 +75,29 @@ class Workflow:
     """By function, the errors of its next invocations, raised after it has done its work."""
 
     def run(self, payment_id: str | None = None, **request: Any) -> Execution:
-        """Run a payment to its end: 19.99 USD by an approved card, unless the request says otherwise."""
+        """Run a payment to its end: 19.99 USD by an approved card, unless the request says otherwise.
+
+        None leaves a field out.
+        """
         body = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA} | request
-        return self._execute(payment_id or new_id(), body)
+        return self._execute(payment_id or new_id(), {name: value for name, value in body.items() if value is not None})
+
+    def reconcile(self, day: str) -> Execution:
+        """Run what the schedule starts."""
+        return self._execute(new_id(), {"day": day, "cursor": None}, "reconcile")
 
     def store(self, **request: Any) -> Execution:
         """Run what POST /cards starts."""
         return self._execute(new_id(), {"operation": "store", "card_data": CARD_DATA} | request)
 
-    def _execute(self, payment_id: str, body: dict[str, Any]) -> Execution:
+    def operate(self, payment_id: str, operation: str, **more: Any) -> Execution:
+        """Run what POST /payments/{payment_id}/refunds and the like start."""
+        body = {"operation": operation, "payment_id": payment_id} | more
+        return self._execute(new_id(), body, "operation")
+
+    def _execute(self, name: str, body: dict[str, Any], machine: str = "payment") -> Execution:
         arn = self.aws.stepfunctions.start_execution(
-            stateMachineArn=self.state_machine_arn, name=payment_id, input=json.dumps(body)
+            stateMachineArn=self.state_machine_arns[machine], name=name, input=json.dumps(body)
         )["executionArn"]
         deadline = time.monotonic() + DEADLINE_SECONDS
         while (answer := self.aws.stepfunctions.describe_execution(executionArn=arn))["status"] == "RUNNING":
@@ -84,7 +105,7 @@ class Workflow:
             time.sleep(0.01)
         history = self.aws.stepfunctions.get_execution_history(executionArn=arn)["events"]
         return Execution(
-            payment_id,
+            name,
             answer["status"],
             answer.get("error"),
             answer.get("cause"),
@@ -97,7 +118,12 @@ class Workflow:
         requests.post(f"{self.sandbox_url}/sandbox/faults", json=body, timeout=5).raise_for_status()
 
     def recorded(self, execution: Execution) -> RecordedPayment | None:
-        return runtime.ledger().find(execution.payment_id)
+        return runtime.ledger().find(execution.name)
+
+    def record_of(self, execution: Execution) -> RecordedPayment:
+        recorded = self.recorded(execution)
+        assert recorded is not None
+        return recorded
 
     def charges(self, execution: Execution) -> list[dict[str, Any]]:
         """The gateway's charges of this payment."""
@@ -109,7 +135,7 @@ class Workflow:
 
     def _of(self, execution: Execution, kind: str) -> list[dict[str, Any]]:
         answer = requests.get(f"{self.sandbox_url}/sandbox/{kind}", timeout=5).json()
-        return [item for item in answer[kind] if item["reference"] == execution.payment_id]
+        return [item for item in answer[kind] if item["reference"] == execution.name]
 
     def invoke(self, parameters: dict[str, Any], region: str, state_credentials: object) -> dict[str, Any]:
         """Lambda's Invoke, in this process: an exception's class name is its error type."""
@@ -146,19 +172,23 @@ def sandbox_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def state_machine_arn(aws: MockedAws) -> str:
-    created = aws.stepfunctions.create_state_machine(name="payment", definition=render("payment"), roleArn=ROLE_ARN)
-    return created["stateMachineArn"]
+def state_machine_arns(aws: MockedAws) -> dict[str, str]:
+    create = aws.stepfunctions.create_state_machine
+    return {
+        machine: create(name=machine, definition=render(machine), roleArn=ROLE_ARN)["stateMachineArn"]
+        for machine in ("payment", "operation", "reconcile")
+    }
 
 
 @pytest.fixture(scope="module")
-def warm_runtime(aws: MockedAws, sandbox_url: str, state_machine_arn: str) -> Iterator[None]:
+def warm_runtime(aws: MockedAws, sandbox_url: str, state_machine_arns: dict[str, str]) -> Iterator[None]:
     """The functions' environment, and their adapters made once, as in a function that stays warm."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws.environment().items():
             patch.setenv(name, value)
         patch.setenv("GATEWAY_URL", sandbox_url)
-        patch.setenv("STATE_MACHINE_ARN", state_machine_arn)
+        patch.setenv("STATE_MACHINE_ARN", state_machine_arns["payment"])
+        patch.setenv("OPERATION_STATE_MACHINE_ARN", state_machine_arns["operation"])
         for factory in FACTORIES:
             factory.cache_clear()
         yield
@@ -170,12 +200,12 @@ def warm_runtime(aws: MockedAws, sandbox_url: str, state_machine_arn: str) -> It
 def workflow(
     aws: MockedAws,
     sandbox_url: str,
-    state_machine_arn: str,
+    state_machine_arns: dict[str, str],
     warm_runtime: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Workflow:
     waits: list[float] = []
-    workflow = Workflow(aws, state_machine_arn, sandbox_url, waits)
+    workflow = Workflow(aws, state_machine_arns, sandbox_url, waits)
     monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", workflow.invoke)
     monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=waits.append))
     return workflow

@@ -10,6 +10,7 @@ import pytest
 from functions.shared import contracts
 from functions.shared.domain import errors
 from functions.shared.domain.errors import PaymentError, Rejection, Unavailable
+from functions.shared.domain.operation import RESERVED_WITHIN_SECONDS
 from tests.workflow.definition import (
     DEFINITIONS,
     MACHINES,
@@ -145,6 +146,18 @@ class TestShape:
         assert set(failures) == {"PaymentRejected", "PaymentReversed", "PaymentInDoubt"}
         assert all(state["Error"] == name for name, state in failures.items())
 
+    def test_an_operation_ends_in_one_of_three_ways(self) -> None:
+        assert set(outcomes("operation", "Succeed")) == {"OperationSucceeded"}
+        failures = outcomes("operation", "Fail")
+        assert set(failures) == {"OperationRejected", "OperationInDoubt"}
+        assert all(state["Error"] == name for name, state in failures.items())
+
+    def test_once_an_operation_may_be_reserved_no_fault_calls_it_rejected(self) -> None:
+        for name in ("Reserve", "Settle"):
+            assert TASKS[name]["Catch"][-1]["Next"] == "OperationInDoubt"
+        assert {catch["Next"] for catch in TASKS["Perform"]["Catch"]} == {"OutcomeUnknown"}
+        assert names({"Catch": TASKS["Reserve"]["Catch"][:-1]}, "Catch") == {"InvalidInput", "PaymentNotFound"}
+
     def test_a_doubt_is_never_given_up(self) -> None:
         assert set(outcomes("resolve", "Succeed")) == {"NoDoubt"}
         assert set(outcomes("resolve", "Fail")) == {"NothingToResolve"}
@@ -169,7 +182,7 @@ class TestShape:
     @tasks
     def test_a_task_calls_the_function_of_its_name_with_what_its_contract_asks(self, name: str) -> None:
         function = function_of(TASKS[name])
-        assert function == {"Look": "resolve"}.get(name, name.lower())
+        assert function == {"Look": "resolve", "Compare": "reconcile"}.get(name, name.lower())
         assert callable(importlib.import_module(f"functions.{function}.handler").handler)
         given = {field.removesuffix(".$") for field in TASKS[name]["Parameters"]}
         assert given == set(contracts.load(function)["properties"])
@@ -180,10 +193,12 @@ class TestShape:
         assert functions
         assert {f"{name}_function_arn" for name in re.findall(r'"(\w+)"', functions[1])} == placeholders(machine)
 
-    def test_nothing_after_encrypt_asks_for_the_card(self) -> None:
-        assert STATES["Encrypt"]["OutputPath"] == "$.tokenized"
-        asking = {name for name, task in TASKS.items() if "card_data" in str(task["Parameters"])}
-        assert asking == {"Encrypt"}
+    def test_the_card_is_handed_to_tokenize_and_encrypt_alone_and_leaves_the_state_with_tokenize(self) -> None:
+        asking = {name for name, task in TASKS.items() if "request.$" in task["Parameters"]}
+        assert asking == {"Tokenize", "Encrypt", "Reserve"}  # an operation's request has no card
+        assert TASKS["Encrypt"]["Parameters"]["request.$"] == "$$.Execution.Input"
+        assert "ResultPath" not in TASKS["Tokenize"]  # its answer takes the place of the request
+        assert not any("card_data" in str(task["Parameters"]) for task in TASKS.values())
 
 
 def outcomes(machine: str, kind: str) -> dict[str, dict[str, Any]]:
@@ -226,11 +241,14 @@ class TestTimeouts:
         function_seconds = function_timeouts()[function_of(TASKS[name])]
         assert function_seconds < TASKS[name]["TimeoutSeconds"] < PAYMENT["TimeoutSeconds"]
 
-    @pytest.mark.parametrize("function", ["charge", "compensate", "resolve"])
+    @pytest.mark.parametrize("function", ["charge", "compensate", "perform", "resolve", "reconcile"])
     def test_the_gateway_is_given_up_three_times_before_the_function_is_stopped(self, function: str) -> None:
         call_seconds = sum(variable_default(f"gateway_{kind}_timeout_seconds") for kind in ("connect", "read"))
         # Charge calls it twice, to charge and to look; Resolve may look, look again and reverse.
         assert 0 < 3 * call_seconds < function_timeouts()[function]
+
+    def test_an_operation_is_reserved_for_longer_than_reserve_can_take(self) -> None:
+        assert longest_seconds("Reserve") < RESERVED_WITHIN_SECONDS
 
     def test_the_longest_way_with_every_retry_ends_within_the_execution(self) -> None:
         assert longest_way_seconds(PAYMENT["StartAt"]) < PAYMENT["TimeoutSeconds"]

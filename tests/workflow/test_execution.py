@@ -1,7 +1,6 @@
 """The state machine, run: how payments end, what the ledger holds then, and what happened at the gateway."""
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -10,40 +9,24 @@ import pytest
 from functions.resolve.handler import handler as resolve
 from functions.shared import runtime
 from functions.shared.domain.errors import KeyUnusable, LedgerUnavailable, SecretUnavailable
-from functions.shared.domain.ledger import JournalEntry, capture_entry, in_doubt_entry
-from functions.shared.ports import RecordedPayment
+from functions.shared.domain.ledger import balances, capture_entry, in_doubt_entry
 from functions.status.payment_status import payment_status
 from functions.tokenize.tokenize_card import card_token
-from tests.mocked_aws import new_id
-from tests.samples import CARD_DATA, DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN
-from tests.workflow.conftest import Execution, Workflow
+from tests.mocked_aws import TABLE, new_id
+from tests.samples import DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN
+from tests.workflow.conftest import Execution, Workflow, by
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 DOUBT = in_doubt_entry(1999, "USD")
 LEDGER_DOWN = LedgerUnavailable("DynamoDB: down")
 
-HAPPY_PATH = ["Tokenize", "Encrypt", "ChargeOrStore", "Charge", "Persist", "Outcome"]
-
-
-def by(pan: str = PAN, **changes: str) -> dict[str, Any]:
-    return {"card_data": CARD_DATA | {"card_number": pan} | changes}
-
-
-def recorded_by(workflow: Workflow, execution: Execution) -> RecordedPayment:
-    recorded = workflow.recorded(execution)
-    assert recorded is not None
-    return recorded
-
-
-def balances(entries: tuple[JournalEntry, ...]) -> Counter[str]:
-    totals: Counter[str] = Counter()
-    for posting in (posting for entry in entries for posting in entry.postings):
-        totals[posting.account] += posting.amount_minor * (1 if posting.direction == "debit" else -1)
-    return totals
+HAPPY_PATH = ["Tokenize", "Screen", "Screened", "Encrypt", "ChargeOrStore", "Charge", "Persist", "Outcome"]
 
 
 def assert_no_card_after_encrypt(execution: Execution) -> None:
     """From Encrypt's end on, no event holds the card; before it, it is where it was sent in the clear."""
+    states = [event for event in execution.history if event.get("stateExitedEventDetails")]
+    assert not any("card_data" in json.dumps(event["stateExitedEventDetails"]) for event in states)
     ends = [
         place
         for place, event in enumerate(execution.history)
@@ -60,10 +43,10 @@ def assert_no_card_after_encrypt(execution: Execution) -> None:
 def test_an_approved_card_is_captured_once_and_on_the_books(workflow: Workflow) -> None:
     execution = workflow.run(merchant_reference="order-1001")
     assert (execution.status, execution.states) == ("SUCCEEDED", [*HAPPY_PATH, "PaymentCaptured"])
-    recorded = recorded_by(workflow, execution)
+    recorded = workflow.record_of(execution)
     assert (recorded.payment.status, recorded.payment.captured_minor) == ("captured", 1999)
     assert recorded.payment.merchant_reference == "order-1001"
-    assert recorded.entries == (CAPTURE,)
+    assert recorded.journal == (CAPTURE,)
     (charge,) = workflow.charges(execution)
     assert (charge["status"], charge["captured_minor"], charge["id"]) == (
         "captured",
@@ -79,7 +62,7 @@ def test_an_approved_card_is_captured_once_and_on_the_books(workflow: Workflow) 
 @pytest.mark.parametrize("pan", TEST_CARDS)
 def test_every_test_card_ends_as_it_is_published_to(workflow: Workflow, pan: str) -> None:
     execution = workflow.run(**by(pan))
-    payment = recorded_by(workflow, execution).payment
+    payment = workflow.record_of(execution).payment
     approved = TEST_CARDS[pan]["outcome"] == "approved"
     assert execution.ended_in == ("PaymentCaptured" if approved else "PaymentDeclined")
     assert payment.card
@@ -90,9 +73,9 @@ def test_every_test_card_ends_as_it_is_published_to(workflow: Workflow, pan: str
 def test_a_declined_card_is_recorded_and_no_money_moved(workflow: Workflow) -> None:
     execution = workflow.run(**by(DECLINED_PAN))
     assert (execution.status, execution.ended_in) == ("SUCCEEDED", "PaymentDeclined")
-    recorded = recorded_by(workflow, execution)
+    recorded = workflow.record_of(execution)
     assert (recorded.payment.status, recorded.payment.decline_code) == ("declined", "insufficient_funds")
-    assert recorded.entries == ()
+    assert recorded.journal == ()
     assert [charge["status"] for charge in workflow.charges(execution)] == ["declined"]
     assert_no_card_after_encrypt(execution)
 
@@ -100,9 +83,9 @@ def test_a_declined_card_is_recorded_and_no_money_moved(workflow: Workflow) -> N
 def test_without_capture_the_money_is_held(workflow: Workflow) -> None:
     execution = workflow.run(capture=False)
     assert (execution.status, execution.ended_in) == ("SUCCEEDED", "PaymentAuthorized")
-    recorded = recorded_by(workflow, execution)
+    recorded = workflow.record_of(execution)
     assert (recorded.payment.status, recorded.payment.captured_minor) == ("authorized", 0)
-    assert recorded.entries == ()
+    assert recorded.journal == ()
     assert [charge["status"] for charge in workflow.charges(execution)] == ["authorized"]
 
 
@@ -111,7 +94,7 @@ def test_a_card_is_stored_without_a_charge_also_one_that_has_expired(workflow: W
     execution = workflow.store(**by(expiry_date="12/25"))
     assert (execution.status, execution.ended_in) == ("SUCCEEDED", "CardStored")
     assert "Charge" not in execution.states
-    payment = recorded_by(workflow, execution).payment
+    payment = workflow.record_of(execution).payment
     assert (payment.status, payment.amount_minor, payment.card and payment.card.expiry) == ("stored", None, "12/25")
     assert runtime.card_vault().summary(token, runtime.now()) == payment.card
     assert workflow.gateway_calls(execution) == []
@@ -144,7 +127,7 @@ def test_what_is_no_good_is_rejected_at_once_and_the_gateway_never_called(
 
 def test_a_rejection_reads_as_such_through_the_status_function(workflow: Workflow) -> None:
     execution = workflow.run(**by(expiry_date="12/20"))
-    shown = payment_status(execution.payment_id, ledger=runtime.ledger(), executions=runtime.executions())
+    shown = payment_status(execution.name, ledger=runtime.ledger(), executions=runtime.executions())
     assert shown is not None
     assert (shown["status"], shown["error"], shown["amount_minor"]) == ("rejected", "expired_card", 1999)
     assert PAN not in str(shown)
@@ -156,7 +139,7 @@ def test_a_card_that_cannot_be_encrypted_is_rejected(
     failing("card_cipher", "encrypt", KeyUnusable("KMS: DisabledException"))
     execution = workflow.run()
     assert (execution.ended_in, execution.cause) == ("PaymentRejected", "KeyUnusable")
-    assert execution.states == ["Tokenize", "Encrypt", "PaymentRejected"]
+    assert execution.states == [*HAPPY_PATH[:4], "PaymentRejected"]
     assert workflow.gateway_calls(execution) == []
 
 
@@ -165,7 +148,7 @@ def test_a_lost_answer_after_capture_ends_with_exactly_one_charge(workflow: Work
     execution = workflow.run(payment_id)
     assert execution.states == [*HAPPY_PATH, "PaymentCaptured"]
     assert [charge["captured_minor"] for charge in workflow.charges(execution)] == [1999]
-    assert recorded_by(workflow, execution).entries == (CAPTURE,)
+    assert workflow.record_of(execution).journal == (CAPTURE,)
     assert workflow.invocations.count("charge") == 1
     assert_no_card_after_encrypt(execution)
 
@@ -195,9 +178,9 @@ def test_a_charge_that_never_gets_through_is_reversed_and_never_called_failed(wo
     execution = workflow.run(payment_id)
     assert (execution.status, execution.ended_in) == ("FAILED", "PaymentReversed")
     assert (execution.error, execution.cause) == ("PaymentReversed", "GatewayOutcomeUnknown")
-    recorded = recorded_by(workflow, execution)
+    recorded = workflow.record_of(execution)
     assert (recorded.payment.status, recorded.payment.error) == ("reversed", "GatewayOutcomeUnknown")
-    assert recorded.entries == (DOUBT, DOUBT.reverse())
+    assert recorded.journal == (DOUBT, DOUBT.reverse(1))
     assert workflow.charges(execution) == []
     assert workflow.invocations.count("charge") == 5
     assert_no_card_after_encrypt(execution)
@@ -211,9 +194,9 @@ def test_a_charge_that_went_through_unseen_is_reversed_with_both_movements_on_th
     execution = workflow.run(payment_id)
     assert (execution.ended_in, execution.cause) == ("PaymentReversed", "GatewayOutcomeUnknown")
     assert [charge["status"] for charge in workflow.charges(execution)] == ["voided"]
-    recorded = recorded_by(workflow, execution)
-    assert recorded.entries == (DOUBT, DOUBT.reverse(), CAPTURE, CAPTURE.reverse())
-    assert not any(balances(recorded.entries).values())
+    recorded = workflow.record_of(execution)
+    assert recorded.journal == (DOUBT, DOUBT.reverse(1), CAPTURE, CAPTURE.reverse(3))
+    assert balances(recorded.journal) == {}
 
 
 def test_a_reversal_that_nobody_confirms_is_in_doubt_with_the_money_in_suspense(workflow: Workflow) -> None:
@@ -222,9 +205,9 @@ def test_a_reversal_that_nobody_confirms_is_in_doubt_with_the_money_in_suspense(
     workflow.break_next("reverse", "timeout_before", payment_id, times=100)
     execution = workflow.run(payment_id)
     assert (execution.status, execution.ended_in, execution.error) == ("FAILED", "PaymentInDoubt", "PaymentInDoubt")
-    recorded = recorded_by(workflow, execution)
+    recorded = workflow.record_of(execution)
     assert (recorded.payment.status, recorded.payment.version) == ("in_doubt", 1)
-    assert recorded.entries == (DOUBT,)
+    assert recorded.journal == (DOUBT,)
     assert workflow.invocations.count("compensate") == 5
     assert_no_card_after_encrypt(execution)
 
@@ -235,9 +218,9 @@ def test_a_reversal_confirmed_by_a_later_attempt_clears_the_doubt(workflow: Work
     workflow.break_next("reverse", "timeout_after", payment_id, times=2)
     execution = workflow.run(payment_id)
     assert execution.ended_in == "PaymentReversed"
-    recorded = recorded_by(workflow, execution)
+    recorded = workflow.record_of(execution)
     assert (recorded.payment.status, recorded.payment.version) == ("reversed", 2)
-    assert recorded.entries == (DOUBT, DOUBT.reverse())
+    assert recorded.journal == (DOUBT, DOUBT.reverse(1))
 
 
 def test_a_charge_without_its_gateways_key_is_in_doubt_on_the_books_too(
@@ -246,9 +229,9 @@ def test_a_charge_without_its_gateways_key_is_in_doubt_on_the_books_too(
     failing("gateway", "_api_key", SecretUnavailable("Secrets Manager: down"))
     execution = workflow.run()
     assert execution.ended_in == "PaymentInDoubt"
-    recorded = recorded_by(workflow, execution)
+    recorded = workflow.record_of(execution)
     assert (recorded.payment.status, recorded.payment.error) == ("in_doubt", "SecretUnavailable")
-    assert recorded.entries == (DOUBT,)
+    assert recorded.journal == (DOUBT,)
 
 
 def test_a_capture_that_cannot_be_recorded_is_undone(
@@ -260,9 +243,9 @@ def test_a_capture_that_cannot_be_recorded_is_undone(
     assert (execution.ended_in, execution.cause) == ("PaymentReversed", "LedgerUnavailable")
     assert workflow.invocations.count("persist") == 11
     assert [charge["status"] for charge in workflow.charges(execution)] == ["voided"]
-    recorded = recorded_by(workflow, execution)
+    recorded = workflow.record_of(execution)
     assert (recorded.payment.status, recorded.payment.error) == ("reversed", "LedgerUnavailable")
-    assert recorded.entries == (DOUBT, DOUBT.reverse(), CAPTURE, CAPTURE.reverse())
+    assert recorded.journal == (DOUBT, DOUBT.reverse(1), CAPTURE, CAPTURE.reverse(3))
     assert_no_card_after_encrypt(execution)
 
 
@@ -278,8 +261,9 @@ def test_a_capture_that_a_ledger_down_for_long_never_heard_of_stands_once_it_is_
     )
     # No reversal without a record that it is under way: so the charge is still evidence.
     assert [charge["status"] for charge in workflow.charges(execution)] == ["captured"]
-    assert resolve({"payment_id": execution.payment_id, "ask_gateway": True}, None)["status"] == "captured"
-    assert recorded_by(workflow, execution).entries == (DOUBT, DOUBT.reverse(), CAPTURE)
+    resolved = resolve({"payment_id": execution.name, "operation_id": None, "ask_gateway": True}, None)
+    assert resolved["status"] == "captured"
+    assert workflow.record_of(execution).journal == (DOUBT, DOUBT.reverse(1), CAPTURE)
 
 
 def test_a_capture_recorded_by_an_attempt_whose_answer_was_lost_stands(workflow: Workflow) -> None:
@@ -287,7 +271,7 @@ def test_a_capture_recorded_by_an_attempt_whose_answer_was_lost_stands(workflow:
     execution = workflow.run()
     assert execution.states == [*HAPPY_PATH[:-1], "Compensate", "Outcome", "PaymentCaptured"]
     assert [charge["status"] for charge in workflow.charges(execution)] == ["captured"]
-    assert recorded_by(workflow, execution).entries == (CAPTURE,)
+    assert workflow.record_of(execution).journal == (CAPTURE,)
 
 
 @pytest.mark.parametrize("function", ["tokenize", "encrypt", "charge", "persist"])
@@ -298,7 +282,7 @@ def test_a_function_whose_answer_is_lost_once_changes_nothing(workflow: Workflow
     assert execution.ended_in == "PaymentCaptured"
     assert workflow.invocations.count(function) == 2
     assert [charge["captured_minor"] for charge in workflow.charges(execution)] == [1999]
-    assert recorded_by(workflow, execution).entries == (CAPTURE,)
+    assert workflow.record_of(execution).journal == (CAPTURE,)
 
 
 def test_a_compensation_whose_answer_is_lost_ends_the_same(workflow: Workflow) -> None:
@@ -307,7 +291,7 @@ def test_a_compensation_whose_answer_is_lost_ends_the_same(workflow: Workflow) -
     execution = workflow.run(payment_id)
     assert execution.ended_in == "PaymentReversed"
     assert workflow.invocations.count("compensate") == 2
-    assert recorded_by(workflow, execution).payment.version == 2
+    assert workflow.record_of(execution).payment.version == 2
 
 
 def test_a_card_that_cannot_be_stored_is_rejected_and_the_gateway_never_called(
@@ -318,3 +302,66 @@ def test_a_card_that_cannot_be_stored_is_rejected_and_the_gateway_never_called(
     assert (execution.ended_in, execution.cause) == ("PaymentRejected", "LedgerUnavailable")
     assert workflow.gateway_calls(execution) == []
     assert workflow.recorded(execution) is None
+
+
+class TestScreening:
+    def test_a_payment_that_a_rule_denies_is_declined_and_the_gateway_never_called(self, workflow: Workflow) -> None:
+        execution = workflow.run(currency="KPW")
+        assert (execution.status, execution.states) == (
+            "SUCCEEDED",
+            ["Tokenize", "Screen", "Screened", "Deny", "Persist", "Outcome", "PaymentDeclined"],
+        )
+        payment = workflow.record_of(execution).payment
+        assert (payment.status, payment.decline_code) == ("declined", "screened:currency_not_accepted")
+        assert (payment.transaction_id, payment.charge_id, payment.card and payment.card.last4) == (None, None, "4242")
+        assert workflow.gateway_calls(execution) == []
+        assert workflow.invocations == ["tokenize", "screen", "persist"]
+
+    def test_rules_that_nobody_can_ask_reject_the_payment(
+        self, workflow: Workflow, failing: Callable[[str, str, Exception], None]
+    ) -> None:
+        failing("velocity_counter", "count", LEDGER_DOWN)
+        execution = workflow.run()
+        assert (execution.ended_in, execution.cause) == ("PaymentRejected", "LedgerUnavailable")
+        assert workflow.invocations.count("screen") == 5
+        assert workflow.gateway_calls(execution) == []
+
+    def test_a_screen_whose_answer_is_lost_counts_the_payment_once(self, workflow: Workflow) -> None:
+        workflow.lambda_errors["screen"] = ["Sandbox.Timedout"]
+        execution = workflow.run(**by("5555555555554444"), currency="TND")
+        assert execution.ended_in == "PaymentCaptured"
+        token = card_token("5555555555554444", runtime.token_mac())
+        key = {"S": f"VELOCITY#{token}"}
+        counted = workflow.aws.dynamodb.query(
+            TableName=TABLE, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": key}
+        )
+        assert sum(int(item.get("TND", {"N": "0"})["N"]) for item in counted["Items"]) == 1999
+
+
+class TestStoredCards:
+    def test_a_stored_card_is_charged_by_its_token_without_being_sent_again(self, workflow: Workflow) -> None:
+        stored = workflow.record_of(workflow.store()).payment
+        assert stored.card
+        execution = workflow.run(card_data=None, token=stored.card.token)
+        assert execution.states == [*HAPPY_PATH, "PaymentCaptured"]
+        payment = workflow.record_of(execution).payment
+        assert (payment.status, payment.card, payment.transaction_id) == (
+            "captured",
+            stored.card,
+            stored.transaction_id,
+        )
+        assert PAN not in json.dumps(execution.history, default=str)
+
+    def test_an_erased_card_is_an_unknown_token(self, workflow: Workflow) -> None:
+        stored = workflow.record_of(workflow.store(**by("3530111333300000"))).payment
+        assert stored.card
+        runtime.card_vault().erase(stored.card.token)
+        execution = workflow.run(card_data=None, token=stored.card.token)
+        assert (execution.states, execution.cause) == (["Tokenize", "PaymentRejected"], "UnknownToken")
+        assert workflow.gateway_calls(execution) == []
+
+    def test_an_expired_card_is_stored_and_not_charged(self, workflow: Workflow) -> None:
+        stored = workflow.record_of(workflow.store(**by("30569309025904", expiry_date="12/25"))).payment
+        assert stored.card
+        execution = workflow.run(card_data=None, token=stored.card.token)
+        assert (execution.states, execution.cause) == (["Tokenize", "PaymentRejected"], "ExpiredCard")

@@ -1,21 +1,22 @@
 """The ledger and the stored cards in one DynamoDB table.
 
-| pk                     | sk                  | what                                                        |
-|------------------------|---------------------|-------------------------------------------------------------|
-| `PAYMENT#{payment_id}` | `PAYMENT`           | the payment's current record                                |
-| `PAYMENT#{payment_id}` | `ENTRY#{seq}`       | a journal entry with its postings                           |
-| `PAYMENT#{payment_id}` | `POSTING#{seq}#{n}` | one posting, for the index `by_account`                     |
-| `CARD#{token}`         | `CARD`              | the encrypted card, until `expires_at`                      |
+| pk                     | sk                     | what                                                     |
+|------------------------|------------------------|----------------------------------------------------------|
+| `PAYMENT#{payment_id}` | `PAYMENT`              | the payment's current record, its operations in it       |
+| `PAYMENT#{payment_id}` | `ENTRY#{number}`       | a journal entry with its postings, and its hash          |
+| `PAYMENT#{payment_id}` | `POSTING#{number}#{n}` | one posting, for the index `by_account`                  |
+| `CARD#{token}`         | `CARD`                 | the encrypted card, until `expires_at`                   |
 
-`adapters/velocity.py` counts in the same table.
+`books.py` and `velocity.py` keep more in the same table.
 
 The index `by_account` has the hash key `account_day`, `{account}#{day}#{shard}`, and the range key `posted_at`. The
-index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only payments in doubt have them.
+index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only payments in doubt, themselves or an
+operation of theirs, have them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -26,22 +27,30 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
-from functions.shared.domain.ledger import JournalEntry, Posting
-from functions.shared.domain.payment import Payment
+from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
+from functions.shared.domain.operation import Operation
+from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import Doubts, RecordedPayment, StoredCard
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-# A day's postings to one account, and the doubts, are spread over this many index keys, so that none is a hot key.
-SHARDS = 16
+# A day's postings to one account are spread over so many index keys, so that none is a hot key: docs/scale.md.
+ACCOUNT_SHARDS = 64
+
+# Doubts are few, and counted every five minutes.
+DOUBT_SHARDS = 16
 
 # So many payments in doubt are counted of each shard: a person is woken for the first, and the count stays cheap.
 DOUBTS_COUNTED = 1000
 
+# What BatchGetItem takes at once.
+_BATCH = 100
+
 IS_NEW = "attribute_not_exists(pk)"
 REPLACES_THE_VERSION_BEFORE = "version = :version_before"
 IS_THE_NEWEST = "attribute_not_exists(pk) OR kept_at <= :kept_at"
+IS_THE_NEWEST_OF_A_KEPT_CARD = "attribute_exists(pk) AND kept_at <= :kept_at"
 
 _CARD_FIELDS = tuple(field.name for field in fields(CardSummary))
 _serialize = TypeSerializer().serialize
@@ -93,10 +102,10 @@ class DynamoDbLedger:
         self._client = client
         self._table = table
 
-    def record(self, payment: Payment, entries: Sequence[JournalEntry] = ()) -> None:
+    def record(self, payment: Payment, entries: Sequence[PostedEntry] = ()) -> None:
         writes = [self._put_payment(payment)]
-        for seq, entry in enumerate(entries, start=payment.entry_count - len(entries) + 1):
-            writes += self._put_entry(payment, seq, entry)
+        for entry in entries:
+            writes += self._put_entry(entry)
         try:
             self._write_transaction(writes)
         except _ConditionFailed:
@@ -127,9 +136,28 @@ class DynamoDbLedger:
         *entries, payment = items
         return RecordedPayment(_to_payment(payment), tuple(map(_to_entry, entries)))
 
+    def statuses(self, payment_ids: Collection[str]) -> dict[str, Status]:
+        found: dict[str, Status] = {}
+        keys = [marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}) for payment_id in payment_ids]
+        while keys:
+            asked, keys = keys[:_BATCH], keys[_BATCH:]
+            read: Any = {
+                "Keys": asked,
+                "ConsistentRead": True,
+                "ProjectionExpression": "payment_id, #status",
+                "ExpressionAttributeNames": {"#status": "status"},
+            }
+            with ledger_errors():
+                answer = self._client.batch_get_item(RequestItems={self._table: read})
+            for item in map(unmarshal, answer["Responses"].get(self._table, [])):
+                found[item["payment_id"]] = item["status"]
+            left: Any = answer["UnprocessedKeys"].get(self._table)
+            keys += left["Keys"] if left else []
+        return found
+
     def doubts(self) -> Doubts:
         with ledger_errors():
-            since = [moment for shard in range(SHARDS) for moment in self._doubts_of(shard)]
+            since = [moment for shard in range(DOUBT_SHARDS) for moment in self._doubts_of(shard)]
         return Doubts(len(since), min(since, default=None))
 
     def _doubts_of(self, shard: int) -> list[str]:
@@ -144,34 +172,40 @@ class DynamoDbLedger:
         )
         return [item["doubt_since"]["S"] for item in answer["Items"]]
 
-    def _holds(self, payment: Payment, entries: Sequence[JournalEntry]) -> bool:
+    def _holds(self, payment: Payment, entries: Sequence[PostedEntry]) -> bool:
         """Whether exactly this was recorded before, by an earlier attempt whose answer got lost."""
         stored = self.find(payment.payment_id)
         return (
             stored is not None
-            and replace(stored.payment, updated_at=payment.updated_at) == payment
-            and stored.entries[payment.entry_count - len(entries) :] == tuple(entries)
+            and stored.payment.is_same_as(payment)
+            and stored.journal[payment.entry_count - len(entries) :] == tuple(posted.entry for posted in entries)
         )
 
     def _put_payment(self, payment: Payment) -> dict[str, Any]:
         record = asdict(payment) | {"pk": f"PAYMENT#{payment.payment_id}", "sk": "PAYMENT"}
-        if payment.status == "in_doubt":
-            record |= {"doubt_shard": f"in_doubt#{_shard(payment)}", "doubt_since": payment.updated_at}
+        if since := payment.in_doubt_since:
+            record |= {
+                "doubt_shard": f"in_doubt#{_shard(payment.payment_id, DOUBT_SHARDS)}",
+                "doubt_since": since,
+            }
         if payment.version == 1:
             return self._put(record, IS_NEW)
         return self._put(record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
 
-    def _put_entry(self, payment: Payment, seq: int, entry: JournalEntry) -> Iterator[dict[str, Any]]:
-        pk, posted_at = f"PAYMENT#{payment.payment_id}", payment.updated_at
-        postings = [asdict(posting) for posting in entry.postings]
-        yield self._put(
-            {"pk": pk, "sk": f"ENTRY#{seq:04}", "kind": entry.kind, "postings": postings, "posted_at": posted_at},
-            IS_NEW,
-        )
-        for n, posting in enumerate(postings, start=1):
-            account_day = f"{posting['account']}#{posted_at[:10]}#{_shard(payment)}"
-            keys = {"pk": pk, "sk": f"POSTING#{seq:04}#{n}", "account_day": account_day, "posted_at": posted_at}
-            yield self._put(posting | keys, IS_NEW)
+    def _put_entry(self, posted: PostedEntry) -> Iterator[dict[str, Any]]:
+        own = {"pk": f"PAYMENT#{posted.payment_id}", "posted_at": posted.posted_at}
+        entry = asdict(posted.entry)
+        chain = {"number": posted.number, "previous_hash": posted.previous_hash, "hash": posted.hash}
+        yield self._put(own | entry | chain | {"sk": f"ENTRY#{posted.number:04}"}, IS_NEW)
+        shard = _shard(posted.payment_id, ACCOUNT_SHARDS)
+        for n, posting in enumerate(entry["postings"], start=1):
+            keys = {
+                "sk": f"POSTING#{posted.number:04}#{n}",
+                "account_day": account_day(posting["account"], posted.posted_at[:10], shard),
+                "kind": posted.entry.kind,
+                "source": posted.entry.source,
+            }
+            yield self._put(own | posting | keys, IS_NEW)
 
     def _put(self, item: dict[str, Any], condition: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
         put = {"TableName": self._table, "Item": marshal(item), "ConditionExpression": condition}
@@ -197,18 +231,33 @@ class DynamoDbCardVault:
         self._retention = timedelta(days=retention_days)
 
     def keep(self, card: StoredCard, at: str) -> None:
+        self._put(card, at, IS_THE_NEWEST)
+
+    def renew(self, card: StoredCard, at: str) -> None:
+        self._put(card, at, IS_THE_NEWEST_OF_A_KEPT_CARD)
+
+    def _put(self, card: StoredCard, at: str, condition: str) -> None:
         expires_at = int((datetime.fromisoformat(at) + self._retention).timestamp())
         item = card.summary.to_dict() | {"ciphertext": card.ciphertext, "kept_at": at, "expires_at": expires_at}
         with ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.put_item(
                 TableName=self._table,
                 Item=self._key(card.summary.token) | marshal(item),
-                ConditionExpression=IS_THE_NEWEST,
+                ConditionExpression=condition,
                 ExpressionAttributeValues=marshal({":kept_at": at}),
             )
 
+    def ciphertext(self, token: str, at: str) -> bytes | None:
+        card = self._read(token, at, ("ciphertext",))
+        return bytes(card["ciphertext"]) if card else None
+
     def summary(self, token: str, at: str) -> CardSummary | None:
-        names = {f"#{field}": field for field in (*_CARD_FIELDS, "expires_at")}
+        card = self._read(token, at, _CARD_FIELDS)
+        return CardSummary(**card) if card else None
+
+    def _read(self, token: str, at: str, attributes: Sequence[str]) -> dict[str, Any] | None:
+        """These of the card's attributes, while its time is not over: DynamoDB takes days to delete what is."""
+        names = {f"#{name}": name for name in (*attributes, "expires_at")}
         with ledger_errors():
             answer = self._client.get_item(
                 TableName=self._table,
@@ -220,9 +269,7 @@ class DynamoDbCardVault:
         if "Item" not in answer:
             return None
         item = unmarshal(answer["Item"])
-        # DynamoDB takes its time, up to days, to delete what is over.
-        over = item.pop("expires_at") <= datetime.fromisoformat(at).timestamp()
-        return None if over else CardSummary(**item)
+        return item if item.pop("expires_at") > datetime.fromisoformat(at).timestamp() else None
 
     def erase(self, token: str) -> bool:
         with ledger_errors():
@@ -238,14 +285,38 @@ class DynamoDbCardVault:
         return marshal({"pk": f"CARD#{token}", "sk": "CARD"})
 
 
-def _shard(payment: Payment) -> str:
-    return f"{crc32(payment.payment_id.encode()) % SHARDS:02}"
+def account_day(account: str, day: str, shard: str) -> str:
+    """The index key of the account's postings of one day (YYYY-MM-DD, UTC) that lie in the shard."""
+    return f"{account}#{day}#{shard}"
+
+
+def _shard(payment_id: str, shards: int) -> str:
+    return f"{crc32(payment_id.encode()) % shards:02}"
 
 
 def _to_payment(item: dict[str, Any]) -> Payment:
     record: dict[str, Any] = {field.name: item.get(field.name) for field in fields(Payment)}
-    return Payment(**record | {"card": CardSummary(**item["card"]) if "card" in item else None})
+    return Payment(
+        **record
+        | {
+            "card": CardSummary(**item["card"]) if "card" in item else None,
+            "flags": tuple(item["flags"]),
+            "operations": tuple(Operation(**operation) for operation in item["operations"]),
+        }
+    )
 
 
-def _to_entry(item: dict[str, Any]) -> JournalEntry:
-    return JournalEntry(item["kind"], tuple(Posting(**posting) for posting in item["postings"]))
+def _to_entry(item: dict[str, Any]) -> PostedEntry:
+    return PostedEntry(
+        payment_id=item["pk"].removeprefix("PAYMENT#"),
+        number=item["number"],
+        posted_at=item["posted_at"],
+        entry=JournalEntry(
+            item["kind"],
+            tuple(Posting(**posting) for posting in item["postings"]),
+            item.get("source"),
+            item.get("reverses"),
+        ),
+        previous_hash=item["previous_hash"],
+        hash=item["hash"],
+    )

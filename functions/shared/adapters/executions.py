@@ -1,14 +1,15 @@
-"""Payments that the ledger does not know (yet), as Step Functions tells of their executions."""
+"""What the ledger does not know (yet), as Step Functions tells of the executions."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from functions.shared.domain.errors import Unavailable
-from functions.shared.domain.payment import PaymentRequest
-from functions.shared.ports import Execution
+from functions.shared.domain.errors import ExecutionsUnavailable
+from functions.shared.ports import Execution, ExecutionSummary
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.client import SFNClient
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # Of the request only these are read: the card stays in the execution. One started by hand may hold anything.
 _READ = {
     "operation": str,
+    "payment_id": str,
     "amount_minor": int,
     "currency": str,
     "capture": bool,
@@ -24,22 +26,30 @@ _READ = {
 }
 
 
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise ExecutionsUnavailable(f"Step Functions: {error.response['Error']['Code']}") from None
+    except BotoCoreError as error:
+        raise ExecutionsUnavailable(f"Step Functions: {type(error).__name__}") from None
+
+
 class StepFunctionsExecutions:
-    """`Executions` by DescribeExecution: an execution's name is its payment's id."""
+    """`Executions` by DescribeExecution."""
 
     def __init__(self, client: "SFNClient", state_machine_arn: str) -> None:
         self._client = client
+        self._state_machine_arn = state_machine_arn
         self._prefix = state_machine_arn.replace(":stateMachine:", ":execution:")
 
-    def find(self, payment_id: str) -> Execution | None:
-        try:
-            answer = self._client.describe_execution(executionArn=f"{self._prefix}:{payment_id}")
-        except (self._client.exceptions.ExecutionDoesNotExist, self._client.exceptions.InvalidArn):
-            return None  # an id that no execution could have makes an ARN that is none
-        except ClientError as error:
-            raise Unavailable(f"Step Functions: {error.response['Error']['Code']}") from None
-        except BotoCoreError as error:
-            raise Unavailable(f"Step Functions: {type(error).__name__}") from None
+    def find(self, name: str) -> Execution | None:
+        with _unavailable():
+            try:
+                answer = self._client.describe_execution(executionArn=f"{self._prefix}:{name}")
+            except (self._client.exceptions.ExecutionDoesNotExist, self._client.exceptions.InvalidArn):
+                return None  # an id that no execution could have makes an ARN that is none
         stopped = answer.get("stopDate")
         return Execution(
             running=answer["status"] in ("RUNNING", "PENDING_REDRIVE"),
@@ -50,12 +60,20 @@ class StepFunctionsExecutions:
             stopped_at=_iso(stopped) if stopped else None,
         )
 
+    def page(self, token: str | None) -> tuple[list[ExecutionSummary], str | None]:
+        more: dict[str, Any] = {"nextToken": token} if token else {}
+        with _unavailable():
+            answer = self._client.list_executions(stateMachineArn=self._state_machine_arn, maxResults=1000, **more)
+        found = [
+            ExecutionSummary(execution["name"], execution["status"], _iso(execution["startDate"]))
+            for execution in answer["executions"]
+        ]
+        return found, answer.get("nextToken")
 
-def _request(body: object) -> PaymentRequest:
+
+def _request(body: object) -> dict[str, Any]:
     given = body if isinstance(body, dict) else {}
-    return PaymentRequest.from_request(
-        {name: given[name] for name, kind in _READ.items() if isinstance(given.get(name), kind)}
-    )
+    return {name: given[name] for name, kind in _READ.items() if isinstance(given.get(name), kind)}
 
 
 def _iso(time: datetime) -> str:

@@ -37,6 +37,8 @@ def _explain(error: ValidationError) -> str:
     if error.validator == "required":
         missing = next(name for name in rule if name not in instance)
         return f"Missing {missing.replace('_', ' ')}."
+    if error.validator == "oneOf" and error.context:
+        return _explain(error.context[0])  # the first is the usual way
     place = "/".join(map(str, error.absolute_path)) or "the input"
     if error.validator == "additionalProperties":
         return f"{place} has a field that the contract does not know."

@@ -7,19 +7,28 @@ from typing import Any, TypeVar, get_args
 import requests
 
 from functions.shared.domain.card import Card
-from functions.shared.domain.charge import Charge, Order, Reversal, ReversalResult
-from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused
+from functions.shared.domain.charge import Charge, Order, Refund, Refused, Reversal, ReversalResult
+from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, SettlementUnreadable
+from functions.shared.domain.operation import Refusal
+from functions.shared.domain.settlement import LineType, SettlementLine, SettlementPage
 
 Outcome = TypeVar("Outcome")
 CallObserver = Callable[[str, float, bool], None]
+
+# What Sparkle decided, and remembers: asked again, it says the same.
+_REFUSALS: dict[str, Refusal] = {
+    "amount_exceeds_authorized": "amount_exceeds_authorized",
+    "amount_exceeds_captured": "amount_exceeds_captured",
+    "invalid_state": "invalid_state",
+}
 
 
 class Sparkle:
     """`PaymentGateway` on Sparkle's REST API.
 
-    Only what Sparkle says in so many words counts: its own JSON with a status of 2xx or 402 is an outcome, a 4xx a
-    refusal. Everything else (a timeout, a dropped connection, a 5xx, an answer that is not Sparkle's JSON) leaves the
-    outcome unknown.
+    Only what Sparkle says in so many words counts: its own JSON with a status of 2xx or 402 is an outcome, as is a
+    refusal because of the charge's state or amounts; any other 4xx refuses the request itself. Everything else (a
+    timeout, a dropped connection, a 5xx, an answer that is not Sparkle's JSON) leaves the outcome unknown.
 
     `api_key` is called for every request, so that a rotated key is picked up. `minor_units` holds the currencies whose
     decimals at Sparkle differ from ISO 4217, and `iso_minor_unit` those of the standard. `observe` is told each call's
@@ -53,11 +62,42 @@ class Sparkle:
     def authorize(self, order: Order, card: Card, idempotency_key: str) -> Charge:
         return self._create_charge(order, card, idempotency_key, capture=False)
 
+    def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:
+        body = {"amount_minor": self._to_sparkle(amount_minor, currency)}
+        return self._operate("capture", self._to_charge, f"/v1/charges/{charge_id}/capture", body, idempotency_key)
+
+    def void(self, charge_id: str, idempotency_key: str) -> Charge | Refused:
+        return self._operate("void", self._to_charge, f"/v1/charges/{charge_id}/void", {}, idempotency_key)
+
+    def refund(
+        self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
+    ) -> Refund | Refused:
+        body = {"amount_minor": self._to_sparkle(amount_minor, currency), "refund_reference": reference}
+        return self._operate("refund", self._to_refund, f"/v1/charges/{charge_id}/refunds", body, idempotency_key)
+
     def find_by_reference(self, reference: str) -> Charge | None:
         return self._call("find", self._to_found, "GET", "/v1/charges", params={"reference": reference})
 
+    def find_refund(self, charge_id: str, reference: str) -> Refund | None:
+        path, query = f"/v1/charges/{charge_id}/refunds", {"refund_reference": reference}
+        return self._call("find", self._to_found_refund, "GET", path, params=query)
+
     def reverse(self, reference: str) -> Reversal:
         return self._call("reverse", self._to_reversal, "POST", "/v1/reversals", json={"reference": reference})
+
+    def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
+        query = {"date": day, "limit": str(limit)} | ({"cursor": page} if page else {})
+
+        def read(answer: requests.Response) -> SettlementPage:
+            try:
+                body = answer.json()
+            except ValueError:
+                if answer.status_code != requests.codes.ok:
+                    raise GatewayOutcomeUnknown(f"Sparkle answered {answer.status_code}.") from None
+                raise SettlementUnreadable(f"The settlement report of {day} is cut off: it is not JSON.") from None
+            return self._to_settlement(self._understood(answer.status_code, body))
+
+        return self._send("settlements", read, "GET", "/v1/settlements", params=query)
 
     def _create_charge(self, order: Order, card: Card, idempotency_key: str, *, capture: bool) -> Charge:
         body = {
@@ -78,34 +118,60 @@ class Sparkle:
         headers = {"Idempotency-Key": idempotency_key}
         return self._call("charge", self._to_answered, "POST", "/v1/charges", json=body, headers=headers)
 
+    def _operate(
+        self,
+        operation: str,
+        read: Callable[[dict[str, Any]], Outcome],
+        path: str,
+        body: dict[str, Any],
+        idempotency_key: str,
+    ) -> Outcome | Refused:
+        def outcome(answer: dict[str, Any]) -> Outcome | Refused:
+            code = answer["error"]["code"] if "error" in answer else None
+            return Refused(_REFUSALS[code]) if code else read(answer)
+
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._call(operation, outcome, "POST", path, json=body, headers=headers)
+
     def _call(
         self, operation: str, read: Callable[[dict[str, Any]], Outcome], method: str, path: str, **request: Any
+    ) -> Outcome:
+        def understand(answer: requests.Response) -> Outcome:
+            try:
+                body = answer.json()
+            except ValueError:
+                raise GatewayOutcomeUnknown(f"Sparkle answered {answer.status_code}, and not with JSON.") from None
+            return read(self._understood(answer.status_code, body))
+
+        return self._send(operation, understand, method, path, **request)
+
+    def _send(
+        self, operation: str, read: Callable[[requests.Response], Outcome], method: str, path: str, **request: Any
     ) -> Outcome:
         headers = {"Authorization": f"Bearer {self._api_key()}", **request.pop("headers", {})}
         started, succeeded = time.perf_counter(), False
         try:
-            outcome = read(self._ask(method, path, headers=headers, **request))
+            outcome = read(self._answer(method, path, headers=headers, **request))
             succeeded = True
             return outcome
         finally:
             self._observe(operation, time.perf_counter() - started, succeeded)
 
-    def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+    def _answer(self, method: str, path: str, **request: Any) -> requests.Response:
         try:
-            answer = self._session.request(
+            return self._session.request(
                 method, self._url + path, timeout=self._timeouts, allow_redirects=False, **request
             )
-            body = answer.json()
-        except (requests.RequestException, ValueError) as error:
+        except requests.RequestException as error:
             # `from None`: the exception holds the request, and the request the card.
             raise GatewayOutcomeUnknown(f"Sparkle did not answer: {type(error).__name__}.") from None
-        return self._understood(answer.status_code, body)
 
     def _understood(self, status: int, body: Any) -> dict[str, Any]:
         if not isinstance(body, dict):
             raise GatewayOutcomeUnknown(f"Sparkle answered {status} with something that is not its JSON.")
         code = body["error"].get("code") if isinstance(body.get("error"), dict) else None
-        if (status in (200, 201) and code is None) or (status == 402 and "charge" in body):
+        decided = code in _REFUSALS and status in (409, 422)
+        if (status in (200, 201) and code is None) or (status == 402 and "charge" in body) or decided:
             return body
         if status == 429:
             raise GatewayBusy("Sparkle answered 429.")
@@ -116,6 +182,10 @@ class Sparkle:
     def _to_found(self, answer: dict[str, Any]) -> Charge | None:
         charges = _field(answer, "charges", list)
         return self._to_charge(charges[0]) if charges else None
+
+    def _to_found_refund(self, answer: dict[str, Any]) -> Refund | None:
+        refunds = _field(answer, "refunds", list)
+        return self._to_refund(refunds[0]) if refunds else None
 
     def _to_reversal(self, answer: dict[str, Any]) -> Reversal:
         result, charge = _field(answer, "result", str), answer.get("charge")
@@ -139,9 +209,56 @@ class Sparkle:
                 currency=charge["currency"],
                 captured_minor=self._from_sparkle(charge["captured_minor"], charge["currency"]),
                 decline_code=charge.get("decline_code"),
+                captured_at=charge.get("captured_at"),
             )
         except (KeyError, TypeError, AttributeError):
             raise GatewayOutcomeUnknown("Sparkle answered with a charge that lacks a field.") from None
+
+    def _to_refund(self, refund: Mapping[str, Any]) -> Refund:
+        try:
+            return Refund(
+                refund_id=refund["id"],
+                charge_id=refund["charge_id"],
+                reference=refund["refund_reference"],
+                amount_minor=self._from_sparkle(refund["amount_minor"], refund["currency"]),
+                currency=refund["currency"],
+                created_at=refund["created_at"],
+            )
+        except (KeyError, TypeError, AttributeError):
+            raise GatewayOutcomeUnknown("Sparkle answered with a refund that lacks a field.") from None
+
+    def _to_settlement(self, answer: Mapping[str, Any]) -> SettlementPage:
+        try:
+            return SettlementPage(
+                lines=tuple(self._to_line(line) for line in answer["lines"]),
+                line_count=int(answer["line_count"]),
+                totals={
+                    total["currency"]: (
+                        self._from_sparkle(total["amount_minor"], total["currency"]),
+                        self._from_sparkle(total["fee_minor"], total["currency"]),
+                    )
+                    for total in answer["totals"]
+                },
+                next_page=answer["next_cursor"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else type(error).__name__
+            raise SettlementUnreadable(f"The settlement report is not as documented: {what}.") from None
+
+    def _to_line(self, line: Mapping[str, Any]) -> SettlementLine:
+        if line["type"] not in get_args(LineType):
+            raise ValueError
+        return SettlementLine(
+            line_id=line["id"],
+            type=line["type"],
+            charge_id=line["charge_id"],
+            reference=line["reference"],
+            refund_reference=line["refund_reference"],
+            amount_minor=self._from_sparkle(line["amount_minor"], line["currency"]),
+            fee_minor=self._from_sparkle(line["fee_minor"], line["currency"]),
+            currency=line["currency"],
+            settled_at=line["settled_at"],
+        )
 
     def _to_sparkle(self, amount_minor: int, currency: str) -> int:
         amount, rest = divmod(amount_minor * self._sparkle_units(currency), self._iso_units(currency))
@@ -150,6 +267,8 @@ class Sparkle:
         return amount
 
     def _from_sparkle(self, amount: int, currency: str) -> int:
+        if not isinstance(amount, int):
+            raise TypeError
         return amount * self._iso_units(currency) // self._sparkle_units(currency)
 
     def _iso_units(self, currency: str) -> int:

@@ -61,6 +61,11 @@ class CardSummary:
     def to_dict(self) -> dict[str, str]:
         return asdict(self)
 
+    def expired(self, today: date) -> bool:
+        """A card is good through the last day of its expiry month; `today` is the date in UTC."""
+        month, year = self.expiry.split("/")
+        return (today.year, today.month) > (2000 + int(year), int(month))
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Card:
@@ -104,10 +109,6 @@ class Card:
     @property
     def expiry(self) -> str:
         return f"{self.expiry_month:02}/{self.expiry_year % 100:02}"
-
-    def expired(self, today: date) -> bool:
-        """A card is good through the last day of its expiry month; `today` is the date in UTC."""
-        return (today.year, today.month) > (self.expiry_year, self.expiry_month)
 
     def summary(self, token: str) -> CardSummary:
         return CardSummary(token, self.brand, self.bin, self.last4, self.expiry)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from functions.shared.domain.operation import Refusal
+
 ChargeStatus = Literal["authorized", "captured", "declined", "voided", "refunded", "partially_refunded"]
 ReversalResult = Literal["voided", "refunded", "tombstoned", "already_reversed", "declined"]
 
@@ -29,6 +31,7 @@ class Charge:
     currency: str
     captured_minor: int
     decline_code: str | None = None
+    captured_at: str | None = None
 
     def is_as_asked(self, reference: str, amount_minor: int | None, currency: str | None) -> bool:
         """Whether it is the charge that we asked for."""
@@ -41,3 +44,22 @@ class Reversal:
 
     result: ReversalResult
     charge: Charge | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money given back. `reference` is our operation's id."""
+
+    refund_id: str
+    charge_id: str
+    reference: str | None
+    amount_minor: int
+    currency: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The gateway did nothing, and never will for this request: a value, as a decline is one."""
+
+    reason: Refusal

@@ -12,17 +12,21 @@ PaymentError
 │   ├── UnknownSealingKey
 │   ├── SensitiveAuthenticationData
 │   ├── ExpiredCard
+│   ├── UnknownToken             no card is stored under it
 │   └── UnknownCurrency
 ├── Unavailable                try again; nothing is known to be wrong with the payment
 │   ├── KeyServiceUnavailable
 │   ├── SecretUnavailable
 │   ├── LedgerUnavailable
+│   ├── ExecutionsUnavailable
 │   ├── GatewayBusy            the gateway said that it did nothing
 │   ├── GatewayOutcomeUnknown  money may have moved
-│   └── ReversalUnconfirmed    money may have moved and may not be back
+│   ├── ReversalUnconfirmed    money may have moved and may not be back
+│   └── PaymentUnderWay        an operation on it has to wait for its end
 ├── KeyUnusable                the key is disabled, gone, or not ours to use
 ├── GatewayRefused             the gateway refused to process the request at all
 ├── GatewayMismatch            the gateway charged another amount or currency than asked
+├── SettlementUnreadable       the gateway's settlement report is cut off, or none
 ├── LedgerConflict             the ledger holds another record under this payment's id
 ├── PaymentNotFound            neither the ledger nor any execution knows the payment
 └── InternalError              anything unforeseen, without its data
@@ -91,6 +95,10 @@ class ExpiredCard(Rejection):
     """The card's expiry month is over."""
 
 
+class UnknownToken(Rejection):
+    """No card is stored under this token, or not any more."""
+
+
 class UnknownCurrency(Rejection):
     """No ISO 4217 currency with a minor unit has this code."""
 
@@ -111,6 +119,10 @@ class LedgerUnavailable(Unavailable):
     """DynamoDB did not answer, throttled, or another transaction held the item."""
 
 
+class ExecutionsUnavailable(Unavailable):
+    """Step Functions did not answer, or throttled."""
+
+
 class GatewayBusy(Unavailable):
     """The gateway said that it did nothing, and to come back."""
 
@@ -123,6 +135,10 @@ class ReversalUnconfirmed(Unavailable):
     """The gateway did not confirm the reversal: the ledger says in doubt until it does."""
 
 
+class PaymentUnderWay(Unavailable):
+    """The payment still runs: what is to be done with it has to wait for its end."""
+
+
 class KeyUnusable(PaymentError):
     """KMS refused the key: disabled, deleted, not permitted, or the wrong encryption context."""
 
@@ -133,6 +149,10 @@ class GatewayRefused(PaymentError):
 
 class GatewayMismatch(PaymentError):
     """The gateway's charge is not the one that was asked for."""
+
+
+class SettlementUnreadable(PaymentError):
+    """The gateway's settlement report is cut off, or is not what its contract says."""
 
 
 class LedgerConflict(PaymentError):

@@ -1,19 +1,39 @@
-"""Double-entry bookkeeping: balanced, immutable journal entries. Nothing is corrected but by a new entry."""
+"""Double-entry bookkeeping: balanced, immutable journal entries. Nothing is corrected but by a new entry.
 
+A payment's entries form a chain: each carries the hash of the one before it, so that one that was changed, taken away
+or put in later shows.
+"""
+
+import hashlib
+import json
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 Direction = Literal["debit", "credit"]
-EntryKind = Literal["capture", "reversal", "in_doubt"]
+EntryKind = Literal["capture", "refund", "refund_failed", "settlement", "in_doubt", "reversal"]
 
 LIABILITY_MERCHANT = "liability:merchant"
 SUSPENSE_IN_DOUBT = "suspense:in_doubt"
+EXPENSE_FEES = "expense:fees"
+ASSET_BANK = "asset:bank"
+
+NO_ENTRY = "0" * 64
+"""What the first entry of a payment has in place of a hash before it."""
+
+Balances = dict[tuple[str, str], int]
+"""Debits less credits in minor units, by account and currency, without zeros."""
 
 
 def asset_gateway(gateway: str) -> str:
     """The account of what a gateway owes us, `asset:gateway:sparkle`."""
     return f"asset:gateway:{gateway}"
+
+
+def chart_of_accounts(gateway: str) -> tuple[str, ...]:
+    """Every account that there is."""
+    return asset_gateway(gateway), ASSET_BANK, LIABILITY_MERCHANT, SUSPENSE_IN_DOUBT, EXPENSE_FEES
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +45,11 @@ class Posting:
     amount_minor: int
     currency: str
 
+    @property
+    def signed_minor(self) -> int:
+        """The amount, negative if it is a credit."""
+        return self.amount_minor if self.direction == "debit" else -self.amount_minor
+
     def reverse(self) -> "Posting":
         return replace(self, direction="credit" if self.direction == "debit" else "debit")
 
@@ -33,11 +58,16 @@ class Posting:
 class JournalEntry:
     """At least two postings whose debits equal their credits in every currency.
 
-    Raises ValueError for anything else, so that an unbalanced entry can't exist.
+    `source` is what it was posted for, where that is not the payment itself: an operation's id, or the id of a line in
+    the gateway's settlement report. `reverses` is the number of the entry that it undoes.
+
+    Raises ValueError for anything unbalanced, so that such an entry can't exist.
     """
 
     kind: EntryKind
     postings: tuple[Posting, ...]
+    source: str | None = None
+    reverses: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.postings) < 2:
@@ -46,28 +76,101 @@ class JournalEntry:
             raise ValueError("A posting's amount must be positive; its direction says the sign.")
         balance: defaultdict[str, int] = defaultdict(int)
         for posting in self.postings:
-            sign = 1 if posting.direction == "debit" else -1
-            balance[posting.currency] += sign * posting.amount_minor
+            balance[posting.currency] += posting.signed_minor
         if any(balance.values()):
             raise ValueError("Debits and credits must be equal in every currency.")
 
-    def reverse(self) -> "JournalEntry":
-        """The entry that undoes this one."""
-        return JournalEntry("reversal", tuple(posting.reverse() for posting in self.postings))
+    def reverse(self, number: int, kind: EntryKind = "reversal", source: str | None = None) -> "JournalEntry":
+        """The entry that undoes this one, which has that number in its payment's journal."""
+        postings = tuple(posting.reverse() for posting in self.postings)
+        return JournalEntry(kind, postings, source or self.source, number)
 
 
-def _transfer(kind: EntryKind, debit: str, credit: str, amount_minor: int, currency: str) -> JournalEntry:
-    return JournalEntry(
-        kind,
-        (Posting(debit, "debit", amount_minor, currency), Posting(credit, "credit", amount_minor, currency)),
-    )
+@dataclass(frozen=True, slots=True)
+class PostedEntry:
+    """An entry in a payment's journal, where it has its number, from 1 on, and its time (ISO 8601 in UTC)."""
+
+    payment_id: str
+    number: int
+    posted_at: str
+    entry: JournalEntry
+    previous_hash: str
+    hash: str
+
+    @classmethod
+    def after(
+        cls, previous_hash: str, entry: JournalEntry, *, payment_id: str, number: int, posted_at: str
+    ) -> "PostedEntry":
+        """The entry, chained to the one whose hash is given, or to NO_ENTRY."""
+        text = json.dumps(
+            [previous_hash, payment_id, number, posted_at, asdict(entry)], sort_keys=True, separators=(",", ":")
+        )
+        return cls(payment_id, number, posted_at, entry, previous_hash, hashlib.sha256(text.encode()).hexdigest())
+
+    @property
+    def entry_id(self) -> str:
+        return f"{self.payment_id}/{self.number}"
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what its hash was made of."""
+        return self == PostedEntry.after(
+            self.previous_hash,
+            self.entry,
+            payment_id=self.payment_id,
+            number=self.number,
+            posted_at=self.posted_at,
+        )
 
 
-def capture_entry(gateway: str, amount_minor: int, currency: str) -> JournalEntry:
+def standing(journal: Iterable[PostedEntry]) -> list[PostedEntry]:
+    """The entries that undo none, and that none has undone."""
+    entries = list(journal)
+    undone = {posted.entry.reverses for posted in entries}
+    return [posted for posted in entries if posted.entry.reverses is None and posted.number not in undone]
+
+
+def balances(entries: Iterable[JournalEntry]) -> Balances:
+    """What the entries come to."""
+    totals: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for posting in (posting for entry in entries for posting in entry.postings):
+        totals[posting.account, posting.currency] += posting.signed_minor
+    return {key: total for key, total in totals.items() if total}
+
+
+def _transfer(
+    kind: EntryKind, debit: str, credit: str, amount_minor: int, currency: str, source: str | None = None
+) -> JournalEntry:
+    postings = (Posting(debit, "debit", amount_minor, currency), Posting(credit, "credit", amount_minor, currency))
+    return JournalEntry(kind, postings, source)
+
+
+def capture_entry(gateway: str, amount_minor: int, currency: str, source: str | None = None) -> JournalEntry:
     """The gateway owes us the money, and we owe it to the merchant."""
-    return _transfer("capture", asset_gateway(gateway), LIABILITY_MERCHANT, amount_minor, currency)
+    return _transfer("capture", asset_gateway(gateway), LIABILITY_MERCHANT, amount_minor, currency, source)
 
 
-def in_doubt_entry(amount_minor: int, currency: str) -> JournalEntry:
+def refund_entry(gateway: str, amount_minor: int, currency: str, source: str) -> JournalEntry:
+    """The gateway gave money back to the card, and we owe the merchant so much less."""
+    return _transfer("refund", LIABILITY_MERCHANT, asset_gateway(gateway), amount_minor, currency, source)
+
+
+def in_doubt_entry(amount_minor: int, currency: str, source: str | None = None) -> JournalEntry:
     """Nobody knows yet whether the gateway has the money: it is parked in suspense until there is evidence."""
-    return _transfer("in_doubt", SUSPENSE_IN_DOUBT, LIABILITY_MERCHANT, amount_minor, currency)
+    return _transfer("in_doubt", SUSPENSE_IN_DOUBT, LIABILITY_MERCHANT, amount_minor, currency, source)
+
+
+def refund_in_doubt_entry(amount_minor: int, currency: str, source: str) -> JournalEntry:
+    """Nobody knows yet whether the gateway gave the money back: it is parked in suspense until there is evidence."""
+    return _transfer("in_doubt", LIABILITY_MERCHANT, SUSPENSE_IN_DOUBT, amount_minor, currency, source)
+
+
+def settlement_entry(gateway: str, amount_minor: int, fee_minor: int, currency: str, source: str) -> JournalEntry:
+    """The gateway paid out what it owed us for one line of its report, less its fee; of a negative line, it kept it."""
+    debits = {ASSET_BANK: amount_minor - fee_minor, EXPENSE_FEES: fee_minor, asset_gateway(gateway): -amount_minor}
+    postings = (
+        Posting(account, "debit" if amount > 0 else "credit", abs(amount), currency)
+        for account, amount in debits.items()
+        if amount
+    )
+    return JournalEntry("settlement", tuple(postings), source)

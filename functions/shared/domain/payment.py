@@ -1,37 +1,64 @@
 """A payment as the ledger records it, and the ways that its status may move."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from functions.shared.domain.card import CardSummary
+from functions.shared.domain.ledger import NO_ENTRY, JournalEntry, PostedEntry
+from functions.shared.domain.operation import (
+    OPERATIONS_KEPT,
+    Operation,
+    OperationRequest,
+    OperationStatus,
+    Refusal,
+)
 
-Status = Literal["captured", "authorized", "declined", "stored", "reversed", "in_doubt"]
-Operation = Literal["charge", "store"]
+Status = Literal[
+    "captured",
+    "authorized",
+    "declined",
+    "stored",
+    "reversed",
+    "in_doubt",
+    "voided",
+    "refunded",
+    "partially_refunded",
+]
+Purpose = Literal["charge", "store"]
 
-# Where a recorded payment may go next: an outcome that is known stays, and doubt is cleared by evidence.
+# Where a recorded payment may go next: an outcome that is known stays, doubt is cleared by evidence, an authorization
+# is captured or voided once, and what was captured may be refunded bit by bit. A refund that failed comes back.
 NEXT_STATUSES: dict[Status, frozenset[Status]] = {
     "in_doubt": frozenset({"in_doubt", "captured", "authorized", "declined", "reversed"}),
-    "captured": frozenset(),
-    "authorized": frozenset(),
+    "captured": frozenset({"partially_refunded", "refunded"}),
+    "authorized": frozenset({"captured", "voided"}),
     "declined": frozenset(),
     "stored": frozenset(),
     "reversed": frozenset(),
+    "voided": frozenset(),
+    "refunded": frozenset({"captured", "partially_refunded"}),
+    "partially_refunded": frozenset({"captured", "partially_refunded", "refunded"}),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """What the merchant asked for, without the card. Amount and currency are None when a card is only stored."""
+    """What the merchant asked for, without the card. Amount and currency are None when a card is only stored.
 
-    operation: Operation
+    `card_on_file` says that it is charged by the token of a stored card, and not by the card itself.
+    """
+
+    operation: Purpose
     amount_minor: int | None = None
     currency: str | None = None
     capture: bool = True
     merchant_reference: str | None = None
     description: str | None = None
+    card_on_file: bool = False
 
     @classmethod
-    def from_request(cls, request: dict[str, Any]) -> "PaymentRequest":
+    def from_request(cls, request: Mapping[str, Any]) -> "PaymentRequest":
         """Read the API's request body, or the `payment` that an earlier state made of it."""
         return cls(
             operation=request.get("operation", "charge"),
@@ -40,6 +67,7 @@ class PaymentRequest:
             capture=request.get("capture", True),
             merchant_reference=request.get("merchant_reference"),
             description=request.get("description"),
+            card_on_file=request.get("card_on_file", "token" in request),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,6 +100,9 @@ class Payment:
     version: int = 1  # how often the record was written; every write names the version that it replaces
     reversing: bool = False
     entry_count: int = 0  # how many journal entries the payment has; the next one gets the next number
+    journal_hash: str = NO_ENTRY  # the last entry's
+    flags: tuple[str, ...] = ()  # the screening rules that wanted somebody to look
+    operations: tuple[Operation, ...] = ()  # in the order in which they were asked for
 
     @classmethod
     def first(
@@ -88,6 +119,7 @@ class Payment:
         decline_code: str | None = None,
         error: str | None = None,
         reversing: bool = False,
+        flags: tuple[str, ...] = (),
     ) -> "Payment":
         """The first record of a payment."""
         return cls(
@@ -107,7 +139,14 @@ class Payment:
             created_at=started_at,
             updated_at=now,
             reversing=reversing,
+            flags=flags,
         )
+
+    @property
+    def in_doubt_since(self) -> str | None:
+        """Since when somebody must find out what became of its money; None where nobody must."""
+        doubts = [operation.updated_at for operation in self.operations if operation.status == "in_doubt"]
+        return min([self.updated_at] if self.status == "in_doubt" else doubts, default=None)
 
     def outcome(self) -> dict[str, Any]:
         """What the state machine needs to end: it chooses by the status, and `error` is why a payment was undone."""
@@ -126,3 +165,123 @@ class Payment:
         if status not in NEXT_STATUSES[self.status]:
             raise ValueError(f"A payment that is {self.status} can't become {status}.")
         return replace(self, status=status, version=self.version + 1, **changes)
+
+    def post(self, *entries: JournalEntry) -> tuple["Payment", tuple[PostedEntry, ...]]:
+        """This version with the entries added to its journal, at the time of its update; and the entries as posted."""
+        posted: list[PostedEntry] = []
+        payment = self
+        for entry in entries:
+            added = PostedEntry.after(
+                payment.journal_hash,
+                entry,
+                payment_id=self.payment_id,
+                number=payment.entry_count + 1,
+                posted_at=self.updated_at,
+            )
+            payment = replace(payment, entry_count=added.number, journal_hash=added.hash)
+            posted.append(added)
+        return payment, tuple(posted)
+
+    def next_version(self, now: str) -> "Payment":
+        """The next version, which says nothing new but that it has more entries, once they are posted."""
+        return replace(self, version=self.version + 1, updated_at=self._updated_at(now))
+
+    def is_same_as(self, other: "Payment") -> bool:
+        """Whether both are one version, made at whatever time: that is in the hashes, too."""
+        return self == replace(other, updated_at=self.updated_at, journal_hash=self.journal_hash)
+
+    # -- Operations
+
+    def operation(self, operation_id: str) -> Operation | None:
+        return next((each for each in self.operations if each.operation_id == operation_id), None)
+
+    @property
+    def refundable_minor(self) -> int:
+        """What was captured, and neither given back nor reserved to be."""
+        reserved = sum(each.amount_minor or 0 for each in self.operations if each.type == "refund" and each.is_open)
+        return self.captured_minor - self.refunded_minor - reserved
+
+    def reserve(self, request: OperationRequest, now: str) -> "Payment":
+        """The next version, in which the operation is processing, or rejected if it may not be done."""
+        refusal = self._refusal(request)
+        return self._with(
+            Operation(
+                operation_id=request.operation_id,
+                type=request.type,
+                amount_minor=request.amount_minor or (None if refusal else self._whole_amount(request)),
+                status="rejected" if refusal else "processing",
+                error=refusal,
+                created_at=request.requested_at,
+                updated_at=now,
+            ),
+            now,
+        )
+
+    def reject(self, request: OperationRequest, error: str, now: str) -> "Payment":
+        """The next version, in which an operation that was never reserved is rejected, so that it can't be any more."""
+        rejected = Operation(
+            request.operation_id, request.type, request.amount_minor, "rejected", error, request.requested_at, now
+        )
+        return self._with(rejected, now)
+
+    def settle(self, operation: Operation, now: str) -> "Payment":
+        """The next version, in which the gateway has done what the open operation reserved."""
+        assert operation.is_open and operation.amount_minor is not None
+        payment = self.end(operation, "succeeded", None, now)
+        match operation.type:
+            case "capture":
+                return replace(payment, status="captured", captured_minor=operation.amount_minor)
+            case "void":
+                return replace(payment, status="voided")
+        return payment._refunded_by(operation.amount_minor)
+
+    def fail_refund(self, operation: Operation, now: str) -> "Payment":
+        """The next version, in which a refund that had succeeded has failed after all: the money is back."""
+        assert operation.type == "refund" and operation.status == "succeeded" and operation.amount_minor is not None
+        return self.end(operation, "rejected", "refund_failed", now)._refunded_by(-operation.amount_minor)
+
+    def end(self, operation: Operation, status: OperationStatus, error: str | None, now: str) -> "Payment":
+        """The next version, in which the operation has this status. Nothing else is changed."""
+        return self._with(replace(operation, status=status, error=error, updated_at=now), now)
+
+    def _refusal(self, request: OperationRequest) -> Refusal | None:
+        amount_minor = request.amount_minor
+        if self._has_no_room():
+            return "too_many_operations"
+        if request.type == "refund":
+            if self.status not in ("captured", "partially_refunded", "refunded"):
+                return "invalid_state"
+            return "amount_exceeds_captured" if not 0 < (amount_minor or 1) <= self.refundable_minor else None
+        # An authorization is captured or voided once.
+        if self.status != "authorized" or any(operation.is_open for operation in self.operations):
+            return "invalid_state"
+        exceeds = request.type == "capture" and (amount_minor or 0) > (self.amount_minor or 0)
+        return "amount_exceeds_authorized" if exceeds else None
+
+    def _whole_amount(self, request: OperationRequest) -> int | None:
+        return self.refundable_minor if request.type == "refund" else self.amount_minor
+
+    def _refunded_by(self, amount_minor: int) -> "Payment":
+        refunded_minor = self.refunded_minor + amount_minor
+        ends: dict[int, Status] = {0: "captured", self.captured_minor: "refunded"}
+        return replace(self, refunded_minor=refunded_minor, status=ends.get(refunded_minor, "partially_refunded"))
+
+    def _has_no_room(self) -> bool:
+        return sum(each.status != "rejected" for each in self.operations) >= OPERATIONS_KEPT
+
+    def _with(self, operation: Operation, now: str) -> "Payment":
+        """The next version with the operation, in its place or as the newest; the oldest rejected make room for it."""
+        kept = {each.operation_id: each for each in self.operations} | {operation.operation_id: operation}
+        rejected = [each.operation_id for each in self.operations if each.status == "rejected"]
+        for forgotten in rejected[: max(0, len(kept) - OPERATIONS_KEPT)]:
+            del kept[forgotten]
+        return replace(
+            self,
+            operations=tuple(kept.values()),
+            version=self.version + 1,
+            updated_at=self._updated_at(now),
+        )
+
+    def _updated_at(self, now: str) -> str:
+        """A doubt is as old as it was."""
+        return self.updated_at if self.status == "in_doubt" else now

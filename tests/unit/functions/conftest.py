@@ -45,6 +45,7 @@ class World:
     token_mac: FakeTokenMac = field(default_factory=FakeTokenMac)
     velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
+    operation_executions: FakeExecutions = field(default_factory=FakeExecutions)
 
 
 @pytest.fixture

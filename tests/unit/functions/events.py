@@ -19,18 +19,11 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
         "payment": REQUEST.to_dict(),
         "card": SUMMARY.to_dict(),
     }
+    request = {"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001"}
     events: dict[FunctionName, dict[str, Any]] = {
-        "tokenize": {
-            "payment_id": "pay-1",
-            "request": {
-                "amount_minor": 1999,
-                "currency": "USD",
-                "merchant_reference": "order-1001",
-                "card_data": card_data,
-            },
-        },
+        "tokenize": {"payment_id": "pay-1", "request": request | {"card_data": card_data}},
         "screen": recorded,
-        "encrypt": {"payment_id": "pay-1", "token": TOKEN, "card_data": card_data},
+        "encrypt": {"payment_id": "pay-1", "token": TOKEN, "request": request | {"card_data": card_data}},
         "charge": {
             "payment_id": "pay-1",
             "payment": REQUEST.to_dict(),
@@ -41,8 +34,9 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
         | {
             "encrypted": encrypted,
             "charge": {"outcome": "captured", "gateway": "sparkle", "charge_id": "ch_1", "decline_code": None},
+            "flags": [],
         },
-        "compensate": recorded | {"transaction_id": TRANSACTION_ID, "error": "GatewayOutcomeUnknown"},
+        "compensate": recorded | {"transaction_id": TRANSACTION_ID, "flags": [], "error": "GatewayOutcomeUnknown"},
         "status": {"httpMethod": "GET", "pathParameters": {"payment_id": "pay-1"}},
         "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
         "doubts": {},

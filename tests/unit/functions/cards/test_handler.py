@@ -40,7 +40,7 @@ def test_an_unknown_card_is_404(world: World, output: Output, method: str) -> No
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (404, "card_not_found")
 
 
-@pytest.mark.parametrize(("method", "operation"), [("GET", "summary"), ("DELETE", "erase")])
+@pytest.mark.parametrize(("method", "operation"), [("GET", "read"), ("DELETE", "erase")])
 def test_a_vault_that_is_down_is_503_and_not_404(world: World, output: Output, method: str, operation: str) -> None:
     world.card_vault.faults.arm(operation, LEDGER_DOWN)
     assert handler(event(method), None)["statusCode"] == 503

@@ -56,7 +56,7 @@ def balances(entries: tuple[JournalEntry, ...]) -> Counter[str]:
 def test_an_outcome_that_the_ledger_knows_stands_and_the_gateway_is_left_alone(
     gateway: FakeGateway, ledger: FakeLedger, status: Status
 ) -> None:
-    known = payment(status=status, entry_count=0)
+    known = payment(status=status)
     ledger.record(known)
     gateway.charge(order(), card(), "pay-1-charge")
     gateway.calls.clear()
@@ -73,8 +73,8 @@ def test_a_captured_charge_is_undone_with_both_movements_on_the_books(gateway: F
     assert gateway.charges["pay-1"].status == "voided"
     recorded = ledger.records["pay-1"]
     assert recorded.payment == ended
-    assert recorded.entries == (DOUBT, DOUBT.reverse(), CAPTURE, CAPTURE.reverse())
-    assert not any(balances(recorded.entries).values())
+    assert recorded.journal == (DOUBT, DOUBT.reverse(1), CAPTURE, CAPTURE.reverse(3))
+    assert not any(balances(recorded.journal).values())
 
 
 def test_a_held_charge_is_released_and_no_money_was_ever_moved(gateway: FakeGateway, ledger: FakeLedger) -> None:
@@ -82,20 +82,20 @@ def test_a_held_charge_is_released_and_no_money_was_ever_moved(gateway: FakeGate
     gateway.authorize(order(), card(), "pay-1-charge")
     assert compensate(gateway, ledger, request).status == "reversed"
     assert gateway.charges["pay-1"].status == "voided"
-    assert ledger.records["pay-1"].entries == ()
+    assert ledger.records["pay-1"].journal == ()
 
 
 def test_a_charge_that_was_declined_is_recorded_as_declined(gateway: FakeGateway, ledger: FakeLedger) -> None:
     charge = gateway.charge(order(), card(DECLINED_PAN), "pay-1-charge")
     ended = compensate(gateway, ledger)
     assert (ended.status, ended.decline_code, ended.charge_id) == ("declined", "insufficient_funds", charge.charge_id)
-    assert ledger.records["pay-1"].entries == (DOUBT, DOUBT.reverse())
+    assert ledger.records["pay-1"].journal == (DOUBT, DOUBT.reverse(1))
 
 
 def test_a_charge_that_never_was_is_kept_out_for_good(gateway: FakeGateway, ledger: FakeLedger) -> None:
     ended = compensate(gateway, ledger)
     assert (ended.status, ended.charge_id) == ("reversed", None)
-    assert ledger.records["pay-1"].entries == (DOUBT, DOUBT.reverse())
+    assert ledger.records["pay-1"].journal == (DOUBT, DOUBT.reverse(1))
     with pytest.raises(GatewayRefused):
         gateway.charge(order(), card(), "pay-1-charge")
 
@@ -115,7 +115,7 @@ def test_what_cannot_be_confirmed_is_in_doubt_with_the_money_in_suspense(
         1,
         "LedgerUnavailable",
     )
-    assert recorded.entries == (DOUBT,)
+    assert recorded.journal == (DOUBT,)
 
 
 def test_while_it_stays_unconfirmed_the_doubt_is_recorded_once(gateway: FakeGateway, ledger: FakeLedger) -> None:
@@ -124,7 +124,7 @@ def test_while_it_stays_unconfirmed_the_doubt_is_recorded_once(gateway: FakeGate
         with pytest.raises(ReversalUnconfirmed):
             compensate(gateway, ledger)
     assert ledger.records["pay-1"].payment.version == 1
-    assert ledger.records["pay-1"].entries == (DOUBT,)
+    assert ledger.records["pay-1"].journal == (DOUBT,)
 
 
 @pytest.mark.parametrize("charged", [True, False])
@@ -141,10 +141,10 @@ def test_confirmed_by_a_later_attempt_the_doubt_is_cleared(
     recorded = ledger.records["pay-1"]
     assert recorded.payment == ended
     assert (ended.status, ended.version) == ("reversed", 2)
-    assert recorded.entries[:2] == (DOUBT, DOUBT.reverse())
+    assert recorded.journal[:2] == (DOUBT, DOUBT.reverse(1))
     seen = charged and not done  # a reversal whose answer was lost leaves no captured charge to be found
-    assert recorded.entries[2:] == ((CAPTURE, CAPTURE.reverse()) if seen else ())
-    assert not any(balances(recorded.entries).values())
+    assert recorded.journal[2:] == ((CAPTURE, CAPTURE.reverse(3)) if seen else ())
+    assert not any(balances(recorded.journal).values())
 
 
 def test_doubt_about_a_decline_is_cleared_as_declined(gateway: FakeGateway, ledger: FakeLedger) -> None:
@@ -154,7 +154,7 @@ def test_doubt_about_a_decline_is_cleared_as_declined(gateway: FakeGateway, ledg
         compensate(gateway, ledger)
     ended = compensate(gateway, ledger)
     assert (ended.status, ended.decline_code) == ("declined", "insufficient_funds")
-    assert not any(balances(ledger.records["pay-1"].entries).values())
+    assert not any(balances(ledger.records["pay-1"].journal).values())
 
 
 def test_an_authorization_in_doubt_has_no_money_to_suspend(gateway: FakeGateway, ledger: FakeLedger) -> None:
@@ -164,7 +164,7 @@ def test_an_authorization_in_doubt_has_no_money_to_suspend(gateway: FakeGateway,
         compensate(gateway, ledger, request)
     assert ledger.records["pay-1"].payment.status == "in_doubt"
     assert compensate(gateway, ledger, request).status == "reversed"
-    assert ledger.records["pay-1"].entries == ()
+    assert ledger.records["pay-1"].journal == ()
 
 
 def test_a_charge_that_lands_between_the_look_and_the_reversal_is_undone_too(
@@ -178,7 +178,7 @@ def test_a_charge_that_lands_between_the_look_and_the_reversal_is_undone_too(
     assert ended.status == "reversed"
     assert ended.charge_id == gateway.charges["pay-1"].charge_id
     assert gateway.charges["pay-1"].captured_minor == 0
-    assert not any(balances(ledger.records["pay-1"].entries).values())
+    assert not any(balances(ledger.records["pay-1"].journal).values())
 
 
 @pytest.mark.parametrize("pan", [PAN, DECLINED_PAN])
@@ -193,7 +193,7 @@ def test_when_the_ledger_fails_after_the_reversal_a_later_attempt_ends_the_same(
     ended = compensate(gateway, ledger, now="2026-11-23T09:09:00.000Z")
     assert ended.status == ("reversed" if pan == PAN else "declined")
     assert ledger.records["pay-1"].payment == ended
-    assert not any(balances(ledger.records["pay-1"].entries).values())
+    assert not any(balances(ledger.records["pay-1"].journal).values())
 
 
 def test_without_the_ledger_nothing_is_asked_of_the_gateway(gateway: FakeGateway, ledger: FakeLedger) -> None:
@@ -209,7 +209,7 @@ def test_a_settled_charge_is_refunded_and_counts_as_reversed(
     refunded = replace(gateway.charge(order(), card(), "pay-1-charge"), status="refunded")
     monkeypatch.setattr(gateway, "reverse", lambda reference: Reversal("refunded", refunded))
     assert compensate(gateway, ledger).status == "reversed"
-    assert ledger.records["pay-1"].entries == (DOUBT, DOUBT.reverse(), CAPTURE, CAPTURE.reverse())
+    assert ledger.records["pay-1"].journal == (DOUBT, DOUBT.reverse(1), CAPTURE, CAPTURE.reverse(3))
 
 
 def test_the_reversal_is_on_record_before_the_gateway_is_asked_for_it(
@@ -228,4 +228,4 @@ def test_what_the_gateway_really_took_is_what_is_undone_on_the_books(gateway: Fa
     gateway.charge(replace(order(), amount_minor=2999), card(), "pay-1-charge")
     assert compensate(gateway, ledger).status == "reversed"
     taken = capture_entry("sparkle", 2999, "USD")
-    assert ledger.records["pay-1"].entries == (DOUBT, DOUBT.reverse(), taken, taken.reverse())
+    assert ledger.records["pay-1"].journal == (DOUBT, DOUBT.reverse(1), taken, taken.reverse(3))

@@ -16,6 +16,7 @@ def event(**changes: Any) -> dict[str, Any]:
         "payment": REQUEST.to_dict(),
         "card": SUMMARY.to_dict(),
         "transaction_id": TRANSACTION_ID,
+        "flags": [],
         "error": "LedgerUnavailable",
     } | changes
 

@@ -1,16 +1,23 @@
 import base64
+import hashlib
 import json
+from typing import Any
 
 import pytest
 
 from functions.encrypt.handler import handler
-from functions.shared.domain.errors import InvalidCardNumber
-from tests.samples import CARD_DATA, HOLDER, PAN, TOKEN
+from functions.shared.domain.errors import InvalidCardNumber, UnknownToken
+from functions.shared.ports import StoredCard
+from tests.samples import CARD_DATA, HOLDER, NOW, PAN, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
 
+def event(card: dict[str, Any]) -> dict[str, Any]:
+    return {"payment_id": "pay-1", "token": TOKEN, "request": {"amount_minor": 1999, "currency": "USD"} | card}
+
+
 def test_the_ciphertext_leaves_in_base64_and_the_card_does_not(world: World, output: Output) -> None:
-    encrypted = handler({"payment_id": "pay-1", "token": TOKEN, "card_data": CARD_DATA}, None)
+    encrypted = handler(event({"card_data": CARD_DATA}), None)
     ciphertext = base64.b64decode(encrypted["ciphertext"])
     assert json.loads(world.card_cipher.decrypt(ciphertext, {"token": TOKEN})) == CARD_DATA
     assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
@@ -21,5 +28,18 @@ def test_the_ciphertext_leaves_in_base64_and_the_card_does_not(world: World, out
 def test_a_card_number_that_is_none_is_not_encrypted(world: World, output: Output) -> None:
     wrong = CARD_DATA | {"card_number": "4242424242424241"}
     with pytest.raises(InvalidCardNumber):
-        handler({"payment_id": "pay-1", "token": TOKEN, "card_data": wrong}, None)
+        handler(event({"card_data": wrong}), None)
     assert "4242424242424241" not in str(output.logs())
+
+
+def test_a_stored_card_is_charged_as_it_was_encrypted(world: World) -> None:
+    world.card_vault.keep(StoredCard(SUMMARY, b"ciphertext"), NOW)
+    assert handler(event({"token": TOKEN}), None) == {
+        "ciphertext": base64.b64encode(b"ciphertext").decode(),
+        "transaction_id": hashlib.sha256(b"ciphertext").hexdigest(),
+    }
+
+
+def test_a_card_that_was_erased_since_tokenize_saw_it_is_unknown(world: World) -> None:
+    with pytest.raises(UnknownToken):
+        handler(event({"token": TOKEN}), None)

@@ -25,6 +25,7 @@ def event(outcome: str, **changes: Any) -> dict[str, Any]:
         "card": SUMMARY.to_dict(),
         "encrypted": {"ciphertext": base64.b64encode(CIPHERTEXT).decode(), "transaction_id": TRANSACTION_ID},
         "charge": charge,
+        "flags": [],
     } | changes
 
 

@@ -2,26 +2,27 @@ import pytest
 
 from functions.resolve.handler import handler
 from functions.shared.domain.errors import GatewayOutcomeUnknown, ReversalUnconfirmed
-from functions.shared.domain.ledger import in_doubt_entry
-from tests.samples import card, order, payment
+from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from functions.shared.ports import Execution
+from tests.samples import LATER, NOW, card, operation_request, order, payment
 from tests.unit.functions.conftest import Output, World
 
-EVENT = {"payment_id": "pay-1", "ask_gateway": True}
+EVENT = {"payment_id": "pay-1", "operation_id": None, "ask_gateway": True}
 
 
 def in_doubt(world: World) -> None:
-    world.ledger.record(payment(status="in_doubt", reversing=True, entry_count=1), [in_doubt_entry(1999, "USD")])
+    world.ledger.record(*payment(status="in_doubt", reversing=True).post(in_doubt_entry(1999, "USD")))
 
 
 def test_a_doubt_that_is_cleared_is_counted(world: World, output: Output) -> None:
     in_doubt(world)
-    assert handler(EVENT, None) == {"payment_id": "pay-1", "status": "reversed"}
+    assert handler(EVENT, None) == {"payment_id": "pay-1", "operation_id": None, "status": "reversed"}
     assert output.metrics() == {"PaymentResolved": [1.0]}
 
 
 def test_a_look_asks_nobody_and_counts_nothing(world: World, output: Output) -> None:
     in_doubt(world)
-    assert handler(EVENT | {"ask_gateway": False}, None) == {"payment_id": "pay-1", "status": "in_doubt"}
+    assert handler(EVENT | {"ask_gateway": False}, None)["status"] == "in_doubt"
     assert (world.gateway.calls, output.metrics()) == ([], {})
 
 
@@ -40,3 +41,15 @@ def test_a_doubt_that_stays_is_an_error_and_not_counted(world: World, output: Ou
         handler(EVENT, None)
     assert output.metrics() == {}
     assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+
+
+def test_an_operation_is_resolved_by_its_own_id(world: World, output: Output) -> None:
+    charge = world.gateway.charge(order(), card(), "pay-1-charge")
+    paid, entries = payment(charge_id=charge.charge_id).post(capture_entry("sparkle", 1999, "USD"))
+    world.ledger.record(paid, entries)
+    world.ledger.record(paid.reserve(operation_request(paid, "refund", 500, "op-1"), LATER))
+    request = {"operation": "refund", "payment_id": "pay-1", "amount_minor": 500}
+    world.operation_executions.executions["op-1"] = Execution(False, None, None, request, NOW, LATER)
+    event = {"payment_id": None, "operation_id": "op-1", "ask_gateway": True}
+    assert handler(event, None) == {"payment_id": "pay-1", "operation_id": "op-1", "status": "succeeded"}
+    assert output.metrics() == {"OperationResolved": [1.0]}

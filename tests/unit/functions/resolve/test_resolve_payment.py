@@ -24,13 +24,13 @@ NO_ANSWER = GatewayOutcomeUnknown("No answer.")
 
 
 def ended(error: str | None = None, request: PaymentRequest = REQUEST, *, running: bool = False) -> FakeExecutions:
-    return FakeExecutions(**{"pay-1": Execution(running, error, None, request, STARTED_AT, NOW)})
+    return FakeExecutions(**{"pay-1": Execution(running, error, None, request.to_dict(), STARTED_AT, NOW)})
 
 
 class Books(FakeLedger):
     def balances(self) -> dict[str, int]:
         totals: Counter[str] = Counter()
-        for entry in self.records["pay-1"].entries:
+        for entry in self.records["pay-1"].journal:
             for posting in entry.postings:
                 totals[posting.account] += posting.amount_minor * (1 if posting.direction == "debit" else -1)
         return {account: total for account, total in totals.items() if total}
@@ -91,7 +91,7 @@ def test_a_charge_that_was_made_as_asked_before_the_execution_was_stopped_is_cap
     assert (recorded.payment.status, recorded.payment.captured_minor) == ("captured", 1999)
     assert (recorded.payment.charge_id, recorded.payment.card) == (charge.charge_id, None)
     assert (recorded.payment.created_at, recorded.payment.error) == (STARTED_AT, "ExecutionStopped")
-    assert recorded.entries == (DOUBT, DOUBT.reverse(), CAPTURE)
+    assert recorded.journal == (DOUBT, DOUBT.reverse(1), CAPTURE)
     assert ledger.balances() == {"asset:gateway:sparkle": 1999, "liability:merchant": -1999}
     assert "reverse" not in gateway.calls
 
@@ -105,7 +105,7 @@ def test_a_doubt_is_on_the_books_before_anybody_asks(gateway: FakeGateway, ledge
 def test_an_authorization_that_was_made_as_asked_holds(gateway: FakeGateway, ledger: Books) -> None:
     gateway.authorize(order(), card(), "pay-1-charge")
     assert resolve(gateway, ledger, ended(request=replace(REQUEST, capture=False))) == "authorized"
-    assert ledger.records["pay-1"].entries == ()
+    assert ledger.records["pay-1"].journal == ()
 
 
 def test_a_decline_that_nobody_recorded_is_declined(gateway: FakeGateway, ledger: Books) -> None:
@@ -138,7 +138,7 @@ def test_once_a_reversal_was_asked_for_a_charge_that_is_found_is_no_capture(
     gateway: FakeGateway, ledger: Books
 ) -> None:
     gateway.charge(order(), card(), "pay-1-charge")
-    ledger.record(payment(status="in_doubt", reversing=True, entry_count=1), [DOUBT])
+    ledger.record(*payment(status="in_doubt", reversing=True).post(DOUBT))
     assert resolve(gateway, ledger, ended("PaymentInDoubt")) == "reversed"
     assert gateway.charges["pay-1"].status == "voided"
     assert ledger.balances() == {}
@@ -150,7 +150,7 @@ def test_without_evidence_the_payment_stays_in_doubt(gateway: FakeGateway, ledge
     with pytest.raises((GatewayOutcomeUnknown, ReversalUnconfirmed)):
         resolve(gateway, ledger, ended())
     doubtful = ledger.records["pay-1"]
-    assert (doubtful.payment.status, doubtful.entries) == ("in_doubt", (DOUBT,))
+    assert (doubtful.payment.status, doubtful.journal) == ("in_doubt", (DOUBT,))
     assert doubtful.payment.reversing is (operation == "reverse")
     assert ledger.balances() == {"suspense:in_doubt": 1999, "liability:merchant": -1999}
     assert resolve(gateway, ledger, ended()) == "reversed"
@@ -169,13 +169,13 @@ def test_what_an_orphaned_function_recorded_in_between_stands(gateway: FakeGatew
         """The execution was stopped, but its Persist still runs, and ends just now."""
 
         def find(self, payment_id: str) -> Execution | None:
-            ledger.record(payment(entry_count=1), [CAPTURE])
+            ledger.record(*payment().post(CAPTURE))
             return super().find(payment_id)
 
     with pytest.raises(LedgerConflict):
         resolve(gateway, ledger, Late(**ended().executions))
     assert resolve(gateway, ledger, ended()) == "captured"
-    assert ledger.records["pay-1"].entries == (CAPTURE,)
+    assert ledger.records["pay-1"].journal == (CAPTURE,)
 
 
 def test_a_payments_status_may_be_in_doubt_twice_but_never_go_back() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import requests
@@ -14,6 +15,7 @@ from functions.shared.adapters.kms import KmsCardCipher, KmsTokenMac
 from functions.shared.adapters.sparkle import Sparkle
 from functions.shared.adapters.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
+from functions.shared.domain.charge import Charge, Refund, Refused
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayOutcomeUnknown,
@@ -45,7 +47,18 @@ from tests.fakes import (
     FakeVelocityCounter,
 )
 from tests.mocked_aws import API_KEY, TABLE, MockedAws, new_id
-from tests.samples import CARD_RETENTION_DAYS, DECLINED_PAN, LATER, NOW, PAN, SUMMARY, card, order, payment
+from tests.samples import (
+    CARD_RETENTION_DAYS,
+    DECLINED_PAN,
+    LATER,
+    NOW,
+    PAN,
+    SUMMARY,
+    card,
+    order,
+    payment,
+    refund_request,
+)
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 DOUBT = in_doubt_entry(1999, "USD")
@@ -86,17 +99,41 @@ def books(request: pytest.FixtureRequest) -> Iterator[LedgerUnderTest]:
     )
 
 
+def captured(**changes: Any) -> RecordedPayment:
+    """A payment that no other test has, with its entry."""
+    return RecordedPayment(*payment(new_id(), **changes).post(CAPTURE))
+
+
+def doubted() -> RecordedPayment:
+    return RecordedPayment(*payment(new_id(), "in_doubt").post(DOUBT))
+
+
+def record(ledger: Ledger, recorded: RecordedPayment) -> None:
+    """Record all of it, entries included."""
+    ledger.record(recorded.payment, recorded.entries)
+
+
 class TestLedger:
     def test_what_is_recorded_is_found(self, books: LedgerUnderTest) -> None:
-        paid = payment(new_id(), entry_count=1)
-        books.ledger.record(paid, [CAPTURE])
-        assert books.ledger.payment(paid.payment_id) == paid
-        assert books.ledger.find(paid.payment_id) == RecordedPayment(paid, (CAPTURE,))
+        paid = captured()
+        record(books.ledger, paid)
+        assert books.ledger.payment(paid.payment.payment_id) == paid.payment
+        assert books.ledger.find(paid.payment.payment_id) == paid
 
     def test_what_is_absent_is_found_absent(self, books: LedgerUnderTest) -> None:
         stored = payment(new_id(), "stored", amount_minor=None, currency=None, charge_id=None, merchant_reference=None)
         books.ledger.record(stored)
         assert books.ledger.find(stored.payment_id) == RecordedPayment(stored, ())
+
+    def test_operations_and_flags_are_found_as_they_were_recorded(self, books: LedgerUnderTest) -> None:
+        paid = captured(flags=("large_amount",))
+        record(books.ledger, paid)
+        reserved = paid.payment.reserve(refund_request(paid.payment, 500), LATER)
+        rejected = reserved.reserve(refund_request(paid.payment, 1500), LATER)
+        books.ledger.record(reserved)
+        books.ledger.record(rejected)
+        assert books.ledger.payment(paid.payment.payment_id) == rejected
+        assert [operation.status for operation in rejected.operations] == ["processing", "rejected"]
 
     def test_a_payment_that_was_never_recorded_is_none(self, books: LedgerUnderTest) -> None:
         payment_id = new_id()
@@ -104,16 +141,17 @@ class TestLedger:
         assert books.ledger.find(payment_id) is None
 
     def test_the_same_record_again_succeeds_and_posts_nothing_twice(self, books: LedgerUnderTest) -> None:
-        paid = payment(new_id(), entry_count=1)
-        books.ledger.record(paid, [CAPTURE])
-        books.ledger.record(paid, [CAPTURE])
-        assert books.ledger.find(paid.payment_id) == RecordedPayment(paid, (CAPTURE,))
+        paid = captured()
+        record(books.ledger, paid)
+        record(books.ledger, paid)
+        assert books.ledger.find(paid.payment.payment_id) == paid
 
     def test_the_same_record_made_later_is_the_same_record(self, books: LedgerUnderTest) -> None:
-        paid = payment(new_id(), entry_count=1)
-        books.ledger.record(paid, [CAPTURE])
-        books.ledger.record(replace(paid, updated_at=LATER), [CAPTURE])
-        assert books.ledger.payment(paid.payment_id) == paid
+        first = payment(new_id())
+        paid = RecordedPayment(*first.post(CAPTURE))
+        record(books.ledger, paid)
+        books.ledger.record(*replace(first, updated_at=LATER).post(CAPTURE))
+        assert books.ledger.find(first.payment_id) == paid
 
     @pytest.mark.parametrize(
         "changes",
@@ -125,31 +163,33 @@ class TestLedger:
             {"merchant_reference": None},
             {"card": replace(SUMMARY, last4="1111")},
             {"status": "declined", "captured_minor": 0},
+            {"flags": ("large_amount",)},
         ],
     )
     def test_another_record_under_the_same_id_is_a_conflict(
         self, books: LedgerUnderTest, changes: dict[str, object]
     ) -> None:
-        paid = payment(new_id(), entry_count=1)
-        books.ledger.record(paid, [CAPTURE])
+        paid = captured()
+        record(books.ledger, paid)
         with pytest.raises(LedgerConflict):
-            books.ledger.record(replace(paid, **changes), [CAPTURE])  # type: ignore[arg-type]
-        assert books.ledger.find(paid.payment_id) == RecordedPayment(paid, (CAPTURE,))
+            books.ledger.record(replace(paid.payment, **changes), paid.entries)  # type: ignore[arg-type]
+        assert books.ledger.find(paid.payment.payment_id) == paid
 
     def test_other_entries_under_the_same_record_are_a_conflict(self, books: LedgerUnderTest) -> None:
-        paid = payment(new_id(), entry_count=1)
-        books.ledger.record(paid, [CAPTURE])
-        for entries in ([], [CAPTURE.reverse()], [capture_entry("sparkle", 1, "USD")]):
+        first = payment(new_id())
+        paid = RecordedPayment(*first.post(CAPTURE))
+        record(books.ledger, paid)
+        for entries in ([], [CAPTURE.reverse(1)], [capture_entry("sparkle", 1, "USD")]):
             with pytest.raises(LedgerConflict):
-                books.ledger.record(paid if entries else replace(paid, entry_count=0), entries)
-        assert books.ledger.find(paid.payment_id) == RecordedPayment(paid, (CAPTURE,))
+                books.ledger.record(*first.post(*entries))
+        assert books.ledger.find(first.payment_id) == paid
 
     def test_the_next_version_replaces_the_record_and_keeps_its_entries(self, books: LedgerUnderTest) -> None:
-        doubtful = payment(new_id(), "in_doubt", entry_count=1)
-        reversed_ = doubtful.moved_to("reversed", updated_at=LATER, entry_count=2)
-        books.ledger.record(doubtful, [DOUBT])
-        books.ledger.record(reversed_, [DOUBT.reverse()])
-        assert books.ledger.find(doubtful.payment_id) == RecordedPayment(reversed_, (DOUBT, DOUBT.reverse()))
+        doubtful = doubted()
+        cleared, entries = doubtful.payment.moved_to("reversed", updated_at=LATER).post(DOUBT.reverse(1))
+        record(books.ledger, doubtful)
+        books.ledger.record(cleared, entries)
+        assert books.ledger.find(cleared.payment_id) == RecordedPayment(cleared, (*doubtful.entries, *entries))
 
     def test_payments_are_counted_while_they_are_in_doubt_with_the_time_of_the_oldest(
         self, books: LedgerUnderTest
@@ -164,13 +204,27 @@ class TestLedger:
             books.ledger.record(doubtful.moved_to("reversed", updated_at=LATER))
         assert books.ledger.doubts().count == before
 
+    def test_a_payment_is_counted_while_an_operation_of_its_is_in_doubt(self, books: LedgerUnderTest) -> None:
+        before = books.ledger.doubts().count
+        paid = captured()
+        record(books.ledger, paid)
+        reserved = paid.payment.reserve(refund_request(paid.payment), NOW)
+        (refund,) = reserved.operations
+        doubtful = reserved.end(refund, "in_doubt", "gateway_outcome_unknown", "2001-01-01T00:00:00.000Z")
+        for version in (reserved, doubtful):
+            books.ledger.record(version)
+        assert books.ledger.doubts() == Doubts(before + 1, "2001-01-01T00:00:00.000Z")
+        (refund,) = doubtful.operations
+        books.ledger.record(doubtful.settle(refund, LATER))
+        assert books.ledger.doubts().count == before
+
     def test_the_next_version_again_succeeds(self, books: LedgerUnderTest) -> None:
-        doubtful = payment(new_id(), "in_doubt", entry_count=1)
-        reversed_ = doubtful.moved_to("reversed", entry_count=2)
-        books.ledger.record(doubtful, [DOUBT])
-        books.ledger.record(reversed_, [DOUBT.reverse()])
-        books.ledger.record(reversed_, [DOUBT.reverse()])
-        assert books.ledger.find(doubtful.payment_id) == RecordedPayment(reversed_, (DOUBT, DOUBT.reverse()))
+        doubtful = doubted()
+        cleared, entries = doubtful.payment.moved_to("reversed").post(DOUBT.reverse(1))
+        record(books.ledger, doubtful)
+        books.ledger.record(cleared, entries)
+        books.ledger.record(cleared, entries)
+        assert books.ledger.find(cleared.payment_id) == RecordedPayment(cleared, (*doubtful.entries, *entries))
 
     def test_of_two_next_versions_the_second_is_a_conflict(self, books: LedgerUnderTest) -> None:
         doubtful = payment(new_id(), "in_doubt")
@@ -186,26 +240,28 @@ class TestLedger:
         assert books.ledger.payment(doubtful.payment_id) is None
 
     def test_an_entry_is_never_replaced_and_nothing_is_written_beside_it(self, books: LedgerUnderTest) -> None:
-        doubtful = payment(new_id(), "in_doubt", entry_count=1)
-        books.ledger.record(doubtful, [DOUBT])
+        doubtful = doubted()
+        record(books.ledger, doubtful)
+        unaware = replace(doubtful.payment, entry_count=0).moved_to("reversed")
         with pytest.raises(LedgerConflict):
-            books.ledger.record(doubtful.moved_to("reversed", entry_count=1), [DOUBT.reverse()])
-        assert books.ledger.find(doubtful.payment_id) == RecordedPayment(doubtful, (DOUBT,))
+            books.ledger.record(*unaware.post(DOUBT.reverse(1)))
+        assert books.ledger.find(doubtful.payment.payment_id) == doubtful
 
     def test_a_record_whose_answer_was_lost_can_be_repeated(self, books: LedgerUnderTest) -> None:
-        paid = payment(new_id(), entry_count=1)
+        first = payment(new_id())
+        paid = RecordedPayment(*first.post(CAPTURE))
         books.lose_next_answer()
         with pytest.raises(LedgerUnavailable):
-            books.ledger.record(paid, [CAPTURE])
-        books.ledger.record(replace(paid, updated_at=LATER), [CAPTURE])
-        assert books.ledger.find(paid.payment_id) == RecordedPayment(paid, (CAPTURE,))
+            record(books.ledger, paid)
+        books.ledger.record(*replace(first, updated_at=LATER).post(CAPTURE))
+        assert books.ledger.find(first.payment_id) == paid
 
     def test_a_ledger_that_is_down_has_written_nothing(self, books: LedgerUnderTest) -> None:
-        paid = payment(new_id(), entry_count=1)
+        paid = captured()
         books.go_down_once()
         with pytest.raises(LedgerUnavailable):
-            books.ledger.record(paid, [CAPTURE])
-        assert books.ledger.find(paid.payment_id) is None
+            record(books.ledger, paid)
+        assert books.ledger.find(paid.payment.payment_id) is None
 
 
 @pytest.fixture(params=["fake", "dynamodb"])
@@ -249,6 +305,30 @@ class TestCardVault:
         assert vault.summary(summary.token, "2027-12-28T09:00:01.000Z") == summary
 
     def test_a_card_that_was_never_kept_is_none(self, vault: CardVault, summary: CardSummary) -> None:
+        assert vault.summary(summary.token, LATER) is None
+
+    def test_a_cards_ciphertext_is_the_newest_and_gone_with_the_card(
+        self, vault: CardVault, summary: CardSummary
+    ) -> None:
+        assert vault.ciphertext(summary.token, LATER) is None
+        vault.keep(StoredCard(summary, b"first"), NOW)
+        vault.keep(StoredCard(summary, b"second"), LATER)
+        assert vault.ciphertext(summary.token, LATER) == b"second"
+        assert vault.ciphertext(summary.token, "2028-12-28T09:00:00.000Z") is None
+        vault.erase(summary.token)
+        assert vault.ciphertext(summary.token, LATER) is None
+
+    def test_a_card_that_is_renewed_has_its_time_anew(self, vault: CardVault, summary: CardSummary) -> None:
+        vault.keep(StoredCard(summary, b"ciphertext"), NOW)
+        vault.renew(StoredCard(summary, b"ciphertext"), LATER)
+        assert vault.summary(summary.token, "2027-12-28T09:00:01.000Z") == summary
+
+    def test_a_card_that_was_erased_or_never_kept_is_not_renewed(self, vault: CardVault, summary: CardSummary) -> None:
+        vault.renew(StoredCard(summary, b"ciphertext"), NOW)
+        assert vault.summary(summary.token, NOW) is None
+        vault.keep(StoredCard(summary, b"ciphertext"), NOW)
+        vault.erase(summary.token)
+        vault.renew(StoredCard(summary, b"ciphertext"), LATER)
         assert vault.summary(summary.token, LATER) is None
 
     def test_an_erased_card_is_gone_and_can_be_kept_anew(self, vault: CardVault, summary: CardSummary) -> None:
@@ -486,7 +566,7 @@ class TestPaymentGateway:
         charge = ask(order(reference := new_id()), card(), f"{reference}-charge")
         reversal = bank.gateway.reverse(reference)
         assert reversal.result == "voided"
-        assert reversal.charge == replace(charge, status="voided", captured_minor=0)
+        assert reversal.charge == replace(charge, status="voided", captured_minor=0, captured_at=None)
         assert bank.gateway.reverse(reference) == reversal
         assert bank.gateway.find_by_reference(reference) == reversal.charge
 
@@ -509,3 +589,125 @@ class TestPaymentGateway:
         with pytest.raises(GatewayOutcomeUnknown):
             bank.gateway.reverse(reference)
         assert bank.gateway.reverse(reference).result == "voided"
+
+
+AUTHORIZE, CHARGE = False, True
+Ask = Callable[[PaymentGateway, Charge], Charge | Refund | Refused]
+
+
+def held(bank: GatewayUnderTest, capture: bool) -> Charge:
+    ask = bank.gateway.charge if capture else bank.gateway.authorize
+    return ask(order(reference := new_id()), card(), f"{reference}-charge")
+
+
+def capture(gateway: PaymentGateway, charge: Charge, amount_minor: int = 1500) -> Charge | Refused:
+    return gateway.capture(charge.charge_id, amount_minor, "USD", f"{charge.reference}-capture-{amount_minor}")
+
+
+def void(gateway: PaymentGateway, charge: Charge) -> Charge | Refused:
+    return gateway.void(charge.charge_id, f"{charge.reference}-void")
+
+
+def refund(gateway: PaymentGateway, charge: Charge, amount_minor: int = 500, n: int = 1) -> Refund | Refused:
+    reference = f"{charge.reference}-{n}"
+    return gateway.refund(charge.charge_id, amount_minor, "USD", reference, f"{reference}-refund")
+
+
+OPERATIONS: list[tuple[str, bool, Ask]] = [
+    ("capture", AUTHORIZE, capture),
+    ("void", AUTHORIZE, void),
+    ("refund", CHARGE, refund),
+]
+every_operation = pytest.mark.parametrize(
+    ("operation", "captured", "ask"), OPERATIONS, ids=[name for name, _, _ in OPERATIONS]
+)
+
+
+class TestOperationsAtTheGateway:
+    def test_what_was_authorized_is_captured_in_whole_or_in_part(self, bank: GatewayUnderTest) -> None:
+        charge = held(bank, AUTHORIZE)
+        captured = capture(bank.gateway, charge)
+        assert isinstance(captured, Charge)
+        assert (captured.status, captured.captured_minor, captured.amount_minor) == ("captured", 1500, 1999)
+        assert captured.captured_at
+        assert bank.gateway.find_by_reference(charge.reference) == captured
+
+    def test_what_was_authorized_is_released(self, bank: GatewayUnderTest) -> None:
+        charge = held(bank, AUTHORIZE)
+        assert void(bank.gateway, charge) == replace(charge, status="voided")
+
+    def test_what_was_captured_is_refunded_until_nothing_is_left(self, bank: GatewayUnderTest) -> None:
+        charge = held(bank, CHARGE)
+        first, second, third = (refund(bank.gateway, charge, amount, n) for n, amount in enumerate((500, 1500, 1499)))
+        assert isinstance(first, Refund)
+        assert (first.charge_id, first.amount_minor, first.currency) == (charge.charge_id, 500, "USD")
+        assert second == Refused("amount_exceeds_captured")
+        assert isinstance(third, Refund)
+        found = bank.gateway.find_by_reference(charge.reference)
+        assert found is not None
+        assert (found.status, found.captured_minor) == ("refunded", 1999)
+
+    def test_a_refund_is_found_by_our_reference(self, bank: GatewayUnderTest) -> None:
+        charge = held(bank, CHARGE)
+        made = refund(bank.gateway, charge)
+        assert bank.gateway.find_refund(charge.charge_id, f"{charge.reference}-1") == made
+        assert bank.gateway.find_refund(charge.charge_id, "another") is None
+
+    @every_operation
+    def test_the_same_key_gives_the_same_answer(
+        self, bank: GatewayUnderTest, operation: str, captured: bool, ask: Ask
+    ) -> None:
+        charge = held(bank, captured)
+        assert ask(bank.gateway, charge) == ask(bank.gateway, charge)
+
+    @every_operation
+    def test_what_the_charges_state_forbids_is_refused_for_good(
+        self, bank: GatewayUnderTest, operation: str, captured: bool, ask: Ask
+    ) -> None:
+        charge = held(bank, captured)
+        bank.gateway.reverse(charge.reference)
+        assert ask(bank.gateway, charge) == ask(bank.gateway, charge) == Refused("invalid_state")
+
+    def test_more_than_was_authorized_is_not_captured(self, bank: GatewayUnderTest) -> None:
+        assert capture(bank.gateway, held(bank, AUTHORIZE), 2000) == Refused("amount_exceeds_authorized")
+
+    def test_one_reference_is_one_refund_whatever_the_key(self, bank: GatewayUnderTest) -> None:
+        charge = held(bank, CHARGE)
+        made = bank.gateway.refund(charge.charge_id, 500, "USD", "op", f"{charge.reference}-a")
+        with pytest.raises(GatewayOutcomeUnknown):
+            bank.gateway.refund(charge.charge_id, 500, "USD", "op", f"{charge.reference}-b")
+        assert bank.gateway.find_refund(charge.charge_id, "op") == made
+
+    @every_operation
+    def test_an_operation_whose_answer_was_lost_is_unknown_and_again_the_same(
+        self, bank: GatewayUnderTest, operation: str, captured: bool, ask: Ask
+    ) -> None:
+        charge = held(bank, captured)
+        bank.break_next(operation, "timeout_after", charge.reference)
+        with pytest.raises(GatewayOutcomeUnknown):
+            ask(bank.gateway, charge)
+        assert not isinstance(ask(bank.gateway, charge), Refused)
+
+    @every_operation
+    def test_a_busy_gateway_has_done_nothing_of_it(
+        self, bank: GatewayUnderTest, operation: str, captured: bool, ask: Ask
+    ) -> None:
+        charge = held(bank, captured)
+        bank.break_next(operation, "http_429", charge.reference)
+        with pytest.raises(GatewayBusy):
+            ask(bank.gateway, charge)
+        assert bank.gateway.find_by_reference(charge.reference) == charge
+
+    def test_a_charge_that_is_not_there_is_no_answer_but_a_refusal_to_work(self, bank: GatewayUnderTest) -> None:
+        with pytest.raises(GatewayRefused):
+            bank.gateway.void("ch_000000000000000000000000", new_id())
+
+
+class TestStatuses:
+    def test_the_statuses_of_many_payments_are_read_at_once(self, books: LedgerUnderTest) -> None:
+        ids = [new_id() for _ in range(130)]
+        for n, payment_id in enumerate(ids[:120]):
+            books.ledger.record(payment(payment_id, "declined" if n % 2 else "captured"))
+        statuses = books.ledger.statuses(ids)
+        assert statuses == {of: "declined" if n % 2 else "captured" for n, of in enumerate(ids[:120])}
+        assert books.ledger.statuses([]) == {}

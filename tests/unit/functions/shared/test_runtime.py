@@ -26,7 +26,11 @@ from tests.mocked_aws import TABLE, MockedAws
 from tests.samples import CARD_DATA, HOLDER, PAN, TOKEN
 from tests.unit.functions.conftest import Output
 
-EVENT: dict[str, Any] = {"payment_id": "pay-1", "token": TOKEN, "card_data": CARD_DATA}
+EVENT: dict[str, Any] = {
+    "payment_id": "pay-1",
+    "token": TOKEN,
+    "request": {"operation": "store", "card_data": CARD_DATA},
+}
 
 FACTORIES = [
     runtime.card_cipher,
@@ -35,6 +39,7 @@ FACTORIES = [
     runtime.card_vault,
     runtime.velocity_counter,
     runtime.executions,
+    runtime.operation_executions,
     runtime.gateway,
 ]
 
@@ -61,7 +66,7 @@ class TestLog:
         def log_twice(event: runtime.Event) -> dict[str, Any]:
             runtime.logger.info("one")
             runtime.logger.info("two")
-            return {"card_data": event["card_data"]}
+            return {"card_data": event["request"]["card_data"]}
 
         handler_of(log_twice)(EVENT, None)
         assert [line["message"] for line in output.logs()] == ["one", "two", "encrypt done"]
@@ -151,13 +156,13 @@ class TestErrors:
             return {}
 
         with pytest.raises(InvalidInput, match=r"^Missing card data\.$"):
-            handler_of(reach)({"payment_id": "pay-1", "token": TOKEN}, None)
+            handler_of(reach)({"payment_id": "pay-1", "token": TOKEN, "request": {}}, None)
         assert reached == []
         assert output.logs()[0]["reason"] == "Missing card data."
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
-        field=st.sampled_from(["payment_id", "token", "card_data", PAN]),
+        field=st.sampled_from(["payment_id", "token", "request", PAN]),
         value=st.sampled_from([PAN, int(PAN), [PAN], {PAN: PAN}, CARD_DATA | {"cvv": PAN}, CARD_DATA | {PAN: "x"}]),
     )
     def test_input_that_breaks_the_contract_is_told_and_logged_without_its_values(
@@ -222,7 +227,8 @@ class TestFactories:
         for name, value in aws.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:1")
-        monkeypatch.setenv("STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:123456789012:stateMachine:payment")
+        for variable in ("STATE_MACHINE_ARN", "OPERATION_STATE_MACHINE_ARN"):
+            monkeypatch.setenv(variable, "arn:aws:states:eu-west-1:123456789012:stateMachine:payment")
         for factory in FACTORIES:
             factory.cache_clear()
         yield

@@ -9,7 +9,7 @@ from functions.status.payment_status import payment_status
 from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
 from tests.samples import LATER, NOW, STARTED_AT, SUMMARY, TRANSACTION_ID, payment
 
-RUNNING = Execution(True, None, None, PaymentRequest("charge", 1999, "USD"), STARTED_AT, None)
+RUNNING = Execution(True, None, None, PaymentRequest("charge", 1999, "USD").to_dict(), STARTED_AT, None)
 
 
 def ended(error: str | None = None, cause: str | None = None) -> FakeExecutions:
@@ -89,7 +89,7 @@ def test_an_execution_that_ended_otherwise_without_a_record_is_in_doubt_and_neve
 
 @pytest.mark.parametrize("request_", [PaymentRequest("store"), PaymentRequest("charge")], ids=["store", "no amount"])
 def test_an_execution_that_was_never_to_move_money_is_rejected_however_it_ended(request_: PaymentRequest) -> None:
-    stopped = replace(RUNNING, running=False, request=request_, error="States.Runtime", stopped_at=LATER)
+    stopped = replace(RUNNING, running=False, request=request_.to_dict(), error="States.Runtime", stopped_at=LATER)
     shown = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=stopped))
     assert shown is not None
     assert (shown["status"], shown["error"]) == ("rejected", "states_runtime")

@@ -14,11 +14,12 @@ from functions.shared.domain.errors import (
     KeyServiceUnavailable,
     PaymentError,
     UnknownCurrency,
+    UnknownToken,
 )
-from functions.shared.ports import CardOpener
-from functions.tokenize.tokenize_card import card_token, tokenize_card
-from tests.fakes import FakeTokenMac
-from tests.samples import CARD_DATA, DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN
+from functions.shared.ports import CardOpener, StoredCard
+from functions.tokenize.tokenize_card import card_token, recall_card, tokenize_card
+from tests.fakes import FakeCardVault, FakeTokenMac
+from tests.samples import CARD_DATA, DECLINED_PAN, HOLDER, NOW, PAN, SUMMARY, TEST_CARDS, TOKEN, UNLISTED_PAN
 
 TODAY = date(2026, 11, 23)
 REQUEST = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "merchant_reference": "order-1001"}
@@ -47,6 +48,7 @@ def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_num
             "capture": True,
             "merchant_reference": "order-1001",
             "description": None,
+            "card_on_file": False,
         },
         "card": {
             "token": card_token(PAN, token_mac),
@@ -123,3 +125,38 @@ def test_a_key_that_does_not_answer_is_left_to_the_state_machine() -> None:
     token_mac.faults.arm("mac", KeyServiceUnavailable("KMS: Throttling"))
     with pytest.raises(KeyServiceUnavailable):
         tokenize(REQUEST)
+
+
+def recall(vault: FakeCardVault, today: date = TODAY, **changes: Any) -> dict[str, Any]:
+    request = {"amount_minor": 1999, "currency": "USD", "token": TOKEN} | changes
+    return recall_card(request, card_vault=vault, minor_unit=minor_unit, today=today, now=NOW)
+
+
+@pytest.fixture
+def vault() -> FakeCardVault:
+    vault = FakeCardVault()
+    vault.keep(StoredCard(SUMMARY, b"ciphertext"), NOW)
+    return vault
+
+
+def test_a_stored_card_is_known_by_its_token_and_charged_as_one_on_file(vault: FakeCardVault) -> None:
+    recalled = recall(vault)
+    assert recalled["card"] == SUMMARY.to_dict()
+    assert (recalled["payment"]["amount_minor"], recalled["payment"]["card_on_file"]) == (1999, True)
+
+
+def test_a_token_that_nothing_is_stored_under_is_unknown(vault: FakeCardVault) -> None:
+    vault.erase(TOKEN)
+    with pytest.raises(UnknownToken):
+        recall(vault)
+
+
+def test_a_stored_cards_expiry_is_looked_at_when_it_is_charged(vault: FakeCardVault) -> None:
+    assert recall(vault, date(2049, 12, 31))["card"]["expiry"] == "12/49"
+    with pytest.raises(ExpiredCard):
+        recall(vault, date(2050, 1, 1))
+
+
+def test_a_stored_card_is_charged_in_a_currency_that_exists(vault: FakeCardVault) -> None:
+    with pytest.raises(UnknownCurrency):
+        recall(vault, currency="ZZZ")

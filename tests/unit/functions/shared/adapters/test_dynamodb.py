@@ -7,9 +7,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions.shared.adapters import dynamodb
-from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
+from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DynamoDbCardVault, DynamoDbLedger
 from functions.shared.domain.errors import LedgerUnavailable
-from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from functions.shared.domain.ledger import NO_ENTRY, capture_entry, in_doubt_entry
 from functions.shared.ports import StoredCard
 from tests.mocked_aws import TABLE, MockedAws, new_id
 from tests.samples import CARD_RETENTION_DAYS, LATER, NOW, SUMMARY, payment
@@ -30,13 +30,15 @@ def card_vault(aws: MockedAws) -> DynamoDbCardVault:
 
 
 def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> None:
-    paid = payment(new_id(), entry_count=1)
-    DynamoDbLedger(aws.dynamodb, TABLE).record(paid, [CAPTURE])
+    paid, entries = payment(new_id()).post(CAPTURE)
+    DynamoDbLedger(aws.dynamodb, TABLE).record(paid, entries)
     written = items(aws, f"PAYMENT#{paid.payment_id}")
     assert list(written) == ["ENTRY#0001", "PAYMENT", "POSTING#0001#1", "POSTING#0001#2"]
     assert written["PAYMENT"]["amount_minor"] == {"N": "1999"}
     assert written["PAYMENT"]["status"] == {"S": "captured"}
     assert written["ENTRY#0001"]["kind"] == {"S": "capture"}
+    assert written["ENTRY#0001"]["previous_hash"] == {"S": NO_ENTRY}
+    assert written["ENTRY#0001"]["hash"] == written["PAYMENT"]["journal_hash"]
     debit, credit = written["POSTING#0001#1"], written["POSTING#0001#2"]
     assert (debit["account"]["S"], debit["direction"]["S"]) == ("asset:gateway:sparkle", "debit")
     assert (credit["account"]["S"], credit["direction"]["S"]) == ("liability:merchant", "credit")
@@ -44,10 +46,10 @@ def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> Non
 
 
 def test_an_accounts_postings_of_a_day_are_found_by_the_index(aws: MockedAws) -> None:
-    paid = payment(new_id(), entry_count=1)
-    DynamoDbLedger(aws.dynamodb, TABLE).record(paid, [CAPTURE])
+    paid, entries = payment(new_id()).post(CAPTURE)
+    DynamoDbLedger(aws.dynamodb, TABLE).record(paid, entries)
     found = []
-    for shard in range(16):
+    for shard in range(ACCOUNT_SHARDS):
         answer = aws.dynamodb.query(
             TableName=TABLE,
             IndexName="by_account",
@@ -73,10 +75,10 @@ def test_many_doubts_are_counted_only_so_far_but_the_oldest_is_found(
 def test_entries_are_appended_and_never_changed(aws: MockedAws) -> None:
     ledger = DynamoDbLedger(aws.dynamodb, TABLE)
     doubt = in_doubt_entry(1999, "USD")
-    doubtful = payment(new_id(), "in_doubt", entry_count=1)
-    ledger.record(doubtful, [doubt])
+    doubtful, entries = payment(new_id(), "in_doubt").post(doubt)
+    ledger.record(doubtful, entries)
     before = items(aws, f"PAYMENT#{doubtful.payment_id}")
-    ledger.record(doubtful.moved_to("reversed", entry_count=2, updated_at=LATER), [doubt.reverse()])
+    ledger.record(*doubtful.moved_to("reversed", updated_at=LATER).post(doubt.reverse(1)))
     after = items(aws, f"PAYMENT#{doubtful.payment_id}")
     assert set(after) - set(before) == {"ENTRY#0002", "POSTING#0002#1", "POSTING#0002#2"}
     assert {sk for sk in before if before[sk] != after[sk]} == {"PAYMENT"}
@@ -85,11 +87,12 @@ def test_entries_are_appended_and_never_changed(aws: MockedAws) -> None:
 def test_entries_stay_in_order_beyond_the_ninth(aws: MockedAws) -> None:
     ledger = DynamoDbLedger(aws.dynamodb, TABLE)
     entries = [capture_entry("sparkle", amount, "USD") for amount in range(1, 13)]
-    paid = payment(new_id(), entry_count=12)
-    ledger.record(paid, entries)
+    paid, posted = payment(new_id()).post(*entries)
+    ledger.record(paid, posted)
     recorded = ledger.find(paid.payment_id)
     assert recorded is not None
-    assert recorded.entries == tuple(entries)
+    assert recorded.entries == posted
+    assert recorded.journal == tuple(entries)
 
 
 def test_a_stored_card_is_its_summary_and_its_ciphertext_and_nothing_more(aws: MockedAws) -> None:
@@ -129,6 +132,8 @@ def test_whatever_dynamodb_refuses_is_tried_again_and_its_text_left_behind(aws: 
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).find("pay-1"),
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).doubts(),
             lambda: card_vault(aws).keep(StoredCard(SUMMARY, b"x"), NOW),
+            lambda: card_vault(aws).renew(StoredCard(SUMMARY, b"x"), NOW),
+            lambda: card_vault(aws).ciphertext("tok_secret", NOW),
             lambda: card_vault(aws).summary("tok_secret", NOW),
             lambda: card_vault(aws).erase("tok_secret"),
         ]

@@ -8,7 +8,7 @@ from botocore.config import Config
 from botocore.stub import Stubber
 
 from functions.shared.adapters.executions import StepFunctionsExecutions
-from functions.shared.domain.errors import Unavailable
+from functions.shared.domain.errors import ExecutionsUnavailable
 from functions.shared.domain.payment import PaymentRequest
 from functions.shared.ports import Execution
 from tests.mocked_aws import REGION, ROLE_ARN, MockedAws, new_id
@@ -39,7 +39,7 @@ def test_an_execution_is_found_by_its_payments_id_without_its_card(
     )
     found = executions.find(payment_id)
     assert found is not None
-    assert found.request == PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
+    assert found.payment == PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
     assert CARD_DATA["card_number"] not in repr(found)
 
 
@@ -79,7 +79,7 @@ def test_an_execution_that_may_go_on_is_running(status: str) -> None:
         running=True,
         error=None,
         cause=None,
-        request=PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001"),
+        request={"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001"},
         started_at="2026-11-23T09:00:00.123Z",
         stopped_at=None,
     )
@@ -98,7 +98,7 @@ def test_an_execution_that_has_ended_tells_when_and_why(status: str) -> None:
 def test_an_input_that_no_api_sent_asks_for_no_money(text: str) -> None:
     found = find(described(input=text))
     assert found is not None
-    assert found.request == PaymentRequest("charge")
+    assert found.payment == PaymentRequest("charge")
 
 
 @pytest.mark.parametrize("error", ["ExecutionDoesNotExist", "InvalidArn"])
@@ -108,7 +108,7 @@ def test_an_id_that_no_execution_has_or_could_have_is_none(error: str) -> None:
 
 @pytest.mark.parametrize("error", ["ThrottlingException", "AccessDeniedException"])
 def test_when_step_functions_does_not_say_nothing_is_known(error: str) -> None:
-    with pytest.raises(Unavailable, match=f"^Step Functions: {error}$"):
+    with pytest.raises(ExecutionsUnavailable, match=f"^Step Functions: {error}$"):
         find(error=error)
 
 
@@ -121,5 +121,5 @@ def test_when_step_functions_cannot_be_reached_nothing_is_known() -> None:
         endpoint_url="http://127.0.0.1:1",
         config=Config(retries={"total_max_attempts": 1}),
     )
-    with pytest.raises(Unavailable, match=r"^Step Functions: EndpointConnectionError$"):
+    with pytest.raises(ExecutionsUnavailable, match=r"^Step Functions: EndpointConnectionError$"):
         StepFunctionsExecutions(client, STATE_MACHINE_ARN).find("pay-1")

@@ -30,7 +30,7 @@ VALID: dict[str, dict[str, Any]] = {
             "capture": True,
         },
     },
-    "encrypt": {"payment_id": "pay-1", "token": TOKEN, "card_data": CARD_DATA},
+    "encrypt": {"payment_id": "pay-1", "token": TOKEN, "request": {"operation": "store", "card_data": CARD_DATA}},
     "charge": PAYMENT | {"token": TOKEN, "ciphertext": "AAEC"},
     "persist": PAYMENT
     | {
@@ -38,14 +38,35 @@ VALID: dict[str, dict[str, Any]] = {
         "card": SUMMARY.to_dict(),
         "encrypted": ENCRYPTED,
         "charge": {"outcome": "captured", "gateway": "sparkle", "charge_id": "ch_1", "decline_code": None},
+        "flags": ["large_amount"],
     },
     "compensate": PAYMENT
     | {
         "started_at": STARTED_AT,
         "card": SUMMARY.to_dict(),
         "transaction_id": TRANSACTION_ID,
+        "flags": [],
         "error": "GatewayOutcomeUnknown",
     },
+    "reserve": {
+        "operation_id": "op-1",
+        "requested_at": STARTED_AT,
+        "request": {"operation": "refund", "payment_id": "pay-1", "amount_minor": 500},
+    },
+    "perform": {
+        "payment_id": "pay-1",
+        "operation_id": "op-1",
+        "type": "refund",
+        "amount_minor": 500,
+        "currency": "USD",
+        "charge_id": "ch_1",
+    },
+    "settle": {
+        "payment_id": "pay-1",
+        "operation_id": "op-1",
+        "performed": {"outcome": "succeeded", "gateway": "sparkle", "reason": None},
+    },
+    "resolve": {"payment_id": "pay-1", "operation_id": None, "ask_gateway": True},
     "status": {"pathParameters": {"payment_id": "pay-1"}},
     "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
 }
@@ -115,7 +136,7 @@ def refusal_of(contract: str, instance: object) -> str:
     return ""
 
 
-@pytest.mark.parametrize("contract", ["tokenize", "encrypt", "charge", "persist", "compensate"])
+@pytest.mark.parametrize("contract", [contract for contract in VALID if contract not in ("status", "cards")])
 @given(data=st.data())
 def test_a_field_that_the_contract_does_not_know_breaks_it(contract: str, data: st.DataObject) -> None:
     instance = VALID[contract]
@@ -153,6 +174,32 @@ def test_without_card_data_the_message_says_so(operation: Any) -> None:
 def test_with_nothing_in_the_request_the_message_is_about_card_data() -> None:
     with pytest.raises(InvalidInput, match=r"^Missing card data\.$"):
         validate("tokenize", {"payment_id": "pay-1", "request": {}})
+
+
+def test_a_card_and_the_token_of_one_are_one_too_many() -> None:
+    validate("tokenize", tokenize_with(card_data=..., token=TOKEN))
+    with pytest.raises(InvalidInput, match=r"^request breaks the contract: oneOf"):
+        validate("tokenize", tokenize_with(token=TOKEN))
+
+
+def test_a_card_is_not_stored_by_its_token() -> None:
+    with pytest.raises(InvalidInput):
+        validate("tokenize", tokenize_with(operation="store", card_data=..., token=TOKEN))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"operation": "void", "amount_minor": 1}, {"amount_minor": 0}, {"operation": "charge"}]
+)
+def test_a_void_has_no_amount_and_no_operation_is_of_nothing(changes: dict[str, Any]) -> None:
+    request = VALID["reserve"]["request"] | changes
+    with pytest.raises(InvalidInput):
+        validate("reserve", VALID["reserve"] | {"request": request})
+
+
+def test_what_is_to_be_resolved_is_a_payment_or_an_operation() -> None:
+    validate("resolve", {"payment_id": None, "operation_id": "op-1", "ask_gateway": False})
+    with pytest.raises(InvalidInput):
+        validate("resolve", {"payment_id": None, "operation_id": None, "ask_gateway": False})
 
 
 @pytest.mark.parametrize("amount", [0, -1, 19.99, 1999.0, "1999", True, False, None, 100_000_000, [], ...])

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.sparkle import Sparkle
-from functions.shared.domain.charge import Charge
+from functions.shared.domain.charge import Charge, Refund
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayOutcomeUnknown,
     GatewayRefused,
     PaymentError,
     SecretUnavailable,
+    SettlementUnreadable,
 )
+from functions.shared.domain.settlement import SettlementPage
 from tests.mocked_aws import API_KEY, new_id
 from tests.samples import DECLINED_PAN, HOLDER, PAN, card, order
 
@@ -352,3 +354,97 @@ class TestAmounts:
         with pytest.raises(GatewayRefused):
             sparkle.charge(order(amount_minor=1501, currency="KWD"), card(), "pay-1-charge")
         assert answerer.asked == b"nothing"
+
+
+LINE = {
+    "id": "ch_1",
+    "charge_id": "ch_1",
+    "reference": "pay-1",
+    "refund_reference": None,
+    "type": "charge",
+    "amount_minor": 20,
+    "fee_minor": 1,
+    "currency": "USD",
+    "settled_at": "2020-02-02T23:59:59.999Z",
+}
+
+
+def report_of(line: dict[str, Any]) -> bytes:
+    totals = [{"currency": "USD", "amount_minor": 20, "fee_minor": 1}]
+    return json.dumps({"lines": [line], "line_count": 1, "totals": totals, "next_cursor": None}).encode()
+
+
+class TestSettlements:
+    DAY = "2020-02-02"
+
+    @pytest.fixture
+    def replace_report(self, sandbox_url: str) -> Iterator[Callable[[bytes], None]]:
+        """Have the sandbox answer these bytes for the day."""
+        url = f"{sandbox_url}/sandbox/settlements/{self.DAY}"
+        yield lambda body: requests.put(url, data=body, timeout=5).raise_for_status()
+        requests.delete(url, timeout=5).raise_for_status()
+
+    def test_a_report_has_its_charges_and_refunds_page_by_page(self, sparkle: Sparkle, sandbox_url: str) -> None:
+        clock = f"{sandbox_url}/sandbox/clock"
+        requests.post(clock, json={"offset_seconds": -40 * 86_400}, timeout=5).raise_for_status()
+        try:
+            charge = sparkle.charge(order(reference := new_id()), card(), f"{reference}-charge")
+            refund = sparkle.refund(charge.charge_id, 500, "USD", "op-1", f"{reference}-refund")
+        finally:
+            requests.delete(clock, timeout=5).raise_for_status()
+        assert isinstance(refund, Refund)
+        day = (charge.captured_at or "")[:10]
+        first = sparkle.settlement(day, None, 1)
+        second = sparkle.settlement(day, first.next_page, 1)
+        assert first.next_page is not None
+        assert second.next_page is None
+        assert (first.line_count, first.totals) == (second.line_count, second.totals) == (2, {"USD": (1499, 58)})
+        (line,), (back,) = first.lines, second.lines
+        assert (line.line_id, line.type, line.amount_minor, line.fee_minor) == (charge.charge_id, "charge", 1999, 58)
+        assert (line.reference, line.refund_reference, line.settled_at) == (reference, None, f"{day}T23:59:59.999Z")
+        assert (back.line_id, back.type, back.amount_minor) == (refund.refund_id, "refund", -500)
+        assert (back.reference, back.refund_reference) == (reference, "op-1")
+
+    def test_a_day_without_movements_is_an_empty_report(self, sparkle: Sparkle) -> None:
+        assert sparkle.settlement("2019-01-01", None, 10) == SettlementPage((), 0, {}, None)
+
+    def test_other_decimals_are_turned_into_the_standards(
+        self, sandbox_url: str, replace_report: Callable[[bytes], None]
+    ) -> None:
+        replace_report(report_of(LINE))
+        page = sparkle_at(sandbox_url, minor_units={"USD": 0}).settlement(self.DAY, None, 10)
+        assert (page.lines[0].amount_minor, page.lines[0].fee_minor, page.totals) == (2000, 100, {"USD": (2000, 100)})
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b'{"date": "2020-02-02", "lines": [{"id": "ch_',
+            b'{"date": "2020-02-02", "lines": []}',
+            b'{"lines": [{}], "line_count": 1, "totals": [], "next_cursor": null}',
+            b'{"lines": null, "line_count": 0, "totals": [], "next_cursor": null}',
+            report_of(LINE | {"type": "chargeback"}),
+            report_of(LINE | {"amount_minor": "1"}),
+            report_of(LINE | {"amount_minor": 1.5}),
+            report_of({name: value for name, value in LINE.items() if name != "id"}),
+        ],
+    )
+    def test_a_report_that_is_cut_off_or_not_as_documented_is_unreadable(
+        self, sparkle: Sparkle, replace_report: Callable[[bytes], None], body: bytes
+    ) -> None:
+        replace_report(body)
+        with pytest.raises(SettlementUnreadable):
+            sparkle.settlement(self.DAY, None, 10)
+
+    @pytest.mark.parametrize("fault", ["timeout_before", "http_500", "http_502_html", "reset"])
+    def test_a_report_that_does_not_come_is_no_answer(
+        self, impatient: Sparkle, break_next: Callable[..., None], fault: str
+    ) -> None:
+        break_next("settlements", fault, self.DAY, seconds=0.5)
+        with pytest.raises(GatewayOutcomeUnknown):
+            impatient.settlement(self.DAY, None, 10)
+
+    def test_a_busy_gateway_is_busy(self, sparkle: Sparkle, break_next: Callable[..., None]) -> None:
+        break_next("settlements", "http_429", self.DAY)
+        with pytest.raises(GatewayBusy):
+            sparkle.settlement(self.DAY, None, 10)

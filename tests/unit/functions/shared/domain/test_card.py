@@ -149,12 +149,12 @@ class TestExpiry:
     def test_a_card_is_good_through_the_last_day_of_its_month(
         self, expiry: str, last_day: date, day_after: date
     ) -> None:
-        card = Card.from_card_data(CARD_DATA | {"expiry_date": expiry})
+        card = Card.from_card_data(CARD_DATA | {"expiry_date": expiry}).summary(TOKEN)
         assert not card.expired(last_day)
         assert card.expired(day_after)
 
     def test_a_year_counts_for_more_than_a_month(self) -> None:
-        card = Card.from_card_data(CARD_DATA | {"expiry_date": "01/30"})
+        card = Card.from_card_data(CARD_DATA | {"expiry_date": "01/30"}).summary(TOKEN)
         assert not card.expired(date(2029, 12, 31))
         assert card.expired(date(2031, 1, 1))
 

@@ -1,7 +1,8 @@
 import pytest
 
+from functions.shared.domain.ledger import NO_ENTRY, capture_entry
 from functions.shared.domain.payment import NEXT_STATUSES, PaymentRequest, Status
-from tests.samples import LATER, REQUEST, TOKEN, payment
+from tests.samples import LATER, NOW, REQUEST, TOKEN, payment, refund_request
 
 
 def test_a_request_without_an_operation_is_a_charge_that_captures() -> None:
@@ -27,9 +28,11 @@ def test_doubt_is_cleared_by_evidence_and_counted_as_a_new_version(status: Statu
     assert (cleared.status, cleared.version, cleared.updated_at) == (status, 2, LATER)
 
 
-@pytest.mark.parametrize("known", [status for status in NEXT_STATUSES if status != "in_doubt"])
-@pytest.mark.parametrize("status", NEXT_STATUSES)
-def test_an_outcome_that_is_known_stays(known: Status, status: Status) -> None:
+@pytest.mark.parametrize(
+    ("known", "status"),
+    [(known, status) for known in NEXT_STATUSES for status in NEXT_STATUSES if status not in NEXT_STATUSES[known]],
+)
+def test_a_status_moves_only_along_the_diagram(known: Status, status: Status) -> None:
     with pytest.raises(ValueError, match=f"is {known} can't become {status}"):
         payment(status=known).moved_to(status)
 
@@ -44,3 +47,26 @@ def test_the_outcome_says_what_the_state_machine_needs_to_end() -> None:
         "decline_code": None,
         "error": {"Error": "GatewayOutcomeUnknown"},
     }
+
+
+@pytest.mark.parametrize("status", ["declined", "stored", "reversed", "voided"])
+def test_an_outcome_that_is_known_and_moves_no_money_any_more_stays(status: Status) -> None:
+    assert NEXT_STATUSES[status] == frozenset()
+
+
+def test_what_is_posted_is_numbered_timed_and_chained() -> None:
+    capture = capture_entry("sparkle", 1999, "USD")
+    first, (posted,) = payment().post(capture)
+    assert (posted.number, posted.posted_at, posted.previous_hash) == (1, NOW, NO_ENTRY)
+    assert (first.entry_count, first.journal_hash) == (1, posted.hash)
+    second, (next_posted,) = first.post(capture.reverse(1))
+    assert (next_posted.number, next_posted.previous_hash) == (2, posted.hash)
+    assert second.journal_hash == next_posted.hash
+    assert posted.is_intact
+    assert next_posted.is_intact
+
+
+def test_a_doubt_is_as_old_as_it_was_whatever_is_asked_meanwhile() -> None:
+    doubtful = payment(status="in_doubt")
+    asked = doubtful.reserve(refund_request(doubtful), LATER)
+    assert (asked.version, asked.in_doubt_since, asked.operations[0].error) == (2, NOW, "invalid_state")

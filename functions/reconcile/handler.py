@@ -1,0 +1,30 @@
+"""State `Compare`: a day and where to go on in, what was found so far and where to go on from there out."""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from functions.reconcile.reconcile_day import BEGIN, Cursor, Reconciliation
+from functions.shared import runtime
+
+
+@runtime.function("reconcile", payment_id=lambda event: None)
+def handler(event: runtime.Event) -> dict[str, Any]:
+    day = event["day"] or (datetime.fromisoformat(event["started_at"]) - timedelta(days=1)).date().isoformat()
+    reconciliation = Reconciliation(
+        day=day,
+        run=event["run"],
+        now=runtime.now(),
+        gateway=runtime.gateway(),
+        ledger=runtime.ledger(),
+        books=runtime.books(),
+        breaks=runtime.breaks(),
+        executions=runtime.executions(),
+        count=runtime.count,
+    )
+    following = reconciliation.step(Cursor(**event["cursor"]) if event["cursor"] else BEGIN)
+    breaks = 0
+    if following is None:
+        breaks = len(reconciliation.found())
+        runtime.count("ReconciliationBreaks", breaks)
+    return {"day": day, "cursor": asdict(following) if following else None, "done": following is None, "breaks": breaks}

@@ -1,0 +1,232 @@
+"""Hold three sides against each other for one day: the gateway's settlement report, the ledger, and the executions.
+
+It goes step by step, so that a day of any size fits: each step takes a part of one side and says where the next one
+begins. A step may be repeated.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from functions.shared.domain.errors import InvalidInput, SettlementUnreadable
+from functions.shared.domain.ledger import JournalEntry, asset_gateway, chart_of_accounts, settlement_entry, standing
+from functions.shared.domain.settlement import (
+    Break,
+    BreakType,
+    SettlementLine,
+    SettlementPage,
+    compare,
+    entry_of,
+    settled_as,
+    settlement_source,
+)
+from functions.shared.ports import (
+    AccountPosting,
+    Books,
+    Breaks,
+    DayTotals,
+    Executions,
+    ExecutionSummary,
+    Ledger,
+    PaymentGateway,
+    RecordedPayment,
+)
+
+LINES_READ = 10_000
+LINES_SETTLED = 200
+SHARDS_READ = 16
+
+Count = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a step begins: a side, and its page, or None for its first."""
+
+    side: str
+    page: str | None = None
+
+
+BEGIN = Cursor("report")
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """One run over one day (UTC, YYYY-MM-DD). `count` is told of what has to be an alarm."""
+
+    day: str
+    run: str
+    now: str
+    gateway: PaymentGateway
+    ledger: Ledger
+    books: Books
+    breaks: Breaks
+    executions: Executions
+    count: Count
+
+    def step(self, cursor: Cursor) -> Cursor | None:
+        """Do a step, and return where the next one begins, or None after the last.
+
+        Raises InvalidInput for a day that has not begun, SettlementUnreadable, and what the ports raise.
+        """
+        if self.day > self.now[:10]:
+            raise InvalidInput("The day has not begun.")
+        steps = {
+            "report": self._check_report,
+            "gateway": self._compare_lines,
+            "ledger": self._compare_entries,
+            "executions": self._compare_executions,
+            "close": self._close,
+        }
+        return steps[cursor.side](cursor.page)
+
+    def found(self) -> list[Break]:
+        """What the run has found so far."""
+        return self.breaks.of_run(self.day, self.run)
+
+    # -- The report as a whole: nothing is believed of one that is cut off
+
+    def _check_report(self, page: str | None) -> Cursor:
+        keys, totals = Counter[tuple[str, str]](), Counter[tuple[str, int]]()
+        lines: dict[tuple[str, str], SettlementLine] = {}
+        for part in self._pages():
+            for line in part.lines:
+                keys[line.type, line.line_id] += 1
+                lines[line.type, line.line_id] = line
+                totals[line.currency, 0] += line.amount_minor
+                totals[line.currency, 1] += line.fee_minor
+        if keys.total() != part.line_count:
+            raise SettlementUnreadable(f"The settlement report has {keys.total()} of its {part.line_count} lines.")
+        said = {(currency, n): sums[n] for currency, sums in part.totals.items() for n in (0, 1)}
+        if +totals != +Counter(said) or -totals != -Counter(said):
+            raise SettlementUnreadable("The settlement report's lines don't sum up to its totals.")
+        for key, line in lines.items():
+            if keys[key] > 1:
+                self._record("duplicate", line.reference, line.line_id, "one line", f"{keys[key]} of {line}")
+        return Cursor("gateway")
+
+    def _pages(self) -> Iterator[SettlementPage]:
+        page: str | None = None
+        while True:
+            part = self.gateway.settlement(self.day, page, LINES_READ)
+            yield part
+            page = part.next_page
+            if page is None:
+                return
+
+    # -- The gateway's side: every line must be in the ledger, and settles what it is about
+
+    def _compare_lines(self, page: str | None) -> Cursor:
+        part = self.gateway.settlement(self.day, page, LINES_SETTLED)
+        twice = {found.item for found in self.found() if found.type == "duplicate"}
+        for line in part.lines:
+            if line.line_id not in twice:
+                self._compare_line(line)
+        return Cursor("gateway", part.next_page) if part.next_page else Cursor("ledger", "0")
+
+    def _compare_line(self, line: SettlementLine) -> None:
+        known = self.ledger.find(line.reference)
+        if known is None:
+            execution = self.executions.find(line.reference)
+            if execution is None or not execution.running:
+                self._record("missing_in_ledger", line.reference, line.line_id, "a payment", str(line))
+            return
+        broken = compare(line, known.payment, known.entries, self.day)
+        if broken:
+            self.breaks.record(broken, self.run, self.now)
+        elif line.settled_at <= self.now and settled_as(line, known.entries) is None:
+            self._settle(line, known)
+
+    def _settle(self, line: SettlementLine, known: RecordedPayment) -> None:
+        """Post that the gateway paid, or got, what the line says; and if a refund failed, that its money is back."""
+        payment, entries = known.payment.next_version(self.now), list[JournalEntry]()
+        if line.type == "refund_failed":
+            operation, refund = payment.operation(line.refund_reference or ""), entry_of(line, known.entries)
+            if operation and operation.status == "succeeded" and refund:
+                payment = known.payment.fail_refund(operation, self.now)
+                entries.append(refund.entry.reverse(refund.number, "refund_failed"))
+                self.count("RefundFailed")
+        source = settlement_source(line, self.day)
+        entries.append(settlement_entry(self.gateway.name, line.amount_minor, line.fee_minor, line.currency, source))
+        recorded, posted = payment.post(*entries)
+        self.ledger.record(recorded, posted)
+
+    # -- The ledger's side: every movement of the day must be in a report
+
+    def _compare_entries(self, page: str | None) -> Cursor:
+        first = int(page or 0)
+        shards = range(first, min(first + SHARDS_READ, self.books.shards))
+        lines = {
+            (line.reference, line.type, line.refund_reference)
+            for line in chain.from_iterable(part.lines for part in self._pages())
+        }
+        for posted in self.books.postings(asset_gateway(self.gateway.name), self.day, shards):
+            line = {
+                "capture": (posted.payment_id, "charge", None),
+                "refund": (posted.payment_id, "refund", posted.source),
+            }.get(posted.kind)
+            if line and line not in lines:
+                self._look_for(posted)
+        return Cursor("ledger", str(shards.stop)) if shards.stop < self.books.shards else Cursor("executions")
+
+    def _look_for(self, posted: AccountPosting) -> None:
+        """An entry without a line: was it undone, did the gateway do it on another day, or not at all?"""
+        known = self.ledger.find(posted.payment_id)
+        if known is None or posted.number not in {entry.number for entry in standing(known.entries)}:
+            return
+        if posted.kind == "refund":
+            refund = self.gateway.find_refund(known.payment.charge_id or "", posted.source or "")
+            done_at, found = (refund.created_at, f"refund {refund.refund_id}") if refund else (None, "no refund")
+        else:
+            charge = self.gateway.find_by_reference(posted.payment_id)
+            done_at, found = (
+                (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
+            )
+        if done_at is None or done_at[:10] == self.day:
+            amount = f"{posted.posting.amount_minor} {posted.posting.currency}"
+            expected = f"a line for the {posted.kind} of {amount}"
+            self._record("missing_at_gateway", posted.payment_id, f"entry {posted.number}", expected, found)
+
+    # -- The executions' side: whoever was accepted has a record, or was rejected
+
+    def _compare_executions(self, page: str | None) -> Cursor:
+        executions, next_page = self.executions.page(page)
+        day = [each for each in executions if each.started_at[:10] == self.day and each.status != "RUNNING"]
+        statuses = self.ledger.statuses([each.name for each in day])
+        for execution in day:
+            self._compare_execution(execution, statuses.get(execution.name))
+        passed = any(each.started_at[:10] < self.day for each in executions)  # they come newest first
+        return Cursor("executions", next_page) if next_page and not passed else Cursor("close")
+
+    def _compare_execution(self, execution: ExecutionSummary, status: str | None) -> None:
+        if execution.status == "SUCCEEDED" and status in ("reversed", "in_doubt"):
+            self._record("status_differs", execution.name, "execution", "a success, as its execution", status)
+        elif status is None:
+            found = self.executions.find(execution.name)
+            if execution.status == "SUCCEEDED" or not (found and (found.was_rejected or found.running)):
+                why = found.error if found and found.error else execution.status
+                self._record("missing_in_ledger", execution.name, "execution", "a payment", f"execution {why}")
+
+    # -- The end of the run
+
+    def _close(self, page: str | None) -> None:
+        self.breaks.resolve_others(self.day, self.run, self.now)
+        if self.day < self.now[:10]:
+            self.books.close(self.day, self._totals(), self.now)
+
+    def _totals(self) -> DayTotals:
+        totals: DayTotals = {}
+        for account in chart_of_accounts(self.gateway.name):
+            for posted in self.books.postings(account, self.day):
+                by_currency = totals.setdefault(account, {})
+                debits, credits = by_currency.get(posted.posting.currency, (0, 0))
+                if posted.posting.direction == "debit":
+                    debits += posted.posting.amount_minor
+                else:
+                    credits += posted.posting.amount_minor
+                by_currency[posted.posting.currency] = (debits, credits)
+        return totals
+
+    def _record(self, type: BreakType, payment_id: str, item: str, expected: str, found: str) -> None:
+        self.breaks.record(Break(self.day, type, payment_id, item, expected, found), self.run, self.now)

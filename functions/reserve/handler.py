@@ -1,0 +1,19 @@
+"""State `Reserve`: a refund, capture or void that was asked for in; whether it may be done out."""
+
+from typing import Any
+
+from functions.reserve.reserve_operation import reserve_operation
+from functions.shared import runtime
+from functions.shared.domain.operation import OperationRequest
+from functions.shared.operations import outcome_of
+
+
+@runtime.function("reserve", payment_id=lambda event: event.get("request", {}).get("payment_id"))
+def handler(event: runtime.Event) -> dict[str, Any]:
+    request = OperationRequest.from_request(event["operation_id"], event["request"], event["requested_at"])
+    ledger, executions = runtime.ledger(), runtime.executions()
+    payment = reserve_operation(request, ledger=ledger, executions=executions, now=runtime.now())
+    reserved = outcome_of(payment, request.operation_id)
+    if reserved["status"] == "rejected":
+        runtime.count("OperationRejected")
+    return reserved

@@ -1,0 +1,69 @@
+"""Clear the doubt about an operation whose execution did not come to a planned end, by asking for it again."""
+
+from functions.shared.domain.errors import InvalidInput, PaymentNotFound, error_code
+from functions.shared.domain.operation import Operation, OperationRequest
+from functions.shared.domain.payment import Payment
+from functions.shared.operations import Performed, Reserved, perform_operation, settle_operation
+from functions.shared.ports import Execution, Executions, Ledger, PaymentGateway
+
+
+def resolve_operation(
+    operation_id: str,
+    *,
+    gateway: PaymentGateway,
+    ledger: Ledger,
+    executions: Executions,
+    now: str,
+    ask_gateway: bool = True,
+) -> tuple[str, str]:
+    """Return the payment's id and the operation's status: `succeeded`, `rejected`, `in_doubt`, or `processing`.
+
+    What was reserved is asked of the gateway, again or for the first time: that is safe, and what the merchant wanted.
+    What was not is rejected, so that it can't be reserved any more. Without `ask_gateway`, it is only recorded that
+    there is a doubt. `executions` are the operations' executions.
+
+    Raises PaymentNotFound where nobody knows the operation, and what the ports and the gateway raise; then the
+    operation stays in doubt.
+    """
+    execution = executions.find(operation_id)
+    if execution is None:
+        raise PaymentNotFound("There is no operation with this id.")
+    if (execution.error, execution.cause) == ("OperationRejected", InvalidInput.__name__):
+        # It was started by hand, and what with may be anything.
+        return str(execution.request.get("payment_id")), "rejected"
+    request = OperationRequest.from_request(operation_id, execution.request, execution.started_at)
+    if execution.running:
+        return request.payment_id, "processing"
+    payment = ledger.payment(request.payment_id)
+    if payment is None:
+        # A Reserve that is late could still find the payment, once it is recorded.
+        return request.payment_id, "rejected" if request.is_too_late(now) else "processing"
+    operation = payment.operation(operation_id)
+    if operation is None:
+        ledger.record(payment.reject(request, _why(execution), now))
+        return request.payment_id, "rejected"
+    if not operation.is_open:
+        return request.payment_id, operation.status
+    performed = Performed("unknown", reason=_why(execution))
+    if ask_gateway:
+        performed = perform_operation(_reserved(payment, operation), gateway=gateway)
+    payment = settle_operation(request.payment_id, operation_id, performed, ledger=ledger, now=now)
+    settled = payment.operation(operation_id)
+    assert settled
+    return request.payment_id, settled.status
+
+
+def _why(execution: Execution) -> str:
+    return error_code(execution.error or "ExecutionStopped")
+
+
+def _reserved(payment: Payment, operation: Operation) -> Reserved:
+    assert operation.amount_minor and payment.currency and payment.charge_id
+    return Reserved(
+        payment.payment_id,
+        operation.operation_id,
+        operation.type,
+        operation.amount_minor,
+        payment.currency,
+        payment.charge_id,
+    )

@@ -1,0 +1,69 @@
+"""What may be done to a payment afterwards: capture what was authorized, void it, or refund what was captured.
+
+An operation is reserved in the payment's record before the gateway is asked, so that two at once can't have the same
+money; then it is settled or released, as the gateway did it or not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+OperationType = Literal["refund", "capture", "void"]
+OperationStatus = Literal["processing", "succeeded", "rejected", "in_doubt"]
+Refusal = Literal["amount_exceeds_captured", "amount_exceeds_authorized", "invalid_state", "too_many_operations"]
+"""Why an operation may not be done; these are the API's words."""
+
+RESERVED_WITHIN_SECONDS = 3600
+"""Later than so long after it was asked for, no operation is reserved: its execution has long given up."""
+
+OPERATIONS_KEPT = 100
+"""A payment's record has no more of them: it is read and written as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRequest:
+    """What the merchant asked for. Without an amount, it is all that there is."""
+
+    operation_id: str
+    payment_id: str
+    type: OperationType
+    amount_minor: int | None
+    requested_at: str
+
+    @classmethod
+    def from_request(cls, operation_id: str, request: Mapping[str, Any], requested_at: str) -> "OperationRequest":
+        """Read `{"operation", "payment_id", "amount_minor"}`, an execution's input."""
+        return cls(
+            operation_id=operation_id,
+            payment_id=request["payment_id"],
+            type=request["operation"],
+            amount_minor=request.get("amount_minor"),
+            requested_at=requested_at,
+        )
+
+    def is_too_late(self, now: str) -> bool:
+        """Whether it was asked for so long ago that it is not reserved any more."""
+        age = datetime.fromisoformat(now) - datetime.fromisoformat(self.requested_at)
+        return age.total_seconds() > RESERVED_WITHIN_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation as the payment's record has it; `error` says why it is rejected or in doubt.
+
+    `amount_minor` is None where it was rejected before it had one.
+    """
+
+    operation_id: str
+    type: OperationType
+    amount_minor: int | None
+    status: OperationStatus
+    error: str | None
+    created_at: str
+    updated_at: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may yet move money: what it reserved nobody else may have."""
+        return self.status in ("processing", "in_doubt")

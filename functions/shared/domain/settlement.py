@@ -1,0 +1,109 @@
+"""A gateway's settlement report of one day, and what it says held against a payment's journal."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from functions.shared.domain.ledger import JournalEntry, PostedEntry
+from functions.shared.domain.payment import Payment
+
+LineType = Literal["charge", "refund", "refund_failed"]
+BreakType = Literal["missing_in_ledger", "missing_at_gateway", "amount_differs", "status_differs", "duplicate"]
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementLine:
+    """One movement between the gateway and the bank. Amounts are in the currency's minor unit, times are UTC.
+
+    `line_id` is the charge's or the refund's own id, `reference` our payment's, and `refund_reference` our operation's.
+    What goes to the card is negative. The line is final once `settled_at` is over.
+    """
+
+    line_id: str
+    type: LineType
+    charge_id: str
+    reference: str
+    refund_reference: str | None
+    amount_minor: int
+    fee_minor: int
+    currency: str
+    settled_at: str
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.line_id} of {self.amount_minor} {self.currency}"
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementPage:
+    """Some of a report's lines, in order. The totals are the whole report's: `{currency: (amount, fee)}`."""
+
+    lines: tuple[SettlementLine, ...]
+    line_count: int
+    totals: dict[str, tuple[int, int]]
+    next_page: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Two sides that do not agree about a day (UTC, YYYY-MM-DD). `item` is a line's id, an entry or an execution."""
+
+    day: str
+    type: BreakType
+    payment_id: str
+    item: str
+    expected: str
+    found: str
+
+
+def settlement_source(line: SettlementLine, day: str) -> str:
+    """What a settlement entry is posted for: one line of one day's report."""
+    return f"{line.type}:{line.line_id}@{day}"
+
+
+def settled_as(line: SettlementLine, journal: tuple[PostedEntry, ...]) -> str | None:
+    """The source of the entry that settled the line already, on whichever day's report it was; None without one."""
+    sources = (posted.entry.source or "" for posted in journal if posted.entry.kind == "settlement")
+    return next((source for source in sources if source.rpartition("@")[0] == f"{line.type}:{line.line_id}"), None)
+
+
+def entry_of(line: SettlementLine, journal: tuple[PostedEntry, ...]) -> PostedEntry | None:
+    """The entry that says in our books what the line says at the gateway."""
+    for posted in journal:
+        entry = posted.entry
+        match line.type:
+            case "charge":
+                found = entry.kind == "capture"
+            case "refund" if line.refund_reference is None:  # the gateway reversed the charge by a refund
+                found = entry.kind == "reversal" and journal[(entry.reverses or 0) - 1].entry.kind == "capture"
+            case _:
+                found = entry.kind == "refund" and entry.source == line.refund_reference
+        if found:
+            return posted
+    return None
+
+
+def compare(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry, ...], day: str) -> Break | None:
+    """What a line and its payment's journal do not agree about, or None."""
+
+    def broken(type: BreakType, expected: str, found: str) -> Break:
+        return Break(day, type, payment.payment_id, line.line_id, expected, found)
+
+    if line.charge_id != payment.charge_id and payment.charge_id:
+        return broken("duplicate", f"charge {payment.charge_id} alone", str(line))
+    earlier = settled_as(line, journal)
+    if earlier and earlier != settlement_source(line, day):
+        return broken("duplicate", f"once, as on {earlier.rpartition('@')[2]}", str(line))
+    posted = entry_of(line, journal)
+    if posted is None:
+        return broken("status_differs", f"{line.type}, as at the gateway", payment.status)
+    ours = signed_minor(line, posted.entry)
+    if ours != (line.amount_minor, line.currency):
+        return broken("amount_differs", f"{ours[0]} {ours[1]}, as in the ledger", str(line))
+    return None
+
+
+def signed_minor(line: SettlementLine, entry: JournalEntry) -> tuple[int, str]:
+    """What the entry moved between the gateway and us, negative if to the card, and its currency."""
+    (posting,) = (each for each in entry.postings if each.account.startswith("asset:gateway:"))
+    # What came back is posted as the refund that it undoes.
+    sign = -1 if line.type == "refund_failed" else 1
+    return sign * posting.signed_minor, posting.currency

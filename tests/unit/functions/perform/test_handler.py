@@ -1,0 +1,18 @@
+from functions.perform.handler import handler
+from tests.samples import card, order
+from tests.unit.functions.conftest import Output, World
+
+
+def test_what_was_reserved_is_asked_of_the_gateway(world: World, output: Output) -> None:
+    charge = world.gateway.charge(order(), card(), "pay-1-charge")
+    event = {
+        "payment_id": "pay-1",
+        "operation_id": "op-1",
+        "type": "refund",
+        "amount_minor": 500,
+        "currency": "USD",
+        "charge_id": charge.charge_id,
+    }
+    assert handler(event, None) == {"outcome": "succeeded", "gateway": "sparkle", "reason": None}
+    assert [refund.amount_minor for refund in world.gateway.refunds[charge.charge_id]] == [500]
+    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}

@@ -1,0 +1,411 @@
+"""A day held against the gateway's report: what agrees, what is settled, and what breaks."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from functions.reconcile import reconcile_day
+from functions.reconcile.reconcile_day import BEGIN, Cursor, Reconciliation
+from functions.shared.domain.charge import Charge
+from functions.shared.domain.errors import GatewayOutcomeUnknown, InvalidInput, SettlementUnreadable
+from functions.shared.domain.ledger import balances, capture_entry, refund_entry
+from functions.shared.domain.payment import Payment
+from functions.shared.domain.settlement import Break, SettlementLine, SettlementPage
+from functions.shared.ports import Execution
+from tests.fakes import FakeBooks, FakeBreaks, FakeExecutions, FakeGateway, FakeLedger
+from tests.samples import LATER, NOW, REQUEST, STARTED_AT, card, operation_request, order, payment
+
+DAY = "2026-11-23"
+NEXT_MORNING = "2026-11-24T02:00:00.000Z"
+SETTLED_AT = f"{DAY}T23:59:59.999Z"
+GATEWAY, BANK, FEES = ("asset:gateway:sparkle", "USD"), ("asset:bank", "USD"), ("expense:fees", "USD")
+ENDED = Execution(False, None, None, REQUEST.to_dict(), STARTED_AT, LATER)
+
+
+@dataclass
+class World:
+    """A gateway, a ledger and executions that agree, until a test spoils something."""
+
+    gateway: FakeGateway = field(default_factory=FakeGateway)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
+    breaks: FakeBreaks = field(default_factory=FakeBreaks)
+    executions: FakeExecutions = field(default_factory=FakeExecutions)
+    counted: list[str] = field(default_factory=list)
+    runs: int = 0
+
+    def __post_init__(self) -> None:
+        self.books = FakeBooks(self.ledger)
+        self.report = self.gateway.reports.setdefault(DAY, [])
+
+    def paid(self, payment_id: str = "pay-1", amount_minor: int = 1999) -> Payment:
+        """A payment that was captured, in the ledger, at the gateway, and in its report."""
+        charge = self.gateway.charge(order(payment_id, amount_minor=amount_minor), card(), f"{payment_id}-charge")
+        first = payment(payment_id, amount_minor=amount_minor, captured_minor=amount_minor, charge_id=charge.charge_id)
+        recorded, entries = first.post(capture_entry("sparkle", amount_minor, "USD"))
+        self.ledger.record(recorded, entries)
+        self.executions.executions[payment_id] = ENDED
+        self.report.append(charge_line(charge))
+        return recorded
+
+    def refunded(self, payment_id: str = "pay-1", amount_minor: int = 500, operation_id: str = "op-1") -> None:
+        """A refund of it, everywhere."""
+        known = self.ledger.records[payment_id].payment
+        reserved = known.reserve(operation_request(known, "refund", amount_minor, operation_id), LATER)
+        self.ledger.record(reserved)
+        settled = reserved.settle(reserved.operations[-1], LATER)
+        self.ledger.record(*settled.post(refund_entry("sparkle", amount_minor, "USD", operation_id)))
+        charge_id = known.charge_id or ""
+        refund = self.gateway.refund(charge_id, amount_minor, "USD", operation_id, operation_id)
+        line = charge_line(self.gateway.charges[payment_id])
+        self.report.append(
+            replace(
+                line,
+                type="refund",
+                line_id=refund.refund_id,  # type: ignore[union-attr]
+                refund_reference=operation_id,
+                amount_minor=-amount_minor,
+                fee_minor=0,
+            )
+        )
+
+    def reconcile(self, now: str = NEXT_MORNING) -> list[Break]:
+        """Run to the end; what was found."""
+        self.runs += 1
+        run = Reconciliation(
+            day=DAY,
+            run=f"run-{self.runs}",
+            now=now,
+            gateway=self.gateway,
+            ledger=self.ledger,
+            books=self.books,
+            breaks=self.breaks,
+            executions=self.executions,
+            count=self.counted.append,
+        )
+        cursor: Cursor | None = BEGIN
+        while cursor:
+            cursor = run.step(cursor)
+        return run.found()
+
+    def types(self, now: str = NEXT_MORNING) -> list[tuple[str, str]]:
+        return [(found.type, found.payment_id) for found in self.reconcile(now)]
+
+    def spoil(self, n: int = 0, **changes: Any) -> None:
+        """Change a line of the report."""
+        self.report[n] = replace(self.report[n], **changes)
+
+
+def charge_line(charge: Charge) -> SettlementLine:
+    return SettlementLine(
+        line_id=charge.charge_id,
+        type="charge",
+        charge_id=charge.charge_id,
+        reference=charge.reference,
+        refund_reference=None,
+        amount_minor=charge.captured_minor,
+        fee_minor=58,
+        currency=charge.currency,
+        settled_at=SETTLED_AT,
+    )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def totals(world: World) -> dict[tuple[str, str], int]:
+    return balances(entry for recorded in world.ledger.records.values() for entry in recorded.journal)
+
+
+class TestADayThatAgrees:
+    def test_nothing_breaks_and_what_was_paid_out_is_in_the_bank_less_its_fee(self, world: World) -> None:
+        world.paid("pay-1")
+        world.paid("pay-2", 1000)
+        assert world.reconcile() == []
+        owed = {("liability:merchant", "USD"): -2999}
+        assert totals(world) == owed | {BANK: 2999 - 116, FEES: 116}
+        assert [entry.kind for entry in world.ledger.records["pay-2"].journal] == ["capture", "settlement"]
+
+    def test_again_it_settles_nothing_twice(self, world: World) -> None:
+        world.paid()
+        world.refunded()
+        world.reconcile()
+        before = dict(world.ledger.records)
+        assert world.reconcile() == []
+        assert world.ledger.records == before
+
+    def test_a_refund_is_taken_from_the_payout(self, world: World) -> None:
+        world.paid()
+        world.refunded(amount_minor=500)
+        assert world.reconcile() == []
+        assert totals(world) == {BANK: 1999 - 500 - 58, FEES: 58, ("liability:merchant", "USD"): -1499}
+
+    def test_a_day_with_nothing_is_reconciled(self, world: World) -> None:
+        assert world.reconcile() == []
+        assert world.books.closed == {DAY: {}}
+
+    def test_a_day_that_is_over_is_closed_with_its_totals(self, world: World) -> None:
+        world.paid()
+        world.refunded(amount_minor=500)
+        world.reconcile()
+        assert world.books.closed[DAY] == {
+            "asset:gateway:sparkle": {"USD": (1999, 500)},
+            "liability:merchant": {"USD": (500, 1999)},
+        }
+
+    def test_a_day_that_is_not_over_is_compared_and_neither_settled_nor_closed(self, world: World) -> None:
+        world.paid()
+        before = dict(world.ledger.records)
+        assert world.reconcile(now=LATER) == []
+        assert (world.ledger.records, world.books.closed) == (before, {})
+
+    def test_a_day_that_has_not_begun_is_refused(self, world: World) -> None:
+        with pytest.raises(InvalidInput):
+            world.reconcile(now="2026-11-22T23:59:59.999Z")
+
+    def test_a_capture_of_another_day_is_in_another_report(self, world: World) -> None:
+        world.paid()
+        world.report.clear()
+        charge = world.gateway.charges["pay-1"]
+        world.gateway.charges["pay-1"] = replace(charge, captured_at="2026-11-22T23:59:59.999Z")
+        assert world.reconcile() == []
+
+    def test_a_payment_that_was_captured_and_reversed_the_same_day_is_in_no_report(self, world: World) -> None:
+        world.paid()
+        world.report.clear()
+        known = world.ledger.records["pay-1"].payment
+        reversed_ = replace(known, status="reversed", captured_minor=0, version=2)
+        world.ledger.record(*reversed_.post(capture_entry("sparkle", 1999, "USD").reverse(1)))
+        world.executions.executions["pay-1"] = replace(ENDED, error="PaymentReversed")
+        world.gateway.reverse("pay-1")
+        assert world.reconcile() == []
+
+    def test_a_charge_that_was_reversed_after_it_had_settled_is_there_and_back(self, world: World) -> None:
+        world.paid()
+        known = world.ledger.records["pay-1"].payment
+        reversed_ = replace(known, status="reversed", captured_minor=0, version=2)
+        world.ledger.record(*reversed_.post(capture_entry("sparkle", 1999, "USD").reverse(1)))
+        world.executions.executions["pay-1"] = replace(ENDED, error="PaymentReversed")
+        world.report.append(replace(world.report[0], type="refund", line_id="re_1", amount_minor=-1999, fee_minor=0))
+        assert world.reconcile() == []
+        assert totals(world) == {BANK: -58, FEES: 58}
+
+    def test_a_payment_whose_execution_still_runs_is_not_missed(self, world: World) -> None:
+        charge = world.gateway.charge(order("pay-2"), card(), "pay-2-charge")
+        world.report.append(charge_line(charge))
+        world.executions.executions["pay-2"] = replace(ENDED, running=True)
+        assert world.reconcile(now=LATER) == []
+
+    def test_a_payment_that_was_rejected_is_not_missed(self, world: World) -> None:
+        world.executions.executions["pay-2"] = replace(ENDED, error="PaymentRejected")
+        assert world.reconcile() == []
+
+    def test_reports_and_lists_longer_than_a_page_are_read_to_their_end(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reconcile_day, "LINES_READ", 2)
+        monkeypatch.setattr(reconcile_day, "LINES_SETTLED", 2)
+        monkeypatch.setattr(reconcile_day, "SHARDS_READ", 1)
+        world.executions.page_size = 2
+        for n in range(5):
+            world.paid(f"pay-{n * '0'}{n}")
+        world.spoil(4, amount_minor=1)
+        assert world.types() == [("amount_differs", "pay-00004")]
+        assert sum(len(recorded.journal) for recorded in world.ledger.records.values()) == 5 + 4
+
+
+class TestBreaks:
+    def test_a_charge_that_the_ledger_does_not_know_is_missing_there(self, world: World) -> None:
+        world.report.append(charge_line(world.gateway.charge(order("pay-2"), card(), "pay-2-charge")))
+        assert world.types() == [("missing_in_ledger", "pay-2")]
+
+    def test_an_execution_that_succeeded_without_a_record_is_missing_in_the_ledger(self, world: World) -> None:
+        world.executions.executions["pay-2"] = ENDED
+        assert world.types() == [("missing_in_ledger", "pay-2")]
+
+    @pytest.mark.parametrize("error", ["States.Timeout", "PaymentInDoubt"])
+    def test_an_execution_that_ended_otherwise_without_a_record_is_missing_in_the_ledger(
+        self, world: World, error: str
+    ) -> None:
+        world.executions.executions["pay-2"] = replace(ENDED, error=error)
+        (found,) = world.reconcile()
+        assert (found.type, found.item, found.found) == ("missing_in_ledger", "execution", f"execution {error}")
+
+    def test_a_capture_without_a_line_is_missing_at_the_gateway(self, world: World) -> None:
+        world.paid()
+        world.report.clear()
+        (found,) = world.reconcile()
+        assert (found.type, found.item, found.expected) == (
+            "missing_at_gateway",
+            "entry 1",
+            "a line for the capture of 1999 USD",
+        )
+
+    def test_a_refund_without_a_line_is_missing_at_the_gateway(self, world: World) -> None:
+        world.paid()
+        world.refunded()
+        world.report.pop()
+        assert world.types() == [("missing_at_gateway", "pay-1")]
+
+    def test_a_payment_that_the_gateway_does_not_know_is_missing_there(self, world: World) -> None:
+        world.paid()
+        world.report.clear()
+        world.gateway.charges.clear()
+        (found,) = world.reconcile()
+        assert (found.type, found.found) == ("missing_at_gateway", "no charge")
+
+    @pytest.mark.parametrize(
+        "change", [{"amount_minor": 2000}, {"amount_minor": -1999}, {"currency": "EUR"}, {"amount_minor": 0}], ids=str
+    )
+    def test_another_amount_or_currency_differs(self, world: World, change: dict[str, Any]) -> None:
+        world.paid()
+        world.spoil(**change)
+        (found,) = world.reconcile()
+        assert (found.type, found.expected) == ("amount_differs", "1999 USD, as in the ledger")
+
+    def test_a_refund_of_another_amount_differs(self, world: World) -> None:
+        world.paid()
+        world.refunded(amount_minor=500)
+        world.spoil(1, amount_minor=-600)
+        assert world.types() == [("amount_differs", "pay-1")]
+
+    @pytest.mark.parametrize("status", ["declined", "authorized", "voided", "in_doubt", "reversed"])
+    def test_a_charge_that_settles_what_the_ledger_has_not_captured_differs_by_status(
+        self, world: World, status: Any
+    ) -> None:
+        charge = world.gateway.charge(order(), card(), "pay-1-charge")
+        world.ledger.record(payment(status=status, charge_id=charge.charge_id))
+        world.report.append(charge_line(charge))
+        (found,) = world.reconcile()
+        assert (found.type, found.found) == ("status_differs", status)
+
+    def test_a_refund_that_nobody_asked_for_differs_by_status(self, world: World) -> None:
+        world.paid()
+        world.report.append(
+            replace(world.report[0], type="refund", line_id="re_1", refund_reference="by-hand", amount_minor=-1)
+        )
+        assert world.types() == [("status_differs", "pay-1")]
+
+    def test_a_success_that_the_ledger_has_reversed_differs_by_status(self, world: World) -> None:
+        world.ledger.record(payment(status="reversed"))
+        world.executions.executions["pay-1"] = ENDED
+        assert world.types() == [("status_differs", "pay-1")]
+
+    def test_the_same_line_twice_is_a_duplicate_and_neither_is_settled(self, world: World) -> None:
+        world.paid()
+        world.report.append(world.report[0])
+        (found,) = world.reconcile()
+        assert (found.type, found.expected) == ("duplicate", "one line")
+        assert len(world.ledger.records["pay-1"].journal) == 1
+
+    def test_a_line_that_was_on_another_days_report_is_a_duplicate(self, world: World) -> None:
+        world.paid()
+        world.reconcile()
+        known = world.ledger.records["pay-1"]
+        moved = known.entries[1].entry.source or ""
+        world.gateway.reports["2026-11-24"] = [world.report[0]]
+        late = Reconciliation(
+            "2026-11-24",
+            "late",
+            "2026-11-25T02:00:00.000Z",
+            world.gateway,
+            world.ledger,
+            world.books,
+            world.breaks,
+            world.executions,
+            world.counted.append,
+        )
+        late.step(Cursor("gateway"))
+        assert [(found.type, found.expected) for found in late.found()] == [("duplicate", "once, as on 2026-11-23")]
+        assert moved.endswith("@2026-11-23")
+
+    def test_a_second_charge_for_a_payment_is_a_duplicate(self, world: World) -> None:
+        world.paid()
+        world.report.append(replace(world.report[0], line_id="ch_2", charge_id="ch_2"))
+        assert world.types() == [("duplicate", "pay-1")]
+        assert len(world.ledger.records["pay-1"].journal) == 2
+
+    def test_what_breaks_moves_nothing_and_what_agrees_is_settled(self, world: World) -> None:
+        world.paid("pay-1")
+        world.paid("pay-2")
+        world.spoil(1, amount_minor=1)
+        assert Counter(world.types()) == {("amount_differs", "pay-2"): 1}
+        kinds = {payment_id: len(recorded.journal) for payment_id, recorded in world.ledger.records.items()}
+        assert kinds == {"pay-1": 2, "pay-2": 1}
+
+    def test_a_break_that_is_not_found_again_is_resolved(self, world: World) -> None:
+        world.paid()
+        world.spoil(amount_minor=1)
+        (found,) = world.reconcile()
+        world.spoil(amount_minor=1999)
+        assert world.reconcile() == []
+        assert world.breaks.resolved == {found}
+
+
+class TestAFailedRefund:
+    def fail(self, world: World) -> None:
+        world.paid()
+        world.refunded(amount_minor=500)
+        world.report.append(replace(world.report[1], type="refund_failed", amount_minor=500))
+
+    def test_its_money_is_back_by_a_new_entry_and_an_alarm_is_raised(self, world: World) -> None:
+        self.fail(world)
+        assert world.reconcile() == []
+        recorded = world.ledger.records["pay-1"]
+        assert (recorded.payment.status, recorded.payment.refunded_minor) == ("captured", 0)
+        (operation,) = recorded.payment.operations
+        assert (operation.status, operation.error) == ("rejected", "refund_failed")
+        assert totals(world) == {BANK: 1999 - 58, FEES: 58, ("liability:merchant", "USD"): -1999}
+        assert world.counted == ["RefundFailed"]
+
+    def test_again_it_comes_back_once(self, world: World) -> None:
+        self.fail(world)
+        world.reconcile()
+        before = dict(world.ledger.records)
+        assert world.reconcile() == []
+        assert (world.ledger.records, world.counted) == (before, ["RefundFailed"])
+
+
+class TestAReportThatCannotBeBelieved:
+    @pytest.fixture(autouse=True)
+    def two_payments(self, world: World) -> None:
+        world.paid("pay-1")
+        world.paid("pay-2")
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"lines": ()}, "has 0 of its 2 lines"),
+            ({"line_count": 3}, "has 2 of its 3 lines"),
+            ({"totals": {"USD": (1, 116)}}, "don't sum up"),
+            ({"totals": {"USD": (3998, 0)}}, "don't sum up"),
+            ({"totals": {}}, "don't sum up"),
+            ({"totals": {"USD": (3998, 116), "EUR": (1, 0)}}, "don't sum up"),
+        ],
+    )
+    def test_the_books_do_not_move(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], message: str
+    ) -> None:
+        whole = world.gateway.settlement(DAY, None, 100)
+
+        def settlement(day: str, page: str | None, limit: int) -> SettlementPage:
+            return replace(whole, **change)
+
+        monkeypatch.setattr(world.gateway, "settlement", settlement)
+        before = dict(world.ledger.records)
+        with pytest.raises(SettlementUnreadable, match=message):
+            world.reconcile()
+        assert (world.ledger.records, world.breaks.found, world.books.closed) == (before, {}, {})
+
+    def test_a_gateway_that_does_not_answer_is_asked_again(self, world: World) -> None:
+        world.gateway.faults.arm("settlements", GatewayOutcomeUnknown("No answer."))
+        with pytest.raises(GatewayOutcomeUnknown):
+            world.reconcile()
+        assert world.reconcile() == []
+
+
+def test_the_sample_times_are_on_the_day() -> None:
+    assert {NOW[:10], LATER[:10], STARTED_AT[:10]} == {DAY}

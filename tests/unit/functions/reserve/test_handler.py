@@ -1,0 +1,47 @@
+import pytest
+
+from functions.reserve.handler import handler
+from functions.shared.domain.errors import PaymentNotFound
+from tests.samples import STARTED_AT, payment
+from tests.unit.functions.conftest import Output, World
+
+EVENT = {
+    "operation_id": "op-1",
+    "requested_at": STARTED_AT,
+    "request": {"operation": "refund", "payment_id": "pay-1", "amount_minor": 500},
+}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request was made a second ago."""
+    monkeypatch.setattr("functions.shared.runtime.now", lambda: "2026-11-23T09:00:01.000Z")
+
+
+def test_what_may_be_done_is_handed_on_with_all_that_the_gateway_needs(world: World, output: Output) -> None:
+    world.ledger.record(payment())
+    assert handler(EVENT, None) == {
+        "payment_id": "pay-1",
+        "operation_id": "op-1",
+        "type": "refund",
+        "amount_minor": 500,
+        "currency": "USD",
+        "charge_id": "ch_1",
+        "status": "processing",
+        "error": {"Error": None},
+    }
+    assert output.metrics() == {}
+    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+
+
+def test_what_may_not_be_done_is_a_value_and_counted(world: World, output: Output) -> None:
+    world.ledger.record(payment(status="declined"))
+    rejected = handler(EVENT, None)
+    assert (rejected["status"], rejected["error"]) == ("rejected", {"Error": "invalid_state"})
+    assert output.metrics() == {"OperationRejected": [1.0]}
+
+
+def test_a_payment_that_nobody_knows_is_an_error(world: World, output: Output) -> None:
+    with pytest.raises(PaymentNotFound):
+        handler(EVENT, None)
+    assert output.metrics() == {}

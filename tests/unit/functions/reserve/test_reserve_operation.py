@@ -1,0 +1,106 @@
+from dataclasses import replace
+
+import pytest
+
+from functions.reserve.reserve_operation import reserve_operation
+from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable, PaymentNotFound, PaymentUnderWay
+from functions.shared.domain.operation import OperationRequest
+from functions.shared.domain.payment import Payment
+from functions.shared.ports import Execution
+from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
+from tests.samples import LATER, NOW, REQUEST, STARTED_AT, operation_request, payment, refund_request
+
+RUNNING = Execution(True, None, None, REQUEST.to_dict(), STARTED_AT, None)
+EXECUTIONS = FakeExecutions()
+
+
+@pytest.fixture
+def ledger() -> FakeLedger:
+    return FakeLedger()
+
+
+def reserve(
+    ledger: FakeLedger, request: OperationRequest, executions: FakeExecutions = EXECUTIONS, now: str = LATER
+) -> Payment:
+    return reserve_operation(request, ledger=ledger, executions=executions, now=now)
+
+
+def test_a_refund_is_reserved_before_anybody_is_asked(ledger: FakeLedger) -> None:
+    ledger.record(payment())
+    reserved = reserve(ledger, refund_request(payment(), 500))
+    assert ledger.records["pay-1"].payment == reserved
+    assert (reserved.operations[0].status, reserved.refundable_minor) == ("processing", 1499)
+    assert ledger.records["pay-1"].entries == ()
+
+
+def test_what_may_not_be_done_is_on_record_as_rejected(ledger: FakeLedger) -> None:
+    ledger.record(payment(status="declined"))
+    reserve(ledger, refund_request(payment()))
+    (operation,) = ledger.records["pay-1"].payment.operations
+    assert (operation.status, operation.error) == ("rejected", "invalid_state")
+
+
+def test_again_it_is_reserved_once(ledger: FakeLedger) -> None:
+    ledger.record(payment())
+    request = refund_request(payment(), 500)
+    assert reserve(ledger, request) == reserve(ledger, request)
+    assert len(ledger.records["pay-1"].payment.operations) == 1
+
+
+def test_one_whose_answer_was_lost_is_reserved_once(ledger: FakeLedger) -> None:
+    ledger.record(payment())
+    ledger.faults.arm("record", LEDGER_DOWN, done=True)
+    request = refund_request(payment())
+    with pytest.raises(LedgerUnavailable):
+        reserve(ledger, request)
+    assert reserve(ledger, request).operations[0].status == "processing"
+    assert ledger.records["pay-1"].payment.version == 2
+
+
+def test_of_two_at_the_same_moment_one_has_to_look_again_and_finds_the_money_reserved(ledger: FakeLedger) -> None:
+    first, second = refund_request(payment()), refund_request(payment())
+    ledger.record(payment())
+
+    class Racing(FakeLedger):
+        """Another reservation comes between the look and the record."""
+
+        def payment(self, payment_id: str) -> Payment | None:
+            seen = ledger.payment(payment_id)
+            if len(ledger.records["pay-1"].payment.operations) == 0:
+                reserve(ledger, first)
+            return seen
+
+    racing = Racing()
+    racing.records = ledger.records
+    with pytest.raises(LedgerConflict):
+        reserve(racing, second)
+    assert reserve(racing, second).operations[-1].error == "amount_exceeds_captured"
+    assert ledger.records["pay-1"].payment.refundable_minor == 0
+
+
+@pytest.mark.parametrize(
+    "executions",
+    [FakeExecutions(), FakeExecutions(**{"pay-1": replace(RUNNING, running=False, error="PaymentRejected")})],
+    ids=["unknown", "rejected"],
+)
+def test_what_never_was_a_payment_is_not_found(ledger: FakeLedger, executions: FakeExecutions) -> None:
+    with pytest.raises(PaymentNotFound):
+        reserve(ledger, refund_request(payment()), executions)
+    assert ledger.records == {}
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_payment_without_an_end_is_waited_for(ledger: FakeLedger, running: bool) -> None:
+    executions = FakeExecutions(**{"pay-1": replace(RUNNING, running=running)})
+    request = operation_request(payment(), "capture")
+    with pytest.raises(PaymentUnderWay):
+        reserve(ledger, request, executions)
+    ledger.record(payment(status="authorized"))
+    assert reserve(ledger, request, executions).operations[0].status == "processing"
+
+
+def test_what_comes_when_nobody_waits_for_it_any_more_is_not_reserved(ledger: FakeLedger) -> None:
+    ledger.record(payment())
+    late = reserve(ledger, replace(refund_request(payment()), requested_at=NOW), now="2026-11-23T10:00:02.000Z")
+    assert (late.operations[0].status, late.operations[0].error) == ("rejected", "expired")
+    assert late.refundable_minor == 1999

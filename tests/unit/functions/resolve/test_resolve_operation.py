@@ -1,0 +1,144 @@
+from dataclasses import replace
+
+import pytest
+
+from functions.reserve.reserve_operation import reserve_operation
+from functions.resolve.resolve_operation import resolve_operation
+from functions.shared.domain.errors import GatewayOutcomeUnknown, PaymentNotFound
+from functions.shared.domain.ledger import balances, capture_entry, refund_entry, refund_in_doubt_entry
+from functions.shared.ports import Execution
+from tests.fakes import FakeExecutions, FakeGateway, FakeLedger
+from tests.samples import LATER, NOW, card, operation_request, order, payment
+
+NO_ANSWER = GatewayOutcomeUnknown("No answer.")
+INPUT = {"operation": "refund", "payment_id": "pay-1", "amount_minor": 500}
+STOPPED = Execution(False, None, None, INPUT, NOW, LATER)
+AN_HOUR_LATER = "2026-11-23T10:00:02.000Z"
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+@pytest.fixture
+def ledger(gateway: FakeGateway) -> FakeLedger:
+    """With a captured payment."""
+    ledger = FakeLedger()
+    charge = gateway.charge(order(), card(), "pay-1-charge")
+    ledger.record(*payment(charge_id=charge.charge_id).post(capture_entry("sparkle", 1999, "USD")))
+    return ledger
+
+
+def reserved(ledger: FakeLedger) -> None:
+    request = operation_request(payment(), "refund", 500, "op-1")
+    reserve_operation(request, ledger=ledger, executions=FakeExecutions(), now=LATER)
+
+
+def resolve(
+    gateway: FakeGateway,
+    ledger: FakeLedger,
+    execution: Execution | None = STOPPED,
+    *,
+    ask: bool = True,
+    now: str = LATER,
+) -> str:
+    executions = FakeExecutions(**{"op-1": execution} if execution else {})
+    payment_id, status = resolve_operation(
+        "op-1", gateway=gateway, ledger=ledger, executions=executions, now=now, ask_gateway=ask
+    )
+    assert payment_id == "pay-1"
+    return status
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_what_was_reserved_is_asked_for_again_and_done_once(
+    gateway: FakeGateway, ledger: FakeLedger, done: bool
+) -> None:
+    reserved(ledger)
+    charge_id = ledger.records["pay-1"].payment.charge_id or ""
+    if done:
+        gateway.refund(charge_id, 500, "USD", "op-1", "pay-1-refund-op-1")
+    assert resolve(gateway, ledger) == "succeeded"
+    assert [refund.amount_minor for refund in gateway.refunds[charge_id]] == [500]
+    assert ledger.records["pay-1"].payment.refunded_minor == 500
+    assert ledger.records["pay-1"].journal[-1] == refund_entry("sparkle", 500, "USD", "op-1")
+
+
+def test_a_look_records_the_doubt_and_asks_nobody(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    reserved(ledger)
+    gateway.calls.clear()
+    assert resolve(gateway, ledger, ask=False) == "in_doubt"
+    assert gateway.calls == []
+    assert ledger.records["pay-1"].payment.operations[0].error == "execution_stopped"
+    assert ledger.records["pay-1"].journal[-1] == refund_in_doubt_entry(500, "USD", "op-1")
+
+
+def test_a_doubt_that_is_cleared_leaves_nothing_in_suspense(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    reserved(ledger)
+    resolve(gateway, ledger, ask=False)
+    assert resolve(gateway, ledger) == "succeeded"
+    assert balances(ledger.records["pay-1"].journal) == {
+        ("asset:gateway:sparkle", "USD"): 1499,
+        ("liability:merchant", "USD"): -1499,
+    }
+
+
+def test_what_the_gateway_does_not_answer_stays_in_doubt(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    reserved(ledger)
+    resolve(gateway, ledger, ask=False)
+    gateway.faults.arm("refund", NO_ANSWER)
+    with pytest.raises(GatewayOutcomeUnknown):
+        resolve(gateway, ledger)
+    assert ledger.records["pay-1"].payment.operations[0].status == "in_doubt"
+
+
+def test_what_was_never_reserved_is_rejected_and_can_not_be_reserved_any_more(
+    gateway: FakeGateway, ledger: FakeLedger
+) -> None:
+    gateway.calls.clear()
+    assert resolve(gateway, ledger, ask=False) == "rejected"
+    reserved(ledger)
+    (operation,) = ledger.records["pay-1"].payment.operations
+    assert (operation.status, operation.error) == ("rejected", "execution_stopped")
+    assert gateway.calls == []
+
+
+@pytest.mark.parametrize("status", ["succeeded", "rejected"])
+def test_an_end_that_the_ledger_knows_stands_and_nobody_is_asked(
+    gateway: FakeGateway, ledger: FakeLedger, status: str
+) -> None:
+    reserved(ledger)
+    known = ledger.records["pay-1"].payment
+    (operation,) = known.operations
+    ended = known.settle(operation, LATER) if status == "succeeded" else known.end(operation, "rejected", "x", LATER)
+    ledger.record(ended)
+    gateway.calls.clear()
+    assert resolve(gateway, ledger) == status
+    assert gateway.calls == []
+
+
+def test_a_running_execution_is_left_alone(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    reserved(ledger)
+    before = ledger.records["pay-1"]
+    assert resolve(gateway, ledger, replace(STOPPED, running=True)) == "processing"
+    assert ledger.records["pay-1"] == before
+
+
+def test_an_operation_on_nothing_is_over_once_no_late_reserve_can_find_a_payment(gateway: FakeGateway) -> None:
+    rejected = replace(STOPPED, error="OperationRejected", cause="PaymentNotFound")
+    assert resolve(gateway, FakeLedger(), rejected) == "processing"
+    assert resolve(gateway, FakeLedger(), rejected, now=AN_HOUR_LATER) == "rejected"
+
+
+def test_an_input_that_broke_the_contract_was_never_reserved(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    execution = replace(
+        STOPPED, error="OperationRejected", cause="InvalidInput", request={"payment_id": "pay-1", "operation": "charge"}
+    )
+    assert resolve(gateway, ledger, execution) == "rejected"
+    assert ledger.records["pay-1"].payment.operations == ()
+
+
+def test_an_operation_that_nobody_knows_is_an_error(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    with pytest.raises(PaymentNotFound):
+        resolve(gateway, ledger, None)

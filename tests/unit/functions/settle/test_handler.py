@@ -1,0 +1,29 @@
+from typing import Any
+
+import pytest
+
+from functions.settle.handler import handler
+from functions.shared.domain.ledger import capture_entry
+from tests.samples import LATER, operation_request, payment
+from tests.unit.functions.conftest import Output, World
+
+
+@pytest.mark.parametrize(
+    ("performed", "status", "metric"),
+    [
+        ({"outcome": "succeeded", "gateway": "sparkle", "reason": None}, "succeeded", "OperationSucceeded"),
+        ({"outcome": "refused", "gateway": None, "reason": "invalid_state"}, "rejected", "OperationRejected"),
+        ({"outcome": "unknown", "gateway": None, "reason": "States.Timeout"}, "in_doubt", "OperationInDoubt"),
+    ],
+)
+def test_what_became_of_it_is_recorded_and_counted(
+    world: World, output: Output, performed: dict[str, Any], status: str, metric: str
+) -> None:
+    paid, entries = payment().post(capture_entry("sparkle", 1999, "USD"))
+    world.ledger.record(paid, entries)
+    world.ledger.record(paid.reserve(operation_request(paid, "refund", 500, "op-1"), LATER))
+    settled = handler({"payment_id": "pay-1", "operation_id": "op-1", "performed": performed}, None)
+    assert settled["status"] == status
+    assert world.ledger.records["pay-1"].payment.operations[0].status == status
+    assert output.metrics() == {metric: [1.0]}
+    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}

@@ -1,0 +1,162 @@
+"""Refunds, captures and voids, run: how they end, what the ledger holds then, and what happened at the gateway."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+
+from functions.resolve.handler import handler as resolve
+from functions.shared.domain.ledger import balances, capture_entry, refund_entry
+from tests.mocked_aws import new_id
+from tests.samples import DECLINED_PAN
+from tests.workflow.conftest import Workflow, by
+
+CAPTURE = capture_entry("sparkle", 1999, "USD")
+OPERATION_PATH = ["Reserve", "Reserved", "Perform", "Settle", "Settled", "OperationSucceeded"]
+
+
+def test_a_refund_gives_the_money_back_and_is_on_the_books(workflow: Workflow) -> None:
+    paid = workflow.run()
+    refund = workflow.operate(paid.name, "refund", amount_minor=500)
+    assert (refund.status, refund.states) == ("SUCCEEDED", OPERATION_PATH)
+    recorded = workflow.record_of(paid)
+    assert (recorded.payment.status, recorded.payment.refunded_minor) == ("partially_refunded", 500)
+    assert recorded.journal == (CAPTURE, refund_entry("sparkle", 500, "USD", refund.name))
+    assert [charge["refunded_minor"] for charge in workflow.charges(paid)] == [500]
+    rest = workflow.operate(paid.name, "refund")
+    assert rest.ended_in == "OperationSucceeded"
+    assert workflow.record_of(paid).payment.status == "refunded"
+    assert [charge["refunded_minor"] for charge in workflow.charges(paid)] == [1999]
+
+
+@pytest.mark.parametrize(("amount", "captured"), [({}, 1999), ({"amount_minor": 1500}, 1500)])
+def test_an_authorization_is_captured(workflow: Workflow, amount: dict[str, int], captured: int) -> None:
+    held = workflow.run(capture=False)
+    capture = workflow.operate(held.name, "capture", **amount)
+    assert capture.states == OPERATION_PATH
+    recorded = workflow.record_of(held)
+    assert (recorded.payment.status, recorded.payment.captured_minor) == ("captured", captured)
+    assert recorded.journal == (capture_entry("sparkle", captured, "USD", capture.name),)
+    assert [charge["captured_minor"] for charge in workflow.charges(held)] == [captured]
+
+
+def test_an_authorization_is_voided(workflow: Workflow) -> None:
+    held = workflow.run(capture=False)
+    assert workflow.operate(held.name, "void").states == OPERATION_PATH
+    assert workflow.record_of(held).payment.status == "voided"
+    assert [charge["status"] for charge in workflow.charges(held)] == ["voided"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "operation", "amount", "error"),
+    [
+        ({}, "refund", {"amount_minor": 2000}, "amount_exceeds_captured"),
+        ({}, "capture", {}, "invalid_state"),
+        ({}, "void", {}, "invalid_state"),
+        ({"capture": False}, "refund", {}, "invalid_state"),
+        ({"capture": False}, "capture", {"amount_minor": 2000}, "amount_exceeds_authorized"),
+        (by(DECLINED_PAN), "refund", {"amount_minor": 1}, "invalid_state"),
+    ],
+)
+def test_what_the_payment_does_not_allow_is_rejected_on_record_and_nothing_moves(
+    workflow: Workflow, request_: dict[str, Any], operation: str, amount: dict[str, int], error: str
+) -> None:
+    paid = workflow.run(**request_)
+    before, charges = workflow.record_of(paid), workflow.charges(paid)
+    rejected = workflow.operate(paid.name, operation, **amount)
+    assert (rejected.states, rejected.error, rejected.cause) == (
+        ["Reserve", "Reserved", "OperationRejected"],
+        "OperationRejected",
+        error,
+    )
+    after = workflow.record_of(paid)
+    assert (after.entries, workflow.charges(paid)) == (before.entries, charges)
+    assert [each.error for each in after.payment.operations] == [error]
+
+
+def test_an_operation_on_a_payment_that_nobody_knows_is_rejected(workflow: Workflow) -> None:
+    rejected = workflow.operate(new_id(), "refund")
+    assert (rejected.ended_in, rejected.cause) == ("OperationRejected", "PaymentNotFound")
+
+
+def test_an_input_that_is_no_operation_is_rejected(workflow: Workflow) -> None:
+    rejected = workflow.operate(new_id(), "chargeback")
+    assert (rejected.ended_in, rejected.cause) == ("OperationRejected", "InvalidInput")
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "reset", "http_429", "http_500", "garbage"])
+@pytest.mark.parametrize(
+    ("operation", "capture", "status"),
+    [("refund", True, "refunded"), ("capture", False, "captured"), ("void", False, "voided")],
+)
+def test_a_gateway_that_stumbles_does_it_exactly_once(
+    workflow: Workflow, operation: str, capture: bool, status: str, fault: str
+) -> None:
+    paid = workflow.run(capture=capture)
+    workflow.break_next(operation, fault, paid.name, times=2)
+    assert workflow.operate(paid.name, operation).ended_in == "OperationSucceeded"
+    assert workflow.record_of(paid).payment.status == status
+    assert [charge["status"] for charge in workflow.charges(paid)] == [status]
+
+
+@pytest.mark.parametrize("function", ["reserve", "perform", "settle"])
+@pytest.mark.parametrize("error", ["Lambda.TooManyRequestsException", "Lambda.Unknown", "Sandbox.Timedout"])
+def test_a_function_whose_answer_is_lost_changes_nothing(workflow: Workflow, function: str, error: str) -> None:
+    paid = workflow.run()
+    workflow.lambda_errors[function] = [error]
+    refund = workflow.operate(paid.name, "refund", amount_minor=500)
+    assert refund.ended_in == "OperationSucceeded"
+    assert workflow.invocations.count(function) == 2
+    assert workflow.record_of(paid).payment.refunded_minor == 500
+    assert [charge["refunded_minor"] for charge in workflow.charges(paid)] == [500]
+
+
+def test_what_nobody_can_find_out_is_in_doubt_and_resolve_finds_out(workflow: Workflow) -> None:
+    paid = workflow.run()
+    workflow.break_next("refund", "timeout_after", paid.name)
+    workflow.break_next("refund", "http_500", paid.name, times=99)
+    workflow.break_next("find", "http_500", paid.name, times=5)
+    doubtful = workflow.operate(paid.name, "refund", amount_minor=500)
+    assert (doubtful.states[-4:], doubtful.error) == (
+        ["OutcomeUnknown", "Settle", "Settled", "OperationInDoubt"],
+        "OperationInDoubt",
+    )
+    recorded = workflow.record_of(paid)
+    (operation,) = recorded.payment.operations
+    assert (operation.status, operation.error) == ("in_doubt", "gateway_outcome_unknown")
+    assert balances(recorded.journal)["suspense:in_doubt", "USD"] == -500
+    event = {"payment_id": None, "operation_id": doubtful.name, "ask_gateway": True}
+    assert resolve(event, None)["status"] == "succeeded"
+    recorded = workflow.record_of(paid)
+    assert balances(recorded.journal) == {
+        ("asset:gateway:sparkle", "USD"): 1499,
+        ("liability:merchant", "USD"): -1499,
+    }
+    assert [charge["refunded_minor"] for charge in workflow.charges(paid)] == [500]
+
+
+def test_two_refunds_at_once_never_give_back_more_than_was_captured(workflow: Workflow) -> None:
+    paid = workflow.run()
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(lambda _: workflow.operate(paid.name, "refund", amount_minor=1200).ended_in, range(4)))
+    assert sorted(ends) == ["OperationRejected"] * 3 + ["OperationSucceeded"]
+    assert workflow.record_of(paid).payment.refunded_minor == 1200
+    assert [charge["refunded_minor"] for charge in workflow.charges(paid)] == [1200]
+
+
+def test_a_persist_whose_answer_got_lost_until_the_payment_was_refunded_ends_as_captured(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow.lambda_errors["persist"] = ["Sandbox.Timedout"] * 3
+    payment_id = new_id()
+
+    def refund_first(parameters: dict[str, Any], region: str, state_credentials: object) -> dict[str, Any]:
+        if parameters["FunctionName"].endswith(":compensate"):
+            workflow.operate(payment_id, "refund")
+        return workflow.invoke(parameters, region, state_credentials)
+
+    monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", refund_first)
+    execution = workflow.run(payment_id)
+    assert execution.states[-3:] == ["Compensate", "Outcome", "PaymentCaptured"]
+    assert workflow.record_of(execution).payment.status == "refunded"
