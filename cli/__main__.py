@@ -28,7 +28,7 @@ from cli.rules import checked_rules, load_samples, try_rules
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
-from examples.sealing import seal as seal_card
+from examples.client import seal as seal_card
 from functions.screen.rules import RULES_FILE, RulesError
 from local.machine import Machine
 
