@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect audit soak rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect audit soak checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -58,6 +58,9 @@ soak: setup ## Push N payments with faults among them through the API, then audi
 
 rules-test: setup ## Try the screening rules on sample payments, and show which fire (RULES=file)
 	@$(PAYMENTS) rules-test $(RULES)
+
+checkout: setup ## Serve the example checkout page (CHECKOUT_PORT=8080), on STACK=file
+	@$(PAYMENTS) checkout $(if $(STACK),--stack '$(STACK)')
 
 plan: setup ## Show what a deployment to AWS would change (ENV=dev)
 	@$(PAYMENTS) plan $(or $(ENV),$(error Say where: make plan ENV=dev))

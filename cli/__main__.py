@@ -1,6 +1,7 @@
 """`payments`, the project's one command. `make help` lists the same by target."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
+from werkzeug.serving import make_server
 
 from cli.audit import audit as audit_payments
 from cli.audit import show
@@ -28,8 +30,11 @@ from cli.rules import checked_rules, load_samples, try_rules
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
-from examples.sealing import seal as seal_card
+from examples.checkout.app import create_app as create_checkout
+from examples.client import PaymentsClient
+from examples.client import seal as seal_card
 from functions.screen.rules import RULES_FILE, RulesError
+from functions.shared.contracts import load
 from local.machine import Machine
 
 app = typer.Typer(
@@ -179,6 +184,21 @@ def rules_test(
 
 
 @app.command()
+def checkout(
+    port: Annotated[int, typer.Option(envvar="CHECKOUT_PORT", min=1, max=65535, help="Where to serve it.")] = 8080,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Serve the shop's checkout in examples/checkout, paid through a stack, until Ctrl-C."""
+    with _clear_errors():
+        target = Stack.load(stack)
+        payments = PaymentsClient(target.api_url, target.region, target.session().get_credentials())
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)
+        server = make_server("127.0.0.1", port, create_checkout(payments, load("test_cards")), threaded=True)
+    console.print(f"The checkout is at http://localhost:{port}  (Ctrl-C stops it)", highlight=False)
+    server.serve_forever()
+
+
+@app.command()
 def plan(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
     """Show what a deployment to AWS would change."""
     with _clear_errors():
@@ -287,6 +307,8 @@ def _say_what_next(stack: Stack) -> None:
         f"  {curl} {stack.api_url}/payments/{payment_id}",
         "Its way through the states, and its ledger entries:",
         f"  make inspect PAYMENT={payment_id}",
+        "A shop's checkout, to pay in a browser:",
+        "  make checkout",
         "What the gateway knows:",
         f"  curl -sS {stack.sparkle_url}/sandbox/charges",
         "Stop everything:",

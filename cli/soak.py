@@ -26,7 +26,7 @@ from cli.audit import show as show_audit
 from cli.paths import FUNCTIONS
 from cli.replay import set_fault
 from cli.stack import HTTP_TIMEOUT_SECONDS, Stack, StackError, new_payment_id
-from examples.sealing import seal
+from examples.client import seal
 
 FAULTS = (
     *("timeout_before", "timeout_after", "reset", "slow", "late", "garbage"),

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import boto3
 import requests
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+
+from examples.client.transport import SigV4
 
 HTTP_TIMEOUT_SECONDS = 30
 
@@ -69,14 +69,17 @@ class Stack:
         """Call the API, signed with SigV4."""
         data = None if body is None else json.dumps(body).encode()
         all_headers = {**({"Content-Type": "application/json"} if data else {}), **(headers or {})}
-        request = AWSRequest(method, self.api_url + path, data=data, headers=all_headers)
         credentials = self.session().get_credentials()
         if credentials is None:
             raise StackError("No AWS credentials. Put them in the stack file, or configure them as for the AWS CLI.")
-        SigV4Auth(credentials, "execute-api", self.region).add_auth(request)
         try:
             return requests.request(
-                method, self.api_url + path, data=data, headers=dict(request.headers), timeout=HTTP_TIMEOUT_SECONDS
+                method,
+                self.api_url + path,
+                data=data,
+                headers=all_headers,
+                auth=SigV4(credentials, self.region),
+                timeout=HTTP_TIMEOUT_SECONDS,
             )
         except requests.RequestException as error:
             raise StackError(f"{self.api_url} does not answer: {type(error).__name__}. Is the stack up?") from None

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from cli.paths import BUILD
 from cli.stack import Stack
 from local.machine import Machine
+from tests.chromium import chromium, running_chromium
 from tests.stack.driver import Driver
 
 # State machines wait and back off a tenth of their time.
@@ -39,3 +41,12 @@ def driver(stack: Stack) -> Iterator[Driver]:
     driver = Driver(stack)
     yield driver
     driver.clear_faults()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        pytest.skip("There is no Chromium on the PATH. Install Debian's package chromium, or set CHROMIUM.")
+    with running_chromium(path) as browser:
+        yield browser

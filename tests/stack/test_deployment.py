@@ -14,7 +14,7 @@ from cli.paths import BUILD
 from cli.rotate import Key, rotate
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import TerraformError
-from examples.sealing import seal
+from examples.client import seal
 from functions.shared.domain.payment import PaymentRequest
 from local.machine import Machine
 from tests.stack.driver import CARD_DATA, Driver

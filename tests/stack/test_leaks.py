@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from cli.stack import Stack, new_payment_id
-from examples.sealing import seal
+from examples.client import seal
 from functions.shared.contracts import is_test_card
 from local.machine import Machine
 from tests.stack.driver import PAYMENT, Driver

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cli.stack import new_payment_id
-from examples.sealing import seal
+from examples.client import seal
 from tests.browser import seal_in_browser
 from tests.stack.driver import Driver
 from tests.tampering import flipped, with_header, with_segment

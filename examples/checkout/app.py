@@ -1,0 +1,167 @@
+"""The shop's back end: it knows the order, signs, and forwards. Cards pass through it sealed; it can't open them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request, send_from_directory
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+from werkzeug.utils import redirect
+
+from examples import client as api
+from examples.checkout.orders import Order, Orders
+
+_PAGE = Path(__file__).parent / "page"
+_SEALED = re.compile(r"([A-Za-z0-9_-]+\.){4}[A-Za-z0-9_-]+")
+_HEADERS = {
+    # This server's own files and nothing else: no inline script, no other host, no frame, no form that sends itself.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    ),
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Refused(Exception):
+    """A request that this shop's page does not make, or made too late."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+
+
+def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[str, str]]) -> Flask:
+    """A shop that is paid through this client.
+
+    `test_cards` are listed on the page: by number, each with its `brand`, `outcome` and, if declined, `decline_code`.
+    """
+    app = Flask(__name__, static_folder=_PAGE, static_url_path="/page")
+    app.config.update(MAX_CONTENT_LENGTH=16_384, TRUSTED_HOSTS=["localhost", "127.0.0.1"])
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    orders = Orders()
+
+    def order_of(order_id: str) -> Order:
+        order = orders.find(order_id)
+        if order is None:
+            raise Refused(404, "order_not_found")
+        return order
+
+    def payment_of(order: Order) -> api.Payment | None:
+        try:
+            return payments.payment(order.payment_id)
+        except api.NotFound:
+            return None
+
+    @app.before_request
+    def admit() -> None:
+        """Only this shop's own pages change anything: another site can neither send JSON nor name this origin."""
+        if request.method == "POST":
+            if urlsplit(request.headers.get("Origin", "")).netloc != request.host:
+                raise Refused(403, "another_site")
+            if not isinstance(request.get_json(), dict):
+                raise Refused(400, "bad_request")
+
+    @app.after_request
+    def harden(response: Response) -> Response:
+        response.headers.update(_HEADERS)
+        return response
+
+    @app.errorhandler(Refused)
+    def refuse(error: Refused) -> ResponseReturnValue:
+        return _error(error.status, error.code)
+
+    @app.errorhandler(HTTPException)
+    def fail(error: HTTPException) -> ResponseReturnValue:
+        return _error(error.code or 500, error.name.lower().replace(" ", "_"))
+
+    @app.errorhandler(api.PaymentsError)
+    def give_up(error: api.PaymentsError) -> ResponseReturnValue:
+        app.logger.warning("%s: %s", type(error).__name__, error)
+        return _error(502, "no_answer" if isinstance(error, api.NoAnswer) else "nothing_done")
+
+    @app.get("/")
+    def buy() -> ResponseReturnValue:
+        """Another order. There is no cookie: whoever has its page's address, which can't be guessed, may pay it."""
+        return redirect(f"/orders/{orders.create().order_id}", 303)
+
+    @app.get("/orders/<order_id>")
+    def page(order_id: str) -> ResponseReturnValue:
+        return send_from_directory(_PAGE, "index.html")
+
+    @app.get("/page/sealing.mjs")
+    def sealing() -> ResponseReturnValue:
+        return send_from_directory(_PAGE.parent.parent, "sealing.mjs")
+
+    @app.get("/api/orders/<order_id>")
+    def show(order_id: str) -> ResponseReturnValue:
+        order = order_of(order_id)
+        cards = [{"card_number": number, **card} for number, card in test_cards.items()]
+        return {"order": order.to_json(), "payment": _shown(payment_of(order), order), "test_cards": cards}
+
+    @app.get("/api/orders/<order_id>/payment")
+    def follow(order_id: str) -> ResponseReturnValue:
+        order = order_of(order_id)
+        return {"payment": _shown(payment_of(order), order)}
+
+    @app.post("/api/orders/<order_id>/attempts")
+    def begin_attempt(order_id: str) -> ResponseReturnValue:
+        """What to seal the card for, and by which key; or the payment, where the order is paid or may yet be."""
+        order = order_of(order_id)
+        payment = payment_of(order)
+        if payment is not None and not orders.begin_attempt(order, after=payment):
+            return {"payment": _shown(payment, order)}
+        return {"payment_id": order.payment_id, "key": asdict(payments.keys()[0])}
+
+    @app.post("/api/orders/<order_id>/payment")
+    def pay(order_id: str) -> ResponseReturnValue:
+        order, body = order_of(order_id), request.get_json()
+        if not _SEALED.fullmatch(str(body.get("card_data"))):
+            raise Refused(400, "card_not_sealed")
+        if body.get("payment_id") != order.payment_id:
+            raise Refused(409, "attempt_over")
+        payment = payments.pay(
+            amount_minor=order.amount_minor,
+            currency=order.currency,
+            card=body["card_data"],
+            merchant_reference=order.order_id,
+            idempotency_key=body["payment_id"],
+        )
+        return {"payment": _shown(payment, order)}, 202
+
+    @app.post("/api/orders/<order_id>/refund")
+    def refund(order_id: str) -> ResponseReturnValue:
+        """For trying it out. In a shop, this is behind the sign-in of its staff."""
+        order = order_of(order_id)
+        payments.refund(order.payment_id, idempotency_key=order.refund_id)
+        order.refund_requested = True
+        return {"payment": _shown(payments.payment(order.payment_id), order)}, 202
+
+    return app
+
+
+def _error(status: int, code: str) -> ResponseReturnValue:
+    return {"error": {"code": code}}, status
+
+
+def _shown(payment: api.Payment | None, order: Order) -> dict[str, Any] | None:
+    """What the customer's page is told of a payment."""
+    if payment is None:
+        return None
+    refund = payment.operation(order.refund_id)
+    return {
+        "status": payment.status,
+        "decline_code": payment.decline_code,
+        "error": payment.error,
+        "card": {"brand": payment.card.brand, "last4": payment.card.last4} if payment.card else None,
+        "refund": refund.status if refund else "processing" if order.refund_requested else None,
+    }

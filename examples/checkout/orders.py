@@ -1,0 +1,79 @@
+"""The shop's orders, in memory: a shop has them in its database."""
+
+import secrets
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from examples.client import Payment
+
+# The customer was not charged, and may try again.
+UNPAID = ("declined", "rejected", "reversed")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    name: str
+    quantity: int
+    price_minor: int
+
+
+@dataclass(slots=True)
+class Order:
+    """What is bought, and the attempt at paying for it that counts.
+
+    Ids of payments and refunds follow from the order alone. So an attempt has one payment, whatever is clicked,
+    reloaded or lost; and another attempt begins only once the one before it has failed for good.
+    """
+
+    order_id: str
+    items: tuple[Item, ...]
+    currency: str
+    attempt: int = 1
+    refund_requested: bool = False
+
+    @property
+    def amount_minor(self) -> int:
+        return sum(item.quantity * item.price_minor for item in self.items)
+
+    @property
+    def payment_id(self) -> str:
+        return f"{self.order_id}-{self.attempt}"
+
+    @property
+    def refund_id(self) -> str:
+        return f"{self.payment_id}-refund"
+
+    def to_json(self) -> dict[str, Any]:
+        items = [asdict(item) for item in self.items]
+        return {"order_id": self.order_id, "items": items, "amount_minor": self.amount_minor, "currency": self.currency}
+
+
+BASKET = (Item("Ethiopia Guji, 1 kg", 1, 2950), Item("Colombia Huila, 250 g", 2, 950))
+
+
+class Orders:
+    def __init__(self) -> None:
+        self._orders: dict[str, Order] = {}
+        self._lock = threading.Lock()
+
+    def create(self) -> Order:
+        """A new order. Its id can't be guessed: whoever has it may pay."""
+        order = Order(secrets.token_urlsafe(16), BASKET, "USD")
+        self._orders[order.order_id] = order
+        return order
+
+    def find(self, order_id: str) -> Order | None:
+        return self._orders.get(order_id)
+
+    def begin_attempt(self, order: Order, after: Payment) -> bool:
+        """Whether there may be another attempt after this payment; it begins once, even if two ask at a time.
+
+        In a database: `UPDATE … SET attempt = attempt + 1 WHERE order_id = … AND attempt = …`
+        """
+        if after.status not in UNPAID:
+            return False
+        with self._lock:
+            if after.payment_id == order.payment_id:
+                order.attempt += 1
+        return True

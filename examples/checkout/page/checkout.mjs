@@ -1,0 +1,138 @@
+/**
+ * The checkout: shows the order, seals the card, and follows the payment to its end.
+ *
+ * What a payment is called and what it costs, the shop's back end says. So nothing that happens here, not a double
+ * click nor a reload nor a second window, can pay an order twice.
+ */
+
+import * as card from "./card.mjs";
+import { byId, element, setText } from "./dom.mjs";
+import { seal } from "./sealing.mjs";
+import { conclusion, failure, NO_REFUND, trouble } from "./sentences.mjs";
+import { showTestCards } from "./test-cards.mjs";
+
+const SLOW_MS = 8_000;
+const FIRST_PAUSE_MS = 300;
+const LONGEST_PAUSE_MS = 5_000;
+const FAILED = ["declined", "rejected", "reversed"];
+const UNSETTLED = ["processing", "in_doubt"];
+
+let amount = "";
+
+byId("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const cardData = card.read();
+  if (cardData) doOnce(byId("submit"), () => pay(cardData), ({ code }) => showForm(trouble(code ?? "no_sealing")));
+});
+byId("refund").addEventListener("click", ({ currentTarget }) => {
+  doOnce(currentTarget, refund, () => setText(byId("outcome-text"), NO_REFUND));
+});
+start();
+
+async function start() {
+  try {
+    const { order, payment, test_cards } = await call("GET");
+    showOrder(order);
+    showTestCards(test_cards);
+    if (payment) await follow(payment);
+    else showForm();
+  } catch ({ code }) {
+    conclude({ tone: "bad", title: "This can’t be paid here", sentence: trouble(code) });
+  }
+}
+
+/** Seal the card for the attempt that the back end names, send it, and follow the payment. */
+async function pay(cardData) {
+  show({ status: "processing" });
+  const { payment_id, key, payment } = await call("POST", "/attempts", {});
+  if (payment) return follow(payment);
+  const card_data = await seal(cardData, payment_id, key);
+  return follow((await call("POST", "/payment", { payment_id, card_data })).payment);
+}
+
+async function refund() {
+  return follow((await call("POST", "/refund", {})).payment);
+}
+
+/** What a button does, while it can't be pressed again. */
+async function doOnce(button, deed, failed) {
+  button.disabled = true;
+  try {
+    await deed();
+  } catch (error) {
+    failed(error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/** Look at the payment until nothing more will become of it. */
+async function follow(payment) {
+  const since = performance.now();
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(1.5 * pause, LONGEST_PAUSE_MS)) {
+    show(payment, performance.now() - since > SLOW_MS);
+    if (!UNSETTLED.includes(payment.status) && !UNSETTLED.includes(payment.refund)) return;
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    // Where the shop can't be reached just now, the next look may do it.
+    payment = (await call("GET", "/payment").catch(() => ({}))).payment ?? payment;
+  }
+}
+
+/** Ask the shop's back end about this order. Throws an Error with the `code` of what went wrong. */
+async function call(method, path = "", body) {
+  let code = "no_answer";
+  try {
+    const request = { method, body: JSON.stringify(body), headers: body ? { "Content-Type": "application/json" } : {} };
+    const answer = await fetch(`/api${location.pathname}${path}`, request);
+    const json = await answer.json();
+    if (answer.ok) return json;
+    code = json.error.code;
+  } catch {
+    // No answer, or none of the shop's.
+  }
+  throw Object.assign(new Error(code), { code });
+}
+
+function show(payment, slow = false) {
+  if (FAILED.includes(payment.status)) showForm(failure(payment));
+  else conclude(conclusion(payment, amount, slow));
+}
+
+function conclude({ tone, title, sentence, refundable = false }) {
+  byId("pay").hidden = true;
+  byId("mark").className = tone;
+  setText(byId("outcome-heading"), title);
+  setText(byId("outcome-text"), sentence);
+  byId("refund").hidden = !refundable;
+  byId("again").hidden = !["good", "bad"].includes(tone);
+  if (tone === "good") byId("form").reset();
+  reveal(byId("outcome"), byId("outcome-heading"));
+}
+
+function showForm(sentence = "") {
+  byId("outcome").hidden = true;
+  byId("alert").hidden = sentence === "";
+  setText(byId("alert"), sentence);
+  reveal(byId("pay"), sentence ? byId("alert") : null);
+}
+
+/** Show a part of the page that was hidden, and bring a reader's focus to where it begins. */
+function reveal(part, focus) {
+  if (!part.hidden) return;
+  part.hidden = false;
+  focus?.focus();
+}
+
+function showOrder(order) {
+  const money = new Intl.NumberFormat("en", { style: "currency", currency: order.currency });
+  const minorUnits = 10 ** money.resolvedOptions().maximumFractionDigits;
+  const price = (minor) => money.format(minor / minorUnits);
+  amount = price(order.amount_minor);
+  byId("items").replaceChildren(...order.items.map(({ name, quantity, price_minor }) => element("tr", {},
+    element("th", { scope: "row" }, quantity > 1 ? `${quantity} × ${name}` : name),
+    element("td", {}, price(quantity * price_minor)),
+  )));
+  byId("total").textContent = amount;
+  byId("price").textContent = amount;
+  byId("order").hidden = false;
+}

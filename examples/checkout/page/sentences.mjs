@@ -1,0 +1,104 @@
+/** What a customer is told: how the payment stands, or why it failed and what to do. */
+
+import { BRANDS } from "./brands.mjs";
+
+const ASK_THE_BANK = "Your bank declined this payment and did not say why. Use another card, or ask your bank.";
+const SEAL_AGAIN =
+  "Your card’s details did not arrive as they were sent, and you were not charged. Reload this page and try again.";
+const OUR_FAULT = "The shop asked for something that can’t be paid. You were not charged. Tell the shop, please.";
+
+/** By `decline_code`: the bank said no. */
+export const DECLINED = {
+  do_not_honor: ASK_THE_BANK,
+  insufficient_funds: "There is not enough money on this card. Use another card, or ask your bank.",
+  expired_card: "Your bank says that this card has expired. Use another card.",
+  processing_error: "Your bank could not process the payment. Try again in a moment, or use another card.",
+  // Whoever has the card in hand may not be its owner, and is not told.
+  lost_card: ASK_THE_BANK,
+  stolen_card: ASK_THE_BANK,
+};
+
+/** By `error`: the card was never charged. */
+export const REJECTED = {
+  invalid_card_number: "This card number is not valid. Check it against your card.",
+  expired_card: "This card has expired. Check the date, or use another card.",
+  invalid_input: "Something in your card’s details is not as it should be. Check them against your card.",
+  card_data_must_be_sealed: SEAL_AGAIN,
+  invalid_sealed_card: SEAL_AGAIN,
+  sealed_card_tampered: SEAL_AGAIN,
+  sealed_for_another_payment: SEAL_AGAIN,
+  sealing_not_supported: SEAL_AGAIN,
+  unknown_sealing_key: SEAL_AGAIN,
+  sensitive_authentication_data: SEAL_AGAIN,
+  unknown_currency: OUR_FAULT,
+  unknown_token: "This saved card is not there any more. Use another card.",
+};
+
+/** By the shop's own error code: what went wrong on the way. */
+export const TROUBLE = {
+  no_answer: "The payment service can’t be reached. Try again: you can’t be charged twice for this order.",
+  nothing_done: "The payment service did not take this on, and you were not charged. Try again in a moment.",
+  attempt_over: "This order was changed in another window. Try again: you can’t be charged twice for it.",
+  no_sealing: "This browser can’t encrypt your card, so it was not sent. Use another browser.",
+  order_not_found: "This order is not here any more. Go back to the shop, and start again.",
+};
+
+export const NO_REFUND = "The refund could not be started. Try again: it can’t be paid out twice.";
+
+const REVERSED =
+  "Something went wrong on the way, and the payment was undone. What your account may show of it goes away by itself. " +
+  "You can try again.";
+
+/** Why a payment failed. */
+export function failure({ status, decline_code, error }) {
+  if (status === "reversed") return REVERSED;
+  const known = status === "declined" ? DECLINED[decline_code] : REJECTED[error];
+  return known ?? "This payment was declined, and you were not charged. Use another card, or ask the shop.";
+}
+
+/** What went wrong on the way, by the shop's own error code. */
+export function trouble(code) {
+  return TROUBLE[code] ?? TROUBLE.no_answer;
+}
+
+/** How a payment stands that has not failed. */
+export function conclusion({ status, card, refund }, amount, slow) {
+  const by = card ? ` with your ${BRANDS[card.brand]?.name ?? "card"} ending in ${card.last4}` : "";
+  if (refund === "processing") {
+    return { tone: "wait", title: "Refunding …", sentence: `${amount} is on its way back to you.` };
+  }
+  if (refund === "in_doubt") {
+    const sentence = `The bank has not said whether you got ${amount} back. We keep asking.`;
+    return { tone: "doubt", title: "We are finding out", sentence };
+  }
+  switch (status) {
+    case "processing":
+      return {
+        tone: "wait",
+        title: "Paying …",
+        sentence: slow
+          ? "This takes longer than usual. Leave this page open; you can’t be charged twice."
+          : "We are asking your bank. This takes a few seconds.",
+      };
+    case "in_doubt":
+      return {
+        tone: "doubt",
+        title: "We are finding out",
+        sentence:
+          `Your bank has not said whether you paid ${amount}. Please don’t pay again: we keep asking, and this page will ` +
+          "tell how it ended. If the payment fails after all, your money comes back by itself.",
+      };
+    case "captured":
+    case "authorized":
+      return {
+        tone: "good",
+        title: "Thank you!",
+        sentence: `You paid ${amount}${by}.${refund ? " It could not be refunded." : ""}`,
+        refundable: !refund,
+      };
+    case "refunded":
+      return { tone: "good", title: "Refunded", sentence: `${amount} went back to your card.` };
+    default:
+      return { tone: "good", title: "All done", sentence: "Nothing more is to be paid for this order." };
+  }
+}

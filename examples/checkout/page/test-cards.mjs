@@ -1,0 +1,36 @@
+/** The published test cards: a click fills one in. A shop that takes real cards leaves this out. */
+
+import { BRANDS } from "./brands.mjs";
+import { fill } from "./card.mjs";
+import { byId, element } from "./dom.mjs";
+
+const year = String((new Date().getFullYear() + 4) % 100).padStart(2, "0");
+const rest = { expiry_date: `12/${year}`, card_holder: "Test Customer" };
+
+/** Show the cards `{card_number, brand, outcome, decline_code}`; without any, the style sheet hides their section. */
+export function showTestCards(cards) {
+  const approved = cards.filter(({ outcome }) => outcome === "approved");
+  const declined = cards.filter(({ outcome }) => outcome === "declined");
+  byId("test-cards").append(
+    ...group("Approved", approved.map((card) => [BRANDS[card.brand].name, card])),
+    ...group("Declined by the bank", declined.map((card) => [card.decline_code.replaceAll("_", " "), card])),
+    ...group("Rejected before the bank is asked", approved.slice(0, 1).map((card) => [
+      "expired in 2020", { ...card, expiry_date: "01/20" },
+    ])),
+  );
+}
+
+function group(title, cards) {
+  const items = cards.map(([name, card]) => element("li", {}, button(name, card)));
+  return [element("h3", {}, title), element("ul", {}, ...items)];
+}
+
+function button(name, card) {
+  const number = element("span", { className: "hint" }, `…${card.card_number.slice(-4)}`);
+  const made = element("button", { type: "button" }, name, number);
+  made.addEventListener("click", () => {
+    fill({ ...rest, ...card });
+    byId("submit").focus();
+  });
+  return made;
+}

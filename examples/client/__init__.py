@@ -1,0 +1,44 @@
+"""A merchant's client for the payments API. Copy this folder into your code base, under any name.
+
+It needs the packages `botocore`, `requests` and `cryptography`.
+
+    client = PaymentsClient("https://….execute-api.eu-central-1.amazonaws.com/v1", "eu-central-1")
+    payment = client.pay(amount_minor=1999, currency="USD", card=sealed_card, idempotency_key=payment_id)
+    payment = client.wait(payment.payment_id)
+    if payment.status == "captured":
+        client.refund(payment.payment_id, 500)
+
+A declined or rejected payment is a value: look at `status`, `decline_code` and `error`. What is raised is in errors.py.
+"""
+
+from .client import PaymentsClient
+from .errors import (
+    AccessDenied,
+    KeyUsedForAnother,
+    NoAnswer,
+    NotFound,
+    PaymentsError,
+    RequestRefused,
+    StillProcessing,
+    TooManyRequests,
+)
+from .models import CardData, CardSummary, Operation, Payment, SealingKey
+from .sealing import seal
+
+__all__ = [
+    "AccessDenied",
+    "CardData",
+    "CardSummary",
+    "KeyUsedForAnother",
+    "NoAnswer",
+    "NotFound",
+    "Operation",
+    "Payment",
+    "PaymentsClient",
+    "PaymentsError",
+    "RequestRefused",
+    "SealingKey",
+    "StillProcessing",
+    "TooManyRequests",
+    "seal",
+]

@@ -1,0 +1,206 @@
+"""The API's calls, by name."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+from botocore.credentials import Credentials
+from botocore.exceptions import NoCredentialsError
+from botocore.session import get_session
+
+from .errors import KeyUsedForAnother, NotFound, RequestRefused, StillProcessing
+from .models import CardData, CardSummary, Operation, OperationType, Payment, SealingKey
+from .sealing import seal
+from .transport import SigV4, Transport
+
+# Step Functions may take a moment to find an execution that it just started.
+_APPEARS_WITHIN_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+class PaymentsClient:
+    """Calls the payments API. Safe to share between threads.
+
+    Whatever changes something takes an `idempotency_key`, 16 to 64 of `A-Z a-z 0-9 _ -`, and makes one without it. The
+    same call with the same key is done once, however often it is made: keep the key with your order before you call,
+    and a crash in between loses nothing. The key of a payment is its `payment_id`, the key of a refund, a capture or a
+    void is its `operation_id`.
+
+    All calls raise errors.PaymentsError.
+    """
+
+    def __init__(
+        self,
+        api_url: str,
+        region: str,
+        credentials: Credentials | None = None,
+        *,
+        attempts: int = 4,
+        timeout_seconds: float = 10.0,
+    ) -> None:
+        """`credentials` are botocore's, as `boto3.Session(…).get_credentials()` gives them; without, they are looked
+        for as the AWS CLI does. A call is tried `attempts` times, and each try waits `timeout_seconds` for its answer.
+        """
+        credentials = credentials or get_session().get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        signature = SigV4(credentials, region)
+        self._transport = Transport(api_url, signature, attempts=attempts, timeout_seconds=timeout_seconds)
+
+    @classmethod
+    def from_stack_file(cls, path: Path, **options: Any) -> Self:
+        """A client of the stack that a file like `build/stack.json` describes."""
+        stack = json.loads(path.read_text())
+        key_id = stack.get("access_key_id")
+        credentials = Credentials(key_id, stack["secret_access_key"]) if key_id else None
+        return cls(stack["api_url"], stack["region"], credentials, **options)
+
+    def keys(self) -> tuple[SealingKey, ...]:
+        """The keys to seal cards with. Any will do; the first is as good as the others."""
+        return tuple(SealingKey.from_json(key) for key in self._transport.call("GET", "/keys")["keys"])
+
+    def pay(
+        self,
+        *,
+        amount_minor: int,
+        currency: str,
+        card: CardData | str | None = None,
+        token: str | None = None,
+        capture: bool = True,
+        merchant_reference: str | None = None,
+        description: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Payment:
+        """Start a payment by a card or by the token of a stored one. It is `processing` then: `wait` for its end.
+
+        `card` is one in the clear, which is sealed here, or one that a browser sealed for this very `idempotency_key`.
+        A key that was used before gives the payment that it started, however far that is. Raises KeyUsedForAnother
+        where that payment has another amount, currency or reference.
+        """
+        key = idempotency_key or _new_key()
+        order = {"amount_minor": amount_minor, "currency": currency, "merchant_reference": merchant_reference}
+        source = {"card_data": self._sealed(card, key), "token": token}
+        details = {"description": description, "capture": capture}
+        return self._start("/payments", order | source | details, key, order)
+
+    def store_card(self, card: CardData | str, *, idempotency_key: str | None = None) -> Payment:
+        """Start storing a card, without a charge. Once it is `stored`, `payment.card.token` is its token."""
+        key = idempotency_key or _new_key()
+        no_order = {"amount_minor": None, "currency": None, "merchant_reference": None}
+        return self._start("/cards", {"card_data": self._sealed(card, key)}, key, no_order)
+
+    def payment(self, payment_id: str) -> Payment:
+        """The payment as it is now. Raises NotFound."""
+        return Payment.from_json(self._transport.call("GET", _path("payments", payment_id)))
+
+    def wait(self, payment_id: str, *, timeout_seconds: float = 60.0) -> Payment:
+        """The payment, or the card being stored, once it is no longer processing. Raises StillProcessing, NotFound."""
+        for _ in _looks(timeout_seconds):
+            payment = self._shown(payment_id)
+            if payment.status != "processing":
+                return payment
+        raise StillProcessing(f"{payment_id} is still processing after {timeout_seconds:g} s.")
+
+    def refund(
+        self, payment_id: str, amount_minor: int | None = None, *, idempotency_key: str | None = None
+    ) -> Operation:
+        """Start giving back this amount, or all that is left. `wait_for_operation` tells whether it was done."""
+        return self._operate("refund", payment_id, amount_minor, idempotency_key)
+
+    def capture(
+        self, payment_id: str, amount_minor: int | None = None, *, idempotency_key: str | None = None
+    ) -> Operation:
+        """Start capturing this amount, or all that is authorized. It can be done once."""
+        return self._operate("capture", payment_id, amount_minor, idempotency_key)
+
+    def void(self, payment_id: str, *, idempotency_key: str | None = None) -> Operation:
+        """Start letting go of what is authorized and not captured."""
+        return self._operate("void", payment_id, None, idempotency_key)
+
+    def wait_for_operation(self, payment_id: str, operation_id: str, *, timeout_seconds: float = 60.0) -> Operation:
+        """The refund, capture or void once it is no longer processing. Raises StillProcessing, NotFound."""
+        for _ in _looks(timeout_seconds):
+            operation = self.payment(payment_id).operation(operation_id)
+            if operation is not None and operation.status != "processing":
+                return operation
+        raise StillProcessing(f"{operation_id} is still processing after {timeout_seconds:g} s.")
+
+    def card(self, token: str) -> CardSummary:
+        """What may be shown of a stored card. Raises NotFound."""
+        return CardSummary.from_json(self._transport.call("GET", _path("cards", token)))
+
+    def erase_card(self, token: str) -> None:
+        """Erase a stored card. It can't be charged any more; one that is not there is left so."""
+        with suppress(NotFound):
+            self._transport.call("DELETE", _path("cards", token))
+
+    def _sealed(self, card: CardData | str | None, payment_id: str) -> str | None:
+        """No card leaves this process in the clear, not even a test card."""
+        if isinstance(card, CardData):
+            return seal(asdict(card), payment_id, asdict(self.keys()[0]))
+        return card
+
+    def _start(self, path: str, body: dict[str, Any], key: str, order: dict[str, Any]) -> Payment:
+        given = {name: value for name, value in body.items() if value is not None}
+        try:
+            return Payment.from_json(self._transport.call("POST", path, given, idempotency_key=key))
+        except RequestRefused as refusal:
+            if refusal.code != "payment_exists":
+                raise
+            existing = self._shown(key)
+            if any(getattr(existing, name) != value for name, value in order.items()):
+                raise _used_for_another(refusal) from None
+            return existing
+
+    def _operate(
+        self, operation: OperationType, payment_id: str, amount_minor: int | None, idempotency_key: str | None
+    ) -> Operation:
+        key = idempotency_key or _new_key()
+        body = {} if amount_minor is None else {"amount_minor": amount_minor}
+        try:
+            self._transport.call("POST", _path("payments", payment_id, f"{operation}s"), body, idempotency_key=key)
+        except RequestRefused as refusal:
+            if refusal.code != "operation_exists":
+                raise
+            existing = self.payment(payment_id).operation(key)
+            if existing is not None:
+                if existing.type != operation or amount_minor not in (None, existing.amount_minor):
+                    raise _used_for_another(refusal) from None
+                return existing
+        return Operation(operation_id=key, type=operation, status="processing", amount_minor=amount_minor)
+
+    def _shown(self, payment_id: str) -> Payment:
+        """The payment, given the moment that one just started may take to appear. Raises NotFound."""
+        for _ in _looks(_APPEARS_WITHIN_SECONDS):
+            with suppress(NotFound):
+                return self.payment(payment_id)
+        return self.payment(payment_id)
+
+
+def _looks(timeout_seconds: float) -> Iterator[None]:
+    """Times to look: now, and then ever more seldom until the time is over."""
+    deadline, pause = time.monotonic() + timeout_seconds, _FIRST_PAUSE_SECONDS
+    yield
+    while time.monotonic() + pause <= deadline:
+        time.sleep(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
+        yield
+
+
+def _path(*segments: str) -> str:
+    return "".join(f"/{quote(segment, safe='')}" for segment in segments)
+
+
+def _new_key() -> str:
+    return uuid.uuid4().hex
+
+
+def _used_for_another(refusal: RequestRefused) -> KeyUsedForAnother:
+    return KeyUsedForAnother(refusal.status, refusal.code, refusal.message)

@@ -1,0 +1,42 @@
+"""Pages in a headless Chromium, driven by Playwright. The browser is the system's own, or what `CHROMIUM` names."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from cli.paths import BUILD
+
+SCREENSHOTS = BUILD / "screenshots"
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_ARGUMENTS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+_SIZES = {"wide": (1200, 800), "narrow": (360, 780)}
+
+
+def chromium() -> str | None:
+    """Where the browser is, or None."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+@contextmanager
+def running_chromium(path: str) -> Iterator[Browser]:
+    """A browser with an empty profile. While it runs, this thread has an event loop: no `asyncio.run` meanwhile."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def take_screenshots(page: Page, name: str) -> None:
+    """Keep the whole page, light and dark, wide and narrow; it must not be wider than the narrow window."""
+    for size, (width, height) in _SIZES.items():
+        page.set_viewport_size({"width": width, "height": height})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}-{size}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

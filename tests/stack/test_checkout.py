@@ -1,0 +1,222 @@
+"""The shop's checkout in a browser, from the first look at the page to the gateway's book."""
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, Route, expect
+from werkzeug.serving import make_server
+
+from examples.checkout.app import create_app
+from examples.client import PaymentsClient
+from local.machine import Machine
+from tests.chromium import take_screenshots
+from tests.samples import TEST_CARDS
+from tests.stack.driver import Driver
+
+# Passes Luhn, and is not on the list of test cards: it may only come sealed.
+NUMBER = "4000056655665556"
+HOLDER = "Ada Lovelace"
+LOST = "Failed to load resource: net::ERR_FAILED"
+THANK_YOU = "You paid $48.50 with your Visa ending in"
+
+
+@dataclass
+class Shop:
+    """The running back end, and all that it was sent."""
+
+    url: str
+    received: list[str] = field(default_factory=list)
+
+    def record(self, app: Any) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+        def recorded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = BytesIO(body)
+            self.received.append(repr({key: value for key, value in environ.items() if key[0] != "w"}) + body.decode())
+            answer: Iterable[bytes] = app(environ, start_response)
+            return answer
+
+        return recorded
+
+
+@pytest.fixture
+def shop(driver: Driver, machine: Machine) -> Iterator[Shop]:
+    app = create_app(PaymentsClient.from_stack_file(machine.stack_file), TEST_CARDS)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    shop = Shop(f"http://localhost:{server.port}")
+    server.app = shop.record(app)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield shop
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture
+def page(browser: Browser, shop: Shop) -> Iterator[Page]:
+    """A new order's page. Whatever the browser complains of fails the test: a breach of the security policy, say."""
+    page = browser.new_context().new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.text != LOST else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(shop.url)
+    expect(page.get_by_role("heading", name="Test cards")).to_be_visible()
+    yield page
+    page.context.close()
+    assert complaints == []
+
+
+def payment_id(page: Page, attempt: int = 1) -> str:
+    return f"{page.url.rpartition('/')[2]}-{attempt}"
+
+
+def choose(page: Page, test_card: str) -> None:
+    page.get_by_role("button", name=test_card).click()
+
+
+def pay(page: Page) -> None:
+    page.get_by_role("button", name="Pay $48.50").click()
+
+
+def test_a_card_is_paid_with_by_keyboard_and_seen_by_nobody_on_its_way(driver: Driver, shop: Shop, page: Page) -> None:
+    sent: list[str] = []
+
+    def note(request: Request) -> None:
+        sent.append(f"{request.url} {request.headers} {request.post_data}")
+
+    page.on("request", note)
+    take_screenshots(page, "checkout-form")
+    page.get_by_label("Card number").focus()
+    page.keyboard.type(NUMBER)
+    expect(page.get_by_label("Card number")).to_have_value("4000 0566 5566 5556")
+    page.keyboard.press("Tab")
+    page.keyboard.type("12/2030")
+    page.keyboard.press("Tab")
+    page.keyboard.type(HOLDER)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(f"{THANK_YOU} 5556.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Thank you!")).to_be_focused()
+    take_screenshots(page, "checkout-paid")
+
+    [charge] = driver.charges(payment_id(page))
+    assert (charge["status"], charge["amount_minor"], charge["card_last4"]) == ("captured", 4850, NUMBER[-4:])
+    assert any('"card_data":"ey' in text for text in sent)
+    assert any('"card_data":"ey' in text for text in shop.received)
+    in_the_clear = re.compile(" ?".join(NUMBER) + "|" + HOLDER.replace(" ", ".{1,3}"))
+    assert [text for text in sent + shop.received if in_the_clear.search(text)] == []
+
+    page.reload()
+    expect(page.get_by_text(f"{THANK_YOU} 5556.")).to_be_visible()
+    expect(page.get_by_role("button", name="Pay")).to_be_hidden()
+
+
+def test_after_a_decline_another_card_pays_the_same_order(driver: Driver, page: Page) -> None:
+    choose(page, "insufficient funds")
+    pay(page)
+    expect(page.get_by_role("alert")).to_have_text(
+        "There is not enough money on this card. Use another card, or ask your bank."
+    )
+    expect(page.get_by_role("alert")).to_be_focused()
+    take_screenshots(page, "checkout-declined")
+    choose(page, "Mastercard")
+    pay(page)
+    expect(page.get_by_text("with your Mastercard ending in 4444.")).to_be_visible()
+    attempts = [driver.charges(payment_id(page, attempt)) for attempt in (1, 2, 3)]
+    assert [[charge["status"] for charge in charges] for charges in attempts] == [["declined"], ["captured"], []]
+
+
+def test_an_expired_card_is_told_from_a_mistyped_one_and_never_charged(driver: Driver, page: Page) -> None:
+    page.get_by_label("Card number").fill(NUMBER[:-1] + "7")
+    page.get_by_label("Expires").fill("13/30")
+    pay(page)
+    expect(page.get_by_label("Card number")).to_be_focused()
+    for label in ("Card number", "Expires", "Name on card"):
+        expect(page.get_by_label(label)).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Card number")).to_have_accessible_description(
+        "Visa Enter the card number as it is on your card."
+    )
+    take_screenshots(page, "checkout-mistyped")
+    assert driver.execution(payment_id(page)) is None
+    choose(page, "expired in 2020")
+    expect(page.get_by_label("Card number")).to_have_attribute("aria-invalid", "false")
+    pay(page)
+    expect(page.get_by_role("alert")).to_have_text("This card has expired. Check the date, or use another card.")
+    assert driver.execution(payment_id(page)) is not None
+    assert driver.charges(payment_id(page)) == []
+
+
+def test_a_double_click_and_a_second_window_pay_once(driver: Driver, page: Page) -> None:
+    second = page.context.new_page()
+    second.goto(page.url)
+    for window in (page, second):
+        choose(window, "Visa …4242")
+    page.get_by_role("button", name="Pay $48.50").dblclick()
+    pay(second)
+    for window in (page, second):
+        expect(window.get_by_text(f"{THANK_YOU} 4242.")).to_be_visible()
+    assert [len(driver.charges(payment_id(page, attempt))) for attempt in (1, 2)] == [1, 0]
+
+
+def test_a_slow_payment_is_followed_to_its_end(driver: Driver, page: Page) -> None:
+    driver.set_fault(payment_id(page), "charge", "slow", seconds=1.5)
+    page.clock.install()
+    choose(page, "Visa …1111")
+    pay(page)
+    expect(page.get_by_role("heading", name="Paying …")).to_be_focused()
+    take_screenshots(page, "checkout-paying")
+    page.clock.fast_forward(10_000)
+    expect(page.get_by_role("status")).to_contain_text("This takes longer than usual.")
+    expect(page.get_by_text(f"{THANK_YOU} 1111.")).to_be_visible()
+    assert len(driver.charges(payment_id(page))) == 1
+
+
+def tell(page: Page, **changes: Any) -> None:
+    """Let the back end tell the page this of its payment, from now on."""
+    told = {"status": "captured", "decline_code": None, "error": None, "card": None, "refund": None, **changes}
+    page.unroute_all()
+    page.route("**/api/orders/*/*", lambda route: route.fulfill(json={"payment": told}))
+
+
+def test_a_payment_in_doubt_can_not_be_paid_again_and_shows_how_it_ends(page: Page) -> None:
+    tell(page, status="in_doubt")
+    choose(page, "Visa …4242")
+    pay(page)
+    expect(page.get_by_role("status")).to_contain_text("Please don’t pay again")
+    expect(page.get_by_role("button", name="Pay")).to_be_hidden()
+    take_screenshots(page, "checkout-in-doubt")
+    tell(page, status="reversed")
+    expect(page.get_by_role("alert")).to_contain_text("the payment was undone")
+    expect(page.get_by_role("button", name="Pay")).to_be_visible()
+
+
+def test_a_refund_is_followed_to_its_end(page: Page) -> None:
+    tell(page, status="captured")
+    choose(page, "Visa …4242")
+    pay(page)
+    tell(page, status="captured", refund="processing")
+    page.get_by_role("button", name="Refund this order").click()
+    expect(page.get_by_role("status")).to_contain_text("$48.50 is on its way back to you.")
+    tell(page, status="refunded", refund="succeeded")
+    expect(page.get_by_role("status")).to_contain_text("$48.50 went back to your card.")
+    expect(page.get_by_role("button", name="Refund")).to_be_hidden()
+
+
+def test_a_payment_that_could_not_be_sent_is_sent_again_under_the_same_id(driver: Driver, page: Page) -> None:
+    lost = []
+
+    def lose_the_answer(route: Route) -> None:
+        lost.append(route.fetch().json())
+        route.abort()
+
+    page.route("**/payment", lose_the_answer, times=1)
+    choose(page, "Visa …4242")
+    pay(page)
+    expect(page.get_by_role("alert")).to_contain_text("you can’t be charged twice")
+    pay(page)
+    expect(page.get_by_text(f"{THANK_YOU} 4242.")).to_be_visible()
+    assert [len(driver.charges(payment_id(page, attempt))) for attempt in (1, 2)] == [1, 0]
+    assert len(lost) == 1

@@ -1,0 +1,66 @@
+"""The merchant's client (examples/client) on a real stack."""
+
+import pytest
+from botocore.credentials import Credentials
+
+from cli.stack import new_payment_id
+from examples.client import AccessDenied, CardData, KeyUsedForAnother, NotFound, PaymentsClient, RequestRefused
+from local.machine import Machine
+from tests.stack.driver import Driver
+
+# Passes Luhn, and is not on the list of test cards: it may only come sealed.
+CARD = CardData("4000056655665556", "12/30", "Ada Lovelace")
+
+
+@pytest.fixture
+def payments(driver: Driver, machine: Machine) -> PaymentsClient:
+    return PaymentsClient.from_stack_file(machine.stack_file)
+
+
+def pay(payments: PaymentsClient, key: str | None = None, amount_minor: int = 1999) -> str:
+    return payments.pay(amount_minor=amount_minor, currency="USD", card=CARD, idempotency_key=key).payment_id
+
+
+def test_a_card_is_sealed_and_charged_once_however_often_the_key_is_used(
+    driver: Driver, payments: PaymentsClient
+) -> None:
+    key = new_payment_id()
+    assert [pay(payments, key), pay(payments, key)] == [key, key]
+    payment = payments.wait(key)
+    assert (payment.status, payment.captured_minor) == ("captured", 1999)
+    assert payment.card is not None
+    assert (payment.card.brand, payment.card.last4) == ("visa", CARD.card_number[-4:])
+    assert pay(payments, key) == key
+    assert len(driver.charges(key)) == 1
+    with pytest.raises(KeyUsedForAnother):
+        pay(payments, key, amount_minor=2000)
+
+
+def test_a_decline_is_a_value(payments: PaymentsClient) -> None:
+    card = CardData("4000000000009995", "12/30", "Ada Lovelace")
+    payment = payments.wait(payments.pay(amount_minor=1999, currency="USD", card=card).payment_id)
+    assert (payment.status, payment.decline_code) == ("declined", "insufficient_funds")
+
+
+def test_a_stored_card_is_shown_until_it_is_erased(payments: PaymentsClient) -> None:
+    stored = payments.wait(payments.store_card(CARD).payment_id)
+    assert stored.status == "stored"
+    assert stored.card is not None
+    assert payments.card(stored.card.token) == stored.card
+    payments.erase_card(stored.card.token)
+    with pytest.raises(NotFound):
+        payments.card(stored.card.token)
+    payments.erase_card(stored.card.token)
+
+
+def test_what_the_api_refuses_is_raised(driver: Driver, payments: PaymentsClient) -> None:
+    with pytest.raises(RequestRefused) as raised:
+        pay(payments, amount_minor=0)
+    assert raised.value.code == "invalid_request"
+    with pytest.raises(NotFound):
+        payments.payment(new_payment_id())
+    stack = driver.stack
+    for key_id, secret in ((stack.access_key_id or "", "wrong"), ("AKIAUNKNOWN", "wrong")):
+        stranger = PaymentsClient(stack.api_url, stack.region, Credentials(key_id, secret))
+        with pytest.raises(AccessDenied):
+            stranger.keys()
