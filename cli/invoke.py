@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ class Invocations:
     """Invokes functions by their short names.
 
     A string `${encrypt.ciphertext}` in an event stands for a field of what the function `encrypt` answers to its own
-    sample event: a ciphertext opens only where its key is, so it can't be kept in a file. `${payment_id}` is a new id.
+    sample event: a ciphertext opens only where its key is, so it can't be kept in a file. `${payment_id}` is a new id,
+    and `${now}` the time.
     """
 
     def __init__(self, stack: Stack) -> None:
         self._prefix = stack.log_group_prefix.rsplit("/", 1)[1]
         self._client = stack.client("lambda")
-        self._answers: dict[str, Any] = {"payment_id": new_payment_id()}
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._answers: dict[str, Any] = {"payment_id": new_payment_id(), "now": now}
 
     def invoke(self, function: str, event_file: Path) -> Any:
         """The function's answer, or its error as Lambda reports it: `{"errorType", "errorMessage", …}`."""

@@ -17,11 +17,13 @@ locals {
 
   failing_share = "100 * FILL(failed, 0) / IF(asked > 10, asked, 10)"
 
-  own_dimensions     = { service = var.name } # Powertools' dimension
-  payment_dimensions = { StateMachineArn = local.state_machine_arns["payment"] }
-  resolve_dimensions = { StateMachineArn = local.state_machine_arns["resolve"] }
-  api_dimensions     = { ApiName = aws_api_gateway_rest_api.this.name, Stage = local.stage_name }
-  ledger_dimensions  = { TableName = aws_dynamodb_table.ledger.name }
+  own_dimensions       = { service = var.name } # Powertools' dimension
+  payment_dimensions   = { StateMachineArn = local.state_machine_arns["payment"] }
+  operation_dimensions = { StateMachineArn = local.state_machine_arns["operation"] }
+  resolve_dimensions   = { StateMachineArn = local.state_machine_arns["resolve"] }
+  reconcile_dimensions = { StateMachineArn = local.state_machine_arns["reconcile"] }
+  api_dimensions       = { ApiName = aws_api_gateway_rest_api.this.name, Stage = local.stage_name }
+  ledger_dimensions    = { TableName = aws_dynamodb_table.ledger.name }
   function_dimensions = {
     for name in keys(local.functions) : name => { FunctionName = "${local.prefix}-${name}" }
   }
@@ -29,7 +31,7 @@ locals {
   alarms = merge(
     {
       payments-in-doubt = {
-        means = "Payments are in doubt: money may have moved, and the gateway has not said whether. Or nobody counts them."
+        means = "Payments are in doubt, or operations on them: money may have moved, and the gateway has not said whether. Or nobody counts them."
         metrics = {
           count = { namespace = local.prefix, name = "PaymentsInDoubt", dimensions = local.own_dimensions, stat = "Maximum" }
         }
@@ -39,7 +41,7 @@ locals {
       }
 
       oldest-doubt = {
-        means = "A payment has been in doubt for more than an hour: asking the gateway again does not help."
+        means = "A payment or an operation has been in doubt for more than an hour: asking the gateway again does not help."
         metrics = {
           age = { namespace = local.prefix, name = "OldestDoubtSeconds", dimensions = local.own_dimensions, stat = "Maximum" }
         }
@@ -59,7 +61,7 @@ locals {
       }
 
       gateway-mismatch = {
-        means = "The gateway charged another amount, currency or reference than asked. The charge is reversed."
+        means = "The gateway charged, captured or refunded another amount, currency or reference than asked. A charge is reversed."
         metrics = {
           count = { namespace = local.prefix, name = "GatewayMismatch", dimensions = local.own_dimensions, stat = "Sum" }
         }
@@ -103,19 +105,20 @@ locals {
       }
 
       payments-stopped = {
-        means = "Payments were stopped before their end, by somebody or by the time limit."
+        means = "Payments or operations were stopped before their end, by somebody or by the time limit."
         metrics = {
           timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.payment_dimensions, stat = "Sum" }
           aborted   = { namespace = "AWS/States", name = "ExecutionsAborted", dimensions = local.payment_dimensions, stat = "Sum" }
+          operation = { namespace = "AWS/States", name = "ExecutionsAborted", dimensions = local.operation_dimensions, stat = "Sum" }
         }
-        expression = "FILL(timed_out, 0) + FILL(aborted, 0)"
+        expression = "FILL(timed_out, 0) + FILL(aborted, 0) + FILL(operation, 0)"
         above      = 0
         periods    = 1
         missing    = "notBreaching"
       }
 
       resolve-stopped = {
-        means = "Nobody asks any more what became of a payment in doubt: its resolve execution failed or was stopped."
+        means = "Nobody asks any more what became of a payment or an operation in doubt: its resolve execution failed or was stopped."
         metrics = {
           failed    = { namespace = "AWS/States", name = "ExecutionsFailed", dimensions = local.resolve_dimensions, stat = "Sum" }
           timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.resolve_dimensions, stat = "Sum" }
@@ -127,20 +130,54 @@ locals {
         missing    = "notBreaching"
       }
 
+      refund-failed = {
+        means = "A refund that had succeeded has failed at the gateway after all: its money is back, and the customer hasn't got it."
+        metrics = {
+          count = { namespace = local.prefix, name = "RefundFailed", dimensions = local.own_dimensions, stat = "Sum" }
+        }
+        above   = 0
+        periods = 1
+        missing = "notBreaching"
+      }
+
+      reconciliation-breaks = {
+        means = "The gateway, the ledger and the executions don't agree about a day."
+        metrics = {
+          count = { namespace = local.prefix, name = "ReconciliationBreaks", dimensions = local.own_dimensions, stat = "Maximum" }
+        }
+        above   = 0
+        periods = 1
+        missing = "ignore"
+      }
+
+      not-reconciled = {
+        means = "A day could not be reconciled: the gateway's report is cut off, or somebody did not answer for long."
+        metrics = {
+          failed    = { namespace = "AWS/States", name = "ExecutionsFailed", dimensions = local.reconcile_dimensions, stat = "Sum" }
+          timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.reconcile_dimensions, stat = "Sum" }
+          aborted   = { namespace = "AWS/States", name = "ExecutionsAborted", dimensions = local.reconcile_dimensions, stat = "Sum" }
+        }
+        expression = "FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)"
+        above      = 0
+        periods    = 1
+        missing    = "notBreaching"
+      }
+
       executions-throttled = {
         means = "Step Functions slows the payments down: the account's quota of state transitions is used up."
         metrics = {
-          payment = { namespace = "AWS/States", name = "ExecutionThrottled", dimensions = local.payment_dimensions, stat = "Sum" }
-          resolve = { namespace = "AWS/States", name = "ExecutionThrottled", dimensions = local.resolve_dimensions, stat = "Sum" }
+          payment   = { namespace = "AWS/States", name = "ExecutionThrottled", dimensions = local.payment_dimensions, stat = "Sum" }
+          operation = { namespace = "AWS/States", name = "ExecutionThrottled", dimensions = local.operation_dimensions, stat = "Sum" }
+          resolve   = { namespace = "AWS/States", name = "ExecutionThrottled", dimensions = local.resolve_dimensions, stat = "Sum" }
         }
-        expression = "FILL(payment, 0) + FILL(resolve, 0)"
+        expression = "FILL(payment, 0) + FILL(operation, 0) + FILL(resolve, 0)"
         above      = 0
         periods    = 1
         missing    = "notBreaching"
       }
 
       dead-letters = {
-        means = "EventBridge could not start a resolve execution: payments may be in doubt without anybody asking."
+        means = "EventBridge could not start an execution: payments may be in doubt without anybody asking, or a day is not reconciled."
         metrics = {
           waiting = {
             namespace  = "AWS/SQS"
@@ -160,8 +197,14 @@ locals {
             dimensions = { RuleName = aws_cloudwatch_event_rule.ended_badly["operation"].name }
             stat       = "Sum"
           }
+          days_lost = {
+            namespace  = "AWS/Events"
+            name       = "InvocationsFailedToBeSentToDlq"
+            dimensions = { RuleName = aws_cloudwatch_event_rule.reconcile.name }
+            stat       = "Sum"
+          }
         }
-        expression = "FILL(waiting, 0) + FILL(lost, 0) + FILL(operations_lost, 0)"
+        expression = "FILL(waiting, 0) + FILL(lost, 0) + FILL(operations_lost, 0) + FILL(days_lost, 0)"
         above      = 0
         periods    = 1
         missing    = "notBreaching" # SQS is silent about a queue that is empty and that nobody uses

@@ -29,6 +29,13 @@ locals {
             [local.prefix, name, "service", var.name]
           ]
         },
+        {
+          title = "Refunds, captures and voids; screening"
+          metrics = [
+            for name in ["OperationSucceeded", "OperationRejected", "OperationInDoubt", "PaymentScreened", "PaymentFlagged"] :
+            [local.prefix, name, "service", var.name]
+          ]
+        },
       ]
     },
     {
@@ -50,7 +57,7 @@ locals {
         {
           title = "Resolved, and not"
           metrics = [
-            for name in ["PaymentResolved", "CompensationFailed", "GatewayMismatch"] :
+            for name in ["PaymentResolved", "OperationResolved", "CompensationFailed", "GatewayMismatch"] :
             [local.prefix, name, "service", var.name]
           ]
         },
@@ -112,7 +119,24 @@ locals {
       ]
     },
     {
-      title = "## 5. What it stands on"
+      title = "## 5. The books"
+      graphs = [
+        {
+          title   = "Breaks, and refunds that failed"
+          stat    = "Maximum"
+          metrics = [for name in ["ReconciliationBreaks", "RefundFailed"] : [local.prefix, name, "service", var.name]]
+        },
+        {
+          title = "Reconcile executions"
+          metrics = [
+            for name in ["Started", "Succeeded", "Failed", "TimedOut", "Aborted"] :
+            ["AWS/States", "Executions${name}", "StateMachineArn", local.state_machine_arns["reconcile"], { label = lower(name) }]
+          ]
+        },
+      ]
+    },
+    {
+      title = "## 6. What it stands on"
       graphs = [
         {
           title = "A payment's time (p50, p99, ms)"

@@ -1,6 +1,8 @@
 """What the stack tests do again and again."""
 
 import json
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,41 @@ class Driver:
 
     def ended(self, payment_id: str) -> dict[str, Any]:
         return self.stack.follow(payment_id, timeout_seconds=120)
+
+    def operation(
+        self, payment_id: str, operation_id: str, until: Sequence[str] = ("succeeded", "rejected", "in_doubt")
+    ) -> dict[str, Any]:
+        """The operation as the payment shows it, once it has one of these statuses."""
+        deadline = time.monotonic() + 120
+        while True:
+            shown = self.stack.payment(payment_id).get("operations", [])
+            for operation in shown:
+                if operation["operation_id"] == operation_id and operation["status"] in until:
+                    found: dict[str, Any] = operation
+                    return found
+            assert time.monotonic() < deadline, f"{operation_id} is not {until}: {shown}"
+            time.sleep(0.05)
+
+    def operation_arn(self, operation_id: str) -> str:
+        return self.stack.execution_arn(operation_id).replace("-payment:", "-operation:")
+
+    def wait_for_operation_execution(self, operation_id: str) -> dict[str, Any]:
+        states, deadline = self.stack.client("stepfunctions"), time.monotonic() + 60
+        while True:
+            execution: dict[str, Any] = states.describe_execution(executionArn=self.operation_arn(operation_id))
+            if execution["status"] != "RUNNING":
+                return execution
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def stop_operation(self, operation_id: str) -> None:
+        """Stop its execution while the gateway is being asked."""
+        states, deadline = self.stack.client("stepfunctions"), time.monotonic() + 20
+        arn = self.operation_arn(operation_id)
+        while "Perform" not in str(states.get_execution_history(executionArn=arn)["events"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        states.stop_execution(executionArn=arn)
 
     def set_fault(self, payment_id: str, operation: str, fault: str, **more: Any) -> None:
         body = {"operation": operation, "fault": fault, "reference": payment_id, **more}

@@ -254,10 +254,22 @@ def test_what_waits_to_be_told_is_encrypted_with_our_own_key(stack: Stack) -> No
     assert sns.get_topic_attributes(TopicArn=topic)["Attributes"]["KmsMasterKeyId"] == key
 
 
-def test_what_eventbridge_can_not_hand_on_to_resolve_waits_in_the_queue(stack: Stack) -> None:
-    (target,) = stack.client("events").list_targets_by_rule(Rule=f"{prefix(stack)}-payment-ended-badly")["Targets"]
-    assert target["Arn"].endswith(f":stateMachine:{prefix(stack)}-resolve")
-    assert target["DeadLetterConfig"]["Arn"].endswith(f":{prefix(stack)}-dead-letters")
+STARTED = {"payment-ended-badly": "resolve", "operation-ended-badly": "resolve", "reconcile": "reconcile"}
+
+
+def test_what_eventbridge_can_not_start_waits_in_the_queue(stack: Stack) -> None:
+    for rule, machine in STARTED.items():
+        (target,) = stack.client("events").list_targets_by_rule(Rule=f"{prefix(stack)}-{rule}")["Targets"]
+        assert target["Arn"].endswith(f":stateMachine:{prefix(stack)}-{machine}")
+        assert target["DeadLetterConfig"]["Arn"].endswith(f":{prefix(stack)}-dead-letters")
+
+
+def test_the_day_before_is_reconciled_every_night(stack: Stack) -> None:
+    events = stack.client("events")
+    rule = events.describe_rule(Name=f"{prefix(stack)}-reconcile")
+    assert (rule["ScheduleExpression"], rule["State"]) == ("cron(0 2 * * ? *)", "ENABLED")
+    (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    assert json.loads(target["Input"]) == {"day": None, "cursor": None}
 
 
 def test_the_doubts_are_counted_every_five_minutes(stack: Stack) -> None:

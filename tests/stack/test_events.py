@@ -12,11 +12,16 @@ from tests.stack.driver import Driver
 
 EXPECTED: dict[str, dict[str, object]] = {
     "tokenize": {"operation": "charge", "amount_minor": 1999, "currency": "USD"},
+    "screen": {"action": "allow", "rule": None},
     "encrypt": {},
     "charge": {"outcome": "captured", "gateway": "sparkle"},
     "persist": {"status": "captured"},
     "compensate": {"status": "reversed"},
+    "reserve": {"status": "processing", "type": "refund", "amount_minor": 500},
+    "perform": {"outcome": "succeeded", "gateway": "sparkle"},
+    "settle": {"status": "succeeded"},
     "resolve": {"status": "captured"},
+    "reconcile": {"done": False, "cursor": {"side": "gateway", "page": None}},
     "status": {"statusCode": 200},
     "cards": {"statusCode": 200},
     "doubts": {},

@@ -43,7 +43,10 @@ CardData = Callable[[Canary, str, Key], Any]
 
 Fault = dict[str, Any]
 
-FUNCTIONS = ("tokenize", "encrypt", "charge", "persist", "compensate", "resolve", "status", "cards", "doubts")
+FUNCTIONS = (
+    *("tokenize", "screen", "encrypt", "charge", "persist", "compensate", "reserve", "perform", "settle"),
+    *("resolve", "reconcile", "status", "cards", "doubts"),
+)
 FAULTS: list[Fault] = [
     {"fault": "timeout_after", "seconds": 2},
     {"fault": "timeout_before", "seconds": 2},

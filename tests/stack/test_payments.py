@@ -8,7 +8,10 @@ import pytest
 from cli.stack import new_payment_id
 from tests.stack.driver import CARD_DATA, PAYMENT, Driver
 
-HAPPY_PATH = ["Tokenize", "Encrypt", "ChargeOrStore", "Charge", "Persist", "Outcome", "PaymentCaptured"]
+HAPPY_PATH = [
+    *("Tokenize", "Screen", "Screened", "Encrypt", "ChargeOrStore", "Charge", "Persist", "Outcome"),
+    "PaymentCaptured",
+]
 
 
 def test_an_approved_payment_is_charged_once_and_recorded_in_balance(driver: Driver) -> None:

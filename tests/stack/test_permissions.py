@@ -18,6 +18,9 @@ from local.machine import Machine
 TOKEN = {"token": "tok_1"}
 CARD = {"pk": {"S": "CARD#tok_1"}, "sk": {"S": "CARD"}}
 PAYMENT = {"pk": {"S": "PAYMENT#payment-1"}, "sk": {"S": "PAYMENT"}}
+VELOCITY = {"pk": {"S": "VELOCITY#tok_1"}, "sk": {"S": "2026-11-23T09:00:00.000Z"}}
+# Whoever may write is stopped by the condition: other tests look at all that is in the table.
+NEVER = {"ConditionExpression": "attribute_exists(never)"}
 OAEP = "RSAES_OAEP_SHA_256"
 
 
@@ -65,6 +68,9 @@ class Caller:
         projection = {"ProjectionExpression": ", ".join(attributes)} if attributes else {}
         return self.table("get_item", Key=key, **projection)
 
+    def read_many(self, key: dict[str, Any]) -> Any:
+        return self.client("dynamodb").batch_get_item(RequestItems={self.stack.ledger_table: {"Keys": [key]}})
+
     def query(self, key: str, value: str, index: str | None = None) -> Any:
         return self.table(
             "query",
@@ -77,16 +83,18 @@ class Caller:
         return self.query("doubt_shard", "in_doubt#00", "in_doubt")
 
     def write(self, item: dict[str, Any]) -> Any:
-        """Whoever may write is stopped by the condition: other tests look at all that is in the table."""
-        return self.table("put_item", Item=item, ConditionExpression="attribute_exists(never)")
+        return self.table("put_item", Item=item, **NEVER)
 
     def secret(self, action: str, **arguments: Any) -> Any:
         prefix = self.prefix.rstrip("-")
         return getattr(self.client("secretsmanager"), action)(SecretId=f"{prefix}/gateway-api-key", **arguments)
 
-    def execution(self, action: str) -> Any:
-        arn = self.stack.execution_arn("no-such-payment")
+    def execution(self, action: str, machine: str = "payment") -> Any:
+        arn = self.stack.execution_arn("no-such-payment").replace("-payment:", f"-{machine}:")
         return getattr(self.client("stepfunctions"), action)(executionArn=arn)
+
+    def list_executions(self) -> Any:
+        return self.client("stepfunctions").list_executions(stateMachineArn=self.stack.state_machine_arn)
 
     def start(self, machine: str = "payment") -> Any:
         arn = self.stack.state_machine_arn.removesuffix("payment") + machine
@@ -142,10 +150,16 @@ ALLOWED: dict[str, dict[str, Call]] = {
     "tokenize": {
         "open a sealed card": lambda as_role: as_role.unseal(),
         "derive a token": lambda as_role: as_role.mac(),
+        "look a stored card up": lambda as_role: as_role.read(CARD, "token", "expiry"),
+    },
+    "screen": {
+        "count a payment": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
+        "look at how often a card pays": lambda as_role: as_role.query("pk", "VELOCITY#tok_1"),
     },
     "encrypt": {
         "open a sealed card": lambda as_role: as_role.unseal(),
         "encrypt a card": lambda as_role: as_role.encrypt(),
+        "take a stored card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext", "expires_at"),
     },
     "charge": {
         "decrypt a card": lambda as_role: as_role.decrypt(),
@@ -159,6 +173,27 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "write a payment": lambda as_role: as_role.write(PAYMENT),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
+    "reserve": {
+        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+    },
+    "perform": {"read the gateway's key": lambda as_role: as_role.secret("get_secret_value")},
+    "settle": {
+        "read a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
+    },
+    "reconcile": {
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+        "read a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "read many payments": lambda as_role: as_role.read_many(PAYMENT),
+        "look at an account's postings": lambda as_role: as_role.query("account_day", "suspense#2026", "by_account"),
+        "write a break": lambda as_role: as_role.write({"pk": {"S": "BREAK#2026-11-23"}, "sk": {"S": "x"}}),
+        "read closed days": lambda as_role: as_role.query("pk", "CLOSE#2026"),
+        "list the executions": lambda as_role: as_role.list_executions(),
+        "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+    },
     "status": {
         "read a payment": lambda as_role: as_role.read(PAYMENT),
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
@@ -170,13 +205,22 @@ ALLOWED: dict[str, dict[str, Call]] = {
     "resolve": {
         "read a payment": lambda as_role: as_role.read(PAYMENT),
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+        "look at an operation's execution": lambda as_role: as_role.execution("describe_execution", "operation"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
     "doubts": {"look at the payments in doubt": lambda as_role: as_role.doubts()},
     "payment-state-machine": {"call a step": lambda as_role: as_role.invoke("tokenize")},
+    "operation-state-machine": {"call a step": lambda as_role: as_role.invoke("perform")},
     "resolve-state-machine": {"call a step": lambda as_role: as_role.invoke("resolve")},
-    "events": {"start resolving": lambda as_role: as_role.start("resolve")},
-    "api": {"start a payment": lambda as_role: as_role.start()},
+    "reconcile-state-machine": {"call a step": lambda as_role: as_role.invoke("reconcile")},
+    "events": {
+        "start resolving": lambda as_role: as_role.start("resolve"),
+        "start reconciling": lambda as_role: as_role.start("reconcile"),
+    },
+    "api": {
+        "start a payment": lambda as_role: as_role.start(),
+        "start an operation": lambda as_role: as_role.start("operation"),
+    },
 }
 
 FORBIDDEN: dict[str, dict[str, Call]] = {
@@ -188,7 +232,15 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
             "verify_mac", "token-1", Message=b"x", Mac=b"x" * 32, MacAlgorithm="HMAC_SHA_256"
         ),
         "read the ledger": lambda as_role: as_role.read(PAYMENT),
+        "read a stored card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext"),
         "log as another function": lambda as_role: as_role.log("charge"),
+    },
+    "screen": {
+        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "read a stored card": lambda as_role: as_role.query("pk", "CARD#tok_1"),
+        "change a payment": lambda as_role: as_role.table("update_item", Key=PAYMENT, **NEVER),
+        "forget a payment": lambda as_role: as_role.table("delete_item", Key=VELOCITY, **NEVER),
+        "open a sealed card": lambda as_role: as_role.unseal(),
     },
     "encrypt": {
         "open a sealed card in another way": lambda as_role: as_role.unseal("RSAES_OAEP_SHA_1"),
@@ -197,6 +249,8 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "encrypt a card under more than its token": lambda as_role: as_role.encrypt(context=TOKEN | {"more": "x"}),
         "encrypt under the data key": lambda as_role: as_role.encrypt("data"),
         "derive a token": lambda as_role: as_role.mac(),
+        "read all of a stored card": lambda as_role: as_role.read(CARD),
+        "look a stored card up": lambda as_role: as_role.read(CARD, "ciphertext", "last4"),
         "write a card": lambda as_role: as_role.write(CARD),
     },
     "charge": {
@@ -223,6 +277,34 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "write a card": lambda as_role: as_role.write(CARD),
         "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
         "read all of the table": lambda as_role: as_role.table("scan"),
+    },
+    "reserve": {
+        "ask the gateway": lambda as_role: as_role.secret("get_secret_value"),
+        "look at an operation's execution": lambda as_role: as_role.execution("describe_execution", "operation"),
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
+    },
+    "perform": {
+        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
+    },
+    "settle": {
+        "ask the gateway": lambda as_role: as_role.secret("get_secret_value"),
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
+        "read all of the table": lambda as_role: as_role.table("scan"),
+    },
+    "reconcile": {
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "read many stored cards": lambda as_role: as_role.read_many(CARD),
+        "write a card": lambda as_role: as_role.write(CARD),
+        "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
+        "read all of the table": lambda as_role: as_role.table("scan"),
+        "start a payment": lambda as_role: as_role.start(),
+        "look at the history of an execution": lambda as_role: as_role.execution("get_execution_history"),
     },
     "status": {
         "read a stored card": lambda as_role: as_role.read(CARD),
@@ -258,6 +340,14 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "call a function that is no step": lambda as_role: as_role.invoke("cards"),
         "decrypt a card": lambda as_role: as_role.decrypt(),
         "start another payment": lambda as_role: as_role.start(),
+    },
+    "operation-state-machine": {
+        "call a payment's step": lambda as_role: as_role.invoke("charge"),
+        "start a payment": lambda as_role: as_role.start(),
+    },
+    "reconcile-state-machine": {
+        "call a payment's step": lambda as_role: as_role.invoke("charge"),
+        "start a payment": lambda as_role: as_role.start(),
     },
     "resolve-state-machine": {
         "call a payment's step": lambda as_role: as_role.invoke("charge"),

@@ -1,0 +1,194 @@
+"""Refunds, captures and voids over the REST API, stored cards by their tokens, and payments that are screened."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from cli.stack import new_payment_id
+from tests.stack.driver import CARD_DATA, Driver
+
+FIELDS = {"operation_id", "type", "amount_minor", "status", "error", "created_at"}
+
+
+def operated(driver: Driver, payment_id: str, kind: str, body: Any = None) -> dict[str, Any]:
+    """Ask for the operation, and follow it to its end; as the payment shows it."""
+    operation_id, answer = driver.post(f"/payments/{payment_id}/{kind}", {} if body is None else body)
+    assert answer.status_code == 202, answer.text
+    return driver.operation(payment_id, operation_id)
+
+
+class TestRefunds:
+    def test_a_payment_is_refunded_bit_by_bit_until_nothing_is_left(self, driver: Driver) -> None:
+        payment_id = driver.paid()["payment_id"]
+        first = operated(driver, payment_id, "refunds", {"amount_minor": 500})
+        assert first.keys() == FIELDS
+        assert (first["type"], first["amount_minor"], first["status"], first["error"]) == (
+            "refund",
+            500,
+            "succeeded",
+            None,
+        )
+        assert driver.stack.payment(payment_id)["status"] == "partially_refunded"
+        rest = operated(driver, payment_id, "refunds")
+        payment = driver.stack.payment(payment_id)
+        assert (rest["amount_minor"], payment["status"], payment["refunded_minor"]) == (1499, "refunded", 1999)
+        more = operated(driver, payment_id, "refunds", {"amount_minor": 1})
+        assert (more["status"], more["error"]) == ("rejected", "amount_exceeds_captured")
+        assert [each["status"] for each in driver.stack.payment(payment_id)["operations"]] == [
+            "succeeded",
+            "succeeded",
+            "rejected",
+        ]
+        assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [1999]
+        assert not any(driver.account_totals(payment_id).values())
+
+    def test_a_refund_is_accepted_with_its_ids_and_its_payments_location(self, driver: Driver) -> None:
+        payment_id = driver.paid()["payment_id"]
+        operation_id, answer = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 1})
+        assert answer.headers["Location"] == f"/payments/{payment_id}"
+        assert answer.json() == {
+            "payment_id": payment_id,
+            "operation_id": operation_id,
+            "status": "processing",
+            "links": {"self": f"/payments/{payment_id}"},
+        }
+        driver.operation(payment_id, operation_id)
+
+    def test_the_same_key_is_the_same_refund(self, driver: Driver) -> None:
+        payment_id, operation_id = driver.paid()["payment_id"], new_payment_id()
+        driver.set_fault(payment_id, "refund", "slow", seconds=2)
+        path = f"/payments/{payment_id}/refunds"
+        (_, first), (_, again), (_, other) = (
+            driver.post(path, {"amount_minor": amount}, operation_id) for amount in (500, 500, 600)
+        )
+        assert (first.status_code, again.status_code, other.status_code) == (202, 202, 409)
+        assert again.json() == first.json()
+        assert other.json()["error"]["code"] == "operation_exists"
+        assert (other.json()["payment_id"], other.json()["operation_id"]) == (payment_id, operation_id)
+        assert driver.operation(payment_id, operation_id)["status"] == "succeeded"
+        _, late = driver.post(path, {"amount_minor": 500}, operation_id)
+        assert (late.status_code, late.json()["links"]) == (409, {"self": f"/payments/{payment_id}"})
+        assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]
+
+    def test_refunds_at_the_same_moment_never_give_back_more_than_was_captured(self, driver: Driver) -> None:
+        payment_id = driver.paid()["payment_id"]
+        with ThreadPoolExecutor(6) as pool:
+            ended = list(pool.map(lambda _: operated(driver, payment_id, "refunds", {"amount_minor": 900}), range(6)))
+        assert sorted(each["status"] for each in ended) == ["rejected"] * 4 + ["succeeded"] * 2
+        assert {each["error"] for each in ended} == {None, "amount_exceeds_captured"}
+        assert driver.stack.payment(payment_id)["refunded_minor"] == 1800
+        assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [1800]
+
+    def test_a_refund_whose_answer_is_lost_is_made_once(self, driver: Driver) -> None:
+        payment_id = driver.paid()["payment_id"]
+        driver.set_fault(payment_id, "refund", "timeout_after", seconds=6)
+        assert operated(driver, payment_id, "refunds", {"amount_minor": 500})["status"] == "succeeded"
+        assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]
+
+
+class TestHolds:
+    @pytest.mark.parametrize(("body", "captured"), [({}, 1999), ({"amount_minor": 1500}, 1500)])
+    def test_an_authorization_is_captured_in_whole_or_in_part_once(
+        self, driver: Driver, body: dict[str, int], captured: int
+    ) -> None:
+        payment_id = driver.paid(capture=False)["payment_id"]
+        assert operated(driver, payment_id, "captures", body)["amount_minor"] == captured
+        payment = driver.stack.payment(payment_id)
+        assert (payment["status"], payment["amount_minor"], payment["captured_minor"]) == ("captured", 1999, captured)
+        again = operated(driver, payment_id, "captures", body)
+        assert (again["status"], again["error"]) == ("rejected", "invalid_state")
+        assert operated(driver, payment_id, "voids")["error"] == "invalid_state"
+        assert [charge["captured_minor"] for charge in driver.charges(payment_id)] == [captured]
+        assert driver.account_totals(payment_id)["asset:gateway:sparkle"] == captured
+
+    def test_an_authorization_is_voided(self, driver: Driver) -> None:
+        payment_id = driver.paid(capture=False)["payment_id"]
+        assert operated(driver, payment_id, "voids")["status"] == "succeeded"
+        assert driver.stack.payment(payment_id)["status"] == "voided"
+        assert [charge["status"] for charge in driver.charges(payment_id)] == ["voided"]
+        assert operated(driver, payment_id, "captures")["error"] == "invalid_state"
+
+    def test_no_more_is_captured_than_was_authorized(self, driver: Driver) -> None:
+        payment_id = driver.paid(capture=False)["payment_id"]
+        assert operated(driver, payment_id, "captures", {"amount_minor": 2000})["error"] == "amount_exceeds_authorized"
+
+    def test_a_capture_that_comes_while_the_payment_runs_waits_for_it(self, driver: Driver) -> None:
+        payment_id = new_payment_id()
+        driver.set_fault(payment_id, "charge", "slow", seconds=2)
+        driver.pay(payment_id, capture=False)
+        operation_id, answer = driver.post(f"/payments/{payment_id}/captures", {})
+        assert answer.status_code == 202
+        driver.ended(payment_id)
+        assert driver.operation(payment_id, operation_id)["status"] == "succeeded"
+
+
+def test_an_operation_on_a_payment_that_nobody_knows_is_rejected_and_not_found(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    operation_id, answer = driver.post(f"/payments/{payment_id}/refunds", {})
+    assert answer.status_code == 202
+    execution = driver.wait_for_operation_execution(operation_id)
+    assert (execution["error"], execution["cause"]) == ("OperationRejected", "PaymentNotFound")
+    assert driver.stack.call("GET", f"/payments/{payment_id}").status_code == 404
+
+
+def test_a_stopped_refund_is_brought_to_its_end(driver: Driver) -> None:
+    """By the resolve state machine, which asks for it again under the same key."""
+    payment_id = driver.paid()["payment_id"]
+    driver.set_fault(payment_id, "refund", "timeout_after", seconds=4)
+    operation_id, _ = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 500})
+    driver.operation(payment_id, operation_id, until=("processing",))
+    driver.stop_operation(operation_id)
+    doubtful = driver.operation(payment_id, operation_id, until=("in_doubt", "succeeded"))
+    assert doubtful["status"] == "in_doubt"
+    assert driver.account_totals(payment_id)["suspense:in_doubt"] == -500
+    settled = driver.operation(payment_id, operation_id, until=("succeeded",))
+    assert settled["status"] == "succeeded"
+    assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]
+    assert driver.account_totals(payment_id)["suspense:in_doubt"] == 0
+
+
+class TestStoredCards:
+    def test_a_stored_card_is_charged_by_its_token_until_it_is_erased(self, driver: Driver) -> None:
+        stored_id, _ = driver.post("/cards", {"card_data": CARD_DATA | {"card_number": "3530111333300000"}})
+        token = driver.ended(stored_id)["card"]["token"]
+        paid = driver.paid(card_data=None, token=token)
+        assert (paid["status"], paid["card"]["token"], paid["card"]["last4"]) == ("captured", token, "0000")
+        assert [charge["card_last4"] for charge in driver.charges(paid["payment_id"])] == ["0000"]
+        assert driver.stack.call("DELETE", f"/cards/{token}").status_code == 204
+        unknown = driver.paid(card_data=None, token=token)
+        assert (unknown["status"], unknown["error"]) == ("rejected", "unknown_token")
+        assert driver.charges(unknown["payment_id"]) == []
+
+    def test_an_expired_stored_card_is_not_charged(self, driver: Driver) -> None:
+        card_data = CARD_DATA | {"card_number": "30569309025904", "expiry_date": "12/25"}
+        stored_id, _ = driver.post("/cards", {"card_data": card_data})
+        rejected = driver.paid(card_data=None, token=driver.ended(stored_id)["card"]["token"])
+        assert (rejected["status"], rejected["error"]) == ("rejected", "expired_card")
+
+    def test_a_card_that_is_used_by_its_token_is_kept_for_another_while(self, driver: Driver) -> None:
+        token = driver.paid(card_data=CARD_DATA | {"card_number": "378282246310005"})["card"]["token"]
+        before = driver.ledger_items(f"CARD#{token}")["CARD"]
+        driver.paid(card_data=None, token=token)
+        after = driver.ledger_items(f"CARD#{token}")["CARD"]
+        assert after["kept_at"]["S"] > before["kept_at"]["S"]
+        assert after["ciphertext"] == before["ciphertext"]
+
+    def test_a_card_and_a_token_together_are_refused(self, driver: Driver) -> None:
+        _, answer = driver.pay(token="tok_" + "a" * 52)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+
+
+class TestScreening:
+    def test_a_payment_that_a_rule_denies_is_declined_and_the_gateway_never_called(self, driver: Driver) -> None:
+        payment = driver.paid(currency="KPW")
+        assert (payment["status"], payment["decline_code"]) == ("declined", "screened:currency_not_accepted")
+        assert (payment["charge_id"], payment["transaction_id"]) == (None, None)
+        assert driver.charges(payment["payment_id"]) == []
+        assert driver.states(payment["payment_id"])[-4:] == ["Deny", "Persist", "Outcome", "PaymentDeclined"]
+
+    def test_a_payment_is_counted_for_its_card(self, driver: Driver) -> None:
+        payment = driver.paid(currency="TND", card_data=CARD_DATA | {"card_number": "6011111111111117"})
+        counted = driver.ledger_items(f"VELOCITY#{payment['card']['token']}").values()
+        assert sum(int(item["TND"]["N"]) for item in counted if "TND" in item) == 1999
+        assert all(int(item["expires_at"]["N"]) > 0 for item in counted)
