@@ -113,9 +113,10 @@ class Driver:
         return execution
 
     def executions(self) -> set[str]:
-        """The names of all executions so far."""
+        """The names of all executions of payments and operations so far."""
         pages = self.stack.client("stepfunctions").get_paginator("list_executions")
-        found = pages.paginate(stateMachineArn=self.stack.state_machine_arn)
+        arns = (self.stack.state_machine_arn, self.stack.state_machine_arn.removesuffix("payment") + "operation")
+        found = (page for arn in arns for page in pages.paginate(stateMachineArn=arn))
         return {execution["name"] for page in found for execution in page["executions"]}
 
     def start_by_hand(self, request: Any) -> str:

@@ -504,6 +504,99 @@ KEYS = [
     accepted("a key of dashes", key=f"----------------{unique}"),
 ]
 
+# --- Operations on payments
+
+REFUSED_AMOUNTS: dict[str, Any] = {
+    "0": {"amount_minor": 0},
+    "-1": {"amount_minor": -1},
+    "100000000": {"amount_minor": 100_000_000},
+    "of 2^63": {"amount_minor": 2**63},
+    "with cents": {"amount_minor": 5.5},
+    "in a string": {"amount_minor": "500"},
+    "in an array": {"amount_minor": [500]},
+    "null": {"amount_minor": None},
+    "true": {"amount_minor": True},
+    "and a currency": {"amount_minor": 500, "currency": "USD"},
+    "and a payment": {"amount_minor": 500, "payment_id": unique},
+    "and an operation": {"amount_minor": 500, "operation": "void"},
+    "as a number of a card": {NUMBER: NUMBER},
+    "and a reason with a number": {"amount_minor": 500, "reason": NUMBER},
+}
+NO_OBJECTS = (b"[]", b"null", b"500", b'"all"', b"{", b"amount_minor=500", b"\x00")
+NO_PAYMENTS = {
+    "a card number": NUMBER,
+    "a card number with dashes": SPACED.replace(" ", "-"),
+    "15 characters": "x" * 15,
+    "65 characters": "x" * 65,
+    "quotes": "%22%2C%22x%22%3A%22................",
+    "a line break": "payment-of-ours-%0A-1",
+    "VTL": "%24%7Bcontext.accountId%7D................",
+}
+KINDS = ("refunds", "captures", "voids")
+
+OPERATIONS = [
+    *(
+        Row(f"{kind} of {what}", body, path=f"/payments/{unique}/{kind}")
+        for kind in KINDS
+        for what, body in REFUSED_AMOUNTS.items()
+    ),
+    Row("a void of an amount", {"amount_minor": 500}, path=f"/payments/{unique}/voids"),
+    *(Row(f"{kind} with {body!r}", body, path=f"/payments/{unique}/{kind}") for kind in KINDS for body in NO_OBJECTS),
+    *(
+        Row(f"a refund of {what}", {}, path=f"/payments/{payment_id}/refunds")
+        for what, payment_id in NO_PAYMENTS.items()
+    ),
+    *(
+        Row(
+            f"a refund under a key {what}",
+            {},
+            400,
+            "invalid_idempotency_key",
+            path=f"/payments/{unique}/refunds",
+            key=key,
+        )
+        for what, key in HOSTILE_KEYS.items()
+    ),
+    *(
+        Row(f"{kind} without a key", {}, code="missing_idempotency_key", path=f"/payments/{unique}/{kind}", key=None)
+        for kind in KINDS
+    ),
+    *(
+        Row(
+            f"{kind} in XML",
+            b"<all/>",
+            415,
+            "unsupported_media_type",
+            path=f"/payments/{unique}/{kind}",
+            headers={"Content-Type": "application/xml"},
+        )
+        for kind in KINDS
+    ),
+    *(forbidden(f"{kind} unsigned", unsigned, body={}, path=f"/payments/{unique}/{kind}") for kind in KINDS),
+    *(
+        Row(f"{method} {kind}", b"", 404, "not_found", method=method, path=f"/payments/{unique}/{kind}", key=None)
+        for kind in KINDS
+        for method in ("GET", "PUT", "DELETE")
+    ),
+    Row("a chargeback", {}, 404, "not_found", path=f"/payments/{unique}/chargebacks"),
+]
+
+# --- Tokens of stored cards
+
+TOKENS = [
+    Row(f"a token {what}", paying(card_data=None, token=token))
+    for what, token in {
+        "too short": "tok_" + "a" * 51,
+        "too long": "tok_" + "a" * 53,
+        "in capitals": "TOK_" + "A" * 52,
+        "of other characters": "tok_" + "1" * 52,
+        "without its beginning": "a" * 56,
+        "in an array": ["tok_" + "a" * 52],
+        "that is null": {},
+        "and a line break": "tok_" + "a" * 51 + "\n",
+    }.items()
+]
+
 # --- Routes and signatures
 
 ROUTES = [
@@ -581,7 +674,7 @@ SIGNATURES = [
     ),
 ]
 
-TABLE = [*CARDS, *FIELDS, *BODIES, *KEYS, *ROUTES, *SIGNATURES]
+TABLE = [*CARDS, *FIELDS, *BODIES, *KEYS, *OPERATIONS, *TOKENS, *ROUTES, *SIGNATURES]
 
 
 def send(stack: Stack, row: Row) -> tuple[int, str]:

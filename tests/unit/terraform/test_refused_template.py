@@ -1,6 +1,7 @@
 """What Step Functions refuses, as terraform/api/templates/refused.vtl turns it into an answer of ours."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,8 @@ from cli.paths import TERRAFORM
 from local.emulator import vtl
 
 NAMESPACE = "com.amazonaws.swf.service.v2.model#"
+KEY = "a-key-of-ours-123"
+PAYMENT_ID = "a-payment-of-ours-1"
 ARN = "arn:aws:states:us-east-1:123456789012:execution:payments:key"
 
 
@@ -26,15 +29,38 @@ ARN = "arn:aws:states:us-east-1:123456789012:execution:payments:key"
     ],
 )
 @pytest.mark.parametrize("namespace", [NAMESPACE, ""])
+@pytest.mark.parametrize("ids", ["payment_ids", "operation_ids"])
 def test_an_error_of_step_functions_gets_a_status_and_code_of_ours_and_none_of_its_text(
-    namespace: str, error: str, status: int | None, code: str
+    ids: str, namespace: str, error: str, status: int | None, code: str
 ) -> None:
     answer = json.dumps({"__type": namespace + error, "message": f"Something about '{ARN}'"})
     context = vtl.Record({"responseOverride": vtl.Record({"header": vtl.Record()})})
-    payload = vtl.Input(answer, {}, {}, {"Idempotency-Key": "a-key-of-ours-123"})
-    template = (TERRAFORM / "api" / "templates" / "refused.vtl").read_text()
-    shown = json.loads(vtl.render(template, payload, context, {}))
+    if ids == "operation_ids":
+        code = code.replace("payment_exists", "operation_exists")
+    shown = refused(ids, answer, context)
     assert shown["error"]["code"] == code
     assert context["responseOverride"].get("status") == status  # None leaves the 502 of the integration response
     assert ARN not in json.dumps(shown)
-    assert ("payment_id" in shown) == (code == "payment_exists")
+    told = {
+        "payment_exists": {"payment_id": KEY, "links": {"self": f"/payments/{KEY}"}},
+        "operation_exists": {
+            "payment_id": PAYMENT_ID,
+            "operation_id": KEY,
+            "links": {"self": f"/payments/{PAYMENT_ID}"},
+        },
+    }
+    assert {name: value for name, value in shown.items() if name != "error"} == told.get(code, {})
+
+
+def test_a_payment_id_that_no_payment_can_have_is_not_repeated() -> None:
+    answer = json.dumps({"__type": "ExecutionAlreadyExists"})
+    context = vtl.Record({"responseOverride": vtl.Record({"header": vtl.Record()})})
+    assert refused("operation_ids", answer, context, payment_id='","x":"')["payment_id"] == ""
+
+
+def refused(ids: str, answer: str, context: vtl.Record, payment_id: str = PAYMENT_ID) -> dict[str, Any]:
+    """The answer's body, as terraform/api_gateway.tf puts the templates together."""
+    payload = vtl.Input(answer, {"payment_id": payment_id}, {}, {"Idempotency-Key": KEY})
+    template = "".join((TERRAFORM / "api" / "templates" / f"{name}.vtl").read_text() for name in (ids, "refused"))
+    body: dict[str, Any] = json.loads(vtl.render(template, payload, context, {}))
+    return body

@@ -91,3 +91,33 @@ def test_a_key_that_is_a_card_number_is_no_name(key: str) -> None:
 )
 def test_a_key_of_digits_that_is_no_card_number_is_the_name(key: str) -> None:
     assert start("start_payment", BODIES["start_payment"], key)["name"] == key
+
+
+def operate(body: Any = None, payment_id: str = KEY, key: str = KEY) -> dict[str, Any]:
+    """The request to Step Functions for an operation."""
+    folder = TERRAFORM / "api" / "templates"
+    text = "".join((folder / f"{name}.vtl").read_text() for name in ("execution_name", "start_operation"))
+    text = text.replace("${operation}", "refund").replace("${state_machine_arn}", "arn")
+    payload = vtl.Input(
+        "" if body is None else json.dumps(body), {"payment_id": payment_id}, {}, {"idempotency-key": key}
+    )
+    rendered: dict[str, Any] = json.loads(vtl.render(text, payload, vtl.Record(), {}))
+    return rendered
+
+
+@pytest.mark.parametrize("body", [None, {}, {"amount_minor": 500}])
+def test_an_operation_is_passed_on_with_its_payment_and_its_amount_if_it_has_one(body: Any) -> None:
+    started = operate(body)
+    assert started["name"] == KEY
+    assert json.loads(started["input"]) == {"operation": "refund", "payment_id": KEY} | (body or {})
+
+
+@pytest.mark.parametrize(
+    "payment_id", ["x" * 15, "x" * 65, '","amount_minor":"1', "4000056655665556", "a b c d e f g h i"]
+)
+def test_a_payment_id_that_no_payment_can_have_starts_nothing(payment_id: str) -> None:
+    assert operate({}, payment_id)["input"] == "refused"
+
+
+def test_an_operations_key_that_is_a_card_number_is_no_name() -> None:
+    assert operate({}, key="4000056655665556")["name"] == "not a valid name"
