@@ -21,7 +21,7 @@ from cli.build import Target, build
 from cli.events import FUNCTION_EVENTS, EventError, load_api_events
 from cli.inspect import inspect as inspect_payment
 from cli.invoke import Invocations
-from cli.paths import STACK_FILE
+from cli.paths import README, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.replay import replay_all, replay_execution
 from cli.rotate import Key
@@ -30,6 +30,8 @@ from cli.rules import checked_rules, load_samples, try_rules
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
+from console import mermaid
+from console.definition import Definition
 from examples.checkout.app import create_app as create_checkout
 from examples.client import PaymentsClient
 from examples.client import seal as seal_card
@@ -143,6 +145,14 @@ def inspect(payment_id: str, stack: StackOption = STACK_FILE) -> None:
     """Show one payment: its way through the states, and its ledger entries."""
     with _clear_errors():
         inspect_payment(Stack.load(stack), payment_id, console)
+
+
+@app.command()
+def picture() -> None:
+    """Draw the README's picture of the payment state machine from its definition."""
+    definition = Definition.from_asl((STATE_MACHINES / "payment.asl.json").read_text())
+    README.write_text(mermaid.with_picture(README.read_text(), definition))
+    console.print(f"Wrote the picture in {README}", highlight=False)
 
 
 @app.command()
