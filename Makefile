@@ -47,8 +47,8 @@ invoke: setup ## Run one function on one event (FUNCTION=charge EVENT=file), on 
 seal: setup ## Seal a card for one payment (PAYMENT=id), on STACK=file; the card is asked for
 	@$(PAYMENTS) seal $(if $(PAYMENT),--payment-id '$(PAYMENT)') $(if $(STACK),--stack '$(STACK)')
 
-inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), on STACK=file
-	@$(PAYMENTS) inspect $(or $(PAYMENT),$(error Say which: make inspect PAYMENT=…)) $(if $(STACK),--stack '$(STACK)')
+inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), or write it as a page (HTML=1), on STACK=file
+	@$(PAYMENTS) inspect $(or $(PAYMENT),$(error Say which: make inspect PAYMENT=…)) $(if $(HTML),--html $(filter-out 1,$(HTML))) $(if $(STACK),--stack '$(STACK)')
 
 audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=id, or all), on STACK=file
 	@$(PAYMENTS) audit $(PAYMENT) $(if $(STACK),--stack '$(STACK)')

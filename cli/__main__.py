@@ -19,9 +19,8 @@ from cli.audit import audit as audit_payments
 from cli.audit import show
 from cli.build import Target, build
 from cli.events import FUNCTION_EVENTS, EventError, load_api_events
-from cli.inspect import inspect as inspect_payment
 from cli.invoke import Invocations
-from cli.paths import README, STACK_FILE, STATE_MACHINES
+from cli.paths import BUILD, README, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.replay import replay_all, replay_execution
 from cli.rotate import Key
@@ -30,8 +29,9 @@ from cli.rules import checked_rules, load_samples, try_rules
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
-from console import mermaid
+from console import mermaid, pages, terminal
 from console.definition import Definition
+from console.payments import Payments
 from examples.checkout.app import create_app as create_checkout
 from examples.client import PaymentsClient
 from examples.client import seal as seal_card
@@ -141,10 +141,22 @@ def seal(
 
 
 @app.command()
-def inspect(payment_id: str, stack: StackOption = STACK_FILE) -> None:
+def inspect(
+    payment_id: Annotated[str, typer.Argument(help="The payment's id, or the ARN of any execution.")],
+    file: Annotated[Path | None, typer.Argument(help="Where to write the page.")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Write a page that needs nothing else.")] = False,
+    stack: StackOption = STACK_FILE,
+) -> None:
     """Show one payment: its way through the states, and its ledger entries."""
     with _clear_errors():
-        inspect_payment(Stack.load(stack), payment_id, console)
+        look = Payments(Stack.load(stack)).look(payment_id)
+    if not (html or file):
+        terminal.show(look, console)
+        return
+    file = file or BUILD / f"inspect-{payment_id.rpartition(':')[2]}.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(pages.single_page(look))
+    console.print(f"Wrote {file}", highlight=False, soft_wrap=True)
 
 
 @app.command()
