@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect picture audit soak checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -49,6 +49,9 @@ seal: setup ## Seal a card for one payment (PAYMENT=id), on STACK=file; the card
 
 inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), or write it as a page (HTML=1), on STACK=file
 	@$(PAYMENTS) inspect $(or $(PAYMENT),$(error Say which: make inspect PAYMENT=…)) $(if $(HTML),--html $(filter-out 1,$(HTML))) $(if $(STACK),--stack '$(STACK)')
+
+console: setup ## Show the payments in the browser, as they happen (CONSOLE_PORT=), on STACK=file
+	@$(PAYMENTS) console $(if $(STACK),--stack '$(STACK)')
 
 audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=id, or all), on STACK=file
 	@$(PAYMENTS) audit $(PAYMENT) $(if $(STACK),--stack '$(STACK)')

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +29,7 @@ from cli.rules import checked_rules, load_samples, try_rules
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
+from console import app as web
 from console import mermaid, pages, terminal
 from console.definition import Definition
 from console.payments import Payments
@@ -157,6 +158,19 @@ def inspect(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(pages.single_page(look))
     console.print(f"Wrote {file}", highlight=False, soft_wrap=True)
+
+
+@app.command(name="console")
+def serve_console(
+    port: Annotated[int, typer.Option(envvar="CONSOLE_PORT", help="0 takes a free one.")] = 4568,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Show a stack's payments in the browser, as they happen. Read only, for this machine alone; Ctrl-C ends it."""
+    with _clear_errors():
+        server = web.serve(Stack.load(stack), port)
+    console.print(f"http://localhost:{server.port}/ (Ctrl-C ends it)", highlight=False)
+    with suppress(KeyboardInterrupt):
+        server.serve_forever()
 
 
 @app.command()
