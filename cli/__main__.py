@@ -343,6 +343,8 @@ def _say_what_next(stack: Stack) -> None:
         f"  {curl} {stack.api_url}/payments/{payment_id}",
         "Its way through the states, and its ledger entries:",
         f"  make inspect PAYMENT={payment_id}",
+        "All payments in the browser, as they happen:",
+        "  make console",
         "A shop's checkout, to pay in a browser:",
         "  make checkout",
         "What the gateway knows:",
