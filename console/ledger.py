@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
@@ -87,13 +86,9 @@ class LedgerItems:
     """The table's items, in Python's types. All methods may be called by several threads at once."""
 
     def __init__(self, stack: Stack) -> None:
-        self._stack = stack
         self._table = stack.ledger_table
-
-    @cached_property
-    def _client(self) -> Any:
-        """The client of a resource: other than a plain one, it knows Python's types."""
-        return self._stack.resource("dynamodb").meta.client
+        # A resource's client knows Python's types, other than a plain one.
+        self._client = stack.resource("dynamodb").meta.client
 
     def records(self, payment_ids: Iterable[str]) -> dict[str, Item]:
         """The payments' records that there are."""

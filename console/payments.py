@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from cli.stack import Stack, StackError
@@ -154,6 +153,7 @@ class Payments:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.ledger = LedgerItems(stack)
+        self._states = stack.client("stepfunctions")
         self._ended: dict[str, Execution] = {}
         self._definitions: dict[str, Definition] = {}
 
@@ -161,10 +161,6 @@ class Payments:
     def name(self) -> str:
         """What the deployment's things are called: the state machine's name without what it is for."""
         return self.stack.state_machine_arn.rpartition(":")[2].removesuffix("-payment")
-
-    @cached_property
-    def _states(self) -> Any:
-        return self.stack.client("stepfunctions")
 
     def page(self, search: Search, token: str | None = None) -> Page:
         """The newest payments, or those that are searched for, from a token on."""
