@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +38,7 @@ from examples.client import PaymentsClient
 from examples.client import seal as seal_card
 from functions.screen.rules import RULES_FILE, RulesError
 from functions.shared.contracts import load
+from functions.shared.domain.errors import Unavailable
 from local.machine import Machine
 
 app = typer.Typer(
@@ -57,7 +58,7 @@ def _clear_errors() -> Iterator[None]:
     except (EventError, RulesError, StackError, TerraformError) as error:
         console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from None
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, Unavailable) as error:
         console.print(f"[red]AWS:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from None
 
@@ -165,12 +166,11 @@ def serve_console(
     port: Annotated[int, typer.Option(envvar="CONSOLE_PORT", help="0 takes a free one.")] = 4568,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Show a stack's payments in the browser, as they happen. Read only, for this machine alone; Ctrl-C ends it."""
+    """Show a stack's payments in the browser, as they happen. Read only, for this machine alone, until Ctrl-C."""
     with _clear_errors():
         server = web.serve(Stack.load(stack), port)
-    console.print(f"http://localhost:{server.port}/ (Ctrl-C ends it)", highlight=False)
-    with suppress(KeyboardInterrupt):
-        server.serve_forever()
+    console.print(f"The console is at http://localhost:{server.port}  (Ctrl-C stops it)", highlight=False)
+    server.serve_forever()
 
 
 @app.command()

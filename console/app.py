@@ -18,6 +18,7 @@ from cli.stack import Stack, StackError
 from console import pages
 from console.ledger import BREAK_DAYS, Total
 from console.payments import STATUSES, Payments, Search
+from functions.shared.domain.errors import Unavailable
 
 HOST = "127.0.0.1"
 DOUBTS_SHOWN = 200
@@ -59,7 +60,8 @@ def create_app(stack: Stack) -> Flask:
     @app.get("/payments/<name>", endpoint="payment")
     @app.get("/executions/<name>", endpoint="execution")
     def look(name: str) -> Response:
-        return page("payment.html", **pages.look_values(payments.look(name)))
+        values = pages.look_values(payments.look(name))
+        return page("payment.html", operation_arn=payments.operation_arn, **values)
 
     @app.get("/doubts", endpoint="doubts")
     def doubts() -> Response:
@@ -96,6 +98,7 @@ def create_app(stack: Stack) -> Flask:
     def unknown(error: StackError) -> Response:
         return page("error.html", 404, heading="Not found", message=str(error))
 
+    @app.errorhandler(Unavailable)
     @app.errorhandler(ClientError)
     @app.errorhandler(BotoCoreError)
     def no_answer(error: Exception) -> Response:

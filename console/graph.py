@@ -25,8 +25,12 @@ SAID = {
     Outcome.RUNNING: "is running",
 }
 
-_LABEL_HEIGHT = 12.0
+# A label's font is 12 pixels high; its last line stands above the arrow's head.
+_CHARACTER_WIDTH, _LABEL_LINE, _LABEL_DESCENT, _LABEL_RISE = 6.4, 13.0, 3.0, 12.0
 _TURN = 0.36
+
+Area = tuple[float, float, float, float]
+"""The middle of a rectangle, its width and its height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +116,39 @@ def _box(box: Box, state: State, history: History | None) -> DrawnBox:
 
 
 def _lines(picture: Picture, taken: Counter[Transition]) -> Sequence[DrawnLine]:
+    occupied = [(box.x, box.y, box.width, box.height) for box in picture.boxes]
     drawn: list[DrawnLine] = []
-    labelled: set[tuple[float, float]] = set()
-    for line in picture.lines:
+    # A short line has one place for its label, a long one may have it at each layer that it passes.
+    for line in sorted(picture.lines, key=lambda line: len(line.points)):
         label = _label(line.transition)
-        # At its end, where the lines of a choice are apart; where another line has its label there, at its beginning.
-        at = line.points[-1] if line.points[-1] not in labelled else line.points[1]
-        if label:
-            labelled.add(at)
-        times = taken[line.transition]
-        drawn.append(DrawnLine(_path(line), line.transition, times, label, (at[0], at[1] - _LABEL_HEIGHT)))
+        x, y = _label_place(line, label, occupied) if label else line.points[-1]
+        drawn.append(DrawnLine(_path(line), line.transition, taken[line.transition], label, (x, y)))
     return drawn
 
 
+def _label_place(line: Line, label: Sequence[str], occupied: list[Area]) -> tuple[float, float]:
+    """Where a label's last line stands: before the line's end, or else where it enters a layer and nothing else is."""
+    width, height = _CHARACTER_WIDTH * max(map(len, label)), _LABEL_LINE * len(label)
+    upwards = line.points[0][1] > line.points[-1][1]
+    rise = -_LABEL_RISE if not upwards else _LABEL_RISE + height - _LABEL_DESCENT
+    places = [(x, y + rise) for x, y in [line.points[-1], *line.points[1:-1:2]]]
+    areas = [(x, y + _LABEL_DESCENT - height / 2, width, height) for x, y in places]
+    free = (each for each, area in enumerate(areas) if not any(_overlap(area, other) for other in occupied))
+    best = next(free, 0)
+    occupied.append(areas[best])
+    return places[best]
+
+
+def _overlap(one: Area, other: Area) -> bool:
+    return abs(one[0] - other[0]) < (one[2] + other[2]) / 2 and abs(one[1] - other[1]) < (one[3] + other[3]) / 2
+
+
 def _label(transition: Transition) -> list[str]:
-    """A label of several conditions is broken before each `or`."""
+    """A label of two conditions is broken before the `or`; of more, it says how many they are."""
     first, *others = transition.label.split(" or ")
-    return [first, *(f"or {other}" for other in others)] if first else []
+    if not first:
+        return []
+    return [first] if not others else [first, f"or {others[0]}" if len(others) == 1 else f"or {len(others)} others"]
 
 
 def _path(line: Line) -> str:

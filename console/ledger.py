@@ -3,24 +3,22 @@
 They are not read by the product's own classes, which could not show what they would refuse.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import islice, product
+from itertools import islice
 from typing import Any
 
 from cli.stack import Stack
+from functions.shared.adapters.books import DynamoDbBooks
 from functions.shared.adapters.currencies import minor_unit
-from functions.shared.adapters.dynamodb import SHARDS
-from functions.shared.domain.ledger import LIABILITY_MERCHANT, SUSPENSE_IN_DOUBT, asset_gateway
+from functions.shared.adapters.dynamodb import DOUBT_SHARDS, marshal, unmarshal
+from functions.shared.adapters.sparkle import Sparkle
+from functions.shared.domain.ledger import Posting, chart_of_accounts, turnover
 
 Item = Mapping[str, Any]
-
-ACCOUNTS = (asset_gateway("sparkle"), "asset:bank", "expense:fees", LIABILITY_MERCHANT, SUSPENSE_IN_DOUBT)
-"""The accounts whose totals are shown: the index by account has to be asked for each."""
 
 BREAK_DAYS = 7
 _BATCH = 100
@@ -28,21 +26,15 @@ _AT_A_TIME = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Posting:
-    account: str
-    direction: str
-    amount_minor: int
-    currency: str
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
-    """A journal entry. `reverses` is the number of the entry that it undoes, where it says so."""
+    """A journal entry. `source` is what it was posted for, if not for the payment itself; `reverses` is the number of
+    the entry that it undoes."""
 
     number: int
     kind: str
     posted_at: str
     postings: tuple[Posting, ...]
+    source: str | None = None
     reverses: int | None = None
 
 
@@ -62,7 +54,6 @@ class Total:
     currency: str
     debit_minor: int
     credit_minor: int
-    postings: int
 
     @property
     def net_minor(self) -> int:
@@ -87,18 +78,18 @@ class LedgerItems:
 
     def __init__(self, stack: Stack) -> None:
         self._table = stack.ledger_table
-        # A resource's client knows Python's types, other than a plain one.
-        self._client = stack.resource("dynamodb").meta.client
+        self._client = stack.client("dynamodb")
+        self._books = DynamoDbBooks(self._client, stack.ledger_table)
 
     def records(self, payment_ids: Iterable[str]) -> dict[str, Item]:
         """The payments' records that there are."""
-        keys = [{"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"} for payment_id in payment_ids]
+        keys = [marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}) for payment_id in payment_ids]
         found: dict[str, Item] = {}
         while keys:
             batch, keys = keys[:_BATCH], keys[_BATCH:]
             answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": batch}})
-            for item in answer["Responses"].get(self._table, ()):
-                found[item["pk"].removeprefix("PAYMENT#")] = plain(item)
+            for item in map(unmarshal, answer["Responses"].get(self._table, ())):
+                found[item["pk"].removeprefix("PAYMENT#")] = item
             keys += answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
         return found
 
@@ -106,9 +97,7 @@ class LedgerItems:
         """The payment's record, and its journal, oldest entry first."""
         # ENTRY#… sorts before PAYMENT, POSTING#… after it: the entries hold their postings already.
         items = self._query(
-            KeyConditionExpression="pk = :pk AND sk <= :payment",
-            ExpressionAttributeValues={":pk": f"PAYMENT#{payment_id}", ":payment": "PAYMENT"},
-            ConsistentRead=True,
+            "pk = :pk AND sk <= :payment", {":pk": f"PAYMENT#{payment_id}", ":payment": "PAYMENT"}, ConsistentRead=True
         )
         by_key = {item["sk"]: item for item in items}
         entries = [_entry(key, item) for key, item in by_key.items() if key.startswith("ENTRY#")]
@@ -118,40 +107,25 @@ class LedgerItems:
         """The payments in doubt, the oldest first."""
 
         def of(shard: int) -> list[Doubt]:
-            items = self._query(
-                IndexName="in_doubt",
-                KeyConditionExpression="doubt_shard = :shard",
-                ExpressionAttributeValues={":shard": f"in_doubt#{shard:02}"},
-                Limit=limit,
-            )
+            shard_key = {":shard": f"in_doubt#{shard:02}"}
+            items = self._query("doubt_shard = :shard", shard_key, IndexName="in_doubt", Limit=limit)
             return [Doubt(item["pk"].removeprefix("PAYMENT#"), item["doubt_since"]) for item in islice(items, limit)]
 
         with ThreadPoolExecutor(_AT_A_TIME) as threads:
-            found = [doubt for doubts in threads.map(of, range(SHARDS)) for doubt in doubts]
+            found = [doubt for doubts in threads.map(of, range(DOUBT_SHARDS)) for doubt in doubts]
         return sorted(found, key=lambda doubt: doubt.since)[:limit]
 
     def totals(self, day: date) -> list[Total]:
-        """What was posted to each account on a day. Reads all that day's postings."""
-
-        def of(account_and_shard: tuple[str, int]) -> list[Item]:
-            account, shard = account_and_shard
-            postings = self._query(
-                IndexName="by_account",
-                KeyConditionExpression="account_day = :account_day",
-                ExpressionAttributeValues={":account_day": f"{account}#{day.isoformat()}#{shard:02}"},
-            )
-            return list(postings)
-
-        sums: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(lambda: {"debit": 0, "credit": 0, "n": 0})
-        with ThreadPoolExecutor(_AT_A_TIME) as threads:
-            for postings in threads.map(of, product(ACCOUNTS, range(SHARDS))):
-                for posting in postings:
-                    total = sums[posting["account"], posting["currency"]]
-                    total[posting["direction"]] += posting["amount_minor"]
-                    total["n"] += 1
+        """What was posted to each account on a day: as it was closed, or else by reading all that day's postings."""
+        totals = self._books.closed_days(day.isoformat(), day.isoformat()).get(day.isoformat())
+        if totals is None:
+            accounts = chart_of_accounts(Sparkle.name)
+            posted = (each for account in accounts for each in self._books.postings(account, day.isoformat()))
+            totals = turnover(each.posting for each in posted)
         return [
-            Total(account, currency, total["debit"], total["credit"], total["n"])
-            for (account, currency), total in sorted(sums.items())
+            Total(account, currency, debit, credit)
+            for account, by_currency in sorted(totals.items())
+            for currency, (debit, credit) in sorted(by_currency.items())
         ]
 
     def breaks(self, today: date) -> list[Break]:
@@ -167,34 +141,25 @@ class LedgerItems:
                 item.get("seen_at", ""),
             )
             for day in days
-            for item in self._query(
-                KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": f"BREAK#{day}"}
-            )
+            for item in self._query("pk = :pk", {":pk": f"BREAK#{day}"})
             if "resolved_at" not in item
         ]
 
-    def _query(self, **arguments: Any) -> Iterator[Item]:
-        for page in self._client.get_paginator("query").paginate(TableName=self._table, **arguments):
-            yield from map(plain, page["Items"])
+    def _query(self, condition: str, values: dict[str, Any], **more: Any) -> Iterator[Item]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table, KeyConditionExpression=condition, ExpressionAttributeValues=marshal(values), **more
+        )
+        for page in pages:
+            yield from map(unmarshal, page["Items"])
 
 
 def _entry(key: str, item: Item) -> Entry:
     postings = tuple(
-        Posting(line["account"], line["direction"], line["amount_minor"], line["currency"]) for line in item["postings"]
+        Posting(**{name: line[name] for name in ("account", "direction", "amount_minor", "currency")})
+        for line in item["postings"]
     )
-    return Entry(int(key.partition("#")[2]), item["kind"], item.get("posted_at", ""), postings, item.get("reverses"))
-
-
-def plain(value: Any) -> Any:
-    """The ledger's numbers as int: it has no others."""
-    match value:
-        case Decimal():
-            return int(value)
-        case dict():
-            return {name: plain(each) for name, each in value.items()}
-        case list():
-            return [plain(each) for each in value]
-    return value
+    number, posted_at = int(key.partition("#")[2]), item.get("posted_at", "")
+    return Entry(number, item["kind"], posted_at, postings, item.get("source"), item.get("reverses"))
 
 
 def money(amount_minor: int | None, currency: str | None) -> str:

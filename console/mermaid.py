@@ -47,9 +47,9 @@ def _grouped(definition: Definition) -> Iterator[tuple[str, How, str, list[str]]
     """The transitions, those that lead to the same for the same reason together; caught errors come last."""
     sources: defaultdict[tuple[str, How, str], list[str]] = defaultdict(list)
     for each in sorted(definition.transitions, key=lambda transition: transition.how is How.CATCH):
-        value = each.label.rpartition(" = ")[2]
+        values = [label.rpartition(" = ")[2].replace("_", "").lower() for label in each.labels]
         # Outcome's way to PaymentCaptured need not say that the status is captured.
-        said = each.how is How.CHOICE and value.replace("_", "").lower() in each.target.lower()
+        said = each.how is How.CHOICE and any(value in each.target.lower() for value in values)
         sources[each.target, each.how, "" if said else each.label].append(each.source)
     for (target, how, label), states in sources.items():
         yield target, how, label, states

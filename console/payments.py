@@ -72,8 +72,8 @@ class Summary:
             status = "processing" if unrecorded.running else "rejected" if unrecorded.was_rejected else "in_doubt"
             error = unrecorded.cause if unrecorded.error == "PaymentRejected" else unrecorded.error
             card, reason = {}, None
-            amount, currency = unrecorded.request.amount_minor, unrecorded.request.currency
-            reference, started_at = masked(unrecorded.request.merchant_reference), unrecorded.started_at
+            amount, currency = unrecorded.payment.amount_minor, unrecorded.payment.currency
+            reference, started_at = masked(unrecorded.payment.merchant_reference), unrecorded.started_at
         return cls(
             payment_id,
             status,
@@ -161,6 +161,11 @@ class Payments:
     def name(self) -> str:
         """What the deployment's things are called: the state machine's name without what it is for."""
         return self.stack.state_machine_arn.rpartition(":")[2].removesuffix("-payment")
+
+    def operation_arn(self, operation_id: str) -> str:
+        """The execution of a refund, a capture or a void: of a state machine of its own."""
+        payments, operations = f":{self.name}-payment:", f":{self.name}-operation:"
+        return self.stack.execution_arn(operation_id).replace(payments, operations)
 
     def page(self, search: Search, token: str | None = None) -> Page:
         """The newest payments, or those that are searched for, from a token on."""

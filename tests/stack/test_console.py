@@ -12,13 +12,11 @@ from cli.stack import Stack
 from console import pages
 from console.app import serve
 from console.payments import Payments
-from tests.stack.browser_page import barriers, launched, opened, screenshot
+from tests.chromium import barriers, opened, take_screenshots
 from tests.stack.driver import CARD_DATA, Driver
 
 # Slow enough to be seen, and quicker than the gateway's read timeout.
 SLOW_SECONDS = 4
-
-NARROW = 390
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +28,6 @@ def console(stack: Stack) -> Iterator[str]:
     yield f"http://localhost:{server.port}"
     server.shutdown()
     thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +89,7 @@ def test_a_payment_is_followed_to_its_end_while_one_looks(browser: Browser, cons
         expect(page.locator("#state-Charge")).to_have_class("state running")
         tokenize = page.locator("details.visit").first
         tokenize.locator("summary").first.click()
-        screenshot(page, "payment-running")
+        take_screenshots(page, "console-running")
         expect(status).to_have_text("captured", timeout=20_000)
         expect(page.locator("#state-PaymentCaptured")).to_have_class("state succeeded")
         expect(page.get_by_role("status")).to_have_text("captured")
@@ -135,25 +127,22 @@ def test_the_resolve_state_machine_s_executions_are_there_with_their_loop(
         page.get_by_role("link").filter(has=page.locator("code")).first.click()
         expect(page.locator("#state-HowLongToWait")).to_be_visible()
         expect(page.get_by_role("heading", level=1)).to_contain_text("-resolve:")
-        screenshot(page, "resolve")
+        take_screenshots(page, "console-resolve")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_nobody_is_kept_out_of_a_page_and_nothing_is_cut_off(
-    browser: Browser, console: str, payments: dict[str, str], dark: bool
+    browser: Browser, console: str, payments: dict[str, str]
 ) -> None:
     paths = {name: f"/payments/{payment_id}" for name, payment_id in payments.items()}
     paths |= {"list": "/", "doubts": "/doubts", "accounts": "/accounts", "breaks": "/breaks", "machines": "/machines"}
-    theme = "dark" if dark else "light"
     for name, path in paths.items():
-        with opened(browser, console + path, dark=dark) as page:
-            screenshot(page, f"{name}-wide-{theme}")
+        with opened(browser, console + path) as page:
+            take_screenshots(page, f"console-{name}")
             for visit in page.locator("details.visit").all():
                 visit.evaluate("each => each.open = true")
-            assert barriers(page) == [], name
-            page.set_viewport_size({"width": NARROW, "height": 844})
-            screenshot(page, f"{name}-narrow-{theme}")
-            assert page.evaluate("document.documentElement.scrollWidth") <= NARROW, name
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                assert barriers(page) == [], f"{name}, {scheme}"
 
 
 def test_a_payment_s_page_is_one_file_that_works_by_itself(
@@ -168,7 +157,7 @@ def test_a_payment_s_page_is_one_file_that_works_by_itself(
             page.locator("#state-Compensate rect").first.evaluate("each => getComputedStyle(each).fill")
             != "rgb(0, 0, 0)"
         )
-        screenshot(page, "inspect")
+        take_screenshots(page, "inspect")
         assert barriers(page) == []
 
 

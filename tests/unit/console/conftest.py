@@ -58,7 +58,7 @@ class Bench:
         return payment_id
 
     def record(self, payment: Payment, *entries: JournalEntry) -> None:
-        DynamoDbLedger(self.aws.dynamodb, TABLE).record(payment, entries)
+        DynamoDbLedger(self.aws.dynamodb, TABLE).record(*payment.post(*entries))
 
     def put(self, **item: Any) -> None:
         self.stack.resource("dynamodb").Table(TABLE).put_item(Item=item)

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -31,7 +32,7 @@ def payment_id(bench: Bench) -> str:
     """A captured payment."""
     payment_id = bench.run(card_data={"card_number": PAN})
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-    bench.record(payment(payment_id, entry_count=1, updated_at=now), capture_entry("sparkle", 1999, "USD"))
+    bench.record(payment(payment_id, updated_at=now), capture_entry("sparkle", 1999, "USD"))
     return payment_id
 
 
@@ -101,6 +102,21 @@ def test_accounts_show_a_day_and_whether_it_balances(browser: FlaskClient, payme
     assert all(word in text for word in ("asset:gateway:sparkle", "liability:merchant", "balances"))
     assert "Nothing was posted" in browser.get("/accounts?day=2020-01-01", base_url=HOST).text
     assert browser.get("/accounts?day=yesterday", base_url=HOST).status_code == 400
+
+
+def test_an_operation_leads_to_its_execution(bench: Bench, browser: FlaskClient) -> None:
+    operation = {"operation_id": "refund-1", "type": "refund", "amount_minor": 500, "status": "succeeded"}
+    operation |= {"error": None, "created_at": "2026-11-23T10:00:00.000Z"}
+    bench.put(
+        pk="PAYMENT#pay-1",
+        sk="PAYMENT",
+        status="partially_refunded",
+        currency="USD",
+        operations=[operation],
+        created_at="2026-11-23T09:00:00.000Z",
+    )
+    text = browser.get("/payments/pay-1", base_url=HOST).text
+    assert re.search('href="/executions/arn:aws:states:[^"]*:execution:payments-test-operation:refund-1"', text)
 
 
 def test_open_breaks_are_listed(bench: Bench, browser: FlaskClient) -> None:

@@ -2,8 +2,8 @@ from datetime import date
 
 import pytest
 
-from console.ledger import Break, Doubt, Entry, LedgerItems, Posting, Total, money
-from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from console.ledger import Break, Doubt, Entry, LedgerItems, Total, money
+from functions.shared.domain.ledger import Posting, capture_entry, in_doubt_entry
 from tests.samples import NOW, payment
 from tests.unit.console.conftest import Bench
 
@@ -17,13 +17,13 @@ def ledger(bench: Bench) -> LedgerItems:
 
 def test_a_payment_has_its_record_and_its_entries_in_order(bench: Bench, ledger: LedgerItems) -> None:
     suspense = in_doubt_entry(1999, "USD")
-    bench.record(payment("pay-1", "reversed", entry_count=2), suspense, suspense.reverse())
+    bench.record(payment("pay-1", "reversed"), suspense, suspense.reverse(1))
     record, entries = ledger.payment("pay-1")
     assert record is not None
     assert (record["status"], record["amount_minor"], type(record["amount_minor"])) == ("reversed", 1999, int)
-    assert [(entry.number, entry.kind, entry.posted_at) for entry in entries] == [
-        (1, "in_doubt", NOW),
-        (2, "reversal", NOW),
+    assert [(entry.number, entry.kind, entry.posted_at, entry.reverses) for entry in entries] == [
+        (1, "in_doubt", NOW, None),
+        (2, "reversal", NOW, 1),
     ]
     assert entries[0].postings == (
         Posting("suspense:in_doubt", "debit", 1999, "USD"),
@@ -36,9 +36,9 @@ def test_a_payment_that_is_not_there_is_nothing(ledger: LedgerItems) -> None:
     assert ledger.records([]) == {}
 
 
-def test_an_entry_says_what_it_reverses_where_the_ledger_does(bench: Bench, ledger: LedgerItems) -> None:
-    bench.put(pk="PAYMENT#pay-1", sk="ENTRY#0002", kind="reversal", postings=[], posted_at=NOW, reverses=1, hash="…")
-    assert ledger.payment("pay-1")[1] == [Entry(2, "reversal", NOW, (), 1)]
+def test_an_entry_says_what_it_was_posted_for_and_need_not_balance(bench: Bench, ledger: LedgerItems) -> None:
+    bench.put(pk="PAYMENT#pay-1", sk="ENTRY#0002", kind="refund", postings=[], posted_at=NOW, source="refund-1")
+    assert ledger.payment("pay-1")[1] == [Entry(2, "refund", NOW, (), "refund-1")]
 
 
 def test_more_records_than_one_request_takes_are_all_found(bench: Bench, ledger: LedgerItems) -> None:
@@ -57,17 +57,22 @@ def test_doubts_are_the_oldest_ones_first_whatever_their_shard(bench: Bench, led
 
 def test_totals_are_a_day_s_by_account_and_currency(bench: Bench, ledger: LedgerItems) -> None:
     captured = capture_entry("sparkle", 1999, "USD")
-    bench.record(payment("pay-1", entry_count=1), captured)
-    bench.record(payment("pay-2", entry_count=2), captured, captured.reverse())
-    bench.record(payment("pay-3", entry_count=1), capture_entry("sparkle", 500, "JPY"))
-    bench.record(payment("pay-4", entry_count=1, updated_at="2026-11-22T23:59:59.999Z"), captured)
+    bench.record(payment("pay-1"), captured)
+    bench.record(payment("pay-2"), captured, captured.reverse(1))
+    bench.record(payment("pay-3"), capture_entry("sparkle", 500, "JPY"))
+    bench.record(payment("pay-4", updated_at="2026-11-22T23:59:59.999Z"), captured)
     assert ledger.totals(TODAY) == [
-        Total("asset:gateway:sparkle", "JPY", 500, 0, 1),
-        Total("asset:gateway:sparkle", "USD", 3998, 1999, 3),
-        Total("liability:merchant", "JPY", 0, 500, 1),
-        Total("liability:merchant", "USD", 1999, 3998, 3),
+        Total("asset:gateway:sparkle", "JPY", 500, 0),
+        Total("asset:gateway:sparkle", "USD", 3998, 1999),
+        Total("liability:merchant", "JPY", 0, 500),
+        Total("liability:merchant", "USD", 1999, 3998),
     ]
     assert [total.net_minor for total in ledger.totals(TODAY)] == [500, 1999, -500, -1999]
+
+
+def test_a_day_that_is_closed_is_not_added_up_again(bench: Bench, ledger: LedgerItems) -> None:
+    bench.put(pk="CLOSE#2026", sk="2026-11-23", totals={"asset:bank": {"USD": [5, 3]}}, closed_at=NOW)
+    assert ledger.totals(TODAY) == [Total("asset:bank", "USD", 5, 3)]
 
 
 def test_breaks_are_the_open_ones_of_the_last_days(bench: Bench, ledger: LedgerItems) -> None:

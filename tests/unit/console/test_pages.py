@@ -8,8 +8,9 @@ import pytest
 from console import pages
 from console.definition import Definition
 from console.history import History
-from console.ledger import Entry, Posting
+from console.ledger import Entry
 from console.payments import Look, Summary
+from functions.shared.domain.ledger import Posting
 from tests.samples import PAN
 from tests.unit.console.histories import CAUGHT, RETRIED, at, history
 from tests.unit.console.machines import ASL, MACHINE
@@ -42,7 +43,7 @@ def look(read: History, status: str = "FAILED", definition: Definition | None = 
         "definition": definition,
         "history": read,
         "record": {"pk": "PAYMENT#pay-1", "sk": "PAYMENT", "status": "reversed", "amount_minor": 1999},
-        "entries": [Entry(1, "in_doubt", iso(1.5), SUSPENSE), Entry(2, "reversal", iso(900), BACK, 1)],
+        "entries": [Entry(1, "in_doubt", iso(1.5), SUSPENSE), Entry(2, "reversal", iso(900), BACK, "refund-1", 1)],
     }
     return Look(**(values | changes))
 

@@ -28,7 +28,7 @@ def test_a_payment_is_as_the_ledger_has_it_or_else_as_its_execution_ended(bench:
         bench.run(end="failed"),
         bench.run(end="running"),
     )
-    bench.record(payment(captured, entry_count=1), capture_entry("sparkle", 1999, "USD"))
+    bench.record(payment(captured), capture_entry("sparkle", 1999, "USD"))
     page = known.page(Search())
     assert statuses(page.payments) == {
         captured: "captured",
@@ -115,7 +115,7 @@ def test_an_id_is_found_at_once_however_old_its_payment_is(bench: Bench, known: 
 
 def test_a_look_has_definition_history_record_and_entries(bench: Bench, known: Payments) -> None:
     payment_id = bench.run(card_data={"card_number": PAN})
-    bench.record(payment(payment_id, entry_count=1), capture_entry("sparkle", 1999, "USD"))
+    bench.record(payment(payment_id), capture_entry("sparkle", 1999, "USD"))
     look = known.look(payment_id)
     assert look.definition is not None
     assert look.history is not None
