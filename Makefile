@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect audit soak checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -47,8 +47,11 @@ invoke: setup ## Run one function on one event (FUNCTION=charge EVENT=file), on 
 seal: setup ## Seal a card for one payment (PAYMENT=id), on STACK=file; the card is asked for
 	@$(PAYMENTS) seal $(if $(PAYMENT),--payment-id '$(PAYMENT)') $(if $(STACK),--stack '$(STACK)')
 
-inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), on STACK=file
-	@$(PAYMENTS) inspect $(or $(PAYMENT),$(error Say which: make inspect PAYMENT=…)) $(if $(STACK),--stack '$(STACK)')
+inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), or write it as a page (HTML=1), on STACK=file
+	@$(PAYMENTS) inspect $(or $(PAYMENT),$(error Say which: make inspect PAYMENT=…)) $(if $(HTML),--html $(filter-out 1,$(HTML))) $(if $(STACK),--stack '$(STACK)')
+
+console: setup ## Show the payments in the browser, as they happen (CONSOLE_PORT=), on STACK=file
+	@$(PAYMENTS) console $(if $(STACK),--stack '$(STACK)')
 
 audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=id, or all), on STACK=file
 	@$(PAYMENTS) audit $(PAYMENT) $(if $(STACK),--stack '$(STACK)')
@@ -70,6 +73,9 @@ deploy: setup ## Deploy to AWS (ENV=dev)
 
 rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or end the oldest (RETIRE=1)
 	@$(PAYMENTS) rotate $(or $(KEY),$(error Say which: make rotate KEY=sealing ENV=dev)) $(or $(ENV),$(error Say where: make rotate KEY=sealing ENV=dev)) $(if $(RETIRE),--retire)
+
+picture: setup ## Draw the README's picture of the payment state machine anew
+	@$(PAYMENTS) picture
 
 permissions: setup ## Write docs/permissions.yaml, who may do what, from the plan of the stack that is up
 	@$(PAYMENTS) permissions
@@ -95,7 +101,7 @@ lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the stat
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
-	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions cli examples local
+	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions cli console examples local
 	git ls-files -z --cached --others --exclude-standard | xargs -0 $(VENV)/bin/detect-secrets-hook
 	$(VENV)/bin/statelint --ignore URI,FLOAT statemachine/*.json
 	$(PAYMENTS) validate

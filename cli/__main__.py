@@ -19,9 +19,8 @@ from cli.audit import audit as audit_payments
 from cli.audit import show
 from cli.build import Target, build
 from cli.events import FUNCTION_EVENTS, EventError, load_api_events
-from cli.inspect import inspect as inspect_payment
 from cli.invoke import Invocations
-from cli.paths import STACK_FILE
+from cli.paths import BUILD, README, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.replay import replay_all, replay_execution
 from cli.rotate import Key
@@ -30,11 +29,16 @@ from cli.rules import checked_rules, load_samples, try_rules
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
+from console import app as web
+from console import mermaid, pages, terminal
+from console.definition import Definition
+from console.payments import Payments
 from examples.checkout.app import create_app as create_checkout
 from examples.client import PaymentsClient
 from examples.client import seal as seal_card
 from functions.screen.rules import RULES_FILE, RulesError
 from functions.shared.contracts import load
+from functions.shared.domain.errors import Unavailable
 from local.machine import Machine
 
 app = typer.Typer(
@@ -54,7 +58,7 @@ def _clear_errors() -> Iterator[None]:
     except (EventError, RulesError, StackError, TerraformError) as error:
         console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from None
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, Unavailable) as error:
         console.print(f"[red]AWS:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from None
 
@@ -139,10 +143,42 @@ def seal(
 
 
 @app.command()
-def inspect(payment_id: str, stack: StackOption = STACK_FILE) -> None:
+def inspect(
+    payment_id: Annotated[str, typer.Argument(help="The payment's id, or the ARN of any execution.")],
+    file: Annotated[Path | None, typer.Argument(help="Where to write the page.")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Write a page that needs nothing else.")] = False,
+    stack: StackOption = STACK_FILE,
+) -> None:
     """Show one payment: its way through the states, and its ledger entries."""
     with _clear_errors():
-        inspect_payment(Stack.load(stack), payment_id, console)
+        look = Payments(Stack.load(stack)).look(payment_id)
+    if not (html or file):
+        terminal.show(look, console)
+        return
+    file = file or BUILD / f"inspect-{payment_id.rpartition(':')[2]}.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(pages.single_page(look))
+    console.print(f"Wrote {file}", highlight=False, soft_wrap=True)
+
+
+@app.command(name="console")
+def serve_console(
+    port: Annotated[int, typer.Option(envvar="CONSOLE_PORT", help="0 takes a free one.")] = 4568,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Show a stack's payments in the browser, as they happen. Read only, for this machine alone, until Ctrl-C."""
+    with _clear_errors():
+        server = web.serve(Stack.load(stack), port)
+    console.print(f"The console is at http://localhost:{server.port}  (Ctrl-C stops it)", highlight=False)
+    server.serve_forever()
+
+
+@app.command()
+def picture() -> None:
+    """Draw the README's picture of the payment state machine from its definition."""
+    definition = Definition.from_asl((STATE_MACHINES / "payment.asl.json").read_text())
+    README.write_text(mermaid.with_picture(README.read_text(), definition))
+    console.print(f"Wrote the picture in {README}", highlight=False)
 
 
 @app.command()
@@ -307,6 +343,8 @@ def _say_what_next(stack: Stack) -> None:
         f"  {curl} {stack.api_url}/payments/{payment_id}",
         "Its way through the states, and its ledger entries:",
         f"  make inspect PAYMENT={payment_id}",
+        "All payments in the browser, as they happen:",
+        "  make console",
         "A shop's checkout, to pay in a browser:",
         "  make checkout",
         "What the gateway knows:",

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from cli.paths import BUILD
@@ -30,6 +31,30 @@ def running_chromium(path: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, url: str) -> Iterator[Page]:
+    """A page. When it is left, it has asked nobody but its own origin for anything, and complained of nothing."""
+    with browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce") as context:
+        page = context.new_page()
+        origin = url if url.startswith("file:") else "/".join(url.split("/")[:3])
+        asked: list[str] = []
+        complaints: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        yield page
+    assert [each for each in asked if not each.startswith(origin)] == []
+    assert complaints == []
+
+
+def barriers(page: Page) -> list[str]:
+    """What keeps some people out of a page, by those rules of WCAG 2.2 that a machine can check (axe-core)."""
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": rules}).response["violations"]
+    return [f"{each['id']}: {each['help']} {[node['html'] for node in each['nodes'][:3]]}" for each in found]
 
 
 def take_screenshots(page: Page, name: str) -> None:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from itertools import chain
 
 from functions.shared.domain.errors import InvalidInput, SettlementUnreadable
-from functions.shared.domain.ledger import JournalEntry, asset_gateway, chart_of_accounts, settlement_entry, standing
+from functions.shared.domain.ledger import (
+    JournalEntry,
+    asset_gateway,
+    chart_of_accounts,
+    settlement_entry,
+    standing,
+    turnover,
+)
 from functions.shared.domain.settlement import (
     Break,
     BreakType,
@@ -216,17 +223,8 @@ class Reconciliation:
             self.books.close(self.day, self._totals(), self.now)
 
     def _totals(self) -> DayTotals:
-        totals: DayTotals = {}
-        for account in chart_of_accounts(self.gateway.name):
-            for posted in self.books.postings(account, self.day):
-                by_currency = totals.setdefault(account, {})
-                debits, credits = by_currency.get(posted.posting.currency, (0, 0))
-                if posted.posting.direction == "debit":
-                    debits += posted.posting.amount_minor
-                else:
-                    credits += posted.posting.amount_minor
-                by_currency[posted.posting.currency] = (debits, credits)
-        return totals
+        accounts = chart_of_accounts(self.gateway.name)
+        return turnover(posted.posting for account in accounts for posted in self.books.postings(account, self.day))
 
     def _record(self, type: BreakType, payment_id: str, item: str, expected: str, found: str) -> None:
         self.breaks.record(Break(self.day, type, payment_id, item, expected, found), self.run, self.now)

@@ -9,7 +9,7 @@ import http.client
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 MASK = "[redacted]"
@@ -30,23 +30,23 @@ IDS = {
 _CARD_NUMBER = re.compile(r"\d(?:[ -]?\d){11,}")
 
 
-def redacted(value: Any) -> Any:
+def redacted(value: Any, mask: Callable[[str], str] = lambda number: MASK) -> Any:
     """The value as JSON says it, without runs of 12 or more digits, single spaces and dashes between them or not."""
     match value:
         case str():
-            return _CARD_NUMBER.sub(MASK, value)
+            return _CARD_NUMBER.sub(lambda found: mask(found[0]), value)
         case None | bool():
             return value
         case int() | float():
-            return value if (text := redacted(str(value))) == str(value) else text
+            return value if (text := redacted(str(value), mask)) == str(value) else text
         case Mapping():
             return {
-                redacted(str(key)): item if key in IDS and isinstance(item, str) else redacted(item)
+                redacted(str(key), mask): item if key in IDS and isinstance(item, str) else redacted(item, mask)
                 for key, item in value.items()
             }
         case list() | tuple() | set() | frozenset():
-            return [redacted(item) for item in value]
-    return redacted(str(value))
+            return [redacted(item, mask) for item in value]
+    return redacted(str(value), mask)
 
 
 def to_json(log: Any) -> str:

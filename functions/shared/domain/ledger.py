@@ -54,6 +54,20 @@ class Posting:
         return replace(self, direction="credit" if self.direction == "debit" else "debit")
 
 
+def turnover(postings: Iterable[Posting]) -> dict[str, dict[str, tuple[int, int]]]:
+    """What was debited and credited in minor units, by account and currency."""
+    totals: dict[str, dict[str, tuple[int, int]]] = {}
+    for posting in postings:
+        by_currency = totals.setdefault(posting.account, {})
+        debits, credits = by_currency.get(posting.currency, (0, 0))
+        if posting.direction == "debit":
+            debits += posting.amount_minor
+        else:
+            credits += posting.amount_minor
+        by_currency[posting.currency] = (debits, credits)
+    return totals
+
+
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """At least two postings whose debits equal their credits in every currency.

@@ -1,0 +1,132 @@
+"""A state machine as a graph: its states, and the transitions between them, read from its ASL.
+
+Templates with `${…}` placeholders, as statemachine/*.asl.json are, read like deployed definitions. What is inside a
+Parallel or a Map state is not taken apart: it is one state here.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+START, END = "(start)", "(end)"
+"""The two circles of a picture, which are no states."""
+
+_COMPARISONS = {
+    "Equals": "=",
+    "LessThan": "<",
+    "LessThanEquals": "≤",
+    "GreaterThan": ">",
+    "GreaterThanEquals": "≥",
+    "Matches": "matches",
+}
+_ANY_ERROR = "States.ALL"
+
+
+class How(StrEnum):
+    """How a transition comes about."""
+
+    NEXT = "next"
+    CHOICE = "choice"
+    CATCH = "catch"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One state. `comment` says why it is there; `ends` whether an execution may end in it."""
+
+    name: str
+    type: str
+    comment: str
+    ends: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A way from a state to another. `labels` are the conditions of a choice, or the errors of a catch."""
+
+    source: str
+    target: str
+    how: How
+    labels: tuple[str, ...] = ()
+
+    @property
+    def catches_all(self) -> bool:
+        return _ANY_ERROR in self.labels
+
+    @property
+    def label(self) -> str:
+        """When it is taken, in a few words; nothing for an error that is like any other."""
+        if self.catches_all:
+            return ""
+        first, *others = self.labels or ("",)
+        what, equals, _ = first.partition(" = ")
+        same = f"{what}{equals}"
+        return " or ".join([first, *(other.removeprefix(same) if equals else other for other in others)])
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A state machine. Between two states there is at most one transition of each kind."""
+
+    start: str
+    states: Mapping[str, State]
+    transitions: tuple[Transition, ...]
+
+    @classmethod
+    def from_asl(cls, asl: str) -> "Definition":
+        """Read a definition in JSON, as Step Functions returns it or as its file holds it."""
+        machine = json.loads(asl)
+        states = {
+            name: State(name, state["Type"], state.get("Comment", ""), _ends(state))
+            for name, state in machine["States"].items()
+        }
+        transitions = (each for name, state in machine["States"].items() for each in _transitions(name, state))
+        return cls(machine["StartAt"], states, tuple(_merged(transitions)))
+
+
+def _ends(state: Mapping[str, Any]) -> bool:
+    return state["Type"] in ("Succeed", "Fail") or bool(state.get("End"))
+
+
+def _merged(transitions: Iterator[Transition]) -> Iterator[Transition]:
+    """One transition for all between the same two states."""
+    labels: dict[tuple[str, str, How], tuple[str, ...]] = {}
+    for each in transitions:
+        key = (each.source, each.target, each.how)
+        labels[key] = labels.get(key, ()) + each.labels
+    for (source, target, how), all_labels in labels.items():
+        yield Transition(source, target, how, all_labels)
+
+
+def _transitions(name: str, state: Mapping[str, Any]) -> Iterator[Transition]:
+    if "Next" in state:
+        yield Transition(name, state["Next"], How.NEXT)
+    for rule in state.get("Choices", ()):
+        yield Transition(name, rule["Next"], How.CHOICE, (condition(rule),))
+    if "Default" in state:
+        yield Transition(name, state["Default"], How.CHOICE, ("otherwise",))
+    for catcher in state.get("Catch", ()):
+        yield Transition(name, catcher["Next"], How.CATCH, tuple(catcher["ErrorEquals"]))
+
+
+def condition(rule: Mapping[str, Any]) -> str:
+    """A choice rule in a few words: `$.payment.operation` that `StringEquals` `store` is `operation = store`."""
+    for word in ("And", "Or"):
+        if word in rule:
+            return f" {word.lower()} ".join(map(condition, rule[word]))
+    if "Not" in rule:
+        return f"not {condition(rule['Not'])}"
+    if "Condition" in rule:  # JSONata
+        return str(rule["Condition"]).removeprefix("{%").removesuffix("%}").strip()
+    variable = str(rule["Variable"]).rpartition(".")[2]
+    operator, value = next(
+        (name, value) for name, value in rule.items() if name not in ("Variable", "Next", "Comment", "Assign", "Output")
+    )
+    if operator.startswith("Is"):
+        return f"{variable} is {'' if value else 'not '}{operator[2:].lower()}"
+    comparison = re.sub("^(String|Numeric|Boolean|Timestamp)", "", operator.removesuffix("Path"))
+    shown = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{variable} {_COMPARISONS.get(comparison, comparison)} {shown}"

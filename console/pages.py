@@ -1,0 +1,138 @@
+"""Pages from templates/: the console's, and the one of a payment that is a file by itself."""
+
+import base64
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from console.graph import draw
+from console.history import Attempt, Event, History, seconds_text
+from console.ledger import Entry, money
+from console.payments import Look
+from console.timeline import rows
+
+STATIC = Path(__file__).parent / "static"
+
+# Whatever the clocks of a function and of Step Functions differ by.
+_CLOCK_SKEW_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TAccount:
+    """An account's postings in one currency: number of the entry, debit and credit in minor units."""
+
+    account: str
+    currency: str
+    lines: list[tuple[int, int | None, int | None]]
+
+    @property
+    def debit_minor(self) -> int:
+        return sum(debit or 0 for _, debit, _ in self.lines)
+
+    @property
+    def credit_minor(self) -> int:
+        return sum(credit or 0 for _, _, credit in self.lines)
+
+
+def render(template: str, **values: Any) -> str:
+    """A page of the console."""
+    return environment.get_template(template).render(now=now(), **values)
+
+
+def look_values(look: Look) -> dict[str, Any]:
+    """What templates/_look.html shows of a payment or an execution."""
+    at = now()
+    history = look.history
+    return {
+        "look": look,
+        "drawing": draw(look.definition, history) if look.definition else None,
+        "rows": list(rows(history, at)) if history else [],
+        "seconds": history.duration(at).total_seconds() if history else 0.0,
+        "accounts": t_accounts(look.entries),
+        "posted_by": {entry.number: posted_by(entry, history) for entry in look.entries} if history else {},
+        "operations": (look.record or {}).get("operations") or [],
+    }
+
+
+def single_page(look: Look) -> str:
+    """A payment's page as one file that asks for nothing from anywhere."""
+    style, script = ((STATIC / name).read_text() for name in ("console.css", "console.mjs"))
+    policy = f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'"
+    return render("inspect.html", policy=policy, style=style, script=script, **look_values(look))
+
+
+def t_accounts(entries: Sequence[Entry]) -> list[TAccount]:
+    """The entries by account and currency, in the order in which accounts appear."""
+    lines: defaultdict[tuple[str, str], list[tuple[int, int | None, int | None]]] = defaultdict(list)
+    for entry in entries:
+        for posting in entry.postings:
+            sides = {posting.direction: posting.amount_minor}
+            lines[posting.account, posting.currency].append((entry.number, sides.get("debit"), sides.get("credit")))
+    return [TAccount(account, currency, each) for (account, currency), each in lines.items()]
+
+
+def posted_by(entry: Entry, history: History) -> Event | None:
+    """The event that ended the call which posted the entry; None if this execution didn't."""
+    ended = [attempt for visit in history.visits for attempt in visit.attempts if attempt.ended]
+    if not entry.posted_at or not ended:
+        return None
+    posted_at = datetime.fromisoformat(entry.posted_at)
+
+    def off_by(attempt: Attempt) -> float:
+        """How many seconds the posting lies outside of the call."""
+        assert attempt.ended
+        return max((attempt.started_at - posted_at).total_seconds(), (posted_at - attempt.ended.at).total_seconds())
+
+    nearest = min(ended, key=off_by)
+    return nearest.ended if off_by(nearest) <= _CLOCK_SKEW_SECONDS else None
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _pretty(value: Any) -> str:
+    """JSON to read; text as it is."""
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _moment(moment: datetime | str) -> datetime:
+    return (datetime.fromisoformat(moment) if isinstance(moment, str) else moment).astimezone(UTC)
+
+
+def _age(since: datetime | str, at: datetime) -> str:
+    seconds = max((at - _moment(since)).total_seconds(), 0.0)
+    return seconds_text(seconds) if seconds >= 60 else f"{int(seconds)} s"
+
+
+environment = Environment(
+    loader=PackageLoader("console"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+environment.filters.update(
+    px=lambda value: f"{value:.1f}".removesuffix(".0"),
+    money=money,
+    amount=lambda minor, currency: money(minor, currency).removesuffix(f" {currency}"),
+    counted=lambda each: Counter(each).items(),
+    seconds=seconds_text,
+    pretty=_pretty,
+    utc=lambda moment: f"{_moment(moment):%Y-%m-%d %H:%M:%S}",
+    utc_ms=lambda moment: f"{_moment(moment):%Y-%m-%d %H:%M:%S.%f}"[:-3],
+    iso=lambda moment: f"{_moment(moment):%Y-%m-%dT%H:%M:%S.%fZ}",
+    age=_age,
+    words=lambda name: str(name).replace("_", " "),
+)
