@@ -68,8 +68,8 @@ checkout: setup ## Serve the example checkout page (CHECKOUT_PORT=8080), on STAC
 plan: setup ## Show what a deployment to AWS would change (ENV=dev)
 	@$(PAYMENTS) plan $(or $(ENV),$(error Say where: make plan ENV=dev))
 
-deploy: setup ## Deploy to AWS (ENV=dev)
-	@$(PAYMENTS) deploy $(or $(ENV),$(error Say where: make deploy ENV=dev))
+deploy: setup ## Deploy to AWS (ENV=dev), in steps if asked for (PERCENT=10 MINUTES=15), unasked with YES=1
+	@$(PAYMENTS) deploy $(or $(ENV),$(error Say where: make deploy ENV=dev)) $(if $(PERCENT),--percent $(PERCENT)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(YES),--yes)
 
 rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or end the oldest (RETIRE=1)
 	@$(PAYMENTS) rotate $(or $(KEY),$(error Say which: make rotate KEY=sealing ENV=dev)) $(or $(ENV),$(error Say where: make rotate KEY=sealing ENV=dev)) $(if $(RETIRE),--retire)

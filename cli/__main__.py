@@ -9,6 +9,7 @@ from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
+import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
@@ -23,6 +24,7 @@ from cli.invoke import Invocations
 from cli.paths import BUILD, README, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.replay import replay_all, replay_execution
+from cli.rollout import roll_out
 from cli.rotate import Key
 from cli.rotate import rotate as rotate_key
 from cli.rules import checked_rules, load_samples, try_rules
@@ -244,12 +246,25 @@ def plan(environment: Annotated[str, typer.Argument(help="dev or prod: a file in
 @app.command()
 def deploy(
     environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")],
+    percent: Annotated[
+        int | None, typer.Option(min=1, max=99, help="Of what is started, how much the new versions get at first.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="How long the alarms must be silent before they get all.")] = 15,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before the first change.")] = False,
     stack: Annotated[Path | None, typer.Option(help="Where to write the stack file.")] = None,
 ) -> None:
-    """Deploy to AWS, and write a stack file for replay and the like."""
+    """Deploy to AWS, in steps if asked for, and write a stack file for replay and the like."""
     with _clear_errors():
         terraform = _prepared(environment)
-        terraform.apply(show=True)
+        if percent is None:
+            terraform.apply(show=not yes)
+        else:
+            cloudwatch = boto3.client("cloudwatch", region_name=terraform.outputs().get("region"))
+            if not roll_out(
+                terraform, cloudwatch, percent=percent, seconds=60 * minutes, console=console, approve=not yes
+            ):
+                console.print("The versions from before are in service. See docs/runbook.md for the alarm.")
+                raise typer.Exit(1)
         outputs = terraform.outputs()
         names = ("api_url", "region", "state_machine_arn", "ledger_table", "log_group_prefix")
         file = stack or STACK_FILE.with_name(f"stack-{environment}.json")

@@ -229,7 +229,7 @@ resource "aws_api_gateway_integration" "start" {
       file("${local.templates}/execution_name.vtl"),
       each.value.machine == "payment" ? local.card_in_the_clear : "",
       templatefile("${local.templates}/${each.value.template}", merge(each.value.parameters, {
-        state_machine_arn = aws_sfn_state_machine.this[each.value.machine].arn
+        state_machine_arn = aws_sfn_alias.live[each.value.machine].arn
       })),
     ])
   }
@@ -288,7 +288,7 @@ resource "aws_api_gateway_integration" "function" {
   http_method             = aws_api_gateway_method.function[each.key].http_method
   type                    = "AWS_PROXY"
   integration_http_method = "POST"
-  uri                     = aws_lambda_function.this[each.value.function].invoke_arn
+  uri                     = aws_lambda_alias.live[each.value.function].invoke_arn
 }
 
 # --- The sealing key's public half: no function, the answer is written down

@@ -28,7 +28,7 @@ resource "aws_cloudwatch_event_target" "resolve" {
   for_each = local.looked_after
 
   rule     = aws_cloudwatch_event_rule.ended_badly[each.key].name
-  arn      = aws_sfn_state_machine.this["resolve"].arn
+  arn      = aws_sfn_alias.live["resolve"].arn
   role_arn = aws_iam_role.events.arn
 
   input_transformer {
@@ -51,14 +51,15 @@ resource "aws_cloudwatch_event_rule" "doubts" {
 
 resource "aws_cloudwatch_event_target" "doubts" {
   rule  = aws_cloudwatch_event_rule.doubts.name
-  arn   = aws_lambda_function.this["doubts"].arn
+  arn   = aws_lambda_alias.live["doubts"].arn
   input = jsonencode({})
 }
 
 resource "aws_lambda_permission" "doubts" {
   statement_id  = "AllowSchedule"
   action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.this["doubts"].function_name
+  function_name = aws_lambda_alias.live["doubts"].function_name
+  qualifier     = aws_lambda_alias.live["doubts"].name
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.doubts.arn
 }
@@ -73,7 +74,7 @@ resource "aws_cloudwatch_event_rule" "reconcile" {
 
 resource "aws_cloudwatch_event_target" "reconcile" {
   rule     = aws_cloudwatch_event_rule.reconcile.name
-  arn      = aws_sfn_state_machine.this["reconcile"].arn
+  arn      = aws_sfn_alias.live["reconcile"].arn
   role_arn = aws_iam_role.events.arn
   input    = jsonencode({ day = null, cursor = null })
 

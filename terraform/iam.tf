@@ -93,9 +93,8 @@ data "aws_iam_policy_document" "state_machine" {
   statement {
     sid     = "InvokeSteps"
     actions = ["lambda:InvokeFunction"]
-    resources = flatten([
-      for function in each.value : [aws_lambda_function.this[function].arn, "${aws_lambda_function.this[function].arn}:*"]
-    ])
+    # Whichever version an execution began with.
+    resources = [for function in each.value : "${aws_lambda_function.this[function].arn}:*"]
   }
 
   statement {
@@ -174,6 +173,12 @@ data "aws_iam_policy_document" "api" {
     sid       = "StartPayment"
     actions   = ["states:StartExecution"]
     resources = [for machine in ["payment", "operation"] : aws_sfn_state_machine.this[machine].arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "states:StateMachineQualifier"
+      values   = [local.live]
+    }
   }
 }
 
@@ -211,6 +216,12 @@ data "aws_iam_policy_document" "events" {
     sid       = "StartExecutions"
     actions   = ["states:StartExecution"]
     resources = [for machine in ["reconcile", "resolve"] : aws_sfn_state_machine.this[machine].arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "states:StateMachineQualifier"
+      values   = [local.live]
+    }
   }
 }
 

@@ -28,6 +28,7 @@ resource "aws_lambda_function" "this" {
   filename         = "${local.packages}/functions.zip"
   source_code_hash = filebase64sha256("${local.packages}/functions.zip")
   layers           = [aws_lambda_layer_version.dependencies.arn]
+  publish          = true
   timeout          = each.value.timeout
   memory_size      = each.value.memory
 
@@ -68,7 +69,8 @@ resource "aws_lambda_permission" "api" {
 
   statement_id  = "AllowApi${replace(title(replace(each.key, "_", " ")), " ", "")}"
   action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.this[each.value.function].function_name
+  function_name = aws_lambda_alias.live[each.value.function].function_name
+  qualifier     = aws_lambda_alias.live[each.value.function].name
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_api_gateway_rest_api.this.execution_arn}/${local.stage_name}/${each.value.http_method}/${each.value.collection}/*"
 }

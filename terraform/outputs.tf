@@ -44,6 +44,21 @@ output "reconcile_state_machine_arn" {
   value       = aws_sfn_state_machine.this["reconcile"].arn
 }
 
+output "stable_versions" {
+  description = "What a roll-out keeps for the rest, as var.rollout.from: each state machine's version, and that of each function with an alias."
+  value       = local.stable_versions
+}
+
+output "live_versions" {
+  description = "Which versions share what is started, in percent, by state machine and by function with an alias."
+  value       = local.live_versions
+}
+
+output "alarm_names" {
+  description = "The alarms, of which none may ring during a roll-out."
+  value       = sort([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name])
+}
+
 output "ledger_table" {
   description = "The ledger's DynamoDB table."
   value       = aws_dynamodb_table.ledger.name

@@ -23,11 +23,12 @@ resource "aws_sfn_state_machine" "this" {
 
   name     = local.state_machine_names[each.key]
   type     = "STANDARD"
+  publish  = true
   role_arn = aws_iam_role.state_machine[each.key].arn
   tags     = merge(local.tags, { Name = local.state_machine_names[each.key] })
 
   definition = templatefile("${path.module}/../statemachine/${each.key}.asl.json", {
-    for function in each.value : "${function}_function_arn" => aws_lambda_function.this[function].arn
+    for function in each.value : "${function}_function_arn" => aws_lambda_function.this[function].qualified_arn
   })
 
   encryption_configuration {

@@ -322,3 +322,25 @@ variable "manage_api_gateway_account" {
   type        = bool
   default     = true
 }
+
+variable "rollout" {
+  description = <<-EOT
+    A deployment in steps: of what is started from now on, the newest versions get percent, and those in from (the output
+    stable_versions, from before) the rest. 0 takes the newest back. null gives them everything at once. `make deploy` sets it.
+  EOT
+  type = object({
+    percent = number
+    from    = map(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.rollout == null || try(var.rollout.percent >= 0 && var.rollout.percent <= 100 && floor(var.rollout.percent) == var.rollout.percent, false)
+    error_message = "rollout.percent must be a whole number from 0 to 100."
+  }
+
+  validation {
+    condition     = var.rollout == null || try(alltrue([for version in values(var.rollout.from) : can(regex("^[1-9][0-9]*$", version))]), false)
+    error_message = "rollout.from must name each version by its number."
+  }
+}

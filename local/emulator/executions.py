@@ -1,4 +1,4 @@
-"""StartExecution's checks and answers, Retry's delays, and a state machine's tracing, which MiniStack 1.5.33 lacks.
+"""StartExecution's checks, answers and versions, Retry's delays, and tracing, which MiniStack 1.5.33 lacks.
 
 What AWS does (Step Functions API reference, StartExecution; "Handling errors", developer guide):
 
@@ -6,6 +6,9 @@ What AWS does (Step Functions API reference, StartExecution; "Handling errors", 
   (InvalidExecutionInput) of at most 262,144 bytes of UTF-8 (ValidationException).
 - For a STANDARD state machine, the same name with the same input while that execution runs gives the first answer
   again; with other input, or once it has ended, ExecutionAlreadyExists.
+- Started by an alias, an execution runs one of the alias's versions, chosen at random by weight; started by a version,
+  that one; and it does so to its end ("State machine deployments with versions and aliases", developer guide).
+  MiniStack runs what is newest.
 - An error's `__type` has its service's namespace in front (measured on AWS by others: `com.amazonaws.swf.service.
   v2.model#InvalidName`), so a mapping template that compares it must not compare it whole.
 - An execution that was stopped retries nothing.
@@ -14,6 +17,7 @@ What AWS does (Step Functions API reference, StartExecution; "Handling errors", 
 MiniStack also sleeps 0.15 s before each execution, and forgets `tracingConfiguration`; AWS doesn't.
 """
 
+import contextvars
 import functools
 import json
 import random
@@ -21,7 +25,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
+from ministack.core.responses import (
+    AccountRegionScopedDict,
+    error_response_json,
+    get_account_id,
+    get_region,
+    json_response,
+)
 from ministack.services import stepfunctions
 
 from local.emulator.iam import current_execution
@@ -31,16 +41,44 @@ _SERVICE = "com.amazonaws.swf.service.v2.model"
 _VALIDATION = "com.amazon.coral.validate"
 _FORBIDDEN = re.compile(r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]""")
 _START_DELAY_SECONDS = 0.15
+_STARTED_BY = ("stateMachineVersionArn", "stateMachineAliasArn")
+
+
+_version: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("state_machine_version", default=None)
+"""What the execution runs whose thread this is, or None for the state machine as it is."""
 
 
 def install() -> None:
     """Put the checks before MiniStack's StartExecution, and the delays into its retries."""
     start_execution = stepfunctions._start_execution
+    describe_execution = stepfunctions._describe_execution
     find_matching_retrier = stepfunctions._find_matching_retrier
 
     @functools.wraps(start_execution)
     def start(data: dict[str, Any]) -> Any:
-        return _refusal(data) or _running(data) or start_execution(data)
+        return _refusal(data) or _running(data) or start_version(data)
+
+    def start_version(data: dict[str, Any]) -> Any:
+        arn = data.get("stateMachineArn")
+        version = _chosen_version(arn)
+        # The execution's thread begins with a copy of this context.
+        token = _version.set(version)
+        try:
+            answer = start_execution(data)
+        finally:
+            _version.reset(token)
+        execution = stepfunctions._executions.get(json.loads(answer[2]).get("executionArn"))
+        if execution is not None and version is not None:
+            execution["stateMachineVersionArn"] = version["stateMachineVersionArn"]
+            execution["stateMachineAliasArn"] = arn if arn in stepfunctions._state_machine_aliases else None
+        return answer
+
+    @functools.wraps(describe_execution)
+    def describe(data: dict[str, Any]) -> Any:
+        status, headers, body = describe_execution(data)
+        execution = stepfunctions._executions.get(data.get("executionArn")) or {}
+        started_by = {name: execution[name] for name in _STARTED_BY if execution.get(name)}
+        return status, headers, json.dumps(json.loads(body) | started_by).encode()
 
     @functools.wraps(find_matching_retrier)
     def find(retriers: list[dict[str, Any]], error: str, counts: dict[int, int]) -> Any:
@@ -54,10 +92,35 @@ def install() -> None:
         return retrier, index
 
     stepfunctions._start_execution = start
+    stepfunctions._describe_execution = describe
+    stepfunctions._state_machines.__class__ = _StateMachines
     stepfunctions._find_matching_retrier = find
     for name in ("_create_state_machine", "_update_state_machine"):
         setattr(stepfunctions, name, _keeping_tracing(getattr(stepfunctions, name)))
     _start_at_once()
+
+
+class _StateMachines(AccountRegionScopedDict):  # type: ignore[misc]
+    """MiniStack's state machines; in an execution's thread, its own is as it was when its version was published."""
+
+    __slots__ = ()
+
+    def get(self, arn: Any, default: Any = None) -> Any:
+        machine, version = super().get(arn, default), _version.get()
+        if machine is None or version is None or version["stateMachineArn"] != arn:
+            return machine
+        return machine | {name: version[name] for name in ("definition", "roleArn")}
+
+
+def _chosen_version(arn: object) -> dict[str, Any] | None:
+    """The version that an execution runs which is started by this ARN; None for the state machine as it is."""
+    alias = stepfunctions._state_machine_aliases.get(arn)
+    if alias:
+        shares = alias["routingConfiguration"]
+        weights = [share["weight"] for share in shares]
+        arn = random.choices(shares, weights)[0]["stateMachineVersionArn"]  # noqa: S311 # nosec B311
+    version: dict[str, Any] | None = stepfunctions._state_machine_versions.get(arn)
+    return version
 
 
 def retry_delay_seconds(retrier: dict[str, Any], retries_made: int) -> float:

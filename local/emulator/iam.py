@@ -5,6 +5,8 @@
   principal makes itself (MiniStack's services don't call KMS on a caller's behalf).
 - "Using IAM policy conditions for fine-grained access control" (DynamoDB developer guide): `dynamodb:LeadingKeys`, the
   partition keys that a request names (a Scan names none), and `dynamodb:ReturnValues`.
+- "Authorization for versions and aliases" (Step Functions developer guide): asked for is the state machine's own ARN;
+  the version or alias is `states:StateMachineQualifier`.
 - "AWS global condition context keys" (IAM user guide): `aws:PrincipalArn` of a role's session is the role's ARN.
 - "How Step Functions works with IAM": a Task calls its function under the state machine's role. Without
   `lambda:InvokeFunction` on that function the task fails with `Lambda.AWSLambdaException`, seen on AWS (aws-deployment-
@@ -33,6 +35,7 @@ current_execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.C
 def install() -> None:
     """Add the keys to what MiniStack evaluates, and the evaluation to Step Functions' calls of functions."""
     request_tag_context = iam_actions.request_tag_context
+    extract_resource_arn = iam_actions.extract_resource_arn
     dynamodb_service_context = iam_actions.dynamodb_service_context
     resolve_condition_key = iam_evaluator._resolve_condition_key
     run_execution = stepfunctions._run_execution
@@ -41,7 +44,16 @@ def install() -> None:
     @functools.wraps(request_tag_context)
     def context_of(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
         context: dict[str, Any] = request_tag_context(service, iam_action, body, params)
-        return {**context, **kms_context(iam_action, _parse(body))} if service == "kms" else context
+        if service == "kms":
+            context |= kms_context(iam_action, _parse(body))
+        if service == "states" and (qualifier := _qualified(_parse(body).get("stateMachineArn"))[1]):
+            context["states:StateMachineQualifier"] = qualifier
+        return context
+
+    @functools.wraps(extract_resource_arn)
+    def resource_arn_of(service: str, *request: Any) -> Any:
+        arn = extract_resource_arn(service, *request)
+        return _qualified(arn)[0] if service == "states" else arn
 
     @functools.wraps(dynamodb_service_context)
     def dynamodb_context(body: bytes) -> dict[str, Any]:
@@ -72,6 +84,7 @@ def install() -> None:
 
     iam_evaluator._resolve_condition_key = resolve
     iam_actions.request_tag_context = context_of
+    iam_actions.extract_resource_arn = resource_arn_of
     iam_actions.dynamodb_service_context = dynamodb_context
     stepfunctions._run_execution = run
     stepfunctions._call_lambda = call
@@ -89,6 +102,12 @@ def _parse(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _qualified(arn: object) -> tuple[object, str | None]:
+    """A state machine's own ARN, and the version or alias that was named with it."""
+    parts = arn.split(":") if isinstance(arn, str) else []
+    return (":".join(parts[:7]), parts[7]) if len(parts) == 8 and parts[5] == "stateMachine" else (arn, None)
 
 
 def kms_context(iam_action: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +174,7 @@ def _plain(value: dict[str, Any]) -> str:
 
 def _authorize(execution: dict[str, Any], function_ref: str) -> None:
     """Raise the error that a task ends with when the execution's role may not call the function."""
-    machine = stepfunctions._state_machines[execution["stateMachineArn"]]
+    machine = stepfunctions._state_machines.get(execution["stateMachineArn"])
     function, config, name = lambda_svc._get_func_record_for_ref(function_ref)
     if not function or not config:
         return  # MiniStack's own error says that there is no such function

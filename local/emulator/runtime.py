@@ -5,6 +5,9 @@ the emulator's virtualenv and hands down its whole environment. On AWS ("Using t
 environment variables", Lambda developer guide) the managed Python runtime is `awslambdaric`, so an error carries the
 exception's class name, message and stack trace, and a function sees its code, its layers and the documented variables.
 
+A version's or an alias's FunctionArn ends in its name (GetFunction and ListVersionsByFunction, API reference);
+MiniStack leaves it out where a function is published as it is made or changed.
+
 MiniStack has a Runtime API for custom runtimes (`ProvidedWorker`). Here Python functions run on it: `bootstrap` starts
 `awslambdaric`, which is read from the directory that the variable RUNTIME_CLIENT_DIR names (`pip install --target`).
 """
@@ -39,6 +42,8 @@ def install() -> None:
     worker_class_for = lambda_runtime._worker_class_for
     worker_env = lambda_svc._provided_worker_env
     execute_warm = lambda_svc._execute_function_warm
+    effective_record = lambda_svc._effective_func_record_for_qualifier
+    list_versions = lambda_svc._list_versions
 
     def choose_worker_class(config: dict[str, Any]) -> Any:
         return PythonWorker if _is_python(config) else worker_class_for(config)
@@ -52,6 +57,22 @@ def install() -> None:
         run = lambda_svc._execute_function_provided_warm if python else execute_warm
         return run(function, event, request_id)
 
+    @functools.wraps(effective_record)
+    def record_for(function: dict[str, Any] | None, qualifier: str | None) -> Any:
+        record, config = effective_record(function, qualifier)
+        if function and config and qualifier:
+            config = config | {"FunctionArn": f"{function['config']['FunctionArn']}:{qualifier}"}
+        return record, config
+
+    @functools.wraps(list_versions)
+    def versions(name: str, *rest: Any) -> Any:
+        function = lambda_svc._functions.get(name) or {"versions": {}}
+        for number, version in function["versions"].items():
+            version["config"]["FunctionArn"] = f"{function['config']['FunctionArn']}:{number}"
+        return list_versions(name, *rest)
+
+    lambda_svc._effective_func_record_for_qualifier = record_for
+    lambda_svc._list_versions = versions
     lambda_runtime._worker_class_for = choose_worker_class
     lambda_svc._provided_worker_env = build_worker_env
     lambda_svc._execute_function_warm = execute

@@ -21,6 +21,7 @@ from cli.paths import BUILD
 from cli.stack import Stack, new_payment_id
 from functions.shared.domain.payment import NEXT_STATUSES, Status
 from local.machine import Machine
+from tests.redeployment import put_into_service
 from tests.stack.driver import Driver
 
 HOME = BUILD / "fault-stack"
@@ -81,6 +82,7 @@ def running(say: Any = print) -> Iterator[Stack]:
         stack = machine.up(say)
         with ThreadPoolExecutor(len(FUNCTIONS)) as pool:
             list(pool.map(lambda state: _inject(stack, state), FUNCTIONS))
+        put_into_service(stack, [state.lower() for state in FUNCTIONS])
         _warm_up(stack, environment["AWS_ENDPOINT_URL"])
         yield stack
     finally:

@@ -18,6 +18,7 @@ import requests
 
 from cli.stack import Stack
 from functions.shared.domain.card import passes_luhn
+from tests.redeployment import put_into_service
 
 _HOLDER = re.compile("canary[a-z]{12}|[a-z]{12}yranac")
 # Up to two characters between digits: groups by spaces or dashes, and JSON's lists.
@@ -240,9 +241,11 @@ def talkative(stack: Stack, functions: Collection[str], *, backstop: bool = True
     with ThreadPoolExecutor(len(before)) as pool:
         try:
             list(pool.map(change, before))
+            put_into_service(stack, functions)
             yield
         finally:
             list(pool.map(restore, before))
+            put_into_service(stack, functions)
 
 
 def _with_talkative(package: bytes) -> bytes:

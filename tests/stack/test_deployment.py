@@ -1,19 +1,23 @@
 """Deploying again, rebuilding, and taking it all down, on a stack of its own."""
 
 import base64
+import io
 import json
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from cli.build import Target, build
 from cli.paths import BUILD
+from cli.rollout import roll_out
 from cli.rotate import Key, rotate
 from cli.stack import Stack, StackError, new_payment_id
-from cli.terraform import TerraformError
+from cli.terraform import Terraform, TerraformError
 from examples.client import seal
 from functions.shared.domain.payment import PaymentRequest
 from local.machine import Machine
@@ -44,6 +48,8 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
 
     assert machine.up(print) == stack
 
+    a_roll_out_is_taken_back_when_an_alarm_rings(stack, machine)
+    a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack, machine)
     rotated_keys_open_what_came_before(stack, machine)
 
     terraform.destroy()
@@ -53,6 +59,54 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     assert stack.client("dynamodb").list_tables()["TableNames"] == []
     assert stack.client("apigateway").get_rest_apis()["items"] == []
     assert stack.client("stepfunctions").list_state_machines()["stateMachines"] == []
+
+
+def with_changed_functions(machine: Machine, level: str) -> Terraform:
+    terraform = machine.terraform()
+    return replace(terraform, environment={**(terraform.environment or {}), "TF_VAR_log_level": level})
+
+
+def versions_of_payments(stack: Stack, count: int) -> Counter[str]:
+    """How many payments of so many each version of the state machine ran; all must be captured."""
+    driver, states = Driver(stack), stack.client("stepfunctions")
+    payments = [driver.pay()[0] for _ in range(count)]
+    assert {driver.ended(payment)["status"] for payment in payments} == {"captured"}
+    found = (states.describe_execution(executionArn=stack.execution_arn(payment)) for payment in payments)
+    return Counter(execution["stateMachineVersionArn"].rpartition(":")[2] for execution in found)
+
+
+def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine) -> None:
+    terraform, cloudwatch = with_changed_functions(machine, "WARNING"), stack.client("cloudwatch")
+    before, seen = terraform.outputs()["live_versions"], Counter[str]()
+
+    class Watched:
+        """CloudWatch, which is looked at while both versions are in service, and then rings."""
+
+        def get_paginator(self, operation: str) -> Any:
+            if not seen and terraform.outputs()["live_versions"] != before:
+                seen.update(versions_of_payments(stack, 24))
+                alarm = terraform.outputs()["alarm_names"][0]
+                cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="Set by a test")
+            return cloudwatch.get_paginator(operation)
+
+    console = Console(file=io.StringIO())
+    assert not roll_out(terraform, Watched(), percent=50, seconds=600, console=console, approve=False)
+    assert set(seen) == {"1", "2"}
+    assert terraform.outputs()["live_versions"] == before
+    assert set(versions_of_payments(stack, 4)) == {"1"}
+
+    with pytest.raises(StackError, match="what rings already"):
+        roll_out(terraform, cloudwatch, percent=50, seconds=0, console=console, approve=False)
+    alarm = terraform.outputs()["alarm_names"][0]
+    cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="Set by a test")
+
+
+def a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack: Stack, machine: Machine) -> None:
+    terraform, console = with_changed_functions(machine, "DEBUG"), Console(file=io.StringIO())
+    assert roll_out(terraform, stack.client("cloudwatch"), percent=10, seconds=0, console=console, approve=False)
+    assert terraform.outputs()["stable_versions"]["payment"] == "3"
+    assert set(versions_of_payments(stack, 4)) == {"3"}
+    assert terraform.pending_changes() == ""
 
 
 def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:

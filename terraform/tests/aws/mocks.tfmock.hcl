@@ -38,13 +38,29 @@ mock_resource "aws_lambda_layer_version" {
 
 mock_resource "aws_lambda_function" {
   defaults = {
-    arn        = "arn:aws:lambda:eu-west-1:123456789012:function:mock"
-    invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/arn:aws:lambda:eu-west-1:123456789012:function:mock/invocations"
+    arn           = "arn:aws:lambda:eu-west-1:123456789012:function:mock"
+    qualified_arn = "arn:aws:lambda:eu-west-1:123456789012:function:mock:7"
+    version       = "7"
+    invoke_arn    = "arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/arn:aws:lambda:eu-west-1:123456789012:function:mock/invocations"
   }
 }
 
 mock_resource "aws_sfn_state_machine" {
-  defaults = { arn = "arn:aws:states:eu-west-1:123456789012:stateMachine:mock" }
+  defaults = {
+    arn                       = "arn:aws:states:eu-west-1:123456789012:stateMachine:mock"
+    state_machine_version_arn = "arn:aws:states:eu-west-1:123456789012:stateMachine:mock:7"
+  }
+}
+
+mock_resource "aws_sfn_alias" {
+  defaults = { arn = "arn:aws:states:eu-west-1:123456789012:stateMachine:mock:live" }
+}
+
+mock_resource "aws_lambda_alias" {
+  defaults = {
+    arn        = "arn:aws:lambda:eu-west-1:123456789012:function:mock:live"
+    invoke_arn = "arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/arn:aws:lambda:eu-west-1:123456789012:function:mock:live/invocations"
+  }
 }
 
 mock_resource "aws_secretsmanager_secret" {

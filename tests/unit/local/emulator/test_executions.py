@@ -165,3 +165,63 @@ def test_an_execution_that_was_stopped_retries_nothing(emulator: Emulator) -> No
     stopped_at = attempts()
     time.sleep(1.5)
     assert attempts() == stopped_at
+
+
+# -- Versions and aliases
+
+
+def saying(word: str, wait_seconds: int = 0) -> str:
+    states = {
+        "Wait": {"Type": "Wait", "Seconds": wait_seconds, "Next": "Say"},
+        "Say": {"Type": "Pass", "Result": word, "End": True},
+    }
+    return json.dumps({"StartAt": "Wait", "States": states})
+
+
+@pytest.fixture
+def versions(emulator: Emulator) -> list[str]:
+    """The versions of a state machine that says "first", then "second", and is "third" by now; the last waits first."""
+    states, arn = emulator.client("stepfunctions"), emulator.state_machine({"Pass": {"Type": "Pass", "End": True}})
+    published = [
+        states.update_state_machine(stateMachineArn=arn, definition=saying(word, wait), publish=True)
+        for word, wait in (("first", 0), ("second", 1))
+    ]
+    states.update_state_machine(stateMachineArn=arn, definition=saying("third"))
+    return [answer["stateMachineVersionArn"] for answer in published]
+
+
+def alias(emulator: Emulator, **shares: int) -> str:
+    arn: str = emulator.client("stepfunctions").create_state_machine_alias(
+        name="live",
+        routingConfiguration=[{"stateMachineVersionArn": arn, "weight": weight} for arn, weight in shares.items()],
+    )["stateMachineAliasArn"]
+    return arn
+
+
+def test_a_version_runs_as_it_was_published(emulator: Emulator, versions: list[str]) -> None:
+    first = emulator.run(versions[0])
+    assert json.loads(first["output"]) == "first"
+    assert (first["stateMachineVersionArn"], first.get("stateMachineAliasArn")) == (versions[0], None)
+    unqualified = emulator.run(versions[0].rpartition(":")[0])
+    assert json.loads(unqualified["output"]) == "third"
+    assert "stateMachineVersionArn" not in unqualified
+
+
+def test_an_alias_starts_its_versions_by_their_weights(emulator: Emulator, versions: list[str]) -> None:
+    live = alias(emulator, **{versions[0]: 70, versions[1]: 30})
+    runs = [emulator.client("stepfunctions").start_execution(stateMachineArn=live) for _ in range(200)]
+    ended = [emulator.finished(run["executionArn"]) for run in runs]
+    said = [json.loads(execution["output"]) for execution in ended]
+    assert set(said) == {"first", "second"}
+    assert 100 <= said.count("first") <= 180  # four and a half standard deviations
+    assert {execution["stateMachineAliasArn"] for execution in ended} == {live}
+
+
+def test_an_execution_ends_with_the_version_that_it_began_with(emulator: Emulator, versions: list[str]) -> None:
+    states, live = emulator.client("stepfunctions"), alias(emulator, **{versions[1]: 100})
+    began = states.start_execution(stateMachineArn=live)["executionArn"]
+    states.update_state_machine_alias(
+        stateMachineAliasArn=live, routingConfiguration=[{"stateMachineVersionArn": versions[0], "weight": 100}]
+    )
+    assert json.loads(emulator.run(live)["output"]) == "first"
+    assert json.loads(emulator.finished(began)["output"]) == "second"

@@ -180,3 +180,18 @@ def test_a_state_machine_calls_only_what_its_own_role_may(emulator: Emulator, st
     assert "is not authorized to perform: lambda:InvokeFunction" in denied["cause"]
     granted = emulator.run(emulator.state_machine(states, {"Action": "lambda:InvokeFunction", "Resource": function}))
     assert (granted["status"], granted["output"]) == ("SUCCEEDED", '"called"')
+
+
+def test_a_policy_names_the_state_machine_and_can_ask_for_an_alias(emulator: Emulator) -> None:
+    states, machine = emulator.client("stepfunctions"), emulator.state_machine({"End": {"Type": "Succeed"}})
+    version = states.publish_state_machine_version(stateMachineArn=machine)["stateMachineVersionArn"]
+    shares = [{"stateMachineVersionArn": version, "weight": 100}]
+    live = states.create_state_machine_alias(name="live", routingConfiguration=shares)["stateMachineAliasArn"]
+    condition = {"StringEquals": {"states:StateMachineQualifier": "live"}}
+    session = emulator.session({"Action": "states:StartExecution", "Resource": machine, "Condition": condition})
+    start = emulator.client("stepfunctions", session).start_execution
+    assert {arn: allowed(start, stateMachineArn=arn) for arn in (live, version, machine)} == {
+        live: True,
+        version: False,
+        machine: False,
+    }

@@ -127,3 +127,14 @@ def test_a_warm_call_adds_little(emulator: Emulator, function: str) -> None:
         client.invoke(FunctionName=function, Payload=b"{}")
         durations.append(time.perf_counter() - started)
     assert sorted(durations)[10] < 0.025
+
+
+def test_a_version_s_and_an_alias_s_arn_end_in_its_name(emulator: Emulator) -> None:
+    arn = emulator.function("def handler(event, context): pass", Publish=True)
+    client = emulator.client("lambda")
+    client.create_alias(FunctionName=arn, Name="live", FunctionVersion="1")
+    listed = client.list_versions_by_function(FunctionName=arn)["Versions"]
+    assert {version["Version"]: version["FunctionArn"] for version in listed} == {"$LATEST": arn, "1": f"{arn}:1"}
+    for qualifier in ("1", "live"):
+        found = client.get_function_configuration(FunctionName=arn, Qualifier=qualifier)
+        assert found["FunctionArn"] == f"{arn}:{qualifier}"

@@ -1,0 +1,151 @@
+# The policies' shape: nobody may do everything, and nothing may be done to everything, but where AWS knows no narrower.
+# Who may do what in full is docs/permissions.yaml, which a test compares with a deployed stack.
+
+mock_provider "aws" {
+  source = "./tests/aws"
+}
+
+variables {
+  environment = "test"
+  gateway_url = "https://sparkle.example"
+}
+
+run "roles_may_do_what_is_named" {
+  assert {
+    condition = alltrue(flatten([
+      for document in concat(
+        values(data.aws_iam_policy_document.function),
+        values(data.aws_iam_policy_document.state_machine),
+        [data.aws_iam_policy_document.api, data.aws_iam_policy_document.events],
+        ) : [
+        for statement in document.statement : [for action in statement.actions : !strcontains(action, "*")]
+      ]
+    ]))
+    error_message = "Every action must be named in full."
+  }
+
+  assert {
+    condition = toset(flatten([
+      for document in concat(
+        values(data.aws_iam_policy_document.function),
+        values(data.aws_iam_policy_document.state_machine),
+        [data.aws_iam_policy_document.api, data.aws_iam_policy_document.events],
+        ) : [
+        for statement in document.statement : statement.sid if contains(statement.resources, "*")
+      ]
+    ])) == toset(["DeliverLogs", "WriteTraces"])
+    error_message = "Only log deliveries and traces, which have no resources of their own, may be of all resources."
+  }
+
+  assert {
+    condition = alltrue(flatten([
+      for document in concat(
+        values(data.aws_iam_policy_document.function),
+        values(data.aws_iam_policy_document.state_machine),
+        [data.aws_iam_policy_document.api, data.aws_iam_policy_document.events],
+        ) : [
+        for statement in document.statement : coalesce(statement.effect, "Allow") == "Allow" && statement.not_actions == null && statement.not_resources == null
+      ]
+    ]))
+    error_message = "A role may what is named, and not everything but what is named."
+  }
+}
+
+run "who_touches_the_ledger_names_keys_or_an_index" {
+  command = plan
+
+  assert {
+    condition = alltrue(flatten([
+      for document in data.aws_iam_policy_document.function : [
+        for statement in document.statement :
+        anytrue([for resource in statement.resources : strcontains(resource, "/index/")]) ||
+        contains([for condition in statement.condition : condition.variable], "dynamodb:LeadingKeys")
+        if anytrue([for action in statement.actions : startswith(action, "dynamodb:")])
+      ]
+    ]))
+    error_message = "No function may read or write all of the table."
+  }
+
+  assert {
+    condition = toset(flatten([
+      for name, document in data.aws_iam_policy_document.function : [
+        for statement in document.statement : name if contains(statement.actions, "dynamodb:DeleteItem")
+      ]
+    ])) == toset(["cards"])
+    error_message = "Nothing but stored cards may be deleted."
+  }
+
+  assert {
+    condition = !anytrue(flatten([
+      for document in data.aws_iam_policy_document.function : [
+        for statement in document.statement : contains(statement.actions, "dynamodb:Scan")
+      ]
+    ]))
+    error_message = "No function may read through the table."
+  }
+}
+
+run "each_key_is_used_by_the_functions_that_are_named" {
+  command = plan
+
+  assert {
+    condition = {
+      for key, document in data.aws_iam_policy_document.key : key => {
+        for statement in document.statement : statement.sid => join(" ", flatten([
+          for condition in statement.condition : [for arn in condition.values : element(split("payments-test-", arn), 1)] if condition.variable == "aws:PrincipalArn"
+        ])) if statement.sid != "AdministerKey"
+      }
+      } == {
+      card      = { EncryptCard = "encrypt", DecryptCard = "charge" }
+      data      = {}
+      sealing-1 = { OpenSealedCard = "tokenize encrypt" }
+      token-1   = { DeriveToken = "tokenize" }
+    }
+    error_message = "A key is used by exactly the functions that need it."
+  }
+
+  assert {
+    condition = alltrue([
+      for document in data.aws_iam_policy_document.key : alltrue([
+        for action in one([for statement in document.statement : statement.actions if statement.sid == "AdministerKey"]) :
+        !contains(["kms:*", "kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateMac", "kms:ReEncrypt*", "kms:Sign"], action)
+      ])
+    ])
+    error_message = "Who administers a key must not be able to use it."
+  }
+}
+
+run "each_role_is_assumed_by_one_service" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for service, document in data.aws_iam_policy_document.trust :
+      one(one(document.statement).principals).identifiers == toset(["${service}.amazonaws.com"])
+    ])
+    error_message = "Nobody but the service may assume a service's role."
+  }
+
+  assert {
+    condition = alltrue([
+      for service in ["events", "states"] :
+      [for condition in one(data.aws_iam_policy_document.trust[service].statement).condition : condition.variable] == ["aws:SourceAccount"]
+    ])
+    error_message = "EventBridge and Step Functions must come on this account's behalf."
+  }
+}
+
+run "what_starts_executions_may_start_them_by_alias_only" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for document in [data.aws_iam_policy_document.api, data.aws_iam_policy_document.events] : (
+        one(document.statement).actions == toset(["states:StartExecution"]) &&
+        one(one(document.statement).condition).variable == "states:StateMachineQualifier" &&
+        one(one(document.statement).condition).values == tolist(["live"])
+      )
+    ])
+    error_message = "The API and EventBridge must start what is in service, and nothing else."
+  }
+}

@@ -1,0 +1,127 @@
+# What the variables refuse, many of them in one run; those of callers, domain, firewall, alarms and roll-out are tested beside
+# what they do.
+
+mock_provider "aws" {
+  source = "./tests/aws"
+}
+
+variables {
+  environment = "test"
+  gateway_url = "https://sparkle.example"
+}
+
+run "values_just_outside_what_is_allowed_are_refused" {
+  command = plan
+
+  variables {
+    name                            = "1st-payments"
+    environment                     = "prod-eu"
+    region                          = "Frankfurt"
+    tags                            = { "aws:owner" = "me" }
+    lambda_runtime                  = "python3.10"
+    lambda_architecture             = "riscv64"
+    log_level                       = "info"
+    log_retention_days              = 90
+    kms_deletion_window_days        = 6
+    gateway_url                     = "https://sparkle.example/"
+    gateway_api_key                 = ""
+    gateway_connect_timeout_seconds = 0
+    gateway_read_timeout_seconds    = -1
+    card_retention_days             = 0.5
+    sealing_keys                    = []
+    token_keys                      = ["1", "1"]
+    api_throttling_rate             = 0
+    api_throttling_burst            = 1.5
+  }
+
+  expect_failures = [
+    var.name,
+    var.environment,
+    var.region,
+    var.tags,
+    var.lambda_runtime,
+    var.lambda_architecture,
+    var.log_level,
+    var.log_retention_days,
+    var.kms_deletion_window_days,
+    var.gateway_url,
+    var.gateway_api_key,
+    var.gateway_connect_timeout_seconds,
+    var.gateway_read_timeout_seconds,
+    var.card_retention_days,
+    var.sealing_keys,
+    var.token_keys,
+    var.api_throttling_rate,
+    var.api_throttling_burst,
+  ]
+}
+
+run "so_are_those_on_the_other_side" {
+  command = plan
+
+  variables {
+    name                     = "payments-of-a-very-long-name"
+    environment              = "p"
+    kms_deletion_window_days = 31
+    gateway_url              = "http://sparkle.example"
+    card_retention_days      = 0
+    sealing_keys             = ["1", "1"]
+    token_keys               = []
+    api_throttling_burst     = 0
+  }
+
+  expect_failures = [
+    var.name,
+    var.environment,
+    var.kms_deletion_window_days,
+    var.gateway_url,
+    var.card_retention_days,
+    var.sealing_keys,
+    var.token_keys,
+    var.api_throttling_burst,
+  ]
+}
+
+run "a_gateway_that_a_function_can_not_wait_for_is_refused" {
+  command = plan
+
+  variables {
+    gateway_read_timeout_seconds = 8
+  }
+
+  # Charge, perform: 30 seconds.
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "values_on_the_edge_are_taken" {
+  command = plan
+
+  variables {
+    name                         = "pay"
+    environment                  = "qa"
+    region                       = "us-gov-west-1"
+    kms_deletion_window_days     = 30
+    log_retention_days           = 3653
+    lambda_runtime               = var.lambda_runtime
+    gateway_url                  = "http://127.0.0.1:4567"
+    gateway_read_timeout_seconds = 7.5
+    card_retention_days          = 1
+    sealing_keys                 = ["1", "2"]
+    token_keys                   = ["2"]
+    api_throttling_burst         = 1
+    tags                         = { Team = "payments", Environment = "mine" }
+  }
+
+  assert {
+    condition     = toset(keys(aws_kms_key.this)) == toset(["card", "data", "sealing-1", "sealing-2", "token-2"])
+    error_message = "There must be a key for each generation."
+  }
+
+  assert {
+    condition = (
+      aws_dynamodb_table.ledger.tags["Project"] == "pay" &&
+      aws_dynamodb_table.ledger.tags["Team"] == "payments"
+    )
+    error_message = "Every resource must carry the tags that were asked for."
+  }
+}

@@ -1,0 +1,30 @@
+"""Changed functions put into service as a deployment does it, on any stack: versions, and what names or starts them."""
+
+import re
+from collections.abc import Collection
+
+from cli.stack import Stack
+
+
+def put_into_service(stack: Stack, functions: Collection[str]) -> None:
+    """Publish functions as they are now, by their short names, and let everything that calls them call that."""
+    prefix = stack.log_group_prefix.rsplit("/", 1)[1]
+    functions_client, states = stack.client("lambda"), stack.client("stepfunctions")
+    versions = {}
+    for function in functions:
+        name = prefix + function
+        versions[name] = functions_client.publish_version(FunctionName=name)["Version"]
+        for alias in functions_client.list_aliases(FunctionName=name)["Aliases"]:
+            functions_client.update_alias(FunctionName=name, Name=alias["Name"], FunctionVersion=versions[name])
+
+    def with_new_versions(match: re.Match[str]) -> str:
+        return f"{match[1]}:{versions.get(match[1], match[2])}"
+
+    for machine in states.list_state_machines()["stateMachines"]:
+        arn = machine["stateMachineArn"]
+        definition = states.describe_state_machine(stateMachineArn=arn)["definition"]
+        changed = re.sub(rf"({re.escape(prefix)}\w+):(\d+)", with_new_versions, definition)
+        if changed != definition:
+            answer = states.update_state_machine(stateMachineArn=arn, definition=changed, publish=True)
+            share = {"stateMachineVersionArn": answer["stateMachineVersionArn"], "weight": 100}
+            states.update_state_machine_alias(stateMachineAliasArn=f"{arn}:live", routingConfiguration=[share])
