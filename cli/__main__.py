@@ -3,8 +3,8 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +18,12 @@ from werkzeug.serving import make_server
 from cli.audit import audit as audit_payments
 from cli.audit import show
 from cli.build import Target, build
-from cli.events import FUNCTION_EVENTS, EventError, load_api_events
+from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
 from cli.invoke import Invocations
 from cli.paths import BUILD, README, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.replay import replay_all, replay_execution
+from cli.reports import write_json, write_junit
 from cli.rotate import Key
 from cli.rotate import rotate as rotate_key
 from cli.rules import checked_rules, load_samples, try_rules
@@ -84,25 +85,42 @@ def demo() -> None:
     """Start the stack, replay every sample event, and show what came of it."""
     with _clear_errors():
         stack = _up()
-        as_expected = replay_all(stack, load_api_events([]), console)
+        replays = replay_all(stack, load_api_events([]), console)
         _say_what_next(stack)
-    raise typer.Exit(0 if as_expected else 1)
+    raise typer.Exit(0 if all(replayed.as_expected for replayed in replays) else 1)
 
 
 @app.command()
 def replay(
-    event: Annotated[list[Path] | None, typer.Argument(help="Event files; all of events/api without any.")] = None,
+    events: Annotated[
+        list[Path] | None, typer.Argument(help="Event files, folders of them, or globs; events/api without any.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="How often to replay each event.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many replays at a time.")] = 1,
+    watch: Annotated[bool, typer.Option("--watch", help="Replay an event again when its file changes.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write a report for continuous integration here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write a report in JSON here.")] = None,
     execution: Annotated[str | None, typer.Option(help="The ARN of a past execution to start anew instead.")] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Replay sample events, or a past execution, and show what came of it."""
     with _clear_errors():
         target = Stack.load(stack)
+        target.call("GET", "/keys")  # fails at once where nobody answers
         if execution:
             console.print_json(json.dumps(replay_execution(target, execution)))
             return
-        as_expected = replay_all(target, load_api_events(event or []), console)
-    raise typer.Exit(0 if as_expected else 1)
+
+        def as_expected(files: Iterable[Path]) -> bool:
+            replays = replay_all(target, load_api_events(files), console, repeat=repeat, concurrency=concurrency)
+            if junit:
+                write_junit(replays, junit)
+            if json_file:
+                write_json(replays, json_file)
+            return all(replayed.as_expected for replayed in replays)
+
+        passed = as_expected(events or []) if not watch else _watched(events or [], as_expected)
+    raise typer.Exit(0 if passed else 1)
 
 
 @app.command()
@@ -298,6 +316,19 @@ def build_packages(
     with _clear_errors():
         folder = build(Target(runtime, architecture) if runtime else Target.host())
     console.print(f"Built {folder}", highlight=False)
+
+
+def _watched(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bool:
+    """Replay event files, and again those that change, until Ctrl-C; whether the last ones went as expected."""
+    passed = False
+    event_files(paths)  # fails at once where there are none
+    with suppress(KeyboardInterrupt):
+        for files in changed_files(paths):
+            # A mistake in a file that is being written is told, and is not the end.
+            with suppress(typer.Exit), _clear_errors():
+                passed = as_expected(files)
+            console.print("Watching the event files. Ctrl-C ends it.")
+    return passed
 
 
 def _ask(question: str) -> str:
