@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,15 @@ from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, 
 from cli.invoke import Invocations
 from cli.paths import BUILD, README, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
-from cli.replay import replay_all, replay_execution
+from cli.replay import replay_all
+from cli.replay_executions import (
+    DEFAULT_CARD,
+    DEFAULT_LIMIT,
+    Ended,
+    executions_named,
+    executions_of,
+    replay_executions,
+)
 from cli.reports import write_json, write_junit
 from cli.rotate import Key
 from cli.rotate import rotate as rotate_key
@@ -64,6 +73,15 @@ def _clear_errors() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def _iso_time(text: str) -> datetime:
+    """A time without an offset is in UTC."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text} is no time in ISO 8601, as 2026-01-31T12:00:00Z is.") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 @app.command()
 def up() -> None:
     """Start the stack on this machine and deploy to it. Safe to repeat."""
@@ -100,16 +118,49 @@ def replay(
     watch: Annotated[bool, typer.Option("--watch", help="Replay an event again when its file changes.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write a report for continuous integration here.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write a report in JSON here.")] = None,
-    execution: Annotated[str | None, typer.Option(help="The ARN of a past execution to start anew instead.")] = None,
+    execution: Annotated[
+        list[str] | None, typer.Option(help="Replay a past execution instead, by ARN or payment id. May be repeated.")
+    ] = None,
+    status: Annotated[
+        Ended | None, typer.Option(case_sensitive=False, help="Replay past executions that ended like this.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(parser=_iso_time, metavar="TIME", help="… that started then or later (ISO 8601).")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(parser=_iso_time, metavar="TIME", help="… that started then or before.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="… and at most so many, the latest.", show_default="20")
+    ] = None,
+    from_stack: Annotated[
+        Path | None, typer.Option(help="The stack file of the stack with the past executions, if it is another one.")
+    ] = None,
+    card: Annotated[
+        str, typer.Option(help="The published test card to put in the place of a sealed card or a token.")
+    ] = DEFAULT_CARD,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Replay sample events, or a past execution, and show what came of it."""
+    """Replay sample events, or past executions, and show what came of it."""
+    filters = any((status, since, until, limit))
+    if execution and filters:
+        raise typer.BadParameter("--execution names executions; --status, --since, --until and --limit choose others.")
+    past = execution or filters or from_stack
+    if past and (events or repeat > 1 or watch or junit or json_file):
+        raise typer.BadParameter("Event files, --repeat, --watch, --junit and --json are not for past executions.")
     with _clear_errors():
         target = Stack.load(stack)
         target.call("GET", "/keys")  # fails at once where nobody answers
-        if execution:
-            console.print_json(json.dumps(replay_execution(target, execution)))
-            return
+        if past:
+            source = Stack.load(from_stack) if from_stack else target
+            with console.status("Reading past executions"):
+                found = (
+                    executions_named(source, execution)
+                    if execution
+                    else executions_of(source, status, since, until, limit or DEFAULT_LIMIT)
+                )
+            replayed = replay_executions(target, found, console, card_number=card, concurrency=concurrency)
+            raise typer.Exit(0 if all(each.ended for each in replayed) else 1)
 
         def as_expected(files: Iterable[Path]) -> bool:
             replays = replay_all(target, load_api_events(files), console, repeat=repeat, concurrency=concurrency)

@@ -121,21 +121,6 @@ def _send(stack: Stack, request: Request, key: str) -> tuple[int, dict[str, Any]
     return answer.status_code, body
 
 
-def replay_execution(stack: Stack, execution_arn: str) -> dict[str, Any]:
-    """Start a past execution's input anew under a new id, and follow the payment to its end.
-
-    A card that was sealed for the old payment does not open for the new one: that payment will be rejected.
-    """
-    states = stack.client("stepfunctions")
-    try:
-        past = states.describe_execution(executionArn=execution_arn)
-    except (states.exceptions.ExecutionDoesNotExist, states.exceptions.InvalidArn):
-        raise StackError(f"This stack has no execution {execution_arn}") from None
-    payment_id = new_payment_id()
-    states.start_execution(stateMachineArn=past["stateMachineArn"], name=payment_id, input=past["input"])
-    return stack.follow(payment_id, timeout_seconds=FOLLOW_TIMEOUT_SECONDS)
-
-
 def replay_all(
     stack: Stack, events: Sequence[ApiEvent], console: Console, *, repeat: int = 1, concurrency: int = 1
 ) -> list[Replayed]:
