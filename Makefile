@@ -38,8 +38,12 @@ up: setup ## Start the stack on this machine and deploy to it (EMULATOR_PORT=, S
 down: setup ## Stop all that `make up` started
 	@$(PAYMENTS) down
 
-replay: setup ## Replay sample events (EVENT=file …), or a past execution (EXECUTION=arn), on STACK=file
-	@$(PAYMENTS) replay $(EVENT) $(if $(EXECUTION),--execution '$(EXECUTION)') $(if $(STACK),--stack '$(STACK)')
+replay: setup ## Replay sample events (EVENT=, REPEAT=, CONCURRENCY=, WATCH=1, JUNIT=, JSON=) or past executions (EXECUTION=, or STATUS=, SINCE=, UNTIL=, LIMIT=, FROM=; CARD=), on STACK=file
+	@$(PAYMENTS) replay $(EVENT) $(if $(REPEAT),--repeat $(REPEAT)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
+	  $(if $(WATCH),--watch) $(if $(JUNIT),--junit '$(JUNIT)') $(if $(JSON),--json '$(JSON)') \
+	  $(foreach execution,$(EXECUTION),--execution '$(execution)') $(if $(STATUS),--status $(STATUS)) \
+	  $(if $(SINCE),--since '$(SINCE)') $(if $(UNTIL),--until '$(UNTIL)') $(if $(LIMIT),--limit $(LIMIT)) \
+	  $(if $(FROM),--from-stack '$(FROM)') $(if $(CARD),--card $(CARD)) $(if $(STACK),--stack '$(STACK)')
 
 invoke: setup ## Run one function on one event (FUNCTION=charge EVENT=file), on STACK=file
 	@$(PAYMENTS) invoke $(or $(FUNCTION),$(error Say which: make invoke FUNCTION=charge)) $(EVENT) $(if $(STACK),--stack '$(STACK)')

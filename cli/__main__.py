@@ -3,8 +3,9 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated
@@ -19,11 +20,20 @@ from werkzeug.serving import make_server
 from cli.audit import audit as audit_payments
 from cli.audit import show
 from cli.build import Target, build
-from cli.events import FUNCTION_EVENTS, EventError, load_api_events
+from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
 from cli.invoke import Invocations
 from cli.paths import BUILD, README, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
-from cli.replay import replay_all, replay_execution
+from cli.replay import replay_all
+from cli.replay_executions import (
+    DEFAULT_CARD,
+    DEFAULT_LIMIT,
+    Ended,
+    executions_named,
+    executions_of,
+    replay_executions,
+)
+from cli.reports import write_json, write_junit
 from cli.rollout import roll_out
 from cli.rotate import Key
 from cli.rotate import rotate as rotate_key
@@ -65,6 +75,15 @@ def _clear_errors() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def _iso_time(text: str) -> datetime:
+    """A time without an offset is in UTC."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text} is no time in ISO 8601, as 2026-01-31T12:00:00Z is.") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 @app.command()
 def up() -> None:
     """Start the stack on this machine and deploy to it. Safe to repeat."""
@@ -86,25 +105,75 @@ def demo() -> None:
     """Start the stack, replay every sample event, and show what came of it."""
     with _clear_errors():
         stack = _up()
-        as_expected = replay_all(stack, load_api_events([]), console)
+        replays = replay_all(stack, load_api_events([]), console)
         _say_what_next(stack)
-    raise typer.Exit(0 if as_expected else 1)
+    raise typer.Exit(0 if all(replayed.as_expected for replayed in replays) else 1)
 
 
 @app.command()
 def replay(
-    event: Annotated[list[Path] | None, typer.Argument(help="Event files; all of events/api without any.")] = None,
-    execution: Annotated[str | None, typer.Option(help="The ARN of a past execution to start anew instead.")] = None,
+    events: Annotated[
+        list[Path] | None, typer.Argument(help="Event files, folders of them, or globs; events/api without any.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="How often to replay each event.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many replays at a time.")] = 1,
+    watch: Annotated[bool, typer.Option("--watch", help="Replay an event again when its file changes.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write a report for continuous integration here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write a report in JSON here.")] = None,
+    execution: Annotated[
+        list[str] | None, typer.Option(help="Replay a past execution instead, by ARN or payment id. May be repeated.")
+    ] = None,
+    status: Annotated[
+        Ended | None, typer.Option(case_sensitive=False, help="Replay past executions that ended like this.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(parser=_iso_time, metavar="TIME", help="… that started then or later (ISO 8601).")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(parser=_iso_time, metavar="TIME", help="… that started then or before.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="… and at most so many, the latest.", show_default="20")
+    ] = None,
+    from_stack: Annotated[
+        Path | None, typer.Option(help="The stack file of the stack with the past executions, if it is another one.")
+    ] = None,
+    card: Annotated[
+        str, typer.Option(help="The published test card to put in the place of a sealed card or a token.")
+    ] = DEFAULT_CARD,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Replay sample events, or a past execution, and show what came of it."""
+    """Replay sample events, or past executions, and show what came of it."""
+    filters = any((status, since, until, limit))
+    if execution and filters:
+        raise typer.BadParameter("--execution names executions; --status, --since, --until and --limit choose others.")
+    past = execution or filters or from_stack
+    if past and (events or repeat > 1 or watch or junit or json_file):
+        raise typer.BadParameter("Event files, --repeat, --watch, --junit and --json are not for past executions.")
     with _clear_errors():
         target = Stack.load(stack)
-        if execution:
-            console.print_json(json.dumps(replay_execution(target, execution)))
-            return
-        as_expected = replay_all(target, load_api_events(event or []), console)
-    raise typer.Exit(0 if as_expected else 1)
+        target.call("GET", "/keys")  # fails at once where nobody answers
+        if past:
+            source = Stack.load(from_stack) if from_stack else target
+            with console.status("Reading past executions"):
+                found = (
+                    executions_named(source, execution)
+                    if execution
+                    else executions_of(source, status, since, until, limit or DEFAULT_LIMIT)
+                )
+            replayed = replay_executions(target, found, console, card_number=card, concurrency=concurrency)
+            raise typer.Exit(0 if all(each.ended for each in replayed) else 1)
+
+        def as_expected(files: Iterable[Path]) -> bool:
+            replays = replay_all(target, load_api_events(files), console, repeat=repeat, concurrency=concurrency)
+            if junit:
+                write_junit(replays, junit)
+            if json_file:
+                write_json(replays, json_file)
+            return all(replayed.as_expected for replayed in replays)
+
+        passed = as_expected(events or []) if not watch else _watched(events or [], as_expected)
+    raise typer.Exit(0 if passed else 1)
 
 
 @app.command()
@@ -313,6 +382,19 @@ def build_packages(
     with _clear_errors():
         folder = build(Target(runtime, architecture) if runtime else Target.host())
     console.print(f"Built {folder}", highlight=False)
+
+
+def _watched(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bool:
+    """Replay event files, and again those that change, until Ctrl-C; whether the last ones went as expected."""
+    passed = False
+    event_files(paths)  # fails at once where there are none
+    with suppress(KeyboardInterrupt):
+        for files in changed_files(paths):
+            # A mistake in a file that is being written is told, and is not the end.
+            with suppress(typer.Exit), _clear_errors():
+                passed = as_expected(files)
+            console.print("Watching the event files. Ctrl-C ends it.")
+    return passed
 
 
 def _ask(question: str) -> str:

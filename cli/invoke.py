@@ -1,15 +1,12 @@
 """Run one function of a stack on one event."""
 
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cli.events import FUNCTION_EVENTS, EventError
+from cli.events import FUNCTION_EVENTS, EventError, filled_in
 from cli.stack import Stack, StackError, new_payment_id
-
-_REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
 
 
 class Invocations:
@@ -29,7 +26,7 @@ class Invocations:
     def invoke(self, function: str, event_file: Path) -> Any:
         """The function's answer, or its error as Lambda reports it: `{"errorType", "errorMessage", …}`."""
         try:
-            event = self._filled_in(json.loads(event_file.read_text()))
+            event = filled_in(json.loads(event_file.read_text()), self._resolve)
         except OSError as error:
             raise EventError(f"{event_file}: {error.strerror}. Look in {FUNCTION_EVENTS} for the events.") from None
         except ValueError as error:
@@ -40,16 +37,8 @@ class Invocations:
             raise StackError(f"This stack has no function {self._prefix}{function}.") from None
         return json.loads(answer["Payload"].read())
 
-    def _filled_in(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: self._filled_in(item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [self._filled_in(item) for item in value]
-        if isinstance(value, str) and (reference := _REFERENCE.fullmatch(value)):
-            return self._resolve(*reference[1].split("."))
-        return value
-
-    def _resolve(self, function: str, *path: str) -> Any:
+    def _resolve(self, reference: str) -> Any:
+        function, *path = reference.split(".")
         if function not in self._answers:
             self._answers[function] = self.invoke(function, FUNCTION_EVENTS / f"{function}.json")
         answer = self._answers[function]

@@ -4,7 +4,6 @@ import functools
 import json
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -93,15 +92,18 @@ class Stack:
         answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}").json()
         return answer
 
-    def follow(
-        self, payment_id: str, *, timeout_seconds: float, on_look: Callable[[str], None] = lambda status: None
-    ) -> dict[str, Any]:
-        """Look at a payment until it is no longer processing, or the time is over; return the last look."""
+    def follow(self, payment_id: str, operation_id: str | None = None, *, timeout_seconds: float) -> dict[str, Any]:
+        """Look at a payment until it, or that operation of it, is no longer processing, or the time is over; return the
+        last look.
+        """
         deadline, pause = time.monotonic() + timeout_seconds, 0.05
         while True:
             payment = self.payment(payment_id)
-            on_look(payment.get("status", "not found"))
-            if payment.get("status", "processing") != "processing" or time.monotonic() > deadline:
+            followed = payment
+            if operation_id:
+                operations = {each["operation_id"]: each for each in payment.get("operations") or ()}
+                followed = operations.get(operation_id, {})
+            if followed.get("status", "processing") != "processing" or time.monotonic() > deadline:
                 return payment
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)

@@ -69,9 +69,10 @@ def with_changed_functions(machine: Machine, level: str) -> Terraform:
 def versions_of_payments(stack: Stack, count: int) -> Counter[str]:
     """How many payments of so many each version of the state machine ran; all must be captured."""
     driver, states = Driver(stack), stack.client("stepfunctions")
-    payments = [driver.pay()[0] for _ in range(count)]
-    assert {driver.ended(payment)["status"] for payment in payments} == {"captured"}
-    found = (states.describe_execution(executionArn=stack.execution_arn(payment)) for payment in payments)
+    payments = [driver.paid() for _ in range(count)]
+    assert {payment["status"] for payment in payments} == {"captured"}
+    arns = [stack.execution_arn(payment["payment_id"]) for payment in payments]
+    found = [states.describe_execution(executionArn=arn) for arn in arns]
     return Counter(execution["stateMachineVersionArn"].rpartition(":")[2] for execution in found)
 
 
@@ -84,7 +85,7 @@ def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine)
 
         def get_paginator(self, operation: str) -> Any:
             if not seen and terraform.outputs()["live_versions"] != before:
-                seen.update(versions_of_payments(stack, 24))
+                seen.update(versions_of_payments(stack, 16))
                 alarm = terraform.outputs()["alarm_names"][0]
                 cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="Set by a test")
             return cloudwatch.get_paginator(operation)

@@ -1,0 +1,289 @@
+"""Replays of events and of past executions, as `make replay` runs them."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ElementTree
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.__main__ import app
+from cli.events import API_EVENTS
+from cli.replay_executions import Ended, executions_named, executions_of
+from cli.stack import Stack, StackError, new_payment_id
+from examples.client import seal
+from local.machine import Machine
+from tests.stack.driver import CARD_DATA, PAYMENT, Driver
+
+NOT_OURS = "4000056655665556"
+REFERENCES = {"merchant_reference": "order-7", "description": "tea", "amount_minor": 2300, "currency": "EUR"}
+
+
+@pytest.fixture
+def replay(machine: Machine, driver: Driver) -> Any:
+    """Runs `payments replay` on the stack, and gives its exit code and output."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        command = ["replay", "--stack", str(machine.stack_file), *map(str, arguments)]
+        done = CliRunner().invoke(app, command)
+        return done.exit_code, done.output
+
+    return run
+
+
+@pytest.fixture
+def started(driver: Driver) -> Any:
+    """Gives what payments were given that were started since it was asked last, by their ids."""
+    states, known = driver.stack.client("stepfunctions"), set[str]()
+
+    def new() -> dict[str, dict[str, Any]]:
+        pages = states.get_paginator("list_executions").paginate(stateMachineArn=driver.stack.state_machine_arn)
+        arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
+        found = [states.describe_execution(executionArn=arn) for arn in arns if arn not in known]
+        known.update(arns)
+        return {execution["name"]: json.loads(execution["input"]) for execution in found}
+
+    new()
+    return new
+
+
+def sealed(driver: Driver, card_data: dict[str, str], payment_id: str) -> str:
+    return seal(card_data, payment_id, driver.stack.call("GET", "/keys").json()["keys"][0])
+
+
+class TestEvents:
+    def test_they_are_replayed_many_times_at_once_and_reported(self, replay: Any, started: Any, tmp_path: Path) -> None:
+        events = [API_EVENTS / "approved_visa.json", API_EVENTS / "refused_*.json", API_EVENTS / "voided.json"]
+        reports = ["--json", tmp_path / "replay.json", "--junit", tmp_path / "replay.xml"]
+        status, shown = replay(*events, "--repeat", 4, "--concurrency", 4, *reports)
+        assert status == 0
+        assert shown.count("4 of 4") == 7
+        replays = json.loads((tmp_path / "replay.json").read_text())["replays"]
+        assert len(replays) == 28
+        assert {each["as_expected"] for each in replays} == {True}
+        captured = [each for each in replays if each["event"] == "approved_visa"]
+        assert len({each["payment_id"] for each in captured} & started().keys()) == 4
+        assert {each["body"]["status"] for each in captured} == {"captured"}
+        suite = ElementTree().parse(tmp_path / "replay.xml")
+        assert (suite.attrib["tests"], suite.attrib["failures"]) == ("28", "0")
+
+    def test_one_that_does_not_go_as_expected_fails_and_says_in_what(self, replay: Any, tmp_path: Path) -> None:
+        event = json.loads((API_EVENTS / "refunded_in_part.json").read_text())
+        event["expected"]["payment"]["operations"][0]["amount_minor"] = 501
+        (tmp_path / "refunded.json").write_text(json.dumps(event))
+        status, shown = replay(tmp_path, "--junit", tmp_path / "replay.xml")
+        assert status == 1
+        assert "operations[0].amount_minor is 500, not 501" in " ".join(shown.replace("│", "").split())
+        failure = ElementTree().parse(tmp_path / "replay.xml").find("testcase/failure")
+        assert failure is not None
+        assert "operations[0].amount_minor is 500, not 501" in failure.attrib["message"]
+
+    def test_a_file_that_is_watched_is_replayed_whenever_it_changes(self, machine: Machine, tmp_path: Path) -> None:
+        event = (API_EVENTS / "refused_month_13.json").read_text()
+        file = tmp_path / "event.json"
+        command = [sys.executable, "-m", "cli", "replay", str(file), "--watch", "--stack", str(machine.stack_file)]
+        file.write_text(event)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:  # noqa: S603
+            assert watching.stdout
+            rounds = []
+            for change in (event.replace("13/30", "12/30"), "{", event):
+                rounds.append("".join(iter(watching.stdout.readline, "Watching the event files. Ctrl-C ends it.\n")))
+                file.write_text(change)
+            rounds.append("".join(iter(watching.stdout.readline, "Watching the event files. Ctrl-C ends it.\n")))
+            watching.send_signal(signal.SIGINT)
+        assert ["✓ 400" in each for each in rounds] == [True, False, False, True]
+        assert "✗ 202 captured" in rounds[1]
+        assert "is not an API event" in rounds[2]
+        assert watching.returncode == 0
+
+    def test_nothing_is_tried_where_nobody_answers(self, driver: Driver, tmp_path: Path) -> None:
+        replace(driver.stack, api_url="http://127.0.0.1:9").save(tmp_path / "stack.json")
+        done = CliRunner().invoke(app, ["replay", "--stack", str(tmp_path / "stack.json")])
+        assert done.exit_code == 1
+        assert "Is the stack up?" in " ".join(done.output.split())
+        assert "Sample events" not in done.output
+
+
+class TestPastExecutions:
+    def test_one_with_a_test_card_is_replayed_as_it_was(self, driver: Driver, replay: Any, started: Any) -> None:
+        past = driver.paid(**REFERENCES, capture=False)
+        execution = driver.execution(past["payment_id"])
+        assert execution is not None
+        started()
+        status, shown = replay("--execution", execution["executionArn"])
+        assert status == 0
+        [(payment_id, request)] = started().items()
+        assert request == json.loads(execution["input"])
+        new = driver.stack.payment(payment_id)
+        assert {name: new[name] for name in ("status", "card", "amount_minor", "currency", "merchant_reference")} == {
+            name: past[name] for name in ("status", "card", "amount_minor", "currency", "merchant_reference")
+        }
+        assert payment_id in shown
+        assert "= SUCCEEDED · authorized" in shown
+
+    def test_a_sealed_card_is_replaced_by_the_test_card_of_choice(
+        self, driver: Driver, replay: Any, started: Any
+    ) -> None:
+        payment_id = new_payment_id()
+        driver.pay(
+            payment_id, card_data=sealed(driver, CARD_DATA | {"card_number": NOT_OURS}, payment_id), **REFERENCES
+        )
+        past = driver.ended(payment_id)
+        started()
+        status, shown = replay("--execution", payment_id, "--card", "4000000000009995")
+        assert status == 0
+        [(new_id, request)] = started().items()
+        assert request.pop("card_data")["card_number"] == "4000000000009995"
+        assert request == REFERENCES
+        new = driver.stack.payment(new_id)
+        assert (past["status"], new["status"], new["decline_code"]) == ("captured", "declined", "insufficient_funds")
+        assert "…9995 for a sealed one" in shown
+        assert "≠ SUCCEEDED · declined" in shown
+
+    def test_a_token_is_replaced_too_and_several_can_be_replayed_at_once(
+        self, driver: Driver, replay: Any, started: Any
+    ) -> None:
+        stored_id, _ = driver.post("/cards", {"card_data": CARD_DATA})
+        token = driver.ended(stored_id)["card"]["token"]
+        by_token = driver.paid(card_data=None, token=token)["payment_id"]
+        started()
+        status, _ = replay("--execution", stored_id, "--execution", by_token, "--concurrency", 2)
+        assert status == 0
+        new = started()
+        assert not any("token" in request for request in new.values())
+        assert {driver.stack.payment(payment_id)["status"] for payment_id in new} == {"stored", "captured"}
+
+    def test_a_card_in_the_clear_that_is_no_test_card_goes_nowhere(
+        self, driver: Driver, replay: Any, started: Any
+    ) -> None:
+        """No API lets it in, but an execution may have been started by hand."""
+        past = driver.start_by_hand(PAYMENT | {"card_data": CARD_DATA | {"card_number": NOT_OURS}, "pan": NOT_OURS})
+        driver.ended(past)
+        started()
+        status, shown = replay("--execution", past)
+        assert status == 0
+        assert NOT_OURS not in shown + json.dumps(started())
+
+    def test_an_input_that_is_no_payments_is_not_replayed(self, driver: Driver, replay: Any, started: Any) -> None:
+        past = driver.start_by_hand([NOT_OURS])
+        driver.ended(past)
+        started()
+        status, shown = replay("--execution", past)
+        assert status == 1
+        assert "not replayed" in shown
+        assert NOT_OURS not in shown
+        assert not started()
+
+    def test_they_are_chosen_by_how_they_ended_and_when_they_started(
+        self, driver: Driver, replay: Any, started: Any
+    ) -> None:
+        ago = driver.paid(currency="ZZZ")["payment_id"]
+        time.sleep(0.01)
+        since = datetime.now(UTC)
+        failed = [driver.paid(currency="ZZZ")["payment_id"] for _ in range(3)]
+        paid = driver.paid()["payment_id"]
+        until = datetime.now(UTC)
+        time.sleep(0.01)
+        later = driver.paid(currency="ZZZ")["payment_id"]
+
+        def chosen(status: Ended | None, since: datetime | None, until: datetime | None, limit: int = 20) -> list[str]:
+            return [execution["name"] for execution in executions_of(driver.stack, status, since, until, limit)]
+
+        assert chosen(Ended.FAILED, since, until) == failed
+        assert chosen(None, since, until) == [*failed, paid]
+        assert chosen(Ended.SUCCEEDED, since, None) == [paid]
+        assert chosen(Ended.FAILED, since, None, limit=2) == [failed[-1], later]
+        assert ago in chosen(Ended.FAILED, None, since, limit=1000)
+        assert chosen(Ended.TIMED_OUT, since, until) == []
+
+        started()
+        status, shown = replay("--status", "failed", "--since", since.isoformat(), "--until", until.isoformat())
+        assert status == 0
+        assert all(name in shown for name in failed)
+        assert len(started()) == 3
+        assert shown.count("= FAILED · PaymentRejected") == 3
+
+    def test_one_that_still_runs_is_not_chosen(self, driver: Driver) -> None:
+        since, payment_id = datetime.now(UTC), new_payment_id()
+        driver.set_fault(payment_id, "charge", "slow", seconds=2)
+        driver.pay(payment_id)
+        assert executions_of(driver.stack, None, since, None, 20) == []
+        driver.ended(payment_id)
+        [execution] = executions_of(driver.stack, None, since, None, 20)
+        assert execution["name"] == payment_id
+
+    def test_nothing_is_done_where_there_is_none_like_that(self, replay: Any, started: Any) -> None:
+        status, shown = replay("--since", "2100-01-01")
+        assert (status, shown.strip()) == (0, "There is no such execution.")
+        assert not started()
+
+    def test_those_of_another_stack_are_replayed_on_this_one(
+        self, driver: Driver, other_stack: Stack, replay: Any, started: Any, tmp_path: Path
+    ) -> None:
+        states = other_stack.client("stepfunctions")
+        request = PAYMENT | {"card_data": "eyJh.bc.d.e.f", "merchant_reference": "order-8"}
+        states.start_execution(
+            stateMachineArn=other_stack.state_machine_arn, name=(name := new_payment_id()), input=json.dumps(request)
+        )
+        other_stack.save(tmp_path / "other.json")
+        while not executions_of(other_stack, Ended.SUCCEEDED, None, None, 1):
+            time.sleep(0.05)
+        started()
+        status, shown = replay("--from-stack", tmp_path / "other.json")
+        assert status == 0
+        assert name in shown
+        [payment_id] = started()
+        new = driver.stack.payment(payment_id)
+        assert (new["status"], new["merchant_reference"]) == ("captured", "order-8")
+        status, shown = replay("--execution", f"{other_stack.execution_arn(name)}")
+        assert status == 1
+        assert "--from-stack" in shown
+
+    def test_operations_and_unknown_executions_are_refused_and_none_is_replayed(
+        self, driver: Driver, replay: Any, started: Any
+    ) -> None:
+        payment_id = driver.paid()["payment_id"]
+        operation_id, _ = driver.post(f"/payments/{payment_id}/refunds", {})
+        driver.operation(payment_id, operation_id)
+        started()
+        for other, told in (
+            (driver.operation_arn(operation_id), "Only payments can be replayed"),
+            ("p-0", "no execution"),
+        ):
+            status, shown = replay("--execution", payment_id, "--execution", other)
+            assert status == 1
+            assert told in " ".join(shown.split())
+        assert not started()
+
+    def test_a_card_that_is_no_test_card_is_refused_and_not_repeated(self, driver: Driver, replay: Any) -> None:
+        status, shown = replay("--execution", driver.paid()["payment_id"], "--card", NOT_OURS)
+        assert status == 1
+        assert "no published test card" in shown
+        assert NOT_OURS not in shown
+
+
+@pytest.fixture
+def other_stack(driver: Driver) -> Iterator[Stack]:
+    """A stack whose payments do nothing."""
+    states = driver.stack.client("stepfunctions")
+    definition = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+    role = states.describe_state_machine(stateMachineArn=driver.stack.state_machine_arn)["roleArn"]
+    machine = states.create_state_machine(name="other-payment", definition=json.dumps(definition), roleArn=role)
+    yield replace(driver.stack, state_machine_arn=machine["stateMachineArn"])
+    states.delete_state_machine(stateMachineArn=machine["stateMachineArn"])
+
+
+def test_executions_are_named_by_arn_or_payment_id(driver: Driver) -> None:
+    payment_id = driver.paid()["payment_id"]
+    by_id, by_arn = executions_named(driver.stack, [payment_id, driver.stack.execution_arn(payment_id)])
+    assert by_id["executionArn"] == by_arn["executionArn"]
+    with pytest.raises(StackError, match="There is no execution"):
+        executions_named(driver.stack, [new_payment_id()])
