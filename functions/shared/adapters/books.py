@@ -24,7 +24,8 @@ from functions.shared.ports import AccountPosting, DayTotals
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-_AT_A_TIME = 16
+# As many connections as botocore keeps.
+_AT_A_TIME = 10
 # So much of each shard is in memory at a time, of a day of any size.
 _PAGE_SIZE = 500
 _POSTING_FIELDS = tuple(field.name for field in fields(Posting))

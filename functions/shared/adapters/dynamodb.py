@@ -287,12 +287,16 @@ def entry_items(posted: PostedEntry) -> Iterator[dict[str, Any]]:
     yield own | entry | chain | {"sk": _entry_key(posted.number)}
     shard = _shard(posted.payment_id, ACCOUNT_SHARDS)
     for n, posting in enumerate(entry["postings"], start=1):
-        yield own | posting | {
-            "sk": f"POSTING#{posted.number:04}#{n}",
-            "account_day": account_day(posting["account"], posted.posted_at[:10], shard),
-            "kind": posted.entry.kind,
-            "source": posted.entry.source,
-        }
+        yield (
+            own
+            | posting
+            | {
+                "sk": f"POSTING#{posted.number:04}#{n}",
+                "account_day": account_day(posting["account"], posted.posted_at[:10], shard),
+                "kind": posted.entry.kind,
+                "source": posted.entry.source,
+            }
+        )
 
 
 def _entry_key(number: int) -> str:
