@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak trial-balance statement ledger export verify-ledger checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -59,6 +59,9 @@ audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=
 
 soak: setup ## Push N payments with faults among them through the API, then audit them (SEED=, CONCURRENCY=, STACK=file)
 	@$(PAYMENTS) soak $(N) $(if $(SEED),--seed $(SEED)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) $(if $(STACK),--stack '$(STACK)')
+
+reconcile: setup ## Hold a day's report, ledger and executions against each other (DAY=, yesterday without it), on STACK=file
+	@$(PAYMENTS) reconcile $(DAY) $(if $(STACK),--stack '$(STACK)')
 
 trial-balance: setup ## Show what each account comes to, and whether debits equal credits (AS_OF=day or time), on STACK=file
 	@$(PAYMENTS) ledger trial-balance $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(STACK),--stack '$(STACK)')

@@ -17,7 +17,7 @@ from werkzeug.serving import make_server
 
 from cli.audit import audit as audit_payments
 from cli.audit import show
-from cli.books import LedgerError, OpenBooks
+from cli.books import LedgerError, OpenBooks, a_day, day_before, now
 from cli.build import Target, build
 from cli.events import FUNCTION_EVENTS, EventError, load_api_events
 from cli.export import Format, replaced_file
@@ -28,6 +28,7 @@ from cli.ledger import statement as show_statement
 from cli.ledger import trial_balance as show_trial_balance
 from cli.paths import BUILD, README, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
+from cli.reconcile import reconcile as reconcile_day
 from cli.replay import replay_all, replay_execution
 from cli.rotate import Key
 from cli.rotate import rotate as rotate_key
@@ -218,6 +219,17 @@ def soak(
     with _clear_errors():
         passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
     raise typer.Exit(0 if passed else 1)
+
+
+@app.command()
+def reconcile(
+    day: Annotated[str | None, typer.Argument(help="Which day (UTC), like 2026-11-23; yesterday without it.")] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Hold the gateway's report, the ledger and the executions of a day against each other, and show what breaks."""
+    with _clear_errors():
+        agrees = reconcile_day(Stack.load(stack), a_day(day or day_before(now()[:10])), console)
+    raise typer.Exit(0 if agrees else 1)
 
 
 @ledger.command(name="trial-balance")

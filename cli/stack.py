@@ -88,6 +88,10 @@ class Stack:
         """The payment's execution: its name is the payment's id."""
         return self.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
 
+    def machine_arn(self, name: str) -> str:
+        """Another of the stack's state machines: `operation`, `resolve` or `reconcile`."""
+        return self.state_machine_arn.removesuffix("payment") + name
+
     def payment(self, payment_id: str) -> dict[str, Any]:
         """The payment as the API shows it, or its error."""
         answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}").json()
