@@ -1,17 +1,18 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
 CHECKOV := .venv-checkov
 PAYMENTS := $(VENV)/bin/python -m cli
+PERIOD = $(if $(FROM),--from '$(FROM)') $(if $(TO),--to '$(TO)')
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 export PYTHONDONTWRITEBYTECODE := 1
 
 help: ## Say what each target does
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(VENV)/requirements.sha ## Make the virtual environment, with every package at its locked version
 
@@ -62,6 +63,24 @@ audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=
 
 soak: setup ## Push N payments with faults among them through the API, then audit them (SEED=, CONCURRENCY=, STACK=file)
 	@$(PAYMENTS) soak $(N) $(if $(SEED),--seed $(SEED)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) $(if $(STACK),--stack '$(STACK)')
+
+reconcile: setup ## Hold a day's report, ledger and executions against each other (DAY=, yesterday without it), on STACK=file
+	@$(PAYMENTS) reconcile $(DAY) $(if $(STACK),--stack '$(STACK)')
+
+trial-balance: setup ## Show what each account comes to, and whether debits equal credits (AS_OF=day or time), on STACK=file
+	@$(PAYMENTS) ledger trial-balance $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(STACK),--stack '$(STACK)')
+
+statement: setup ## Show an account's postings (ACCOUNT=asset:bank FROM=day TO=day), on STACK=file
+	@$(PAYMENTS) ledger statement $(or $(ACCOUNT),$(error Say which: make statement ACCOUNT=asset:bank)) $(PERIOD) $(if $(STACK),--stack '$(STACK)')
+
+ledger: setup ## Show a payment's entries, and its accounts as Ts (PAYMENT=id), on STACK=file
+	@$(PAYMENTS) ledger payment $(or $(PAYMENT),$(error Say which: make ledger PAYMENT=…)) $(if $(STACK),--stack '$(STACK)')
+
+export: setup ## Write the journal of some days (FROM=day TO=day FORMAT=csv or beancount, OUT=file), on STACK=file
+	@$(PAYMENTS) ledger export $(PERIOD) $(if $(FORMAT),--format '$(FORMAT)') $(if $(OUT),--out '$(OUT)') $(if $(STACK),--stack '$(STACK)')
+
+verify-ledger: setup ## Read the whole ledger, and show what is not as it was written, on STACK=file
+	@$(PAYMENTS) ledger verify $(if $(STACK),--stack '$(STACK)')
 
 rules-test: setup ## Try the screening rules on sample payments, and show which fire (RULES=file)
 	@$(PAYMENTS) rules-test $(RULES)

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
@@ -19,11 +19,18 @@ from werkzeug.serving import make_server
 
 from cli.audit import audit as audit_payments
 from cli.audit import show
+from cli.books import LedgerError, OpenBooks, a_day, day_before, now
 from cli.build import Target, build
 from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
+from cli.export import Format, replaced_file
+from cli.export import export as export_journal
 from cli.invoke import Invocations
+from cli.ledger import payment as show_payment
+from cli.ledger import statement as show_statement
+from cli.ledger import trial_balance as show_trial_balance
 from cli.paths import BUILD, README, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
+from cli.reconcile import reconcile as reconcile_day
 from cli.replay import replay_all
 from cli.replay_executions import (
     DEFAULT_CARD,
@@ -41,6 +48,7 @@ from cli.rules import checked_rules, load_samples, try_rules
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
+from cli.verify import verify as verify_ledger
 from console import app as web
 from console import mermaid, pages, terminal
 from console.definition import Definition
@@ -56,10 +64,14 @@ from local.machine import Machine
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The card payment workflow: run it, try it, deploy it."
 )
-# A pipe has no width, and a log is easier to read when its tables are not folded.
-console = Console(width=None if sys.stdout.isatty() else 160)
+ledger = typer.Typer(no_args_is_help=True, help="The books, for accountants. Days are UTC, written like 2026-11-23.")
+app.add_typer(ledger, name="ledger")
+# A pipe has no width, and a log is easier to read when its tables are not folded. `asset:bank:` is no picture.
+console = Console(width=None if sys.stdout.isatty() else 160, emoji=False)
 
 StackOption = Annotated[Path, typer.Option("--stack", envvar="STACK", help="The stack file of the stack to use.")]
+FromOption = Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day; today without it.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day; today without it.")]
 
 
 @contextmanager
@@ -67,7 +79,7 @@ def _clear_errors() -> Iterator[None]:
     """What went wrong, and no traceback."""
     try:
         yield
-    except (EventError, RulesError, StackError, TerraformError) as error:
+    except (EventError, LedgerError, RulesError, StackError, TerraformError) as error:
         console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from None
     except (BotoCoreError, ClientError, Unavailable) as error:
@@ -278,6 +290,75 @@ def soak(
     with _clear_errors():
         passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
     raise typer.Exit(0 if passed else 1)
+
+
+@app.command()
+def reconcile(
+    day: Annotated[str | None, typer.Argument(help="Which day (UTC), like 2026-11-23; yesterday without it.")] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Hold the gateway's report, the ledger and the executions of a day against each other, and show what breaks."""
+    with _clear_errors():
+        agrees = reconcile_day(Stack.load(stack), a_day(day or day_before(now()[:10])), console)
+    raise typer.Exit(0 if agrees else 1)
+
+
+@ledger.command(name="trial-balance")
+def trial_balance(
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The end of a day, or a time like 2026-11-23T18:00:00Z; or now.")
+    ] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Show what each account comes to, and whether debits equal credits."""
+    with _clear_errors():
+        balanced = show_trial_balance(OpenBooks.of(Stack.load(stack)), as_of, console)
+    raise typer.Exit(0 if balanced else 1)
+
+
+@ledger.command()
+def statement(
+    account: Annotated[str, typer.Argument(help="Its full name, like asset:gateway:sparkle.")],
+    first: FromOption = None,
+    last: ToOption = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Show an account's postings of some days, with its balance before and after."""
+    with _clear_errors():
+        show_statement(OpenBooks.of(Stack.load(stack)), account, first, last, console)
+
+
+@ledger.command()
+def payment(payment_id: str, stack: StackOption = STACK_FILE) -> None:
+    """Show a payment's entries, and its accounts as Ts."""
+    with _clear_errors():
+        show_payment(OpenBooks.of(Stack.load(stack)), payment_id, console)
+
+
+@ledger.command()
+def export(
+    first: FromOption = None,
+    last: ToOption = None,
+    format: Annotated[Format, typer.Option(help="What it is written as.")] = Format.CSV,
+    out: Annotated[Path | None, typer.Option(help="The file; standard output without it.")] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Write the journal of some days for other tools."""
+    with _clear_errors():
+        books = OpenBooks.of(Stack.load(stack))
+        with replaced_file(out) if out else nullcontext(sys.stdout) as file:
+            # Where the journal itself scrolls by, how far it is would be in the way.
+            progress = Console(stderr=True, quiet=out is None and sys.stdout.isatty())
+            export_journal(books, first, last, format, file, progress)
+
+
+@ledger.command()
+def verify(stack: StackOption = STACK_FILE) -> None:
+    """Read the whole ledger, and show what is not as it was written."""
+    with _clear_errors():
+        target = Stack.load(stack)
+        intact = verify_ledger(target, OpenBooks.of(target), console)
+    raise typer.Exit(0 if intact else 1)
 
 
 @app.command(name="rules-test")

@@ -88,7 +88,7 @@ def replay_executions(
     states = stack.client("stepfunctions")
     replays = with_progress(
         past,
-        lambda execution: _replayed(states, stack.state_machine_arn, execution, card_number),
+        lambda execution: _replayed(states, stack.live_arn("payment"), execution, card_number),
         lambda execution: str(execution["name"]),
         concurrency=concurrency,
         console=console,

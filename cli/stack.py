@@ -87,6 +87,14 @@ class Stack:
         """The payment's execution: its name is the payment's id."""
         return self.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
 
+    def machine_arn(self, name: str) -> str:
+        """One of the stack's state machines: `payment`, `operation`, `resolve` or `reconcile`."""
+        return self.state_machine_arn.removesuffix("payment") + name
+
+    def live_arn(self, name: str) -> str:
+        """What to start of a state machine, as the API does: the alias of the versions that are in service."""
+        return f"{self.machine_arn(name)}:live"
+
     def payment(self, payment_id: str) -> dict[str, Any]:
         """The payment as the API shows it, or its error."""
         answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}").json()

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from cli.money import money as written
 from cli.stack import Stack
 from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.dynamodb import DOUBT_SHARDS, marshal, unmarshal
 from functions.shared.adapters.sparkle import Sparkle
 from functions.shared.domain.ledger import Posting, chart_of_accounts, turnover
@@ -166,4 +165,4 @@ def money(amount_minor: int | None, currency: str | None) -> str:
     """`19.99 USD`, with as many decimals as the currency has."""
     if amount_minor is None or currency is None:
         return ""
-    return f"{Decimal(amount_minor).scaleb(-(minor_unit(currency) or 0)):,} {currency}"
+    return written(amount_minor, currency)

@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import (
@@ -294,6 +295,15 @@ class FakeLedger:
             payment_id: there.payment.status for payment_id, there in self.records.items() if payment_id in payment_ids
         }
 
+    def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
+        self.faults.before("entries")
+        return {
+            (payment_id, posted.number): posted
+            for payment_id, there in self.records.items()
+            for posted in there.entries
+            if (payment_id, posted.number) in numbers
+        }
+
     def doubts(self) -> Doubts:
         self.faults.before("doubts")
         doubtful = [since for there in self.records.values() if (since := there.payment.in_doubt_since)]
@@ -310,6 +320,9 @@ class FakeBooks:
         self._ledger = ledger
 
     def postings(self, account: str, day: str, shards: Sequence[int] | None = None) -> Iterator[AccountPosting]:
+        yield from sorted(self._postings(account, day, shards), key=attrgetter("posted_at", "payment_id", "number"))
+
+    def _postings(self, account: str, day: str, shards: Sequence[int] | None) -> Iterator[AccountPosting]:
         for payment_id, recorded in self._ledger.records.items():
             if shards is not None and len(payment_id) % self.shards not in shards:
                 continue

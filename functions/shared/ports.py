@@ -128,6 +128,10 @@ class Ledger(Protocol):
         """The status of each payment that is recorded."""
         ...
 
+    def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
+        """The entries with these numbers in their payments' journals; what there is of them."""
+        ...
+
     def doubts(self) -> Doubts:
         """The payments in doubt, as of a moment ago. Thousands of them need not be counted to the last."""
         ...
@@ -158,7 +162,8 @@ class Books(Protocol):
     shards: int
 
     def postings(self, account: str, day: str, shards: Sequence[int] | None = None) -> Iterator[AccountPosting]:
-        """An account's postings of a day, as of a moment ago and in no order; only those of some shards if given."""
+        """An account's postings of a day in the order of time, payment and number, as of a moment ago; only those of
+        some shards if given."""
         ...
 
     def close(self, day: str, totals: DayTotals, at: str) -> None:

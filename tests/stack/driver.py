@@ -1,9 +1,12 @@
 """What the stack tests do again and again."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -12,6 +15,12 @@ from cli.stack import Stack, new_payment_id
 
 CARD_DATA = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
 PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA}
+
+
+def payments(stack_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command `payments`, as the Makefile does."""
+    command = [sys.executable, "-m", "cli", *arguments, "--stack", str(stack_file)]
+    return subprocess.run(command, capture_output=True, text=True)  # noqa: S603
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +132,7 @@ class Driver:
         """Start an execution without the API, and return its name, the payment's id."""
         payment_id = new_payment_id()
         self.stack.client("stepfunctions").start_execution(
-            stateMachineArn=self.stack.state_machine_arn, name=payment_id, input=json.dumps(request)
+            stateMachineArn=self.stack.live_arn("payment"), name=payment_id, input=json.dumps(request)
         )
         return payment_id
 

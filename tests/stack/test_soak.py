@@ -1,20 +1,13 @@
 """The audit and the soak, as `make audit` and `make soak` run them."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from cli.audit import audit
 from local.machine import Machine
-from tests.stack.driver import Driver
-
-
-def payments(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cli", *arguments, "--stack", str(machine.stack_file)]
-    return subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+from tests.stack.driver import Driver, payments
 
 
 @pytest.fixture
@@ -27,7 +20,7 @@ def paid(driver: Driver) -> Iterator[str]:
 
 
 def test_a_soak_with_faults_loses_and_doubles_nothing(machine: Machine, driver: Driver) -> None:
-    done = payments(machine, "soak", "60", "--seed", "19", "--concurrency", "4")
+    done = payments(machine.stack_file, "soak", "60", "--seed", "19", "--concurrency", "4")
     assert done.returncode == 0, done.stdout
     assert re.search("[1-9][0-9]* met faults; 0 were answered or ended amiss", done.stdout)
     assert "0 findings in 60 payments" in done.stdout
@@ -36,14 +29,14 @@ def test_a_soak_with_faults_loses_and_doubles_nothing(machine: Machine, driver: 
 def test_the_audit_of_a_payment_fails_once_its_record_is_tampered_with(
     machine: Machine, driver: Driver, paid: str
 ) -> None:
-    assert payments(machine, "audit", paid).returncode == 0
+    assert payments(machine.stack_file, "audit", paid).returncode == 0
     driver.stack.client("dynamodb").update_item(
         TableName=driver.stack.ledger_table,
         Key={"pk": {"S": f"PAYMENT#{paid}"}, "sk": {"S": "PAYMENT"}},
         UpdateExpression="SET captured_minor = :less",
         ExpressionAttributeValues={":less": {"N": "1998"}},
     )
-    done = payments(machine, "audit", paid)
+    done = payments(machine.stack_file, "audit", paid)
     assert done.returncode == 1
     assert paid in done.stdout
     assert "record differs" in done.stdout

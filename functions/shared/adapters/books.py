@@ -3,14 +3,17 @@
 | pk             | sk                              | what                                                              |
 |----------------|---------------------------------|-------------------------------------------------------------------|
 | `CLOSE#{year}` | `{day}`                         | what a day that is over comes to, by account and currency         |
-| `BREAK#{day}`  | `{type}#{payment_id}#{item}`    | what reconciliation found, and when it was first not found again  |
+| `BREAK#{day}`  | `{type}#{payment_id}#{item}`    | what reconciliation found, since when, and when it was gone again |
 
-An account's postings of a day are read from the index `by_account`, one query a shard, some at a time.
+An account's postings of a day are read from the index `by_account`, one query a shard, and merged by their time.
 """
 
+import heapq
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
+from itertools import chain, groupby, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, account_day, ledger_errors, marshal, unmarshal
@@ -21,7 +24,10 @@ from functions.shared.ports import AccountPosting, DayTotals
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-_AT_A_TIME = 16
+# As many connections as botocore keeps.
+_AT_A_TIME = 10
+# So much of each shard is in memory at a time, of a day of any size.
+_PAGE_SIZE = 500
 _POSTING_FIELDS = tuple(field.name for field in fields(Posting))
 _BREAK_FIELDS = tuple(field.name for field in fields(Break))
 
@@ -38,8 +44,10 @@ class DynamoDbBooks:
     def postings(self, account: str, day: str, shards: Sequence[int] | None = None) -> Iterator[AccountPosting]:
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             read = range(self.shards) if shards is None else shards
-            for items in pool.map(lambda shard: self._shard(account, day, shard), read):
-                yield from map(_to_posting, items)
+            begun = list(pool.map(lambda shard: _begun(self._shard(account, day, shard)), read))
+        posted_at = attrgetter("posted_at")
+        for _, at_once in groupby(heapq.merge(*begun, key=posted_at), key=posted_at):
+            yield from sorted(at_once, key=attrgetter("payment_id", "number"))
 
     def close(self, day: str, totals: DayTotals, at: str) -> None:
         item = {"pk": f"CLOSE#{day[:4]}", "sk": day, "totals": totals, "closed_at": at}
@@ -54,9 +62,10 @@ class DynamoDbBooks:
             found |= {item["sk"]: _to_totals(item["totals"]) for item in items}
         return found
 
-    def _shard(self, account: str, day: str, shard: int) -> list[dict[str, Any]]:
+    def _shard(self, account: str, day: str, shard: int) -> Iterator[AccountPosting]:
         values = {":key": account_day(account, day, f"{shard:02}")}
-        return list(_query(self._client, self._table, "account_day = :key", values, IndexName="by_account"))
+        read: Any = {"IndexName": "by_account", "PaginationConfig": {"PageSize": _PAGE_SIZE}}
+        return map(_to_posting, _query(self._client, self._table, "account_day = :key", values, **read))
 
 
 class DynamoDbBreaks:
@@ -67,24 +76,33 @@ class DynamoDbBreaks:
         self._table = table
 
     def record(self, found: Break, run: str, at: str) -> None:
-        self._put(asdict(found) | {"run": run, "seen_at": at})
+        keys = {"pk": f"BREAK#{found.day}", "sk": f"{found.type}#{found.payment_id}#{found.item}"}
+        open_before = [item for item in self._items("pk = :pk AND sk = :sk", **keys) if "resolved_at" not in item]
+        since = open_before[0]["since"] if open_before else at
+        self._put(keys | asdict(found) | {"run": run, "since": since, "seen_at": at})
 
     def of_run(self, day: str, run: str) -> list[Break]:
-        items = [item for item in self._items(day) if item["run"] == run]
-        return [Break(**{name: item[name] for name in _BREAK_FIELDS}) for item in items]
+        return [_to_break(item) for item in self._of_day(day) if item["run"] == run]
+
+    def open(self, day: str) -> dict[Break, str]:
+        """The day's breaks that the last run has found, and since when each is one."""
+        return {_to_break(item): item["since"] for item in self._of_day(day) if "resolved_at" not in item}
 
     def resolve_others(self, day: str, run: str, at: str) -> None:
-        for item in self._items(day):
+        for item in self._of_day(day):
             if item["run"] != run and "resolved_at" not in item:
                 self._put(item | {"resolved_at": at})
 
-    def _items(self, day: str) -> Iterator[dict[str, Any]]:
-        return _query(self._client, self._table, "pk = :pk", {":pk": f"BREAK#{day}"}, ConsistentRead=True)
+    def _of_day(self, day: str) -> Iterator[dict[str, Any]]:
+        return self._items("pk = :pk", pk=f"BREAK#{day}")
+
+    def _items(self, condition: str, **keys: str) -> Iterator[dict[str, Any]]:
+        values = {f":{name}": value for name, value in keys.items()}
+        return _query(self._client, self._table, condition, values, ConsistentRead=True)
 
     def _put(self, item: dict[str, Any]) -> None:
-        keys = {"pk": f"BREAK#{item['day']}", "sk": f"{item['type']}#{item['payment_id']}#{item['item']}"}
         with ledger_errors():
-            self._client.put_item(TableName=self._table, Item=marshal(item | keys))
+            self._client.put_item(TableName=self._table, Item=marshal(item))
 
 
 def _query(
@@ -96,6 +114,15 @@ def _query(
         )
         for page in pages:
             yield from map(unmarshal, page["Items"])
+
+
+def _begun(postings: Iterator[AccountPosting]) -> Iterator[AccountPosting]:
+    """The postings, with their first page read."""
+    return chain(list(islice(postings, 1)), postings)
+
+
+def _to_break(item: dict[str, Any]) -> Break:
+    return Break(**{name: item[name] for name in _BREAK_FIELDS})
 
 
 def _to_posting(item: dict[str, Any]) -> AccountPosting:

@@ -14,7 +14,7 @@ index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only 
 operation of theirs, have them.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
@@ -62,18 +62,18 @@ def marshal(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def unmarshal(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: _plain(_deserialize(value)) for name, value in item.items()}
+    return {name: plain(_deserialize(value)) for name, value in item.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """DynamoDB's numbers as int: we store no others."""
     match value:
         case Decimal():
             return int(value)
         case list():
-            return [_plain(item) for item in value]
+            return [plain(item) for item in value]
         case dict():
-            return {name: _plain(item) for name, item in value.items()}
+            return {name: plain(item) for name, item in value.items()}
     return value
 
 
@@ -104,8 +104,7 @@ class DynamoDbLedger:
 
     def record(self, payment: Payment, entries: Sequence[PostedEntry] = ()) -> None:
         writes = [self._put_payment(payment)]
-        for entry in entries:
-            writes += self._put_entry(entry)
+        writes += [self._put(item, IS_NEW) for posted in entries for item in entry_items(posted)]
         try:
             self._write_transaction(writes)
         except _ConditionFailed:
@@ -134,26 +133,31 @@ class DynamoDbLedger:
         if not items:
             return None
         *entries, payment = items
-        return RecordedPayment(_to_payment(payment), tuple(map(_to_entry, entries)))
+        return RecordedPayment(_to_payment(payment), tuple(map(to_entry, entries)))
 
     def statuses(self, payment_ids: Collection[str]) -> dict[str, Status]:
-        found: dict[str, Status] = {}
-        keys = [marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}) for payment_id in payment_ids]
-        while keys:
-            asked, keys = keys[:_BATCH], keys[_BATCH:]
-            read: Any = {
-                "Keys": asked,
-                "ConsistentRead": True,
-                "ProjectionExpression": "payment_id, #status",
-                "ExpressionAttributeNames": {"#status": "status"},
-            }
+        items = self._batch(
+            [(payment_id, "PAYMENT") for payment_id in payment_ids],
+            ProjectionExpression="payment_id, #status",
+            ExpressionAttributeNames={"#status": "status"},
+        )
+        return {item["payment_id"]: item["status"] for item in items}
+
+    def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
+        items = self._batch([(payment_id, _entry_key(number)) for payment_id, number in numbers])
+        return {(posted.payment_id, posted.number): posted for posted in map(to_entry, items)}
+
+    def _batch(self, keys: Collection[tuple[str, str]], **projection: Any) -> Iterator[dict[str, Any]]:
+        """The payments' items with these sort keys, in no order."""
+        left = [marshal({"pk": f"PAYMENT#{payment_id}", "sk": key}) for payment_id, key in keys]
+        while left:
+            asked, left = left[:_BATCH], left[_BATCH:]
+            read: Any = {"Keys": asked, "ConsistentRead": True} | projection
             with ledger_errors():
                 answer = self._client.batch_get_item(RequestItems={self._table: read})
-            for item in map(unmarshal, answer["Responses"].get(self._table, [])):
-                found[item["payment_id"]] = item["status"]
-            left: Any = answer["UnprocessedKeys"].get(self._table)
-            keys += left["Keys"] if left else []
-        return found
+            yield from map(unmarshal, answer["Responses"].get(self._table, []))
+            unprocessed: Any = answer["UnprocessedKeys"].get(self._table)
+            left += unprocessed["Keys"] if unprocessed else []
 
     def doubts(self) -> Doubts:
         with ledger_errors():
@@ -191,21 +195,6 @@ class DynamoDbLedger:
         if payment.version == 1:
             return self._put(record, IS_NEW)
         return self._put(record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
-
-    def _put_entry(self, posted: PostedEntry) -> Iterator[dict[str, Any]]:
-        own = {"pk": f"PAYMENT#{posted.payment_id}", "posted_at": posted.posted_at}
-        entry = asdict(posted.entry)
-        chain = {"number": posted.number, "previous_hash": posted.previous_hash, "hash": posted.hash}
-        yield self._put(own | entry | chain | {"sk": f"ENTRY#{posted.number:04}"}, IS_NEW)
-        shard = _shard(posted.payment_id, ACCOUNT_SHARDS)
-        for n, posting in enumerate(entry["postings"], start=1):
-            keys = {
-                "sk": f"POSTING#{posted.number:04}#{n}",
-                "account_day": account_day(posting["account"], posted.posted_at[:10], shard),
-                "kind": posted.entry.kind,
-                "source": posted.entry.source,
-            }
-            yield self._put(own | posting | keys, IS_NEW)
 
     def _put(self, item: dict[str, Any], condition: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
         put = {"TableName": self._table, "Item": marshal(item), "ConditionExpression": condition}
@@ -290,6 +279,30 @@ def account_day(account: str, day: str, shard: str) -> str:
     return f"{account}#{day}#{shard}"
 
 
+def entry_items(posted: PostedEntry) -> Iterator[dict[str, Any]]:
+    """What is written of an entry: its own item, then one for each of its postings."""
+    own = {"pk": f"PAYMENT#{posted.payment_id}", "posted_at": posted.posted_at}
+    entry = asdict(posted.entry) | {"postings": [asdict(posting) for posting in posted.entry.postings]}
+    chain = {"number": posted.number, "previous_hash": posted.previous_hash, "hash": posted.hash}
+    yield own | entry | chain | {"sk": _entry_key(posted.number)}
+    shard = _shard(posted.payment_id, ACCOUNT_SHARDS)
+    for n, posting in enumerate(entry["postings"], start=1):
+        yield (
+            own
+            | posting
+            | {
+                "sk": f"POSTING#{posted.number:04}#{n}",
+                "account_day": account_day(posting["account"], posted.posted_at[:10], shard),
+                "kind": posted.entry.kind,
+                "source": posted.entry.source,
+            }
+        )
+
+
+def _entry_key(number: int) -> str:
+    return f"ENTRY#{number:04}"
+
+
 def _shard(payment_id: str, shards: int) -> str:
     return f"{crc32(payment_id.encode()) % shards:02}"
 
@@ -306,7 +319,8 @@ def _to_payment(item: dict[str, Any]) -> Payment:
     )
 
 
-def _to_entry(item: dict[str, Any]) -> PostedEntry:
+def to_entry(item: Mapping[str, Any]) -> PostedEntry:
+    """An entry's own item, read back. Raises ValueError, KeyError or TypeError for what no entry can be."""
     return PostedEntry(
         payment_id=item["pk"].removeprefix("PAYMENT#"),
         number=item["number"],

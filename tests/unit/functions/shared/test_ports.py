@@ -24,7 +24,7 @@ from functions.shared.domain.errors import (
     LedgerConflict,
     LedgerUnavailable,
 )
-from functions.shared.domain.ledger import capture_entry, in_doubt_entry
+from functions.shared.domain.ledger import PostedEntry, capture_entry, in_doubt_entry
 from functions.shared.ports import (
     CardCipher,
     CardVault,
@@ -711,3 +711,16 @@ class TestStatuses:
         statuses = books.ledger.statuses(ids)
         assert statuses == {of: "declined" if n % 2 else "captured" for n, of in enumerate(ids[:120])}
         assert books.ledger.statuses([]) == {}
+
+
+class TestEntries:
+    def test_entries_of_many_payments_are_read_at_once(self, books: LedgerUnderTest) -> None:
+        written: dict[tuple[str, int], PostedEntry] = {}
+        for _ in range(2):
+            paid, entries = payment(new_id()).post(*[capture_entry("sparkle", 1999, "USD")] * 3)
+            books.ledger.record(paid, entries)
+            written |= {(posted.payment_id, posted.number): posted for posted in entries}
+        absent = [(new_id(), 1) for _ in range(120)]
+        first, *others = written
+        assert books.ledger.entries([first, *absent, *others, (first[0], 4)]) == written
+        assert books.ledger.entries([]) == {}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
+from functions.shared.adapters import books as adapter
 from functions.shared.adapters.books import DynamoDbBooks, DynamoDbBreaks
 from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DynamoDbLedger
 from functions.shared.domain.errors import LedgerUnavailable
@@ -60,6 +61,22 @@ def test_an_accounts_day_can_be_read_shard_by_shard(aws: MockedAws, books: Dynam
     assert books.shards == ACCOUNT_SHARDS
 
 
+def test_an_accounts_postings_come_in_the_order_of_time_payment_and_number(
+    aws: MockedAws, books: DynamoDbBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "_PAGE_SIZE", 2)
+    ledger, capture = DynamoDbLedger(aws.dynamodb, TABLE), capture_entry("sparkle", 1, "USD")
+    for n in range(12):
+        first = payment(new_id(), updated_at=f"2002-03-04T10:00:{n * 7 % 4:02}.000Z")
+        ledger.record(*first.post(*[capture] * (n % 3 + 1)))
+    found = [
+        (posted.posted_at, posted.payment_id, posted.number)
+        for posted in books.postings("liability:merchant", "2002-03-04")
+    ]
+    assert found == sorted(found)
+    assert len(found) == 24
+
+
 def test_a_closed_day_is_kept_over_the_turn_of_the_year(books: DynamoDbBooks) -> None:
     totals = {"asset:bank": {"USD": (1, 2)}}
     for day in ("2003-12-30", "2003-12-31", "2004-01-01"):
@@ -87,6 +104,7 @@ def test_a_break_is_open_until_a_run_does_not_find_it_any_more(aws: MockedAws, b
         "2026-11-24T09:00:01.000Z",
         "2026-11-24T02:00:00.000Z",
     )
+    assert breaks.open(FOUND.day) == {FOUND: "2026-11-24T02:00:00.000Z"}
 
 
 def test_a_break_that_is_back_is_open_again(aws: MockedAws, breaks: DynamoDbBreaks) -> None:
@@ -96,6 +114,7 @@ def test_a_break_that_is_back_is_open_again(aws: MockedAws, breaks: DynamoDbBrea
     breaks.record(again, "run-3", "t3")
     key = {"pk": {"S": "BREAK#2026-11-22"}, "sk": {"S": "amount_differs#pay-1#ch_1"}}
     assert "resolved_at" not in aws.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]
+    assert breaks.open(again.day) == {again: "t3"}
 
 
 def test_whatever_dynamodb_refuses_is_tried_again(aws: MockedAws, books: DynamoDbBooks, breaks: DynamoDbBreaks) -> None:
@@ -110,6 +129,7 @@ def test_whatever_dynamodb_refuses_is_tried_again(aws: MockedAws, books: DynamoD
             lambda: books.closed_days("2001-02-03", "2001-02-03"),
             lambda: breaks.record(FOUND, "run-1", "t"),
             lambda: breaks.of_run(FOUND.day, "run-1"),
+            lambda: breaks.open(FOUND.day),
             lambda: breaks.resolve_others(FOUND.day, "run-1", "t"),
         ):
             with pytest.raises(LedgerUnavailable, match=r"^DynamoDB: ThrottlingException$"):

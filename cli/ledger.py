@@ -1,0 +1,169 @@
+"""The books in the terminal: the trial balance, an account's statement, one payment's T-accounts."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import zip_longest
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.books import ACCOUNTS, LedgerError, OpenBooks, Totals, a_period, a_time, day_before, days, end_of
+from cli.money import figure, money
+from functions.shared.domain.ledger import Direction, PostedEntry, Posting
+from functions.shared.ports import AccountPosting
+
+# The index lags a moment behind the table, and shows half of an entry then: so long is it waited for the other half.
+LOOKS_AGAIN_AFTER_SECONDS = (1, 4)
+
+
+def trial_balance(books: OpenBooks, as_of: str | None, console: Console) -> bool:
+    """Print what each account comes to; whether debits equal credits. Raises LedgerError."""
+    until = a_time(as_of)
+    with console.status("Adding up the closed days") as status:
+
+        def totals_now() -> Totals:
+            return books.totals(until, on_day=lambda day: status.update(f"Adding up {day}, which is not closed"))
+
+        totals = totals_now()
+        for pause in LOOKS_AGAIN_AFTER_SECONDS:
+            if any(_imbalances(totals).values()):
+                time.sleep(pause)
+                totals = totals_now()
+    imbalances = _imbalances(totals)
+    if not imbalances:
+        console.print(f"Nothing was posted until {_time(until)} UTC.", highlight=False)
+        return True
+    console.print(_trial_balance_table(totals, until))
+    broken = {currency: amount for currency, amount in imbalances.items() if amount}
+    if broken:
+        differences = ", ".join(money(amount, currency) for currency, amount in broken.items())
+        console.print(f"[red]Out of balance:[/red] debits less credits are {differences}.", highlight=False)
+        console.print("make verify-ledger names what is wrong.")
+    else:
+        console.print(f"[green]In balance:[/green] debits equal credits in {', '.join(imbalances)}.", highlight=False)
+    return not broken
+
+
+def statement(books: OpenBooks, account: str, first: str | None, last: str | None, console: Console) -> None:
+    """Print an account's postings of a period, with its balance before and after. Raises LedgerError."""
+    if account not in ACCOUNTS:
+        raise LedgerError(f"There is no account {account!r}. The accounts are {', '.join(ACCOUNTS)}.")
+    begin, end = a_period(first, last)
+    with console.status("Adding up what was before") as status:
+        before = books.totals(
+            end_of(day_before(begin)), [account], lambda day: status.update(f"Adding up {day}, which is not closed")
+        )
+        lines: defaultdict[str, list[AccountPosting]] = defaultdict(list)
+        for day in days(max(begin, books.first_day), end):
+            status.update(f"Reading {day}")
+            for posted in books.postings(account, day):
+                lines[posted.posting.currency].append(posted)
+    period = begin if begin == end else f"{begin} to {end}"
+    currencies = sorted({currency for _, currency, _ in before} | set(lines))
+    for currency in currencies:
+        opening = before[account, currency, "debit"] - before[account, currency, "credit"]
+        console.print(_statement_table(f"{account} in {currency}, {period}", currency, opening, lines[currency]))
+    if not currencies:
+        console.print(f"{account} has no postings until {end}.", highlight=False)
+
+
+def payment(books: OpenBooks, payment_id: str, console: Console) -> None:
+    """Print a payment's entries, and each account that they are posted to as a T. Raises LedgerError."""
+    recorded = books.payment(payment_id)
+    console.print(f"[bold]{payment_id}[/bold]  {recorded.payment.status}", highlight=False)
+    if not recorded.entries:
+        console.print("It has no entries: no money has moved.")
+        return
+    console.print(_entries_table(recorded.entries))
+    sides: defaultdict[tuple[str, str], list[tuple[PostedEntry, Posting]]] = defaultdict(list)
+    for posted in recorded.entries:
+        for posting in posted.entry.postings:
+            sides[posting.account, posting.currency].append((posted, posting))
+    console.print(Columns((_t_account(*account, postings) for account, postings in sides.items()), padding=(1, 3)))
+
+
+def _imbalances(totals: Totals) -> dict[str, int]:
+    """Debits less credits of all accounts together, by currency."""
+    found: defaultdict[str, int] = defaultdict(int)
+    for (_, currency, direction), amount in totals.items():
+        found[currency] += amount if direction == "debit" else -amount
+    return dict(sorted(found.items()))
+
+
+def _trial_balance_table(totals: Totals, until: str) -> Table:
+    table = _table(f"Trial balance, {_time(until)} UTC", ("currency", "account"), ("debits", "credits", "balance"))
+    for currency in _imbalances(totals):
+        sides = [(totals[account, currency, "debit"], totals[account, currency, "credit"]) for account in ACCOUNTS]
+        for account, (debits, credits) in zip(ACCOUNTS, sides, strict=True):
+            if debits or credits:
+                table.add_row(currency, account, *_figures(currency, debits, credits, debits - credits))
+        debits, credits = map(sum, zip(*sides, strict=True))
+        total = _figures(currency, debits, credits, debits - credits)
+        table.add_row(currency, "total", *total, style="bold", end_section=True)
+    return table
+
+
+def _statement_table(title: str, currency: str, opening: int, lines: Iterable[AccountPosting]) -> Table:
+    table = _table(title, ("time (UTC)", "payment", "kind", "for"), ("debit", "credit", "balance"))
+    table.add_row("opening balance", "", "", "", "", "", figure(opening, currency), style="bold", end_section=True)
+    balance, sums = opening, {"debit": 0, "credit": 0}
+    for posted in lines:
+        posting = posted.posting
+        balance += posting.signed_minor
+        sums[posting.direction] += posting.amount_minor
+        amount = figure(posting.amount_minor, currency)
+        sides = (amount, "") if posting.direction == "debit" else ("", amount)
+        what = (_time(posted.posted_at), posted.payment_id, posted.kind, escape(posted.source or ""))
+        table.add_row(*what, *sides, figure(balance, currency))
+    table.add_section()
+    closing = _figures(currency, sums["debit"], sums["credit"], balance)
+    table.add_row("closing balance", "", "", "", *closing, style="bold")
+    return table
+
+
+def _entries_table(entries: Iterable[PostedEntry]) -> Table:
+    table = _table("Entries", ("entry", "kind", "time (UTC)", "for", "reverses"), ())
+    for posted in entries:
+        entry = posted.entry
+        reverses = str(entry.reverses or "")
+        table.add_row(str(posted.number), entry.kind, _time(posted.posted_at), escape(entry.source or ""), reverses)
+    return table
+
+
+def _t_account(account: str, currency: str, postings: Iterable[tuple[PostedEntry, Posting]]) -> Table:
+    """Debits on the left, credits on the right, the balance below, on its side."""
+    sides: dict[Direction, list[str]] = {"debit": [], "credit": []}
+    balance = 0
+    for posted, posting in postings:
+        amount = figure(posting.amount_minor, currency)
+        sides[posting.direction].append(f"{posted.number} {posted.entry.kind}  {amount}")
+        balance += posting.signed_minor
+    over = f"balance  {figure(abs(balance), currency)}"
+    table = Table(title=f"{account}, {currency}", box=box.MINIMAL, show_footer=True, min_width=40)
+    table.add_column("debit", over if balance >= 0 else "", justify="right", ratio=1)
+    table.add_column("credit", over if balance < 0 else "", justify="right", ratio=1)
+    for debit, credit in zip_longest(sides["debit"], sides["credit"], fillvalue=""):
+        table.add_row(debit, credit)
+    return table
+
+
+def _table(title: str, texts: Iterable[str], figures: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for text in texts:
+        table.add_column(text, overflow="fold")
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _figures(currency: str, *amounts: int) -> Iterable[str]:
+    return (figure(amount, currency) for amount in amounts)
+
+
+def _time(posted_at: str) -> str:
+    """`2026-11-23 09:00:01.000`"""
+    return posted_at.replace("T", " ").removesuffix("Z")

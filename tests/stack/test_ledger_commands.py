@@ -1,0 +1,337 @@
+"""The books over the command line, and days reconciled with everything that can break, as on a stack in use.
+
+A day in the past is a test's own: the sandbox's clock is put back to it, so its report has that test's lines alone.
+"""
+
+import csv
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from itertools import count
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+import requests
+from beancount import loader
+from beancount.core.data import Transaction
+
+from cli.stack import Stack, new_payment_id
+from local.machine import Machine
+from tests.stack.driver import CARD_DATA, Driver, payments
+
+Command = Callable[..., CompletedProcess[str]]
+Line = dict[str, Any]
+
+GATEWAY_CARD = {"number": CARD_DATA["card_number"], "expiry_month": 12, "expiry_year": 2030, "holder": "John Doe"}
+_own_days = count(30)
+
+
+def days_ago(days: int) -> str:
+    return (datetime.now(UTC) - timedelta(days)).date().isoformat()
+
+
+@pytest.fixture
+def command(machine: Machine, stack: Stack) -> Command:
+    return lambda *arguments: payments(machine.stack_file, *arguments)
+
+
+class Sandbox:
+    """The gateway, and what may go wrong there on one day of the past."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.days = next(_own_days)
+        self.day = days_ago(self.days)
+        self._stack = driver.stack
+
+    def call(self, method: str, path: str, **request: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self._stack.sparkle_api_key}", "Idempotency-Key": new_payment_id()}
+        answer = requests.request(method, f"{self._stack.sparkle_url}{path}", headers=headers, timeout=10, **request)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    @contextmanager
+    def clock_put_back(self) -> Iterator[None]:
+        self.call("POST", "/sandbox/clock", json={"offset_seconds": -86400 * self.days})
+        try:
+            yield
+        finally:
+            self.call("DELETE", "/sandbox/clock")
+
+    def report(self, day: str | None = None) -> Any:
+        return self.call("GET", "/v1/settlements", params={"date": day or self.day})
+
+    @contextmanager
+    def reporting(self, lines: list[Line] | bytes, day: str | None = None) -> Iterator[None]:
+        """Let the day's report have these lines, with the totals that go with them; or be these bytes."""
+        path = f"/sandbox/settlements/{day or self.day}"
+        self.call("PUT", path, data=lines if isinstance(lines, bytes) else json.dumps(self._whole(lines, day)))
+        try:
+            yield
+        finally:
+            self.call("DELETE", path)
+
+    def _whole(self, lines: list[Line], day: str | None) -> dict[str, Any]:
+        totals: dict[str, Counter[str]] = {}
+        for line in lines:
+            amounts = {name: line[name] for name in ("amount_minor", "fee_minor")}
+            totals.setdefault(line["currency"], Counter()).update(amounts)
+        return {
+            "date": day or self.day,
+            "lines": lines,
+            "line_count": len(lines),
+            "totals": [{"currency": currency, **total} for currency, total in totals.items()],
+            "next_cursor": None,
+        }
+
+
+@pytest.fixture
+def sandbox(driver: Driver) -> Sandbox:
+    return Sandbox(driver)
+
+
+@pytest.fixture
+def settled(driver: Driver, sandbox: Sandbox) -> str:
+    """A payment of 19.99 USD that is in the report of the sandbox's day."""
+    with sandbox.clock_put_back():
+        payment_id: str = driver.paid()["payment_id"]
+    assert [line["reference"] for line in sandbox.report()["lines"]] == [payment_id]
+    return payment_id
+
+
+def rows(output: str) -> list[list[str]]:
+    """The cells of a table, without white space, as a narrow column breaks its text."""
+    found: list[list[str]] = []
+    for line in output.splitlines():
+        if line.startswith("│"):
+            cells = ["".join(cell.split()) for cell in line.strip("│").split("│")]
+            if cells[0]:
+                found.append(cells)
+            else:
+                found[-1] = ["".join(pair) for pair in zip(found[-1], cells, strict=True)]
+    return found
+
+
+def breaks(run: CompletedProcess[str], payment_id: str) -> list[list[str]]:
+    """The type, expected and found of the payment's breaks."""
+    return [[type, expected, found] for type, of, _, expected, found, _ in rows(run.stdout) if of == payment_id]
+
+
+@pytest.fixture(scope="module")
+def refunded(stack: Stack) -> str:
+    """A payment of 1,234.50 USD, of which 34.50 were refunded."""
+    driver = Driver(stack)
+    payment_id: str = driver.paid(amount_minor=123450)["payment_id"]
+    driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 3450})
+    deadline = time.monotonic() + 60
+    while driver.stack.payment(payment_id)["status"] != "partially_refunded":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return payment_id
+
+
+class TestTheBooks:
+    def test_debits_equal_credits(self, command: Command, refunded: str) -> None:
+        run = command("ledger", "trial-balance")
+        assert run.returncode == 0, run.stdout
+        assert "In balance: debits equal credits in " in run.stdout
+        assert {balance for _, account, *_, balance in rows(run.stdout) if account == "total"} <= {"0", "0.00", "0.000"}
+
+    def test_the_accounts_statement_has_the_payment(self, command: Command, refunded: str) -> None:
+        run = command("ledger", "statement", "liability:merchant")
+        assert run.returncode == 0
+        own = [[kind, debit, credit] for _, of, kind, _, debit, credit, _ in rows(run.stdout) if of == refunded]
+        assert own == [["capture", "", "1,234.50"], ["refund", "34.50", ""]]
+
+    def test_the_payment_is_drawn(self, command: Command, refunded: str) -> None:
+        run = command("ledger", "payment", refunded)
+        assert run.returncode == 0
+        assert "asset:gateway:sparkle, USD" in run.stdout
+        assert "balance  1,200.00" in run.stdout
+
+    def test_the_journal_is_read_by_others(self, command: Command, refunded: str, tmp_path: Path) -> None:
+        run = command("ledger", "export")
+        own = [row for row in csv.DictReader(StringIO(run.stdout)) if row["payment"] == refunded]
+        assert [(row["entry"], row["account"], row["debit"], row["credit"]) for row in own] == [
+            (f"{refunded}/1", "asset:gateway:sparkle", "1234.50", ""),
+            (f"{refunded}/1", "liability:merchant", "", "1234.50"),
+            (f"{refunded}/2", "liability:merchant", "34.50", ""),
+            (f"{refunded}/2", "asset:gateway:sparkle", "", "34.50"),
+        ]
+        file = tmp_path / "journal.beancount"
+        assert command("ledger", "export", "--format", "beancount", "--out", str(file)).returncode == 0
+        directives, errors, _ = loader.load_file(str(file))
+        assert errors == []
+        transactions = [each for each in directives if isinstance(each, Transaction)]
+        assert [each.meta["kind"] for each in transactions if each.meta["payment"] == refunded] == ["capture", "refund"]
+
+    def test_the_ledger_is_as_it_was_written(self, command: Command, refunded: str) -> None:
+        run = command("ledger", "verify")
+        assert refunded not in run.stdout
+        assert "entries, and" in run.stdout
+
+    @pytest.mark.parametrize(
+        ("key", "change", "where", "what"),
+        [
+            ("ENTRY#0001", {"kind": {"S": "refund"}}, "/1", "is not what its hash was made of"),
+            ("ENTRY#0002", None, "/2", "is missing, and its postings are there"),
+            ("POSTING#0002#1", {"amount_minor": {"N": "1"}}, "/2", "amount_minor is 1, and was written as 3450"),
+            ("PAYMENT", {"entry_count": {"N": "1"}}, "/2", "is not counted: the record counts 1"),
+        ],
+    )  # fmt: skip
+    def test_what_was_written_behind_its_back_is_named(
+        self,
+        driver: Driver,
+        command: Command,
+        refunded: str,
+        key: str,
+        change: dict[str, Any] | None,
+        where: str,
+        what: str,
+    ) -> None:
+        item = driver.ledger_items(f"PAYMENT#{refunded}")[key]
+        dynamodb, table = driver.stack.client("dynamodb"), driver.stack.ledger_table
+        if change:
+            dynamodb.put_item(TableName=table, Item=item | change)
+        else:
+            dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("pk", "sk")})
+        try:
+            run = command("ledger", "verify")
+        finally:
+            dynamodb.put_item(TableName=table, Item=item)
+        assert run.returncode == 1
+        (found,) = (found for of, found in rows(run.stdout) if of == refunded + where)
+        assert "".join(what.split()) in found
+
+
+class TestADayThatAgrees:
+    def test_today_is_compared(self, driver: Driver, command: Command) -> None:
+        payment_id = driver.paid()["payment_id"]
+        run = command("reconcile", days_ago(0))
+        assert "The day is not over: it was compared, and neither settled nor closed." in run.stdout
+        assert breaks(run, payment_id) == []
+
+    def test_a_day_that_is_over_is_settled_and_once(
+        self, driver: Driver, command: Command, sandbox: Sandbox, settled: str
+    ) -> None:
+        for _ in range(2):
+            run = command("reconcile", sandbox.day)
+            assert run.returncode == 0, run.stdout
+            assert run.stdout.strip() == f"{sandbox.day} agrees: the gateway, the ledger and the executions."
+        assert driver.account_totals(settled) == {
+            "asset:gateway:sparkle": 0,
+            "liability:merchant": -1999,
+            "asset:bank": 1941,
+            "expense:fees": 58,
+        }
+        [charge] = driver.charges(settled)
+        statement = rows(command("ledger", "statement", "asset:bank").stdout)
+        own = [[kind, source, debit] for _, of, kind, source, debit, *_ in statement if of == settled]
+        assert own == [["settlement", f"charge:{charge['id']}@{sandbox.day}", "19.41"]]
+        assert command("ledger", "trial-balance").returncode == 0
+        assert settled not in command("ledger", "verify").stdout
+
+
+class TestBreaks:
+    def test_a_charge_that_was_made_at_the_gateway_is_missing_in_the_ledger(
+        self, command: Command, sandbox: Sandbox
+    ) -> None:
+        reference = new_payment_id()
+        order = {"reference": reference, "amount_minor": 1999, "currency": "USD", "capture": True}
+        with sandbox.clock_put_back():
+            charge = sandbox.call("POST", "/v1/charges", json=order | {"card": GATEWAY_CARD})
+        run = command("reconcile", sandbox.day)
+        assert run.returncode == 1
+        assert breaks(run, reference) == [["missing_in_ledger", "apayment", f"charge{charge['id']}of19.99USD"]]
+        assert f"1 breaks on {sandbox.day}." in run.stdout
+
+    def test_a_payment_that_the_report_leaves_out_is_missing_at_the_gateway(
+        self, driver: Driver, command: Command, sandbox: Sandbox
+    ) -> None:
+        payment_id, today = driver.paid()["payment_id"], days_ago(0)
+        lines = [line for line in sandbox.report(today)["lines"] if line["reference"] != payment_id]
+        with sandbox.reporting(lines, today):
+            run = command("reconcile", today)
+        assert run.returncode == 1
+        assert breaks(run, payment_id) == [
+            ["missing_at_gateway", "alineforthecaptureof19.99USD", "achargethatiscaptured"]
+        ]
+        assert breaks(command("reconcile", today), payment_id) == []
+
+    def test_a_charge_that_was_captured_at_the_gateway_differs_by_its_status(
+        self, driver: Driver, command: Command, sandbox: Sandbox
+    ) -> None:
+        payment_id = driver.paid(capture=False)["payment_id"]
+        [charge] = driver.charges(payment_id)
+        with sandbox.clock_put_back():
+            sandbox.call("POST", f"/v1/charges/{charge['id']}/capture", json={})
+        run = command("reconcile", sandbox.day)
+        assert run.returncode == 1
+        assert breaks(run, payment_id) == [["status_differs", "charge,asatthegateway", "authorized"]]
+        assert driver.account_totals(payment_id) == {}
+
+    @pytest.mark.parametrize(
+        ("change", "type", "found"),
+        [
+            ({"amount_minor": 2000}, "amount_differs", "20.00USD"),
+            ({"currency": "EUR"}, "amount_differs", "19.99EUR"),
+            ({"amount_minor": -1999}, "amount_differs", "-19.99USD"),
+            (None, "duplicate", "19.99USD"),
+        ],
+        ids=["another_amount", "another_currency", "a_negative_amount", "twice"],
+    )
+    def test_a_line_that_is_wrong_moves_nothing_until_it_is_mended(
+        self,
+        driver: Driver,
+        command: Command,
+        sandbox: Sandbox,
+        settled: str,
+        change: Line | None,
+        type: str,
+        found: str,
+    ) -> None:
+        before = driver.ledger_items(f"PAYMENT#{settled}")
+        [line] = sandbox.report()["lines"]
+        with sandbox.reporting([line | change] if change else [line, line]):
+            run = command("reconcile", sandbox.day)
+        assert run.returncode == 1
+        [[broken, _, there]] = breaks(run, settled)
+        assert broken == type
+        assert there.endswith(f"charge{line['id']}of{found}")
+        assert driver.ledger_items(f"PAYMENT#{settled}") == before
+        assert command("reconcile", sandbox.day).returncode == 0
+        assert driver.account_totals(settled)["asset:bank"] == 1941
+
+    @pytest.mark.parametrize(
+        ("cut", "message"),
+        [
+            (lambda report: json.dumps(report).encode()[:-40], "is cut off: it is not JSON."),
+            (lambda report: json.dumps(report | {"lines": []}).encode(), "has 0 of its 1 lines."),
+            (lambda report: json.dumps(report | {"totals": []}).encode(), "don't sum up to its totals."),
+        ],
+        ids=["its_end", "its_lines", "its_totals"],
+    )
+    def test_a_report_that_is_cut_off_is_not_believed_and_the_books_do_not_move(
+        self,
+        driver: Driver,
+        command: Command,
+        sandbox: Sandbox,
+        settled: str,
+        cut: Callable[[Any], bytes],
+        message: str,
+    ) -> None:
+        before = driver.ledger_items(f"PAYMENT#{settled}")
+        with sandbox.reporting(cut(sandbox.report())):
+            run = command("reconcile", sandbox.day)
+        assert run.returncode == 1
+        told = " ".join(run.stdout.split())
+        assert told.startswith("ReportUnreadable: The settlement report")
+        assert message in told
+        assert "Nothing of the report was believed, and the books have not moved." in told
+        assert driver.ledger_items(f"PAYMENT#{settled}") == before
+        assert command("reconcile", sandbox.day).returncode == 0

@@ -1,0 +1,118 @@
+"""What the commands about the books are tried on: a ledger with known books, some days of it closed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import verify
+from cli.__main__ import app
+from cli.stack import Stack
+from functions.reconcile.reconcile_day import Cursor, Reconciliation
+from functions.shared.adapters import dynamodb
+from functions.shared.adapters.books import DynamoDbBooks
+from functions.shared.adapters.dynamodb import DynamoDbLedger
+from functions.shared.domain.ledger import (
+    JournalEntry,
+    capture_entry,
+    in_doubt_entry,
+    refund_entry,
+    settlement_entry,
+)
+from functions.shared.domain.payment import PaymentRequest
+from functions.shared.ports import Ledger
+from tests.fakes import FakeBreaks, FakeExecutions, FakeGateway, FakeLedger
+from tests.mocked_aws import REGION, TABLE, MockedAws, mocked_aws
+from tests.samples import payment
+
+SHARDS = 2
+"""Of an account's day: moto takes long for a query."""
+
+
+def days_ago(days: int) -> str:
+    return (datetime.now(UTC) - timedelta(days)).date().isoformat()
+
+
+def post(ledger: Ledger, payment_id: str, currency: str, at: str, *entries: JournalEntry) -> None:
+    """Post entries to a payment's journal, at once."""
+    recorded = ledger.find(payment_id)
+    if recorded is None:
+        version = payment(payment_id, request=PaymentRequest("charge", 1234, currency), updated_at=at)
+    else:
+        version = recorded.payment.next_version(at)
+    ledger.record(*version.post(*entries))
+
+
+@dataclass
+class KnownBooks:
+    """Three days, the first of them closed.
+
+    | day     | payment | what                                                                       |
+    |---------|---------|----------------------------------------------------------------------------|
+    | first   | pay-usd | captured 1,234.50 USD                                                      |
+    | first   | pay-jpy | captured 1,234 JPY                                                         |
+    | second  | pay-usd | refunded 34.50 USD, then settled by the gateway: 1,234.50 less a fee of 35.80 |
+    | second  | pay-kwd | 1.234 KWD in doubt, which are captured on the third day                    |
+    """
+
+    aws: MockedAws
+    first: str
+    second: str
+    third: str
+
+    def __post_init__(self) -> None:
+        self.ledger = DynamoDbLedger(self.aws.dynamodb, TABLE)
+        self.books = DynamoDbBooks(self.aws.dynamodb, TABLE)
+        self.post("pay-usd", "USD", f"{self.first}T09:00:00.000Z", capture_entry("sparkle", 123450, "USD"))
+        self.post("pay-jpy", "JPY", f"{self.first}T10:00:00.000Z", capture_entry("sparkle", 1234, "JPY"))
+        self.post("pay-usd", "USD", f"{self.second}T00:00:00.000Z", refund_entry("sparkle", 3450, "USD", "op-1"))
+        settlement = settlement_entry("sparkle", 123450, 3580, "USD", f"charge:ch_1@{self.first}")
+        self.post("pay-usd", "USD", f"{self.second}T23:59:59.999Z", settlement)
+        in_doubt, captured = in_doubt_entry(1234, "KWD"), capture_entry("sparkle", 1234, "KWD")
+        self.post("pay-kwd", "KWD", f"{self.second}T12:00:00.000Z", in_doubt)
+        self.post("pay-kwd", "KWD", f"{self.third}T09:00:00.000Z", in_doubt.reverse(1), captured)
+        self.close(self.first)
+
+    def post(self, payment_id: str, currency: str, at: str, *entries: JournalEntry) -> None:
+        post(self.ledger, payment_id, currency, at, *entries)
+
+    def close(self, day: str) -> None:
+        """As reconciliation closes it."""
+        fakes = FakeGateway(), FakeLedger(), self.books, FakeBreaks(), FakeExecutions()
+        run = Reconciliation(day, "run-1", f"{days_ago(0)}T02:00:00.000Z", *fakes, lambda metric: None)
+        assert run.step(Cursor("close")) is None
+
+
+@pytest.fixture(scope="module")
+def books() -> Iterator[KnownBooks]:
+    with mocked_aws() as aws, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dynamodb, "ACCOUNT_SHARDS", SHARDS)
+        patch.setattr(DynamoDbBooks, "shards", SHARDS)
+        # moto gives the whole table for each segment.
+        patch.setattr(verify, "SEGMENTS", 1)
+        yield KnownBooks(aws, days_ago(3), days_ago(2), days_ago(1))
+
+
+@dataclass
+class Run:
+    status: int
+    output: str
+    stdout: str
+
+
+@pytest.fixture
+def payments(books: KnownBooks, tmp_path: Path) -> Callable[..., Run]:
+    """Runs the command `payments` on the known books."""
+    file = tmp_path / "stack.json"
+    arn = f"arn:aws:states:{REGION}:123456789012:stateMachine:payments-test-payment"
+    Stack("http://127.0.0.1:1", REGION, arn, TABLE, "/aws/lambda/", None, "key", "secret").save(file)
+
+    def run(*arguments: str) -> Run:
+        done = CliRunner().invoke(app, [*arguments, "--stack", str(file)])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+        return Run(done.exit_code, done.output, done.stdout)
+
+    return run
