@@ -4,6 +4,7 @@
 .PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
 
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 CHECKOV := .venv-checkov
 PAYMENTS := $(VENV)/bin/python -m cli
@@ -110,8 +111,8 @@ sbom: setup ## List what the layer is made of, as CycloneDX in build/sbom.json
 	@mkdir -p build
 	@PYTHONWARNINGS=ignore $(VENV)/bin/cyclonedx-py requirements requirements/lambda.txt --pyproject pyproject.toml -o build/sbom.json
 
-test: setup $(CHECKOV)/requirements.sha ## Run all tests
-	@$(VENV)/bin/python -m pytest
+test: setup $(CHECKOV)/requirements.sha ## Run all tests, in two processes (WORKERS=)
+	@$(VENV)/bin/python -m pytest -n $(WORKERS)
 
 simulate: setup ## Play the workflow in a world of bad luck, RUNS=5000 times, or one run again (SEED=n)
 	@$(VENV)/bin/python -m tests.simulation $(RUNS) $(if $(SEED),--seed $(SEED))

@@ -33,6 +33,7 @@ GATEWAY_TIMEOUT_SECONDS = 1
 # State machines wait and back off a hundredth of their time: a doubt is looked into after 3 seconds, then after 36.
 WAIT_SCALE = "0.01"
 PATIENCE_SECONDS = 180
+LOOKS_AT_ONCE = 4
 ALWAYS = 1000
 
 OVER = {status for status, following in NEXT_STATUSES.items() if not following}
@@ -123,12 +124,15 @@ def _inject(stack: Stack, state: str) -> None:
 
 
 def _warm_up(stack: Stack, proxy_url: str) -> None:
-    """The proxy reads a service's model at its first request, which takes it longer than the functions wait."""
+    """What is slow at first: the proxy reads a service's model, for longer than the functions wait, and a function that
+    shows payments makes its clients, on a busy machine for longer than a doubt lasts."""
     session = stack.session()
     session.client("kms", endpoint_url=proxy_url).list_keys()
     session.client("dynamodb", endpoint_url=proxy_url).list_tables()
     session.client("secretsmanager", endpoint_url=proxy_url).list_secrets()
     session.client("stepfunctions", endpoint_url=proxy_url).list_state_machines()
+    with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+        list(pool.map(stack.payment, [new_payment_id() for _ in range(3 * LOOKS_AT_ONCE)]))
 
 
 class Bench:
@@ -208,11 +212,11 @@ class Bench:
             time.sleep(0.05)
 
     def status(self, payment_id: str) -> str:
-        """The status as the API shows it; on a busy machine the API may be unavailable for a moment."""
+        """The status as the API shows it; on a busy machine its function may run out of time, or be unavailable."""
         self._recorded(payment_id)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (answer := self._stack.call("GET", f"/payments/{payment_id}")).status_code != requests.codes.ok:
-            assert answer.status_code == requests.codes.unavailable, answer.text
+            assert answer.status_code >= requests.codes.server_error, answer.text
             assert time.monotonic() < deadline, answer.text
         return str(answer.json()["status"])
 
