@@ -97,11 +97,16 @@ class Caller:
         return self.client("stepfunctions").list_executions(stateMachineArn=self.stack.state_machine_arn)
 
     def start(self, machine: str = "payment") -> Any:
-        arn = self.stack.state_machine_arn.removesuffix("payment") + machine
+        return self._start(self.stack.live_arn(machine))
+
+    def start_newest(self, machine: str) -> Any:
+        return self._start(self.stack.machine_arn(machine))
+
+    def _start(self, arn: str) -> Any:
         return self.client("stepfunctions").start_execution(stateMachineArn=arn, input="{}")
 
     def invoke(self, function: str) -> Any:
-        return self.client("lambda").invoke(FunctionName=self.prefix + function, Payload=b"{}")
+        return self.client("lambda").invoke(FunctionName=f"{self.prefix}{function}:1", Payload=b"{}")
 
     def log(self, function: str) -> Any:
         return self.client("logs").create_log_stream(
@@ -355,11 +360,13 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
     },
     "events": {
         "start a payment": lambda as_role: as_role.start(),
+        "start what is not in service": lambda as_role: as_role.start_newest("resolve"),
         "call a function": lambda as_role: as_role.invoke("resolve"),
     },
     "api": {
         "call a step without the workflow": lambda as_role: as_role.invoke("charge"),
         "start another state machine": lambda as_role: as_role.start("resolve"),
+        "start what is not in service": lambda as_role: as_role.start_newest("payment"),
         "stop a payment": lambda as_role: as_role.execution("stop_execution"),
         "look at a payment": lambda as_role: as_role.execution("describe_execution"),
     },
