@@ -193,16 +193,16 @@ def test_a_payment_in_doubt_can_not_be_paid_again_and_shows_how_it_ends(page: Pa
     expect(page.get_by_role("button", name="Pay")).to_be_visible()
 
 
-def test_a_refund_is_followed_to_its_end(page: Page) -> None:
-    tell(page, status="captured")
+def test_a_refund_is_followed_to_its_end(driver: Driver, page: Page) -> None:
     choose(page, "Visa …4242")
     pay(page)
-    tell(page, status="captured", refund="processing")
+    driver.set_fault(payment_id(page), "refund", "slow", seconds=1.5)
     page.get_by_role("button", name="Refund this order").click()
     expect(page.get_by_role("status")).to_contain_text("$48.50 is on its way back to you.")
-    tell(page, status="refunded", refund="succeeded")
     expect(page.get_by_role("status")).to_contain_text("$48.50 went back to your card.")
     expect(page.get_by_role("button", name="Refund")).to_be_hidden()
+    take_screenshots(page, "checkout-refunded")
+    assert [charge["refunded_minor"] for charge in driver.charges(payment_id(page))] == [4850]
 
 
 def test_a_payment_that_could_not_be_sent_is_sent_again_under_the_same_id(driver: Driver, page: Page) -> None:

@@ -4,7 +4,16 @@ import pytest
 from botocore.credentials import Credentials
 
 from cli.stack import new_payment_id
-from examples.client import AccessDenied, CardData, KeyUsedForAnother, NotFound, PaymentsClient, RequestRefused
+from examples.client import (
+    AccessDenied,
+    CardData,
+    KeyUsedForAnother,
+    NotFound,
+    Operation,
+    Payment,
+    PaymentsClient,
+    RequestRefused,
+)
 from local.machine import Machine
 from tests.stack.driver import Driver
 
@@ -51,6 +60,50 @@ def test_a_stored_card_is_shown_until_it_is_erased(payments: PaymentsClient) -> 
     with pytest.raises(NotFound):
         payments.card(stored.card.token)
     payments.erase_card(stored.card.token)
+
+
+def test_money_is_captured_and_given_back_once_by_key(driver: Driver, payments: PaymentsClient) -> None:
+    paid = payments.pay(amount_minor=2000, currency="USD", card=CARD, capture=False).payment_id
+    assert payments.wait(paid).status == "authorized"
+
+    def ended(operation: Operation) -> tuple[str, str | None]:
+        done = payments.wait_for_operation(paid, operation.operation_id)
+        return done.status, done.error
+
+    assert ended(payments.capture(paid, 1000)) == ("succeeded", None)
+    assert ended(payments.void(paid)) == ("rejected", "invalid_state")
+    key = new_payment_id()
+    refunds = [payments.refund(paid, 400, idempotency_key=key) for _ in range(2)]
+    assert [ended(refund) for refund in refunds] == [("succeeded", None)] * 2
+    assert payments.refund(paid, 400, idempotency_key=key).status == "succeeded"
+    with pytest.raises(KeyUsedForAnother):
+        payments.refund(paid, 500, idempotency_key=key)
+    assert ended(payments.refund(paid, 700)) == ("rejected", "amount_exceeds_captured")
+    payment = payments.payment(paid)
+    assert (payment.status, payment.captured_minor, payment.refunded_minor) == ("partially_refunded", 1000, 400)
+    assert ended(payments.refund(paid)) == ("succeeded", None)
+    assert payments.payment(paid).status == "refunded"
+    assert driver.charges(paid)[0]["refunded_minor"] == 1000
+
+
+def test_an_authorization_is_let_go(payments: PaymentsClient) -> None:
+    paid = payments.pay(amount_minor=2000, currency="USD", card=CARD, capture=False).payment_id
+    payments.wait(paid)
+    voided = payments.void(paid)
+    assert payments.wait_for_operation(paid, voided.operation_id).status == "succeeded"
+    assert payments.payment(paid).status == "voided"
+
+
+def test_a_stored_card_pays_by_its_token_until_it_is_erased(payments: PaymentsClient) -> None:
+    stored = payments.wait(payments.store_card(CARD).payment_id).card
+    assert stored is not None
+
+    def paid_by_token() -> Payment:
+        return payments.wait(payments.pay(amount_minor=1999, currency="USD", token=stored.token).payment_id)
+
+    assert paid_by_token().status == "captured"
+    payments.erase_card(stored.token)
+    assert paid_by_token().error == "unknown_token"
 
 
 def test_what_the_api_refuses_is_raised(driver: Driver, payments: PaymentsClient) -> None:
