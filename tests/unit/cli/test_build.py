@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,16 @@ from cli.build import Target
 from cli.paths import REQUIREMENTS, ROOT
 from functions.screen.rules import RULES_FILE
 
+# PEP 552: the flag of a hash-based file that is not checked.
+UNCHECKED_HASH = 1
+
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
     folder = tmp_path / "sources"
-    (folder / "__pycache__").mkdir(parents=True)
+    folder.mkdir()
     (folder / "b.py").write_text("B = 1\n")
     (folder / "a.json").write_text("{}\n")
-    (folder / "__pycache__" / "b.pyc").write_bytes(b"compiled")
     return folder
 
 
@@ -65,6 +68,40 @@ def test_the_layer_has_data_for_every_service_that_the_runtime_asks_for() -> Non
     runtime = (ROOT / "functions" / "shared" / "runtime.py").read_text()
     asked = {part.split('"')[1] for part in runtime.split("_client(")[1:] if part.startswith('"')}
     assert asked == set(build.AWS_SERVICES)
+
+
+def test_the_functions_zip_is_the_same_each_time() -> None:
+    package = build.build(Target.host()) / "functions.zip"
+    first = package.read_bytes()
+    build.build(Target.host())
+    assert package.read_bytes() == first
+
+
+def test_the_layers_bytecode_is_the_same_each_time(tmp_path: Path) -> None:
+    zipfile.ZipFile(build.build(Target.host()) / "layer.zip").extractall(tmp_path)
+    first = {path: path.read_bytes() for path in tmp_path.rglob("*.pyc")}
+    for path in first:
+        path.unlink()
+    build._compile(Target.host(), tmp_path, "/opt")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.pyc")} == first
+
+
+@pytest.mark.parametrize(("package", "top"), [("functions.zip", "functions"), ("layer.zip", "python")])
+def test_every_module_has_its_bytecode_which_is_taken_as_it_is(tmp_path: Path, package: str, top: str) -> None:
+    zipfile.ZipFile(build.build(Target.host()) / package).extractall(tmp_path)
+    modules = list((tmp_path / top).rglob("*.py"))
+    assert modules
+    for module in modules:
+        bytecode = Path(cache_from_source(str(module))).read_bytes()
+        assert bytecode[:4] == MAGIC_NUMBER
+        assert int.from_bytes(bytecode[4:8], "little") == UNCHECKED_HASH
+
+
+def test_no_bytecode_is_made_for_a_runtime_that_is_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.py").write_text("A = 1\n")
+    build._compile(Target("python3.99", "arm64"), tmp_path, "/var/task")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a.py"]
+    assert "There is no python3.99 on this machine" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
