@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout rules-test plan deploy rotate permissions build sbom bench test simulate mutants lint lock clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -114,6 +114,9 @@ sbom: setup ## List what the layer is made of, as CycloneDX in build/sbom.json
 test: setup $(CHECKOV)/requirements.sha ## Run all tests, in two processes (WORKERS=)
 	@$(VENV)/bin/python -m pytest -n $(WORKERS)
 
+bench: setup ## Measure speed, size, calls and growth beside their floors (SMALL=1: under three minutes; ONLY=cold …)
+	@$(VENV)/bin/python -m bench $(if $(SMALL),--small) $(ONLY)
+
 simulate: setup ## Play the workflow in a world of bad luck, RUNS=5000 times, or one run again (SEED=n)
 	@$(VENV)/bin/python -m tests.simulation $(RUNS) $(if $(SEED),--seed $(SEED))
 
@@ -125,7 +128,7 @@ lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the stat
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
-	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions cli console examples local
+	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions cli console examples local bench
 	git ls-files -z --cached --others --exclude-standard | xargs -0 $(VENV)/bin/detect-secrets-hook
 	$(VENV)/bin/statelint --ignore URI,FLOAT statemachine/*.json
 	$(PAYMENTS) validate

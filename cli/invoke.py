@@ -25,17 +25,21 @@ class Invocations:
 
     def invoke(self, function: str, event_file: Path) -> Any:
         """The function's answer, or its error as Lambda reports it: `{"errorType", "errorMessage", …}`."""
-        try:
-            event = filled_in(json.loads(event_file.read_text()), self._resolve)
-        except OSError as error:
-            raise EventError(f"{event_file}: {error.strerror}. Look in {FUNCTION_EVENTS} for the events.") from None
-        except ValueError as error:
-            raise EventError(f"{event_file} is not JSON: {error}") from None
+        event = self.event(event_file)
         try:
             answer = self._client.invoke(FunctionName=self._prefix + function, Payload=json.dumps(event).encode())
         except self._client.exceptions.ResourceNotFoundException:
             raise StackError(f"This stack has no function {self._prefix}{function}.") from None
         return json.loads(answer["Payload"].read())
+
+    def event(self, event_file: Path) -> Any:
+        """The event with its references filled in."""
+        try:
+            return filled_in(json.loads(event_file.read_text()), self._resolve)
+        except OSError as error:
+            raise EventError(f"{event_file}: {error.strerror}. Look in {FUNCTION_EVENTS} for the events.") from None
+        except ValueError as error:
+            raise EventError(f"{event_file} is not JSON: {error}") from None
 
     def _resolve(self, reference: str) -> Any:
         function, *path = reference.split(".")

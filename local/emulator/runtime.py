@@ -28,6 +28,8 @@ from ministack.core import lambda_runtime
 from ministack.core.responses import new_uuid
 from ministack.services import lambda_svc
 
+from local.emulator.search_path import search_path
+
 RUNTIME_CLIENT_DIR = "RUNTIME_CLIENT_DIR"
 _LOG_LIMIT_BYTES = 1024 * 1024
 
@@ -91,13 +93,6 @@ def python_environment(config: dict[str, Any], code_dir: str, port: int) -> dict
     name, version = config.get("FunctionName", ""), config.get("Version", "$LATEST")
     _, region = lambda_runtime._account_region_from_function_config(config)
     layers = _layer_directories(config)
-    site_packages = f"python/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-    # As on AWS: the code first, then the layers (of two, the later one wins), the runtime's own packages last.
-    path = [
-        code_dir,
-        *(f"{layer}/{part}" for part in (site_packages, "python") for layer in layers),
-        os.environ[RUNTIME_CLIENT_DIR],
-    ]
     return {
         **lambda_svc._runtime_env_vars(config),
         **lambda_runtime.execution_credentials(config),
@@ -120,7 +115,7 @@ def python_environment(config: dict[str, Any], code_dir: str, port: int) -> dict
         "LAMBDA_TASK_ROOT": code_dir,
         "LANG": "en_US.UTF-8",
         "PATH": os.pathsep.join(["/usr/local/bin", "/usr/bin", "/bin", *(f"{layer}/bin" for layer in layers)]),
-        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONPATH": search_path(code_dir, layers, os.environ[RUNTIME_CLIENT_DIR]),
         "TMPDIR": tempfile.gettempdir(),
         "TZ": ":UTC",
     }

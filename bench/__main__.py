@@ -1,0 +1,87 @@
+"""`make bench`: measure everything, beside its floor, on a stack of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench import ledger, processes, report, workflow
+from bench.measure import Section
+from cli.paths import BUILD
+from cli.stack import Stack
+from local.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is measured of each."""
+
+    starts: int
+    memory: int
+    warm_calls: int
+    counted: int
+    one_by_one: int
+    at_once: dict[int, int]
+    repeats: int
+    payments: int
+    entries: tuple[int, ...]
+    reads: int
+
+
+FULL = Extent(15, 5, 200, 10, 100, {1: 40, 8: 160, 32: 320, 64: 640}, 3, 10_000, (1_000, 10_000, 100_000), 5)
+SMALL = Extent(3, 1, 50, 3, 15, {1: 5, 8: 16, 32: 32, 64: 64}, 1, 100, (1_000, 3_000), 2)
+"""Under three minutes on two cores: fewer samples, a hundred payments instead of ten thousand, and 3,000 entries."""
+
+
+def sections(stack: Stack, extent: Extent) -> dict[str, Callable[[], Section]]:
+    """The parts of the benchmark by their names, each to be measured in its turn."""
+    alone = processes.Processes(stack)
+    product = workflow.Workflow(stack, stack.state_machine_arn)
+    tasks = {function: alone.task(function) for function in processes.FUNCTIONS}
+    nothing, bare = workflow.do_nothing_workflow(product), workflow.bare_workflow(product, tasks)
+    return {
+        "size": lambda: processes.sizes(alone.packages),
+        "cold": lambda: processes.cold_starts(alone, list(processes.FUNCTIONS), extent.starts),
+        "memory": lambda: processes.memory(alone, tasks, extent.memory),
+        "warm": lambda: processes.warm_calls(alone, tasks, extent.warm_calls),
+        "calls": lambda: workflow.counted_calls(product, extent.counted),
+        "latency": lambda: workflow.end_to_end(product, nothing, bare, extent.one_by_one),
+        "throughput": lambda: workflow.throughput(product, nothing, bare, extent.at_once, extent.repeats),
+        "payments": lambda: workflow.drift(product, nothing, extent.payments),
+        "ledger": lambda: ledger.reads(stack, extent.entries, extent.reads),
+    }
+
+
+def main(
+    small: Annotated[bool, typer.Option(help="Fewer of everything, in under three minutes.")] = False,
+    only: Annotated[list[str] | None, typer.Argument(help="These parts alone, by name.")] = None,
+) -> None:
+    """Measure, print, and write build/bench.json and the curves beside it."""
+    console = Console(width=160)
+    home = BUILD / "bench" / "stack"
+    machine = Machine(home=home, stack_file=home / "stack.json", emulator_port=0, sparkle_port=0)
+    about = report.about_this_machine()
+    report.show_machine(about, console)
+    machine.down()
+    taken: list[Section] = []
+    try:
+        stack = machine.up(lambda step: console.print(step, style="dim", highlight=False))
+        for name, measure in sections(stack, SMALL if small else FULL).items():
+            if not only or name in only:
+                taken.append(measure())
+                report.show(taken[-1], console)
+    finally:
+        machine.down()
+    about["load at the end"] = report.about_this_machine()["load"]
+    for figure in (figure for section in taken for figure in section.figures):
+        console.print(f"Drew {report.draw(figure, BUILD)}", highlight=False)
+    report.save(taken, about | {"small": small}, BUILD / "bench.json")
+    console.print(f"Wrote {BUILD / 'bench.json'}", highlight=False)
+    right = report.verdict(taken, console)
+    raise typer.Exit(0 if right else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,220 @@
+"""A process like the functions' own, with their package and layer: `python -S -m bench.process HOW …`.
+
+    cold    function NAME     import the handler, and with it make its clients
+    cold    floor SERVICE …   import boto3, and make a client each
+    record  TASK              answer the task's event with the stack that the environment names, and keep what it took
+    memory  TASK              answer the event, or do the bare calls that this takes, with what was recorded; once
+    warm    TASK              the same again and again, each in turn
+
+It imports nothing that the measured does not import anyway. A task is a JSON file, and so is what is kept: `event`, the
+`calls` to AWS as `[service, operation, parameters]`, AWS's `answers` as `[status, headers, body]`, and the gateway's
+`exchanges` as `[method, url, headers, body, status, answer's headers, answer]`. Bytes are `{"base64": …}`.
+"""
+
+import importlib
+import json
+import os
+import sys
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Iterator
+from itertools import cycle
+from typing import Any
+
+
+def main(how: str, *arguments: str) -> None:
+    if how == "cold":
+        _cold(*arguments)
+    elif how == "record":
+        _record(arguments[0])
+    elif how == "memory":
+        _memory(*arguments)
+    else:
+        _warm(*arguments)
+    sys.stdout.flush()
+    os._exit(0)  # what the interpreter does at its end is no part of a start
+
+
+def _handler(function: str) -> Any:
+    return importlib.import_module(f"functions.{function}.handler").handler
+
+
+def _clients(services: Iterable[str]) -> dict[str, Any]:
+    import boto3
+
+    return {service: boto3.client(service) for service in services}  # type: ignore[call-overload]
+
+
+def _cold(which: str, *names: str) -> None:
+    if which == "function":
+        _handler(names[0])
+    else:
+        _clients(names)
+
+
+# -- What a call takes, as it was answered once
+
+
+def _record(task_file: str) -> None:
+    from botocore import client, endpoint
+    from requests import adapters
+
+    client_class: Any = client.BaseClient
+    endpoint_class: Any = endpoint.Endpoint
+    adapter_class: Any = adapters.HTTPAdapter
+    task = _load(task_file)
+    calls: list[Any] = []
+    answers: list[Any] = []
+    exchanges: list[Any] = []
+    make_api_call, send, exchange = client_class._make_api_call, endpoint_class._send, adapter_class.send
+
+    def call(self: Any, operation: str, parameters: Any) -> Any:
+        calls.append([self.meta.service_model.service_name, operation, dict(parameters)])  # before botocore adds to it
+        return make_api_call(self, operation, parameters)
+
+    def ask_aws(self: Any, request: Any) -> Any:
+        answer = send(self, request)
+        answers.append([answer.status_code, dict(answer.headers), answer.content.decode()])
+        return answer
+
+    def ask_gateway(self: Any, request: Any, **how: Any) -> Any:
+        answer = exchange(self, request, **how)
+        body = request.body.decode() if request.body else None
+        asked = [request.method, request.url, dict(request.headers), body]
+        exchanges.append([*asked, answer.status_code, dict(answer.headers), answer.text])
+        return answer
+
+    client_class._make_api_call, endpoint_class._send, adapter_class.send = call, ask_aws, ask_gateway
+    answer = _handler(task["function"])(task["event"], None)
+    _save(task_file, task | {"calls": calls, "answers": answers, "exchanges": exchanges, "answer": answer})
+
+
+# -- The same, with what was answered then, at once
+
+
+def _memory(which: str, task_file: str) -> None:
+    task = _load(task_file)
+    run = _function(task) if which == "function" else _floor(task, task["calls"])
+    run()
+    _save(f"{task_file}.memory", _peak_memory_bytes())
+
+
+def _warm(task_file: str, rounds: str, warm_up: str) -> None:
+    from time import perf_counter
+
+    task = _load(task_file)
+    # A secret is asked for every five minutes, and not by a warm call.
+    calls = [call for call in task["calls"] if call[1] != "GetSecretValue"]
+    runs = _function(task), _floor(task, calls)
+    taken: tuple[list[float], list[float]] = [], []
+    for n in range(int(warm_up) + int(rounds)):
+        for run, seconds in zip(runs, taken, strict=True):
+            started = perf_counter()
+            run()
+            if n >= int(warm_up):
+                seconds.append(perf_counter() - started)
+    _save(f"{task_file}.warm", taken)
+
+
+def _function(task: dict[str, Any]) -> Callable[[], None]:
+    _answer_at_once(task)
+    handler, event = _handler(task["function"]), task["event"]
+    return lambda: handler(event, None)
+
+
+def _floor(task: dict[str, Any], wanted: list[Any]) -> Callable[[], None]:
+    """The calls that the function makes, and nothing else."""
+    from botocore import xform_name
+
+    _answer_at_once(task)
+    clients = _clients({service for service, _, _ in wanted})
+    calls = [
+        (getattr(clients[service], xform_name(operation)), parameters) for service, operation, parameters in wanted
+    ]
+    exchanges = [exchange[:4] for exchange in task["exchanges"]]
+    if exchanges:
+        import requests
+
+        session = requests.Session()
+
+    def run() -> None:
+        for call, parameters in calls:
+            call(**parameters)
+        for method, url, headers, body in exchanges:
+            session.request(method, url, headers=headers, data=body, timeout=(1, 1)).json()
+
+    return run
+
+
+def _answer_at_once(task: dict[str, Any]) -> None:
+    """Each operation is answered by its recorded answers in turn, without a connection."""
+    from botocore import endpoint
+    from botocore.awsrequest import AWSResponse
+    from botocore.compat import HTTPHeaders
+
+    endpoint_class: Any = endpoint.Endpoint
+    recorded: dict[str, list[Any]] = {}
+    for (_, operation, _), answer in zip(task["calls"], task["answers"], strict=True):
+        recorded.setdefault(operation, []).append(answer)
+    turns = {operation: cycle(answers) for operation, answers in recorded.items()}
+
+    def ask_aws(self: Any, request: Any) -> Any:
+        status, headers, body = next(turns[request.headers["X-Amz-Target"].decode().rpartition(".")[2]])
+        answer: Any = AWSResponse(request.url, status, HTTPHeaders.from_dict(headers), None)
+        answer._content = body.encode()
+        return answer
+
+    endpoint_class._send = ask_aws
+    if task["exchanges"]:
+        _answer_for_the_gateway(cycle(task["exchanges"]))
+
+
+def _answer_for_the_gateway(turns: Iterator[Any]) -> None:
+    import requests
+    from requests import adapters
+
+    adapter_class: Any = adapters.HTTPAdapter
+
+    def ask_gateway(self: Any, request: Any, **how: Any) -> Any:
+        *_, status, headers, body = next(turns)
+        answer = requests.Response()
+        answer.status_code, answer.url, answer.request = status, request.url, request
+        answer.headers.update(headers)
+        answer._content = body.encode()
+        return answer
+
+    adapter_class.send = ask_gateway
+
+
+def _peak_memory_bytes() -> int:
+    """The most that this process ever had resident."""
+    try:
+        # Not getrusage's, which begins with what the parent had when it started this process.
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+    except OSError:
+        from resource import RUSAGE_SELF, getrusage
+
+        return getrusage(RUSAGE_SELF).ru_maxrss
+
+
+# -- Tasks
+
+
+def _load(file: str) -> Any:
+    def restored(value: dict[str, Any]) -> Any:
+        return b64decode(value["base64"]) if value.keys() == {"base64"} else value
+
+    with open(file) as task:
+        return json.load(task, object_hook=restored)
+
+
+def _save(file: str, value: Any) -> None:
+    def encoded(value: bytes) -> dict[str, str]:
+        return {"base64": b64encode(value).decode()}
+
+    with open(file, "w") as task:
+        json.dump(value, task, default=encoded)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,212 @@
+"""Each function's process by itself: its start, its memory, a warm call, and what it is packed in."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench.measure import Row, Samples, Section, Target, interleaved
+from cli.build import Target as Platform
+from cli.build import build, runtime_client
+from cli.events import FUNCTION_EVENTS
+from cli.invoke import Invocations
+from cli.paths import BUILD, ROOT
+from cli.stack import Stack
+from examples.client import seal
+from local.emulator.search_path import search_path
+
+HOME = BUILD / "bench"
+
+FUNCTIONS = {
+    "tokenize": ("kms",),
+    "screen": ("dynamodb",),
+    "encrypt": ("kms",),
+    "charge": ("kms", "secretsmanager"),
+    "persist": ("dynamodb",),
+    "compensate": ("dynamodb", "secretsmanager"),
+    "reserve": ("dynamodb", "stepfunctions"),
+    "perform": ("secretsmanager",),
+    "settle": ("dynamodb",),
+    "resolve": ("dynamodb", "secretsmanager", "stepfunctions"),
+    "reconcile": ("dynamodb", "secretsmanager", "stepfunctions"),
+    "status": ("dynamodb", "stepfunctions"),
+    "cards": ("dynamodb",),
+    "doubts": ("dynamodb",),
+}
+"""The functions, and the AWS services of which each needs a client."""
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Starts processes like the functions' own, on the packages as they are deployed."""
+
+    stack: Stack
+
+    @cached_property
+    def packages(self) -> Path:
+        return build(Platform.host())
+
+    @cached_property
+    def _code(self) -> Path:
+        return self._unpacked("functions.zip")
+
+    @cached_property
+    def _path(self) -> str:
+        """As the emulator has it, and this repository at its end, for `bench.process`."""
+        layer = self._unpacked("layer.zip")
+        return os.pathsep.join([search_path(str(self._code), [str(layer)], str(runtime_client())), str(ROOT)])
+
+    def _unpacked(self, package: str) -> Path:
+        folder = HOME / Path(package).stem
+        shutil.rmtree(folder, ignore_errors=True)
+        with zipfile.ZipFile(self.packages / package) as archive:
+            archive.extractall(folder)
+        return folder
+
+    def environment(self, function: str) -> dict[str, str]:
+        """What the emulator gives the deployed function, but for the key: the account's root may do all that it may."""
+        name = self.stack.log_group_prefix.rsplit("/", 1)[1] + function
+        deployed = self.stack.client("lambda").get_function_configuration(FunctionName=name)
+        return {
+            **deployed["Environment"]["Variables"],
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_DEFAULT_REGION": self.stack.region,
+            "AWS_ENDPOINT_URL": self.stack.aws_endpoint_url or "",
+            "AWS_LAMBDA_FUNCTION_NAME": name,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_REGION": self.stack.region,
+            "AWS_SECRET_ACCESS_KEY": "test",  # nosec B105  # pragma: allowlist secret
+            "HOME": tempfile.gettempdir(),
+            "LANG": "en_US.UTF-8",
+            "PYTHONPATH": self._path,
+            # On AWS the packages' folders can't be written to: what they lack is compiled in each process anew.
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TZ": ":UTC",
+        }
+
+    def run(self, environment: dict[str, str], *arguments: str) -> tuple[float, float]:
+        """The process's wall and CPU seconds, from its start to its end."""
+        command = [sys.executable, "-S", "-m", "bench.process", *arguments]
+        with tempfile.TemporaryFile() as errors:
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                command, cwd=self._code, env=environment, stdout=subprocess.DEVNULL, stderr=errors
+            )
+            _, status, used = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                errors.seek(0)
+                raise RuntimeError(f"bench.process {' '.join(arguments)} failed:\n{errors.read().decode()}")
+        return wall, used.ru_utime + used.ru_stime
+
+    def task(self, function: str) -> Path:
+        """What one call of the function takes, as the stack answers it. Cards are sealed, as real ones are."""
+        event = Invocations(self.stack).event(FUNCTION_EVENTS / f"{function}.json")
+        if "card_data" in event.get("request", {}):
+            [key, *_] = self.stack.call("GET", "/keys").json()["keys"]
+            event["request"]["card_data"] = seal(event["request"]["card_data"], event["payment_id"], key)
+        file = HOME / f"{function}.json"
+        file.write_text(json.dumps({"function": function, "event": event}))
+        self.run(self.environment(function), "record", str(file))
+        return file
+
+
+def cold_starts(processes: Processes, functions: Sequence[str], rounds: int) -> Section:
+    rows = []
+    for function in functions:
+        environment = processes.environment(function)
+        starts = ("function", function), ("floor", *FUNCTIONS[function])
+        # The first round only brings the files into memory.
+        taken = [[processes.run(environment, "cold", *start) for start in starts] for _ in range(1 + rounds)][1:]
+        for n, clock in enumerate(("wall", "CPU")):
+            measured, floor = (
+                Samples(tuple(1000 * each[which][n] for each in taken)) for which, _ in enumerate(starts)
+            )
+            rows.append(Row(f"{function} {clock}", "ms", measured, floor, Target("times", 1.15)))
+    return Section(
+        "Cold start",
+        "a process that imports boto3 from the same layer and makes the same clients",
+        rows,
+        notes=(
+            "A fresh process each time: the interpreter's start, the handler's import, and all that is made with it: "
+            "its clients, its contract's validator, the rules.",
+        ),
+    )
+
+
+def memory(processes: Processes, tasks: dict[str, Path], rounds: int) -> Section:
+    rows = []
+    for function, task in tasks.items():
+        environment = processes.environment(function)
+
+        def peak(which: str, environment: dict[str, str] = environment, task: Path = task) -> float:
+            processes.run(environment, "memory", which, str(task))
+            return float(json.loads(Path(f"{task}.memory").read_text())) / MIB
+
+        measured, floor = interleaved(rounds, lambda: peak("function"), lambda: peak("floor"))
+        rows.append(Row(function, "MiB", measured, floor, Target("times", 1.15)))
+    return Section(
+        "Peak memory",
+        "a process that imports boto3, makes the same clients, and makes the same calls",
+        rows,
+        notes=("Resident, after one call, AWS and the gateway answering at once.",),
+    )
+
+
+def warm_calls(processes: Processes, tasks: dict[str, Path], rounds: int) -> Section:
+    rows = []
+    for function, task in tasks.items():
+        processes.run(processes.environment(function), "warm", str(task), str(rounds), str(max(5, rounds // 10)))
+        measured, floor = (
+            Samples(tuple(1000 * seconds for seconds in taken))
+            for taken in json.loads(Path(f"{task}.warm").read_text())
+        )
+        rows.append(Row(function, "ms", measured, floor, Target("more", 1)))
+    return Section(
+        "Warm call",
+        "the bare boto3 and requests calls that it makes, with the same answers",
+        rows,
+        notes=("In one process, AWS and the gateway answering at once; the log and the metrics included.",),
+    )
+
+
+def sizes(packages: Path) -> Section:
+    """What is unpacked on AWS."""
+    by_package: dict[str, int] = {}
+    with zipfile.ZipFile(packages / "layer.zip") as layer:
+        for entry in layer.infolist():
+            name = entry.filename.split("/")[1].split("-")[0].removesuffix(".py")
+            by_package[name] = by_package.get(name, 0) + entry.file_size
+    with zipfile.ZipFile(packages / "functions.zip") as functions:
+        own = sum(entry.file_size for entry in functions.infolist())
+    apart = {"boto3", "botocore", "s3transfer", "jmespath", "cryptography"}
+    aws = sum(by_package.get(name, 0) for name in apart - {"cryptography"})
+    rest = sum(size for name, size in by_package.items() if name not in apart)
+    largest = sorted(by_package.items(), key=lambda item: -item[1])[:8]
+
+    def row(what: str, size: float, target: Target | None = None) -> Row:
+        return Row(what, "MB", Samples((size / 1_000_000,)), None, target)
+
+    return Section(
+        "Size, unpacked",
+        "nothing: the target is absolute",
+        [
+            row("all but boto3's packages and cryptography", own + rest, Target("itself", 20)),
+            row("the functions' zip", own),
+            row("boto3's packages (boto3, botocore, s3transfer, jmespath)", aws),
+            row("cryptography", by_package.get("cryptography", 0)),
+            row("the layer as a zip", (packages / "layer.zip").stat().st_size),
+        ],
+        notes=("The largest: " + ", ".join(f"{name} {size / 1_000_000:.1f} MB" for name, size in largest) + ".",),
+    )

@@ -1,0 +1,154 @@
+"""What was measured: in the terminal, as JSON, and drawn."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure as Drawing
+from rich.console import Console
+from rich.table import Table
+
+from bench.measure import Figure, Row, Samples, Section
+from cli.paths import ROOT
+
+_VERSIONS = ("boto3", "botocore", "cryptography", "jsonschema", "requests", "ministack")
+_COLOURS = ("#1f5fa8", "#c4572a", "#3d8a4e", "#7a5aa6")
+
+
+def about_this_machine() -> dict[str, Any]:
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _output("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+        "system": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "load": [round(load, 1) for load in os.getloadavg()],
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _VERSIONS},
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor()
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
+
+
+# -- In the terminal
+
+
+def show_machine(machine: dict[str, Any], console: Console) -> None:
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    console.print(
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load'][0]}; {machine['system']}\n"
+        f"Python {machine['python']}; {versions}; commit {machine['commit']}",
+        highlight=False,
+    )
+
+
+def show(section: Section, console: Console) -> None:
+    console.print(f"\n[bold]{section.name}[/bold], against {section.against}", highlight=False)
+    if section.rows:
+        console.print(_rows(section.rows))
+    if section.counts:
+        table = Table("", "counted", "expected", "", "why")
+        for count in section.counts:
+            table.add_row(count.what, f"{count.counted:g}", f"{count.expected:g}", _mark(count.holds), count.why)
+        console.print(table)
+    for note in section.notes:
+        console.print(f"[dim]{note}[/dim]", highlight=False)
+
+
+def _rows(rows: Sequence[Row]) -> Table:
+    table = Table("", "n")
+    for name in ("median", "min", "max", "floor's median", "min", "max", "figure", "target"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for row in rows:
+        figure = "" if row.figure is None else _number(row.figure)
+        table.add_row(
+            f"{row.what}, {row.unit}",
+            str(len(row.measured.values)),
+            *_three(row.measured),
+            *(_three(row.floor) if row.floor else ("", "", "")),
+            figure,
+            str(row.target or ""),
+            _mark(row.holds),
+        )
+    return table
+
+
+def _three(samples: Samples) -> tuple[str, str, str]:
+    return _number(samples.median), _number(samples.least), _number(samples.most)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _mark(holds: bool | None) -> str:
+    return {True: "[green]✓[/green]", False: "[red]missed[/red]", None: ""}[holds]
+
+
+def verdict(sections: Sequence[Section], console: Console) -> bool:
+    """Say what was missed; whether all that was counted is as it must be."""
+    rows = [(section, row) for section in sections for row in section.rows if row.holds is False]
+    counts = [(section, count) for section in sections for count in section.counts if not count.holds]
+    targets = sum(row.target is not None for section in sections for row in section.rows)
+    console.print(f"\n{targets - len(rows)} of {targets} targets were met.", highlight=False)
+    for section, row in rows:
+        figure = _number(row.figure or 0)
+        console.print(f"[red]missed[/red] {section.name}: {row.what} is {figure}, target {row.target}", highlight=False)
+    for section, count in counts:
+        console.print(
+            f"[red]wrong[/red] {section.name}: {count.what} is {count.counted:g}, not {count.expected:g}",
+            highlight=False,
+        )
+    return not counts
+
+
+# -- In files
+
+
+def save(sections: Sequence[Section], machine: dict[str, Any], file: Path) -> None:
+    document = {"machine": machine, "sections": [section.to_dict() for section in sections]}
+    file.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def draw(figure: Figure, folder: Path) -> Path:
+    """Write the picture; its file."""
+    mpl.rcParams["svg.hashsalt"] = figure.file  # the same curves, the same bytes
+    drawing = Drawing(figsize=(7, 4), layout="constrained")
+    axes = drawing.add_subplot()
+    for curve, colour in zip(figure.curves, _COLOURS, strict=False):
+        axes.plot(curve.x, curve.y, marker="o", color=colour, label=curve.name)
+    if figure.log_x:
+        ticks = sorted({x for curve in figure.curves for x in curve.x})
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+        axes.minorticks_off()
+    axes.set(title=figure.title, xlabel=figure.x, ylabel=figure.y)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(figure.curves) > 1:
+        axes.legend(frameon=False)
+    file = folder / f"{figure.file}.svg"
+    drawing.savefig(file, metadata={"Date": None})
+    return file

@@ -1,0 +1,432 @@
+"""Payments through the state machine, beside the same state machine with functions that do nothing."""
+
+import io
+import json
+import re
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from threading import local
+from typing import Any
+
+import requests
+
+from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target, interleaved
+from cli.stack import Stack, new_payment_id
+from examples.client import seal
+
+HAPPY_PATH = (
+    *("Tokenize", "Screen", "Screened", "Encrypt", "ChargeOrStore", "Charge"),
+    *("Persist", "Outcome", "PaymentCaptured"),
+)
+
+NEEDED_CALLS = {
+    "states StartExecution": (1, "API Gateway starts the payment itself, without a function"),
+    "lambda Invoke": (5, "a function a state: each may do less than one for all of them could"),
+    "kms Decrypt": (
+        3,
+        "the sealed card is opened in Tokenize and in Encrypt, so that no state holds it open; Charge decrypts it",
+    ),
+    "kms GenerateMac": (1, "the token is a keyed hash whose key is in no memory"),
+    "kms Encrypt": (1, "the state, the history and the ledger hold the card as ciphertext"),
+    "dynamodb UpdateItem": (1, "the payment is counted in its card's velocity"),
+    "dynamodb Query": (1, "the card's velocity of the last day is looked at after that, never too little"),
+    "dynamodb PutItem": (1, "the card is kept on a condition of its own, which may fail without failing the payment"),
+    "dynamodb TransactWriteItems": (1, "the payment, its entry and the entry's postings: all or nothing"),
+    "gateway charge": (1, "the money"),
+}
+"""What a captured payment with a sealed card needs at least of warm functions, and why.
+
+The gateway's secret is read every five minutes in each process, not per payment.
+"""
+
+_FUNCTION = re.compile(r"(arn:[\w-]+:lambda:[\w-]+:\d+:function:)([\w-]+)-(\w+)(:\d+)?")
+_POLL_SECONDS = 0.01
+_PATIENCE_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A state machine on a stack that can be run. Safe to share between threads."""
+
+    stack: Stack
+    arn: str
+
+    @cached_property
+    def _states(self) -> Any:
+        # As many connections as there are threads.
+        from botocore.config import Config
+
+        config = Config(max_pool_connections=100, retries={"total_max_attempts": 5, "mode": "standard"})
+        return self.stack.session().client("stepfunctions", endpoint_url=self.stack.aws_endpoint_url, config=config)
+
+    def start(self, request: dict[str, Any], payment_id: str) -> str:
+        answer = self._states.start_execution(stateMachineArn=self.arn, name=payment_id, input=json.dumps(request))
+        return str(answer["executionArn"])
+
+    def run(self, request: dict[str, Any], payment_id: str, expected_seconds: float = 0.0) -> float:
+        """Start it, wait for its end, and return its seconds from the one to the other, as the service has them.
+
+        It is not looked at before the expected time is nearly over: looking takes from what is measured.
+        """
+        arn = self.start(request, payment_id)
+        time.sleep(0.8 * expected_seconds)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while (execution := self._states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{arn} does not end")
+            time.sleep(max(_POLL_SECONDS, 0.1 * expected_seconds))
+        if execution["status"] != "SUCCEEDED":
+            raise RuntimeError(f"{arn} ended as {execution['status']}: {execution.get('error')}")
+        return float((execution["stopDate"] - execution["startDate"]).total_seconds())
+
+    def events(self, payment_id: str) -> list[dict[str, Any]]:
+        name = self.arn.split(":stateMachine:")[1].split(":")[0]
+        arn = f"{self.arn.split(':stateMachine:')[0]}:execution:{name}:{payment_id}"
+        pages = self._states.get_paginator("get_execution_history").paginate(executionArn=arn)
+        return [event for page in pages for event in page["events"]]
+
+
+@dataclass(frozen=True)
+class Till:
+    """Makes payments: each with an id and a sealed card of its own."""
+
+    stack: Stack
+
+    @cached_property
+    def _key(self) -> dict[str, str]:
+        [key, *_] = self.stack.call("GET", "/keys").json()["keys"]
+        return dict(key)
+
+    def payment(self) -> tuple[dict[str, Any], str]:
+        payment_id = new_payment_id()
+        card = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
+        # What the API's request template makes of a request.
+        request = {"operation": "charge", "amount_minor": 1999, "currency": "USD"}
+        return request | {"card_data": seal(card, payment_id, self._key)}, payment_id
+
+
+def states_entered(events: Sequence[dict[str, Any]]) -> list[str]:
+    return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+
+
+def tasks_failed(events: Sequence[dict[str, Any]]) -> Counter[str]:
+    """The errors of tasks, by name, whether a retry mended them or not."""
+    details = (event.get("taskFailedEventDetails") or event.get("lambdaFunctionFailedEventDetails") for event in events)
+    return Counter(detail["error"] for detail in details if detail)
+
+
+def do_nothing_workflow(product: Workflow) -> Workflow:
+    """Deploy the product's own definition with functions that answer at once what the product's answered."""
+    request, payment_id = Till(product.stack).payment()
+    product.run(request, payment_id)
+    answers = task_answers(product.events(payment_id))
+
+    def package(state: str) -> dict[str, str]:
+        answer = answers.get(state)
+        return {"answer.py": f"ANSWER = {answer!r}\n\n\ndef handler(event, context):\n    return ANSWER\n"}
+
+    return _beside(product, "nothing", "answer.handler", package)
+
+
+def bare_workflow(product: Workflow, tasks: Mapping[str, Path]) -> Workflow:
+    """The same with functions that only make the bare calls that the product's make, by their own roles and layer."""
+
+    def package(state: str) -> dict[str, str]:
+        task = tasks.get(state.lower())
+        if task is None:
+            return {"bare.py": "def handler(event, context): ..."}
+        recorded = json.loads(task.read_text())
+        # A secret is read every five minutes, not per payment.
+        recorded["calls"] = [call for call in recorded["calls"] if call[1] != "GetSecretValue"]
+        calls = json.dumps(recorded).replace(recorded["event"]["payment_id"], "{payment_id}")
+        return {"bare.py": Path(__file__).with_name("bare.py").read_text(), "calls.json": calls}
+
+    return _beside(product, "bare", "bare.handler", package, as_the_product=True)
+
+
+def _beside(
+    product: Workflow,
+    name: str,
+    handler: str,
+    package: Callable[[str], dict[str, str]],
+    as_the_product: bool = False,
+) -> Workflow:
+    """The product's state machine once more, with other functions. `package` is told a state, and gives files."""
+    stack = product.stack
+    states, functions = stack.client("stepfunctions"), stack.client("lambda")
+    machine = states.describe_state_machine(stateMachineArn=product.arn)
+    role = _role(stack, f"bench-{name}")
+    for state, definition in json.loads(machine["definition"])["States"].items():
+        if not (found := _FUNCTION.search(json.dumps(definition))):
+            continue
+        deployed = functions.get_function_configuration(FunctionName=f"{found[2]}-{found[3]}")
+        more: dict[str, Any] = {}
+        if as_the_product:
+            more = {"Layers": [layer["Arn"] for layer in deployed["Layers"]]}
+        functions.create_function(
+            FunctionName=f"bench-{name}-{found[3]}",
+            Role=deployed["Role"] if as_the_product else role,
+            Runtime=deployed["Runtime"],
+            Handler=handler,
+            Code={"ZipFile": _zipped(package(state))},
+            Timeout=deployed["Timeout"],
+            MemorySize=deployed["MemorySize"],
+            **more,
+        )
+        functions.get_waiter("function_active_v2").wait(FunctionName=f"bench-{name}-{found[3]}")
+    definition = _FUNCTION.sub(lambda match: f"{match[1]}bench-{name}-{match[3]}", machine["definition"])
+    made = states.create_state_machine(name=f"bench-{name}", definition=definition, roleArn=role)
+    return Workflow(stack, made["stateMachineArn"])
+
+
+def _role(stack: Stack, name: str) -> str:
+    """A role for functions and a state machine."""
+    iam = stack.client("iam")
+    services = ["lambda.amazonaws.com", "states.amazonaws.com"]
+    trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    may = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}
+
+    def policy(statement: Any) -> str:
+        return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    iam.put_role_policy(RoleName=name, PolicyName="invoke", PolicyDocument=policy(may))
+    return str(role["Role"]["Arn"])
+
+
+def _zipped(files: dict[str, str]) -> bytes:
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return package.getvalue()
+
+
+def task_answers(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What each state's function answered."""
+    state, answers = "", {}
+    for event in events:
+        if "stateEnteredEventDetails" in event:
+            state = event["stateEnteredEventDetails"]["name"]
+        details = event.get("taskSucceededEventDetails") or event.get("lambdaFunctionSucceededEventDetails")
+        if details:
+            answers[state] = json.loads(details["output"])
+    return answers
+
+
+# -- What is counted
+
+
+def counted_calls(product: Workflow, payments: int) -> Section:
+    """Pay through the API, one after the other, and count what the emulator was asked for meanwhile."""
+    stack, till = product.stack, Till(product.stack)
+    _pay(stack, *till.payment())  # so that the functions run, and have the gateway's secret
+    counts: list[Counter[str]] = []
+    entered: list[list[str]] = []
+    _record_calls(stack, True)
+    try:
+        for _ in range(payments):
+            request, payment_id = till.payment()
+            begun = time.time()
+            _pay(stack, request, payment_id)
+            events = product.events(payment_id)
+            called = _calls_since(stack, begun)
+            called["lambda Invoke"] += len(task_answers(events)) + tasks_failed(events).total()
+            called["gateway charge"] += _gateway_calls(stack, payment_id)
+            counts.append(called)
+            entered.append(states_entered(events))
+    finally:
+        _record_calls(stack, False)
+    # All payments are alike, and shown is one; of any that differ, the worst.
+    most = Counter({name: max(count[name] for count in counts) for count in counts for name in count})
+    names = [*NEEDED_CALLS, *(name for name in most if name not in NEEDED_CALLS)]
+    calls = [Count(name, most[name], *NEEDED_CALLS.get(name, (0, "nothing needs it"))) for name in names]
+    total = Count("all", most.total(), sum(count for count, _ in NEEDED_CALLS.values()), "the calls above")
+    longest = max(entered, key=len)
+    path = Count("states entered", len(longest), len(HAPPY_PATH), " → ".join(longest))
+    other = Count("payments that went another way", sum(way != list(HAPPY_PATH) for way in entered), 0)
+    return Section(
+        "AWS calls and transitions per captured payment",
+        "what the design needs at least",
+        counts=[*calls, total, path, other],
+        notes=(
+            f"Counted on the running stack, over {payments} payments with sealed cards, warm. A payment with a test "
+            "card in the clear needs two kms Decrypt less. What AWS's services call for themselves (data keys, log "
+            "delivery) is theirs.",
+        ),
+    )
+
+
+def _pay(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
+    body = {name: value for name, value in request.items() if name != "operation"}
+    answer = stack.call("POST", "/payments", body, {"Idempotency-Key": payment_id})
+    if answer.status_code != requests.codes.accepted:
+        raise RuntimeError(f"POST /payments was answered {answer.status_code} {answer.text}")
+    states, arn = stack.client("stepfunctions"), stack.execution_arn(payment_id)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while states.describe_execution(executionArn=arn)["status"] == "RUNNING" and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _record_calls(stack: Stack, on: bool) -> None:
+    """Have the emulator keep its audit log."""
+    stack.client("cloudtrail").lookup_events(MaxResults=1)  # its module must be there before it can be told
+    setting = {"cloudtrail._recording_enabled": str(on).lower()}
+    requests.post(f"{stack.aws_endpoint_url}/_ministack/config", json=setting, timeout=10).raise_for_status()
+
+
+def _calls_since(stack: Stack, begun: float) -> Counter[str]:
+    """Calls that the functions made, by service and action; ours, with the operator's key, aside."""
+    events = stack.client("cloudtrail").lookup_events(StartTime=begun, MaxResults=50)["Events"]
+    return Counter(
+        f"{event['EventSource'].removesuffix('.amazonaws.com')} {event['EventName']}"
+        for event in events
+        if event["AccessKeyId"] != stack.access_key_id
+    )
+
+
+def _gateway_calls(stack: Stack, payment_id: str) -> int:
+    log = requests.get(f"{stack.sparkle_url}/sandbox/requests", timeout=10).json()["requests"]
+    return sum(request["reference"] == payment_id for request in log)
+
+
+# -- What is timed
+
+
+def end_to_end(product: Workflow, nothing: Workflow, bare_calls: Workflow, rounds: int) -> Section:
+    till = Till(product.stack)
+
+    def one(workflow: Workflow) -> Callable[[], float]:
+        return lambda: 1000 * workflow.run(*till.payment())
+
+    measured, floor, calls = interleaved(rounds, one(product), one(nothing), one(bare_calls), warm_up=3)
+    p99 = [Samples((samples.percentile(99),)) for samples in (measured, floor, calls)]
+    return Section(
+        "End to end, one payment at a time",
+        "the same state machine with functions that do nothing, on the same emulator",
+        [
+            Row("p50", "ms", measured, floor, Target("times", 1.5)),
+            Row("p99", "ms", p99[0], p99[1]),
+            Row("p50, against functions that make the bare calls", "ms", measured, calls, Target("times", 1.5)),
+            Row("p99, against functions that make the bare calls", "ms", p99[0], p99[2]),
+        ],
+        notes=("From the execution's start to its end, as Step Functions has them. The gateway answers at once.",),
+    )
+
+
+def throughput(
+    product: Workflow, nothing: Workflow, bare_calls: Workflow, payments: dict[int, int], repeats: int
+) -> Section:
+    """`payments`: how many are made in all, by how many of them at a time."""
+    till = Till(product.stack)
+    rows, failed = [], Counter[str]()
+    lines: dict[str, list[float]] = {"payments": [], "do nothing": [], "bare calls": []}
+    for at_once, count in payments.items():
+        ids: list[str] = []
+
+        def rate(
+            workflow: Workflow, at_once: int = at_once, count: int = count, ids: list[str] = ids
+        ) -> Callable[[], float]:
+            def measure() -> float:
+                made = [till.payment() for _ in range(count)]
+                if workflow is product:
+                    ids.extend(payment_id for _, payment_id in made)
+                return _per_second(workflow, made, at_once)
+
+            return measure
+
+        # First once for the processes of the functions to be there: as many as are called at once.
+        rates = interleaved(repeats, rate(product), rate(nothing), rate(bare_calls), warm_up=1)
+        for line, samples in zip(lines.values(), rates, strict=True):
+            line.append(samples.median)
+        measured, floor, calls = rates
+        target = Target("times", 0.6, at_least=True)
+        rows.append(Row(f"{at_once} at once", "payments/s", measured, floor, target))
+        rows.append(Row(f"{at_once} at once, against the bare calls", "payments/s", measured, calls, target))
+        if at_once == max(payments):
+            for payment_id in ids:
+                failed += tasks_failed(product.events(payment_id))
+            made = len(ids)
+    conflicts = sum(count for error, count in failed.items() if "Ledger" in error or "Conflict" in error)
+    curves = [Curve(name, list(payments), y) for name, y in lines.items()]
+    return Section(
+        "Throughput",
+        "the same state machine with functions that do nothing, on the same emulator",
+        rows,
+        [
+            Count(
+                f"conflicts in the ledger, {max(payments)} at once, {made} distinct payments",
+                conflicts,
+                0,
+                "no two payments write the same item in a transaction",
+            ),
+            Count(f"tasks that failed, {max(payments)} at once", failed.total(), 0, ", ".join(failed) or "none"),
+        ],
+        notes=(
+            "Payments made, divided by the seconds until the last was over: "
+            + ", ".join(f"{count} payments for {at_once} at once" for at_once, count in payments.items())
+            + ".",
+        ),
+        figures=[
+            Figure("throughput", "Payments a second", "at once", "payments a second", curves, log_x=True),
+        ],
+    )
+
+
+def _per_second(workflow: Workflow, made: Sequence[tuple[dict[str, Any], str]], at_once: int) -> float:
+    expected = local()
+
+    def run(payment: tuple[dict[str, Any], str]) -> None:
+        expected.seconds = workflow.run(*payment, expected_seconds=getattr(expected, "seconds", 0.0))
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(run, made))
+    return len(made) / (time.perf_counter() - started)
+
+
+def drift(product: Workflow, nothing: Workflow, payments: int, at_once: int = 8) -> Section:
+    """Whether the last payments of many take longer than the first."""
+    till = Till(product.stack)
+    tenth = payments // 10
+    workflows = {"payments": product, "do nothing": nothing}
+    tenths: dict[str, list[Samples]] = {name: [] for name in workflows}
+    for _ in range(10):
+        for name, workflow in workflows.items():
+            made = [till.payment() for _ in range(tenth)]
+            tenths[name].append(Samples(tuple(_milliseconds(workflow, made, at_once))))
+    rows = [
+        Row(f"{name}: p50 of the last tenth, against the first", "ms", parts[-1], parts[0], target)
+        for (name, parts), target in zip(tenths.items(), (Target("times", 1.1), None), strict=True)
+    ]
+    x = [(n + 0.5) * tenth for n in range(10)]
+    curves = [Curve(name, x, [part.median for part in parts]) for name, parts in tenths.items()]
+    return Section(
+        f"{payments:,} payments",
+        "the first tenth",
+        rows,
+        notes=(
+            f"{at_once} at a time; as many that do nothing, a tenth of these after each tenth of those: what grows "
+            "there is the emulator, which keeps every execution.",
+        ),
+        figures=[Figure("latency", f"{payments:,} payments", "payments made", "p50, ms", curves)],
+    )
+
+
+def _milliseconds(workflow: Workflow, made: Sequence[tuple[dict[str, Any], str]], at_once: int) -> list[float]:
+    expected: list[float] = [0.0]
+
+    def run(payment: tuple[dict[str, Any], str]) -> float:
+        seconds = workflow.run(*payment, expected_seconds=median(expected[-20:]))
+        expected.append(seconds)
+        return 1000 * seconds
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(run, made))
