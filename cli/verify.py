@@ -20,7 +20,7 @@ from rich.table import Table
 from cli.books import ACCOUNTS, OpenBooks, Totals, add, now
 from cli.money import money
 from cli.stack import Stack
-from functions.shared.adapters.dynamodb import entry_items, plain, to_entry
+from functions.shared.adapters.dynamodb import entry_items, to_entry
 from functions.shared.domain.ledger import NO_ENTRY, PostedEntry
 from functions.shared.ports import DayTotals
 
@@ -145,12 +145,24 @@ def flaws_of_closes(closed: Mapping[str, DayTotals], by_day: Mapping[str, Totals
                 yield Flaw(f"closed day {day}", what)
 
 
+def _plain(value: Any) -> Any:
+    """Numbers as int: we store no others."""
+    match value:
+        case Decimal():
+            return int(value)
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
 def _whole(number: int, previous: str, items: Mapping[str, Item]) -> PostedEntry:
     """The entry that these items make. Raises ValueError, which says what is wrong, or what reading them raises."""
     key = f"ENTRY#{number:04}"
     if key not in items:
         raise ValueError("is missing, and its postings are there" if items else "is missing")
-    posted = to_entry(plain(items[key]))
+    posted = to_entry(_plain(items[key]))
     if posted.number != number:
         raise ValueError(f"says that it is number {posted.number}")
     if posted.previous_hash != previous:

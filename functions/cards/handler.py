@@ -6,7 +6,7 @@ from functions.shared import http, runtime
 from functions.shared.domain.errors import Unavailable
 
 
-@runtime.function("cards", payment_id=lambda event: None)
+@runtime.function("cards", uses=(runtime.card_vault,), payment_id=lambda event: None)
 def handler(event: runtime.Event) -> dict[str, Any]:
     token = event["pathParameters"]["token"]
     try:

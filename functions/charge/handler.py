@@ -8,7 +8,7 @@ from functions.shared import runtime
 from functions.shared.domain.payment import PaymentRequest
 
 
-@runtime.function("charge")
+@runtime.function("charge", uses=(runtime.card_cipher, runtime.gateway))
 def handler(event: runtime.Event) -> dict[str, Any]:
     return charge_card(
         event["payment_id"],

@@ -6,7 +6,7 @@ from typing import Any
 from functions.shared import runtime
 
 
-@runtime.function("doubts", payment_id=lambda event: None)
+@runtime.function("doubts", uses=(runtime.ledger,), payment_id=lambda event: None)
 def handler(event: runtime.Event) -> dict[str, Any]:
     doubts, now = runtime.ledger().doubts(), runtime.now()
     age = datetime.fromisoformat(now) - datetime.fromisoformat(doubts.oldest_since or now)

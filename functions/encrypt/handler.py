@@ -7,7 +7,7 @@ from functions.shared import runtime
 from functions.shared.card_data import open_card
 
 
-@runtime.function("encrypt")
+@runtime.function("encrypt", uses=(runtime.card_opener, runtime.card_cipher))
 def handler(event: runtime.Event) -> dict[str, Any]:
     request, payment_id, token = event["request"], event["payment_id"], event["token"]
     if "token" in request:

@@ -7,6 +7,6 @@ from functions.shared import runtime
 from functions.shared.operations import Reserved, perform_operation
 
 
-@runtime.function("perform")
+@runtime.function("perform", uses=(runtime.gateway,))
 def handler(event: runtime.Event) -> dict[str, Any]:
     return asdict(perform_operation(Reserved(**event), gateway=runtime.gateway()))

@@ -14,7 +14,7 @@ METRICS = {
 }
 
 
-@runtime.function("persist")
+@runtime.function("persist", uses=(runtime.ledger, runtime.card_vault))
 def handler(event: runtime.Event) -> dict[str, Any]:
     ciphertext = event["encrypted"]["ciphertext"]
     recorded = persist_payment(

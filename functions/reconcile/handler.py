@@ -8,7 +8,11 @@ from functions.reconcile.reconcile_day import BEGIN, Cursor, Reconciliation
 from functions.shared import runtime
 
 
-@runtime.function("reconcile", payment_id=lambda event: None)
+@runtime.function(
+    "reconcile",
+    uses=(runtime.ledger, runtime.gateway, runtime.books, runtime.breaks, runtime.executions),
+    payment_id=lambda event: None,
+)
 def handler(event: runtime.Event) -> dict[str, Any]:
     day = event["day"] or (datetime.fromisoformat(event["started_at"]) - timedelta(days=1)).date().isoformat()
     reconciliation = Reconciliation(

@@ -8,7 +8,11 @@ from functions.shared.domain.operation import OperationRequest
 from functions.shared.operations import outcome_of
 
 
-@runtime.function("reserve", payment_id=lambda event: event.get("request", {}).get("payment_id"))
+@runtime.function(
+    "reserve",
+    uses=(runtime.ledger, runtime.executions),
+    payment_id=lambda event: event.get("request", {}).get("payment_id"),
+)
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = OperationRequest.from_request(event["operation_id"], event["request"], event["requested_at"])
     ledger, executions = runtime.ledger(), runtime.executions()

@@ -8,7 +8,7 @@ from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch
 
 
-@runtime.function("resolve")
+@runtime.function("resolve", uses=(runtime.ledger, runtime.gateway, runtime.executions, runtime.operation_executions))
 def handler(event: runtime.Event) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "gateway": runtime.gateway(),

@@ -9,7 +9,7 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.payment import PaymentRequest
 
 
-@runtime.function("screen")
+@runtime.function("screen", uses=(load_rules, runtime.velocity_counter))
 def handler(event: runtime.Event) -> dict[str, Any]:
     rules = load_rules()
     screened = screen_payment(

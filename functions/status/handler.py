@@ -15,7 +15,7 @@ def _payment_id(event: runtime.Event) -> str | None:
     return None
 
 
-@runtime.function("status", payment_id=_payment_id)
+@runtime.function("status", uses=(runtime.ledger, runtime.executions), payment_id=_payment_id)
 def handler(event: runtime.Event) -> dict[str, Any]:
     payment_id = event["pathParameters"]["payment_id"]
     try:

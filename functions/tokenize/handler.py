@@ -8,7 +8,7 @@ from functions.shared.card_data import open_card
 from functions.tokenize.tokenize_card import recall_card, tokenize_card
 
 
-@runtime.function("tokenize")
+@runtime.function("tokenize", uses=(runtime.token_mac, runtime.card_opener))
 def handler(event: runtime.Event) -> dict[str, Any]:
     request, payment_id, today = event["request"], event["payment_id"], datetime.now(UTC).date()
     if "token" in request:

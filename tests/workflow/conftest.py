@@ -189,10 +189,10 @@ def warm_runtime(aws: MockedAws, sandbox_url: str, state_machine_arns: dict[str,
         patch.setenv("GATEWAY_URL", sandbox_url)
         patch.setenv("STATE_MACHINE_ARN", state_machine_arns["payment"])
         patch.setenv("OPERATION_STATE_MACHINE_ARN", state_machine_arns["operation"])
-        for factory in FACTORIES:
+        for factory in (*FACTORIES, runtime._client, runtime._session):
             factory.cache_clear()
         yield
-        for factory in FACTORIES:
+        for factory in (*FACTORIES, runtime._client, runtime._session):
             factory.cache_clear()
 
 

@@ -18,11 +18,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.shared.domain.card import CardSummary
@@ -53,27 +51,53 @@ IS_THE_NEWEST = "attribute_not_exists(pk) OR kept_at <= :kept_at"
 IS_THE_NEWEST_OF_A_KEPT_CARD = "attribute_exists(pk) AND kept_at <= :kept_at"
 
 _CARD_FIELDS = tuple(field.name for field in fields(CardSummary))
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 
-def marshal(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: _serialize(value) for name, value in item.items() if value is not None}
+# boto3 has such a pair too: for decimals and all that we don't store, and it takes all of boto3 to import.
 
 
-def unmarshal(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: plain(_deserialize(value)) for name, value in item.items()}
+def marshal(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The item as DynamoDB takes it, without what is None. Numbers are int: we store no others."""
+    return {name: _attribute(value) for name, value in item.items() if value is not None}
 
 
-def plain(value: Any) -> Any:
-    """DynamoDB's numbers as int: we store no others."""
+def unmarshal(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The item as it was stored."""
+    return {name: _plain(attribute) for name, attribute in item.items()}
+
+
+def _attribute(value: Any) -> dict[str, Any]:
     match value:
-        case Decimal():
-            return int(value)
-        case list():
-            return [plain(item) for item in value]
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case str():
+            return {"S": value}
+        case bytes():
+            return {"B": value}
+        case set():
+            return {"BS": list(value)}
+        case list() | tuple():
+            return {"L": [_attribute(each) for each in value]}
         case dict():
-            return {name: plain(item) for name, item in value.items()}
+            return {"M": {name: _attribute(each) for name, each in value.items()}}
+    raise TypeError(f"A ledger holds no {type(value).__name__}.")
+
+
+def _plain(attribute: Mapping[str, Any]) -> Any:
+    [(kind, value)] = attribute.items()
+    match kind:
+        case "NULL":
+            return None
+        case "N":
+            return int(value)
+        case "L":
+            return [_plain(each) for each in value]
+        case "M":
+            return {name: _plain(each) for name, each in value.items()}
     return value
 
 

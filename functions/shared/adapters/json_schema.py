@@ -22,6 +22,11 @@ def validate(contract: str, instance: Any) -> None:
         raise InvalidInput(_explain(error))
 
 
+def prepare(contract: str) -> None:
+    """Make the contract's validator, which is kept."""
+    _validator(contract)
+
+
 @cache
 def _validator(contract: str) -> Draft4Validator:
     # Crawled once: a registry is immutable, and would forget with every validation what it found in the last.

@@ -1,9 +1,9 @@
 """A secret from AWS Secrets Manager, kept for five minutes: soon enough for a rotation, rare enough for the bill."""
 
+import time
 from typing import TYPE_CHECKING
 
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.shared.domain.errors import SecretUnavailable
 
@@ -17,12 +17,16 @@ class SecretsManagerSecret:
     """Call it to get the secret's string. Raises SecretUnavailable."""
 
     def __init__(self, client: "SecretsManagerClient", secret_id: str) -> None:
-        self._provider = SecretsProvider(boto3_client=client)
+        self._client = client
         self._secret_id = secret_id
+        self._secret = ""
+        self._read_at = -float("inf")
 
     def __call__(self) -> str:
-        try:
-            return str(self._provider.get(self._secret_id, max_age=MAX_AGE_SECONDS))
-        except GetParameterError as error:
-            cause = type(error.__cause__ or error).__name__
-            raise SecretUnavailable(f"Secrets Manager: {cause}") from None
+        if time.monotonic() > self._read_at + MAX_AGE_SECONDS:
+            try:
+                self._secret = self._client.get_secret_value(SecretId=self._secret_id)["SecretString"]
+            except (BotoCoreError, ClientError, KeyError) as error:
+                raise SecretUnavailable(f"Secrets Manager: {type(error).__name__}") from None
+            self._read_at = time.monotonic()
+        return self._secret

@@ -229,11 +229,25 @@ class TestFactories:
         monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:1")
         for variable in ("STATE_MACHINE_ARN", "OPERATION_STATE_MACHINE_ARN"):
             monkeypatch.setenv(variable, "arn:aws:states:eu-west-1:123456789012:stateMachine:payment")
-        for factory in FACTORIES:
+        for factory in (*FACTORIES, runtime._client, runtime._session):
             factory.cache_clear()
         yield
-        for factory in FACTORIES:
+        for factory in (*FACTORIES, runtime._client, runtime._session):
             factory.cache_clear()
+
+    def test_all_adapters_of_a_service_have_one_client(self) -> None:
+        assert runtime._client("dynamodb") is runtime._client("dynamodb")
+
+    def test_what_a_function_uses_is_made_before_its_first_call_on_lambda(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[str] = []
+        uses = (lambda: made.append("ledger"), lambda: made.append("gateway"))
+        runtime.function("encrypt", uses=uses)(lambda event: {})
+        assert made == []
+        monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+        runtime.function("encrypt", uses=uses)(lambda event: {})
+        assert made == ["ledger", "gateway"]
 
     @pytest.mark.parametrize("factory", FACTORIES, ids=lambda factory: str(factory.__name__))
     def test_an_adapter_is_made_from_the_environment_once(self, factory: Any) -> None:
