@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft4Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT4
 
 from functions.shared.adapters.json_schema import validate
+from functions.shared.contracts import load
 from functions.shared.domain.errors import InvalidInput
 from tests.samples import CARD_DATA, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID
 
@@ -125,6 +129,18 @@ def test_what_breaks_the_contract_is_told_without_a_value_of_it(contract: str, d
     refusal = refusal_of(contract, broken)
     assert CANARY not in refusal
     assert CARD_DATA["card_holder"] not in refusal
+
+
+@pytest.mark.parametrize("contract", VALID)
+@given(data=st.data())
+def test_what_breaks_the_contract_is_what_jsonschema_says_breaks_it(contract: str, data: st.DataObject) -> None:
+    instance = VALID[contract]
+    path = data.draw(st.sampled_from(list(places(instance))))
+    value = data.draw(st.sampled_from([*CANARIES, None, True, 1, 1.0, "", "USD\n", [], {}, "\u202e", "a" * 9000]))
+    changed = spoilt(instance, path, value, added=data.draw(st.booleans()))
+    registry: Any = Registry().with_resource("definitions", DRAFT4.create_resource(load("definitions")))
+    keeps_it = Draft4Validator(load(contract), registry=registry).is_valid(changed)
+    assert (refusal_of(contract, changed) == "") == keeps_it
 
 
 def refusal_of(contract: str, instance: object) -> str:
