@@ -38,7 +38,7 @@ SMALL = Extent(3, 1, 50, 3, 15, {1: 5, 8: 16, 32: 32, 64: 64}, 1, 100, (1_000, 3
 def sections(stack: Stack, extent: Extent) -> dict[str, Callable[[], Section]]:
     """The parts of the benchmark by their names, each to be measured in its turn."""
     alone = processes.Processes(stack)
-    product = workflow.Workflow(stack, stack.state_machine_arn)
+    product = workflow.Workflow(stack, stack.live_arn("payment"))
     tasks = {function: alone.task(function) for function in processes.FUNCTIONS}
     nothing, bare = workflow.do_nothing_workflow(product), workflow.bare_workflow(product, tasks)
     return {

@@ -53,7 +53,7 @@ _PATIENCE_SECONDS = 300
 
 @dataclass(frozen=True)
 class Workflow:
-    """A state machine on a stack that can be run. Safe to share between threads."""
+    """A state machine on a stack, or its alias `live`, that can be run. Safe to share between threads."""
 
     stack: Stack
     arn: str
@@ -87,8 +87,8 @@ class Workflow:
         return float((execution["stopDate"] - execution["startDate"]).total_seconds())
 
     def events(self, payment_id: str) -> list[dict[str, Any]]:
-        name = self.arn.split(":stateMachine:")[1].split(":")[0]
-        arn = f"{self.arn.split(':stateMachine:')[0]}:execution:{name}:{payment_id}"
+        machine = self.arn.removesuffix(":live")
+        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{payment_id}"
         pages = self._states.get_paginator("get_execution_history").paginate(executionArn=arn)
         return [event for page in pages for event in page["events"]]
 
@@ -161,7 +161,7 @@ def _beside(
     """The product's state machine once more, with other functions. `package` is told a state, and gives files."""
     stack = product.stack
     states, functions = stack.client("stepfunctions"), stack.client("lambda")
-    machine = states.describe_state_machine(stateMachineArn=product.arn)
+    machine = states.describe_state_machine(stateMachineArn=stack.state_machine_arn)
     role = _role(stack, f"bench-{name}")
     for state, definition in json.loads(machine["definition"])["States"].items():
         if not (found := _FUNCTION.search(json.dumps(definition))):

@@ -7,6 +7,7 @@ process compiles all that it imports, which takes longer than all else that it d
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -25,6 +26,8 @@ from functions.screen.rules import RULES_FILE
 
 # The AWS APIs that the functions call. botocore's data for the other four hundred services stays out of the layer.
 AWS_SERVICES = ("dynamodb", "kms", "secretsmanager", "stepfunctions")
+# What their endpoints' names begin with.
+_ENDPOINT_PREFIXES = ("dynamodb", "kms", "secretsmanager", "states")
 
 # Wheels for Amazon Linux 2023 (glibc 2.34): pip takes these tags one by one, it knows no "or older".
 _GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
@@ -142,11 +145,17 @@ def _build_layer(target: Target) -> None:
 
 
 def _prune_botocore(python: Path) -> None:
-    for service in (python / "botocore" / "data").iterdir():
+    """Keep its data for our services alone. A client reads the table of all services' endpoints before all else."""
+    data = python / "botocore" / "data"
+    for service in data.iterdir():
         if service.is_dir() and service.name not in AWS_SERVICES:
             shutil.rmtree(service)
-    shutil.rmtree(python / "boto3" / "data")
-    shutil.rmtree(python / "boto3" / "examples", ignore_errors=True)
+    table = data / "endpoints.json"
+    endpoints = json.loads(table.read_text())
+    for partition in endpoints["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in services if name in _ENDPOINT_PREFIXES}
+    table.write_text(json.dumps(endpoints))
 
 
 def _add_parser_tables(python: Path) -> None:

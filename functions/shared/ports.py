@@ -1,14 +1,19 @@
 """What the use cases need from the outside, in their own words. Adapters implement these; tests fake them."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from __future__ import annotations
 
-from functions.shared.domain.card import Card, CardSummary
-from functions.shared.domain.charge import Charge, Order, Refund, Refused, Reversal
-from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
-from functions.shared.domain.payment import Payment, PaymentRequest, Status
-from functions.shared.domain.settlement import Break, SettlementPage
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+# Only named here: a function imports of the domain what it uses.
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from functions.shared.domain.card import Card, CardSummary
+    from functions.shared.domain.charge import Charge, Order, Refund, Refused, Reversal
+    from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
+    from functions.shared.domain.payment import Payment, PaymentRequest, Status
+    from functions.shared.domain.settlement import Break, SettlementPage
 
 
 class CardCipher(Protocol):

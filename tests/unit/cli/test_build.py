@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -6,6 +7,8 @@ from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 
 import pytest
+from botocore.loaders import Loader
+from botocore.session import get_session
 from typer.testing import CliRunner
 
 from cli import build
@@ -62,6 +65,14 @@ def test_the_layer_has_the_locked_versions_and_botocore_data_for_our_services_al
     for requirement in locked:
         name, version = requirement.split("==")
         assert any(entry.startswith(f"python/{name.replace('-', '_')}-{version}.dist-info/") for entry in names), name
+
+
+def test_the_layer_has_the_endpoints_of_our_services_as_botocore_has_them(tmp_path: Path) -> None:
+    layer = zipfile.ZipFile(build.build(Target.host()) / "layer.zip")
+    [partition, *_] = json.loads(layer.read("python/botocore/data/endpoints.json"))["partitions"]
+    [whole, *_] = Loader().load_data("endpoints")["partitions"]
+    prefixes = {get_session().get_service_model(service).endpoint_prefix for service in build.AWS_SERVICES}
+    assert partition == whole | {"services": {prefix: whole["services"][prefix] for prefix in prefixes}}
 
 
 def test_the_layer_has_data_for_every_service_that_the_runtime_asks_for() -> None:
