@@ -13,6 +13,7 @@ def resolve_operation(
     gateway: PaymentGateway,
     ledger: Ledger,
     executions: Executions,
+    payments: Executions,
     now: str,
     ask_gateway: bool = True,
 ) -> tuple[str, str]:
@@ -20,7 +21,7 @@ def resolve_operation(
 
     What was reserved is asked of the gateway, again or for the first time: that is safe, and what the merchant wanted.
     What was not is rejected, so that it can't be reserved any more. Without `ask_gateway`, it is only recorded that
-    there is a doubt. `executions` are the operations' executions.
+    there is a doubt. `executions` are the operations' executions, `payments` the payments'.
 
     Raises PaymentNotFound where nobody knows the operation, and what the ports and the gateway raise; then the
     operation stays in doubt.
@@ -36,8 +37,11 @@ def resolve_operation(
         return request.payment_id, "processing"
     payment = ledger.payment(request.payment_id)
     if payment is None:
-        # A Reserve that is late could still find the payment, once it is recorded.
-        return request.payment_id, "rejected" if request.is_too_late(now) else "processing"
+        # A Reserve that is late could still find the payment, once it is recorded; and then it has to say that this was
+        # rejected. Only a payment that is rejected itself never is.
+        paid = payments.find(request.payment_id)
+        comes = paid is not None and not paid.was_rejected
+        return request.payment_id, "processing" if comes or not request.is_too_late(now) else "rejected"
     operation = payment.operation(operation_id)
     if operation is None:
         ledger.record(payment.reject(request, _why(execution), now))
