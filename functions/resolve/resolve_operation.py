@@ -1,7 +1,9 @@
 """Clear the doubt about an operation whose execution did not come to a planned end, by asking for it again."""
 
+from typing import get_args
+
 from functions.shared.domain.errors import InvalidInput, PaymentNotFound, error_code
-from functions.shared.domain.operation import Operation, OperationRequest
+from functions.shared.domain.operation import Operation, OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
 from functions.shared.operations import Performed, Reserved, perform_operation, settle_operation
 from functions.shared.ports import Execution, Executions, Ledger, PaymentGateway
@@ -29,8 +31,7 @@ def resolve_operation(
     execution = executions.find(operation_id)
     if execution is None:
         raise PaymentNotFound("There is no operation with this id.")
-    if (execution.error, execution.cause) == ("OperationRejected", InvalidInput.__name__):
-        # It was started by hand, and what with may be anything.
+    if _was_no_operation(execution):
         return str(execution.request.get("payment_id")), "rejected"
     request = OperationRequest.from_request(operation_id, execution.request, execution.started_at)
     if execution.running:
@@ -55,6 +56,12 @@ def resolve_operation(
     settled = payment.operation(operation_id)
     assert settled
     return request.payment_id, settled.status
+
+
+def _was_no_operation(execution: Execution) -> bool:
+    """Whether Reserve could never have taken it for one. It was started by hand, and what with may be anything."""
+    is_readable = "payment_id" in execution.request and execution.request.get("operation") in get_args(OperationType)
+    return not is_readable or (execution.error, execution.cause) == ("OperationRejected", InvalidInput.__name__)
 
 
 def _why(execution: Execution) -> str:

@@ -54,7 +54,7 @@ def resolve(
         now=now,
         ask_gateway=ask,
     )
-    assert payment_id == "pay-1"
+    assert payment_id in ("pay-1", "None")
     return status
 
 
@@ -157,6 +157,14 @@ def test_an_input_that_broke_the_contract_was_never_reserved(gateway: FakeGatewa
         STOPPED, error="OperationRejected", cause="InvalidInput", request={"payment_id": "pay-1", "operation": "charge"}
     )
     assert resolve(gateway, ledger, execution) == "rejected"
+    assert ledger.records["pay-1"].payment.operations == ()
+
+
+@pytest.mark.parametrize("request_", [{}, {"payment_id": "pay-1"}, {"payment_id": "pay-1", "operation": "charge"}])
+def test_an_input_that_nobody_could_have_reserved_is_rejected_however_its_execution_ended(
+    gateway: FakeGateway, ledger: FakeLedger, request_: dict[str, str]
+) -> None:
+    assert resolve(gateway, ledger, replace(STOPPED, request=request_)) == "rejected"
     assert ledger.records["pay-1"].payment.operations == ()
 
 
