@@ -21,6 +21,7 @@ from cli.audit import audit as audit_payments
 from cli.audit import show
 from cli.books import LedgerError, OpenBooks, a_day, day_before, now
 from cli.build import Target, build
+from cli.cost import show as show_cost
 from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
 from cli.export import Format, replaced_file
 from cli.export import export as export_journal
@@ -359,6 +360,15 @@ def verify(stack: StackOption = STACK_FILE) -> None:
         target = Stack.load(stack)
         intact = verify_ledger(target, OpenBooks.of(target), console)
     raise typer.Exit(0 if intact else 1)
+
+
+@app.command()
+def cost(
+    per_month: Annotated[int, typer.Argument(min=1, help="Captured payments a month.")] = 1_000_000,
+    polls: Annotated[int, typer.Option(min=0, help="How often a client asks how a payment is.")] = 2,
+) -> None:
+    """Show what captured payments cost on AWS, by service, beside other ways to build the same."""
+    show_cost(per_month, polls, BUILD / "cost.json", console)
 
 
 @app.command(name="rules-test")
