@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -82,6 +82,12 @@ export: setup ## Write the journal of some days (FROM=day TO=day FORMAT=csv or b
 
 verify-ledger: setup ## Read the whole ledger, and show what is not as it was written, on STACK=file
 	@$(PAYMENTS) ledger verify $(if $(STACK),--stack '$(STACK)')
+
+cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, POLLS=2), beside other ways to build the same
+	@$(PAYMENTS) cost $(PER_MONTH) $(if $(POLLS),--polls $(POLLS))
+
+scale: setup ## Simulate the hottest keys of the table and its indexes (N=10000000, RATE=10000, SKEW=1.0)
+	@$(PAYMENTS) scale $(N) $(if $(RATE),--rate $(RATE)) $(if $(SKEW),--skew $(SKEW))
 
 rules-test: setup ## Try the screening rules on sample payments, and show which fire (RULES=file)
 	@$(PAYMENTS) rules-test $(RULES)

@@ -238,7 +238,8 @@ class VelocityCounter(Protocol):
     """Counts each card's payments, whatever becomes of them. Raises LedgerUnavailable."""
 
     def count(self, token: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
-        """Count the payment, and return the velocity of its card with it. Counting it again changes nothing.
+        """Count the payment, and return the velocity of its card with it. Counting it again changes nothing, but for a
+        card that pays dozens of times within minutes: then it may count as one more.
 
         The hour and the day are those before the payment started (UTC, ISO 8601), rounded up to whole five minutes of
         the clock, and the time since. So of payments that come at once, the last one to be counted sees them all.
