@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy rotate permissions build sbom test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy rotate permissions build sbom test simulate mutants lint lock clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -100,6 +100,9 @@ plan: setup ## Show what a deployment to AWS would change (ENV=dev)
 
 deploy: setup ## Deploy to AWS (ENV=dev), in steps if asked for (PERCENT=10 MINUTES=15), unasked with YES=1
 	@$(PAYMENTS) deploy $(or $(ENV),$(error Say where: make deploy ENV=dev)) $(if $(PERCENT),--percent $(PERCENT)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(YES),--yes)
+
+destroy: setup ## Take a deployment to AWS down, with all that it holds (ENV=dev)
+	@$(PAYMENTS) destroy $(or $(ENV),$(error Say where: make destroy ENV=dev))
 
 rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or end the oldest (RETIRE=1)
 	@$(PAYMENTS) rotate $(or $(KEY),$(error Say which: make rotate KEY=sealing ENV=dev)) $(or $(ENV),$(error Say where: make rotate KEY=sealing ENV=dev)) $(if $(RETIRE),--retire)

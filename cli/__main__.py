@@ -444,6 +444,13 @@ def deploy(
 
 
 @app.command()
+def destroy(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
+    """Take a deployment to AWS down, with all that it holds. Asks before it does."""
+    with _clear_errors():
+        _prepared(environment).destroy(show=True)
+
+
+@app.command()
 def rotate(
     key: Annotated[Key, typer.Argument(help="Which key: sealing or token.")],
     environment: Annotated[str, typer.Argument(help="local, or a file in terraform/environments")],
