@@ -129,7 +129,7 @@ simulate: setup ## Play the workflow in a world of bad luck, RUNS=5000 times, or
 mutants: setup ## Break the product on purpose in many ways, and see that the simulation notices each
 	@$(VENV)/bin/python -m tests.simulation.mutants
 
-lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the state machine, Terraform, security, and that no secret is kept here
+lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the state machine, the APIs' descriptions, Terraform, security, and that no secret is kept here
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -137,6 +137,7 @@ lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the stat
 	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions cli console examples local
 	git ls-files -z --cached --others --exclude-standard | xargs -0 $(VENV)/bin/detect-secrets-hook
 	$(VENV)/bin/statelint --ignore URI,FLOAT statemachine/*.json
+	$(VENV)/bin/openapi-spec-validator docs/openapi.yaml docs/sparkle.yaml
 	$(PAYMENTS) validate
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
 
