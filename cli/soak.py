@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cli.audit import Audit, Evidence, audit, operation_machine_arn
+from cli.audit import Audit, Evidence, audit
 from cli.audit import show as show_audit
 from cli.paths import FUNCTIONS
 from cli.replay import set_fault
@@ -289,7 +289,7 @@ def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progre
 def _running(stack: Stack) -> set[str]:
     """The names of the executions that run, of payments and operations."""
     pages = stack.client("stepfunctions").get_paginator("list_executions")
-    arns = (stack.state_machine_arn, operation_machine_arn(stack))
+    arns = (stack.state_machine_arn, stack.machine_arn("operation"))
     found = [page for arn in arns for page in pages.paginate(stateMachineArn=arn, statusFilter="RUNNING")]
     return {execution["name"] for page in found for execution in page["executions"]}
 

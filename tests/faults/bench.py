@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import requests
 
-from cli.audit import operation_machine_arn
 from cli.paths import BUILD
 from cli.stack import Stack, new_payment_id
 from functions.shared.adapters.dynamodb import unmarshal
@@ -244,7 +243,7 @@ class Bench:
             time.sleep(0.05)
 
     def _execution_arn(self, name: str) -> str:
-        machine = operation_machine_arn(self._stack) if name.endswith(OPERATION) else self._stack.state_machine_arn
+        machine = self._stack.machine_arn("operation" if name.endswith(OPERATION) else "payment")
         return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
 
     def status(self, payment_id: str) -> str:

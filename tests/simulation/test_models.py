@@ -74,7 +74,7 @@ class TestTable:
         key = {"pk": {"S": "a"}, "sk": {"S": "b"}}
         update = {
             "Key": key,
-            "UpdateExpression": "ADD version :one, #count :one, seen :these SET until = :until",
+            "UpdateExpression": "SET until = :until ADD version :one, #count :one, seen :these",
             "ConditionExpression": "NOT contains(seen, :this)",
             "ExpressionAttributeNames": {"#count": "USD"},
             "ExpressionAttributeValues": {
@@ -92,7 +92,7 @@ class TestTable:
         assert table.of("a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
 
     @pytest.mark.parametrize(
-        "expression", ["SET a = :v", "ADD a :v", "REMOVE a", "ADD a :v SET b = if_not_exists(a, :v)"]
+        "expression", ["SET a = :v", "ADD a :v", "REMOVE a", "SET b = if_not_exists(a, :v) ADD a :v"]
     )
     def test_an_update_that_is_not_known_is_an_error(self, expression: str) -> None:
         update = {"Key": ITEM, "UpdateExpression": expression, "ExpressionAttributeValues": {":v": {"N": "1"}}}
