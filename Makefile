@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout rules-test plan deploy rotate permissions build sbom bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy rotate permissions build sbom bench test simulate mutants lint lock clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -83,6 +83,12 @@ export: setup ## Write the journal of some days (FROM=day TO=day FORMAT=csv or b
 verify-ledger: setup ## Read the whole ledger, and show what is not as it was written, on STACK=file
 	@$(PAYMENTS) ledger verify $(if $(STACK),--stack '$(STACK)')
 
+cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, POLLS=2), beside other ways to build the same
+	@$(PAYMENTS) cost $(PER_MONTH) $(if $(POLLS),--polls $(POLLS))
+
+scale: setup ## Simulate the hottest keys of the table and its indexes (N=10000000, RATE=10000, SKEW=1.0)
+	@$(PAYMENTS) scale $(N) $(if $(RATE),--rate $(RATE)) $(if $(SKEW),--skew $(SKEW))
+
 rules-test: setup ## Try the screening rules on sample payments, and show which fire (RULES=file)
 	@$(PAYMENTS) rules-test $(RULES)
 
@@ -94,6 +100,9 @@ plan: setup ## Show what a deployment to AWS would change (ENV=dev)
 
 deploy: setup ## Deploy to AWS (ENV=dev), in steps if asked for (PERCENT=10 MINUTES=15), unasked with YES=1
 	@$(PAYMENTS) deploy $(or $(ENV),$(error Say where: make deploy ENV=dev)) $(if $(PERCENT),--percent $(PERCENT)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(YES),--yes)
+
+destroy: setup ## Take a deployment to AWS down, with all that it holds (ENV=dev)
+	@$(PAYMENTS) destroy $(or $(ENV),$(error Say where: make destroy ENV=dev))
 
 rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or end the oldest (RETIRE=1)
 	@$(PAYMENTS) rotate $(or $(KEY),$(error Say which: make rotate KEY=sealing ENV=dev)) $(or $(ENV),$(error Say where: make rotate KEY=sealing ENV=dev)) $(if $(RETIRE),--retire)
@@ -123,7 +132,7 @@ simulate: setup ## Play the workflow in a world of bad luck, RUNS=5000 times, or
 mutants: setup ## Break the product on purpose in many ways, and see that the simulation notices each
 	@$(VENV)/bin/python -m tests.simulation.mutants
 
-lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the state machine, Terraform, security, and that no secret is kept here
+lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the state machine, the APIs' descriptions, Terraform, security, and that no secret is kept here
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -131,6 +140,7 @@ lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the stat
 	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions cli console examples local bench
 	git ls-files -z --cached --others --exclude-standard | xargs -0 $(VENV)/bin/detect-secrets-hook
 	$(VENV)/bin/statelint --ignore URI,FLOAT statemachine/*.json
+	$(VENV)/bin/openapi-spec-validator docs/openapi.yaml docs/sparkle.yaml
 	$(PAYMENTS) validate
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
 

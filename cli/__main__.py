@@ -21,6 +21,7 @@ from cli.audit import audit as audit_payments
 from cli.audit import show
 from cli.books import LedgerError, OpenBooks, a_day, day_before, now
 from cli.build import Target, build
+from cli.cost import show as show_cost
 from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
 from cli.export import Format, replaced_file
 from cli.export import export as export_journal
@@ -45,6 +46,7 @@ from cli.rollout import roll_out
 from cli.rotate import Key
 from cli.rotate import rotate as rotate_key
 from cli.rules import checked_rules, load_samples, try_rules
+from cli.scale import scale as simulate_scale
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
@@ -361,6 +363,25 @@ def verify(stack: StackOption = STACK_FILE) -> None:
     raise typer.Exit(0 if intact else 1)
 
 
+@app.command()
+def cost(
+    per_month: Annotated[int, typer.Argument(min=1, help="Captured payments a month.")] = 1_000_000,
+    polls: Annotated[int, typer.Option(min=0, help="How often a client asks how a payment is.")] = 2,
+) -> None:
+    """Show what captured payments cost on AWS, by service, beside other ways to build the same."""
+    show_cost(per_month, polls, BUILD / "cost.json", console)
+
+
+@app.command()
+def scale(
+    payments: Annotated[int, typer.Argument(min=1000, help="How many payments.")] = 10_000_000,
+    rate: Annotated[int, typer.Option(min=1, help="How many of them a second.")] = 10_000,
+    skew: Annotated[float, typer.Option(min=0, help="Zipf's exponent of cards and merchants.")] = 1.0,
+) -> None:
+    """Simulate which keys of the table and its indexes take how much of the writes, and draw it."""
+    raise typer.Exit(0 if simulate_scale(payments, rate, skew, BUILD, console) else 1)
+
+
 @app.command(name="rules-test")
 def rules_test(
     rules: Annotated[Path, typer.Argument(help="The rules; those of the function screen without one.")] = RULES_FILE,
@@ -420,6 +441,13 @@ def deploy(
         file = stack or STACK_FILE.with_name(f"stack-{environment}.json")
         Stack(**{name: outputs[name] for name in names}).save(file)
     console.print(f"Deployed. Try it: make replay STACK={file}", highlight=False)
+
+
+@app.command()
+def destroy(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
+    """Take a deployment to AWS down, with all that it holds. Asks before it does."""
+    with _clear_errors():
+        _prepared(environment).destroy(show=True)
 
 
 @app.command()

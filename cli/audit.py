@@ -1,7 +1,8 @@
 """The audit: what the executions, the ledger and the gateway's sandbox say of each payment, held against each other.
 
 Each source is read as it lies there, without the product's own classes: those could not hold most of what is looked
-for. Of a payment whose execution runs nothing is said, as its money is on its way.
+for. Of a payment whose execution runs nothing is said, as its money is on its way; and while an operation on it is
+open, nothing of its money at the gateway.
 """
 
 import json
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.stack import HTTP_TIMEOUT_SECONDS, Stack
+from cli.verify import first_flaw
 from functions.shared.adapters.dynamodb import DOUBT_SHARDS
 
 Item = Mapping[str, Any]
@@ -32,22 +34,28 @@ _AT_THE_GATEWAY: dict[str, set[str | None]] = {
     "declined": {"declined", None},
     "stored": {None},
     "reversed": {"voided", "refunded", None},
+    "voided": {"voided"},
+    "refunded": {"refunded"},
+    "partially_refunded": {"partially_refunded"},
 }
-_SUCCESSES = {"captured", "authorized", "declined", "stored"}
+_TAKEN = {"captured", "partially_refunded", "refunded"}
+_SUCCESSES = {*_TAKEN, "authorized", "declined", "stored", "voided"}
 
 
 class Kind(StrEnum):
     """What can be wrong with a payment."""
 
-    UNBALANCED = "unbalanced entry"  # an entry's debits are not its credits, or its posting items say something else
+    JOURNAL = "journal differs"  # an entry or a posting is not as it was posted, or is not there
     CHARGED_TWICE = "charged twice"  # more than one charge at the gateway took or holds money
     MONEY = "money differs"  # the ledger's net is not the gateway's
     CHARGE = "charge differs"  # the gateway's charge is not the one that the ledger means
     INDEX = "index differs"  # it is in doubt and not in the index of doubts, or the other way round
-    LOST = "lost"  # it was accepted, is over, and the ledger knows nothing of it
+    LEFT_OPEN = "left open"  # an operation's execution is over, and the ledger waits for it
+    LOST = "lost"  # it, or an operation on it, was accepted, is over, and the ledger knows nothing of that
     OUTCOME = "outcome differs"  # the execution says that it succeeded, and the ledger doesn't
-    RECORD = "record differs"  # the record does not agree with its own entries
+    RECORD = "record differs"  # the record does not agree with its own entries and operations
     REVERSED_TWICE = "reversed twice"  # more was undone than had been done
+    SETTLED_TWICE = "settled twice"  # a line of the gateway's report was posted more than once
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,8 @@ class Finding:
 class Evidence:
     """What was read of one payment: its items by sort key, whether the index of doubts has it, and its charges.
 
-    Its execution is as ListExecutions has it, or as DescribeExecution where it is over and the ledger has no record.
+    Its execution, and those of the operations on it by their ids, are as ListExecutions has them, or as
+    DescribeExecution where the ledger has no record of them.
     """
 
     payment_id: str
@@ -72,6 +81,7 @@ class Evidence:
     items: dict[str, Item] = field(default_factory=dict)
     in_index: bool = False
     charges: list[Item] = field(default_factory=list)
+    operation_executions: dict[str, Item] = field(default_factory=dict)
 
     @property
     def record(self) -> Item | None:
@@ -103,15 +113,24 @@ class Evidence:
     @property
     def is_settled(self) -> bool:
         """Whether ledger and gateway must agree."""
-        return not self.is_running and self.status != "in_doubt"
+        return not (self.is_running or self.status == "in_doubt" or any(map(_is_open, self.operations())))
+
+    def operations(self) -> list[Item]:
+        """Those that the record knows."""
+        return list((self.record or {}).get("operations", []))
 
     def entries(self) -> dict[str, Item]:
-        """The journal entries by number."""
-        return {key.partition("#")[2]: item for key, item in self.items.items() if key.startswith("ENTRY#")}
+        """The journal entries by number, in order."""
+        return {key.partition("#")[2]: self.items[key] for key in sorted(self.items) if key.startswith("ENTRY#")}
 
     def postings(self, entry: str = "") -> list[Item]:
         """The posting items, or those of one entry."""
         return [self.items[key] for key in sorted(self.items) if key.startswith(f"POSTING#{entry}")]
+
+    def booked(self) -> Money:
+        """What the ledger says that the gateway has taken, less what it gave back, whether it was paid out or not."""
+        moved = [posting for posting in self.postings() if posting.get("kind") != "settlement"]
+        return _net(moved, "asset:gateway:")
 
     def at_the_gateway(self) -> Money:
         """What the gateway has taken, less what it gave back."""
@@ -134,14 +153,18 @@ def audit(stack: Stack, payment_ids: Collection[str] | None = None) -> Audit:
     with_gateway = stack.sparkle_url is not None
     # The sources are read one after the other, and a payment may have moved in between: a second look at those.
     if suspects := {finding.payment_id for finding in findings(evidence, with_gateway) if finding.payment_id}:
-        evidence |= _read(stack, suspects)
+        operations = {payment_id: evidence[payment_id].operation_executions for payment_id in suspects}
+        evidence |= _read(stack, suspects, operations)
     return Audit(evidence, list(findings(evidence, with_gateway)))
 
 
 def show(audited: Audit, console: Console) -> None:
     """Print how many payments ended how, and a table of the findings."""
-    statuses = Counter(evidence.status for evidence in audited.evidence.values())
-    console.print(" · ".join(f"{count:,} {status}" for status, count in statuses.most_common()), highlight=False)
+    payments = audited.evidence.values()
+    statuses = Counter(payment.status for payment in payments)
+    operations = Counter(f"{each['type']} {each['status']}" for payment in payments for each in payment.operations())
+    for ends in filter(None, (statuses, operations)):
+        console.print(" · ".join(f"{count:,} {end}" for end, count in ends.most_common()), highlight=False)
     if audited.findings:
         table = Table("payment", "what", "expected", "found", title="Findings", title_justify="left")
         for finding in audited.findings[:_SHOWN]:
@@ -165,7 +188,7 @@ def findings(evidence: Mapping[str, Evidence], with_gateway: bool) -> Iterator[F
         if with_gateway:
             yield from _at_the_gateway(payment)
         if payment.is_settled:
-            for currency, amount in _net(payment.postings(), "asset:gateway:").items():
+            for currency, amount in payment.booked().items():
                 booked_in_all[currency] += amount
             for currency, amount in payment.at_the_gateway().items():
                 taken_in_all[currency] += amount
@@ -174,31 +197,38 @@ def findings(evidence: Mapping[str, Evidence], with_gateway: bool) -> Iterator[F
 
 
 def _in_the_execution(payment: Evidence) -> Iterator[Finding]:
-    """Every payment that was started is recorded, or was rejected before any money could move."""
+    """Every payment and operation that was started is recorded, or was rejected before any money could move."""
     execution = payment.execution or {}
     ended = execution.get("status", "unknown")
     if payment.status == "lost":
         yield Finding(payment.payment_id, Kind.LOST, "a record", f"none; execution {ended}")
     elif ended == "SUCCEEDED" and payment.status not in _SUCCESSES:
         yield Finding(payment.payment_id, Kind.OUTCOME, "a success, as its execution", payment.status)
+    statuses = {operation["operation_id"]: operation["status"] for operation in payment.operations()}
+    for name, operation in payment.operation_executions.items():
+        ended, status = operation["status"], statuses.get(name)
+        if status is None and payment.record and ended != "RUNNING" and operation.get("error") != "OperationRejected":
+            yield Finding(payment.payment_id, Kind.LOST, f"a record of {name}", f"none; execution {ended}")
+        elif status == "processing" and ended != "RUNNING":
+            yield Finding(payment.payment_id, Kind.LEFT_OPEN, f"an end of {name}", f"{status}; execution {ended}")
+        elif ended == "SUCCEEDED" and status != "succeeded":
+            yield Finding(payment.payment_id, Kind.OUTCOME, f"{name} a success, as its execution", str(status))
 
 
 def _in_the_ledger(payment: Evidence) -> Iterator[Finding]:
-    """Every entry balances and is indexed as it is, nothing is undone twice, and the record sums its entries up."""
+    """The journal is whole, as `payments ledger verify` has it; nothing is done twice, and the record sums it up."""
     entries = payment.entries()
-    for number, entry in entries.items():
-        postings = entry["postings"]
-        if imbalance := _net(postings):
-            yield Finding(payment.payment_id, Kind.UNBALANCED, "debits = credits", f"{number}: {_show(imbalance)}")
-        if (indexed := _lines(payment.postings(number))) != _lines(postings):
-            yield Finding(payment.payment_id, Kind.UNBALANCED, f"postings {_lines(postings)}", f"{indexed}")
-    undone = Counter(_lines(entry["postings"], undo=True) for entry in entries.values() if entry["kind"] == "reversal")
-    done = Counter(_lines(entry["postings"]) for entry in entries.values() if entry["kind"] != "reversal")
-    if too_many := undone - done:
-        yield Finding(
-            payment.payment_id, Kind.REVERSED_TWICE, "each entry undone once", f"{too_many.total()} that undo nothing"
-        )
+    for number, undoing in _undone(entries).items():
+        done = _lines(entries[number]["postings"]) if number in entries else ()
+        if [_lines(entry["postings"], undo=True) for entry in undoing] != [done]:
+            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, f"{number} undone once", f"{len(undoing)} undo it")
+    settled = Counter(entry["source"].rpartition("@")[0] for entry in entries.values() if entry["kind"] == "settlement")
+    for line, times in settled.items():
+        if times > 1:
+            yield Finding(payment.payment_id, Kind.SETTLED_TWICE, f"{line} settled once", f"{times} times")
     if payment.record:
+        if flaw := first_flaw(payment.payment_id, payment.items):
+            yield Finding(payment.payment_id, Kind.JOURNAL, "as it was written", f"{flaw.where} {flaw.what}")
         yield from _in_the_record(payment, payment.record, entries)
     elif payment.items:
         yield Finding(payment.payment_id, Kind.RECORD, "a record", f"{sorted(payment.items)} without one")
@@ -209,24 +239,74 @@ def _in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) ->
         if expected != found:
             yield Finding(payment.payment_id, Kind.RECORD, f"{what} {expected}", f"{found}")
 
-    status, currency = record["status"], str(record.get("currency"))
-    if payment.in_index is not (status == "in_doubt"):
+    status, operations = record["status"], payment.operations()
+    in_doubt = status == "in_doubt" or any(operation["status"] == "in_doubt" for operation in operations)
+    if payment.in_index is not in_doubt:
         found = "in the index of doubts" if payment.in_index else "not in the index of doubts"
-        yield Finding(payment.payment_id, Kind.INDEX, status, found)
-    numbers = [f"{number:04}" for number in range(1, int(record["entry_count"]) + 1)]
-    yield from finding("entries", numbers, sorted(entries))
+        yield Finding(payment.payment_id, Kind.INDEX, "in doubt" if in_doubt else "no doubt", found)
     # What one version writes is posted at one time.
     times = len({entry["posted_at"] for entry in entries.values()})
     yield from finding("version", max(int(record["version"]), times, 1), int(record["version"]))
-    postings = [posting for entry in entries.values() for posting in entry["postings"]]
-    booked, parked = _net(postings, "asset:gateway:"), _net(postings, "suspense:")
-    amount = int(record.get("amount_minor") or 0)
-    held = int(record["captured_minor"]) - int(record["refunded_minor"])
-    yield from finding("captured", _sum([(currency, held)]), booked)
-    yield from finding(f"captured, being {status},", amount if status == "captured" else 0, held)
+    captured, refunded = int(record["captured_minor"]), int(record["refunded_minor"])
+    done = {
+        kind: [
+            int(each["amount_minor"]) for each in operations if (each["type"], each["status"]) == (kind, "succeeded")
+        ]
+        for kind in ("capture", "refund")
+    }
+    asked = sum(done["capture"] or [int(record.get("amount_minor") or 0)])
+    yield from finding(f"captured, being {status},", asked if status in _TAKEN else 0, captured)
+    yield from finding("refunded, by its refunds,", sum(done["refund"]), refunded)
+    if status in _TAKEN:
+        as_refunded = {0: "captured", captured: "refunded"}.get(refunded, "partially_refunded")
+        yield from finding(f"status, with {refunded} of {captured} refunded,", as_refunded, status)
+    yield from finding("entries that stand:", _text(_wanted(record, operations, entries)), _text(_standing(entries)))
+
+
+def _wanted(record: Item, operations: list[Item], entries: dict[str, Item]) -> list[str]:
+    """The entries that stand if the record is right, but for settlements: of what was done, and of what is in doubt."""
+    status, currency = record["status"], str(record.get("currency"))
+    moves = [each for each in operations if each["type"] != "void"]
+    wanted = [_entry(each["type"], each, currency) for each in moves if each["status"] == "succeeded"]
+    wanted += [_entry("in_doubt", each, currency) for each in moves if each["status"] == "in_doubt"]
+    if status in _TAKEN and not any(entry.startswith("capture") for entry in wanted):
+        wanted.append(_entry("capture", record, currency))
     # A payment that was to be authorized only, or was stopped before its amount was known, parks nothing.
-    in_suspense = _sum([(currency, amount)]) if status == "in_doubt" and parked else {}
-    yield from finding("in suspense", in_suspense, parked)
+    if status == "in_doubt" and entries:
+        wanted.append(_entry("in_doubt", record, currency))
+    return sorted(wanted)
+
+
+def _entry(kind: str, source: Item, currency: str) -> str:
+    """The payment's own entry, or an operation's, as `_standing` tells it."""
+    return f"{kind} of {_show({currency: int(source['amount_minor'])})} for {source.get('operation_id')}"
+
+
+def _standing(entries: dict[str, Item]) -> list[str]:
+    """The entries that undo none, that none has undone, and that are no settlements."""
+    undone = _undone(entries)
+    standing = [
+        entry
+        for number, entry in entries.items()
+        if entry["kind"] != "settlement" and entry.get("reverses") is None and number not in undone
+    ]
+    debits = [[each for each in entry["postings"] if each["direction"] == "debit"] for entry in standing]
+    moved = zip(standing, map(_net, debits), strict=True)
+    return sorted(f"{entry['kind']} of {_show(amount)} for {entry.get('source')}" for entry, amount in moved)
+
+
+def _undone(entries: dict[str, Item]) -> dict[str, list[Item]]:
+    """By an entry's number, the entries that undo it."""
+    undone: defaultdict[str, list[Item]] = defaultdict(list)
+    for entry in entries.values():
+        if (number := entry.get("reverses")) is not None:
+            undone[f"{int(number):04}"].append(entry)
+    return undone
+
+
+def _is_open(operation: Item) -> bool:
+    """Whether it may yet move money."""
+    return operation["status"] in ("processing", "in_doubt")
 
 
 def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
@@ -239,7 +319,7 @@ def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
         yield Finding(payment.payment_id, Kind.CHARGED_TWICE, "one charge", f"{len(moving)}")
     if not payment.is_settled:
         return
-    booked, taken = _net(payment.postings(), "asset:gateway:"), payment.at_the_gateway()
+    booked, taken = payment.booked(), payment.at_the_gateway()
     if booked != taken:
         yield Finding(payment.payment_id, Kind.MONEY, f"gateway {_show(taken)}", f"ledger {_show(booked)}")
     charge = payment.charges[0] if payment.charges else None
@@ -288,15 +368,23 @@ def _text(values: Iterable[object]) -> str:
     return ", ".join(map(str, values))
 
 
-def _read(stack: Stack, payment_ids: Collection[str] | None) -> dict[str, Evidence]:
-    """The executions first, then the ledger, the gateway last; of a few payments one by one, else all at once."""
+def _read(
+    stack: Stack, payment_ids: Collection[str] | None, operation_ids: Mapping[str, Collection[str]] | None = None
+) -> dict[str, Evidence]:
+    """The executions first, then the ledger, the gateway last; of a few payments one by one, else all at once.
+
+    Of a few, the operations are those that their records know, and those of these ids: among all executions nobody
+    finds them by their payment.
+    """
     one_by_one = payment_ids is not None and len(payment_ids) <= _FEW
+    operation_machine = stack.machine_arn("operation")
     evidence: dict[str, Evidence] = {}
 
     def of(payment_id: str) -> Evidence:
         return evidence.setdefault(payment_id, Evidence(payment_id))
 
-    for execution in _executions(stack, payment_ids if one_by_one else None):
+    operations = {} if one_by_one else {each["name"]: each for each in _executions(stack, operation_machine)}
+    for execution in _executions(stack, stack.state_machine_arn, payment_ids if one_by_one else None):
         of(execution["name"]).execution = execution
     for item in _items(stack, payment_ids if one_by_one else None):
         of(item["pk"].removeprefix("PAYMENT#")).items[item["sk"]] = item
@@ -306,21 +394,31 @@ def _read(stack: Stack, payment_ids: Collection[str] | None) -> dict[str, Eviden
         of(charge["reference"]).charges.append(charge)
     if payment_ids is not None:
         evidence = {payment_id: of(payment_id) for payment_id in payment_ids}
-    states = stack.client("stepfunctions")
     for payment in evidence.values():
         if payment.execution and not payment.is_running and not payment.record:
-            payment.execution = states.describe_execution(executionArn=payment.execution["executionArn"])
+            [payment.execution] = _executions(stack, stack.state_machine_arn, [payment.payment_id])
+        names = {operation["operation_id"] for operation in payment.operations()}
+        names |= set((operation_ids or {}).get(payment.payment_id, ()))
+        if one_by_one:
+            operations |= {execution["name"]: execution for execution in _executions(stack, operation_machine, names)}
+        payment.operation_executions = {name: operations.pop(name) for name in names if name in operations}
+    for execution in _executions(stack, operation_machine, operations):  # those that no record knows
+        request = json.loads(execution["input"])
+        asked_of = request.get("payment_id") if isinstance(request, dict) else None
+        if isinstance(asked_of, str) and asked_of in evidence:
+            evidence[asked_of].operation_executions[execution["name"]] = execution
     return evidence
 
 
-def _executions(stack: Stack, payment_ids: Collection[str] | None) -> Iterator[Item]:
-    states = stack.client("stepfunctions")
-    if payment_ids is None:
-        for page in states.get_paginator("list_executions").paginate(stateMachineArn=stack.state_machine_arn):
+def _executions(stack: Stack, machine_arn: str, names: Collection[str] | None = None) -> Iterator[Item]:
+    """A state machine's executions, as ListExecutions has them, or as DescribeExecution those of these names."""
+    states, prefix = stack.client("stepfunctions"), machine_arn.replace(":stateMachine:", ":execution:")
+    if names is None:
+        for page in states.get_paginator("list_executions").paginate(stateMachineArn=machine_arn):
             yield from page["executions"]
-    for payment_id in payment_ids or ():
+    for name in names or ():
         try:
-            yield states.describe_execution(executionArn=stack.execution_arn(payment_id))
+            yield states.describe_execution(executionArn=f"{prefix}:{name}")
         except states.exceptions.ExecutionDoesNotExist:
             continue
 

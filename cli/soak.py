@@ -1,4 +1,5 @@
-"""The soak: many payments at once through the REST API, with cards and faults of all sorts, and then the audit.
+"""The soak: many payments at once through the REST API, and refunds, captures and voids after them, with cards and
+faults of all sorts, and then the audit.
 
 What is sent depends on the seed alone, but for the payments' ids: those are new each time.
 """
@@ -9,7 +10,7 @@ import random
 import subprocess
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +33,7 @@ FAULTS = (
     *("timeout_before", "timeout_after", "reset", "slow", "late", "garbage"),
     *("http_429", "http_500", "http_502_html"),
 )
+_DONE = {"refund": {"partially_refunded", "refunded"}, "capture": {"captured"}, "void": {"voided"}}
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "KWD")
 STALLED_SECONDS = 600
 # The resolve state machine asks the gateway after five minutes; what is still in doubt then stays so for an hour.
@@ -40,10 +42,25 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Operation:
+    """A refund, capture or void to be sent, of all that there is without an amount."""
+
+    type: str
+    amount_minor: int | None = None
+    operation_id: str = field(default_factory=new_payment_id)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {} if self.amount_minor is None else {"amount_minor": self.amount_minor}
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A payment to be sent, or a card to be stored, and the status that it ends with if no fault strikes.
 
-    `repeat` says with which body its key is used once more: the same, or another one.
+    `repeat` says with which body its key is used once more: the same, or another one. Once it has ended, the operations
+    are sent at one moment; there is room for one of them only. The faults strike the payment or, if there are any, the
+    operations.
     """
 
     path: str
@@ -52,11 +69,27 @@ class Planned:
     sealed: bool = False
     faults: tuple[dict[str, Any], ...] = ()
     repeat: str | None = None
+    operations: tuple[Operation, ...] = ()
     payment_id: str = field(default_factory=new_payment_id)
+
+    @property
+    def names(self) -> set[str]:
+        """Of its executions."""
+        return {self.payment_id, *(operation.operation_id for operation in self.operations)}
+
+    def explains(self, status: str, operations: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether it may have ended like this, as its card, its operations or its faults have it."""
+        ends = Counter(operation["status"] for operation in operations)
+        if not self.operations:
+            return status == self.status or (bool(self.faults) and status in ("reversed", "in_doubt"))
+        if self.faults and ends["in_doubt"] == 1:
+            return status == self.status and ends["succeeded"] == 0
+        done = next((operation["type"] for operation in operations if operation["status"] == "succeeded"), "")
+        return ends == Counter(succeeded=1, rejected=len(self.operations) - 1) and status in _DONE[done]
 
 
 def plan(count: int, seed: int) -> Iterator[Planned]:
-    """The payments of a soak, in order: one in twenty meets a fault."""
+    """The payments of a soak, in order: one in twenty meets a fault, one in five is refunded, captured or voided."""
     dice = random.Random(seed)  # noqa: S311 # nosec B311
     cards: dict[str, dict[str, str]] = json.loads((FUNCTIONS / "shared" / "contracts" / "test_cards.json").read_text())
     approved = [number for number, card in cards.items() if card["outcome"] == "approved"]
@@ -68,6 +101,7 @@ def plan(count: int, seed: int) -> Iterator[Planned]:
     for _ in range(count):
         good, stored, expired, authorized = chance(0.85), chance(0.05), chance(0.02), chance(0.1)
         sealed, faulty, repeat = chance(0.2), chance(0.05), dice.choice(("same", "other")) if chance(0.02) else None
+        goes_on = chance(0.2)
         card = {
             "card_number": dice.choice(approved if good else declined),
             "expiry_date": "01/20" if expired else "12/30",
@@ -84,14 +118,26 @@ def plan(count: int, seed: int) -> Iterator[Planned]:
         }
         charged = "authorized" if authorized else "captured"
         status = "rejected" if expired else charged if good else "declined"
-        faults = tuple(_faults(dice)) if faulty and not expired else ()
-        yield Planned("/payments", body, status, sealed, faults, repeat)
+        operations = tuple(_operations(dice, body)) if goes_on and status == charged else ()
+        asked = (operations[0].type, "find") if operations else ("charge", "find", "reverse")
+        faults = tuple(_faults(dice, asked)) if faulty and not expired else ()
+        yield Planned("/payments", body, status, sealed, faults, repeat, operations)
 
 
-def _faults(dice: random.Random) -> Iterator[dict[str, Any]]:
-    """A fault for the charge, and in half of the cases for the calls that find out about it and undo it."""
-    for operation, chance in (("charge", 1), ("find", 0.5), ("reverse", 0.5)):
-        if dice.random() < chance:
+def _operations(dice: random.Random, body: dict[str, Any]) -> Iterator[Operation]:
+    """One or two that the payment allows, but for each other: of two refunds, each is of more than half."""
+    types, count = ("refund",) if body["capture"] else ("capture", "void"), dice.choice((1, 1, 2))
+    for _ in range(count):
+        type, part = dice.choice(types), dice.randint(body["amount_minor"] // 2 + 1, body["amount_minor"])
+        # A second refund of all that is left would find something.
+        everything = type == "void" or (count == 1 and dice.random() < 0.5)
+        yield Operation(type, None if everything else part)
+
+
+def _faults(dice: random.Random, asked: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A fault for the first of these calls, and in half of the cases for those that find out about it or undo it."""
+    for operation in asked:
+        if operation == asked[0] or dice.random() < 0.5:
             fault = {"operation": operation, "fault": dice.choice(FAULTS), "times": dice.choice((1, 1, 2, 3, 6))}
             # Short waits end by the gateway's closing the connection, long ones by our own patience.
             waits = fault["fault"] in ("timeout_before", "timeout_after", "slow", "late")
@@ -136,10 +182,10 @@ class Memory:
 class Course:
     """How a soak went.
 
-    The status that the API showed last of each payment, what was answered amiss, and the memory after so many payments.
+    What the API showed last of each payment that was over, what was answered amiss, and the memory after so many.
     """
 
-    statuses: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     memory: dict[int, Memory] = field(default_factory=dict)
     seconds: float = 0.0
@@ -166,20 +212,31 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
         requests.delete(f"{stack.sparkle_url}/sandbox/faults", timeout=HTTP_TIMEOUT_SECONDS).raise_for_status()
         _await_doubts(stack, course)
         audited = audit(stack, planned)
-    course.problems += disagreements(planned, course.statuses, audited)
+    course.problems += disagreements(planned, course.shown, audited)
     _show(planned, course, audited, console)
     return not course.problems and not audited.findings
 
 
-def disagreements(planned: Mapping[str, Planned], statuses: Mapping[str, str], audited: Audit) -> Iterator[str]:
-    """Payments that the API and the ledger show differently, or whose end neither card nor fault explains."""
+def disagreements(
+    planned: Mapping[str, Planned], shown: Mapping[str, Mapping[str, Any]], audited: Audit
+) -> Iterator[str]:
+    """Payments that the API and the ledger show differently, or whose end is none that was planned for."""
     for payment_id, payment in planned.items():
-        status, shown = audited.evidence[payment_id].status, statuses.get(payment_id)
-        if shown not in (status, None):
-            yield f"{payment_id} is {shown} over the API, and {status} in the ledger"
-        if status not in ({payment.status, "reversed", "in_doubt"} if payment.faults else {payment.status}):
+        evidence = audited.evidence[payment_id]
+        status, operations = evidence.status, evidence.operations()
+        ended = _told(status, operations)
+        if (
+            payment_id in shown
+            and (told := _told(shown[payment_id]["status"], shown[payment_id]["operations"])) != ended
+        ):
+            yield f"{payment_id} is {told} over the API, and {ended} in the ledger"
+        if not payment.explains(status, operations):
             faults = [f"{fault['times']} × {fault['fault']} on {fault['operation']}" for fault in payment.faults]
-            yield f"{payment_id} is {status} and not {payment.status}, with {', '.join(faults) or 'no fault'}"
+            yield f"{payment_id} is {ended} and not {payment.status}, with {', '.join(faults) or 'no fault'}"
+
+
+def _told(status: str, operations: Iterable[Mapping[str, Any]]) -> str:
+    return ", ".join([status, *(f"{operation['type']} {operation['status']}" for operation in operations)])
 
 
 def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progress: Progress) -> Course:
@@ -188,6 +245,7 @@ def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progre
     One with a fault takes up to minutes and is not counted: it would only hold the others up.
     """
     course, waiting, under_way = Course(), deque(planned.values()), dict[str, Planned]()
+    going_on: set[str] = set()
     [key, *_] = stack.call("GET", "/keys").json()["keys"]
     task = progress.add_task("", total=len(planned), rate=0.0)
     course.memory[0] = Memory.now(stack)
@@ -196,11 +254,18 @@ def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progre
     with ThreadPoolExecutor(concurrency) as pool:
         while (waiting or under_way) and time.monotonic() < moved + STALLED_SECONDS:
             running = _running(stack)
-            for payment in pool.map(stack.payment, [each for each in under_way if each not in running]):
-                if payment.get("status", "processing") != "processing":
-                    course.statuses[payment["payment_id"]] = payment["status"]
-                    del under_way[payment["payment_id"]]
-                    moved = time.monotonic()
+            ended = [payment_id for payment_id, each in under_way.items() if running.isdisjoint(each.names)]
+            for payment in pool.map(stack.payment, ended):
+                if payment.get("status", "processing") == "processing":
+                    continue
+                moved = time.monotonic()
+                sent = under_way[payment["payment_id"]]
+                if sent.operations and sent.payment_id not in going_on:
+                    going_on.add(sent.payment_id)
+                    course.problems += _operate(stack, sent)
+                elif all(operation["status"] != "processing" for operation in payment["operations"]):
+                    course.shown[sent.payment_id] = payment
+                    del under_way[sent.payment_id]
             free = concurrency - sum(not payment.faults for payment in under_way.values())
             batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
             for sent, problem in zip(batch, pool.map(lambda each: _send(stack, each, key), batch), strict=True):
@@ -209,11 +274,12 @@ def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progre
                     under_way[sent.payment_id] = sent
                 else:
                     course.problems.append(problem)
-            done, course.seconds = len(course.statuses), time.monotonic() - started
+            done, course.seconds = len(course.shown), time.monotonic() - started
             if len(course.memory) == 1 and done >= len(planned) // 10:
                 course.memory[done] = Memory.now(stack)
-            statuses = f"{_counts(course.statuses.values())}, {faulty:,} with faults"
-            progress.update(task, completed=done, rate=done / course.seconds, description=statuses)
+            statuses = _counts(payment["status"] for payment in course.shown.values())
+            described = f"{statuses}, {faulty:,} with faults"
+            progress.update(task, completed=done, rate=done / course.seconds, description=described)
             if not batch:
                 time.sleep(0.05)
     course.memory[len(planned)] = Memory.now(stack)
@@ -221,15 +287,17 @@ def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progre
 
 
 def _running(stack: Stack) -> set[str]:
+    """The names of the executions that run, of payments and operations."""
     pages = stack.client("stepfunctions").get_paginator("list_executions")
-    found = pages.paginate(stateMachineArn=stack.state_machine_arn, statusFilter="RUNNING")
+    arns = (stack.state_machine_arn, stack.machine_arn("operation"))
+    found = [page for arn in arns for page in pages.paginate(stateMachineArn=arn, statusFilter="RUNNING")]
     return {execution["name"] for page in found for execution in page["executions"]}
 
 
 def _send(stack: Stack, payment: Planned, key: dict[str, str]) -> str | None:
     """Arm the payment's faults and post it, twice if that is planned; what was answered amiss, or None."""
-    for fault in payment.faults:
-        set_fault(stack, fault | {"reference": payment.payment_id})
+    if not payment.operations:
+        _arm_faults(stack, payment)
     body = payment.body
     if payment.sealed:
         body = body | {"card_data": seal(body["card_data"], payment.payment_id, key)}
@@ -250,14 +318,35 @@ def _send(stack: Stack, payment: Planned, key: dict[str, str]) -> str | None:
     return None
 
 
+def _operate(stack: Stack, payment: Planned) -> Iterator[str]:
+    """Arm the faults for the payment's operations and post these; what was answered amiss."""
+    _arm_faults(stack, payment)
+    for operation in payment.operations:
+        path, headers = f"/payments/{payment.payment_id}/{operation.type}s", {"Idempotency-Key": operation.operation_id}
+        try:
+            answer = stack.call("POST", path, operation.body, headers)
+        except StackError as error:
+            yield f"{operation.operation_id}: {error}"
+            continue
+        if answer.status_code != 202 or answer.json()["operation_id"] != operation.operation_id:
+            yield f"{operation.operation_id}: POST {path} was answered {answer.status_code} {answer.text}"
+
+
+def _arm_faults(stack: Stack, payment: Planned) -> None:
+    for fault in payment.faults:
+        set_fault(stack, fault | {"reference": payment.payment_id})
+
+
 def _await_doubts(stack: Stack, course: Course) -> None:
-    """Give the payments in doubt the time to be resolved."""
+    """Give the payments and operations in doubt the time to be resolved."""
     deadline = time.monotonic() + RESOLVED_WITHIN_SECONDS
-    doubtful = [payment_id for payment_id, status in course.statuses.items() if status == "in_doubt"]
-    while doubtful and time.monotonic() < deadline:
+    while (doubtful := list(filter(_in_doubt, course.shown.values()))) and time.monotonic() < deadline:
         time.sleep(1)
-        course.statuses |= {payment_id: stack.payment(payment_id)["status"] for payment_id in doubtful}
-        doubtful = [payment_id for payment_id in doubtful if course.statuses[payment_id] == "in_doubt"]
+        course.shown |= {payment["payment_id"]: stack.payment(payment["payment_id"]) for payment in doubtful}
+
+
+def _in_doubt(payment: Mapping[str, Any]) -> bool:
+    return "in_doubt" in {payment["status"], *(operation["status"] for operation in payment["operations"])}
 
 
 def _show(planned: Mapping[str, Planned], course: Course, audited: Audit, console: Console) -> None:
@@ -289,12 +378,12 @@ def _latencies(planned: Mapping[str, Planned], audited: Audit) -> Table:
 
 
 def _seconds(evidence: Evidence) -> float | None:
-    """From the execution's start until the last that was done about the payment; None if it is not over."""
+    """From the execution's start until the last that was done about the payment by itself; None if it is not over."""
     execution = evidence.execution
     if execution is None or "stopDate" not in execution or not evidence.is_settled:
         return None
     end: datetime = execution["stopDate"]
-    if evidence.record:
+    if evidence.record and not evidence.operations():
         end = max(end, datetime.fromisoformat(evidence.record["updated_at"]))
     return float((end - execution["startDate"]).total_seconds())
 

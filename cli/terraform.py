@@ -77,8 +77,10 @@ class Terraform:
         approve = () if show else ("-auto-approve",)
         self._run("apply", "-input=false", *approve, *self._state_argument(), *self._var_files(), *arguments, show=show)
 
-    def destroy(self, *arguments: str) -> None:
-        self._run("destroy", "-input=false", "-auto-approve", *self._state_argument(), *self._var_files(), *arguments)
+    def destroy(self, *arguments: str, show: bool = False) -> None:
+        approve = () if show else ("-auto-approve",)
+        options = ("-input=false", *approve, *self._state_argument(), *self._var_files())
+        self._run("destroy", *options, *arguments, show=show)
 
     def outputs(self) -> dict[str, Any]:
         answer = json.loads(self._run("output", "-json", *self._state_argument()))

@@ -496,7 +496,8 @@ resource "aws_api_gateway_method_settings" "this" {
   method_path = "*/*"
 
   settings {
-    metrics_enabled        = true
+    # By method; those of the stage, which alarms and dashboard look at, come without it and are free.
+    metrics_enabled        = false
     throttling_rate_limit  = var.api_throttling_rate
     throttling_burst_limit = var.api_throttling_burst
     data_trace_enabled     = false

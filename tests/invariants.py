@@ -13,7 +13,7 @@ from tests.stack.driver import PAYMENT
 
 def broken(stack: Stack, payment_ids: Collection[str]) -> Iterator[tuple[str | None, str]]:
     """What does not hold, by payment (None: for all together): balance, one charge, equal money, nothing lost, nothing
-    undone twice, as `payments audit` looks for them; and that the same key leads to the same payment."""
+    undone twice, as `payments audit` looks for them; and that the same keys lead to the same payment and operations."""
     for finding in audit(stack, payment_ids).findings:
         yield finding.payment_id, f"{finding.kind}: expected {finding.expected}, found {finding.found}"
     for payment_id in payment_ids:
@@ -23,10 +23,14 @@ def broken(stack: Stack, payment_ids: Collection[str]) -> Iterator[tuple[str | N
 
 def _repeated(stack: Stack, payment_id: str) -> str | None:
     before = stack.payment(payment_id)
-    answer = stack.call("POST", "/payments", PAYMENT, {"Idempotency-Key": payment_id})
-    if answer.status_code != requests.codes.conflict or answer.json()["payment_id"] != payment_id:
-        return f"the same key again is answered {answer.status_code}"
-    return None if stack.payment(payment_id) == before else "the same key again has changed the payment"
+    asked = {payment_id: ("/payments", PAYMENT)}
+    for operation in before["operations"]:
+        asked[operation["operation_id"]] = (f"/payments/{payment_id}/{operation['type']}s", {})
+    for key, (path, body) in asked.items():
+        answer = stack.call("POST", path, body, {"Idempotency-Key": key})
+        if answer.status_code != requests.codes.conflict or answer.json()["payment_id"] != payment_id:
+            return f"the key {key} again is answered {answer.status_code}"
+    return None if stack.payment(payment_id) == before else "the same keys again have changed the payment"
 
 
 def unlawful(statuses: Sequence[Status]) -> list[tuple[Status, Status]]:
@@ -34,6 +38,8 @@ def unlawful(statuses: Sequence[Status]) -> list[tuple[Status, Status]]:
     return [(before, after) for before, after in pairwise(statuses) if after not in {before} | _reachable(before)]
 
 
-def _reachable(status: Status) -> frozenset[Status]:
-    following = NEXT_STATUSES[status] - {status}
-    return following.union(*map(_reachable, following))
+def _reachable(status: Status) -> set[Status]:
+    found = set(NEXT_STATUSES[status])
+    while further := {following for each in found for following in NEXT_STATUSES[each]} - found:
+        found |= further
+    return found

@@ -41,7 +41,8 @@ from functions.shared.ports import (
 )
 
 LINES_READ = 10_000
-LINES_SETTLED = 200
+# A minute's work, of the five that a step has. Each step is seven events of the 25,000 that an execution may have.
+LINES_SETTLED = 2_000
 SHARDS_READ = 16
 
 Count = Callable[[str], None]

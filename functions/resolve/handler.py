@@ -16,12 +16,12 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         "now": runtime.now(),
         "ask_gateway": event["ask_gateway"],
     }
-    payment_id, error = event["payment_id"], None
+    payment_id, error, payments = event["payment_id"], None, runtime.executions()
     if event["operation_id"]:
         executions = runtime.operation_executions()
-        payment_id, status = resolve_operation(event["operation_id"], executions=executions, **asked)
+        payment_id, status = resolve_operation(event["operation_id"], executions=executions, payments=payments, **asked)
     else:
-        status, error = resolve_payment(payment_id, executions=runtime.executions(), **asked)
+        status, error = resolve_payment(payment_id, executions=payments, **asked)
     if event["ask_gateway"] and status not in ("in_doubt", "processing"):
         runtime.count("OperationResolved" if event["operation_id"] else "PaymentResolved")
         if error == GatewayMismatch.__name__:

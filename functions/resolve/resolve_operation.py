@@ -1,7 +1,9 @@
 """Clear the doubt about an operation whose execution did not come to a planned end, by asking for it again."""
 
+from typing import get_args
+
 from functions.shared.domain.errors import InvalidInput, PaymentNotFound, error_code
-from functions.shared.domain.operation import Operation, OperationRequest
+from functions.shared.domain.operation import Operation, OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
 from functions.shared.operations import Performed, Reserved, perform_operation, settle_operation
 from functions.shared.ports import Execution, Executions, Ledger, PaymentGateway
@@ -13,6 +15,7 @@ def resolve_operation(
     gateway: PaymentGateway,
     ledger: Ledger,
     executions: Executions,
+    payments: Executions,
     now: str,
     ask_gateway: bool = True,
 ) -> tuple[str, str]:
@@ -20,7 +23,7 @@ def resolve_operation(
 
     What was reserved is asked of the gateway, again or for the first time: that is safe, and what the merchant wanted.
     What was not is rejected, so that it can't be reserved any more. Without `ask_gateway`, it is only recorded that
-    there is a doubt. `executions` are the operations' executions.
+    there is a doubt. `executions` are the operations' executions, `payments` the payments'.
 
     Raises PaymentNotFound where nobody knows the operation, and what the ports and the gateway raise; then the
     operation stays in doubt.
@@ -28,16 +31,18 @@ def resolve_operation(
     execution = executions.find(operation_id)
     if execution is None:
         raise PaymentNotFound("There is no operation with this id.")
-    if (execution.error, execution.cause) == ("OperationRejected", InvalidInput.__name__):
-        # It was started by hand, and what with may be anything.
+    if _was_no_operation(execution):
         return str(execution.request.get("payment_id")), "rejected"
     request = OperationRequest.from_request(operation_id, execution.request, execution.started_at)
     if execution.running:
         return request.payment_id, "processing"
     payment = ledger.payment(request.payment_id)
     if payment is None:
-        # A Reserve that is late could still find the payment, once it is recorded.
-        return request.payment_id, "rejected" if request.is_too_late(now) else "processing"
+        # A Reserve that is late could still find the payment, once it is recorded; and then it has to say that this was
+        # rejected. Only a payment that is rejected itself never is.
+        paid = payments.find(request.payment_id)
+        comes = paid is not None and not paid.was_rejected
+        return request.payment_id, "processing" if comes or not request.is_too_late(now) else "rejected"
     operation = payment.operation(operation_id)
     if operation is None:
         ledger.record(payment.reject(request, _why(execution), now))
@@ -51,6 +56,12 @@ def resolve_operation(
     settled = payment.operation(operation_id)
     assert settled
     return request.payment_id, settled.status
+
+
+def _was_no_operation(execution: Execution) -> bool:
+    """Whether Reserve could never have taken it for one. It was started by hand, and what with may be anything."""
+    is_readable = "payment_id" in execution.request and execution.request.get("operation") in get_args(OperationType)
+    return not is_readable or (execution.error, execution.cause) == ("OperationRejected", InvalidInput.__name__)
 
 
 def _why(execution: Execution) -> str:

@@ -18,15 +18,18 @@ from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
 
 
 def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -> RecordedPayment:
-    """Record a payment's first version, in doubt, with the money that a capture may have moved in suspense.
+    """Record a payment's first version, in doubt, with the money that a capture may have moved in suspense; and return
+    what is recorded then.
 
     Raises LedgerUnavailable, LedgerConflict.
     """
     # A card that is only stored moves no money, so it is never in doubt.
     assert request.amount_minor is not None and request.currency is not None
     suspense = [in_doubt_entry(request.amount_minor, request.currency)] if request.capture else []
-    recorded = RecordedPayment(*payment.post(*suspense))
-    ledger.record(recorded.payment, recorded.entries)
+    ledger.record(*payment.post(*suspense))
+    # Perhaps somebody else recorded the same a moment before, and their entry's hash is the one to go on from.
+    recorded = ledger.find(payment.payment_id)
+    assert recorded
     return recorded
 
 

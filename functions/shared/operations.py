@@ -134,12 +134,17 @@ def _ask(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refund | Refus
 
 
 def _look(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refund | None:
-    """What the gateway has done, whoever asked for it: None if it has not done it (yet)."""
+    """What the gateway has done, whoever asked for it: None if it has not done it (yet).
+
+    Raises GatewayOutcomeUnknown where it does not show the charge: there is one, so it has not caught up.
+    """
     if reserved.type == "refund":
         return gateway.find_refund(reserved.charge_id, reserved.operation_id)
     charge = gateway.find_by_reference(reserved.payment_id)
+    if charge is None:
+        raise GatewayOutcomeUnknown("The gateway does not show the charge, and so not what became of it.")
     done = ("voided",) if reserved.type == "void" else ("captured", "partially_refunded", "refunded")
-    return charge if charge and charge.status in done else None
+    return charge if charge.status in done else None
 
 
 def _is_as_asked(done: Charge | Refund, reserved: Reserved) -> bool:

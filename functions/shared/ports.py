@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from functions.shared.domain.payment import PaymentRequest
+
 # Only named here: a function imports of the domain what it uses.
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from functions.shared.domain.card import Card, CardSummary
     from functions.shared.domain.charge import Charge, Order, Refund, Refused, Reversal
     from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
-    from functions.shared.domain.payment import Payment, PaymentRequest, Status
+    from functions.shared.domain.payment import Payment, Status
     from functions.shared.domain.settlement import Break, SettlementPage
 
 
@@ -243,7 +245,8 @@ class VelocityCounter(Protocol):
     """Counts each card's payments, whatever becomes of them. Raises LedgerUnavailable."""
 
     def count(self, token: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
-        """Count the payment, and return the velocity of its card with it. Counting it again changes nothing.
+        """Count the payment, and return the velocity of its card with it. Counting it again changes nothing, but for a
+        card that pays dozens of times within minutes: then it may count as one more.
 
         The hour and the day are those before the payment started (UTC, ISO 8601), rounded up to whole five minutes of
         the clock, and the time since. So of payments that come at once, the last one to be counted sees them all.

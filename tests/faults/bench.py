@@ -1,4 +1,6 @@
-"""The stack of the fault matrix, and what can be done on it: order faults for a payment, start it, see how it ends."""
+"""The stack of the fault matrix, and what can be done on it: order faults for a payment, or for an operation on one;
+start it; see how it ends.
+"""
 
 import io
 import json
@@ -19,14 +21,20 @@ import requests
 
 from cli.paths import BUILD
 from cli.stack import Stack, new_payment_id
-from functions.shared.domain.payment import NEXT_STATUSES, Status
+from functions.shared.adapters.dynamodb import unmarshal
+from functions.shared.domain.operation import OperationType
+from functions.shared.domain.payment import Status
 from local.machine import Machine
 from tests.redeployment import put_into_service
 from tests.stack.driver import Driver
 
 HOME = BUILD / "fault-stack"
 ORDERS = HOME / "orders"
-FUNCTIONS = ("Tokenize", "Encrypt", "Charge", "Persist", "Compensate", "Resolve")
+FUNCTIONS = (
+    *("Tokenize", "Screen", "Encrypt", "Charge", "Persist", "Compensate"),
+    *("Reserve", "Perform", "Settle"),
+    "Resolve",
+)
 # Shorter than as deployed, as many of them run out here.
 FUNCTION_TIMEOUT_SECONDS = 8
 GATEWAY_TIMEOUT_SECONDS = 1
@@ -36,7 +44,11 @@ PATIENCE_SECONDS = 180
 LOOKS_AT_ONCE = 4
 ALWAYS = 1000
 
-OVER = {status for status, following in NEXT_STATUSES.items() if not following}
+# An operation's id is its payment's with this behind it, so that either is found by the other.
+OPERATION = "-operation"
+# What each operation is asked for with, on a payment of 19.99 that it suits.
+REQUESTS: dict[OperationType, dict[str, int]] = {"refund": {"amount_minor": 500}, "capture": {}, "void": {}}
+ENDS = {"OperationSucceeded": "succeeded", "OperationRejected": "rejected"}
 
 
 class Order(NamedTuple):
@@ -48,7 +60,8 @@ class Order(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a payment: its status while the fault was there, once it was gone, and the gateway's charges."""
+    """What became of a payment or an operation: its status while the fault was there, once it was gone, and the
+    gateway's charges."""
 
     status: str
     settled: str
@@ -153,63 +166,85 @@ class Bench:
     def _table(self) -> Any:
         return self._stack.client("dynamodb")
 
-    def outcome(self, orders: Sequence[Order], resolving: bool = False) -> tuple[str, Outcome]:
-        """Pay with these faults; the payment's id, and what became of it.
+    def outcome(
+        self, orders: Sequence[Order], resolving: bool = False, operation: OperationType | None = None
+    ) -> tuple[str, Outcome]:
+        """Pay with these faults, or do this to a payment; the payment's id, and what became of it, or of the operation.
 
-        The last one must strike, and be gone before a doubt can be cleared: `resolving` says that it strikes only then.
+        The last fault must strike, and be gone before a doubt can be cleared; `resolving` says that it strikes only
+        then.
         """
         payment_id, last = new_payment_id(), orders[-1]
+        name = f"{payment_id}{OPERATION}" if operation else payment_id
+        if operation:
+            self._driver.pay(payment_id, capture=operation == "refund")
+            self.wait_for_end(payment_id)
         for order in orders:
-            self.order(payment_id, order)
-        self.start(payment_id)
-        self.wait_for_end(payment_id)
-        status = self.status(payment_id)
+            self.order(name, order)
+        if operation:
+            self.ask_for(payment_id, operation)
+        else:
+            self.start(payment_id)
+        self.wait_for_end(name)
+        status = self._end(name) if operation else self.status(payment_id)
         if resolving:
-            self.wait_until_struck(payment_id, last)
-        assert self.struck(payment_id, last), f"{last} met nothing"
-        self.cancel(payment_id)
-        settled = self.settled(payment_id) if status == "in_doubt" else status
+            self.wait_until_struck(name, last)
+        assert self.struck(name, last), f"{last} met nothing"
+        self.cancel(name)
+        settled = self.settled(name) if status == "in_doubt" else status
         if last.fault == "stopped_during":
             status = settled  # which of the two was first is chance
         charges = tuple(charge["status"] for charge in self._driver.charges(payment_id))
         return payment_id, Outcome(status, settled, charges)
 
-    def order(self, payment_id: str, order: Order) -> None:
+    def order(self, name: str, order: Order) -> None:
+        """Let the fault come. The name is a payment's id or an operation's, here as in all that follows."""
         where, fault, times = order
         if where.startswith("gateway "):
             count = 1 if times == "once" else ALWAYS
             seconds = {"late": 15, "slow": 2 * GATEWAY_TIMEOUT_SECONDS}.get(fault, 3 * GATEWAY_TIMEOUT_SECONDS)
             operation = where.removeprefix("gateway ")
-            self._driver.set_fault(payment_id, operation, fault, times=count, seconds=seconds)
+            self._driver.set_fault(payment_of(name), operation, fault, times=count, seconds=seconds)
         else:
-            (ORDERS / f"{payment_id}.{where}").write_text(f"{times} {fault}")
+            (ORDERS / f"{name}.{where}").write_text(f"{times} {fault}")
 
-    def cancel(self, payment_id: str) -> None:
+    def cancel(self, name: str) -> None:
         """Nothing goes wrong any more."""
         for state in (*FUNCTIONS, "Look"):
-            (ORDERS / f"{payment_id}.{state}").unlink(missing_ok=True)
+            (ORDERS / f"{name}.{state}").unlink(missing_ok=True)
         faults = f"{self._stack.sparkle_url}/sandbox/faults"
-        requests.delete(faults, params={"reference": payment_id}, timeout=10).raise_for_status()
+        requests.delete(faults, params={"reference": payment_of(name)}, timeout=10).raise_for_status()
 
     def start(self, payment_id: str) -> None:
         _, answer = self._driver.pay(payment_id)
         assert answer.status_code == 202, answer.text
 
-    def wait_for_end(self, payment_id: str) -> None:
+    def ask_for(self, payment_id: str, operation: OperationType) -> str:
+        """Start an operation on the payment, and return its id."""
+        name, path = f"{payment_id}{OPERATION}", f"/payments/{payment_id}/{operation}s"
+        _, answer = self._driver.post(path, REQUESTS[operation], name)
+        assert answer.status_code == 202, answer.text
+        return name
+
+    def wait_for_end(self, name: str) -> None:
         """Until the execution is over; a function that waits to be stopped in is stopped in, and waited for."""
-        arn, held = self._stack.execution_arn(payment_id), ORDERS / f"{payment_id}.held"
+        arn, held = self._execution_arn(name), ORDERS / f"{name}.held"
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self._states.describe_execution(executionArn=arn)["status"] == "RUNNING":
-            assert time.monotonic() < deadline, f"{payment_id} still runs"
+            assert time.monotonic() < deadline, f"{name} still runs"
             if held.exists():
                 self._states.stop_execution(executionArn=arn, error="Stopped", cause="By hand.")
                 held.unlink()
-            self._recorded(payment_id)
+            self._recorded(payment_of(name))
             time.sleep(0.25)
-        goes_on = any("stopped_during" in note for note in self._notes(payment_id))
-        while goes_on and "and finished" not in self._notes(payment_id):
-            assert time.monotonic() < deadline, f"{payment_id}'s function does not finish"
+        goes_on = any("stopped_during" in note for note in self._notes(name))
+        while goes_on and "and finished" not in self._notes(name):
+            assert time.monotonic() < deadline, f"{name}'s function does not finish"
             time.sleep(0.05)
+
+    def _execution_arn(self, name: str) -> str:
+        machine = self._stack.machine_arn("operation" if name.endswith(OPERATION) else "payment")
+        return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
 
     def status(self, payment_id: str) -> str:
         """The status as the API shows it; on a busy machine its function may run out of time, or be unavailable."""
@@ -220,48 +255,66 @@ class Bench:
             assert time.monotonic() < deadline, answer.text
         return str(answer.json()["status"])
 
-    def settled(self, payment_id: str) -> str:
+    def _end(self, name: str) -> str:
+        """How an operation's execution says that the operation ended: in doubt, if it ended in no other way."""
+        ended = self._states.describe_execution(executionArn=self._execution_arn(name))
+        state = "OperationSucceeded" if ended["status"] == "SUCCEEDED" else ended.get("error", "")
+        return ENDS.get(state, "in_doubt")
+
+    def settled(self, name: str) -> str:
         """The status once there is no doubt any more."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while (recorded := self._recorded(payment_id)) not in OVER:
-            assert time.monotonic() < deadline, f"{payment_id} is still {recorded}"
+        while (recorded := self._status_of(name)) in (None, "processing", "in_doubt"):
+            assert time.monotonic() < deadline, f"{name} is still {recorded}"
             time.sleep(0.5)
         return str(recorded)
 
-    def _recorded(self, payment_id: str) -> Status | None:
+    def _status_of(self, name: str) -> str | None:
+        record = self._recorded(payment_of(name))
+        if not name.endswith(OPERATION):
+            return record.get("status")
+        return next((each["status"] for each in record["operations"] if each["operation_id"] == name), None)
+
+    def _recorded(self, payment_id: str) -> dict[str, Any]:
+        """The payment's record, or nothing."""
         key = {"pk": {"S": f"PAYMENT#{payment_id}"}, "sk": {"S": "PAYMENT"}}
         item = self._table.get_item(TableName=self._stack.ledger_table, Key=key, ConsistentRead=True).get("Item")
-        status: Status | None = item["status"]["S"] if item else None
-        if status:
-            self.seen[payment_id].append(status)
-        return status
+        record = unmarshal(item or {})
+        if record:
+            self.seen[payment_id].append(record["status"])
+        return record
 
-    def input(self, payment_id: str, state: str) -> Any:
+    def input(self, name: str, state: str) -> Any:
         """What the state gave to its function last."""
-        return json.loads((ORDERS / f"{payment_id}.{state}.input").read_text())
+        return json.loads((ORDERS / f"{name}.{state}.input").read_text())
 
-    def struck(self, payment_id: str, order: Order) -> int:
+    def struck(self, name: str, order: Order) -> int:
         """How often the fault met something: one that never does proves nothing."""
         if order.where.startswith("gateway "):
             log = requests.get(f"{self._stack.sparkle_url}/sandbox/requests", timeout=10).json()["requests"]
-            met = [request["fault"] for request in log if request["reference"] == payment_id]
+            met = [request["fault"] for request in log if request["reference"] == payment_of(name)]
             return met.count(order.fault)
-        return self._notes(payment_id).count(f"{order.where} {order.fault}")
+        return self._notes(name).count(f"{order.where} {order.fault}")
 
-    def wait_until_struck(self, payment_id: str, order: Order) -> None:
+    def wait_until_struck(self, name: str, order: Order) -> None:
         """Until the fault has met what it can for now: if it stays, until nothing met it for a while."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (before := self.struck(payment_id, order)):
+        while not (before := self.struck(name, order)):
             assert time.monotonic() < deadline, f"{order} meets nothing"
             time.sleep(0.5)
         while order.times == "always":
             time.sleep(3 + (FUNCTION_TIMEOUT_SECONDS if "timeout" in order.fault else 0))
-            if (now := self.struck(payment_id, order)) == before:
+            if (now := self.struck(name, order)) == before:
                 break
             before = now
 
-    def _notes(self, payment_id: str) -> list[str]:
+    def _notes(self, name: str) -> list[str]:
         try:
-            return (ORDERS / f"{payment_id}.struck").read_text().splitlines()
+            return (ORDERS / f"{name}.struck").read_text().splitlines()
         except FileNotFoundError:
             return []
+
+
+def payment_of(name: str) -> str:
+    """The id of the payment that it is, or is about."""
+    return name.removesuffix(OPERATION)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from functions.shared.domain.operation import OperationType
 from tests.faults.bench import Order
 
 # fault: what it does. An `always` lasts until the execution is over, a `once` for one attempt of the state.
@@ -56,6 +57,12 @@ LEAD_INS = {
     "find in Resolve": Order("Persist", "stopped_before", "once"),
     "reverse in Resolve": Order("Charge", "stopped_before", "once"),
 }
+OPERATION_LEAD_INS = {
+    "find in Perform": Order("gateway refund", "timeout_after"),
+    "Look": Order("Perform", "stopped_before", "once"),
+    "Resolve": Order("Perform", "stopped_before", "once"),
+    "refund in Resolve": Order("Perform", "stopped_before", "once"),
+}
 GATEWAY_CALLS = {
     "charge": "gateway charge",
     "find in Charge": "gateway find",
@@ -64,8 +71,15 @@ GATEWAY_CALLS = {
     "find in Resolve": "gateway find",
     "reverse in Resolve": "gateway reverse",
 }
-# These strike when the payment's execution is over and its doubt is looked into.
-RESOLVING = {"Look", "Persist to Look", "Resolve", "find in Resolve", "reverse in Resolve"}
+OPERATION_CALLS = {
+    "refund": "gateway refund",
+    "capture": "gateway capture",
+    "void": "gateway void",
+    "find in Perform": "gateway find",
+    "refund in Resolve": "gateway refund",
+}
+# These strike when the execution is over and its doubt is looked into.
+RESOLVING = {"Look", "Persist to Look", "Resolve", "find in Resolve", "reverse in Resolve", "refund in Resolve"}
 
 # Where a fault stays through several states: the last one is where it must strike.
 OUTAGES = {
@@ -75,12 +89,22 @@ OUTAGES = {
 
 # The gateway's charges when all is over.
 CHARGES = {"captured": ("captured",), "reversed": ("voided",), "reversed, never charged": (), "rejected": ()}
+# The gateway's charge once an operation has succeeded, and if it was rejected.
+CHARGES_AFTER: dict[OperationType, dict[str, tuple[str, ...]]] = {
+    "refund": {"succeeded": ("partially_refunded",), "rejected": ("captured",)},
+    "capture": {"succeeded": ("captured",), "rejected": ("authorized",)},
+    "void": {"succeeded": ("voided",), "rejected": ("authorized",)},
+}
 
 CAPTURED, REJECTED, REVERSED, NEVER_CHARGED = "captured", "rejected", "reversed", "reversed, never charged"
+SUCCEEDED = "succeeded"
 DOUBT = "in_doubt → "
 
-# fault: (once, always). Tokenize and Encrypt end alike: nothing has moved yet.
-BEFORE_THE_CHARGE: dict[str, tuple[str | None, ...]] = {
+Expected = dict[str, tuple[str | None, ...]]
+"""fault: (once, always)"""
+
+# Tokenize, Screen and Encrypt end alike: nothing has moved yet.
+BEFORE_THE_CHARGE: Expected = {
     "crash_before": (CAPTURED, REJECTED),
     "crash_after": (CAPTURED, REJECTED),
     "timeout_before": (CAPTURED, REJECTED),
@@ -91,6 +115,8 @@ BEFORE_THE_CHARGE: dict[str, tuple[str | None, ...]] = {
     "stopped_before": (DOUBT + NEVER_CHARGED,),
     "stopped_during": (NEVER_CHARGED,),
     "stopped_after": (DOUBT + NEVER_CHARGED,),
+}
+OF_THE_KEYS: Expected = {
     "kms_denied": (REJECTED, REJECTED),
     "kms_disabled": (REJECTED, REJECTED),
     "kms_throttled": (CAPTURED, REJECTED),
@@ -98,10 +124,15 @@ BEFORE_THE_CHARGE: dict[str, tuple[str | None, ...]] = {
     "kms_lost_reply": (CAPTURED, REJECTED),
 }
 
-# place: fault: (once, always)
-EXPECTED: dict[str, dict[str, tuple[str | None, ...]]] = {
-    "Tokenize": BEFORE_THE_CHARGE,
-    "Encrypt": BEFORE_THE_CHARGE,
+EXPECTED: dict[str, Expected] = {
+    "Tokenize": BEFORE_THE_CHARGE | OF_THE_KEYS,
+    "Screen": BEFORE_THE_CHARGE
+    | {
+        "ledger_throttled": (CAPTURED, REJECTED),
+        "ledger_failing": (CAPTURED, REJECTED),
+        "ledger_reset": (CAPTURED, REJECTED),
+    },
+    "Encrypt": BEFORE_THE_CHARGE | OF_THE_KEYS,
     "Charge": {
         "crash_before": (CAPTURED, NEVER_CHARGED),
         "crash_after": (CAPTURED, REVERSED),
@@ -261,40 +292,154 @@ EXPECTED: dict[str, dict[str, tuple[str | None, ...]]] = {
 }
 
 
+# Of a refund, but where the place is another call of the gateway's.
+OPERATIONS_EXPECTED: dict[str, Expected] = {
+    "Reserve": {
+        "crash_before": (SUCCEEDED, DOUBT + REJECTED),
+        "crash_after": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "timeout_before": (SUCCEEDED, DOUBT + REJECTED),
+        "timeout_after": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "twice": (SUCCEEDED, SUCCEEDED),
+        "throttled": (SUCCEEDED, DOUBT + REJECTED),
+        "poison": (REJECTED, REJECTED),
+        "stopped_before": (DOUBT + REJECTED,),
+        "stopped_after": (DOUBT + SUCCEEDED,),
+        "ledger_throttled": (SUCCEEDED, DOUBT + REJECTED),
+        "ledger_failing": (SUCCEEDED, DOUBT + REJECTED),
+        "ledger_reset": (SUCCEEDED, DOUBT + REJECTED),
+        "ledger_transaction_conflict": (SUCCEEDED, DOUBT + REJECTED),
+        "ledger_condition_failed": (SUCCEEDED, DOUBT + REJECTED),
+        "ledger_lost_reply": (SUCCEEDED, SUCCEEDED),
+    },
+    "Perform": {
+        "crash_before": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "crash_after": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "timeout_before": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "timeout_after": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "twice": (SUCCEEDED, SUCCEEDED),
+        "throttled": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "poison": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "stopped_before": (DOUBT + SUCCEEDED,),
+        "stopped_during": (SUCCEEDED,),
+        "stopped_after": (DOUBT + SUCCEEDED,),
+        "secret_denied": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "secret_failing": (SUCCEEDED, DOUBT + SUCCEEDED),
+    },
+    "Settle": {
+        "crash_before": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "crash_after": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "timeout_before": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "timeout_after": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "twice": (SUCCEEDED, SUCCEEDED),
+        "throttled": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "poison": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "stopped_before": (DOUBT + SUCCEEDED,),
+        "stopped_during": (SUCCEEDED,),
+        "stopped_after": (DOUBT + SUCCEEDED,),
+        "ledger_throttled": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "ledger_failing": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "ledger_reset": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "ledger_transaction_conflict": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "ledger_condition_failed": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "ledger_lost_reply": (SUCCEEDED, SUCCEEDED),
+    },
+    "Look": {
+        "poison": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "ledger_failing": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "ledger_lost_reply": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+    },
+    "Resolve": {
+        "crash_after": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "twice": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "secret_failing": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "ledger_condition_failed": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "ledger_lost_reply": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+    },
+    "refund": {
+        "timeout_before": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "timeout_after": (SUCCEEDED, SUCCEEDED),
+        "reset": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "slow": (SUCCEEDED, SUCCEEDED),
+        "late": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "garbage": (SUCCEEDED, SUCCEEDED),
+        "http_429": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "http_500": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "http_502_html": (SUCCEEDED, DOUBT + SUCCEEDED),
+    },
+    "capture": {
+        "timeout_before": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "timeout_after": (SUCCEEDED, SUCCEEDED),
+        "late": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "http_429": (SUCCEEDED, DOUBT + SUCCEEDED),
+    },
+    "void": {
+        "timeout_before": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "timeout_after": (SUCCEEDED, SUCCEEDED),
+        "late": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "http_429": (SUCCEEDED, DOUBT + SUCCEEDED),
+    },
+    "find in Perform": {
+        "timeout_before": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "reset": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "garbage": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "http_429": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "http_500": (SUCCEEDED, DOUBT + SUCCEEDED),
+    },
+    "refund in Resolve": {
+        "timeout_before": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "timeout_after": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "late": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+        "http_429": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
+    },
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One fault at one place, a state or a call of the gateway's; `expected` as `str(Outcome)` says it."""
+    """One fault at one place, a state or a call of the gateway's; `expected` as `str(Outcome)` says it. It strikes a
+    payment, or the operation on one."""
 
     place: str
     fault: str
     times: str
     expected: str
+    operation: OperationType | None = None
 
     @property
     def orders(self) -> list[Order]:
+        lead_ins, calls = (OPERATION_LEAD_INS, OPERATION_CALLS) if self.operation else (LEAD_INS, GATEWAY_CALLS)
         if self.place in OUTAGES:
             return [Order(state, self.fault, self.times) for state in OUTAGES[self.place]]
-        lead_in = [LEAD_INS[self.place]] if self.place in LEAD_INS else []
-        return [*lead_in, Order(GATEWAY_CALLS.get(self.place, self.place), self.fault, self.times)]
+        lead_in = [lead_ins[self.place]] if self.place in lead_ins else []
+        return [*lead_in, Order(calls.get(self.place, self.place), self.fault, self.times)]
 
     @property
     def expected_charges(self) -> tuple[str, ...]:
-        return CHARGES[self.expected.removeprefix(DOUBT)]
+        charges = CHARGES_AFTER[self.operation] if self.operation else CHARGES
+        return charges[self.expected.removeprefix(DOUBT)]
 
     @property
     def is_resolving(self) -> bool:
         return self.place in RESOLVING
 
     def __str__(self) -> str:
-        return f"{self.place}-{self.fault}-{self.times}".replace(" ", "_")
+        what = f"{self.operation}-" if self.operation else ""
+        return f"{what}{self.place}-{self.fault}-{self.times}".replace(" ", "_")
 
 
 def _cases() -> Iterator[Case]:
     for place, faults in EXPECTED.items():
-        for fault, outcomes in faults.items():
-            for times, expected in zip(("once", "always"), outcomes, strict=False):
-                if expected:
-                    yield Case(place, fault, times, expected)
+        yield from _at(place, faults, None)
+    others: dict[str, OperationType] = {"capture": "capture", "void": "void"}
+    for place, faults in OPERATIONS_EXPECTED.items():
+        yield from _at(place, faults, others.get(place, "refund"))
+
+
+def _at(place: str, faults: Expected, operation: OperationType | None) -> Iterator[Case]:
+    for fault, outcomes in faults.items():
+        for times, expected in zip(("once", "always"), outcomes, strict=False):
+            if expected:
+                yield Case(place, fault, times, expected, operation)
 
 
 CASES = list(_cases())

@@ -32,6 +32,6 @@ def observations(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Obser
     # Those that wait long begin first, and the others need no time of their own.
     cases = [callspec.params["case"] for callspec in parameters if callspec and "case" in callspec.params]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        cases.sort(key=lambda case: (case.times != "always", not case.is_resolving))
-        yield {case: pool.submit(bench.outcome, case.orders, case.is_resolving) for case in cases}
+        cases.sort(key=lambda case: (case.fault != "late" and case.times != "always", not case.is_resolving))
+        yield {case: pool.submit(bench.outcome, case.orders, case.is_resolving, case.operation) for case in cases}
         pool.shutdown(cancel_futures=True)

@@ -1,8 +1,16 @@
 """docs/faults.md, from what was observed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tests.faults.cases import AWS_FAULTS, FUNCTION_FAULTS, GATEWAY_CALLS, GATEWAY_FAULTS, OUTAGES, Case
+from tests.faults.cases import (
+    AWS_FAULTS,
+    FUNCTION_FAULTS,
+    GATEWAY_CALLS,
+    GATEWAY_FAULTS,
+    OPERATION_CALLS,
+    OUTAGES,
+    Case,
+)
 
 INTRODUCTION = """\
 # What goes wrong, and how it ends
@@ -31,23 +39,55 @@ the doubt run at the same time. With Compensate even the end is chance, captured
 wins, and the gateway is left as it says.
 """
 
-STATES = ("Tokenize", "Encrypt", "Charge", "Persist", "Compensate", "Look", "Resolve")
+OPERATIONS = """\
+## An operation fails
+
+The same, of refunds of a part of a captured payment, and of captures and voids of an authorization where that is the
+gateway's call. A cell says how the operation ends.
+
+| outcome | at the gateway | in the ledger |
+|---|---|---|
+| succeeded | done once | done once, with its entry |
+| rejected | never asked | rejected; or not there, and the execution says it |
+| in_doubt → … | not known yet | in doubt if it was reserved; `resolve` brought it to what follows the arrow |
+
+Look and Resolve are reached by an execution that was stopped by hand on its way into Perform. What had not been
+reserved when its execution ended is rejected, and what had been is asked for again, and done. Where there is a dash,
+the fault can't strike, would tell nothing new, or, with `stopped_during` in Reserve, either end is chance.
+"""
+
+STATES = ("Tokenize", "Screen", "Encrypt", "Charge", "Persist", "Compensate", "Look", "Resolve")
+OPERATION_STATES = ("Reserve", "Perform", "Settle", "Look", "Resolve")
+# title: the faults, where they strike a payment, and where an operation
 SECTIONS = {
-    "A function fails": (FUNCTION_FAULTS, STATES),
-    "AWS fails": (AWS_FAULTS, (*STATES, *OUTAGES)),
-    "The gateway fails": (GATEWAY_FAULTS, tuple(GATEWAY_CALLS)),
+    "A function fails": (FUNCTION_FAULTS, STATES, OPERATION_STATES),
+    "AWS fails": (AWS_FAULTS, (*STATES, *OUTAGES), OPERATION_STATES),
+    "The gateway fails": (GATEWAY_FAULTS, tuple(GATEWAY_CALLS), tuple(OPERATION_CALLS)),
 }
 
 
 def document(outcomes: Mapping[Case, str]) -> str:
     """The page, from each case's outcome."""
-    return "\n".join([INTRODUCTION, *(line for title in SECTIONS for line in _section(title, outcomes))])
+    payments = {case: outcome for case, outcome in outcomes.items() if case.operation is None}
+    operations = {case: outcome for case, outcome in outcomes.items() if case.operation}
+    return "\n".join([INTRODUCTION, *_payments(payments), OPERATIONS, *_operations(operations)])
 
 
-def _section(title: str, outcomes: Mapping[Case, str]) -> Iterator[str]:
-    faults, places = SECTIONS[title]
-    yield f"## {title}\n"
-    yield from _table(["fault", "what it does"], [[f"`{name}`", meaning] for name, meaning in faults.items()])
+def _payments(outcomes: Mapping[Case, str]) -> Iterator[str]:
+    for title, (faults, places, _) in SECTIONS.items():
+        yield f"## {title}\n"
+        yield from _table(["fault", "what it does"], [[f"`{name}`", meaning] for name, meaning in faults.items()])
+        yield from _matrix(faults, places, outcomes)
+
+
+def _operations(outcomes: Mapping[Case, str]) -> Iterator[str]:
+    for title, (faults, _, places) in SECTIONS.items():
+        struck = {case.fault for case in outcomes if case.place in places}
+        yield f"### {title}\n"
+        yield from _matrix([fault for fault in faults if fault in struck], places, outcomes)
+
+
+def _matrix(faults: Iterable[str], places: Sequence[str], outcomes: Mapping[Case, str]) -> Iterator[str]:
     cells: dict[tuple[str, str], dict[str, None]] = {}
     for case, outcome in outcomes.items():
         cells.setdefault((case.fault, case.place), {})[outcome] = None

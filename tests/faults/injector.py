@@ -1,7 +1,8 @@
 """The deployed function with a fault before or after it. tests/faults puts this file into each function's package.
 
-A case leaves its order in INJECTED_ORDERS as `<payment_id>.<state>`: `once` or `always`, and the fault's name. What was
-carried out is noted in `<payment_id>.struck`, and the state's latest input in `<payment_id>.<state>.input`.
+A case leaves its order in INJECTED_ORDERS as `<name>.<state>`, with the payment's id or the operation's: `once` or
+`always`, and the fault's name. What was carried out is noted in `<name>.struck`, and the state's latest input in
+`<name>.<state>.input`.
 """
 
 import importlib
@@ -37,13 +38,17 @@ def way(function: Callable[[Event, object], Any]) -> Callable[[Event, object], A
 
 
 def handler(event: Event, context: object) -> Any:
-    payment_id, state = event["payment_id"], _state(event)
-    (ORDERS / f"{payment_id}.{state}.input").write_text(json.dumps(event))
-    fault = _order(payment_id, state)
+    name, state = _subject(event), _state(event)
+    (ORDERS / f"{name}.{state}.input").write_text(json.dumps(event))
+    fault = _order(name, state)
     os.environ["_X_AMZN_TRACE_ID"] = f"Root=1-0-0;Fault={fault};"
     if fault.startswith("secret_"):
         runtime.gateway.cache_clear()  # as in a new environment, which has not read the secret yet
     return _WAYS.get(fault, deployed)(event, context)
+
+
+def _subject(event: Event) -> str:
+    return str(event.get("operation_id") or event["payment_id"])
 
 
 def _state(event: Event) -> str:
@@ -51,20 +56,20 @@ def _state(event: Event) -> str:
     return "Look" if event.get("ask_gateway") is False else os.environ["INJECTED_STATE"]
 
 
-def _order(payment_id: str, state: str) -> str:
-    order = ORDERS / f"{payment_id}.{state}"
+def _order(name: str, state: str) -> str:
+    order = ORDERS / f"{name}.{state}"
     try:
         times, fault = order.read_text().split()
     except FileNotFoundError:
         return ""
     if times == "once":
         order.unlink()
-    _note(payment_id, f"{state} {fault}")
+    _note(name, f"{state} {fault}")
     return fault
 
 
-def _note(payment_id: str, what: str) -> None:
-    with (ORDERS / f"{payment_id}.struck").open("a") as struck:
+def _note(name: str, what: str) -> None:
+    with (ORDERS / f"{name}.struck").open("a") as struck:
         struck.write(f"{what}\n")
 
 
@@ -97,7 +102,7 @@ def throttled(event: Event, context: object) -> NoReturn:
 
 @way
 def poison(event: Event, context: object) -> Any:
-    return deployed({"payment_id": event["payment_id"], "poison": True}, context)
+    return deployed({"payment_id": _subject(event), "poison": True}, context)
 
 
 @way
@@ -109,27 +114,27 @@ def twice(event: Event, context: object) -> Any:
 
 @way
 def stopped_before(event: Event, context: object) -> None:
-    _hold(event["payment_id"])
+    _hold(_subject(event))
 
 
 @way
 def stopped_during(event: Event, context: object) -> None:
-    _hold(event["payment_id"])
+    _hold(_subject(event))
     try:
         deployed(event, context)
     finally:
-        _note(event["payment_id"], "and finished")
+        _note(_subject(event), "and finished")
 
 
 @way
 def stopped_after(event: Event, context: object) -> None:
     deployed(event, context)
-    _hold(event["payment_id"])
+    _hold(_subject(event))
 
 
-def _hold(payment_id: str) -> None:
+def _hold(name: str) -> None:
     """Wait until the execution is stopped: who does it takes the file away."""
-    held = ORDERS / f"{payment_id}.held"
+    held = ORDERS / f"{name}.held"
     held.touch()
     deadline = time.monotonic() + HOLD_SECONDS
     while held.exists() and time.monotonic() < deadline:

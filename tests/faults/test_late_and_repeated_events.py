@@ -30,7 +30,7 @@ def test_a_charge_that_lands_after_its_reversal_is_refused(bench: Bench, driver:
     assert list(invariants.broken(driver.stack, [payment_id])) == []
 
 
-@pytest.mark.parametrize("state", ["Tokenize", "Encrypt", "Charge", "Persist"])
+@pytest.mark.parametrize("state", ["Tokenize", "Screen", "Encrypt", "Charge", "Persist"])
 def test_a_function_that_runs_again_after_a_payment_is_captured_changes_nothing(
     bench: Bench, driver: Driver, state: str
 ) -> None:
@@ -48,7 +48,7 @@ def test_a_compensation_of_a_captured_payment_leaves_it_captured(bench: Bench, d
     payment_id = driver.paid()["payment_id"]
     bench.wait_for_end(payment_id)
     event = bench.input(payment_id, "Persist")
-    late = {name: event[name] for name in ("payment_id", "started_at", "payment", "card")}
+    late = {name: event[name] for name in ("payment_id", "started_at", "payment", "card", "flags")}
     late |= {"transaction_id": event["encrypted"]["transaction_id"], "error": "States.Timeout"}
     answer = invoke(driver, "Compensate", late)
     assert json.loads(answer["Payload"].read())["status"] == "captured"
@@ -82,6 +82,20 @@ def test_a_compensation_that_goes_on_after_its_execution_was_stopped_ends_as_the
     assert (outcome.settled, outcome.charges) in [("captured", ("captured",)), ("reversed", ("voided",))]
     assert list(invariants.broken(driver.stack, [payment_id])) == []
     assert invariants.unlawful(bench.seen[payment_id]) == []
+
+
+@pytest.mark.parametrize("state", ["Reserve", "Perform", "Settle"])
+def test_a_function_that_runs_again_after_a_refund_changes_nothing(bench: Bench, driver: Driver, state: str) -> None:
+    payment_id = driver.paid()["payment_id"]
+    bench.wait_for_end(payment_id)
+    refund = bench.ask_for(payment_id, "refund")
+    bench.wait_for_end(refund)
+    before = driver.ledger_items(f"PAYMENT#{payment_id}")
+    answer = invoke(driver, state, bench.input(refund, state))
+    assert "FunctionError" not in answer
+    assert driver.ledger_items(f"PAYMENT#{payment_id}") == before
+    assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]
+    assert list(invariants.broken(driver.stack, [payment_id])) == []
 
 
 def test_the_same_input_under_a_new_id_is_another_payment(bench: Bench, driver: Driver) -> None:

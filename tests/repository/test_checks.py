@@ -188,6 +188,26 @@ class TestStateMachine:
         assert complaint in done.stdout
 
 
+class TestOpenApi:
+    @pytest.mark.parametrize(
+        ("written", "misspelt", "complaint"),
+        [
+            ("schemas/AmountMinor", "schemas/AmountMajor", "AmountMajor"),
+            ("in: path", "in: query", "Path parameter 'payment_id'"),
+            ("operationId: getCard", "operationId: getKeys", "Operation ID 'getKeys'"),
+        ],
+    )
+    def test_a_mistake_in_a_description_is_found(
+        self, tmp_path: Path, written: str, misspelt: str, complaint: str
+    ) -> None:
+        text = (ROOT / "docs" / "openapi.yaml").read_text()
+        assert written in text
+        (tmp_path / "openapi.yaml").write_text(text.replace(written, misspelt))
+        done = run(Path(sys.executable).with_name("openapi-spec-validator"), tmp_path / "openapi.yaml")
+        assert done.returncode != 0
+        assert complaint in done.stdout
+
+
 class TestSecrets:
     @pytest.mark.parametrize(
         ("name", "text"),

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import tests.conftest  # noqa: F401  # what must be in the environment before the runtime is imported
-from tests.simulation.world import Run, simulate
+from tests.simulation.world import Run, payment_of, simulate
 
 CHUNK = 20
 
@@ -32,7 +32,7 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     if arguments.seed is not None:
         run = simulate(arguments.seed)
-        show(run, console, payments={payment_id for _, payment_id, _ in run.trace})
+        show(run, console, payments={payment_of(subject) for _, subject, _ in run.trace})
         return 1 if run.broken else 0
     return play(arguments.runs, console)
 
@@ -42,33 +42,35 @@ def play(runs: int, console: Console) -> int:
     first = random.SystemRandom().randrange(10**9)
     console.print(f"{runs} runs, seeds {first} to {first + runs - 1}")
     columns = TextColumn("simulate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    started, statuses = time.monotonic(), Counter[str]()
+    started, statuses, operations = time.monotonic(), Counter[str](), Counter[str]()
     with Progress(*columns, console=console) as progress, ProcessPoolExecutor(os.cpu_count()) as pool:
         task = progress.add_task("", total=runs)
         for run in chain.from_iterable(pool.map(_simulate_all, _chunks(first, runs))):
             progress.advance(task)
             statuses.update(run.statuses)
+            operations.update(run.operations)
             if run.broken:
                 progress.stop()
                 pool.shutdown(cancel_futures=True)
-                show(run, console, payments={broken.payment_id for broken in run.broken})
+                show(run, console, payments={payment_of(broken.subject) for broken in run.broken})
                 console.print(f"Again: make simulate SEED={run.seed}")
                 return 1
-    console.print(f"All rules held, {runs / (time.monotonic() - started):.0f} runs a second. The payments ended as:")
-    console.print(", ".join(f"{status} {times}" for status, times in statuses.most_common()))
+    console.print(f"All rules held, {runs / (time.monotonic() - started):.0f} runs a second. They ended as:")
+    for ends in (statuses, operations):
+        console.print(", ".join(f"{end} {times}" for end, times in ends.most_common()))
     return 0
 
 
 def show(run: Run, console: Console, payments: set[str]) -> None:
-    """The steps of these payments, and what was broken."""
-    table = Table("time", "payment", "what happened", title=f"Seed {run.seed}", title_justify="left")
-    for seconds, payment_id, what in run.trace:
-        if payment_id in payments:
+    """The steps of these payments and their operations, and what was broken."""
+    table = Table("time", "payment or operation", "what happened", title=f"Seed {run.seed}", title_justify="left")
+    for seconds, subject, what in run.trace:
+        if payment_of(subject) in payments:
             at = datetime.fromtimestamp(seconds, UTC).strftime("%m-%d %H:%M:%S.%f")[:-3]
-            table.add_row(at, payment_id, f"[red]{what}[/red]" if what.startswith("BROKEN") else what[:160])
+            table.add_row(at, subject, f"[red]{what}[/red]" if what.startswith("BROKEN") else what[:160])
     console.print(table)
     for broken in run.broken:
-        console.print(f"[red]{broken.payment_id}: {broken.what}[/red]")
+        console.print(f"[red]{broken.subject}: {broken.what}[/red]")
 
 
 def _chunks(first: int, runs: int) -> Iterator[range]:

@@ -1,16 +1,17 @@
 """Sparkle as the adapter's HTTP session meets it: the sandbox's own book and idempotency keys, without the socket."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
 
 import requests
 
-from local.sparkle.charges import Card, Charge, ChargeBook
+from local.sparkle.charges import Card, Charge, ChargeBook, Refund
 from local.sparkle.contract import check
 from local.sparkle.errors import GatewayError
 from local.sparkle.idempotency import Answer, IdempotencyKeys
@@ -21,18 +22,26 @@ from tests.simulation.network import Lost, Network, Refused
 class Book(ChargeBook):
     """The sandbox's book, which counts, and which is no more careful than a gateway has to be.
 
-    It charges some payments another amount than asked (`mischarged`), and a reference under a second key a second time:
-    Sparkle refuses that, but then a lost idempotency key would go unnoticed.
+    It charges some payments another amount than asked (`mischarged`). Of Sparkle's two promises, to know a key again
+    and to know a reference again, either has to be enough: with `keeps_references` GatewaySession forgets the keys, and
+    without, what is asked for under a second key is done a second time.
     """
 
-    def __init__(self, clock: Callable[[], datetime], mischarged: dict[str, tuple[int, str]]) -> None:
+    def __init__(
+        self, clock: Callable[[], datetime], mischarged: dict[str, tuple[int, str]], *, keeps_references: bool
+    ) -> None:
         super().__init__(clock)
+        self.keeps_references = keeps_references
         self.captures: Counter[str] = Counter()
         self.reversals: Counter[str] = Counter()
+        self.refunded: Counter[str] = Counter()
+        """How often, by the refunds' own references."""
+        self.expired: set[str] = set()
         self._mischarged = mischarged
 
     def charge(self, reference: str, amount_minor: int, currency: str, card: Card, capture: bool = True) -> Charge:
-        self._ids.pop(reference, None)
+        if not self.keeps_references:
+            self._ids.pop(reference, None)
         amount_minor, currency = self._mischarged.get(reference, (amount_minor, currency))
         return super().charge(reference, amount_minor, currency, card, capture)
 
@@ -40,6 +49,21 @@ class Book(ChargeBook):
         charge = super().capture(charge_id, amount_minor)
         self.captures[charge.reference] += 1
         return charge
+
+    def refund(self, charge_id: str, amount_minor: int | None = None, refund_reference: str | None = None) -> Refund:
+        if not self.keeps_references and refund_reference:
+            for earlier in self.refunds(charge_id, refund_reference):
+                self._refunds[earlier.id] = replace(earlier, refund_reference=None)
+        refund = super().refund(charge_id, amount_minor, refund_reference)
+        self.refunded[refund_reference or ""] += 1
+        return refund
+
+    def expire(self, reference: str) -> None:
+        """Release what was authorized: nobody captured it in time."""
+        charge = self.find(reference)
+        if charge and charge.status == "authorized":
+            self.void(charge.id)
+            self.expired.add(reference)
 
     def will_refuse(self, reference: str) -> bool:
         """Whether a charge that came now would be refused."""
@@ -75,31 +99,36 @@ REFUSALS = (
 )
 
 
+_CHARGE_ID = re.compile(r"ch_\w+")
+
+
 class GatewaySession:
     """`requests.Session` with the book at its other end. What is lost times out, or is answered by garbage."""
 
     def __init__(self, book: Book, clock: Clock, network: Network, random: Random) -> None:
         self._book = book
-        # A charge is found by its reference only so long after it was made: not found yet is not the same as never.
+        # What was done is found by its reference only so long after: not found yet is not the same as never.
         self._found_after = timedelta(seconds=random.choice((0, 0, 60)))
         self._keys = IdempotencyKeys()
+        self._keys_kept_seconds = 10 ** random.uniform(0, 5)
         self._clock = clock
         self._network = network
         self._random = random
 
     def request(self, method: str, url: str, *, headers: dict[str, str], timeout: Any, **more: Any) -> HttpAnswer:
         body = json.loads(json.dumps(more.get("json")))
-        path = f"{method} /v1/{url.rpartition('/v1/')[2]}"
+        path = f"/v1/{url.rpartition('/v1/')[2]}"
+        operation = f"{method} {_CHARGE_ID.sub('{id}', path)}"
 
         def deed() -> HttpAnswer:
             try:
-                answer = self._answer(path, headers.get("Idempotency-Key"), body, more.get("params"))
+                answer = self._answer(operation, path, headers.get("Idempotency-Key"), body, more.get("params"))
             except GatewayError as error:
                 answer = Answer(error.status, error.body())
             return HttpAnswer(answer.status, json.dumps(answer.body))
 
         try:
-            return self._network.ask("sparkle", path, deed, self._random.choice((0, 0, timeout[1])))
+            return self._network.ask("sparkle", operation, deed, self._random.choice((0, 0, timeout[1])))
         except Refused:
             return self._random.choice(REFUSALS)
         except Lost:
@@ -107,36 +136,62 @@ class GatewaySession:
                 raise requests.ReadTimeout from None
             return self._random.choice(GARBAGE)
 
-    def _answer(self, path: str, key: str | None, body: Any, query: Any) -> Answer:
-        match path:
+    def _answer(self, operation: str, path: str, key: str | None, body: Any, query: Any) -> Answer:
+        book = self._book
+        charge_id = book.get(found[0]).id if (found := _CHARGE_ID.search(path)) else ""
+
+        def once(schema: str, deed: Callable[[], Answer]) -> Answer:
+            check(body, schema)
+            return self._once(str(key), path, body, deed)
+
+        match operation:
             case "POST /v1/charges":
-                return self._charge(str(key), body)
+                return once("ChargeRequest", lambda: self._charge(body))
+            case "POST /v1/charges/{id}/capture":
+                return once("CaptureRequest", lambda: Answer(200, asdict(book.capture(charge_id, **body))))
+            case "POST /v1/charges/{id}/void":
+                return once("VoidRequest", lambda: Answer(200, asdict(book.void(charge_id))))
+            case "POST /v1/charges/{id}/refunds":
+                return once("RefundRequest", lambda: Answer(201, asdict(book.refund(charge_id, **body))))
+            case "GET /v1/charges/{id}/refunds":
+                check(query, "RefundQuery")
+                return Answer(200, {"refunds": self._found(book.refunds(charge_id, **query))})
             case "GET /v1/charges":
                 check(query, "ByReference")
-                found = self._book.find(query["reference"])
-                if found and datetime.fromisoformat(found.created_at) + self._found_after > self._clock.now():
-                    found = None
-                return Answer(200, {"charges": [asdict(found)] if found else []})
+                return Answer(200, {"charges": self._found(filter(None, [book.find(query["reference"])]))})
             case "POST /v1/reversals":
                 check(body, "ByReference")
-                return Answer(200, asdict(self._book.reverse(body["reference"])))
+                return Answer(200, asdict(book.reverse(body["reference"])))
         return Answer(404, {"error": {"code": "not_found"}})
 
-    def _charge(self, key: str, body: Any) -> Answer:
-        check(body, "ChargeRequest")
+    def _found(self, made: Iterable[Charge | Refund]) -> list[dict[str, Any]]:
+        """Those that were made so long ago that they are found."""
+        before = self._clock.now() - self._found_after
+        return [asdict(each) for each in made if datetime.fromisoformat(each.created_at) <= before]
+
+    def _charge(self, body: Any) -> Answer:
         card = Card.from_number(body["card"]["number"])
-        if earlier := self._keys.claim(key, "/v1/charges", body):
+        charge = self._book.charge(
+            body["reference"], body["amount_minor"], body["currency"], card, body.get("capture", True)
+        )
+        if not charge.decline_code:
+            return Answer(201, asdict(charge))
+        error = {"code": "card_declined", "decline_code": charge.decline_code}
+        return Answer(402, {"error": error, "charge": asdict(charge)})
+
+    def _once(self, key: str, path: str, body: Any, deed: Callable[[], Answer]) -> Answer:
+        if earlier := self._keys.claim(key, path, body):
             return earlier
         try:
-            charge = self._book.charge(
-                body["reference"], body["amount_minor"], body["currency"], card, body.get("capture", True)
-            )
-            answer = Answer(201, asdict(charge))
-            if charge.decline_code:
-                error = {"code": "card_declined", "decline_code": charge.decline_code}
-                answer = Answer(402, {"error": error, "charge": asdict(charge)})
+            answer = deed()
         except GatewayError as error:
             answer = Answer(error.status, error.body())
+
+        def record() -> None:
+            self._keys.record(key, answer)
+            if self._book.keeps_references:
+                self._clock.after(self._keys_kept_seconds, lambda: self._keys.release(key))
+
         # Until then, the same key again is answered "in progress".
-        self._clock.after(self._network.latency(), lambda: self._keys.record(key, answer))
+        self._clock.after(self._network.latency(), record)
         return answer

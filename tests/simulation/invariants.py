@@ -1,16 +1,18 @@
 """What must hold whatever happens.
 
-I1 debits equal credits, per currency and entry
+I1 debits equal credits, per currency and entry, and the entries are a chain that nobody has broken
 I2 a payment is captured at the gateway once at most
 I3 the gateway's net is the ledger's, per payment, and so in all
-I4 in the end every accepted payment is terminal; until then, who is in doubt is in the index
+I4 in the end every accepted payment and operation is terminal; until then, who is in doubt is in the index
 I6 a status moves along the state diagram only (`NEXT_STATUSES`)
-I7 a charge is reversed once at most, and never more than was captured
+I7 a charge is reversed once at most, and never more is given back than was captured, nor reserved to be
 I8 the same key, the same result
+I9 what is said to be done was done once, and what is said to be rejected was not
 
 (I5, no card number anywhere, is tests/stack/test_leaks.py's.)
 """
 
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -18,7 +20,9 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
+from functions.shared.domain.ledger import NO_ENTRY
 from functions.shared.domain.payment import NEXT_STATUSES
+from local.sparkle.charges import Charge
 from tests.simulation.gateway import Book
 from tests.simulation.states import Execution
 from tests.simulation.table import Item, Key, Table
@@ -26,23 +30,57 @@ from tests.simulation.table import Item, Key, Table
 Nets = dict[str, int]
 """Money by currency, without zeros."""
 
+Record = dict[str, Any]
+"""An item in Python's types."""
+
+NEXT_OPERATION_STATUSES = {
+    None: {"processing", "rejected"},
+    "processing": {"processing", "succeeded", "rejected", "in_doubt"},
+    "in_doubt": {"in_doubt", "succeeded", "rejected"},
+    "succeeded": {"succeeded"},
+    "rejected": {"rejected"},
+}
+
+_TAKEN = ("captured", "partially_refunded", "refunded")
+
 _deserialize = TypeDeserializer().deserialize
 
 
 def broken_by_write(key: Key, before: Item | None, after: Item) -> Iterator[str]:
     """What a write to the table breaks, whatever comes later."""
-    if key[1] == "CARD":
-        return
-    if key[1] != "PAYMENT":
-        if before is not None:
-            yield f"{key[1]} is written a second time"
-        return
     old, new = _plain(before or {}), _plain(after)
-    if old and new["status"] not in NEXT_STATUSES[old["status"]]:
+    if key[0].startswith("VELOCITY#"):
+        if new["payments"] != len(new["counted"]):
+            yield f"I8: {len(new['counted'])} payments are counted as {new['payments']}"
+    elif key[1] == "PAYMENT":
+        yield from _broken_by_record(old, new)
+    elif key[1] != "CARD" and old:
+        yield f"{key[1]} is written a second time"
+
+
+def _broken_by_record(old: Record, new: Record) -> Iterator[str]:
+    if old and new["status"] not in NEXT_STATUSES[old["status"]] | {old["status"]}:
         yield f"I6: the status moves from {old['status']} to {new['status']}"
     if new["version"] != old.get("version", 0) + 1:
         yield f"I6: version {new['version']} is written over {old.get('version', 0)}"
-    if (new["status"] == "in_doubt") != ("doubt_shard" in new and "doubt_since" in new):
+    earlier, operations = (
+        {each["operation_id"]: each for each in record.get("operations", [])} for record in (old, new)
+    )
+    for name in earlier | operations:
+        was, is_now = (each.get(name, {}).get("status") for each in (earlier, operations))
+        if is_now not in NEXT_OPERATION_STATUSES[was]:
+            yield f"I6: {name} moves from {was} to {is_now}"
+    reserved = sum(each["amount_minor"] for each in _open(new) if each["type"] == "refund")
+    if new["refunded_minor"] + reserved > new["captured_minor"]:
+        yield f"I7: {reserved} is reserved and {new['refunded_minor']} refunded of {new['captured_minor']} captured"
+    if len(_open(new)) > 1 and new["status"] == "authorized":
+        yield "I2: an authorization is about to be captured or voided twice"
+    since = [each["updated_at"] for each in _open(new) if each["status"] == "in_doubt"]
+    if new["status"] == "in_doubt":
+        since = [new["updated_at"]]
+        if old and old["updated_at"] != new["updated_at"]:
+            yield "I4: a doubt looks younger than it is"
+    if new.get("doubt_since") != min(since, default=None) or ("doubt_shard" in new) != bool(since):
         yield f"I4: {new['status']}, and the index in_doubt disagrees"
 
 
@@ -51,21 +89,12 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     payment_id = execution.name
     items = [_plain(item) for item in table.of(f"PAYMENT#{payment_id}")]
     record = next((item for item in items if item["sk"] == "PAYMENT"), None)
-    entries = [item["postings"] for item in items if item["sk"].startswith("ENTRY#")]
+    entries = [item for item in items if item["sk"].startswith("ENTRY#")]
     postings = [item for item in items if item["sk"].startswith("POSTING#")]
     charges = [charge for charge in book.all() if charge.reference == payment_id]
 
-    for number, entry in enumerate(entries, start=1):
-        if balance := _net(entry):
-            yield f"I1: entry {number} is out of balance: {balance}"
-    if _by_account(postings) != _by_account([posting for entry in entries for posting in entry]):
-        yield "I1: the postings in the index are not those of the entries"
-    if book.captures[payment_id] > 1:
-        yield f"I2: captured {book.captures[payment_id]} times"
-    if book.reversals[payment_id] > 1:
-        yield f"I7: reversed {book.reversals[payment_id]} times"
-    if any(charge.refunded_minor > charge.captured_minor for charge in charges):
-        yield "I7: more is refunded than was captured"
+    yield from _broken_in_the_journal(entries, postings)
+    yield from _broken_at_the_gateway(payment_id, charges, book)
     gateway: Counter[str] = Counter()
     for charge in charges:
         gateway[charge.currency] += charge.captured_minor - charge.refunded_minor
@@ -84,30 +113,112 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     if status == "in_doubt":
         yield "I4: the payment is in doubt for ever"
         return
+    for operation in _open(record):
+        yield f"I4: {operation['operation_id']} is {operation['status']} for ever"
     if suspense := by_account.get("suspense:in_doubt"):
         yield f"I4: {status}, and {suspense} is left in suspense"
     if (execution.status == "SUCCEEDED" or execution.error == "PaymentReversed") and (
         (status == "reversed") != (execution.error == "PaymentReversed")
     ):
         yield f"I8: {status}, and the execution ended {execution.error or execution.status}"
-    if record["entry_count"] != len(entries):
-        yield f"I1: the record counts {record['entry_count']} entries, and there are {len(entries)}"
-    if status == "reversed":
-        if not book.will_refuse(payment_id):
-            yield "I3: reversed, and a charge that came now would go through"
-        if any(charge.status == "authorized" for charge in charges):
-            yield "I3: reversed, and the card is still held"
-    elif status == "stored":
-        if charges:
-            yield "I3: a card was to be stored, and is charged"
-    elif status == "declined":
-        if [charge.status for charge in charges] != ["declined"]:
-            yield f"I3: declined, and the gateway's charges are {[charge.status for charge in charges]}"
-    else:
-        asked = json.loads(execution.request)
-        wanted = (status, asked["amount_minor"], asked["currency"])
-        if [(charge.status, charge.amount_minor, charge.currency) for charge in charges] != [wanted]:
-            yield f"I3: {status}, and the gateway's charges are {[charge.status for charge in charges]}"
+    if (record["entry_count"], record["journal_hash"]) != (len(entries), entries[-1]["hash"] if entries else NO_ENTRY):
+        yield f"I1: the record does not end the chain of its {len(entries)} entries"
+    yield from _broken_by_outcome(record, json.loads(execution.request), charges, book)
+
+
+def broken_operation(execution: Execution, table: Table, book: Book) -> Iterator[str]:
+    """What does not hold of one operation once nothing is left to do."""
+    name, request = execution.name, json.loads(execution.request)
+    recorded = table.items.get((f"PAYMENT#{request.get('payment_id')}", "PAYMENT"))
+    record = _plain(recorded or {})
+    operation = next((each for each in record.get("operations", []) if each["operation_id"] == name), None)
+    done = operation is not None and operation["status"] == "succeeded"
+    # A card that could not be stored may be stored later, and who asked to refund it was told that there is no payment.
+    if operation is None and record.get("status", "stored") != "stored" and ".nonsense-" not in name:
+        yield f"I4: the record does not know the operation, and its execution {execution.status} {execution.error}"
+    if execution.status == "SUCCEEDED" and not done:
+        yield f"I8: {operation and operation['status']}, and the execution succeeded"
+    # Of a payment that was not there yet, a Reserve that came late may have found it after all.
+    if done and execution.error == "OperationRejected" and execution.cause != "PaymentNotFound":
+        yield "I8: succeeded, and the execution says that it was rejected"
+    if book.refunded[name] != (done and request["operation"] == "refund"):
+        yield f"I9: {operation and operation['status']}, and refunded {book.refunded[name]} times"
+
+
+def is_shown(body: Record, recorded: Item | None) -> bool:
+    """Whether the API says of a payment what its record says, or that it was rejected, if it has none."""
+    if recorded is None:
+        return (body.get("status"), body.get("operations")) == ("rejected", [])
+    record = _plain(recorded)
+    for operation in record["operations"]:
+        del operation["updated_at"]
+    shown = ("status", "captured_minor", "refunded_minor", "decline_code", "operations")
+    return all(body.get(name) == record.get(name) for name in shown)
+
+
+def _broken_in_the_journal(entries: list[Record], postings: list[Record]) -> Iterator[str]:
+    previous = NO_ENTRY
+    for number, entry in enumerate(entries, start=1):
+        if balance := _net(entry["postings"]):
+            yield f"I1: entry {number} is out of balance: {balance}"
+        said = {name: entry.get(name) for name in ("kind", "postings", "source", "reverses")}
+        chained = [previous, entry["pk"].removeprefix("PAYMENT#"), number, entry["posted_at"], said]
+        text = json.dumps(chained, sort_keys=True, separators=(",", ":"), default=int)
+        if (entry["previous_hash"], entry["hash"]) != (previous, hashlib.sha256(text.encode()).hexdigest()):
+            yield f"I1: entry {number} is not what its hash was made of"
+        previous = entry["hash"]
+    if _by_account(postings) != _by_account([posting for entry in entries for posting in entry["postings"]]):
+        yield "I1: the postings in the index are not those of the entries"
+
+
+def _broken_at_the_gateway(payment_id: str, charges: list[Charge], book: Book) -> Iterator[str]:
+    if book.captures[payment_id] > 1:
+        yield f"I2: captured {book.captures[payment_id]} times"
+    if book.reversals[payment_id] > 1:
+        yield f"I7: reversed {book.reversals[payment_id]} times"
+    if any(charge.refunded_minor > charge.captured_minor for charge in charges):
+        yield "I7: more is refunded than was captured"
+
+
+def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Charge], book: Book) -> Iterator[str]:
+    """What the gateway has done is what the record says, and that is what was asked for."""
+    status, statuses = record["status"], [charge.status for charge in charges]
+    done = Counter(each["type"] for each in record["operations"] if each["status"] == "succeeded")
+    match status:
+        case "reversed":
+            if not book.will_refuse(record["payment_id"]):
+                yield "I3: reversed, and a charge that came now would go through"
+            if "authorized" in statuses:
+                yield "I3: reversed, and the card is still held"
+        case "stored":
+            if charges:
+                yield "I3: a card was to be stored, and is charged"
+        case "declined":
+            if statuses != ([] if str(record.get("decline_code")).startswith("screened:") else ["declined"]):
+                yield f"I3: declined, and the gateway's charges are {statuses}"
+        case _:
+            # An authorization may be released by the gateway, of which it tells nobody.
+            at_gateway = "voided" if record["payment_id"] in book.expired else status
+            amounts = asked["amount_minor"], asked["currency"], record["captured_minor"], record["refunded_minor"]
+            there = [
+                (each.status, each.amount_minor, each.currency, each.captured_minor, each.refunded_minor)
+                for each in charges
+            ]
+            if there != [(at_gateway, *amounts)]:
+                yield f"I3: {status}, and the gateway's charges are {there}"
+            if asked["capture"] and record["captured_minor"] != asked["amount_minor"]:
+                yield f"I9: {record['captured_minor']} are captured of {asked['amount_minor']}"
+            wanted = (0, 0) if asked["capture"] else (status in _TAKEN, status == "voided")
+            if (done["capture"], done["void"]) != wanted:
+                yield f"I9: {status}, and {dict(done)} were done"
+    refunds = [each for each in record["operations"] if (each["type"], each["status"]) == ("refund", "succeeded")]
+    if (total := sum(each["amount_minor"] for each in refunds)) != record["refunded_minor"]:
+        yield f"I9: {record['refunded_minor']} are refunded, by refunds of {total}"
+
+
+def _open(record: Record) -> list[Record]:
+    """The operations that may yet move money."""
+    return [each for each in record.get("operations", []) if each["status"] in ("processing", "in_doubt")]
 
 
 def _plain(item: Item) -> dict[str, Any]:

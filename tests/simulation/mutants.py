@@ -50,9 +50,15 @@ CHARGE = "functions/charge/charge_card.py"
 DOUBT = "functions/shared/doubt.py"
 COMPENSATE = "functions/compensate/compensate_payment.py"
 RESOLVE = "functions/resolve/resolve_payment.py"
+RESOLVE_OPERATION = "functions/resolve/resolve_operation.py"
+OPERATIONS = "functions/shared/operations.py"
+PAYMENT = "functions/shared/domain/payment.py"
+VELOCITY = "functions/shared/adapters/velocity.py"
 BOOK = "local/sparkle/charges.py"
 PAYMENT_STATES = "statemachine/payment.asl.json"
+OPERATION_STATES = "statemachine/operation.asl.json"
 RESOLVE_STATES = "statemachine/resolve.asl.json"
+RANDOM = '__import__("secrets").token_hex(8)'
 NO_CHARGE = '__import__("functions.shared.domain.charge", fromlist=["_"]).Reversal("tombstoned", None)'
 
 MUTANTS = (
@@ -66,7 +72,7 @@ MUTANTS = (
     ),
     Mutant(
         "every attempt has an idempotency key of its own",
-        ((CHARGE, 'f"{payment_id}-charge"', '__import__("secrets").token_hex(8)'),),
+        ((CHARGE, 'f"{payment_id}-charge"', RANDOM),),
     ),
     Mutant(
         "a timeout is called a decline",
@@ -123,7 +129,17 @@ MUTANTS = (
         "resolve does not leave a running execution alone",
         ((RESOLVE, "        if execution.running:\n", "        if False:\n"),),
     ),
-    Mutant("the suspense is not cleared", ((DOUBT, "[entry.reverse() for entry in known.entries]", "[]"),)),
+    Mutant("the suspense is not cleared", ((DOUBT, "for posted in standing(known.entries)", "for posted in ()"),)),
+    Mutant(
+        "who records the doubt second goes on from an entry of their own",
+        (
+            (
+                DOUBT,
+                "recorded = ledger.find(payment.payment_id)",
+                "recorded = RecordedPayment(*payment.post(*suspense))",
+            ),
+        ),
+    ),
     Mutant(
         "a charge that fails for an unforeseen reason is not compensated",
         (
@@ -137,6 +153,48 @@ MUTANTS = (
         ),
     ),
     Mutant("resolve gives up after an hour", ((RESOLVE_STATES, '"Default": "WaitADay"', '"Default": "NoDoubt"'),)),
+    Mutant(
+        "what one refund has reserved another may have too",
+        ((PAYMENT, "return self.captured_minor - self.refunded_minor - reserved", "return self.captured_minor"),),
+    ),
+    Mutant(
+        "an authorization may be captured and voided at once",
+        ((PAYMENT, " or any(operation.is_open for operation in self.operations):\n", ":\n"),),
+    ),
+    Mutant(
+        "a doubt about an operation is not in the index",
+        ((PAYMENT, "else doubts, default=None)", "else [], default=None)"),),
+    ),
+    Mutant(
+        "every attempt at an operation has an idempotency key of its own",
+        ((OPERATIONS, 'f"{reserved.payment_id}-{reserved.type}-{reserved.operation_id}"', RANDOM),),
+    ),
+    Mutant(
+        "every attempt at a refund has a reference of its own",
+        ((OPERATIONS, "reserved.currency, reserved.operation_id, key", f"reserved.currency, {RANDOM}, key"),),
+    ),
+    Mutant(
+        "a refusal is believed without a look",
+        (
+            (
+                OPERATIONS,
+                "was lost.\n        found = _look(reserved, gateway)",
+                "was lost.\n        found = None",
+            ),
+        ),
+    ),
+    Mutant(
+        "an operation without an answer is called refused",
+        ((OPERATION_STATES, '"outcome": "unknown"', '"outcome": "refused"'),),
+    ),
+    Mutant(
+        "resolve does not record that what was never reserved is rejected",
+        ((RESOLVE_OPERATION, "ledger.record(payment.reject(request, _why(execution), now))", "pass"),),
+    ),
+    Mutant(
+        "a payment is counted as often as it is screened",
+        ((VELOCITY, '"NOT contains(counted, :this)"', '"attribute_not_exists(nothing)"'),),
+    ),
 )
 
 

@@ -19,7 +19,9 @@ Condition = Callable[[Item, Item], bool]
 ATTEMPTS = 2
 TIMEOUT_SECONDS = 3  # to connect and to read, as runtime._client has it
 
-_TOKEN = re.compile(r"\s*([()]|<=|>=|<>|[=<>]|,|:?\w+)")
+_PROJECTION = {"ProjectionExpression", "ExpressionAttributeNames"}
+_UPDATE = re.compile(r"SET (?P<set>\w+ = :\w+) ADD (?P<added>#?\w+ :\w+(, #?\w+ :\w+)*)")
+_TOKEN = re.compile(r"\s*([()]|<=|>=|<>|[=<>]|,|[:#]?\w+)")
 
 
 class TransactionCanceled(ClientError):
@@ -42,10 +44,19 @@ class Table:
         holds = [_holds(put, self.items.get(_key(put["Item"]), {})) for put in puts]
         if all(holds):
             for put in puts:
-                key, item = _key(put["Item"]), dict(put["Item"])
-                self._watch(key, self.items.get(key), item)
-                self.items[key] = item
+                self._write(dict(put["Item"]))
         return holds
+
+    def update(self, update: dict[str, Any]) -> bool:
+        """Change the item, or make it, if the condition holds; whether it does."""
+        there = self.items.get(_key(update["Key"]), {})
+        if holds := _holds(update, there):
+            self._write(_updated(update, update["Key"] | there))
+        return holds
+
+    def _write(self, item: Item) -> None:
+        self._watch(_key(item), self.items.get(_key(item)), item)
+        self.items[_key(item)] = item
 
     def of(self, pk: str) -> list[Item]:
         """The items with this pk, in the order of their sk."""
@@ -64,14 +75,21 @@ class TableClient:
         self._network = network
 
     def get_item(self, **request: Any) -> dict[str, Any]:
-        _check(request, {"TableName", "Key", "ConsistentRead"})
+        _check(request, {"TableName", "Key", "ConsistentRead", *_PROJECTION})
         item = self._ask(lambda: self._table.items.get(_key(request["Key"])), "GetItem")
-        return {"Item": item} if item else {}
+        return {"Item": _projected(request, item)} if item else {}
 
     def put_item(self, **request: Any) -> dict[str, Any]:
         _check(request, {"TableName", "Item", "ConditionExpression", "ExpressionAttributeValues"})
         if not all(self._ask(lambda: self._table.put_all([request]), "PutItem")):
             raise ConditionalCheckFailed(_error("ConditionalCheckFailedException"), "PutItem")
+        return {}
+
+    def update_item(self, **request: Any) -> dict[str, Any]:
+        known = {"TableName", "Key", "UpdateExpression", "ConditionExpression"}
+        _check(request, {*known, "ExpressionAttributeNames", "ExpressionAttributeValues"})
+        if not self._ask(lambda: self._table.update(request), "UpdateItem"):
+            raise ConditionalCheckFailed(_error("ConditionalCheckFailedException"), "UpdateItem")
         return {}
 
     def transact_write_items(self, **request: Any) -> dict[str, Any]:
@@ -95,11 +113,12 @@ class TableClient:
         return SimpleNamespace(paginate=self._query)
 
     def _query(self, **request: Any) -> Iterator[dict[str, Any]]:
-        _check(request, {"TableName", "KeyConditionExpression", "ExpressionAttributeValues", "ConsistentRead"})
+        known = {"TableName", "KeyConditionExpression", "ExpressionAttributeValues", "ConsistentRead"}
+        _check(request, {*known, *_PROJECTION})
         values = request["ExpressionAttributeValues"]
         condition = _condition(request["KeyConditionExpression"])
         found = self._ask(lambda: [i for i in self._table.of(values[":pk"]["S"]) if condition(i, values)], "Query")
-        yield {"Items": found}
+        yield {"Items": [_projected(request, item) for item in found]}
 
     def _ask(self, deed: Callable[[], Any], operation: str) -> Any:
         for _ in range(ATTEMPTS):
@@ -125,15 +144,52 @@ def _key(item: Item) -> Key:
     return item["pk"]["S"], item["sk"]["S"]
 
 
-def _holds(put: dict[str, Any], there: Item) -> bool:
-    if "ConditionExpression" not in put:
+def _projected(request: dict[str, Any], item: Item) -> Item:
+    """The attributes that are asked for, as far as the item has them."""
+    if "ProjectionExpression" not in request:
+        return item
+    wanted = [_named(name, request) for name in request["ProjectionExpression"].split(", ")]
+    return {name: item[name] for name in wanted if name in item}
+
+
+def _updated(update: dict[str, Any], item: Item) -> Item:
+    """A copy of the item with the update expression's changes: `SET a = :x ADD #b :y, c :z`."""
+    match = _UPDATE.fullmatch(update["UpdateExpression"])
+    if not match:
+        raise Unknown(update["UpdateExpression"])
+    values = update["ExpressionAttributeValues"]
+    added = [change.split(" ") for change in match["added"].split(", ")]
+    changes = {name: _sum(item.get(_named(name, update)), values[value]) for name, value in added}
+    changes |= {name: values[value] for name, value in [match["set"].split(" = ")]}
+    return item | {_named(name, update): value for name, value in changes.items()}
+
+
+def _sum(there: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
+    """What ADD makes of a number or of a set of bytes."""
+    ((kind, value),) = more.items()
+    match kind:
+        case "N":
+            return {"N": str(int((there or {"N": "0"})["N"]) + int(value))}
+        case "BS":
+            return {"BS": sorted({*(there or {"BS": []})["BS"], *value})}
+    raise Unknown(f"ADD of {kind}")
+
+
+def _named(name: str, request: dict[str, Any]) -> str:
+    """The attribute's own name."""
+    return str(request["ExpressionAttributeNames"][name]) if name.startswith("#") else name
+
+
+def _holds(write: dict[str, Any], there: Item) -> bool:
+    if "ConditionExpression" not in write:
         return True
-    return _condition(put["ConditionExpression"])(there, put.get("ExpressionAttributeValues", {}))
+    return _condition(write["ConditionExpression"])(there, write.get("ExpressionAttributeValues", {}))
 
 
 @cache
 def _condition(expression: str) -> Condition:
-    """A condition expression, read: comparisons and attribute_(not_)exists, joined by AND and OR, in parentheses."""
+    """A condition expression, read: comparisons, attribute_(not_)exists and contains, joined by NOT, AND and OR, in
+    parentheses."""
     tokens = _TOKEN.findall(expression)
     if "".join(tokens) != re.sub(r"\s", "", expression):
         raise Unknown(expression)
@@ -164,11 +220,21 @@ class _Reader:
         return lambda item, values: all(part(item, values) for part in parts)
 
     def _single(self) -> Condition:
+        if self._next_is("NOT"):
+            negated = self._single()
+            return lambda item, values: not negated(item, values)
         if self._next_is("("):
             inner = self._either()
             self._expect(")")
             return inner
         name = self._take()
+        if name == "contains":
+            self._expect("(")
+            container = self._take()
+            self._expect(",")
+            element = self._take()
+            self._expect(")")
+            return lambda item, values: values[element]["B"] in item.get(container, {"BS": []})["BS"]
         if name in ("attribute_exists", "attribute_not_exists"):
             self._expect("(")
             attribute = self._take()

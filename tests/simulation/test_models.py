@@ -6,19 +6,22 @@ from typing import Any
 
 import pytest
 
+from local.sparkle.charges import Card
+from tests.samples import PAN
 from tests.simulation.clock import Clock
+from tests.simulation.gateway import Book, GatewaySession
 from tests.simulation.lambdas import Functions
 from tests.simulation.network import Fate, Lost, Network, Refused, Unknown, Weather
 from tests.simulation.states import Execution, Machines
-from tests.simulation.table import Table
+from tests.simulation.table import Table, TableClient
 
-ITEM = {"pk": {"S": "a"}, "sk": {"S": "b"}, "version": {"N": "9"}}
+ITEM: dict[str, Any] = {"pk": {"S": "a"}, "sk": {"S": "b"}, "version": {"N": "9"}, "seen": {"BS": [b"1", b"2"]}}
 
 
 def ignore(*_: object) -> None: ...
 
 
-def write(condition: str, there: list[dict[str, Any]], **values: dict[str, str]) -> bool:
+def write(condition: str, there: list[dict[str, Any]], **values: dict[str, Any]) -> bool:
     """Whether a put with this condition is done."""
     table = Table(ignore)
     assert table.put_all([{"Item": item} for item in there]) == [True] * len(there)
@@ -39,11 +42,15 @@ class TestTable:
             ("attribute_not_exists(pk) OR version <= :v", True, True),
             ("attribute_exists(pk) AND (version = :v OR version < :v)", True, False),
             ("other = :v", False, False),
+            ("NOT attribute_exists(pk)", False, True),
+            ("NOT contains(seen, :this)", False, True),
+            ("NOT contains(seen, :other)", True, True),
         ],
     )
     def test_conditions_hold_as_in_dynamodb(self, condition: str, of_an_item: bool, of_none: bool) -> None:
-        assert write(condition, [ITEM], v={"N": "10"}) is of_an_item
-        assert write(condition, [], v={"N": "10"}) is of_none
+        values: dict[str, Any] = {"v": {"N": "10"}, "this": {"B": b"1"}, "other": {"B": b"3"}}
+        assert write(condition, [ITEM], **values) is of_an_item
+        assert write(condition, [], **values) is of_none
 
     @pytest.mark.parametrize(
         "condition", ["begins_with(pk, :v)", "version", "version = 10", "version = :v AND", "pk = :v +", "(pk = :v"]
@@ -61,6 +68,46 @@ class TestTable:
             False,
         ]
         assert table.of("a") == [ITEM]
+
+    def test_an_update_adds_to_what_is_there_or_makes_it(self) -> None:
+        table = Table(ignore)
+        key = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+        update = {
+            "Key": key,
+            "UpdateExpression": "SET until = :until ADD version :one, #count :one, seen :these",
+            "ConditionExpression": "NOT contains(seen, :this)",
+            "ExpressionAttributeNames": {"#count": "USD"},
+            "ExpressionAttributeValues": {
+                ":one": {"N": "1"},
+                ":these": {"BS": [b"3"]},
+                ":this": {"B": b"3"},
+                ":until": {"N": "7"},
+            },
+        }
+        added = {"USD": {"N": "1"}, "until": {"N": "7"}}
+        assert [table.update(update), table.update(update)] == [True, False]
+        assert table.of("a") == [key | added | {"version": {"N": "1"}, "seen": {"BS": [b"3"]}}]
+        table.put_all([{"Item": ITEM}])
+        assert table.update(update)
+        assert table.of("a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
+
+    @pytest.mark.parametrize(
+        "expression", ["SET a = :v", "ADD a :v", "REMOVE a", "SET b = if_not_exists(a, :v) ADD a :v"]
+    )
+    def test_an_update_that_is_not_known_is_an_error(self, expression: str) -> None:
+        update = {"Key": ITEM, "UpdateExpression": expression, "ExpressionAttributeValues": {":v": {"N": "1"}}}
+        with pytest.raises(Unknown):
+            Table(ignore).update(update)
+
+    def test_of_a_projection_only_what_is_asked_for_is_read(self) -> None:
+        clock, table, read = Clock(datetime(2026, 11, 23, tzinfo=UTC)), Table(ignore), list[Any]()
+        table.put_all([{"Item": ITEM}])
+        client = TableClient(table, Network(clock, Random(1), Weather(0, {}), ignore))  # noqa: S311
+        asked = {"ProjectionExpression": "sk, #v, #x", "ExpressionAttributeNames": {"#v": "version", "#x": "other"}}
+        key = {"pk": ITEM["pk"], "sk": ITEM["sk"]}
+        clock.start(lambda: read.append(client.get_item(TableName="ledger", Key=key, **asked)))
+        assert clock.run(days=1)
+        assert read == [{"Item": {"sk": {"S": "b"}, "version": {"N": "9"}}}]
 
 
 class TestNetwork:
@@ -93,6 +140,37 @@ class TestNetwork:
         clock.start(ask)
         assert clock.run(days=2)
         assert (learned, len(done)) == ([learns], deeds)
+
+
+class TestGateway:
+    @pytest.mark.parametrize(
+        ("keeps_references", "second_key", "answered", "refunds"),
+        [(True, "a", [201, 409], 1), (False, "a", [201, 201], 1), (False, "b", [201, 201], 2)],
+        ids=["a key is forgotten, and the reference known", "a key is known", "a reference is not known"],
+    )
+    def test_it_keeps_one_promise_to_know_a_request_again(
+        self, keeps_references: bool, second_key: str, answered: list[int], refunds: int
+    ) -> None:
+        clock = Clock(datetime(2026, 11, 23, tzinfo=UTC))
+        book = Book(clock.now, {}, keeps_references=keeps_references)
+        charge = book.charge("a payment", 1999, "USD", Card.from_number(PAN))
+        network = Network(clock, Random(1), Weather(0, {}), ignore)  # noqa: S311
+        session, statuses = GatewaySession(book, clock, network, Random(1)), list[int]()  # noqa: S311
+
+        def refund(key: str) -> None:
+            url = f"https://sparkle.test/v1/charges/{charge.id}/refunds"
+            body = {"amount_minor": 500, "refund_reference": "a refund"}
+            answer = session.request("POST", url, headers={"Idempotency-Key": key}, timeout=(3, 8), json=body)
+            statuses.append(answer.status_code)
+
+        def ask_twice() -> None:
+            refund("a")
+            clock.sleep(2 * 86_400)
+            refund(second_key)
+
+        clock.start(ask_twice)
+        assert clock.run(days=4)
+        assert (statuses, book.refunded["a refund"]) == (answered, refunds)
 
 
 class TestStates:

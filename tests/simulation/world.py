@@ -1,6 +1,7 @@
-"""One run: a few payments, the bad luck that the seed makes up for them, and what is broken in the end."""
+"""One run: a few payments and what is done to them, the bad luck that the seed makes up, and what is broken then."""
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,9 @@ from functions.shared.adapters import sparkle
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
 from functions.shared.adapters.executions import StepFunctionsExecutions
+from functions.shared.adapters.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
+from functions.tokenize.tokenize_card import card_token
 from tests.fakes import FakeCardCipher, FakeTokenMac
 from tests.samples import CARD_RETENTION_DAYS, TEST_CARDS
 from tests.simulation import invariants
@@ -36,14 +39,23 @@ APPROVED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" not 
 DECLINED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" in card)
 FATES: tuple[Fate, ...] = ("request_lost", "answer_lost", "late", "twice", "refused")
 STOPPED: tuple[Literal["ABORTED", "TIMED_OUT"], ...] = ("ABORTED", "TIMED_OUT")
+STATE_MACHINES = "arn:aws:states:eu-west-1:123456789012:stateMachine:"
 OUTAGES = (
     ("sparkle", None),
     ("sparkle", "POST /v1/charges"),
     ("sparkle", "GET /v1/charges"),
     ("sparkle", "POST /v1/reversals"),
+    ("sparkle", "POST /v1/charges/{id}/capture"),
+    ("sparkle", "POST /v1/charges/{id}/void"),
+    ("sparkle", "POST /v1/charges/{id}/refunds"),
+    ("sparkle", "GET /v1/charges/{id}/refunds"),
     ("dynamodb", None),
     ("dynamodb", "TransactWriteItems"),
+    ("dynamodb", "UpdateItem"),
     ("lambda", None),
+    ("lambda", "reserve"),
+    ("lambda", "perform"),
+    ("lambda", "settle"),
     ("lambda", "persist"),
     ("lambda", "compensate"),
     ("states", None),
@@ -54,21 +66,30 @@ OUTAGES = (
 
 @dataclass(frozen=True)
 class Broken:
-    """An invariant that did not hold, and of which payment."""
+    """An invariant that did not hold, and of which payment or operation."""
 
-    payment_id: str
+    subject: str
     what: str
 
 
 @dataclass
 class Run:
-    """What came of a seed. `trace` has the time (seconds since 1970), the payment and what happened, in order;
-    `statuses` are what the API says of the payments in the end."""
+    """What came of a seed.
+
+    `trace` has the time (seconds since 1970), the payment or operation and what happened, in order. `statuses` and
+    `operations` are what the API says of the payments, and of each type of operation, in the end.
+    """
 
     seed: int
     broken: list[Broken] = field(default_factory=list)
     statuses: list[str] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
     trace: list[tuple[float, str, str]] = field(default_factory=list)
+
+
+def payment_of(subject: str) -> str:
+    """The payment's id: an operation's own has it in front, `payment-7-0.void-1`."""
+    return subject.partition(".")[0]
 
 
 class DoesNotExist(ClientError):
@@ -85,10 +106,14 @@ class World:
         self.clock = clock = Clock(datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=random.uniform(0, DAY)))
         self.mischarged: dict[str, tuple[int, str]] = {}
         self.executions: dict[str, Execution] = {}
+        """Those of payments and operations, by their names."""
+        self._afterwards: dict[str, list[Callable[[], None]]] = {}
+        self._pans: list[str] = []
+        self._token_key = FakeTokenMac()
         network = self._network = Network(clock, random, self._weather(), self._tell)
         self.table = Table(self._watch)
-        self.book = Book(clock.now, self.mischarged)
-        self.functions = Functions(clock, network, random, self._tell, self._break)
+        self.book = Book(clock.now, self.mischarged, keeps_references=random.random() < 0.5)
+        self.functions = Functions(clock, network, random, self._tell, self._failed_unexpectedly)
         self._machines = Machines(clock, self.functions, random, self._tell, self._ended)
 
         client: Any = TableClient(self.table, network)
@@ -106,10 +131,12 @@ class World:
         gateway._session = GatewaySession(self.book, clock, network, random)  # type: ignore[assignment]
         self.adapters = {
             "card_cipher": Cipher(network),
-            "token_mac": Mac(network),
+            "token_mac": Mac(self._token_key, network),
+            "velocity_counter": DynamoDbVelocityCounter(client, "ledger"),
             "ledger": DynamoDbLedger(client, "ledger"),
             "card_vault": DynamoDbCardVault(client, "ledger", CARD_RETENTION_DAYS),
-            "executions": StepFunctionsExecutions(states, "arn:aws:states:eu-west-1:123456789012:stateMachine:payment"),
+            "executions": StepFunctionsExecutions(states, STATE_MACHINES + "payment"),
+            "operation_executions": StepFunctionsExecutions(states, STATE_MACHINES + "operation"),
             "gateway": gateway,
         }
 
@@ -117,9 +144,9 @@ class World:
         """Let the payments come, the luck be bad and then good, and look at what is left."""
         for n in range(self.random.randint(1, 3)):
             request = self._request()
-            self._expect(f"payment-{self.run.seed}-{n}", request, self.random.uniform(0, 2 * MINUTE))
+            self._expect_payment(f"payment-{self.run.seed}-{n}", request, self.random.uniform(0, 2 * MINUTE))
             if self.random.random() < 0.1:  # the same once more, by hand
-                self._expect(f"payment-{self.run.seed}-{n}-again", request, self.random.uniform(0, 2 * HOUR))
+                self._expect_payment(f"payment-{self.run.seed}-{n}-again", request, self.random.uniform(0, 2 * HOUR))
         if not self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR):
             self.clock.subject = "somebody"
             self._break("I4: something still goes on after weeks")
@@ -128,18 +155,18 @@ class World:
         self.clock.stop()
 
     def _look(self) -> None:
-        for payment_id, execution in self.executions.items():
-            self.clock.subject = payment_id
-            for what in invariants.broken_at_the_end(execution, self.table, self.book):
+        for name, execution in self.executions.items():
+            self.clock.subject = name
+            broken = {"payment": invariants.broken_at_the_end, "operation": invariants.broken_operation}
+            for what in broken[execution.machine](execution, self.table, self.book):
                 self._break(what)
 
     def _repeat(self) -> None:
         """I8: what was asked once may be asked again at any time, and nothing changes."""
-        # Not of a card that could not be stored: there is nothing to lose, so nothing is done against its coming late.
-        invoked = [(f, p) for f, p in self.functions.invoked if not self._may_come_late(json.loads(p)["payment_id"])]
+        invoked = [(f, p) for f, p in self.functions.invoked if not self._may_come_late(_subject_of(p))]
         shown, books = self._shown(), self._books()
         for function, payload in self.random.sample(invoked, min(4, len(invoked))):
-            self.clock.subject = json.loads(payload)["payment_id"]
+            self.clock.subject = _subject_of(payload)
             self._tell(f"{function} is invoked once more")
             self.functions.run(function, payload, 10 * MINUTE, lambda reply: None)
             self.clock.run(1)
@@ -147,20 +174,29 @@ class World:
                 self._break(f"I8: {function}, invoked once more, changes the books")
                 return
         self.run.statuses = [body.get("status") for body in shown.values()]
+        self.run.operations = [
+            f"{operation['type']} {operation['status']}"
+            for body in shown.values()
+            for operation in body.get("operations", [])
+        ]
         if self._shown() != shown:
             self._break("I8: GET /payments/{payment_id} doesn't say the same again")
 
-    def _may_come_late(self, payment_id: str) -> bool:
+    def _may_come_late(self, subject: str) -> bool:
+        """Whether it is about a card that is to be stored: there is nothing to lose, so nothing is done against its
+        coming late."""
+        payment_id = payment_of(subject)
         to_store = json.loads(self.executions[payment_id].request)["operation"] == "store"
-        return to_store and (f"PAYMENT#{payment_id}", "PAYMENT") not in self.table.items
+        return to_store and (subject != payment_id or (f"PAYMENT#{payment_id}", "PAYMENT") not in self.table.items)
 
     def _books(self) -> Any:
-        return {key: item for key, item in self.table.items.items() if key[1] != "CARD"}, self.book.all()
+        """What is known of money. (A payment that was not screened is counted when it is.)"""
+        return {key: item for key, item in self.table.items.items() if key[0].startswith("PAYMENT#")}, self.book.all()
 
     def _shown(self) -> dict[str, Any]:
         """What GET /payments/{payment_id} says of each payment."""
         replies: dict[str, Reply] = {}
-        for payment_id in self.executions:
+        for payment_id in [name for name, execution in self.executions.items() if execution.machine == "payment"]:
             self.clock.subject = payment_id
             payload = json.dumps({"httpMethod": "GET", "pathParameters": {"payment_id": payment_id}})
             self.functions.run("status", payload, MINUTE, partial(replies.__setitem__, payment_id))
@@ -168,8 +204,7 @@ class World:
         bodies = {payment_id: json.loads(reply.answer["body"]) for payment_id, reply in replies.items()}
         for payment_id, body in bodies.items():
             self.clock.subject = payment_id
-            recorded = self.table.items.get((f"PAYMENT#{payment_id}", "PAYMENT"))
-            if body.get("status") != (recorded["status"]["S"] if recorded else "rejected"):
+            if not invariants.is_shown(body, self.table.items.get((f"PAYMENT#{payment_id}", "PAYMENT"))):
                 self._break(f"I4: GET /payments/{{payment_id}} says {body}")
         return bodies
 
@@ -178,47 +213,85 @@ class World:
         dice = random.random()
         pan = random.choice(DECLINED if dice < 0.2 else APPROVED)
         card = {"card_number": pan, "expiry_date": "12/49" if dice < 0.97 else "01/20", "card_holder": "John Doe"}
+        source: dict[str, Any] = {"card_data": card}
+        if self._pans and random.random() < 0.3:  # perhaps too early: that one is not stored yet
+            source = {"token": card_token(random.choice(self._pans), self._token_key)}
+        self._pans.append(pan)
         if random.random() < 0.1:
             return {"operation": "store", "card_data": card}
         return {
             "operation": "charge",
             "amount_minor": random.randint(1, 99_999_999),
-            "currency": random.choice(("USD", "EUR", "JPY", "KWD")) if random.random() < 0.98 else "XTS",
-            "capture": random.random() < 0.8,
-            "card_data": card,
+            "currency": random.choice(("USD", "EUR", "JPY", "KWD") if random.random() < 0.96 else ("XTS", "KPW")),
+            "capture": random.random() < 0.7,
+            **source,
         }
 
-    def _expect(self, payment_id: str, request: dict[str, Any], seconds: float) -> None:
+    def _expect_payment(self, payment_id: str, request: dict[str, Any], seconds: float) -> None:
+        """Let somebody ask for a payment after so many seconds, and then for operations on it."""
         random = self.random
         if random.random() < 0.1 and request["operation"] == "charge":
             amount_minor, currency = request["amount_minor"], request["currency"]
             self.mischarged[payment_id] = random.choice(
                 [(amount_minor + 1, currency), (amount_minor, "EUR" if currency == "USD" else "USD")]
             )
+        if random.random() < 0.1:
+            self.clock.after(seconds + 10 ** random.uniform(0, 6), lambda: self.book.expire(payment_id))
+        self._expect("payment", payment_id, request, seconds)
+        # From before the payment's start on, or from its end; several may come at one moment.
+        moments = [random.choice((0, random.uniform(0, MINUTE), 10 ** random.uniform(0, 4.5))) for _ in range(2)]
+        for n in range(random.choice((0, 1, 2, 3, 4))):
+            name, operation = self._operation(payment_id, request, n)
+            moment = random.choice(moments)
+            if random.random() < 0.5:
+                self._expect("operation", name, operation, seconds + moment - 1)
+            else:
+                ask = partial(self._expect, "operation", name, operation, moment)
+                self._afterwards.setdefault(payment_id, []).append(ask)
+
+    def _operation(self, payment_id: str, payment: dict[str, Any], n: int) -> tuple[str, dict[str, Any]]:
+        """The name and the request of an operation on the payment. Refunds may come to more than was captured."""
+        random = self.random
+        if random.random() < 0.02:  # by hand, and nonsense
+            return f"{payment_id}.nonsense-{n}", random.choice(({}, {"operation": "void", "payment_id": 1}))
+        to_capture = not payment.get("capture", True)
+        kind = random.choice(("capture", "void", "refund") if to_capture else ("refund", "refund", "refund", "void"))
+        request: dict[str, Any] = {"operation": kind, "payment_id": payment_id}
+        if kind != "void" and random.random() < 0.7:
+            amount_minor = int(payment.get("amount_minor", 1) * random.uniform(0, 1.1)) + 1
+            request["amount_minor"] = min(amount_minor, 99_999_999)
+        return f"{payment_id}.{kind}-{n}", request
+
+    def _expect(self, machine: str, name: str, request: dict[str, Any], seconds: float) -> None:
+        """Start an execution after so many seconds, and perhaps stop it."""
+        random = self.random
         stop_after = 10 ** random.uniform(-2, 3) if random.random() < 0.25 else None
         stopped_as = random.choice(STOPPED)
         if random.random() < 0.1:  # by hand, whether it helps or not
-            self.clock.subject = payment_id
-            self.clock.after(10 ** random.uniform(-1, 4), lambda: self._resolve(payment_id))
+            self.clock.subject = name
+            self.clock.after(10 ** random.uniform(-1, 4), lambda: self._resolve(machine, name))
 
         def start() -> None:
-            self.clock.subject = payment_id
-            execution = Execution(self._machines, "payment", DEFINITIONS["payment"], payment_id, request)
-            self.executions[payment_id] = execution
+            self.clock.subject = name
+            execution = Execution(self._machines, machine, DEFINITIONS[machine], name, request)
+            self.executions[name] = execution
             if stop_after is not None:
                 self.clock.after(stop_after, lambda: execution.stop(stopped_as))
 
-        self.clock.after(seconds, start)
+        self.clock.after(max(0, seconds), start)
 
     def _ended(self, execution: Execution) -> None:
-        """The EventBridge rule: it delivers at least once."""
-        if execution.machine != "payment" or execution.status == "SUCCEEDED":
-            return
-        for _ in range(2 if self.random.random() < 0.1 else 1):
-            self.clock.after(10 ** self.random.uniform(-1, 3), lambda: self._resolve(execution.name))
+        """The EventBridge rules, which deliver at least once; and whoever has waited for the end."""
+        if execution.machine != "resolve" and execution.status != "SUCCEEDED":
+            for _ in range(2 if self.random.random() < 0.1 else 1):
+                delay = 10 ** self.random.uniform(-1, 3)
+                self.clock.after(delay, lambda: self._resolve(execution.machine, execution.name))
+        for ask in self._afterwards.pop(execution.name, []):
+            ask()
 
-    def _resolve(self, payment_id: str) -> None:
-        Execution(self._machines, "resolve", DEFINITIONS["resolve"], "resolve", {"payment_id": payment_id})
+    def _resolve(self, machine: str, name: str) -> None:
+        request = {"payment_id": None, "operation_id": None} | {f"{machine}_id": name}
+        Execution(self._machines, "resolve", DEFINITIONS["resolve"], "resolve", request)
 
     def _weather(self) -> Weather:
         random, start = self.random, self.clock.seconds
@@ -235,7 +308,10 @@ class World:
         return Weather(start + 10 ** random.uniform(1, 4.5), likely, random.choice((0, 0, badness / 2)), outages)
 
     def _describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
-        execution = self.executions.get(executionArn.rpartition(":")[2])
+        machine, name = executionArn.rsplit(":", 2)[1:]
+        execution = self.executions.get(name)
+        if execution and execution.machine != machine:
+            execution = None
         try:
             described = self._network.ask("states", "DescribeExecution", lambda: _described(execution), 3)
         except Lost:
@@ -251,6 +327,10 @@ class World:
             return self._network.ask("secretsmanager", "GetSecretValue", lambda: "a key", 3)
         except (Lost, Refused):
             raise SecretUnavailable("Secrets Manager did not answer.") from None
+
+    def _failed_unexpectedly(self, what: str) -> None:
+        if ".nonsense-" not in self.clock.subject or "InvalidInput" not in what:
+            self._break(what)
 
     def _watch(self, key: Key, before: Item | None, after: Item) -> None:
         self._tell(f"table: {key[1]} {after.get('status', {}).get('S', '')}")
@@ -279,14 +359,20 @@ class Cipher(FakeCardCipher):
         return super().decrypt(ciphertext, context)
 
 
-class Mac(FakeTokenMac):
-    def __init__(self, network: Network) -> None:
-        super().__init__()
+class Mac:
+    def __init__(self, key: FakeTokenMac, network: Network) -> None:
+        self._key = key
         self._network = network
 
     def mac(self, message: bytes) -> bytes:
         _ask_kms(self._network, "GenerateMac")
-        return super().mac(message)
+        return self._key.mac(message)
+
+
+def _subject_of(payload: str) -> str:
+    """The payment or operation that a function is invoked for."""
+    event = json.loads(payload)
+    return str(event.get("operation_id") or event["payment_id"])
 
 
 def _ask_kms(network: Network, operation: str) -> None:

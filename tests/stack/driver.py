@@ -121,11 +121,11 @@ class Driver:
             return None
         return execution
 
-    def executions(self) -> set[str]:
-        """The names of all executions of payments and operations so far."""
+    def executions(self, **which: str) -> set[str]:
+        """The names of all executions of payments and operations so far, or of those with a `statusFilter`."""
         pages = self.stack.client("stepfunctions").get_paginator("list_executions")
         arns = (self.stack.state_machine_arn, self.stack.state_machine_arn.removesuffix("payment") + "operation")
-        found = (page for arn in arns for page in pages.paginate(stateMachineArn=arn))
+        found = (page for arn in arns for page in pages.paginate(stateMachineArn=arn, **which))
         return {execution["name"] for page in found for execution in page["executions"]}
 
     def start_by_hand(self, request: Any) -> str:

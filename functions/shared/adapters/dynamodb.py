@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 # A day's postings to one account are spread over so many index keys, so that none is a hot key: docs/scale.md.
 ACCOUNT_SHARDS = 64
 
-# Doubts are few, and counted every five minutes.
-DOUBT_SHARDS = 16
+# Doubts are few, but for the day when the gateway is down: then all payments are. They are counted every five minutes.
+DOUBT_SHARDS = 128
 
 # So many payments in doubt are counted of each shard: a person is woken for the first, and the count stays cheap.
 DOUBTS_COUNTED = 1000
@@ -213,7 +213,7 @@ class DynamoDbLedger:
         record = asdict(payment) | {"pk": f"PAYMENT#{payment.payment_id}", "sk": "PAYMENT"}
         if since := payment.in_doubt_since:
             record |= {
-                "doubt_shard": f"in_doubt#{_shard(payment.payment_id, DOUBT_SHARDS)}",
+                "doubt_shard": doubt_shard(payment.payment_id),
                 "doubt_since": since,
             }
         if payment.version == 1:
@@ -309,7 +309,7 @@ def entry_items(posted: PostedEntry) -> Iterator[dict[str, Any]]:
     entry = asdict(posted.entry) | {"postings": [asdict(posting) for posting in posted.entry.postings]}
     chain = {"number": posted.number, "previous_hash": posted.previous_hash, "hash": posted.hash}
     yield own | entry | chain | {"sk": _entry_key(posted.number)}
-    shard = _shard(posted.payment_id, ACCOUNT_SHARDS)
+    shard = account_shard(posted.payment_id)
     for n, posting in enumerate(entry["postings"], start=1):
         yield (
             own
@@ -325,6 +325,16 @@ def entry_items(posted: PostedEntry) -> Iterator[dict[str, Any]]:
 
 def _entry_key(number: int) -> str:
     return f"ENTRY#{number:04}"
+
+
+def account_shard(payment_id: str) -> str:
+    """In which of an account's shards the payment's postings lie."""
+    return _shard(payment_id, ACCOUNT_SHARDS)
+
+
+def doubt_shard(payment_id: str) -> str:
+    """The index key of the payment while it is in doubt."""
+    return f"in_doubt#{_shard(payment_id, DOUBT_SHARDS)}"
 
 
 def _shard(payment_id: str, shards: int) -> str:

@@ -8,48 +8,81 @@ import pytest
 from rich.console import Console
 
 from cli.audit import Audit, Evidence, Finding, Kind, findings, show
+from functions.shared.adapters.dynamodb import entry_items
+from functions.shared.domain.ledger import (
+    NO_ENTRY,
+    JournalEntry,
+    PostedEntry,
+    capture_entry,
+    in_doubt_entry,
+    refund_entry,
+    refund_in_doubt_entry,
+    settlement_entry,
+)
 
-GATEWAY, MERCHANT, SUSPENSE = "asset:gateway:sparkle", "liability:merchant", "suspense:in_doubt"
+GATEWAY, MERCHANT = "asset:gateway:sparkle", "liability:merchant"
 
 
 def posting(account: str, direction: str, amount_minor: int = 1999, currency: str = "USD") -> dict[str, Any]:
     return {"account": account, "direction": direction, "amount_minor": amount_minor, "currency": currency}
 
 
-def entry(kind: str, debit: str, credit: str, posted_at: str = "2026-11-23T12:00:00Z") -> dict[str, Any]:
-    return {"kind": kind, "posted_at": posted_at, "postings": [posting(debit, "debit"), posting(credit, "credit")]}
+CAPTURE = capture_entry("sparkle", 1999, "USD")
+IN_DOUBT = in_doubt_entry(1999, "USD")
+REFUND = refund_entry("sparkle", 500, "USD", "op-1")
+SETTLEMENT = settlement_entry("sparkle", 1999, 58, "USD", "charge:ch_1@2026-11-23")
 
 
-CAPTURE = entry("capture", GATEWAY, MERCHANT)
-REVERSAL = entry("reversal", MERCHANT, GATEWAY)
-IN_DOUBT = entry("in_doubt", SUSPENSE, MERCHANT)
-CLEARED = entry("reversal", MERCHANT, SUSPENSE, posted_at="2026-11-23T12:05:00Z")
+def operation(type: str, amount_minor: int | None, status: str = "succeeded", number: int = 1) -> dict[str, Any]:
+    return {"operation_id": f"op-{number}", "type": type, "amount_minor": amount_minor, "status": status}
 
 
 def payment(
-    status: str, *entries: dict[str, Any], charged: str | None, execution: str = "SUCCEEDED", version: int = 1
+    status: str,
+    *entries: JournalEntry,
+    charged: str | None,
+    execution: str = "SUCCEEDED",
+    version: int = 1,
+    captured: int | None = None,
+    refunded: int = 0,
+    operations: tuple[dict[str, Any], ...] = (),
+    in_index: bool | None = None,
 ) -> Evidence:
     """A payment of 19.99 USD that all three sources agree on. `charged` is its charge's status at the gateway."""
-    captured = 1999 if status == "captured" else 0
+    if captured is None:
+        captured = 1999 if status in ("captured", "partially_refunded", "refunded") else 0
     record = {
         "status": status,
         "amount_minor": 1999,
         "currency": "USD",
         "captured_minor": captured,
-        "refunded_minor": 0,
+        "refunded_minor": refunded,
         "charge_id": "ch_1",
         "version": version,
         "entry_count": len(entries),
+        "journal_hash": NO_ENTRY,
+        "operations": operations,
     }
     items = {"PAYMENT": record}
-    for number, each in enumerate(entries, start=1):
-        items[f"ENTRY#{number:04}"] = each
-        for n, line in enumerate(each["postings"], start=1):
-            items[f"POSTING#{number:04}#{n}"] = line
+    for number, entry in enumerate(entries, start=1):
+        items |= posted(number, entry, record["journal_hash"])
+        record["journal_hash"] = items[f"ENTRY#{number:04}"]["hash"]
     evidence = Evidence("p-1", {"status": execution}, dict(items), in_index=status == "in_doubt")
+    if in_index is not None:
+        evidence.in_index = in_index
     if charged:
-        evidence.charges.append(charge(charged, captured))
+        evidence.charges.append(charge(charged, captured, refunded))
+    for each in operations:
+        ending = {"succeeded": "SUCCEEDED", "processing": "RUNNING"}.get(each["status"], "FAILED")
+        evidence.operation_executions[each["operation_id"]] = {"status": ending}
     return evidence
+
+
+def posted(number: int, entry: JournalEntry, previous_hash: Any) -> dict[str, dict[str, Any]]:
+    """The items of an entry. Every second one is written by a later version."""
+    posted_at = f"2026-11-23T12:0{(number - 1) // 2}:00Z"
+    chained = PostedEntry.after(previous_hash, entry, payment_id="p-1", number=number, posted_at=posted_at)
+    return {item["sk"]: item for item in entry_items(chained)}
 
 
 def ended(status: str, request: str = '{"amount_minor": 1999}', **more: str) -> Evidence:
@@ -57,14 +90,14 @@ def ended(status: str, request: str = '{"amount_minor": 1999}', **more: str) -> 
     return Evidence("p-1", {"status": status, "input": request, **more})
 
 
-def charge(status: str, captured_minor: int) -> dict[str, Any]:
+def charge(status: str, captured_minor: int, refunded_minor: int = 0) -> dict[str, Any]:
     return {
         "id": "ch_1",
         "status": status,
         "amount_minor": 1999,
         "currency": "USD",
         "captured_minor": captured_minor,
-        "refunded_minor": 0,
+        "refunded_minor": refunded_minor,
     }
 
 
@@ -73,11 +106,42 @@ def captured() -> Evidence:
 
 
 def reversed_() -> Evidence:
-    return payment("reversed", CAPTURE, REVERSAL, charged="voided", execution="FAILED")
+    return payment("reversed", CAPTURE, CAPTURE.reverse(1), charged="voided", execution="FAILED")
 
 
 def in_doubt() -> Evidence:
     return payment("in_doubt", IN_DOUBT, charged="captured", execution="FAILED")
+
+
+def refunded() -> Evidence:
+    done = (operation("refund", 500), operation("refund", 2000, "rejected", 2))
+    return payment(
+        "partially_refunded", CAPTURE, REFUND, charged="partially_refunded", refunded=500, version=4, operations=done
+    )
+
+
+def refunding() -> Evidence:
+    reserved = (operation("refund", 500, "processing"),)
+    return payment("captured", CAPTURE, charged="captured", version=2, operations=reserved)
+
+
+def refund_in_doubt() -> Evidence:
+    """What the gateway has done of it nobody knows: it has."""
+    doubt = refund_in_doubt_entry(500, "USD", "op-1")
+    doubtful = (operation("refund", 500, "in_doubt"),)
+    known = payment("captured", CAPTURE, doubt, charged="captured", version=3, operations=doubtful, in_index=True)
+    known.charges[0] = charge("partially_refunded", 1999, 500)
+    return known
+
+
+def captured_later(amount_minor: int = 1500) -> Evidence:
+    capture = capture_entry("sparkle", amount_minor, "USD", "op-1")
+    done = (operation("capture", amount_minor),)
+    return payment("captured", capture, charged="captured", captured=amount_minor, version=3, operations=done)
+
+
+def settled() -> Evidence:
+    return payment("captured", CAPTURE, SETTLEMENT, charged="captured", version=2)
 
 
 def found(evidence: Evidence) -> list[Finding]:
@@ -92,7 +156,7 @@ def found(evidence: Evidence) -> list[Finding]:
         reversed_(),
         in_doubt(),
         payment("in_doubt", charged=None, execution="ABORTED"),
-        payment("reversed", IN_DOUBT, CLEARED, charged=None, execution="FAILED", version=2),
+        payment("reversed", IN_DOUBT, IN_DOUBT.reverse(1), charged=None, execution="FAILED", version=2),
         payment("authorized", charged="authorized"),
         payment("declined", charged="declined"),
         payment("declined", charged=None),
@@ -102,6 +166,24 @@ def found(evidence: Evidence) -> list[Finding]:
         ended("ABORTED", '{"operation": "store"}'),
         ended("ABORTED", "{}"),
         ended("ABORTED", "[]"),
+        refunded(),
+        refunding(),
+        refund_in_doubt(),
+        captured_later(),
+        captured_later(1999),
+        settled(),
+        payment("voided", charged="voided", version=3, operations=(operation("void", 1999),)),
+        payment("authorized", charged="voided", version=2, operations=(operation("void", 1999, "processing"),)),
+        payment(
+            "captured",
+            CAPTURE,
+            REFUND,
+            SETTLEMENT,
+            REFUND.reverse(2, "refund_failed", "re_1"),
+            charged="captured",
+            version=5,
+            operations=(operation("refund", 500, "rejected"),),
+        ),
     ],
     ids=lambda evidence: evidence.status,
 )
@@ -124,26 +206,30 @@ def set_record(**changes: Any) -> Callable[[Evidence], object]:
     return lambda evidence: evidence.items.update(PAYMENT={**(evidence.record or {}), **changes})
 
 
+def set_operation(number: int, **execution: str) -> Callable[[Evidence], object]:
+    return lambda evidence: evidence.operation_executions.update({f"op-{number}": execution})
+
+
 def set_charge(**changes: Any) -> Callable[[Evidence], object]:
     return lambda evidence: evidence.charges.__setitem__(0, {**evidence.charges[0], **changes})
 
 
 def undo_again(evidence: Evidence) -> None:
     """A second reversal of the same capture, its postings and all."""
-    evidence.items |= {"ENTRY#0003": REVERSAL, "PAYMENT": {**(evidence.record or {}), "entry_count": 3}}
-    evidence.items |= {f"POSTING#0003#{n}": line for n, line in enumerate(REVERSAL["postings"], start=1)}
+    evidence.items |= posted(3, CAPTURE.reverse(1), evidence.items["ENTRY#0002"]["hash"])
+    set_record(entry_count=3, journal_hash=evidence.items["ENTRY#0003"]["hash"])(evidence)
 
 
 @pytest.mark.parametrize(
     ("kind", "evidence"),
     [
         (
-            Kind.UNBALANCED,
+            Kind.JOURNAL,
             broken(captured, set_entry(1, postings=[posting(GATEWAY, "debit"), posting(MERCHANT, "credit", 1998)])),
         ),
-        (Kind.UNBALANCED, broken(captured, lambda evidence: evidence.items.pop("POSTING#0001#2"))),
+        (Kind.JOURNAL, broken(captured, lambda evidence: evidence.items.pop("POSTING#0001#2"))),
         (
-            Kind.UNBALANCED,
+            Kind.JOURNAL,
             broken(captured, lambda evidence: evidence.items.update({"POSTING#0001#1": posting(GATEWAY, "debit", 1)})),
         ),
         (Kind.CHARGED_TWICE, broken(captured, lambda evidence: evidence.charges.append(charge("captured", 1999)))),
@@ -174,19 +260,46 @@ def undo_again(evidence: Evidence) -> None:
         (Kind.OUTCOME, payment("in_doubt", IN_DOUBT, charged="captured")),
         (Kind.RECORD, broken(captured, set_record(captured_minor=1998))),
         (Kind.RECORD, broken(captured, set_record(status="authorized"))),
-        (Kind.RECORD, broken(captured, set_record(entry_count=2))),
+        (Kind.JOURNAL, broken(captured, set_record(entry_count=2))),
         (Kind.RECORD, broken(captured, lambda evidence: evidence.items.pop("ENTRY#0001"))),
         (Kind.RECORD, broken(captured, lambda evidence: evidence.items.pop("PAYMENT"))),
-        (Kind.RECORD, payment("reversed", IN_DOUBT, CLEARED, charged=None, execution="FAILED", version=1)),
+        (Kind.RECORD, payment("reversed", IN_DOUBT, CAPTURE, CAPTURE.reverse(2), charged=None, execution="FAILED")),
         (Kind.RECORD, payment("reversed", IN_DOUBT, charged=None, execution="FAILED")),
         (Kind.RECORD, payment("in_doubt", CAPTURE, charged="captured", execution="FAILED")),
         (Kind.REVERSED_TWICE, broken(reversed_, undo_again)),
         (Kind.REVERSED_TWICE, broken(captured, set_charge(refunded_minor=2000))),
         (Kind.REVERSED_TWICE, broken(captured, set_charge(captured_minor=2000))),
+        (Kind.REVERSED_TWICE, payment("reversed", CAPTURE, IN_DOUBT.reverse(1), charged=None, execution="FAILED")),
+        (Kind.JOURNAL, broken(captured, set_entry(1, posted_at="2026-11-24T12:00:00Z"))),
+        (Kind.JOURNAL, broken(refunded, set_entry(2, source="op-2"))),
+        (Kind.JOURNAL, broken(refunded, set_record(journal_hash=NO_ENTRY))),
+        (Kind.JOURNAL, broken(refunded, lambda evidence: evidence.items.pop("ENTRY#0001"))),
+        (Kind.SETTLED_TWICE, payment("captured", CAPTURE, SETTLEMENT, SETTLEMENT, charged="captured", version=2)),
+        (Kind.MONEY, broken(refunded, set_charge(refunded_minor=0))),
+        (Kind.MONEY, broken(settled, set_charge(captured_minor=0))),
+        (Kind.CHARGE, broken(refunded, set_charge(status="captured"))),
+        (Kind.CHARGE, payment("voided", charged="authorized", operations=(operation("void", 1999),))),
+        (Kind.INDEX, broken(refund_in_doubt, lambda evidence: setattr(evidence, "in_index", False))),
+        (Kind.LEFT_OPEN, broken(refunding, set_operation(1, status="ABORTED"))),
+        (Kind.LOST, broken(captured, set_operation(1, status="ABORTED"))),
+        (Kind.LOST, broken(captured, set_operation(1, status="FAILED", error="OperationInDoubt"))),
+        (Kind.OUTCOME, broken(refund_in_doubt, set_operation(1, status="SUCCEEDED"))),
+        (Kind.RECORD, broken(refunded, set_record(refunded_minor=400))),
+        (Kind.RECORD, broken(refunded, set_record(status="refunded"))),
+        (Kind.RECORD, broken(refunded, set_record(operations=[operation("refund", 400)]))),
+        (Kind.RECORD, broken(refunded, set_record(operations=[operation("refund", 500, "rejected")]))),
+        (Kind.RECORD, broken(refund_in_doubt, set_record(operations=[operation("refund", 400, "in_doubt")]))),
+        (Kind.RECORD, broken(captured_later, set_record(captured_minor=1999))),
+        (Kind.RECORD, broken(captured_later, set_record(operations=[]))),
     ],
 )
 def test_what_is_wrong_is_found(kind: Kind, evidence: Evidence) -> None:
     assert kind in {finding.kind for finding in found(evidence)}
+
+
+def test_an_operation_that_runs_or_was_rejected_before_it_was_recorded_is_not_missed() -> None:
+    for execution in ({"status": "RUNNING"}, {"status": "FAILED", "error": "OperationRejected"}):
+        assert found(broken(captured, set_operation(1, **execution))) == []
 
 
 def test_every_kind_has_a_broken_example() -> None:
@@ -222,8 +335,9 @@ def test_without_a_sandbox_the_ledger_is_checked_alone() -> None:
 
 def test_the_report_counts_the_payments_and_says_what_is_wrong() -> None:
     console = Console(file=(output := StringIO()), width=160)
-    evidence = {"p-1": captured(), "p-2": ended("ABORTED")}
+    evidence = {"p-1": captured(), "p-2": ended("ABORTED"), "p-3": refunded()}
     show(Audit(evidence, list(findings(evidence, with_gateway=True))), console)
-    assert "1 captured · 1 lost" in output.getvalue()
+    assert "1 captured · 1 lost · 1 partially_refunded" in output.getvalue()
+    assert "1 refund succeeded · 1 refund rejected" in output.getvalue()
     assert "none; execution ABORTED" in output.getvalue()
-    assert "1 findings in 2 payments" in output.getvalue()
+    assert "1 findings in 3 payments" in output.getvalue()

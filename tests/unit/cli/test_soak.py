@@ -6,14 +6,19 @@ import yaml
 
 from cli.audit import Audit, Evidence
 from cli.paths import ROOT
-from cli.soak import CURRENCIES, FAULTS, Planned, disagreements, plan
+from cli.soak import CURRENCIES, FAULTS, Operation, Planned, disagreements, plan
 
 PAID = Planned("/payments", {}, "captured", payment_id="p-1")
-DISTURBED = replace(PAID, faults=({"operation": "charge", "fault": "reset", "times": 6},))
+FAULT = {"operation": "charge", "fault": "reset", "times": 6}
+DISTURBED = replace(PAID, faults=(FAULT,))
+HELD = replace(PAID, status="authorized", operations=(Operation("capture"), Operation("void")))
 
 
 def without_ids(planned: list[Planned]) -> list[Planned]:
-    return [replace(payment, payment_id="") for payment in planned]
+    return [
+        replace(payment, payment_id="", operations=tuple(replace(each, operation_id="") for each in payment.operations))
+        for payment in planned
+    ]
 
 
 def test_the_same_seed_gives_the_same_payments_under_new_ids() -> None:
@@ -31,13 +36,29 @@ def test_a_soak_has_payments_of_every_sort() -> None:
     assert {payment.repeat for payment in planned} == {None, "same", "other"}
     assert {payment.sealed for payment in planned} == {True, False}
     assert all(1 <= payment.body["amount_minor"] <= 99_999_999 for payment in payments)
+    operations = Counter(tuple(each.type for each in payment.operations) for payment in payments)
+    assert set(operations) == {
+        (),
+        ("refund",),
+        ("refund", "refund"),
+        *((kind,) for kind in ("capture", "void")),
+        *((one, other) for one in ("capture", "void") for other in ("capture", "void")),
+    }
+
+
+def test_of_the_operations_on_a_payment_there_is_room_for_one() -> None:
+    for payment in plan(5000, 1):
+        amounts = [operation.amount_minor for operation in payment.operations if operation.amount_minor]
+        most = payment.body.get("amount_minor", 0)
+        assert all(amount <= most < 2 * amount for amount in amounts)
 
 
 def test_one_in_twenty_meets_faults_of_every_kind() -> None:
     faults = [payment.faults for payment in plan(5000, 1) if payment.faults]
     assert 0.03 < len(faults) / 5000 < 0.07
-    kinds = Counter((fault["operation"], fault["fault"]) for each in faults for fault in each)
-    assert set(kinds) == {(operation, fault) for operation in ("charge", "find", "reverse") for fault in FAULTS}
+    charges = {(fault["operation"], fault["fault"]) for each in faults for fault in each}
+    assert charges >= {(operation, fault) for operation in ("charge", "find", "reverse") for fault in FAULTS}
+    assert {operation for operation, _ in charges} == {"charge", "find", "reverse", "refund", "capture", "void"}
 
 
 def test_the_faults_are_all_that_the_sandbox_has() -> None:
@@ -62,5 +83,27 @@ def test_a_payment_must_end_as_its_card_or_its_faults_explain(
     payment: Planned, shown: str, status: str, problem: str | None
 ) -> None:
     evidence = Evidence("p-1", items={"PAYMENT": {"status": status}})
-    found = list(disagreements({"p-1": payment}, {"p-1": shown}, Audit({"p-1": evidence}, [])))
+    found = list(
+        disagreements({"p-1": payment}, {"p-1": {"status": shown, "operations": []}}, Audit({"p-1": evidence}, []))
+    )
     assert (problem in found) if problem else not found
+
+
+@pytest.mark.parametrize(
+    ("status", "capture", "void", "faults", "is_explained"),
+    [
+        ("captured", "succeeded", "rejected", (), True),
+        ("voided", "rejected", "succeeded", (), True),
+        ("captured", "rejected", "succeeded", (), False),
+        ("authorized", "rejected", "rejected", (), False),
+        ("captured", "succeeded", "succeeded", (), False),
+        ("authorized", "in_doubt", "rejected", (), False),
+        ("authorized", "in_doubt", "rejected", (FAULT,), True),
+        ("captured", "in_doubt", "rejected", (FAULT,), False),
+    ],
+)
+def test_of_two_operations_on_one_payment_one_must_have_succeeded(
+    status: str, capture: str, void: str, faults: tuple[dict[str, object], ...], is_explained: bool
+) -> None:
+    ended = [{"type": "capture", "status": capture}, {"type": "void", "status": void}]
+    assert replace(HELD, faults=faults).explains(status, ended) is is_explained

@@ -13,10 +13,11 @@ from functions.shared.domain.errors import (
     ReversalUnconfirmed,
     SecretUnavailable,
 )
-from functions.shared.domain.ledger import JournalEntry, capture_entry, in_doubt_entry
+from functions.shared.domain.ledger import NO_ENTRY, JournalEntry, capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
+from functions.shared.doubt import record_doubt, undo_charge
 from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger
-from tests.samples import DECLINED_PAN, LATER, PAN, REQUEST, card, order, payment
+from tests.samples import DECLINED_PAN, LATER, NOW, PAN, REQUEST, card, order, payment
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 DOUBT = in_doubt_entry(1999, "USD")
@@ -125,6 +126,20 @@ def test_while_it_stays_unconfirmed_the_doubt_is_recorded_once(gateway: FakeGate
             compensate(gateway, ledger)
     assert ledger.records["pay-1"].payment.version == 1
     assert ledger.records["pay-1"].journal == (DOUBT,)
+
+
+def test_of_two_that_record_the_doubt_at_once_both_go_on_from_the_entry_that_is_there(
+    gateway: FakeGateway, ledger: FakeLedger
+) -> None:
+    for now in (NOW, LATER):
+        doubtful = payment(status="in_doubt", charge_id=None, updated_at=now)
+        known = record_doubt(doubtful, REQUEST, ledger=ledger)
+    assert known.payment.updated_at == NOW
+    undo_charge(known, gateway=gateway, ledger=ledger, now=LATER)
+    recorded = ledger.records["pay-1"]
+    hashes = [NO_ENTRY, *(posted.hash for posted in recorded.entries)]
+    assert [posted.previous_hash for posted in recorded.entries] == hashes[:-1]
+    assert recorded.payment.journal_hash == hashes[-1]
 
 
 @pytest.mark.parametrize("charged", [True, False])

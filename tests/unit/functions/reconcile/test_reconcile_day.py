@@ -8,6 +8,7 @@ import pytest
 
 from functions.reconcile import reconcile_day
 from functions.reconcile.reconcile_day import BEGIN, Cursor, Reconciliation
+from functions.shared.adapters.books import DynamoDbBooks
 from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import GatewayOutcomeUnknown, InvalidInput, SettlementUnreadable
 from functions.shared.domain.ledger import balances, capture_entry, refund_entry
@@ -215,6 +216,17 @@ class TestADayThatAgrees:
         world.spoil(4, amount_minor=1)
         assert world.types() == [("amount_differs", "pay-00004")]
         assert sum(len(recorded.journal) for recorded in world.ledger.records.values()) == 5 + 4
+
+    def test_a_day_of_two_million_payments_fits_into_one_executions_history(self) -> None:
+        payments, executions_in_a_page, events_of_a_step = 2_000_000, 1000, 7
+        of_the_two_hours_since = payments * 2 // 24
+        steps = (
+            payments // reconcile_day.LINES_SETTLED
+            + DynamoDbBooks.shards // reconcile_day.SHARDS_READ
+            + (payments + of_the_two_hours_since) // executions_in_a_page
+            + len(["report", "close"])
+        )
+        assert steps * events_of_a_step < 25_000
 
 
 class TestBreaks:

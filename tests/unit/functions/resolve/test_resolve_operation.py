@@ -12,6 +12,7 @@ from tests.samples import LATER, NOW, card, operation_request, order, payment
 
 NO_ANSWER = GatewayOutcomeUnknown("No answer.")
 INPUT = {"operation": "refund", "payment_id": "pay-1", "amount_minor": 500}
+PAID = {"amount_minor": 1999, "currency": "USD"}
 STOPPED = Execution(False, None, None, INPUT, NOW, LATER)
 AN_HOUR_LATER = "2026-11-23T10:00:02.000Z"
 
@@ -42,12 +43,18 @@ def resolve(
     *,
     ask: bool = True,
     now: str = LATER,
+    paid: Execution | None = None,
 ) -> str:
-    executions = FakeExecutions(**{"op-1": execution} if execution else {})
     payment_id, status = resolve_operation(
-        "op-1", gateway=gateway, ledger=ledger, executions=executions, now=now, ask_gateway=ask
+        "op-1",
+        gateway=gateway,
+        ledger=ledger,
+        executions=FakeExecutions(**{"op-1": execution} if execution else {}),
+        payments=FakeExecutions(**{"pay-1": paid} if paid else {}),
+        now=now,
+        ask_gateway=ask,
     )
-    assert payment_id == "pay-1"
+    assert payment_id in ("pay-1", "None")
     return status
 
 
@@ -131,11 +138,33 @@ def test_an_operation_on_nothing_is_over_once_no_late_reserve_can_find_a_payment
     assert resolve(gateway, FakeLedger(), rejected, now=AN_HOUR_LATER) == "rejected"
 
 
+@pytest.mark.parametrize(
+    ("paid", "status"),
+    [
+        (Execution(True, None, None, PAID, NOW, None), "processing"),
+        (Execution(False, "PaymentInDoubt", None, PAID, NOW, LATER), "processing"),
+        (Execution(False, "PaymentRejected", "ExpiredCard", PAID, NOW, LATER), "rejected"),
+    ],
+)
+def test_an_operation_waits_for_the_record_of_a_payment_that_is_not_rejected_however_long_that_takes(
+    gateway: FakeGateway, paid: Execution, status: str
+) -> None:
+    assert resolve(gateway, FakeLedger(), paid=paid, now=AN_HOUR_LATER) == status
+
+
 def test_an_input_that_broke_the_contract_was_never_reserved(gateway: FakeGateway, ledger: FakeLedger) -> None:
     execution = replace(
         STOPPED, error="OperationRejected", cause="InvalidInput", request={"payment_id": "pay-1", "operation": "charge"}
     )
     assert resolve(gateway, ledger, execution) == "rejected"
+    assert ledger.records["pay-1"].payment.operations == ()
+
+
+@pytest.mark.parametrize("request_", [{}, {"payment_id": "pay-1"}, {"payment_id": "pay-1", "operation": "charge"}])
+def test_an_input_that_nobody_could_have_reserved_is_rejected_however_its_execution_ended(
+    gateway: FakeGateway, ledger: FakeLedger, request_: dict[str, str]
+) -> None:
+    assert resolve(gateway, ledger, replace(STOPPED, request=request_)) == "rejected"
     assert ledger.records["pay-1"].payment.operations == ()
 
 

@@ -130,8 +130,14 @@ class Books:
         operation = self.operation(operation_id)
         request = {"operation": operation.type, "payment_id": "pay-1", "amount_minor": operation.amount_minor}
         execution = Execution(False, "OperationInDoubt", None, request, LATER, LATER)
-        executions = FakeExecutions(**{operation_id: execution})
-        resolve_operation(operation_id, gateway=self.gateway, ledger=self.ledger, executions=executions, now=LATER)
+        resolve_operation(
+            operation_id,
+            gateway=self.gateway,
+            ledger=self.ledger,
+            executions=FakeExecutions(**{operation_id: execution}),
+            payments=FakeExecutions(),
+            now=LATER,
+        )
 
     def at_the_gateway(self) -> int:
         """What the gateway has of the payment's money."""

@@ -118,6 +118,19 @@ class TestPerform:
         with pytest.raises(type(error)):
             perform_operation(reserved(charge, "refund"), gateway=gateway)
 
+    @pytest.mark.parametrize("type", ["capture", "void"])
+    def test_a_refusal_is_not_believed_while_the_gateway_does_not_show_the_charge(
+        self, gateway: FakeGateway, type: OperationType, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = reserved(charged(gateway, type), type)
+        perform_operation(asked, gateway=gateway)
+        gateway._answers.clear()
+        with monkeypatch.context() as lagging:
+            lagging.setattr(gateway, "find_by_reference", lambda reference: None)
+            with pytest.raises(GatewayOutcomeUnknown):
+                perform_operation(asked, gateway=gateway)
+        assert perform_operation(asked, gateway=gateway).outcome == "succeeded"
+
     def test_another_amount_than_asked_is_a_mismatch(self, gateway: FakeGateway) -> None:
         charge = charged(gateway, "capture")
         gateway.capture(charge.charge_id, 1999, "USD", "by-hand")

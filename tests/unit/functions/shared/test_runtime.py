@@ -305,6 +305,6 @@ def test_a_cold_start_imports_no_adapter_and_none_of_their_packages() -> None:
     look = f"import sys, {handlers}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()  # noqa: S603
     assert "functions.cards.handler" in loaded
-    packages = {"boto3", "requests", "fastjsonschema", "cryptography", "iso4217", "rule_engine"}
+    packages = {"boto3", "requests", "fastjsonschema", "jsonschema", "cryptography", "iso4217", "rule_engine"}
     lazy = packages | {"functions.shared.adapters"}
     assert lazy.isdisjoint(loaded)

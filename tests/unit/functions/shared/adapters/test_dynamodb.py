@@ -64,6 +64,7 @@ def test_many_doubts_are_counted_only_so_far_but_the_oldest_is_found(
     aws: MockedAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dynamodb, "DOUBTS_COUNTED", 1)
+    monkeypatch.setattr(dynamodb, "DOUBT_SHARDS", 16)
     ledger = DynamoDbLedger(aws.dynamodb, TABLE)
     for day in range(1, 29):
         ledger.record(payment(new_id(), "in_doubt", updated_at=f"2002-02-{29 - day:02}T00:00:00.000Z"))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from functions.shared.adapters.velocity import DynamoDbVelocityCounter
+from functions.shared.adapters.velocity import KNOWN, DynamoDbVelocityCounter
 from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.ports import Velocity
 from tests.mocked_aws import TABLE, MockedAws, new_id
@@ -67,6 +67,27 @@ def test_an_item_is_there_for_as_long_as_a_payment_may_ask_for_it_and_not_for_mu
     [item] = items(aws, token)
     # The last that may ask started up to five minutes before the day after is over.
     assert 2 * DAY_SECONDS + 5 * 60 < int(item["expires_at"]["N"]) < 2 * DAY_SECONDS + 2 * 60 * 60
+
+
+def test_a_card_that_pays_without_end_is_counted_to_the_last_payment_in_an_item_that_stays_small(
+    aws: MockedAws, counter: DynamoDbVelocityCounter, token: str
+) -> None:
+    paid = [new_id() for _ in range(KNOWN + 20)]
+    for number, payment_id in enumerate(paid, start=1):
+        assert counter.count(token, payment_id, 100, "USD", NOW) == Velocity(number, number, 100 * number, 100 * number)
+    [item] = items(aws, token)
+    assert len(item["counted"]["BS"]) == KNOWN
+
+
+def test_of_a_card_that_pays_without_end_a_repeated_payment_is_never_lost(
+    counter: DynamoDbVelocityCounter, token: str
+) -> None:
+    """The first ones are known again; a later one may count twice, but is counted."""
+    first, last = new_id(), new_id()
+    for payment_id in (first, *(new_id() for _ in range(KNOWN - 1)), last):
+        counter.count(token, payment_id, 100, "USD", NOW)
+    assert counter.count(token, first, 100, "USD", NOW).payments_1h == KNOWN + 1
+    assert counter.count(token, last, 100, "USD", NOW).payments_1h == KNOWN + 2
 
 
 @pytest.mark.parametrize("moment", ["before-call", "after-call"])

@@ -1,0 +1,228 @@
+"""That the documents are about the project as it is: their commands, their links, and all that they name."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+
+from cli.paths import ROOT
+from functions.shared.domain.payment import Status
+from tests.documents import DOCUMENTS, README, Block, Document
+
+RUN = {"docs/tutorial.md", "docs/extending.md"}
+"""Documents whose commands are run, one after the other, by tests of their own."""
+
+NOT_OURS = {"ConcurrentExecutions", "ERROR_CODE", "ERROR_MESSAGE", "StopExecution"}
+"""Names that are AWS's own, and that nothing here uses."""
+
+each_document = pytest.mark.parametrize("page", DOCUMENTS, ids=str)
+
+
+@cache
+def tracked() -> list[str]:
+    """Every file that is in the repository, or would be with the next `git add`."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip("\0").split("\0")
+
+
+@cache
+def known_words() -> set[str]:
+    """Every word that something else than a document says."""
+    texts = (
+        (ROOT / name).read_text(errors="replace")
+        for name in tracked()
+        if not name.endswith(".md") and not name.startswith("requirements/") and (ROOT / name).is_file()
+    )
+    return {word for text in texts for word in re.findall(r"\w+", text)}
+
+
+@cache
+def top_folders() -> set[str]:
+    return {name.partition("/")[0] for name in tracked() if "/" in name}
+
+
+def is_there(path: str, folder: Path = ROOT) -> bool:
+    """Whether a path or glob, or `path::test`, is there; or what it is to be copied from."""
+    file, _, test = path.partition("::")
+    found = [*folder.glob(file.rstrip("/")), *folder.glob(f"{file}.example")]
+    return bool(found) and (not test or re.search(rf"def {test}\b", found[0].read_text()) is not None)
+
+
+def named_paths(text: str) -> list[str]:
+    """The paths of this repository in a line of code, without those that have a placeholder."""
+    folders = "|".join(map(re.escape, sorted(top_folders())))
+    words = re.findall(rf"(?<![\w/.-])(?:{folders})/\S*", text)
+    return [path for word in words if not re.search("[<…${]", path := word.strip("'\",;)"))]
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What make would do."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "--dry-run", "--old-file", ".venv/requirements.sha", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=plain)
+
+
+def is_read_by_the_command(variable: str) -> bool:
+    sources = (path.read_text() for folder in ("cli", "local") for path in (ROOT / folder).glob("*.py"))
+    return any(f'"{variable}"' in source for source in sources)
+
+
+def complain_of_make(arguments: list[str], *, in_passing: bool) -> str | None:
+    """What is wrong with a call of make: a target that is not there, or a variable that nothing asks for.
+
+    Where a target is only mentioned, not all that it needs has to be given.
+    """
+    done = make(*arguments)
+    if done.returncode and not (in_passing and "*** Say " in done.stderr):
+        return done.stderr.strip()
+    for variable in (argument for argument in arguments if "=" in argument):
+        others = make(*(argument for argument in arguments if argument != variable))
+        name = variable.partition("=")[0]
+        if (others.stdout, others.stderr) == (done.stdout, done.stderr) and not is_read_by_the_command(name):
+            return f"{name} changes nothing"
+    return None
+
+
+def complain_of_aws(arguments: list[str]) -> str | None:
+    """What is wrong with a call of AWS's command line, by the services' own models."""
+    service, operation, *more = arguments
+    model = ServiceModel(Loader().load_service_model(service.removesuffix("api"), "service-2"))
+    name = operation.title().replace("-", "")
+    if name not in model.operation_names:
+        return f"{service} has no {operation}"
+    shape = model.operation_model(name).input_shape
+    members = {re.sub(r"(?<!^)(?=[A-Z])", "-", member).lower() for member in (shape.members if shape else {})}
+    given = {word.removeprefix("--") for word in more if word.startswith("--")}
+    unknown = given - members - {"query", "output", "region", "profile"}
+    return f"{service} {operation} has no {unknown}" if unknown else None
+
+
+def complain_of(command: list[str], *, in_passing: bool = False) -> str | None:
+    while command and re.fullmatch(r"\w+=.*", command[0], re.DOTALL):
+        command = command[1:]
+    match command:
+        case ["make", *arguments]:
+            return complain_of_make(arguments, in_passing=in_passing)
+        case ["aws", *arguments]:
+            return complain_of_aws(arguments)
+        case [program, *_] if program.startswith(".venv/bin/"):
+            return None if (ROOT / program).exists() else f"{program} is not there"
+        case [] | ["git" | "curl" | "cp" | "echo" | "sort" | "terraform", *_]:
+            return None
+    return f"nothing here says what {command[0]} is"
+
+
+def shell_blocks(page: Document) -> list[Block]:
+    return [block for block in page.blocks if block.language == "sh"]
+
+
+def commands() -> Iterator[Any]:
+    """Every command that a document shows and no test runs, and those in code font within its text."""
+    for page in DOCUMENTS:
+        shown = [] if str(page) in RUN else shell_blocks(page)
+        mentioned = [Block("sh", None, 0, span) for span in page.code if re.match(r"make [a-z]", span)]
+        for block in shown + mentioned:
+            for command in block.commands:
+                yield pytest.param(
+                    command, block in mentioned, id=f"{page}:{block.line or ''} {' '.join(command)[:60]}"
+                )
+
+
+@pytest.mark.parametrize(("command", "in_passing"), list(commands()))
+def test_a_command_that_is_shown_is_there_with_all_that_it_is_given(command: list[str], in_passing: bool) -> None:
+    assert complain_of(command, in_passing=in_passing) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("make deplay ENV=dev", "No rule to make target"),
+        ("make deploy ENV=dev PERCENTAGE=10", "PERCENTAGE changes nothing"),
+        ("make deploy", "Say where"),
+        ("aws stepfunctions start-executions --name x", "no start-executions"),
+        ("aws stepfunctions start-execution --title x", "has no {'title'}"),
+        (".venv/bin/nothing", "is not there"),
+        ("frobnicate docs", "nothing here says"),
+    ],
+)
+def test_a_mistake_in_a_command_is_found(command: str, complaint: str) -> None:
+    assert complaint in (complain_of(command.split()) or "")
+
+
+def test_commands_are_told_apart() -> None:
+    text = "A=1 make up  # starts it\naws sqs receive-message --url <url of it> \\\n  --x 'a\nb' | sort && make down\n"
+    assert list(Block("sh", None, 1, text).commands) == [
+        ["A=1", "make", "up"],
+        ["aws", "sqs", "receive-message", "--url", "PLACEHOLDER", "--x", "a\nb"],
+        ["sort"],
+        ["make", "down"],
+    ]
+
+
+@each_document
+def test_every_link_leads_somewhere(page: Document) -> None:
+    broken = []
+    for link in page.links:
+        path, _, anchor = link.partition("#")
+        if "://" in path:
+            continue
+        target = page.path.parent / path if path else page.path
+        if not target.exists() or (anchor and anchor not in Document(target).anchors):
+            broken.append(link)
+    assert broken == []
+
+
+@each_document
+def test_every_path_that_is_named_is_there(page: Document) -> None:
+    texts = page.code + [block.text for block in shell_blocks(page)]
+    # What extending.md adds is not there yet.
+    new = {block.file for block in page.blocks if block.file}
+    paths = [path for text in texts for path in named_paths(text) if path not in new]
+    assert [path for path in paths if not is_there(path) and not is_there(path, page.path.parent)] == []
+
+
+@each_document
+def test_every_name_in_code_font_is_a_name_of_something(page: Document) -> None:
+    shown = {word for block in page.blocks if block.file or block.language == "diff" for word in block.text.split()}
+    names = {span for span in page.code if re.fullmatch(r"\w*[a-zA-Z]\w*", span)}
+    added = {word for text in shown for word in re.findall(r"\w+", text)}
+    assert names - known_words() - NOT_OURS - added == set()
+
+
+@each_document
+def test_every_json_that_is_shown_is_json(page: Document) -> None:
+    for block in page.blocks:
+        if block.language == "json":
+            json.loads(block.text)
+
+
+def test_the_readme_has_every_document() -> None:
+    linked = {link for link in README.links if link.startswith("docs/")}
+    assert {name for name in tracked() if name.startswith("docs/")} - linked == set()
+
+
+def test_the_readme_names_every_status() -> None:
+    (row,) = (row for row in README.table("The API by example") if row[0] == "`GET /payments/{payment_id}`")
+    assert set(get_args(Status)) | {"processing", "rejected"} <= set(re.findall(r"`(\w+)`", row[1]))
+
+
+def test_the_readme_has_every_call_of_the_api() -> None:
+    api = (ROOT / "terraform" / "api_gateway.tf").read_text()
+    operations = re.findall(r"^ {4}(\w+) += \{ type = ", api, re.MULTILINE)
+    starts = [f"POST /{path}" for path in re.findall(r"^ {6}(\w+) += \{ machine", api, re.MULTILINE)]
+    reads = re.findall(r'collection = "(\w+)", http_method = "(\w+)"', api)
+    items = dict(re.findall(r'^ {4}(\w+) += "(\{\w+\})"', api, re.MULTILINE))
+    assert {row[0].strip("`") for row in README.table("The API by example")} == {
+        *starts,
+        *(f"POST /payments/{{payment_id}}/{path}" for path in operations),
+        *(f"{method} /{collection}/{items[collection]}" for collection, method in reads),
+        "GET /keys",
+    }

@@ -1,0 +1,67 @@
+"""The examples in docs/extending.md, each applied to a copy of the project where the commands that it shows are run."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli.paths import ROOT
+from tests.documents import Block, document
+
+EXTENDING = document("extending")
+HEADINGS = [line.removeprefix("## ") for line in EXTENDING.text.splitlines() if line.startswith("## ")]
+
+
+def run(folder: Path, *command: str, given: str | None = None) -> str:
+    shell = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTEST"))}
+    done = subprocess.run(command, cwd=folder, env=shell, input=given, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The project as it is, with this environment."""
+    names = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").strip("\0").split("\0")
+    for name in names:
+        if (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    run(tmp_path, "git", "init", "--quiet")
+    return tmp_path
+
+
+def do(block: Block, folder: Path) -> None:
+    if block.file:
+        path = folder / block.file
+        assert not path.exists()
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block.text)
+    elif block.language == "diff":
+        run(folder, "git", "apply", "-C1", given=block.text)
+    else:
+        make = 'make() { command make --old-file .venv/requirements.sha "$@"; }'
+        run(folder, "bash", "-euo", "pipefail", "-c", f"{make}\n{block.text}")
+
+
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_an_example_works_as_it_is_shown(copy: Path, heading: str) -> None:
+    blocks = EXTENDING.blocks_of(heading)
+    assert {block.language for block in blocks} >= {"diff", "sh"}
+    for block in blocks:
+        do(block, copy)
+
+
+def test_each_rule_gateway_and_state_has_an_example() -> None:
+    assert HEADINGS == ["A new rule", "A new gateway", "A new state"]
+
+
+def test_an_example_that_does_not_fit_any_more_is_found(copy: Path) -> None:
+    (block, *_) = (block for block in EXTENDING.blocks_of("A new rule") if block.language == "diff")
+    rules = copy / "functions" / "screen" / "rules.json"
+    rules.write_text(rules.read_text().replace("Many small payments", "Few large payments"))
+    with pytest.raises(AssertionError, match="patch does not apply"):
+        do(block, copy)

@@ -1,0 +1,64 @@
+"""What people expect of a repository: an editor's and git's configuration that agree with the checks, a changelog."""
+
+import re
+import subprocess
+import tomllib
+from configparser import ConfigParser
+from fnmatch import fnmatch
+from pathlib import Path
+
+import yaml
+
+from cli.paths import ROOT
+
+HOOKS = ROOT / ".pre-commit-config.yaml"
+
+
+def text_files() -> list[Path]:
+    """Every file of the repository that is text and written by a person."""
+    command = ["git", "grep", "-Il", "--untracked", "", "--", ":!requirements", ":!LICENSE"]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [ROOT / name for name in names]
+
+
+def test_every_file_is_as_the_editor_is_told_to_write_it() -> None:
+    config = ConfigParser()
+    config.read_string(f"[root]\n{(ROOT / '.editorconfig').read_text()}")
+    style = {of: config[of]["indent_style"] for of in config.sections() if "indent_style" in config[of]}
+    wrong = []
+    for path in text_files():
+        indent = [of for pattern, of in style.items() if fnmatch(path.name, pattern)][-1]
+        text = path.read_bytes().decode()
+        lines = text.split("\n")
+        indents = {line[0] for line in lines if line[:1] in (" ", "\t")}
+        if "\r" in text or not text.endswith("\n") or any(line != line.rstrip() for line in lines):
+            wrong.append(f"{path}: its lines' ends")
+        if indents - {"\t" if indent == "tab" else " "}:
+            wrong.append(f"{path}: its indents")
+    assert wrong == []
+
+
+def test_before_a_commit_nothing_is_checked_that_the_checks_do_not_check() -> None:
+    subprocess.run([ROOT / ".venv/bin/pre-commit", "validate-config", HOOKS], cwd=ROOT, check=True)
+    lint = re.search(r"^lint:.*?(?=^\S)", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL)
+    assert lint
+    checked = lint[0].replace("$(VENV)", ".venv")
+    (repository,) = yaml.safe_load(HOOKS.read_text())["repos"]
+    assert repository["repo"] == "local"
+    for hook in repository["hooks"]:
+        assert hook["language"] == "system"
+        program, *arguments = hook["entry"].split()
+        if arguments[:1] == ["-m"]:
+            assert arguments[1] == "pytest"
+            assert all((ROOT / path).exists() for path in arguments if path.endswith(".py"))
+        elif program == "terraform":
+            assert arguments[0] == "fmt"  # by `payments validate`
+        else:
+            assert hook["entry"] in checked
+
+
+def test_the_changelog_begins_with_the_version_that_is_built() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    versions = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] in ("Unreleased", version)
+    assert version in versions

@@ -1,0 +1,101 @@
+"""That docs/limits.md has the numbers of the code."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from cli.paths import ROOT
+from functions.reconcile.reconcile_day import LINES_SETTLED
+from functions.shared.adapters import secrets
+from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DOUBT_SHARDS, DOUBTS_COUNTED
+from functions.shared.contracts import load
+from functions.shared.domain.operation import OPERATIONS_KEPT, RESERVED_WITHIN_SECONDS
+from tests.documents import document
+from tests.workflow.definition import DEFINITIONS, PAYMENT
+from tests.workflow.test_definition import function_timeouts, variable_default
+
+FIELDS: Mapping[str, Any] = load("definitions")
+BODY_LIMIT = r"body_limit_bytes = (\d+) \* 1024"
+SCHEDULE = r"rate\((\d+) minutes\)"
+WAITS = [DEFINITIONS["resolve"]["States"][name]["Seconds"] for name in ("WaitFiveMinutes", "WaitAnHour", "WaitADay")]
+
+
+def found(pattern: str, file: str) -> str:
+    match = re.search(pattern, (ROOT / file).read_text())
+    assert match, f"{file} has no {pattern}"
+    return match[1]
+
+
+def default(variable: str) -> str:
+    return f"{variable_default(variable):g}"
+
+
+def attempts(state: str) -> str:
+    first = PAYMENT["States"][state]["Retry"][0]
+    return f"{first['MaxAttempts'] + 1}, up to {first['MaxDelaySeconds']} seconds apart"
+
+
+def longest(field: str) -> str:
+    return f"{FIELDS[field]['maxLength']} characters"
+
+
+LIMITS = {
+    "Idempotency-Key": re.sub(
+        r"\[A-Za-z0-9_-\]\{(\d+),(\d+)\}",
+        r"\1 to \2 of `A-Z a-z 0-9 _ -`",
+        found(r'\$id = "(\S+)"', "terraform/api/templates/execution_name.vtl"),
+    ),
+    "amount": f"{FIELDS['amount_minor']['minimum']} to {FIELDS['amount_minor']['maximum']} minor units",
+    "merchant_reference": longest("merchant_reference"),
+    "description": longest("description"),
+    "card_holder": f"{FIELDS['card_data']['properties']['card_holder']['maxLength']} characters",
+    "sealed card": longest("sealed_card"),
+    "body, with `api_firewall`": f"{1024 * int(found(BODY_LIMIT, 'terraform/waf.tf'))} bytes",
+    "requests over time": f"{default('api_throttling_rate')} a second",
+    "requests at once": default("api_throttling_burst"),
+    "operations": str(OPERATIONS_KEPT),
+    "an operation waits for its payment's end": f"{RESERVED_WITHIN_SECONDS} seconds from when it was asked for",
+    "flags by screening rules": str(FIELDS["flags"]["maxItems"]),
+    "length of a rule's name": f"{load('rule')['properties']['name']['maxLength']} characters",
+    "connecting to the gateway": f"{default('gateway_connect_timeout_seconds')} seconds",
+    "the gateway's answer": f"{default('gateway_read_timeout_seconds')} seconds",
+    "attempts of Charge": attempts("Charge"),
+    "attempts of Persist": attempts("Persist"),
+    "a payment's execution": f"{PAYMENT['TimeoutSeconds']} seconds, then it is resolved",
+    "a doubt is asked for": "after {}, {}, then every {} seconds".format(*WAITS),
+    "doubts are counted": (
+        f"every {found(SCHEDULE, 'terraform/eventbridge.tf')} minutes, "
+        f"of each of {DOUBT_SHARDS} shards the first {DOUBTS_COUNTED}"
+    ),
+    "a changed gateway key is picked up": f"within {secrets.MAX_AGE_SECONDS} seconds",
+    "a stored card is kept": f"{default('card_retention_days')} days after it was last used",
+    "logs are kept": f"{default('log_retention_days')} days",
+    "a deleted key can be brought back": f"{default('kms_deletion_window_days')} days",
+    "shards of an account's day": str(ACCOUNT_SHARDS),
+    "settlement lines settled in one step": str(LINES_SETTLED),
+}
+
+OTHERS = {"concurrent functions"}
+"""Limits that are no numbers."""
+
+STATED = {
+    what: limit
+    for heading in ("Requests", "Rates", "A payment", "Times", "Ledger")
+    for what, limit, _ in document("limits").table(heading)
+}
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_a_limit_is_what_the_code_says(what: str) -> None:
+    assert STATED[what] == LIMITS[what]
+
+
+def test_no_limit_is_stated_that_is_not_held_against_the_code() -> None:
+    assert STATED.keys() == LIMITS.keys() | OTHERS
+
+
+def test_a_step_of_the_reconciliation_has_the_time_that_is_stated() -> None:
+    (why,) = (why for what, _, why in document("limits").table("Ledger") if "settled in one step" in what)
+    assert f"the function's {function_timeouts()['reconcile']} seconds" in why

@@ -1,0 +1,151 @@
+"""A stand-in for the gateway of the example in docs/extending.md: its API over a gateway in memory."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+
+from functions.shared.domain.card import Card
+from functions.shared.domain.charge import Charge, Order, Refund, Refused
+from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused
+from local.sparkle.server import SandboxServer
+from tests.fakes import FakeGateway
+
+API_KEY = "twinkle-key"  # pragma: allowlist secret
+
+STATES = {
+    "authorized": "held",
+    "captured": "paid",
+    "declined": "denied",
+    "voided": "released",
+    "refunded": "returned",
+    "partially_refunded": "partly_returned",
+}
+REASONS = {
+    "amount_exceeds_authorized": "above_held",
+    "amount_exceeds_captured": "above_paid",
+    "invalid_state": "wrong_state",
+}
+
+
+def decimal(amount_minor: int) -> str:
+    return str(Decimal(amount_minor).scaleb(-2))
+
+
+def minor(amount: str) -> int:
+    return int(Decimal(amount).scaleb(2))
+
+
+def sale(charge: Charge | None) -> dict[str, Any] | None:
+    if charge is None:
+        return None
+    return {
+        "id": charge.charge_id,
+        "our": charge.reference,
+        "state": STATES[charge.status],
+        "amount": decimal(charge.amount_minor),
+        "paid": decimal(charge.captured_minor),
+        "currency": charge.currency,
+        "denied_for": charge.decline_code,
+        "paid_at": charge.captured_at,
+    }
+
+
+def returned(refund: Refund | None) -> dict[str, Any] | None:
+    if refund is None:
+        return None
+    return {
+        "id": refund.refund_id,
+        "sale": refund.charge_id,
+        "our": refund.reference,
+        "amount": decimal(refund.amount_minor),
+        "currency": refund.currency,
+        "at": refund.created_at,
+    }
+
+
+def twinkle(gateway: FakeGateway) -> Flask:
+    """Its API: one POST for each verb, and every decision in a 200."""
+    app = Flask("twinkle")
+
+    def sell(body: dict[str, Any]) -> dict[str, Any]:
+        order = Order(body["our"], minor(body["amount"]), body["currency"])
+        ask = gateway.authorize if body["hold"] else gateway.charge
+        return {"sale": sale(ask(order, Card.from_card_data(body["card"]), body["once"]))}
+
+    def decided(done: Charge | Refund | Refused) -> dict[str, Any]:
+        match done:
+            case Refused():
+                return {"result": "no", "why": REASONS[done.reason]}
+            case Charge():
+                return {"sale": sale(done)}
+        return {"return": returned(done)}
+
+    def undo(body: dict[str, Any]) -> dict[str, Any]:
+        reversal = gateway.reverse(body["our"])
+        return {"undone": reversal.result, "sale": sale(reversal.charge)}
+
+    def report(body: dict[str, Any]) -> dict[str, Any]:
+        page = gateway.settlement(body["day"], body["page"], body["limit"])
+        lines = [
+            {
+                "id": line.line_id,
+                "kind": line.type,
+                "sale": line.charge_id,
+                "our": line.reference,
+                "our_return": line.refund_reference,
+                "amount": decimal(line.amount_minor),
+                "fee": decimal(line.fee_minor),
+                "currency": line.currency,
+                "paid_out_at": line.settled_at,
+            }
+            for line in page.lines
+        ]
+        totals = {currency: [decimal(amount), decimal(fee)] for currency, (amount, fee) in page.totals.items()}
+        return {"lines": lines, "count": page.line_count, "totals": totals, "next": page.next_page}
+
+    verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        "sell": sell,
+        "take": lambda body: decided(
+            gateway.capture(body["sale"], minor(body["amount"]), body["currency"], body["once"])
+        ),
+        "release": lambda body: decided(gateway.void(body["sale"], body["once"])),
+        "return": lambda body: decided(
+            gateway.refund(body["sale"], minor(body["amount"]), body["currency"], body["our"], body["once"])
+        ),
+        "find": lambda body: {"sale": sale(gateway.find_by_reference(body["our"]))},
+        "find_return": lambda body: {"return": returned(gateway.find_refund(body["sale"], body["our"]))},
+        "undo": undo,
+        "report": report,
+    }
+
+    @app.post("/<verb>")
+    def answer(verb: str) -> Response | tuple[str, int]:
+        if request.headers.get("X-Api-Key") != API_KEY:
+            return jsonify(result="bad_request")
+        try:
+            return jsonify({"result": "yes", **verbs[verb](request.get_json())})
+        except GatewayBusy:
+            return jsonify(result="busy")
+        except GatewayRefused:
+            return jsonify(result="bad_request")
+        except GatewayOutcomeUnknown:
+            return "<html>504</html>", 504
+
+    return app
+
+
+@contextmanager
+def running_twinkle(gateway: FakeGateway) -> Iterator[str]:
+    """Serves it in a thread of this process, for as long as the context lasts; gives its URL."""
+    server = SandboxServer(twinkle(gateway))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,139 @@
+"""The REST API as API Gateway has it: what each method takes, and how it answers but for a success."""
+
+import ast
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from cli.paths import ROOT
+from cli.stack import Stack
+from local.emulator import vtl
+
+
+class Answer(NamedTuple):
+    """A status, and the body as JSON in one spelling."""
+
+    status: str
+    body: str
+
+
+def answer(status: int | str, body: Any) -> Answer:
+    return Answer(str(status), json.dumps(body, sort_keys=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method of a path, as GetMethod describes it."""
+
+    description: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> set[str]:
+        """Those that must be there, as `header.Idempotency-Key`."""
+        parameters: dict[str, bool] = self.description.get("requestParameters", {})
+        return {name.removeprefix("method.request.") for name, required in parameters.items() if required}
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The request's model, by content type."""
+        return dict(self.description.get("requestModels", {}))
+
+    @property
+    def headers(self) -> dict[str, set[str]]:
+        """The headers of each answer that comes from behind, by status."""
+        return {
+            status: {name.removeprefix("method.response.header.") for name in response.get("responseParameters", {})}
+            for status, response in self.description.get("methodResponses", {}).items()
+        }
+
+    @property
+    def function(self) -> str | None:
+        """The function behind it, without the deployment's prefix and the alias."""
+        found = re.search(r":function:[\w-]+-(\w+)[:/]", self._integration.get("uri", ""))
+        return found[1] if found else None
+
+    @property
+    def starts_executions(self) -> bool:
+        return bool(self._integration["type"] == "AWS")
+
+    def can_answer(self, gateway_response: str) -> bool:
+        """Whether API Gateway may give this answer of its own."""
+        match gateway_response:
+            case "RESOURCE_NOT_FOUND":
+                return False
+            case "BAD_REQUEST_BODY" | "REQUEST_TOO_LARGE":
+                return bool(self.models)
+            case "BAD_REQUEST_PARAMETERS":
+                return any(name.startswith("header.") for name in self.parameters)
+            case "UNSUPPORTED_MEDIA_TYPE":
+                return self.function is None
+            case "INTEGRATION_FAILURE" | "INTEGRATION_TIMEOUT":
+                return bool(self._integration["type"] != "MOCK")
+        return True
+
+    def errors(self) -> set[str]:
+        """The errors of Step Functions that the method tells from others, and another."""
+        known = re.findall(r'endsWith\("(\w+)"\)', json.dumps(self._integration).replace('\\"', '"'))
+        return {*known, "AnyOther"}
+
+    def rendered(self, error: str | None, payment_id: str, key: str) -> tuple[Answer, dict[str, str]]:
+        """The answer to an error of Step Functions, or None for a success, with its headers."""
+        responses = self._integration["integrationResponses"].values()
+        (response,) = (each for each in responses if bool(each.get("selectionPattern")) == (error is None))
+        context = vtl.Record(responseOverride=vtl.Record(header=vtl.Record()))
+        said = vtl.Input(json.dumps({"__type": error}), {"payment_id": payment_id}, {}, {"Idempotency-Key": key})
+        body = vtl.render(response["responseTemplates"]["application/json"], said, context, {})
+        override = context["responseOverride"]
+        return answer(override.get("status", response["statusCode"]), json.loads(body)), dict(override["header"])
+
+    @property
+    def _integration(self) -> dict[str, Any]:
+        integration: dict[str, Any] = self.description["methodIntegration"]
+        return integration
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    methods: dict[tuple[str, str], Method]
+    """By method and path; ANY is what no other takes."""
+
+    models: dict[str, Any]
+    """JSON Schemas, by name."""
+
+    gateway_responses: dict[str, set[Answer]]
+    """API Gateway's own answers, by type."""
+
+
+def deployed(stack: Stack) -> Api:
+    client = stack.client("apigateway")
+    found = re.search(r"/execute-api/(\w+)/", stack.api_url)
+    assert found
+    of = {"restApiId": found[1]}
+    resources = client.get_resources(**of, limit=500)["items"]
+    return Api(
+        methods={
+            (method, resource["path"]): Method(client.get_method(**of, resourceId=resource["id"], httpMethod=method))
+            for resource in resources
+            for method in resource.get("resourceMethods", {})
+        },
+        models={model["name"]: json.loads(model["schema"]) for model in client.get_models(**of, limit=500)["items"]},
+        gateway_responses={
+            response["responseType"]: {
+                answer(status, json.loads(response["responseTemplates"]["application/json"]))
+                # Without a status of its own it keeps API Gateway's.
+                for status in ([response["statusCode"]] if response.get("statusCode") else ["400", "403"])
+            }
+            for response in client.get_gateway_responses(**of, limit=500)["items"]
+            if not response["defaultResponse"]
+        },
+    )
+
+
+def function_refusals(function: str) -> set[Answer]:
+    """What a function refuses with: its handler's calls of `http.error`."""
+    tree = ast.parse((ROOT / "functions" / function / "handler.py").read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "http.error"]
+    refusals = ([ast.literal_eval(argument) for argument in call.args] for call in calls)
+    return {answer(status, {"error": {"code": code, "message": message}}) for status, code, message in refusals}

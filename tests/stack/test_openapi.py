@@ -1,0 +1,371 @@
+"""`docs/openapi.yaml` is what is deployed: whatever one side has, the other has too."""
+
+import base64
+import itertools
+import json
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+import yaml
+from jsonschema import Draft202012Validator
+from schemathesis import BaseSchema, Case, GenerationMode, HookContext, Response
+from schemathesis.config import HealthCheck
+from schemathesis.engine import from_schema
+from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
+from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER, HookDispatcher
+
+from cli.stack import Stack, new_payment_id
+from examples.client import seal
+from examples.client.transport import SigV4
+from tests import openapi
+from tests.openapi import DOCUMENT, EXAMPLES, OPERATIONS, SCHEMAS, examples, request_example
+from tests.stack.deployed import Answer, Api, answer, deployed, function_refusals
+from tests.stack.driver import Driver
+
+[NO_ROUTE] = examples(DOCUMENT["components"]["responses"]["RouteNotFound"]["content"]["application/json"]).values()
+
+each_operation = pytest.mark.parametrize("route", OPERATIONS, ids=" ".join)
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> Api:
+    return deployed(stack)
+
+
+# --- The document and the deployment, held against each other
+
+
+def test_every_route_is_described_and_everything_described_is_a_route(api: Api) -> None:
+    assert {route for route in api.methods if route[0] != "ANY"} == set(OPERATIONS)
+
+
+@each_operation
+def test_what_a_method_asks_for_is_described(api: Api, route: tuple[str, str]) -> None:
+    method, operation = api.methods[route], OPERATIONS[route]
+    assert method.description["authorizationType"] == "AWS_IAM"
+    assert operation.get("security", DOCUMENT["security"]) == [{"sigv4": []}]
+    assert method.parameters == {f"{each['in']}.{each['name']}" for each in operation["parameters"]}
+    assert all(each["required"] for each in operation["parameters"])
+
+
+@each_operation
+def test_a_bodys_schema_is_the_deployed_model(api: Api, route: tuple[str, str]) -> None:
+    described = OPERATIONS[route].get("requestBody", {}).get("content", {})
+    schemas = {content_type: rules(content["schema"]) for content_type, content in described.items()}
+    models = api.methods[route].models
+    assert schemas == {content_type: rules(api.models[model]) for content_type, model in models.items()}
+
+
+def rules(schema: Any) -> Any:
+    """A schema without what is only for people, and its sets as sets."""
+    if isinstance(schema, list):
+        return [rules(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    for_people = ("$schema", "title", "description", "examples")
+    said = {keyword: value for keyword, value in schema.items() if keyword not in for_people}
+    return {
+        keyword: {name: rules(each) for name, each in value.items()}
+        if keyword == "properties"
+        else set(value)
+        if keyword in ("enum", "required")
+        else rules(value)
+        for keyword, value in said.items()
+    }
+
+
+def answers(route: tuple[str, str]) -> dict[str, list[Any]]:
+    """The examples of each answer that is described, by status."""
+    return {
+        status: [body for content in response.get("content", {}).values() for body in examples(content).values()]
+        for status, response in OPERATIONS[route]["responses"].items()
+    }
+
+
+@each_operation
+def test_every_refusal_is_described_word_by_word_and_no_other(api: Api, route: tuple[str, str]) -> None:
+    method, described = api.methods[route], answers(route)
+    refusals: set[Answer] = set()
+    for kind, own in api.gateway_responses.items():
+        refusals |= own if method.can_answer(kind) else set()
+    if method.function:
+        refusals |= function_refusals(method.function)
+    if method.starts_executions:
+        ids = started_ids(described["202"][0])
+        refusals |= {method.rendered(error, *ids)[0] for error in method.errors()}
+    assert refusals == {answer(status, body) for status in described if status >= "400" for body in described[status]}
+
+
+def started_ids(started: dict[str, str]) -> tuple[str, str]:
+    """The payment's id and the Idempotency-Key of a request that is answered so."""
+    return started["payment_id"], started.get("operation_id", started["payment_id"])
+
+
+@each_operation
+def test_a_success_is_described(api: Api, route: tuple[str, str]) -> None:
+    method, described = api.methods[route], answers(route)
+    (success,) = (status for status in described if status < "400")
+    if not method.starts_executions:
+        assert success == ("204" if route[0] == "DELETE" else "200")
+        return
+    (started,) = described[success]
+    rendered, headers = method.rendered(None, *started_ids(started))
+    assert rendered == answer(success, started)
+    assert headers == {"Location": started["links"]["self"]}
+    assert set(headers) == set(OPERATIONS[route]["responses"][success]["headers"])
+    others = {method.rendered(error, *started_ids(started))[0].status for error in method.errors()}
+    assert method.headers == {success: set(headers)} | {status: set() for status in others}
+
+
+def test_a_route_that_is_not_there_is_described(api: Api) -> None:
+    assert api.gateway_responses["RESOURCE_NOT_FOUND"] == {answer(404, NO_ROUTE)}
+
+
+def test_both_refuse_the_same_ids_as_card_numbers(api: Api) -> None:
+    template = api.methods["POST", "/payments"].description["methodIntegration"]["requestTemplates"]["application/json"]
+    allowed, card_number = (re.findall(rf'#set\(\${name} = "(.+)"\)', template)[0] for name in ("id", "card_number"))
+    assert SCHEMAS["Id"]["pattern"] == f"^{allowed}$"
+    taken = Draft202012Validator(SCHEMAS["Id"]).is_valid
+    for beginning, length, between in itertools.product(range(100), range(11, 22), ("", "-", "_")):
+        number = f"{beginning:02}".ljust(length, "0")
+        key = f"-_{between.join(number)}-_"
+        assert taken(key) == bool(re.fullmatch(allowed, key) and not re.fullmatch(card_number, number)), key
+
+
+# --- Requests that nobody thought of
+
+NEVER_THERE = {"GET /cards/{token}", "DELETE /cards/{token}"}
+"""Operations on what a random name is not the name of."""
+
+
+def closed(document: Any) -> Any:
+    """The document with schemas that have no room for a field that they don't name."""
+    if isinstance(document, list):
+        return [closed(each) for each in document]
+    if not isinstance(document, dict):
+        return document
+    parts = {name: closed(value) for name, value in document.items()}
+    return {"additionalProperties": False, **parts} if document.get("type") == "object" else parts
+
+
+def described(stack: Stack) -> BaseSchema:
+    """The document as schemathesis takes it, which will always make the same requests of it."""
+    # It checks by Rust's patterns, which can't speak of halves of surrogate pairs: Rust's text has none.
+    halves = r"|(^|[^\ud800-\udbff])[\udc00-\udfff]|[\ud800-\udbff]([^\udc00-\udfff]|$)"
+    text = openapi.FILE.read_text(encoding="utf-8")
+    assert halves in text
+    document = yaml.safe_load(text.replace(halves, ""))
+    # Or else it makes up card numbers, to see them refused, and a payment's id is logged.
+    del document["components"]["schemas"]["Id"]["not"]
+    schema = schemathesis.openapi.from_dict(closed(document))
+    credentials = stack.session().get_credentials()
+    assert credentials
+    schema.auth.set_from_requests(SigV4(credentials, stack.region))
+    config = schema.config
+    config.update(base_url=stack.api_url, suppress_health_check=[HealthCheck.all])
+    config.generation.update(max_examples=15, deterministic=True, with_security_parameters=False)
+    config.phases.update(phases=["examples", "coverage", "fuzzing"])
+    config.phases.examples.extra_data_sources.responses = False
+    config.phases.fuzzing.extra_data_sources.responses = False
+    config.phases.fuzzing.error_feedback.is_enabled = False
+    config.checks.update(excluded_check_names=["unsupported_method"])  # it wants 405
+    config.checks.positive_data_acceptance.expected_statuses = ["2xx", "404"]
+    config.checks.negative_data_rejection.expected_statuses = ["400", "404", "415"]
+    return schema
+
+
+@pytest.fixture
+def payments(stack: Stack) -> Iterator[Iterator[str]]:
+    """Payments to look at and to operate on, again and again; in the end, all that was started is over."""
+    driver = Driver(stack)
+    ids = [driver.pay(capture=capture)[0] for capture in (True, False) * 6]
+    assert {driver.ended(payment_id)["status"] for payment_id in ids} == {"captured", "authorized"}
+    yield itertools.cycle(ids)
+    deadline = time.monotonic() + 120
+    while driver.executions(statusFilter="RUNNING"):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+@pytest.fixture
+def hooks() -> Iterator[HookDispatcher]:
+    """What schemathesis calls before and after each of its requests."""
+    yield GLOBAL_HOOK_DISPATCHER
+    GLOBAL_HOOK_DISPATCHER.unregister_all()
+
+
+def test_whatever_is_asked_is_answered_as_described(
+    stack: Stack, payments: Iterator[str], hooks: HookDispatcher
+) -> None:
+    answered: defaultdict[str, set[str]] = defaultdict(set)
+    without_a_route: list[tuple[int, Any]] = []
+
+    @hooks.hook
+    def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
+        if case.meta and case.meta.generation.mode is GenerationMode.POSITIVE:
+            make_real(case, payments)
+
+    @hooks.hook
+    def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
+        if case.method == case.operation.method.upper():
+            answered[case.operation.label].add(str(response.status_code))
+        else:
+            without_a_route.append((response.status_code, response.json()))
+
+    found = list(complaints(described(stack)))
+    assert not found, "\n\n".join(found)
+    assert without_a_route
+    assert [answer for answer in without_a_route if answer != (404, NO_ROUTE)] == []
+    successes = {" ".join(route): {status for status in answers(route) if status < "400"} for route in OPERATIONS}
+    assert {route for route, success in successes.items() if not success & answered[route]} == NEVER_THERE
+
+
+def complaints(schema: BaseSchema) -> Iterator[str]:
+    """What schemathesis doesn't like, and how to ask for it again."""
+    for event in from_schema(schema).execute():
+        if isinstance(event, NonFatalError | FatalError):
+            yield str(event)
+        if isinstance(event, ScenarioFinished):
+            for check in itertools.chain.from_iterable(event.recorder.checks.values()):
+                if check.failure_info:
+                    failure, request = check.failure_info.failure, check.failure_info.code_sample
+                    yield f"{event.label}: {failure}\n{request}"
+
+
+def make_real(case: Case[Any], payments: Iterator[str]) -> None:
+    """Give a good request a key that was never used, and a payment that is there."""
+    if "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = case.headers["Idempotency-Key"][:32] + new_payment_id()
+    if "payment_id" in case.path_parameters:
+        case.path_parameters["payment_id"] = next(payments)
+    if isinstance(case.body, dict):
+        # 5.0 is an integer to JSON Schema and none to API Gateway, as the document says in words.
+        case.body = json.loads(json.dumps(case.body), parse_float=lambda number: int(float(number)))
+
+
+# --- The examples, sent as they are but for what is made anew for each payment
+
+ENDS = {
+    "testCard": "Captured",
+    "sealedCard": "Captured",
+    "storedCard": "Captured",
+    "authorization": "Authorized",
+    "declinedCard": "Declined",
+    "refusedCurrency": "Screened",
+    "expiredCard": "Rejected",
+}
+"""How a payment of each example ends."""
+
+DIFFERENT = {"payment_id", "operation_id", "token", "transaction_id", "charge_id", "created_at", "updated_at", "self"}
+
+
+def form(answered: Any) -> Any:
+    """The answer without what is different each time, if it is there."""
+    if isinstance(answered, list):
+        return [form(each) for each in answered]
+    if not isinstance(answered, dict):
+        return answered
+    return {
+        name: f"a {name}" if name in DIFFERENT and value is not None else form(value)
+        for name, value in answered.items()
+    }
+
+
+def sent(driver: Driver, path: str, name: str) -> dict[str, Any]:
+    """The payment in the end, after the example was sent."""
+    payment_id, body = new_payment_id(), request_example("POST", path, name)
+    if name == "sealedCard":
+        (key,) = driver.stack.call("GET", "/keys").json()["keys"]
+        sealed = seal(request_example("POST", path, "testCard")["card_data"], payment_id, key)
+        assert jwe_header(sealed) == jwe_header(body["card_data"]) | {"kid": key["kid"], "payment_id": payment_id}
+        body = body | {"card_data": sealed}
+    if name == "storedCard":
+        body = body | {"token": sent(driver, "/cards", "testCard")["card"]["token"]}
+    _, answered = driver.post(path, body, payment_id)
+    assert (answered.status_code, form(answered.json())) == (202, form(answers(("POST", path))["202"][0]))
+    return driver.ended(payment_id)
+
+
+def jwe_header(jwe: str) -> dict[str, str]:
+    header: dict[str, str] = json.loads(base64.urlsafe_b64decode(jwe.partition(".")[0] + "=="))
+    return header
+
+
+def test_every_example_of_a_payment_is_sent() -> None:
+    assert set(ENDS) == set(examples(OPERATIONS["POST", "/payments"]["requestBody"]["content"]["application/json"]))
+
+
+@pytest.mark.parametrize(("name", "end"), ENDS.items())
+def test_a_payment_of_an_example_ends_as_an_example_says(driver: Driver, name: str, end: str) -> None:
+    assert form(sent(driver, "/payments", name)) == form(EXAMPLES[end])
+
+
+@pytest.mark.parametrize("name", ["testCard", "sealedCard"])
+def test_a_card_of_an_example_is_stored_shown_and_erased_as_the_examples_say(driver: Driver, name: str) -> None:
+    payment = sent(driver, "/cards", name)
+    assert form(payment) == form(EXAMPLES["Stored"])
+    path, route = f"/cards/{payment['card']['token']}", "/cards/{token}"
+    shown = driver.stack.call("GET", path)
+    assert (shown.status_code, form(shown.json())) == (200, form(answers(("GET", route))["200"][0]))
+    assert driver.stack.call("DELETE", path).status_code == 204
+    for method in ("GET", "DELETE"):
+        gone = driver.stack.call(method, path)
+        assert (gone.status_code, [gone.json()]) == (404, answers((method, route))["404"])
+
+
+OPERATED = [
+    ("testCard", "refunds", ["part", "tooMuch"], "PartiallyRefunded"),
+    ("testCard", "refunds", ["all"], "Refunded"),
+    ("authorization", "captures", ["part", "all"], "CapturedInPart"),
+    ("authorization", "voids", ["all"], "Voided"),
+]
+"""A payment's example, what is asked for of it, by which examples, and the example that it is like then."""
+
+
+@pytest.mark.parametrize(("first", "kind", "names", "end"), OPERATED)
+def test_operations_of_the_examples_end_as_an_example_says(
+    driver: Driver, first: str, kind: str, names: list[str], end: str
+) -> None:
+    payment_id = sent(driver, "/payments", first)["payment_id"]
+    route, path = ("POST", f"/payments/{{payment_id}}/{kind}"), f"/payments/{payment_id}/{kind}"
+    for name in names:
+        operation_id, answered = driver.post(path, request_example(*route, name))
+        assert (answered.status_code, form(answered.json())) == (202, form(answers(route)["202"][0]))
+        driver.operation(payment_id, operation_id)
+    assert form(driver.stack.payment(payment_id)) == form(EXAMPLES[end])
+    driver.wait_for_operation_execution(operation_id)
+    _, again = driver.post(path, request_example(*route, name), operation_id)
+    assert (again.status_code, form(again.json())) == (409, form(answers(route)["409"][0]))
+
+
+def test_every_example_of_an_operation_is_sent() -> None:
+    described = {
+        (path.rpartition("/")[2], name)
+        for (_, path), operation in OPERATIONS.items()
+        if operation["tags"] == ["operations"]
+        for name in examples(operation["requestBody"]["content"]["application/json"])
+    }
+    assert described == {(kind, name) for _, kind, names, _ in OPERATED for name in names}
+
+
+def test_a_payment_under_way_and_one_that_the_gateway_refuses_are_shown_as_the_examples_say(driver: Driver) -> None:
+    slow, refused = new_payment_id(), new_payment_id()
+    driver.set_fault(slow, "charge", "slow", seconds=2)
+    requests.post(
+        f"{driver.stack.sparkle_url}/v1/reversals",
+        json={"reference": refused},
+        headers={"Authorization": f"Bearer {driver.stack.sparkle_api_key}"},
+        timeout=10,
+    ).raise_for_status()
+    request = request_example("POST", "/payments", "testCard")
+    driver.post("/payments", request, slow)
+    assert form(driver.stack.payment(slow)) == form(EXAMPLES["Processing"])
+    driver.post("/payments", request, refused)
+    assert form(driver.ended(refused)) == form(EXAMPLES["Reversed"])
+    assert form(driver.ended(slow)) == form(EXAMPLES["Captured"])

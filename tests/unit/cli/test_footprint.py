@@ -1,0 +1,56 @@
+from typing import Any
+
+import pytest
+
+from cli.footprint import captured_writes, item_bytes, memory_mb, settled_writes, stored_bytes, velocity_units
+from functions.shared.adapters.velocity import KNOWN
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        ({"S": "Zoë"}, 4),
+        ({"N": "0"}, 1),
+        ({"N": "1999"}, 3),
+        ({"N": "-12345"}, 4),
+        ({"B": b"1234"}, 4),
+        ({"BS": {b"12345678", b"87654321"}}, 16),
+        ({"BOOL": False}, 1),
+        ({"NULL": True}, 1),
+        ({"L": []}, 3),
+        ({"L": [{"S": "ab"}, {"N": "1"}]}, 3 + 3 + 3),
+        ({"M": {"last4": {"S": "4242"}}}, 3 + 1 + 5 + 4),
+    ],
+)
+def test_an_attribute_has_the_size_that_dynamodb_bills(value: dict[str, Any], size: int) -> None:
+    assert item_bytes({"name": value}) == 4 + size
+
+
+def test_a_value_of_a_kind_that_is_never_written_has_no_size() -> None:
+    with pytest.raises(ValueError, match="type SS"):
+        item_bytes({"name": {"SS": {"a"}}})
+
+
+def test_a_transaction_is_billed_twice_and_its_index_once() -> None:
+    by_key = {write.sk: write for write in captured_writes()}
+    assert (by_key["CARD"].units, by_key["PAYMENT"].units) == (1, 2)
+    assert (by_key["POSTING#0001#1"].units, by_key["POSTING#0001#1"].index_units) == (2, 1)
+    assert [write.sk for write in captured_writes() if write.index_units] == ["POSTING#0001#1", "POSTING#0001#2"]
+    assert sum(write.units for write in settled_writes()) == 2 * len(settled_writes())
+
+
+def test_the_payment_is_kept_once_however_often_it_was_written() -> None:
+    in_table, in_index = stored_bytes()
+    kept = {write.sk: write.size + 100 for write in (*captured_writes(), *settled_writes()) if "PAYMENT#" in write.pk}
+    assert in_table == sum(kept.values())
+    assert in_index == sum(size for key, size in kept.items() if key.startswith("POSTING#"))
+
+
+def test_a_cards_velocity_costs_one_write_and_two_when_it_pays_without_end() -> None:
+    assert [velocity_units(before) for before in (0, KNOWN - 1, KNOWN, 1_000_000)] == [1, 1, 2, 2]
+
+
+def test_every_function_has_the_memory_that_terraform_gives_it() -> None:
+    assert memory_mb()["charge"] == 512
+    assert memory_mb()["reconcile"] == 1024
+    assert len(memory_mb()) == 14

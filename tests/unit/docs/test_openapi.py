@@ -1,0 +1,107 @@
+"""The API's description agrees with itself, and its words are the code's."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from examples.client import models
+from functions.shared.contracts import load
+from functions.shared.domain.card import _BRANDS
+from functions.shared.domain.errors import Rejection
+from functions.shared.domain.operation import OperationStatus, OperationType, Refusal
+from functions.shared.domain.payment import Status
+from functions.shared.ports import Execution
+from functions.status.payment_status import payment_status
+from local.sparkle.contract import contract
+from tests import samples
+from tests.fakes import FakeExecutions, FakeLedger
+from tests.openapi import DOCUMENT, OPERATIONS, SCHEMAS, examples
+
+
+def examples_with_schemas(node: Any, where: str = "") -> Iterator[Any]:
+    """Every example in the document, with the schema that it must fit."""
+    if isinstance(node, dict):
+        if "schema" in node:
+            for name, example in examples(node).items():
+                yield pytest.param(node["schema"], example, id=f"{where} {name}")
+        for name, child in node.items():
+            yield from examples_with_schemas(child, f"{where}/{name}")
+    elif isinstance(node, list):
+        for child in node:
+            yield from examples_with_schemas(child, where)
+
+
+@pytest.mark.parametrize(("schema", "example"), list(examples_with_schemas(DOCUMENT["paths"])))
+def test_every_example_fits_its_schema(schema: dict[str, Any], example: Any) -> None:
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    assert [error.message for error in validator.iter_errors(example)] == []
+
+
+def bodies() -> Iterator[Any]:
+    """What is described of every request's and every answer's body, with the answer's status."""
+    for (method, path), operation in OPERATIONS.items():
+        described = {"": operation.get("requestBody", {})} | operation["responses"]
+        for status, body in described.items():
+            for content in body.get("content", {}).values():
+                yield pytest.param(status, content, id=f"{method} {path} {status}")
+
+
+@pytest.mark.parametrize(("status", "content"), list(bodies()))
+def test_every_body_has_an_example_and_every_error_code_too(status: str, content: dict[str, Any]) -> None:
+    shown = examples(content).values()
+    assert shown
+    if status >= "400":
+        codes = content["schema"]["properties"]["error"]["properties"]["code"]["enum"]
+        assert {example["error"]["code"] for example in shown} == set(codes)
+
+
+def known(schema: dict[str, Any]) -> list[set[str]]:
+    """The values that are listed, of a list to which others may come; by alternative."""
+    return [set(alternative["enum"]) for alternative in schema["anyOf"] if "enum" in alternative]
+
+
+def test_the_statuses_are_those_of_the_code_and_the_client() -> None:
+    statuses = set(SCHEMAS["PaymentStatus"]["enum"])
+    assert statuses == {*get_args(Status), "processing", "rejected"} == set(get_args(models.PaymentStatus))
+    assert re.findall(r"^\| `(\w+)` \|", SCHEMAS["PaymentStatus"]["description"], re.MULTILINE) == list(
+        SCHEMAS["PaymentStatus"]["enum"]
+    )
+    properties = SCHEMAS["Operation"]["properties"]
+    assert set(properties["type"]["enum"]) == set(get_args(OperationType))
+    assert set(properties["status"]["enum"]) == set(get_args(OperationStatus))
+
+
+def test_the_codes_of_payments_and_operations_are_the_codes() -> None:
+    assert known(SCHEMAS["PaymentError"]) == [{error.code() for error in Rejection.__subclasses__()}]
+    assert known(SCHEMAS["OperationError"]) == [{*get_args(Refusal), "expired", "refund_failed"}]
+    assert known(SCHEMAS["DeclineCode"]) == [set(contract()["components"]["schemas"]["DeclineCode"]["enum"])]
+    assert set(SCHEMAS["Card"]["properties"]["brand"]["enum"]) == {brand for brand, *_ in _BRANDS}
+
+
+def test_the_table_of_test_cards_is_the_list_that_the_code_has() -> None:
+    table = re.findall(r"^\| (\d+) \| (\w+) \|", SCHEMAS["TestCard"]["description"], re.MULTILINE)
+    cards = {pan: card.get("decline_code", card["outcome"]) for pan, card in load("test_cards").items()}
+    assert dict(table) == cards
+    assert set(SCHEMAS["TestCard"]["properties"]["card_number"]["enum"]) == set(cards)
+
+
+def fields(schema: dict[str, Any]) -> set[str]:
+    assert set(schema["properties"]) == set(schema["required"])
+    return set(schema["properties"])
+
+
+def test_a_payment_has_the_fields_that_are_shown() -> None:
+    ledger, payment = FakeLedger(), samples.payment("pay")
+    ledger.record(payment)
+    ledger.record(payment.reserve(samples.refund_request(payment), samples.LATER))
+    recorded = payment_status("pay", ledger=ledger, executions=FakeExecutions())
+    running = Execution(True, None, None, samples.REQUEST.to_dict(), samples.STARTED_AT, None)
+    not_recorded = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=running))
+    assert recorded
+    assert not_recorded
+    assert set(recorded) == set(not_recorded) == fields(SCHEMAS["Payment"])
+    assert set(recorded["operations"][0]) == fields(SCHEMAS["Operation"])
+    assert set(recorded["card"]) == fields(SCHEMAS["Card"])

@@ -1,0 +1,196 @@
+"""What the cost model believes of a captured payment, held against payments that are run."""
+
+import base64
+import io
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+
+from cli import footprint
+from examples.client import seal
+from functions.shared import runtime
+from functions.status.handler import handler as status
+from tests.mocked_aws import new_id
+from tests.samples import CARD_DATA
+from tests.workflow.conftest import FACTORIES, Workflow
+
+OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+LOG_EVENT_BYTES = 26  # that CloudWatch Logs counts on top of each
+TRACE_ID_BYTES = 75  # that a line has in Lambda
+
+Item = dict[str, Any]
+
+
+class Seen:
+    """The calls by function, and the items that were put, in their order."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.calls: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.items: list[Item] = []
+        self._workflow = workflow
+
+    def remember(self, params: dict[str, Any], model: Any, **_: object) -> None:
+        action = f"{model.service_model.endpoint_prefix}:{model.name}"
+        rsa_key = " RSA" if params.get("EncryptionAlgorithm", "").startswith("RSAES") else ""
+        self.calls[self._workflow.invocations[-1]][action + rsa_key] += 1
+        puts = [params] if action == "dynamodb:PutItem" else [write["Put"] for write in params.get("TransactItems", [])]
+        self.items += [put["Item"] for put in puts]
+
+    def forget(self) -> None:
+        self.calls.clear()
+        self.items.clear()
+
+
+@pytest.fixture
+def sealing_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
+@pytest.fixture
+def seen(workflow: Workflow, monkeypatch: pytest.MonkeyPatch, sealing_key: rsa.RSAPrivateKey) -> Iterator[Seen]:
+    """Every client of the functions tells what it is asked. What is sealed moto can't open, so that is done here."""
+    seen, make = Seen(workflow), runtime._client
+
+    def open_sealed(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, bytes]] | None:
+        asked = json.loads(params["body"])
+        if asked.get("EncryptionAlgorithm") != "RSAES_OAEP_SHA_256":
+            return None
+        plaintext = sealing_key.decrypt(base64.b64decode(asked["CiphertextBlob"]), OAEP)
+        return AWSResponse(params["url"], 200, HTTPHeaders(), None), {"Plaintext": plaintext}
+
+    def client(service: str) -> Any:
+        made = make(service)
+        made.meta.events.register("provide-client-params.*.*", seen.remember)
+        made.meta.events.register_first("before-call.kms.Decrypt", open_sealed)
+        return made
+
+    monkeypatch.setattr(runtime, "_client", client)
+    for factory in (*FACTORIES, runtime.card_opener):
+        factory.cache_clear()
+    yield seen
+    for factory in (*FACTORIES, runtime.card_opener):
+        factory.cache_clear()
+
+
+@pytest.fixture
+def pay_sealed(workflow: Workflow, sealing_key: rsa.RSAPrivateKey) -> Callable[[], str]:
+    """Pay by a sealed card, and return the payment's id."""
+    public_key = sealing_key.public_key()
+    pem = public_key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    served = {"kid": "sealing-key", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": pem}
+
+    def pay() -> str:
+        payment_id = new_id()
+        card = seal(CARD_DATA, payment_id, served)
+        execution = workflow.run(payment_id, card_data=card, merchant_reference="order-1001", description="Two tickets")
+        assert execution.ended_in == "PaymentCaptured"
+        return payment_id
+
+    return pay
+
+
+def assert_written_as_priced(items: list[Item], priced: list[footprint.Write]) -> None:
+    assert [item["sk"]["S"] for item in items] == [write.sk for write in priced]
+    assert ["account_day" in item for item in items] == [write.account_day is not None for write in priced]
+    for item, write in zip(items, priced, strict=True):
+        size = footprint.item_bytes(item)
+        assert ceil(size / 1024) == ceil(write.size / 1024), write.sk
+        assert size == pytest.approx(write.size, rel=0.2), write.sk
+
+
+def test_a_captured_payment_goes_the_way_that_is_priced(workflow: Workflow) -> None:
+    execution = workflow.run()
+    assert execution.states == [name for name, _ in footprint.path()]
+    assert len(execution.history) == footprint.history_events()
+
+
+def test_each_function_asks_aws_what_is_priced_and_nothing_else(seen: Seen, pay_sealed: Callable[[], str]) -> None:
+    pay_sealed()
+    assert seen.calls["charge"].pop("secretsmanager:GetSecretValue") == 1
+    priced = {function: footprint.CALLS[function] for function in footprint.functions()}
+    assert seen.calls == priced
+    seen.forget()
+    pay_sealed()
+    assert seen.calls == priced
+
+
+def test_a_payment_is_written_as_it_is_priced(seen: Seen, pay_sealed: Callable[[], str]) -> None:
+    pay_sealed()
+    put = [write for write in footprint.captured_writes() if not write.pk.startswith("VELOCITY#")]
+    assert_written_as_priced(seen.items, put)
+
+
+def test_a_poll_asks_aws_what_is_priced(
+    workflow: Workflow, seen: Seen, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
+) -> None:
+    def poll(payment_id: str, counted_as: str) -> str:
+        workflow.invocations.append(counted_as)
+        return str(json.loads(status({"pathParameters": {"payment_id": payment_id}}, None)["body"])["status"])
+
+    def invoke(parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
+        function = parameters["FunctionName"].rpartition(":")[2]
+        if function == "charge":
+            payment_id = json.loads(parameters["Payload"])["payment_id"]
+            assert poll(payment_id, "status") == "processing"
+        return workflow.invoke(parameters, **more)
+
+    monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", invoke)
+    payment_id = pay_sealed()
+    assert poll(payment_id, "status_recorded") == "captured"
+    for polled in ("status", "status_recorded"):
+        assert seen.calls[polled] == footprint.CALLS[polled]
+
+
+def test_a_line_of_the_settlement_report_asks_and_writes_what_is_priced(
+    workflow: Workflow, seen: Seen, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
+) -> None:
+    today = datetime.now(UTC)
+    in_three_days = (today + timedelta(days=3)).strftime("%Y-%m-%dT02:00:00.000Z")
+
+    def reconcile() -> Counter[str]:
+        """What it asks of the table's payments: the rest is by the day, or by hundreds of payments."""
+        seen.forget()
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime, "now", lambda: in_three_days)
+            workflow.reconcile(today.date().isoformat())
+        return Counter({action: seen.calls["reconcile"][action] for action in footprint.CALLS["reconcile"]})
+
+    reconcile()  # what other tests have paid
+    without = reconcile()
+    paid = [pay_sealed() for _ in range(3)]
+    assert reconcile() - without == Counter({action: 3 * n for action, n in footprint.CALLS["reconcile"].items()})
+    of_the_first = [item for item in seen.items if item["pk"]["S"] == f"PAYMENT#{paid[0]}"]
+    assert_written_as_priced(of_the_first, list(footprint.settled_writes()))
+
+
+def test_functions_log_as_much_as_is_priced(
+    workflow: Workflow, seen: Seen, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
+) -> None:
+    logged, invoke = dict[str, int](), workflow.invoke
+
+    def invoke_and_read_the_log(**call: Any) -> dict[str, Any]:
+        log = io.StringIO()
+        with redirect_stdout(log), monkeypatch.context() as patch:
+            patch.setattr(runtime.logger.registered_handler, "stream", log)
+            answer = invoke(**call)
+        lines = log.getvalue().splitlines()
+        own = sum("_aws" not in line for line in lines)
+        size = sum(len(line.encode()) + LOG_EVENT_BYTES for line in lines) + own * TRACE_ID_BYTES
+        logged[workflow.invocations[-1]] = size  # of its last run, should one be repeated
+        return answer
+
+    monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", invoke_and_read_the_log)
+    pay_sealed()
+    for function in footprint.functions():
+        assert footprint.LOGGED_BYTES[function] == pytest.approx(logged[function], rel=0.15), function
