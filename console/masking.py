@@ -1,9 +1,10 @@
-"""Card numbers as they may be shown: first six and last four digits (PCI DSS 3.4.1).
+"""What an execution holds, as it may be shown: of card numbers the first six and last four digits (PCI DSS 3.4.1).
 
 There should be none: an execution holds sealed cards, ciphertext and published test cards. But an execution that was
-started by hand may hold anything.
+started by hand, or was rejected, may hold anything.
 """
 
+import json
 import re
 from typing import Any
 
@@ -14,8 +15,9 @@ _SHORTEST_THAT_ONLY_A_CARD_HAS = 13
 
 
 def masked(value: Any) -> Any:
-    """The value as JSON says it, with whatever may be a card number masked."""
-    return redacted(value, _mask)
+    """The value as JSON says it, with whatever may be a card number masked, and halves of characters as `?`."""
+    text = json.dumps(redacted(value, _mask), ensure_ascii=False)
+    return json.loads(text.encode(errors="replace"))
 
 
 def _mask(number: str) -> str:

@@ -260,7 +260,7 @@ STARTED = {"payment-ended-badly": "resolve", "operation-ended-badly": "resolve",
 def test_what_eventbridge_can_not_start_waits_in_the_queue(stack: Stack) -> None:
     for rule, machine in STARTED.items():
         (target,) = stack.client("events").list_targets_by_rule(Rule=f"{prefix(stack)}-{rule}")["Targets"]
-        assert target["Arn"].endswith(f":stateMachine:{prefix(stack)}-{machine}")
+        assert target["Arn"] == stack.live_arn(machine)
         assert target["DeadLetterConfig"]["Arn"].endswith(f":{prefix(stack)}-dead-letters")
 
 
@@ -277,7 +277,7 @@ def test_the_doubts_are_counted_every_five_minutes(stack: Stack) -> None:
     rule = events.describe_rule(Name=f"{prefix(stack)}-doubts")
     assert (rule["ScheduleExpression"], rule["State"]) == ("rate(5 minutes)", "ENABLED")
     (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
-    assert target["Arn"].endswith(f":function:{prefix(stack)}-doubts")
+    assert target["Arn"].endswith(f":function:{prefix(stack)}-doubts:live")
     assert target["Input"] == "{}"
 
 

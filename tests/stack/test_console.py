@@ -124,7 +124,7 @@ def test_the_resolve_state_machine_s_executions_are_there_with_their_loop(
     browser: Browser, console: str, payments: dict[str, str]
 ) -> None:
     with opened(browser, f"{console}/machines") as page:
-        page.get_by_role("link").filter(has=page.locator("code")).first.click()
+        page.get_by_role("region", name="-resolve").get_by_role("link").first.click()
         expect(page.locator("#state-HowLongToWait")).to_be_visible()
         expect(page.get_by_role("heading", level=1)).to_contain_text("-resolve:")
         take_screenshots(page, "console-resolve")

@@ -47,6 +47,14 @@ PAGES = (
 )
 
 
+def test_a_rejected_payment_s_text_may_be_any(bench: Bench, browser: FlaskClient) -> None:
+    payment_id = bench.run(end="rejected", merchant_reference="order-\ud800")
+    for path in ("/", f"/payments/{payment_id}"):
+        answer = browser.get(path, base_url=HOST)
+        assert answer.status_code == 200, path
+        assert "order-?" in answer.text
+
+
 def test_every_page_answers_and_allows_nothing_from_elsewhere(browser: FlaskClient, payment_id: str) -> None:
     for path in (*PAGES, f"/payments/{payment_id}", "/static/console.css", "/static/console.mjs", "/static/icon.svg"):
         answer = browser.get(path, base_url=HOST)

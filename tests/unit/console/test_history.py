@@ -72,6 +72,11 @@ def test_a_card_number_is_masked_wherever_it_is() -> None:
     assert "4242 4242" not in shown
 
 
+def test_half_a_character_is_replaced_as_no_page_can_hold_it() -> None:
+    read = history([(0, "ExecutionStarted", {"input": {"merchant_reference": "order-\ud800"}})], "RUNNING")
+    assert read.events[0].details == {"input": {"merchant_reference": "order-?"}}
+
+
 def test_ids_and_account_numbers_are_no_card_numbers() -> None:
     details = {"resource": "arn:aws:lambda:eu-west-1:123456789012:function:charge", "output": {"payment_id": "1" * 32}}
     read = history([(0, "ExecutionStarted", details)], "RUNNING")
