@@ -31,19 +31,19 @@ class Extent:
 
 
 FULL = Extent(15, 5, 200, 10, 100, {1: 40, 8: 160, 32: 320, 64: 640}, 3, 10_000, (1_000, 10_000, 100_000), 5)
-SMALL = Extent(3, 1, 50, 3, 15, {1: 5, 8: 16, 32: 32, 64: 64}, 1, 100, (1_000, 3_000), 2)
-"""Under three minutes on two cores: fewer samples, a hundred payments instead of ten thousand, and 3,000 entries."""
+SMALL = Extent(3, 1, 50, 3, 15, {1: 5, 8: 24}, 1, 100, (1_000, 3_000), 2)
+"""Under three minutes on two cores: fewer samples, at most 8 payments at once, 100 in a row, and 3,000 entries."""
 
 
 def sections(stack: Stack, extent: Extent) -> dict[str, Callable[[], Section]]:
     """The parts of the benchmark by their names, each to be measured in its turn."""
     alone = processes.Processes(stack)
     product = workflow.Workflow(stack, stack.live_arn("payment"))
-    tasks = {function: alone.task(function) for function in processes.FUNCTIONS}
+    tasks = {function: alone.task(function) for function in processes.CLIENTS}
     nothing, bare = workflow.do_nothing_workflow(product), workflow.bare_workflow(product, tasks)
     return {
         "size": lambda: processes.sizes(alone.packages),
-        "cold": lambda: processes.cold_starts(alone, list(processes.FUNCTIONS), extent.starts),
+        "cold": lambda: processes.cold_starts(alone, list(processes.CLIENTS), extent.starts),
         "memory": lambda: processes.memory(alone, tasks, extent.memory),
         "warm": lambda: processes.warm_calls(alone, tasks, extent.warm_calls),
         "calls": lambda: workflow.counted_calls(product, extent.counted),
@@ -68,10 +68,13 @@ def main(
     taken: list[Section] = []
     try:
         stack = machine.up(lambda step: console.print(step, style="dim", highlight=False))
-        for name, measure in sections(stack, SMALL if small else FULL).items():
-            if not only or name in only:
-                taken.append(measure())
-                report.show(taken[-1], console)
+        with report.progress(console) as begin:
+            begin("The functions' calls, recorded")
+            for name, measure in sections(stack, SMALL if small else FULL).items():
+                if not only or name in only:
+                    begin(name)
+                    taken.append(measure())
+                    report.show(taken[-1], console)
     finally:
         machine.down()
     about["load at the end"] = report.about_this_machine()["load"]

@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import boto3
 import requests
 from botocore import xform_name
 from botocore.exceptions import ClientError
+from botocore.session import get_session
 
 _RECORDED = Path(__file__).with_name("calls.json").read_text()
-_client = cache(boto3.client)
+_client = cache(get_session().create_client)
 _session = requests.Session()
 
 

@@ -1,7 +1,7 @@
 """A process like the functions' own, with their package and layer: `python -S -m bench.process HOW …`.
 
     cold    function NAME     import the handler, and with it make its clients
-    cold    floor SERVICE …   import boto3, and make a client each
+    cold    floor CLIENT …    import boto3, and make a client of each AWS service, and of the gateway
     record  TASK              answer the task's event with the stack that the environment names, and keep what it took
     memory  TASK              answer the event, or do the bare calls that this takes, with what was recorded; once
     warm    TASK              the same again and again, each in turn
@@ -38,10 +38,15 @@ def _handler(function: str) -> Any:
     return importlib.import_module(f"functions.{function}.handler").handler
 
 
-def _clients(services: Iterable[str]) -> dict[str, Any]:
+def _clients(wanted: Iterable[str]) -> dict[str, Any]:
     import boto3
 
-    return {service: boto3.client(service) for service in services}  # type: ignore[call-overload]
+    clients = {service: boto3.client(service) for service in wanted if service != "gateway"}  # type: ignore[call-overload]
+    if "gateway" in wanted:
+        import requests
+
+        clients["gateway"] = requests.Session()
+    return clients
 
 
 def _cold(which: str, *names: str) -> None:
@@ -126,21 +131,17 @@ def _floor(task: dict[str, Any], wanted: list[Any]) -> Callable[[], None]:
     from botocore import xform_name
 
     _answer_at_once(task)
-    clients = _clients({service for service, _, _ in wanted})
+    clients = _clients(task["clients"])
     calls = [
         (getattr(clients[service], xform_name(operation)), parameters) for service, operation, parameters in wanted
     ]
     exchanges = [exchange[:4] for exchange in task["exchanges"]]
-    if exchanges:
-        import requests
-
-        session = requests.Session()
 
     def run() -> None:
         for call, parameters in calls:
             call(**parameters)
         for method, url, headers, body in exchanges:
-            session.request(method, url, headers=headers, data=body, timeout=(1, 1)).json()
+            clients["gateway"].request(method, url, headers=headers, data=body, timeout=(1, 1)).json()
 
     return run
 

@@ -1,5 +1,6 @@
 """Each function's process by itself: its start, its memory, a warm call, and what it is packed in."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from bench.measure import Row, Samples, Section, Target, interleaved
 from cli.build import Target as Platform
-from cli.build import build, runtime_client
+from cli.build import build, compile_modules, runtime_client
 from cli.events import FUNCTION_EVENTS
 from cli.invoke import Invocations
 from cli.paths import BUILD, ROOT
@@ -25,23 +26,23 @@ from local.emulator.search_path import search_path
 
 HOME = BUILD / "bench"
 
-FUNCTIONS = {
+CLIENTS = {
     "tokenize": ("kms",),
     "screen": ("dynamodb",),
     "encrypt": ("kms",),
-    "charge": ("kms", "secretsmanager"),
+    "charge": ("kms", "secretsmanager", "gateway"),
     "persist": ("dynamodb",),
-    "compensate": ("dynamodb", "secretsmanager"),
+    "compensate": ("dynamodb", "secretsmanager", "gateway"),
     "reserve": ("dynamodb", "stepfunctions"),
-    "perform": ("secretsmanager",),
+    "perform": ("secretsmanager", "gateway"),
     "settle": ("dynamodb",),
-    "resolve": ("dynamodb", "secretsmanager", "stepfunctions"),
-    "reconcile": ("dynamodb", "secretsmanager", "stepfunctions"),
+    "resolve": ("dynamodb", "secretsmanager", "stepfunctions", "gateway"),
+    "reconcile": ("dynamodb", "secretsmanager", "stepfunctions", "gateway"),
     "status": ("dynamodb", "stepfunctions"),
     "cards": ("dynamodb",),
     "doubts": ("dynamodb",),
 }
-"""The functions, and the AWS services of which each needs a client."""
+"""Of what each function makes a client: AWS services, and the gateway, which is asked by requests."""
 
 MIB = 1024 * 1024
 
@@ -62,9 +63,10 @@ class Processes:
 
     @cached_property
     def _path(self) -> str:
-        """As the emulator has it, and this repository at its end, for `bench.process`."""
+        """As the emulator has it, and at its end boto3 for the floors, and this repository for `bench.process`."""
         layer = self._unpacked("layer.zip")
-        return os.pathsep.join([search_path(str(self._code), [str(layer)], str(runtime_client())), str(ROOT)])
+        as_deployed = search_path(str(self._code), [str(layer)], str(runtime_client()))
+        return os.pathsep.join([as_deployed, str(_boto3()), str(ROOT)])
 
     def _unpacked(self, package: str) -> Path:
         folder = HOME / Path(package).stem
@@ -117,16 +119,27 @@ class Processes:
             [key, *_] = self.stack.call("GET", "/keys").json()["keys"]
             event["request"]["card_data"] = seal(event["request"]["card_data"], event["payment_id"], key)
         file = HOME / f"{function}.json"
-        file.write_text(json.dumps({"function": function, "event": event}))
+        file.write_text(json.dumps({"function": function, "clients": CLIENTS[function], "event": event}))
         self.run(self.environment(function), "record", str(file))
         return file
+
+
+def _boto3() -> Path:
+    """A folder with boto3 as the layer would have it, with its bytecode: the functions do with botocore alone."""
+    folder = HOME / "boto3"
+    shutil.rmtree(folder, ignore_errors=True)
+    for package in ("boto3", "s3transfer"):
+        [installed] = importlib.util.find_spec(package).submodule_search_locations  # type: ignore[union-attr,misc]
+        shutil.copytree(installed, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    compile_modules(Platform.host(), folder, str(folder))
+    return folder
 
 
 def cold_starts(processes: Processes, functions: Sequence[str], rounds: int) -> Section:
     rows = []
     for function in functions:
         environment = processes.environment(function)
-        starts = ("function", function), ("floor", *FUNCTIONS[function])
+        starts = ("function", function), ("floor", *CLIENTS[function])
         # The first round only brings the files into memory.
         taken = [[processes.run(environment, "cold", *start) for start in starts] for _ in range(1 + rounds)][1:]
         for n, clock in enumerate(("wall", "CPU")):
@@ -136,7 +149,7 @@ def cold_starts(processes: Processes, functions: Sequence[str], rounds: int) -> 
             rows.append(Row(f"{function} {clock}", "ms", measured, floor, Target("times", 1.15)))
     return Section(
         "Cold start",
-        "a process that imports boto3 from the same layer and makes the same clients",
+        "a process that imports boto3, and requests if it asks the gateway, and makes the same clients",
         rows,
         notes=(
             "A fresh process each time: the interpreter's start, the handler's import, and all that is made with it: "
@@ -158,7 +171,7 @@ def memory(processes: Processes, tasks: dict[str, Path], rounds: int) -> Section
         rows.append(Row(function, "MiB", measured, floor, Target("times", 1.15)))
     return Section(
         "Peak memory",
-        "a process that imports boto3, makes the same clients, and makes the same calls",
+        "such a process, which makes the same calls",
         rows,
         notes=("Resident, after one call, AWS and the gateway answering at once.",),
     )
@@ -190,8 +203,8 @@ def sizes(packages: Path) -> Section:
             by_package[name] = by_package.get(name, 0) + entry.file_size
     with zipfile.ZipFile(packages / "functions.zip") as functions:
         own = sum(entry.file_size for entry in functions.infolist())
-    apart = {"boto3", "botocore", "s3transfer", "jmespath", "cryptography"}
-    aws = sum(by_package.get(name, 0) for name in apart - {"cryptography"})
+    apart = {"botocore", "jmespath", "cryptography"}
+    aws = sum(by_package[name] for name in apart - {"cryptography"})
     rest = sum(size for name, size in by_package.items() if name not in apart)
     largest = sorted(by_package.items(), key=lambda item: -item[1])[:8]
 
@@ -202,9 +215,9 @@ def sizes(packages: Path) -> Section:
         "Size, unpacked",
         "nothing: the target is absolute",
         [
-            row("all but boto3's packages and cryptography", own + rest, Target("itself", 20)),
+            row("all but botocore and cryptography", own + rest, Target("itself", 20)),
             row("the functions' zip", own),
-            row("boto3's packages (boto3, botocore, s3transfer, jmespath)", aws),
+            row("botocore, with jmespath", aws),
             row("cryptography", by_package.get("cryptography", 0)),
             row("the layer as a zip", (packages / "layer.zip").stat().st_size),
         ],

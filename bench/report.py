@@ -4,7 +4,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure as Drawing
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bench.measure import Figure, Row, Samples, Section
@@ -60,6 +62,19 @@ def show_machine(machine: dict[str, Any], console: Console) -> None:
         f"Python {machine['python']}; {versions}; commit {machine['commit']}",
         highlight=False,
     )
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Show what is being measured, and for how long; call it with the name of what begins."""
+    with Progress(SpinnerColumn(), "{task.description}", TimeElapsedColumn(), console=console, transient=True) as bar:
+
+        def begin(name: str) -> None:
+            for task in bar.task_ids:
+                bar.remove_task(task)
+            bar.add_task(name, total=None)
+
+        yield begin
 
 
 def show(section: Section, console: Console) -> None:

@@ -117,9 +117,17 @@ def states_entered(events: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def tasks_failed(events: Sequence[dict[str, Any]]) -> Counter[str]:
-    """The errors of tasks, by name, whether a retry mended them or not."""
+    """The errors of tasks and what they say of themselves, whether a retry mended them or not."""
     details = (event.get("taskFailedEventDetails") or event.get("lambdaFunctionFailedEventDetails") for event in events)
-    return Counter(detail["error"] for detail in details if detail)
+    return Counter(f"{detail['error']} {_message(detail.get('cause', ''))}" for detail in details if detail)
+
+
+def _message(cause: str) -> str:
+    """Of what Lambda makes of an exception."""
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause
 
 
 def do_nothing_workflow(product: Workflow) -> Workflow:
@@ -326,48 +334,37 @@ def throughput(
 ) -> Section:
     """`payments`: how many are made in all, by how many of them at a time."""
     till = Till(product.stack)
-    rows, failed = [], Counter[str]()
+    rows: list[Row] = []
     lines: dict[str, list[float]] = {"payments": [], "do nothing": [], "bare calls": []}
-    for at_once, count in payments.items():
-        ids: list[str] = []
+    made: list[tuple[dict[str, Any], str]] = []
 
-        def rate(
-            workflow: Workflow, at_once: int = at_once, count: int = count, ids: list[str] = ids
-        ) -> Callable[[], float]:
-            def measure() -> float:
-                made = [till.payment() for _ in range(count)]
-                if workflow is product:
-                    ids.extend(payment_id for _, payment_id in made)
-                return _per_second(workflow, made, at_once)
+    def rate(workflow: Workflow, at_once: int) -> Callable[[], float]:
+        def measure() -> float:
+            made[:] = [till.payment() for _ in range(payments[at_once])]
+            return _per_second(workflow, made, at_once)
 
-            return measure
+        return measure
 
+    for at_once in payments:
         # First once for the processes of the functions to be there: as many as are called at once.
-        rates = interleaved(repeats, rate(product), rate(nothing), rate(bare_calls), warm_up=1)
-        for line, samples in zip(lines.values(), rates, strict=True):
+        rates = interleaved(repeats, *(rate(each, at_once) for each in (nothing, bare_calls, product)), warm_up=1)
+        floor, calls, measured = rates
+        for line, samples in zip(lines.values(), (measured, floor, calls), strict=True):
             line.append(samples.median)
-        measured, floor, calls = rates
         target = Target("times", 0.6, at_least=True)
         rows.append(Row(f"{at_once} at once", "payments/s", measured, floor, target))
         rows.append(Row(f"{at_once} at once, against the bare calls", "payments/s", measured, calls, target))
-        if at_once == max(payments):
-            for payment_id in ids:
-                failed += tasks_failed(product.events(payment_id))
-            made = len(ids)
-    conflicts = sum(count for error, count in failed.items() if "Ledger" in error or "Conflict" in error)
+    failed = sum((tasks_failed(product.events(payment_id)) for _, payment_id in made), Counter[str]())
+    conflicts = sum(count for error, count in failed.items() if "Conflict" in error)
+    last = f"of the last {len(made)} payments, {max(payments)} at once"
     curves = [Curve(name, list(payments), y) for name, y in lines.items()]
     return Section(
         "Throughput",
         "the same state machine with functions that do nothing, on the same emulator",
         rows,
         [
-            Count(
-                f"conflicts in the ledger, {max(payments)} at once, {made} distinct payments",
-                conflicts,
-                0,
-                "no two payments write the same item in a transaction",
-            ),
-            Count(f"tasks that failed, {max(payments)} at once", failed.total(), 0, ", ".join(failed) or "none"),
+            Count(f"conflicts {last}", conflicts, 0, "no two payments write the same item in a transaction"),
+            Count(f"tasks that failed {last}", failed.total(), 0, ", ".join(failed) or "none"),
         ],
         notes=(
             "Payments made, divided by the seconds until the last was over: "

@@ -96,7 +96,7 @@ def build(target: Target) -> Path:
                     copy = Path(scratch) / path.relative_to(ROOT)
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, copy)
-            _compile(target, Path(scratch), "/var/task")
+            compile_modules(target, Path(scratch), "/var/task")
             _zip(target.folder / "functions.zip", Path(scratch), Path(scratch).rglob("*"))
         _build_layer(target)
     return target.folder
@@ -139,7 +139,7 @@ def _build_layer(target: Target) -> None:
         _install(requirements, python, target.pip_arguments())
         _prune_botocore(python)
         _add_parser_tables(python)
-        _compile(target, Path(scratch), "/opt")
+        compile_modules(target, Path(scratch), "/opt")
         _zip(layer, Path(scratch), python.rglob("*"))
     stamp.write_text(fingerprint)
 
@@ -172,7 +172,7 @@ def _add_parser_tables(python: Path) -> None:
         tables.write(_SIGNATURE_IN_ANY_ORDER)
 
 
-def _compile(target: Target, folder: Path, deployed: str) -> None:
+def compile_modules(target: Target, folder: Path, deployed: str) -> None:
     """Write each module's bytecode, which is not checked against its source: neither changes once it is packed.
 
     A process of its own, file by file: what Python writes depends on what it has in memory.

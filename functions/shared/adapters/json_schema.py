@@ -38,6 +38,6 @@ def _check(contract: str) -> Callable[[Any], Any]:
     # Copies, as it writes into what it is given. `definitions#/card` refers to the file of that name.
     files = {"": lambda name: deepcopy(contracts.load(name))}
     check: Callable[[Any], Any] = fastjsonschema.compile(
-        files[""](contract), handlers=files, use_default=False, use_formats=False
+        files[""](contract), handlers=files, use_default=False, use_formats=False, detailed_exceptions=False
     )
     return check

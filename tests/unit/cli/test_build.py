@@ -93,7 +93,7 @@ def test_the_layers_bytecode_is_the_same_each_time(tmp_path: Path) -> None:
     first = {path: path.read_bytes() for path in tmp_path.rglob("*.pyc")}
     for path in first:
         path.unlink()
-    build._compile(Target.host(), tmp_path, "/opt")
+    build.compile_modules(Target.host(), tmp_path, "/opt")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.pyc")} == first
 
 
@@ -110,7 +110,7 @@ def test_every_module_has_its_bytecode_which_is_taken_as_it_is(tmp_path: Path, p
 
 def test_no_bytecode_is_made_for_a_runtime_that_is_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.py").write_text("A = 1\n")
-    build._compile(Target("python3.99", "arm64"), tmp_path, "/var/task")
+    build.compile_modules(Target("python3.99", "arm64"), tmp_path, "/var/task")
     assert [path.name for path in tmp_path.rglob("*")] == ["a.py"]
     assert "There is no python3.99 on this machine" in capsys.readouterr().out
 
