@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from uv import find_uv_bin
+
 from cli.paths import BUILD, FUNCTIONS, REQUIREMENTS, ROOT
 from cli.rules import checked_rules
 from functions.screen.rules import RULES_FILE
@@ -72,7 +74,11 @@ class Target:
 
     def interpreter(self) -> str | None:
         """A Python of the target's version, whose bytecode is the target's too, if this machine has one."""
-        return sys.executable if self.runtime == Target.host().runtime else shutil.which(self.runtime)
+        if self.runtime == Target.host().runtime:
+            return sys.executable
+        find = [find_uv_bin(), "python", "find", "--no-project", "--no-python-downloads"]
+        found = subprocess.run([*find, self.runtime.removeprefix("python")], capture_output=True, text=True)
+        return found.stdout.strip() or None
 
     def pip_arguments(self) -> list[str]:
         """What makes pip choose the target's wheels instead of this machine's."""

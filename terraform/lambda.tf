@@ -36,6 +36,14 @@ resource "aws_lambda_function" "this" {
     variables = merge(local.common_environment, each.value.environment)
   }
 
+  dynamic "snap_start" {
+    for_each = var.snap_start_enabled ? ["PublishedVersions"] : []
+
+    content {
+      apply_on = snap_start.value
+    }
+  }
+
   # Text, as the functions' logger writes JSON itself.
   logging_config {
     log_format = "Text"

@@ -86,6 +86,17 @@ variable "log_retention_days" {
   }
 }
 
+variable "snap_start_enabled" {
+  description = "Whether Lambda starts the functions from snapshots (SnapStart) instead of anew, which costs storage and restores."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.snap_start_enabled || can(regex("^python3\\.1[2-9]$", var.lambda_runtime))
+    error_message = "SnapStart needs python3.12 or later."
+  }
+}
+
 variable "tracing_enabled" {
   description = "Whether the API, the state machine and the functions send traces to X-Ray."
   type        = bool

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from functions.shared.domain.payment import PaymentRequest
-
 # Only named here: a function imports of the domain what it uses.
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
     from functions.shared.domain.card import Card, CardSummary
     from functions.shared.domain.charge import Charge, Order, Refund, Refused, Reversal
     from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
-    from functions.shared.domain.payment import Payment, Status
+    from functions.shared.domain.payment import Payment, PaymentRequest, Status
     from functions.shared.domain.settlement import Break, SettlementPage
 
 
@@ -269,6 +267,8 @@ class Execution:
     @property
     def payment(self) -> PaymentRequest:
         """The request, if it is a payment's."""
+        from functions.shared.domain.payment import PaymentRequest
+
         return PaymentRequest.from_request(self.request)
 
     @property

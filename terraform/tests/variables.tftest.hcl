@@ -125,3 +125,38 @@ run "values_on_the_edge_are_taken" {
     error_message = "Every resource must carry the tags that were asked for."
   }
 }
+
+run "no_function_starts_from_a_snapshot_unless_that_is_asked_for" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.this : length(function.snap_start) == 0])
+    error_message = "SnapStart costs money, and must be asked for."
+  }
+}
+
+run "snapshots_are_of_the_versions_that_run" {
+  command = plan
+
+  variables {
+    snap_start_enabled = true
+  }
+
+  assert {
+    condition = alltrue([
+      for function in aws_lambda_function.this : one(function.snap_start).apply_on == "PublishedVersions" && function.publish
+    ])
+    error_message = "Every function must be published, with a snapshot of each version."
+  }
+}
+
+run "a_runtime_that_can_not_be_restored_is_refused" {
+  command = plan
+
+  variables {
+    snap_start_enabled = true
+    lambda_runtime     = "python3.11"
+  }
+
+  expect_failures = [var.snap_start_enabled]
+}
