@@ -18,33 +18,36 @@ from typing import Any
 import requests
 
 from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target, interleaved
+from cli import footprint
 from cli.stack import Stack, new_payment_id
 from examples.client import seal
 
-HAPPY_PATH = (
-    *("Tokenize", "Screen", "Screened", "Encrypt", "ChargeOrStore", "Charge"),
-    *("Persist", "Outcome", "PaymentCaptured"),
-)
-
-NEEDED_CALLS = {
-    "states StartExecution": (1, "API Gateway starts the payment itself, without a function"),
-    "lambda Invoke": (5, "a function a state: each may do less than one for all of them could"),
-    "kms Decrypt": (
-        3,
-        "the sealed card is opened in Tokenize and in Encrypt, so that no state holds it open; Charge decrypts it",
-    ),
-    "kms GenerateMac": (1, "the token is a keyed hash whose key is in no memory"),
-    "kms Encrypt": (1, "the state, the history and the ledger hold the card as ciphertext"),
-    "dynamodb UpdateItem": (1, "the payment is counted in its card's velocity"),
-    "dynamodb Query": (1, "the card's velocity of the last day is looked at after that, never too little"),
-    "dynamodb PutItem": (1, "the card is kept on a condition of its own, which may fail without failing the payment"),
-    "dynamodb TransactWriteItems": (1, "the payment, its entry and the entry's postings: all or nothing"),
-    "gateway charge": (1, "the money"),
+WHY_CALLED = {
+    "states StartExecution": "API Gateway starts the payment itself, without a function",
+    "lambda Invoke": "a function a state: each may do less than one for all of them could",
+    "kms Decrypt": "Tokenize and Encrypt each open the sealed card, so that no state holds it open; Charge decrypts it",
+    "kms GenerateMac": "the token is a keyed hash whose key is in no memory",
+    "kms Encrypt": "the state, the history and the ledger hold the card as ciphertext",
+    "dynamodb UpdateItem": "the payment is counted in its card's velocity",
+    "dynamodb Query": "the card's velocity of the last day is looked at after that, never too little",
+    "dynamodb PutItem": "the card is kept on a condition of its own, which may fail without failing the payment",
+    "dynamodb TransactWriteItems": "the payment, its entry and the entry's postings: all or nothing",
+    "gateway charge": "the money",
 }
-"""What a captured payment with a sealed card needs at least of warm functions, and why.
 
-The gateway's secret is read every five minutes in each process, not per payment.
-"""
+
+def needed_calls() -> Counter[str]:
+    """What a captured payment with a sealed card needs at least of warm functions: what the cost model prices.
+
+    The gateway's secret is read every five minutes in each process, not per payment.
+    """
+    functions = footprint.functions()
+    needed = Counter({"states StartExecution": 1, "lambda Invoke": len(functions), "gateway charge": 1})
+    for function in functions:
+        for call, times in footprint.CALLS[function].items():
+            needed[call.removesuffix(" RSA").replace(":", " ")] += times
+    return needed
+
 
 _FUNCTION = re.compile(r"(arn:[\w-]+:lambda:[\w-]+:\d+:function:)([\w-]+)-(\w+)(:\d+)?")
 _POLL_SECONDS = 0.01
@@ -254,12 +257,13 @@ def counted_calls(product: Workflow, payments: int) -> Section:
         _record_calls(stack, False)
     # All payments are alike, and shown is one; of any that differ, the worst.
     most = Counter({name: max(count[name] for count in counts) for count in counts for name in count})
-    names = [*NEEDED_CALLS, *(name for name in most if name not in NEEDED_CALLS)]
-    calls = [Count(name, most[name], *NEEDED_CALLS.get(name, (0, "nothing needs it"))) for name in names]
-    total = Count("all", most.total(), sum(count for count, _ in NEEDED_CALLS.values()), "the calls above")
+    needed, happy_path = needed_calls(), [name for name, _ in footprint.path()]
+    names = sorted(needed | most, key=[*WHY_CALLED, *most].index)
+    calls = [Count(name, most[name], needed[name], WHY_CALLED.get(name, "nothing needs it")) for name in names]
+    total = Count("all", most.total(), needed.total(), "the calls above")
     longest = max(entered, key=len)
-    path = Count("states entered", len(longest), len(HAPPY_PATH), " → ".join(longest))
-    other = Count("payments that went another way", sum(way != list(HAPPY_PATH) for way in entered), 0)
+    path = Count("states entered", len(longest), len(happy_path), " → ".join(longest))
+    other = Count("payments that went another way", sum(way != happy_path for way in entered), 0)
     return Section(
         "AWS calls and transitions per captured payment",
         "what the design needs at least",

@@ -1,0 +1,45 @@
+"""The benchmark measures a running stack: what it counts is as it must be, and what it times is of the right things."""
+
+import pytest
+
+from bench import processes, workflow
+from cli.stack import Stack
+
+
+@pytest.fixture(scope="module")
+def alone(stack: Stack) -> processes.Processes:
+    return processes.Processes(stack)
+
+
+def test_a_captured_payment_makes_the_calls_that_it_needs_and_no_other(stack: Stack) -> None:
+    section = workflow.counted_calls(workflow.Workflow(stack, stack.live_arn("payment")), 2)
+    assert [f"{count.what}: {count.counted}, not {count.expected}" for count in section.counts if not count.holds] == []
+    assert {count.what for count in section.counts} >= {"kms Decrypt", "dynamodb TransactWriteItems", "states entered"}
+
+
+@pytest.mark.parametrize("function", ["charge", "status"])
+def test_a_function_is_measured_beside_the_clients_and_calls_that_it_needs(
+    alone: processes.Processes, function: str
+) -> None:
+    task = alone.task(function)
+    cold = processes.cold_starts(alone, [function], 1)
+    memory, warm = processes.memory(alone, {function: task}, 1), processes.warm_calls(alone, {function: task}, 3)
+    for section in (cold, memory, warm):
+        for row in section.rows:
+            assert row.floor is not None
+            assert row.measured.least > 0
+            assert row.floor.least > 0
+
+
+def test_what_a_process_fails_on_is_told(alone: processes.Processes) -> None:
+    with pytest.raises(RuntimeError, match=r"No module named 'functions\.nothing'"):
+        alone.run(alone.environment("status"), "cold", "function", "nothing")
+
+
+def test_the_state_machine_that_does_nothing_takes_the_payment_s_way(stack: Stack) -> None:
+    product = workflow.Workflow(stack, stack.live_arn("payment"))
+    nothing = workflow.do_nothing_workflow(product)
+    request, payment_id = workflow.Till(stack).payment()
+    assert nothing.run(request, payment_id) > 0
+    assert workflow.states_entered(nothing.events(payment_id))[-1] == "PaymentCaptured"
+    assert stack.payment(payment_id)["error"]["code"] == "payment_not_found"

@@ -1,0 +1,65 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench import report
+from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target
+
+FAST = Row("tokenize", "ms", Samples((1.0, 1.2, 1.1)), Samples((1.0,)), Target("times", 1.15))
+SLOW = Row("screen", "ms", Samples((2.0,)), Samples((1.0,)), Target("times", 1.15))
+FIGURE = Figure(
+    "growth", "Growth", "payments", "ms", [Curve("ours", [1, 10], [2.0, 3.0]), Curve("floor", [1, 10], [1, 1])]
+)
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=160)
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_section_is_shown_with_what_it_is_held_against(console: Console) -> None:
+    section = Section("Start", "a bare process", [FAST, SLOW], [Count("calls", 3, 2, "two are needed")], ["Warm."])
+    report.show(section, console)
+    shown = written(console)
+    for part in ("Start, against a bare process", "≤ 1.15 ×", "1.10", "✓", "missed", "two are needed", "Warm."):
+        assert part in shown
+
+
+def test_the_verdict_names_what_was_missed_and_fails_only_on_a_wrong_count(console: Console) -> None:
+    assert report.verdict([Section("Start", "", [FAST, SLOW])], console)
+    assert "1 of 2 targets were met." in written(console)
+    assert "missed Start: screen is 2.00, target ≤ 1.15 ×" in written(console)
+    assert not report.verdict([Section("Calls", "", counts=[Count("kms", 3, 2)])], console)
+    assert "wrong Calls: kms is 3, not 2" in written(console)
+
+
+def test_all_samples_are_kept(tmp_path: Path) -> None:
+    report.save([Section("Start", "a bare process", [FAST])], {"cores": 2}, tmp_path / "bench.json")
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    [row] = kept["sections"][0]["rows"]
+    assert kept["machine"] == {"cores": 2}
+    assert row["measured"] == {"median": 1.1, "min": 1.0, "max": 1.2, "samples": [1.0, 1.2, 1.1]}
+    assert (row["figure"], row["holds"], row["floor"]["median"]) == (1.1, True, 1.0)
+
+
+@pytest.mark.parametrize("log_x", [False, True])
+def test_curves_are_drawn_and_the_same_ones_alike(tmp_path: Path, log_x: bool) -> None:
+    figure = Figure(FIGURE.file, FIGURE.title, FIGURE.x, FIGURE.y, FIGURE.curves, log_x)
+    first = report.draw(figure, tmp_path).read_text()
+    assert (tmp_path / "growth.svg").read_text() == first == report.draw(figure, tmp_path).read_text()
+    assert first.count('<g id="line2d_') > len(FIGURE.curves)
+
+
+def test_the_machine_is_described() -> None:
+    about = report.about_this_machine()
+    assert about["cores"] >= 1
+    assert about["python"].startswith("3.")
+    assert about["versions"]["botocore"]
