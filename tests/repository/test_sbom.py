@@ -14,7 +14,7 @@ def test_the_sbom_has_each_package_of_the_layer_with_its_version_and_hashes() ->
     bom = json.loads((ROOT / "build" / "sbom.json").read_text())
     assert bom["bomFormat"] == "CycloneDX"
     locked = re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements" / "lambda.txt").read_text(), re.MULTILINE)
-    assert "boto3" in dict(locked)
+    assert "botocore" in dict(locked)
     assert [component["purl"] for component in bom["components"]] == [
         f"pkg:pypi/{name}@{version}" for name, version in locked
     ]

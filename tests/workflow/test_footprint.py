@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from math import ceil
 from typing import Any
 
@@ -60,7 +61,7 @@ def sealing_key() -> rsa.RSAPrivateKey:
 @pytest.fixture
 def seen(workflow: Workflow, monkeypatch: pytest.MonkeyPatch, sealing_key: rsa.RSAPrivateKey) -> Iterator[Seen]:
     """Every client of the functions tells what it is asked. What is sealed moto can't open, so that is done here."""
-    seen, make = Seen(workflow), runtime._client
+    seen, make = Seen(workflow), runtime._client.__wrapped__
 
     def open_sealed(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, bytes]] | None:
         asked = json.loads(params["body"])
@@ -69,6 +70,7 @@ def seen(workflow: Workflow, monkeypatch: pytest.MonkeyPatch, sealing_key: rsa.R
         plaintext = sealing_key.decrypt(base64.b64decode(asked["CiphertextBlob"]), OAEP)
         return AWSResponse(params["url"], 200, HTTPHeaders(), None), {"Plaintext": plaintext}
 
+    @cache
     def client(service: str) -> Any:
         made = make(service)
         made.meta.events.register("provide-client-params.*.*", seen.remember)

@@ -19,14 +19,13 @@ class SecretsManagerSecret:
     def __init__(self, client: "SecretsManagerClient", secret_id: str) -> None:
         self._client = client
         self._secret_id = secret_id
-        self._secret = ""
-        self._read_at = -float("inf")
+        self._read: tuple[float, str] | None = None
 
     def __call__(self) -> str:
-        if time.monotonic() > self._read_at + MAX_AGE_SECONDS:
+        if self._read is None or time.monotonic() > self._read[0] + MAX_AGE_SECONDS:
             try:
-                self._secret = self._client.get_secret_value(SecretId=self._secret_id)["SecretString"]
+                secret = self._client.get_secret_value(SecretId=self._secret_id)["SecretString"]
             except (BotoCoreError, ClientError, KeyError) as error:
                 raise SecretUnavailable(f"Secrets Manager: {type(error).__name__}") from None
-            self._read_at = time.monotonic()
-        return self._secret
+            self._read = time.monotonic(), secret
+        return self._read[1]

@@ -32,8 +32,8 @@ KEPT = DAY + HOUR
 # grow with each, and a write costs by the size of its item: docs/scale.md.
 KNOWN = 32
 
-COUNT_ONE_MORE = "ADD payments :one, #currency :amount_minor SET expires_at = :expires_at"
-COUNT_AND_KNOW_IT = "ADD payments :one, #currency :amount_minor, counted :these SET expires_at = :expires_at"
+COUNT_ONE_MORE = "SET expires_at = :expires_at ADD payments :one, #currency :amount_minor"
+COUNT_AND_KNOW_IT = f"{COUNT_ONE_MORE}, counted :these"
 IS_NOT_KNOWN = "NOT contains(counted, :this)"
 HAS_ROOM = "(attribute_not_exists(payments) OR payments < :known)"
 
