@@ -166,4 +166,5 @@ def draw(figure: Figure, folder: Path) -> Path:
         axes.legend(frameon=False)
     file = folder / f"{figure.file}.svg"
     drawing.savefig(file, metadata={"Date": None})
+    file.write_text("".join(f"{line.rstrip()}\n" for line in file.read_text().splitlines()))  # as git wants them
     return file
