@@ -118,6 +118,7 @@ class Processes:
         if "card_data" in event.get("request", {}):
             [key, *_] = self.stack.call("GET", "/keys").json()["keys"]
             event["request"]["card_data"] = seal(event["request"]["card_data"], event["payment_id"], key)
+        HOME.mkdir(parents=True, exist_ok=True)
         file = HOME / f"{function}.json"
         file.write_text(json.dumps({"function": function, "clients": CLIENTS[function], "event": event}))
         self.run(self.environment(function), "record", str(file))
