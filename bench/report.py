@@ -148,7 +148,7 @@ def save(sections: Sequence[Section], machine: dict[str, Any], file: Path) -> No
 
 def draw(figure: Figure, folder: Path) -> Path:
     """Write the picture; its file."""
-    mpl.rcParams["svg.hashsalt"] = figure.file  # the same curves, the same bytes
+    mpl.rcParams |= {"svg.hashsalt": figure.file, "svg.fonttype": "none"}  # the same curves, the same bytes; text as text
     drawing = Drawing(figsize=(7, 4), layout="constrained")
     axes = drawing.add_subplot()
     for curve, colour in zip(figure.curves, _COLOURS, strict=False):

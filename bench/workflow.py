@@ -109,7 +109,7 @@ class Till:
 
     def payment(self) -> tuple[dict[str, Any], str]:
         payment_id = new_payment_id()
-        card = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
+        card = {"card_number": "3530111333300000", "expiry_date": "12/30", "card_holder": "John Doe"}
         # What the API's request template makes of a request.
         request = {"operation": "charge", "amount_minor": 1999, "currency": "USD"}
         return request | {"card_data": seal(card, payment_id, self._key)}, payment_id

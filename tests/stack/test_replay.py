@@ -91,7 +91,11 @@ class TestEvents:
         file = tmp_path / "event.json"
         command = [sys.executable, "-m", "cli", "replay", str(file), "--watch", "--stack", str(machine.stack_file)]
         file.write_text(event)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:  # noqa: S603
+
+        def hear_ctrl_c() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background does not
+
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c) as watching:  # noqa: S603
             assert watching.stdout
             rounds = []
             for change in (event.replace("13/30", "12/30"), "{", event):
