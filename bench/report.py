@@ -148,7 +148,8 @@ def save(sections: Sequence[Section], machine: dict[str, Any], file: Path) -> No
 
 def draw(figure: Figure, folder: Path) -> Path:
     """Write the picture; its file."""
-    mpl.rcParams |= {"svg.hashsalt": figure.file, "svg.fonttype": "none"}  # the same curves, the same bytes; text as text
+    # The same curves make the same bytes, and text stays text.
+    mpl.rcParams |= {"svg.hashsalt": figure.file, "svg.fonttype": "none"}
     drawing = Drawing(figsize=(7, 4), layout="constrained")
     axes = drawing.add_subplot()
     for curve, colour in zip(figure.curves, _COLOURS, strict=False):
