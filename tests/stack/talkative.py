@@ -5,8 +5,6 @@ import importlib
 import logging
 import os
 
-import boto3
-
 module, name = os.environ["TALKATIVE_HANDLER"].rsplit(".", 1)
 handler = getattr(importlib.import_module(module), name)
 """As deployed; importing it has set the backstop."""
@@ -17,5 +15,6 @@ if os.environ["TALKATIVE_BACKSTOP"] == "off":
 
 http.client.HTTPConnection.debuglevel = 1
 logging.getLogger().setLevel(logging.DEBUG)
-for library in ("boto3", "botocore", "urllib3", "requests"):
-    boto3.set_stream_logger(library, logging.DEBUG)
+for library in ("botocore", "urllib3", "requests"):
+    logging.getLogger(library).setLevel(logging.DEBUG)
+    logging.getLogger(library).addHandler(logging.StreamHandler())
