@@ -31,8 +31,8 @@ class Extent:
 
 
 FULL = Extent(15, 5, 200, 10, 100, {1: 40, 8: 160, 32: 320, 64: 640}, 3, 10_000, (1_000, 10_000, 100_000), 5)
-SMALL = Extent(3, 1, 50, 3, 15, {1: 5, 8: 24}, 1, 100, (1_000, 3_000), 2)
-"""Under three minutes on two cores: fewer samples, at most 8 payments at once, 100 in a row, and 3,000 entries."""
+SMALL = Extent(2, 1, 20, 2, 10, {1: 5, 8: 16}, 1, 50, (1_000, 3_000), 2)
+"""Under three minutes on two cores: fewer samples, at most 8 payments at once, 50 in a row, and 3,000 entries."""
 
 
 def sections(stack: Stack, extent: Extent) -> dict[str, Callable[[], Section]]:

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -14,21 +15,17 @@ from rich.console import Console
 from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target
 from cli import ledger as commands
 from cli.books import OpenBooks
+from cli.footprint import PAYMENT
 from cli.stack import Stack
 from functions.shared.adapters.books import DynamoDbBooks
 from functions.shared.adapters.dynamodb import DynamoDbLedger
-from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, turnover
-from functions.shared.domain.payment import Payment, PaymentRequest
 
 TABLE = "bench-ledger"
 ACCOUNT = "asset:gateway:sparkle"
 CLOSED_DAYS = 30
 QUIET_DAY_ENTRIES = TODAYS_ENTRIES = 100
 
-_CARD = CardSummary("tok_" + "a" * 52, "visa", "424242", "4242", "12/49")
-_REQUEST = PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
-_TRANSACTION_ID = "0" * 64
 _ENTRY = capture_entry("sparkle", 1999, "USD")
 _BATCH = 25
 
@@ -67,9 +64,7 @@ def items_of(payments: int, day: str) -> Iterator[dict[str, Any]]:
     midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
     for n in range(payments):
         at = (midnight + timedelta(milliseconds=n)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        first = Payment.first(
-            uuid.uuid4().hex, "captured", _REQUEST, _CARD, _TRANSACTION_ID, started_at=at, now=at, charge_id="ch_1"
-        )
+        first = replace(PAYMENT, payment_id=uuid.uuid4().hex, created_at=at, updated_at=at)
         kept = _Kept()
         DynamoDbLedger(kept, TABLE).record(*first.post(_ENTRY))  # type: ignore[arg-type]
         yield from kept.items

@@ -174,15 +174,17 @@ def _beside(
     states, functions = stack.client("stepfunctions"), stack.client("lambda")
     machine = states.describe_state_machine(stateMachineArn=stack.state_machine_arn)
     role = _role(stack, f"bench-{name}")
+    created: list[str] = []
     for state, definition in json.loads(machine["definition"])["States"].items():
         if not (found := _FUNCTION.search(json.dumps(definition))):
             continue
+        created.append(f"bench-{name}-{found[3]}")
         deployed = functions.get_function_configuration(FunctionName=f"{found[2]}-{found[3]}")
         more: dict[str, Any] = {}
         if as_the_product:
             more = {"Layers": [layer["Arn"] for layer in deployed["Layers"]]}
         functions.create_function(
-            FunctionName=f"bench-{name}-{found[3]}",
+            FunctionName=created[-1],
             Role=deployed["Role"] if as_the_product else role,
             Runtime=deployed["Runtime"],
             Handler=handler,
@@ -191,7 +193,8 @@ def _beside(
             MemorySize=deployed["MemorySize"],
             **more,
         )
-        functions.get_waiter("function_active_v2").wait(FunctionName=f"bench-{name}-{found[3]}")
+    for function in created:
+        functions.get_waiter("function_active_v2").wait(FunctionName=function)
     definition = _FUNCTION.sub(lambda match: f"{match[1]}bench-{name}-{match[3]}", machine["definition"])
     made = states.create_state_machine(name=f"bench-{name}", definition=definition, roleArn=role)
     return Workflow(stack, made["stateMachineArn"])

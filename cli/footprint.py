@@ -145,10 +145,10 @@ def read_units(polls: int) -> float:
 def captured_writes() -> tuple[Write, ...]:
     """What is written until the payment is captured: by Screen and by Persist."""
     client = _Recorder()
-    DynamoDbVelocityCounter(client, "ledger").count(_TOKEN, _PAYMENT.payment_id, 1999, "USD", _STARTED)  # type: ignore[arg-type]
+    DynamoDbVelocityCounter(client, "ledger").count(_TOKEN, PAYMENT.payment_id, 1999, "USD", _STARTED)  # type: ignore[arg-type]
     card = StoredCard(_SUMMARY, bytes(_CIPHERTEXT_BYTES))
     DynamoDbCardVault(client, "ledger", 400).keep(card, _RECORDED)  # type: ignore[arg-type]
-    captured, entries = _PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
+    captured, entries = PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
     DynamoDbLedger(client, "ledger").record(captured, entries)  # type: ignore[arg-type]
     return tuple(client.writes)
 
@@ -157,7 +157,7 @@ def captured_writes() -> tuple[Write, ...]:
 def settled_writes() -> tuple[Write, ...]:
     """What reconciliation writes the day after, of the payment's line in the settlement report."""
     client = _Recorder()
-    captured, _ = _PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
+    captured, _ = PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
     entry = settlement_entry("sparkle", 1999, 59, "USD", f"charge:ch_{'0' * 24}@2026-11-23")
     settled, entries = captured.next_version(_SETTLED).post(entry)
     DynamoDbLedger(client, "ledger").record(settled, entries)  # type: ignore[arg-type]
@@ -259,7 +259,7 @@ class _Recorder:
 
 
 _SUMMARY = CardSummary(_TOKEN, "visa", "424242", "4242", "12/30")
-_PAYMENT = Payment.first(
+PAYMENT = Payment.first(
     "0f8fad5b-d9cb-469f-a165-70867728950e",
     "captured",
     PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001", description="Two tickets"),
@@ -269,3 +269,4 @@ _PAYMENT = Payment.first(
     now=_RECORDED,
     charge_id="ch_" + "0" * 24,
 )
+"""A captured payment like most."""

@@ -31,6 +31,8 @@ FACTORIES = (
     runtime.executions,
     runtime.operation_executions,
     runtime.gateway,
+    runtime._client,
+    runtime._session,
 )
 DEADLINE_SECONDS = 30
 
@@ -189,10 +191,10 @@ def warm_runtime(aws: MockedAws, sandbox_url: str, state_machine_arns: dict[str,
         patch.setenv("GATEWAY_URL", sandbox_url)
         patch.setenv("STATE_MACHINE_ARN", state_machine_arns["payment"])
         patch.setenv("OPERATION_STATE_MACHINE_ARN", state_machine_arns["operation"])
-        for factory in (*FACTORIES, runtime._client, runtime._session):
+        for factory in FACTORIES:
             factory.cache_clear()
         yield
-        for factory in (*FACTORIES, runtime._client, runtime._session):
+        for factory in FACTORIES:
             factory.cache_clear()
 
 

@@ -54,8 +54,6 @@ _CARD_FIELDS = tuple(field.name for field in fields(CardSummary))
 
 
 # boto3 has such a pair too: for decimals and all that we don't store, and it takes all of boto3 to import.
-
-
 def marshal(item: Mapping[str, Any]) -> dict[str, Any]:
     """The item as DynamoDB takes it, without what is None. Numbers are int: we store no others."""
     return {name: _attribute(value) for name, value in item.items() if value is not None}

@@ -42,6 +42,7 @@ FACTORIES = [
     runtime.operation_executions,
     runtime.gateway,
 ]
+KEPT = (*FACTORIES, runtime._client, runtime._session)
 
 
 def handler_of(call: runtime.UseCase) -> runtime.Handler:
@@ -229,10 +230,10 @@ class TestFactories:
         monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:1")
         for variable in ("STATE_MACHINE_ARN", "OPERATION_STATE_MACHINE_ARN"):
             monkeypatch.setenv(variable, "arn:aws:states:eu-west-1:123456789012:stateMachine:payment")
-        for factory in (*FACTORIES, runtime._client, runtime._session):
+        for factory in KEPT:
             factory.cache_clear()
         yield
-        for factory in (*FACTORIES, runtime._client, runtime._session):
+        for factory in KEPT:
             factory.cache_clear()
 
     def test_all_adapters_of_a_service_have_one_client(self) -> None:
