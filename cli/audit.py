@@ -377,14 +377,13 @@ def _read(
     finds them by their payment.
     """
     one_by_one = payment_ids is not None and len(payment_ids) <= _FEW
-    operation_machine = stack.machine_arn("operation")
     evidence: dict[str, Evidence] = {}
 
     def of(payment_id: str) -> Evidence:
         return evidence.setdefault(payment_id, Evidence(payment_id))
 
-    operations = {} if one_by_one else {each["name"]: each for each in _executions(stack, operation_machine)}
-    for execution in _executions(stack, stack.state_machine_arn, payment_ids if one_by_one else None):
+    operations = {} if one_by_one else {each["name"]: each for each in _executions(stack, "operation")}
+    for execution in _executions(stack, "payment", payment_ids if one_by_one else None):
         of(execution["name"]).execution = execution
     for item in _items(stack, payment_ids if one_by_one else None):
         of(item["pk"].removeprefix("PAYMENT#")).items[item["sk"]] = item
@@ -396,13 +395,13 @@ def _read(
         evidence = {payment_id: of(payment_id) for payment_id in payment_ids}
     for payment in evidence.values():
         if payment.execution and not payment.is_running and not payment.record:
-            [payment.execution] = _executions(stack, stack.state_machine_arn, [payment.payment_id])
+            [payment.execution] = _executions(stack, "payment", [payment.payment_id])
         names = {operation["operation_id"] for operation in payment.operations()}
         names |= set((operation_ids or {}).get(payment.payment_id, ()))
         if one_by_one:
-            operations |= {execution["name"]: execution for execution in _executions(stack, operation_machine, names)}
+            operations |= {execution["name"]: execution for execution in _executions(stack, "operation", names)}
         payment.operation_executions = {name: operations.pop(name) for name in names if name in operations}
-    for execution in _executions(stack, operation_machine, operations):  # those that no record knows
+    for execution in _executions(stack, "operation", operations):  # those that no record knows
         request = json.loads(execution["input"])
         asked_of = request.get("payment_id") if isinstance(request, dict) else None
         if isinstance(asked_of, str) and asked_of in evidence:
@@ -410,15 +409,15 @@ def _read(
     return evidence
 
 
-def _executions(stack: Stack, machine_arn: str, names: Collection[str] | None = None) -> Iterator[Item]:
+def _executions(stack: Stack, machine: str, names: Collection[str] | None = None) -> Iterator[Item]:
     """A state machine's executions, as ListExecutions has them, or as DescribeExecution those of these names."""
-    states, prefix = stack.client("stepfunctions"), machine_arn.replace(":stateMachine:", ":execution:")
+    states = stack.client("stepfunctions")
     if names is None:
-        for page in states.get_paginator("list_executions").paginate(stateMachineArn=machine_arn):
+        for page in states.get_paginator("list_executions").paginate(stateMachineArn=stack.machine_arn(machine)):
             yield from page["executions"]
     for name in names or ():
         try:
-            yield states.describe_execution(executionArn=f"{prefix}:{name}")
+            yield states.describe_execution(executionArn=stack.execution_arn(name, machine))
         except states.exceptions.ExecutionDoesNotExist:
             continue
 

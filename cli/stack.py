@@ -83,9 +83,9 @@ class Stack:
         except requests.RequestException as error:
             raise StackError(f"{self.api_url} does not answer: {type(error).__name__}. Is the stack up?") from None
 
-    def execution_arn(self, payment_id: str) -> str:
-        """The payment's execution: its name is the payment's id."""
-        return self.state_machine_arn.replace(":stateMachine:", ":execution:") + f":{payment_id}"
+    def execution_arn(self, name: str, machine: str = "payment") -> str:
+        """An execution of one of the stack's state machines. The payment's or the operation's id is its name."""
+        return f"{self.machine_arn(machine).replace(':stateMachine:', ':execution:')}:{name}"
 
     def machine_arn(self, name: str) -> str:
         """One of the stack's state machines: `payment`, `operation`, `resolve` or `reconcile`."""

@@ -164,8 +164,7 @@ class Payments:
 
     def operation_arn(self, operation_id: str) -> str:
         """The execution of a refund, a capture or a void: of a state machine of its own."""
-        payments, operations = f":{self.name}-payment:", f":{self.name}-operation:"
-        return self.stack.execution_arn(operation_id).replace(payments, operations)
+        return self.stack.execution_arn(operation_id, "operation")
 
     def page(self, search: Search, token: str | None = None) -> Page:
         """The newest payments, or those that are searched for, from a token on."""

@@ -243,8 +243,7 @@ class Bench:
             time.sleep(0.05)
 
     def _execution_arn(self, name: str) -> str:
-        machine = self._stack.machine_arn("operation" if name.endswith(OPERATION) else "payment")
-        return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+        return self._stack.execution_arn(name, "operation" if name.endswith(OPERATION) else "payment")
 
     def status(self, payment_id: str) -> str:
         """The status as the API shows it; on a busy machine its function may run out of time, or be unavailable."""

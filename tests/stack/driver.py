@@ -60,7 +60,7 @@ class Driver:
             time.sleep(0.05)
 
     def operation_arn(self, operation_id: str) -> str:
-        return self.stack.execution_arn(operation_id).replace("-payment:", "-operation:")
+        return self.stack.execution_arn(operation_id, "operation")
 
     def wait_for_operation_execution(self, operation_id: str) -> dict[str, Any]:
         states, deadline = self.stack.client("stepfunctions"), time.monotonic() + 60
@@ -124,7 +124,7 @@ class Driver:
     def executions(self, **which: str) -> set[str]:
         """The names of all executions of payments and operations so far, or of those with a `statusFilter`."""
         pages = self.stack.client("stepfunctions").get_paginator("list_executions")
-        arns = (self.stack.state_machine_arn, self.stack.state_machine_arn.removesuffix("payment") + "operation")
+        arns = (self.stack.machine_arn("payment"), self.stack.machine_arn("operation"))
         found = (page for arn in arns for page in pages.paginate(stateMachineArn=arn, **which))
         return {execution["name"] for page in found for execution in page["executions"]}
 

@@ -90,7 +90,7 @@ class Caller:
         return getattr(self.client("secretsmanager"), action)(SecretId=f"{prefix}/gateway-api-key", **arguments)
 
     def execution(self, action: str, machine: str = "payment") -> Any:
-        arn = self.stack.execution_arn("no-such-payment").replace("-payment:", f"-{machine}:")
+        arn = self.stack.execution_arn("no-such-payment", machine)
         return getattr(self.client("stepfunctions"), action)(executionArn=arn)
 
     def list_executions(self) -> Any:
