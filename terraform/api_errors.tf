@@ -11,7 +11,6 @@ locals {
       code    = "invalid_request"
       message = "Missing card data. Or another field is missing, unknown, or not as documented; or the body is not JSON."
     }
-    BAD_REQUEST_PARAMETERS       = { status = "400", code = "missing_idempotency_key", message = "The Idempotency-Key header is missing." }
     REQUEST_TOO_LARGE            = { status = "413", code = "request_too_large", message = "The body is too large." }
     UNSUPPORTED_MEDIA_TYPE       = { status = "415", code = "unsupported_media_type", message = "The body must be application/json." }
     RESOURCE_NOT_FOUND           = { status = "404", code = "not_found", message = "There is no such route." }

@@ -58,10 +58,10 @@ locals {
 
   card_in_the_clear = templatefile("${local.templates}/card_in_the_clear.vtl", { card_numbers = jsonencode(keys(local.test_cards)) })
 
-  # What a response calls the payment and, if it is about one, the operation.
+  # What every template begins with: the ids of the request.
   ids = {
-    payment   = file("${local.templates}/payment_ids.vtl")
-    operation = file("${local.templates}/operation_ids.vtl")
+    for machine in ["payment", "operation"] :
+    machine => join("", [file("${local.templates}/ids.vtl"), file("${local.templates}/${machine}_ids.vtl")])
   }
 
   private = length(var.api_callers.vpc_endpoints) > 0
@@ -206,8 +206,10 @@ resource "aws_api_gateway_method" "start" {
   authorization        = "AWS_IAM"
   request_validator_id = aws_api_gateway_request_validator.this.id
   request_models       = { "application/json" = aws_api_gateway_model.this[each.value.model].name }
+  # Whether the key is there is asked in the template: API Gateway looks for a header that it requires in this spelling
+  # alone, and over HTTP/2 it comes in lower case.
   request_parameters = merge(
-    { "method.request.header.Idempotency-Key" = true },
+    { "method.request.header.Idempotency-Key" = false },
     contains(keys(local.operations), each.key) ? { "method.request.path.payment_id" = true } : {},
   )
 }
@@ -226,7 +228,7 @@ resource "aws_api_gateway_integration" "start" {
 
   request_templates = {
     "application/json" = join("", [
-      file("${local.templates}/execution_name.vtl"),
+      local.ids[each.value.machine],
       each.value.machine == "payment" ? local.card_in_the_clear : "",
       templatefile("${local.templates}/${each.value.template}", merge(each.value.parameters, {
         state_machine_arn = aws_sfn_alias.live[each.value.machine].arn

@@ -16,8 +16,10 @@ for its own content type (or `$default`), and takes an empty body for an empty o
 compared it with AWS); a failed Lambda proxy call, which is DEFAULT_5XX (AWS: status 502 unless
 the gateway response sets one; 500 here) and never the function's own error text; a signature whose credential scope is
 another region or service, which is INVALID_SIGNATURE ("Troubleshoot request signing", IAM user guide: "Credential
-should be scoped to …"); and `~1` in the path of a patch operation, which is a slash (RFC 6901). Not here:
-`requestParameters` of the integration, and `$context.requestOverride`.
+should be scoped to …"); `~1` in the path of a patch operation, which is a slash (RFC 6901); and header names, which
+"are processed in a case-sensitive way" ("Amazon API Gateway important notes"): templates see them, and required ones
+are looked for, as the client wrote them, which is in lower case over HTTP/2. Not here: `requestParameters` of the
+integration, and `$context.requestOverride`.
 """
 
 import contextvars
@@ -47,6 +49,8 @@ _SESSION_NAME = "BackplaneAssumeRoleSession"
 
 Response = tuple[int, dict[str, Any], bytes]
 _request: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("rest_api_request")
+# The request's header names by themselves in lower case, which is all that MiniStack keeps of them.
+_header_names: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("header_names", default={})  # noqa: B039
 
 
 class IntegrationError(Exception):
@@ -67,8 +71,19 @@ def install() -> None:
     custom = apigateway_v1._invoke_lambda_custom_v1
     proxy_response = apigateway_v1._lambda_proxy_response
     validate = apigateway_v1._check_request_validation
+    missing_parameters = apigateway_v1._missing_request_parameters
+    application = app.app
     put_integration = apigateway_v1._put_integration
     enforce = app._enforce_data_plane
+
+    @functools.wraps(application)
+    async def keep_header_names(scope: dict[str, Any], *rest: Any) -> None:
+        names = (name.decode("latin-1") for name, _ in scope.get("headers", ()))
+        token = _header_names.set({name.lower(): name for name in names})
+        try:
+            await application(scope, *rest)
+        finally:
+            _header_names.reset(token)
 
     @functools.wraps(execute)
     async def execute_in_scope(
@@ -137,6 +152,13 @@ def install() -> None:
         method = {**method, "requestModels": {"application/json": model} if model else {}}
         return validate(method, api_id, request, headers, body or b"{}", *rest)
 
+    @functools.wraps(missing_parameters)
+    def missing_request_parameters(method: dict[str, Any], *rest: Any) -> list[str]:
+        required = (name for name, needed in (method.get("requestParameters") or {}).items() if needed)
+        headers = {name.split(".", 3)[3] for name in required if name.startswith("method.request.header.")}
+        written = set(_header_names.get().values())
+        return list(dict.fromkeys([*missing_parameters(method, *rest), *sorted(headers - written)]))
+
     @functools.wraps(put_integration)
     def put(api_id: str, resource_id: str, http_method: str, data: dict[str, Any]) -> Any:
         # A mock has no integration method; MiniStack gives it POST, which Terraform would want to take away again.
@@ -155,7 +177,9 @@ def install() -> None:
             return denied
         return _access_denied(more["resource_arn"], headers, query) or denied
 
+    app.app = keep_header_names
     app._enforce_data_plane = enforce_data_plane
+    apigateway_v1._missing_request_parameters = missing_request_parameters
     apigateway_v1._apply_patch = _apply_patch
     apigateway_v1._put_integration = put
     apigateway_v1._execute_in_scope = execute_in_scope
@@ -220,7 +244,7 @@ def _access_denied(method_arn: str, headers: dict[str, Any], query: dict[str, An
 
 
 async def _invoke_action(
-    integration: dict[str, Any], region: str, service: str, action: str, context: vtl.Record
+    integration: dict[str, Any], region: str, service: str, action: str, context: dict[str, Any]
 ) -> Response:
     request = _request.get()
     payload = _render_request(integration, context)
@@ -294,10 +318,12 @@ def _media_type(headers: Mapping[str, Any]) -> str:
 def _input(body: str) -> vtl.Input:
     request = _request.get()
     querystring = {name: values[-1] for name, values in request["query_params"].items() if values}
-    return vtl.Input(body, request["path_params"], querystring, request["headers"])
+    names = _header_names.get()
+    header = {names.get(name, name): value for name, value in request["headers"].items()}
+    return vtl.Input(body, request["path_params"], querystring, header)
 
 
-def _render_request(integration: dict[str, Any], context: vtl.Record) -> bytes:
+def _render_request(integration: dict[str, Any], context: dict[str, Any]) -> bytes:
     request = _request.get()
     body = (request["body"] or b"").decode(errors="replace")
     templates = integration.get("requestTemplates") or {}
@@ -316,7 +342,7 @@ def _render_request(integration: dict[str, Any], context: vtl.Record) -> bytes:
         raise IntegrationError("BAD_REQUEST_BODY", str(error)) from error
 
 
-def _render(template: str, body: str, context: vtl.Record) -> str:
+def _render(template: str, body: str, context: dict[str, Any]) -> str:
     try:
         return vtl.render(template, _input(body), context, _request.get()["stage"].get("variables") or {})
     except vtl.TransformationError as error:
@@ -324,7 +350,9 @@ def _render(template: str, body: str, context: vtl.Record) -> str:
         raise IntegrationError("API_CONFIGURATION_ERROR") from error
 
 
-def _context(resource: dict[str, Any], caller: dict[str, Any] | None, authorizer: dict[str, Any] | None) -> vtl.Record:
+def _context(
+    resource: dict[str, Any], caller: dict[str, Any] | None, authorizer: dict[str, Any] | None
+) -> dict[str, Any]:
     """`$context` of the request at hand, its maps included, with empty overrides."""
     request = _request.get()
     event = apigateway_v1._build_lambda_event_v1(
@@ -341,7 +369,7 @@ def _context(resource: dict[str, Any], caller: dict[str, Any] | None, authorizer
         authorizer_context=authorizer,
         caller_identity=caller,
     )
-    values = {
+    return {
         **event["requestContext"],
         "requestId": request["request_id"],
         "extendedRequestId": request["request_id"],
@@ -349,24 +377,13 @@ def _context(resource: dict[str, Any], caller: dict[str, Any] | None, authorizer
         "responseOverride": {"header": {}},
         "requestOverride": {"header": {}, "path": {}, "querystring": {}},
     }
-    return _record(values)
-
-
-def _record(values: dict[str, Any]) -> vtl.Record:
-    return vtl.Record(
-        {
-            name: _record(value) if isinstance(value, dict) else value
-            for name, value in values.items()
-            if value is not None
-        }
-    )
 
 
 # -- The response -----------------------------------------------------------------------------------------------------
 
 
 def _respond(
-    integration: dict[str, Any], status: int, headers: Mapping[str, str], body: str, context: vtl.Record
+    integration: dict[str, Any], status: int, headers: Mapping[str, str], body: str, context: dict[str, Any]
 ) -> Response:
     """The integration response that the status selects: its status, headers and rendered body, overrides applied."""
     selected = apigateway_v1._select_service_integration_response(integration, status)
@@ -400,7 +417,7 @@ def _response_template(templates: dict[str, str]) -> tuple[str, str | None]:
     return "application/json", None
 
 
-def _mapped(source: str, headers: Mapping[str, str], body: str, context: vtl.Record) -> str:
+def _mapped(source: str, headers: Mapping[str, str], body: str, context: dict[str, Any]) -> str:
     """A response parameter's value: `'static'`, or a part of the integration's answer or of the context."""
     if len(source) >= 2 and source[0] == source[-1] == "'":
         return source[1:-1]

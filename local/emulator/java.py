@@ -4,8 +4,11 @@ API Gateway renders mapping templates in Java, so `"$x.replaceAll(…)"` means `
 can reach is here. Indexes count code points, where Java counts UTF-16 units (they differ for emoji only).
 """
 
+import json
+import math
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 # java.util.regex: \w, \d, \s and \b are ASCII unless asked otherwise.
@@ -17,19 +20,66 @@ class IllegalArgument(ValueError):
     """A call that Java would answer with an exception, which fails the template's transformation."""
 
 
+class JsonList(list[Any]):
+    """A list of a JSON document: it prints as JSON, as AWS was seen to do, and any other list as Java's do."""
+
+
 def text(value: object) -> str:
-    """A value as Velocity prints it: `toString()`, so `true`, `{a=1}`, `[a, b]`."""
+    """A value as Velocity prints it: `toString()`, so `true`, `{a=1}`, `[a, b]`, `1.0E7`."""
     if isinstance(value, str):
         return value
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float):
+        return _double(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{text(key)}={text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, JsonList):
+        return to_json(value)
     if isinstance(value, list):
         return "[" + ", ".join(text(item) for item in value) + "]"
     return str(value)
+
+
+def _double(value: float) -> str:
+    """`Double.toString`: with an exponent below 10^-3 and from 10^7 on."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "-Infinity" if value < 0 else "Infinity"
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        return repr(value)
+    shortest = Decimal(repr(value)).normalize()
+    first, *rest = shortest.as_tuple().digits
+    return f"{'-' if value < 0 else ''}{first}.{''.join(map(str, rest)) or 0}E{shortest.adjusted()}"
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def from_json(document: str) -> Any:
+    """A JSON document, of whose duplicate members the last counts. Raises ValueError, or RecursionError."""
+    return _lists(json.loads(document, parse_constant=_refuse_constant))
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, list):
+        return JsonList(_lists(item) for item in value)
+    return {name: _lists(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON, characters beyond ASCII as they are."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{to_json(text(name))}:{to_json(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(to_json, value)) + "]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else text(value)
 
 
 def escape_ecma_script(value: str) -> str:
@@ -98,14 +148,23 @@ def _substring(value: str, begin: int, end: int | None = None) -> str:
     return value[begin:end]
 
 
-Methods = Mapping[str, Callable[..., Any]]
+Methods = dict[str, Callable[..., Any]]
 
-STRING_METHODS: Methods = {
+
+def _equals(value: object, other: object) -> bool:
+    return type(value) is type(other) and value == other
+
+
+OBJECT_METHODS: Methods = {
+    "equals": _equals,
+    "toString": text,
+}
+
+STRING_METHODS: Methods = OBJECT_METHODS | {
     "charAt": lambda s, index: _substring(s, index, index + 1),
     "concat": lambda s, other: s + other,
     "contains": lambda s, other: text(other) in s,
     "endsWith": lambda s, suffix: s.endswith(suffix),
-    "equals": lambda s, other: isinstance(other, str) and s == other,
     "equalsIgnoreCase": lambda s, other: isinstance(other, str) and s.lower() == other.lower(),
     "indexOf": lambda s, other, start=0: s.find(other, start),
     "isEmpty": lambda s: not s,
@@ -119,21 +178,19 @@ STRING_METHODS: Methods = {
     "startsWith": lambda s, prefix: s.startswith(prefix),
     "substring": _substring,
     "toLowerCase": lambda s: s.lower(),
-    "toString": lambda s: s,
     "toUpperCase": lambda s: s.upper(),
     "trim": lambda s: s.strip("".join(map(chr, range(33)))),
 }
 
-LIST_METHODS: Methods = {
+LIST_METHODS: Methods = OBJECT_METHODS | {
     "add": lambda values, item: values.append(item) or True,
-    "contains": lambda values, item: item in values,
+    "contains": lambda values, item: any(_equals(value, item) for value in values),
     "get": lambda values, index: values[index],
     "isEmpty": lambda values: not values,
     "size": len,
-    "toString": text,
 }
 
-MAP_METHODS: Methods = {
+MAP_METHODS: Methods = OBJECT_METHODS | {
     "containsKey": lambda entries, key: key in entries,
     "entrySet": lambda entries: [{"key": key, "value": value} for key, value in entries.items()],
     "get": lambda entries, key: entries.get(key),
@@ -141,17 +198,16 @@ MAP_METHODS: Methods = {
     "keySet": lambda entries: list(entries),
     "put": lambda entries, key, value: entries.__setitem__(key, value),
     "size": len,
-    "toString": text,
     "values": lambda entries: list(entries.values()),
 }
 
 
 def methods_of(value: object) -> Methods:
-    """The Java methods a template may call on a value; empty for numbers, booleans and null."""
+    """The Java methods a template may call on a value; none on null."""
     if isinstance(value, str):
         return STRING_METHODS
     if isinstance(value, list):
         return LIST_METHODS
     if isinstance(value, Mapping):
         return MAP_METHODS
-    return {}
+    return OBJECT_METHODS if value is not None else {}

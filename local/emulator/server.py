@@ -54,6 +54,7 @@ async def _run(application: object, port: int) -> None:
     config.bind = [f"127.0.0.1:{port}"]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
+    config.h11_pass_raw_headers = True  # names as the client wrote them
     await serve_asgi(application, config, shutdown_trigger=stopped.wait)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from cli.paths import ROOT
 from cli.stack import Stack
-from local.emulator import vtl
+from tests.mapping_templates import Message
 
 
 class Answer(NamedTuple):
@@ -31,9 +31,8 @@ class Method:
 
     @property
     def parameters(self) -> set[str]:
-        """Those that must be there, as `header.Idempotency-Key`."""
-        parameters: dict[str, bool] = self.description.get("requestParameters", {})
-        return {name.removeprefix("method.request.") for name, required in parameters.items() if required}
+        """Those that it knows, as `header.Idempotency-Key`."""
+        return {name.removeprefix("method.request.") for name in self.description.get("requestParameters", {})}
 
     @property
     def models(self) -> dict[str, str]:
@@ -65,8 +64,6 @@ class Method:
                 return False
             case "BAD_REQUEST_BODY" | "REQUEST_TOO_LARGE":
                 return bool(self.models)
-            case "BAD_REQUEST_PARAMETERS":
-                return any(name.startswith("header.") for name in self.parameters)
             case "UNSUPPORTED_MEDIA_TYPE":
                 return self.function is None
             case "INTEGRATION_FAILURE" | "INTEGRATION_TIMEOUT":
@@ -78,15 +75,24 @@ class Method:
         known = re.findall(r'endsWith\("(\w+)"\)', json.dumps(self._integration).replace('\\"', '"'))
         return {*known, "AnyOther"}
 
-    def rendered(self, error: str | None, payment_id: str, key: str) -> tuple[Answer, dict[str, str]]:
+    def rendered(self, error: str | None, payment_id: str, key: str | None) -> tuple[Answer, dict[str, str]]:
         """The answer to an error of Step Functions, or None for a success, with its headers."""
         responses = self._integration["integrationResponses"].values()
         (response,) = (each for each in responses if bool(each.get("selectionPattern")) == (error is None))
-        context = vtl.Record(responseOverride=vtl.Record(header=vtl.Record()))
-        said = vtl.Input(json.dumps({"__type": error}), {"payment_id": payment_id}, {}, {"Idempotency-Key": key})
-        body = vtl.render(response["responseTemplates"]["application/json"], said, context, {})
-        override = context["responseOverride"]
-        return answer(override.get("status", response["statusCode"]), json.loads(body)), dict(override["header"])
+        said = Message(
+            json.dumps({"__type": error}), {"Idempotency-Key": key} if key else {}, {"payment_id": payment_id}
+        )
+        body, override = said.rendered(response["responseTemplates"]["application/json"])
+        return answer(override.get("status", response["statusCode"]), json.loads(body)), override["header"]
+
+    @property
+    def request_template(self) -> str:
+        return str(self._integration["requestTemplates"]["application/json"])
+
+    @property
+    def response_templates(self) -> set[str]:
+        responses = self._integration["integrationResponses"].values()
+        return {response["responseTemplates"]["application/json"] for response in responses}
 
     @property
     def _integration(self) -> dict[str, Any]:

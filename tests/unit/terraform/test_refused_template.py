@@ -5,15 +5,22 @@ from typing import Any
 
 import pytest
 
-from cli.paths import TERRAFORM
-from local.emulator import vtl
+from tests.mapping_templates import KEY, OPERATIONS, PAYMENT_ID, READINGS, STARTS, Message, answering
 
 NAMESPACE = "com.amazonaws.swf.service.v2.model#"
-KEY = "a-key-of-ours-123"
-PAYMENT_ID = "a-payment-of-ours-1"
 ARN = "arn:aws:states:us-east-1:123456789012:execution:payments:key"
 
 
+def refused(route: str, error: Any, message: Message, absent: str | None = "") -> tuple[int | None, dict[str, Any]]:
+    """The answer's status, None where it stays that of the integration response (502), and body."""
+    body = json.dumps({"__type": error, "message": f"Something about '{ARN}'"})
+    answer = Message(body, message.header, message.path, message.querystring)
+    text, override = answer.rendered(answering(route, "refused"), absent)
+    assert ARN not in text
+    return override.get("status"), json.loads(text)
+
+
+@pytest.mark.parametrize("absent", READINGS)
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
@@ -26,21 +33,19 @@ ARN = "arn:aws:states:us-east-1:123456789012:execution:payments:key"
         ("AccessDeniedException", None, "bad_gateway"),
         ("StateMachineDoesNotExist", None, "bad_gateway"),
         ("InternalFailure", None, "bad_gateway"),
+        (None, None, "bad_gateway"),
+        (["InvalidName"], None, "bad_gateway"),
     ],
 )
 @pytest.mark.parametrize("namespace", [NAMESPACE, ""])
-@pytest.mark.parametrize("ids", ["payment_ids", "operation_ids"])
+@pytest.mark.parametrize("route", STARTS)
 def test_an_error_of_step_functions_gets_a_status_and_code_of_ours_and_none_of_its_text(
-    ids: str, namespace: str, error: str, status: int | None, code: str
+    route: str, namespace: str, error: Any, status: int | None, code: str, absent: str | None
 ) -> None:
-    answer = json.dumps({"__type": namespace + error, "message": f"Something about '{ARN}'"})
-    context = vtl.Record({"responseOverride": vtl.Record({"header": vtl.Record()})})
-    if ids == "operation_ids":
+    if route in OPERATIONS:
         code = code.replace("payment_exists", "operation_exists")
-    shown = refused(ids, answer, context)
-    assert shown["error"]["code"] == code
-    assert context["responseOverride"].get("status") == status  # None leaves the 502 of the integration response
-    assert ARN not in json.dumps(shown)
+    got, shown = refused(route, namespace + error if isinstance(error, str) else error, Message(), absent)
+    assert (got, shown["error"]["code"]) == (status, code)
     told = {
         "payment_exists": {"payment_id": KEY, "links": {"self": f"/payments/{KEY}"}},
         "operation_exists": {
@@ -52,15 +57,28 @@ def test_an_error_of_step_functions_gets_a_status_and_code_of_ours_and_none_of_i
     assert {name: value for name, value in shown.items() if name != "error"} == told.get(code, {})
 
 
+@pytest.mark.parametrize("absent", READINGS)
+@pytest.mark.parametrize("header", [{}, {"Idempotency-Key": ""}, {"idempotency-key": ""}])
+@pytest.mark.parametrize("route", STARTS)
+def test_a_key_that_is_missing_is_told_from_one_that_is_not_as_documented(
+    route: str, header: dict[str, str], absent: str | None
+) -> None:
+    message = Message(header=header, querystring={"Idempotency-Key": KEY})
+    assert refused(route, "InvalidName", message, absent)[1]["error"]["code"] == "missing_idempotency_key"
+
+
 def test_a_payment_id_that_no_payment_can_have_is_not_repeated() -> None:
-    answer = json.dumps({"__type": "ExecutionAlreadyExists"})
-    context = vtl.Record({"responseOverride": vtl.Record({"header": vtl.Record()})})
-    assert refused("operation_ids", answer, context, payment_id='","x":"')["payment_id"] == ""
+    message = Message(path={"payment_id": '","x":"'})
+    assert refused("refunds", "ExecutionAlreadyExists", message)[1]["payment_id"] == ""
 
 
-def refused(ids: str, answer: str, context: vtl.Record, payment_id: str = PAYMENT_ID) -> dict[str, Any]:
-    """The answer's body, as terraform/api_gateway.tf puts the templates together."""
-    payload = vtl.Input(answer, {"payment_id": payment_id}, {}, {"Idempotency-Key": KEY})
-    template = "".join((TERRAFORM / "api" / "templates" / f"{name}.vtl").read_text() for name in (ids, "refused"))
-    body: dict[str, Any] = json.loads(vtl.render(template, payload, context, {}))
-    return body
+@pytest.mark.parametrize("absent", READINGS)
+@pytest.mark.parametrize("route", STARTS)
+def test_what_was_started_is_called_by_its_ids(route: str, absent: str | None) -> None:
+    text, override = Message('{"executionArn": "arn", "startDate": 1.7e9}').rendered(
+        answering(route, "accepted"), absent
+    )
+    started = {"payment_id": PAYMENT_ID, "operation_id": KEY} if route in OPERATIONS else {"payment_id": KEY}
+    place = f"/payments/{started['payment_id']}"
+    assert json.loads(text) == started | {"status": "processing", "links": {"self": place}}
+    assert override == {"header": {"Location": place}}

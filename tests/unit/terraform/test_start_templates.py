@@ -1,61 +1,84 @@
-"""What execution_name.vtl and the templates after it make of a request, for Step Functions."""
+"""What the templates make of a request, for Step Functions."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from cli.paths import TERRAFORM
 from local.emulator import vtl
-from tests.samples import CARD_DATA, PAN, TEST_CARDS, UNLISTED_PAN
+from tests.mapping_templates import (
+    KEY,
+    OPERATIONS,
+    PAYMENT_ID,
+    READINGS,
+    STARTS,
+    STATE_MACHINE_ARN,
+    Message,
+    hostile,
+    starting,
+)
+from tests.samples import CARD_DATA, PAN, UNLISTED_PAN
 
-KEY = "a-key-of-ours-123"
-BODIES = {"start_payment": {"amount_minor": 1, "card_data": CARD_DATA}, "start_card": {"card_data": CARD_DATA}}
+BODIES = {"payments": {"amount_minor": 1, "card_data": CARD_DATA}, "cards": {"card_data": CARD_DATA}}
 INPUTS = {
-    "start_payment": BODIES["start_payment"],
-    "start_card": {"operation": "store", "card_data": CARD_DATA},
+    "payments": BODIES["payments"],
+    "cards": {"operation": "store", "card_data": CARD_DATA},
 }
 
+both_readings = pytest.mark.parametrize("absent", READINGS)
 
-def start(template: str, body: Any, key: str = KEY) -> dict[str, Any]:
-    """The request to Step Functions, as terraform/api_gateway.tf puts the templates together."""
-    folder = TERRAFORM / "api" / "templates"
-    text = "".join((folder / f"{name}.vtl").read_text() for name in ("execution_name", "card_in_the_clear", template))
-    text = text.replace("${card_numbers}", json.dumps(list(TEST_CARDS))).replace("${state_machine_arn}", "arn")
-    sent = body if isinstance(body, str) else json.dumps(body)
-    rendered: dict[str, Any] = json.loads(
-        vtl.render(text, vtl.Input(sent, {}, {}, {"idempotency-key": key}), vtl.Record(), {})
-    )
+
+def start(route: str, message: Message, absent: str | None = "") -> dict[str, Any]:
+    """The request to Step Functions."""
+    rendered: dict[str, Any] = json.loads(message.rendered(starting(route), absent)[0])
     return rendered
 
 
-@pytest.mark.parametrize("template", BODIES)
-def test_a_test_card_is_passed_on_as_it_came(template: str) -> None:
-    started = start(template, BODIES[template])
+def sent(body: Any, key: str = KEY) -> Message:
+    return Message(body if isinstance(body, str) else json.dumps(body), {"idempotency-key": key})
+
+
+@both_readings
+@pytest.mark.parametrize("route", BODIES)
+def test_a_test_card_is_passed_on_as_it_came(route: str, absent: str | None) -> None:
+    started = start(route, sent(BODIES[route]), absent)
     assert started["name"] == KEY
-    assert json.loads(started["input"]) == INPUTS[template]
+    assert json.loads(started["input"]) == INPUTS[route]
 
 
-@pytest.mark.parametrize("template", BODIES)
-def test_a_sealed_card_is_passed_on_as_it_came(template: str) -> None:
-    assert json.loads(start(template, {"card_data": "a.b.c.d.e"})["input"])["card_data"] == "a.b.c.d.e"
+@both_readings
+@pytest.mark.parametrize("route", BODIES)
+def test_a_sealed_card_is_passed_on_as_it_came(route: str, absent: str | None) -> None:
+    started = start(route, sent({"card_data": "a.b.c.d.e"}), absent)
+    assert json.loads(started["input"])["card_data"] == "a.b.c.d.e"
 
 
-@pytest.mark.parametrize("template", BODIES)
-@pytest.mark.parametrize("number", [UNLISTED_PAN, int(UNLISTED_PAN), int(PAN), f"{PAN} ", [UNLISTED_PAN], {"a": PAN}])
-def test_a_number_that_the_model_did_not_see_is_not_passed_on(template: str, number: Any) -> None:
-    started = start(template, {"card_data": CARD_DATA | {"card_number": number}})
+@both_readings
+def test_a_token_is_passed_on_as_it_came(absent: str | None) -> None:
+    body = {"amount_minor": 1, "currency": "USD", "token": "tok_a"}
+    assert json.loads(start("payments", sent(body), absent)["input"]) == body
+
+
+@both_readings
+@pytest.mark.parametrize("route", BODIES)
+@pytest.mark.parametrize(
+    "number", [UNLISTED_PAN, int(UNLISTED_PAN), int(PAN), f"{PAN} ", [UNLISTED_PAN], {"a": PAN}, [PAN], True]
+)
+def test_a_number_that_the_model_did_not_see_is_not_passed_on(route: str, number: Any, absent: str | None) -> None:
+    started = start(route, sent({"card_data": CARD_DATA | {"card_number": number}}), absent)
     assert started["input"] == "refused"
 
 
-@pytest.mark.parametrize("template", BODIES)
-def test_of_two_numbers_the_one_that_would_be_passed_on_is_looked_at(template: str) -> None:
+@both_readings
+@pytest.mark.parametrize("route", BODIES)
+def test_of_two_numbers_the_one_that_would_be_passed_on_is_looked_at(route: str, absent: str | None) -> None:
     def body(*numbers: str) -> str:
         members = ", ".join(f'"card_number": "{number}"' for number in numbers)
         return f'{{"card_data": {{{members}}}}}'
 
-    assert start(template, body(PAN, UNLISTED_PAN))["input"] == "refused"
-    assert UNLISTED_PAN not in start(template, body(UNLISTED_PAN, PAN))["input"]
+    assert start(route, sent(body(PAN, UNLISTED_PAN)), absent)["input"] == "refused"
+    assert UNLISTED_PAN not in start(route, sent(body(UNLISTED_PAN, PAN)), absent)["input"]
 
 
 @pytest.mark.parametrize(
@@ -70,10 +93,11 @@ def test_of_two_numbers_the_one_that_would_be_passed_on_is_looked_at(template: s
         "4000-0566-5566-5556",
         "3782-822463-10005",
         "4000_0566_5566_5556",
+        "-4000056655665556_",
     ],
 )
 def test_a_key_that_is_a_card_number_is_no_name(key: str) -> None:
-    assert start("start_payment", BODIES["start_payment"], key)["name"] == "not a valid name"
+    assert start("payments", sent(BODIES["payments"], key))["name"] == "invalid key"
 
 
 @pytest.mark.parametrize(
@@ -90,34 +114,78 @@ def test_a_key_that_is_a_card_number_is_no_name(key: str) -> None:
     ],
 )
 def test_a_key_of_digits_that_is_no_card_number_is_the_name(key: str) -> None:
-    assert start("start_payment", BODIES["start_payment"], key)["name"] == key
+    assert start("payments", sent(BODIES["payments"], key))["name"] == key
 
 
-def operate(body: Any = None, payment_id: str = KEY, key: str = KEY) -> dict[str, Any]:
-    """The request to Step Functions for an operation."""
-    folder = TERRAFORM / "api" / "templates"
-    text = "".join((folder / f"{name}.vtl").read_text() for name in ("execution_name", "start_operation"))
-    text = text.replace("${operation}", "refund").replace("${state_machine_arn}", "arn")
-    payload = vtl.Input(
-        "" if body is None else json.dumps(body), {"payment_id": payment_id}, {}, {"idempotency-key": key}
-    )
-    rendered: dict[str, Any] = json.loads(vtl.render(text, payload, vtl.Record(), {}))
-    return rendered
+@both_readings
+@pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY", "iDEMPOTENCY-kEY"])
+@pytest.mark.parametrize("route", STARTS)
+def test_the_keys_header_may_be_written_in_any_case(route: str, name: str, absent: str | None) -> None:
+    message = Message("{}", {"Host": "x", name: KEY, "X-Idempotency-Key": "another-key-of-ours"})
+    assert start(route, message, absent)["name"] == KEY
 
 
-@pytest.mark.parametrize("body", [None, {}, {"amount_minor": 500}])
-def test_an_operation_is_passed_on_with_its_payment_and_its_amount_if_it_has_one(body: Any) -> None:
-    started = operate(body)
+@both_readings
+@pytest.mark.parametrize("route", STARTS)
+def test_nothing_but_the_header_stands_for_the_key(route: str, absent: str | None) -> None:
+    elsewhere = {"Idempotency-Key": KEY, "idempotency-key": KEY}
+    message = Message("{}", {}, {"payment_id": PAYMENT_ID} | elsewhere, elsewhere)
+    assert start(route, message, absent)["name"] == "missing key"
+
+
+@both_readings
+@pytest.mark.parametrize(("route", "operation"), OPERATIONS.items())
+@pytest.mark.parametrize("body", [None, {}, {"amount_minor": 500}, {"amount_minor": 999_999_999_999}])
+def test_an_operation_is_passed_on_with_its_payment_and_its_amount_if_it_has_one(
+    route: str, operation: str, body: Any, absent: str | None
+) -> None:
+    started = start(route, sent("" if body is None else body), absent)
     assert started["name"] == KEY
-    assert json.loads(started["input"]) == {"operation": "refund", "payment_id": KEY} | (body or {})
+    assert json.loads(started["input"]) == {"operation": operation, "payment_id": PAYMENT_ID} | (body or {})
 
 
+@both_readings
+def test_an_amount_of_null_is_none(absent: str | None) -> None:
+    started = start("refunds", sent({"amount_minor": None}), absent)
+    assert json.loads(started["input"]) == {"operation": "refund", "payment_id": PAYMENT_ID}
+
+
+@both_readings
 @pytest.mark.parametrize(
-    "payment_id", ["x" * 15, "x" * 65, '","amount_minor":"1', "4000056655665556", "a b c d e f g h i"]
+    "amount",
+    [0, -1, 5.0, 5.5, 1e7, 10**12, True, False, [], [500], {}, {"a": 1}, "007", '1,\\"operation\\":\\"void\\"'],
 )
-def test_a_payment_id_that_no_payment_can_have_starts_nothing(payment_id: str) -> None:
-    assert operate({}, payment_id)["input"] == "refused"
+def test_an_amount_that_the_model_did_not_see_starts_nothing(amount: Any, absent: str | None) -> None:
+    assert start("refunds", sent({"amount_minor": amount}), absent)["input"] == "refused"
 
 
-def test_an_operations_key_that_is_a_card_number_is_no_name() -> None:
-    assert operate({}, key="4000056655665556")["name"] == "not a valid name"
+@both_readings
+@pytest.mark.parametrize(
+    "payment_id", ["", "x" * 15, "x" * 65, '","amount_minor":"1', "4000056655665556", "a b c d e f g h i", None]
+)
+def test_a_payment_id_that_no_payment_can_have_starts_nothing(payment_id: str | None, absent: str | None) -> None:
+    path = {} if payment_id is None else {"payment_id": payment_id}
+    message = Message("{}", path=path, querystring={"payment_id": PAYMENT_ID})
+    assert start("refunds", message, absent)["input"] == "refused"
+
+
+@both_readings
+@pytest.mark.parametrize("route", STARTS)
+def test_whatever_is_sent_the_request_to_step_functions_is_as_it_has_to_be(route: str, absent: str | None) -> None:
+    not_json = 0
+    for message in hostile():
+        try:
+            started = start(route, message, absent)
+        except vtl.BodyNotJson:
+            not_json += 1
+            continue
+        assert set(started) == {"stateMachineArn", "name", "input"}
+        assert started["stateMachineArn"] == STATE_MACHINE_ARN
+        name = started["name"]
+        assert name in ("missing key", "invalid key") or (
+            name in message.header.values() and re.fullmatch("[A-Za-z0-9_-]{16,64}", name)
+        )
+        if started["input"] != "refused":
+            assert UNLISTED_PAN not in started["input"]
+            assert route not in OPERATIONS or json.loads(started["input"])["operation"] == OPERATIONS[route]
+    assert not_json == 8

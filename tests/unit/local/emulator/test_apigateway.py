@@ -3,13 +3,12 @@
 import json
 import re
 import time
-import urllib.error
-import urllib.request
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -70,12 +69,8 @@ class Api:
         sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): headers[name] for name in headers}
         signed = AWSRequest(method, url, data=body, headers=sent)
         SigV4Auth(Credentials("test", "test"), *scope).add_auth(signed)
-        request = urllib.request.Request(url, body, dict(signed.headers), method=method)  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-                return Answer(answer.status, dict(answer.headers), answer.read().decode())
-        except urllib.error.HTTPError as error:
-            return Answer(error.code, dict(error.headers), error.read().decode())
+        answer = requests.request(method, url, data=body, headers=dict(signed.headers), timeout=10)
+        return Answer(answer.status_code, dict(answer.headers), answer.text)
 
 
 def deploy(
@@ -84,6 +79,7 @@ def deploy(
     integration: dict[str, Any],
     responses: list[dict[str, Any]],
     with_model: bool = False,
+    parameters: dict[str, bool] | None = None,
 ) -> Api:
     client = emulator.client("apigateway")
     api = client.create_rest_api(name="test")["id"]
@@ -98,6 +94,9 @@ def deploy(
         client.create_model(restApiId=api, name="Payment", contentType="application/json", schema=json.dumps(MODEL))
         validator = client.create_request_validator(restApiId=api, name="all", validateRequestBody=True)
         options = {"requestModels": {"application/json": "Payment"}, "requestValidatorId": validator["id"]}
+    if parameters:
+        validator = client.create_request_validator(restApiId=api, name="parameters", validateRequestParameters=True)
+        options = {"requestParameters": parameters, "requestValidatorId": validator["id"]}
     client.put_method(**where, authorizationType="AWS_IAM", **options)
     client.put_integration(**where, **integration)
     for response in responses:
@@ -107,6 +106,7 @@ def deploy(
         "API_CONFIGURATION_ERROR",
         "REQUEST_TOO_LARGE",
         "BAD_REQUEST_BODY",
+        "BAD_REQUEST_PARAMETERS",
         "UNSUPPORTED_MEDIA_TYPE",
         "INVALID_SIGNATURE",
     ):
@@ -350,6 +350,20 @@ def test_a_mock_renders_its_templates(emulator: Emulator) -> None:
     found, missing = api.call("GET", b""), api.call("GET", b"", "/payments?missing=yes")
     assert (found.status, found.json) == (200, {"path": "/payments", "method": "GET"})
     assert (missing.status, missing.json, missing.headers["X-Reason"]) == (404, {"code": "not_found"}, "gone")
+
+
+@pytest.mark.parametrize("name", ["X-Given", "x-given", "X-GIVEN"])
+def test_header_names_are_those_that_the_client_wrote(emulator: Emulator, name: str) -> None:
+    template = "#foreach($name in $input.params().header.keySet())$name #end[$input.params('X-Given')]"
+    mock = {"type": "MOCK", "requestTemplates": {"application/json": '{"statusCode": 200}'}}
+    responses = [{"statusCode": "200", "responseTemplates": {"application/json": template}}]
+    headers: dict[str, Any] = {name.replace("-", "_"): "a value"}
+    seen = deploy(emulator, "GET", mock, responses).call("GET", b"", **headers).body
+    assert name in seen.split()
+    assert seen.endswith("[a value]" if name == "X-Given" else "[]")
+    asking = deploy(emulator, "GET", mock, responses, parameters={"method.request.header.X-Given": True})
+    assert asking.call("GET", b"", **headers).status == (200 if name == "X-Given" else 400)
+    assert asking.call("GET", b"").json == {"gateway": "BAD_REQUEST_PARAMETERS"}
 
 
 def test_a_failed_proxy_function_is_a_gateway_response_without_its_error(emulator: Emulator) -> None:

@@ -1,17 +1,57 @@
 """Mapping templates render as API Gateway renders them."""
 
 import json
+from typing import Any
 
 import pytest
 
 from local.emulator import java, vtl
+from tests.aws_facts import facts
 
 
-def render(template: str, body: object = None, context: vtl.Record | None = None) -> str:
+def render(template: str, body: object = None, context: dict[str, Any] | None = None, absent: str | None = "") -> str:
     text = body if isinstance(body, str) else json.dumps({} if body is None else body, ensure_ascii=False)
-    headers = {"id": "in-header", "idempotency-key": "k"}
+    headers = {"id": "in-header", "Idempotency-Key": "k"}
     payload = vtl.Input(text, {"id": "in-path"}, {"id": "in-query", "q": "x"}, headers)
-    return vtl.render(template, payload, vtl.Record() if context is None else context, {"table": "t1"})
+    return vtl.render(template, payload, {} if context is None else context, {"table": "t1"}, absent)
+
+
+@pytest.mark.parametrize("seen", facts("mapping_templates")["rendered"], ids=lambda seen: f"{seen['payload']}")
+def test_templates_render_as_aws_was_seen_to(seen: dict[str, Any]) -> None:
+    assert render(seen["template"], seen["payload"]) == seen["text"]
+
+
+@pytest.mark.parametrize(
+    ("template", "on_api_gateway", "in_velocity"),
+    [
+        # What was written once, and went well here alone: it took a member that is not there for false.
+        ("{#if($input.path('$.gone'))\"a\":$input.path('$.gone')#end}", '{"a":}', "{}"),
+        ("{#if($input.path('$.none'))\"a\":$input.path('$.none')#end}", '{"a":}', "{}"),
+        (
+            "#set($ok = ['1'])#set($x = $input.path('$').gone.x)#if($x && !$ok.contains($x))refused#end",
+            "refused",
+            "",
+        ),
+        ("#if($operation_id)operation#{else}payment#end", "operation", "payment"),
+        ("#set($x = 'a pattern')#set($x = $input.path('$.gone'))#if($x)used: $x#end", "used: ", "used: a pattern"),
+        ("#if($gone.matches('x'))yes#{else}no#end", "yes", "no"),
+        # What goes well everywhere.
+        ("{#if(\"$!input.path('$.gone')\" != '')\"a\":$input.path('$.gone')#end}", "{}", "{}"),
+        ("#set($operation = \"$!gone\")#if($operation != '')operation#{else}payment#end", "payment", "payment"),
+        ("#set($x = \"$!gone\")#if($x.matches('x'))yes#{else}no#end", "no", "no"),
+    ],
+)
+def test_what_is_not_there_is_an_empty_text_that_is_true_and_in_velocity_by_itself_null(
+    template: str, on_api_gateway: str, in_velocity: str
+) -> None:
+    assert render(template, {"none": None}) == on_api_gateway
+    assert render(template, {"none": None}, absent=None) == in_velocity
+
+
+def test_velocity_by_itself_leaves_a_reference_to_nothing_as_it_is_written() -> None:
+    assert render("$gone.further $!gone.further $input.params('gone')", absent=None) == (
+        "$gone.further  $input.params('gone')"
+    )
 
 
 IDIOM = r"""{"input": "$util.escapeJavaScript($input.json('$')).replaceAll("\\'","'")"}"""
@@ -71,9 +111,11 @@ def test_javascript_escapes_are_those_of_commons_lang(text: str, escaped: str) -
         ("$input.json('$.l')", '[1,{"b":true}]'),
         ("$input.json('$.name')", '"é"'),
         ("$input.json('$.gone')", '""'),
-        ("$input.json('$.none')", "null"),
+        ("$input.json('$.none')", '""'),
         ("$input.path('$.l[1].b')", "true"),
-        ("$input.path('$.l')", "[1, {b=true}]"),
+        ("$input.path('$.l')", '[1,{"b":true}]'),
+        ("$input.path('$')", '{name=é, l=[1,{"b":true}], none=null, n=1.5E7}'),
+        ("$input.json('$.n')", "1.5E7"),
         ("[$input.path('$.gone')]", "[]"),
         ("$input.path('$')['name']", "é"),
         ("$input.path('$.l').size()", "2"),
@@ -81,7 +123,7 @@ def test_javascript_escapes_are_those_of_commons_lang(text: str, escaped: str) -
     ],
 )
 def test_the_payload_is_read_by_json_path(expression: str, text: str) -> None:
-    assert render(expression, {"name": "é", "l": [1, {"b": True}], "none": None}) == text
+    assert render(expression, {"name": "é", "l": [1, {"b": True}], "none": None, "n": 1.5e7}) == text
 
 
 @pytest.mark.parametrize(
@@ -91,7 +133,9 @@ def test_the_payload_is_read_by_json_path(expression: str, text: str) -> None:
         ("$input.params('q')", "x"),
         ("$input.params('Idempotency-Key')", "k"),
         ("[$input.params('gone')]", "[]"),
+        ("[$input.params('idempotency-key')]", "[]"),
         ("$input.params().header.Idempotency-Key", "k"),
+        ("[$input.params().header.idempotency-key]", "[]"),
         ("$input.params().querystring.get('id')", "in-query"),
         ("$stageVariables.table", "t1"),
         ("[$stageVariables.gone]", "[]"),
@@ -99,7 +143,9 @@ def test_the_payload_is_read_by_json_path(expression: str, text: str) -> None:
         ("#foreach($n in $input.params().path.keySet())$n#if($foreach.hasNext),#end#end", "id"),
     ],
 )
-def test_parameters_come_from_path_then_query_then_headers(expression: str, text: str) -> None:
+def test_parameters_of_a_name_come_from_path_then_query_then_headers(expression: str, text: str) -> None:
+    assert facts("mapping_templates")["parameters_are_searched_in"] == ["path", "querystring", "header"]
+    assert facts("mapping_templates")["header_names_are_case_sensitive"]
     assert render(expression) == text
 
 
@@ -120,8 +166,8 @@ def test_parameters_come_from_path_then_query_then_headers(expression: str, text
         ("$s.isEmpty()", "false"),
         ("$s.split(' ')", "[Aa, b]"),
         ("$s.concat('!').trim()", "Aa b!"),
-        ("$s.upper()", "$s.upper()"),
-        ("$s.__class__", "$s.__class__"),
+        ("[$s.upper()]", "[]"),
+        ("[$s.__class__]", "[]"),
     ],
 )
 def test_strings_have_javas_methods_and_not_pythons(expression: str, text: str) -> None:
@@ -147,20 +193,38 @@ def test_string_literals_keep_their_backslashes(template: str, text: str) -> Non
 @pytest.mark.parametrize(
     ("condition", "holds"),
     [
-        ("$gone", False),
+        ("$gone", True),
         ("false", False),
-        ("''", True),
-        ("0", True),
-        ("$input.path('$.gone')", False),
+        ("$input.path('$.no')", False),
+        ("$input.path('$.zero')", True),
+        ("$input.path('$.gone')", True),
         ("$input.path('$.gone') == ''", True),
+        ("$input.path('$.gone') == $null", True),
+        ("'a text'", False),
         ("'200' == 200", True),
-        ("!$gone && 'x' != 'y'", True),
-        ("$gone || false", False),
-        ("$context.gone.further", False),
+        ("!$gone", False),
+        ("!$input.path('$.no') && 'x' != 'y'", True),
+        ("$input.path('$.no') || false", False),
+        ("false && $input.path('$.zero').substring(9)", False),
+        ("$context.gone.further", True),
     ],
 )
-def test_only_null_false_and_what_is_not_there_are_false(condition: str, holds: bool) -> None:
-    assert render(f"#if({condition})yes#{{else}}no#end") == ("yes" if holds else "no")
+def test_only_null_false_and_literals_are_false(condition: str, holds: bool) -> None:
+    text = render(f"#if({condition})yes#{{else}}no#end", {"no": False, "zero": 0})
+    assert text == ("yes" if holds else "no")
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("#foreach($i in [1, 2])#set($last = $i)#end$last", "2"),
+        ("#set($i = 'before')#foreach($i in [1])#end$i", "before"),
+        ("#foreach($v in {'a': 1})$v#end", "1"),
+        ("#foreach($c in 'abc')$c#end#foreach($c in $gone)$c#end", ""),
+    ],
+)
+def test_loops_go_over_values_and_leave_what_they_set(template: str, text: str) -> None:
+    assert render(template) == text
 
 
 @pytest.mark.parametrize(
@@ -178,7 +242,7 @@ def test_utilities(template: str, text: str) -> None:
 
 
 def test_overrides_are_left_in_the_context() -> None:
-    context = vtl.Record({"requestId": "r-1", "responseOverride": vtl.Record({"header": vtl.Record()})})
+    context = {"requestId": "r-1", "responseOverride": {"header": {}}}
     render(
         '#set($id = "abc")#set($context.responseOverride.status = 409)'
         '#set($context.responseOverride.header.Location = "/payments/$id/$context.requestId")',
@@ -194,6 +258,7 @@ def test_overrides_are_left_in_the_context() -> None:
         "$input.path('$..x')",
         "$s.substring(9)",
         "#set($x = )",
+        "#if($s == null)#end",
         "$util.base64Decode('!')",
     ],
 )

@@ -1,0 +1,173 @@
+"""The API's mapping templates, put together as `terraform/api_gateway.tf` does it, and what strangers may send to them.
+
+`tests/stack/test_mapping_templates.py` holds this to what is deployed.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cli.events import API_EVENTS, ApiEvent
+from cli.paths import TERRAFORM
+from local.emulator import vtl
+from tests.samples import CARD_DATA, PAN, TEST_CARDS, UNLISTED_PAN
+
+KEY = "a-key-of-ours-123"
+PAYMENT_ID = "a-payment-of-ours-1"
+STATE_MACHINE_ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:of-ours:live"
+
+OPERATIONS = {"refunds": "refund", "captures": "capture", "voids": "void"}
+STARTS = {"payments": "start_payment", "cards": "start_card"} | dict.fromkeys(OPERATIONS, "start_operation")
+"""The template that makes an execution's input, by the last part of the route."""
+
+READINGS = ("", None)
+"""What a reference to nothing may give: an empty text, as was seen on AWS, or null, as in Velocity by itself."""
+
+
+def starting(route: str, state_machine_arn: str = STATE_MACHINE_ARN) -> str:
+    """The template of the request to Step Functions."""
+    text = _ids(route) + ("" if route in OPERATIONS else _file("card_in_the_clear")) + _file(STARTS[route])
+    for name, value in {
+        "card_numbers": json.dumps(list(TEST_CARDS), separators=(",", ":")),
+        "state_machine_arn": state_machine_arn,
+        "operation": OPERATIONS.get(route, ""),
+    }.items():
+        text = text.replace(f"${{{name}}}", value)
+    return text
+
+
+def answering(route: str, template: str) -> str:
+    """The template of the answer: `accepted` or `refused`."""
+    return _ids(route) + _file(template)
+
+
+def _ids(route: str) -> str:
+    return _file("ids") + _file("operation_ids" if route in OPERATIONS else "payment_ids")
+
+
+def _file(name: str) -> str:
+    return (TERRAFORM / "api" / "templates" / f"{name}.vtl").read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a template is given: a request, or Step Functions' answer to one."""
+
+    body: str = ""
+    header: dict[str, str] = field(default_factory=lambda: {"Idempotency-Key": KEY})
+    path: dict[str, str] = field(default_factory=lambda: {"payment_id": PAYMENT_ID})
+    querystring: dict[str, str] = field(default_factory=dict)
+
+    def rendered(self, template: str, absent: str | None = "") -> tuple[str, dict[str, Any]]:
+        """What the emulator makes of it: the text, and `$context.responseOverride`."""
+        override: dict[str, Any] = {"header": {}}
+        payload = vtl.Input(self.body, self.path, self.querystring, self.header)
+        return vtl.render(template, payload, {"responseOverride": override}, {}, absent), override
+
+
+def events() -> Iterator[Message]:
+    """The bodies of the sample events."""
+    for file in sorted(API_EVENTS.glob("*.json")):
+        event = ApiEvent.load(file)
+        for request in filter(None, (event.given, event.request)):
+            yield Message("" if request.body is None else json.dumps(request.body))
+
+
+ODD_VALUES: tuple[Any, ...] = (
+    *(None, True, False, "", " ", 0, -1, 1, 500, 5.0, 5.5, 1e3, 1e7, 1e-7, 1e22, 2**31, 2**63, 10**30, 10**12),
+    *("500", "007", '1,\\"operation\\":\\"void\\"', "null", "false", "'", '"', "\\", "\\'", "/", "\n\t\r\b\f\x00\x7f"),
+    *("é漢\u2028\u2029", "😀", "$context.apiId", "#set($name = 1)", "#end", "${key}", "\\u0022", "</script>"),
+    *([], [500], [[]], {}, {"a": None}, {"card_number": PAN}, [{"b": [1.5e7, "x"]}], {"class": {"name": 1}}),
+)
+
+ODD_BODIES: tuple[str, ...] = (
+    *("", " ", "null", "true", "500", '"text"', "[]", "{}", "[1]", '[{"card_data": {}}]', '{"": ""}'),
+    *("not json", "{", "[1", '{"a":NaN}', "{'a': 1}", '{"a": 1} x', "a=1", "<a/>"),
+    '{"amount_minor": 500, "amount_minor": "1,\\"operation\\":\\"void\\""}',
+    '{"amount_minor": "x", "amount_minor": 500}',
+    f'{{"card_data": "a.b.c.d.e", "card_data": {{"card_number": "{UNLISTED_PAN}"}}}}',
+    f'{{"card_data": {{"card_number": "{PAN}", "card_number": "{UNLISTED_PAN}"}}}}',
+    f'{{"card_data": {{"card_number": "{UNLISTED_PAN}", "card_number": "{PAN}"}}}}',
+    f'{{"card_data": {{"CARD_NUMBER": "{PAN}"}}, "Card_data": 1}}',
+    f'{{"\\u0063ard_data": {{"card_numbe\\u0072": "{UNLISTED_PAN}"}}}}',
+    '{"card_data": {"card_number": "\\ud800"}}',
+    '{"card_data": "\\ud83d\\ude00"}',
+)
+
+ODD_HEADERS: tuple[dict[str, str], ...] = (
+    *({}, {"Idempotency-Key": ""}, {"Content-Type": "application/json"}, {"X-Idempotency-Key": KEY}),
+    *({name: KEY} for name in ("idempotency-key", "IDEMPOTENCY-KEY", "iDEMPOTENCY-kEY")),
+    {"host": "x", "idempotency-key": KEY, "x-amz-date": "20261128T000000Z"},
+    *(
+        {"Idempotency-Key": key}
+        for key in (
+            *("x" * 15, "x" * 16, "x" * 64, "x" * 65, "missing key", "invalid key", " ", f" {KEY}", f"{KEY}\n"),
+            *('","input":"{}","x":"', "$util.escapeJavaScript", "#set($name = 'abcdefgh')", "\\u0041" * 4, "'" * 20),
+            *(
+                "clé-d-idempotence-1",
+                "😀" * 8,
+                "４" * 16,
+                "4000056655665556",
+                "4000_0566-5566-5556",
+                "-4000056655665556-",
+            ),
+            *("c56a4180-65aa-42ec-a945-5fd21dec0538", "1" * 16, "8100000000000000", "2200000000000000000", "4" * 20),
+        )
+    ),
+)
+
+ODD_PATHS: tuple[dict[str, str], ...] = (
+    {},
+    *(
+        {"payment_id": payment_id}
+        for payment_id in ("", "x" * 15, '","amount_minor":"1', "%22%2C%22x%22%3A%22................", "x" * 65)
+    ),
+    {"payment_id": "4000056655665556"},
+)
+
+
+def hostile() -> Iterator[Message]:
+    """Requests that no client of ours would send."""
+    for value in ODD_VALUES:
+        yield Message(json.dumps({"amount_minor": value, "card_data": value}))
+        yield Message(json.dumps({"card_data": CARD_DATA | {"card_number": value}}, ensure_ascii=False))
+    yield from map(Message, ODD_BODIES)
+    yield from (Message("{}", header) for header in ODD_HEADERS)
+    yield from (Message("{}", path=path) for path in ODD_PATHS)
+    for header in ({}, {"idempotency-key": "x"}):
+        yield Message("{}", header, {}, {"Idempotency-Key": KEY, "payment_id": PAYMENT_ID, "idempotency-key": KEY})
+
+
+ERRORS = (
+    *(
+        "ExecutionAlreadyExists",
+        "InvalidName",
+        "InvalidExecutionInput",
+        "ThrottlingException",
+        "ExecutionLimitExceeded",
+    ),
+    *("TooManyRequestsException", "AccessDeniedException", "StateMachineDoesNotExist", "InternalFailure"),
+    *(
+        "InvalidArn",
+        "StateMachineDeleting",
+        "KmsAccessDeniedException",
+        "ValidationException",
+        "SerializationException",
+    ),
+)
+"""What StartExecution answers but a success, and what any call may be answered."""
+
+
+def answers() -> Iterator[Message]:
+    """What Step Functions may answer, to requests of all kinds."""
+    bodies = [
+        *(json.dumps({"__type": namespace + error, "message": "x"}) for error in ERRORS for namespace in ("", "a.b#")),
+        *("", "{}", "[]", "null", '"x"', "<html>", '{"__type": null}', '{"__type": 5}', '{"__type": ["InvalidName"]}'),
+        json.dumps({"executionArn": "arn", "startDate": 1.7e9}),
+    ]
+    for body in bodies:
+        yield Message(body)
+    for body in bodies[:4]:
+        yield from (Message(body, header) for header in ODD_HEADERS)
+        yield from (Message(body, path=path) for path in ODD_PATHS)
