@@ -20,7 +20,7 @@ Resources = dict[str, dict[str, Any]]
 
 
 def permissions(terraform: Terraform) -> str:
-    """The policies of a deployed stack's roles, keys, messages and functions as YAML, by the resources' addresses."""
+    """The policies of a deployed stack's roles, keys, messages, packages and functions as YAML, by their addresses."""
     resources = terraform.planned()
     reader = _PolicyReader(resources)
     inline = _of_type(resources, "aws_iam_role_policy")
@@ -44,9 +44,9 @@ def permissions(terraform: Terraform) -> str:
         "keys": {
             address: reader.statements(key["policy"]) for address, key in _of_type(resources, "aws_kms_key").items()
         },
-        "topics and queues": {
+        "topics, queues and buckets": {
             address: reader.statements(policy["policy"])
-            for kind in ("aws_sns_topic_policy", "aws_sqs_queue_policy")
+            for kind in ("aws_sns_topic_policy", "aws_sqs_queue", "aws_s3_bucket_policy")
             for address, policy in _of_type(resources, kind).items()
         },
         "functions": {
@@ -80,15 +80,19 @@ class _PolicyReader:
         return text
 
     def statements(self, policy: str) -> dict[str, dict[str, list[str]]]:
-        """`{sid: {"actions", "resources", "principals", "conditions"}}`, what is empty left out."""
+        """`{sid: {"denied", "actions", "resources", "principals", "conditions"}}`, what is empty left out.
+
+        Of a statement that denies, "denied" are its actions.
+        """
         return {statement["Sid"]: self._statement(statement) for statement in json.loads(policy)["Statement"]}
 
     def _statement(self, statement: dict[str, Any]) -> dict[str, list[str]]:
-        assert statement["Effect"] == "Allow", f"{statement['Sid']}: write denials down too"
         principals = statement.get("Principal", {})
+        if principals == "*":
+            principals = {"anybody": "*"}
         conditions = statement.get("Condition", {})
         parts = {
-            "actions": _listed(statement["Action"]),
+            "actions" if statement["Effect"] == "Allow" else "denied": _listed(statement["Action"]),
             "resources": _listed(statement.get("Resource", [])),
             "principals": [f"{kind} {who}" for kind, named in principals.items() for who in _listed(named)],
             "conditions": [

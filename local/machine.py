@@ -96,12 +96,17 @@ class Machine:
         except TerraformError as error:
             if self.stack_file.exists():
                 raise
-            # The AWS provider repeats a request whose answer it missed, which a busy machine makes it do now and then;
-            # the emulator did the first one already. Nothing is deployed yet, so nothing is lost by starting over.
-            say(f"Starting over, as the first deployment failed: {str(error).splitlines()[1]}")
+            # What the emulator did of it is in the way of a second try. Nothing is deployed yet, so nothing is lost by
+            # starting over.
+            say(f"Starting over, as the first deployment failed: {error}")
+            say(f"The emulator's log of it is {self._keep_log()}")
             stack = self._start_and_deploy(say)
         stack.save(self.stack_file)
         return stack
+
+    def _keep_log(self) -> Path:
+        """Where the emulator's log is once the next emulator has one of its own."""
+        return (self.home / "emulator.log").replace(self.home / "emulator.failed.log")
 
     def _start_and_deploy(self, say: Say) -> Stack:
         services = self._running_services()

@@ -182,7 +182,7 @@ locals {
           waiting = {
             namespace  = "AWS/SQS"
             name       = "ApproximateNumberOfMessagesVisible"
-            dimensions = { QueueName = aws_sqs_queue.dead_letters.name }
+            dimensions = { QueueName = local.dead_letter_queue_name }
             stat       = "Maximum"
           }
           lost = {

@@ -5,8 +5,8 @@ locals {
 resource "aws_lambda_layer_version" "dependencies" {
   layer_name               = "${local.prefix}-dependencies"
   description              = "Third-party packages, at the versions that were tested"
-  filename                 = "${local.packages}/layer.zip"
-  source_code_hash         = filebase64sha256("${local.packages}/layer.zip")
+  s3_bucket                = aws_s3_object.package["layer"].bucket
+  s3_key                   = aws_s3_object.package["layer"].key
   compatible_runtimes      = [var.lambda_runtime]
   compatible_architectures = [var.lambda_architecture]
 }
@@ -20,17 +20,17 @@ resource "aws_lambda_function" "this" {
 
   for_each = local.functions
 
-  function_name    = "${local.prefix}-${each.key}"
-  role             = aws_iam_role.function[each.key].arn
-  handler          = "functions.${each.key}.handler.handler"
-  runtime          = var.lambda_runtime
-  architectures    = [var.lambda_architecture]
-  filename         = "${local.packages}/functions.zip"
-  source_code_hash = filebase64sha256("${local.packages}/functions.zip")
-  layers           = [aws_lambda_layer_version.dependencies.arn]
-  publish          = true
-  timeout          = each.value.timeout
-  memory_size      = each.value.memory
+  function_name = "${local.prefix}-${each.key}"
+  role          = aws_iam_role.function[each.key].arn
+  handler       = "functions.${each.key}.handler.handler"
+  runtime       = var.lambda_runtime
+  architectures = [var.lambda_architecture]
+  s3_bucket     = aws_s3_object.package["functions"].bucket
+  s3_key        = aws_s3_object.package["functions"].key
+  layers        = [aws_lambda_layer_version.dependencies.arn]
+  publish       = true
+  timeout       = each.value.timeout
+  memory_size   = each.value.memory
 
   environment {
     variables = merge(local.common_environment, each.value.environment)

@@ -1,6 +1,6 @@
 locals {
   dead_letter_queue_name = "${local.prefix}-dead-letters"
-  # Text, as the key's policy names the queue that the key encrypts.
+  # Text, as the key's policy and the queue's own name the queue.
   dead_letter_queue_arn = "arn:${local.partition}:sqs:${local.region}:${local.account_id}:${local.dead_letter_queue_name}"
 }
 
@@ -10,6 +10,7 @@ resource "aws_sqs_queue" "dead_letters" {
   message_retention_seconds         = 1209600 # 14 days, the longest there is
   kms_master_key_id                 = aws_kms_key.this["data"].arn
   kms_data_key_reuse_period_seconds = 300
+  policy                            = data.aws_iam_policy_document.dead_letters.json
   tags                              = merge(local.tags, { Name = local.dead_letter_queue_name })
 }
 
@@ -17,7 +18,7 @@ data "aws_iam_policy_document" "dead_letters" {
   statement {
     sid       = "SendDeadLetters"
     actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.dead_letters.arn]
+    resources = [local.dead_letter_queue_arn]
 
     principals {
       type        = "Service"
@@ -30,9 +31,4 @@ data "aws_iam_policy_document" "dead_letters" {
       values   = ["arn:${local.partition}:events:${local.region}:${local.account_id}:rule/${local.prefix}-*"]
     }
   }
-}
-
-resource "aws_sqs_queue_policy" "dead_letters" {
-  queue_url = aws_sqs_queue.dead_letters.url
-  policy    = data.aws_iam_policy_document.dead_letters.json
 }

@@ -8,6 +8,7 @@
 - "Authorization for versions and aliases" (Step Functions developer guide): asked for is the state machine's own ARN;
   the version or alias is `states:StateMachineQualifier`.
 - "AWS global condition context keys" (IAM user guide): `aws:PrincipalArn` of a role's session is the role's ARN.
+  `aws:SecureTransport` says whether a request came over TLS. It is true here, where nothing leaves the machine.
 - "How Step Functions works with IAM": a Task calls its function under the state machine's role. Without
   `lambda:InvokeFunction` on that function the task fails with `Lambda.AWSLambdaException`, seen on AWS (aws-deployment-
   framework issue 460: Error `Lambda.AWSLambdaException`, Cause "… is not authorized to perform: lambda:InvokeFunction …
@@ -79,6 +80,8 @@ def install() -> None:
 
     @functools.wraps(resolve_condition_key)
     def resolve(key: str, context: Any) -> Any:
+        if key.lower() == "aws:securetransport":
+            return "true"
         value = resolve_condition_key(key, context)
         return role_of_session(value) if key.lower() == "aws:principalarn" else value
 

@@ -7,6 +7,9 @@ import resource
 import signal
 import tempfile
 from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import h11
 
 MINISTACK_VERSION = "1.5.33"
 
@@ -23,9 +26,9 @@ def serve(port: int, data_dir: Path) -> None:
     from ministack import app
     from ministack.core import hypercorn_compat
 
-    from local.emulator import alarms, apigateway, executions, iam, runtime
+    from local.emulator import alarms, apigateway, executions, iam, packages, runtime
 
-    for patch in (runtime, apigateway, executions, iam, alarms):
+    for patch in (runtime, packages, apigateway, executions, iam, alarms):
         patch.install()
     hypercorn_compat.install()
     try:
@@ -47,6 +50,7 @@ async def _run(application: object, port: int) -> None:
         await server.idle_task.stop()
 
     TCPServer._read_data = read_until_closed  # type: ignore[assignment, method-assign]
+    send_heads_with_data()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -56,6 +60,25 @@ async def _run(application: object, port: int) -> None:
     config.graceful_timeout = 1
     config.h11_pass_raw_headers = True  # names as the client wrote them
     await serve_asgi(application, config, shutdown_trigger=stopped.wait)  # type: ignore[arg-type]
+
+
+def send_heads_with_data() -> None:
+    """Hold a response's head until its first data, or its end, so that both leave in one write.
+
+    Hypercorn writes the head by itself. When Go's HTTP client has a head, the AWS SDK closes the request's body; and if
+    Go has not noticed yet that it is sent, it cuts the connection. A body that comes later is lost then, and the SDK
+    repeats a request that was done: what it made exists already. What comes with the head is read in any case.
+    """
+    send, heads = h11.Connection.send, WeakKeyDictionary[h11.Connection, bytes]()
+
+    def send_head_with_data(connection: h11.Connection, event: h11.Event) -> bytes | None:
+        data = send(connection, event)
+        if isinstance(event, h11.Response):
+            heads[connection] = data or b""
+            return b""
+        return heads.pop(connection, b"") + (data or b"")
+
+    h11.Connection.send = send_head_with_data  # type: ignore[assignment, method-assign]
 
 
 def _check_version() -> None:

@@ -195,3 +195,15 @@ def test_a_policy_names_the_state_machine_and_can_ask_for_an_alias(emulator: Emu
         version: False,
         machine: False,
     }
+
+
+def test_what_is_refused_without_tls_is_not_refused_on_one_machine(emulator: Emulator) -> None:
+    s3, bucket = emulator.client("s3"), f"bucket-{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=bucket)
+    refusal = {"Sid": "RefuseWithoutTls", "Effect": "Deny", "Principal": "*", "Action": "s3:*"}
+    resource, condition = f"arn:aws:s3:::{bucket}/*", {"Bool": {"aws:SecureTransport": "false"}}
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy({**refusal, "Resource": resource, "Condition": condition}))
+    session = emulator.client("s3", emulator.session({"Action": "s3:*"}))
+    assert allowed(session.put_object, Bucket=bucket, Key="key", Body=b"x")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy({**refusal, "Resource": resource}))
+    assert not allowed(session.put_object, Bucket=bucket, Key="key", Body=b"x")

@@ -1,0 +1,36 @@
+# The queue's name and ARN are text where the queue itself would have to be waited for: they must be the queue's.
+
+mock_provider "aws" {
+  source = "./tests/aws"
+}
+
+variables {
+  environment = "test"
+  gateway_url = "https://sparkle.example"
+}
+
+run "its_policy_and_its_alarm_are_of_the_queue" {
+  command = plan
+
+  assert {
+    condition     = local.dead_letter_queue_arn == "arn:aws:sqs:eu-west-1:123456789012:${aws_sqs_queue.dead_letters.name}"
+    error_message = "The ARN must be the queue's."
+  }
+
+  assert {
+    condition = (
+      one(data.aws_iam_policy_document.dead_letters.statement).resources == toset([local.dead_letter_queue_arn]) &&
+      one(data.aws_iam_policy_document.dead_letters.statement).actions == toset(["sqs:SendMessage"]) &&
+      one(one(data.aws_iam_policy_document.dead_letters.statement).principals).identifiers == toset(["events.amazonaws.com"])
+    )
+    error_message = "EventBridge may send to the queue, and nobody may anything else."
+  }
+
+  assert {
+    condition = [
+      for query in aws_cloudwatch_metric_alarm.this["dead-letters"].metric_query :
+      query.metric[0].dimensions if query.id == "waiting"
+    ] == [tomap({ QueueName = aws_sqs_queue.dead_letters.name })]
+    error_message = "The alarm must look at the queue."
+  }
+}
