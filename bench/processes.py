@@ -76,18 +76,18 @@ class Processes:
         return folder
 
     def environment(self, function: str) -> dict[str, str]:
-        """What the emulator gives the deployed function, but for the key: the account's root may do all that it may."""
+        """What the emulator gives the deployed function, but for the key: the operator may do all that it may."""
         name = self.stack.log_group_prefix.rsplit("/", 1)[1] + function
         deployed = self.stack.client("lambda").get_function_configuration(FunctionName=name)
         return {
             **deployed["Environment"]["Variables"],
-            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_ACCESS_KEY_ID": self.stack.access_key_id or "",
             "AWS_DEFAULT_REGION": self.stack.region,
             "AWS_ENDPOINT_URL": self.stack.aws_endpoint_url or "",
             "AWS_LAMBDA_FUNCTION_NAME": name,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_REGION": self.stack.region,
-            "AWS_SECRET_ACCESS_KEY": "test",  # nosec B105  # pragma: allowlist secret
+            "AWS_SECRET_ACCESS_KEY": self.stack.secret_access_key or "",
             "HOME": tempfile.gettempdir(),
             "LANG": "en_US.UTF-8",
             "PYTHONPATH": self._path,

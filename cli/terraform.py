@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.paths import BUILD, TERRAFORM
+from cli.private import PRIVATE_UMASK
 
 # Where people unpack provider mirrors (HOST/hashicorp/aws/VERSION/PLATFORM/…), at most one folder deep.
 _MIRROR_PREFIXES = [Path.home() / ".terraform.d"] + [
@@ -144,11 +145,13 @@ class Terraform:
         }
         command = [terraform, f"-chdir={TERRAFORM}", *arguments]
         if show:
-            if subprocess.run(command, env=environment).returncode:
+            if subprocess.run(command, env=environment, umask=PRIVATE_UMASK).returncode:
                 raise TerraformError(f"terraform {arguments[0]} failed: see above.")
             return ""
         plain = {"NO_COLOR": "1", "TF_CLI_ARGS": "-no-color"}
-        done = subprocess.run(command, env=environment | plain, input=stdin, capture_output=True, text=True)
+        done = subprocess.run(
+            command, env=environment | plain, input=stdin, capture_output=True, text=True, umask=PRIVATE_UMASK
+        )
         if done.returncode not in succeeds_with:
             raise TerraformError(f"terraform {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}")
         return done.stdout

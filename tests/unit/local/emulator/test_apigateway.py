@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
-from tests.unit.local.emulator.conftest import REGION, Emulator
+from tests.unit.local.emulator.conftest import OPERATOR, REGION, Emulator
 
 START = r"""
 #set($key = $input.params('Idempotency-Key'))
@@ -69,7 +68,7 @@ class Api:
         url = f"{self.emulator.url}/_aws/execute-api/{self.api_id}/test{path}"
         sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): headers[name] for name in headers}
         signed = AWSRequest(method, url, data=body, headers=sent)
-        SigV4Auth(Credentials("test", "test"), *scope).add_auth(signed)
+        SigV4Auth(OPERATOR, *scope).add_auth(signed)
         request = urllib.request.Request(url, body, dict(signed.headers), method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
