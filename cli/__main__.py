@@ -135,7 +135,8 @@ def replay(
     junit: Annotated[Path | None, typer.Option(help="Write a report for continuous integration here.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write a report in JSON here.")] = None,
     execution: Annotated[
-        list[str] | None, typer.Option(help="Replay a past execution instead, by ARN or payment id. May be repeated.")
+        list[str] | None,
+        typer.Option(help="Replay past executions instead, by ARN or payment id, with blanks between. May be repeated."),
     ] = None,
     status: Annotated[
         Ended | None, typer.Option(case_sensitive=False, help="Replay past executions that ended like this.")
@@ -171,7 +172,7 @@ def replay(
             source = Stack.load(from_stack) if from_stack else target
             with console.status("Reading past executions"):
                 found = (
-                    executions_named(source, execution)
+                    executions_named(source, [name for names in execution for name in names.split()])
                     if execution
                     else executions_of(source, status, since, until, limit or DEFAULT_LIMIT)
                 )
