@@ -136,7 +136,9 @@ def replay(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write a report in JSON here.")] = None,
     execution: Annotated[
         list[str] | None,
-        typer.Option(help="Replay past executions instead, by ARN or payment id, with blanks between. May be repeated."),
+        typer.Option(
+            help="Replay past executions instead, by ARN or payment id, with blanks between. May be repeated."
+        ),
     ] = None,
     status: Annotated[
         Ended | None, typer.Option(case_sensitive=False, help="Replay past executions that ended like this.")

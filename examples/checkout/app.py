@@ -120,7 +120,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
         payment = payment_of(order)
         if payment is not None and not orders.begin_attempt(order, after=payment):
             return {"payment": _shown(payment, order)}
-        return {"payment_id": order.payment_id, "key": asdict(payments.keys()[0])}
+        return {"payment_id": order.payment_id, "key": asdict(payments.sealing_key())}
 
     @app.post("/api/orders/<order_id>/payment")
     def pay(order_id: str) -> ResponseReturnValue:

@@ -34,7 +34,7 @@ from tests.stack.sweep import (
     written_by,
 )
 from tests.stack.test_access import taken_away
-from tests.tampering import flipped, with_header, with_segment
+from tests.tampering import flipped, sealed_unchecked, with_header, with_segment
 
 Key = dict[str, str]
 CardData = Callable[[Canary, str, Key], Any]
@@ -68,7 +68,7 @@ def plain(canary: Canary, payment_id: str, key: Key) -> Any:
 
 def sealed_with(change: Callable[[Canary], dict[str, Any]]) -> CardData:
     """Sealed card data with more or other fields."""
-    return lambda canary, payment_id, key: seal(canary.card_data | change(canary), payment_id, key)
+    return lambda canary, payment_id, key: sealed_unchecked(canary.card_data | change(canary), payment_id, key)
 
 
 @dataclass(frozen=True)

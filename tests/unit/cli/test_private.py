@@ -18,7 +18,7 @@ STACK = Stack(
     ledger_table="ledger",
     log_group_prefix="/aws/lambda/payments-",
     access_key_id="AKIAKEY",
-    secret_access_key="the-secret",  # noqa: S106  # pragma: allowlist secret
+    secret_access_key="the-secret",  # pragma: allowlist secret
     sparkle_url="http://127.0.0.1:4567",
     sparkle_api_key="sk_test_key",  # pragma: allowlist secret
 )
