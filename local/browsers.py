@@ -16,14 +16,18 @@ from urllib.parse import urlsplit
 _OUR_NAMES = {"127.0.0.1", "localhost", "::1"}
 
 
-def foreign(headers: Mapping[str, str]) -> str | None:
-    """The header that shows a request to be a foreign page's, or None. Names of headers are in lower case."""
+def foreign(headers: Mapping[str, str], *, has_pages: bool = False) -> str | None:
+    """The header that shows a request to be a foreign page's, or None. Names of headers are in lower case.
+
+    Who `has_pages` may be linked to: such a link shows the page to whom the browser belongs, and to nobody else.
+    """
     host = headers.get("host", "").lower()
     if _name(host) not in _OUR_NAMES:
         return "Host"
     if headers.get("origin", f"http://{host}") != f"http://{host}":
         return "Origin"
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    follows_link = has_pages and headers.get("sec-fetch-dest") == "document"
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not follows_link:
         return "Sec-Fetch-Site"
     return None
 
