@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
-  $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
+	$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
 # $(call option,STACK,--stack): the option, if the variable has a value.
 option = $(if $(value $1),$2="$$$1")
