@@ -76,18 +76,17 @@ class Processes:
         return folder
 
     def environment(self, function: str) -> dict[str, str]:
-        """What the emulator gives the deployed function, but for the key: the operator may do all that it may."""
+        """What the emulator gives the deployed function, with a key of its role."""
         name = self.stack.log_group_prefix.rsplit("/", 1)[1] + function
         deployed = self.stack.client("lambda").get_function_configuration(FunctionName=name)
         return {
             **deployed["Environment"]["Variables"],
-            "AWS_ACCESS_KEY_ID": self.stack.access_key_id or "",
+            **self._key_of(name),
             "AWS_DEFAULT_REGION": self.stack.region,
             "AWS_ENDPOINT_URL": self.stack.aws_endpoint_url or "",
             "AWS_LAMBDA_FUNCTION_NAME": name,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_REGION": self.stack.region,
-            "AWS_SECRET_ACCESS_KEY": self.stack.secret_access_key or "",
             "HOME": tempfile.gettempdir(),
             "LANG": "en_US.UTF-8",
             "PYTHONPATH": self._path,
@@ -95,6 +94,25 @@ class Processes:
             "PYTHONDONTWRITEBYTECODE": "1",
             "TZ": ":UTC",
         }
+
+    def _key_of(self, role_name: str) -> dict[str, str]:
+        """A session of a role that trusts AWS's services alone, and for this moment the operator as well."""
+        iam, sts = self.stack.client("iam"), self.stack.client("sts")
+        role = iam.get_role(RoleName=role_name)["Role"]
+        trust, operator = role["AssumeRolePolicyDocument"], {"AWS": sts.get_caller_identity()["Arn"]}
+        admitted = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": operator}
+        more = json.dumps(trust | {"Statement": [*trust["Statement"], admitted]})
+        iam.update_assume_role_policy(RoleName=role_name, PolicyDocument=more)
+        try:
+            key = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="bench")["Credentials"]
+        finally:
+            iam.update_assume_role_policy(RoleName=role_name, PolicyDocument=json.dumps(trust))
+        names = {
+            "AccessKeyId": "ACCESS_KEY_ID",
+            "SecretAccessKey": "SECRET_ACCESS_KEY",
+            "SessionToken": "SESSION_TOKEN",
+        }
+        return {f"AWS_{name}": key[part] for part, name in names.items()}
 
     def run(self, environment: dict[str, str], *arguments: str) -> tuple[float, float]:
         """The process's wall and CPU seconds, from its start to its end."""
