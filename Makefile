@@ -6,6 +6,10 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy rotate permissions build sbom bench test simulate mutants lint lock clean
 
+# Values from the command line would be expanded on their way into the environment; those that come from it are not.
+$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
+	$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
+
 export PYTHON ?= python3
 export WORKERS ?= 2
 VENV := .venv
@@ -13,10 +17,6 @@ CHECKOV := .venv-checkov
 PAYMENTS := $(VENV)/bin/python -m cli
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 export PYTHONDONTWRITEBYTECODE := 1
-
-# Values from the command line would be expanded on their way into the environment; those that come from it are not.
-$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
-	$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
 # $(call option,STACK,--stack): the option, if the variable has a value.
 option = $(if $(value $1),$2="$$$1")

@@ -107,12 +107,11 @@ class Processes:
             key = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="bench")["Credentials"]
         finally:
             iam.update_assume_role_policy(RoleName=role_name, PolicyDocument=json.dumps(trust))
-        names = {
-            "AccessKeyId": "ACCESS_KEY_ID",
-            "SecretAccessKey": "SECRET_ACCESS_KEY",
-            "SessionToken": "SESSION_TOKEN",
+        return {
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": key["SessionToken"],
         }
-        return {f"AWS_{name}": key[part] for part, name in names.items()}
 
     def run(self, environment: dict[str, str], *arguments: str) -> tuple[float, float]:
         """The process's wall and CPU seconds, from its start to its end."""
