@@ -462,7 +462,7 @@ def rotate(
     """Begin a new generation of a key that KMS can't rotate by itself (docs/rotation.md)."""
     with _clear_errors():
         local = environment == "local"
-        terraform = Machine.from_environment().terraform() if local else Terraform(environment)
+        terraform = Machine.from_environment().terraform() if local else Terraform.on_aws(environment)
         terraform.init()
         generations = rotate_key(terraform, key, retire=retire)
     console.print(f"{key}_keys is now {json.dumps(generations)} in {terraform.keys_file}", highlight=False)
@@ -527,7 +527,7 @@ def _up() -> Stack:
 
 def _prepared(environment: str) -> Terraform:
     """Terraform for an AWS environment, initialised, with the packages built that its variables name."""
-    terraform = Terraform(environment)
+    terraform = Terraform.on_aws(environment)
     console.print(f"Initialising Terraform (AWS provider from {terraform.init()})", highlight=False)
     target = Target(*terraform.evaluate("[var.lambda_runtime, var.lambda_architecture]"))
     console.print(f"Building for {target.runtime} on {target.architecture}", highlight=False)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cli.paths import BUILD, TERRAFORM
 from cli.private import PRIVATE_UMASK
@@ -47,6 +47,14 @@ class Terraform:
     name: str
     state: Path | None = None
     environment: Mapping[str, str] | None = None
+
+    @classmethod
+    def on_aws(cls, name: str) -> Self:
+        """That of an environment that has a file of variables. Raises TerraformError."""
+        known = sorted(file.stem for file in (TERRAFORM / "environments").glob("*.tfvars"))
+        if name not in known:
+            raise TerraformError(f"There is no environment {name!r}. terraform/environments has: {', '.join(known)}.")
+        return cls(name)
 
     def init(self) -> str:
         """Initialise, from a mirror first, and return where the provider came from."""

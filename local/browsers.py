@@ -10,14 +10,20 @@ A browser lets any page send requests to loopback addresses, and says so:
   the page and the server one origin.
 """
 
-from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import urlsplit
 
 _OUR_NAMES = {"127.0.0.1", "localhost", "::1"}
 
 
-def foreign(headers: Mapping[str, str], *, has_pages: bool = False) -> str | None:
-    """The header that shows a request to be a foreign page's, or None. Names of headers are in lower case.
+class Headers(Protocol):
+    """A request's headers. Names are asked for in lower case."""
+
+    def get(self, name: str, default: str, /) -> str: ...
+
+
+def foreign(headers: Headers, *, has_pages: bool = False) -> str | None:
+    """The header that shows a request to be a foreign page's, or None.
 
     Who `has_pages` may be linked to: such a link shows the page to whom the browser belongs, and to nobody else.
     """
@@ -26,7 +32,7 @@ def foreign(headers: Mapping[str, str], *, has_pages: bool = False) -> str | Non
         return "Host"
     if headers.get("origin", f"http://{host}") != f"http://{host}":
         return "Origin"
-    follows_link = has_pages and headers.get("sec-fetch-dest") == "document"
+    follows_link = has_pages and headers.get("sec-fetch-dest", "") == "document"
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not follows_link:
         return "Sec-Fetch-Site"
     return None
