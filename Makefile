@@ -1,16 +1,33 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
+#
+# What a variable holds is data. Make expands no value (`$(value …)`), and pastes none into a command: recipes have the
+# variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy rotate permissions build sbom bench test simulate mutants lint lock clean
 
-PYTHON ?= python3
-WORKERS ?= 2
+# Values from the command line would be expanded on their way into the environment; those that come from it are not.
+$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
+	$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
+
+export PYTHON ?= python3
+export WORKERS ?= 2
 VENV := .venv
 CHECKOV := .venv-checkov
 PAYMENTS := $(VENV)/bin/python -m cli
-PERIOD = $(if $(FROM),--from '$(FROM)') $(if $(TO),--to '$(TO)')
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 export PYTHONDONTWRITEBYTECODE := 1
+
+# $(call option,STACK,--stack): the option, if the variable has a value.
+option = $(if $(value $1),$2="$$$1")
+# $(call flag,YES,--yes): the flag, likewise.
+flag = $(if $(value $1),$2)
+# $(call arguments,KEY ENV): what follows the options, and may begin with a dash; of these as far as they have a value.
+arguments = -- $(foreach name,$1,$(if $(value $(name)),"$$$(name)"))
+# $(call each,EVENT): the same for a variable with several values between blanks. `set -f`: they match no files.
+each = -- $(if $(value $1),$$$1)
+# $(call need,PAYMENT,which,inspect PAYMENT=…): stop, and say how, if the variable has no value.
+need = $(if $(value $1),,$(error Say $2: make $3))
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -18,10 +35,10 @@ help: ## Say what each target does
 setup: $(VENV)/requirements.sha ## Make the virtual environment, with every package at its locked version
 
 $(VENV)/requirements.sha: requirements/dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; choose one with make PYTHON=…")'
+	@"$$PYTHON" -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; choose one with make PYTHON=…")'
 	@command -v terraform >/dev/null || { echo "Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH."; exit 1; }
 	@echo "Setting up $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@"$$PYTHON" -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
@@ -41,71 +58,78 @@ down: setup ## Stop all that `make up` started
 	@$(PAYMENTS) down
 
 replay: setup ## Replay sample events (EVENT=, REPEAT=, CONCURRENCY=, WATCH=1, JUNIT=, JSON=) or past executions (EXECUTION=, or STATUS=, SINCE=, UNTIL=, LIMIT=, FROM=; CARD=), on STACK=file
-	@$(PAYMENTS) replay $(EVENT) $(if $(REPEAT),--repeat $(REPEAT)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) \
-	  $(if $(WATCH),--watch) $(if $(JUNIT),--junit '$(JUNIT)') $(if $(JSON),--json '$(JSON)') \
-	  $(foreach execution,$(EXECUTION),--execution '$(execution)') $(if $(STATUS),--status $(STATUS)) \
-	  $(if $(SINCE),--since '$(SINCE)') $(if $(UNTIL),--until '$(UNTIL)') $(if $(LIMIT),--limit $(LIMIT)) \
-	  $(if $(FROM),--from-stack '$(FROM)') $(if $(CARD),--card $(CARD)) $(if $(STACK),--stack '$(STACK)')
+	@set -f; $(PAYMENTS) replay $(call option,REPEAT,--repeat) $(call option,CONCURRENCY,--concurrency) $(call flag,WATCH,--watch) \
+	  $(call option,JUNIT,--junit) $(call option,JSON,--json) $(call option,EXECUTION,--execution) $(call option,STATUS,--status) \
+	  $(call option,SINCE,--since) $(call option,UNTIL,--until) $(call option,LIMIT,--limit) $(call option,FROM,--from-stack) \
+	  $(call option,CARD,--card) $(call each,EVENT)
 
 invoke: setup ## Run one function on one event (FUNCTION=charge EVENT=file), on STACK=file
-	@$(PAYMENTS) invoke $(or $(FUNCTION),$(error Say which: make invoke FUNCTION=charge)) $(EVENT) $(if $(STACK),--stack '$(STACK)')
+	$(call need,FUNCTION,which,invoke FUNCTION=charge)
+	@$(PAYMENTS) invoke $(call arguments,FUNCTION EVENT)
 
 seal: setup ## Seal a card for one payment (PAYMENT=id), on STACK=file; the card is asked for
-	@$(PAYMENTS) seal $(if $(PAYMENT),--payment-id '$(PAYMENT)') $(if $(STACK),--stack '$(STACK)')
+	@$(PAYMENTS) seal $(call option,PAYMENT,--payment-id)
 
 inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), or write it as a page (HTML=1), on STACK=file
-	@$(PAYMENTS) inspect $(or $(PAYMENT),$(error Say which: make inspect PAYMENT=…)) $(if $(HTML),--html $(filter-out 1,$(HTML))) $(if $(STACK),--stack '$(STACK)')
+	$(call need,PAYMENT,which,inspect PAYMENT=…)
+	@$(PAYMENTS) inspect $(call flag,HTML,--html) $(call arguments,PAYMENT $(if $(filter-out 1,$(value HTML)),HTML))
 
 console: setup ## Show the payments in the browser, as they happen (CONSOLE_PORT=), on STACK=file
-	@$(PAYMENTS) console $(if $(STACK),--stack '$(STACK)')
+	@$(PAYMENTS) console
 
 audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=id, or all), on STACK=file
-	@$(PAYMENTS) audit $(PAYMENT) $(if $(STACK),--stack '$(STACK)')
+	@set -f; $(PAYMENTS) audit $(call each,PAYMENT)
 
 soak: setup ## Push N payments with faults among them through the API, then audit them (SEED=, CONCURRENCY=, STACK=file)
-	@$(PAYMENTS) soak $(N) $(if $(SEED),--seed $(SEED)) $(if $(CONCURRENCY),--concurrency $(CONCURRENCY)) $(if $(STACK),--stack '$(STACK)')
+	@$(PAYMENTS) soak $(call option,SEED,--seed) $(call option,CONCURRENCY,--concurrency) $(call arguments,N)
 
 reconcile: setup ## Hold a day's report, ledger and executions against each other (DAY=, yesterday without it), on STACK=file
-	@$(PAYMENTS) reconcile $(DAY) $(if $(STACK),--stack '$(STACK)')
+	@$(PAYMENTS) reconcile $(call arguments,DAY)
 
 trial-balance: setup ## Show what each account comes to, and whether debits equal credits (AS_OF=day or time), on STACK=file
-	@$(PAYMENTS) ledger trial-balance $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(STACK),--stack '$(STACK)')
+	@$(PAYMENTS) ledger trial-balance $(call option,AS_OF,--as-of)
 
 statement: setup ## Show an account's postings (ACCOUNT=asset:bank FROM=day TO=day), on STACK=file
-	@$(PAYMENTS) ledger statement $(or $(ACCOUNT),$(error Say which: make statement ACCOUNT=asset:bank)) $(PERIOD) $(if $(STACK),--stack '$(STACK)')
+	$(call need,ACCOUNT,which,statement ACCOUNT=asset:bank)
+	@$(PAYMENTS) ledger statement $(call option,FROM,--from) $(call option,TO,--to) $(call arguments,ACCOUNT)
 
 ledger: setup ## Show a payment's entries, and its accounts as Ts (PAYMENT=id), on STACK=file
-	@$(PAYMENTS) ledger payment $(or $(PAYMENT),$(error Say which: make ledger PAYMENT=…)) $(if $(STACK),--stack '$(STACK)')
+	$(call need,PAYMENT,which,ledger PAYMENT=…)
+	@$(PAYMENTS) ledger payment $(call arguments,PAYMENT)
 
 export: setup ## Write the journal of some days (FROM=day TO=day FORMAT=csv or beancount, OUT=file), on STACK=file
-	@$(PAYMENTS) ledger export $(PERIOD) $(if $(FORMAT),--format '$(FORMAT)') $(if $(OUT),--out '$(OUT)') $(if $(STACK),--stack '$(STACK)')
+	@$(PAYMENTS) ledger export $(call option,FROM,--from) $(call option,TO,--to) $(call option,FORMAT,--format) $(call option,OUT,--out)
 
 verify-ledger: setup ## Read the whole ledger, and show what is not as it was written, on STACK=file
-	@$(PAYMENTS) ledger verify $(if $(STACK),--stack '$(STACK)')
+	@$(PAYMENTS) ledger verify
 
 cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, POLLS=2), beside other ways to build the same
-	@$(PAYMENTS) cost $(PER_MONTH) $(if $(POLLS),--polls $(POLLS))
+	@$(PAYMENTS) cost $(call option,POLLS,--polls) $(call arguments,PER_MONTH)
 
 scale: setup ## Simulate the hottest keys of the table and its indexes (N=10000000, RATE=10000, SKEW=1.0)
-	@$(PAYMENTS) scale $(N) $(if $(RATE),--rate $(RATE)) $(if $(SKEW),--skew $(SKEW))
+	@$(PAYMENTS) scale $(call option,RATE,--rate) $(call option,SKEW,--skew) $(call arguments,N)
 
 rules-test: setup ## Try the screening rules on sample payments, and show which fire (RULES=file)
-	@$(PAYMENTS) rules-test $(RULES)
+	@$(PAYMENTS) rules-test $(call arguments,RULES)
 
 checkout: setup ## Serve the example checkout page (CHECKOUT_PORT=8080), on STACK=file
-	@$(PAYMENTS) checkout $(if $(STACK),--stack '$(STACK)')
+	@$(PAYMENTS) checkout
 
 plan: setup ## Show what a deployment to AWS would change (ENV=dev)
-	@$(PAYMENTS) plan $(or $(ENV),$(error Say where: make plan ENV=dev))
+	$(call need,ENV,where,plan ENV=dev)
+	@$(PAYMENTS) plan $(call arguments,ENV)
 
 deploy: setup ## Deploy to AWS (ENV=dev), in steps if asked for (PERCENT=10 MINUTES=15), unasked with YES=1
-	@$(PAYMENTS) deploy $(or $(ENV),$(error Say where: make deploy ENV=dev)) $(if $(PERCENT),--percent $(PERCENT)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(YES),--yes)
+	$(call need,ENV,where,deploy ENV=dev)
+	@$(PAYMENTS) deploy $(call option,PERCENT,--percent) $(call option,MINUTES,--minutes) $(call flag,YES,--yes) $(call arguments,ENV)
 
 destroy: setup ## Take a deployment to AWS down, with all that it holds (ENV=dev)
-	@$(PAYMENTS) destroy $(or $(ENV),$(error Say where: make destroy ENV=dev))
+	$(call need,ENV,where,destroy ENV=dev)
+	@$(PAYMENTS) destroy $(call arguments,ENV)
 
 rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or end the oldest (RETIRE=1)
-	@$(PAYMENTS) rotate $(or $(KEY),$(error Say which: make rotate KEY=sealing ENV=dev)) $(or $(ENV),$(error Say where: make rotate KEY=sealing ENV=dev)) $(if $(RETIRE),--retire)
+	$(call need,KEY,which,rotate KEY=sealing ENV=dev)$(call need,ENV,where,rotate KEY=sealing ENV=dev)
+	@$(PAYMENTS) rotate $(call flag,RETIRE,--retire) $(call arguments,KEY ENV)
 
 picture: setup ## Draw the README's picture of the payment state machine anew
 	@$(PAYMENTS) picture
@@ -121,13 +145,13 @@ sbom: setup ## List what the layer is made of, as CycloneDX in build/sbom.json
 	@PYTHONWARNINGS=ignore $(VENV)/bin/cyclonedx-py requirements requirements/lambda.txt --pyproject pyproject.toml -o build/sbom.json
 
 test: setup $(CHECKOV)/requirements.sha ## Run all tests, in two processes (WORKERS=)
-	@$(VENV)/bin/python -m pytest -n $(WORKERS)
+	@$(VENV)/bin/python -m pytest -n "$$WORKERS"
 
 bench: setup ## Measure speed, size, calls and growth beside their floors (SMALL=1: under three minutes; ONLY=cold …)
-	@$(VENV)/bin/python -m bench $(if $(SMALL),--small) $(ONLY)
+	@set -f; $(VENV)/bin/python -m bench $(call flag,SMALL,--small) $(call each,ONLY)
 
 simulate: setup ## Play the workflow in a world of bad luck, RUNS=5000 times, or one run again (SEED=n)
-	@$(VENV)/bin/python -m tests.simulation $(RUNS) $(if $(SEED),--seed $(SEED))
+	@$(VENV)/bin/python -m tests.simulation $(call option,SEED,--seed) $(call arguments,RUNS)
 
 mutants: setup ## Break the product on purpose in many ways, and see that the simulation notices each
 	@$(VENV)/bin/python -m tests.simulation.mutants

@@ -76,24 +76,41 @@ class Processes:
         return folder
 
     def environment(self, function: str) -> dict[str, str]:
-        """What the emulator gives the deployed function, but for the key: the account's root may do all that it may."""
+        """What the emulator gives the deployed function, with a key of its role."""
         name = self.stack.log_group_prefix.rsplit("/", 1)[1] + function
         deployed = self.stack.client("lambda").get_function_configuration(FunctionName=name)
         return {
             **deployed["Environment"]["Variables"],
-            "AWS_ACCESS_KEY_ID": "test",
+            **self._key_of(name),
             "AWS_DEFAULT_REGION": self.stack.region,
             "AWS_ENDPOINT_URL": self.stack.aws_endpoint_url or "",
             "AWS_LAMBDA_FUNCTION_NAME": name,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_REGION": self.stack.region,
-            "AWS_SECRET_ACCESS_KEY": "test",  # nosec B105  # pragma: allowlist secret
             "HOME": tempfile.gettempdir(),
             "LANG": "en_US.UTF-8",
             "PYTHONPATH": self._path,
             # On AWS the packages' folders can't be written to: what they lack is compiled in each process anew.
             "PYTHONDONTWRITEBYTECODE": "1",
             "TZ": ":UTC",
+        }
+
+    def _key_of(self, role_name: str) -> dict[str, str]:
+        """A session of a role that trusts AWS's services alone, and for this moment the operator as well."""
+        iam, sts = self.stack.client("iam"), self.stack.client("sts")
+        role = iam.get_role(RoleName=role_name)["Role"]
+        trust, operator = role["AssumeRolePolicyDocument"], {"AWS": sts.get_caller_identity()["Arn"]}
+        admitted = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": operator}
+        more = json.dumps(trust | {"Statement": [*trust["Statement"], admitted]})
+        iam.update_assume_role_policy(RoleName=role_name, PolicyDocument=more)
+        try:
+            key = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="bench")["Credentials"]
+        finally:
+            iam.update_assume_role_policy(RoleName=role_name, PolicyDocument=json.dumps(trust))
+        return {
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": key["SessionToken"],
         }
 
     def run(self, environment: dict[str, str], *arguments: str) -> tuple[float, float]:

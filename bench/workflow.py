@@ -21,6 +21,7 @@ from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target, i
 from cli import footprint
 from cli.stack import Stack, new_payment_id
 from examples.client import seal
+from examples.client.transport import SigV4
 
 WHY_CALLED = {
     "states StartExecution": "API Gateway starts the payment itself, without a function",
@@ -294,7 +295,10 @@ def _record_calls(stack: Stack, on: bool) -> None:
     """Have the emulator keep its audit log."""
     stack.client("cloudtrail").lookup_events(MaxResults=1)  # its module must be there before it can be told
     setting = {"cloudtrail._recording_enabled": str(on).lower()}
-    requests.post(f"{stack.aws_endpoint_url}/_ministack/config", json=setting, timeout=10).raise_for_status()
+    credentials = stack.session().get_credentials()
+    assert credentials
+    url, signature = f"{stack.aws_endpoint_url}/_ministack/config", SigV4(credentials, stack.region)
+    requests.post(url, json=setting, auth=signature, timeout=10).raise_for_status()
 
 
 def _calls_since(stack: Stack, begun: float) -> Counter[str]:
@@ -308,7 +312,7 @@ def _calls_since(stack: Stack, begun: float) -> Counter[str]:
 
 
 def _gateway_calls(stack: Stack, payment_id: str) -> int:
-    log = requests.get(f"{stack.sparkle_url}/sandbox/requests", timeout=10).json()["requests"]
+    log = stack.sandbox("GET", "/sandbox/requests").json()["requests"]
     return sum(request["reference"] == payment_id for request in log)
 
 

@@ -29,7 +29,7 @@ from cli.invoke import Invocations
 from cli.ledger import payment as show_payment
 from cli.ledger import statement as show_statement
 from cli.ledger import trial_balance as show_trial_balance
-from cli.paths import BUILD, README, STACK_FILE, STATE_MACHINES
+from cli.paths import BUILD, README, ROOT, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.reconcile import reconcile as reconcile_day
 from cli.replay import replay_all
@@ -48,7 +48,7 @@ from cli.rotate import rotate as rotate_key
 from cli.rules import checked_rules, load_samples, try_rules
 from cli.scale import scale as simulate_scale
 from cli.soak import soak as soak_stack
-from cli.stack import Stack, StackError, new_payment_id
+from cli.stack import Stack, StackError, api_curlrc, new_payment_id, sandbox_curlrc
 from cli.terraform import Terraform, TerraformError
 from cli.verify import verify as verify_ledger
 from console import app as web
@@ -135,7 +135,10 @@ def replay(
     junit: Annotated[Path | None, typer.Option(help="Write a report for continuous integration here.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write a report in JSON here.")] = None,
     execution: Annotated[
-        list[str] | None, typer.Option(help="Replay a past execution instead, by ARN or payment id. May be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Replay past executions instead, by ARN or payment id, with blanks between. May be repeated."
+        ),
     ] = None,
     status: Annotated[
         Ended | None, typer.Option(case_sensitive=False, help="Replay past executions that ended like this.")
@@ -171,7 +174,7 @@ def replay(
             source = Stack.load(from_stack) if from_stack else target
             with console.status("Reading past executions"):
                 found = (
-                    executions_named(source, execution)
+                    executions_named(source, [name for names in execution for name in names.split()])
                     if execution
                     else executions_of(source, status, since, until, limit or DEFAULT_LIMIT)
                 )
@@ -459,7 +462,7 @@ def rotate(
     """Begin a new generation of a key that KMS can't rotate by itself (docs/rotation.md)."""
     with _clear_errors():
         local = environment == "local"
-        terraform = Machine.from_environment().terraform() if local else Terraform(environment)
+        terraform = Machine.from_environment().terraform() if local else Terraform.on_aws(environment)
         terraform.init()
         generations = rotate_key(terraform, key, retire=retire)
     console.print(f"{key}_keys is now {json.dumps(generations)} in {terraform.keys_file}", highlight=False)
@@ -524,7 +527,7 @@ def _up() -> Stack:
 
 def _prepared(environment: str) -> Terraform:
     """Terraform for an AWS environment, initialised, with the packages built that its variables name."""
-    terraform = Terraform(environment)
+    terraform = Terraform.on_aws(environment)
     console.print(f"Initialising Terraform (AWS provider from {terraform.init()})", highlight=False)
     target = Target(*terraform.evaluate("[var.lambda_runtime, var.lambda_architecture]"))
     console.print(f"Building for {target.runtime} on {target.architecture}", highlight=False)
@@ -535,8 +538,9 @@ def _prepared(environment: str) -> Terraform:
 def _say_what_next(stack: Stack) -> None:
     """Lines to paste; printed as they are, so that the terminal's width breaks none of them."""
     payment_id = new_payment_id()
-    user = f"{stack.access_key_id}:{stack.secret_access_key}"
-    curl = f"curl -sS --aws-sigv4 aws:amz:{stack.region}:execute-api --user {user}"
+    curl, ask_sandbox = (
+        f"curl --config {file.relative_to(ROOT)}" for file in (api_curlrc(STACK_FILE), sandbox_curlrc(STACK_FILE))
+    )
     body = (
         '{"amount_minor": 1999, "currency": "USD", "card_data": '
         '{"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}}'
@@ -554,7 +558,7 @@ def _say_what_next(stack: Stack) -> None:
         "A shop's checkout, to pay in a browser:",
         "  make checkout",
         "What the gateway knows:",
-        f"  curl -sS {stack.sparkle_url}/sandbox/charges",
+        f"  {ask_sandbox} {stack.sparkle_url}/sandbox/charges",
         "Stop everything:",
         "  make down",
     ):

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import requests
 from rich.console import Console
 from rich.table import Table
 
-from cli.stack import HTTP_TIMEOUT_SECONDS, Stack
+from cli.stack import Stack
 from cli.verify import first_flaw
 from functions.shared.adapters.dynamodb import DOUBT_SHARDS
 
@@ -454,4 +453,4 @@ def _doubts(stack: Stack) -> Iterator[str]:
 
 def _charges(stack: Stack) -> Iterator[Item]:
     if stack.sparkle_url:
-        yield from requests.get(f"{stack.sparkle_url}/sandbox/charges", timeout=HTTP_TIMEOUT_SECONDS).json()["charges"]
+        yield from stack.sandbox("GET", "/sandbox/charges").json()["charges"]

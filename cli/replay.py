@@ -16,7 +16,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cli.events import ApiEvent, Request, outcome
-from cli.stack import HTTP_TIMEOUT_SECONDS, Stack, StackError, new_payment_id
+from cli.stack import Stack, StackError, new_payment_id
 
 FOLLOW_TIMEOUT_SECONDS = 120
 
@@ -226,7 +226,7 @@ def _empty_table(*columns: str) -> Table:
 
 def set_fault(stack: Stack, fault: dict[str, Any]) -> None:
     """Arm a fault at the sandbox. Raises StackError."""
-    answer = requests.post(f"{stack.sparkle_url}/sandbox/faults", json=fault, timeout=HTTP_TIMEOUT_SECONDS)
+    answer = stack.sandbox("POST", "/sandbox/faults", json=fault)
     if not answer.ok:
         raise StackError(f"The sandbox refused the fault {json.dumps(fault)}: {answer.text}")
 

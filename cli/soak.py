@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -26,7 +25,7 @@ from cli.audit import Audit, Evidence, audit
 from cli.audit import show as show_audit
 from cli.paths import FUNCTIONS
 from cli.replay import set_fault
-from cli.stack import HTTP_TIMEOUT_SECONDS, Stack, StackError, new_payment_id
+from cli.stack import Stack, StackError, new_payment_id
 from examples.client import seal
 
 FAULTS = (
@@ -209,7 +208,7 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
     with Progress(*columns, console=console) as progress:
         course = _push(stack, planned, concurrency, progress)
     with console.status("Waiting until no payment is in doubt, and reading everything"):
-        requests.delete(f"{stack.sparkle_url}/sandbox/faults", timeout=HTTP_TIMEOUT_SECONDS).raise_for_status()
+        stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
         _await_doubts(stack, course)
         audited = audit(stack, planned)
     course.problems += disagreements(planned, course.shown, audited)

@@ -11,6 +11,7 @@ from typing import Any, Self
 import boto3
 import requests
 
+from cli.private import write_private
 from examples.client.transport import SigV4
 
 HTTP_TIMEOUT_SECONDS = 30
@@ -47,9 +48,16 @@ class Stack:
             raise StackError(f"{path} is not a stack file: {error}") from None
 
     def save(self, path: Path) -> None:
+        """Write the stack file, and beside it what curl reads (`--config`), so that no command line has a secret."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        write_private(path, json.dumps(asdict(self), indent=2) + "\n")
+        if self.access_key_id:
+            signature = f'aws-sigv4 = "aws:amz:{self.region}:execute-api"'
+            user = f'user = "{self.access_key_id}:{self.secret_access_key}"'
+            write_private(api_curlrc(path), f"silent\nshow-error\n{signature}\n{user}\n")
+        if self.sparkle_api_key:
+            key = f'header = "Authorization: Bearer {self.sparkle_api_key}"'
+            write_private(sandbox_curlrc(path), f"silent\nshow-error\n{key}\n")
 
     def session(self) -> boto3.Session:
         return _session(self.access_key_id, self.secret_access_key, self.region)
@@ -79,9 +87,16 @@ class Stack:
                 headers=all_headers,
                 auth=SigV4(credentials, self.region),
                 timeout=HTTP_TIMEOUT_SECONDS,
+                allow_redirects=False,
             )
         except requests.RequestException as error:
             raise StackError(f"{self.api_url} does not answer: {type(error).__name__}. Is the stack up?") from None
+
+    def sandbox(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Call the gateway's sandbox with its key, where the stack has one. `options` are those of requests."""
+        headers = {"Authorization": f"Bearer {self.sparkle_api_key}", **options.pop("headers", {})}
+        url = f"{self.sparkle_url}{path}"
+        return requests.request(method, url, headers=headers, timeout=HTTP_TIMEOUT_SECONDS, **options)
 
     def execution_arn(self, name: str, machine: str = "payment") -> str:
         """An execution of one of the stack's state machines. The payment's or the operation's id is its name."""
@@ -115,6 +130,16 @@ class Stack:
                 return payment
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
+
+
+def api_curlrc(stack_file: Path) -> Path:
+    """What curl signs its calls of the stack's API by."""
+    return stack_file.with_suffix(".api.curlrc")
+
+
+def sandbox_curlrc(stack_file: Path) -> Path:
+    """What curl calls the gateway's sandbox by."""
+    return stack_file.with_suffix(".sandbox.curlrc")
 
 
 @functools.cache

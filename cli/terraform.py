@@ -7,9 +7,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cli.paths import BUILD, TERRAFORM
+from cli.private import PRIVATE_UMASK
 
 # Where people unpack provider mirrors (HOST/hashicorp/aws/VERSION/PLATFORM/…), at most one folder deep.
 _MIRROR_PREFIXES = [Path.home() / ".terraform.d"] + [
@@ -46,6 +47,14 @@ class Terraform:
     name: str
     state: Path | None = None
     environment: Mapping[str, str] | None = None
+
+    @classmethod
+    def on_aws(cls, name: str) -> Self:
+        """That of an environment that has a file of variables. Raises TerraformError."""
+        known = sorted(file.stem for file in (TERRAFORM / "environments").glob("*.tfvars"))
+        if name not in known:
+            raise TerraformError(f"There is no environment {name!r}. terraform/environments has: {', '.join(known)}.")
+        return cls(name)
 
     def init(self) -> str:
         """Initialise, from a mirror first, and return where the provider came from."""
@@ -144,11 +153,13 @@ class Terraform:
         }
         command = [terraform, f"-chdir={TERRAFORM}", *arguments]
         if show:
-            if subprocess.run(command, env=environment).returncode:
+            if subprocess.run(command, env=environment, umask=PRIVATE_UMASK).returncode:
                 raise TerraformError(f"terraform {arguments[0]} failed: see above.")
             return ""
         plain = {"NO_COLOR": "1", "TF_CLI_ARGS": "-no-color"}
-        done = subprocess.run(command, env=environment | plain, input=stdin, capture_output=True, text=True)
+        done = subprocess.run(
+            command, env=environment | plain, input=stdin, capture_output=True, text=True, umask=PRIVATE_UMASK
+        )
         if done.returncode not in succeeds_with:
             raise TerraformError(f"terraform {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}")
         return done.stdout

@@ -1,8 +1,7 @@
 """The console: a stack's payments in the browser of whoever runs it. Read only, and for this machine alone.
 
-It listens on the loopback interface. A page of somebody else's that the same browser shows can send it requests, but
-read nothing: the Host header must be ours (so that no other name can be made to mean this machine, "DNS rebinding"),
-and the browser keeps answers from other origins. There is nothing that a request could change.
+It listens on the loopback interface, and answers no page of somebody else's that the same browser shows
+(`local/browsers.py`), though that may have a link to it. There is nothing that a request could change.
 """
 
 from collections import defaultdict
@@ -19,6 +18,7 @@ from console import pages
 from console.ledger import BREAK_DAYS, Total
 from console.payments import STATUSES, Payments, Search
 from functions.shared.domain.errors import Unavailable
+from local.browsers import foreign
 
 HOST = "127.0.0.1"
 DOUBTS_SHOWN = 200
@@ -43,12 +43,18 @@ class _Quiet(WSGIRequestHandler):
 
 def create_app(stack: Stack) -> Flask:
     app = Flask("console", static_folder="static", template_folder=None)
-    app.config.update(TRUSTED_HOSTS=[HOST, "localhost"], PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     payments = Payments(stack)
     frame = {"stack_name": payments.name, "region": stack.region, "url_for": url_for}
 
     def page(template: str, status: int = 200, **values: Any) -> Response:
         return Response(pages.render(template, **frame, page=request.endpoint, **values), status, mimetype="text/html")
+
+    @app.before_request
+    def admit() -> Response | None:
+        if header := foreign(request.headers, has_pages=True):
+            return Response(f"This is for this machine; the request's {header} is not.\n", 403, mimetype="text/plain")
+        return None
 
     @app.get("/", endpoint="payments")
     def newest() -> Response:
@@ -89,10 +95,7 @@ def create_app(stack: Stack) -> Flask:
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
-        code = error.code or 500
-        if not request.url_rule and code == 400:
-            return Response(f"{error.description}\n", code, mimetype="text/plain")  # not our host
-        return page("error.html", code, heading=error.name, message=error.description)
+        return page("error.html", error.code or 500, heading=error.name, message=error.description)
 
     @app.errorhandler(StackError)
     def unknown(error: StackError) -> Response:

@@ -13,13 +13,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import boto3
 import requests
-from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.build import Target, build, runtime_client
 from cli.paths import BUILD, ROOT, STACK_FILE
-from cli.stack import Stack, StackError
+from cli.private import PRIVATE_UMASK, open_private, private_folder, write_private
+from cli.stack import Stack, StackError, api_curlrc, sandbox_curlrc
 from cli.terraform import Terraform, TerraformError
 
 REGION = "us-east-1"
@@ -31,13 +30,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A background process of the stack, as `processes.json` remembers it."""
+    """A background process of the stack, as `processes.json` remembers it.
+
+    `keys` are those that it lets in, by the variables that it was told them with: everybody may read its arguments.
+    """
 
     module: str
     pid: int
     port: int
     health_path: str
-    api_key: str | None = None
+    keys: Mapping[str, str]
 
     @property
     def url(self) -> str:
@@ -88,7 +90,7 @@ class Machine:
 
     def up(self, say: Say) -> Stack:
         """Start what does not run yet, deploy, and write the stack file. Safe to repeat."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        private_folder(self.home)
         say("Building the functions and their layer")
         build(Target.host())
         try:
@@ -118,8 +120,7 @@ class Machine:
             services.pop("emulator").stop()  # half deployed
         if "emulator" not in services:
             # The emulator keeps everything in memory: what an earlier one was told is gone.
-            for file in (self._state, self._keys_file, self.stack_file):
-                file.unlink(missing_ok=True)
+            self._forget()
             say("Starting the AWS emulator")
             services["emulator"] = self._start_emulator()
             self._remember(services)
@@ -130,9 +131,20 @@ class Machine:
         services = {name: service for name, service in self._services().items() if service.owns_its_pid()}
         for service in services.values():
             service.stop()
-        for file in (self._processes_file, self._state, self._keys_file, self.stack_file):
-            file.unlink(missing_ok=True)
+        self._processes_file.unlink(missing_ok=True)
+        self._forget()
         return sorted(services)
+
+    def _forget(self) -> None:
+        """Remove what is about an emulator that is gone, and the keys in it."""
+        for file in (
+            *self.home.glob("terraform.tfstate*"),
+            self._keys_file,
+            self.stack_file,
+            api_curlrc(self.stack_file),
+            sandbox_curlrc(self.stack_file),
+        ):
+            file.unlink(missing_ok=True)
 
     @property
     def _state(self) -> Path:
@@ -165,13 +177,11 @@ class Machine:
         return running
 
     def _remember(self, services: dict[str, Service]) -> None:
-        self._processes_file.touch(mode=0o600)
-        self._processes_file.write_text(json.dumps({name: asdict(service) for name, service in services.items()}))
+        write_private(self._processes_file, json.dumps({name: asdict(service) for name, service in services.items()}))
 
     def _start_sparkle(self) -> Service:
-        port, api_key = self._free_port("sparkle_port"), f"sk_test_{secrets.token_hex(16)}"
-        arguments = ["--port", str(port), "--api-key", api_key]
-        return self._start("sparkle", arguments, port, "/sandbox/health", api_key=api_key)
+        port, keys = self._free_port("sparkle_port"), {"SPARKLE_API_KEY": f"sk_test_{secrets.token_hex(16)}"}
+        return self._start("sparkle", ["--port", str(port)], port, "/sandbox/health", keys)
 
     def _start_emulator(self) -> Service:
         port = self._free_port("emulator_port")
@@ -181,7 +191,11 @@ class Machine:
             **self.emulator_environment,
         }
         arguments = ["--port", str(port), "--data-dir", str(self.home / "emulator")]
-        return self._start("emulator", arguments, port, "/_ministack/health", environment)
+        keys = {
+            "OPERATOR_ACCESS_KEY_ID": f"AKIA{secrets.token_hex(8).upper()}",
+            "OPERATOR_SECRET_ACCESS_KEY": secrets.token_hex(20),
+        }
+        return self._start("emulator", arguments, port, "/_ministack/health", keys, environment)
 
     def _start(
         self,
@@ -189,21 +203,22 @@ class Machine:
         arguments: list[str],
         port: int,
         health_path: str,
+        keys: Mapping[str, str],
         environment: Mapping[str, str] | None = None,
-        api_key: str | None = None,
     ) -> Service:
         module, log = f"local.{name}", self.home / f"{name}.log"
         clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
-            env=clean | dict(environment or {}),
+            env={**clean, **(environment or {}), **keys},
             stdin=subprocess.DEVNULL,
-            stdout=log.open("w"),
+            stdout=open_private(log),
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=PRIVATE_UMASK,
         )
-        service = Service(module, process.pid, port, health_path, api_key)
+        service = Service(module, process.pid, port, health_path, keys)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not service.healthy():
             if process.poll() is not None or time.monotonic() > deadline:
@@ -225,18 +240,18 @@ class Machine:
 
     def terraform(self) -> Terraform:
         """Terraform as `up` runs it, for a stack that is up."""
-        stack = Stack.load(self.stack_file)
-        return self._terraform(self._services(), (stack.access_key_id or "", stack.secret_access_key or ""))
+        Stack.load(self.stack_file)  # says what to do where there is none
+        return self._terraform(self._services())
 
-    def _terraform(self, services: Mapping[str, Service], key: tuple[str, str]) -> Terraform:
+    def _terraform(self, services: Mapping[str, Service]) -> Terraform:
         target = Target.host()
         environment = {
             "AWS_ENDPOINT_URL": services["emulator"].url,
             "AWS_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": key[0],
-            "AWS_SECRET_ACCESS_KEY": key[1],
+            "AWS_ACCESS_KEY_ID": services["emulator"].keys["OPERATOR_ACCESS_KEY_ID"],
+            "AWS_SECRET_ACCESS_KEY": services["emulator"].keys["OPERATOR_SECRET_ACCESS_KEY"],
             "TF_VAR_gateway_url": services["sparkle"].url,
-            "TF_VAR_gateway_api_key": services["sparkle"].api_key or "",
+            "TF_VAR_gateway_api_key": services["sparkle"].keys["SPARKLE_API_KEY"],
             "TF_VAR_lambda_runtime": target.runtime,
             "TF_VAR_lambda_architecture": target.architecture,
         }
@@ -244,8 +259,7 @@ class Machine:
 
     def _deploy(self, services: Mapping[str, Service], say: Say) -> Stack:
         emulator, sparkle = services["emulator"], services["sparkle"]
-        key = self._operator_key(emulator)
-        terraform = self._terraform(services, key)
+        terraform = self._terraform(services)
         say("Initialising Terraform")
         origin = terraform.init()
         say(f"Deploying with Terraform (AWS provider from {origin}); the first time takes a minute")
@@ -258,29 +272,8 @@ class Machine:
             ledger_table=outputs["ledger_table"],
             log_group_prefix=outputs["log_group_prefix"],
             aws_endpoint_url=emulator.url,
-            access_key_id=key[0],
-            secret_access_key=key[1],
+            access_key_id=emulator.keys["OPERATOR_ACCESS_KEY_ID"],
+            secret_access_key=emulator.keys["OPERATOR_SECRET_ACCESS_KEY"],
             sparkle_url=sparkle.url,
-            sparkle_api_key=sparkle.api_key,
+            sparkle_api_key=sparkle.keys["SPARKLE_API_KEY"],
         )
-
-    def _operator_key(self, emulator: Service) -> tuple[str, str]:
-        """The access key of the account's operator, an IAM user: the emulator does not check the root's signatures."""
-        with suppress(StackError):
-            stack = Stack.load(self.stack_file)
-            with suppress(BotoCoreError, ClientError):
-                stack.client("sts").get_caller_identity()
-                return stack.access_key_id or "", stack.secret_access_key or ""
-        iam = boto3.client(
-            "iam",
-            endpoint_url=emulator.url,
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106 # nosec B106  # pragma: allowlist secret
-        )
-        everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-        with suppress(iam.exceptions.EntityAlreadyExistsException):
-            iam.create_user(UserName="operator")
-        iam.put_user_policy(UserName="operator", PolicyName="everything", PolicyDocument=json.dumps(everything))
-        key = iam.create_access_key(UserName="operator")["AccessKey"]
-        return key["AccessKeyId"], key["SecretAccessKey"]

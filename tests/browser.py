@@ -12,14 +12,15 @@ _PAGE = """
 import { readFileSync } from "node:fs";
 import { createContext, SourceTextModule } from "node:vm";
 
-const [path, globals, cardData, paymentId, key] = process.argv.slice(1).map(JSON.parse);
+const [path, globals, cardData, paymentId, key, fingerprint] = process.argv.slice(1).map(JSON.parse);
 const browser = { atob, btoa, crypto, TextEncoder };
 const context = createContext(Object.fromEntries(globals.map((name) => [name, browser[name]])));
 const module = new SourceTextModule(readFileSync(path, "utf8"), { context });
 await module.link((name) => { throw new Error(`It imports ${name}.`); });
 await module.evaluate();
 try {
-  console.log(JSON.stringify({ sealed: await module.namespace.seal(cardData, paymentId, key) }));
+  const sealed = await module.namespace.seal(cardData, paymentId, key, fingerprint ?? undefined);
+  console.log(JSON.stringify({ sealed }));
 } catch (error) {
   console.log(JSON.stringify({ error: `${error.name}: ${error.message}` }));
 }
@@ -32,10 +33,14 @@ class JavaScriptError(Exception):
 
 
 def seal_in_browser(
-    card_data: Any, payment_id: Any, key: Mapping[str, str] | None, browser: tuple[str, ...] = BROWSER
+    card_data: Any,
+    payment_id: Any,
+    key: Mapping[str, str] | None,
+    browser: tuple[str, ...] = BROWSER,
+    fingerprint: str | None = None,
 ) -> str:
     """Seal with the browser's client. Raises JavaScriptError."""
-    arguments = [str(ROOT / "examples" / "sealing.mjs"), browser, card_data, payment_id, key]
+    arguments = [str(ROOT / "examples" / "sealing.mjs"), browser, card_data, payment_id, key, fingerprint]
     options = ["--no-warnings", "--experimental-vm-modules", "--input-type=module", "--eval", _PAGE, "--"]
     done = node(
         [*options, *map(json.dumps, arguments)],

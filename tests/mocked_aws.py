@@ -21,6 +21,7 @@ REGION = "eu-west-1"
 TABLE = "ledger"
 SECRET_ID = "gateway"
 API_KEY = "sk_test_sparkle"  # pragma: allowlist secret
+AUTHORIZATION = {"Authorization": f"Bearer {API_KEY}"}
 ROLE_ARN = "arn:aws:iam::123456789012:role/state-machine"
 
 

@@ -65,11 +65,11 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
     @app.before_request
     def admit() -> None:
         """Only this shop's own pages change anything: another site can neither send JSON nor name this origin."""
-        if request.method == "POST":
-            if urlsplit(request.headers.get("Origin", "")).netloc != request.host:
-                raise Refused(403, "another_site")
-            if not isinstance(request.get_json(), dict):
-                raise Refused(400, "bad_request")
+        changes, origin = request.method == "POST", request.headers.get("Origin")
+        if (changes or origin is not None) and urlsplit(origin or "").netloc != request.host:
+            raise Refused(403, "another_site")
+        if changes and not isinstance(request.get_json(), dict):
+            raise Refused(400, "bad_request")
 
     @app.after_request
     def harden(response: Response) -> Response:
@@ -120,7 +120,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
         payment = payment_of(order)
         if payment is not None and not orders.begin_attempt(order, after=payment):
             return {"payment": _shown(payment, order)}
-        return {"payment_id": order.payment_id, "key": asdict(payments.keys()[0])}
+        return {"payment_id": order.payment_id, "key": asdict(payments.sealing_key())}
 
     @app.post("/api/orders/<order_id>/payment")
     def pay(order_id: str) -> ResponseReturnValue:

@@ -14,6 +14,7 @@ A declined or rejected payment is a value: look at `status`, `decline_code` and 
 from .client import PaymentsClient
 from .errors import (
     AccessDenied,
+    CardNotSealed,
     KeyUsedForAnother,
     NoAnswer,
     NotFound,
@@ -23,11 +24,12 @@ from .errors import (
     TooManyRequests,
 )
 from .models import CardData, CardSummary, Operation, Payment, SealingKey
-from .sealing import seal
+from .sealing import fingerprint, seal
 
 __all__ = [
     "AccessDenied",
     "CardData",
+    "CardNotSealed",
     "CardSummary",
     "KeyUsedForAnother",
     "NoAnswer",
@@ -40,5 +42,6 @@ __all__ = [
     "SealingKey",
     "StillProcessing",
     "TooManyRequests",
+    "fingerprint",
     "seal",
 ]

@@ -6,17 +6,18 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 from botocore.session import get_session
 
-from .errors import KeyUsedForAnother, NotFound, RequestRefused, StillProcessing
+from .errors import CardNotSealed, KeyUsedForAnother, NotFound, RequestRefused, StillProcessing
 from .models import CardData, CardSummary, Operation, OperationType, Payment, SealingKey
-from .sealing import seal
+from .sealing import fingerprint, seal
 from .transport import SigV4, Transport
 
 # Step Functions may take a moment to find an execution that it just started.
@@ -44,15 +45,22 @@ class PaymentsClient:
         *,
         attempts: int = 4,
         timeout_seconds: float = 10.0,
+        sealing_key_fingerprint: str | None = None,
     ) -> None:
         """`credentials` are botocore's, as `boto3.Session(…).get_credentials()` gives them; without, they are looked
         for as the AWS CLI does. A call is tried `attempts` times, and each try waits `timeout_seconds` for its answer.
+        `sealing_key_fingerprint` is `fingerprint(key.pem)` of the one key that cards may be sealed with.
+
+        Raises ValueError where `api_url` is not https:// (http:// will do for an API on this machine).
         """
+        if not _is_safe(api_url):
+            raise ValueError("The API's URL must begin with https://; http:// is for this machine's own addresses.")
         credentials = credentials or get_session().get_credentials()
         if credentials is None:
             raise NoCredentialsError
         signature = SigV4(credentials, region)
         self._transport = Transport(api_url, signature, attempts=attempts, timeout_seconds=timeout_seconds)
+        self._fingerprint = sealing_key_fingerprint
 
     @classmethod
     def from_stack_file(cls, path: Path, **options: Any) -> Self:
@@ -65,6 +73,14 @@ class PaymentsClient:
     def keys(self) -> tuple[SealingKey, ...]:
         """The keys to seal cards with. Any will do; the first is as good as the others."""
         return tuple(SealingKey.from_json(key) for key in self._transport.call("GET", "/keys")["keys"])
+
+    def sealing_key(self) -> SealingKey:
+        """The key to seal cards with: the pinned one, or any. Raises CardNotSealed where there is none."""
+        for key in self.keys():
+            with suppress(ValueError):
+                if self._fingerprint is None or fingerprint(key.pem) == self._fingerprint:
+                    return key
+        raise CardNotSealed("The API has no key with the fingerprint that is pinned.")
 
     def pay(
         self,
@@ -144,7 +160,10 @@ class PaymentsClient:
     def _sealed(self, card: CardData | str | None, payment_id: str) -> str | None:
         """No card leaves this process in the clear, not even a test card."""
         if isinstance(card, CardData):
-            return seal(asdict(card), payment_id, asdict(self.keys()[0]))
+            try:
+                return seal(asdict(card), payment_id, asdict(self.sealing_key()), self._fingerprint)
+            except ValueError as error:
+                raise CardNotSealed(str(error)) from None
         return card
 
     def _start(self, path: str, body: dict[str, Any], key: str, order: dict[str, Any]) -> Payment:
@@ -192,6 +211,17 @@ def _looks(timeout_seconds: float) -> Iterator[None]:
         time.sleep(pause)
         pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
         yield
+
+
+def _is_safe(api_url: str) -> bool:
+    """Whether cards and signatures may go there: encrypted, or not over a network."""
+    url = urlsplit(api_url)
+    if url.scheme == "https":
+        return bool(url.hostname)
+    try:
+        return url.scheme == "http" and (url.hostname == "localhost" or ip_address(url.hostname or "").is_loopback)
+    except ValueError:
+        return False
 
 
 def _path(*segments: str) -> str:

@@ -5,6 +5,7 @@ PaymentsError
 │   ├── AccessDenied         the credentials are wrong, expired, or may not do this
 │   ├── NotFound             there is no such payment, or no such stored card
 │   └── KeyUsedForAnother    the idempotency key belongs to another payment, card or operation than this one
+├── CardNotSealed          the card or the key is not fit for it: nothing was sent
 ├── TooManyRequests        the API was busy at every try: nothing was done; later, with the same key
 ├── NoAnswer               no answer at any try, or a failure: it may have been done; again, with the same key
 └── StillProcessing        the time to wait is over; the payment or operation goes on
@@ -37,6 +38,10 @@ class NotFound(RequestRefused):
 
 class KeyUsedForAnother(RequestRefused):
     """The idempotency key was used before, for something else than this. Make a new key for a new payment."""
+
+
+class CardNotSealed(PaymentsError):
+    """The card has a field that is not taken, a security code for instance, or the API's key is not to be trusted."""
 
 
 class TooManyRequests(PaymentsError):

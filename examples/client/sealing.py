@@ -5,7 +5,12 @@
     POST /payments, Idempotency-Key: payment_id         # {"amount_minor": …, "currency": …, "card_data": card_data}
 
 The result is a compact JWE (RFC 7516), `alg` RSA-OAEP-256 and `enc` A256GCM (RFC 7518), that any JOSE library makes as
-well. It is good for the one payment whose id is in its header. Never seal a security code: a card with one is refused.
+well. It is good for the one payment whose id is in its header.
+
+Whoever could put a key of his own in the place of yours could read what is sealed with it. Note the key's `fingerprint`
+when you know that it is yours, and no other is sealed with:
+
+    card_data = seal(card, payment_id, key, fingerprint="…")
 """
 
 import base64
@@ -13,22 +18,30 @@ import json
 import os
 from collections.abc import Mapping
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
+_FIELDS = {"card_number", "expiry_date", "card_holder"}
+_LEAST_KEY_BITS = 2048
 _TAG_BYTES = 16
 
 
-def seal(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, str]) -> str:
+def seal(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, str], fingerprint: str | None = None) -> str:
     """Seal `{"card_number", "expiry_date", "card_holder"}` with a key as `GET /keys` has it, for this payment alone.
 
-    Raises ValueError where the key is not an RSA public key in PEM.
+    Raises ValueError, which repeats no card data, where the card has any other field, as a security code would be, or
+    the key is not an RSA public key in PEM of 2048 bits at least, or not the one with the `fingerprint`.
     """
-    public_key = load_pem_public_key(key["pem"].encode())
-    if not isinstance(public_key, rsa.RSAPublicKey):
-        raise ValueError("The sealing key is not an RSA key.")
+    if not set(card_data) <= _FIELDS:
+        raise ValueError("A card has a card_number, an expiry_date and a card_holder. No security code is taken.")
+    public_key = _public_key(key["pem"])
+    if public_key.key_size < _LEAST_KEY_BITS:
+        raise ValueError(f"The sealing key is an RSA key of less than {_LEAST_KEY_BITS} bits.")
+    if fingerprint is not None and _fingerprint(public_key) != fingerprint:
+        raise ValueError("The sealing key is not the one whose fingerprint is pinned.")
     header = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": key["kid"], "payment_id": payment_id}
     protected = _encoded(json.dumps(header).encode())
     content_key, iv = AESGCM.generate_key(256), os.urandom(12)
@@ -37,6 +50,29 @@ def seal(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, str]) 
     ciphertext, tag = sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
     segments = (public_key.encrypt(content_key, oaep), iv, ciphertext, tag)
     return ".".join([protected, *map(_encoded, segments)])
+
+
+def fingerprint(pem: str) -> str:
+    """The SHA-256 of a sealing key, in hex: of its SubjectPublicKeyInfo in DER, as `openssl pkey -pubin -outform DER`
+    writes it. Raises ValueError where it is not an RSA public key in PEM.
+    """
+    return _fingerprint(_public_key(pem))
+
+
+def _public_key(pem: str) -> rsa.RSAPublicKey:
+    try:
+        public_key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        public_key = None
+    if not isinstance(public_key, rsa.RSAPublicKey):
+        raise ValueError("The sealing key is not an RSA public key in PEM.")
+    return public_key
+
+
+def _fingerprint(public_key: rsa.RSAPublicKey) -> str:
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return digest.finalize().hex()
 
 
 def _encoded(segment: bytes) -> str:

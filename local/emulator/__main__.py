@@ -1,6 +1,11 @@
-"""`python -m local.emulator --port 4566 --data-dir build/emulator`: AWS on this machine, in the foreground."""
+"""`python -m local.emulator --port 4566 --data-dir build/emulator`: AWS on this machine, in the foreground.
+
+The operator's access key comes by the variables OPERATOR_ACCESS_KEY_ID and OPERATOR_SECRET_ACCESS_KEY, as everybody may
+read a process's arguments.
+"""
 
 import argparse
+import os
 from pathlib import Path
 
 from local.emulator.server import serve
@@ -11,7 +16,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True, help="the port on 127.0.0.1")
     parser.add_argument("--data-dir", type=Path, required=True, help="where its temporary files go")
     arguments = parser.parse_args()
-    serve(arguments.port, arguments.data_dir)
+    try:
+        operator = os.environ.pop("OPERATOR_ACCESS_KEY_ID"), os.environ.pop("OPERATOR_SECRET_ACCESS_KEY")
+    except KeyError as missing:
+        parser.error(f"the variable {missing} must hold the operator's access key")
+    serve(arguments.port, arguments.data_dir, operator)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 API Gateway (an integration's `credentials`) and Step Functions (a state machine's `roleArn`) act under a session of
 that role, which the role's trust policy must allow to the service ("IAM roles for services", IAM user guide). What the
 session may do is then decided by MiniStack's own evaluator, as for any caller.
+
+A function acts under its execution role; the credentials that MiniStack gives it can be worked out from its name.
 """
 
 import hashlib
@@ -44,22 +46,33 @@ def assume(role_arn: str, service: str, session_name: str, source_arn: str) -> S
     role: dict[str, Any] | None = iam._roles.get_scoped(account_id, None, name) if name else None
     if role is None or not _trusts(role, service, account_id, source_arn):
         raise RoleNotAssumable(f"{service} can't assume {role_arn}")
-    arn = f"arn:aws:sts::{account_id}:assumed-role/{name}/{session_name}"
-    # One session a role and name, registered again each time: calls are many, and a reset forgets sessions.
+    return _session(
+        f"arn:aws:sts::{account_id}:assumed-role/{name}/{session_name}",
+        UserId=f"{role.get('RoleId', name)}:{session_name}",
+        Expiration=time.time() + _SESSION_SECONDS,
+        AccountId=account_id,
+        PrincipalType="AssumedRole",
+    )
+
+
+def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
+    """The variables with a function's credentials, which last as long as its execution environment does."""
+    account_id = config["FunctionArn"].split(":")[4]
+    role_name, name = config.get("Role", "").rsplit("/", 1)[-1], config.get("FunctionName", "")[:64]
+    session = _session(f"arn:aws:sts::{account_id}:assumed-role/{role_name}/{name}", UserId=f"{role_name}:{name}")
+    return {
+        "AWS_ACCESS_KEY_ID": session.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+        "AWS_SESSION_TOKEN": session.session_token,
+    }
+
+
+def _session(arn: str, **more: Any) -> Session:
+    """One session an ARN, registered again each time: calls are many, and a reset forgets sessions."""
     digest = hmac.new(_SALT, arn.encode(), hashlib.sha512).hexdigest()
     session = Session(arn, f"ASIA{digest[:16].upper()}", digest[16:56], digest[56:])
-    sts.register_session(
-        session.access_key_id,
-        {
-            "Arn": arn,
-            "UserId": f"{role.get('RoleId', name)}:{session_name}",
-            "SecretAccessKey": session.secret_access_key,
-            "SessionToken": session.session_token,
-            "Expiration": time.time() + _SESSION_SECONDS,
-            "AccountId": account_id,
-            "PrincipalType": "AssumedRole",
-        },
-    )
+    secrets_of_it = {"SecretAccessKey": session.secret_access_key, "SessionToken": session.session_token}
+    sts.register_session(session.access_key_id, {"Arn": arn, **secrets_of_it, **more})
     return session
 
 

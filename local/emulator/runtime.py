@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import zipfile
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from ministack.core import lambda_runtime
 from ministack.core.responses import new_uuid
 from ministack.services import lambda_svc
 
+from local.browsers import foreign
+from local.emulator import roles
 from local.emulator.search_path import search_path
 
 RUNTIME_CLIENT_DIR = "RUNTIME_CLIENT_DIR"
@@ -73,6 +76,7 @@ def install() -> None:
             version["config"]["FunctionArn"] = f"{function['config']['FunctionArn']}:{number}"
         return list_versions(name, *rest)
 
+    lambda_runtime.execution_credentials = lambda_svc.execution_credentials = roles.execution_credentials
     lambda_svc._effective_func_record_for_qualifier = record_for
     lambda_svc._list_versions = versions
     lambda_runtime._worker_class_for = choose_worker_class
@@ -95,7 +99,7 @@ def python_environment(config: dict[str, Any], code_dir: str, port: int) -> dict
     layers = _layer_directories(config)
     return {
         **lambda_svc._runtime_env_vars(config),
-        **lambda_runtime.execution_credentials(config),
+        **roles.execution_credentials(config),
         "_HANDLER": config.get("Handler", ""),
         "AWS_DEFAULT_REGION": region,
         "AWS_ENDPOINT_URL": os.environ.get("AWS_ENDPOINT_URL") or f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
@@ -174,7 +178,7 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         return result
 
     def _build_handler_class(self, *arguments: Any) -> Any:
-        handler = super()._build_handler_class(*arguments)
+        handler = _for_the_runtime_alone(super()._build_handler_class(*arguments))
         # Headers and body in one packet, at once: else Nagle's algorithm holds the body back for up to 40 ms.
         handler.wbufsize = 64 * 1024
         handler.disable_nagle_algorithm = True
@@ -215,6 +219,21 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
 
     def _drain_stderr_bounded(self, *_: float, **__: float) -> str:
         return self._drain_stderr()
+
+
+def _for_the_runtime_alone(handler: Any) -> Any:
+    """The Runtime API without web pages, which would take a function's events from it or answer in its place."""
+
+    class Handler(handler):  # type: ignore[misc]
+        def parse_request(self) -> bool:
+            if not super().parse_request():
+                return False
+            if foreign(self.headers):
+                self.send_error(HTTPStatus.FORBIDDEN)
+                return False
+            return True
+
+    return Handler
 
 
 def stop_workers() -> None:

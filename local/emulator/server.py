@@ -14,11 +14,11 @@ import h11
 MINISTACK_VERSION = "1.5.33"
 
 
-def serve(port: int, data_dir: Path) -> None:
+def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT, with signatures checked and IAM policies enforced.
 
-    MiniStack's temporary files go below `data_dir`. Raises SystemExit when MiniStack is not the version that the
-    patches were written for.
+    `operator` is the operator's access key: its id and its secret. MiniStack's temporary files go below `data_dir`.
+    Raises SystemExit when MiniStack is not the version that the patches were written for.
     """
     _check_version()
     _configure(port, data_dir)
@@ -26,13 +26,14 @@ def serve(port: int, data_dir: Path) -> None:
     from ministack import app
     from ministack.core import hypercorn_compat
 
-    from local.emulator import alarms, apigateway, executions, iam, packages, runtime
+    from local.emulator import alarms, apigateway, door, executions, iam, packages, runtime
 
     for patch in (runtime, packages, apigateway, executions, iam, alarms):
         patch.install()
+    door.install(door.Operator(*operator))
     hypercorn_compat.install()
     try:
-        asyncio.run(_run(app.app, port))
+        asyncio.run(_run(door.guarded(app.app), port))
     finally:
         runtime.stop_workers()
 

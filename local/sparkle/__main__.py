@@ -1,6 +1,10 @@
-"""`python -m local.sparkle --port 8787 --api-key KEY`: the sandbox, until SIGTERM or Ctrl-C."""
+"""`python -m local.sparkle --port 8787`: the sandbox, until SIGTERM or Ctrl-C.
+
+The bearer key that it accepts comes by the variable SPARKLE_API_KEY, as everybody may read a process's arguments.
+"""
 
 import argparse
+import os
 import signal
 from contextlib import suppress
 
@@ -12,12 +16,14 @@ def main() -> None:
     """Serve, having printed one line: the URL."""
     parser = argparse.ArgumentParser(prog="python -m local.sparkle", description="The Sparkle gateway's sandbox.")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (the default)")
-    parser.add_argument("--api-key", required=True, help="the bearer key that it accepts")
     arguments = parser.parse_args()
+    api_key = os.environ.pop("SPARKLE_API_KEY", "")
+    if not api_key:
+        parser.error("the variable SPARKLE_API_KEY must hold the bearer key that it accepts")
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        server = SandboxServer(create_app(arguments.api_key), arguments.port)
+        server = SandboxServer(create_app(api_key), arguments.port)
         print(server.url, flush=True)
         server.serve_forever()
 

@@ -14,8 +14,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import Forbidden, HTTPException, InternalServerError
 
+from local.browsers import foreign
 from local.sparkle.charges import Card, Charge, ChargeBook, check_currency
 from local.sparkle.contract import check
 from local.sparkle.errors import GatewayError, InvalidApiKey, InvalidRequest, RateLimited, snake_case
@@ -63,8 +64,16 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
 
     @app.before_request
     def admit() -> None:
-        if not request.path.startswith("/v1/"):
-            return
+        if foreign(request.headers):
+            raise Forbidden("This is for programs on this machine.")
+        if request.path.startswith("/v1/"):
+            note_arrival()
+        authorization = request.headers.get("Authorization", "")
+        right = hmac.compare_digest(authorization.encode(), f"Bearer {api_key}".encode())
+        if not right and request.endpoint != "health":
+            raise InvalidApiKey
+
+    def note_arrival() -> None:
         g.entry = {
             "received_at": book.now(),
             "method": request.method,
@@ -76,9 +85,6 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
             "fault": None,
         }
         requests.append(g.entry)
-        authorization = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(authorization.encode(), f"Bearer {api_key}".encode()):
-            raise InvalidApiKey
 
     @app.after_request
     def note(response: Response) -> Response:

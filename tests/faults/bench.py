@@ -212,8 +212,7 @@ class Bench:
         """Nothing goes wrong any more."""
         for state in (*FUNCTIONS, "Look"):
             (ORDERS / f"{name}.{state}").unlink(missing_ok=True)
-        faults = f"{self._stack.sparkle_url}/sandbox/faults"
-        requests.delete(faults, params={"reference": payment_of(name)}, timeout=10).raise_for_status()
+        self._stack.sandbox("DELETE", "/sandbox/faults", params={"reference": payment_of(name)}).raise_for_status()
 
     def start(self, payment_id: str) -> None:
         _, answer = self._driver.pay(payment_id)
@@ -290,7 +289,7 @@ class Bench:
     def struck(self, name: str, order: Order) -> int:
         """How often the fault met something: one that never does proves nothing."""
         if order.where.startswith("gateway "):
-            log = requests.get(f"{self._stack.sparkle_url}/sandbox/requests", timeout=10).json()["requests"]
+            log = self._stack.sandbox("GET", "/sandbox/requests").json()["requests"]
             met = [request["fault"] for request in log if request["reference"] == payment_of(name)]
             return met.count(order.fault)
         return self._notes(name).count(f"{order.where} {order.fault}")

@@ -82,14 +82,14 @@ class Driver:
 
     def set_fault(self, payment_id: str, operation: str, fault: str, **more: Any) -> None:
         body = {"operation": operation, "fault": fault, "reference": payment_id, **more}
-        requests.post(f"{self.stack.sparkle_url}/sandbox/faults", json=body, timeout=10).raise_for_status()
+        self.stack.sandbox("POST", "/sandbox/faults", json=body).raise_for_status()
 
     def clear_faults(self) -> None:
-        requests.delete(f"{self.stack.sparkle_url}/sandbox/faults", timeout=10).raise_for_status()
+        self.stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
 
     def charges(self, payment_id: str) -> list[dict[str, Any]]:
         """The gateway's charges with this reference."""
-        book = requests.get(f"{self.stack.sparkle_url}/sandbox/charges", timeout=10).json()
+        book = self.stack.sandbox("GET", "/sandbox/charges").json()
         return [charge for charge in book["charges"] if charge["reference"] == payment_id]
 
     def ledger_items(self, partition: str) -> dict[str, dict[str, Any]]:

@@ -119,7 +119,7 @@ def written_by(stack: Stack, home: Path) -> Iterator[tuple[Place, str]]:
     for file in home.glob("*.log"):
         yield Place("file", file.name), file.read_text(errors="replace")
     for path in ("/sandbox/charges", "/sandbox/requests"):
-        yield Place("gateway", path), requests.get(f"{stack.sparkle_url}{path}", timeout=10).text
+        yield Place("gateway", path), stack.sandbox("GET", path).text
 
 
 def _executions(stack: Stack) -> Iterator[tuple[Place, str]]:

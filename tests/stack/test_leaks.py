@@ -16,7 +16,6 @@ from functools import cached_property, partial
 from typing import Any
 
 import pytest
-import requests
 
 from cli.stack import Stack, new_payment_id
 from examples.client import seal
@@ -35,7 +34,7 @@ from tests.stack.sweep import (
     written_by,
 )
 from tests.stack.test_access import taken_away
-from tests.tampering import flipped, with_header, with_segment
+from tests.tampering import flipped, sealed_unchecked, with_header, with_segment
 
 Key = dict[str, str]
 CardData = Callable[[Canary, str, Key], Any]
@@ -69,7 +68,7 @@ def plain(canary: Canary, payment_id: str, key: Key) -> Any:
 
 def sealed_with(change: Callable[[Canary], dict[str, Any]]) -> CardData:
     """Sealed card data with more or other fields."""
-    return lambda canary, payment_id, key: seal(canary.card_data | change(canary), payment_id, key)
+    return lambda canary, payment_id, key: sealed_unchecked(canary.card_data | change(canary), payment_id, key)
 
 
 @dataclass(frozen=True)
@@ -226,7 +225,7 @@ def sweep(stack: Stack, machine: Machine) -> Sweep:
             canaries = [scenario.canary for scenario in (*ALL, WITHOUT_BACKSTOP)]
             found = leaks([*written_by(stack, machine.home), *recorded.answers], [*canaries, *PLANTED.values()])
     met: dict[str, set[str]] = {}
-    for request in requests.get(f"{stack.sparkle_url}/sandbox/requests", timeout=10).json()["requests"]:
+    for request in stack.sandbox("GET", "/sandbox/requests").json()["requests"]:
         met.setdefault(request["reference"], set()).add(request["fault"])
     return Sweep(payments, met, found, before, deployed(stack, FUNCTIONS))
 
@@ -235,9 +234,7 @@ def run_scenario(driver: Driver, key: Key, scenario: Scenario) -> tuple[str, dic
     """Run it to its end; return its name and the payment as the API shows it."""
     stack, payment_id = driver.stack, scenario.payment_id
     if scenario.refused_by_gateway:
-        authorization = {"Authorization": f"Bearer {stack.sparkle_api_key}"}
-        reversals = f"{stack.sparkle_url}/v1/reversals"
-        requests.post(reversals, json={"reference": payment_id}, headers=authorization, timeout=10).raise_for_status()
+        stack.sandbox("POST", "/v1/reversals", json={"reference": payment_id}).raise_for_status()
     for fault in scenario.faults:
         driver.set_fault(payment_id, **fault)
     card_data = scenario.card_data(scenario.canary, payment_id, key)

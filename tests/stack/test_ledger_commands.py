@@ -17,7 +17,6 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-import requests
 from beancount import loader
 from beancount.core.data import Transaction
 
@@ -50,8 +49,7 @@ class Sandbox:
         self._stack = driver.stack
 
     def call(self, method: str, path: str, **request: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self._stack.sparkle_api_key}", "Idempotency-Key": new_payment_id()}
-        answer = requests.request(method, f"{self._stack.sparkle_url}{path}", headers=headers, timeout=10, **request)
+        answer = self._stack.sandbox(method, path, headers={"Idempotency-Key": new_payment_id()}, **request)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

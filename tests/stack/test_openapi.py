@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 import schemathesis
 import yaml
 from jsonschema import Draft202012Validator
@@ -357,12 +356,7 @@ def test_every_example_of_an_operation_is_sent() -> None:
 def test_a_payment_under_way_and_one_that_the_gateway_refuses_are_shown_as_the_examples_say(driver: Driver) -> None:
     slow, refused = new_payment_id(), new_payment_id()
     driver.set_fault(slow, "charge", "slow", seconds=2)
-    requests.post(
-        f"{driver.stack.sparkle_url}/v1/reversals",
-        json={"reference": refused},
-        headers={"Authorization": f"Bearer {driver.stack.sparkle_api_key}"},
-        timeout=10,
-    ).raise_for_status()
+    driver.stack.sandbox("POST", "/v1/reversals", json={"reference": refused}).raise_for_status()
     request = request_example("POST", "/payments", "testCard")
     driver.post("/payments", request, slow)
     assert form(driver.stack.payment(slow)) == form(EXAMPLES["Processing"])

@@ -16,7 +16,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 from functions.shared import runtime
 from functions.shared.ports import RecordedPayment
 from local.sparkle.server import running_sandbox
-from tests.mocked_aws import API_KEY, ROLE_ARN, MockedAws, mocked_aws, new_id
+from tests.mocked_aws import API_KEY, AUTHORIZATION, ROLE_ARN, MockedAws, mocked_aws, new_id
 from tests.samples import CARD_DATA, PAN
 from tests.workflow.definition import render
 
@@ -117,7 +117,9 @@ class Workflow:
 
     def break_next(self, operation: str, fault: str, payment_id: str, *, times: int = 1, seconds: float = 0) -> None:
         body = {"operation": operation, "fault": fault, "reference": payment_id, "times": times, "seconds": seconds}
-        requests.post(f"{self.sandbox_url}/sandbox/faults", json=body, timeout=5).raise_for_status()
+        requests.post(
+            f"{self.sandbox_url}/sandbox/faults", json=body, headers=AUTHORIZATION, timeout=5
+        ).raise_for_status()
 
     def recorded(self, execution: Execution) -> RecordedPayment | None:
         return runtime.ledger().find(execution.name)
@@ -136,7 +138,7 @@ class Workflow:
         return self._of(execution, "requests")
 
     def _of(self, execution: Execution, kind: str) -> list[dict[str, Any]]:
-        answer = requests.get(f"{self.sandbox_url}/sandbox/{kind}", timeout=5).json()
+        answer = requests.get(f"{self.sandbox_url}/sandbox/{kind}", headers=AUTHORIZATION, timeout=5).json()
         return [item for item in answer[kind] if item["reference"] == execution.name]
 
     def invoke(self, parameters: dict[str, Any], region: str, state_credentials: object) -> dict[str, Any]:

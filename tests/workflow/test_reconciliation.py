@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import requests
 
 from functions.shared import runtime
-from tests.mocked_aws import new_id
+from tests.mocked_aws import AUTHORIZATION, new_id
 from tests.samples import card, order
 from tests.workflow.conftest import Workflow
 
@@ -36,7 +36,9 @@ def test_a_charge_that_the_ledger_never_saw_is_a_break(workflow: Workflow) -> No
 
 def test_a_report_that_is_cut_off_is_not_believed(workflow: Workflow) -> None:
     url = f"{workflow.sandbox_url}/sandbox/settlements/2026-11-01"
-    requests.put(url, data=b'{"date": "2026-11-01", "lines": [{"id', timeout=5).raise_for_status()
+    requests.put(
+        url, data=b'{"date": "2026-11-01", "lines": [{"id', headers=AUTHORIZATION, timeout=5
+    ).raise_for_status()
     execution = workflow.reconcile("2026-11-01")
     assert (execution.ended_in, execution.error) == ("ReportUnreadable", "ReportUnreadable")
     assert "The settlement report of 2026-11-01 is cut off" in (execution.cause or "")

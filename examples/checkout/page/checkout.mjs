@@ -15,6 +15,8 @@ const SLOW_MS = 8_000;
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 5_000;
 const FAILED = ["declined", "rejected", "reversed"];
+// The fingerprint of the one key to seal with, where the page has it: then no other will do, whoever sends it.
+const FINGERPRINT = document.querySelector('meta[name="sealing-key-fingerprint"]').content || undefined;
 const UNSETTLED = ["processing", "in_doubt"];
 
 let amount = "";
@@ -46,7 +48,7 @@ async function pay(cardData) {
   show({ status: "processing" });
   const { payment_id, key, payment } = await call("POST", "/attempts", {});
   if (payment) return follow(payment);
-  const card_data = await seal(cardData, payment_id, key);
+  const card_data = await seal(cardData, payment_id, key, FINGERPRINT);
   return follow((await call("POST", "/payment", { payment_id, card_data })).payment);
 }
 

@@ -34,3 +34,16 @@ def test_a_missing_terraform_gets_a_message_that_says_what_to_do(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TerraformError, match="Install Terraform"):
         Terraform("local", state=tmp_path / "terraform.tfstate").init()
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_an_environment_has_a_file_of_variables(name: str) -> None:
+    assert Terraform.on_aws(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "nowhere", "../environments/dev", "dev.tfvars", "-help", "dev\n", "dev; touch x", "*"]
+)
+def test_no_other_environment_is_taken_for_one(name: str) -> None:
+    with pytest.raises(TerraformError, match="terraform/environments has: dev"):
+        Terraform.on_aws(name)

@@ -73,6 +73,19 @@ def test_its_own_names_are_served(idle: FlaskClient, host: str) -> None:
     assert idle.get("/static/icon.svg", base_url=host).status_code == 200
 
 
+@pytest.mark.parametrize("header", ["Host", "Origin", "Sec-Fetch-Site"])
+def test_another_sites_page_is_served_nothing(idle: FlaskClient, header: str) -> None:
+    value = {"Host": "rebound.example", "Origin": "https://shop.example", "Sec-Fetch-Site": "same-site"}[header]
+    answer = idle.get("/payments/pay-1", base_url=HOST, headers={header: value})
+    assert (answer.status_code, answer.mimetype) == (403, "text/plain")
+
+
+def test_another_sites_page_may_have_a_link_to_it(browser: FlaskClient) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert browser.get("/doubts", base_url=HOST, headers=link).status_code == 200
+    assert browser.get("/doubts", base_url=HOST, headers=link | {"Sec-Fetch-Dest": "iframe"}).status_code == 403
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/", "/payments/pay-1", "/doubts"])
 def test_nothing_can_be_changed(idle: FlaskClient, path: str, method: str) -> None:

@@ -37,6 +37,7 @@ class ScriptedApi(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.answers: list[tuple[int, Any] | None] = []
+        self.redirect_to: str | None = None
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -62,6 +63,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         status, content = answer
         self.send_response(status)
+        if self.server.redirect_to:
+            self.send_header("Location", self.server.redirect_to)
         self.end_headers()
         self.wfile.write(content if isinstance(content, bytes) else json.dumps(content).encode())
 

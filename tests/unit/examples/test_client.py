@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from examples.client import (
     AccessDenied,
     CardData,
+    CardNotSealed,
     KeyUsedForAnother,
     NoAnswer,
     NotFound,
@@ -350,5 +351,14 @@ def test_without_credentials_there_is_no_client(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_every_error_has_the_one_base() -> None:
-    errors = (RequestRefused, AccessDenied, NotFound, KeyUsedForAnother, TooManyRequests, NoAnswer, StillProcessing)
+    errors = (
+        RequestRefused,
+        AccessDenied,
+        CardNotSealed,
+        NotFound,
+        KeyUsedForAnother,
+        TooManyRequests,
+        NoAnswer,
+        StillProcessing,
+    )
     assert all(issubclass(error, PaymentsError) for error in errors)

@@ -46,7 +46,7 @@ from tests.fakes import (
     FakeTokenMac,
     FakeVelocityCounter,
 )
-from tests.mocked_aws import API_KEY, TABLE, MockedAws, new_id
+from tests.mocked_aws import API_KEY, AUTHORIZATION, TABLE, MockedAws, new_id
 from tests.samples import (
     CARD_RETENTION_DAYS,
     DECLINED_PAN,
@@ -480,7 +480,7 @@ def bank(request: pytest.FixtureRequest) -> GatewayUnderTest:
 
     def break_next(operation: str, fault: str, reference: str) -> None:
         body = {"operation": operation, "fault": fault, "reference": reference, "seconds": 0}
-        requests.post(f"{url}/sandbox/faults", json=body, timeout=5).raise_for_status()
+        requests.post(f"{url}/sandbox/faults", json=body, headers=AUTHORIZATION, timeout=5).raise_for_status()
 
     sparkle = Sparkle(
         url, lambda: API_KEY, connect_timeout_seconds=1, read_timeout_seconds=5, iso_minor_unit=minor_unit

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -19,24 +20,26 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.credentials import Credentials
 
 from cli.build import runtime_client
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 ROOT = Path(__file__).resolve().parents[4]
+OPERATOR = Credentials("AKIA" + secrets.token_hex(8).upper(), secrets.token_hex(20))
+OPERATOR_KEYS: dict[str, Any] = {"aws_access_key_id": OPERATOR.access_key, "aws_secret_access_key": OPERATOR.secret_key}
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running emulator; `client` gives boto3 clients of the account's root, or of the given credentials."""
+    """A running emulator; `client` gives boto3 clients of the account's operator, or of the given credentials."""
 
     url: str
     process: subprocess.Popen[bytes]
 
-    def client(self, service: Any, credentials: dict[str, str] | None = None) -> Any:
-        keys: dict[str, Any] = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **keys)
+    def client(self, service: Any, credentials: dict[str, Any] | None = None) -> Any:
+        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **(credentials or OPERATOR_KEYS))
 
     def role(self, service: str, *statements: dict[str, Any]) -> str:
         """A new role that the service may assume; its ARN."""
@@ -123,6 +126,8 @@ def start_emulator(runtime_client_dir: str, data_dir: Path) -> Emulator:
         **os.environ,
         "RUNTIME_CLIENT_DIR": runtime_client_dir,
         "LOG_LEVEL": "WARNING",
+        "OPERATOR_ACCESS_KEY_ID": OPERATOR.access_key,
+        "OPERATOR_SECRET_ACCESS_KEY": OPERATOR.secret_key,
         "EMULATOR_SECRET": "not for functions",  # pragma: allowlist secret
     }
     environment.pop("AWS_ENDPOINT_URL", None)

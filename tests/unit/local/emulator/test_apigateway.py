@@ -11,9 +11,8 @@ import pytest
 import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
-from tests.unit.local.emulator.conftest import REGION, Emulator
+from tests.unit.local.emulator.conftest import OPERATOR, REGION, Emulator
 
 START = r"""
 #set($key = $input.params('Idempotency-Key'))
@@ -68,7 +67,7 @@ class Api:
         url = f"{self.emulator.url}/_aws/execute-api/{self.api_id}/test{path}"
         sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): headers[name] for name in headers}
         signed = AWSRequest(method, url, data=body, headers=sent)
-        SigV4Auth(Credentials("test", "test"), *scope).add_auth(signed)
+        SigV4Auth(OPERATOR, *scope).add_auth(signed)
         answer = requests.request(method, url, data=body, headers=dict(signed.headers), timeout=10)
         return Answer(answer.status_code, dict(answer.headers), answer.text)
 

@@ -33,7 +33,7 @@ FORM = "application/x-www-form-urlencoded"
 def test_another_version_of_ministack_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(server, "MINISTACK_VERSION", "9.9.9")
     with pytest.raises(SystemExit, match=r"written for 9\.9\.9"):
-        server.serve(1, tmp_path)
+        server.serve(1, tmp_path, ("id", "secret"))
 
 
 def test_sigterm_ends_the_emulator_and_its_functions(runtime_client_dir: str, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 import json
+import re
 from typing import Any
 
 import pytest
 
 from local.sparkle.charges import Card
-from tests.unit.local.sparkle.conftest import API_KEY, APPROVED, ROOT, Sparkle, charge_request
+from local.sparkle.contract import contract
+from tests.unit.local.sparkle.conftest import API_KEY, APPROVED, ROOT, Sparkle, charge_request, headers
 
 TEST_CARDS = json.loads((ROOT / "functions" / "shared" / "contracts" / "test_cards.json").read_text())
 APPROVING = [number for number, card in TEST_CARDS.items() if card["outcome"] == "approved"]
@@ -131,6 +133,33 @@ def test_without_the_right_key_there_is_no_service(sparkle: Sparkle, authorizati
     assert (answer.status_code, answer.json["error"]["code"]) == (401, "invalid_api_key")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert sparkle.find() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        (method.upper(), re.sub(r"{.*?}", "x", path))
+        for path, operations in contract()["paths"].items()
+        for method in set(operations) - {"parameters"}
+        if path != "/sandbox/health"
+    ],
+)
+def test_every_call_but_that_for_health_needs_the_key(sparkle: Sparkle, method: str, path: str) -> None:
+    for sent in ({}, {"Authorization": "Bearer wrong"}):
+        answer = sparkle.call(method, path, headers=sent)
+        assert (answer.status_code, answer.json["error"]["code"]) == (401, "invalid_api_key")
+    assert sparkle.http.open(path, method="OPTIONS").status_code == 401
+    assert sparkle.get("/sandbox/health", headers={}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "sent", [{"Origin": "http://localhost:8080"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "a.b"}]
+)
+@pytest.mark.parametrize("path", ["/sandbox/health", "/sandbox/charges", "/v1/charges?reference=pay-1"])
+def test_no_web_page_of_another_site_is_served(sparkle: Sparkle, path: str, sent: dict[str, str]) -> None:
+    answer = sparkle.http.get(path, headers=headers("") | sent)
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (403, "forbidden")
+    assert sparkle.requests() == []
 
 
 def test_a_charge_is_found_by_reference_and_by_id(sparkle: Sparkle) -> None:

@@ -9,13 +9,13 @@ DAY_SECONDS = 86_400
 
 
 def shift(sparkle: Sparkle, offset_seconds: int) -> str:
-    answer = sparkle.post("/sandbox/clock", {"offset_seconds": offset_seconds}, headers={})
+    answer = sparkle.post("/sandbox/clock", {"offset_seconds": offset_seconds})
     assert answer.status_code == 200, answer.text
     return str(answer.json["now"])
 
 
 def put_back(sparkle: Sparkle) -> str:
-    answer = sparkle.call("DELETE", "/sandbox/clock", headers={})
+    answer = sparkle.call("DELETE", "/sandbox/clock")
     assert answer.status_code == 200, answer.text
     return str(answer.json["now"])
 

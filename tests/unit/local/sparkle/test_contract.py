@@ -53,7 +53,7 @@ def test_every_route_is_described_and_everything_described_is_a_route() -> None:
 
 def test_every_refusal_has_its_code_in_the_contract() -> None:
     codes = {error.code() for error in GatewayError.__subclasses__()}
-    of_http_itself = {"not_found", "method_not_allowed", "internal_server_error"}
+    of_http_itself = {"forbidden", "not_found", "method_not_allowed", "internal_server_error"}
     assert codes | of_http_itself == set(contract()["components"]["schemas"]["ErrorCode"]["enum"])
 
 

@@ -7,13 +7,15 @@ import requests
 
 from local.sparkle.app import DROP, create_app
 from local.sparkle.contract import contract
-from tests.unit.local.sparkle.conftest import APPROVED, Sparkle, charge_request, headers
+from tests.unit.local.sparkle.conftest import API_KEY, APPROVED, Sparkle, charge_request, headers
 
 NOTHING_DONE = ["timeout_before", "reset", "http_429", "http_500", "http_502_html"]
 
 
 def break_next(url: str, operation: str, fault: str, **more: Any) -> None:
-    answer = requests.post(f"{url}/sandbox/faults", json={"operation": operation, "fault": fault} | more, timeout=10)
+    answer = requests.post(
+        f"{url}/sandbox/faults", json={"operation": operation, "fault": fault} | more, headers=headers(""), timeout=10
+    )
     assert answer.status_code == 201, answer.text
 
 
@@ -29,7 +31,9 @@ def find(url: str, reference: str = "pay-1") -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("fault", NOTHING_DONE)
 def test_a_fault_before_the_deed_does_nothing_and_the_key_stays_good(sparkle: Sparkle, fault: str) -> None:
-    sparkle.http.post("/sandbox/faults", json={"operation": "charge", "fault": fault, "seconds": 0})
+    sparkle.http.post(
+        "/sandbox/faults", json={"operation": "charge", "fault": fault, "seconds": 0}, headers=headers("")
+    )
     sparkle.http.post("/v1/charges", json=charge_request(), headers=headers("k"))
     assert sparkle.find() == []
     again = sparkle.post("/v1/charges", charge_request(), key="k")
@@ -257,7 +261,7 @@ def test_a_request_that_is_refused_before_it_counts_uses_no_fault_up(sparkle: Sp
     ("fault", "seconds"), [("timeout_before", 30), ("timeout_after", 30), ("slow", 2), ("late", 10), ("reset", None)]
 )
 def test_an_armed_fault_is_shown_with_its_defaults(sparkle: Sparkle, fault: str, seconds: float | None) -> None:
-    answer = sparkle.post("/sandbox/faults", {"operation": "void", "fault": fault}, headers={})
+    answer = sparkle.post("/sandbox/faults", {"operation": "void", "fault": fault})
     assert answer.json == {
         "operation": "void",
         "fault": fault,
@@ -315,7 +319,7 @@ def test_the_request_log_tells_what_happened_and_holds_no_card(sparkle: Sparkle)
 
 def test_the_request_log_keeps_only_the_last_requests(sparkle: Sparkle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.sparkle.app._REQUESTS_KEPT", 2)
-    small = Sparkle(create_app("k").test_client(), sparkle.clock)
+    small = Sparkle(create_app(API_KEY).test_client(), sparkle.clock)
     for reference in ("a", "b", "c"):
-        small.get(f"/v1/charges?reference={reference}", headers={"Authorization": "Bearer k"})
+        small.find(reference)
     assert [entry["reference"] for entry in small.requests()] == ["b", "c"]

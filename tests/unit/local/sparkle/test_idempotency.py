@@ -108,7 +108,7 @@ def test_the_same_key_sent_many_times_at_once_makes_one_charge(url: str) -> None
         statuses = set(pool.map(send, range(64)))
     assert 201 in statuses
     assert statuses <= {201, 409}
-    assert len(requests.get(f"{url}/sandbox/charges", timeout=10).json()["charges"]) == 1
+    assert len(requests.get(f"{url}/sandbox/charges", headers=headers(""), timeout=10).json()["charges"]) == 1
 
 
 def test_refunds_at_once_never_give_back_more_than_was_captured(url: str) -> None:
@@ -121,7 +121,10 @@ def test_refunds_at_once_never_give_back_more_than_was_captured(url: str) -> Non
     with ThreadPoolExecutor(16) as pool:
         statuses = list(pool.map(refund, range(16)))
     assert sorted(statuses) == [201] * 3 + [422] * 13
-    assert requests.get(f"{url}/sandbox/charges", timeout=10).json()["charges"][0]["refunded_minor"] == 1500
+    assert (
+        requests.get(f"{url}/sandbox/charges", headers=headers(""), timeout=10).json()["charges"][0]["refunded_minor"]
+        == 1500
+    )
 
 
 def test_one_refund_reference_sent_at_once_under_many_keys_makes_one_refund(url: str) -> None:
@@ -149,7 +152,7 @@ def test_a_charge_and_its_reversal_at_once_leave_no_money_moved(url: str) -> Non
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(race, range(64)))
-    charges = requests.get(f"{url}/sandbox/charges", timeout=10).json()["charges"]
+    charges = requests.get(f"{url}/sandbox/charges", headers=headers(""), timeout=10).json()["charges"]
     assert {charge["captured_minor"] - charge["refunded_minor"] for charge in charges} <= {0}
 
 

@@ -1,4 +1,5 @@
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ import requests
 
 from local.sparkle.server import running_sandbox
 from tests.unit.local.sparkle.conftest import API_KEY, ROOT, charge_request, headers
+
+ENVIRONMENT = os.environ | {"SPARKLE_API_KEY": API_KEY}
 
 
 def connect(url: str) -> http.client.HTTPConnection:
@@ -25,7 +28,7 @@ def test_a_connection_is_kept_for_the_next_request(url: str) -> None:
         connection.request("POST", "/v1/reversals", body='{"reference": "a"}', headers=headers(""))
         assert connection.getresponse().read() != b""
         assert connection.sock is kept
-    connection.request("DELETE", "/sandbox/faults", body="not read by anyone")
+    connection.request("DELETE", "/sandbox/faults", body="not read by anyone", headers=headers(""))
     assert connection.getresponse().read() == b""
     connection.request("HEAD", "/sandbox/health")
     assert connection.getresponse().read() == b""
@@ -64,7 +67,10 @@ def test_a_body_of_unusable_length_is_refused_and_the_connection_closed(
 
 def test_a_long_report_can_be_put_in_place_of_a_days_own(url: str) -> None:
     content = b"?" * 4_000_000
-    assert requests.put(f"{url}/sandbox/settlements/2026-11-23", data=content, timeout=10).status_code == 204
+    assert (
+        requests.put(f"{url}/sandbox/settlements/2026-11-23", data=content, headers=headers(""), timeout=10).status_code
+        == 204
+    )
     answer = requests.get(f"{url}/v1/settlements?date=2026-11-23", headers=headers(""), timeout=10)
     assert answer.content == content
 
@@ -83,14 +89,14 @@ def test_a_stopped_sandbox_serves_nobody_not_even_on_a_kept_connection() -> None
 def test_each_sandbox_has_a_book_of_its_own() -> None:
     with running_sandbox(API_KEY) as one, running_sandbox(API_KEY) as other:
         requests.post(f"{one}/v1/charges", json=charge_request(), headers=headers("k"), timeout=5)
-        assert len(requests.get(f"{one}/sandbox/charges", timeout=5).json()["charges"]) == 1
-        assert requests.get(f"{other}/sandbox/charges", timeout=5).json()["charges"] == []
+        assert len(requests.get(f"{one}/sandbox/charges", headers=headers(""), timeout=5).json()["charges"]) == 1
+        assert requests.get(f"{other}/sandbox/charges", headers=headers(""), timeout=5).json()["charges"] == []
 
 
 def test_the_command_prints_its_url_serves_and_stops_on_sigterm() -> None:
-    command = [sys.executable, "-m", "local.sparkle", "--port", "0", "--api-key", API_KEY]
+    command = [sys.executable, "-m", "local.sparkle", "--port", "0"]
     with subprocess.Popen(  # noqa: S603
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
@@ -106,9 +112,9 @@ def test_the_command_prints_its_url_serves_and_stops_on_sigterm() -> None:
 def test_the_command_says_so_when_its_port_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "local.sparkle", "--port", port, "--api-key", API_KEY]
+        command = [sys.executable, "-m", "local.sparkle", "--port", port]
         done = subprocess.run(  # noqa: S603
-            command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+            command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=False
         )
     assert done.returncode == 1
     assert f"Port {port} is in use" in done.stderr

@@ -177,12 +177,12 @@ def test_a_field_that_the_report_does_not_know_is_overlooked(sparkle: Sparkle) -
 def test_a_replaced_report_is_exactly_these_bytes_until_it_is_put_back(sparkle: Sparkle, content: bytes) -> None:
     sparkle.charge()
     report, other_day = sparkle.report(), sparkle.report("2026-11-24")
-    assert sparkle.call("PUT", "/sandbox/settlements/2026-11-23", data=content, headers={}).status_code == 204
+    assert sparkle.call("PUT", "/sandbox/settlements/2026-11-23", data=content).status_code == 204
     for _ in range(2):
         answer = sparkle.http.get("/v1/settlements?date=2026-11-23", headers=headers(""))
         assert (answer.status_code, answer.mimetype, answer.data) == (200, "application/json", content)
     assert sparkle.report("2026-11-24") == other_day
-    assert sparkle.call("DELETE", "/sandbox/settlements/2026-11-23", headers={}).status_code == 204
+    assert sparkle.call("DELETE", "/sandbox/settlements/2026-11-23").status_code == 204
     assert sparkle.report() == report
 
 

@@ -25,7 +25,7 @@ from functions.shared.domain.errors import (
     SettlementUnreadable,
 )
 from functions.shared.domain.settlement import SettlementPage
-from tests.mocked_aws import API_KEY, new_id
+from tests.mocked_aws import API_KEY, AUTHORIZATION, new_id
 from tests.samples import DECLINED_PAN, HOLDER, PAN, card, order
 
 CHARGE = {
@@ -62,13 +62,13 @@ def impatient(sandbox_url: str) -> Sparkle:
 def break_next(sandbox_url: str) -> Callable[..., None]:
     def arm(operation: str, fault: str, reference: str, **more: Any) -> None:
         body = {"operation": operation, "fault": fault, "reference": reference} | more
-        requests.post(f"{sandbox_url}/sandbox/faults", json=body, timeout=5).raise_for_status()
+        requests.post(f"{sandbox_url}/sandbox/faults", json=body, headers=AUTHORIZATION, timeout=5).raise_for_status()
 
     return arm
 
 
 def charges_at(sandbox_url: str, reference: str) -> list[dict[str, Any]]:
-    charges = requests.get(f"{sandbox_url}/sandbox/charges", timeout=5).json()["charges"]
+    charges = requests.get(f"{sandbox_url}/sandbox/charges", headers=AUTHORIZATION, timeout=5).json()["charges"]
     return [charge for charge in charges if charge["reference"] == reference]
 
 
@@ -381,17 +381,17 @@ class TestSettlements:
     def replace_report(self, sandbox_url: str) -> Iterator[Callable[[bytes], None]]:
         """Have the sandbox answer these bytes for the day."""
         url = f"{sandbox_url}/sandbox/settlements/{self.DAY}"
-        yield lambda body: requests.put(url, data=body, timeout=5).raise_for_status()
-        requests.delete(url, timeout=5).raise_for_status()
+        yield lambda body: requests.put(url, data=body, headers=AUTHORIZATION, timeout=5).raise_for_status()
+        requests.delete(url, headers=AUTHORIZATION, timeout=5).raise_for_status()
 
     def test_a_report_has_its_charges_and_refunds_page_by_page(self, sparkle: Sparkle, sandbox_url: str) -> None:
         clock = f"{sandbox_url}/sandbox/clock"
-        requests.post(clock, json={"offset_seconds": -40 * 86_400}, timeout=5).raise_for_status()
+        requests.post(clock, json={"offset_seconds": -40 * 86_400}, headers=AUTHORIZATION, timeout=5).raise_for_status()
         try:
             charge = sparkle.charge(order(reference := new_id()), card(), f"{reference}-charge")
             refund = sparkle.refund(charge.charge_id, 500, "USD", "op-1", f"{reference}-refund")
         finally:
-            requests.delete(clock, timeout=5).raise_for_status()
+            requests.delete(clock, headers=AUTHORIZATION, timeout=5).raise_for_status()
         assert isinstance(refund, Refund)
         day = (charge.captured_at or "")[:10]
         first = sparkle.settlement(day, None, 1)

@@ -1,0 +1,202 @@
+"""That what a variable of the Makefile holds reaches the command as it is, whatever it is, and that nothing runs it."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli.paths import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+GIVEN = {
+    "demo": "cli demo",
+    "up": "cli up",
+    "down": "cli down",
+    "replay": "cli replay --repeat={REPEAT} --concurrency={CONCURRENCY} --watch --junit={JUNIT} --json={JSON} "
+    "--execution={EXECUTION} --status={STATUS} --since={SINCE} --until={UNTIL} --limit={LIMIT} --from-stack={FROM} "
+    "--card={CARD} -- {EVENT*}",
+    "invoke": "cli invoke -- {FUNCTION} {EVENT}",
+    "seal": "cli seal --payment-id={PAYMENT}",
+    "inspect": "cli inspect --html -- {PAYMENT} {HTML}",
+    "console": "cli console",
+    "audit": "cli audit -- {PAYMENT*}",
+    "soak": "cli soak --seed={SEED} --concurrency={CONCURRENCY} -- {N}",
+    "reconcile": "cli reconcile -- {DAY}",
+    "trial-balance": "cli ledger trial-balance --as-of={AS_OF}",
+    "statement": "cli ledger statement --from={FROM} --to={TO} -- {ACCOUNT}",
+    "ledger": "cli ledger payment -- {PAYMENT}",
+    "export": "cli ledger export --from={FROM} --to={TO} --format={FORMAT} --out={OUT}",
+    "verify-ledger": "cli ledger verify",
+    "cost": "cli cost --polls={POLLS} -- {PER_MONTH}",
+    "scale": "cli scale --rate={RATE} --skew={SKEW} -- {N}",
+    "rules-test": "cli rules-test -- {RULES}",
+    "checkout": "cli checkout",
+    "plan": "cli plan -- {ENV}",
+    "deploy": "cli deploy --percent={PERCENT} --minutes={MINUTES} --yes -- {ENV}",
+    "destroy": "cli destroy -- {ENV}",
+    "rotate": "cli rotate --retire -- {KEY} {ENV}",
+    "picture": "cli picture",
+    "permissions": "cli permissions",
+    "build": "cli build",
+    "test": "pytest -n {WORKERS}",
+    "bench": "bench --small -- {ONLY*}",
+    "simulate": "tests.simulation --seed={SEED} -- {RUNS}",
+    "mutants": "tests.simulation.mutants",
+}
+"""What each target's module is called with, where every variable has a value. `*`: a word each."""
+
+OF_THEIR_OWN = {"help", "setup", "sbom", "lint", "lock", "clean"}
+FROM_THE_ENVIRONMENT = {"STACK", "EMULATOR_PORT", "SPARKLE_PORT", "CONSOLE_PORT", "CHECKOUT_PORT"}
+"""What the commands read by themselves."""
+
+FLAGS = {"WATCH", "YES", "RETIRE", "SMALL"}
+VARIABLES = {*re.findall(r"{(\w+)\*?}", " ".join(GIVEN.values())), *FROM_THE_ENVIRONMENT, *FLAGS}
+
+VALUES = {
+    "a second command": "x; touch FILE",
+    "back ticks": "`touch FILE`",
+    "the shell's substitution": "$(touch FILE)",
+    "make's function": "$(shell touch FILE)",
+    "make's function in braces": "${shell touch FILE}",
+    "make's function, escaped once": "$$(shell touch FILE)",
+    "make's variable": "$(PAYMENTS)",
+    "make's evaluation": "$(eval $(shell touch FILE))",
+    "the end of a call": "x)$(shell touch FILE)",
+    "the end of a single quotation": "x'; touch FILE; '",
+    "the end of a double quotation": 'x"; touch FILE; "',
+    "a quotation without an end": "x'\"",
+    "a line break": "x\ntouch FILE",
+    "a recipe": "x\n\t@touch FILE\n",
+    "an ampersand": "x & touch FILE",
+    "a pipe": "x | touch FILE",
+    "a redirection": "x > FILE",
+    "a short option": "-x",
+    "a long option": "--help",
+    "a comment": "x # y",
+    "a backslash at the end": "x\\",
+    "dollars": "x$$y$HOME${HOME}$",
+    "a glob": "* ?",
+    "a home": "~",
+    "blanks": "x   y  ",
+    "an assignment": "x=y PAYMENTS=z",
+    "letters": "Ünïcödé …",
+}
+
+
+class Make:
+    """Make, with a Python that only notes what it is called with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.touched = folder / "touched"
+        self._calls, self._environment = folder / "calls", folder / "environment"
+        self._venv = folder / "venv"
+        (self._venv / "bin").mkdir(parents=True)
+        (self._venv / "requirements.sha").touch()
+        python = self._venv / "bin" / "python"
+        note = f"printf '%s\\0' \"$@\" END >> '{self._calls}'; env -0 > '{self._environment}'"
+        python.write_text(f"#!/bin/sh\n{note}\n")
+        python.chmod(0o755)
+
+    def __call__(self, *targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name not in VARIABLES
+        }
+        where = (f"VENV={self._venv}", f"CHECKOV={self._venv}")
+        set_up = f"--old-file={self._venv}/requirements.sha"
+        command = ["make", "--no-print-directory", set_up, *where, *targets]
+        return subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True)
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """The arguments of each call, without Python's -m."""
+        calls = self._calls.read_text().split("END\0")[:-1]
+        return [call.split("\0")[1:-1] for call in calls]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of the last call."""
+        return dict(each.split("=", 1) for each in self._environment.read_text().split("\0") if each)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    return Make(tmp_path)
+
+
+def expected(target: str, value: str) -> list[str]:
+    arguments = []
+    for word in GIVEN[target].split():
+        arguments += value.split() if word.endswith("*}") else [re.sub(r"{\w+}", lambda _: value, word)]
+    return arguments
+
+
+def test_every_target_and_every_variable_is_tried() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
+    assert targets == set(GIVEN) | OF_THEIR_OWN
+    described = set(re.findall(r"\b([A-Z][A-Z_]*)=", "".join(re.findall("##.*", MAKEFILE))))
+    assert described <= VARIABLES
+
+
+@pytest.mark.parametrize("by", ["command line", "environment"])
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_reaches_every_command_as_it_is(make: Make, name: str, by: str) -> None:
+    value = VALUES[name].replace("FILE", str(make.touched))
+    values = dict.fromkeys(VARIABLES, value)
+    if by == "environment":
+        done = make(*GIVEN, **values)
+    else:
+        done = make(*GIVEN, *(f"{variable}={value}" for variable in VARIABLES))
+    assert done.returncode == 0, done.stderr
+    assert not make.touched.exists()
+    assert make.calls == [expected(target, value) for target in GIVEN]
+    assert {variable: make.environment[variable] for variable in VARIABLES} == values
+
+
+def test_without_values_the_commands_go_by_their_own(make: Make) -> None:
+    needs_nothing = [
+        target for target, given in GIVEN.items() if not re.search("{(FUNCTION|ACCOUNT|ENV)}|-- {PAYMENT}", given)
+    ]
+    assert make(*needs_nothing).returncode == 0
+    bare = [[word for word in GIVEN[target].split() if not re.search("{|^--.", word)] for target in needs_nothing]
+    assert make.calls == [[*words, "2"] if words[-1:] == ["-n"] else words for words in bare]
+
+
+def test_a_page_goes_where_the_command_chooses_unless_a_file_is_named(make: Make) -> None:
+    make("inspect", "PAYMENT=p-1", "HTML=1")
+    make("inspect", "PAYMENT=p-1", "HTML=a page.html")
+    assert make.calls == [
+        ["cli", "inspect", "--html", "--", "p-1"],
+        ["cli", "inspect", "--html", "--", "p-1", "a page.html"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [
+        ("invoke", "Say which: make invoke FUNCTION=charge"),
+        ("inspect", "Say which: make inspect PAYMENT=…"),
+        ("statement", "Say which: make statement ACCOUNT=asset:bank"),
+        ("ledger", "Say which: make ledger PAYMENT=…"),
+        ("plan", "Say where: make plan ENV=dev"),
+        ("deploy", "Say where: make deploy ENV=dev"),
+        ("destroy", "Say where: make destroy ENV=dev"),
+        ("rotate", "Say which: make rotate KEY=sealing ENV=dev"),
+        ("rotate KEY=sealing", "Say where: make rotate KEY=sealing ENV=dev"),
+    ],
+)
+def test_what_is_missing_is_asked_for(make: Make, target: str, complaint: str) -> None:
+    done = make(*target.split())
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+@pytest.mark.parametrize("by", ["command line", "environment"])
+def test_the_python_to_set_up_with_is_one_command(make: Make, tmp_path: Path, by: str) -> None:
+    value = f"{tmp_path}/no python; touch {make.touched}; $(shell touch {make.touched})"
+    venv = f"VENV={tmp_path / 'new'}"
+    done = make("setup", venv, f"PYTHON={value}") if by == "command line" else make("setup", venv, PYTHON=value)
+    assert done.returncode == 2
+    assert not make.touched.exists()
