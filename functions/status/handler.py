@@ -19,7 +19,8 @@ def _payment_id(event: runtime.Event) -> str | None:
 def handler(event: runtime.Event) -> dict[str, Any]:
     payment_id = event["pathParameters"]["payment_id"]
     try:
-        payment = payment_status(payment_id, ledger=runtime.ledger(), executions=runtime.executions())
+        ledger, executions = runtime.ledger(), runtime.executions()
+        payment = payment_status(payment_id, ledger=ledger, executions=executions, sleep=runtime.sleep)
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))
         return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")
