@@ -126,6 +126,7 @@ def variables_of(base: str) -> dict[str, Any]:
     found: dict[str, Any] = terraform.evaluate(
         f"{{{asked}, has_gateway_key = nonsensitive(var.gateway_api_key != null)}}"
     )
+    refuse_production(base, found)
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+import httpx
 import requests
 from rich.console import Console
 
@@ -14,6 +15,7 @@ from cli.acceptance.run import NotAsked, Run, Step, Unexpected, equal, wait_for
 from cli.rollout import roll_out
 from cli.stack import HTTP_TIMEOUT_SECONDS, Stack
 
+ANSWERS_WITHIN_SECONDS = 120.0
 SILENT_WITHIN_SECONDS = 1500.0
 """An alarm rings until the doubts are counted for the first time, and looks at ten minutes."""
 GONE_WITHIN_SECONDS = 900.0
@@ -63,11 +65,13 @@ def is_sandbox(gateway_url: str) -> bool:
 
 
 def answers(run: Run) -> None:
-    wait_for(
-        "an answer of GET /keys",
-        lambda: run.call("GET", "/keys").status == 200 or None,
-        timeout_seconds=120,
-    )
+    def look() -> bool:
+        try:
+            return run.call("GET", "/keys").status == 200
+        except httpx.TransportError:  # a name that is new is not known everywhere at once
+            return False
+
+    wait_for("an answer of GET /keys", look, timeout_seconds=ANSWERS_WITHIN_SECONDS)
 
 
 class Ringing:

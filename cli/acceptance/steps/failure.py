@@ -46,7 +46,11 @@ def resolved(run: Run) -> None:
 
 
 def dead_letters(run: Run) -> None:
-    """EventBridge's target leads to nothing for a while, and somebody does what docs/runbook.md says."""
+    """EventBridge's target leads to nothing for a while, and then somebody does what docs/runbook.md says.
+
+    What fails for such a reason is not tried again, but goes to the queue at once ("Using dead-letter queues to process
+    undelivered events", EventBridge user guide).
+    """
     run.only_on_aws("The emulator's EventBridge keeps no dead letters, and evaluates no alarm on several metrics.")
     events, sqs, states = run.client("events"), run.client("sqs"), run.client("stepfunctions")
     rule, alarm = f"{run.prefix}-payment-ended-badly", f"{run.prefix}-dead-letters"

@@ -23,11 +23,11 @@ _KNOWS_NOBODY = ("AccessDenied", "InvalidClientTokenId", "UnrecognizedClientExce
 @contextmanager
 def role(run: Run, name: str, statements: list[Mapping[str, Any]]) -> Iterator[boto3.Session]:
     """A session of a role of this account that may do what the statements allow, for as long as it is needed."""
+    role_name = f"{run.prefix}-acceptance-{name}"
     iam, sts = run.client("iam"), run.client("sts")
     _, partition, _, _, account, caller = sts.get_caller_identity()["Arn"].split(":", 5)
     if caller == "root":
         raise NotAsked("The account's root user can't take a role.")
-    role_name = f"{run.prefix}-acceptance-{name}"
     trust = [
         {
             "Effect": "Allow",
