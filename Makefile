@@ -1,7 +1,7 @@
 # Every target calls `payments` (cli/) or a tool of its own name.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy rotate permissions build sbom bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom bench test simulate mutants lint lock clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -103,6 +103,9 @@ deploy: setup ## Deploy to AWS (ENV=dev), in steps if asked for (PERCENT=10 MINU
 
 destroy: setup ## Take a deployment to AWS down, with all that it holds (ENV=dev)
 	@$(PAYMENTS) destroy $(or $(ENV),$(error Say where: make destroy ENV=dev))
+
+acceptance: setup ## Ask a deployment of its own in AWS everything, and destroy it (ENV=dev, ONLY=payments …, KEEP=1, YES=account id), or the local stack (ENV=local, STACK=file)
+	@$(PAYMENTS) accept $(or $(ENV),$(error Say where: make acceptance ENV=dev)) $(foreach group,$(ONLY),--only $(group)) $(if $(KEEP),--keep) $(if $(YES),--yes '$(YES)') $(if $(STACK),--stack '$(STACK)')
 
 rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or end the oldest (RETIRE=1)
 	@$(PAYMENTS) rotate $(or $(KEY),$(error Say which: make rotate KEY=sealing ENV=dev)) $(or $(ENV),$(error Say where: make rotate KEY=sealing ENV=dev)) $(if $(RETIRE),--retire)
