@@ -185,11 +185,11 @@ class TestRecorder:
     @pytest.mark.parametrize(
         "body",
         [
-            '{"Credentials": {"SecretAccessKey": "hush/hush+", "SessionToken": "hush=="}}',
+            '{"Credentials": {"SecretAccessKey": "hush/hush+", "SessionToken": "hush=="}}',  # pragma: allowlist secret
             "<Credentials><SecretAccessKey>hush/hush+</SecretAccessKey></Credentials>",
-            '{"SecretString":"hush"}',
+            '{"SecretString":"hush"}',  # pragma: allowlist secret
             "?X-Amz-Signature=" + b"hush".hex() * 8,
-            "AKIAHUSHHUSHHUSHHUSH",
+            "AKIAHUSHHUSHHUSHHUSH",  # pragma: allowlist secret
             "hush@example.org",
             "known hush",
         ],
