@@ -454,6 +454,30 @@ def destroy(environment: Annotated[str, typer.Argument(help="dev or prod: a file
 
 
 @app.command()
+def accept(
+    environment: Annotated[
+        str, typer.Argument(help="local, or a file in terraform/environments by whose variables one is made for this.")
+    ],
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP", help="Ask this group of questions only. May be repeated.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave what was deployed.")] = False,
+    yes: Annotated[
+        str | None, typer.Option(envvar="YES", metavar="ACCOUNT", help="Yes to this AWS account, for pipelines.")
+    ] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Ask a deployment everything that the product says of itself, and keep every raw answer (docs/acceptance.md)."""
+    from cli.acceptance.command import acceptance  # only now: its requests are megabytes
+
+    with _clear_errors():
+        passed = acceptance(
+            environment, only=only or (), keep=keep, yes=yes, stack_file=stack, prepare=_prepared, console=console
+        )
+    raise typer.Exit(0 if passed else 1)
+
+
+@app.command()
 def rotate(
     key: Annotated[Key, typer.Argument(help="Which key: sealing or token.")],
     environment: Annotated[str, typer.Argument(help="local, or a file in terraform/environments")],

@@ -91,6 +91,12 @@ class Terraform:
         options = ("-input=false", *approve, *self._state_argument(), *self._var_files())
         self._run("destroy", *options, *arguments, show=show)
 
+    def forget(self) -> None:
+        """Delete the workspace, which must be empty by now, and what this machine keeps of it."""
+        self._run("workspace", "select", "default")
+        self._run("workspace", "delete", self.name)
+        shutil.rmtree(self._home)
+
     def outputs(self) -> dict[str, Any]:
         answer = json.loads(self._run("output", "-json", *self._state_argument()))
         return {name: output["value"] for name, output in answer.items()}
@@ -131,8 +137,9 @@ class Terraform:
         return folder / f"{self.name}.keys.tfvars.json"
 
     def _var_files(self) -> Sequence[str]:
-        keys = (f"-var-file={self.keys_file}",) if self.keys_file.exists() else ()
-        return (f"-var-file=environments/{self.name}.tfvars", *keys)
+        """The environment's own variables, and over them what commands have written."""
+        written = sorted(self.keys_file.parent.glob(f"{self.name}.*.tfvars.json"))
+        return (f"-var-file=environments/{self.name}.tfvars", *(f"-var-file={file}" for file in written))
 
     def _state_argument(self) -> Sequence[str]:
         return (f"-state={self.state}",) if self.state else ()

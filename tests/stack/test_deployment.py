@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from cli.acceptance.steps.deployment import LISTED, Ringing, left_over, pending_keys
 from cli.build import Target, build
 from cli.paths import BUILD
 from cli.rollout import roll_out
@@ -52,13 +53,12 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack, machine)
     rotated_keys_open_what_came_before(stack, machine)
 
+    tags = {"Project": "payments", "Environment": "local"}
+    there = {each.partition(" ")[0] for each in left_over(stack.client, "payments-local", tags)}
+    assert there >= {service for service, *_ in LISTED}
     terraform.destroy()
-    prefix = "payments-local"
-    assert not [key for key in stack.client("lambda").list_functions()["Functions"] if prefix in key["FunctionName"]]
-    assert not [role for role in stack.client("iam").list_roles()["Roles"] if prefix in role["RoleName"]]
-    assert stack.client("dynamodb").list_tables()["TableNames"] == []
-    assert stack.client("apigateway").get_rest_apis()["items"] == []
-    assert stack.client("stepfunctions").list_state_machines()["stateMachines"] == []
+    assert left_over(stack.client, "payments-local", tags) == []
+    assert len(pending_keys(stack.client, tags)) >= 4
 
 
 def with_changed_functions(machine: Machine, level: str) -> Terraform:
@@ -80,18 +80,15 @@ def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine)
     terraform, cloudwatch = with_changed_functions(machine, "WARNING"), stack.client("cloudwatch")
     before, seen = terraform.outputs()["live_versions"], Counter[str]()
 
-    class Watched:
-        """CloudWatch, which is looked at while both versions are in service, and then rings."""
+    def two_are_in_service() -> bool:
+        if seen or terraform.outputs()["live_versions"] == before:
+            return False
+        seen.update(versions_of_payments(stack, 16))
+        return True
 
-        def get_paginator(self, operation: str) -> Any:
-            if not seen and terraform.outputs()["live_versions"] != before:
-                seen.update(versions_of_payments(stack, 16))
-                alarm = terraform.outputs()["alarm_names"][0]
-                cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="Set by a test")
-            return cloudwatch.get_paginator(operation)
-
+    ringing = Ringing(cloudwatch, terraform.outputs()["alarm_names"][0], two_are_in_service)
     console = Console(file=io.StringIO())
-    assert not roll_out(terraform, Watched(), percent=50, seconds=600, console=console, approve=False)
+    assert not roll_out(terraform, ringing, percent=50, seconds=600, console=console, approve=False)
     assert set(seen) == {"1", "2"}
     assert terraform.outputs()["live_versions"] == before
     assert set(versions_of_payments(stack, 4)) == {"1"}
