@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from cli.paths import STATE_MACHINES, TERRAFORM
-from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
+from functions.shared.adapters.dynamodb import DynamoDbLedger
 from functions.shared.adapters.velocity import KNOWN, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, settlement_entry
@@ -76,6 +76,7 @@ _WRITE_UNIT, _READ_UNIT, _ITEM_OVERHEAD = 1024, 4096, 100
 _MEMORY = re.compile(r"^    (\w+) = \{\n +timeout += \d+\n +memory += (\d+)", re.MULTILINE)
 
 _STARTED, _RECORDED, _SETTLED = "2026-11-23T09:00:00.000Z", "2026-11-23T09:00:01.000Z", "2026-11-24T02:00:00.000Z"
+_FINGERPRINT = "fp_" + "a" * 52
 _TOKEN = "tok_" + "a" * 52
 _CIPHERTEXT_BYTES = 240  # of the card's 90 bytes of JSON
 
@@ -145,11 +146,10 @@ def read_units(polls: int) -> float:
 def captured_writes() -> tuple[Write, ...]:
     """What is written until the payment is captured: by Screen and by Persist."""
     client = _Recorder()
-    DynamoDbVelocityCounter(client, "ledger").count(_TOKEN, PAYMENT.payment_id, 1999, "USD", _STARTED)  # type: ignore[arg-type]
-    card = StoredCard(_SUMMARY, bytes(_CIPHERTEXT_BYTES))
-    DynamoDbCardVault(client, "ledger", 400).keep(card, _RECORDED)  # type: ignore[arg-type]
+    DynamoDbVelocityCounter(client, "ledger").count(_FINGERPRINT, PAYMENT.payment_id, 1999, "USD", _STARTED)  # type: ignore[arg-type]
+    card = StoredCard(_SUMMARY, bytes(_CIPHERTEXT_BYTES), _RECORDED)
     captured, entries = PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
-    DynamoDbLedger(client, "ledger").record(captured, entries)  # type: ignore[arg-type]
+    DynamoDbLedger(client, "ledger").record(captured, entries, card)  # type: ignore[arg-type]
     return tuple(client.writes)
 
 
@@ -196,7 +196,7 @@ def velocity_units(payments: int) -> int:
 
 def _velocity_bytes(known: int) -> int:
     hashes = {known.to_bytes(8) for known in range(known)}
-    key = {"pk": {"S": f"VELOCITY#{_TOKEN}"}, "sk": {"S": "2026-11-23T09:00:00Z"}}
+    key = {"pk": {"S": f"VELOCITY#{_FINGERPRINT}"}, "sk": {"S": "2026-11-23T09:00:00Z"}}
     values = {"payments": {"N": "999"}, "USD": {"N": "999999"}, "expires_at": {"N": "1763978400"}}
     return item_bytes(key | values | {"counted": {"BS": hashes}})
 
@@ -258,7 +258,7 @@ class _Recorder:
         )
 
 
-_SUMMARY = CardSummary(_TOKEN, "visa", "424242", "4242", "12/30")
+_SUMMARY = CardSummary(_TOKEN, _FINGERPRINT, "visa", "424242", "4242", "12/30")
 PAYMENT = Payment.first(
     "0f8fad5b-d9cb-469f-a165-70867728950e",
     "captured",
@@ -269,4 +269,4 @@ PAYMENT = Payment.first(
     now=_RECORDED,
     charge_id="ch_" + "0" * 24,
 )
-"""A captured payment like most."""
+"""A captured payment like most, whose card is kept."""

@@ -181,8 +181,7 @@ def breaks() -> "ports.Breaks":
 def card_vault() -> "ports.CardVault":
     from functions.shared.adapters.dynamodb import DynamoDbCardVault
 
-    retention_days = int(os.environ["CARD_RETENTION_DAYS"])
-    return DynamoDbCardVault(_client("dynamodb"), os.environ["DYNAMODB_TABLE"], retention_days)
+    return DynamoDbCardVault(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
 
 
 @cache

@@ -1,5 +1,6 @@
 """State `Tokenize`: the request and its card, or the token of a stored one, in; the card's token and summary out."""
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,4 +16,12 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         vault = runtime.card_vault()
         return recall_card(request, card_vault=vault, minor_unit=runtime.minor_unit, today=today, now=runtime.now())
     card = open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate)
-    return tokenize_card(request, card, token_mac=runtime.token_mac(), minor_unit=runtime.minor_unit, today=today)
+    return tokenize_card(
+        request,
+        card,
+        payment_id,
+        save_card=os.environ["SAVE_CARDS"] == "true",
+        token_mac=runtime.token_mac(),
+        minor_unit=runtime.minor_unit,
+        today=today,
+    )

@@ -254,7 +254,8 @@ def make_real(case: Case[Any], payments: Iterator[str]) -> None:
 ENDS = {
     "testCard": "Captured",
     "sealedCard": "Captured",
-    "storedCard": "Captured",
+    "savedCard": "CapturedAndKept",
+    "storedCard": "CapturedAndKept",
     "authorization": "Authorized",
     "declinedCard": "Declined",
     "refusedCurrency": "Screened",
@@ -262,7 +263,10 @@ ENDS = {
 }
 """How a payment of each example ends."""
 
-DIFFERENT = {"payment_id", "operation_id", "token", "transaction_id", "charge_id", "created_at", "updated_at", "self"}
+DIFFERENT = {
+    *("payment_id", "operation_id", "token", "fingerprint", "transaction_id"),
+    *("charge_id", "created_at", "updated_at", "self"),
+}
 
 
 def form(answered: Any) -> Any:

@@ -11,9 +11,9 @@ from functions.shared import runtime
 from functions.shared.domain.errors import KeyUnusable, LedgerUnavailable, SecretUnavailable
 from functions.shared.domain.ledger import balances, capture_entry, in_doubt_entry
 from functions.status.payment_status import payment_status
-from functions.tokenize.tokenize_card import card_token
+from functions.tokenize.tokenize_card import card_token, fingerprint
 from tests.mocked_aws import TABLE, new_id
-from tests.samples import DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN
+from tests.samples import DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN, card
 from tests.workflow.conftest import Execution, Workflow, by
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
@@ -90,13 +90,14 @@ def test_without_capture_the_money_is_held(workflow: Workflow) -> None:
 
 
 def test_a_card_is_stored_without_a_charge_also_one_that_has_expired(workflow: Workflow) -> None:
-    token = card_token(PAN, runtime.token_mac())
     execution = workflow.store(**by(expiry_date="12/25"))
     assert (execution.status, execution.ended_in) == ("SUCCEEDED", "CardStored")
     assert "Charge" not in execution.states
     payment = workflow.record_of(execution).payment
     assert (payment.status, payment.amount_minor, payment.card and payment.card.expiry) == ("stored", None, "12/25")
-    assert runtime.card_vault().summary(token, runtime.now()) == payment.card
+    assert payment.card
+    assert payment.card.token == card_token(card(), execution.name, runtime.token_mac())
+    assert runtime.card_vault().summary(payment.card.token, runtime.now()) == payment.card
     assert workflow.gateway_calls(execution) == []
     assert_no_card_after_encrypt(execution)
 
@@ -330,8 +331,7 @@ class TestScreening:
         workflow.lambda_errors["screen"] = ["Sandbox.Timedout"]
         execution = workflow.run(**by("5555555555554444"), currency="TND")
         assert execution.ended_in == "PaymentCaptured"
-        token = card_token("5555555555554444", runtime.token_mac())
-        key = {"S": f"VELOCITY#{token}"}
+        key = {"S": f"VELOCITY#{fingerprint(card('5555555555554444'), runtime.token_mac())}"}
         counted = workflow.aws.dynamodb.query(
             TableName=TABLE, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": key}
         )
@@ -352,9 +352,20 @@ class TestStoredCards:
         )
         assert PAN not in json.dumps(execution.history, default=str)
 
+    @pytest.mark.parametrize("save_card", [True, False])
+    def test_a_payments_card_is_kept_where_it_asks_for_it(self, workflow: Workflow, save_card: bool) -> None:
+        execution = workflow.run(**by("6011111111111117"), save_card=save_card)
+        payment = workflow.record_of(execution).payment
+        assert payment.status == "captured"
+        token = card_token(card("6011111111111117"), execution.name, runtime.token_mac())
+        assert payment.card
+        assert payment.card.token == (token if save_card else None)
+        assert (runtime.card_vault().summary(token, runtime.now()) is not None) is save_card
+
     def test_an_erased_card_is_an_unknown_token(self, workflow: Workflow) -> None:
         stored = workflow.record_of(workflow.store(**by("3530111333300000"))).payment
         assert stored.card
+        assert stored.card.token
         runtime.card_vault().erase(stored.card.token)
         execution = workflow.run(card_data=None, token=stored.card.token)
         assert (execution.states, execution.cause) == (["Tokenize", "PaymentRejected"], "UnknownToken")

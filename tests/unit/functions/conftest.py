@@ -19,6 +19,7 @@ from tests.fakes import (
     FakeVelocityCounter,
 )
 from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
+from tests.samples import CARD_RETENTION_DAYS
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +40,16 @@ class World:
     """The fakes that the handlers meet."""
 
     gateway: FakeGateway = field(default_factory=FakeGateway)
-    ledger: FakeLedger = field(default_factory=FakeLedger)
     card_vault: FakeCardVault = field(default_factory=FakeCardVault)
+    ledger: FakeLedger = field(init=False)
     card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
     token_mac: FakeTokenMac = field(default_factory=FakeTokenMac)
     velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     operation_executions: FakeExecutions = field(default_factory=FakeExecutions)
+
+    def __post_init__(self) -> None:
+        self.ledger = FakeLedger(self.card_vault)
 
 
 @pytest.fixture
@@ -53,6 +57,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     fakes = World()
     for port, fake in vars(fakes).items():
         monkeypatch.setattr(runtime, port, lambda fake=fake: fake)
+    monkeypatch.setenv("CARD_RETENTION_DAYS", str(CARD_RETENTION_DAYS))
+    monkeypatch.setenv("SAVE_CARDS", "false")
     return fakes
 
 
