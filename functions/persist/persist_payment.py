@@ -41,15 +41,15 @@ def persist_payment(
     meanwhile. Raises LedgerUnavailable, LedgerConflict.
     """
     entries, card = [], None
-    if payment.card and payment.card.token:
-        if card_on_file:
-            card_vault.renew(payment.card.token, keep_card_until)
-        else:
-            assert ciphertext  # the contract of the state
-            card = StoredCard(payment.card, ciphertext, keep_card_until)
+    token = payment.card.token if payment.card else None
+    if token and not card_on_file:
+        assert payment.card and ciphertext  # the contract of the state
+        card = StoredCard(payment.card, ciphertext, keep_card_until)
     if payment.status == "captured":
         assert gateway and payment.amount_minor and payment.currency  # the contract of the state
         entries.append(capture_entry(gateway, payment.amount_minor, payment.currency))
     recorded, posted = payment.post(*entries)
     ledger.record(recorded, posted, card)
+    if token and card_on_file:
+        card_vault.renew(token, keep_card_until)
     return recorded

@@ -1,6 +1,5 @@
 """State `Tokenize`: the request and its card, or the token of a stored one, in; the card's token and summary out."""
 
-import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +19,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         request,
         card,
         payment_id,
-        save_card=os.environ["SAVE_CARDS"] == "true",
+        save_card=runtime.saves_cards(),
         token_mac=runtime.token_mac(),
         minor_unit=runtime.minor_unit,
         today=today,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -235,11 +236,9 @@ def test_a_charge_without_its_gateways_key_is_in_doubt_on_the_books_too(
     assert recorded.journal == (DOUBT,)
 
 
-def test_a_capture_that_cannot_be_recorded_is_undone(
-    workflow: Workflow, failing: Callable[[str, str, Exception], None]
-) -> None:
-    # The card is kept before the payment is recorded, and only by Persist.
-    failing("card_vault", "keep", LEDGER_DOWN)
+def test_a_capture_that_cannot_be_recorded_is_undone(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only Persist's: the ledger is back when Compensate writes to it.
+    monkeypatch.setattr("functions.persist.handler.persist_payment", Mock(side_effect=LEDGER_DOWN))
     execution = workflow.run()
     assert (execution.ended_in, execution.cause) == ("PaymentReversed", "LedgerUnavailable")
     assert workflow.invocations.count("persist") == 11
@@ -298,7 +297,7 @@ def test_a_compensation_whose_answer_is_lost_ends_the_same(workflow: Workflow) -
 def test_a_card_that_cannot_be_stored_is_rejected_and_the_gateway_never_called(
     workflow: Workflow, failing: Callable[[str, str, Exception], None]
 ) -> None:
-    failing("card_vault", "keep", LEDGER_DOWN)
+    failing("ledger", "record", LEDGER_DOWN)
     execution = workflow.store()
     assert (execution.ended_in, execution.cause) == ("PaymentRejected", "LedgerUnavailable")
     assert workflow.gateway_calls(execution) == []
@@ -339,6 +338,16 @@ class TestScreening:
 
 
 class TestStoredCards:
+    def test_a_sale_stands_whose_cards_time_cannot_be_renewed(
+        self, workflow: Workflow, failing: Callable[[str, str, Exception], None]
+    ) -> None:
+        stored = workflow.record_of(workflow.store()).payment.card
+        assert stored
+        failing("card_vault", "renew", LEDGER_DOWN)
+        execution = workflow.run(card_data=None, token=stored.token)
+        assert execution.ended_in == "PaymentCaptured"
+        assert [charge["status"] for charge in workflow.charges(execution)] == ["captured"]
+
     def test_a_stored_card_is_charged_by_its_token_without_being_sent_again(self, workflow: Workflow) -> None:
         stored = workflow.record_of(workflow.store()).payment
         assert stored.card

@@ -19,7 +19,6 @@ from tests.fakes import (
     FakeVelocityCounter,
 )
 from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
-from tests.samples import CARD_RETENTION_DAYS
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +56,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     fakes = World()
     for port, fake in vars(fakes).items():
         monkeypatch.setattr(runtime, port, lambda fake=fake: fake)
-    monkeypatch.setenv("CARD_RETENTION_DAYS", str(CARD_RETENTION_DAYS))
-    monkeypatch.setenv("SAVE_CARDS", "false")
     return fakes
 
 
