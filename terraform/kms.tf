@@ -24,8 +24,8 @@ locals {
         usage       = "ENCRYPT_DECRYPT"
         spec        = "SYMMETRIC_DEFAULT"
         users = {
-          EncryptCard = { action = "kms:Encrypt", functions = ["encrypt"], conditions = local.token_context_conditions }
-          DecryptCard = { action = "kms:Decrypt", functions = ["charge"], conditions = local.token_context_conditions }
+          EncryptCard = { action = "kms:Encrypt", functions = ["encrypt"], conditions = local.card_context_conditions }
+          DecryptCard = { action = "kms:Decrypt", functions = ["charge"], conditions = local.card_context_conditions }
         }
       }
       data = {

@@ -166,6 +166,12 @@ variable "gateway_read_timeout_seconds" {
   }
 }
 
+variable "save_cards" {
+  description = "Whether a payment's card is kept under a token where the request doesn't say (save_card)."
+  type        = bool
+  default     = false
+}
+
 variable "card_retention_days" {
   description = "How long a stored card is kept after it was last used, in days; then its ciphertext is deleted (PCI DSS 3.2.1)."
   type        = number

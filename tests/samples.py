@@ -19,15 +19,18 @@ UNLISTED_PAN = "4929000000006"
 
 HOLDER = "Zebedee O'Brien"
 TOKEN = "tok_" + "a" * 52
+FINGERPRINT = "fp_" + "b" * 52
 TRANSACTION_ID = "0" * 64
 STARTED_AT = "2026-11-23T09:00:00.000Z"
 NOW = "2026-11-23T09:00:01.000Z"
 LATER = "2026-11-23T09:05:00.000Z"
 CARD_RETENTION_DAYS = 400
+KEPT_UNTIL = "2027-12-28T09:00:01.000Z"
+"""That many days after `NOW`."""
 
 CARD_DATA = {"card_number": PAN, "expiry_date": "12/49", "card_holder": HOLDER}
 CARD = Card.from_card_data(CARD_DATA)
-SUMMARY = CardSummary(TOKEN, "visa", "424242", "4242", "12/49")
+SUMMARY = CardSummary(TOKEN, FINGERPRINT, "visa", "424242", "4242", "12/49")
 REQUEST = PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
 STORE = PaymentRequest("store")
 

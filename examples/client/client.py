@@ -90,6 +90,7 @@ class PaymentsClient:
         card: CardData | str | None = None,
         token: str | None = None,
         capture: bool = True,
+        save_card: bool | None = None,
         merchant_reference: str | None = None,
         description: str | None = None,
         idempotency_key: str | None = None,
@@ -97,13 +98,14 @@ class PaymentsClient:
         """Start a payment by a card or by the token of a stored one. It is `processing` then: `wait` for its end.
 
         `card` is one in the clear, which is sealed here, or one that a browser sealed for this very `idempotency_key`.
+        `save_card` keeps it under a token, `payment.card.token`, or not; without it the deployment decides.
         A key that was used before gives the payment that it started, however far that is. Raises KeyUsedForAnother
         where that payment has another amount, currency or reference.
         """
         key = idempotency_key or _new_key()
         order = {"amount_minor": amount_minor, "currency": currency, "merchant_reference": merchant_reference}
         source = {"card_data": self._sealed(card, key), "token": token}
-        details = {"description": description, "capture": capture}
+        details = {"description": description, "capture": capture, "save_card": save_card}
         return self._start("/payments", order | source | details, key, order)
 
     def store_card(self, card: CardData | str, *, idempotency_key: str | None = None) -> Payment:

@@ -38,7 +38,7 @@ class Facts:
     currency: str
     brand: str
     bin: str
-    token: str
+    fingerprint: str
     hour: int  # 0 to 23, UTC
     test_card: bool
     payments_1h: int
@@ -48,8 +48,8 @@ class Facts:
 
 
 # What every rule is tried with: each fact at either end. No list has XXX, ISO 4217's code for no currency.
-_LEAST = Facts(1, "USD", "visa", "400000", "tok_a", 0, False, 1, 1, 1, 1)
-_MOST = Facts(99_999_999, "XXX", "unknown", "999999", "tok_7", 23, True, 10**6, 10**6, 10**14, 10**14)
+_LEAST = Facts(1, "USD", "visa", "400000", "fp_a", 0, False, 1, 1, 1, 1)
+_MOST = Facts(99_999_999, "XXX", "unknown", "999999", "fp_7", 23, True, 10**6, 10**6, 10**14, 10**14)
 
 
 @dataclass(frozen=True, slots=True)

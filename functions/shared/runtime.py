@@ -7,7 +7,7 @@ first of them, while Lambda lends it more CPU than it has later; the rest is mad
 import os
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -181,8 +181,17 @@ def breaks() -> "ports.Breaks":
 def card_vault() -> "ports.CardVault":
     from functions.shared.adapters.dynamodb import DynamoDbCardVault
 
-    retention_days = int(os.environ["CARD_RETENTION_DAYS"])
-    return DynamoDbCardVault(_client("dynamodb"), os.environ["DYNAMODB_TABLE"], retention_days)
+    return DynamoDbCardVault(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+def saves_cards() -> bool:
+    """Whether a payment's card is kept where the request does not say."""
+    return os.environ["SAVE_CARDS"] == "true"
+
+
+def kept_until(used_at: str) -> str:
+    """Until when a card is kept that was used then (ISO 8601)."""
+    return (datetime.fromisoformat(used_at) + timedelta(days=int(os.environ["CARD_RETENTION_DAYS"]))).isoformat()
 
 
 @cache

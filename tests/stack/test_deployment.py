@@ -109,41 +109,41 @@ def a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack: Stack, 
 
 def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
     driver, terraform = Driver(stack), machine.terraform()
-    before, [old_key] = driver.paid(), stack.call("GET", "/keys").json()["keys"]
+    before, [old_key] = driver.paid(save_card=True), stack.call("GET", "/keys").json()["keys"]
     delayed = new_payment_id()
     sealed_before = seal(CARD_DATA, delayed, old_key)
 
     assert [rotate(terraform, key) for key in Key] == [["1", "2"], ["1", "2"]]
     machine.up(print)
-    driver.pay(delayed, card_data=sealed_before)
+    driver.pay(delayed, card_data=sealed_before, save_card=True)
     after, [new_key] = driver.ended(delayed), stack.call("GET", "/keys").json()["keys"]
     assert after["status"] == "captured"
     assert old_key["kid"] != new_key["kid"]
 
-    # The same card under two tokens, and both are stored.
+    # The same card under two fingerprints, and both are stored.
     tokens = [payment["card"]["token"] for payment in (before, after)]
-    assert tokens[0] != tokens[1]
+    assert before["card"]["fingerprint"] != after["card"]["fingerprint"]
     assert [stack.call("GET", f"/cards/{token}").json()["last4"] for token in tokens] == ["4242", "4242"]
 
     assert [rotate(terraform, key, retire=True) for key in Key] == [["2"], ["2"]]
     machine.up(print)
-    assert charge_stored_card(driver, tokens[0])["outcome"] == "captured"
+    assert charge_stored_card(driver, before["card"])["outcome"] == "captured"
     late, in_time = new_payment_id(), new_payment_id()
     driver.pay(late, card_data=seal(CARD_DATA, late, old_key))
     driver.pay(in_time, card_data=seal(CARD_DATA, in_time, new_key))
     assert driver.ended(late)["error"] == "unknown_sealing_key"
-    assert driver.ended(in_time)["card"]["token"] == tokens[1]
+    assert driver.ended(in_time)["card"]["fingerprint"] == after["card"]["fingerprint"]
     with pytest.raises(TerraformError, match="There is only one sealing key"):
         rotate(terraform, Key.SEALING, retire=True)
 
 
-def charge_stored_card(driver: Driver, token: str) -> dict[str, Any]:
-    """What the charge function makes of the ciphertext that is stored under a token."""
-    ciphertext = driver.ledger_items(f"CARD#{token}")["CARD"]["ciphertext"]["B"]
+def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
+    """What the charge function makes of the ciphertext that is stored under a card's token."""
+    ciphertext = driver.ledger_items(f"CARD#{card['token']}")["CARD"]["ciphertext"]["B"]
     event = {
         "payment_id": new_payment_id(),
         "payment": PaymentRequest("charge", 1999, "USD").to_dict(),
-        "token": token,
+        "card": card,
         "ciphertext": base64.b64encode(ciphertext).decode(),
     }
     name = driver.stack.log_group_prefix.rsplit("/", 1)[1] + "charge"

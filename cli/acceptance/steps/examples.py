@@ -9,24 +9,24 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import requests
 from jsonschema import Draft202012Validator
 
 from cli.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, examples, request_example
 from cli.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, equal
 from cli.replay import set_fault
-from cli.stack import HTTP_TIMEOUT_SECONDS, new_payment_id
+from cli.stack import new_payment_id
 
 Route = tuple[str, str]
 """Method and path."""
 
-DIFFERENT = {"payment_id", "operation_id", "token", "transaction_id", "charge_id", "created_at", "updated_at", "self"}
-DIFFERENT |= {"kid", "pem"}
+DIFFERENT = {"payment_id", "operation_id", "token", "fingerprint", "transaction_id", "charge_id"}
+DIFFERENT |= {"created_at", "updated_at", "self", "kid", "pem"}
 
 ENDS = {
     "testCard": "Captured",
     "sealedCard": "Captured",
-    "storedCard": "Captured",
+    "savedCard": "CapturedAndKept",
+    "storedCard": "CapturedAndKept",
     "authorization": "Authorized",
     "declinedCard": "Declined",
     "refusedCurrency": "Screened",
@@ -212,7 +212,7 @@ def in_doubt(run: Run) -> None:
     run.started("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
     run.ended(payment_id)
     compare_payment(run, payment_id, "InDoubt")
-    requests.delete(f"{run.stack.sparkle_url}/sandbox/faults", timeout=HTTP_TIMEOUT_SECONDS).raise_for_status()
+    run.stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
 
 
 # -- Refusals

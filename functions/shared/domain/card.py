@@ -6,9 +6,9 @@ digits are the most that may be shown).
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from functions.shared.domain.errors import InvalidCardNumber, InvalidInput
 
@@ -50,16 +50,35 @@ def brand_of(pan: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class CardSummary:
-    """What the outside may know of a card: enough to recognise it, not enough to use it."""
+    """What the outside may know of a card: enough to recognise it, not enough to use it.
 
-    token: str
+    `token` names one stored card; it is None where the card is not kept. `fingerprint` is the same for the same number,
+    whoever stored it and however often.
+    """
+
+    token: str | None
+    fingerprint: str
     brand: str
     bin: str  # the first six digits
     last4: str
     expiry: str  # "MM/YY"
 
-    def to_dict(self) -> dict[str, str]:
+    @classmethod
+    def from_dict(cls, card: Mapping[str, Any]) -> "CardSummary":
+        """The inverse of `to_dict`. A card that was stored before fingerprints were has its number's hash as token."""
+        known = {} if "fingerprint" in card else {"fingerprint": "fp_" + card["token"].removeprefix("tok_")}
+        return cls(**card, **known)
+
+    def to_dict(self) -> dict[str, str | None]:
         return asdict(self)
+
+    @property
+    def encryption_context(self) -> dict[str, str]:
+        """What the card's ciphertext is bound to: the stored card that it is of, or the number where none is kept."""
+        return {"token": self.token} if self.token else {"fingerprint": self.fingerprint}
+
+    def not_kept(self) -> "CardSummary":
+        return replace(self, token=None)
 
     def expired(self, today: date) -> bool:
         """A card is good through the last day of its expiry month; `today` is the date in UTC."""
@@ -110,8 +129,8 @@ class Card:
     def expiry(self) -> str:
         return f"{self.expiry_month:02}/{self.expiry_year % 100:02}"
 
-    def summary(self, token: str) -> CardSummary:
-        return CardSummary(token, self.brand, self.bin, self.last4, self.expiry)
+    def summary(self, token: str | None, fingerprint: str) -> CardSummary:
+        return CardSummary(token, fingerprint, self.brand, self.bin, self.last4, self.expiry)
 
     def __repr__(self) -> str:
         return f"Card({self.bin}{'*' * (len(self.pan) - 10)}{self.last4})"

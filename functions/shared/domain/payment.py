@@ -121,7 +121,8 @@ class Payment:
         reversing: bool = False,
         flags: tuple[str, ...] = (),
     ) -> "Payment":
-        """The first record of a payment."""
+        """The first record of a payment. Only of one that succeeded is the card kept, unless it was before."""
+        keeps_card = request.card_on_file or status in ("captured", "authorized", "stored")
         return cls(
             payment_id=payment_id,
             status=status,
@@ -129,7 +130,7 @@ class Payment:
             currency=request.currency,
             captured_minor=(request.amount_minor or 0) if status == "captured" else 0,
             refunded_minor=0,
-            card=card,
+            card=card if card is None or keeps_card else card.not_kept(),
             transaction_id=transaction_id,
             charge_id=charge_id,
             decline_code=decline_code,

@@ -39,13 +39,16 @@ class World:
     """The fakes that the handlers meet."""
 
     gateway: FakeGateway = field(default_factory=FakeGateway)
-    ledger: FakeLedger = field(default_factory=FakeLedger)
     card_vault: FakeCardVault = field(default_factory=FakeCardVault)
+    ledger: FakeLedger = field(init=False)
     card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
     token_mac: FakeTokenMac = field(default_factory=FakeTokenMac)
     velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     operation_executions: FakeExecutions = field(default_factory=FakeExecutions)
+
+    def __post_init__(self) -> None:
+        self.ledger = FakeLedger(self.card_vault)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ FunctionName = Literal["tokenize", "screen", "encrypt", "charge", "persist", "co
 
 def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dict[str, Any]:
     """A new, valid event of payment `pay-1`. `cipher` is the one that the function will decrypt with."""
-    encrypted = encrypt_card(card(pan), TOKEN, cipher=cipher)
+    encrypted = encrypt_card(card(pan), SUMMARY.encryption_context, cipher=cipher)
     card_data = CARD_DATA | {"card_number": pan}
     recorded = {
         "payment_id": "pay-1",
@@ -23,11 +23,11 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
     events: dict[FunctionName, dict[str, Any]] = {
         "tokenize": {"payment_id": "pay-1", "request": request | {"card_data": card_data}},
         "screen": recorded,
-        "encrypt": {"payment_id": "pay-1", "token": TOKEN, "request": request | {"card_data": card_data}},
+        "encrypt": {"payment_id": "pay-1", "card": SUMMARY.to_dict(), "request": request | {"card_data": card_data}},
         "charge": {
             "payment_id": "pay-1",
             "payment": REQUEST.to_dict(),
-            "token": TOKEN,
+            "card": SUMMARY.to_dict(),
             "ciphertext": encrypted["ciphertext"],
         },
         "persist": recorded

@@ -6,16 +6,16 @@ import pytest
 
 from functions.charge.handler import handler
 from functions.shared.domain.errors import GatewayOutcomeUnknown, InternalError
-from tests.samples import CARD_DATA, HOLDER, PAN, REQUEST, TOKEN
+from tests.samples import CARD_DATA, HOLDER, PAN, REQUEST, SUMMARY
 from tests.unit.functions.conftest import Output, World
 
 
 def event(world: World, plaintext: bytes = json.dumps(CARD_DATA).encode()) -> dict[str, Any]:
-    ciphertext = world.card_cipher.encrypt(plaintext, {"token": TOKEN})
+    ciphertext = world.card_cipher.encrypt(plaintext, SUMMARY.encryption_context)
     return {
         "payment_id": "pay-1",
         "payment": REQUEST.to_dict(),
-        "token": TOKEN,
+        "card": SUMMARY.to_dict(),
         "ciphertext": base64.b64encode(ciphertext).decode(),
     }
 

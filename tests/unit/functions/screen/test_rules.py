@@ -15,9 +15,9 @@ from cli.rules import load_samples
 from functions.screen.rules import RULES_FILE, Facts, Rules, RulesError, Screening, check_rules, load_rules
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.json_schema import validate
-from tests.samples import TEST_CARDS, TOKEN
+from tests.samples import FINGERPRINT, TEST_CARDS
 
-ORDINARY = Facts(1999, "USD", "visa", "400005", TOKEN, 9, False, 1, 1, 1999, 1999)
+ORDINARY = Facts(1999, "USD", "visa", "400005", FINGERPRINT, 9, False, 1, 1, 1999, 1999)
 SAMPLES = load_samples()
 
 
@@ -78,7 +78,17 @@ class TestDefaults:
     @pytest.mark.parametrize("currency", ["USD", "KWD"])
     def test_a_test_card_pays_whatever_the_api_takes_however_often(self, rules: Rules, pan: str, currency: str) -> None:
         facts = Facts(
-            99_999_999, currency, TEST_CARDS[pan]["brand"], pan[:6], TOKEN, 0, True, 10_000, 10_000, 10**12, 10**12
+            99_999_999,
+            currency,
+            TEST_CARDS[pan]["brand"],
+            pan[:6],
+            FINGERPRINT,
+            0,
+            True,
+            10_000,
+            10_000,
+            10**12,
+            10**12,
         )
         assert rules.screen(facts) == Screening()
 
@@ -151,7 +161,7 @@ class TestScreening:
             'currency == "USD" and brand in ["visa", "amex"]',
             "currency in caps and amount_minor > caps[currency]",
             "amount_minor > (caps&[currency] ?? 5)",
-            'token =~ "^tok_"',
+            'fingerprint =~ "^fp_"',
             "hour >= 9 and hour < 17",
             "amount_minor_24h / payments_24h > 100 # on average",
             "test_card or not test_card",

@@ -23,12 +23,12 @@ from functions.shared.domain.errors import (
     PaymentError,
 )
 from tests.mocked_aws import TABLE, MockedAws
-from tests.samples import CARD_DATA, HOLDER, PAN, TOKEN
+from tests.samples import CARD_DATA, HOLDER, PAN, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output
 
 EVENT: dict[str, Any] = {
     "payment_id": "pay-1",
-    "token": TOKEN,
+    "card": SUMMARY.to_dict(),
     "request": {"operation": "store", "card_data": CARD_DATA},
 }
 
@@ -157,13 +157,13 @@ class TestErrors:
             return {}
 
         with pytest.raises(InvalidInput, match=r"^Missing card data\.$"):
-            handler_of(reach)({"payment_id": "pay-1", "token": TOKEN, "request": {}}, None)
+            handler_of(reach)(EVENT | {"request": {}}, None)
         assert reached == []
         assert output.logs()[0]["reason"] == "Missing card data."
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
-        field=st.sampled_from(["payment_id", "token", "request", PAN]),
+        field=st.sampled_from(["payment_id", "card", "request", PAN]),
         value=st.sampled_from([PAN, int(PAN), [PAN], {PAN: PAN}, CARD_DATA | {"cvv": PAN}, CARD_DATA | {PAN: "x"}]),
     )
     def test_input_that_breaks_the_contract_is_told_and_logged_without_its_values(

@@ -31,8 +31,12 @@ VALID: dict[str, dict[str, Any]] = {
             "capture": True,
         },
     },
-    "encrypt": {"payment_id": "pay-1", "token": TOKEN, "request": {"operation": "store", "card_data": CARD_DATA}},
-    "charge": PAYMENT | {"token": TOKEN, "ciphertext": "AAEC"},
+    "encrypt": {
+        "payment_id": "pay-1",
+        "card": SUMMARY.to_dict(),
+        "request": {"operation": "store", "card_data": CARD_DATA},
+    },
+    "charge": PAYMENT | {"card": SUMMARY.to_dict(), "ciphertext": "AAEC"},
     "persist": PAYMENT
     | {
         "started_at": STARTED_AT,
