@@ -59,6 +59,7 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     assert stack.client("dynamodb").list_tables()["TableNames"] == []
     assert stack.client("apigateway").get_rest_apis()["items"] == []
     assert stack.client("stepfunctions").list_state_machines()["stateMachines"] == []
+    assert stack.client("s3").list_buckets()["Buckets"] == []
 
 
 def with_changed_functions(machine: Machine, level: str) -> Terraform:
