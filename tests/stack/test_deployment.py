@@ -59,6 +59,7 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     terraform.destroy()
     assert left_over(stack.client, "payments-local", tags) == []
     assert len(pending_keys(stack.client, tags)) >= 4
+    assert stack.client("s3").list_buckets()["Buckets"] == []
 
 
 def with_changed_functions(machine: Machine, level: str) -> Terraform:
