@@ -206,8 +206,8 @@ resource "aws_api_gateway_method" "start" {
   authorization        = "AWS_IAM"
   request_validator_id = aws_api_gateway_request_validator.this.id
   request_models       = { "application/json" = aws_api_gateway_model.this[each.value.model].name }
-  # Whether the key is there is asked in the template: API Gateway looks for a header that it requires in this spelling
-  # alone, and over HTTP/2 it comes in lower case.
+  # Whether the key is there is asked in the template: API Gateway may look for a required header in this spelling alone,
+  # and over HTTP/2 it comes in lower case.
   request_parameters = merge(
     { "method.request.header.Idempotency-Key" = false },
     contains(keys(local.operations), each.key) ? { "method.request.path.payment_id" = true } : {},

@@ -29,7 +29,7 @@ def starting(route: str, state_machine_arn: str = STATE_MACHINE_ARN) -> str:
     """The template of the request to Step Functions."""
     text = _ids(route) + ("" if route in OPERATIONS else _file("card_in_the_clear")) + _file(STARTS[route])
     for name, value in {
-        "card_numbers": json.dumps(list(TEST_CARDS), separators=(",", ":")),
+        "card_numbers": json.dumps(sorted(TEST_CARDS), separators=(",", ":")),
         "state_machine_arn": state_machine_arn,
         "operation": OPERATIONS.get(route, ""),
     }.items():
