@@ -234,22 +234,23 @@ locals {
 
     # DynamoDB sends no zeros, and where its data are missing an alarm may stay as it is, whatever `missing` says
     # (PutMetricAlarm, API reference). So each looks at the count of doubts too, which comes every five minutes, and adds
-    # nothing, as it is never negative.
-    {
-      for place, dimensions in local.capacity_dimensions : "ledger-throttled-${place}" => {
-        means   = "DynamoDB turns reads or writes of the ledger away, at its ${place == "table" ? "table" : "index ${place}"}."
-        section = "ledger-throttled"
-        metrics = {
-          reads  = { namespace = "AWS/DynamoDB", name = "ReadThrottleEvents", dimensions = dimensions, stat = "Sum" }
-          writes = { namespace = "AWS/DynamoDB", name = "WriteThrottleEvents", dimensions = dimensions, stat = "Sum" }
-          doubts = { namespace = local.prefix, name = "PaymentsInDoubt", dimensions = local.own_dimensions, stat = "Maximum" }
+    # nothing, as it is never negative. And each looks at one metric, so that none waits for data of another.
+    merge([
+      for place, dimensions in local.capacity_dimensions : {
+        for what, name in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "ledger-throttled-${place}-${what}" => {
+          means                   = "DynamoDB turns ${what} of the ledger away, at its ${place == "table" ? "table" : "index ${place}"}."
+          section                 = "ledger-throttled"
+          metrics = {
+            throttled = { namespace = "AWS/DynamoDB", name = name, dimensions = dimensions, stat = "Sum" }
+            doubts    = { namespace = local.prefix, name = "PaymentsInDoubt", dimensions = local.own_dimensions, stat = "Maximum" }
+          }
+          expression = "SUM([FILL(throttled, 0), IF(doubts < 0, 1, 0)])"
+          above      = 0
+          periods    = 1
+          missing    = "notBreaching"
         }
-        expression = "SUM([FILL(reads, 0), FILL(writes, 0), IF(doubts < 0, 1, 0)])"
-        above      = 0
-        periods    = 1
-        missing    = "notBreaching"
       }
-    },
+    ]...),
 
     {
       for name, dimensions in local.function_dimensions : "function-errors-${name}" => {

@@ -60,7 +60,7 @@ def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = 
     for beside in ("functions", "statemachine"):
         (folder / beside).symlink_to(ROOT / beside)
     for name, case in cases.items():
-        variables = REQUIRED | case
+        variables = {**REQUIRED, **case}
         packages = folder / "build" / "packages" / f"{variables['lambda_runtime']}-{variables['lambda_architecture']}"
         packages.mkdir(parents=True, exist_ok=True)
         for package in ("functions.zip", "layer.zip"):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from cli.cost import METRICS_IN_ALARMS
 from tests.aws_facts import facts
 from tests.mocked_terraform import Mocked
 
@@ -26,8 +27,8 @@ def looked_at(deployed: Mocked) -> set[Metric]:
     body = json.loads(deployed.resources["aws_cloudwatch_dashboard.this"]["dashboard_body"])
     for widget in body["widgets"]:
         for metric in widget["properties"].get("metrics", []):
-            namespace, name, *dimensions = [part for part in metric if isinstance(part, str)] or [None, None]
-            if namespace and name:
+            if isinstance(metric[0], str):
+                namespace, name, *dimensions = [part for part in metric if isinstance(part, str)]
                 metrics.add((namespace, name, frozenset(dimensions[::2])))
     return metrics
 
@@ -62,3 +63,7 @@ def test_each_index_has_an_alarm_of_its_own_on_its_throttles(deployed: Mocked) -
 def test_no_alarm_looks_at_more_metrics_than_an_expression_may_have(deployed: Mocked) -> None:
     names = [name for name, _ in of_alarms(deployed)]
     assert max(names.count(name) for name in names) <= facts("alarms")["metrics_at_most"]
+
+
+def test_each_metric_of_each_alarm_is_in_the_price_of_a_deployment(deployed: Mocked) -> None:
+    assert len(list(of_alarms(deployed))) == METRICS_IN_ALARMS
