@@ -512,6 +512,7 @@ resource "aws_api_gateway_account" "this" {
   count = var.manage_api_gateway_account ? 1 : 0
 
   cloudwatch_role_arn = aws_iam_role.api_logs[0].arn
+  reset_on_delete     = true # else the account would name a role that is gone, and deployments that want logs would fail
 
   depends_on = [aws_iam_role_policy_attachment.api_logs]
 }

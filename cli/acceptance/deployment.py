@@ -62,8 +62,8 @@ class Deployment:
         tfvars.write_text((ENVIRONMENTS / f"{self.base}.tfvars").read_text())
         overrides.write_text(json.dumps({**self.variables, **more}, indent=2) + "\n")
 
-    def forget(self) -> None:
-        self.terraform.forget()
+    def delete_workspace(self) -> None:
+        self.terraform.delete_workspace()
         for file in self._files:
             file.unlink()
 

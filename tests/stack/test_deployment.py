@@ -15,7 +15,7 @@ from rich.console import Console
 from cli.acceptance.steps.deployment import LISTED, Ringing, left_over, pending_keys
 from cli.build import Target, build
 from cli.paths import BUILD
-from cli.rollout import roll_out
+from cli.rollout import apply_until_live, roll_out
 from cli.rotate import Key, rotate
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
@@ -48,9 +48,11 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     assert terraform.pending_changes() == ""
 
     assert machine.up(print) == stack
+    assert role_that_writes_logs(stack) == "payments-local-api-logs"
 
     a_roll_out_is_taken_back_when_an_alarm_rings(stack, machine)
     a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack, machine)
+    aliases_that_lag_behind_are_moved(stack, machine)
     rotated_keys_open_what_came_before(stack, machine)
 
     tags = {"Project": "payments", "Environment": "local"}
@@ -60,6 +62,13 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     assert left_over(stack.client, "payments-local", tags) == []
     assert len(pending_keys(stack.client, tags)) >= 4
     assert stack.client("s3").list_buckets()["Buckets"] == []
+    assert role_that_writes_logs(stack) is None
+
+
+def role_that_writes_logs(stack: Stack) -> str | None:
+    """Which API Gateway's account names."""
+    arn: str | None = stack.client("apigateway").get_account().get("cloudwatchRoleArn")
+    return arn.rpartition("/")[2] if arn else None
 
 
 def with_changed_functions(machine: Machine, level: str) -> Terraform:
@@ -106,6 +115,33 @@ def a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack: Stack, 
     assert terraform.outputs()["stable_versions"]["payment"] == "3"
     assert set(versions_of_payments(stack, 4)) == {"3"}
     assert terraform.pending_changes() == ""
+
+
+def aliases_that_lag_behind_are_moved(stack: Stack, machine: Machine) -> None:
+    terraform, states, said = machine.terraform(), stack.client("stepfunctions"), list[str]()
+    functions, status = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1] + "status"
+
+    class Lagging:
+        """Terraform, whose first apply leaves two aliases at the versions before."""
+
+        outputs, client = terraform.outputs, terraform.client
+
+        def apply(self, *arguments: str, show: bool = False) -> None:
+            terraform.apply(*arguments, show=show)
+            if not said:
+                before = {"stateMachineVersionArn": f"{stack.machine_arn('payment')}:1", "weight": 100}
+                alias = stack.live_arn("payment")
+                states.update_state_machine_alias(stateMachineAliasArn=alias, routingConfiguration=[before])
+                functions.update_alias(FunctionName=status, Name="live", FunctionVersion="1")
+
+    outputs = apply_until_live(Lagging(), said.append)  # type: ignore[arg-type]
+    assert said == [
+        "Applying again, as payments-local-payment, payments-local-status lagged behind the newest version."
+    ]
+    (newest,) = outputs["live_versions"]["payment"]
+    assert set(versions_of_payments(stack, 4)) == {newest["version"]} != {"1"}
+    (newest,) = outputs["live_versions"]["status"]
+    assert functions.get_alias(FunctionName=status, Name="live")["FunctionVersion"] == newest["version"] != "1"
 
 
 def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:

@@ -123,7 +123,7 @@ def destroy(run: Run) -> None:
         raise Unexpected(f"this is left: {', '.join(left)}")
     days, keys = deployment.variables["kms_deletion_window_days"], pending_keys(run.client, deployment.tags)
     run.notes.append(f"Left, as planned: keys that KMS deletes in {days} days, free until then: {', '.join(keys)}")
-    deployment.forget()
+    deployment.delete_workspace()
 
 
 def left_over(client: Callable[[str], Any], prefix: str, tags: Mapping[str, str]) -> list[str]:
