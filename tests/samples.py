@@ -14,10 +14,13 @@ TEST_CARDS: dict[str, dict[str, str]] = load("test_cards")
 
 PAN = "4242424242424242"
 DECLINED_PAN = "4000000000009995"
-UNLISTED_PAN = "4929000000006"
-"""Passes Luhn, and is not on the list of test cards."""
+UNLISTED_PAN = "4000056655665556"
+"""Stripe publishes it for tests, and it is not on the list of our own."""
 
 HOLDER = "Zebedee O'Brien"
+SEALED = ".".join(["eyJ" + "a" * 200, "a" * 683, "a" * 16, "a" * 120, "a" * 22])
+"""Has a sealed card's shape, and opens nowhere."""
+
 TOKEN = "tok_" + "a" * 52
 FINGERPRINT = "fp_" + "b" * 52
 TRANSACTION_ID = "0" * 64

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.shared.domain.card import brand_of, passes_luhn
+from functions.shared.domain.card_number import brand_of, passes_luhn
 from tests.samples import TEST_CARDS
 
 ROOT = Path(__file__).parents[2]

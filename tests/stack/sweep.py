@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import requests
 
 from cli.stack import Stack
-from functions.shared.domain.card import passes_luhn
+from functions.shared.domain.card_number import passes_luhn
 from tests.redeployment import put_into_service
 
 _HOLDER = re.compile("canary[a-z]{12}|[a-z]{12}yranac")

@@ -1,7 +1,6 @@
 """A payment card in memory, and what may be said of it outside.
 
-Sources: ISO/IEC 7812-1 (number structure, Luhn check digit); PCI DSS v4.0.1, requirement 3.4.1 (first six and last four
-digits are the most that may be shown).
+Source: PCI DSS v4.0.1, requirement 3.4.1 (first six and last four digits are the most that may be shown).
 """
 
 import re
@@ -10,42 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any, NoReturn
 
+from functions.shared.domain.card_number import brand_of, passes_luhn
 from functions.shared.domain.errors import InvalidCardNumber, InvalidInput
-
-# (brand, first and last issuer prefix, lengths). Narrow ranges stand before the wide ones that contain them.
-_BRANDS: tuple[tuple[str, str, str, range], ...] = (
-    ("visa", "4", "4", range(13, 20)),
-    ("mastercard", "51", "55", range(16, 17)),
-    ("mastercard", "2221", "2720", range(16, 17)),
-    ("amex", "34", "34", range(15, 16)),
-    ("amex", "37", "37", range(15, 16)),
-    ("jcb", "3528", "3589", range(16, 20)),
-    ("diners", "300", "305", range(14, 20)),
-    ("diners", "3095", "3095", range(14, 20)),
-    ("diners", "36", "36", range(14, 20)),
-    ("diners", "38", "39", range(14, 20)),
-    ("discover", "6011", "6011", range(16, 20)),
-    ("discover", "644", "649", range(16, 20)),
-    ("discover", "65", "65", range(16, 20)),
-    ("unionpay", "62", "62", range(16, 20)),
-    ("unionpay", "81", "81", range(16, 20)),
-    ("maestro", "50", "50", range(12, 20)),
-    ("maestro", "56", "69", range(12, 20)),
-)
-
-
-def passes_luhn(digits: str) -> bool:
-    """Whether the last digit is the Luhn check digit of those before it."""
-    doubled = (2 * int(digit) for digit in digits[-2::-2])
-    return (sum(map(int, digits[-1::-2])) + sum(d - 9 if d > 9 else d for d in doubled)) % 10 == 0
-
-
-def brand_of(pan: str) -> str | None:
-    """The card brand whose issuer range and length fit, or None."""
-    for brand, first, last, lengths in _BRANDS:
-        if first <= pan[: len(first)] <= last and len(pan) in lengths:
-            return brand
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from cli.acceptance.openapi import DOCUMENT, OPERATIONS, SCHEMAS, examples
 from examples.client import models
 from functions.shared.contracts import load
-from functions.shared.domain.card import _BRANDS
+from functions.shared.domain.card_number import _BRANDS
 from functions.shared.domain.errors import Rejection
 from functions.shared.domain.operation import OperationStatus, OperationType, Refusal
 from functions.shared.domain.payment import Status

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from functions.charge.charge_card import charge_card
-from functions.shared.domain.charge import ChargeStatus
+from functions.shared.domain.charge import REDACTED, ChargeStatus
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -128,3 +128,15 @@ def test_without_the_key_the_gateway_is_not_called(gateway: FakeGateway) -> None
     with pytest.raises(KeyServiceUnavailable):
         charge_card("pay-1", REQUEST, SUMMARY, b"ciphertext", cipher=cipher, gateway=gateway)
     assert gateway.calls == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"charge_id": REDACTED}, {"decline_code": REDACTED}, {"status": REDACTED}], ids=str
+)
+def test_a_text_of_the_gateways_that_is_not_what_it_must_be_is_a_mismatch(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    taken = replace(gateway.charge(order(), card(), "another-key"), **changes)
+    monkeypatch.setattr(gateway, "charge", lambda *_: taken)
+    with pytest.raises(GatewayMismatch):
+        charge(gateway)

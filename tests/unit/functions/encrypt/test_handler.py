@@ -14,7 +14,7 @@ from tests.unit.functions.conftest import Output, World
 
 def event(card: dict[str, Any]) -> dict[str, Any]:
     return {
-        "payment_id": "pay-1",
+        "payment_id": "payment-of-ours-1",
         "card": SUMMARY.to_dict(),
         "request": {"amount_minor": 1999, "currency": "USD"} | card,
     }
@@ -24,7 +24,7 @@ def test_the_ciphertext_leaves_in_base64_and_the_card_does_not(world: World, out
     encrypted = handler(event({"card_data": CARD_DATA}), None)
     ciphertext = base64.b64decode(encrypted["ciphertext"])
     assert json.loads(world.card_cipher.decrypt(ciphertext, {"token": TOKEN})) == CARD_DATA
-    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+    assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
     assert PAN not in output.text + json.dumps(encrypted)
     assert HOLDER not in output.text + json.dumps(encrypted)
 

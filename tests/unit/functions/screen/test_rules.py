@@ -1,6 +1,7 @@
 """The rules file in the repository, and what is refused in another."""
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -177,6 +178,29 @@ class TestScreening:
         with pytest.raises(RulesError) as error:
             rules.screen(replace(ORDINARY, hour=10, amount_minor=31337))
         assert str(error.value) == "rule by_ten: arithmetic error: division by zero."
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        "when",
+        [
+            f'"{"a" * 40}!" =~ "^(a+)+$"',  # a constant, computed while it is parsed
+            'fingerprint =~ "fp_(b|b)*$"',
+            'fingerprint =~ "^fp_([a-z]+)*$"',
+            'fingerprint =~~ "(7|77)+$" or fingerprint =~ "^fp_(c|cc)+$"',
+        ],
+    )
+    def test_a_rule_whose_regular_expression_backtracks_is_refused_by_its_name(
+        self, checked: Callable[[Any], Rules], monkeypatch: pytest.MonkeyPatch, when: str
+    ) -> None:
+        monkeypatch.setattr("functions.screen.rules.CHECKED_WITHIN_SECONDS", 0.3)
+        with pytest.raises(RulesError, match="rule endless: it is not done within its time"):
+            checked(document(rule("fine"), rule("endless", when=when)))
+
+    def test_a_rule_that_is_quick_leaves_no_alarm_behind(self, checked: Callable[[Any], Rules]) -> None:
+        checked(document(rule(when='fingerprint =~ "^fp_a+$"')))
+        assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+        assert signal.getsignal(signal.SIGVTALRM) == signal.SIG_DFL
 
 
 class TestMistakes:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from functions.shared.domain.card import Card, CardSummary, brand_of, passes_luhn
+from functions.shared.domain.card import Card, CardSummary
+from functions.shared.domain.card_number import brand_of, passes_luhn
 from functions.shared.domain.errors import InvalidCardNumber, InvalidInput
 from tests.samples import CARD, CARD_DATA, FINGERPRINT, HOLDER, PAN, SUMMARY, TEST_CARDS, TOKEN
 
@@ -63,7 +64,8 @@ class TestBrand:
     @pytest.mark.parametrize(
         ("prefix", "length", "brand"),
         [
-            ("4", 13, "visa"),
+            ("4", 13, None),
+            ("4", 16, "visa"),
             ("4", 19, "visa"),
             ("4", 12, None),
             ("51", 16, "mastercard"),
@@ -92,6 +94,8 @@ class TestBrand:
             ("62", 16, "unionpay"),
             ("81", 16, "unionpay"),
             ("50", 12, "maestro"),
+            ("50", 13, None),
+            ("57", 12, None),
             ("56", 19, "maestro"),
             ("1", 16, None),
             ("9", 16, None),
