@@ -88,8 +88,8 @@ class Run:
 
 
 def payment_of(subject: str) -> str:
-    """The payment's id: an operation's own has it in front, `payment-7-0.void-1`."""
-    return subject.partition(".")[0]
+    """The payment's id: an operation's own has it in front, `simulated-payment-7-0_void-1`."""
+    return subject.partition("_")[0]
 
 
 class DoesNotExist(ClientError):
@@ -144,9 +144,11 @@ class World:
         """Let the payments come, the luck be bad and then good, and look at what is left."""
         for n in range(self.random.randint(1, 3)):
             request = self._request()
-            self._expect_payment(f"payment-{self.run.seed}-{n}", request, self.random.uniform(0, 2 * MINUTE))
+            self._expect_payment(f"simulated-payment-{self.run.seed}-{n}", request, self.random.uniform(0, 2 * MINUTE))
             if self.random.random() < 0.1:  # the same once more, by hand
-                self._expect_payment(f"payment-{self.run.seed}-{n}-again", request, self.random.uniform(0, 2 * HOUR))
+                self._expect_payment(
+                    f"simulated-payment-{self.run.seed}-{n}-again", request, self.random.uniform(0, 2 * HOUR)
+                )
         if not self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR):
             self.clock.subject = "somebody"
             self._break("I4: something still goes on after weeks")
@@ -253,14 +255,14 @@ class World:
         """The name and the request of an operation on the payment. Refunds may come to more than was captured."""
         random = self.random
         if random.random() < 0.02:  # by hand, and nonsense
-            return f"{payment_id}.nonsense-{n}", random.choice(({}, {"operation": "void", "payment_id": 1}))
+            return f"{payment_id}_nonsense-{n}", random.choice(({}, {"operation": "void", "payment_id": 1}))
         to_capture = not payment.get("capture", True)
         kind = random.choice(("capture", "void", "refund") if to_capture else ("refund", "refund", "refund", "void"))
         request: dict[str, Any] = {"operation": kind, "payment_id": payment_id}
         if kind != "void" and random.random() < 0.7:
             amount_minor = int(payment.get("amount_minor", 1) * random.uniform(0, 1.1)) + 1
             request["amount_minor"] = min(amount_minor, 99_999_999)
-        return f"{payment_id}.{kind}-{n}", request
+        return f"{payment_id}_{kind}-{n}", request
 
     def _expect(self, machine: str, name: str, request: dict[str, Any], seconds: float) -> None:
         """Start an execution after so many seconds, and perhaps stop it."""
@@ -329,7 +331,7 @@ class World:
             raise SecretUnavailable("Secrets Manager did not answer.") from None
 
     def _failed_unexpectedly(self, what: str) -> None:
-        if ".nonsense-" not in self.clock.subject or "InvalidInput" not in what:
+        if "_nonsense-" not in self.clock.subject or "InvalidInput" not in what:
             self._break(what)
 
     def _watch(self, key: Key, before: Item | None, after: Item) -> None:
