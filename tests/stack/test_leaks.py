@@ -289,7 +289,7 @@ def sweep(stack: Stack, machine: Machine) -> Sweep:
     before = deployed(stack, FUNCTIONS)
     lies = {scenario.payment_id: scenario.lies for scenario in SCENARIOS if scenario.lies}
     with every_event_kept(stack):
-        with lying_gateway(stack.sparkle_url, lies) as gateway, talkative(stack, FUNCTIONS, gateway_url=gateway):
+        with lying_gateway(str(stack.sparkle_url), lies) as gateway, talkative(stack, FUNCTIONS, gateway_url=gateway):
             with ThreadPoolExecutor(8) as pool:
                 payments = dict(pool.map(run, SCENARIOS))
             for (method, path), canary in zip(PATHS, IN_PATHS, strict=True):
@@ -313,7 +313,9 @@ def sweep(stack: Stack, machine: Machine) -> Sweep:
 
 def invoked(stack: Stack, function: str, text: str) -> str:
     """What a function answers that is given the text wherever an id may be."""
-    event = dict.fromkeys(("payment_id", "operation_id", "token", "run", "started_at", "requested_at", "error"), text)
+    event: dict[str, Any] = dict.fromkeys(
+        ("payment_id", "operation_id", "token", "run", "started_at", "requested_at", "error"), text
+    )
     event |= {
         "request": {"payment_id": text},
         "pathParameters": {"payment_id": text, "token": text},
