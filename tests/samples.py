@@ -60,7 +60,7 @@ def operation_request(
     payment: Payment, type: OperationType, amount_minor: int | None = None, operation_id: str | None = None
 ) -> OperationRequest:
     """An operation of its own id, unless that is given."""
-    return OperationRequest(operation_id or f"op-{uuid.uuid4()}", payment.payment_id, type, amount_minor, LATER)
+    return OperationRequest(operation_id or str(uuid.uuid4()), payment.payment_id, type, amount_minor, LATER)
 
 
 def refund_request(payment: Payment, amount_minor: int | None = None) -> OperationRequest:

@@ -9,6 +9,7 @@ import gzip
 import http.client
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,11 @@ NUMBER = "4000056655665556"
 SPACED = " ".join(re.findall("....", NUMBER))
 FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in NUMBER)
 ARABIC = "".join(chr(ord(digit) + 0x0630) for digit in NUMBER)
+BENGALI = "".join(chr(ord(digit) + 0x09B6) for digit in NUMBER)
+MATHEMATICAL = "".join(chr(ord(digit) + 0x1D7A8) for digit in NUMBER)
+KEYCAPS = "".join(f"{digit}\ufe0f\u20e3" for digit in NUMBER)
+# It has a sealed card's shape, and opens nowhere.
+SEALED = ".".join(["eyJ" + "a" * 200, "a" * 683, "a" * 16, "a" * 120, "a" * 22])
 PAYMENT_TEXT = json.dumps(PAYMENT)
 MEBIBYTE = 1024 * 1024
 
@@ -205,9 +211,20 @@ REFUSED_CARD_DATA: dict[str, Any] = {
     "a JWE with an empty segment": "YQ..YQ.YQ.YQ",
     "a JWE with padding": "YQ==.YQ.YQ.YQ.YQ",
     "a JWE in plain base64": "Y+Q.Y/Q.YQ.YQ.YQ",
-    "a JWE that is not ASCII": "YQ.YQ.YQ.YQ.é",
-    "a JWE and a line break": "YQ.YQ.YQ.YQ.YQ\n",
-    "a JWE of 8193 characters": "YQ.YQ.YQ.YQ." + "Y" * 8181,
+    "a JWE that is not ASCII": SEALED[:-1] + "é",
+    "a JWE and a line break": SEALED + "\n",
+    "a JWE and a space": SEALED + " ",
+    "a JWE whose segments are too short": "eyJhbGciOiJub25lIn0.YQ.YQ.YQ.YQ",
+    "a JWE whose segments are too long": SEALED.replace("a" * 683, "a" * 684),
+    "a JWE whose header is no object": "W" + SEALED,
+    "a JWE whose header is of 5 kB": "eyJ" + "a" * 5000 + SEALED[203:],
+    "a JWE whose header is deep": encoded(b"[" * 600) + SEALED[203:],
+    "a JWE of 5846 characters": SEALED.replace("a" * 120, "a" * (5846 - len(SEALED) + 120)),
+    "a number as a segment": f"{NUMBER}.a.a.a.a",
+    "a number as the last segment": f"eyJ.a.a.a.{NUMBER}",
+    "a number in a segment": SEALED.replace("a" * len(NUMBER), NUMBER, 1),
+    "a number with dashes in a segment": SEALED.replace("a" * len(SPACED), SPACED.replace(" ", "-"), 1),
+    "a number with underscores in a segment": SEALED.replace("a" * len(SPACED), SPACED.replace(" ", "_"), 1),
     "a JWE as JSON": {"protected": "YQ", "ciphertext": "YQ"},
 }
 
@@ -230,7 +247,7 @@ ODD_REFUSED: dict[str, str] = {
     "two card data, the last with a number": (
         f'{{"card_number": "{TEST_NUMBER}", {REST}}}, "card_data": {{"card_number": "{NUMBER}", {REST}}}'
     ),
-    "a number after a sealed card": f'"YQ.YQ.YQ.YQ.YQ", "card_data": {{"card_number": "{NUMBER}", {REST}}}',
+    "a number after a sealed card": f'"{SEALED}", "card_data": {{"card_number": "{NUMBER}", {REST}}}',
     "a number in unicode escapes": f'{{"card_number": "{escaped(NUMBER)}", {REST}}}',
     "a number as a float with an exponent": f'{{"card_number": {NUMBER[0]}.{NUMBER[1:]}e15, {REST}}}',
     "a number that is a huge one": f'{{"card_number": 1e400, {REST}}}',
@@ -253,7 +270,7 @@ def carrying(path: str, card_data: Any) -> dict[str, Any]:
 def headed(header: str) -> Callable[[str], Any]:
     """Makes a payment with a JWE of this header; %s is the payment's id. No key is tried on such a one."""
     return lambda payment_id: paying(
-        card_data=".".join([encoded(header.replace("%s", payment_id).encode()), *["YQ"] * 4])
+        card_data=".".join([encoded(header.replace("%s", payment_id).encode()), *SEALED.split(".")[1:]])
     )
 
 
@@ -281,8 +298,12 @@ CARDS = [
         "a holder of 64 emoji", carrying("/cards", CARD_DATA | {"card_holder": "😀" * 64}), "stored", path="/cards"
     ),
     accepted("a holder with quotes", paying(card_data=CARD_DATA | {"card_holder": 'Zoë "O\'Brien" \\ 中 </script>'})),
-    accepted("a JWE of 8192 characters", paying(card_data="YQ.YQ.YQ.YQ." + "Y" * 8180), "rejected invalid_sealed_card"),
-    accepted("a JWE that is no base64", paying(card_data="Y.YQ.YQ.YQ.YQ"), "rejected invalid_sealed_card"),
+    accepted("a JWE whose header is no JSON", paying(card_data=SEALED), "rejected invalid_sealed_card"),
+    accepted(
+        "a JWE that is no base64",
+        paying(card_data=SEALED.replace("a" * 120, "a" * 121)),
+        "rejected invalid_sealed_card",
+    ),
     accepted(
         "a JWE without encryption", headed('{"alg": "none", "payment_id": "%s"}'), "rejected sealing_not_supported"
     ),
@@ -293,8 +314,15 @@ CARDS = [
         "rejected sealing_not_supported",
     ),
     accepted("a JWE with two kid", headed('{"kid": "a", "kid": "b"}'), "rejected invalid_sealed_card"),
-    accepted("a JWE with a header of 5 kB", headed('{"alg": "' + "x" * 5000 + '"}'), "rejected sealing_not_supported"),
-    accepted("a JWE with a deep header", headed("[" * 6000), "rejected invalid_sealed_card"),
+    accepted("a JWE with a deep header", headed('{"alg": ' + "[" * 600), "rejected invalid_sealed_card"),
+    *(
+        accepted(
+            f"a JWE whose {name} is {value}",
+            headed(f'{{"alg": "RSA-OAEP-256", "enc": "A256GCM", "payment_id": "%s", "{name}": {value}}}'),
+            "rejected sealing_not_supported",
+        )
+        for name, value in (("typ", "5"), ("typ", '{"a": 1}'), ("cty", '"text"'), ("cty", "null"), ("apu", '"a"'))
+    ),
     accepted("an expired test card", paying(card_data=CARD_DATA | {"expiry_date": "12/25"}), "rejected expired_card"),
     accepted(
         "an expired test card to keep",
@@ -314,12 +342,17 @@ REFUSED_TEXT: dict[str, str] = {
     "a number": NUMBER,
     "a number with spaces": SPACED,
     "a number with dashes in words": f"paid with {SPACED.replace(' ', '-')}, thanks",
+    "a number with dots between all digits": ".".join(NUMBER),
     "a number with no-break spaces": SPACED.replace(" ", "\u00a0"),
-    "a number with zero-width spaces": SPACED.replace(" ", "\u200b"),
-    "a number with figure dashes": SPACED.replace(" ", "\u2012"),
+    "a number with line separators": SPACED.replace(" ", "\u2028"),
+    "a number with zero-width spaces": "\u200b".join(NUMBER),
     "a number in full-width digits": FULL_WIDTH,
     "a number in Arabic-Indic digits": ARABIC,
-    "13 digits": "1234567890123",
+    "a number in Bengali digits": BENGALI,
+    "a number in mathematical digits": MATHEMATICAL,
+    "a number in keycaps": KEYCAPS,
+    "a number in a word": f"x{NUMBER}y",
+    "a number of 12 digits": "501800000009",
     "a NUL": "a\x00b",
     "a line break": "a\nb",
     "an escape": "\x1b[31m",
@@ -389,7 +422,21 @@ FIELDS = [
     accepted("text at its limits in emoji", paying(merchant_reference="😀" * 64, description="😀" * 140)),
     Row("merchant_reference of 65 characters", paying(merchant_reference="x" * 65)),
     Row("description of 141 characters", paying(description="x" * 141)),
-    accepted("a description with 12 digits", paying(description="order 123456789012")),
+    *(
+        accepted(f"a reference {text!r}", paying(merchant_reference=text, description=text))
+        for text in (
+            "5678901234567",
+            "1764316800123",
+            "RE-2026-11-28-000123",
+            "2024112845321234",
+            "order 123456789012",
+            "2026-11-28T10:36:28.886347+00:00",
+            "+57 300 123 4567",
+            "DE89 3704 0044 0532 0130 00",
+            "7B8F2AB5-3451-4013-9675-F6AD325B55DD",
+            "1Z999AA10123456784",
+        )
+    ),
     Row("an unknown field", paying(surprise=1)),
     Row("a number in an unknown field", paying(pan=NUMBER)),
     Row("a number as an unknown field", paying(**{NUMBER: 1})),
@@ -501,7 +548,7 @@ HOSTILE_KEYS: dict[str, str | bytes] = {
     "of a Mastercard number from the series 2": "2223003122003222",
 }
 
-unique = new_payment_id()
+unique = next(key for key in iter(new_payment_id, "") if not re.search("[0-9]{6}", key * 2))
 
 KEYS = [
     *(
@@ -522,8 +569,7 @@ KEYS = [
     accepted("a key of 16 characters", key=f"k{unique[:15]}"),
     accepted("a key of 64 characters", key=f"{unique}{unique}"),
     accepted("a key of every kind of character", key=f"Az_-09_{unique}"),
-    accepted("a key of 16 digits that are no card's", key=f"{int(unique, 16) % 10**15:016}"),
-    accepted("a key of 20 digits", key=f"4{int(unique, 16) % 10**19:019}"),
+    accepted("a UUID in capitals", key=str(uuid.uuid4()).upper()),
     accepted("a key of dashes", key=f"----------------{unique}"),
 ]
 
@@ -644,7 +690,22 @@ ROUTES = [
     Row("a payment to nowhere", status=404, code="not_found", path="/payment"),
     Row("a payment in XML to nowhere", b"<card/>", 404, "not_found", path="/x", headers={"Content-Type": "text/xml"}),
     Row("a key as a path", b"", 404, "payment_not_found", method="GET", path=f"/payments/{unique}0", key=None),
-    Row("a number as a payment", b"", 404, "payment_not_found", method="GET", path=f"/payments/{NUMBER}", key=None),
+    *(
+        Row(f"{text} as a payment", b"", 404, "payment_not_found", method="GET", path=f"/payments/{text}", key=None)
+        for text in (NUMBER, f"x{NUMBER}", f"order-{NUMBER}", SPACED.replace(" ", "_"), f"tok_{NUMBER}")
+    ),
+    *(
+        Row(
+            f"{method} x{NUMBER} as a card",
+            b"",
+            404,
+            "card_not_found",
+            method=method,
+            path=f"/cards/x{NUMBER}",
+            key=None,
+        )
+        for method in ("GET", "DELETE")
+    ),
     Row("quotes as a payment", b"", 404, "payment_not_found", method="GET", path="/payments/%22%27%24%7B%7D", key=None),
     Row(
         "2000 characters as a payment",

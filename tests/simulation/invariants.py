@@ -134,7 +134,7 @@ def broken_operation(execution: Execution, table: Table, book: Book) -> Iterator
     operation = next((each for each in record.get("operations", []) if each["operation_id"] == name), None)
     done = operation is not None and operation["status"] == "succeeded"
     # A card that could not be stored may be stored later, and who asked to refund it was told that there is no payment.
-    if operation is None and record.get("status", "stored") != "stored" and ".nonsense-" not in name:
+    if operation is None and record.get("status", "stored") != "stored" and "_nonsense-" not in name:
         yield f"I4: the record does not know the operation, and its execution {execution.status} {execution.error}"
     if execution.status == "SUCCEEDED" and not done:
         yield f"I8: {operation and operation['status']}, and the execution succeeded"

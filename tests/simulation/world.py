@@ -89,8 +89,8 @@ class Run:
 
 
 def payment_of(subject: str) -> str:
-    """The payment's id: an operation's own has it in front, `payment-7-0.void-1`."""
-    return subject.partition(".")[0]
+    """The payment's id: an operation's own has it in front, `simulated-payment-7-0_void-1`."""
+    return subject.partition("_")[0]
 
 
 class DoesNotExist(ClientError):
@@ -144,7 +144,7 @@ class World:
     def live(self) -> None:
         """Let the payments come, the luck be bad and then good, and look at what is left."""
         for n in range(self.random.randint(1, 3)):
-            payment_id = f"payment-{self.run.seed}-{n}"
+            payment_id = f"simulated-payment-{self.run.seed}-{n}"
             request = self._request(payment_id)
             self._expect_payment(payment_id, request, self.random.uniform(0, 2 * MINUTE))
             if self.random.random() < 0.1:  # the same once more, by hand
@@ -256,14 +256,14 @@ class World:
         """The name and the request of an operation on the payment. Refunds may come to more than was captured."""
         random = self.random
         if random.random() < 0.02:  # by hand, and nonsense
-            return f"{payment_id}.nonsense-{n}", random.choice(({}, {"operation": "void", "payment_id": 1}))
+            return f"{payment_id}_nonsense-{n}", random.choice(({}, {"operation": "void", "payment_id": 1}))
         to_capture = not payment.get("capture", True)
         kind = random.choice(("capture", "void", "refund") if to_capture else ("refund", "refund", "refund", "void"))
         request: dict[str, Any] = {"operation": kind, "payment_id": payment_id}
         if kind != "void" and random.random() < 0.7:
             amount_minor = int(payment.get("amount_minor", 1) * random.uniform(0, 1.1)) + 1
             request["amount_minor"] = min(amount_minor, 99_999_999)
-        return f"{payment_id}.{kind}-{n}", request
+        return f"{payment_id}_{kind}-{n}", request
 
     def _expect(self, machine: str, name: str, request: dict[str, Any], seconds: float) -> None:
         """Start an execution after so many seconds, and perhaps stop it."""
@@ -332,7 +332,7 @@ class World:
             raise SecretUnavailable("Secrets Manager did not answer.") from None
 
     def _failed_unexpectedly(self, what: str) -> None:
-        if ".nonsense-" not in self.clock.subject or "InvalidInput" not in what:
+        if "_nonsense-" not in self.clock.subject or "InvalidInput" not in what:
             self._break(what)
 
     def _watch(self, key: Key, before: Item | None, after: Item) -> None:

@@ -13,6 +13,8 @@ from cli.acceptance.hostile import (
     CARD_DATA,
     FULL_WIDTH,
     NUMBER,
+    REFUSED_TEXT,
+    SEALED,
     SPACED,
     TABLE,
     TEST_NUMBER,
@@ -87,13 +89,18 @@ BY_HAND: dict[str, tuple[dict[str, Any], str]] = {
     "a number as an integer": (paying(card_data=CARD_DATA | {"card_number": int(NUMBER)}), "invalid_input"),
     "a number beside a test number": (paying(card_data=CARD_DATA | {"pan": NUMBER}), "invalid_input"),
     "a number for card data": (paying(card_data=NUMBER), "invalid_input"),
-    "a number in the holder": (paying(card_data=CARD_DATA | {"card_holder": SPACED}), "invalid_input"),
-    "a number in the reference": (paying(merchant_reference=NUMBER), "invalid_input"),
-    "a number in the description": (paying(description=FULL_WIDTH), "invalid_input"),
+    "a number in the holder": (paying(card_data=CARD_DATA | {"card_holder": SPACED}), "card_number_in_text"),
+    **{
+        f"{what} in the {name}": (paying(**{name: text}), "card_number_in_text")
+        for what, text in REFUSED_TEXT.items()
+        if what.startswith("a number")
+        for name in ("merchant_reference", "description")
+    },
     "a control character": (paying(description="a\x00b"), "invalid_input"),
     "half a surrogate pair": (paying(merchant_reference="a\ud800"), "invalid_input"),
     "an empty reference": (paying(merchant_reference=""), "invalid_input"),
-    "a JWE and a line break": (paying(card_data="YQ.YQ.YQ.YQ.YQ\n"), "invalid_input"),
+    "a JWE and a line break": (paying(card_data=SEALED + "\n"), "invalid_input"),
+    "a number as a segment": (paying(card_data=f"{NUMBER}.a.a.a.a"), "invalid_input"),
 }
 
 

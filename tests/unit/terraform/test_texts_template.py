@@ -59,7 +59,9 @@ def test_a_holder_is_text_too(template: str, absent: str | None) -> None:
 
 @pytest.mark.parametrize("absent", READINGS)
 def test_the_answer_names_the_field_where_step_functions_repeats_what_it_was_given(absent: str | None) -> None:
-    said = "Invalid State Machine Execution Input: 'com.fasterxml.jackson.core.JsonParseException: Unrecognized token {}"
+    said = (
+        "Invalid State Machine Execution Input: 'com.fasterxml.jackson.core.JsonParseException: Unrecognized token {}"
+    )
     error = {"__type": "com.amazonaws.swf.service.v2.model#InvalidExecutionInput", "message": said}
     for field in ("merchant_reference", "description", "card_holder"):
         answer = error | {"message": said.format(f"card_number_in_{field}")}

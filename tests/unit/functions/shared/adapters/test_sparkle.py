@@ -31,7 +31,7 @@ from functions.shared.domain.settlement import SettlementPage
 from tests.mocked_aws import API_KEY, AUTHORIZATION, new_id
 from tests.samples import DECLINED_PAN, HOLDER, PAN, UNLISTED_PAN, card, order
 
-CHARGE = {
+CHARGE: dict[str, Any] = {
     "id": "ch_1",
     "reference": "pay-1",
     "status": "captured",
