@@ -23,9 +23,9 @@ def serve(port: int, data_dir: Path) -> None:
     from ministack import app
     from ministack.core import hypercorn_compat
 
-    from local.emulator import alarms, apigateway, executions, iam, runtime
+    from local.emulator import alarms, apigateway, encryption, executions, iam, runtime
 
-    for patch in (runtime, apigateway, executions, iam, alarms):
+    for patch in (runtime, apigateway, encryption, executions, iam, alarms):
         patch.install()
     hypercorn_compat.install()
     try:
