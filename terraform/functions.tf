@@ -54,8 +54,9 @@ locals {
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["VELOCITY#*"] },
   ]
 
-  # One for all of a stored card but the ciphertext, and one for the ciphertext. It must be asked for by name, as a read of
-  # everything names no attribute.
+  # One for all of a stored card but the ciphertext, and one for the ciphertext. What is wanted must be asked for by name: the
+  # attributes of a request are those that it names, so a read of everything has the key's alone, and Select tells it apart.
+  # A read always has one ("Using IAM policy conditions for fine-grained access control", DynamoDB developer guide).
   read_card = {
     for sid, attributes in {
       ReadCard           = ["token", "fingerprint", "brand", "bin", "last4", "expiry"]
@@ -71,6 +72,7 @@ locals {
           variable = "dynamodb:Attributes"
           values   = concat(["pk", "sk", "expires_at"], attributes)
         },
+        { test = "StringEquals", variable = "dynamodb:Select", values = ["SPECIFIC_ATTRIBUTES"] },
       ])
     }
   }
