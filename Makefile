@@ -4,7 +4,7 @@
 # variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy rotate permissions build sbom bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom bench test simulate mutants lint lock clean
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -126,6 +126,9 @@ deploy: setup ## Deploy to AWS (ENV=dev), in steps if asked for (PERCENT=10 MINU
 destroy: setup ## Take a deployment to AWS down, with all that it holds (ENV=dev)
 	$(call need,ENV,where,destroy ENV=dev)
 	@$(PAYMENTS) destroy $(call arguments,ENV)
+
+acceptance: setup ## Ask a deployment of its own in AWS everything, and destroy it (ENV=dev, ONLY=payments …, KEEP=1, YES=account id), or the local stack (ENV=local, STACK=file)
+	@$(PAYMENTS) accept $(or $(ENV),$(error Say where: make acceptance ENV=dev)) $(foreach group,$(ONLY),--only $(group)) $(if $(KEEP),--keep) $(if $(YES),--yes '$(YES)') $(if $(STACK),--stack '$(STACK)')
 
 rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or end the oldest (RETIRE=1)
 	$(call need,KEY,which,rotate KEY=sealing ENV=dev)$(call need,ENV,where,rotate KEY=sealing ENV=dev)

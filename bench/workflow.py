@@ -27,12 +27,11 @@ WHY_CALLED = {
     "states StartExecution": "API Gateway starts the payment itself, without a function",
     "lambda Invoke": "a function a state: each may do less than one for all of them could",
     "kms Decrypt": "Tokenize and Encrypt each open the sealed card, so that no state holds it open; Charge decrypts it",
-    "kms GenerateMac": "the token is a keyed hash whose key is in no memory",
+    "kms GenerateMac": "fingerprint and token are keyed hashes whose key is in no memory",
     "kms Encrypt": "the state, the history and the ledger hold the card as ciphertext",
     "dynamodb UpdateItem": "the payment is counted in its card's velocity",
     "dynamodb Query": "the card's velocity of the last day is looked at after that, never too little",
-    "dynamodb PutItem": "the card is kept on a condition of its own, which may fail without failing the payment",
-    "dynamodb TransactWriteItems": "the payment, its entry and the entry's postings: all or nothing",
+    "dynamodb TransactWriteItems": "the payment, its entry, the entry's postings and the card: all or nothing",
     "gateway charge": "the money",
 }
 
@@ -113,7 +112,7 @@ class Till:
         card = {"card_number": "3530111333300000", "expiry_date": "12/30", "card_holder": "John Doe"}
         # What the API's request template makes of a request.
         request = {"operation": "charge", "amount_minor": 1999, "currency": "USD"}
-        return request | {"card_data": seal(card, payment_id, self._key)}, payment_id
+        return request | {"card_data": seal(card, payment_id, self._key), "save_card": True}, payment_id
 
 
 def states_entered(events: Sequence[dict[str, Any]]) -> list[str]:

@@ -10,7 +10,6 @@ from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
-import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
@@ -29,6 +28,7 @@ from cli.invoke import Invocations
 from cli.ledger import payment as show_payment
 from cli.ledger import statement as show_statement
 from cli.ledger import trial_balance as show_trial_balance
+from cli.log_role import respect_log_role
 from cli.paths import BUILD, README, ROOT, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.reconcile import reconcile as reconcile_day
@@ -42,7 +42,7 @@ from cli.replay_executions import (
     replay_executions,
 )
 from cli.reports import write_json, write_junit
-from cli.rollout import roll_out
+from cli.rollout import apply_until_live, roll_out
 from cli.rotate import Key
 from cli.rotate import rotate as rotate_key
 from cli.rules import checked_rules, load_samples, try_rules
@@ -430,10 +430,11 @@ def deploy(
     """Deploy to AWS, in steps if asked for, and write a stack file for replay and the like."""
     with _clear_errors():
         terraform = _prepared(environment)
+        respect_log_role(terraform, console.print)
         if percent is None:
-            terraform.apply(show=not yes)
+            apply_until_live(terraform, console.print, ask=not yes)
         else:
-            cloudwatch = boto3.client("cloudwatch", region_name=terraform.outputs().get("region"))
+            cloudwatch = terraform.client("cloudwatch", terraform.outputs().get("region"))
             if not roll_out(
                 terraform, cloudwatch, percent=percent, seconds=60 * minutes, console=console, approve=not yes
             ):
@@ -450,7 +451,33 @@ def deploy(
 def destroy(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
     """Take a deployment to AWS down, with all that it holds. Asks before it does."""
     with _clear_errors():
-        _prepared(environment).destroy(show=True)
+        terraform = _prepared(environment)
+        respect_log_role(terraform, console.print, destroying=True)
+        terraform.destroy(show=True)
+
+
+@app.command()
+def accept(
+    environment: Annotated[
+        str, typer.Argument(help="local, or a file in terraform/environments by whose variables one is made for this.")
+    ],
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP", help="Ask this group of questions only. May be repeated.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave what was deployed.")] = False,
+    yes: Annotated[
+        str | None, typer.Option(envvar="YES", metavar="ACCOUNT", help="Yes to this AWS account, for pipelines.")
+    ] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Ask a deployment everything that the product says of itself, and keep every raw answer (docs/acceptance.md)."""
+    from cli.acceptance.command import acceptance  # only now: its requests are megabytes
+
+    with _clear_errors():
+        passed = acceptance(
+            environment, only=only or (), keep=keep, yes=yes, stack_file=stack, prepare=_prepared, console=console
+        )
+    raise typer.Exit(0 if passed else 1)
 
 
 @app.command()

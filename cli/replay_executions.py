@@ -25,7 +25,7 @@ from functions.shared.contracts import is_test_card
 DEFAULT_CARD = "4242424242424242"
 DEFAULT_LIMIT = 20
 
-_TAKEN_OVER = ("operation", "amount_minor", "currency", "capture", "merchant_reference", "description")
+_TAKEN_OVER = ("operation", "amount_minor", "currency", "capture", "save_card", "merchant_reference", "description")
 
 
 class Ended(StrEnum):

@@ -1,10 +1,12 @@
-"""A deployment in steps: a share of what is started runs the new versions, and if an alarm rings, they are taken back.
+"""What is in service after a deployment; and a deployment in steps: a share of what is started runs the new versions,
+and if an alarm rings, they are taken back.
 
 Terraform's variable `rollout` does it, so that the state always says what is in service. docs/deploying.md tells more.
 """
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +17,61 @@ from cli.stack import StackError
 from cli.terraform import Terraform
 
 LOOK_AGAIN_SECONDS = 5.0
+APPLIES_AT_MOST = 3
+
+
+def apply_until_live(
+    terraform: Terraform, say: Callable[[str], object], *arguments: str, ask: bool = False
+) -> dict[str, Any]:
+    """Apply, and again as long as AWS has a newer version than Terraform saw, or an alias that shares otherwise.
+
+    An update publishes versions, and whoever reads them at once may be told the ones before: the alias, or the
+    definition that names a function's version, then lags behind, and Terraform's next look sees it. `ask` asks before
+    the first change. Returns the outputs. Raises StackError when something still lags after `APPLIES_AT_MOST`.
+    """
+    for attempt in range(1, APPLIES_AT_MOST + 1):
+        terraform.apply(*arguments, show=ask and attempt == 1)
+        outputs = terraform.outputs()
+        behind = _lagging(terraform, outputs)
+        if not behind:
+            return outputs
+        if attempt < APPLIES_AT_MOST:
+            say(f"Applying again, as {', '.join(behind)} lagged behind the newest version.")
+    raise StackError(f"{', '.join(behind)} still lags behind the newest version after {APPLIES_AT_MOST} applies.")
+
+
+def _lagging(terraform: Terraform, outputs: dict[str, Any]) -> list[str]:
+    """Names of what is not as the outputs say: functions and state machines, and their aliases."""
+    functions, states = (terraform.client(service, outputs["region"]) for service in ("lambda", "stepfunctions"))
+
+    def newest(arn: str) -> int:
+        if ":stateMachine:" in arn:  # the newest first
+            version = states.list_state_machine_versions(stateMachineArn=arn, maxResults=1)["stateMachineVersions"][0]
+            return int(version["stateMachineVersionArn"].rpartition(":")[2])
+        pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=arn)
+        versions = [version["Version"] for page in pages for version in page["Versions"]]
+        return max(int(version) for version in versions if version != "$LATEST")
+
+    def shares(arn: str) -> dict[str, int]:
+        """In percent, by version."""
+        if ":stateMachine:" in arn:
+            routes = states.describe_state_machine_alias(stateMachineAliasArn=arn)["routingConfiguration"]
+            return {route["stateMachineVersionArn"].rpartition(":")[2]: route["weight"] for route in routes}
+        function, _, name = arn.rpartition(":")
+        alias = functions.get_alias(FunctionName=function, Name=name)
+        weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+        others = {version: round(100 * weight) for version, weight in weights.items()}
+        return {alias["FunctionVersion"]: 100 - sum(others.values()), **others}
+
+    behind = set()
+    for version_arn in outputs["newest_version_arns"]:
+        arn, _, version = version_arn.rpartition(":")
+        if newest(arn) != int(version):
+            behind.add(arn.rpartition(":")[2])
+    for name, arn in outputs["live_alias_arns"].items():
+        if shares(arn) != {share["version"]: share["percent"] for share in outputs["live_versions"][name]}:
+            behind.add(arn.split(":")[6])
+    return sorted(behind)
 
 
 def roll_out(
@@ -36,8 +93,11 @@ def roll_out(
         raise StackError("Nothing is in service yet that could be kept: deploy without PERCENT.")
     _refuse_while_ringing(cloudwatch, before["alarm_names"])
     kept = before["stable_versions"]
-    _shift(terraform, {"percent": percent, "from": kept}, ask=approve)
-    after = terraform.outputs()
+
+    def shift(rollout: dict[str, Any] | None, *, ask: bool = False) -> dict[str, Any]:
+        return apply_until_live(terraform, console.print, f"-var=rollout={json.dumps(rollout)}", ask=ask)
+
+    after = shift({"percent": percent, "from": kept}, ask=approve)
     changed = sorted(name for name, shares in after["live_versions"].items() if len(shares) > 1)
     if changed:
         console.print(f"{percent} % of what is started runs the new {', '.join(changed)}.", highlight=False)
@@ -47,15 +107,11 @@ def roll_out(
         finally:
             if ringing:
                 console.print(f"[red]Taking the new versions back[/red], because of {escape(', '.join(ringing))}.")
-                _shift(terraform, {"percent": 0, "from": kept})
+                shift({"percent": 0, "from": kept})
         if ringing:
             return False
-    _shift(terraform, None)
+    shift(None)
     return True
-
-
-def _shift(terraform: Terraform, rollout: dict[str, Any] | None, *, ask: bool = False) -> None:
-    terraform.apply(f"-var=rollout={json.dumps(rollout)}", show=ask)
 
 
 def _ringing(cloudwatch: Any, names: list[str]) -> list[str]:

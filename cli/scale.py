@@ -113,7 +113,7 @@ def simulate(
     return [
         keys("table", "PAYMENT#{payment_id}", [of_payment], of_table, count=payments),
         keys("table", "CARD#{token}", (of_card * times for times in paid), of_table),
-        keys("table", "VELOCITY#{token}", velocity, of_table),
+        keys("table", "VELOCITY#{fingerprint}", velocity, of_table),
         keys("table", "BREAK#{day}", [max(breaks, 1)], of_table),
         keys("table", "CLOSE#{year}", [1], of_table),
         keys("by_account", "{account}#{day}#{shard}", accounts.values(), sum(accounts.values())),

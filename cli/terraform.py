@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import boto3
+
 from cli.paths import BUILD, TERRAFORM
 from cli.private import PRIVATE_UMASK
 
@@ -91,6 +93,24 @@ class Terraform:
         options = ("-input=false", *approve, *self._state_argument(), *self._var_files())
         self._run("destroy", *options, *arguments, show=show)
 
+    def delete_workspace(self) -> None:
+        """Delete the workspace, which must be empty by now, and what this machine keeps of it."""
+        self._run("workspace", "select", "default")
+        self._run("workspace", "delete", self.name)
+        shutil.rmtree(self._home)
+
+    def client(self, service: Any, region: str | None = None) -> Any:
+        """A boto3 client for the account that Terraform deploys to; without a region, for the environment's."""
+        environment = {**os.environ, **(self.environment or {})}
+        return boto3.client(
+            service,
+            region_name=region or environment.get("AWS_REGION"),
+            endpoint_url=environment.get("AWS_ENDPOINT_URL"),
+            aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=environment.get("AWS_SESSION_TOKEN"),
+        )
+
     def outputs(self) -> dict[str, Any]:
         answer = json.loads(self._run("output", "-json", *self._state_argument()))
         return {name: output["value"] for name, output in answer.items()}
@@ -117,6 +137,15 @@ class Terraform:
         # Before it stand warnings, when the variables ask for what is not in the state yet.
         return json.loads(json.loads(answer.splitlines()[-1]))
 
+    def forget(self, address: str) -> bool:
+        """Leave a resource, with all its instances, as it is, and manage it no longer; whether it was managed."""
+        state = self.state.read_text() if self.state else self._run("state", "pull")
+        resources = json.loads(state)["resources"] if state else []
+        if address not in [f"{resource['type']}.{resource['name']}" for resource in resources]:
+            return False
+        self._run("state", "rm", *self._state_argument(), address)
+        return True
+
     def _init_without_backend(self) -> None:
         self._run("init", "-input=false", "-backend=false", *_plugin_dir(find_mirror()))
 
@@ -131,8 +160,9 @@ class Terraform:
         return folder / f"{self.name}.keys.tfvars.json"
 
     def _var_files(self) -> Sequence[str]:
-        keys = (f"-var-file={self.keys_file}",) if self.keys_file.exists() else ()
-        return (f"-var-file=environments/{self.name}.tfvars", *keys)
+        """The environment's own variables, and over them what commands have written."""
+        written = sorted(self.keys_file.parent.glob(f"{self.name}.*.tfvars.json"))
+        return (f"-var-file=environments/{self.name}.tfvars", *(f"-var-file={file}" for file in written))
 
     def _state_argument(self) -> Sequence[str]:
         return (f"-state={self.state}",) if self.state else ()

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from functions.shared.domain.card import brand_of, passes_luhn
+from functions.shared.domain.card_number import brand_of, passes_luhn
 from functions.shared.redaction import redacted
 
 _SHORTEST_THAT_ONLY_A_CARD_HAS = 13

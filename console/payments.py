@@ -46,6 +46,7 @@ class Summary:
     brand: str | None
     last4: str | None
     token: str | None
+    fingerprint: str | None
     merchant_reference: str | None
     reason: str | None
     started_at: datetime
@@ -82,6 +83,7 @@ class Summary:
             card.get("brand"),
             card.get("last4"),
             card.get("token"),
+            card.get("fingerprint"),
             reference,
             reason or (error_code(error) if error else None),
             listed.get("startDate") or datetime.fromisoformat(started_at),
@@ -92,13 +94,14 @@ class Summary:
         text = search.text.lower()
         reference = (self.merchant_reference or "").lower()
         return (not search.status or self.status == search.status) and (
-            not text or text in reference or text in (self.last4, self.token) or text == self.payment_id.lower()
+            not text or text in reference or text in (self.last4, self.token, self.fingerprint, self.payment_id.lower())
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which payments: of a status, and by id, reference, token, or the card's last four digits. All, where empty."""
+    """Which payments: of a status, and by id, reference, or the card's token, fingerprint or last four
+    digits. All, where empty."""
 
     status: str = ""
     text: str = ""

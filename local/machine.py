@@ -18,6 +18,7 @@ import requests
 from cli.build import Target, build, runtime_client
 from cli.paths import BUILD, ROOT, STACK_FILE
 from cli.private import PRIVATE_UMASK, open_private, private_folder, write_private
+from cli.rollout import apply_until_live
 from cli.stack import Stack, StackError, api_curlrc, sandbox_curlrc
 from cli.terraform import Terraform, TerraformError
 
@@ -263,8 +264,7 @@ class Machine:
         say("Initialising Terraform")
         origin = terraform.init()
         say(f"Deploying with Terraform (AWS provider from {origin}); the first time takes a minute")
-        terraform.apply()
-        outputs = terraform.outputs()
+        outputs = apply_until_live(terraform, say)
         return Stack(
             api_url=f"{emulator.url}/_aws/execute-api/{outputs['api_id']}/{outputs['stage_name']}",
             region=outputs["region"],

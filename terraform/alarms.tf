@@ -28,6 +28,15 @@ locals {
     for name in keys(local.functions) : name => { FunctionName = "${local.prefix}-${name}" }
   }
 
+  # DynamoDB counts a table and each of its indexes apart ("DynamoDB Metrics and dimensions", developer guide).
+  capacity_dimensions = merge(
+    { table = local.ledger_dimensions },
+    {
+      for index in aws_dynamodb_table.ledger.global_secondary_index :
+      index.name => merge(local.ledger_dimensions, { GlobalSecondaryIndexName = index.name })
+    },
+  )
+
   alarms = merge(
     {
       payments-in-doubt = {
@@ -214,26 +223,34 @@ locals {
         means = "More than a twentieth of the calls of our API end with a 5xx."
         metrics = {
           failed = { namespace = "AWS/ApiGateway", name = "5XXError", dimensions = local.api_dimensions, stat = "Sum" }
-          asked  = { namespace = "AWS/ApiGateway", name = "Count", dimensions = local.api_dimensions, stat = "Sum" }
+          asked  = { namespace = "AWS/ApiGateway", name = "Count", dimensions = local.api_dimensions, stat = "SampleCount" }
         }
         expression = local.failing_share
         above      = 5
         periods    = 2
         missing    = "notBreaching"
       }
-
-      ledger-throttled = {
-        means = "DynamoDB turns the ledger's reads or writes away."
-        metrics = {
-          reads  = { namespace = "AWS/DynamoDB", name = "ReadThrottleEvents", dimensions = local.ledger_dimensions, stat = "Sum" }
-          writes = { namespace = "AWS/DynamoDB", name = "WriteThrottleEvents", dimensions = local.ledger_dimensions, stat = "Sum" }
-        }
-        expression = "FILL(reads, 0) + FILL(writes, 0)"
-        above      = 0
-        periods    = 1
-        missing    = "notBreaching"
-      }
     },
+
+    # DynamoDB sends no zeros, and where its data are missing an alarm may stay as it is, whatever `missing` says
+    # (PutMetricAlarm, API reference). So each looks at the count of doubts too, which comes every five minutes, and adds
+    # nothing, as it is never negative. And each looks at one metric, so that none waits for data of another.
+    merge([
+      for place, dimensions in local.capacity_dimensions : {
+        for what, name in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "ledger-throttled-${place}-${what}" => {
+          means                   = "DynamoDB turns ${what} of the ledger away, at its ${place == "table" ? "table" : "index ${place}"}."
+          section                 = "ledger-throttled"
+          metrics = {
+            throttled = { namespace = "AWS/DynamoDB", name = name, dimensions = dimensions, stat = "Sum" }
+            doubts    = { namespace = local.prefix, name = "PaymentsInDoubt", dimensions = local.own_dimensions, stat = "Maximum" }
+          }
+          expression = "SUM([FILL(throttled, 0), IF(doubts < 0, 1, 0)])"
+          above      = 0
+          periods    = 1
+          missing    = "notBreaching"
+        }
+      }
+    ]...),
 
     {
       for name, dimensions in local.function_dimensions : "function-errors-${name}" => {

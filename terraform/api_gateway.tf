@@ -91,10 +91,9 @@ locals {
   calling_accounts = [for principal in var.api_callers.principals : principal if can(regex("^[0-9]+$", principal))]
   calling_arns     = setsubtract(var.api_callers.principals, local.calling_accounts)
 
-  # Account of every principal; the API's own without any.
-  callers_accounts = length(var.api_callers.principals) == 0 ? [local.account_id] : distinct(concat(
-    local.calling_accounts, [for arn in local.calling_arns : split(":", arn)[4]]
-  ))
+  # In the API's own account an Allow here would let in whom IAM doesn't, and none is needed: one of the two policies has to
+  # allow. Across accounts both have to ("How API Gateway resource policies affect authorization workflow", developer guide).
+  other_accounts = setsubtract(concat(local.calling_accounts, [for arn in local.calling_arns : split(":", arn)[4]]), [local.account_id])
 
   # Whoever meets all of a statement's conditions is refused.
   refused_callers = {
@@ -104,19 +103,25 @@ locals {
     ]
     OtherAddresses    = [{ test = "NotIpAddress", variable = "aws:SourceIp", values = var.api_callers.ip_ranges }]
     OtherVpcEndpoints = [{ test = "StringNotEquals", variable = "aws:SourceVpce", values = var.api_callers.vpc_endpoints }]
+    # API Gateway knows nothing but TLS. A private API must have a policy, and a policy a statement.
+    WithoutTls = [{ test = "Bool", variable = "aws:SecureTransport", values = ["false"] }]
   }
 }
 
 data "aws_iam_policy_document" "callers" {
-  # An account and not its roles, which would then do without a policy of their own.
-  statement {
-    sid       = "AllowAccounts"
-    actions   = ["execute-api:Invoke"]
-    resources = ["${aws_api_gateway_rest_api.this.execution_arn}/*"]
+  # An account and not its roles: IAM is asked there too.
+  dynamic "statement" {
+    for_each = length(local.other_accounts) > 0 ? [local.other_accounts] : []
 
-    principals {
-      type        = "AWS"
-      identifiers = [for account in local.callers_accounts : "arn:${local.partition}:iam::${account}:root"]
+    content {
+      sid       = "AllowOtherAccounts"
+      actions   = ["execute-api:Invoke"]
+      resources = ["${aws_api_gateway_rest_api.this.execution_arn}/*"]
+
+      principals {
+        type        = "AWS"
+        identifiers = [for account in statement.value : "arn:${local.partition}:iam::${account}:root"]
+      }
     }
   }
 
@@ -206,8 +211,8 @@ resource "aws_api_gateway_method" "start" {
   authorization        = "AWS_IAM"
   request_validator_id = aws_api_gateway_request_validator.this.id
   request_models       = { "application/json" = aws_api_gateway_model.this[each.value.model].name }
-  # Whether the key is there is asked in the template: API Gateway looks for a header that it requires in this spelling
-  # alone, and over HTTP/2 it comes in lower case.
+  # Whether the key is there is asked in the template: API Gateway may look for a required header in this spelling alone,
+  # and over HTTP/2 it comes in lower case.
   request_parameters = merge(
     { "method.request.header.Idempotency-Key" = false },
     contains(keys(local.operations), each.key) ? { "method.request.path.payment_id" = true } : {},
@@ -229,7 +234,7 @@ resource "aws_api_gateway_integration" "start" {
   request_templates = {
     "application/json" = join("", [
       local.ids[each.value.machine],
-      each.value.machine == "payment" ? local.card_in_the_clear : "",
+      each.value.machine == "payment" ? join("", [local.card_in_the_clear, file("${local.templates}/texts.vtl")]) : "",
       templatefile("${local.templates}/${each.value.template}", merge(each.value.parameters, {
         state_machine_arn = aws_sfn_alias.live[each.value.machine].arn
       })),
@@ -512,6 +517,7 @@ resource "aws_api_gateway_account" "this" {
   count = var.manage_api_gateway_account ? 1 : 0
 
   cloudwatch_role_arn = aws_iam_role.api_logs[0].arn
+  reset_on_delete     = true # else the account would name a role that is gone, and deployments that want logs would fail
 
   depends_on = [aws_iam_role_policy_attachment.api_logs]
 }

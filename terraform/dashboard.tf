@@ -9,7 +9,7 @@ locals {
         {
           title = "The API's calls"
           metrics = [
-            ["AWS/ApiGateway", "Count", "ApiName", local.prefix, "Stage", local.stage_name, { label = "all" }],
+            ["AWS/ApiGateway", "Count", "ApiName", local.prefix, "Stage", local.stage_name, { label = "all", stat = "SampleCount" }],
             ["AWS/ApiGateway", "4XXError", "ApiName", local.prefix, "Stage", local.stage_name, { label = "4xx: refused" }],
             ["AWS/ApiGateway", "5XXError", "ApiName", local.prefix, "Stage", local.stage_name, { label = "5xx: our fault" }],
           ]
@@ -151,20 +151,24 @@ locals {
           ]
         },
         {
-          title = "The ledger's capacity"
-          metrics = [
-            for name in ["ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"] :
-            ["AWS/DynamoDB", name, "TableName", aws_dynamodb_table.ledger.name]
-          ]
+          title = "The ledger's capacity, and its indexes'"
+          metrics = concat([
+            for place, dimensions in local.capacity_dimensions : [
+              for label, name in { reads = "ConsumedReadCapacityUnits", writes = "ConsumedWriteCapacityUnits" } :
+              concat(["AWS/DynamoDB", name], flatten([for key, value in dimensions : [key, value]]), [{ label = "${place}: ${label}" }])
+            ]
+          ]...)
         },
         {
           title = "Throttled"
           metrics = concat(
-            [
-              for name in ["ReadThrottleEvents", "WriteThrottleEvents"] :
-              ["AWS/DynamoDB", name, "TableName", aws_dynamodb_table.ledger.name]
-            ],
             [["AWS/States", "ExecutionThrottled", "StateMachineArn", local.state_machine_arns["payment"]]],
+            [
+              for place, dimensions in local.capacity_dimensions : [
+                for label, name in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } :
+                concat(["AWS/DynamoDB", name], flatten([for key, value in dimensions : [key, value]]), [{ label = "${place}: ${label}" }])
+              ]
+            ]...
           )
         },
       ]

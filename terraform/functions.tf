@@ -58,11 +58,12 @@ locals {
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["VELOCITY#*"] },
   ]
 
-  # One for all of a stored card but the ciphertext, and one for the ciphertext. It must be asked for by name, as a read of
-  # everything names no attribute.
+  # One for all of a stored card but the ciphertext, and one for the ciphertext. What is wanted must be asked for by name: the
+  # attributes of a request are those that it names, so a read of everything has the key's alone, and Select tells it apart.
+  # A read always has one ("Using IAM policy conditions for fine-grained access control", DynamoDB developer guide).
   read_card = {
     for sid, attributes in {
-      ReadCard           = ["token", "brand", "bin", "last4", "expiry"]
+      ReadCard           = ["token", "fingerprint", "brand", "bin", "last4", "expiry"]
       ReadCardCiphertext = ["ciphertext"]
       } : sid => {
       sid       = sid
@@ -75,20 +76,16 @@ locals {
           variable = "dynamodb:Attributes"
           values   = concat(["pk", "sk", "expires_at"], attributes)
         },
+        { test = "StringEquals", variable = "dynamodb:Select", values = ["SPECIFIC_ATTRIBUTES"] },
       ])
     }
   }
 
-  # The context is exactly {"token": …}: the key is there, and no other is.
-  token_context_conditions = [
+  # The context names the card: by its token where it is kept, else by its fingerprint. It names nothing else.
+  card_context_conditions = [
     { test = "Null", variable = "kms:EncryptionContextKeys", values = ["false"] },
-    { test = "ForAllValues:StringEquals", variable = "kms:EncryptionContextKeys", values = ["token"] },
+    { test = "ForAllValues:StringEquals", variable = "kms:EncryptionContextKeys", values = ["token", "fingerprint"] },
   ]
-
-  card_vault_environment = {
-    DYNAMODB_TABLE      = aws_dynamodb_table.ledger.name
-    CARD_RETENTION_DAYS = tostring(var.card_retention_days)
-  }
 
   # A sealed card names its key by this id (`kid`).
   sealing_environment = {
@@ -135,8 +132,10 @@ locals {
     tokenize = {
       timeout = 10
       memory  = 512
-      environment = merge(local.sealing_environment, local.card_vault_environment, {
-        TOKEN_KEY_ID = aws_kms_key.this[local.deriving_token_key].arn
+      environment = merge(local.sealing_environment, {
+        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+        SAVE_CARDS     = tostring(var.save_cards)
+        TOKEN_KEY_ID   = aws_kms_key.this[local.deriving_token_key].arn
       })
       statements = [
         local.open_sealed_card,
@@ -166,8 +165,9 @@ locals {
     encrypt = {
       timeout = 10
       memory  = 512
-      environment = merge(local.sealing_environment, local.card_vault_environment, {
-        KMS_KEY_ID = aws_kms_key.this["card"].arn
+      environment = merge(local.sealing_environment, {
+        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+        KMS_KEY_ID     = aws_kms_key.this["card"].arn
       })
       statements = [
         local.open_sealed_card,
@@ -176,7 +176,7 @@ locals {
           sid        = "EncryptCard"
           actions    = ["kms:Encrypt"]
           resources  = [aws_kms_key.this["card"].arn]
-          conditions = local.token_context_conditions
+          conditions = local.card_context_conditions
         },
       ]
     }
@@ -190,20 +190,33 @@ locals {
           sid        = "DecryptCard"
           actions    = ["kms:Decrypt"]
           resources  = [aws_kms_key.this["card"].arn]
-          conditions = local.token_context_conditions
+          conditions = local.card_context_conditions
         },
       ])
     }
 
     persist = {
-      timeout     = 10
-      memory      = 512
-      environment = local.card_vault_environment
+      timeout = 10
+      memory  = 512
+      environment = {
+        DYNAMODB_TABLE      = aws_dynamodb_table.ledger.name
+        CARD_RETENTION_DAYS = tostring(var.card_retention_days)
+      }
       statements = [
         local.write_ledger,
         {
-          sid        = "KeepCard"
-          actions    = ["dynamodb:PutItem"]
+          # A payment and its card are written in one transaction, whose keys may be judged together.
+          sid       = "KeepCard"
+          actions   = ["dynamodb:PutItem"]
+          resources = [aws_dynamodb_table.ledger.arn]
+          conditions = [
+            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["PAYMENT#*", "CARD#*"] },
+          ]
+        },
+        {
+          sid        = "RenewCard"
+          actions    = ["dynamodb:UpdateItem"]
           resources  = [aws_dynamodb_table.ledger.arn]
           conditions = local.cards_only
         },
@@ -316,7 +329,7 @@ locals {
     cards = {
       timeout     = 5
       memory      = 512
-      environment = local.card_vault_environment
+      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
       statements = [
         local.read_card["ReadCard"],
         {

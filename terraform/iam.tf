@@ -168,6 +168,8 @@ resource "aws_iam_role" "api" {
   tags               = merge(local.tags, { Name = "${local.prefix}-api" })
 }
 
+# Who starts what is in service names the alias, and a key of several values needs the set operator. It holds for no request
+# without the alias.
 data "aws_iam_policy_document" "api" {
   statement {
     sid       = "StartPayment"
@@ -175,7 +177,7 @@ data "aws_iam_policy_document" "api" {
     resources = [for machine in ["payment", "operation"] : aws_sfn_state_machine.this[machine].arn]
 
     condition {
-      test     = "StringEquals"
+      test     = "ForAnyValue:StringEquals"
       variable = "states:StateMachineQualifier"
       values   = [local.live]
     }
@@ -218,7 +220,7 @@ data "aws_iam_policy_document" "events" {
     resources = [for machine in ["reconcile", "resolve"] : aws_sfn_state_machine.this[machine].arn]
 
     condition {
-      test     = "StringEquals"
+      test     = "ForAnyValue:StringEquals"
       variable = "states:StateMachineQualifier"
       values   = [local.live]
     }

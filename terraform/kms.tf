@@ -16,23 +16,26 @@ locals {
 
   account_root = "arn:${local.partition}:iam::${local.account_id}:root"
 
-  # users = { sid = what the named functions may do with the key }
+  # uses = { sid = what may be done with the key }
+  #   by          by whom, { kind of principal = principal }; without it by the account
+  #   roles       and by these roles of it alone
+  #   conditions  and in this way alone
   customer_keys = merge(
     {
       card = {
         description = "card numbers"
         usage       = "ENCRYPT_DECRYPT"
         spec        = "SYMMETRIC_DEFAULT"
-        users = {
-          EncryptCard = { action = "kms:Encrypt", functions = ["encrypt"], conditions = local.token_context_conditions }
-          DecryptCard = { action = "kms:Decrypt", functions = ["charge"], conditions = local.token_context_conditions }
+        uses = {
+          EncryptCard = { actions = ["kms:Encrypt"], roles = ["encrypt"], conditions = local.card_context_conditions }
+          DecryptCard = { actions = ["kms:Decrypt"], roles = ["charge"], conditions = local.card_context_conditions }
         }
       }
       data = {
         description = "ledger, logs, secrets, executions and messages"
         usage       = "ENCRYPT_DECRYPT"
         spec        = "SYMMETRIC_DEFAULT"
-        users       = {}
+        uses        = local.data_key_uses
       }
     },
     {
@@ -40,8 +43,8 @@ locals {
         description = "sealed cards, generation ${generation}"
         usage       = "ENCRYPT_DECRYPT"
         spec        = "RSA_4096"
-        users = {
-          OpenSealedCard = { action = "kms:Decrypt", functions = ["tokenize", "encrypt"], conditions = local.sealing_conditions }
+        uses = {
+          OpenSealedCard = { actions = ["kms:Decrypt"], roles = ["tokenize", "encrypt"], conditions = local.sealing_conditions }
         }
       }
     },
@@ -50,12 +53,105 @@ locals {
         description = "card tokens, generation ${generation}"
         usage       = "GENERATE_VERIFY_MAC"
         spec        = "HMAC_256"
-        users = {
-          DeriveToken = { action = "kms:GenerateMac", functions = ["tokenize"], conditions = [] }
+        uses = {
+          DeriveToken = { actions = ["kms:GenerateMac"], roles = ["tokenize"], conditions = [] }
         }
       }
     },
   )
+
+  log_delivery_conditions = [
+    { test = "StringLike", variable = "kms:EncryptionContext:SourceArn", values = [local.log_delivery_source] },
+  ]
+
+  data_key_uses = {
+    # What Step Functions keeps of an execution, the execution's role encrypts. It calls KMS itself and not through Step
+    # Functions, so a condition on kms:ViaService would keep every execution from starting ("Data at rest encryption in Step
+    # Functions", developer guide). Each role's own policy names its own state machine.
+    EncryptExecutions = {
+      actions = ["kms:Decrypt", "kms:GenerateDataKey"]
+      roles   = [for machine in keys(local.state_machines) : "${machine}-state-machine"]
+      conditions = [
+        {
+          test     = "StringEquals"
+          variable = "kms:EncryptionContext:aws:states:stateMachineArn"
+          values   = values(local.state_machine_arns)
+        },
+      ]
+    }
+
+    # Whoever reads an execution, or makes a state machine, uses the key through Step Functions, and so with the others. The
+    # account, so that a role needs a statement of its own as well.
+    EncryptSecretsExecutionsAndMessages = {
+      actions = ["kms:Decrypt", "kms:GenerateDataKey*"]
+      conditions = [
+        {
+          test     = "StringEquals"
+          variable = "kms:ViaService"
+          values   = [for service in ["secretsmanager", "sns", "sqs", "states"] : "${service}.${local.region}.amazonaws.com"]
+        },
+      ]
+    }
+
+    # As AWS's own key for DynamoDB does it: whoever may use the table may, through the table only, use the key.
+    EncryptLedger = {
+      by = { AWS = "*" }
+      actions = [
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey*",
+        "kms:ReEncrypt*",
+      ]
+      conditions = [
+        { test = "StringEquals", variable = "kms:CallerAccount", values = [local.account_id] },
+        { test = "StringEquals", variable = "kms:ViaService", values = ["dynamodb.${local.region}.amazonaws.com"] },
+      ]
+    }
+
+    EncryptLogs = {
+      by      = { Service = "logs.${local.region}.amazonaws.com" }
+      actions = ["kms:Decrypt*", "kms:Describe*", "kms:Encrypt*", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+      conditions = [
+        {
+          test     = "ArnLike"
+          variable = "kms:EncryptionContext:aws:logs:arn"
+          values = [
+            for name in ["${local.function_log_prefix}*", "${local.state_machine_log_prefix}*", local.api_log_group] :
+            "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:${name}"
+          ]
+        },
+      ]
+    }
+
+    # The state machine's log passes through here (same guide).
+    DeliverLogs = {
+      by         = { Service = "delivery.logs.amazonaws.com" }
+      actions    = ["kms:Decrypt*"]
+      conditions = local.log_delivery_conditions
+    }
+    EncryptLogDelivery = {
+      actions    = ["kms:GenerateDataKey"]
+      conditions = local.log_delivery_conditions
+    }
+
+    # "Enable compatibility between event sources from AWS services and encrypted topics" (SNS developer guide).
+    EncryptAlarms = {
+      by         = { Service = "cloudwatch.amazonaws.com" }
+      actions    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+      conditions = [{ test = "ArnLike", variable = "aws:SourceArn", values = [local.alarm_arns] }]
+    }
+
+    # By the queue and not by the rule: EventBridge does not tell KMS for whom it asks (same guide).
+    EncryptDeadLetters = {
+      by      = { Service = "events.amazonaws.com" }
+      actions = ["kms:Decrypt", "kms:GenerateDataKey*"]
+      conditions = [
+        { test = "StringEquals", variable = "kms:EncryptionContext:aws:sqs:arn", values = [local.dead_letter_queue_arn] },
+      ]
+    }
+  }
 }
 
 resource "aws_kms_key" "this" {
@@ -89,8 +185,6 @@ data "aws_iam_policy_document" "key" {
 
   for_each = local.customer_keys
 
-  source_policy_documents = each.key == "data" ? [data.aws_iam_policy_document.data_key_users.json] : []
-
   # No kms:CreateGrant: a grant would let somebody in without a word in the policy.
   statement {
     sid = "AdministerKey"
@@ -119,26 +213,33 @@ data "aws_iam_policy_document" "key" {
   }
 
   dynamic "statement" {
-    for_each = each.value.users
+    for_each = each.value.uses
 
     content {
       sid       = statement.key
-      actions   = [statement.value.action]
+      actions   = statement.value.actions
       resources = ["*"]
 
-      principals {
-        type        = "AWS"
-        identifiers = [local.account_root]
+      dynamic "principals" {
+        for_each = try(statement.value.by, { AWS = local.account_root })
+
+        content {
+          type        = principals.key
+          identifiers = [principals.value]
+        }
       }
 
-      condition {
-        test     = "ArnEquals"
-        variable = "aws:PrincipalArn"
-        # Text, as the roles come from the functions map, which names the keys.
-        values = [
-          for function in statement.value.functions :
-          "arn:${local.partition}:iam::${local.account_id}:role/${local.prefix}-${function}"
-        ]
+      dynamic "condition" {
+        for_each = try([statement.value.roles], [])
+
+        content {
+          test     = "ArnEquals"
+          variable = "aws:PrincipalArn"
+          # Text, as the roles come from the functions map, which names the keys.
+          values = [
+            for role in condition.value : "arn:${local.partition}:iam::${local.account_id}:role/${local.prefix}-${role}"
+          ]
+        }
       }
 
       dynamic "condition" {
@@ -150,148 +251,6 @@ data "aws_iam_policy_document" "key" {
           values   = condition.value.values
         }
       }
-    }
-  }
-}
-
-data "aws_iam_policy_document" "data_key_users" {
-  statement {
-    sid       = "EncryptLogs"
-    actions   = ["kms:Decrypt*", "kms:Describe*", "kms:Encrypt*", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
-    resources = ["*"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["logs.${local.region}.amazonaws.com"]
-    }
-
-    condition {
-      test     = "ArnLike"
-      variable = "kms:EncryptionContext:aws:logs:arn"
-      values = [
-        for name in ["${local.function_log_prefix}*", "${local.state_machine_log_prefix}*", local.api_log_group] :
-        "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:${name}"
-      ]
-    }
-  }
-
-  # The state machine's log passes through here ("Data at rest encryption", Step Functions developer guide).
-  statement {
-    sid       = "DeliverLogs"
-    actions   = ["kms:Decrypt*"]
-    resources = ["*"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["delivery.logs.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "kms:EncryptionContext:SourceArn"
-      values   = [local.log_delivery_source]
-    }
-  }
-
-  statement {
-    sid       = "EncryptLogDelivery"
-    actions   = ["kms:GenerateDataKey"]
-    resources = ["*"]
-
-    principals {
-      type        = "AWS"
-      identifiers = [local.account_root]
-    }
-
-    condition {
-      test     = "StringLike"
-      variable = "kms:EncryptionContext:SourceArn"
-      values   = [local.log_delivery_source]
-    }
-  }
-
-  # As AWS's own key for DynamoDB does it: whoever may use the table may, through the table only, use the key.
-  statement {
-    sid = "EncryptLedger"
-    actions = [
-      "kms:CreateGrant",
-      "kms:Decrypt",
-      "kms:DescribeKey",
-      "kms:Encrypt",
-      "kms:GenerateDataKey*",
-      "kms:ReEncrypt*",
-    ]
-    resources = ["*"]
-
-    principals {
-      type        = "AWS"
-      identifiers = ["*"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:CallerAccount"
-      values   = [local.account_id]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["dynamodb.${local.region}.amazonaws.com"]
-    }
-  }
-
-  # "Enable compatibility between event sources from AWS services and encrypted topics" (SNS developer guide).
-  statement {
-    sid       = "EncryptAlarms"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
-    resources = ["*"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["cloudwatch.amazonaws.com"]
-    }
-
-    condition {
-      test     = "ArnLike"
-      variable = "aws:SourceArn"
-      values   = [local.alarm_arns]
-    }
-  }
-
-  # By the queue and not by the rule: EventBridge does not tell KMS for whom it asks (same guide).
-  statement {
-    sid       = "EncryptDeadLetters"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
-    resources = ["*"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["events.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:EncryptionContext:aws:sqs:arn"
-      values   = [local.dead_letter_queue_arn]
-    }
-  }
-
-  # The account, so that a role needs a statement of its own as well.
-  statement {
-    sid       = "EncryptSecretsExecutionsAndMessages"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
-    resources = ["*"]
-
-    principals {
-      type        = "AWS"
-      identifiers = [local.account_root]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = [for service in ["secretsmanager", "sns", "sqs", "states"] : "${service}.${local.region}.amazonaws.com"]
     }
   }
 }

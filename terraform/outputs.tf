@@ -54,6 +54,16 @@ output "live_versions" {
   value       = local.live_versions
 }
 
+output "newest_version_arns" {
+  description = "The newest version of each state machine and function, as this deployment knows it."
+  value       = sort(concat([for machine in aws_sfn_state_machine.this : machine.state_machine_version_arn], [for function in aws_lambda_function.this : function.qualified_arn]))
+}
+
+output "live_alias_arns" {
+  description = "What is started, by state machine and by function with an alias; live_versions says which versions share it."
+  value       = merge({ for name, alias in aws_sfn_alias.live : name => alias.arn }, { for name, alias in aws_lambda_alias.live : name => alias.arn })
+}
+
 output "alarm_names" {
   description = "The alarms, of which none may ring during a roll-out."
   value       = sort([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name])

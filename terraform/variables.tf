@@ -39,6 +39,24 @@ variable "tags" {
     condition     = alltrue([for key in keys(var.tags) : !startswith(lower(key), "aws:")])
     error_message = "Tag keys may not begin with aws:, which AWS keeps for itself."
   }
+
+  validation {
+    # A resource has 50 at most, four of which are ours.
+    condition = length(var.tags) <= 46 && alltrue([
+      for key, value in var.tags :
+      length(key) >= 1 && length(key) <= 128 && length(value) <= 256 && can(regex("^[\\p{L}\\p{N}\\p{Z}_.:/=+@-]*$", "${key}${value}"))
+    ])
+    error_message = "There may be 46 tags, with keys of 1 to 128 characters and values of up to 256: letters, digits, spaces, and _ . : / = + - @."
+  }
+
+  validation {
+    # For IAM they are the same key.
+    condition = alltrue([
+      for keys in [setunion(keys(var.tags), ["Project", "Environment", "ManagedBy", "Name"])] :
+      length(keys) == length(toset([for key in keys : lower(key)]))
+    ])
+    error_message = "No two tag keys, Project, Environment, ManagedBy and Name among them, may differ in upper and lower case alone."
+  }
 }
 
 variable "lambda_runtime" {
@@ -47,8 +65,9 @@ variable "lambda_runtime" {
   default     = "python3.13"
 
   validation {
-    condition     = can(regex("^python3\\.1[1-9]$", var.lambda_runtime))
-    error_message = "The runtime must be python3.11 or later."
+    # Those that Lambda has, the AWS provider knows, and the functions are written for.
+    condition     = contains(["python3.11", "python3.12", "python3.13"], var.lambda_runtime)
+    error_message = "The runtime must be python3.11, python3.12 or python3.13."
   }
 }
 
@@ -92,7 +111,7 @@ variable "snap_start_enabled" {
   default     = false
 
   validation {
-    condition     = !var.snap_start_enabled || can(regex("^python3\\.1[2-9]$", var.lambda_runtime))
+    condition     = !var.snap_start_enabled || var.lambda_runtime != "python3.11"
     error_message = "SnapStart needs python3.12 or later."
   }
 }
@@ -115,8 +134,8 @@ variable "kms_deletion_window_days" {
   default     = 30
 
   validation {
-    condition     = var.kms_deletion_window_days >= 7 && var.kms_deletion_window_days <= 30
-    error_message = "KMS keeps a deleted key for 7 to 30 days."
+    condition     = var.kms_deletion_window_days >= 7 && var.kms_deletion_window_days <= 30 && floor(var.kms_deletion_window_days) == var.kms_deletion_window_days
+    error_message = "KMS keeps a deleted key for 7 to 30 days, a whole number."
   }
 }
 
@@ -166,14 +185,20 @@ variable "gateway_read_timeout_seconds" {
   }
 }
 
+variable "save_cards" {
+  description = "Whether a payment's card is kept under a token where the request doesn't say (save_card)."
+  type        = bool
+  default     = false
+}
+
 variable "card_retention_days" {
   description = "How long a stored card is kept after it was last used, in days; then its ciphertext is deleted (PCI DSS 3.2.1)."
   type        = number
   default     = 400
 
   validation {
-    condition     = var.card_retention_days >= 1 && floor(var.card_retention_days) == var.card_retention_days
-    error_message = "Stored cards are kept for a whole number of days, at least 1."
+    condition     = var.card_retention_days >= 1 && var.card_retention_days <= 3650 && floor(var.card_retention_days) == var.card_retention_days
+    error_message = "Stored cards are kept for a whole number of days, 1 to 3650."
   }
 }
 
@@ -186,6 +211,11 @@ variable "sealing_keys" {
     condition     = length(var.sealing_keys) > 0 && length(distinct(var.sealing_keys)) == length(var.sealing_keys)
     error_message = "sealing_keys must name at least one generation, and none twice."
   }
+
+  validation {
+    condition     = alltrue([for generation in var.sealing_keys : can(regex("^[A-Za-z0-9_-]{1,32}$", generation))])
+    error_message = "sealing_keys must be names of up to 32 letters, digits, dashes and underscores, as they are part of the keys' own."
+  }
 }
 
 variable "token_keys" {
@@ -196,6 +226,11 @@ variable "token_keys" {
   validation {
     condition     = length(var.token_keys) > 0 && length(distinct(var.token_keys)) == length(var.token_keys)
     error_message = "token_keys must name at least one generation, and none twice."
+  }
+
+  validation {
+    condition     = alltrue([for generation in var.token_keys : can(regex("^[A-Za-z0-9_-]{1,32}$", generation))])
+    error_message = "token_keys must be names of up to 32 letters, digits, dashes and underscores, as they are part of the keys' own."
   }
 }
 

@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.samples import CARD_RETENTION_DAYS
+
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "payments")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "payments-test")
+os.environ.setdefault("CARD_RETENTION_DAYS", str(CARD_RETENTION_DAYS))
+os.environ.setdefault("SAVE_CARDS", "false")
 
 # What takes minutes, the longest first. All tests of a folder share its stack.
 LONG = (

@@ -41,7 +41,7 @@ from functions.shared.ports import (
     StoredCard,
     Velocity,
 )
-from tests.samples import CARD_RETENTION_DAYS, NOW, TEST_CARDS
+from tests.samples import NOW, TEST_CARDS
 
 
 @dataclass
@@ -261,19 +261,23 @@ class FakeGateway:
 
 
 class FakeLedger:
-    """`Ledger` in a dictionary."""
+    """`Ledger` in a dictionary, and with the cards to be kept put into a vault."""
 
-    def __init__(self) -> None:
+    def __init__(self, card_vault: "FakeCardVault | None" = None) -> None:
         self.records: dict[str, RecordedPayment] = {}
+        self.card_vault = card_vault or FakeCardVault()
         self.faults = Faults()
 
-    def record(self, payment: Payment, entries: Sequence[PostedEntry] = ()) -> None:
+    def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
         self.faults.before("record")
         there = self.records.get(payment.payment_id)
         version, kept = (there.payment.version, there.entries) if there else (0, ())
         first = payment.entry_count - len(entries)
         if payment.version == version + 1 and first == len(kept):
             self.records[payment.payment_id] = RecordedPayment(payment, (*kept, *entries))
+            if card:
+                assert card.summary.token
+                self.card_vault.cards[card.summary.token] = card
         elif (
             there is None
             or not there.payment.is_same_as(payment)
@@ -365,18 +369,12 @@ class FakeCardVault:
 
     def __init__(self) -> None:
         self.cards: dict[str, StoredCard] = {}
-        self.kept_at: dict[str, str] = {}
         self.faults = Faults()
 
-    def keep(self, card: StoredCard, at: str) -> None:
-        self.faults.before("keep")
-        if self.kept_at.get(card.summary.token, at) <= at:
-            self.cards[card.summary.token] = card
-            self.kept_at[card.summary.token] = at
-
-    def renew(self, card: StoredCard, at: str) -> None:
-        if card.summary.token in self.cards:
-            self.keep(card, at)
+    def renew(self, token: str, until: str) -> None:
+        self.faults.before("renew")
+        if token in self.cards and self.cards[token].until < until:
+            self.cards[token] = replace(self.cards[token], until=until)
 
     def ciphertext(self, token: str, at: str) -> bytes | None:
         card = self._card(token, at)
@@ -389,14 +387,10 @@ class FakeCardVault:
     def _card(self, token: str, at: str) -> StoredCard | None:
         self.faults.before("read")
         card = self.cards.get(token)
-        if card is None:
-            return None
-        age = datetime.fromisoformat(at) - datetime.fromisoformat(self.kept_at[token])
-        return card if age < timedelta(days=CARD_RETENTION_DAYS) else None
+        return card if card and at < card.until else None
 
     def erase(self, token: str) -> bool:
         self.faults.before("erase")
-        self.kept_at.pop(token, None)
         return self.cards.pop(token, None) is not None
 
 
@@ -407,11 +401,11 @@ class FakeVelocityCounter:
         self.payments: defaultdict[str, dict[str, tuple[datetime, int, str]]] = defaultdict(dict)
         self.faults = Faults()
 
-    def count(self, token: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
+    def count(self, fingerprint: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
         self.faults.before("count")
         started = datetime.fromisoformat(started_at)
-        self.payments[token].setdefault(payment_id, (started, amount_minor, currency))
-        payments = list(self.payments[token].values())
+        self.payments[fingerprint].setdefault(payment_id, (started, amount_minor, currency))
+        payments = list(self.payments[fingerprint].values())
 
         def since(window: timedelta) -> tuple[int, int]:
             begin = (started - window).timestamp() // 300 * 300

@@ -13,6 +13,8 @@ from cli.paths import TERRAFORM
 from local.emulator import vtl
 from tests.samples import CARD_DATA, PAN, TEST_CARDS, UNLISTED_PAN
 
+TEMPLATES = TERRAFORM / "api" / "templates"
+
 KEY = "a-key-of-ours-123"
 PAYMENT_ID = "a-payment-of-ours-1"
 STATE_MACHINE_ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:of-ours:live"
@@ -27,9 +29,13 @@ READINGS = ("", None)
 
 def starting(route: str, state_machine_arn: str = STATE_MACHINE_ARN) -> str:
     """The template of the request to Step Functions."""
-    text = _ids(route) + ("" if route in OPERATIONS else _file("card_in_the_clear")) + _file(STARTS[route])
+    text = (
+        _ids(route)
+        + ("" if route in OPERATIONS else _file("card_in_the_clear") + _file("texts"))
+        + _file(STARTS[route])
+    )
     for name, value in {
-        "card_numbers": json.dumps(list(TEST_CARDS), separators=(",", ":")),
+        "card_numbers": json.dumps(sorted(TEST_CARDS), separators=(",", ":")),
         "state_machine_arn": state_machine_arn,
         "operation": OPERATIONS.get(route, ""),
     }.items():
@@ -47,7 +53,7 @@ def _ids(route: str) -> str:
 
 
 def _file(name: str) -> str:
-    return (TERRAFORM / "api" / "templates" / f"{name}.vtl").read_text()
+    return (TEMPLATES / f"{name}.vtl").read_text()
 
 
 @dataclass(frozen=True, slots=True)

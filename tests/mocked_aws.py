@@ -40,6 +40,7 @@ class MockedAws:
             "AWS_DEFAULT_REGION": REGION,
             "DYNAMODB_TABLE": TABLE,
             "CARD_RETENTION_DAYS": str(CARD_RETENTION_DAYS),
+            "SAVE_CARDS": "false",
             "KMS_KEY_ID": self.card_key_id,
             "TOKEN_KEY_ID": self.token_key_id,
             "SEALING_KEY_IDS": "sealing-key",
@@ -95,4 +96,4 @@ def mocked_aws() -> Iterator[MockedAws]:
 
 def new_id() -> str:
     """A payment id that no other test has: they share tables and sandboxes."""
-    return f"pay-{uuid.uuid4()}"
+    return str(uuid.uuid4())

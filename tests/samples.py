@@ -14,20 +14,26 @@ TEST_CARDS: dict[str, dict[str, str]] = load("test_cards")
 
 PAN = "4242424242424242"
 DECLINED_PAN = "4000000000009995"
-UNLISTED_PAN = "4929000000006"
-"""Passes Luhn, and is not on the list of test cards."""
+UNLISTED_PAN = "4000056655665556"
+"""Stripe publishes it for tests, and it is not on the list of our own."""
 
 HOLDER = "Zebedee O'Brien"
+SEALED = ".".join(["eyJ" + "a" * 200, "a" * 683, "a" * 16, "a" * 120, "a" * 22])
+"""Has a sealed card's shape, and opens nowhere."""
+
 TOKEN = "tok_" + "a" * 52
+FINGERPRINT = "fp_" + "b" * 52
 TRANSACTION_ID = "0" * 64
 STARTED_AT = "2026-11-23T09:00:00.000Z"
 NOW = "2026-11-23T09:00:01.000Z"
 LATER = "2026-11-23T09:05:00.000Z"
 CARD_RETENTION_DAYS = 400
+KEPT_UNTIL = "2027-12-28T09:00:01.000Z"
+"""That many days after `NOW`."""
 
 CARD_DATA = {"card_number": PAN, "expiry_date": "12/49", "card_holder": HOLDER}
 CARD = Card.from_card_data(CARD_DATA)
-SUMMARY = CardSummary(TOKEN, "visa", "424242", "4242", "12/49")
+SUMMARY = CardSummary(TOKEN, FINGERPRINT, "visa", "424242", "4242", "12/49")
 REQUEST = PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
 STORE = PaymentRequest("store")
 
@@ -54,7 +60,7 @@ def operation_request(
     payment: Payment, type: OperationType, amount_minor: int | None = None, operation_id: str | None = None
 ) -> OperationRequest:
     """An operation of its own id, unless that is given."""
-    return OperationRequest(operation_id or f"op-{uuid.uuid4()}", payment.payment_id, type, amount_minor, LATER)
+    return OperationRequest(operation_id or str(uuid.uuid4()), payment.payment_id, type, amount_minor, LATER)
 
 
 def refund_request(payment: Payment, amount_minor: int | None = None) -> OperationRequest:

@@ -1,6 +1,5 @@
 """The shop's back end: it knows the order, signs, and forwards. Cards pass through it sealed; it can't open them."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +13,9 @@ from werkzeug.utils import redirect
 
 from examples import client as api
 from examples.checkout.orders import Order, Orders
+from examples.client.shapes import is_sealed_card
 
 _PAGE = Path(__file__).parent / "page"
-_SEALED = re.compile(r"([A-Za-z0-9_-]+\.){4}[A-Za-z0-9_-]+")
 _HEADERS = {
     # This server's own files and nothing else: no inline script, no other host, no frame, no form that sends itself.
     "Content-Security-Policy": (
@@ -125,7 +124,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
     @app.post("/api/orders/<order_id>/payment")
     def pay(order_id: str) -> ResponseReturnValue:
         order, body = order_of(order_id), request.get_json()
-        if not _SEALED.fullmatch(str(body.get("card_data"))):
+        if not is_sealed_card(body.get("card_data")):
             raise Refused(400, "card_not_sealed")
         if body.get("payment_id") != order.payment_id:
             raise Refused(409, "attempt_over")

@@ -9,15 +9,17 @@ from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 from botocore.session import get_session
 
-from .errors import CardNotSealed, KeyUsedForAnother, NotFound, RequestRefused, StillProcessing
+from .card_number import refused_fields
+from .errors import CardNotSealed, KeyUsedForAnother, NotFound, NotSent, RequestRefused, StillProcessing
 from .models import CardData, CardSummary, Operation, OperationType, Payment, SealingKey
 from .sealing import fingerprint, seal
+from .shapes import is_id, is_sealed_card, is_token
 from .transport import SigV4, Transport
 
 # Step Functions may take a moment to find an execution that it just started.
@@ -29,12 +31,12 @@ _LONGEST_PAUSE_SECONDS = 2.0
 class PaymentsClient:
     """Calls the payments API. Safe to share between threads.
 
-    Whatever changes something takes an `idempotency_key`, 16 to 64 of `A-Z a-z 0-9 _ -`, and makes one without it. The
-    same call with the same key is done once, however often it is made: keep the key with your order before you call,
-    and a crash in between loses nothing. The key of a payment is its `payment_id`, the key of a refund, a capture or a
-    void is its `operation_id`.
+    Whatever changes something takes an `idempotency_key`, and makes one without it: a UUID, or 16 to 64 of
+    `A-Z a-z 0-9 _ -` without a run of 12 or more digits (dashes and underscores aside). The same call with the same key
+    is done once, however often it is made: keep the key with your order before you call, and a crash in between loses
+    nothing. The key of a payment is its `payment_id`, the key of a refund, a capture or a void is its `operation_id`.
 
-    All calls raise errors.PaymentsError.
+    All calls raise errors.PaymentsError. What has a card number where none belongs raises NotSent, and is not sent.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class PaymentsClient:
         card: CardData | str | None = None,
         token: str | None = None,
         capture: bool = True,
+        save_card: bool | None = None,
         merchant_reference: str | None = None,
         description: str | None = None,
         idempotency_key: str | None = None,
@@ -97,18 +100,20 @@ class PaymentsClient:
         """Start a payment by a card or by the token of a stored one. It is `processing` then: `wait` for its end.
 
         `card` is one in the clear, which is sealed here, or one that a browser sealed for this very `idempotency_key`.
+        `save_card` keeps it under a token, `payment.card.token`, or not; without it the deployment decides.
         A key that was used before gives the payment that it started, however far that is. Raises KeyUsedForAnother
         where that payment has another amount, currency or reference.
         """
-        key = idempotency_key or _new_key()
+        key = _key(idempotency_key)
+        _check_texts({"merchant_reference": merchant_reference, "description": description})
         order = {"amount_minor": amount_minor, "currency": currency, "merchant_reference": merchant_reference}
         source = {"card_data": self._sealed(card, key), "token": token}
-        details = {"description": description, "capture": capture}
+        details = {"description": description, "capture": capture, "save_card": save_card}
         return self._start("/payments", order | source | details, key, order)
 
     def store_card(self, card: CardData | str, *, idempotency_key: str | None = None) -> Payment:
         """Start storing a card, without a charge. Once it is `stored`, `payment.card.token` is its token."""
-        key = idempotency_key or _new_key()
+        key = _key(idempotency_key)
         no_order = {"amount_minor": None, "currency": None, "merchant_reference": None}
         return self._start("/cards", {"card_data": self._sealed(card, key)}, key, no_order)
 
@@ -160,10 +165,13 @@ class PaymentsClient:
     def _sealed(self, card: CardData | str | None, payment_id: str) -> str | None:
         """No card leaves this process in the clear, not even a test card."""
         if isinstance(card, CardData):
+            _check_texts({"card_holder": card.card_holder})
             try:
                 return seal(asdict(card), payment_id, asdict(self.sealing_key()), self._fingerprint)
             except ValueError as error:
                 raise CardNotSealed(str(error)) from None
+        if card is not None and not is_sealed_card(card):
+            raise NotSent("The card is neither CardData nor a sealed card.")
         return card
 
     def _start(self, path: str, body: dict[str, Any], key: str, order: dict[str, Any]) -> Payment:
@@ -181,7 +189,7 @@ class PaymentsClient:
     def _operate(
         self, operation: OperationType, payment_id: str, amount_minor: int | None, idempotency_key: str | None
     ) -> Operation:
-        key = idempotency_key or _new_key()
+        key = _key(idempotency_key)
         body = {} if amount_minor is None else {"amount_minor": amount_minor}
         try:
             self._transport.call("POST", _path("payments", payment_id, f"{operation}s"), body, idempotency_key=key)
@@ -224,12 +232,22 @@ def _is_safe(api_url: str) -> bool:
         return False
 
 
-def _path(*segments: str) -> str:
-    return "".join(f"/{quote(segment, safe='')}" for segment in segments)
+def _path(collection: str, item: str, *more: str) -> str:
+    if not (is_token(item) if collection == "cards" else is_id(item)):
+        raise NotSent("The payment_id or token is none, and may be a card number.")
+    return "/".join(("", collection, item, *more))
 
 
-def _new_key() -> str:
-    return uuid.uuid4().hex
+def _key(given: str | None) -> str:
+    key = given or uuid.uuid4().hex
+    if not is_id(key):
+        raise NotSent("The idempotency_key is no UUID, and not 16 to 64 of A-Z a-z 0-9 _ - without 12 digits in a row.")
+    return key
+
+
+def _check_texts(texts: dict[str, str | None]) -> None:
+    if refused := refused_fields(texts):
+        raise NotSent(f"This looks like a card number: {', '.join(refused)}.")
 
 
 def _used_for_another(refusal: RequestRefused) -> KeyUsedForAnother:

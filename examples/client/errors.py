@@ -1,6 +1,7 @@
 """Everything that the client raises.
 
 PaymentsError
+├── NotSent                the client itself refuses: nothing has left the process
 ├── RequestRefused         the API said no: nothing was done, and the same again would be refused again
 │   ├── AccessDenied         the credentials are wrong, expired, or may not do this
 │   ├── NotFound             there is no such payment, or no such stored card
@@ -16,6 +17,10 @@ A declined payment and a rejected refund are none of these: they are values. No 
 
 class PaymentsError(Exception):
     """Base of all errors of the client."""
+
+
+class NotSent(PaymentsError):
+    """The API would refuse it, and what is wrong with it may be a card number in the clear: so it was not sent."""
 
 
 class RequestRefused(PaymentsError):

@@ -36,9 +36,10 @@ class CardData:
 
 @dataclass(frozen=True, slots=True)
 class CardSummary:
-    """What is shown of a card."""
+    """What is shown of a card. `token` is None where it is not kept; `fingerprint` is the same for the same number."""
 
-    token: str
+    token: str | None
+    fingerprint: str
     brand: str
     bin: str  # the first six digits
     last4: str

@@ -103,7 +103,7 @@ def _own_json(answer: requests.Response) -> dict[str, Any] | None:
         return {}
     try:
         body = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(body, dict) or not (answer.status_code < 300 or isinstance(body.get("error"), dict)):
         return None

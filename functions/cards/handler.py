@@ -4,11 +4,14 @@ from typing import Any
 
 from functions.shared import http, runtime
 from functions.shared.domain.errors import Unavailable
+from functions.shared.domain.shapes import is_token
 
 
 @runtime.function("cards", uses=(runtime.card_vault,), payment_id=lambda event: None)
 def handler(event: runtime.Event) -> dict[str, Any]:
     token = event["pathParameters"]["token"]
+    if not is_token(token):
+        return _NOT_FOUND
     try:
         if event["httpMethod"] == "DELETE":
             return http.answer(204) if runtime.card_vault().erase(token) else _NOT_FOUND

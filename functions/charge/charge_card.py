@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from functions.shared.domain.card import Card
+from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import Order
 from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown
 from functions.shared.domain.payment import PaymentRequest
@@ -13,7 +13,7 @@ from functions.shared.ports import CardCipher, PaymentGateway
 def charge_card(
     payment_id: str,
     payment: PaymentRequest,
-    token: str,
+    summary: CardSummary,
     ciphertext: bytes,
     *,
     cipher: CardCipher,
@@ -27,7 +27,7 @@ def charge_card(
     """
     assert payment.amount_minor is not None and payment.currency is not None  # the contract of the state
     order = Order(payment_id, payment.amount_minor, payment.currency, payment.merchant_reference, payment.description)
-    card = Card.from_card_data(json.loads(cipher.decrypt(ciphertext, {"token": token})))
+    card = Card.from_card_data(json.loads(cipher.decrypt(ciphertext, summary.encryption_context)))
     ask = gateway.charge if payment.capture else gateway.authorize
     try:
         charge = ask(order, card, f"{payment_id}-charge")

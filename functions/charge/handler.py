@@ -5,6 +5,7 @@ from typing import Any
 
 from functions.charge.charge_card import charge_card
 from functions.shared import runtime
+from functions.shared.domain.card import CardSummary
 from functions.shared.domain.payment import PaymentRequest
 
 
@@ -13,7 +14,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     return charge_card(
         event["payment_id"],
         PaymentRequest.from_request(event["payment"]),
-        event["token"],
+        CardSummary.from_dict(event["card"]),
         base64.b64decode(event["ciphertext"]),
         cipher=runtime.card_cipher(),
         gateway=runtime.gateway(),

@@ -15,7 +15,7 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
         event["payment_id"],
         "in_doubt",
         PaymentRequest.from_request(event["payment"]),
-        CardSummary(**event["card"]),
+        CardSummary.from_dict(event["card"]),
         event["transaction_id"],
         started_at=event["started_at"],
         now=now,

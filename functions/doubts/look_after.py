@@ -4,12 +4,12 @@ Step Functions tells EventBridge of an execution's end, and EventBridge starts r
 So nobody relies on it: who ended badly, and was not seen by resolve's first look, is not looked after.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
+from functions.shared.domain.shapes import is_id
 from functions.shared.ports import Attendance, Executions, ExecutionSummary, StateMachine
 
 ENDED_BADLY = ("FAILED", "TIMED_OUT", "ABORTED")
@@ -57,28 +57,23 @@ def look_after_unattended(
         for status in ENDED_BADLY:
             pages = _pages(executions, status, since)
             for page in islice(pages, PAGES_READ):
-                ended = {each.name: _ended(each) for each in page if since <= _ended(each) <= until}
+                # What was started under another name than an id was rejected: it moved no money.
+                ended = {each.name: _ended(each) for each in page if is_id(each.name)}
+                ended = {name: ended_at for name, ended_at in ended.items() if since <= ended_at <= until}
                 unattended += [(ended[name], machine, name) for name in attendance.unattended(machine, ended.keys())]
             is_all &= next(pages, None) is None
     unattended.sort()
     started = 0
     for _, machine, name in unattended[:STARTED_AT_ONCE]:
         request = {"payment_id": None, "operation_id": None} | {f"{machine}_id": name}
-        started += resolve.start(execution_name(machine, name), request)
+        # Each time the same name, so that it is started once.
+        started += resolve.start(f"{machine}-{name}", request)
     for ended_at, _, _ in unattended[STARTED_AT_ONCE:][:1]:
         until = ended_at
     if is_all:
         checked_until = until.isoformat(timespec="milliseconds")
         attendance.check_until(checked_until)
     return Checked(started, checked_until)
-
-
-def execution_name(machine: str, name: str) -> str:
-    """What the execution of resolve is called that is started here: each time the same, so that there is one.
-
-    The hash tells a payment from an operation of the same key; with it, a name has the 80 characters that it may have.
-    """
-    return f"{name[:47]}-{hashlib.sha256(f'{machine}#{name}'.encode()).hexdigest()[:32]}"
 
 
 def _pages(executions: Executions, status: str, since: datetime) -> Iterator[list[ExecutionSummary]]:

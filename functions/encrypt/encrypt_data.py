@@ -10,9 +10,9 @@ from functions.shared.domain.errors import UnknownToken
 from functions.shared.ports import CardCipher, CardVault
 
 
-def encrypt_card(card: Card, token: str, *, cipher: CardCipher) -> dict[str, Any]:
+def encrypt_card(card: Card, context: dict[str, str], *, cipher: CardCipher) -> dict[str, Any]:
     """Return `{"ciphertext": base64, "transaction_id": hex}`; the transaction's id is the SHA-256 of the ciphertext."""
-    return _transaction(encrypt_data(card.to_card_data(), token, cipher=cipher))
+    return _transaction(encrypt_data(card.to_card_data(), context, cipher=cipher))
 
 
 def stored_card(token: str, *, card_vault: CardVault, now: str) -> dict[str, Any]:
@@ -26,12 +26,12 @@ def stored_card(token: str, *, card_vault: CardVault, now: str) -> dict[str, Any
     return _transaction(ciphertext)
 
 
-def encrypt_data(card_data: dict[str, str], token: str, *, cipher: CardCipher) -> bytes:
-    """The `CiphertextBlob` of the card data as JSON, bound to its token by the encryption context.
+def encrypt_data(card_data: dict[str, str], context: dict[str, str], *, cipher: CardCipher) -> bytes:
+    """The `CiphertextBlob` of the card data as JSON, bound to its card by the encryption context.
 
     Raises KeyServiceUnavailable, KeyUnusable.
     """
-    return cipher.encrypt(json.dumps(card_data).encode(), {"token": token})
+    return cipher.encrypt(json.dumps(card_data).encode(), context)
 
 
 def _transaction(ciphertext: bytes) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from typing import Any
 from functions.encrypt.encrypt_data import encrypt_card, stored_card
 from functions.shared import runtime
 from functions.shared.card_data import open_card
+from functions.shared.domain.card import CardSummary
 
 
 @runtime.function("encrypt", uses=(runtime.card_opener, runtime.card_cipher))
 def handler(event: runtime.Event) -> dict[str, Any]:
-    request, payment_id, token = event["request"], event["payment_id"], event["token"]
+    request, payment_id = event["request"], event["payment_id"]
     if "token" in request:
-        return stored_card(token, card_vault=runtime.card_vault(), now=runtime.now())
+        return stored_card(request["token"], card_vault=runtime.card_vault(), now=runtime.now())
     card = open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate)
-    return encrypt_card(card, token, cipher=runtime.card_cipher())
+    return encrypt_card(card, CardSummary.from_dict(event["card"]).encryption_context, cipher=runtime.card_cipher())

@@ -16,12 +16,13 @@ METRICS = {
 
 @runtime.function("persist", uses=(runtime.ledger, runtime.card_vault))
 def handler(event: runtime.Event) -> dict[str, Any]:
-    ciphertext = event["encrypted"]["ciphertext"]
+    ciphertext, now = event["encrypted"]["ciphertext"], runtime.now()
     recorded = persist_payment(
-        payment_from(event, runtime.now()),
+        payment_from(event, now),
         base64.b64decode(ciphertext) if ciphertext else None,
         event["charge"].get("gateway"),
         card_on_file=event["payment"]["card_on_file"],
+        keep_card_until=runtime.kept_until(now),
         ledger=runtime.ledger(),
         card_vault=runtime.card_vault(),
     )

@@ -15,7 +15,7 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
         event["payment_id"],
         charge["outcome"],
         PaymentRequest.from_request(event["payment"]),
-        CardSummary(**event["card"]),
+        CardSummary.from_dict(event["card"]),
         event["encrypted"]["transaction_id"],
         started_at=event["started_at"],
         now=now,
@@ -31,22 +31,25 @@ def persist_payment(
     gateway: str | None,
     *,
     card_on_file: bool,
+    keep_card_until: str,
     ledger: Ledger,
     card_vault: CardVault,
 ) -> Payment:
-    """Write the payment and its journal entry, all or nothing, and keep the card. Safe to repeat.
+    """Write the payment, its journal entry and the card to be kept, all or nothing. Safe to repeat.
 
-    Only a capture moves money. The card of a declined payment is not kept; one that was charged by its token is kept
-    for another while, unless it was erased meanwhile. Raises LedgerUnavailable, LedgerConflict.
+    Only a capture moves money. A card that was charged by its token is kept for another while, unless it was erased
+    meanwhile. Raises LedgerUnavailable, LedgerConflict.
     """
-    if payment.status != "declined":
+    entries, card = [], None
+    token = payment.card.token if payment.card else None
+    if token and not card_on_file:
         assert payment.card and ciphertext  # the contract of the state
-        keep = card_vault.renew if card_on_file else card_vault.keep
-        keep(StoredCard(payment.card, ciphertext), payment.updated_at)
-    entries = []
+        card = StoredCard(payment.card, ciphertext, keep_card_until)
     if payment.status == "captured":
         assert gateway and payment.amount_minor and payment.currency  # the contract of the state
         entries.append(capture_entry(gateway, payment.amount_minor, payment.currency))
     recorded, posted = payment.post(*entries)
-    ledger.record(recorded, posted)
+    ledger.record(recorded, posted, card)
+    if token and card_on_file:
+        card_vault.renew(token, keep_card_until)
     return recorded

@@ -8,11 +8,15 @@ from functions.shared.domain.operation import OperationRequest
 from functions.shared.operations import outcome_of
 
 
-@runtime.function(
-    "reserve",
-    uses=(runtime.ledger, runtime.executions),
-    payment_id=lambda event: event.get("request", {}).get("payment_id"),
-)
+def _payment_id(event: runtime.Event) -> object:
+    """Read before the contract is checked, so that a refusal is logged under the payment's id too."""
+    match event:
+        case {"request": {"payment_id": payment_id}}:
+            return payment_id
+    return None
+
+
+@runtime.function("reserve", uses=(runtime.ledger, runtime.executions), payment_id=_payment_id)
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = OperationRequest.from_request(event["operation_id"], event["request"], event["requested_at"])
     ledger, executions = runtime.ledger(), runtime.executions()

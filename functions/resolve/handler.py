@@ -6,6 +6,7 @@ from functions.resolve.resolve_operation import resolve_operation
 from functions.resolve.resolve_payment import resolve_payment
 from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch, PaymentUnderWay
+from functions.shared.domain.shapes import is_id
 
 USES = (
     runtime.ledger,
@@ -37,7 +38,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         # There is no doubt, or whoever had this look taken goes on to ask the gateway. Not before it has ended, though:
         # who looks too early leaves, and somebody else has to come.
         machine = "operation" if event["operation_id"] else "payment"
-        runtime.attendance().attend(machine, event[f"{machine}_id"], runtime.now())
+        if is_id(name := event[f"{machine}_id"]):  # any other name could be a card number, and moved no money
+            runtime.attendance().attend(machine, name, runtime.now())
     if event["ask_gateway"] and status not in ("in_doubt", "processing"):
         runtime.count("OperationResolved" if event["operation_id"] else "PaymentResolved")
         if error == GatewayMismatch.__name__:

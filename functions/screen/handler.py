@@ -15,7 +15,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     screened = screen_payment(
         event["payment_id"],
         PaymentRequest.from_request(event["payment"]),
-        CardSummary(**event["card"]),
+        CardSummary.from_dict(event["card"]),
         event["started_at"],
         rules=rules,
         velocity_counter=runtime.velocity_counter(),

@@ -5,14 +5,17 @@ A rule fires where its expression `when` is true. Expressions are in the languag
 """
 
 import json
+import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
+from functions.shared import strict_json
 from functions.shared.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -27,6 +30,10 @@ class RulesError(Exception):
     """A rules file can't be used, or a rule can't be computed. The message names the rule and what is wrong."""
 
 
+class _TooSlow(Exception):
+    message = "it is not done within its time"
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a rule may ask of a payment. Amounts are in its currency's minor unit.
@@ -38,7 +45,7 @@ class Facts:
     currency: str
     brand: str
     bin: str
-    token: str
+    fingerprint: str
     hour: int  # 0 to 23, UTC
     test_card: bool
     payments_1h: int
@@ -48,8 +55,19 @@ class Facts:
 
 
 # What every rule is tried with: each fact at either end. No list has XXX, ISO 4217's code for no currency.
-_LEAST = Facts(1, "USD", "visa", "400000", "tok_a", 0, False, 1, 1, 1, 1)
-_MOST = Facts(99_999_999, "XXX", "unknown", "999999", "tok_7", 23, True, 10**6, 10**6, 10**14, 10**14)
+_LEAST = Facts(1, "USD", "visa", "400000", "fp_" + 52 * "a", 0, False, 1, 1, 1, 1)
+_MOST = Facts(99_999_999, "XXX", "unknown", "999999", "fp_" + 52 * "7", 23, True, 10**6, 10**6, 10**14, 10**14)
+
+# Texts that a regular expression fits all but to their end: one that tries every way to fit them never comes to it.
+_ALMOST = {
+    "currency": ["AAB"],
+    "brand": ["a" * 31 + "_"],
+    "bin": ["000001"],
+    "fingerprint": [f"fp_{51 * letter}{end}" for letter in "abcdefghijklmnopqrstuvwxyz234567" for end in "z2"],
+}
+
+CHECKED_WITHIN_SECONDS = 2
+"""A rule that takes more CPU time to be parsed, or to answer all that it is tried with, is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +132,19 @@ def check_rules(file: Path, validate: Callable[[str, Any], None]) -> Rules:
     """The rules of a file, if nothing is wrong with it that can be found without a payment.
 
     Each rule must have its shape and a name of its own, ask for facts and lists alone and suit their types, be true or
-    false, and be computable whatever the facts are. `validate(contract, instance)` checks shapes. Raises RulesError.
+    false, and be computable whatever the facts are, within CHECKED_WITHIN_SECONDS. `validate(contract, instance)`
+    checks shapes. To be called in a program's main thread. Raises RulesError.
     """
     try:
-        document = json.loads(file.read_text(), object_pairs_hook=_unique)
+        document = strict_json.loads(file.read_bytes())
         validate("rules", document)
         for number, rule in enumerate(document["rules"], start=1):
             _check_shape(rule, number, validate)
         _check_names(document)
-        rules = _parsed(document)
+        rules = _parsed(document, _time_limit)
         for rule in rules.rules:
-            _check_everywhere(rule, rules.lists)
+            with _time_limit():
+                _check_everywhere(rule, rules.lists)
         return rules
     except OSError as error:
         raise RulesError(f"{file}: {error.strerror}.") from None
@@ -132,7 +152,7 @@ def check_rules(file: Path, validate: Callable[[str, Any], None]) -> Rules:
         raise RulesError(f"{file}: {error}") from None
 
 
-def _parsed(document: dict[str, Any]) -> Rules:
+def _parsed(document: dict[str, Any], limit: Callable[[], AbstractContextManager[None]] = nullcontext) -> Rules:
     import rule_engine
 
     facts = {name: rule_engine.DataType.from_type(kind) for name, kind in get_type_hints(Facts).items()}
@@ -141,7 +161,8 @@ def _parsed(document: dict[str, Any]) -> Rules:
     def parsed(name: str, when: str, action: Literal["deny", "flag"], reason: str) -> Rule:
         context = rule_engine.Context(type_resolver=types, default_timezone="utc", mapping_attribute_lookup=False)
         try:
-            expression = rule_engine.Rule(when, context)
+            with limit():
+                expression = rule_engine.Rule(when, context)
         except Exception as error:  # As in `fires`: constant parts are computed here.
             raise RulesError(f"rule {name}: {_said(error)}") from None
         kind = expression.statement.expression.result_type
@@ -168,22 +189,33 @@ def _check_names(document: dict[str, Any]) -> None:
 
 
 def _check_everywhere(rule: Rule, lists: Lists) -> None:
-    """Ask the rule with each fact that it asks for at either end, in every combination."""
+    """Ask the rule with each fact that it asks for at either end, in every combination, and with long texts."""
     asked = [field.name for field in fields(Facts) if field.name in rule.expression.context.symbols]
-    for ends in product((_LEAST, _MOST), repeat=len(asked)):
-        facts = {name: getattr(end, name) for name, end in zip(asked, ends, strict=True)}
+    ends = [[getattr(_LEAST, name), getattr(_MOST, name)] for name in asked]
+    combinations = [dict(zip(asked, values, strict=True)) for values in product(*ends)]
+    least = {name: getattr(_LEAST, name) for name in asked}
+    almost = [least | {name: text} for name in asked for text in _ALMOST.get(name, [])]
+    for facts in combinations + almost:
         try:
             rule.fires(facts | lists)
         except RulesError as error:
             raise RulesError(f"{error} (where {facts})") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Of two values under one name, the parser would silently take the last."""
-    for name, count in Counter(name for name, _ in pairs).items():
-        if count > 1:
-            raise ValueError(f"{name} is there {count} times.")
-    return dict(pairs)
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """Whatever is computed for too long raises TooSlow. Regular expressions too look at signals while they try."""
+
+    def stop(*_: object) -> None:
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, CHECKED_WITHIN_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def _said(error: Exception) -> str:

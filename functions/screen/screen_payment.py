@@ -30,13 +30,13 @@ def screen_payment(
     if payment.operation == "store":
         return Screening().to_dict()
     assert payment.amount_minor is not None and payment.currency is not None  # the contract of the state
-    velocity = velocity_counter.count(card.token, payment_id, payment.amount_minor, payment.currency, started_at)
+    velocity = velocity_counter.count(card.fingerprint, payment_id, payment.amount_minor, payment.currency, started_at)
     facts = Facts(
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         brand=card.brand,
         bin=card.bin,
-        token=card.token,
+        fingerprint=card.fingerprint,
         hour=datetime.fromisoformat(started_at).astimezone(UTC).hour,
         test_card=looks_like_a_test_card(card.brand, card.bin, card.last4),
         **asdict(velocity),

@@ -1,13 +1,15 @@
 """The `card_data` of a request, opened: sealed for real cards, in the clear for published test cards alone."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
+from functions.shared import strict_json
 from functions.shared.contracts import is_test_card
 from functions.shared.domain.card import Card
+from functions.shared.domain.card_number import looks_like_a_card_number
 from functions.shared.domain.errors import (
     CardDataMustBeSealed,
+    CardNumberInText,
     InvalidInput,
     InvalidSealedCard,
     SensitiveAuthenticationData,
@@ -26,22 +28,25 @@ def open_card(
     """The card in the clear, from a sealed card (a compact JWE) or from a test card's plain data.
 
     The opener is made only for a sealed card. `validate(contract, instance)` checks what was sealed, which no schema
-    could see before. Raises InvalidCardNumber,
-    CardDataMustBeSealed, SensitiveAuthenticationData, InvalidSealedCard, InvalidInput, and what the opener raises.
+    could see before. Raises InvalidCardNumber, CardDataMustBeSealed, CardNumberInText (of the holder),
+    SensitiveAuthenticationData, InvalidSealedCard, InvalidInput, and what the opener raises.
     """
     if isinstance(card_data, str):
-        return Card.from_card_data(_card_in(card_opener().open(card_data, payment_id), validate))
-    card = Card.from_card_data(card_data)
-    if not is_test_card(card.pan):
-        raise CardDataMustBeSealed("Only published test cards may be sent in the clear. Seal real cards.")
+        card = Card.from_card_data(_card_in(card_opener().open(card_data, payment_id), validate))
+    else:
+        card = Card.from_card_data(card_data)
+        if not is_test_card(card.pan):
+            raise CardDataMustBeSealed("Only published test cards may be sent in the clear. Seal real cards.")
+    if looks_like_a_card_number(card.card_holder):
+        raise CardNumberInText("This looks like a card number: card_holder.")
     return card
 
 
 def _card_in(opened: bytes, validate: Validate) -> dict[str, str]:
     try:
-        card_data = json.loads(opened)
+        card_data = strict_json.loads(opened)
     except ValueError:
-        raise InvalidSealedCard("What was sealed is not JSON.") from None
+        raise InvalidSealedCard("What was sealed is not JSON, or not in one way only.") from None
     if isinstance(card_data, dict) and any(_is_security_code(name) for name in card_data):
         raise SensitiveAuthenticationData("A security code was sealed. Leave it out: it may not be kept.")
     try:

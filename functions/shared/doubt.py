@@ -47,7 +47,7 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     try:
         charge = gateway.find_by_reference(payment.payment_id)
         reversal = gateway.reverse(payment.payment_id)
-    except (GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
+    except (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
         raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
     charge = charge or reversal.charge
     as_asked = charge is None or charge.is_as_asked(payment.payment_id, payment.amount_minor, payment.currency)

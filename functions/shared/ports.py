@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class CardCipher(Protocol):
-    """Encryption under the card-data key. The encryption context binds a ciphertext to its card's token.
+    """Encryption under the card-data key. The encryption context binds a ciphertext to its card.
 
     Raises KeyServiceUnavailable, KeyUnusable (which includes a context that doesn't match).
     """
@@ -117,8 +117,8 @@ class Doubts:
 class Ledger(Protocol):
     """The payment ledger. Raises LedgerUnavailable."""
 
-    def record(self, payment: Payment, entries: Sequence[PostedEntry] = ()) -> None:
-        """Write the payment's next version and its new entries (`Payment.post`), all or nothing.
+    def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
+        """Write the payment's next version, its new entries (`Payment.post`) and a card to be kept, all or nothing.
 
         `payment.version` 1 must be new; a later one replaces the version before it. Writing the same again is a
         success; raises LedgerConflict if something else is there.
@@ -196,24 +196,22 @@ class Breaks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredCard:
-    """A card that can be charged again by its token: the summary, and the card encrypted under that token."""
+    """A card that can be charged again by its token: the summary, the card encrypted under that token, and when its
+    time is over (UTC, ISO 8601)."""
 
     summary: CardSummary
     ciphertext: bytes
+    until: str
 
 
 class CardVault(Protocol):
-    """The stored cards, each kept for a set time after it was last used. Times are UTC in ISO 8601.
+    """The stored cards, which `Ledger.record` stores with the payment that asked for it. Times are UTC in ISO 8601.
 
     Raises LedgerUnavailable.
     """
 
-    def keep(self, card: StoredCard, at: str) -> None:
-        """Store the card and begin its time anew. The newest stays: a renewed card has another expiry date."""
-        ...
-
-    def renew(self, card: StoredCard, at: str) -> None:
-        """Begin the time of a card anew that was used by its token. One that was erased meanwhile stays erased."""
+    def renew(self, token: str, until: str) -> None:
+        """Keep a card for longer. One that was erased meanwhile stays erased."""
         ...
 
     def ciphertext(self, token: str, at: str) -> bytes | None:
@@ -242,7 +240,7 @@ class Velocity:
 class VelocityCounter(Protocol):
     """Counts each card's payments, whatever becomes of them. Raises LedgerUnavailable."""
 
-    def count(self, token: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
+    def count(self, fingerprint: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
         """Count the payment, and return the velocity of its card with it. Counting it again changes nothing, but for a
         card that pays dozens of times within minutes: then it may count as one more.
 

@@ -12,41 +12,59 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from functions.shared.domain.card_number import card_numbers
+from functions.shared.domain.shapes import is_gateway_id, is_id
+
 MASK = "[redacted]"
 
-IDS = {
-    "charge_id",
-    "function_arn",
-    "function_request_id",
-    "operation_id",
-    "payment_id",
-    "transaction_id",
-    "xray_trace_id",
+IDS: dict[str, Callable[[str], object]] = {
+    "charge_id": is_gateway_id,
+    "function_arn": re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_:$-]+").fullmatch,
+    "function_request_id": is_id,
+    "operation_id": is_id,
+    "payment_id": is_id,
+    "transaction_id": re.compile("[0-9a-f]{64}").fullmatch,
+    "xray_trace_id": re.compile("1-[0-9a-f]{8}-[0-9a-f]{24}").fullmatch,
 }
-"""Keys whose text is left alone: such ids may have as many digits as a card number has."""
+"""Keys whose text is left alone where it is what it must be: such ids may have as many digits as a card number has."""
 
 # ISO/IEC 7812-1: card numbers have up to 19 digits; the shortest in use have 12. No Luhn test, as a mistyped number is
 # nearly the real one.
-_CARD_NUMBER = re.compile(r"\d(?:[ -]?\d){11,}")
+_DIGITS = re.compile(r"\d(?:[ -]?\d){11,}")
 
 
 def redacted(value: Any, mask: Callable[[str], str] = lambda number: MASK) -> Any:
-    """The value as JSON says it, without runs of 12 or more digits, single spaces and dashes between them or not."""
+    """The value as JSON says it, without what looks like a card number, and without any run of 12 or more digits,
+    single spaces and dashes between them or not.
+    """
     match value:
         case str():
-            return _CARD_NUMBER.sub(lambda found: mask(found[0]), value)
+            return _without_card_numbers(_DIGITS.sub(lambda found: mask(found[0]), value), mask)
         case None | bool():
             return value
         case int() | float():
             return value if (text := redacted(str(value), mask)) == str(value) else text
         case Mapping():
             return {
-                redacted(str(key), mask): item if key in IDS and isinstance(item, str) else redacted(item, mask)
+                redacted(str(key), mask): item if _is_id(key, item) else redacted(item, mask)
                 for key, item in value.items()
             }
         case list() | tuple() | set() | frozenset():
             return [redacted(item, mask) for item in value]
     return redacted(str(value), mask)
+
+
+def _is_id(key: object, value: object) -> bool:
+    return isinstance(key, str) and isinstance(value, str) and key in IDS and bool(IDS[key](value))
+
+
+def _without_card_numbers(text: str, mask: Callable[[str], str]) -> str:
+    masked, rest = "", 0
+    for start, end in card_numbers(text):
+        if start >= rest:
+            masked += text[rest:start] + mask(text[start:end])
+        rest = max(rest, end)
+    return masked + text[rest:]
 
 
 def to_json(log: Any) -> str:

@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.shared import redaction
 from functions.shared.domain.errors import GatewayMismatch, InternalError, PaymentError, Rejection
+from functions.shared.domain.shapes import is_id
 
 if TYPE_CHECKING:
     from functions.shared import ports
@@ -53,11 +54,12 @@ def function(
     contract: str,
     *,
     uses: Sequence[Callable[[], object]] = (),
-    payment_id: Callable[[Event], str | None] = lambda event: event.get("payment_id"),
+    payment_id: Callable[[Event], object] = lambda event: event.get("payment_id"),
 ) -> Callable[[UseCase], Handler]:
     """Make a Lambda handler of `call(event) -> answer`, whose calls need what the factories in `uses` make.
 
-    The event is checked against `contracts/<contract>.json`. Every log line has the payment's id, and none the event.
+    The event is checked against `contracts/<contract>.json`. Every log line has the payment's id, if it is one, and
+    none the event.
     What leaves is a PaymentError, with a message of ours and nothing behind it; anything else becomes InternalError.
     """
 
@@ -71,8 +73,8 @@ def function(
         def handler(event: Event, context: Any) -> dict[str, Any]:
             try:
                 known_as = payment_id(event) if isinstance(event, dict) else None
-                # Not checked yet: anything but text might be the card itself.
-                logger.append_keys(payment_id=known_as if isinstance(known_as, str) else None)
+                # Anything else might be a card's number, in whatever form.
+                logger.append_keys(payment_id=known_as if is_id(known_as) else None)
                 validate(contract, event)
                 answer = call(event)
                 logger.info(f"{contract} done")
@@ -186,8 +188,17 @@ def breaks() -> "ports.Breaks":
 def card_vault() -> "ports.CardVault":
     from functions.shared.adapters.dynamodb import DynamoDbCardVault
 
-    retention_days = int(os.environ["CARD_RETENTION_DAYS"])
-    return DynamoDbCardVault(_client("dynamodb"), os.environ["DYNAMODB_TABLE"], retention_days)
+    return DynamoDbCardVault(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+def saves_cards() -> bool:
+    """Whether a payment's card is kept where the request does not say."""
+    return os.environ["SAVE_CARDS"] == "true"
+
+
+def kept_until(used_at: str) -> str:
+    """Until when a card is kept that was used then (ISO 8601)."""
+    return (datetime.fromisoformat(used_at) + timedelta(days=int(os.environ["CARD_RETENTION_DAYS"]))).isoformat()
 
 
 @cache

@@ -15,4 +15,12 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         vault = runtime.card_vault()
         return recall_card(request, card_vault=vault, minor_unit=runtime.minor_unit, today=today, now=runtime.now())
     card = open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate)
-    return tokenize_card(request, card, token_mac=runtime.token_mac(), minor_unit=runtime.minor_unit, today=today)
+    return tokenize_card(
+        request,
+        card,
+        payment_id,
+        save_card=runtime.saves_cards(),
+        token_mac=runtime.token_mac(),
+        minor_unit=runtime.minor_unit,
+        today=today,
+    )

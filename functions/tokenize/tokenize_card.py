@@ -1,4 +1,4 @@
-"""Check the request and its card, and name the card by a token."""
+"""Check the request and its card, and name the card by a fingerprint and, where it is to be kept, by a token."""
 
 import base64
 from collections.abc import Callable
@@ -14,16 +14,24 @@ MinorUnit = Callable[[str], int | None]
 
 
 def tokenize_card(
-    request: dict[str, Any], card: Card, *, token_mac: TokenMac, minor_unit: MinorUnit, today: date
+    request: dict[str, Any],
+    card: Card,
+    payment_id: str,
+    *,
+    save_card: bool,
+    token_mac: TokenMac,
+    minor_unit: MinorUnit,
+    today: date,
 ) -> dict[str, Any]:
     """Return `{"payment": …, "card": …}`: the request without its card, and what may be known of the card.
 
-    Raises ExpiredCard (only to charge: an expired card may be stored), UnknownCurrency, and what the token's key
-    raises.
+    `save_card` is the deployment's answer where the request has none. Raises
+    ExpiredCard (only to charge: an expired card may be stored), UnknownCurrency, and what the token's key raises.
     """
     payment = PaymentRequest.from_request(request)
     _check_currency(payment, minor_unit)
-    summary = card.summary(card_token(card.pan, token_mac))
+    keep = payment.operation == "store" or request.get("save_card", save_card)
+    summary = card.summary(card_token(card, payment_id, token_mac) if keep else None, fingerprint(card, token_mac))
     if payment.operation == "charge":
         _check_expiry(summary, today)
     return {"payment": payment.to_dict(), "card": summary.to_dict()}
@@ -45,9 +53,18 @@ def recall_card(
     return {"payment": payment.to_dict(), "card": summary.to_dict()}
 
 
-def card_token(pan: str, token_mac: TokenMac) -> str:
-    """The same card gives the same token, and no token gives its card away: `tok_` and a keyed hash in base32."""
-    return "tok_" + base64.b32encode(token_mac.mac(pan.encode())).decode().rstrip("=").lower()
+def card_token(card: Card, payment_id: str, token_mac: TokenMac) -> str:
+    """One request that is repeated gives one token. Two give two, from which nobody sees that the numbers are equal."""
+    return "tok_" + _keyed_hash(f"{card.pan}/{payment_id}", token_mac)
+
+
+def fingerprint(card: Card, token_mac: TokenMac) -> str:
+    """The same number gives the same fingerprint, and no fingerprint gives its number away."""
+    return "fp_" + _keyed_hash(card.pan, token_mac)
+
+
+def _keyed_hash(text: str, token_mac: TokenMac) -> str:
+    return base64.b32encode(token_mac.mac(text.encode())).decode().rstrip("=").lower()
 
 
 def _check_currency(payment: PaymentRequest, minor_unit: MinorUnit) -> None:

@@ -189,8 +189,11 @@ def _refusal(data: dict[str, Any]) -> Any:
         size = len(text.encode())
         json.loads(text)
     except (ValueError, RecursionError):  # also lone surrogates, which are not UTF-8
-        # AWS goes on to quote the input; a card number must not come back that way here.
-        return error_response_json(f"{_SERVICE}#InvalidExecutionInput", "Invalid State Machine Execution Input")
+        # AWS quotes any input, and a card number would come back that way: here only a word that a template wrote.
+        quoted = f": Unrecognized token '{text}'" if re.fullmatch("[a-z_]{1,64}", text) else ""
+        return error_response_json(
+            f"{_SERVICE}#InvalidExecutionInput", f"Invalid State Machine Execution Input{quoted}"
+        )
     if size > INPUT_LIMIT_BYTES:
         return error_response_json(
             f"{_VALIDATION}#ValidationException",

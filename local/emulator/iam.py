@@ -1,14 +1,21 @@
 """Policy evaluation that MiniStack 1.5.33 lacks: some condition keys, and the state machine's own role.
 
+- "Single-valued vs. multivalued context keys" (IAM user guide): "Multivalued context keys require a condition set
+  operator." A key is multivalued by its type and not by how many values a request has for it, so it is a list here even
+  for one, and without `ForAnyValue:` or `ForAllValues:` no condition on it holds.
 - "AWS KMS condition keys" (KMS developer guide): `kms:EncryptionContext:<key>`, `kms:EncryptionContextKeys`,
-  `kms:EncryptionAlgorithm`, `kms:MacAlgorithm`, from the request. `kms:ViaService` is absent, as for every call that a
-  principal makes itself (MiniStack's services don't call KMS on a caller's behalf).
+  `kms:EncryptionAlgorithm`, `kms:MacAlgorithm`, `kms:CallerAccount`, from the request. `kms:ViaService` is absent, as
+  for every call that a principal makes itself; services that call for a principal are in `encryption.py`.
 - "Using IAM policy conditions for fine-grained access control" (DynamoDB developer guide): `dynamodb:LeadingKeys`, the
-  partition keys that a request names (a Scan names none), and `dynamodb:ReturnValues`.
+  partition keys that a request names (a Scan names none); `dynamodb:Attributes`, every attribute that it names, the
+  key's own included, so that also a request for whole items names some; `dynamodb:Select`, which reads always have,
+  and `dynamodb:ReturnValues`, which writes of one item always have, whether or not the request says it.
 - "Authorization for versions and aliases" (Step Functions developer guide): asked for is the state machine's own ARN;
   the version or alias is `states:StateMachineQualifier`.
 - "AWS global condition context keys" (IAM user guide): `aws:PrincipalArn` of a role's session is the role's ARN.
   `aws:SecureTransport` says whether a request came over TLS. It is true here, where nothing leaves the machine.
+- "How API Gateway resource policies affect authorization workflow" (API Gateway developer guide), Table A: in the API's
+  own account an Allow in either policy lets in, and for the API's that holds whomever it names, the account too.
 - "How Step Functions works with IAM": a Task calls its function under the state machine's role. Without
   `lambda:InvokeFunction` on that function the task fails with `Lambda.AWSLambdaException`, seen on AWS (aws-deployment-
   framework issue 460: Error `Lambda.AWSLambdaException`, Cause "… is not authorized to perform: lambda:InvokeFunction …
@@ -23,7 +30,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
-from ministack.core.responses import get_region
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import dynamodb, lambda_svc, stepfunctions
 
 from local.emulator import roles
@@ -33,22 +40,34 @@ current_execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.C
 )
 
 
+REQUEST = "emulator:Request"
+"""Where a check's context carries the request itself, for `encryption.py`; no policy can name it."""
+
+_READS = {"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"}
+_WRITES_OF_ONE_ITEM = {"PutItem", "UpdateItem", "DeleteItem"}
+
+
 def install() -> None:
     """Add the keys to what MiniStack evaluates, and the evaluation to Step Functions' calls of functions."""
     request_tag_context = iam_actions.request_tag_context
     extract_resource_arn = iam_actions.extract_resource_arn
-    dynamodb_service_context = iam_actions.dynamodb_service_context
     resolve_condition_key = iam_evaluator._resolve_condition_key
+    evaluate_single_condition = iam_evaluator._evaluate_single_condition
+    combine_resource_policy = iam_evaluator.combine_resource_policy
     run_execution = stepfunctions._run_execution
     call_lambda = stepfunctions._call_lambda
 
     @functools.wraps(request_tag_context)
     def context_of(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
         context: dict[str, Any] = request_tag_context(service, iam_action, body, params)
+        request = _parse(body)
+        context[REQUEST] = request
         if service == "kms":
-            context |= kms_context(iam_action, _parse(body))
-        if service == "states" and (qualifier := _qualified(_parse(body).get("stateMachineArn"))[1]):
-            context["states:StateMachineQualifier"] = qualifier
+            context |= kms_context(iam_action, request)
+        if service == "dynamodb":
+            context |= dynamodb_context(iam_action, request)
+        if service == "states" and (qualifier := _qualified(request.get("stateMachineArn"))[1]):
+            context["states:StateMachineQualifier"] = [qualifier]
         return context
 
     @functools.wraps(extract_resource_arn)
@@ -56,15 +75,24 @@ def install() -> None:
         arn = extract_resource_arn(service, *request)
         return _qualified(arn)[0] if service == "states" else arn
 
-    @functools.wraps(dynamodb_service_context)
-    def dynamodb_context(body: bytes) -> dict[str, Any]:
-        context: dict[str, Any] = dynamodb_service_context(body)
-        request = _parse(body)
-        if isinstance(request.get("ReturnValues"), str):
-            context["dynamodb:ReturnValues"] = request["ReturnValues"]
-        if keys := sorted(set(leading_keys(request))):
-            context["dynamodb:LeadingKeys"] = keys
-        return context
+    @functools.wraps(evaluate_single_condition)
+    def evaluate(operator: str, actual: Any, expected: list[str]) -> bool:
+        of_sets = operator.lower().startswith(("foranyvalue:", "forallvalues:", "null"))
+        if isinstance(actual, list) and not of_sets:
+            return False
+        return bool(evaluate_single_condition(operator, actual, expected))
+
+    @functools.wraps(combine_resource_policy)
+    def combine(identity: Any, context: Any, policy: Any, owner: Any, *rest: Any, **more: Any) -> Any:
+        if (
+            context.action == "execute-api:Invoke"
+            and identity.decision != "Deny"
+            and owner == context.principal_account
+        ):
+            resource = iam_evaluator.evaluate_resource_policy(policy, context)
+            if resource.decision == "Allow":
+                return resource
+        return combine_resource_policy(identity, context, policy, owner, *rest, **more)
 
     @functools.wraps(run_execution)
     def run(execution_arn: str) -> None:
@@ -86,9 +114,12 @@ def install() -> None:
         return role_of_session(value) if key.lower() == "aws:principalarn" else value
 
     iam_evaluator._resolve_condition_key = resolve
+    iam_evaluator._evaluate_single_condition = evaluate
+    iam_evaluator.combine_resource_policy = combine
     iam_actions.request_tag_context = context_of
     iam_actions.extract_resource_arn = resource_arn_of
-    iam_actions.dynamodb_service_context = dynamodb_context
+    # It does not know the action; `dynamodb_context` does.
+    iam_actions.dynamodb_service_context = lambda _: {}
     stepfunctions._run_execution = run
     stepfunctions._call_lambda = call
 
@@ -115,7 +146,7 @@ def _qualified(arn: object) -> tuple[object, str | None]:
 
 def kms_context(iam_action: str, request: dict[str, Any]) -> dict[str, Any]:
     """The KMS condition keys of a request; those that don't apply are absent."""
-    context: dict[str, Any] = {}
+    context: dict[str, Any] = {"kms:CallerAccount": get_account_id()}
     encryption_context = request.get("EncryptionContext")
     if isinstance(encryption_context, dict) and encryption_context:
         context["kms:EncryptionContextKeys"] = list(encryption_context)
@@ -127,35 +158,70 @@ def kms_context(iam_action: str, request: dict[str, Any]) -> dict[str, Any]:
     return context
 
 
-# -- dynamodb:LeadingKeys -------------------------------------------------------------------------------------------
+# -- DynamoDB -------------------------------------------------------------------------------------------------------
+
+_EQUALITY = re.compile(r"([#\w.-]+)\s*=\s*(:\w+)")
+# An attribute at the beginning of a path; not a placeholder for a value, nor a function.
+_NAME = re.compile(r"(?<![\w.:#])(?:#\w+|[A-Za-z_]\w*)\b(?!\s*\()")
+_KEYWORDS = {"ADD", "AND", "BETWEEN", "DELETE", "IN", "NOT", "OR", "REMOVE", "SET"}
 
 
-def leading_keys(request: dict[str, Any]) -> Iterator[str]:
-    """The partition keys that a DynamoDB request names, in any of its forms, transactions and batches included."""
+def dynamodb_context(iam_action: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The DynamoDB condition keys of a request in any of its forms, transactions and batches included."""
+    operation = iam_action.partition(":")[2]
+    parts = list(_parts(request))
+    lists = {
+        "dynamodb:LeadingKeys": sorted({key for table, part in parts for key in _leading_keys(table, part)}),
+        "dynamodb:Attributes": sorted({name for _, part in parts for name in _attributes(part)}),
+    }
+    context: dict[str, Any] = {key: values for key, values in lists.items() if values}
+    if operation in _READS:
+        projected = all(part.get("ProjectionExpression") or part.get("AttributesToGet") for _, part in parts)
+        context["dynamodb:Select"] = request.get("Select", "SPECIFIC_ATTRIBUTES" if projected else "ALL_ATTRIBUTES")
+    if operation in _WRITES_OF_ONE_ITEM:
+        context["dynamodb:ReturnValues"] = request.get("ReturnValues", "NONE")
+    return context
+
+
+def _parts(request: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the request does, item by item: `(table, {"Key" or "Item": …, "ProjectionExpression": …})`."""
     for item in request.get("TransactItems") or []:
-        for operation in item.values():
-            yield from _leading_keys_of_item(operation.get("TableName", ""), operation)
+        for part in item.values():
+            yield part.get("TableName", ""), part
     for table, items in (request.get("RequestItems") or {}).items():
-        for item in items if isinstance(items, list) else [{"Key": key} for key in items.get("Keys", [])]:
-            yield from _leading_keys_of_item(table, item.get("PutRequest") or item.get("DeleteRequest") or item)
-    yield from _leading_keys_of_item(request.get("TableName", ""), request)
+        if isinstance(items, list):
+            for item in items:
+                yield table, item.get("PutRequest") or item.get("DeleteRequest") or {}
+        else:
+            for key in items.get("Keys", []):
+                yield table, items | {"Key": key}
+    if "TableName" in request:
+        yield request["TableName"], request
 
 
-def _leading_keys_of_item(table_name: str, operation: dict[str, Any]) -> Iterator[str]:
-    name = _partition_key(table_name, operation.get("IndexName"))
+def _attributes(part: dict[str, Any]) -> Iterator[str]:
+    names = part.get("ExpressionAttributeNames") or {}
+    for attributes in (part.get("Key"), part.get("Item"), part.get("AttributesToGet")):
+        yield from attributes or ()
+    for member, text in part.items():
+        if member.endswith("Expression") and isinstance(text, str):
+            found = (name for name in _NAME.findall(text) if name.upper() not in _KEYWORDS)
+            yield from (names.get(name, name) for name in found)
+
+
+def _leading_keys(table_name: str, part: dict[str, Any]) -> Iterator[str]:
+    name = _partition_key(table_name, part.get("IndexName"))
     if name is None:
         return
-    for attributes in (operation.get("Key"), operation.get("Item")):
+    for attributes in (part.get("Key"), part.get("Item")):
         if attributes and name in attributes:
             yield _plain(attributes[name])
-    condition = operation.get("KeyConditionExpression")
-    if condition:
-        names = operation.get("ExpressionAttributeNames") or {}
-        values = operation.get("ExpressionAttributeValues") or {}
-        for attribute, placeholder in re.findall(r"([#\w.-]+)\s*=\s*(:\w+)", condition):
-            if names.get(attribute, attribute) == name and placeholder in values:
-                yield _plain(values[placeholder])
-    for value in (operation.get("KeyConditions") or {}).get(name, {}).get("AttributeValueList", []):
+    names = part.get("ExpressionAttributeNames") or {}
+    values = part.get("ExpressionAttributeValues") or {}
+    for attribute, placeholder in _EQUALITY.findall(part.get("KeyConditionExpression") or ""):
+        if names.get(attribute, attribute) == name and placeholder in values:
+            yield _plain(values[placeholder])
+    for value in (part.get("KeyConditions") or {}).get(name, {}).get("AttributeValueList", []):
         yield _plain(value)
 
 

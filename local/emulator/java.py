@@ -4,6 +4,7 @@ API Gateway renders mapping templates in Java, so `"$x.replaceAll(…)"` means `
 can reach is here. Indexes count code points, where Java counts UTF-16 units (they differ for emoji only).
 """
 
+import functools
 import json
 import math
 import re
@@ -11,8 +12,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-# java.util.regex: \w, \d, \s and \b are ASCII unless asked otherwise.
-_FLAGS = re.ASCII
+import regex
+
 _REPLACEMENT = re.compile(r"\\(.)|\$(\d)|\$\{(\w+)\}", re.DOTALL)
 
 
@@ -108,13 +109,20 @@ def _unicode_escape(character: str) -> str:
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
-def _replacement(template: str) -> Callable[[re.Match[str]], str]:
+@functools.cache
+def _compiled(pattern: str) -> Any:
+    r"""A pattern of java.util.regex, where \w, \d, \s and \b are ASCII and \p{…} is not. `regex` takes its flag for all
+    of them, so a pattern has the one or the other."""
+    return regex.compile(pattern, 0 if r"\p{" in pattern else regex.ASCII)
+
+
+def _replacement(template: str) -> Callable[[Any], str]:
     r"""A `Matcher.appendReplacement` template: `$1`, `${name}`, and `\x` for a literal x."""
     leftover = _REPLACEMENT.sub("", template)
     if "$" in leftover or "\\" in leftover:
         raise IllegalArgument(f"Illegal group reference in {template!r}")
 
-    def expand(match: re.Match[str]) -> str:
+    def expand(match: Any) -> str:
         def part(token: re.Match[str]) -> str:
             literal, number, name = token.groups()
             return str(literal) if literal is not None else match.group(name or int(number)) or ""
@@ -128,7 +136,7 @@ def _split(value: str, pattern: str, limit: int = 0) -> list[str]:
     """`String.split`: no groups in the result, and without a limit no trailing empty strings."""
     parts: list[str] = []
     start = 0
-    for match in re.finditer(pattern, value, _FLAGS):
+    for match in _compiled(pattern).finditer(value):
         if limit > 0 and len(parts) == limit - 1:
             break
         if match.end() == 0:  # Java 8: a zero-width match at the beginning never makes an empty first part
@@ -170,10 +178,10 @@ STRING_METHODS: Methods = OBJECT_METHODS | {
     "isEmpty": lambda s: not s,
     "lastIndexOf": lambda s, other: s.rfind(other),
     "length": len,
-    "matches": lambda s, pattern: re.fullmatch(pattern, s, _FLAGS) is not None,
+    "matches": lambda s, pattern: _compiled(pattern).fullmatch(s) is not None,
     "replace": lambda s, old, new: s.replace(old, new),
-    "replaceAll": lambda s, pattern, new: re.sub(pattern, _replacement(new), s, flags=_FLAGS),
-    "replaceFirst": lambda s, pattern, new: re.sub(pattern, _replacement(new), s, count=1, flags=_FLAGS),
+    "replaceAll": lambda s, pattern, new: _compiled(pattern).sub(_replacement(new), s),
+    "replaceFirst": lambda s, pattern, new: _compiled(pattern).sub(_replacement(new), s, count=1),
     "split": _split,
     "startsWith": lambda s, prefix: s.startswith(prefix),
     "substring": _substring,

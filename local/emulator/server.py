@@ -26,9 +26,9 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
     from ministack import app
     from ministack.core import hypercorn_compat
 
-    from local.emulator import alarms, apigateway, door, executions, iam, packages, runtime
+    from local.emulator import account, alarms, apigateway, door, encryption, executions, iam, packages, runtime
 
-    for patch in (runtime, packages, apigateway, executions, iam, alarms):
+    for patch in (runtime, packages, apigateway, encryption, executions, iam, alarms, account):
         patch.install()
     door.install(door.Operator(*operator))
     hypercorn_compat.install()

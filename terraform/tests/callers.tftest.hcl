@@ -11,13 +11,12 @@ variables {
 
 run "without_limits_whoever_iam_allows_in_this_account_may_call" {
   assert {
-    condition     = !anytrue([for statement in data.aws_iam_policy_document.callers.statement : statement.effect == "Deny"])
-    error_message = "Nobody may be refused."
-  }
-
-  assert {
-    condition     = one(one(data.aws_iam_policy_document.callers.statement).principals).identifiers == toset(["arn:aws:iam::123456789012:root"])
-    error_message = "The account must be allowed, and no role in it."
+    condition = {
+      for statement in data.aws_iam_policy_document.callers.statement : "${statement.effect} ${statement.sid}" => {
+        for condition in statement.condition : "${condition.test} ${condition.variable}" => join(" ", condition.values)
+      }
+    } == { "Deny RefuseWithoutTls" = { "Bool aws:SecureTransport" = "false" } }
+    error_message = "Nobody may be refused but who comes without TLS, and nobody let in: in the API's account an Allow would do without IAM's."
   }
 
   assert {
@@ -44,14 +43,14 @@ run "named_principals_may_call_and_nobody_else_even_in_this_account" {
     condition = one([
       for statement in data.aws_iam_policy_document.callers.statement : one(statement.principals).identifiers if statement.effect != "Deny"
     ]) == toset(["arn:aws:iam::210987654321:root", "arn:aws:iam::345678901234:root"])
-    error_message = "The principals' accounts must be allowed, and this one not."
+    error_message = "The principals' accounts must be allowed, as both accounts have to across them."
   }
 
   assert {
     condition = {
       for statement in data.aws_iam_policy_document.callers.statement : statement.sid => {
         for condition in statement.condition : "${condition.test} ${condition.variable}" => join(" ", condition.values)
-      } if statement.effect == "Deny"
+      } if statement.sid == "RefuseOtherPrincipals"
       } == {
       RefuseOtherPrincipals = {
         "StringNotEquals aws:PrincipalAccount" = "210987654321"
@@ -67,6 +66,22 @@ run "named_principals_may_call_and_nobody_else_even_in_this_account" {
   }
 }
 
+run "named_principals_of_this_account_need_iam_as_well" {
+  variables {
+    api_callers = { principals = ["123456789012", "arn:aws:iam::123456789012:role/checkout"] }
+  }
+
+  assert {
+    condition     = !anytrue([for statement in data.aws_iam_policy_document.callers.statement : statement.effect != "Deny"])
+    error_message = "Nobody in this account may be let in without IAM."
+  }
+
+  assert {
+    condition     = contains([for statement in data.aws_iam_policy_document.callers.statement : statement.sid], "RefuseOtherPrincipals")
+    error_message = "Everybody else must be refused."
+  }
+}
+
 run "other_addresses_than_the_ranges_are_refused" {
   variables {
     api_callers = { ip_ranges = ["203.0.113.0/24", "2001:db8::/32"] }
@@ -76,7 +91,7 @@ run "other_addresses_than_the_ranges_are_refused" {
     condition = {
       for statement in data.aws_iam_policy_document.callers.statement : statement.sid => {
         for condition in statement.condition : "${condition.test} ${condition.variable}" => join(" ", condition.values)
-      } if statement.effect == "Deny"
+      } if startswith(statement.sid, "RefuseOther")
     } == { RefuseOtherAddresses = { "NotIpAddress aws:SourceIp" = "203.0.113.0/24 2001:db8::/32" } }
     error_message = "Only addresses outside the ranges must be refused."
   }
@@ -106,9 +121,14 @@ run "vpc_endpoints_make_the_api_private_and_other_endpoints_are_refused" {
     condition = {
       for statement in data.aws_iam_policy_document.callers.statement : statement.sid => {
         for condition in statement.condition : "${condition.test} ${condition.variable}" => join(" ", condition.values)
-      } if statement.effect == "Deny"
+      } if startswith(statement.sid, "RefuseOther")
     } == { RefuseOtherVpcEndpoints = { "StringNotEquals aws:SourceVpce" = "vpce-0123456789abcdef0" } }
     error_message = "Only other endpoints must be refused."
+  }
+
+  assert {
+    condition     = !anytrue([for statement in data.aws_iam_policy_document.callers.statement : statement.effect != "Deny"])
+    error_message = "Nobody may be let in without IAM, from these endpoints either."
   }
 }
 

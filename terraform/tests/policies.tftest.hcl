@@ -93,11 +93,11 @@ run "each_key_is_used_by_the_functions_that_are_named" {
       for key, document in data.aws_iam_policy_document.key : key => {
         for statement in document.statement : statement.sid => join(" ", flatten([
           for condition in statement.condition : [for arn in condition.values : element(split("payments-test-", arn), 1)] if condition.variable == "aws:PrincipalArn"
-        ])) if statement.sid != "AdministerKey"
+        ])) if contains([for condition in statement.condition : condition.variable], "aws:PrincipalArn")
       }
       } == {
       card      = { EncryptCard = "encrypt", DecryptCard = "charge" }
-      data      = {}
+      data      = { EncryptExecutions = "operation-state-machine payment-state-machine reconcile-state-machine resolve-state-machine" }
       sealing-1 = { OpenSealedCard = "tokenize encrypt" }
       token-1   = { DeriveToken = "tokenize" }
     }
@@ -112,6 +112,80 @@ run "each_key_is_used_by_the_functions_that_are_named" {
       ])
     ])
     error_message = "Who administers a key must not be able to use it."
+  }
+}
+
+run "what_a_key_is_used_for_is_said_in_conditions" {
+  command = plan
+
+  assert {
+    condition = alltrue(flatten([
+      for document in data.aws_iam_policy_document.key : [
+        for statement in document.statement : length(statement.condition) > 0 if statement.sid != "AdministerKey"
+      ]
+    ]))
+    error_message = "No key may be used without a condition on who uses it or for what."
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.key["data"].statement : statement.sid => join(" ", flatten([
+        for condition in statement.condition : [for service in condition.values : split(".", service)[0]] if condition.variable == "kms:ViaService"
+      ])) if one(statement.principals).type == "AWS" && statement.sid != "AdministerKey"
+      } == {
+      EncryptExecutions                   = ""
+      EncryptLedger                       = "dynamodb"
+      EncryptLogDelivery                  = ""
+      EncryptSecretsExecutionsAndMessages = "secretsmanager sns sqs states"
+    }
+    error_message = "Whoever calls a service uses the key through it; a state machine's role calls KMS itself, for executions and the log."
+  }
+}
+
+run "a_state_machine_s_role_uses_the_key_for_its_own_executions" {
+  command = plan
+
+  assert {
+    condition = {
+      for name, document in data.aws_iam_policy_document.state_machine : name => one([
+        for statement in document.statement : {
+          for condition in statement.condition : condition.variable => join(" ", condition.values)
+        } if statement.sid == "EncryptExecutions"
+      ])
+      } == {
+      for name, arn in local.state_machine_arns : name => { "kms:EncryptionContext:aws:states:stateMachineArn" = arn }
+    }
+    error_message = "Each role must be bound to its own state machine, and to no service that it would call KMS through."
+  }
+
+  assert {
+    condition = {
+      for name, role in aws_iam_role.state_machine : name => "arn:aws:iam::123456789012:role/${role.name}"
+      } == {
+      for name in keys(local.state_machines) : name => one([
+        for arn in one([
+          for condition in one([for statement in data.aws_iam_policy_document.key["data"].statement : statement if statement.sid == "EncryptExecutions"]).condition :
+          condition.values if condition.variable == "aws:PrincipalArn"
+        ]) : arn if strcontains(arn, "-${name}-")
+      ])
+    }
+    error_message = "The key's policy must name the roles as they are called."
+  }
+}
+
+run "a_stored_card_is_read_by_what_is_named_of_it" {
+  command = plan
+
+  assert {
+    condition = alltrue(flatten([
+      for document in data.aws_iam_policy_document.function : [
+        for statement in document.statement : alltrue([
+          for wanted in ["StringEquals dynamodb:Select SPECIFIC_ATTRIBUTES", "Null dynamodb:Attributes false"] :
+          contains([for condition in statement.condition : "${condition.test} ${condition.variable} ${join(" ", condition.values)}"], wanted)
+        ]) if contains([for condition in statement.condition : condition.variable], "dynamodb:Attributes")
+      ]
+    ]))
+    error_message = "A read without a projection names the key alone, and must not get everything."
   }
 }
 
@@ -142,6 +216,7 @@ run "what_starts_executions_may_start_them_by_alias_only" {
     condition = alltrue([
       for document in [data.aws_iam_policy_document.api, data.aws_iam_policy_document.events] : (
         one(document.statement).actions == toset(["states:StartExecution"]) &&
+        one(one(document.statement).condition).test == "ForAnyValue:StringEquals" &&
         one(one(document.statement).condition).variable == "states:StateMachineQualifier" &&
         one(one(document.statement).condition).values == tolist(["live"])
       )

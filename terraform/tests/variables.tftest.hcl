@@ -62,9 +62,11 @@ run "so_are_those_on_the_other_side" {
   variables {
     name                     = "payments-of-a-very-long-name"
     environment              = "p"
+    tags                     = { project = "mine" }
+    lambda_runtime           = "python3.14"
     kms_deletion_window_days = 31
     gateway_url              = "http://sparkle.example"
-    card_retention_days      = 0
+    card_retention_days      = 3651
     sealing_keys             = ["1", "1"]
     token_keys               = []
     api_throttling_burst     = 0
@@ -73,12 +75,32 @@ run "so_are_those_on_the_other_side" {
   expect_failures = [
     var.name,
     var.environment,
+    var.tags,
+    var.lambda_runtime,
     var.kms_deletion_window_days,
     var.gateway_url,
     var.card_retention_days,
     var.sealing_keys,
     var.token_keys,
     var.api_throttling_burst,
+  ]
+}
+
+run "what_is_no_name_or_no_whole_number_is_refused" {
+  command = plan
+
+  variables {
+    tags                     = { Team = "payments; billing" }
+    kms_deletion_window_days = 7.5
+    sealing_keys             = ["a b"]
+    token_keys               = ["abcdefghijklmnopqrstuvwxyz-abcdef"]
+  }
+
+  expect_failures = [
+    var.tags,
+    var.kms_deletion_window_days,
+    var.sealing_keys,
+    var.token_keys,
   ]
 }
 

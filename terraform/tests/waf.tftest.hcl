@@ -44,7 +44,7 @@ run "a_firewall_blocks_by_aws_s_rules_and_keeps_nothing_of_a_request" {
 
   assert {
     # A sealed card, and every character of the free texts escaped (\ud83d\ude00).
-    condition     = local.body_limit_bytes > 8192 + 12 * (64 + 140) + 200
+    condition     = local.body_limit_bytes > 5845 + 12 * (64 + 140) + 200
     error_message = "The bound must let every request through that the models allow."
   }
 

@@ -82,8 +82,9 @@ class HttpAnswer(NamedTuple):
     status_code: int
     text: str
 
-    def json(self) -> Any:
-        return json.loads(self.text)
+    @property
+    def content(self) -> bytes:
+        return self.text.encode()
 
 
 GARBAGE = (

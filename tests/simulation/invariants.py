@@ -135,7 +135,7 @@ def broken_operation(execution: Execution, paid: Execution | None, table: Table,
     done = operation is not None and operation["status"] == "succeeded"
     # A card that could not be stored may be stored later, and who asked to refund it was told that there is no payment.
     was_paid = record.get("status", "stored") != "stored"
-    if operation is None and was_paid and ".nonsense-" not in name:
+    if operation is None and was_paid and "_nonsense-" not in name:
         yield f"I4: the record does not know the operation, and its execution {execution.status} {execution.error}"
     if was_paid and execution.cause == "PaymentNotFound" and paid and paid.started_at < execution.started_at:
         yield "I8: rejected, as if its payment had not been asked for before it"

@@ -20,7 +20,7 @@ ATTEMPTS = 2
 TIMEOUT_SECONDS = 3  # to connect and to read, as runtime._client has it
 
 _PROJECTION = {"ProjectionExpression", "ExpressionAttributeNames"}
-_UPDATE = re.compile(r"SET (?P<set>\w+ = :\w+) ADD (?P<added>#?\w+ :\w+(, #?\w+ :\w+)*)")
+_UPDATE = re.compile(r"SET (?P<set>\w+ = :\w+)( ADD (?P<added>#?\w+ :\w+(, #?\w+ :\w+)*))?")
 _TOKEN = re.compile(r"\s*([()]|<=|>=|<>|[=<>]|,|[:#]?\w+)")
 
 
@@ -169,12 +169,12 @@ def _projected(request: dict[str, Any], item: Item) -> Item:
 
 
 def _updated(update: dict[str, Any], item: Item) -> Item:
-    """A copy of the item with the update expression's changes: `SET a = :x ADD #b :y, c :z`."""
+    """A copy of the item with the update expression's changes: `SET a = :x`, or `SET a = :x ADD #b :y, c :z`."""
     match = _UPDATE.fullmatch(update["UpdateExpression"])
     if not match:
         raise Unknown(update["UpdateExpression"])
     values = update["ExpressionAttributeValues"]
-    added = [change.split(" ") for change in match["added"].split(", ")]
+    added = [change.split(" ") for change in match["added"].split(", ")] if match["added"] else []
     changes = {name: _sum(item.get(_named(name, update)), values[value]) for name, value in added}
     changes |= {name: values[value] for name, value in [match["set"].split(" = ")]}
     return item | {_named(name, update): value for name, value in changes.items()}

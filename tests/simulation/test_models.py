@@ -92,7 +92,7 @@ class TestTable:
         assert table.of("a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
 
     @pytest.mark.parametrize(
-        "expression", ["SET a = :v", "ADD a :v", "REMOVE a", "SET b = if_not_exists(a, :v) ADD a :v"]
+        "expression", ["SET a = :v, b = :v", "ADD a :v", "REMOVE a", "SET b = if_not_exists(a, :v) ADD a :v"]
     )
     def test_an_update_that_is_not_known_is_an_error(self, expression: str) -> None:
         update = {"Key": ITEM, "UpdateExpression": expression, "ExpressionAttributeValues": {":v": {"N": "1"}}}

@@ -20,10 +20,11 @@ from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
 from functions.shared.adapters.executions import StepFunctionsExecutions, StepFunctionsStateMachine
 from functions.shared.adapters.velocity import DynamoDbVelocityCounter
+from functions.shared.domain.card import Card
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
 from functions.tokenize.tokenize_card import card_token
 from tests.fakes import FakeCardCipher, FakeTokenMac
-from tests.samples import CARD_RETENTION_DAYS, TEST_CARDS
+from tests.samples import TEST_CARDS
 from tests.simulation import invariants
 from tests.simulation.clock import Clock
 from tests.simulation.gateway import Book, GatewaySession
@@ -89,8 +90,8 @@ class Run:
 
 
 def payment_of(subject: str) -> str:
-    """The payment's id: an operation's own has it in front, `payment-7-0.void-1`."""
-    return subject.partition(".")[0]
+    """The payment's id: an operation's own has it in front, `simulated-payment-7-0_void-1`."""
+    return subject.partition("_")[0]
 
 
 class DoesNotExist(ClientError):
@@ -120,7 +121,7 @@ class World:
         self._last_bad_end = self.clock.seconds
         self._is_scheduled = False
         self._afterwards: dict[str, list[Callable[[], None]]] = {}
-        self._pans: list[str] = []
+        self._cards: list[tuple[Card, str]] = []
         self._token_key = FakeTokenMac()
         network = self._network = Network(clock, random, self._weather(), self._tell)
         self.table = Table(self._watch)
@@ -150,7 +151,7 @@ class World:
             "token_mac": Mac(self._token_key, network),
             "velocity_counter": DynamoDbVelocityCounter(client, "ledger"),
             "ledger": DynamoDbLedger(client, "ledger"),
-            "card_vault": DynamoDbCardVault(client, "ledger", CARD_RETENTION_DAYS),
+            "card_vault": DynamoDbCardVault(client, "ledger"),
             "executions": StepFunctionsExecutions(states, STATE_MACHINES + "payment"),
             "operation_executions": StepFunctionsExecutions(states, STATE_MACHINES + "operation"),
             "attendance": DynamoDbAttendance(client, "ledger"),
@@ -161,10 +162,11 @@ class World:
     def live(self) -> None:
         """Let the payments come, the luck be bad and then good, and look at what is left."""
         for n in range(self.random.randint(1, 3)):
-            request = self._request()
-            self._expect_payment(f"payment-{self.run.seed}-{n}", request, self.random.uniform(0, 2 * MINUTE))
+            payment_id = f"simulated-payment-{self.run.seed}-{n}"
+            request = self._request(payment_id)
+            self._expect_payment(payment_id, request, self.random.uniform(0, 2 * MINUTE))
             if self.random.random() < 0.1:  # the same once more, by hand
-                self._expect_payment(f"payment-{self.run.seed}-{n}-again", request, self.random.uniform(0, 2 * HOUR))
+                self._expect_payment(f"{payment_id}-again", request, self.random.uniform(0, 2 * HOUR))
         if not self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR):
             self.clock.subject = "somebody"
             self._break("I4: something still goes on after weeks")
@@ -231,15 +233,15 @@ class World:
                 self._break(f"I4: GET /payments/{{payment_id}} says {body}")
         return bodies
 
-    def _request(self) -> dict[str, Any]:
+    def _request(self, payment_id: str) -> dict[str, Any]:
         random = self.random
         dice = random.random()
         pan = random.choice(DECLINED if dice < 0.2 else APPROVED)
         card = {"card_number": pan, "expiry_date": "12/49" if dice < 0.97 else "01/20", "card_holder": "John Doe"}
         source: dict[str, Any] = {"card_data": card}
-        if self._pans and random.random() < 0.3:  # perhaps too early: that one is not stored yet
-            source = {"token": card_token(random.choice(self._pans), self._token_key)}
-        self._pans.append(pan)
+        if self._cards and random.random() < 0.3:  # perhaps too early: that one is not stored yet
+            source = {"token": card_token(*random.choice(self._cards), self._token_key)}
+        self._cards.append((Card.from_card_data(card), payment_id))
         if random.random() < 0.1:
             return {"operation": "store", "card_data": card}
         return {
@@ -247,6 +249,7 @@ class World:
             "amount_minor": random.randint(1, 99_999_999),
             "currency": random.choice(("USD", "EUR", "JPY", "KWD") if random.random() < 0.96 else ("XTS", "KPW")),
             "capture": random.random() < 0.7,
+            "save_card": random.random() < 0.5,
             **source,
         }
 
@@ -276,14 +279,14 @@ class World:
         """The name and the request of an operation on the payment. Refunds may come to more than was captured."""
         random = self.random
         if random.random() < 0.02:  # by hand, and nonsense
-            return f"{payment_id}.nonsense-{n}", random.choice(({}, {"operation": "void", "payment_id": 1}))
+            return f"{payment_id}_nonsense-{n}", random.choice(({}, {"operation": "void", "payment_id": 1}))
         to_capture = not payment.get("capture", True)
         kind = random.choice(("capture", "void", "refund") if to_capture else ("refund", "refund", "refund", "void"))
         request: dict[str, Any] = {"operation": kind, "payment_id": payment_id}
         if kind != "void" and random.random() < 0.7:
             amount_minor = int(payment.get("amount_minor", 1) * random.uniform(0, 1.1)) + 1
             request["amount_minor"] = min(amount_minor, 99_999_999)
-        return f"{payment_id}.{kind}-{n}", request
+        return f"{payment_id}_{kind}-{n}", request
 
     def _expect(self, machine: str, name: str, request: dict[str, Any], seconds: float) -> None:
         """Start an execution after so many seconds, and perhaps stop it."""
@@ -407,7 +410,7 @@ class World:
             raise SecretUnavailable("Secrets Manager did not answer.") from None
 
     def _failed_unexpectedly(self, what: str) -> None:
-        if ".nonsense-" not in self.clock.subject or "InvalidInput" not in what:
+        if "_nonsense-" not in self.clock.subject or "InvalidInput" not in what:
             self._break(what)
 
     def _watch(self, key: Key, before: Item | None, after: Item) -> None:

@@ -6,24 +6,29 @@ import json
 import re
 import secrets
 import string
+import sys
+import unicodedata
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import requests
 
 from cli.stack import Stack
-from functions.shared.domain.card import passes_luhn
+from functions.shared.domain.card_number import passes_luhn
 from tests.redeployment import put_into_service
 
 _HOLDER = re.compile("canary[a-z]{12}|[a-z]{12}yranac")
-# Up to two characters between digits: groups by spaces or dashes, and JSON's lists.
-_DIGITS = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,2}[0-9]){11,}")
-_ESCAPED = re.compile(r"(?:%|\\x|\\u00)([0-9A-Fa-f]{2})")
+# Up to three characters between digits: groups by whatever people write, and JSON's lists.
+_DIGITS = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){11,}")
+_ESCAPED = re.compile(r"(?:%|\\x)([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})")
 _HEX = re.compile("[0-9A-Fa-f]{24,}")
 _BASE64 = re.compile("[A-Za-z0-9+/_-]{16,}")
 _DEPTH = 3
@@ -73,7 +78,7 @@ def leaks(written: Iterable[tuple[Place, str]], canaries: Collection[Canary]) ->
     found = set()
     for place, text in written:
         for reading in _readings(text):
-            for run in _DIGITS.findall(reading):
+            for run in _DIGITS.findall(reading if reading.isascii() else reading.translate(_as_shown())):
                 digits = re.sub("[^0-9]", "", run)
                 found |= {Leak(place, canary.name, "number") for canary, pan in pans if pan in digits}
             for holder in _HOLDER.findall(reading.lower()):
@@ -88,12 +93,28 @@ def _readings(text: str, depth: int = _DEPTH) -> Iterator[str]:
     if depth:
         hexadecimal, base_64 = _HEX.findall(text), _BASE64.findall(text)
         decoded = [
-            _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), text) if _ESCAPED.search(text) else "",
+            _unescaped(text) if _ESCAPED.search(text) else "",
             *("\n".join(_from_hex(run[start:]) for run in hexadecimal) for start in range(2)),
             *("\n".join(_from_base64(run[start:]) for run in base_64) for start in range(4)),
         ]
         for reading in filter(None, decoded):
             yield from _readings(reading, depth - 1)
+
+
+def _unescaped(text: str) -> str:
+    raw = _ESCAPED.sub(lambda escaped: chr(int(escaped[1] or escaped[2], 16)), text)
+    return raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # two halves of a character are one
+
+
+@cache
+def _as_shown() -> dict[int, str]:
+    """Each digit of any script as ASCII has it, and what nobody sees as nothing."""
+    every = map(chr, range(128, sys.maxunicode + 1))
+    digits = {ord(each): str(unicodedata.digit(each)) for each in every if unicodedata.digit(each, None) is not None}
+    unseen = {
+        code: "" for code in range(128, sys.maxunicode + 1) if unicodedata.category(chr(code)) in ("Cf", "Mn", "Me")
+    }
+    return digits | unseen
 
 
 def _from_hex(run: str) -> str:
@@ -198,6 +219,49 @@ class RecordedStack(Stack):
         return answer
 
 
+# -- A gateway whose texts are none ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def lying_gateway(sandbox_url: str, lies: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """The sandbox, by another URL, where it tells of a charge with one of these references what is given for it."""
+
+    def told(value: Any) -> Any:
+        if isinstance(value, list):
+            return [told(each) for each in value]
+        if isinstance(value, dict):
+            return {name: told(each) for name, each in value.items()} | lies.get(str(value.get("reference")), {})
+        return value
+
+    class Handler(BaseHTTPRequestHandler):
+        def _forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            try:
+                answer = requests.request(
+                    self.command, sandbox_url + self.path, data=body, headers=dict(self.headers), timeout=30
+                )
+            except requests.RequestException:
+                return  # as a connection that was dropped
+            content = answer.content
+            if answer.headers.get("Content-Type", "").startswith("application/json"):
+                content = json.dumps(told(answer.json())).encode()
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = _forward  # noqa: N815
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
 # -- Functions that log all they can --------------------------------------------------------------------------------
 
 
@@ -212,10 +276,13 @@ def deployed(stack: Stack, functions: Collection[str]) -> dict[str, tuple[str, s
 
 
 @contextmanager
-def talkative(stack: Stack, functions: Collection[str], *, backstop: bool = True) -> Iterator[None]:
+def talkative(
+    stack: Stack, functions: Collection[str], *, backstop: bool = True, gateway_url: str | None = None
+) -> Iterator[None]:
     """The functions with the loggers of all libraries on; without the backstop under them, if asked for.
 
-    They wait for the gateway for a second only. Afterwards they are as they were deployed.
+    They wait for the gateway, or for the one at `gateway_url`, for a second only. Afterwards they are as they were
+    deployed.
     """
     client, prefix = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1]
     before = {prefix + function: configuration for function, configuration in deployed(stack, functions).items()}
@@ -232,6 +299,8 @@ def talkative(stack: Stack, functions: Collection[str], *, backstop: bool = True
             "TALKATIVE_BACKSTOP": "on" if backstop else "off",
             "GATEWAY_READ_TIMEOUT_SECONDS": "1",
         }
+        if gateway_url and "GATEWAY_URL" in environment:
+            more["GATEWAY_URL"] = gateway_url
         _update(client, name, _with_talkative(packages[name]), "talkative.handler", environment | more)
 
     def restore(name: str) -> None:

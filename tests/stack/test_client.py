@@ -55,11 +55,13 @@ def test_a_stored_card_is_shown_until_it_is_erased(payments: PaymentsClient) -> 
     stored = payments.wait(payments.store_card(CARD).payment_id)
     assert stored.status == "stored"
     assert stored.card is not None
-    assert payments.card(stored.card.token) == stored.card
-    payments.erase_card(stored.card.token)
+    token = stored.card.token
+    assert token is not None
+    assert payments.card(token) == stored.card
+    payments.erase_card(token)
     with pytest.raises(NotFound):
-        payments.card(stored.card.token)
-    payments.erase_card(stored.card.token)
+        payments.card(token)
+    payments.erase_card(token)
 
 
 def test_money_is_captured_and_given_back_once_by_key(driver: Driver, payments: PaymentsClient) -> None:
@@ -97,6 +99,7 @@ def test_an_authorization_is_let_go(payments: PaymentsClient) -> None:
 def test_a_stored_card_pays_by_its_token_until_it_is_erased(payments: PaymentsClient) -> None:
     stored = payments.wait(payments.store_card(CARD).payment_id).card
     assert stored is not None
+    assert stored.token is not None
 
     def paid_by_token() -> Payment:
         return payments.wait(payments.pay(amount_minor=1999, currency="USD", token=stored.token).payment_id)

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from cli.acceptance.steps.deployment import LISTED, Ringing, left_over, pending_keys
 from cli.build import Target, build
 from cli.paths import BUILD
-from cli.rollout import roll_out
+from cli.rollout import apply_until_live, roll_out
 from cli.rotate import Key, rotate
 from cli.stack import Stack, StackError, new_payment_id
 from cli.terraform import Terraform, TerraformError
@@ -47,18 +48,27 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     assert terraform.pending_changes() == ""
 
     assert machine.up(print) == stack
+    assert role_that_writes_logs(stack) == "payments-local-api-logs"
 
     a_roll_out_is_taken_back_when_an_alarm_rings(stack, machine)
     a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack, machine)
+    aliases_that_lag_behind_are_moved(stack, machine)
     rotated_keys_open_what_came_before(stack, machine)
 
+    tags = {"Project": "payments", "Environment": "local"}
+    there = {each.partition(" ")[0] for each in left_over(stack.client, "payments-local", tags)}
+    assert there >= {service for service, *_ in LISTED}
     terraform.destroy()
-    prefix = "payments-local"
-    assert not [key for key in stack.client("lambda").list_functions()["Functions"] if prefix in key["FunctionName"]]
-    assert not [role for role in stack.client("iam").list_roles()["Roles"] if prefix in role["RoleName"]]
-    assert stack.client("dynamodb").list_tables()["TableNames"] == []
-    assert stack.client("apigateway").get_rest_apis()["items"] == []
-    assert stack.client("stepfunctions").list_state_machines()["stateMachines"] == []
+    assert left_over(stack.client, "payments-local", tags) == []
+    assert len(pending_keys(stack.client, tags)) >= 4
+    assert stack.client("s3").list_buckets()["Buckets"] == []
+    assert role_that_writes_logs(stack) is None
+
+
+def role_that_writes_logs(stack: Stack) -> str | None:
+    """Which API Gateway's account names."""
+    arn: str | None = stack.client("apigateway").get_account().get("cloudwatchRoleArn")
+    return arn.rpartition("/")[2] if arn else None
 
 
 def with_changed_functions(machine: Machine, level: str) -> Terraform:
@@ -80,18 +90,15 @@ def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine)
     terraform, cloudwatch = with_changed_functions(machine, "WARNING"), stack.client("cloudwatch")
     before, seen = terraform.outputs()["live_versions"], Counter[str]()
 
-    class Watched:
-        """CloudWatch, which is looked at while both versions are in service, and then rings."""
+    def two_are_in_service() -> bool:
+        if seen or terraform.outputs()["live_versions"] == before:
+            return False
+        seen.update(versions_of_payments(stack, 16))
+        return True
 
-        def get_paginator(self, operation: str) -> Any:
-            if not seen and terraform.outputs()["live_versions"] != before:
-                seen.update(versions_of_payments(stack, 16))
-                alarm = terraform.outputs()["alarm_names"][0]
-                cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="Set by a test")
-            return cloudwatch.get_paginator(operation)
-
+    ringing = Ringing(cloudwatch, terraform.outputs()["alarm_names"][0], two_are_in_service)
     console = Console(file=io.StringIO())
-    assert not roll_out(terraform, Watched(), percent=50, seconds=600, console=console, approve=False)
+    assert not roll_out(terraform, ringing, percent=50, seconds=600, console=console, approve=False)
     assert set(seen) == {"1", "2"}
     assert terraform.outputs()["live_versions"] == before
     assert set(versions_of_payments(stack, 4)) == {"1"}
@@ -110,43 +117,70 @@ def a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack: Stack, 
     assert terraform.pending_changes() == ""
 
 
+def aliases_that_lag_behind_are_moved(stack: Stack, machine: Machine) -> None:
+    terraform, states, said = machine.terraform(), stack.client("stepfunctions"), list[str]()
+    functions, status = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1] + "status"
+
+    class Lagging:
+        """Terraform, whose first apply leaves two aliases at the versions before."""
+
+        outputs, client = terraform.outputs, terraform.client
+
+        def apply(self, *arguments: str, show: bool = False) -> None:
+            terraform.apply(*arguments, show=show)
+            if not said:
+                before = {"stateMachineVersionArn": f"{stack.machine_arn('payment')}:1", "weight": 100}
+                alias = stack.live_arn("payment")
+                states.update_state_machine_alias(stateMachineAliasArn=alias, routingConfiguration=[before])
+                functions.update_alias(FunctionName=status, Name="live", FunctionVersion="1")
+
+    outputs = apply_until_live(Lagging(), said.append)  # type: ignore[arg-type]
+    assert said == [
+        "Applying again, as payments-local-payment, payments-local-status lagged behind the newest version."
+    ]
+    (newest,) = outputs["live_versions"]["payment"]
+    assert set(versions_of_payments(stack, 4)) == {newest["version"]} != {"1"}
+    (newest,) = outputs["live_versions"]["status"]
+    assert functions.get_alias(FunctionName=status, Name="live")["FunctionVersion"] == newest["version"] != "1"
+
+
 def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
     driver, terraform = Driver(stack), machine.terraform()
-    before, [old_key] = driver.paid(), stack.call("GET", "/keys").json()["keys"]
+    before, [old_key] = driver.paid(save_card=True), stack.call("GET", "/keys").json()["keys"]
     delayed = new_payment_id()
     sealed_before = seal(CARD_DATA, delayed, old_key)
 
     assert [rotate(terraform, key) for key in Key] == [["1", "2"], ["1", "2"]]
     machine.up(print)
-    driver.pay(delayed, card_data=sealed_before)
+    driver.pay(delayed, card_data=sealed_before, save_card=True)
     after, [new_key] = driver.ended(delayed), stack.call("GET", "/keys").json()["keys"]
     assert after["status"] == "captured"
     assert old_key["kid"] != new_key["kid"]
 
-    # The same card under two tokens, and both are stored.
+    # The same card under two fingerprints, and both are stored.
     tokens = [payment["card"]["token"] for payment in (before, after)]
-    assert tokens[0] != tokens[1]
+    assert before["card"]["fingerprint"] != after["card"]["fingerprint"]
     assert [stack.call("GET", f"/cards/{token}").json()["last4"] for token in tokens] == ["4242", "4242"]
 
     assert [rotate(terraform, key, retire=True) for key in Key] == [["2"], ["2"]]
     machine.up(print)
-    assert charge_stored_card(driver, tokens[0])["outcome"] == "captured"
+    assert charge_stored_card(driver, before["card"])["outcome"] == "captured"
     late, in_time = new_payment_id(), new_payment_id()
     driver.pay(late, card_data=seal(CARD_DATA, late, old_key))
     driver.pay(in_time, card_data=seal(CARD_DATA, in_time, new_key))
     assert driver.ended(late)["error"] == "unknown_sealing_key"
-    assert driver.ended(in_time)["card"]["token"] == tokens[1]
+    assert driver.ended(in_time)["card"]["fingerprint"] == after["card"]["fingerprint"]
     with pytest.raises(TerraformError, match="There is only one sealing key"):
         rotate(terraform, Key.SEALING, retire=True)
 
 
-def charge_stored_card(driver: Driver, token: str) -> dict[str, Any]:
-    """What the charge function makes of the ciphertext that is stored under a token."""
-    ciphertext = driver.ledger_items(f"CARD#{token}")["CARD"]["ciphertext"]["B"]
+def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
+    """What the charge function makes of the ciphertext that is stored under a card's token."""
+    ciphertext = driver.ledger_items(f"CARD#{card['token']}")["CARD"]["ciphertext"]["B"]
     event = {
         "payment_id": new_payment_id(),
         "payment": PaymentRequest("charge", 1999, "USD").to_dict(),
-        "token": token,
+        "card": card,
         "ciphertext": base64.b64encode(ciphertext).decode(),
     }
     name = driver.stack.log_group_prefix.rsplit("/", 1)[1] + "charge"

@@ -25,10 +25,12 @@ from tests.stack.driver import PAYMENT, Driver
 from tests.stack.sweep import (
     Canary,
     Leak,
+    Place,
     RecordedStack,
     deployed,
     every_event_kept,
     leaks,
+    lying_gateway,
     new_pan,
     talkative,
     written_by,
@@ -86,6 +88,10 @@ class Scenario:
     changes: dict[str, Any] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     refused_by_gateway: bool = False
+    lies: dict[str, Any] = field(default_factory=dict)
+    """What the gateway tells of the charge instead of the truth."""
+    input_only: bool = False
+    """No mapping template can see the number: it stays in the execution's input, and must be nowhere else."""
     path: str = "/payments"
     payment_id: str = field(default_factory=new_payment_id)
 
@@ -98,10 +104,18 @@ class Scenario:
 
         Other tests send the same published numbers in the clear; a holder's name is this scenario's alone.
         """
+        if self.input_only and leak.place.kind in ("execution", "event"):
+            return leak.place.name == self.payment_id
         if leak.place.kind not in ("execution", "event") or not is_test_card(self.pan):
             return False
         own = leak.place.name == self.payment_id
         return own == (self.card_data is plain) or (self.card_data is plain and leak.what == "number")
+
+
+def with_text(sealed: str, text: str) -> str:
+    """The sealed card with a text in its ciphertext, which stays as long as it was."""
+    header, key, iv, ciphertext, tag = sealed.split(".")
+    return ".".join([header, key, iv, text + ciphertext[len(text) :], tag])
 
 
 def on(operation: str, fault: Fault, times: int = 1) -> Fault:
@@ -140,7 +154,29 @@ REJECTED: dict[str, tuple[str, CardData]] = {
 }
 
 STORE = {"amount_minor": None, "currency": None}
-NOTED = new_pan()
+NOTED = [new_pan() for _ in range(5)]
+TOLD = [new_pan() for _ in range(6)]
+
+
+def in_script(number: str, zero: str) -> str:
+    return "".join(chr(ord(zero) + int(digit)) for digit in number)
+
+
+DISGUISED = {
+    "in Bengali digits": ("description", in_script(NOTED[0], "০")),
+    "in mathematical digits": ("merchant_reference", in_script(NOTED[1], "𝟘")),
+    "in keycaps": ("description", "".join(f"{digit}\ufe0f\u20e3" for digit in NOTED[2])),
+    "with zero-width spaces": ("merchant_reference", "\u200b".join(NOTED[3])),
+    "with line separators": ("description", "\u2028".join(in_script(NOTED[4], "٠"))),
+}
+LIES: list[dict[str, Any]] = [
+    {"id": TOLD[0]},
+    {"id": f"ch_{TOLD[1]}"},
+    {"reference": f"x{TOLD[2]}"},
+    {"status": TOLD[3]},
+    {"decline_code": f"see_{TOLD[4]}"},
+    {"captured_at": "/".join(TOLD[5])},
+]
 
 SCENARIOS = [  # the slowest first
     Scenario(
@@ -170,7 +206,37 @@ SCENARIOS = [  # the slowest first
     Scenario("mistyped", "rejected", mistyped(new_pan()), error="invalid_card_number"),
     *(Scenario(name, "rejected", new_pan(), card_data, error) for name, (error, card_data) in REJECTED.items()),
     Scenario("refused, in the clear", 400, card_data=plain),
-    Scenario("refused, in the description", 400, NOTED, changes={"description": f"paid with {NOTED}"}),
+    *(
+        Scenario(
+            f"a number {how} in the {name}",
+            "rejected",
+            noted,
+            error="card_number_in_text",
+            changes={name: text},
+            input_only=True,
+        )
+        for noted, (how, (name, text)) in zip(NOTED, DISGUISED.items(), strict=True)
+    ),
+    *(
+        Scenario(f"the gateway tells {', '.join(lie)} {n}", "reversed", told, error="gateway_mismatch", lies=lie)
+        for n, (told, lie) in enumerate(zip(TOLD, LIES, strict=True))
+    ),
+    Scenario("refused, as a segment", 400, card_data=lambda canary, *_: f"{canary.pan}.a.a.a.a"),
+    Scenario(
+        "refused, in the ciphertext",
+        400,
+        card_data=lambda canary, payment_id, key: with_text(sealed(canary, payment_id, key), canary.pan),
+    ),
+    Scenario(
+        "in the header",
+        "rejected",
+        error="sealing_not_supported",
+        card_data=lambda canary, payment_id, key: with_header(
+            sealed(canary, payment_id, key),
+            {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": key["kid"], "payment_id": payment_id, "typ": canary.pan},
+        ),
+        input_only=True,
+    ),
     Scenario("plain captured", "captured", "5555555555554444", plain),
     Scenario("plain declined", "declined", "4000000000009995", plain),
     Scenario("plain stored", "stored", "6011111111111117", plain, changes=STORE, path="/cards"),
@@ -186,7 +252,16 @@ DENIED = {
     ("charge", "kms:Decrypt"): Scenario("may not decrypt", "reversed"),
 }
 
+PATHS = [
+    ("GET", "/payments/{}"),
+    ("GET", "/payments/x{}"),
+    ("GET", "/payments/order-{}"),
+    ("GET", "/cards/{}"),
+    ("DELETE", "/cards/tok_{}"),
+]
 WITHOUT_BACKSTOP = Scenario("without the backstop", "captured")
+IN_PATHS = [Canary(f"in the path of {method} {path}", new_pan()) for method, path in PATHS]
+INVOKED = [Canary(f"for an id of {function}", new_pan()) for function in FUNCTIONS]
 PLANTED = {kind: Canary(f"planted in {kind}", new_pan()) for kind in ("log group", "table", "queue", "file", "input")}
 
 ALL = [*SCENARIOS, *DENIED.values()]
@@ -211,10 +286,15 @@ def sweep(stack: Stack, machine: Machine) -> Sweep:
     [key] = recorded.call("GET", "/keys").json()["keys"]
     run = partial(run_scenario, driver, key)
     before = deployed(stack, FUNCTIONS)
+    lies = {scenario.payment_id: scenario.lies for scenario in SCENARIOS if scenario.lies}
     with every_event_kept(stack):
-        with talkative(stack, FUNCTIONS):
+        with lying_gateway(str(stack.sparkle_url), lies) as gateway, talkative(stack, FUNCTIONS, gateway_url=gateway):
             with ThreadPoolExecutor(8) as pool:
                 payments = dict(pool.map(run, SCENARIOS))
+            for (method, path), canary in zip(PATHS, IN_PATHS, strict=True):
+                assert recorded.call(method, path.format(canary.pan)).status_code == 404
+            for function, canary in zip(FUNCTIONS, INVOKED, strict=True):
+                recorded.answers.append((Place("answer", function), invoked(stack, function, canary.pan)))
             for (function, action), scenario in DENIED.items():
                 with taken_away(stack, function, action):
                     payments |= dict([run(scenario)])
@@ -222,12 +302,27 @@ def sweep(stack: Stack, machine: Machine) -> Sweep:
             payments |= dict([run(WITHOUT_BACKSTOP)])
         driver.clear_faults()
         with planted(driver, machine):
-            canaries = [scenario.canary for scenario in (*ALL, WITHOUT_BACKSTOP)]
+            canaries = [scenario.canary for scenario in (*ALL, WITHOUT_BACKSTOP)] + IN_PATHS + INVOKED
             found = leaks([*written_by(stack, machine.home), *recorded.answers], [*canaries, *PLANTED.values()])
     met: dict[str, set[str]] = {}
     for request in stack.sandbox("GET", "/sandbox/requests").json()["requests"]:
         met.setdefault(request["reference"], set()).add(request["fault"])
     return Sweep(payments, met, found, before, deployed(stack, FUNCTIONS))
+
+
+def invoked(stack: Stack, function: str, text: str) -> str:
+    """What a function answers that is given the text wherever an id may be."""
+    event: dict[str, Any] = dict.fromkeys(
+        ("payment_id", "operation_id", "token", "run", "started_at", "requested_at", "error"), text
+    )
+    event |= {
+        "request": {"payment_id": text},
+        "pathParameters": {"payment_id": text, "token": text},
+        "httpMethod": "GET",
+    }
+    name = stack.log_group_prefix.rsplit("/", 1)[1] + function
+    answer = stack.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
+    return str(answer["Payload"].read().decode())
 
 
 def run_scenario(driver: Driver, key: Key, scenario: Scenario) -> tuple[str, dict[str, Any]]:
@@ -253,7 +348,7 @@ def run_scenario(driver: Driver, key: Key, scenario: Scenario) -> tuple[str, dic
         time.sleep(0.5)
     payment = stack.payment(payment_id)
     driver.post(scenario.path, body, payment_id)
-    if payment["card"]:
+    if payment["card"] and payment["card"]["token"]:
         stack.call("GET", f"/cards/{payment['card']['token']}")
     return scenario.name, payment
 
@@ -306,6 +401,17 @@ def test_a_sealed_card_is_nowhere(sweep: Sweep) -> None:
     sealed_ones = {scenario.name: scenario for scenario in ALL if scenario.card_data is not plain}
     found = [leak for leak in sweep.found if leak.canary in sealed_ones]
     assert [leak for leak in found if not sealed_ones[leak.canary].may_be_at(leak)] == []
+
+
+def test_a_card_number_for_an_id_is_nowhere(sweep: Sweep) -> None:
+    names = {canary.name for canary in (*IN_PATHS, *INVOKED)}
+    assert [leak for leak in sweep.found if leak.canary in names] == []
+
+
+def test_a_number_that_no_template_can_see_is_in_its_executions_input(sweep: Sweep) -> None:
+    for scenario in SCENARIOS:
+        if scenario.input_only:
+            assert sweep.kinds_of_places(scenario.name) == {"execution", "event"}, scenario.name
 
 
 def test_a_card_in_the_clear_is_in_its_executions_input_if_it_is_a_test_card_and_nowhere_else(sweep: Sweep) -> None:

@@ -167,12 +167,39 @@ class TestStoredCards:
         assert (rejected["status"], rejected["error"]) == ("rejected", "expired_card")
 
     def test_a_card_that_is_used_by_its_token_is_kept_for_another_while(self, driver: Driver) -> None:
-        token = driver.paid(card_data=CARD_DATA | {"card_number": "378282246310005"})["card"]["token"]
+        token = driver.paid(card_data=CARD_DATA | {"card_number": "378282246310005"}, save_card=True)["card"]["token"]
         before = driver.ledger_items(f"CARD#{token}")["CARD"]
         driver.paid(card_data=None, token=token)
         after = driver.ledger_items(f"CARD#{token}")["CARD"]
-        assert after["kept_at"]["S"] > before["kept_at"]["S"]
+        assert int(after["expires_at"]["N"]) > int(before["expires_at"]["N"])
         assert after["ciphertext"] == before["ciphertext"]
+
+    def test_two_who_store_one_number_share_nothing_but_its_fingerprint(self, driver: Driver) -> None:
+        mine, yours = (
+            driver.ended(driver.post("/cards", {"card_data": CARD_DATA | {"expiry_date": expiry}})[0])["card"]
+            for expiry in ("11/30", "12/31")
+        )
+        assert mine["token"] != yours["token"]
+        assert mine["fingerprint"] == yours["fingerprint"]
+        assert driver.stack.call("DELETE", f"/cards/{mine['token']}").status_code == 204
+        assert driver.stack.call("GET", f"/cards/{yours['token']}").json()["expiry"] == "12/31"
+        assert driver.paid(card_data=None, token=yours["token"])["status"] == "captured"
+        assert driver.paid(card_data=None, token=mine["token"])["error"] == "unknown_token"
+
+    @pytest.mark.parametrize(
+        ("changes", "kept"), [({}, False), ({"save_card": False}, False), ({"save_card": True}, True)]
+    )
+    def test_a_card_is_kept_only_where_the_payment_asks_for_it(
+        self, driver: Driver, changes: dict[str, bool], kept: bool
+    ) -> None:
+        payment = driver.paid(**changes)
+        assert (payment["card"]["token"] is not None) is kept
+        if kept:
+            assert driver.stack.call("GET", f"/cards/{payment['card']['token']}").json() == payment["card"]
+
+    def test_a_declined_payments_card_is_not_kept_though_it_was_asked_for(self, driver: Driver) -> None:
+        declined = driver.paid(card_data=CARD_DATA | {"card_number": "4000000000009995"}, save_card=True)
+        assert (declined["status"], declined["card"]["token"]) == ("declined", None)
 
     def test_a_card_and_a_token_together_are_refused(self, driver: Driver) -> None:
         _, answer = driver.pay(token="tok_" + "a" * 52)
@@ -189,6 +216,6 @@ class TestScreening:
 
     def test_a_payment_is_counted_for_its_card(self, driver: Driver) -> None:
         payment = driver.paid(currency="TND", card_data=CARD_DATA | {"card_number": "6011111111111117"})
-        counted = driver.ledger_items(f"VELOCITY#{payment['card']['token']}").values()
+        counted = driver.ledger_items(f"VELOCITY#{payment['card']['fingerprint']}").values()
         assert sum(int(item["TND"]["N"]) for item in counted if "TND" in item) == 1999
         assert all(int(item["expires_at"]["N"]) > 0 for item in counted)

@@ -177,16 +177,17 @@ def test_a_stored_card_is_kept_without_a_charge_and_can_be_erased(driver: Driver
     assert (payment["status"], payment["charge_id"], payment["amount_minor"]) == ("stored", None, None)
     assert driver.charges(payment_id) == []
     shown = driver.stack.call("GET", f"/cards/{token}").json()
-    assert shown == {"token": token, "brand": "discover", "bin": "601111", "last4": "1117", "expiry": "12/30"}
+    assert shown == payment["card"]
+    assert (shown["brand"], shown["bin"], shown["last4"], shown["expiry"]) == ("discover", "601111", "1117", "12/30")
     assert driver.stack.call("DELETE", f"/cards/{token}").status_code == 204
     assert driver.ledger_items(f"CARD#{token}") == {}
     assert driver.stack.call("GET", f"/cards/{token}").status_code == 404
     assert driver.stack.call("DELETE", f"/cards/{token}").json()["error"]["code"] == "card_not_found"
 
 
-def test_the_same_card_has_the_same_token_and_another_transaction(driver: Driver) -> None:
+def test_the_same_card_has_the_same_fingerprint_and_another_transaction(driver: Driver) -> None:
     first, second = driver.paid(), driver.paid()
-    assert first["card"]["token"] == second["card"]["token"]
+    assert first["card"]["fingerprint"] == second["card"]["fingerprint"]
     assert first["transaction_id"] != second["transaction_id"]
 
 

@@ -20,6 +20,10 @@ def by_fours(separator: str) -> Callable[[str], str]:
     return lambda secret: separator.join(secret[start : start + 4] for start in range(0, len(secret), 4))
 
 
+def in_script(zero: str) -> Callable[[str], str]:
+    return lambda secret: "".join(chr(ord(zero) + int(digit)) for digit in secret)
+
+
 def in_base64(encode: Callable[[bytes], bytes], before: int) -> Callable[[str], str]:
     """Of the secret with other bytes around it, in each of the three alignments."""
     return lambda secret: encode(b"\xff" * before + secret.encode() + b'", "').decode()
@@ -53,6 +57,14 @@ OF_NUMBERS: dict[str, Callable[[str], str]] = {
     "spaced and reversed": lambda secret: by_fours(" ")(secret)[::-1],
     "spaced in base64": lambda secret: base64.b64encode(by_fours(" ")(secret).encode()).decode(),
     "dashed in hex": lambda secret: by_fours("-")(secret).encode().hex(),
+    "with three characters between": by_fours(" - "),
+    "in single digits with brackets": lambda secret: ")(".join(secret),
+    "in Bengali digits": in_script("০"),
+    "in mathematical digits": in_script("𝟘"),
+    "in mathematical digits in JSON": lambda secret: json.dumps(in_script("𝟘")(secret)),
+    "in keycaps": lambda secret: "".join(f"{digit}\ufe0f\u20e3" for digit in secret),
+    "in keycaps in JSON": lambda secret: json.dumps("".join(f"{digit}\ufe0f\u20e3" for digit in secret)),
+    "with zero-width spaces": lambda secret: "\u200b".join(secret),
     "after more digits": lambda secret: f"20261123 {secret}",
 }
 

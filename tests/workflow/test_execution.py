@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -11,9 +12,9 @@ from functions.shared import runtime
 from functions.shared.domain.errors import KeyUnusable, LedgerUnavailable, SecretUnavailable
 from functions.shared.domain.ledger import balances, capture_entry, in_doubt_entry
 from functions.status.payment_status import payment_status
-from functions.tokenize.tokenize_card import card_token
+from functions.tokenize.tokenize_card import card_token, fingerprint
 from tests.mocked_aws import TABLE, new_id
-from tests.samples import DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN
+from tests.samples import DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN, card
 from tests.workflow.conftest import Execution, Workflow, by
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
@@ -90,13 +91,14 @@ def test_without_capture_the_money_is_held(workflow: Workflow) -> None:
 
 
 def test_a_card_is_stored_without_a_charge_also_one_that_has_expired(workflow: Workflow) -> None:
-    token = card_token(PAN, runtime.token_mac())
     execution = workflow.store(**by(expiry_date="12/25"))
     assert (execution.status, execution.ended_in) == ("SUCCEEDED", "CardStored")
     assert "Charge" not in execution.states
     payment = workflow.record_of(execution).payment
     assert (payment.status, payment.amount_minor, payment.card and payment.card.expiry) == ("stored", None, "12/25")
-    assert runtime.card_vault().summary(token, runtime.now()) == payment.card
+    assert payment.card
+    assert payment.card.token == card_token(card(), execution.name, runtime.token_mac())
+    assert runtime.card_vault().summary(payment.card.token, runtime.now()) == payment.card
     assert workflow.gateway_calls(execution) == []
     assert_no_card_after_encrypt(execution)
 
@@ -236,11 +238,9 @@ def test_a_charge_without_its_gateways_key_is_in_doubt_on_the_books_too(
     assert recorded.journal == (DOUBT,)
 
 
-def test_a_capture_that_cannot_be_recorded_is_undone(
-    workflow: Workflow, failing: Callable[[str, str, Exception], None]
-) -> None:
-    # The card is kept before the payment is recorded, and only by Persist.
-    failing("card_vault", "keep", LEDGER_DOWN)
+def test_a_capture_that_cannot_be_recorded_is_undone(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only Persist's: the ledger is back when Compensate writes to it.
+    monkeypatch.setattr("functions.persist.handler.persist_payment", Mock(side_effect=LEDGER_DOWN))
     execution = workflow.run()
     assert (execution.ended_in, execution.cause) == ("PaymentReversed", "LedgerUnavailable")
     assert workflow.invocations.count("persist") == 11
@@ -299,7 +299,7 @@ def test_a_compensation_whose_answer_is_lost_ends_the_same(workflow: Workflow) -
 def test_a_card_that_cannot_be_stored_is_rejected_and_the_gateway_never_called(
     workflow: Workflow, failing: Callable[[str, str, Exception], None]
 ) -> None:
-    failing("card_vault", "keep", LEDGER_DOWN)
+    failing("ledger", "record", LEDGER_DOWN)
     execution = workflow.store()
     assert (execution.ended_in, execution.cause) == ("PaymentRejected", "LedgerUnavailable")
     assert workflow.gateway_calls(execution) == []
@@ -332,8 +332,7 @@ class TestScreening:
         workflow.lambda_errors["screen"] = ["Sandbox.Timedout"]
         execution = workflow.run(**by("5555555555554444"), currency="TND")
         assert execution.ended_in == "PaymentCaptured"
-        token = card_token("5555555555554444", runtime.token_mac())
-        key = {"S": f"VELOCITY#{token}"}
+        key = {"S": f"VELOCITY#{fingerprint(card('5555555555554444'), runtime.token_mac())}"}
         counted = workflow.aws.dynamodb.query(
             TableName=TABLE, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": key}
         )
@@ -341,6 +340,16 @@ class TestScreening:
 
 
 class TestStoredCards:
+    def test_a_sale_stands_whose_cards_time_cannot_be_renewed(
+        self, workflow: Workflow, failing: Callable[[str, str, Exception], None]
+    ) -> None:
+        stored = workflow.record_of(workflow.store()).payment.card
+        assert stored
+        failing("card_vault", "renew", LEDGER_DOWN)
+        execution = workflow.run(card_data=None, token=stored.token)
+        assert execution.ended_in == "PaymentCaptured"
+        assert [charge["status"] for charge in workflow.charges(execution)] == ["captured"]
+
     def test_a_stored_card_is_charged_by_its_token_without_being_sent_again(self, workflow: Workflow) -> None:
         stored = workflow.record_of(workflow.store()).payment
         assert stored.card
@@ -354,9 +363,20 @@ class TestStoredCards:
         )
         assert PAN not in json.dumps(execution.history, default=str)
 
+    @pytest.mark.parametrize("save_card", [True, False])
+    def test_a_payments_card_is_kept_where_it_asks_for_it(self, workflow: Workflow, save_card: bool) -> None:
+        execution = workflow.run(**by("6011111111111117"), save_card=save_card)
+        payment = workflow.record_of(execution).payment
+        assert payment.status == "captured"
+        token = card_token(card("6011111111111117"), execution.name, runtime.token_mac())
+        assert payment.card
+        assert payment.card.token == (token if save_card else None)
+        assert (runtime.card_vault().summary(token, runtime.now()) is not None) is save_card
+
     def test_an_erased_card_is_an_unknown_token(self, workflow: Workflow) -> None:
         stored = workflow.record_of(workflow.store(**by("3530111333300000"))).payment
         assert stored.card
+        assert stored.card.token
         runtime.card_vault().erase(stored.card.token)
         execution = workflow.run(card_data=None, token=stored.card.token)
         assert (execution.states, execution.cause) == (["Tokenize", "PaymentRejected"], "UnknownToken")

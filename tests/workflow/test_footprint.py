@@ -95,7 +95,8 @@ def pay_sealed(workflow: Workflow, sealing_key: rsa.RSAPrivateKey) -> Callable[[
     def pay() -> str:
         payment_id = new_id()
         card = seal(CARD_DATA, payment_id, served)
-        execution = workflow.run(payment_id, card_data=card, merchant_reference="order-1001", description="Two tickets")
+        order = {"merchant_reference": "order-1001", "description": "Two tickets"}
+        execution = workflow.run(payment_id, card_data=card, save_card=True, **order)
         assert execution.ended_in == "PaymentCaptured"
         return payment_id
 

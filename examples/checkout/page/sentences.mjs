@@ -24,6 +24,7 @@ export const REJECTED = {
   expired_card: "This card has expired. Check the date, or use another card.",
   invalid_input: "Something in your card’s details is not as it should be. Check them against your card.",
   card_data_must_be_sealed: SEAL_AGAIN,
+  card_number_in_text: SEAL_AGAIN,
   invalid_sealed_card: SEAL_AGAIN,
   sealed_card_tampered: SEAL_AGAIN,
   sealed_for_another_payment: SEAL_AGAIN,

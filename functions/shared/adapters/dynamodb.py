@@ -17,7 +17,7 @@ operation of theirs, have them.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -47,8 +47,8 @@ _BATCH = 100
 
 IS_NEW = "attribute_not_exists(pk)"
 REPLACES_THE_VERSION_BEFORE = "version = :version_before"
-IS_THE_NEWEST = "attribute_not_exists(pk) OR kept_at <= :kept_at"
-IS_THE_NEWEST_OF_A_KEPT_CARD = "attribute_exists(pk) AND kept_at <= :kept_at"
+IS_THERE = "attribute_exists(pk)"
+IS_THERE_AND_ENDS_EARLIER = f"{IS_THERE} AND expires_at < :expires_at"
 
 _CARD_FIELDS = tuple(field.name for field in fields(CardSummary))
 
@@ -139,9 +139,11 @@ class DynamoDbLedger:
         self._client = client
         self._table = table
 
-    def record(self, payment: Payment, entries: Sequence[PostedEntry] = ()) -> None:
+    def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
         writes = [self._put_payment(payment)]
         writes += [self._put(item, IS_NEW) for posted in entries for item in entry_items(posted)]
+        if card:
+            writes.append(self._put(_card_item(card), IS_NEW))
         try:
             self._write_transaction(writes)
         except _ConditionFailed:
@@ -244,26 +246,18 @@ class DynamoDbLedger:
 class DynamoDbCardVault:
     """`CardVault` in the ledger's table, whose TTL attribute is `expires_at` (epoch seconds)."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, retention_days: int) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
-        self._retention = timedelta(days=retention_days)
 
-    def keep(self, card: StoredCard, at: str) -> None:
-        self._put(card, at, IS_THE_NEWEST)
-
-    def renew(self, card: StoredCard, at: str) -> None:
-        self._put(card, at, IS_THE_NEWEST_OF_A_KEPT_CARD)
-
-    def _put(self, card: StoredCard, at: str, condition: str) -> None:
-        expires_at = int((datetime.fromisoformat(at) + self._retention).timestamp())
-        item = card.summary.to_dict() | {"ciphertext": card.ciphertext, "kept_at": at, "expires_at": expires_at}
+    def renew(self, token: str, until: str) -> None:
         with ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
-            self._client.put_item(
+            self._client.update_item(
                 TableName=self._table,
-                Item=self._key(card.summary.token) | marshal(item),
-                ConditionExpression=condition,
-                ExpressionAttributeValues=marshal({":kept_at": at}),
+                Key=marshal(_card_key(token)),
+                UpdateExpression="SET expires_at = :expires_at",
+                ConditionExpression=IS_THERE_AND_ENDS_EARLIER,
+                ExpressionAttributeValues=marshal({":expires_at": _epoch_seconds(until)}),
             )
 
     def ciphertext(self, token: str, at: str) -> bytes | None:
@@ -272,7 +266,7 @@ class DynamoDbCardVault:
 
     def summary(self, token: str, at: str) -> CardSummary | None:
         card = self._read(token, at, _CARD_FIELDS)
-        return CardSummary(**card) if card else None
+        return CardSummary.from_dict(card) if card else None
 
     def _read(self, token: str, at: str, attributes: Sequence[str]) -> dict[str, Any] | None:
         """These of the card's attributes, while its time is not over: DynamoDB takes days to delete what is."""
@@ -280,7 +274,7 @@ class DynamoDbCardVault:
         with ledger_errors():
             answer = self._client.get_item(
                 TableName=self._table,
-                Key=self._key(token),
+                Key=marshal(_card_key(token)),
                 ProjectionExpression=", ".join(names),
                 ExpressionAttributeNames=names,
                 ConsistentRead=True,
@@ -294,14 +288,25 @@ class DynamoDbCardVault:
         with ledger_errors():
             try:
                 self._client.delete_item(
-                    TableName=self._table, Key=self._key(token), ConditionExpression="attribute_exists(pk)"
+                    TableName=self._table, Key=marshal(_card_key(token)), ConditionExpression=IS_THERE
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
                 return False
         return True
 
-    def _key(self, token: str) -> dict[str, Any]:
-        return marshal({"pk": f"CARD#{token}", "sk": "CARD"})
+
+def _card_item(card: StoredCard) -> dict[str, Any]:
+    assert card.summary.token  # by which it is kept
+    kept = {"ciphertext": card.ciphertext, "expires_at": _epoch_seconds(card.until)}
+    return _card_key(card.summary.token) | card.summary.to_dict() | kept
+
+
+def _card_key(token: str) -> dict[str, str]:
+    return {"pk": f"CARD#{token}", "sk": "CARD"}
+
+
+def _epoch_seconds(at: str) -> int:
+    return int(datetime.fromisoformat(at).timestamp())
 
 
 def account_day(account: str, day: str, shard: str) -> str:
@@ -352,7 +357,7 @@ def _to_payment(item: dict[str, Any]) -> Payment:
     return Payment(
         **record
         | {
-            "card": CardSummary(**item["card"]) if "card" in item else None,
+            "card": CardSummary.from_dict(item["card"]) if "card" in item else None,
             "flags": tuple(item["flags"]),
             "operations": tuple(Operation(**operation) for operation in item["operations"]),
         }

@@ -1,28 +1,41 @@
 """What the ledger does not know (yet), as Step Functions tells of the executions."""
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from functions.shared.domain.card_number import looks_like_a_card_number
 from functions.shared.domain.errors import ExecutionsUnavailable
+from functions.shared.domain.operation import OperationType
+from functions.shared.domain.payment import Purpose
+from functions.shared.domain.shapes import is_gateway_id
 from functions.shared.ports import Execution, ExecutionSummary
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.client import SFNClient
 
-# Of the request only these are read: the card stays in the execution. One started by hand may hold anything.
-_READ = {
-    "operation": str,
-    "payment_id": str,
-    "amount_minor": int,
-    "currency": str,
-    "capture": bool,
-    "merchant_reference": str,
-    "description": str,
+_PURPOSES = (*get_args(Purpose), *get_args(OperationType))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not looks_like_a_card_number(value)
+
+
+# Of the request only these are read, where they are what they must be: the card stays in the execution. An execution
+# that was rejected, or was started by hand, may hold anything.
+_READ: dict[str, Callable[[Any], bool]] = {
+    "operation": lambda value: value in _PURPOSES,
+    "payment_id": is_gateway_id,
+    "amount_minor": lambda value: type(value) is int and 0 < value < 10**12,
+    "currency": lambda value: isinstance(value, str) and bool(re.fullmatch("[A-Z]{3}", value)),
+    "capture": lambda value: isinstance(value, bool),
+    "merchant_reference": _is_text,
+    "description": _is_text,
 }
 
 
@@ -52,9 +65,9 @@ class StepFunctionsExecutions:
                 return None  # an id that no execution could have makes an ARN that is none
         return Execution(
             running=answer["status"] in ("RUNNING", "PENDING_REDRIVE"),
-            error=answer.get("error"),
-            cause=answer.get("cause"),
-            request=_request(json.loads(answer["input"])),
+            error=_name(answer.get("error")),
+            cause=_name(answer.get("cause")),
+            request=_request(answer["input"]),
             started_at=_iso(answer["startDate"]),
             stopped_at=_stopped_at(answer),
         )
@@ -90,9 +103,18 @@ class StepFunctionsStateMachine:
         return True
 
 
-def _request(body: object) -> dict[str, Any]:
+def _request(execution_input: str) -> dict[str, Any]:
+    try:
+        body = json.loads(execution_input)
+    except (ValueError, RecursionError):
+        body = None
     given = body if isinstance(body, dict) else {}
-    return {name: given[name] for name, kind in _READ.items() if isinstance(given.get(name), kind)}
+    return {name: given[name] for name, is_readable in _READ.items() if name in given and is_readable(given[name])}
+
+
+def _name(text: str | None) -> str | None:
+    """An error's name, as state machines give it. People may stop an execution in any words, which are not told on."""
+    return text if text and re.fullmatch("[A-Za-z][A-Za-z0-9_.]{0,79}", text) and _is_text(text) else None
 
 
 def _stopped_at(execution: Any) -> str | None:

@@ -25,7 +25,10 @@ def validate(contract: str, instance: Any) -> None:
     except fastjsonschema.JsonSchemaValueException:
         from functions.shared.adapters.json_schema_errors import explain
 
-        raise InvalidInput(explain(contract, instance)) from None
+        try:
+            raise InvalidInput(explain(contract, instance)) from None
+        except RecursionError:  # jsonschema writes the instance into messages that nobody sees
+            raise InvalidInput("the input breaks the contract, and is nested too deeply to say where.") from None
 
 
 def prepare(contract: str) -> None:

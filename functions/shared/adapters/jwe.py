@@ -6,7 +6,6 @@ encryption, no compression, a key of ours, and this payment's id.
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from functions.shared import strict_json
 from functions.shared.adapters.kms import kms_errors
 from functions.shared.domain.errors import (
     InvalidSealedCard,
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ALGORITHM = "RSA-OAEP-256"
 ENCRYPTION = "A256GCM"
 _HEADER_NAMES = {"alg", "enc", "kid", "payment_id", "typ", "cty"}
+# RFC 7516, 4.1.11 and 4.1.12: nobody has to say what it is. Our clients don't; others do, jwcrypto as JWE for instance.
+_TYPES = ("JOSE", "JWE")
+_CONTENT_TYPES = ("json", "application/json")
 _KEY_BYTES, _IV_BYTES, _TAG_BYTES = 32, 12, 16
 
 
@@ -57,6 +60,8 @@ class KmsCardOpener:
         """The id of the key that the header names, if the header is one of ours and for this payment."""
         if (header.get("alg"), header.get("enc")) != (ALGORITHM, ENCRYPTION) or not header.keys() <= _HEADER_NAMES:
             raise SealingNotSupported(f"Seal with {ALGORITHM} and {ENCRYPTION}, without compression or extensions.")
+        if header.get("typ", "JOSE") not in _TYPES or header.get("cty", "json") not in _CONTENT_TYPES:
+            raise SealingNotSupported("The header may say typ JOSE or JWE, and cty json or application/json.")
         key_id = header.get("kid")
         if not isinstance(key_id, str) or key_id not in self._key_ids:
             raise UnknownSealingKey("The sealed card names no key of ours. Take one from GET /keys.")
@@ -87,14 +92,9 @@ def _decoded(segment: str) -> bytes:
 
 
 def _header(decoded: bytes) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError
-        return dict(pairs)
-
     try:
-        header = json.loads(decoded, object_pairs_hook=unique)
-    except (ValueError, RecursionError):
+        header = strict_json.loads(decoded)
+    except ValueError:
         header = None
     if not isinstance(header, dict):
         raise InvalidSealedCard("The sealed card's header is not a JSON object.")

@@ -1,16 +1,34 @@
 """The Sparkle payment gateway over HTTP, as its contract says in docs/sparkle.yaml."""
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args
 
 import requests
 
+from functions.shared import strict_json
 from functions.shared.domain.card import Card
-from functions.shared.domain.charge import Charge, Order, Refund, Refused, Reversal, ReversalResult
-from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, SettlementUnreadable
+from functions.shared.domain.charge import (
+    REDACTED,
+    Charge,
+    ChargeStatus,
+    Order,
+    Refund,
+    Refused,
+    Reversal,
+    ReversalResult,
+)
+from functions.shared.domain.errors import (
+    GatewayBusy,
+    GatewayMismatch,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    SettlementUnreadable,
+)
 from functions.shared.domain.operation import Refusal
 from functions.shared.domain.settlement import LineType, SettlementLine, SettlementPage
+from functions.shared.domain.shapes import is_code, is_gateway_id
 
 Outcome = TypeVar("Outcome")
 CallObserver = Callable[[str, float, bool], None]
@@ -22,13 +40,19 @@ _REFUSALS: dict[str, Refusal] = {
     "invalid_state": "invalid_state",
 }
 
+_BELOW_MINOR, _TOTALS_BELOW_MINOR = 10**12, 10**18
+_TIME = re.compile(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z")
+_CURSOR = re.compile("[A-Za-z0-9._~+/=-]{1,256}")
+
 
 class Sparkle:
     """`PaymentGateway` on Sparkle's REST API.
 
     Only what Sparkle says in so many words counts: its own JSON with a status of 2xx or 402 is an outcome, as is a
     refusal because of the charge's state or amounts; any other 4xx refuses the request itself. Everything else (a
-    timeout, a dropped connection, a 5xx, an answer that is not Sparkle's JSON) leaves the outcome unknown.
+    timeout, a dropped connection, a 5xx, an answer that is not Sparkle's JSON) leaves the outcome unknown. A text that
+    is not what it must be comes as REDACTED, so that nothing of it is kept; a currency or an amount raises
+    GatewayMismatch.
 
     `api_key` is called for every request, so that a rotated key is picked up. `minor_units` holds the currencies whose
     decimals at Sparkle differ from ISO 4217, and `iso_minor_unit` those of the standard. `observe` is told each call's
@@ -90,7 +114,7 @@ class Sparkle:
 
         def read(answer: requests.Response) -> SettlementPage:
             try:
-                body = answer.json()
+                body = strict_json.loads(answer.content)
             except ValueError:
                 if answer.status_code != requests.codes.ok:
                     raise GatewayOutcomeUnknown(f"Sparkle answered {answer.status_code}.") from None
@@ -138,7 +162,7 @@ class Sparkle:
     ) -> Outcome:
         def understand(answer: requests.Response) -> Outcome:
             try:
-                body = answer.json()
+                body = strict_json.loads(answer.content)
             except ValueError:
                 raise GatewayOutcomeUnknown(f"Sparkle answered {answer.status_code}, and not with JSON.") from None
             return read(self._understood(answer.status_code, body))
@@ -202,14 +226,14 @@ class Sparkle:
     def _to_charge(self, charge: Mapping[str, Any]) -> Charge:
         try:
             return Charge(
-                charge_id=charge["id"],
-                reference=charge["reference"],
-                status=charge["status"],
+                charge_id=_text(charge["id"], is_gateway_id),
+                reference=_text(charge["reference"], is_gateway_id),
+                status=_text(charge["status"], get_args(ChargeStatus).__contains__),
                 amount_minor=self._from_sparkle(charge["amount_minor"], charge["currency"]),
                 currency=charge["currency"],
                 captured_minor=self._from_sparkle(charge["captured_minor"], charge["currency"]),
-                decline_code=charge.get("decline_code"),
-                captured_at=charge.get("captured_at"),
+                decline_code=_text(charge.get("decline_code"), is_code, optional=True),
+                captured_at=_text(charge.get("captured_at"), _is_time, optional=True),
             )
         except (KeyError, TypeError, AttributeError):
             raise GatewayOutcomeUnknown("Sparkle answered with a charge that lacks a field.") from None
@@ -217,12 +241,12 @@ class Sparkle:
     def _to_refund(self, refund: Mapping[str, Any]) -> Refund:
         try:
             return Refund(
-                refund_id=refund["id"],
-                charge_id=refund["charge_id"],
-                reference=refund["refund_reference"],
+                refund_id=_text(refund["id"], is_gateway_id),
+                charge_id=_text(refund["charge_id"], is_gateway_id),
+                reference=_text(refund["refund_reference"], is_gateway_id, optional=True),
                 amount_minor=self._from_sparkle(refund["amount_minor"], refund["currency"]),
                 currency=refund["currency"],
-                created_at=refund["created_at"],
+                created_at=_text(refund["created_at"], _is_time),
             )
         except (KeyError, TypeError, AttributeError):
             raise GatewayOutcomeUnknown("Sparkle answered with a refund that lacks a field.") from None
@@ -234,14 +258,14 @@ class Sparkle:
                 line_count=int(answer["line_count"]),
                 totals={
                     total["currency"]: (
-                        self._from_sparkle(total["amount_minor"], total["currency"]),
-                        self._from_sparkle(total["fee_minor"], total["currency"]),
+                        self._from_sparkle(total["amount_minor"], total["currency"], _TOTALS_BELOW_MINOR),
+                        self._from_sparkle(total["fee_minor"], total["currency"], _TOTALS_BELOW_MINOR),
                     )
                     for total in answer["totals"]
                 },
-                next_page=answer["next_cursor"],
+                next_page=_cursor(answer["next_cursor"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, GatewayMismatch) as error:
             what = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else type(error).__name__
             raise SettlementUnreadable(f"The settlement report is not as documented: {what}.") from None
 
@@ -249,15 +273,15 @@ class Sparkle:
         if line["type"] not in get_args(LineType):
             raise ValueError
         return SettlementLine(
-            line_id=line["id"],
+            line_id=_text(line["id"], is_gateway_id),
             type=line["type"],
-            charge_id=line["charge_id"],
-            reference=line["reference"],
-            refund_reference=line["refund_reference"],
+            charge_id=_text(line["charge_id"], is_gateway_id),
+            reference=_text(line["reference"], is_gateway_id),
+            refund_reference=_text(line["refund_reference"], is_gateway_id, optional=True),
             amount_minor=self._from_sparkle(line["amount_minor"], line["currency"]),
             fee_minor=self._from_sparkle(line["fee_minor"], line["currency"]),
             currency=line["currency"],
-            settled_at=line["settled_at"],
+            settled_at=_text(line["settled_at"], _is_time),
         )
 
     def _to_sparkle(self, amount_minor: int, currency: str) -> int:
@@ -266,10 +290,15 @@ class Sparkle:
             raise GatewayRefused(f"Sparkle takes {currency} with fewer decimals than the amount has.")
         return amount
 
-    def _from_sparkle(self, amount: int, currency: str) -> int:
-        if not isinstance(amount, int):
+    def _from_sparkle(self, amount: Any, currency: Any, below_minor: int = _BELOW_MINOR) -> int:
+        if type(amount) is not int:
             raise TypeError
-        return amount * self._iso_units(currency) // self._sparkle_units(currency)
+        if not re.fullmatch("[A-Z]{3}", currency):
+            raise GatewayMismatch("Sparkle answered with a currency that is none.")
+        minor = amount * self._iso_units(currency) // self._sparkle_units(currency)
+        if abs(minor) >= below_minor:
+            raise GatewayMismatch("Sparkle answered with an amount that is none.")
+        return minor
 
     def _iso_units(self, currency: str) -> int:
         """How many of ISO 4217's minor units make one of the currency; 1 for one that has none."""
@@ -284,3 +313,18 @@ def _field(answer: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(answer.get(name), kind):
         raise GatewayOutcomeUnknown(f"Sparkle's answer has no {name}.")
     return answer[name]
+
+
+def _text(value: Any, is_as_it_must_be: Callable[[Any], bool], *, optional: bool = False) -> Any:
+    """The text, or REDACTED in its place; None is one where it is optional."""
+    return value if is_as_it_must_be(value) or (optional and value is None) else REDACTED
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, str) and bool(_TIME.fullmatch(value))
+
+
+def _cursor(value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and _CURSOR.fullmatch(value)):
+        raise ValueError
+    return value

@@ -1,8 +1,8 @@
 """The cards' velocity in the ledger's table.
 
-| pk                 | sk                     | what                                                              |
-|--------------------|------------------------|-------------------------------------------------------------------|
-| `VELOCITY#{token}` | `2026-11-23T09:05:00Z` | the card's payments that started from then on for five minutes    |
+| pk                       | sk                     | what                                                           |
+|--------------------------|------------------------|----------------------------------------------------------------|
+| `VELOCITY#{fingerprint}` | `2026-11-23T09:05:00Z` | the card's payments that started from then on for five minutes |
 
 Such a bucket has the number of `payments`, the sum of their amounts by currency (`USD`, `EUR` …), and `counted`, hashes
 of the first payments' ids. It is there until `expires_at`.
@@ -45,11 +45,11 @@ class DynamoDbVelocityCounter:
         self._client = client
         self._table = table
 
-    def count(self, token: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
+    def count(self, fingerprint: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
         started = datetime.fromisoformat(started_at)
         with ledger_errors():
-            self._count(token, payment_id, amount_minor, currency, started)
-            day = self._buckets(token, currency, since=_bucket(started - DAY))
+            self._count(fingerprint, payment_id, amount_minor, currency, started)
+            day = self._buckets(fingerprint, currency, since=_bucket(started - DAY))
         hour = [bucket for bucket in day if bucket["sk"] >= _bucket(started - HOUR)]
         return Velocity(
             payments_1h=sum(bucket["payments"] for bucket in hour),
@@ -58,7 +58,7 @@ class DynamoDbVelocityCounter:
             amount_minor_24h=sum(bucket.get(currency, 0) for bucket in day),
         )
 
-    def _count(self, token: str, payment_id: str, amount_minor: int, currency: str, started: datetime) -> None:
+    def _count(self, fingerprint: str, payment_id: str, amount_minor: int, currency: str, started: datetime) -> None:
         this = hashlib.sha256(payment_id.encode()).digest()[:8]
         values = {
             ":one": 1,
@@ -70,7 +70,7 @@ class DynamoDbVelocityCounter:
         def update(expression: str, condition: str, **more: Any) -> None:
             self._client.update_item(
                 TableName=self._table,
-                Key=marshal({"pk": f"VELOCITY#{token}", "sk": _bucket(started)}),
+                Key=marshal({"pk": f"VELOCITY#{fingerprint}", "sk": _bucket(started)}),
                 UpdateExpression=expression,
                 ConditionExpression=condition,
                 ExpressionAttributeNames={"#currency": currency},
@@ -84,13 +84,13 @@ class DynamoDbVelocityCounter:
             with suppress(is_counted_or_full):
                 update(COUNT_ONE_MORE, IS_NOT_KNOWN)
 
-    def _buckets(self, token: str, currency: str, since: str) -> list[dict[str, Any]]:
+    def _buckets(self, fingerprint: str, currency: str, since: str) -> list[dict[str, Any]]:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="pk = :pk AND sk >= :since",
             ProjectionExpression="sk, payments, #currency",
             ExpressionAttributeNames={"#currency": currency},
-            ExpressionAttributeValues=marshal({":pk": f"VELOCITY#{token}", ":since": since}),
+            ExpressionAttributeValues=marshal({":pk": f"VELOCITY#{fingerprint}", ":since": since}),
             ConsistentRead=True,
         )
         return [unmarshal(item) for page in pages for item in page["Items"]]

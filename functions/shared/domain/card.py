@@ -1,65 +1,49 @@
 """A payment card in memory, and what may be said of it outside.
 
-Sources: ISO/IEC 7812-1 (number structure, Luhn check digit); PCI DSS v4.0.1, requirement 3.4.1 (first six and last four
-digits are the most that may be shown).
+Source: PCI DSS v4.0.1, requirement 3.4.1 (first six and last four digits are the most that may be shown).
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from functions.shared.domain.card_number import brand_of, passes_luhn
 from functions.shared.domain.errors import InvalidCardNumber, InvalidInput
-
-# (brand, first and last issuer prefix, lengths). Narrow ranges stand before the wide ones that contain them.
-_BRANDS: tuple[tuple[str, str, str, range], ...] = (
-    ("visa", "4", "4", range(13, 20)),
-    ("mastercard", "51", "55", range(16, 17)),
-    ("mastercard", "2221", "2720", range(16, 17)),
-    ("amex", "34", "34", range(15, 16)),
-    ("amex", "37", "37", range(15, 16)),
-    ("jcb", "3528", "3589", range(16, 20)),
-    ("diners", "300", "305", range(14, 20)),
-    ("diners", "3095", "3095", range(14, 20)),
-    ("diners", "36", "36", range(14, 20)),
-    ("diners", "38", "39", range(14, 20)),
-    ("discover", "6011", "6011", range(16, 20)),
-    ("discover", "644", "649", range(16, 20)),
-    ("discover", "65", "65", range(16, 20)),
-    ("unionpay", "62", "62", range(16, 20)),
-    ("unionpay", "81", "81", range(16, 20)),
-    ("maestro", "50", "50", range(12, 20)),
-    ("maestro", "56", "69", range(12, 20)),
-)
-
-
-def passes_luhn(digits: str) -> bool:
-    """Whether the last digit is the Luhn check digit of those before it."""
-    doubled = (2 * int(digit) for digit in digits[-2::-2])
-    return (sum(map(int, digits[-1::-2])) + sum(d - 9 if d > 9 else d for d in doubled)) % 10 == 0
-
-
-def brand_of(pan: str) -> str | None:
-    """The card brand whose issuer range and length fit, or None."""
-    for brand, first, last, lengths in _BRANDS:
-        if first <= pan[: len(first)] <= last and len(pan) in lengths:
-            return brand
-    return None
 
 
 @dataclass(frozen=True, slots=True)
 class CardSummary:
-    """What the outside may know of a card: enough to recognise it, not enough to use it."""
+    """What the outside may know of a card: enough to recognise it, not enough to use it.
 
-    token: str
+    `token` names one stored card; it is None where the card is not kept. `fingerprint` is the same for the same number,
+    whoever stored it and however often.
+    """
+
+    token: str | None
+    fingerprint: str
     brand: str
     bin: str  # the first six digits
     last4: str
     expiry: str  # "MM/YY"
 
-    def to_dict(self) -> dict[str, str]:
+    @classmethod
+    def from_dict(cls, card: Mapping[str, Any]) -> "CardSummary":
+        """The inverse of `to_dict`. A card that was stored before fingerprints were has its number's hash as token."""
+        known = {} if "fingerprint" in card else {"fingerprint": "fp_" + card["token"].removeprefix("tok_")}
+        return cls(**card, **known)
+
+    def to_dict(self) -> dict[str, str | None]:
         return asdict(self)
+
+    @property
+    def encryption_context(self) -> dict[str, str]:
+        """What the card's ciphertext is bound to: the stored card that it is of, or the number where none is kept."""
+        return {"token": self.token} if self.token else {"fingerprint": self.fingerprint}
+
+    def not_kept(self) -> "CardSummary":
+        return replace(self, token=None)
 
     def expired(self, today: date) -> bool:
         """A card is good through the last day of its expiry month; `today` is the date in UTC."""
@@ -110,8 +94,8 @@ class Card:
     def expiry(self) -> str:
         return f"{self.expiry_month:02}/{self.expiry_year % 100:02}"
 
-    def summary(self, token: str) -> CardSummary:
-        return CardSummary(token, self.brand, self.bin, self.last4, self.expiry)
+    def summary(self, token: str | None, fingerprint: str) -> CardSummary:
+        return CardSummary(token, fingerprint, self.brand, self.bin, self.last4, self.expiry)
 
     def __repr__(self) -> str:
         return f"Card({self.bin}{'*' * (len(self.pan) - 10)}{self.last4})"

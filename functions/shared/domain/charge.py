@@ -1,12 +1,15 @@
 """What a gateway is asked, and what it answers, in the field's words and not one gateway's."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from functions.shared.domain.operation import Refusal
 
 ChargeStatus = Literal["authorized", "captured", "declined", "voided", "refunded", "partially_refunded"]
 ReversalResult = Literal["voided", "refunded", "tombstoned", "already_reversed", "declined"]
+
+REDACTED: Any = "[redacted]"
+"""Stands for a text of the gateway that is not what it must be. It may be a card number: it is not kept or shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,10 @@ class Charge:
     captured_at: str | None = None
 
     def is_as_asked(self, reference: str, amount_minor: int | None, currency: str | None) -> bool:
-        """Whether it is the charge that we asked for."""
-        return (self.reference, self.amount_minor, self.currency) == (reference, amount_minor, currency)
+        """Whether it is the charge that we asked for, and every text of it is what it must be."""
+        texts = (self.charge_id, self.status, self.decline_code, self.captured_at)
+        asked = (reference, amount_minor, currency)
+        return REDACTED not in texts and (self.reference, self.amount_minor, self.currency) == asked
 
 
 @dataclass(frozen=True, slots=True)

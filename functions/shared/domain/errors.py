@@ -4,6 +4,7 @@ PaymentError
 ├── Rejection                  the card or the request is no good; never retried
 │   ├── InvalidInput
 │   ├── InvalidCardNumber
+│   ├── CardNumberInText         where a reference, a description or a name belongs
 │   ├── CardDataMustBeSealed
 │   ├── InvalidSealedCard        not a compact JWE, or no card in it
 │   ├── SealedCardTampered
@@ -61,6 +62,10 @@ class InvalidInput(Rejection):
 
 class InvalidCardNumber(Rejection):
     """The card number fails the Luhn check, or no card brand has numbers like it."""
+
+
+class CardNumberInText(Rejection):
+    """A text that is kept and shown looks like a card number. The message says which."""
 
 
 class CardDataMustBeSealed(Rejection):

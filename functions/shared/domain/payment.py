@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from functions.shared.domain.card import CardSummary
+from functions.shared.domain.card_number import refused_fields
+from functions.shared.domain.errors import CardNumberInText
 from functions.shared.domain.ledger import NO_ENTRY, JournalEntry, PostedEntry
 from functions.shared.domain.operation import (
     OPERATIONS_KEPT,
@@ -46,7 +48,8 @@ NEXT_STATUSES: dict[Status, frozenset[Status]] = {
 class PaymentRequest:
     """What the merchant asked for, without the card. Amount and currency are None when a card is only stored.
 
-    `card_on_file` says that it is charged by the token of a stored card, and not by the card itself.
+    `card_on_file` says that it is charged by the token of a stored card, and not by the card itself. Raises
+    CardNumberInText.
     """
 
     operation: Purpose
@@ -56,6 +59,11 @@ class PaymentRequest:
     merchant_reference: str | None = None
     description: str | None = None
     card_on_file: bool = False
+
+    def __post_init__(self) -> None:
+        texts = {"merchant_reference": self.merchant_reference, "description": self.description}
+        if refused := refused_fields(texts):
+            raise CardNumberInText(f"This looks like a card number: {', '.join(refused)}.")
 
     @classmethod
     def from_request(cls, request: Mapping[str, Any]) -> "PaymentRequest":
@@ -121,7 +129,8 @@ class Payment:
         reversing: bool = False,
         flags: tuple[str, ...] = (),
     ) -> "Payment":
-        """The first record of a payment."""
+        """The first record of a payment. Only of one that succeeded is the card kept, unless it was before."""
+        keeps_card = request.card_on_file or status in ("captured", "authorized", "stored")
         return cls(
             payment_id=payment_id,
             status=status,
@@ -129,7 +138,7 @@ class Payment:
             currency=request.currency,
             captured_minor=(request.amount_minor or 0) if status == "captured" else 0,
             refunded_minor=0,
-            card=card,
+            card=card if card is None or keeps_card else card.not_kept(),
             transaction_id=transaction_id,
             charge_id=charge_id,
             decline_code=decline_code,

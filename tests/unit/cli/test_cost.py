@@ -7,8 +7,7 @@ import pytest
 from rich.console import Console
 
 from cli import cost, footprint
-from cli.cost import MILLION, Line, Way, base, load_prices, other_ways, savings, show, this_way
-from cli.paths import TERRAFORM
+from cli.cost import MILLION, Way, load_prices, other_ways, savings, show, this_way
 
 
 def per_million(way: Way, *services: str) -> float:
@@ -54,14 +53,6 @@ def test_other_ways_have_no_transitions_and_no_more_than_they_need() -> None:
         assert other.lacks
     assert per_million(one_function, "KMS") == per_million(way, "KMS") - 15
     assert per_million(saga, "DynamoDB") > per_million(express, "DynamoDB") > per_million(way, "DynamoDB")
-
-
-def test_an_alarm_is_billed_by_the_metrics_that_it_looks_at() -> None:
-    [alarms] = [line for line in base() if line.price == "alarm_metric_month"]
-    text = (TERRAFORM / "alarms.tf").read_text()
-    by_function = 3 * len(footprint.memory_mb())  # errors of runs, and throttles
-    once = text.count("namespace =") + text.count("namespace  =") - 3
-    assert alarms == Line("CloudWatch", "alarm_metric_month", by_function + once)
 
 
 def test_every_metric_that_the_functions_count_is_billed() -> None:

@@ -33,7 +33,7 @@ def test_a_value_of_a_kind_that_is_never_written_has_no_size() -> None:
 
 def test_a_transaction_is_billed_twice_and_its_index_once() -> None:
     by_key = {write.sk: write for write in captured_writes()}
-    assert (by_key["CARD"].units, by_key["PAYMENT"].units) == (1, 2)
+    assert (by_key["CARD"].units, by_key["PAYMENT"].units) == (2, 2)
     assert (by_key["POSTING#0001#1"].units, by_key["POSTING#0001#1"].index_units) == (2, 1)
     assert [write.sk for write in captured_writes() if write.index_units] == ["POSTING#0001#1", "POSTING#0001#2"]
     assert sum(write.units for write in settled_writes()) == 2 * len(settled_writes())

@@ -51,7 +51,7 @@ def test_a_few_shards_are_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bucket_that_knew_all_of_a_cards_payments_would_be_too_hot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale, "KNOWN", PAYMENTS)
     monkeypatch.setattr(scale, "velocity_units", lambda before: 1 + 8 * before // 1024)
-    assert by_kind(simulate(PAYMENTS))["VELOCITY#{token}"].share > MOST_OF_THE_WRITES
+    assert by_kind(simulate(PAYMENTS))["VELOCITY#{fingerprint}"].share > MOST_OF_THE_WRITES
 
 
 @pytest.mark.parametrize("name", scale._NAMES)
@@ -107,7 +107,7 @@ def test_the_picture_shows_every_kind_of_key_and_the_run_fails_above_the_limit(
     assert scale.scale(PAYMENTS, 10_000, 0.5, tmp_path, console) is True
     picture = ElementTree.parse(tmp_path / "hottest-keys.svg")  # noqa: S314
     texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
-    for kind in ("CARD#{token}", "VELOCITY#{token}", "{account}#{day}#{shard}", "in_doubt#{shard}"):
+    for kind in ("CARD#{token}", "VELOCITY#{fingerprint}", "{account}#{day}#{shard}", "in_doubt#{shard}"):
         assert kind in texts
     monkeypatch.setattr(scale, "MOST_OF_THE_WRITES", 0.005)
     assert scale.scale(PAYMENTS, 10_000, 0.5, tmp_path, console) is False

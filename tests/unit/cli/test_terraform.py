@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,24 @@ def test_an_environment_has_a_file_of_variables(name: str) -> None:
 def test_no_other_environment_is_taken_for_one(name: str) -> None:
     with pytest.raises(TerraformError, match="terraform/environments has: dev"):
         Terraform.on_aws(name)
+
+
+def test_a_resource_that_is_forgotten_is_no_longer_in_the_state(tmp_path: Path) -> None:
+    managed = Terraform("local", state=tmp_path / "terraform.tfstate")
+    managed.init()
+    topic = {
+        "mode": "managed",
+        "type": "aws_sns_topic",
+        "name": "it",
+        "provider": 'provider["registry.example/hashicorp/aws"]',
+        "instances": [{"index_key": 0, "schema_version": 0, "attributes": {"id": "it"}}],
+    }
+    state = {"version": 4, "terraform_version": "1.9.0", "serial": 1, "lineage": "it", "resources": [topic]}
+    (tmp_path / "terraform.tfstate").write_text(json.dumps(state))
+    assert [managed.forget("aws_sns_topic.it") for _ in range(2)] == [True, False]
+    assert json.loads((tmp_path / "terraform.tfstate").read_text())["resources"] == []
+
+
+def test_nothing_is_forgotten_where_nothing_was_deployed(tmp_path: Path) -> None:
+    (tmp_path / "terraform.tfstate").touch()
+    assert not Terraform("local", state=tmp_path / "terraform.tfstate").forget("aws_sns_topic.it")

@@ -37,7 +37,18 @@ def look(read: History, status: str = "FAILED", definition: Definition | None = 
     values: dict[str, Any] = {
         "name": "pay-1",
         "summary": Summary(
-            "pay-1", "reversed", 1999, "USD", "visa", "4242", "tok_a", "order-1001", "states_timeout", at(0), at(3)
+            "pay-1",
+            "reversed",
+            1999,
+            "USD",
+            "visa",
+            "4242",
+            "tok_a",
+            "fp_a",
+            "order-1001",
+            "states_timeout",
+            at(0),
+            at(3),
         ),
         "execution": execution,
         "definition": definition,
@@ -145,7 +156,7 @@ def test_accounts_have_their_debits_and_credits_side_by_side() -> None:
 
 def test_what_others_wrote_is_text() -> None:
     evil = "</script><script>alert(1)</script>"
-    summary = Summary("pay-1", "captured", 1, "USD", None, None, None, evil, evil, at(0), None)
+    summary = Summary("pay-1", "captured", 1, "USD", None, None, None, None, evil, evil, at(0), None)
     told = [(0, "ExecutionStarted", {"input": {"card_holder": evil}}), *CAUGHT[1:]]
     text = pages.single_page(look(history(told), summary=summary, name=evil, record={"description": evil}))
     assert evil not in text

@@ -101,7 +101,13 @@ def test_payments_are_found_by_status_id_reference_and_card(search: Search, foun
         None,
     )
     other = replace(
-        one, payment_id="pay-b", status="declined", last4="9995", token="tok_b", merchant_reference="order-1002"
+        one,
+        payment_id="pay-b",
+        status="declined",
+        last4="9995",
+        token="tok_b",
+        fingerprint="fp_b",
+        merchant_reference="order-1002",
     )
     assert [each.payment_id for each in (one, other) if each.matches(search)] == found
 

@@ -8,9 +8,10 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator
 
+from cli.acceptance.openapi import DOCUMENT, OPERATIONS, SCHEMAS, examples
 from examples.client import models
 from functions.shared.contracts import load
-from functions.shared.domain.card import _BRANDS
+from functions.shared.domain.card_number import _BRANDS
 from functions.shared.domain.errors import Rejection
 from functions.shared.domain.operation import OperationStatus, OperationType, Refusal
 from functions.shared.domain.payment import Status
@@ -19,7 +20,6 @@ from functions.status.payment_status import payment_status
 from local.sparkle.contract import contract
 from tests import samples
 from tests.fakes import FakeExecutions, FakeLedger
-from tests.openapi import DOCUMENT, OPERATIONS, SCHEMAS, examples
 
 
 def examples_with_schemas(node: Any, where: str = "") -> Iterator[Any]:

@@ -9,11 +9,10 @@ from werkzeug.test import TestResponse
 
 from examples.checkout.app import create_app
 from examples.client import PaymentsClient
-from tests.samples import PAN, SUMMARY, TEST_CARDS
+from tests.samples import PAN, SEALED, SUMMARY, TEST_CARDS
 from tests.unit.examples.conftest import HANG_UP, ScriptedApi
 
 ORIGIN = "http://localhost"
-SEALED = "a.b.c.d.e"
 KEY = {"kid": "key-1", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": "-----BEGIN PUBLIC KEY-----"}
 KEYS = (200, {"keys": [KEY]})
 NO_PAYMENT = (404, {"error": {"code": "payment_not_found", "message": "There is no payment with this id."}})

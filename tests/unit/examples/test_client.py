@@ -20,6 +20,7 @@ from examples.client import (
     KeyUsedForAnother,
     NoAnswer,
     NotFound,
+    NotSent,
     Operation,
     Payment,
     PaymentsClient,
@@ -28,11 +29,10 @@ from examples.client import (
     StillProcessing,
     TooManyRequests,
 )
-from tests.samples import HOLDER, PAN, SUMMARY, TOKEN
+from tests.samples import HOLDER, PAN, SEALED, SUMMARY, TOKEN, UNLISTED_PAN
 from tests.unit.examples.conftest import HANG_UP, FakeTime, ScriptedApi
 
 KEY = "order-1001-attempt-1"
-SEALED = "a.b.c.d.e"
 STARTED = (202, {"payment_id": KEY, "status": "processing", "links": {"self": f"/payments/{KEY}"}})
 EXISTS = (409, {"error": {"code": "payment_exists", "message": "This Idempotency-Key was used before."}})
 OPERATION_EXISTS = (409, {"error": {"code": "operation_exists", "message": "This Idempotency-Key was used before."}})
@@ -66,7 +66,13 @@ def shown(status: str = "captured", **changes: Any) -> tuple[int, dict[str, Any]
 
 
 def operation(**changes: Any) -> dict[str, Any]:
-    refund = {"operation_id": "refund-1", "type": "refund", "amount_minor": 500, "status": "succeeded", "error": None}
+    refund = {
+        "operation_id": "refund-1-of-order-1001",
+        "type": "refund",
+        "amount_minor": 500,
+        "status": "succeeded",
+        "error": None,
+    }
     return refund | {"created_at": "2026-11-23T10:00:00.000Z"} | changes
 
 
@@ -220,7 +226,7 @@ def test_a_payment_has_the_contracts_fields_and_ignores_others(api: ScriptedApi,
     assert payment.updated_at == datetime(2026, 11, 23, 9, 0, 1, tzinfo=UTC)
     assert payment.operations == (
         Operation(
-            operation_id="refund-1",
+            operation_id="refund-1-of-order-1001",
             type="refund",
             status="succeeded",
             amount_minor=500,
@@ -232,10 +238,18 @@ def test_a_payment_has_the_contracts_fields_and_ignores_others(api: ScriptedApi,
 @pytest.mark.parametrize(
     ("start", "path", "body"),
     [
-        (lambda payments: payments.refund(KEY, 500, idempotency_key="refund-1"), "refunds", {"amount_minor": 500}),
-        (lambda payments: payments.refund(KEY, idempotency_key="refund-1"), "refunds", {}),
-        (lambda payments: payments.capture(KEY, 500, idempotency_key="refund-1"), "captures", {"amount_minor": 500}),
-        (lambda payments: payments.void(KEY, idempotency_key="refund-1"), "voids", {}),
+        (
+            lambda payments: payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001"),
+            "refunds",
+            {"amount_minor": 500},
+        ),
+        (lambda payments: payments.refund(KEY, idempotency_key="refund-1-of-order-1001"), "refunds", {}),
+        (
+            lambda payments: payments.capture(KEY, 500, idempotency_key="refund-1-of-order-1001"),
+            "captures",
+            {"amount_minor": 500},
+        ),
+        (lambda payments: payments.void(KEY, idempotency_key="refund-1-of-order-1001"), "voids", {}),
     ],
 )
 def test_an_operation_is_started_under_its_own_key_and_followed_to_its_end(
@@ -248,17 +262,19 @@ def test_an_operation_is_started_under_its_own_key_and_followed_to_its_end(
     kind = path.removesuffix("s")
     api.script(
         BROKEN,
-        (202, {"payment_id": KEY, "operation_id": "refund-1", "status": "processing", "links": {}}),
+        (202, {"payment_id": KEY, "operation_id": "refund-1-of-order-1001", "status": "processing", "links": {}}),
         shown(),
         shown(operations=[operation(operation_id="another"), operation(type=kind, status="processing")]),
         shown(operations=[operation(type=kind, status="rejected", error="invalid_state")]),
     )
     started = start(payments)
-    assert (started.operation_id, started.type, started.status) == ("refund-1", kind, "processing")
+    assert (started.operation_id, started.type, started.status) == ("refund-1-of-order-1001", kind, "processing")
     ended = payments.wait_for_operation(KEY, started.operation_id)
     assert (ended.status, ended.error) == ("rejected", "invalid_state")
     assert api.asked == [("POST", f"/payments/{KEY}/{path}")] * 2 + [("GET", f"/payments/{KEY}")] * 3
-    assert [(call.headers["Idempotency-Key"], call.json) for call in api.calls[:2]] == [("refund-1", body)] * 2
+    assert [(call.headers["Idempotency-Key"], call.json) for call in api.calls[:2]] == [
+        ("refund-1-of-order-1001", body)
+    ] * 2
 
 
 def test_an_operation_right_after_its_payment_is_followed_though_the_payment_appears_late(
@@ -272,9 +288,9 @@ def test_an_operation_right_after_its_payment_is_followed_though_the_payment_app
 
 def test_an_operation_that_was_asked_for_before_is_given_as_it_is(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(OPERATION_EXISTS, shown(operations=[operation()]))
-    assert payments.refund(KEY, 500, idempotency_key="refund-1").status == "succeeded"
+    assert payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001").status == "succeeded"
     api.script(OPERATION_EXISTS, shown(operations=[]))
-    assert payments.refund(KEY, 500, idempotency_key="refund-1").status == "processing"
+    assert payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001").status == "processing"
 
 
 @pytest.mark.parametrize("other", [{"amount_minor": 501}, {"type": "capture"}])
@@ -283,13 +299,13 @@ def test_a_key_of_another_operation_is_never_taken_for_this_one(
 ) -> None:
     api.script(OPERATION_EXISTS, shown(operations=[operation(**other)]))
     with pytest.raises(KeyUsedForAnother):
-        payments.refund(KEY, 500, idempotency_key="refund-1")
+        payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001")
 
 
 def test_waiting_for_an_operation_has_an_end(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(*[shown(operations=[operation(status="processing")])] * 100)
     with pytest.raises(StillProcessing):
-        payments.wait_for_operation(KEY, "refund-1")
+        payments.wait_for_operation(KEY, "refund-1-of-order-1001")
 
 
 def test_a_card_is_stored_shown_and_erased(api: ScriptedApi, payments: PaymentsClient) -> None:
@@ -302,11 +318,42 @@ def test_a_card_is_stored_shown_and_erased(api: ScriptedApi, payments: PaymentsC
     assert api.asked == [("POST", "/cards"), ("GET", f"/cards/{TOKEN}"), *[("DELETE", f"/cards/{TOKEN}")] * 2]
 
 
-def test_an_id_is_one_segment_of_the_path(api: ScriptedApi, payments: PaymentsClient) -> None:
-    api.script(NO_SUCH_PAYMENT)
-    with pytest.raises(NotFound):
-        payments.payment("../cards/tok?x")
-    assert api.asked == [("GET", "/payments/..%2Fcards%2Ftok%3Fx")]
+CARD_IN_TEXT = f"paid by {UNLISTED_PAN[:4]}.{UNLISTED_PAN[4:]}"
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda payments: pay(payments, merchant_reference=CARD_IN_TEXT), "merchant_reference"),
+        (lambda payments: pay(payments, description=CARD_IN_TEXT), "description"),
+        (lambda payments: pay(payments, card=CardData(PAN, "12/30", CARD_IN_TEXT)), "card_holder"),
+        (lambda payments: payments.store_card(CardData(PAN, "12/30", CARD_IN_TEXT)), "card_holder"),
+        (lambda payments: pay(payments, card=f"{UNLISTED_PAN}.a.a.a.a"), "The card"),
+        (lambda payments: pay(payments, card=UNLISTED_PAN), "The card"),
+        (lambda payments: payments.store_card(UNLISTED_PAN), "The card"),
+        (lambda payments: pay(payments, idempotency_key=f"order-{UNLISTED_PAN}"), "idempotency_key"),
+        (lambda payments: payments.refund(KEY, idempotency_key=UNLISTED_PAN), "idempotency_key"),
+        (lambda payments: payments.refund(UNLISTED_PAN), "payment_id"),
+        (lambda payments: payments.payment(f"x{UNLISTED_PAN}"), "payment_id"),
+        (lambda payments: payments.payment("../cards/tok?x"), "payment_id"),
+        (lambda payments: payments.wait(UNLISTED_PAN), "payment_id"),
+        (lambda payments: payments.card(UNLISTED_PAN), "token"),
+        (lambda payments: payments.erase_card(UNLISTED_PAN), "token"),
+    ],
+)
+def test_a_card_number_where_none_belongs_is_not_sent_and_the_place_is_named(
+    api: ScriptedApi, payments: PaymentsClient, call: Callable[[PaymentsClient], object], told: str
+) -> None:
+    with pytest.raises(NotSent, match=told) as refused:
+        call(payments)
+    assert not re.search("[0-9]{4}", str(refused.value))
+    assert api.calls == []
+
+
+@pytest.mark.parametrize("file", ["card_number.py", "shapes.py"])
+def test_the_client_has_the_products_own_rules_to_the_letter(file: str) -> None:
+    own, copied = (Path(folder, file).read_text() for folder in ("functions/shared/domain", "examples/client"))
+    assert copied == own
 
 
 @pytest.fixture

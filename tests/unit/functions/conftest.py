@@ -41,8 +41,8 @@ class World:
     """The fakes that the handlers meet."""
 
     gateway: FakeGateway = field(default_factory=FakeGateway)
-    ledger: FakeLedger = field(default_factory=FakeLedger)
     card_vault: FakeCardVault = field(default_factory=FakeCardVault)
+    ledger: FakeLedger = field(init=False)
     card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
     token_mac: FakeTokenMac = field(default_factory=FakeTokenMac)
     velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
@@ -50,6 +50,9 @@ class World:
     operation_executions: FakeExecutions = field(default_factory=FakeExecutions)
     attendance: FakeAttendance = field(default_factory=FakeAttendance)
     resolve_machine: FakeStateMachine = field(default_factory=FakeStateMachine)
+
+    def __post_init__(self) -> None:
+        self.ledger = FakeLedger(self.card_vault)
 
 
 @pytest.fixture

@@ -10,24 +10,28 @@ FunctionName = Literal["tokenize", "screen", "encrypt", "charge", "persist", "co
 
 
 def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dict[str, Any]:
-    """A new, valid event of payment `pay-1`. `cipher` is the one that the function will decrypt with."""
-    encrypted = encrypt_card(card(pan), TOKEN, cipher=cipher)
+    """A new, valid event of payment `payment-of-ours-1`. `cipher` is the one that the function will decrypt with."""
+    encrypted = encrypt_card(card(pan), SUMMARY.encryption_context, cipher=cipher)
     card_data = CARD_DATA | {"card_number": pan}
     recorded = {
-        "payment_id": "pay-1",
+        "payment_id": "payment-of-ours-1",
         "started_at": STARTED_AT,
         "payment": REQUEST.to_dict(),
         "card": SUMMARY.to_dict(),
     }
     request = {"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001"}
     events: dict[FunctionName, dict[str, Any]] = {
-        "tokenize": {"payment_id": "pay-1", "request": request | {"card_data": card_data}},
+        "tokenize": {"payment_id": "payment-of-ours-1", "request": request | {"card_data": card_data}},
         "screen": recorded,
-        "encrypt": {"payment_id": "pay-1", "token": TOKEN, "request": request | {"card_data": card_data}},
+        "encrypt": {
+            "payment_id": "payment-of-ours-1",
+            "card": SUMMARY.to_dict(),
+            "request": request | {"card_data": card_data},
+        },
         "charge": {
-            "payment_id": "pay-1",
+            "payment_id": "payment-of-ours-1",
             "payment": REQUEST.to_dict(),
-            "token": TOKEN,
+            "card": SUMMARY.to_dict(),
             "ciphertext": encrypted["ciphertext"],
         },
         "persist": recorded
@@ -37,7 +41,7 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
             "flags": [],
         },
         "compensate": recorded | {"transaction_id": TRANSACTION_ID, "flags": [], "error": "GatewayOutcomeUnknown"},
-        "status": {"httpMethod": "GET", "pathParameters": {"payment_id": "pay-1"}},
+        "status": {"httpMethod": "GET", "pathParameters": {"payment_id": "payment-of-ours-1"}},
         "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
         "doubts": {},
     }

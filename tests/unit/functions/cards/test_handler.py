@@ -7,7 +7,7 @@ from functions.cards.handler import handler
 from functions.shared.domain.errors import InvalidInput
 from functions.shared.ports import StoredCard
 from tests.fakes import LEDGER_DOWN
-from tests.samples import NOW, SUMMARY, TOKEN
+from tests.samples import KEPT_UNTIL, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
 
@@ -16,7 +16,7 @@ def event(method: str, token: str = TOKEN) -> dict[str, Any]:
 
 
 def test_a_stored_card_is_shown_by_its_summary_alone(world: World, output: Output) -> None:
-    world.card_vault.keep(StoredCard(SUMMARY, b"ciphertext"), NOW)
+    world.card_vault.cards[TOKEN] = StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL)
     answer = handler(event("GET"), None)
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"]) == SUMMARY.to_dict()
@@ -24,7 +24,7 @@ def test_a_stored_card_is_shown_by_its_summary_alone(world: World, output: Outpu
 
 
 def test_a_deleted_card_is_gone(world: World, output: Output) -> None:
-    world.card_vault.keep(StoredCard(SUMMARY, b"ciphertext"), NOW)
+    world.card_vault.cards[TOKEN] = StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL)
     assert handler(event("DELETE"), None) == {
         "statusCode": 204,
         "headers": {"Content-Type": "application/json"},

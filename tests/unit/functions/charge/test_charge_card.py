@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from functions.charge.charge_card import charge_card
-from functions.shared.domain.charge import ChargeStatus
+from functions.shared.domain.charge import REDACTED, ChargeStatus
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -16,7 +16,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.payment import PaymentRequest
 from tests.fakes import FakeCardCipher, FakeGateway
-from tests.samples import CARD_DATA, DECLINED_PAN, PAN, REQUEST, TOKEN, card, order
+from tests.samples import CARD_DATA, DECLINED_PAN, PAN, REQUEST, SUMMARY, card, order
 
 UNKNOWN = GatewayOutcomeUnknown("No answer.")
 
@@ -28,8 +28,8 @@ def gateway() -> FakeGateway:
 
 def charge(gateway: FakeGateway, request: PaymentRequest = REQUEST, pan: str = PAN) -> dict[str, Any]:
     cipher = FakeCardCipher()
-    ciphertext = cipher.encrypt(json.dumps(CARD_DATA | {"card_number": pan}).encode(), {"token": TOKEN})
-    return charge_card("pay-1", request, TOKEN, ciphertext, cipher=cipher, gateway=gateway)
+    ciphertext = cipher.encrypt(json.dumps(CARD_DATA | {"card_number": pan}).encode(), SUMMARY.encryption_context)
+    return charge_card("pay-1", request, SUMMARY, ciphertext, cipher=cipher, gateway=gateway)
 
 
 def test_an_approved_card_is_captured(gateway: FakeGateway) -> None:
@@ -118,7 +118,7 @@ def test_a_ciphertext_of_another_card_is_not_charged(gateway: FakeGateway) -> No
     cipher = FakeCardCipher()
     ciphertext = cipher.encrypt(json.dumps(CARD_DATA).encode(), {"token": "tok_of_another_card"})
     with pytest.raises(KeyUnusable):
-        charge_card("pay-1", REQUEST, TOKEN, ciphertext, cipher=cipher, gateway=gateway)
+        charge_card("pay-1", REQUEST, SUMMARY, ciphertext, cipher=cipher, gateway=gateway)
     assert gateway.calls == []
 
 
@@ -126,5 +126,17 @@ def test_without_the_key_the_gateway_is_not_called(gateway: FakeGateway) -> None
     cipher = FakeCardCipher()
     cipher.faults.arm("decrypt", KeyServiceUnavailable("KMS: Throttling"))
     with pytest.raises(KeyServiceUnavailable):
-        charge_card("pay-1", REQUEST, TOKEN, b"ciphertext", cipher=cipher, gateway=gateway)
+        charge_card("pay-1", REQUEST, SUMMARY, b"ciphertext", cipher=cipher, gateway=gateway)
     assert gateway.calls == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"charge_id": REDACTED}, {"decline_code": REDACTED}, {"status": REDACTED}], ids=str
+)
+def test_a_text_of_the_gateways_that_is_not_what_it_must_be_is_a_mismatch(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    taken = replace(gateway.charge(order(), card(), "another-key"), **changes)
+    monkeypatch.setattr(gateway, "charge", lambda *_: taken)
+    with pytest.raises(GatewayMismatch):
+        charge(gateway)

@@ -6,16 +6,16 @@ import pytest
 
 from functions.charge.handler import handler
 from functions.shared.domain.errors import GatewayOutcomeUnknown, InternalError
-from tests.samples import CARD_DATA, HOLDER, PAN, REQUEST, TOKEN
+from tests.samples import CARD_DATA, HOLDER, PAN, REQUEST, SUMMARY
 from tests.unit.functions.conftest import Output, World
 
 
 def event(world: World, plaintext: bytes = json.dumps(CARD_DATA).encode()) -> dict[str, Any]:
-    ciphertext = world.card_cipher.encrypt(plaintext, {"token": TOKEN})
+    ciphertext = world.card_cipher.encrypt(plaintext, SUMMARY.encryption_context)
     return {
-        "payment_id": "pay-1",
+        "payment_id": "payment-of-ours-1",
         "payment": REQUEST.to_dict(),
-        "token": TOKEN,
+        "card": SUMMARY.to_dict(),
         "ciphertext": base64.b64encode(ciphertext).decode(),
     }
 
@@ -23,7 +23,7 @@ def event(world: World, plaintext: bytes = json.dumps(CARD_DATA).encode()) -> di
 def test_the_gateways_outcome_leaves_and_the_card_does_not(world: World, output: Output) -> None:
     outcome = handler(event(world), None)
     assert (outcome["outcome"], outcome["gateway"]) == ("captured", "sparkle")
-    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+    assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
     assert PAN not in output.text + json.dumps(outcome)
     assert HOLDER not in output.text + json.dumps(outcome)
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 import pytest
 
 from functions.compensate.compensate_payment import compensate_payment
-from functions.shared.domain.charge import Reversal
+from functions.shared.domain.charge import REDACTED, Reversal
 from functions.shared.domain.errors import (
     GatewayBusy,
+    GatewayMismatch,
     GatewayOutcomeUnknown,
     GatewayRefused,
     LedgerUnavailable,
@@ -24,6 +25,7 @@ DOUBT = in_doubt_entry(1999, "USD")
 UNCONFIRMED = [
     GatewayOutcomeUnknown("No answer."),
     GatewayBusy("429"),
+    GatewayMismatch("A currency that is none."),
     GatewayRefused("401"),
     SecretUnavailable("Secrets Manager: down"),
 ]
@@ -244,3 +246,13 @@ def test_what_the_gateway_really_took_is_what_is_undone_on_the_books(gateway: Fa
     assert compensate(gateway, ledger).status == "reversed"
     taken = capture_entry("sparkle", 2999, "USD")
     assert ledger.records["pay-1"].journal == (DOUBT, DOUBT.reverse(1), taken, taken.reverse(3))
+
+
+def test_a_charge_with_a_text_that_is_none_is_undone_and_called_a_mismatch(
+    gateway: FakeGateway, ledger: FakeLedger
+) -> None:
+    gateway.charge(order(), card(), "pay-1-charge")
+    gateway.charges["pay-1"] = replace(gateway.charges["pay-1"], charge_id=REDACTED)
+    ended = compensate(gateway, ledger)
+    assert (ended.status, ended.error, ended.charge_id) == ("reversed", "GatewayMismatch", REDACTED)
+    assert not any(balances(ledger.records["pay-1"].journal).values())

@@ -8,21 +8,31 @@ import pytest
 from functions.encrypt.handler import handler
 from functions.shared.domain.errors import InvalidCardNumber, UnknownToken
 from functions.shared.ports import StoredCard
-from tests.samples import CARD_DATA, HOLDER, NOW, PAN, SUMMARY, TOKEN
+from tests.samples import CARD_DATA, FINGERPRINT, HOLDER, KEPT_UNTIL, PAN, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
 
 def event(card: dict[str, Any]) -> dict[str, Any]:
-    return {"payment_id": "pay-1", "token": TOKEN, "request": {"amount_minor": 1999, "currency": "USD"} | card}
+    return {
+        "payment_id": "payment-of-ours-1",
+        "card": SUMMARY.to_dict(),
+        "request": {"amount_minor": 1999, "currency": "USD"} | card,
+    }
 
 
 def test_the_ciphertext_leaves_in_base64_and_the_card_does_not(world: World, output: Output) -> None:
     encrypted = handler(event({"card_data": CARD_DATA}), None)
     ciphertext = base64.b64decode(encrypted["ciphertext"])
     assert json.loads(world.card_cipher.decrypt(ciphertext, {"token": TOKEN})) == CARD_DATA
-    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+    assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
     assert PAN not in output.text + json.dumps(encrypted)
     assert HOLDER not in output.text + json.dumps(encrypted)
+
+
+def test_a_card_that_is_not_to_be_kept_is_bound_to_its_number(world: World) -> None:
+    encrypted = handler(event({"card_data": CARD_DATA}) | {"card": SUMMARY.not_kept().to_dict()}, None)
+    ciphertext = base64.b64decode(encrypted["ciphertext"])
+    assert json.loads(world.card_cipher.decrypt(ciphertext, {"fingerprint": FINGERPRINT})) == CARD_DATA
 
 
 def test_a_card_number_that_is_none_is_not_encrypted(world: World, output: Output) -> None:
@@ -33,7 +43,7 @@ def test_a_card_number_that_is_none_is_not_encrypted(world: World, output: Outpu
 
 
 def test_a_stored_card_is_charged_as_it_was_encrypted(world: World) -> None:
-    world.card_vault.keep(StoredCard(SUMMARY, b"ciphertext"), NOW)
+    world.card_vault.cards[TOKEN] = StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL)
     assert handler(event({"token": TOKEN}), None) == {
         "ciphertext": base64.b64encode(b"ciphertext").decode(),
         "transaction_id": hashlib.sha256(b"ciphertext").hexdigest(),

@@ -4,10 +4,10 @@ from tests.unit.functions.conftest import Output, World
 
 
 def test_what_was_reserved_is_asked_of_the_gateway(world: World, output: Output) -> None:
-    charge = world.gateway.charge(order(), card(), "pay-1-charge")
+    charge = world.gateway.charge(order(), card(), "payment-of-ours-1-charge")
     event = {
-        "payment_id": "pay-1",
-        "operation_id": "op-1",
+        "payment_id": "payment-of-ours-1",
+        "operation_id": "operation-of-ours-1",
         "type": "refund",
         "amount_minor": 500,
         "currency": "USD",
@@ -15,4 +15,4 @@ def test_what_was_reserved_is_asked_of_the_gateway(world: World, output: Output)
     }
     assert handler(event, None) == {"outcome": "succeeded", "gateway": "sparkle", "reason": None}
     assert [refund.amount_minor for refund in world.gateway.refunds[charge.charge_id]] == [500]
-    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+    assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}

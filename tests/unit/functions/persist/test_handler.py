@@ -19,7 +19,7 @@ def event(outcome: str, **changes: Any) -> dict[str, Any]:
     if outcome == "declined":
         charge["decline_code"] = "do_not_honor"
     return {
-        "payment_id": "pay-1",
+        "payment_id": "payment-of-ours-1",
         "started_at": STARTED_AT,
         "payment": REQUEST.to_dict(),
         "card": SUMMARY.to_dict(),
@@ -32,18 +32,18 @@ def event(outcome: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("outcome", ["captured", "authorized", "declined"])
 def test_what_the_gateway_decided_is_recorded_and_counted(world: World, output: Output, outcome: str) -> None:
     recorded = handler(event(outcome), None)
-    payment = world.ledger.records["pay-1"].payment
+    payment = world.ledger.records["payment-of-ours-1"].payment
     assert recorded["status"] == payment.status == outcome
     assert (payment.transaction_id, payment.charge_id) == (TRANSACTION_ID, "ch_1")
     assert payment.decline_code == ("do_not_honor" if outcome == "declined" else None)
     assert (payment.created_at, payment.updated_at > STARTED_AT) == (STARTED_AT, True)
     assert output.metrics() == {METRICS[outcome]: [1.0]}
-    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+    assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
 
 
 def test_a_card_is_stored_as_charge_never_called_says_it(world: World, output: Output) -> None:
     handler(event("stored", payment=STORE.to_dict(), charge={"outcome": "stored"}), None)
-    assert world.ledger.records["pay-1"].payment.status == "stored"
+    assert world.ledger.records["payment-of-ours-1"].payment.status == "stored"
     assert world.card_vault.cards[TOKEN].ciphertext == CIPHERTEXT
     assert output.metrics() == {"CardStored": [1.0]}
 

@@ -9,7 +9,7 @@ import pytest
 from functions.reconcile import reconcile_day
 from functions.reconcile.reconcile_day import BEGIN, Cursor, Reconciliation
 from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.domain.charge import Charge
+from functions.shared.domain.charge import REDACTED, Charge
 from functions.shared.domain.errors import GatewayOutcomeUnknown, InvalidInput, SettlementUnreadable
 from functions.shared.domain.ledger import balances, capture_entry, refund_entry
 from functions.shared.domain.payment import Payment
@@ -421,3 +421,22 @@ class TestAReportThatCannotBeBelieved:
 
 def test_the_sample_times_are_on_the_day() -> None:
     assert {NOW[:10], LATER[:10], STARTED_AT[:10]} == {DAY}
+
+
+@pytest.mark.parametrize("name", ["line_id", "charge_id", "reference", "refund_reference", "settled_at"])
+def test_a_line_with_a_text_that_is_none_is_a_break_and_settles_nothing(world: World, name: str) -> None:
+    world.paid()
+    world.spoil(**{name: REDACTED})
+    found = world.reconcile()
+    assert [each.expected for each in found if each.type == "missing_in_ledger"] == ["a line as documented"]
+    assert [entry.entry.kind for entry in world.ledger.records["pay-1"].entries] == ["capture"]
+
+
+def test_a_refund_whose_time_is_none_is_missing_at_the_gateway(world: World) -> None:
+    world.paid()
+    world.refunded()
+    del world.report[1]
+    [refund] = next(iter(world.gateway.refunds.values()))
+    refunds = next(iter(world.gateway.refunds))
+    world.gateway.refunds[refunds] = [replace(refund, created_at=REDACTED)]
+    assert world.types() == [("missing_at_gateway", "pay-1")]

@@ -6,9 +6,9 @@ from tests.samples import STARTED_AT, payment
 from tests.unit.functions.conftest import Output, World
 
 EVENT = {
-    "operation_id": "op-1",
+    "operation_id": "operation-of-ours-1",
     "requested_at": STARTED_AT,
-    "request": {"operation": "refund", "payment_id": "pay-1", "amount_minor": 500},
+    "request": {"operation": "refund", "payment_id": "payment-of-ours-1", "amount_minor": 500},
 }
 
 
@@ -19,10 +19,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_may_be_done_is_handed_on_with_all_that_the_gateway_needs(world: World, output: Output) -> None:
-    world.ledger.record(payment())
+    world.ledger.record(payment("payment-of-ours-1"))
     assert handler(EVENT, None) == {
-        "payment_id": "pay-1",
-        "operation_id": "op-1",
+        "payment_id": "payment-of-ours-1",
+        "operation_id": "operation-of-ours-1",
         "type": "refund",
         "amount_minor": 500,
         "currency": "USD",
@@ -31,11 +31,11 @@ def test_what_may_be_done_is_handed_on_with_all_that_the_gateway_needs(world: Wo
         "error": {"Error": None},
     }
     assert output.metrics() == {}
-    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+    assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
 
 
 def test_what_may_not_be_done_is_a_value_and_counted(world: World, output: Output) -> None:
-    world.ledger.record(payment(status="declined"))
+    world.ledger.record(payment("payment-of-ours-1", status="declined"))
     rejected = handler(EVENT, None)
     assert (rejected["status"], rejected["error"]) == ("rejected", {"Error": "invalid_state"})
     assert output.metrics() == {"OperationRejected": [1.0]}

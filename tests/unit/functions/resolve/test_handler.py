@@ -7,16 +7,18 @@ from functions.shared.ports import Execution
 from tests.samples import LATER, NOW, card, operation_request, order, payment
 from tests.unit.functions.conftest import Output, World
 
-EVENT = {"payment_id": "pay-1", "operation_id": None, "ask_gateway": True}
+EVENT = {"payment_id": "payment-of-ours-1", "operation_id": None, "ask_gateway": True}
 
 
 def in_doubt(world: World) -> None:
-    world.ledger.record(*payment(status="in_doubt", reversing=True).post(in_doubt_entry(1999, "USD")))
+    world.ledger.record(
+        *payment("payment-of-ours-1", status="in_doubt", reversing=True).post(in_doubt_entry(1999, "USD"))
+    )
 
 
 def test_a_doubt_that_is_cleared_is_counted(world: World, output: Output) -> None:
     in_doubt(world)
-    assert handler(EVENT, None) == {"payment_id": "pay-1", "operation_id": None, "status": "reversed"}
+    assert handler(EVENT, None) == {"payment_id": "payment-of-ours-1", "operation_id": None, "status": "reversed"}
     assert output.metrics() == {"PaymentResolved": [1.0]}
 
 
@@ -59,10 +61,10 @@ def test_a_look_at_an_execution_that_is_not_seen_to_have_ended_is_repeated_and_l
 
 
 def test_a_charge_that_is_not_what_was_asked_for_is_counted(world: World, output: Output) -> None:
-    world.gateway.charge(order(amount_minor=2999), card(), "pay-1-charge")
+    world.gateway.charge(order("payment-of-ours-1", amount_minor=2999), card(), "payment-of-ours-1-charge")
     in_doubt(world)
     handler(EVENT, None)
-    assert world.ledger.records["pay-1"].payment.error == "GatewayMismatch"
+    assert world.ledger.records["payment-of-ours-1"].payment.error == "GatewayMismatch"
     assert output.metrics() == {"PaymentResolved": [1.0], "GatewayMismatch": [1.0]}
 
 
@@ -72,16 +74,20 @@ def test_a_doubt_that_stays_is_an_error_and_not_counted(world: World, output: Ou
     with pytest.raises(ReversalUnconfirmed):
         handler(EVENT, None)
     assert output.metrics() == {}
-    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+    assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
 
 
 def test_an_operation_is_resolved_by_its_own_id(world: World, output: Output) -> None:
-    charge = world.gateway.charge(order(), card(), "pay-1-charge")
-    paid, entries = payment(charge_id=charge.charge_id).post(capture_entry("sparkle", 1999, "USD"))
+    charge = world.gateway.charge(order("payment-of-ours-1"), card(), "payment-of-ours-1-charge")
+    paid, entries = payment("payment-of-ours-1", charge_id=charge.charge_id).post(capture_entry("sparkle", 1999, "USD"))
     world.ledger.record(paid, entries)
-    world.ledger.record(paid.reserve(operation_request(paid, "refund", 500, "op-1"), LATER))
-    request = {"operation": "refund", "payment_id": "pay-1", "amount_minor": 500}
-    world.operation_executions.executions["op-1"] = Execution(False, None, None, request, NOW, LATER)
-    event = {"payment_id": None, "operation_id": "op-1", "ask_gateway": True}
-    assert handler(event, None) == {"payment_id": "pay-1", "operation_id": "op-1", "status": "succeeded"}
+    world.ledger.record(paid.reserve(operation_request(paid, "refund", 500, "operation-of-ours-1"), LATER))
+    request = {"operation": "refund", "payment_id": "payment-of-ours-1", "amount_minor": 500}
+    world.operation_executions.executions["operation-of-ours-1"] = Execution(False, None, None, request, NOW, LATER)
+    event = {"payment_id": None, "operation_id": "operation-of-ours-1", "ask_gateway": True}
+    assert handler(event, None) == {
+        "payment_id": "payment-of-ours-1",
+        "operation_id": "operation-of-ours-1",
+        "status": "succeeded",
+    }
     assert output.metrics() == {"OperationResolved": [1.0]}

@@ -6,15 +6,15 @@ from functions.screen.handler import handler
 from functions.screen.rules import load_rules
 from functions.shared.domain.errors import InvalidInput, LedgerUnavailable
 from tests.fakes import LEDGER_DOWN
-from tests.samples import REQUEST, STARTED_AT, STORE, SUMMARY
+from tests.samples import FINGERPRINT, REQUEST, STARTED_AT, STORE, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
-REAL_CARD = SUMMARY.to_dict() | {"bin": "400005", "last4": "5556"}
+REAL_CARD: dict[str, Any] = SUMMARY.to_dict() | {"bin": "400005", "last4": "5556"}
 
 
-def event(card: dict[str, str] = REAL_CARD, **payment: Any) -> dict[str, Any]:
+def event(card: dict[str, Any] = REAL_CARD, **payment: Any) -> dict[str, Any]:
     return {
-        "payment_id": "pay-1",
+        "payment_id": "payment-of-ours-1",
         "started_at": STARTED_AT,
         "payment": REQUEST.to_dict() | payment,
         "card": card,
@@ -23,7 +23,7 @@ def event(card: dict[str, str] = REAL_CARD, **payment: Any) -> dict[str, Any]:
 
 def test_a_payment_that_is_allowed_is_counted_for_its_card_and_in_no_metric(world: World, output: Output) -> None:
     assert handler(event(), None) == {"action": "allow", "rule": None, "decline_code": None, "flags": []}
-    assert list(world.velocity_counter.payments[SUMMARY.token]) == ["pay-1"]
+    assert list(world.velocity_counter.payments[SUMMARY.fingerprint]) == ["payment-of-ours-1"]
     assert output.metrics() == {}
     assert [line["message"] for line in output.logs()] == ["screen done"]
 
@@ -33,10 +33,10 @@ def test_a_payment_that_is_denied_is_told_with_the_rules_and_not_the_card(world:
     assert (denied["action"], denied["decline_code"]) == ("deny", "screened:currency_not_accepted")
     assert output.metrics() == {"PaymentScreened": [1.0]}
     told, _ = output.logs()
-    assert (told["message"], told["payment_id"]) == ("screened", "pay-1")
+    assert (told["message"], told["payment_id"]) == ("screened", "payment-of-ours-1")
     assert (told["rule"], told["flags"]) == ("currency_not_accepted", [])
     assert told["rules_version"] == load_rules().version
-    assert not any(secret in output.text for secret in (SUMMARY.token, "400005", "5556"))
+    assert not any(secret in output.text for secret in (TOKEN, FINGERPRINT, "400005", "5556"))
 
 
 def test_a_payment_that_is_flagged_is_told_too(world: World, output: Output) -> None:

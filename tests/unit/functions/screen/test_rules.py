@@ -1,6 +1,7 @@
 """The rules file in the repository, and what is refused in another."""
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,9 @@ from cli.rules import load_samples
 from functions.screen.rules import RULES_FILE, Facts, Rules, RulesError, Screening, check_rules, load_rules
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.json_schema import validate
-from tests.samples import TEST_CARDS, TOKEN
+from tests.samples import FINGERPRINT, TEST_CARDS
 
-ORDINARY = Facts(1999, "USD", "visa", "400005", TOKEN, 9, False, 1, 1, 1999, 1999)
+ORDINARY = Facts(1999, "USD", "visa", "400005", FINGERPRINT, 9, False, 1, 1, 1999, 1999)
 SAMPLES = load_samples()
 
 
@@ -78,7 +79,17 @@ class TestDefaults:
     @pytest.mark.parametrize("currency", ["USD", "KWD"])
     def test_a_test_card_pays_whatever_the_api_takes_however_often(self, rules: Rules, pan: str, currency: str) -> None:
         facts = Facts(
-            99_999_999, currency, TEST_CARDS[pan]["brand"], pan[:6], TOKEN, 0, True, 10_000, 10_000, 10**12, 10**12
+            99_999_999,
+            currency,
+            TEST_CARDS[pan]["brand"],
+            pan[:6],
+            FINGERPRINT,
+            0,
+            True,
+            10_000,
+            10_000,
+            10**12,
+            10**12,
         )
         assert rules.screen(facts) == Screening()
 
@@ -151,7 +162,7 @@ class TestScreening:
             'currency == "USD" and brand in ["visa", "amex"]',
             "currency in caps and amount_minor > caps[currency]",
             "amount_minor > (caps&[currency] ?? 5)",
-            'token =~ "^tok_"',
+            'fingerprint =~ "^fp_"',
             "hour >= 9 and hour < 17",
             "amount_minor_24h / payments_24h > 100 # on average",
             "test_card or not test_card",
@@ -167,6 +178,29 @@ class TestScreening:
         with pytest.raises(RulesError) as error:
             rules.screen(replace(ORDINARY, hour=10, amount_minor=31337))
         assert str(error.value) == "rule by_ten: arithmetic error: division by zero."
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        "when",
+        [
+            f'"{"a" * 40}!" =~ "^(a+)+$"',  # a constant, computed while it is parsed
+            'fingerprint =~ "fp_(b|b)*$"',
+            'fingerprint =~ "^fp_([a-z]+)*$"',
+            'fingerprint =~~ "(7|77)+$" or fingerprint =~ "^fp_(c|cc)+$"',
+        ],
+    )
+    def test_a_rule_whose_regular_expression_backtracks_is_refused_by_its_name(
+        self, checked: Callable[[Any], Rules], monkeypatch: pytest.MonkeyPatch, when: str
+    ) -> None:
+        monkeypatch.setattr("functions.screen.rules.CHECKED_WITHIN_SECONDS", 0.3)
+        with pytest.raises(RulesError, match="rule endless: it is not done within its time"):
+            checked(document(rule("fine"), rule("endless", when=when)))
+
+    def test_a_rule_that_is_quick_leaves_no_alarm_behind(self, checked: Callable[[Any], Rules]) -> None:
+        checked(document(rule(when='fingerprint =~ "^fp_a+$"')))
+        assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+        assert signal.getsignal(signal.SIGVTALRM) == signal.SIG_DFL
 
 
 class TestMistakes:

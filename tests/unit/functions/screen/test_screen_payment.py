@@ -10,9 +10,9 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import InternalError, LedgerUnavailable
 from functions.shared.domain.payment import PaymentRequest
 from tests.fakes import LEDGER_DOWN, FakeVelocityCounter
-from tests.samples import DECLINED_PAN, REQUEST, STARTED_AT, STORE, SUMMARY, TOKEN, card
+from tests.samples import DECLINED_PAN, FINGERPRINT, REQUEST, STARTED_AT, STORE, SUMMARY, card
 
-REAL_CARD = CardSummary(TOKEN, "visa", "400005", "5556", "12/49")
+REAL_CARD = CardSummary(None, FINGERPRINT, "visa", "400005", "5556", "12/49")
 ALLOWED: dict[str, Any] = {"action": "allow", "rule": None, "decline_code": None, "flags": []}
 
 
@@ -67,7 +67,7 @@ def test_the_rules_are_asked_with_all_that_is_known_of_the_payment(counter: Fake
         currency="USD",
         brand="visa",
         bin="400005",
-        token=TOKEN,
+        fingerprint=FINGERPRINT,
         hour=23,
         test_card=False,
         payments_1h=1,
@@ -77,7 +77,7 @@ def test_the_rules_are_asked_with_all_that_is_known_of_the_payment(counter: Fake
     )
 
 
-@pytest.mark.parametrize("summary", [SUMMARY, card(DECLINED_PAN).summary(TOKEN)])
+@pytest.mark.parametrize("summary", [SUMMARY, card(DECLINED_PAN).summary(None, FINGERPRINT)])
 def test_a_published_test_card_is_known_by_its_brand_bin_and_last_four(
     counter: FakeVelocityCounter, summary: CardSummary
 ) -> None:

@@ -19,11 +19,13 @@ from tests.unit.functions.conftest import Output, World
 def test_what_became_of_it_is_recorded_and_counted(
     world: World, output: Output, performed: dict[str, Any], status: str, metric: str
 ) -> None:
-    paid, entries = payment().post(capture_entry("sparkle", 1999, "USD"))
+    paid, entries = payment("payment-of-ours-1").post(capture_entry("sparkle", 1999, "USD"))
     world.ledger.record(paid, entries)
-    world.ledger.record(paid.reserve(operation_request(paid, "refund", 500, "op-1"), LATER))
-    settled = handler({"payment_id": "pay-1", "operation_id": "op-1", "performed": performed}, None)
+    world.ledger.record(paid.reserve(operation_request(paid, "refund", 500, "operation-of-ours-1"), LATER))
+    settled = handler(
+        {"payment_id": "payment-of-ours-1", "operation_id": "operation-of-ours-1", "performed": performed}, None
+    )
     assert settled["status"] == status
-    assert world.ledger.records["pay-1"].payment.operations[0].status == status
+    assert world.ledger.records["payment-of-ours-1"].payment.operations[0].status == status
     assert output.metrics() == {metric: [1.0]}
-    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+    assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}

@@ -8,6 +8,7 @@ from functions.shared.card_data import open_card
 from functions.shared.domain.card import Card
 from functions.shared.domain.errors import (
     CardDataMustBeSealed,
+    CardNumberInText,
     InvalidCardNumber,
     InvalidSealedCard,
     PaymentError,
@@ -59,6 +60,17 @@ def test_a_security_code_is_refused_by_whatever_name_and_not_repeated(name: str)
     [
         (b"\xff\xfe", InvalidSealedCard),
         (b"not json", InvalidSealedCard),
+        *((b"[" * depth, InvalidSealedCard) for depth in (900, 1_100, 100_000)),
+        *((b"[" * depth + b"]" * depth, InvalidSealedCard) for depth in (100, 900, 960, 1_100, 100_000)),
+        *(
+            (json.dumps(CARD_DATA)[:-1].encode() + b', "card_holder": ' + deep + b"}", InvalidSealedCard)
+            for deep in (b"[" * 940 + b"]" * 940, b'{"a":' * 980 + b"1" + b"}" * 980, b"[" * 5000 + b"]" * 5000)
+        ),
+        (b'{"card_number": NaN}', InvalidSealedCard),
+        (json.dumps(CARD_DATA)[:-1].encode() + b', "card_number": "1"}', InvalidSealedCard),
+        (json.dumps(CARD_DATA | {"card_holder": "a"}).replace('"a"', '"\\ud800"').encode(), InvalidSealedCard),
+        (json.dumps(CARD_DATA)[:-1].encode() + b', "n": ' + b"9" * 5000 + b"}", InvalidSealedCard),
+        (CARD_DATA | {"card_holder": f"J. Doe {PAN[:8]}.{PAN[8:]}"}, CardNumberInText),
         ([CARD_DATA], InvalidSealedCard),
         ("4242", InvalidSealedCard),
         ({"card_number": PAN}, InvalidSealedCard),
@@ -72,3 +84,16 @@ def test_what_was_sealed_must_be_a_card(value: Any, error: type[PaymentError]) -
         opened(value)
     assert type(raised.value) is error
     assert PAN[:-1] not in str(raised.value)
+
+
+def test_a_test_card_in_the_clear_has_no_number_for_a_holder_either() -> None:
+    with pytest.raises(CardNumberInText, match="card_holder"):
+        open_card(CARD_DATA | {"card_holder": f"x{PAN}"}, "pay-1", card_opener=never, validate=validate)
+
+
+@pytest.mark.parametrize("depth", range(850, 1_000, 10))
+def test_no_depth_is_too_deep_to_be_told(depth: int) -> None:
+    """Somewhere there it can be parsed, and can't be written into a message."""
+    deep = f'{{"card_number": {"[" * depth}{"]" * depth}}}'.encode()
+    with pytest.raises(InvalidSealedCard):
+        opened(deep)

@@ -51,11 +51,12 @@ from tests.fakes import (
 )
 from tests.mocked_aws import API_KEY, AUTHORIZATION, TABLE, MockedAws, new_id
 from tests.samples import (
-    CARD_RETENTION_DAYS,
     DECLINED_PAN,
+    KEPT_UNTIL,
     LATER,
     NOW,
     PAN,
+    STORE,
     SUMMARY,
     card,
     order,
@@ -267,84 +268,95 @@ class TestLedger:
         assert books.ledger.find(paid.payment.payment_id) is None
 
 
+@dataclass
+class Cards:
+    """The vault, and the ledger that keeps cards in it."""
+
+    vault: CardVault
+    ledger: Ledger
+
+    def keep(self, card: CardSummary, until: str = KEPT_UNTIL) -> None:
+        stored = payment(new_id(), "stored", STORE, card=card)
+        self.ledger.record(stored, (), StoredCard(card, b"ciphertext", until))
+
+
 @pytest.fixture(params=["fake", "dynamodb"])
-def vault(request: pytest.FixtureRequest) -> CardVault:
+def cards(request: pytest.FixtureRequest) -> Cards:
     if request.param == "fake":
-        return FakeCardVault()
-    return DynamoDbCardVault(request.getfixturevalue("aws").dynamodb, TABLE, CARD_RETENTION_DAYS)
+        vault = FakeCardVault()
+        return Cards(vault, FakeLedger(vault))
+    dynamodb = request.getfixturevalue("aws").dynamodb
+    return Cards(DynamoDbCardVault(dynamodb, TABLE), DynamoDbLedger(dynamodb, TABLE))
 
 
 @pytest.fixture
-def summary() -> CardSummary:
+def token() -> str:
     """Of a card that no other test stores."""
-    return replace(SUMMARY, token=f"tok_{new_id()}")
+    return f"tok_{new_id()}"
 
 
 class TestCardVault:
-    def test_a_card_that_is_kept_is_known_by_its_token(self, vault: CardVault, summary: CardSummary) -> None:
-        vault.keep(StoredCard(summary, b"ciphertext"), LATER)
-        assert vault.summary(summary.token, LATER) == summary
+    def test_a_card_that_is_kept_is_known_by_its_token(self, cards: Cards, token: str) -> None:
+        summary = replace(SUMMARY, token=token)
+        cards.keep(summary)
+        assert cards.vault.summary(token, LATER) == summary
+        assert cards.vault.ciphertext(token, LATER) == b"ciphertext"
 
-    def test_a_renewed_card_takes_the_old_ones_place(self, vault: CardVault, summary: CardSummary) -> None:
-        renewed = replace(summary, expiry="01/50")
-        vault.keep(StoredCard(summary, b"first"), NOW)
-        vault.keep(StoredCard(renewed, b"second"), LATER)
-        assert vault.summary(summary.token, LATER) == renewed
+    def test_a_card_is_gone_when_its_time_is_over(self, cards: Cards, token: str) -> None:
+        cards.keep(replace(SUMMARY, token=token))
+        last_second = "2027-12-28T09:00:00.000Z"
+        assert cards.vault.summary(token, last_second)
+        assert cards.vault.ciphertext(token, last_second)
+        assert cards.vault.summary(token, KEPT_UNTIL) is None
+        assert cards.vault.ciphertext(token, KEPT_UNTIL) is None
 
-    def test_an_older_card_that_comes_late_takes_nobodys_place(self, vault: CardVault, summary: CardSummary) -> None:
-        vault.keep(StoredCard(summary, b"second"), LATER)
-        vault.keep(StoredCard(replace(summary, expiry="01/20"), b"first"), NOW)
-        assert vault.summary(summary.token, LATER) == summary
+    def test_a_card_that_was_never_kept_is_none(self, cards: Cards, token: str) -> None:
+        assert cards.vault.summary(token, LATER) is None
+        assert cards.vault.ciphertext(token, LATER) is None
 
-    def test_a_card_is_gone_when_its_time_is_over(self, vault: CardVault, summary: CardSummary) -> None:
-        vault.keep(StoredCard(summary, b"ciphertext"), NOW)
-        last_second, over = "2027-12-28T09:00:00.000Z", "2027-12-28T09:00:01.000Z"
-        assert vault.summary(summary.token, last_second) == summary
-        assert vault.summary(summary.token, over) is None
+    def test_a_card_is_stored_with_its_payment_or_not_at_all(self, cards: Cards, token: str) -> None:
+        cards.ledger.record(payment("pay-of-another-card"))
+        with pytest.raises(LedgerConflict):
+            cards.ledger.record(
+                payment("pay-of-another-card", charge_id="ch_2"),
+                (),
+                StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL),
+            )
+        assert cards.vault.summary(token, LATER) is None
 
-    def test_a_card_that_is_kept_again_has_its_time_anew(self, vault: CardVault, summary: CardSummary) -> None:
-        vault.keep(StoredCard(summary, b"ciphertext"), NOW)
-        vault.keep(StoredCard(summary, b"ciphertext"), LATER)
-        assert vault.summary(summary.token, "2027-12-28T09:00:01.000Z") == summary
+    def test_a_card_that_was_erased_is_not_brought_back_by_a_repetition(self, cards: Cards, token: str) -> None:
+        card = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL)
+        stored = payment(new_id(), "stored", STORE, card=card.summary)
+        cards.ledger.record(stored, (), card)
+        cards.vault.erase(token)
+        cards.ledger.record(stored, (), card)
+        assert cards.vault.summary(token, LATER) is None
 
-    def test_a_card_that_was_never_kept_is_none(self, vault: CardVault, summary: CardSummary) -> None:
-        assert vault.summary(summary.token, LATER) is None
+    def test_a_card_that_is_renewed_is_kept_for_longer_and_never_for_less(self, cards: Cards, token: str) -> None:
+        cards.keep(replace(SUMMARY, token=token))
+        cards.vault.renew(token, "2028-01-01T00:00:00.000Z")
+        cards.vault.renew(token, NOW)
+        assert cards.vault.summary(token, KEPT_UNTIL)
+        assert cards.vault.summary(token, "2028-01-01T00:00:00.000Z") is None
 
-    def test_a_cards_ciphertext_is_the_newest_and_gone_with_the_card(
-        self, vault: CardVault, summary: CardSummary
-    ) -> None:
-        assert vault.ciphertext(summary.token, LATER) is None
-        vault.keep(StoredCard(summary, b"first"), NOW)
-        vault.keep(StoredCard(summary, b"second"), LATER)
-        assert vault.ciphertext(summary.token, LATER) == b"second"
-        assert vault.ciphertext(summary.token, "2028-12-28T09:00:00.000Z") is None
-        vault.erase(summary.token)
-        assert vault.ciphertext(summary.token, LATER) is None
+    def test_a_card_that_was_erased_or_never_kept_is_not_renewed(self, cards: Cards, token: str) -> None:
+        cards.vault.renew(token, KEPT_UNTIL)
+        assert cards.vault.summary(token, NOW) is None
+        cards.keep(replace(SUMMARY, token=token))
+        cards.vault.erase(token)
+        cards.vault.renew(token, KEPT_UNTIL)
+        assert cards.vault.summary(token, NOW) is None
 
-    def test_a_card_that_is_renewed_has_its_time_anew(self, vault: CardVault, summary: CardSummary) -> None:
-        vault.keep(StoredCard(summary, b"ciphertext"), NOW)
-        vault.renew(StoredCard(summary, b"ciphertext"), LATER)
-        assert vault.summary(summary.token, "2027-12-28T09:00:01.000Z") == summary
+    def test_one_of_two_cards_of_one_number_can_be_erased(self, cards: Cards, token: str) -> None:
+        cards.keep(replace(SUMMARY, token=token))
+        cards.keep(replace(SUMMARY, token=f"{token}-2", expiry="01/50"))
+        assert cards.vault.erase(token) is True
+        assert cards.vault.summary(token, LATER) is None
+        assert cards.vault.summary(f"{token}-2", LATER) == replace(SUMMARY, token=f"{token}-2", expiry="01/50")
 
-    def test_a_card_that_was_erased_or_never_kept_is_not_renewed(self, vault: CardVault, summary: CardSummary) -> None:
-        vault.renew(StoredCard(summary, b"ciphertext"), NOW)
-        assert vault.summary(summary.token, NOW) is None
-        vault.keep(StoredCard(summary, b"ciphertext"), NOW)
-        vault.erase(summary.token)
-        vault.renew(StoredCard(summary, b"ciphertext"), LATER)
-        assert vault.summary(summary.token, LATER) is None
-
-    def test_an_erased_card_is_gone_and_can_be_kept_anew(self, vault: CardVault, summary: CardSummary) -> None:
-        vault.keep(StoredCard(summary, b"first"), LATER)
-        assert vault.erase(summary.token) is True
-        assert vault.summary(summary.token, LATER) is None
-        renewed = replace(summary, expiry="01/50")
-        vault.keep(StoredCard(renewed, b"second"), LATER)
-        assert vault.summary(summary.token, LATER) == renewed
-
-    def test_there_is_nothing_to_erase_twice(self, vault: CardVault, summary: CardSummary) -> None:
-        vault.keep(StoredCard(summary, b"ciphertext"), LATER)
-        assert [vault.erase(summary.token), vault.erase(summary.token)] == [True, False]
+    def test_there_is_nothing_to_erase_twice(self, cards: Cards, token: str) -> None:
+        cards.keep(replace(SUMMARY, token=token))
+        assert [cards.vault.erase(token), cards.vault.erase(token)] == [True, False]
 
 
 @pytest.fixture(params=["fake", "dynamodb"])
@@ -355,9 +367,9 @@ def counter(request: pytest.FixtureRequest) -> VelocityCounter:
 
 
 @pytest.fixture
-def token() -> str:
+def fingerprint() -> str:
     """Of a card that no other test pays with."""
-    return f"tok_{new_id()}"
+    return f"fp_{new_id()}"
 
 
 @pytest.fixture(params=["fake", "dynamodb"])
@@ -395,29 +407,31 @@ class TestAttendance:
 
 
 class TestVelocityCounter:
-    def test_the_first_payment_of_a_card_is_counted_with_itself(self, counter: VelocityCounter, token: str) -> None:
-        assert counter.count(token, new_id(), 1999, "USD", NOW) == Velocity(1, 1, 1999, 1999)
+    def test_the_first_payment_of_a_card_is_counted_with_itself(
+        self, counter: VelocityCounter, fingerprint: str
+    ) -> None:
+        assert counter.count(fingerprint, new_id(), 1999, "USD", NOW) == Velocity(1, 1, 1999, 1999)
 
-    def test_payments_add_up_and_those_of_other_cards_do_not(self, counter: VelocityCounter, token: str) -> None:
+    def test_payments_add_up_and_those_of_other_cards_do_not(self, counter: VelocityCounter, fingerprint: str) -> None:
         counter.count(f"tok_{new_id()}", new_id(), 1, "USD", NOW)
-        counter.count(token, new_id(), 1999, "USD", NOW)
-        counter.count(token, new_id(), 1, "USD", LATER)
-        assert counter.count(token, new_id(), 1000, "USD", LATER) == Velocity(3, 3, 3000, 3000)
+        counter.count(fingerprint, new_id(), 1999, "USD", NOW)
+        counter.count(fingerprint, new_id(), 1, "USD", LATER)
+        assert counter.count(fingerprint, new_id(), 1000, "USD", LATER) == Velocity(3, 3, 3000, 3000)
 
     def test_payments_are_counted_in_all_currencies_and_amounts_in_one(
-        self, counter: VelocityCounter, token: str
+        self, counter: VelocityCounter, fingerprint: str
     ) -> None:
-        counter.count(token, new_id(), 500, "JPY", NOW)
-        counter.count(token, new_id(), 1999, "USD", NOW)
-        assert counter.count(token, new_id(), 700, "JPY", NOW) == Velocity(3, 3, 1200, 1200)
-        assert counter.count(token, new_id(), 1, "EUR", LATER) == Velocity(4, 4, 1, 1)
+        counter.count(fingerprint, new_id(), 500, "JPY", NOW)
+        counter.count(fingerprint, new_id(), 1999, "USD", NOW)
+        assert counter.count(fingerprint, new_id(), 700, "JPY", NOW) == Velocity(3, 3, 1200, 1200)
+        assert counter.count(fingerprint, new_id(), 1, "EUR", LATER) == Velocity(4, 4, 1, 1)
 
-    def test_a_payment_that_is_counted_again_changes_nothing(self, counter: VelocityCounter, token: str) -> None:
+    def test_a_payment_that_is_counted_again_changes_nothing(self, counter: VelocityCounter, fingerprint: str) -> None:
         payment_id = new_id()
-        counter.count(token, payment_id, 1999, "USD", NOW)
-        counter.count(token, new_id(), 1, "USD", NOW)
-        assert counter.count(token, payment_id, 1999, "USD", NOW) == Velocity(2, 2, 2000, 2000)
-        assert counter.count(token, new_id(), 1000, "USD", LATER) == Velocity(3, 3, 3000, 3000)
+        counter.count(fingerprint, payment_id, 1999, "USD", NOW)
+        counter.count(fingerprint, new_id(), 1, "USD", NOW)
+        assert counter.count(fingerprint, payment_id, 1999, "USD", NOW) == Velocity(2, 2, 2000, 2000)
+        assert counter.count(fingerprint, new_id(), 1000, "USD", LATER) == Velocity(3, 3, 3000, 3000)
 
     @pytest.mark.parametrize(
         ("earlier", "in_the_hour", "in_the_day"),
@@ -432,17 +446,17 @@ class TestVelocityCounter:
         ],
     )
     def test_an_hour_and_a_day_are_rounded_up_to_whole_five_minutes(
-        self, counter: VelocityCounter, token: str, earlier: str, in_the_hour: bool, in_the_day: bool
+        self, counter: VelocityCounter, fingerprint: str, earlier: str, in_the_hour: bool, in_the_day: bool
     ) -> None:
-        counter.count(token, new_id(), 1000, "USD", earlier)
-        velocity = counter.count(token, new_id(), 1, "USD", "2026-11-23T09:02:03.456Z")
+        counter.count(fingerprint, new_id(), 1000, "USD", earlier)
+        velocity = counter.count(fingerprint, new_id(), 1, "USD", "2026-11-23T09:02:03.456Z")
         assert velocity == Velocity(1 + in_the_hour, 1 + in_the_day, 1 + 1000 * in_the_hour, 1 + 1000 * in_the_day)
 
     def test_a_payment_that_started_later_and_is_counted_already_is_seen(
-        self, counter: VelocityCounter, token: str
+        self, counter: VelocityCounter, fingerprint: str
     ) -> None:
-        counter.count(token, new_id(), 1000, "USD", "2026-11-23T09:05:00.000Z")
-        assert counter.count(token, new_id(), 1, "USD", "2026-11-23T09:04:59.999Z") == Velocity(2, 2, 1001, 1001)
+        counter.count(fingerprint, new_id(), 1000, "USD", "2026-11-23T09:05:00.000Z")
+        assert counter.count(fingerprint, new_id(), 1, "USD", "2026-11-23T09:04:59.999Z") == Velocity(2, 2, 1001, 1001)
 
 
 @pytest.fixture(params=["fake", "kms"])
@@ -455,25 +469,25 @@ def cipher(request: pytest.FixtureRequest) -> CardCipher:
 
 class TestCardCipher:
     def test_what_is_encrypted_is_decrypted_under_the_same_context(self, cipher: CardCipher) -> None:
-        first, second = (cipher.encrypt(text, {"token": "tok_1"}) for text in (PAN.encode(), b"another"))
-        assert cipher.decrypt(first, {"token": "tok_1"}) == PAN.encode()
-        assert cipher.decrypt(second, {"token": "tok_1"}) == b"another"
+        first, second = (cipher.encrypt(text, {"fingerprint": "tok_1"}) for text in (PAN.encode(), b"another"))
+        assert cipher.decrypt(first, {"fingerprint": "tok_1"}) == PAN.encode()
+        assert cipher.decrypt(second, {"fingerprint": "tok_1"}) == b"another"
 
     def test_the_ciphertext_does_not_show_the_plaintext(self, cipher: CardCipher) -> None:
-        assert PAN.encode() not in cipher.encrypt(PAN.encode(), {"token": "tok_1"})
+        assert PAN.encode() not in cipher.encrypt(PAN.encode(), {"fingerprint": "tok_1"})
 
     def test_the_same_card_twice_is_two_ciphertexts(self, cipher: CardCipher) -> None:
-        assert cipher.encrypt(b"card", {"token": "tok_1"}) != cipher.encrypt(b"card", {"token": "tok_1"})
+        assert cipher.encrypt(b"card", {"fingerprint": "tok_1"}) != cipher.encrypt(b"card", {"fingerprint": "tok_1"})
 
-    @pytest.mark.parametrize("context", [{"token": "tok_2"}, {}, {"token": "tok_1", "more": "of it"}])
+    @pytest.mark.parametrize("context", [{"fingerprint": "tok_2"}, {}, {"fingerprint": "tok_1", "more": "of it"}])
     def test_under_another_context_there_is_no_plaintext(self, cipher: CardCipher, context: dict[str, str]) -> None:
-        ciphertext = cipher.encrypt(PAN.encode(), {"token": "tok_1"})
+        ciphertext = cipher.encrypt(PAN.encode(), {"fingerprint": "tok_1"})
         with pytest.raises(KeyUnusable):
             cipher.decrypt(ciphertext, context)
 
     def test_what_was_never_encrypted_has_no_plaintext(self, cipher: CardCipher) -> None:
         with pytest.raises(KeyUnusable):
-            cipher.decrypt(b"0" * 64, {"token": "tok_1"})
+            cipher.decrypt(b"0" * 64, {"fingerprint": "tok_1"})
 
 
 @pytest.fixture(params=["fake", "kms"])

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from functions.shared import redaction, runtime
 from functions.shared.redaction import IDS, MASK, redacted
+from tests.samples import UNLISTED_PAN
 from tests.unit.functions.conftest import Output
 
 numbers = st.text("0123456789", min_size=12, max_size=19)
@@ -114,16 +115,43 @@ class TestRedacted:
     def test_two_numbers_in_a_row_are_both_masked(self, number: str) -> None:
         assert redacted(f"{number}, {number}") == f"{MASK}, {MASK}"
 
-    @given(st.datetimes(timezones=st.just(UTC)))
+    @given(st.datetimes(datetime(1970, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC)))
     def test_times_are_left_alone(self, time: datetime) -> None:
         assert redacted(time) == str(time)
         assert redacted(time.isoformat()) == time.isoformat()
 
-    @pytest.mark.parametrize("name", sorted(IDS))
-    def test_an_id_keeps_its_digits_but_nothing_else_passes_under_its_name(self, name: str) -> None:
-        number = "4" * 16
-        assert redacted({name: number}) == {name: number}
-        assert redacted({name: [number], "n": {name: int(number)}}) == {name: [MASK], "n": {name: MASK}}
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "4000.0566.5566.5556",
+            "4000 / 0566 / 5566 / 5556",
+            "4\ufe0f\u20e3" + "000056655665556",
+            "(4000)(05665566)(5556)",
+        ],
+    )
+    def test_what_the_rule_for_texts_takes_for_a_card_number_is_masked(self, text: str) -> None:
+        shown = redacted(f"paid by {text}, twice: {text}")
+        assert shown.count(MASK) == 2
+        assert len(digits_in(shown)) <= 2
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("charge_id", "ch_123456789012"),
+            ("function_arn", "arn:aws:lambda:eu-west-1:123456789012:function:payments-dev-charge:12"),
+            ("function_request_id", "12345678-1234-1234-1234-123456789012"),
+            ("operation_id", "12345678123412341234123456789012"),
+            ("payment_id", "12345678-1234-1234-1234-123456789012"),
+            ("transaction_id", "1234567890123456" * 4),
+            ("xray_trace_id", "1-12345678-123456789012345678901234"),
+        ],
+    )
+    def test_an_id_keeps_its_digits_but_nothing_else_passes_under_its_name(self, name: str, value: str) -> None:
+        assert name in IDS
+        assert redacted({name: value}) == {name: value}
+        assert redacted({name: UNLISTED_PAN, "n": {name: int(UNLISTED_PAN)}}) == {name: MASK, "n": {name: MASK}}
+        assert redacted({name: f"x{UNLISTED_PAN}"}) == {name: f"x{MASK}"}
+        assert redacted({"n": {name: [value]}}) != {"n": {name: [value]}}
 
 
 class TestOwnLog:
@@ -162,12 +190,12 @@ class TestOwnLog:
         assert_free_of(number, text)
 
     def test_a_line_keeps_its_service_and_level_and_payment(self, output: Output) -> None:
-        runtime.logger.append_keys(payment_id="4" * 16)
+        runtime.logger.append_keys(payment_id="4" * 32)
         runtime.logger.warning("plain words")
         runtime.logger.clear_state()
         (line,) = output.logs()
         shown = {name: line[name] for name in ("level", "message", "service", "payment_id")}
-        assert shown == {"level": "WARNING", "message": "plain words", "service": "payments", "payment_id": "4" * 16}
+        assert shown == {"level": "WARNING", "message": "plain words", "service": "payments", "payment_id": "4" * 32}
 
     def test_a_line_that_can_not_be_written_is_not_printed_raw(
         self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

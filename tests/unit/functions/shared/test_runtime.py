@@ -23,12 +23,12 @@ from functions.shared.domain.errors import (
     PaymentError,
 )
 from tests.mocked_aws import TABLE, MockedAws
-from tests.samples import CARD_DATA, HOLDER, PAN, TOKEN
+from tests.samples import CARD_DATA, HOLDER, PAN, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output
 
 EVENT: dict[str, Any] = {
-    "payment_id": "pay-1",
-    "token": TOKEN,
+    "payment_id": "payment-of-ours-1",
+    "card": SUMMARY.to_dict(),
     "request": {"operation": "store", "card_data": CARD_DATA},
 }
 
@@ -71,22 +71,22 @@ class TestLog:
 
         handler_of(log_twice)(EVENT, None)
         assert [line["message"] for line in output.logs()] == ["one", "two", "encrypt done"]
-        assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+        assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
         assert_free_of_card_data(output.text)
 
     def test_one_payments_id_is_not_left_behind_for_the_next(self, output: Output) -> None:
         with pytest.raises(ExpiredCard):
             failing_with(ExpiredCard("The card has expired."))(EVENT, None)
         runtime.logger.info("between")
-        handler_of(lambda event: {})(EVENT | {"payment_id": "pay-2"}, None)
+        handler_of(lambda event: {})(EVENT | {"payment_id": "payment-of-ours-2"}, None)
         ids = {line["message"]: line.get("payment_id") for line in output.logs()}
-        assert ids == {"encrypt failed": "pay-1", "between": None, "encrypt done": "pay-2"}
+        assert ids == {"encrypt failed": "payment-of-ours-1", "between": None, "encrypt done": "payment-of-ours-2"}
 
     def test_a_failure_says_which_error_and_why(self, output: Output) -> None:
         with pytest.raises(KeyUnusable):
             failing_with(KeyUnusable("KMS: DisabledException"))(EVENT, None)
         (line,) = output.logs()
-        assert (line["level"], line["payment_id"]) == ("WARNING", "pay-1")
+        assert (line["level"], line["payment_id"]) == ("WARNING", "payment-of-ours-1")
         assert (line["error"], line["reason"]) == ("KeyUnusable", "KMS: DisabledException")
 
     @pytest.mark.parametrize("payment_id", [CARD_DATA, [PAN], 4242424242424242, None])
@@ -124,7 +124,11 @@ class TestErrors:
         assert str(left.value) == type(error).__name__
         assert_free_of_card_data("".join(traceback.format_exception(left.value)))
         (line,) = output.logs()
-        assert (line["level"], line["error"], line["payment_id"]) == ("ERROR", type(error).__name__, "pay-1")
+        assert (line["level"], line["error"], line["payment_id"]) == (
+            "ERROR",
+            type(error).__name__,
+            "payment-of-ours-1",
+        )
         assert any("test_runtime.py:" in place for place in line["where"])
         assert_free_of_card_data(output.text + caplog.text)
 
@@ -157,13 +161,13 @@ class TestErrors:
             return {}
 
         with pytest.raises(InvalidInput, match=r"^Missing card data\.$"):
-            handler_of(reach)({"payment_id": "pay-1", "token": TOKEN, "request": {}}, None)
+            handler_of(reach)(EVENT | {"request": {}}, None)
         assert reached == []
         assert output.logs()[0]["reason"] == "Missing card data."
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
-        field=st.sampled_from(["payment_id", "token", "request", PAN]),
+        field=st.sampled_from(["payment_id", "card", "request", PAN]),
         value=st.sampled_from([PAN, int(PAN), [PAN], {PAN: PAN}, CARD_DATA | {"cvv": PAN}, CARD_DATA | {PAN: "x"}]),
     )
     def test_input_that_breaks_the_contract_is_told_and_logged_without_its_values(
@@ -264,7 +268,7 @@ class TestFactories:
 
     def test_a_call_of_the_gateway_is_counted_and_timed_in_milliseconds(self, output: Output) -> None:
         def look(event: runtime.Event) -> dict[str, Any]:
-            runtime.gateway().find_by_reference("pay-1")
+            runtime.gateway().find_by_reference("payment-of-ours-1")
             return {}
 
         with pytest.raises(GatewayOutcomeUnknown):
@@ -283,7 +287,7 @@ class TestFactories:
         monkeypatch.setenv("GATEWAY_URL", sandbox_url)
 
         def look_twice(event: runtime.Event) -> dict[str, Any]:
-            assert [runtime.gateway().find_by_reference("pay-1") for _ in range(2)] == [None, None]
+            assert [runtime.gateway().find_by_reference("payment-of-ours-1") for _ in range(2)] == [None, None]
             return {}
 
         handler_of(look_twice)(EVENT, None)

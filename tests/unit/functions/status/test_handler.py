@@ -9,15 +9,18 @@ from functions.status.handler import handler
 from tests.samples import payment
 from tests.unit.functions.conftest import Output, World
 
-EVENT: dict[str, Any] = {"pathParameters": {"payment_id": "pay-1"}, "headers": {"Authorization": "secret-signature"}}
+EVENT: dict[str, Any] = {
+    "pathParameters": {"payment_id": "payment-of-ours-1"},
+    "headers": {"Authorization": "secret-signature"},
+}
 
 
 def test_a_payment_is_answered_and_its_id_logged_but_not_the_request(world: World, output: Output) -> None:
-    world.ledger.record(payment())
+    world.ledger.record(payment("payment-of-ours-1"))
     answer = handler(EVENT, None)
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"])["status"] == "captured"
-    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+    assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
     assert "secret-signature" not in output.text
 
 
@@ -41,14 +44,14 @@ def test_what_cannot_be_read_is_503_and_not_404(world: World, output: Output, br
     assert "arn:aws" not in answer["body"]
 
 
-@pytest.mark.parametrize("parameters", [None, {}, [], "pay-1", {"payment_id": None}, {"payment_id": 1}])
+@pytest.mark.parametrize("parameters", [None, {}, [], "payment-of-ours-1", {"payment_id": None}, {"payment_id": 1}])
 def test_a_request_without_a_payments_id_is_invalid(world: World, output: Output, parameters: object) -> None:
     with pytest.raises(InvalidInput):
         handler(EVENT | {"pathParameters": parameters}, None)
     assert "payment_id" not in output.logs()[-1]
 
 
-@pytest.mark.parametrize("parameters", [None, [], "pay-1", {}, {"payment_id": None}])
+@pytest.mark.parametrize("parameters", [None, [], "payment-of-ours-1", {}, {"payment_id": None}])
 def test_an_event_without_a_payment_id_is_invalid_input(world: World, output: Output, parameters: object) -> None:
     with pytest.raises(InvalidInput):
         handler({"pathParameters": parameters}, None)

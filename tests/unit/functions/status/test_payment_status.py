@@ -107,7 +107,7 @@ def test_a_doubt_that_is_being_compensated_is_still_processing_and_after_that_in
     ledger.record(payment("pay", "in_doubt", error="GatewayOutcomeUnknown", reversing=True))
     shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
     assert shown is not None
-    assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, SUMMARY.to_dict())
+    assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, SUMMARY.not_kept().to_dict())
     shown = payment_status("pay", ledger=ledger, executions=ended("PaymentInDoubt"))
     assert shown is not None
     assert (shown["status"], shown["error"]) == ("in_doubt", "gateway_outcome_unknown")

@@ -11,17 +11,17 @@ REQUEST = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA}
 
 
 def test_a_request_is_tokenized_and_leaves_no_card_in_the_log(world: World, output: Output) -> None:
-    tokenized = handler({"payment_id": "pay-1", "request": REQUEST}, None)
+    tokenized = handler({"payment_id": "payment-of-ours-1", "request": REQUEST}, None)
     assert tokenized["card"]["last4"] == "4242"
     assert PAN not in repr(tokenized)
-    assert {line["payment_id"] for line in output.logs()} == {"pay-1"}
+    assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
     assert PAN not in output.text
     assert HOLDER not in output.text
 
 
 def test_a_request_without_a_card_is_missing_card_data(world: World, output: Output) -> None:
     with pytest.raises(InvalidInput) as refused:
-        handler({"payment_id": "pay-1", "request": {"amount_minor": 1999, "currency": "USD"}}, None)
+        handler({"payment_id": "payment-of-ours-1", "request": {"amount_minor": 1999, "currency": "USD"}}, None)
     assert str(refused.value) == "Missing card data."
     assert output.metrics() == {"PaymentRejected": [1.0]}
 
@@ -29,7 +29,7 @@ def test_a_request_without_a_card_is_missing_card_data(world: World, output: Out
 def test_an_expired_card_is_rejected_and_counted(world: World, output: Output) -> None:
     expired = REQUEST | {"card_data": CARD_DATA | {"expiry_date": "12/20"}}
     with pytest.raises(ExpiredCard):
-        handler({"payment_id": "pay-1", "request": expired}, None)
+        handler({"payment_id": "payment-of-ours-1", "request": expired}, None)
     assert output.metrics() == {"PaymentRejected": [1.0]}
     assert PAN not in output.text
 
@@ -37,17 +37,19 @@ def test_an_expired_card_is_rejected_and_counted(world: World, output: Output) -
 @pytest.mark.parametrize("amount", [0, -1, 19.99, 1999.0, "1999", True, 100_000_000, None])
 def test_an_amount_is_a_positive_integer_of_at_most_eight_digits(world: World, amount: Any) -> None:
     with pytest.raises(InvalidInput):
-        handler({"payment_id": "pay-1", "request": REQUEST | {"amount_minor": amount}}, None)
+        handler({"payment_id": "payment-of-ours-1", "request": REQUEST | {"amount_minor": amount}}, None)
 
 
 @pytest.mark.parametrize("field", ["amount_minor", "currency"])
 def test_a_charge_needs_an_amount_and_a_currency_and_a_card_to_store_does_not(world: World, field: str) -> None:
     request = {name: value for name, value in REQUEST.items() if name != field}
     with pytest.raises(InvalidInput):
-        handler({"payment_id": "pay-1", "request": request}, None)
-    assert handler({"payment_id": "pay-1", "request": request | {"operation": "store"}}, None)["card"]
+        handler({"payment_id": "payment-of-ours-1", "request": request}, None)
+    assert handler({"payment_id": "payment-of-ours-1", "request": request | {"operation": "store"}}, None)["card"]
 
 
 def test_a_card_security_code_has_no_place_in_the_request(world: World) -> None:
     with pytest.raises(InvalidInput, match="has a field that the contract does not know"):
-        handler({"payment_id": "pay-1", "request": REQUEST | {"card_data": CARD_DATA | {"cvc": "123"}}}, None)
+        handler(
+            {"payment_id": "payment-of-ours-1", "request": REQUEST | {"card_data": CARD_DATA | {"cvc": "123"}}}, None
+        )

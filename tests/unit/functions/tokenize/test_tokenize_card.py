@@ -1,3 +1,4 @@
+import re
 from datetime import date
 from typing import Any
 
@@ -8,6 +9,7 @@ from functions.shared.adapters.json_schema import validate
 from functions.shared.card_data import open_card
 from functions.shared.domain.errors import (
     CardDataMustBeSealed,
+    CardNumberInText,
     ExpiredCard,
     InvalidCardNumber,
     InvalidInput,
@@ -17,9 +19,21 @@ from functions.shared.domain.errors import (
     UnknownToken,
 )
 from functions.shared.ports import CardOpener, StoredCard
-from functions.tokenize.tokenize_card import card_token, recall_card, tokenize_card
+from functions.tokenize.tokenize_card import card_token, fingerprint, recall_card, tokenize_card
 from tests.fakes import FakeCardVault, FakeTokenMac
-from tests.samples import CARD_DATA, DECLINED_PAN, HOLDER, NOW, PAN, SUMMARY, TEST_CARDS, TOKEN, UNLISTED_PAN
+from tests.samples import (
+    CARD,
+    CARD_DATA,
+    DECLINED_PAN,
+    HOLDER,
+    KEPT_UNTIL,
+    NOW,
+    PAN,
+    SUMMARY,
+    TEST_CARDS,
+    TOKEN,
+    UNLISTED_PAN,
+)
 
 TODAY = date(2026, 11, 23)
 REQUEST = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "merchant_reference": "order-1001"}
@@ -28,10 +42,14 @@ STORE = {"operation": "store", "card_data": CARD_DATA}
 token_mac = FakeTokenMac()
 
 
-def tokenize(request: dict[str, Any], **card_data: str) -> dict[str, Any]:
+def tokenize(
+    request: dict[str, Any], payment_id: str = "pay-1", *, save_card: bool = False, **card_data: Any
+) -> dict[str, Any]:
     request = request | {"card_data": CARD_DATA | card_data}
-    card = open_card(request["card_data"], "pay-1", card_opener=no_opener, validate=validate)
-    return tokenize_card(request, card, token_mac=token_mac, minor_unit=minor_unit, today=TODAY)
+    card = open_card(request["card_data"], payment_id, card_opener=no_opener, validate=validate)
+    return tokenize_card(
+        request, card, payment_id, save_card=save_card, token_mac=token_mac, minor_unit=minor_unit, today=TODAY
+    )
 
 
 def no_opener() -> CardOpener:
@@ -51,7 +69,8 @@ def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_num
             "card_on_file": False,
         },
         "card": {
-            "token": card_token(PAN, token_mac),
+            "token": None,
+            "fingerprint": fingerprint(CARD, token_mac),
             "brand": "visa",
             "bin": "424242",
             "last4": "4242",
@@ -62,18 +81,50 @@ def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_num
     assert HOLDER not in repr(tokenized)
 
 
-def test_the_same_card_has_the_same_token_whoever_holds_it_and_another_another() -> None:
-    token = tokenize(REQUEST)["card"]["token"]
-    assert tokenize(STORE, card_holder="Someone else", expiry_date="01/31")["card"]["token"] == token
-    assert tokenize(REQUEST, card_number=DECLINED_PAN)["card"]["token"] != token
+@pytest.mark.parametrize("name", ["merchant_reference", "description"])
+@pytest.mark.parametrize("text", [UNLISTED_PAN, "4000.0566.5566.5556", f"x{UNLISTED_PAN}", "5018 0000 0009"])
+def test_a_card_number_in_a_text_is_refused_by_the_texts_name(name: str, text: str) -> None:
+    by_token = {"amount_minor": 1999, "currency": "USD", "token": TOKEN, name: text}
+    with pytest.raises(CardNumberInText) as refused:
+        tokenize(REQUEST | {name: text})
+    assert str(refused.value) == f"This looks like a card number: {name}."
+    with pytest.raises(CardNumberInText):
+        recall_card(by_token, card_vault=FakeCardVault(), minor_unit=minor_unit, today=TODAY, now=NOW)
+
+
+def test_the_same_number_has_the_same_fingerprint_whoever_holds_it_and_another_another() -> None:
+    first = tokenize(REQUEST)["card"]["fingerprint"]
+    assert tokenize(STORE, "pay-2", card_holder="Someone else", expiry_date="01/31")["card"]["fingerprint"] == first
+    assert tokenize(REQUEST, card_number=DECLINED_PAN)["card"]["fingerprint"] != first
+
+
+def test_a_token_belongs_to_one_stored_card_and_nobody_sees_that_two_have_one_number() -> None:
+    mine, again, yours = (tokenize(STORE, payment_id)["card"]["token"] for payment_id in ("pay-1", "pay-1", "pay-2"))
+    assert mine == again
+    assert mine != yours
+    assert tokenize(STORE, "pay-1", card_number=DECLINED_PAN)["card"]["token"] not in (mine, yours)
+
+
+@pytest.mark.parametrize(
+    ("asked", "default", "kept"),
+    [({}, False, False), ({}, True, True), ({"save_card": True}, False, True), ({"save_card": False}, True, False)],
+)
+def test_a_card_is_kept_where_the_request_or_else_the_deployment_asks_for_it(
+    asked: dict[str, bool], default: bool, kept: bool
+) -> None:
+    assert (tokenize(REQUEST | asked, save_card=default)["card"]["token"] is not None) is kept
+
+
+def test_a_card_to_be_stored_is_kept_whatever_the_deployment_says() -> None:
+    assert tokenize(STORE, save_card=False)["card"]["token"]
 
 
 @pytest.mark.parametrize("pan", TEST_CARDS)
-def test_a_token_has_the_shape_that_the_contracts_ask_for(pan: str) -> None:
-    token = card_token(pan, token_mac)
-    assert len(token) == 56
-    assert token.startswith("tok_")
-    assert set(token[4:]) <= set("abcdefghijklmnopqrstuvwxyz234567")
+def test_a_cards_names_have_the_shapes_that_the_contracts_ask_for(pan: str) -> None:
+    shown = tokenize(STORE, card_number=pan)["card"]
+    assert re.fullmatch("tok_[a-z2-7]{52}", shown["token"])
+    assert re.fullmatch("fp_[a-z2-7]{52}", shown["fingerprint"])
+    assert shown["token"][4:] != shown["fingerprint"][3:]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +139,7 @@ def test_a_token_has_the_shape_that_the_contracts_ask_for(pan: str) -> None:
     ],
 )
 def test_what_is_no_good_is_rejected_without_repeating_the_card(
-    changes: dict[str, Any], card_data: dict[str, str], error: type[PaymentError]
+    changes: dict[str, Any], card_data: dict[str, Any], error: type[PaymentError]
 ) -> None:
     with pytest.raises(error) as rejected:
         tokenize(REQUEST | changes, **card_data)
@@ -117,8 +168,10 @@ def test_a_currency_may_have_any_number_of_decimals(currency: str) -> None:
     assert tokenize(REQUEST | {"currency": currency})["payment"]["currency"] == currency
 
 
-def test_a_token_depends_on_the_key() -> None:
-    assert card_token(PAN, FakeTokenMac()) != card_token(PAN, token_mac)
+def test_tokens_and_fingerprints_depend_on_the_key() -> None:
+    another = FakeTokenMac()
+    assert card_token(CARD, "pay-1", another) != card_token(CARD, "pay-1", token_mac)
+    assert fingerprint(CARD, another) != fingerprint(CARD, token_mac)
 
 
 def test_a_key_that_does_not_answer_is_left_to_the_state_machine() -> None:
@@ -135,7 +188,7 @@ def recall(vault: FakeCardVault, today: date = TODAY, **changes: Any) -> dict[st
 @pytest.fixture
 def vault() -> FakeCardVault:
     vault = FakeCardVault()
-    vault.keep(StoredCard(SUMMARY, b"ciphertext"), NOW)
+    vault.cards[TOKEN] = StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL)
     return vault
 
 

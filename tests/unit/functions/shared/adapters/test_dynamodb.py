@@ -1,6 +1,7 @@
 """What the ledger's items look like in DynamoDB. Its promises are asked of it in test_ports.py."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.domain.ledger import NO_ENTRY, capture_entry, in_doubt_entry
 from functions.shared.ports import StoredCard
 from tests.mocked_aws import TABLE, MockedAws, new_id
-from tests.samples import CARD_RETENTION_DAYS, LATER, NOW, SUMMARY, payment
+from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, payment
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 
@@ -26,7 +27,7 @@ def items(aws: MockedAws, pk: str) -> dict[str, dict[str, Any]]:
 
 
 def card_vault(aws: MockedAws) -> DynamoDbCardVault:
-    return DynamoDbCardVault(aws.dynamodb, TABLE, CARD_RETENTION_DAYS)
+    return DynamoDbCardVault(aws.dynamodb, TABLE)
 
 
 def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> None:
@@ -98,20 +99,20 @@ def test_entries_stay_in_order_beyond_the_ninth(aws: MockedAws) -> None:
 
 def test_a_stored_card_is_its_summary_and_its_ciphertext_and_nothing_more(aws: MockedAws) -> None:
     token = f"tok_{new_id()}"
-    summary = SUMMARY.__class__(token, "visa", "424242", "4242", "12/49")
-    vault = card_vault(aws)
-    vault.keep(StoredCard(summary, b"\x00ciphertext"), NOW)
+    summary = replace(SUMMARY, token=token)
+    stored = payment(new_id(), "stored", STORE, card=summary)
+    DynamoDbLedger(aws.dynamodb, TABLE).record(stored, (), StoredCard(summary, b"\x00ciphertext", KEPT_UNTIL))
     assert items(aws, f"CARD#{token}") == {
         "CARD": {
             "pk": {"S": f"CARD#{token}"},
             "sk": {"S": "CARD"},
             "token": {"S": token},
+            "fingerprint": {"S": FINGERPRINT},
             "brand": {"S": "visa"},
             "bin": {"S": "424242"},
             "last4": {"S": "4242"},
             "expiry": {"S": "12/49"},
             "ciphertext": {"B": b"\x00ciphertext"},
-            "kept_at": {"S": NOW},
             # 400 days after 2026-11-23T09:00:01Z
             "expires_at": {"N": "1829984401"},
         }
@@ -132,8 +133,7 @@ def test_whatever_dynamodb_refuses_is_tried_again_and_its_text_left_behind(aws: 
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).payment("pay-1"),
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).find("pay-1"),
             lambda: DynamoDbLedger(aws.dynamodb, TABLE).doubts(),
-            lambda: card_vault(aws).keep(StoredCard(SUMMARY, b"x"), NOW),
-            lambda: card_vault(aws).renew(StoredCard(SUMMARY, b"x"), NOW),
+            lambda: card_vault(aws).renew("tok_secret", KEPT_UNTIL),
             lambda: card_vault(aws).ciphertext("tok_secret", NOW),
             lambda: card_vault(aws).summary("tok_secret", NOW),
             lambda: card_vault(aws).erase("tok_secret"),

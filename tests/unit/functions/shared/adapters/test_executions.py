@@ -12,7 +12,7 @@ from functions.shared.domain.errors import ExecutionsUnavailable
 from functions.shared.domain.payment import PaymentRequest
 from functions.shared.ports import Execution
 from tests.mocked_aws import REGION, ROLE_ARN, MockedAws, new_id
-from tests.samples import CARD_DATA
+from tests.samples import CARD_DATA, UNLISTED_PAN
 
 STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:123456789012:stateMachine:payment"
 REQUEST = {"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001", "card_data": CARD_DATA}
@@ -123,3 +123,37 @@ def test_when_step_functions_cannot_be_reached_nothing_is_known() -> None:
     )
     with pytest.raises(ExecutionsUnavailable, match=r"^Step Functions: EndpointConnectionError$"):
         StepFunctionsExecutions(client, STATE_MACHINE_ARN).find("pay-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("merchant_reference", f"order {UNLISTED_PAN}"),
+        ("description", "4000.0566.5566.5556"),
+        ("amount_minor", int(UNLISTED_PAN)),
+        ("amount_minor", True),
+        ("currency", UNLISTED_PAN),
+        ("payment_id", UNLISTED_PAN),
+        ("operation", UNLISTED_PAN),
+        ("capture", UNLISTED_PAN),
+    ],
+)
+def test_what_is_not_what_it_must_be_is_not_read(name: str, value: object) -> None:
+    found = find(described(input=json.dumps(REQUEST | {name: value})))
+    assert found is not None
+    assert name not in found.request
+
+
+@pytest.mark.parametrize("depth", [1_100, 100_000])
+def test_an_input_that_is_nested_too_deeply_asks_for_no_money(depth: int) -> None:
+    found = find(described(input="[" * depth + "]" * depth))
+    assert found is not None
+    assert found.payment == PaymentRequest("charge")
+
+
+@pytest.mark.parametrize("words", [UNLISTED_PAN, f"Stopped{UNLISTED_PAN}", "by hand, for 4000-0566-5566-5556", ""])
+def test_the_words_in_which_somebody_stopped_it_are_not_told_on(words: str) -> None:
+    ended = {"stopDate": datetime(2026, 11, 23, 9, 1, tzinfo=UTC), "error": words, "cause": words}
+    found = find(described(status="ABORTED", **ended))
+    assert found is not None
+    assert (found.error, found.cause) == (None, None)

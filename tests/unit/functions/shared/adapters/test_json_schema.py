@@ -16,11 +16,11 @@ from functions.shared.domain.errors import InvalidInput
 from tests.samples import CARD_DATA, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID
 
 ENCRYPTED = {"ciphertext": "AAEC", "transaction_id": TRANSACTION_ID}
-PAYMENT: dict[str, Any] = {"payment_id": "pay-1", "payment": REQUEST.to_dict()}
+PAYMENT: dict[str, Any] = {"payment_id": "payment-of-ours-1", "payment": REQUEST.to_dict()}
 
 VALID: dict[str, dict[str, Any]] = {
     "tokenize": {
-        "payment_id": "pay-1",
+        "payment_id": "payment-of-ours-1",
         "request": {
             "operation": "charge",
             "amount_minor": 1999,
@@ -31,8 +31,12 @@ VALID: dict[str, dict[str, Any]] = {
             "capture": True,
         },
     },
-    "encrypt": {"payment_id": "pay-1", "token": TOKEN, "request": {"operation": "store", "card_data": CARD_DATA}},
-    "charge": PAYMENT | {"token": TOKEN, "ciphertext": "AAEC"},
+    "encrypt": {
+        "payment_id": "payment-of-ours-1",
+        "card": SUMMARY.to_dict(),
+        "request": {"operation": "store", "card_data": CARD_DATA},
+    },
+    "charge": PAYMENT | {"card": SUMMARY.to_dict(), "ciphertext": "AAEC"},
     "persist": PAYMENT
     | {
         "started_at": STARTED_AT,
@@ -50,25 +54,25 @@ VALID: dict[str, dict[str, Any]] = {
         "error": "GatewayOutcomeUnknown",
     },
     "reserve": {
-        "operation_id": "op-1",
+        "operation_id": "operation-of-ours-1",
         "requested_at": STARTED_AT,
-        "request": {"operation": "refund", "payment_id": "pay-1", "amount_minor": 500},
+        "request": {"operation": "refund", "payment_id": "payment-of-ours-1", "amount_minor": 500},
     },
     "perform": {
-        "payment_id": "pay-1",
-        "operation_id": "op-1",
+        "payment_id": "payment-of-ours-1",
+        "operation_id": "operation-of-ours-1",
         "type": "refund",
         "amount_minor": 500,
         "currency": "USD",
         "charge_id": "ch_1",
     },
     "settle": {
-        "payment_id": "pay-1",
-        "operation_id": "op-1",
+        "payment_id": "payment-of-ours-1",
+        "operation_id": "operation-of-ours-1",
         "performed": {"outcome": "succeeded", "gateway": "sparkle", "reason": None},
     },
-    "resolve": {"payment_id": "pay-1", "operation_id": None, "ask_gateway": True},
-    "status": {"pathParameters": {"payment_id": "pay-1"}},
+    "resolve": {"payment_id": "payment-of-ours-1", "operation_id": None, "ask_gateway": True},
+    "status": {"pathParameters": {"payment_id": "payment-of-ours-1"}},
     "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
 }
 
@@ -179,7 +183,10 @@ def test_what_is_not_even_the_right_kind_of_thing_breaks_every_contract(contract
 
 def tokenize_with(**changes: Any) -> dict[str, Any]:
     request = VALID["tokenize"]["request"] | changes
-    return {"payment_id": "pay-1", "request": {name: value for name, value in request.items() if value is not ...}}
+    return {
+        "payment_id": "payment-of-ours-1",
+        "request": {name: value for name, value in request.items() if value is not ...},
+    }
 
 
 @pytest.mark.parametrize("operation", ["charge", "store", ...])
@@ -191,7 +198,7 @@ def test_without_card_data_the_message_says_so(operation: Any) -> None:
 
 def test_with_nothing_in_the_request_the_message_is_about_card_data() -> None:
     with pytest.raises(InvalidInput, match=r"^Missing card data\.$"):
-        validate("tokenize", {"payment_id": "pay-1", "request": {}})
+        validate("tokenize", {"payment_id": "payment-of-ours-1", "request": {}})
 
 
 def test_a_card_and_the_token_of_one_are_one_too_many() -> None:
@@ -215,7 +222,7 @@ def test_a_void_has_no_amount_and_no_operation_is_of_nothing(changes: dict[str, 
 
 
 def test_what_is_to_be_resolved_is_a_payment_or_an_operation() -> None:
-    validate("resolve", {"payment_id": None, "operation_id": "op-1", "ask_gateway": False})
+    validate("resolve", {"payment_id": None, "operation_id": "operation-of-ours-1", "ask_gateway": False})
     with pytest.raises(InvalidInput):
         validate("resolve", {"payment_id": None, "operation_id": None, "ask_gateway": False})
 

@@ -24,7 +24,7 @@ from functions.shared.domain.errors import (
     UnknownSealingKey,
 )
 from tests.browser import BROWSER, JavaScriptError, seal_in_browser
-from tests.samples import CARD_DATA
+from tests.samples import CARD_DATA, UNLISTED_PAN
 from tests.tampering import encoded, flipped, with_header, with_segment
 
 PRIVATE_KEY = rsa.generate_private_key(65537, 2048)  # KMS has RSA_4096; the size changes nothing here but the time
@@ -89,8 +89,9 @@ def test_a_card_sealed_by_our_client_opens_for_its_payment(client: Client, holde
     assert json.loads(opener().open(client(card_data, "pay-1", KEY), "pay-1")) == card_data
 
 
-def test_a_card_sealed_by_another_library_opens_for_its_payment() -> None:
-    assert json.loads(opener().open(by_joserfc(), "pay-1")) == CARD_DATA
+@pytest.mark.parametrize("said", [{}, {"typ": "JWE"}, {"typ": "JOSE", "cty": "json"}, {"cty": "application/json"}])
+def test_a_card_sealed_by_another_library_opens_for_its_payment(said: dict[str, str]) -> None:
+    assert json.loads(opener().open(by_joserfc(HEADER | said), "pay-1")) == CARD_DATA
 
 
 @our_clients
@@ -173,6 +174,16 @@ SEALED = seal(CARD_DATA, "pay-1", KEY)
         (with_header(SEALED, HEADER | {"enc": "A256CBC-HS512"}), SealingNotSupported),
         (with_header(SEALED, HEADER | {"zip": "DEF"}), SealingNotSupported),
         (with_header(SEALED, HEADER | {"crit": ["exp"], "exp": 1}), SealingNotSupported),
+        *(
+            (with_header(SEALED, HEADER | {name: value}), SealingNotSupported)
+            for name in ("typ", "cty")
+            for value in (UNLISTED_PAN, int(UNLISTED_PAN), {"n": UNLISTED_PAN}, [UNLISTED_PAN], None, "", "jwe", "JWT")
+        ),
+        *(
+            (with_header(SEALED, HEADER | {name: UNLISTED_PAN}), SealingNotSupported)
+            for name in ("x5c", "x5t", "jku", "jwk", "apu", "apv", "epk", "p2s", "iat", "Typ", UNLISTED_PAN)
+        ),
+        *((with_header(SEALED, HEADER | {"typ": typ, "cty": "json"}), SealedCardTampered) for typ in ("JOSE", "JWE")),
         (by_joserfc(HEADER | {"zip": "DEF"}), SealingNotSupported),
         (by_joserfc(HEADER | {"alg": "dir"}, OctKey.generate_key(256)), InvalidSealedCard),  # its key segment is empty
         (by_joserfc(HEADER | {"enc": "A128GCM"}), SealingNotSupported),
@@ -188,7 +199,10 @@ SEALED = seal(CARD_DATA, "pay-1", KEY)
         (SEALED + "\n", InvalidSealedCard),
         (with_header(SEALED, ["alg"]), InvalidSealedCard),
         (".".join([encoded(b'{"alg": "none", "alg": "RSA-OAEP-256"}'), *SEALED.split(".")[1:]]), InvalidSealedCard),
-        (".".join([encoded(b"not json"), *SEALED.split(".")[1:]]), InvalidSealedCard),
+        *(
+            (".".join([encoded(header), *SEALED.split(".")[1:]]), InvalidSealedCard)
+            for header in (b"not json", b"[" * 6000, b'{"a": NaN}', b'{"kid": "\\ud800"}', b"\xff", b"9" * 5000)
+        ),
         ("", InvalidSealedCard),
         ("....", InvalidSealedCard),
     ],

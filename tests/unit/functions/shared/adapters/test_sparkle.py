@@ -1,10 +1,12 @@
 """The Sparkle adapter against the sandbox's faults, and against answers that no gateway should give."""
 
 import json
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -15,9 +17,10 @@ from hypothesis import strategies as st
 
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.sparkle import Sparkle
-from functions.shared.domain.charge import Charge, Refund
+from functions.shared.domain.charge import REDACTED, Charge, Refund
 from functions.shared.domain.errors import (
     GatewayBusy,
+    GatewayMismatch,
     GatewayOutcomeUnknown,
     GatewayRefused,
     PaymentError,
@@ -26,9 +29,9 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.settlement import SettlementPage
 from tests.mocked_aws import API_KEY, AUTHORIZATION, new_id
-from tests.samples import DECLINED_PAN, HOLDER, PAN, card, order
+from tests.samples import DECLINED_PAN, HOLDER, PAN, UNLISTED_PAN, card, order
 
-CHARGE = {
+CHARGE: dict[str, Any] = {
     "id": "ch_1",
     "reference": "pay-1",
     "status": "captured",
@@ -327,6 +330,95 @@ class TestGarbage:
         assert HOLDER not in repr(failed.value)
 
 
+HOSTILE = [
+    UNLISTED_PAN,
+    f"x{UNLISTED_PAN}",
+    "4000-0566-5566-5556",
+    f"paid by {PAN}",
+    "",
+    "a" * 65,
+    4242424242424242,
+    [PAN],
+]
+
+
+class TestTexts:
+    """A text of Sparkle's that is not what it must be comes as REDACTED: it may be a card number."""
+
+    @pytest.mark.parametrize("text", HOSTILE, ids=str)
+    @pytest.mark.parametrize(
+        ("name", "shown_as"),
+        [
+            ("id", "charge_id"),
+            ("reference", "reference"),
+            ("status", "status"),
+            ("decline_code", "decline_code"),
+            ("captured_at", "captured_at"),
+        ],
+    )
+    def test_of_a_charge_it_is_redacted_and_the_charge_is_not_the_one_asked_for(
+        self, answerer: Answerer, name: str, shown_as: str, text: object
+    ) -> None:
+        asked = (CHARGE["reference"], CHARGE["amount_minor"], CHARGE["currency"])
+        answerer.will_say(200, {"charges": [CHARGE]})
+        found = sparkle_at(answerer.url).find_by_reference("pay-1")
+        assert found is not None
+        assert found.is_as_asked(*asked)
+        answerer.will_say(200, {"charges": [CHARGE | {name: text}]})
+        found = sparkle_at(answerer.url).find_by_reference("pay-1")
+        assert found is not None
+        assert getattr(found, shown_as) == REDACTED
+        assert not found.is_as_asked(*asked)
+
+    @pytest.mark.parametrize("text", HOSTILE, ids=str)
+    @pytest.mark.parametrize("name", ["id", "charge_id", "refund_reference", "created_at"])
+    def test_of_a_refund_it_is_redacted(self, answerer: Answerer, name: str, text: object) -> None:
+        refund = {
+            "id": "re_1",
+            "charge_id": "ch_1",
+            "refund_reference": "op-1",
+            "amount_minor": 500,
+            "currency": "USD",
+            "created_at": "2026-11-23T10:00:00.000Z",
+        }
+        answerer.will_say(200, {"refunds": [refund | {name: text}]})
+        found = sparkle_at(answerer.url).find_refund("ch_1", "op-1")
+        assert found is not None
+        assert REDACTED in astuple(found)
+        assert str(text) not in repr(found).replace("[redacted]", "") or not text
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"currency": "usd"},
+            {"currency": UNLISTED_PAN},
+            {"amount_minor": int(UNLISTED_PAN)},
+            {"captured_minor": 10**12},
+            {"amount_minor": -(10**15)},
+        ],
+        ids=str,
+    )
+    def test_a_currency_or_an_amount_that_is_none_is_a_mismatch(
+        self, answerer: Answerer, changes: dict[str, object]
+    ) -> None:
+        answerer.will_say(200, CHARGE | changes)
+        with pytest.raises(GatewayMismatch) as mismatch:
+            charge_at(answerer)
+        assert not re.search("[0-9]", str(mismatch.value))
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"[" * 1_100, b"[" * 100_000, b'{"a": NaN}', b'{"a": 1, "a": 2}', b'{"a": "\\ud800"}', b'{"a": 1e400}'],
+        ids=lambda body: str(body[:12]),
+    )
+    def test_json_that_parsers_disagree_about_or_die_of_leaves_the_outcome_unknown(
+        self, answerer: Answerer, body: bytes
+    ) -> None:
+        answerer.will_say(200, body)
+        with pytest.raises(GatewayOutcomeUnknown):
+            charge_at(answerer)
+
+
 class TestAmounts:
     @pytest.mark.parametrize(
         ("currency", "ours", "override", "theirs"),
@@ -433,6 +525,28 @@ class TestSettlements:
         self, sparkle: Sparkle, replace_report: Callable[[bytes], None], body: bytes
     ) -> None:
         replace_report(body)
+        with pytest.raises(SettlementUnreadable):
+            sparkle.settlement(self.DAY, None, 10)
+
+    @pytest.mark.parametrize(
+        "text", [UNLISTED_PAN, f"line of {UNLISTED_PAN}", "4000_0566_5566_5556", 5, ["x"]], ids=str
+    )
+    @pytest.mark.parametrize("name", ["id", "charge_id", "reference", "refund_reference", "settled_at"])
+    def test_a_text_of_a_line_that_is_not_what_it_must_be_is_redacted(
+        self, sparkle: Sparkle, replace_report: Callable[[bytes], None], name: str, text: object
+    ) -> None:
+        replace_report(report_of(LINE))
+        assert REDACTED not in astuple(sparkle.settlement(self.DAY, None, 10).lines[0])
+        replace_report(report_of(LINE | {name: text}))
+        (line,) = sparkle.settlement(self.DAY, None, 10).lines
+        assert astuple(line).count(REDACTED) == 1
+        assert UNLISTED_PAN not in str(line)
+
+    @pytest.mark.parametrize("cursor", ["a b", "a" * 257, 5, ""])
+    def test_a_cursor_is_not_handed_on_as_it_comes(
+        self, sparkle: Sparkle, replace_report: Callable[[bytes], None], cursor: object
+    ) -> None:
+        replace_report(json.dumps(json.loads(report_of(LINE)) | {"next_cursor": cursor}).encode())
         with pytest.raises(SettlementUnreadable):
             sparkle.settlement(self.DAY, None, 10)
 

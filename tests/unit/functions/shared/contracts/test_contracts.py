@@ -73,7 +73,8 @@ def test_a_published_test_card_is_known_by_what_may_be_shown_of_it(pan: str) -> 
         "é 中文 שלום हिन्दी",
         "😀😀",
         "👩‍👩‍👧",
-        "123456789012",
+        "5678901234567",
+        "2024112845321234",
         "tel. 030 1234567, room 42",
         "2026-11-23 19:99",
         "१२३४",
@@ -97,16 +98,9 @@ def test_ordinary_text_is_taken(text: str) -> None:
         "a\udc00",
         "😀\ud83d",
         "\ude00😀",
-        UNLISTED_PAN,
-        "4000 0566 5566 5556",
-        "4000-0566-5566-5556",
-        "4000\u00a00566\u200b5566\u201355 56",
-        "４００００５６６５５６６５５５６",
-        "٤٠٠٠٠٥٦٦٥٥٦٦٥٥٥٦",
-        "x1234567890123x",
     ],
 )
-def test_control_characters_halves_of_pairs_and_card_numbers_are_refused(text: str) -> None:
+def test_control_characters_and_halves_of_pairs_are_refused(text: str) -> None:
     assert re.search(REFUSED_TEXT, text)
     assert re.search(REFUSED_TEXT, utf16_units(text))
     with pytest.raises(InvalidInput):

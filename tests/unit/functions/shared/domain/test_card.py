@@ -4,15 +4,17 @@ import logging
 import pickle
 import pprint
 import traceback
+from dataclasses import replace
 from datetime import date
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from functions.shared.domain.card import Card, CardSummary, brand_of, passes_luhn
+from functions.shared.domain.card import Card, CardSummary
+from functions.shared.domain.card_number import brand_of, passes_luhn
 from functions.shared.domain.errors import InvalidCardNumber, InvalidInput
-from tests.samples import CARD, CARD_DATA, HOLDER, PAN, TEST_CARDS, TOKEN
+from tests.samples import CARD, CARD_DATA, FINGERPRINT, HOLDER, PAN, SUMMARY, TEST_CARDS, TOKEN
 
 digits = st.text("0123456789", min_size=11, max_size=18)
 
@@ -62,7 +64,8 @@ class TestBrand:
     @pytest.mark.parametrize(
         ("prefix", "length", "brand"),
         [
-            ("4", 13, "visa"),
+            ("4", 13, None),
+            ("4", 16, "visa"),
             ("4", 19, "visa"),
             ("4", 12, None),
             ("51", 16, "mastercard"),
@@ -91,6 +94,8 @@ class TestBrand:
             ("62", 16, "unionpay"),
             ("81", 16, "unionpay"),
             ("50", 12, "maestro"),
+            ("50", 13, None),
+            ("57", 12, None),
             ("56", 19, "maestro"),
             ("1", 16, None),
             ("9", 16, None),
@@ -149,12 +154,12 @@ class TestExpiry:
     def test_a_card_is_good_through_the_last_day_of_its_month(
         self, expiry: str, last_day: date, day_after: date
     ) -> None:
-        card = Card.from_card_data(CARD_DATA | {"expiry_date": expiry}).summary(TOKEN)
+        card = Card.from_card_data(CARD_DATA | {"expiry_date": expiry}).summary(TOKEN, FINGERPRINT)
         assert not card.expired(last_day)
         assert card.expired(day_after)
 
     def test_a_year_counts_for_more_than_a_month(self) -> None:
-        card = Card.from_card_data(CARD_DATA | {"expiry_date": "01/30"}).summary(TOKEN)
+        card = Card.from_card_data(CARD_DATA | {"expiry_date": "01/30"}).summary(TOKEN, FINGERPRINT)
         assert not card.expired(date(2029, 12, 31))
         assert card.expired(date(2031, 1, 1))
 
@@ -197,11 +202,22 @@ class TestMasking:
                 leave(CARD)
 
     def test_the_summary_holds_what_may_be_known_and_no_more(self) -> None:
-        assert CARD.summary(TOKEN) == CardSummary(TOKEN, "visa", "424242", "4242", "12/49")
-        assert CARD.summary(TOKEN).to_dict() == {
+        assert CARD.summary(TOKEN, FINGERPRINT) == CardSummary(TOKEN, FINGERPRINT, "visa", "424242", "4242", "12/49")
+        assert CARD.summary(TOKEN, FINGERPRINT).to_dict() == {
             "token": TOKEN,
+            "fingerprint": FINGERPRINT,
             "brand": "visa",
             "bin": "424242",
             "last4": "4242",
             "expiry": "12/49",
         }
+
+    def test_a_card_that_was_stored_before_fingerprints_were_has_its_tokens_hash(self) -> None:
+        stored = SUMMARY.to_dict()
+        del stored["fingerprint"]
+        assert CardSummary.from_dict(stored) == replace(SUMMARY, fingerprint="fp_" + TOKEN[4:])
+        assert CardSummary.from_dict(SUMMARY.not_kept().to_dict()) == SUMMARY.not_kept()
+
+    def test_a_kept_cards_ciphertext_is_bound_to_it_and_another_to_its_number(self) -> None:
+        assert SUMMARY.encryption_context == {"token": TOKEN}
+        assert SUMMARY.not_kept().encryption_context == {"fingerprint": FINGERPRINT}

@@ -10,6 +10,7 @@ CODES = {
     "Rejection": "rejection",
     "InvalidInput": "invalid_input",
     "InvalidCardNumber": "invalid_card_number",
+    "CardNumberInText": "card_number_in_text",
     "CardDataMustBeSealed": "card_data_must_be_sealed",
     "ExpiredCard": "expired_card",
     "UnknownCurrency": "unknown_currency",

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from functions.shared.domain.ledger import NO_ENTRY, capture_entry
 from functions.shared.domain.payment import NEXT_STATUSES, PaymentRequest, Status
-from tests.samples import LATER, NOW, REQUEST, TOKEN, payment, refund_request
+from tests.samples import LATER, NOW, REQUEST, SUMMARY, TOKEN, payment, refund_request
 
 
 def test_a_request_without_an_operation_is_a_charge_that_captures() -> None:
@@ -38,7 +40,8 @@ def test_a_status_moves_only_along_the_diagram(known: Status, status: Status) ->
 
 
 def test_the_outcome_says_what_the_state_machine_needs_to_end() -> None:
-    assert payment(status="reversed", error="GatewayOutcomeUnknown").outcome() == {
+    on_file = payment(status="reversed", request=replace(REQUEST, card_on_file=True), error="GatewayOutcomeUnknown")
+    assert on_file.outcome() == {
         "payment_id": "pay-1",
         "status": "reversed",
         "token": TOKEN,
@@ -47,6 +50,12 @@ def test_the_outcome_says_what_the_state_machine_needs_to_end() -> None:
         "decline_code": None,
         "error": {"Error": "GatewayOutcomeUnknown"},
     }
+
+
+@pytest.mark.parametrize("status", ["declined", "in_doubt"])
+def test_a_payment_that_does_not_succeed_keeps_no_card_but_one_that_was_stored_before(status: Status) -> None:
+    assert payment(status=status).card == SUMMARY.not_kept()
+    assert payment(status=status, request=replace(REQUEST, card_on_file=True)).card == SUMMARY
 
 
 @pytest.mark.parametrize("status", ["declined", "stored", "reversed", "voided"])

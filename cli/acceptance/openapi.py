@@ -1,11 +1,12 @@
-"""`docs/openapi.yaml`, as tests look at it: with every reference replaced by what it leads to."""
+"""`docs/openapi.yaml`, with every reference replaced by what it leads to."""
 
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-FILE = Path(__file__).parents[1] / "docs" / "openapi.yaml"
+from cli.paths import ROOT
+
+FILE = ROOT / "docs" / "openapi.yaml"
 METHODS = ("get", "post", "put", "patch", "delete")
 
 _WRITTEN: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))

@@ -1,0 +1,104 @@
+"""Raw answers, of the API and of AWS's own APIs, kept as files without secrets and signatures."""
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+_LEFT_OUT = {"authorization", "x-amz-security-token", "cookie", "set-cookie"}
+"""Headers that sign a request, or let somebody in."""
+
+_SECRETS = (
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "AKIAIOSFODNN7EXAMPLE"),  # pragma: allowlist secret
+    (re.compile(r"(Signature=)[0-9a-f]{64}"), r"\1<signature>"),
+    # A field of JSON, of JSON in a string, or an element of XML.
+    (
+        re.compile(r"""((?:SecretAccessKey|SessionToken|SecretString)(?:\\?"\s*:\s*\\?"|>))[^"\\<]+"""),
+        r"\1<secret>",
+    ),
+    (re.compile(r"[\w.+-]+@[\w-]+\.[\w.]+"), "somebody@example.com"),
+)
+
+
+class Recorder:
+    """Keeps answers below `folder`, a folder for each step, numbered as they came. Safe to share between threads.
+
+    A file is JSON: `{"step", "request", "response"}`, the response with `status`, `headers` and `body` as text.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.step = "before"
+        self._hidden: dict[str, str] = {}
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def hide(self, secret: str | None, instead: str) -> None:
+        """Whatever is written from now on has this `instead` of the secret."""
+        if secret:
+            self._hidden[secret] = instead
+
+    def watch(self, session: boto3.Session) -> None:
+        """Keep whatever AWS answers to clients that this session makes from now on."""
+        session.events.register("before-parameter-build", _remember_parameters)
+        session.events.register("response-received", self._received)
+
+    def save(self, title: str, request: Mapping[str, Any], response: Mapping[str, Any]) -> Path:
+        record = {"step": self.step, "request": _without_signature(request), "response": _without_signature(response)}
+        return self.write(f"{title}.json", self.cleaned(json.dumps(record, indent=2, ensure_ascii=False)) + "\n")
+
+    def write(self, title: str, content: str | bytes) -> Path:
+        with self._lock:
+            self._count += 1
+            folder = self.folder / _as_name(self.step)
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder / f"{self._count:04}-{_as_name(title)}"
+        file.write_bytes(content if isinstance(content, bytes) else content.encode(errors="replace"))
+        return file
+
+    def cleaned(self, text: str) -> str:
+        """The text without secrets. The longest go first, as one may be a part of another."""
+        for secret in sorted(self._hidden, key=len, reverse=True):
+            text = text.replace(secret, self._hidden[secret])
+        for pattern, placeholder in _SECRETS:
+            text = pattern.sub(placeholder, text)
+        return text
+
+    def _received(
+        self, event_name: str, response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any
+    ) -> None:
+        if response_dict is None:  # nobody answered
+            return
+        _, service, operation = event_name.split(".")
+        body = response_dict["body"]
+        self.save(
+            f"{service}-{operation}",
+            {"service": service, "operation": operation, "parameters": context.get("acceptance_parameters")},
+            {
+                "status": response_dict["status_code"],
+                "headers": dict(response_dict["headers"]),
+                "body": body.decode(errors="replace") if isinstance(body, bytes) else None,  # None: it is streamed
+            },
+        )
+
+
+def _remember_parameters(params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+    context["acceptance_parameters"] = json.loads(json.dumps(params, default=_as_text))
+
+
+def _as_text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _without_signature(message: Mapping[str, Any]) -> dict[str, Any]:
+    headers = {name: value for name, value in message.get("headers", {}).items() if name.lower() not in _LEFT_OUT}
+    return {**message, "headers": headers} if "headers" in message else dict(message)
+
+
+def _as_name(text: str) -> str:
+    """A file's name: no more than letters, digits, dots and dashes, and not too long for any file system."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")[-100:]

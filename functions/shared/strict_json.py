@@ -1,0 +1,32 @@
+"""JSON as strangers send it."""
+
+import json
+from collections import Counter
+from typing import Any, NoReturn
+
+
+def loads(text: str | bytes) -> Any:
+    """The value, where every parser would read the same one (RFC 8259, in UTF-8).
+
+    Raises ValueError for two members of one name, numbers that are none or too large, halves of surrogate pairs, bytes
+    that are not UTF-8, and what is nested more deeply than Python can follow.
+    """
+    try:
+        decoded = text.decode() if isinstance(text, bytes) else text
+        value = json.loads(decoded, object_pairs_hook=_unique, parse_constant=_no_number)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # 1e400 is infinite; half a pair has no bytes
+        return value
+    except RecursionError:
+        raise ValueError("It is nested too deeply.") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Of two values under one name, json.loads would silently take the last."""
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise ValueError(f"{name} is there {count} times.")
+    return dict(pairs)
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number in JSON.")

@@ -1,0 +1,170 @@
+"""Metric math, as far as our alarms use it ("Math expressions with metrics", CloudWatch user guide).
+
+Arithmetic, comparisons, arrays, FILL, IF, MAX, MIN and SUM. A time series has a value for some of the periods that are
+looked at, which are numbered. Where the guide leaves open what becomes of a value that is missing, `Readings` says
+which way it is read.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+Series = dict[int, float]
+Value = float | Series | list[Series]
+
+_TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?|[A-Za-z_]\w*|[<>=!]=|[-+*/<>(),\[\]])")
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_CALCULATE: dict[str, Callable[[float, float], float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+}
+_AGGREGATE: dict[str, Callable[[list[float]], float]] = {"SUM": sum, "MAX": max, "MIN": min}
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """How to read what AWS's documentation leaves open; by default as is worst for an alarm that should come back.
+
+    `dynamodb_missing`: what becomes of an alarm that looks at AWS/DynamoDB where data are missing. "ignored": they are
+    ignored whatever the alarm was told, as the API reference says; "as_told": that is but the default, as the user
+    guide has it; "ignored_in_each_metric": so strictly that no expression helps. `periods_beyond`: how many more are
+    looked at than the alarm counts.
+    """
+
+    dynamodb_missing: Literal["ignored", "as_told", "ignored_in_each_metric"] = "ignored"
+    periods_beyond: int = 0
+    fill_fills_nothing: bool = False
+    arithmetic_takes_missing_for_zero: bool = False
+
+
+HARSHEST = Readings()
+
+
+def evaluate(
+    expression: str,
+    series: Mapping[str, Series],
+    periods: range,
+    readings: Readings = HARSHEST,
+) -> Series:
+    """The expression's value in each of the periods where it has one. Raises ValueError for what it can't read."""
+    parser = _Parser(_tokens(expression), series, periods, readings)
+    value = parser.comparison()
+    if parser.tokens or not isinstance(value, dict):
+        raise ValueError(f"{expression} is not one time series")
+    return value
+
+
+def _tokens(expression: str) -> list[str]:
+    tokens, position = [], 0
+    while position < len(expression.rstrip()):
+        found = _TOKEN.match(expression, position)
+        if not found:
+            raise ValueError(f"{expression[position:]} can't be read")
+        tokens.append(found[1])
+        position = found.end()
+    return tokens
+
+
+@dataclass(slots=True)
+class _Parser:
+    """By recursive descent, each rule giving the value of what it read."""
+
+    tokens: list[str]
+    series: Mapping[str, Series]
+    periods: range
+    readings: Readings
+
+    def comparison(self) -> Value:
+        value = self.sum()
+        while self._next in _COMPARE:
+            value = self._combine(_COMPARE[self._take()], value, self.sum(), missing_is_zero=True)
+        return value
+
+    def sum(self) -> Value:
+        return self._calculated(self.product, "+-")
+
+    def product(self) -> Value:
+        return self._calculated(self.atom, "*/")
+
+    def atom(self) -> Value:
+        first = self._take()
+        if first == "(":
+            (value,) = self._listed(")")
+            return value
+        if first == "[":
+            return [each for each in self._listed("]") if isinstance(each, dict)]
+        if first[0].isdigit():
+            return float(first)
+        if self._next == "(":
+            self._take()
+            return self._call(first, self._listed(")"))
+        return self.series[first]
+
+    @property
+    def _next(self) -> str:
+        return self.tokens[0] if self.tokens else ""
+
+    def _take(self, wanted: str | None = None) -> str:
+        if not self.tokens or (wanted and self.tokens[0] != wanted):
+            raise ValueError(f"{wanted or 'more'} is missing before {self.tokens}")
+        return self.tokens.pop(0)
+
+    def _listed(self, end: str) -> list[Value]:
+        values = [self.comparison()]
+        while self._next == ",":
+            self._take()
+            values.append(self.comparison())
+        self._take(end)
+        return values
+
+    def _calculated(self, operand: Callable[[], Value], operators: str) -> Value:
+        value, zero = operand(), self.readings.arithmetic_takes_missing_for_zero
+        while self._next and self._next in operators:
+            value = self._combine(_CALCULATE[self._take()], value, operand(), missing_is_zero=zero)
+        return value
+
+    def _combine(
+        self, calculate: Callable[[float, float], float], left: Value, right: Value, *, missing_is_zero: bool
+    ) -> Value:
+        if isinstance(left, float) and isinstance(right, float):
+            return calculate(left, right)
+        assert not isinstance(left, list)
+        assert not isinstance(right, list)
+        both: list[Series] = [each for each in (left, right) if isinstance(each, dict)]
+        has = any if missing_is_zero else all
+        combined = {}
+        for period in self.periods:
+            if has(period in series for series in both):
+                a, b = (each if isinstance(each, float) else each.get(period, 0.0) for each in (left, right))
+                with suppress(ZeroDivisionError):  # "the data point is dropped"
+                    combined[period] = float(calculate(a, b))
+        return combined
+
+    def _call(self, function: str, arguments: list[Value]) -> Value:
+        match function, arguments:
+            case "FILL", [dict() as series, float() as filler]:
+                if series or self.readings.fill_fills_nothing:
+                    return {period: series.get(period, filler) for period in self.periods}
+                return {}
+            case "IF", [dict() as condition, chosen, other]:
+                return {period: self._at(period, chosen if true else other) for period, true in condition.items()}
+            case (("SUM" | "MAX" | "MIN"), [list() as array]):
+                there = {period: [each[period] for each in array if period in each] for period in self.periods}
+                return {period: _AGGREGATE[function](values) for period, values in there.items() if values}
+        raise ValueError(f"{function} of {arguments} is not known here")
+
+    def _at(self, period: int, value: Value) -> float:
+        assert not isinstance(value, list)
+        return value if isinstance(value, float) else value.get(period, 0.0)

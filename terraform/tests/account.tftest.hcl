@@ -1,0 +1,28 @@
+# The role that API Gateway writes logs with, of which an account has one: var.manage_api_gateway_account.
+
+mock_provider "aws" {
+  source = "./tests/aws"
+}
+
+variables {
+  environment = "test"
+  gateway_url = "https://sparkle.example"
+}
+
+run "the_account_does_not_go_on_naming_a_role_that_is_gone" {
+  assert {
+    condition     = one(aws_api_gateway_account.this).cloudwatch_role_arn == one(aws_iam_role.api_logs).arn && one(aws_api_gateway_account.this).reset_on_delete
+    error_message = "What is destroyed with the role must unset it."
+  }
+}
+
+run "another_deployment_s_role_is_neither_set_nor_unset" {
+  variables {
+    manage_api_gateway_account = false
+  }
+
+  assert {
+    condition     = length(aws_api_gateway_account.this) == 0 && length(aws_iam_role.api_logs) == 0
+    error_message = "The account must be left as it is."
+  }
+}

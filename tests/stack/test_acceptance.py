@@ -1,0 +1,214 @@
+"""`make acceptance ENV=local` on the tests' stack: what it asks, what it keeps, and that it notices a wrong answer."""
+
+import http.client
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.acceptance.deployment import READ_BUDGETS, find_budget
+from cli.acceptance.steps.payments import PROTOCOLS, WAYS
+from cli.stack import Stack, StackError
+from local.machine import Machine
+from tests.stack.driver import Driver, payments
+
+# The examples and the bad input are asked by tests of their own, with the same steps.
+ASKED = ("payments", "permissions", "failure", "signals")
+
+
+@dataclass(frozen=True)
+class Accepted:
+    done: subprocess.CompletedProcess[str]
+
+    @property
+    def folder(self) -> Path:
+        found = re.search(r"The raw answers, and a summary: (\S+)", self.done.stdout)
+        assert found, self.done.stdout + self.done.stderr
+        return Path(found[1])
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
+        return summary
+
+    def steps(self, outcome: str) -> list[Mapping[str, Any]]:
+        return [step for step in self.summary["steps"] if step["outcome"] == outcome]
+
+    def files(self, group: str) -> list[str]:
+        """What was kept of a group's answers, as text."""
+        return [file.read_text() for folder in self.folder.glob(f"{group}-*") for file in folder.iterdir()]
+
+
+def accept(stack_file: Path, *groups: str) -> Accepted:
+    return Accepted(payments(stack_file, "accept", "local", *(f"--only={group}" for group in groups)))
+
+
+@pytest.fixture(scope="module")
+def accepted(stack: Stack, machine: Machine) -> Accepted:
+    return accept(machine.stack_file, *ASKED)
+
+
+def test_nothing_fails_and_all_that_the_emulator_knows_is_asked(accepted: Accepted) -> None:
+    assert accepted.steps("failed") == []
+    assert accepted.done.returncode == 0
+    passed = [step["group"] for step in accepted.steps("passed")]
+    assert {group: passed.count(group) for group in ASKED} == {
+        "payments": len(PROTOCOLS) * len(WAYS) + 1,
+        "permissions": 5,
+        "failure": 1,
+        "signals": 2,
+    }
+
+
+def test_what_is_not_asked_is_listed_with_the_reason(accepted: Accepted) -> None:
+    assert {step["why"] for step in accepted.steps("not asked")} == {
+        "The emulator counts nothing.",
+        "The emulator draws no graphs.",
+        "The emulator has no X-Ray.",
+        "The emulator's API Gateway writes no access log.",
+        "The emulator's EventBridge keeps no dead letters, and evaluates no alarm on several metrics.",
+        "The emulator's Step Functions write no logs.",
+        "The local stack is shared, and not deployed for this.",
+    }
+    assert "not asked signals, 8: The emulator counts nothing." in accepted.done.stdout
+
+
+def test_the_raw_answers_are_kept_as_they_came(accepted: Accepted) -> None:
+    kept = [json.loads(text) for text in accepted.files("payments")]
+    over_http2 = [each for each in kept if each["request"]["protocol"] == "HTTP/2"]
+    started = [each for each in over_http2 if each["request"]["method"] == "POST"]
+    assert started
+    assert {each["response"]["status"] for each in started} == {202}
+    assert all("idempotency-key" in each["request"]["headers"] for each in started)
+    assert all(json.loads(each["response"]["body"])["status"] == "processing" for each in started)
+    denied = [
+        each for each in map(json.loads, accepted.files("permissions")) if each["request"].get("operation") == "Decrypt"
+    ]
+    assert [json.loads(each["response"]["body"])["__type"].rpartition("#")[2] for each in denied] == [
+        "AccessDeniedException"
+    ]
+
+
+def test_no_secret_and_no_signature_is_kept(stack: Stack, accepted: Accepted) -> None:
+    files = [file for file in accepted.folder.rglob("*") if file.is_file()]
+    text = "".join(file.read_text() for file in files)
+    assert "AssumeRole" in text
+    for secret in (stack.secret_access_key, stack.access_key_id, stack.sparkle_api_key):
+        assert secret
+        assert secret not in text
+    assert re.findall(r"(?i)authorization\"|Signature=|<SecretAccessKey>(?!<secret>)[^<]+", text) == []
+
+
+class Breaking(BaseHTTPRequestHandler):
+    """Hands on what it is asked to the API, and says of captured payments that they are lost."""
+
+    api: str
+
+    def answer(self) -> None:
+        connection = http.client.HTTPConnection(urlsplit(self.api).netloc, timeout=30)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        # As it was signed, for this host.
+        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        content = answer.read().replace(b'"status": "captured"', b'"status": "lost"')
+        self.send_response(answer.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = answer  # noqa: N815
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silence."""
+
+
+@contextmanager
+def broken(stack: Stack, file: Path) -> Iterator[Path]:
+    """A stack file whose API is the stack's with a mistake."""
+    handler = type("Here", (Breaking,), {"api": stack.api_url})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    replace(stack, api_url=f"http://127.0.0.1:{server.server_port}{urlsplit(stack.api_url).path}").save(file)
+    try:
+        yield file
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_wrong_answer_is_a_failure_and_the_others_are_asked_all_the_same(stack: Stack, tmp_path: Path) -> None:
+    with broken(stack, tmp_path / "stack.json") as file:
+        accepted = accept(file, "payments")
+    assert accepted.done.returncode == 1
+    failed = {step["name"]: step["why"] for step in accepted.steps("failed")}
+    assert failed["a test card in the clear, over HTTP/1.1"] == "Unexpected: the status is 'lost', not 'captured'"
+    assert {step["name"] for step in accepted.steps("passed")} >= {
+        "an authorization, over HTTP/1.1",
+        "an authorization that is voided, over HTTP/1.1",
+    }
+    assert "a test card in the clear, over HTTP/1.1" in accepted.done.stdout
+
+
+def test_a_group_that_is_not_there_is_named(machine: Machine, stack: Stack) -> None:
+    done = payments(machine.stack_file, "accept", "local", "--only=everything")
+    assert done.returncode == 1
+    assert "everything is none of deployment, payments," in done.stdout
+
+
+# --- The budget guard, on the emulator's AWS Budgets
+
+NOTIFICATION = {"NotificationType": "ACTUAL", "ComparisonOperator": "GREATER_THAN", "Threshold": 80.0}
+SOMEBODY = [{"SubscriptionType": "EMAIL", "Address": "somebody@example.com"}]
+
+
+@pytest.fixture
+def account(driver: Driver) -> Iterator[str]:
+    account = driver.stack.state_machine_arn.split(":")[4]
+    yield account
+    budgets = driver.stack.client("budgets")
+    for budget in budgets.describe_budgets(AccountId=account).get("Budgets", ()):
+        budgets.delete_budget(AccountId=account, BudgetName=budget["BudgetName"])
+
+
+def test_a_budget_that_tells_somebody_is_a_guard_and_one_that_does_not_is_none(driver: Driver, account: str) -> None:
+    budgets = driver.stack.client("budgets")
+    with pytest.raises(StackError, match=f"No budget guards the account {account}"):
+        find_budget(budgets, account, 1.0)
+    budget = {
+        "BudgetName": "everything",
+        "BudgetType": "COST",
+        "TimeUnit": "MONTHLY",
+        "BudgetLimit": {"Amount": "50", "Unit": "USD"},
+    }
+    budgets.create_budget(AccountId=account, Budget=budget)
+    with pytest.raises(StackError, match="everything: nobody is told"):
+        find_budget(budgets, account, 1.0)
+    budgets.create_notification(
+        AccountId=account, BudgetName="everything", Notification=NOTIFICATION, Subscribers=SOMEBODY
+    )
+    assert find_budget(budgets, account, 1.0) == ("The monthly budget everything ends at 50 USD, of which 0 are spent.")
+    with pytest.raises(StackError, match=r"everything: it has less left than \$60.00"):
+        find_budget(budgets, account, 60.0)
+
+
+def test_who_may_not_see_the_budgets_is_told_what_to_allow() -> None:
+    class Denied:
+        def get_paginator(self, operation: str) -> Any:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, operation)
+
+    with pytest.raises(StackError, match=f"Allow yourself {READ_BUDGETS}"):
+        find_budget(Denied(), "111122223333", 1.0)

@@ -1,0 +1,9 @@
+import pytest
+
+from tests.mocked_terraform import Mocked, mocked
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Mocked:
+    """The state after a deployment with nothing but what is required."""
+    return mocked(tmp_path_factory.mktemp("deployed"), {"defaults": {}}, "apply")["defaults"]

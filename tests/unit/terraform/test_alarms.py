@@ -1,0 +1,121 @@
+"""Alarms ring and come back by themselves, however AWS's documentation is read, as one that rings stops a roll-out."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from local.emulator.alarms import periods_looked_at, state
+from local.emulator.metric_math import Readings, Series
+from tests.aws_facts import facts
+from tests.mocked_terraform import Mocked
+
+OPEN: dict[str, list[Any]] = facts("alarms")["readings"]
+READINGS = [Readings(**dict(zip(OPEN, values, strict=True))) for values in itertools.product(*OPEN.values())]
+STRICTEST = Readings(dynamodb_missing="ignored_in_each_metric")
+
+
+def described(deployed: Mocked, name: str) -> dict[str, Any]:
+    """An alarm, as DescribeAlarms would have it."""
+    values = deployed.resources[f'aws_cloudwatch_metric_alarm.this["{name}"]']
+    queries = []
+    for query in values["metric_query"]:
+        looks_at: dict[str, Any] = {"Expression": query["expression"]}
+        for metric in query["metric"]:
+            names = {"Namespace": metric["namespace"], "MetricName": metric["metric_name"]}
+            looks_at = {"MetricStat": {"Metric": names}}
+        queries.append({"Id": query["id"], "ReturnData": query["return_data"]} | looks_at)
+    return {
+        "Metrics": queries,
+        "ComparisonOperator": values["comparison_operator"],
+        "EvaluationPeriods": values["evaluation_periods"],
+        "Threshold": values["threshold"],
+        "TreatMissingData": values["treat_missing_data"],
+        "StateValue": "INSUFFICIENT_DATA",
+    }
+
+
+def history(alarm: dict[str, Any], readings: Readings, told: list[dict[str, float]]) -> list[str]:
+    """The alarm's state after each period, in which it is told some metrics' values."""
+    states, looked_at = [], periods_looked_at(alarm, readings)
+    for now in range(1, len(told) + 1):
+        latest = told[max(0, now - len(looked_at)) : now]
+        first = len(looked_at) - len(latest)
+        series: dict[str, Series] = {
+            query["Id"]: {
+                first + period: values[query["Id"]] for period, values in enumerate(latest) if query["Id"] in values
+            }
+            for query in alarm["Metrics"]
+            if "MetricStat" in query
+        }
+        alarm["StateValue"] = state(alarm, series, readings)
+        states.append(alarm["StateValue"])
+    return states
+
+
+def throttled(deployed: Mocked) -> list[str]:
+    alarms = deployed.of_type("aws_cloudwatch_metric_alarm")
+    names = [address.partition('"')[2].partition('"')[0] for address in alarms]
+    return [name for name in names if name.startswith("ledger-throttled")]
+
+
+QUIET = {"doubts": 0.0}
+
+
+@pytest.mark.parametrize("readings", READINGS, ids=str)
+def test_a_throttle_rings_and_is_over_once_nothing_is_throttled_any_more(deployed: Mocked, readings: Readings) -> None:
+    told = [QUIET, QUIET | {"throttled": 3.0}, QUIET, QUIET, QUIET]
+    for name in throttled(deployed):
+        assert history(described(deployed, name), readings, told) == ["OK", "ALARM", "OK", "OK", "OK"]
+
+
+@pytest.mark.parametrize("readings", [*READINGS, STRICTEST], ids=str)
+def test_it_rings_whether_or_not_doubts_are_counted(deployed: Mocked, readings: Readings) -> None:
+    for name in throttled(deployed):
+        for doubts in ({}, {"doubts": 0.0}, {"doubts": 7.0}):
+            assert history(described(deployed, name), readings, [doubts | {"throttled": 1.0}]) == ["ALARM"]
+
+
+@pytest.mark.parametrize("readings", READINGS, ids=str)
+def test_doubts_alone_do_not_ring_it(deployed: Mocked, readings: Readings) -> None:
+    for name in throttled(deployed):
+        assert history(described(deployed, name), readings, [{"doubts": 7.0}]) == ["OK"]
+
+
+def test_without_something_that_always_comes_it_would_ring_for_good_under_one_of_the_readings(
+    deployed: Mocked,
+) -> None:
+    def last_state(readings: Readings) -> str:
+        alarm = described(deployed, throttled(deployed)[0])
+        for query in alarm["Metrics"]:
+            if "Expression" in query:
+                query["Expression"] = "FILL(throttled, 0)"
+        return history(alarm, readings, [{"throttled": 3.0}, *[QUIET] * 10])[-1]
+
+    assert {last_state(readings) for readings in READINGS} == {"OK", "ALARM"}
+    assert last_state(Readings()) == "ALARM"
+
+
+def test_reads_and_writes_of_the_table_and_of_each_index_have_an_alarm_of_their_own(deployed: Mocked) -> None:
+    (table,) = deployed.of_type("aws_dynamodb_table").values()
+    places = ["table", *(index["name"] for index in table["global_secondary_index"])]
+    assert len(places) > 2
+    wanted = {f"ledger-throttled-{place}-{what}" for place in places for what in ("reads", "writes")}
+    assert {*throttled(deployed)} == wanted
+
+
+@pytest.mark.parametrize("readings", READINGS, ids=str)
+def test_every_alarm_that_rang_for_something_that_happened_is_over_when_nothing_happens(
+    deployed: Mocked, readings: Readings
+) -> None:
+    """But for what is a state and no event: a doubt's age and a day's breaks last until somebody tells better."""
+    lasting = {"payments-in-doubt", "oldest-doubt", "reconciliation-breaks"}
+    addresses = deployed.of_type("aws_cloudwatch_metric_alarm")
+    names = {address.partition('"')[2].partition('"')[0] for address in addresses}
+    assert lasting < names
+    for name in names - lasting:
+        alarm = described(deployed, name)
+        everything = {query["Id"]: 1e6 for query in alarm["Metrics"]} | QUIET | {"asked": 20.0}
+        told = [everything] * alarm["EvaluationPeriods"] + [QUIET] * 10
+        states = history(alarm, readings, told)
+        assert (states[alarm["EvaluationPeriods"] - 1], states[-1]) == ("ALARM", "OK"), name

@@ -1,0 +1,75 @@
+"""What the API's template takes for a card number in free text, beside what the functions do."""
+
+import json
+import random
+import re
+
+import pytest
+
+from functions.shared.domain.card_number import brand_of
+from tests.mapping_templates import READINGS, TEMPLATES, Message, answering, starting
+from tests.samples import CARD_DATA, UNLISTED_PAN
+from tests.unit.functions.shared.domain.test_card_number import card, disguised, ordinary
+
+PAY, STORE = starting("payments"), starting("cards")
+
+
+def input_of(body: dict[str, object], template: str = PAY, absent: str | None = "") -> str:
+    """The execution's input that the template makes of a body."""
+    text, _ = Message(json.dumps(body)).rendered(template, absent)
+    return str(json.loads(text)["input"])
+
+
+def paying(text: str) -> dict[str, object]:
+    return {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "merchant_reference": text}
+
+
+def test_a_brand_has_the_same_prefixes_and_lengths_here_and_there() -> None:
+    [known] = re.findall(r"#set\(\$card_number = '(.+)'\)", (TEMPLATES / "texts.vtl").read_text())
+    numbers = [f"{prefix:04}".ljust(length, "0") for prefix in range(10_000) for length in range(11, 21)]
+    assert [number for number in numbers if bool(re.fullmatch(known, number)) != bool(brand_of(number))] == []
+
+
+def test_of_500_disguised_cards_none_is_passed_on() -> None:
+    dice = random.Random(2026)  # noqa: S311
+    texts = [disguised(card(dice), dice) for _ in range(500)]
+    assert [text for text in texts if input_of(paying(text)) != "card_number_in_merchant_reference"] == []
+
+
+def test_of_1000_ordinary_texts_at_most_one_in_200_is_refused() -> None:
+    dice = random.Random(2026)  # noqa: S311
+    texts = [ordinary(dice) for _ in range(1000)]
+    refused = [text for text in texts if json.dumps(text, separators=(",", ":")) not in input_of(paying(text))]
+    assert len(refused) <= 5, refused
+
+
+@pytest.mark.parametrize("absent", READINGS)
+@pytest.mark.parametrize("field", ["merchant_reference", "description"])
+def test_a_payment_is_refused_by_the_name_of_the_field(field: str, absent: str | None) -> None:
+    body = paying("order-1001") | {field: f"card {UNLISTED_PAN}"}
+    assert input_of(body, absent=absent) == f"card_number_in_{field}"
+
+
+@pytest.mark.parametrize("absent", READINGS)
+@pytest.mark.parametrize("template", [PAY, STORE])
+def test_a_holder_is_text_too(template: str, absent: str | None) -> None:
+    body = paying("order-1001") | {"card_data": CARD_DATA | {"card_holder": UNLISTED_PAN}}
+    assert input_of(body, template, absent) == "card_number_in_card_holder"
+
+
+@pytest.mark.parametrize("absent", READINGS)
+def test_the_answer_names_the_field_where_step_functions_repeats_what_it_was_given(absent: str | None) -> None:
+    said = (
+        "Invalid State Machine Execution Input: 'com.fasterxml.jackson.core.JsonParseException: Unrecognized token {}"
+    )
+    error = {"__type": "com.amazonaws.swf.service.v2.model#InvalidExecutionInput", "message": said}
+    for field in ("merchant_reference", "description", "card_holder"):
+        answer = error | {"message": said.format(f"card_number_in_{field}")}
+        text, override = Message(json.dumps(answer)).rendered(answering("payments", "refused"), absent)
+        assert override["status"] == 400
+        assert json.loads(text)["error"] == {
+            "code": "invalid_request",
+            "message": f"There is a card number in {field}, or what looks like one. Leave it out.",
+        }
+    text, _ = Message(json.dumps(error | {"message": "no"})).rendered(answering("payments", "refused"), absent)
+    assert json.loads(text)["error"]["message"].startswith("Missing card data.")

@@ -1,0 +1,107 @@
+"""What the variables allow is what the AWS provider takes, and AWS after it."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.aws_facts import facts
+from tests.mocked_terraform import Mocked, mocked, refused_by_provider
+
+RUNTIMES = facts("lambda_runtimes")
+ALLOWED = sorted({*RUNTIMES["supported"]} & {*RUNTIMES["known_to_provider"]})
+NEXT = ["python3.10", "python3.14", "python3.15"]
+LONGEST = {"name": "p" * 24, "environment": "e" * 12, "api_firewall": {"rate_limit": 100}}
+SHORTEST = {"name": "pay", "environment": "qa", "sealing_keys": ["a"], "token_keys": ["A_-" * 10 + "zz"]}
+FULL_OF_TAGS = {"tags": {f"{'k' * 123}:{number:04}": "välue _.:/=+-@" + "v" * 242 for number in range(46)}}
+# API Gateway's documentation has no limit for an API's name.
+WITHOUT_LIMIT = {"aws_api_gateway_rest_api"}
+
+CASES: dict[str, dict[str, Any]] = {
+    **{
+        f"on_{runtime}": {"lambda_runtime": runtime, "snap_start_enabled": runtime in RUNTIMES["snap_start"]}
+        for runtime in [*ALLOWED, *NEXT]
+    },
+    "snap_start_without_snapshots": {"lambda_runtime": ALLOWED[0], "snap_start_enabled": True},
+    "too_long_a_name": LONGEST | {"name": "p" * 25},
+    "too_long_an_environment": LONGEST | {"environment": "e" * 13},
+    "too_many_tags": {"tags": {str(number): "" for number in range(47)}},
+    "too_long_a_tag": {"tags": {"k" * 129: ""}},
+    "too_long_a_value": {"tags": {"k": "v" * 257}},
+    "too_long_a_generation": {"token_keys": ["g" * 33]},
+    "logs_for_too_short": {"log_retention_days": 364},
+}
+# Plans take seconds, so those of the runtimes are of something else too.
+CASES["on_python3.11"] |= SHORTEST
+CASES["on_python3.12"] |= LONGEST | FULL_OF_TAGS
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
+    return mocked(tmp_path_factory.mktemp("plans"), CASES)
+
+
+def test_each_runtime_that_lambda_and_the_provider_have_is_taken(plans: dict[str, Mocked]) -> None:
+    assert ALLOWED
+    assert {runtime: plans[f"on_{runtime}"].errors for runtime in ALLOWED} == {runtime: [] for runtime in ALLOWED}
+    for runtime in ALLOWED:
+        functions = plans[f"on_{runtime}"].of_type("aws_lambda_function").values()
+        assert {function["runtime"] for function in functions} == {runtime}
+
+
+@pytest.mark.parametrize("runtime", NEXT)
+def test_another_runtime_is_refused_before_the_provider_sees_it(plans: dict[str, Mocked], runtime: str) -> None:
+    (error,) = plans[f"on_{runtime}"].errors
+    assert f"The runtime must be {', '.join(ALLOWED[:-1])} or {ALLOWED[-1]}." in error
+
+
+def test_snapshots_are_refused_where_lambda_makes_none(plans: dict[str, Mocked]) -> None:
+    assert [runtime for runtime in ALLOWED if runtime not in RUNTIMES["snap_start"]] == [ALLOWED[0]]
+    (error,) = plans["snap_start_without_snapshots"].errors
+    assert "SnapStart needs python3.12 or later." in error
+
+
+def test_the_provider_knows_the_pythons_that_the_facts_say(tmp_path_factory: pytest.TempPathFactory) -> None:
+    configuration = 'resource "aws_lambda_layer_version" "it" {\nlayer_name = "it"\ncompatible_runtimes = ["none"]\n}'
+    (error,) = refused_by_provider(tmp_path_factory.mktemp("provider"), configuration)
+    known = set(re.findall(r"python[0-9.]+", error))
+    assert known == {*RUNTIMES["known_to_provider"]}
+
+
+def test_logs_are_kept_for_times_that_the_provider_takes(plans: dict[str, Mocked], tmp_path: Any) -> None:
+    (error,) = plans["logs_for_too_short"].errors
+    allowed = re.findall(r"\d+", error.partition("Logs are kept for")[2].partition(" days.")[0])
+    assert len(allowed) > 10
+    group = 'resource "aws_cloudwatch_log_group" "for_{0}" {{\nname = "it"\nretention_in_days = {0}\n}}\n'
+    assert refused_by_provider(tmp_path, "".join(group.format(days) for days in allowed)) == []
+
+
+def test_no_name_is_longer_than_aws_allows_or_of_other_characters(plans: dict[str, Mocked]) -> None:
+    """With the longest values that the variables allow, and with the shortest."""
+    for case in ("on_python3.11", "on_python3.12"):
+        prefix = f"{CASES[case]['name']}-{CASES[case]['environment']}"
+        named = set()
+        for address, values in plans[case].resources.items():
+            kind = address.split(".")[0]
+            if rule := facts("names").get(kind):
+                named.add(kind)
+                name = values[rule["attribute"]]
+                assert len(name) <= rule["at_most"], address
+                assert re.fullmatch(rule["pattern"], name), address
+            elif kind not in WITHOUT_LIMIT:
+                names = {values.get(key) for key in ("name", "bucket")} - {None}
+                assert not any(prefix in str(name) for name in names), f"the facts lack {kind}"
+        assert {"aws_iam_role", "aws_lambda_function", "aws_cloudwatch_event_rule", "aws_sqs_queue"} <= named
+
+
+def test_no_resource_has_more_or_longer_tags_than_aws_allows(plans: dict[str, Mocked]) -> None:
+    tagged = [values["tags"] for values in plans["on_python3.12"].resources.values() if values.get("tags")]
+    assert max(len(tags) for tags in tagged) == 50
+    assert max(len(key) for tags in tagged for key in tags) == 128
+    assert max(len(value) for tags in tagged for value in tags.values()) == 256
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("too_")])
+def test_what_is_just_too_much_is_refused(plans: dict[str, Mocked], case: str) -> None:
+    (error,) = plans[case].errors
+    assert error.startswith("Invalid value for variable")
