@@ -57,10 +57,10 @@ def look_after_unattended(
         for status in ENDED_BADLY:
             pages = _pages(executions, status, since)
             for page in islice(pages, PAGES_READ):
-                # What was started under another name than an id was rejected: it moved no money.
+                # Who was started by hand, under a name that is no id, was rejected: no money moved.
                 ended = {each.name: _ended(each) for each in page if is_id(each.name)}
-                ended = {name: ended_at for name, ended_at in ended.items() if since <= ended_at <= until}
-                unattended += [(ended[name], machine, name) for name in attendance.unattended(machine, ended.keys())]
+                of_these = [name for name, at in ended.items() if since <= at <= until]
+                unattended += [(ended[name], machine, name) for name in attendance.unattended(machine, of_these)]
             is_all &= next(pages, None) is None
     unattended.sort()
     started = 0
@@ -68,8 +68,8 @@ def look_after_unattended(
         request = {"payment_id": None, "operation_id": None} | {f"{machine}_id": name}
         # Each time the same name, so that it is started once.
         started += resolve.start(f"{machine}-{name}", request)
-    for ended_at, _, _ in unattended[STARTED_AT_ONCE:][:1]:
-        until = ended_at
+    if left := unattended[STARTED_AT_ONCE:]:
+        until = left[0][0]
     if is_all:
         checked_until = until.isoformat(timespec="milliseconds")
         attendance.check_until(checked_until)

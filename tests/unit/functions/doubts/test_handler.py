@@ -10,6 +10,7 @@ from tests.fakes import LEDGER_DOWN
 from tests.samples import LATER, NOW, payment
 from tests.unit.functions.conftest import Output, World
 
+PAYMENT, OPERATION = "payment-number-1", "operation-number-1"
 ENDED = Execution(False, "States.Timeout", None, {"amount_minor": 1999}, NOW, LATER)
 CHECKED = "2026-11-23T09:05:00.000+00:00"
 
@@ -47,12 +48,12 @@ def test_a_ledger_that_is_down_is_no_count_of_none(world: World, output: Output)
 
 
 def test_executions_that_nobody_looks_after_are_counted_and_looked_after(world: World, output: Output) -> None:
-    world.executions.executions["pay-1"] = ENDED
-    world.operation_executions.executions["op-1"] = ENDED
+    world.executions.executions[PAYMENT] = ENDED
+    world.operation_executions.executions[OPERATION] = ENDED
     assert handler({}, None)["unattended"] == 2
     assert list(world.resolve_machine.started.values()) == [
-        {"payment_id": None, "operation_id": "op-1"},
-        {"payment_id": "pay-1", "operation_id": None},
+        {"payment_id": None, "operation_id": OPERATION},
+        {"payment_id": PAYMENT, "operation_id": None},
     ]
     assert output.metrics()["UnattendedExecutions"] == [2.0]
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from functions.doubts import look_after
-from functions.doubts.look_after import Checked, execution_name, look_after_unattended
+from functions.doubts.look_after import Checked, look_after_unattended
 from functions.shared.domain.errors import ExecutionsUnavailable
 from functions.shared.ports import Execution, ExecutionSummary
 from tests.fakes import FakeAttendance, FakeExecutions, FakeStateMachine
@@ -50,11 +50,12 @@ def account() -> Account:
 def test_whatever_ended_badly_is_looked_after_under_a_name_that_is_always_the_same(
     account: Account, error: str
 ) -> None:
-    account.payments.executions["same-key"] = account.operations.executions["same-key"] = ended(ago(minutes=3), error)
+    for executions in (account.payments, account.operations):
+        executions.executions["a-key-for-two-things"] = ended(ago(minutes=3), error)
     assert account.check().started == 2
     assert account.resolve.started == {
-        execution_name("payment", "same-key"): {"payment_id": "same-key", "operation_id": None},
-        execution_name("operation", "same-key"): {"payment_id": None, "operation_id": "same-key"},
+        "payment-a-key-for-two-things": {"payment_id": "a-key-for-two-things", "operation_id": None},
+        "operation-a-key-for-two-things": {"payment_id": None, "operation_id": "a-key-for-two-things"},
     }
     assert account.check().started == 0
     assert len(account.resolve.started) == 2
@@ -73,31 +74,31 @@ def test_whatever_ended_badly_is_looked_after_under_a_name_that_is_always_the_sa
 def test_what_ended_well_or_just_now_or_not_at_all_is_left_alone(
     account: Account, execution: Execution, found: int
 ) -> None:
-    account.payments.executions["pay-1"] = execution
+    account.payments.executions["payment-number-1"] = execution
     assert account.check().started == found
 
 
 def test_what_somebody_looks_after_is_left_alone(account: Account) -> None:
-    for name in ("pay-1", "pay-2"):
+    for name in ("payment-number-1", "payment-number-2"):
         account.payments.executions[name] = ended(ago(minutes=3))
-    account.attendance.attend("payment", "pay-1", ago())
+    account.attendance.attend("payment", "payment-number-1", ago())
     assert account.check().started == 1
-    assert account.resolved() == ["pay-2"]
+    assert account.resolved() == ["payment-number-2"]
 
 
 def test_the_next_run_finds_what_ended_two_minutes_before_it_whenever_it_began(account: Account) -> None:
     account.check(ago(minutes=5))
-    account.payments.executions["long"] = ended(ago(minutes=2), started_at=ago(hours=1, minutes=2))
-    account.payments.executions["short"] = ended(ago(minutes=7, seconds=-1))
+    account.payments.executions["payment-that-was-long"] = ended(ago(minutes=2), started_at=ago(hours=1, minutes=2))
+    account.payments.executions["payment-that-was-short"] = ended(ago(minutes=7, seconds=-1))
     account.check()
-    assert account.resolved() == ["short", "long"]
+    assert account.resolved() == ["payment-that-was-short", "payment-that-was-long"]
 
 
 def test_what_a_list_shows_late_is_found_all_the_same(account: Account) -> None:
     account.check(ago(minutes=5))
-    account.payments.executions["pay-1"] = ended(ago(minutes=20))
+    account.payments.executions["payment-number-1"] = ended(ago(minutes=20))
     account.check()
-    assert account.resolved() == ["pay-1"]
+    assert account.resolved() == ["payment-number-1"]
 
 
 @pytest.mark.parametrize(("outage", "found"), [({"hours": 1}, 1), ({"days": 6}, 1), ({"days": 8}, 0)])
@@ -105,21 +106,22 @@ def test_after_an_outage_of_its_own_it_goes_on_where_it_was_but_not_further_back
     account: Account, outage: dict[str, float], found: int
 ) -> None:
     account.check(ago(**outage))
-    account.payments.executions["pay-1"] = ended((NOON - timedelta(**outage) + timedelta(minutes=1)).isoformat())
-    account.payments.executions |= {f"pay-{n}": ended(ago(minutes=n)) for n in range(3, 9)}
+    missed = (NOON - timedelta(**outage) + timedelta(minutes=1)).isoformat()
+    account.payments.executions["payment-number-1"] = ended(missed)
+    account.payments.executions |= {f"payment-number-{n}": ended(ago(minutes=n)) for n in range(3, 9)}
     account.payments.page_size = 2
     assert account.check().started == 6 + found
 
 
 def test_a_run_that_failed_has_checked_nothing(account: Account) -> None:
     account.check(ago(hours=1))
-    account.payments.executions["pay-1"] = ended(ago(minutes=40))
+    account.payments.executions["payment-number-1"] = ended(ago(minutes=40))
     account.operations.error = ExecutionsUnavailable("Step Functions: ThrottlingException")
     with pytest.raises(ExecutionsUnavailable):
         account.check(ago(minutes=30))
     account.operations.error = None
     account.check()
-    assert account.resolved() == ["pay-1"]
+    assert account.resolved() == ["payment-number-1"]
 
 
 class InOrderOf(FakeExecutions):
@@ -145,9 +147,9 @@ class InOrderOf(FakeExecutions):
 def test_in_whichever_order_a_list_comes_all_are_found_and_it_is_not_read_to_its_end(
     account: Account, key: Callable[[Execution], str]
 ) -> None:
-    found = {f"short-{n}": ended(ago(minutes=n)) for n in range(3, 9)}
-    found |= {"long": ended(ago(minutes=4), started_at=ago(hours=1))}
-    old = {f"old-{n}": ended(ago(hours=n)) for n in range(2, 50)}
+    found = {f"payment-short-no-{n}": ended(ago(minutes=n)) for n in range(3, 9)}
+    found |= {"payment-that-was-long": ended(ago(minutes=4), started_at=ago(hours=1))}
+    old = {f"payment-old-no-{n}": ended(ago(hours=n)) for n in range(2, 50)}
     account.payments = InOrderOf(key, **found, **old)
     account.check(ago(minutes=5))
     account.payments.read.clear()
@@ -161,15 +163,15 @@ def test_what_is_too_much_for_one_run_is_left_to_the_next_the_longest_over_first
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(look_after, "STARTED_AT_ONCE", 2)
-    account.payments.executions |= {f"pay-{n}": ended(ago(minutes=n)) for n in range(3, 8)}
+    account.payments.executions |= {f"payment-number-{n}": ended(ago(minutes=n)) for n in range(3, 8)}
     assert account.check() == Checked(2, ago(minutes=5))
-    assert account.resolved() == ["pay-7", "pay-6"]
-    for name in ("pay-7", "pay-6"):
+    assert account.resolved() == ["payment-number-7", "payment-number-6"]
+    for name in ("payment-number-7", "payment-number-6"):
         account.attendance.attend("payment", name, ago())
     # However much later the next run is.
     later = (NOON + timedelta(hours=5)).isoformat()
     assert account.check(later).started == 2
-    assert account.resolved() == ["pay-7", "pay-6", "pay-5", "pay-4"]
+    assert account.resolved() == ["payment-number-7", "payment-number-6", "payment-number-5", "payment-number-4"]
 
 
 def test_a_list_that_is_too_long_for_one_run_is_not_taken_for_checked(
@@ -178,15 +180,16 @@ def test_a_list_that_is_too_long_for_one_run_is_not_taken_for_checked(
     account.check(ago(hours=1))
     monkeypatch.setattr(look_after, "PAGES_READ", 2)
     account.payments.page_size = 2
-    account.payments.executions |= {f"pay-{n}": ended(ago(minutes=n)) for n in range(3, 8)}
+    account.payments.executions |= {f"payment-number-{n}": ended(ago(minutes=n)) for n in range(3, 8)}
     assert account.check() == Checked(4, ago(hours=1, minutes=2))
-    assert account.resolved() == ["pay-6", "pay-5", "pay-4", "pay-3"]
+    assert account.resolved() == ["payment-number-6", "payment-number-5", "payment-number-4", "payment-number-3"]
     monkeypatch.undo()
     assert account.check() == Checked(1, ago(minutes=2))
 
 
-def test_a_name_is_one_that_step_functions_takes_however_long_the_others_is() -> None:
-    assert execution_name("payment", "pay-1").startswith("pay-1-")
-    names = {execution_name(machine, "x" * 79 + last) for machine in ("payment", "operation") for last in "yz"}
-    assert len(names) == 4
-    assert {len(name) for name in names} == {80}
+@pytest.mark.parametrize("name", ["by hand", "4242424242424242", "x" * 80])
+def test_what_was_started_by_hand_under_a_name_that_is_no_id_is_left_alone(account: Account, name: str) -> None:
+    """No payment can be asked for under it, and it could be a card number."""
+    account.payments.executions[name] = ended(ago(minutes=3), "PaymentRejected")
+    assert account.check().started == 0
+    assert account.resolve.started == {}

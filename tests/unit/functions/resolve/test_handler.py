@@ -36,16 +36,17 @@ def test_from_the_look_on_somebody_looks_after_it_but_not_when_somebody_asks_by_
     assert world.attendance.attended == set()
     handler(EVENT | {"ask_gateway": False}, None)
     nonsense = Execution(False, "OperationRejected", "InvalidInput", {}, NOW, LATER)
-    world.operation_executions.executions["op-1"] = nonsense
-    handler({"payment_id": None, "operation_id": "op-1", "ask_gateway": False}, None)
-    assert world.attendance.attended == {("payment", "pay-1"), ("operation", "op-1")}
+    for operation_id in ("refund-of-ours-1", "4242424242424242"):  # the second was started by hand
+        world.operation_executions.executions[operation_id] = nonsense
+        handler({"payment_id": None, "operation_id": operation_id, "ask_gateway": False}, None)
+    assert world.attendance.attended == {("payment", "payment-of-ours-1"), ("operation", "refund-of-ours-1")}
 
 
 def test_who_looks_too_early_does_not_look_after_it(world: World, output: Output) -> None:
     """What looked ends, and when the execution ends badly afterwards, somebody else has to."""
     with pytest.raises(PaymentNotFound):
         handler(EVENT | {"ask_gateway": False}, None)
-    world.executions.executions["pay-1"] = Execution(True, None, None, {"amount_minor": 1999}, NOW, None)
+    world.executions.executions["payment-of-ours-1"] = Execution(True, None, None, {"amount_minor": 1999}, NOW, None)
     with pytest.raises(PaymentUnderWay):
         handler(EVENT | {"ask_gateway": False}, None)
     assert world.attendance.attended == set()
@@ -54,7 +55,7 @@ def test_who_looks_too_early_does_not_look_after_it(world: World, output: Output
 def test_a_look_at_an_execution_that_is_not_seen_to_have_ended_is_repeated_and_later_it_is_processing(
     world: World, output: Output
 ) -> None:
-    world.executions.executions["pay-1"] = Execution(True, None, None, {"amount_minor": 1999}, NOW, None)
+    world.executions.executions["payment-of-ours-1"] = Execution(True, None, None, {"amount_minor": 1999}, NOW, None)
     with pytest.raises(PaymentUnderWay):
         handler(EVENT | {"ask_gateway": False}, None)
     assert handler(EVENT, None)["status"] == "processing"
