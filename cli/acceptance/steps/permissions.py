@@ -1,12 +1,11 @@
 """Who may not: a role without rights, a role with a function's statements about cards, and an administrator."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import boto3
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from cli.acceptance.openapi import DOCUMENT, examples
@@ -57,7 +56,7 @@ def role(run: Run, name: str, statements: list[Mapping[str, Any]]) -> Iterator[b
         iam.delete_role(RoleName=role_name)
 
 
-def document(statements: list[Mapping[str, Any]]) -> str:
+def document(statements: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
@@ -87,7 +86,7 @@ def without_rights(run: Run) -> None:
 
         def known() -> Answer | None:
             # Credentials that are new to API Gateway are unknown to it for a moment.
-            answer = run.call("GET", "/keys", credentials=Credentials(*credentials.get_frozen_credentials()))
+            answer = run.call("GET", "/keys", credentials=credentials)
             return None if answer.json.get("error", {}).get("code") == "refused" else answer
 
         compare(
