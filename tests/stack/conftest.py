@@ -13,6 +13,8 @@ from tests.stack.driver import Driver
 
 # State machines wait and back off a tenth of their time.
 WAIT_SCALE = 0.1
+# As on AWS, what is told of executions is a moment old.
+SEEN_AFTER_SECONDS = 0.4
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +25,10 @@ def machine() -> Machine:
         stack_file=home / "stack.json",
         emulator_port=0,
         sparkle_port=0,
-        emulator_environment={"SFN_WAIT_SCALE": str(WAIT_SCALE)},
+        emulator_environment={
+            "SFN_WAIT_SCALE": str(WAIT_SCALE),
+            "SFN_SEEN_AFTER_SECONDS": str(SEEN_AFTER_SECONDS),
+        },
     )
 
 

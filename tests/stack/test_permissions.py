@@ -20,6 +20,7 @@ from tests.aws_facts import facts
 TOKEN = {"token": "tok_1"}
 CARD = {"pk": {"S": "CARD#tok_1"}, "sk": {"S": "CARD"}}
 PAYMENT = {"pk": {"S": "PAYMENT#payment-1"}, "sk": {"S": "PAYMENT"}}
+ENDED = {"pk": {"S": "ENDED#payment#payment-of-ours-1"}, "sk": {"S": "ATTENDED"}}
 VELOCITY = {"pk": {"S": "VELOCITY#tok_1"}, "sk": {"S": "2026-11-23T09:00:00.000Z"}}
 # Whoever may write is stopped by the condition: other tests look at all that is in the table.
 NEVER = {"ConditionExpression": "attribute_exists(never)"}
@@ -103,8 +104,8 @@ class Caller:
         arn = self.stack.execution_arn("no-such-payment", machine)
         return getattr(self.client("stepfunctions"), action)(executionArn=arn)
 
-    def list_executions(self) -> Any:
-        return self.client("stepfunctions").list_executions(stateMachineArn=self.stack.state_machine_arn)
+    def list_executions(self, machine: str = "payment") -> Any:
+        return self.client("stepfunctions").list_executions(stateMachineArn=self.stack.machine_arn(machine))
 
     def start(self, machine: str = "payment") -> Any:
         return self._start(self.stack.live_arn(machine))
@@ -223,8 +224,17 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
         "look at an operation's execution": lambda as_role: as_role.execution("describe_execution", "operation"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+        "look after an execution": lambda as_role: as_role.write(ENDED),
     },
-    "doubts": {"look at the payments in doubt": lambda as_role: as_role.doubts()},
+    "doubts": {
+        "look at the payments in doubt": lambda as_role: as_role.doubts(),
+        "list the payments": lambda as_role: as_role.list_executions(),
+        "list the operations": lambda as_role: as_role.list_executions("operation"),
+        "see who is looked after": lambda as_role: as_role.read_many(ENDED),
+        "see until when it was looked": lambda as_role: as_role.read(ENDED),
+        "write until when it was looked": lambda as_role: as_role.write(ENDED),
+        "start resolving": lambda as_role: as_role.start("resolve"),
+    },
     "payment-state-machine": {
         "call a step": lambda as_role: as_role.invoke("tokenize"),
         "keep what an execution has": lambda as_role: as_role.keep_execution("payment"),
@@ -366,8 +376,12 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "look at an account's postings": lambda as_role: as_role.query("account_day", "suspense#2026", "by_account"),
         "look at a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
         "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "read many payments": lambda as_role: as_role.read_many(PAYMENT),
         "read all of the table": lambda as_role: as_role.table("scan"),
         "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+        "start a payment": lambda as_role: as_role.start(),
+        "start what is not in service": lambda as_role: as_role.start_newest("resolve"),
     },
     "payment-state-machine": {
         "call a function that is no step": lambda as_role: as_role.invoke("cards"),
