@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import time
+
 import pytest
 
 from cli.stack import new_payment_id
@@ -169,6 +171,7 @@ class TestStoredCards:
     def test_a_card_that_is_used_by_its_token_is_kept_for_another_while(self, driver: Driver) -> None:
         token = driver.paid(card_data=CARD_DATA | {"card_number": "378282246310005"}, save_card=True)["card"]["token"]
         before = driver.ledger_items(f"CARD#{token}")["CARD"]
+        time.sleep(1)  # the time that a card is kept is told in seconds
         driver.paid(card_data=None, token=token)
         after = driver.ledger_items(f"CARD#{token}")["CARD"]
         assert int(after["expires_at"]["N"]) > int(before["expires_at"]["N"])

@@ -96,7 +96,7 @@ def without_rights(run: Run) -> None:
 
 def a_stored_card(run: Run) -> tuple[str, dict[str, Any]]:
     """The token of a card that is stored, and its item as the account's administrator reads it."""
-    token = paid(run)["card"]["token"]
+    token = paid(run, PAYMENT | {"save_card": True})["card"]["token"]
     answer = run.client("dynamodb").get_item(TableName=run.stack.ledger_table, Key=card_key(token), ConsistentRead=True)
     return token, answer["Item"]
 
