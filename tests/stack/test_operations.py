@@ -1,9 +1,8 @@
 """Refunds, captures and voids over the REST API, stored cards by their tokens, and payments that are screened."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import time
 
 import pytest
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from cli.acceptance.openapi import DOCUMENT, examples
 from cli.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, equal, wait_for
 from cli.acceptance.steps.examples import compare
-from cli.acceptance.steps.payments import paid
+from cli.acceptance.steps.payments import PAYMENT, paid
 
 IN_FORCE_WITHIN_SECONDS = 90.0
 """IAM is eventually consistent."""
