@@ -49,7 +49,7 @@ LIMITS = {
     "Idempotency-Key": re.sub(
         r"\[A-Za-z0-9_-\]\{(\d+),(\d+)\}",
         r"\1 to \2 of `A-Z a-z 0-9 _ -`",
-        found(r"\$id = '\(\?!.+\)(\[\S+)'", "terraform/api/templates/ids.vtl"),
+        found(r"\$id = '.+\)(\[\S+)'", "terraform/api/templates/ids.vtl"),
     ),
     "amount": f"{FIELDS['amount_minor']['minimum']} to {FIELDS['amount_minor']['maximum']} minor units",
     "merchant_reference": longest("merchant_reference"),

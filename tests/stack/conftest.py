@@ -9,12 +9,10 @@ from cli.paths import BUILD
 from cli.stack import Stack
 from local.machine import Machine
 from tests.chromium import chromium, running_chromium
-from tests.stack.driver import Driver
+from tests.stack.driver import SEEN_AFTER_SECONDS, Driver
 
 # State machines wait and back off a tenth of their time.
 WAIT_SCALE = 0.1
-# As on AWS, what is told of executions is a moment old.
-SEEN_AFTER_SECONDS = 0.4
 
 
 @pytest.fixture(scope="session")
