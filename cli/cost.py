@@ -166,7 +166,8 @@ def base() -> tuple[Line, ...]:
         Line("CloudWatch", "dashboard_month", 1),
         Line("Secrets Manager", "secret_month", 1),
         Line("Secrets Manager", "secret_request", doubts),  # one warm environment; each more asks as often
-        Line("DynamoDB", "read_unit", doubts * DOUBT_SHARDS / 2),
+        Line("DynamoDB", "read_unit", doubts * (DOUBT_SHARDS / 2 + 1)),
+        Line("DynamoDB", "write_unit", doubts),
         Line("Lambda", "lambda_request", doubts),
         Line("Lambda", "lambda_gb_second", doubts * functions["doubts"] / 1024),  # a second each
     )

@@ -43,7 +43,7 @@ def reconcile(stack: Stack, day: str, console: Console) -> bool:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(_DOING["report"], total=None)
-        while (execution := states.describe_execution(executionArn=execution_arn))["status"] == "RUNNING":
+        while (execution := stack.described(execution_arn))["status"] == "RUNNING":
             history = states.get_execution_history(executionArn=execution_arn, reverseOrder=True, maxResults=10)
             progress.update(task, description=now_doing(history["events"]))
             time.sleep(_POLL_SECONDS)

@@ -14,6 +14,7 @@ import requests
 from cli.private import write_private
 from examples.client.transport import SigV4
 
+_SHOWN_WITHIN_SECONDS = 10
 HTTP_TIMEOUT_SECONDS = 30
 
 
@@ -101,6 +102,18 @@ class Stack:
     def execution_arn(self, name: str, machine: str = "payment") -> str:
         """An execution of one of the stack's state machines. The payment's or the operation's id is its name."""
         return f"{self.machine_arn(machine).replace(':stateMachine:', ':execution:')}:{name}"
+
+    def described(self, execution_arn: str) -> dict[str, Any]:
+        """The execution, which was started; Step Functions may show it a moment late. Raises StackError."""
+        states, deadline = self.client("stepfunctions"), time.monotonic() + _SHOWN_WITHIN_SECONDS
+        while True:
+            try:
+                execution: dict[str, Any] = states.describe_execution(executionArn=execution_arn)
+                return execution
+            except states.exceptions.ExecutionDoesNotExist:
+                if time.monotonic() > deadline:
+                    raise StackError(f"There is no execution {execution_arn}.") from None
+                time.sleep(0.1)
 
     def machine_arn(self, name: str) -> str:
         """One of the stack's state machines: `payment`, `operation`, `resolve` or `reconcile`."""

@@ -126,6 +126,16 @@ locals {
         missing    = "notBreaching"
       }
 
+      unattended-executions = {
+        means = "Run after run, executions are found that ended badly and that no event told of. They are looked after, minutes late."
+        metrics = {
+          count = { namespace = local.prefix, name = "UnattendedExecutions", dimensions = local.own_dimensions, stat = "Sum" }
+        }
+        above   = 0
+        periods = 3
+        missing = "notBreaching"
+      }
+
       resolve-stopped = {
         means = "Nobody asks any more what became of a payment or an operation in doubt: its resolve execution failed or was stopped."
         metrics = {

@@ -57,7 +57,7 @@ locals {
         {
           title = "Resolved, and not"
           metrics = [
-            for name in ["PaymentResolved", "OperationResolved", "CompensationFailed", "GatewayMismatch"] :
+            for name in ["PaymentResolved", "OperationResolved", "CompensationFailed", "GatewayMismatch", "UnattendedExecutions"] :
             [local.prefix, name, "service", var.name]
           ]
         },

@@ -1,5 +1,6 @@
 # Whatever ended otherwise than planned is looked after: what was reversed or rejected is found to be so at once.
-# Only the execution's name is handed on; the event also holds its input.
+# Only the execution's name is handed on; the event also holds its input. Step Functions sends these events by best effort:
+# whom none tells of, doubts finds.
 locals {
   looked_after = {
     payment   = "{\"payment_id\": <name>, \"operation_id\": null}"
@@ -44,7 +45,7 @@ resource "aws_cloudwatch_event_target" "resolve" {
 
 resource "aws_cloudwatch_event_rule" "doubts" {
   name                = "${local.prefix}-doubts"
-  description         = "Counts the payments in doubt"
+  description         = "Counts the payments in doubt, and finds executions that ended badly without an event"
   schedule_expression = "rate(5 minutes)"
   tags                = merge(local.tags, { Name = "${local.prefix}-doubts" })
 }

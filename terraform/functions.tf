@@ -49,6 +49,10 @@ locals {
     { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["CARD#*"] },
   ]
+  ended_only = [
+    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["ENDED#*"] },
+  ]
   velocity_only = [
     { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["VELOCITY#*"] },
@@ -260,7 +264,15 @@ locals {
         local.gateway_statements,
         local.see_executions["payment"],
         local.see_executions["operation"],
-        [local.write_ledger],
+        [
+          local.write_ledger,
+          {
+            sid        = "Attend"
+            actions    = ["dynamodb:PutItem"]
+            resources  = [aws_dynamodb_table.ledger.arn]
+            conditions = local.ended_only
+          },
+        ],
       )
     }
 
@@ -333,10 +345,32 @@ locals {
     }
 
     doubts = {
-      timeout     = 30
-      memory      = 512
-      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
+      timeout = 120
+      memory  = 512
+      environment = merge(local.payment_executions_environment, local.operation_executions_environment, {
+        DYNAMODB_TABLE            = aws_dynamodb_table.ledger.name
+        RESOLVE_STATE_MACHINE_ARN = "${local.state_machine_arns["resolve"]}:${local.live}"
+      })
       statements = [
+        {
+          sid       = "ListExecutions"
+          actions   = ["states:ListExecutions"]
+          resources = [for machine in ["payment", "operation"] : local.state_machine_arns[machine]]
+        },
+        {
+          sid        = "KeepAttendance"
+          actions    = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem"]
+          resources  = [aws_dynamodb_table.ledger.arn]
+          conditions = local.ended_only
+        },
+        {
+          sid       = "StartResolving"
+          actions   = ["states:StartExecution"]
+          resources = [local.state_machine_arns["resolve"]]
+          conditions = [
+            { test = "ForAnyValue:StringEquals", variable = "states:StateMachineQualifier", values = [local.live] },
+          ]
+        },
         {
           sid       = "ReadDoubts"
           actions   = ["dynamodb:Query"]

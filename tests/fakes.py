@@ -4,10 +4,11 @@ import hashlib
 import hmac
 import secrets
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
+from typing import Any
 
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import (
@@ -431,19 +432,58 @@ class FakeExecutions:
             raise self.error
         return self.executions.get(name)
 
-    def page(self, token: str | None) -> tuple[list[ExecutionSummary], str | None]:
-        newest_first = sorted(self.executions.items(), key=lambda item: item[1].started_at, reverse=True)
+    def page(self, token: str | None, status: str | None = None) -> tuple[list[ExecutionSummary], str | None]:
+        if self.error:
+            raise self.error
+        found = [
+            ExecutionSummary(name, _status(execution), execution.started_at, execution.stopped_at)
+            for name, execution in self.executions.items()
+            if status in (None, _status(execution))
+        ]
+        found.sort(key=lambda each: each.stopped_at or each.started_at, reverse=True)
         start = int(token or 0)
         end = start + self.page_size
-        found = [
-            ExecutionSummary(name, _status(execution), execution.started_at)
-            for name, execution in newest_first[start:end]
-        ]
-        return found, str(end) if end < len(newest_first) else None
+        return found[start:end], str(end) if end < len(found) else None
 
 
 def _status(execution: Execution) -> str:
-    return "RUNNING" if execution.running else "FAILED" if execution.error else "SUCCEEDED"
+    if execution.running:
+        return "RUNNING"
+    return {None: "SUCCEEDED", "States.Timeout": "TIMED_OUT", "Stopped": "ABORTED"}.get(execution.error, "FAILED")
+
+
+class FakeStateMachine:
+    """`StateMachine` that remembers what was asked for by the executions' names."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, dict[str, Any]] = {}
+
+    def start(self, name: str, request: Mapping[str, Any]) -> bool:
+        is_new = name not in self.started
+        self.started.setdefault(name, dict(request))
+        return is_new
+
+
+class FakeAttendance:
+    """`Attendance` in a set."""
+
+    def __init__(self) -> None:
+        self.attended: set[tuple[str, str]] = set()
+        self.until: str | None = None
+        self.faults = Faults()
+
+    def attend(self, machine: str, name: str, at: str) -> None:
+        self.faults.before("attend")
+        self.attended.add((machine, name))
+
+    def unattended(self, machine: str, names: Collection[str]) -> set[str]:
+        return {name for name in names if (machine, name) not in self.attended}
+
+    def checked_until(self) -> str | None:
+        return self.until
+
+    def check_until(self, moment: str) -> None:
+        self.until = moment
 
 
 LEDGER_DOWN = LedgerUnavailable("The ledger is down.")

@@ -148,7 +148,7 @@ class PaymentsClient:
     def wait_for_operation(self, payment_id: str, operation_id: str, *, timeout_seconds: float = 60.0) -> Operation:
         """The refund, capture or void once it is no longer processing. Raises StillProcessing, NotFound."""
         for _ in _looks(timeout_seconds):
-            operation = self.payment(payment_id).operation(operation_id)
+            operation = self._shown(payment_id).operation(operation_id)
             if operation is not None and operation.status != "processing":
                 return operation
         raise StillProcessing(f"{operation_id} is still processing after {timeout_seconds:g} s.")
@@ -196,7 +196,7 @@ class PaymentsClient:
         except RequestRefused as refusal:
             if refusal.code != "operation_exists":
                 raise
-            existing = self.payment(payment_id).operation(key)
+            existing = self._shown(payment_id).operation(key)
             if existing is not None:
                 if existing.type != operation or amount_minor not in (None, existing.amount_minor):
                     raise _used_for_another(refusal) from None

@@ -208,7 +208,8 @@ class Reconciliation:
         statuses = self.ledger.statuses([each.name for each in day])
         for execution in day:
             self._compare_execution(execution, statuses.get(execution.name))
-        passed = any(each.started_at[:10] < self.day for each in executions)  # they come newest first
+        # They come newest first: those that ended in the order of their ends.
+        passed = any((each.stopped_at or each.started_at)[:10] < self.day for each in executions)
         return Cursor("executions", next_page) if next_page and not passed else Cursor("close")
 
     def _compare_execution(self, execution: ExecutionSummary, status: str | None) -> None:

@@ -10,11 +10,15 @@ def reserve_operation(request: OperationRequest, *, ledger: Ledger, executions: 
     """Record the operation as processing, or as rejected if it may not be done, and return the payment. Safe to repeat.
 
     Raises PaymentNotFound (also for a payment that was rejected: it was never recorded), PaymentUnderWay while the
-    payment has no end yet, LedgerUnavailable, and LedgerConflict where somebody else recorded at the same time.
+    payment has no end, or may just not be seen, yet, LedgerUnavailable, and LedgerConflict where somebody else recorded
+    at the same time.
     """
     payment = ledger.payment(request.payment_id)
     if payment is None:
         execution = executions.find(request.payment_id)
+        # DescribeExecution is eventually consistent: a payment that was just asked for may not be seen yet.
+        if execution is None and not request.is_old(now):
+            raise PaymentUnderWay("No payment with this id can be seen yet.")
         if execution is None or execution.was_rejected:
             raise PaymentNotFound("There is no payment with this id.")
         raise PaymentUnderWay("The payment has no end yet.")

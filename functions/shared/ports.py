@@ -48,7 +48,8 @@ class TokenMac(Protocol):
 class PaymentGateway(Protocol):
     """A card payment gateway.
 
-    Every call may raise GatewayBusy, GatewayOutcomeUnknown, GatewayRefused and, with nothing sent, SecretUnavailable.
+    Every call may raise GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, GatewayMismatch (a currency or an amount
+    that is none) and, with nothing sent, SecretUnavailable. A text that is not what it must be comes as REDACTED.
     """
 
     name: str
@@ -283,16 +284,46 @@ class ExecutionSummary:
     name: str
     status: str
     started_at: str
+    stopped_at: str | None
 
 
 class Executions(Protocol):
     """The executions of one state machine, by their names: a payment's or an operation's id.
 
-    Raises ExecutionsUnavailable.
+    What has just happened to an execution, its start too, may be seen a moment late. Raises ExecutionsUnavailable.
     """
 
     def find(self, name: str) -> Execution | None: ...
 
-    def page(self, token: str | None) -> tuple[list[ExecutionSummary], str | None]:
-        """Some executions, the newest first, and what gives the next ones, or None."""
+    def page(self, token: str | None, status: str | None = None) -> tuple[list[ExecutionSummary], str | None]:
+        """Some executions, the newest first, or those of one status; and what gives the next ones, or None."""
         ...
+
+
+class StateMachine(Protocol):
+    """A state machine whose executions are started here. Raises ExecutionsUnavailable."""
+
+    def start(self, name: str, request: Mapping[str, Any]) -> bool:
+        """Start an execution, unless there was one of that name; whether this one is new, as far as is known."""
+        ...
+
+
+class Attendance(Protocol):
+    """Which executions somebody looks after, of those that ended badly. Raises LedgerUnavailable.
+
+    `machine` is the state machine's name, `payment` or `operation`; times are UTC in ISO 8601.
+    """
+
+    def attend(self, machine: str, name: str, at: str) -> None:
+        """Remember that somebody looks after this execution."""
+        ...
+
+    def unattended(self, machine: str, names: Collection[str]) -> set[str]:
+        """Those of the executions that nobody looks after."""
+        ...
+
+    def checked_until(self) -> str | None:
+        """Until when all that ended has been checked, or None before the first time."""
+        ...
+
+    def check_until(self, moment: str) -> None: ...

@@ -5,6 +5,7 @@ first of them, while Lambda lends it more CPU than it has later; the rest is mad
 """
 
 import os
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,10 @@ redaction.install(own=logger.name)
 def now() -> str:
     """The time in UTC as ISO 8601 with milliseconds, `2026-11-23T09:00:00.000Z`."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def count(metric: str, occurrences: int = 1) -> None:
@@ -215,6 +220,20 @@ def operation_executions() -> "ports.Executions":
     from functions.shared.adapters.executions import StepFunctionsExecutions
 
     return StepFunctionsExecutions(_client("stepfunctions"), os.environ["OPERATION_STATE_MACHINE_ARN"])
+
+
+@cache
+def resolve_machine() -> "ports.StateMachine":
+    from functions.shared.adapters.executions import StepFunctionsStateMachine
+
+    return StepFunctionsStateMachine(_client("stepfunctions"), os.environ["RESOLVE_STATE_MACHINE_ARN"])
+
+
+@cache
+def attendance() -> "ports.Attendance":
+    from functions.shared.adapters.attendance import DynamoDbAttendance
+
+    return DynamoDbAttendance(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
 
 
 @cache

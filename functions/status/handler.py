@@ -22,7 +22,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     if not is_id(payment_id):
         return _NOT_FOUND  # without a look: where it would be looked for, it would be written down
     try:
-        payment = payment_status(payment_id, ledger=runtime.ledger(), executions=runtime.executions())
+        ledger, executions = runtime.ledger(), runtime.executions()
+        payment = payment_status(payment_id, ledger=ledger, executions=executions, sleep=runtime.sleep)
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))
         return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")

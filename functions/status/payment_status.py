@@ -1,5 +1,6 @@
 """What is known of a payment: from the ledger, else from its execution."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -11,11 +12,26 @@ from functions.shared.ports import Execution, Executions, Ledger
 _UNDER_WAY = {"status": "processing", "error": None}
 
 
-def payment_status(payment_id: str, *, ledger: Ledger, executions: Executions) -> dict[str, Any] | None:
-    """The payment as `GET /payments/{payment_id}` shows it, or None if there is none.
+# DescribeExecution is eventually consistent, and an execution that was just started may not be there yet. So nobody is
+# told "none" before so long has gone by, look after look.
+PAUSES_SECONDS = (0.2, 0.3, 0.5)
+
+
+def payment_status(
+    payment_id: str, *, ledger: Ledger, executions: Executions, sleep: Callable[[float], None]
+) -> dict[str, Any] | None:
+    """The payment as `GET /payments/{payment_id}` shows it, or None if nobody knows one.
 
     Raises Unavailable.
     """
+    for pause in PAUSES_SECONDS:
+        if shown := _look(payment_id, ledger=ledger, executions=executions):
+            return shown
+        sleep(pause)
+    return _look(payment_id, ledger=ledger, executions=executions)
+
+
+def _look(payment_id: str, *, ledger: Ledger, executions: Executions) -> dict[str, Any] | None:
     payment = ledger.payment(payment_id)
     if payment is not None and payment.status != "in_doubt":
         return _recorded(payment)

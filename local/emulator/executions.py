@@ -13,6 +13,9 @@ What AWS does (Step Functions API reference, StartExecution; "Handling errors", 
   v2.model#InvalidName`), so a mapping template that compares it must not compare it whole.
 - An execution that was stopped retries nothing.
 - A Retry waits at most MaxDelaySeconds, and with JitterStrategy FULL a random time up to its delay.
+- DescribeExecution and ListExecutions are eventually consistent: they "may not reflect very recent updates and changes"
+  (API reference). Here they tell of executions as they were `SFN_SEEN_AFTER_SECONDS` ago, an environment variable; 0
+  without it.
 
 MiniStack also sleeps 0.15 s before each execution, and forgets `tracingConfiguration`; AWS doesn't.
 """
@@ -20,9 +23,12 @@ MiniStack also sleeps 0.15 s before each execution, and forgets `tracingConfigur
 import contextvars
 import functools
 import json
+import os
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import FunctionType
 from typing import Any
 
 from ministack.core.responses import (
@@ -51,7 +57,8 @@ _version: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar
 def install() -> None:
     """Put the checks before MiniStack's StartExecution, and the delays into its retries."""
     start_execution = stepfunctions._start_execution
-    describe_execution = stepfunctions._describe_execution
+    executions = SeenLate(stepfunctions._executions, float(os.environ.get("SFN_SEEN_AFTER_SECONDS", "0")))
+    describe_execution = _reading(stepfunctions._describe_execution, executions)
     find_matching_retrier = stepfunctions._find_matching_retrier
 
     @functools.wraps(start_execution)
@@ -76,7 +83,7 @@ def install() -> None:
     @functools.wraps(describe_execution)
     def describe(data: dict[str, Any]) -> Any:
         status, headers, body = describe_execution(data)
-        execution = stepfunctions._executions.get(data.get("executionArn")) or {}
+        execution = executions.get(data.get("executionArn")) or {}
         started_by = {name: execution[name] for name in _STARTED_BY if execution.get(name)}
         return status, headers, json.dumps(json.loads(body) | started_by).encode()
 
@@ -93,11 +100,41 @@ def install() -> None:
 
     stepfunctions._start_execution = start
     stepfunctions._describe_execution = describe
+    stepfunctions._list_executions = _reading(stepfunctions._list_executions, executions)
     stepfunctions._state_machines.__class__ = _StateMachines
     stepfunctions._find_matching_retrier = find
     for name in ("_create_state_machine", "_update_state_machine"):
         setattr(stepfunctions, name, _keeping_tracing(getattr(stepfunctions, name)))
     _start_at_once()
+
+
+class SeenLate:
+    """Executions by their ARNs, as far as MiniStack's reads use them, as they were so many seconds ago."""
+
+    def __init__(self, executions: Any, seconds: float) -> None:
+        self._executions = executions
+        self._lag = timedelta(seconds=seconds)
+
+    def get(self, arn: object) -> dict[str, Any] | None:
+        execution = self._executions.get(arn)
+        return self._past(execution) if execution else None
+
+    def values(self) -> Iterator[dict[str, Any]]:
+        return filter(None, map(self._past, list(self._executions.values())))
+
+    def _past(self, execution: dict[str, Any]) -> dict[str, Any] | None:
+        seen_until = datetime.now(UTC) - self._lag
+        if datetime.fromisoformat(execution["startDate"]) > seen_until:
+            return None
+        stopped = execution.get("stopDate")
+        if stopped and datetime.fromisoformat(stopped) > seen_until:
+            return execution | {"status": "RUNNING", "stopDate": None, "output": None, "error": None, "cause": None}
+        return execution
+
+
+def _reading(read: Callable[[dict[str, Any]], Any], executions: SeenLate) -> Callable[[dict[str, Any]], Any]:
+    """One of MiniStack's functions, on these executions in the place of its own."""
+    return FunctionType(read.__code__, {**read.__globals__, "_executions": executions}, read.__name__)
 
 
 class _StateMachines(AccountRegionScopedDict):  # type: ignore[misc]

@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from cli.paths import ROOT
+from functions.doubts import look_after
 from functions.reconcile.reconcile_day import LINES_SETTLED
+from functions.screen.rules import CHECKED_WITHIN_SECONDS
 from functions.shared.adapters import secrets
 from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DOUBT_SHARDS, DOUBTS_COUNTED
 from functions.shared.contracts import load
-from functions.shared.domain.operation import OPERATIONS_KEPT, RESERVED_WITHIN_SECONDS
+from functions.shared.domain.operation import OPERATIONS_KEPT, RESERVED_WITHIN_SECONDS, SEEN_WITHIN_SECONDS
+from functions.status.payment_status import PAUSES_SECONDS
+from tests.aws_facts import facts
 from tests.documents import document
 from tests.workflow.definition import DEFINITIONS, PAYMENT
 from tests.workflow.test_definition import function_timeouts, variable_default
@@ -45,7 +49,7 @@ LIMITS = {
     "Idempotency-Key": re.sub(
         r"\[A-Za-z0-9_-\]\{(\d+),(\d+)\}",
         r"\1 to \2 of `A-Z a-z 0-9 _ -`",
-        found(r"\$id = '\(\?!.+\)(\[\S+)'", "terraform/api/templates/ids.vtl"),
+        found(r"\$id = '.+\)(\[\S+)'", "terraform/api/templates/ids.vtl"),
     ),
     "amount": f"{FIELDS['amount_minor']['minimum']} to {FIELDS['amount_minor']['maximum']} minor units",
     "merchant_reference": longest("merchant_reference"),
@@ -57,8 +61,11 @@ LIMITS = {
     "requests at once": default("api_throttling_burst"),
     "operations": str(OPERATIONS_KEPT),
     "an operation waits for its payment's end": f"{RESERVED_WITHIN_SECONDS} seconds from when it was asked for",
+    "an operation waits for its payment to be seen": f"{SEEN_WITHIN_SECONDS} seconds from when it was asked for",
+    "`GET` looks for a payment that cannot be seen": f"{sum(PAUSES_SECONDS):g} second",
     "flags by screening rules": str(FIELDS["flags"]["maxItems"]),
     "length of a rule's name": f"{load('rule')['properties']['name']['maxLength']} characters",
+    "CPU time to parse or to try out a rule": f"{CHECKED_WITHIN_SECONDS} seconds",
     "connecting to the gateway": f"{default('gateway_connect_timeout_seconds')} seconds",
     "the gateway's answer": f"{default('gateway_read_timeout_seconds')} seconds",
     "attempts of Charge": attempts("Charge"),
@@ -69,6 +76,14 @@ LIMITS = {
         f"every {found(SCHEDULE, 'terraform/eventbridge.tf')} minutes, "
         f"of each of {DOUBT_SHARDS} shards the first {DOUBTS_COUNTED}"
     ),
+    "who ended badly without an event is found": (
+        f"by the next count that begins {look_after.GRACE.total_seconds() / 60:g} minutes or more after its end"
+    ),
+    "after an outage of the count, it is looked back": (
+        f"{look_after.LOOKED_BACK.days} days at most, to {look_after.PAGES_READ} pages of "
+        f"{facts('executions_seen_late')['page_size_limit']} of each list; reconciliation finds the rest"
+    ),
+    "those found are looked after": f"{look_after.STARTED_AT_ONCE} in one count, the longest over first",
     "a changed gateway key is picked up": f"within {secrets.MAX_AGE_SECONDS} seconds",
     "a stored card is kept": f"{default('card_retention_days')} days after it was last used",
     "logs are kept": f"{default('log_retention_days')} days",

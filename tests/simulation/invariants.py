@@ -54,7 +54,7 @@ def broken_by_write(key: Key, before: Item | None, after: Item) -> Iterator[str]
             yield f"I8: {len(new['counted'])} payments are counted as {new['payments']}"
     elif key[1] == "PAYMENT":
         yield from _broken_by_record(old, new)
-    elif key[1] != "CARD" and old:
+    elif key[1] not in ("CARD", "ATTENDED", "CHECKED") and old:
         yield f"{key[1]} is written a second time"
 
 
@@ -126,16 +126,19 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     yield from _broken_by_outcome(record, json.loads(execution.request), charges, book)
 
 
-def broken_operation(execution: Execution, table: Table, book: Book) -> Iterator[str]:
-    """What does not hold of one operation once nothing is left to do."""
+def broken_operation(execution: Execution, paid: Execution | None, table: Table, book: Book) -> Iterator[str]:
+    """What does not hold of one operation, on that payment, once nothing is left to do."""
     name, request = execution.name, json.loads(execution.request)
     recorded = table.items.get((f"PAYMENT#{request.get('payment_id')}", "PAYMENT"))
     record = _plain(recorded or {})
     operation = next((each for each in record.get("operations", []) if each["operation_id"] == name), None)
     done = operation is not None and operation["status"] == "succeeded"
     # A card that could not be stored may be stored later, and who asked to refund it was told that there is no payment.
-    if operation is None and record.get("status", "stored") != "stored" and "_nonsense-" not in name:
+    was_paid = record.get("status", "stored") != "stored"
+    if operation is None and was_paid and "_nonsense-" not in name:
         yield f"I4: the record does not know the operation, and its execution {execution.status} {execution.error}"
+    if was_paid and execution.cause == "PaymentNotFound" and paid and paid.started_at < execution.started_at:
+        yield "I8: rejected, as if its payment had not been asked for before it"
     if execution.status == "SUCCEEDED" and not done:
         yield f"I8: {operation and operation['status']}, and the execution succeeded"
     # Of a payment that was not there yet, a Reserve that came late may have found it after all.

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
+from tests.aws_facts import facts
 from tests.simulation.clock import Clock, Task
 from tests.simulation.network import Network
+
+TRANSIENT = facts("transient_lambda_errors")
 
 
 class Reply(NamedTuple):
@@ -42,9 +45,9 @@ class Functions:
             case "refused":
                 answered(Reply(error="Lambda.TooManyRequestsException"))
             case "request_lost":
-                answered(Reply(error=self._random.choice(("Lambda.ServiceException", "Lambda.SdkClientException"))))
+                answered(Reply(error=self._random.choice(TRANSIENT)))
             case "answer_lost":
-                error = self._random.choice(("Lambda.ServiceException", "Lambda.Unknown"))
+                error = self._random.choice((*TRANSIENT, "Lambda.Unknown"))
                 self.run(function, payload, timeout_seconds, lambda reply: answered(Reply(error=error)))
             case "late":
                 self._run_later(function, payload, timeout_seconds, answered)

@@ -54,6 +54,7 @@ RESOLVE_OPERATION = "functions/resolve/resolve_operation.py"
 OPERATIONS = "functions/shared/operations.py"
 PAYMENT = "functions/shared/domain/payment.py"
 VELOCITY = "functions/shared/adapters/velocity.py"
+LOOK_AFTER = "functions/doubts/look_after.py"
 BOOK = "local/sparkle/charges.py"
 PAYMENT_STATES = "statemachine/payment.asl.json"
 OPERATION_STATES = "statemachine/operation.asl.json"
@@ -151,6 +152,28 @@ MUTANTS = (
                 '"Next": "PaymentRejected"}',
             ),
         ),
+    ),
+    Mutant(
+        "nobody looks for executions that no event told of",
+        ((LOOK_AFTER, "for status in ENDED_BADLY:", "for status in ():"),),
+    ),
+    Mutant(
+        "what a list shows late is not looked for again",
+        ((LOOK_AFTER, "_time(checked_until) - SHOWN_WITHIN", "_time(checked_until) + GRACE"),),
+    ),
+    Mutant(
+        "a look at what still runs is enough",
+        (
+            (
+                "functions/resolve/handler.py",
+                'raise PaymentUnderWay("The execution is not seen to have ended yet.")',
+                "pass",
+            ),
+        ),
+    ),
+    Mutant(
+        "a payment that cannot be seen yet is none",
+        (("functions/reserve/reserve_operation.py", "execution is None and not request.is_old(now)", "False"),),
     ),
     Mutant("resolve gives up after an hour", ((RESOLVE_STATES, '"Default": "WaitADay"', '"Default": "NoDoubt"'),)),
     Mutant(

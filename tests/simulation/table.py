@@ -107,6 +107,22 @@ class TableClient:
             raise TransactionCanceled(error, "TransactWriteItems")
         return {}
 
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:
+        _check(request, {"RequestItems"})
+        ((table, asked),) = request["RequestItems"].items()
+        _check(asked, {"Keys", "ConsistentRead", *_PROJECTION})
+        keys = [_key(key) for key in asked["Keys"]]
+        found = self._ask(lambda: [self._table.items[key] for key in keys if key in self._table.items], "BatchGetItem")
+        return {"Responses": {table: [_projected(asked, item) for item in found]}, "UnprocessedKeys": {}}
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        """Of an index: the items that have its key."""
+        known = {"TableName", "IndexName", "KeyConditionExpression", "ExpressionAttributeValues", "Limit"}
+        _check(request, {*known, *_PROJECTION})
+        condition, values = _condition(request["KeyConditionExpression"]), request["ExpressionAttributeValues"]
+        found = self._ask(lambda: [item for item in self._table.items.values() if condition(item, values)], "Query")
+        return {"Items": [_projected(request, item) for item in found][: request["Limit"]]}
+
     def get_paginator(self, operation: str) -> Any:
         if operation != "query":
             raise Unknown(operation)

@@ -15,9 +15,10 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from functions.shared import runtime
 from functions.shared.adapters import sparkle
+from functions.shared.adapters.attendance import DynamoDbAttendance
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
-from functions.shared.adapters.executions import StepFunctionsExecutions
+from functions.shared.adapters.executions import StepFunctionsExecutions, StepFunctionsStateMachine
 from functions.shared.adapters.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import Card
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
@@ -97,6 +98,10 @@ class DoesNotExist(ClientError):
     """There is no such execution."""
 
 
+class AlreadyExists(ClientError):
+    """There is or was an execution of that name."""
+
+
 class World:
     """Everything that the handlers can reach."""
 
@@ -108,6 +113,13 @@ class World:
         self.mischarged: dict[str, tuple[int, str]] = {}
         self.executions: dict[str, Execution] = {}
         """Those of payments and operations, by their names."""
+        self._resolving: set[str] = set()
+        """The names of those that were started to resolve, where they were given one."""
+        # Step Functions tells of each end once, or never; and what it shows of an execution is as old as this.
+        self._events_lost = random.choice((0, 0, 0.3, 1))
+        self._shown_after = timedelta(seconds=random.choice((0, 0, 1, 5)))
+        self._last_bad_end = self.clock.seconds
+        self._is_scheduled = False
         self._afterwards: dict[str, list[Callable[[], None]]] = {}
         self._cards: list[tuple[Card, str]] = []
         self._token_key = FakeTokenMac()
@@ -120,7 +132,11 @@ class World:
         client: Any = TableClient(self.table, network)
         states: Any = SimpleNamespace(
             describe_execution=self._describe_execution,
-            exceptions=SimpleNamespace(ExecutionDoesNotExist=DoesNotExist, InvalidArn=DoesNotExist),
+            list_executions=self._list_executions,
+            start_execution=self._start_execution,
+            exceptions=SimpleNamespace(
+                ExecutionDoesNotExist=DoesNotExist, InvalidArn=DoesNotExist, ExecutionAlreadyExists=AlreadyExists
+            ),
         )
         gateway = sparkle.Sparkle(
             "https://sparkle.test",
@@ -138,6 +154,8 @@ class World:
             "card_vault": DynamoDbCardVault(client, "ledger"),
             "executions": StepFunctionsExecutions(states, STATE_MACHINES + "payment"),
             "operation_executions": StepFunctionsExecutions(states, STATE_MACHINES + "operation"),
+            "attendance": DynamoDbAttendance(client, "ledger"),
+            "resolve_machine": StepFunctionsStateMachine(states, STATE_MACHINES + "resolve:live"),
             "gateway": gateway,
         }
 
@@ -159,13 +177,18 @@ class World:
     def _look(self) -> None:
         for name, execution in self.executions.items():
             self.clock.subject = name
-            broken = {"payment": invariants.broken_at_the_end, "operation": invariants.broken_operation}
-            for what in broken[execution.machine](execution, self.table, self.book):
+            if execution.machine == "payment":
+                broken = invariants.broken_at_the_end(execution, self.table, self.book)
+            else:
+                paid = self.executions.get(payment_of(name))
+                broken = invariants.broken_operation(execution, paid, self.table, self.book)
+            for what in broken:
                 self._break(what)
 
     def _repeat(self) -> None:
         """I8: what was asked once may be asked again at any time, and nothing changes."""
-        invoked = [(f, p) for f, p in self.functions.invoked if not self._may_come_late(_subject_of(p))]
+        about_one = [(f, p) for f, p in self.functions.invoked if f != "doubts"]
+        invoked = [(f, p) for f, p in about_one if not self._may_come_late(_subject_of(p))]
         shown, books = self._shown(), self._books()
         for function, payload in self.random.sample(invoked, min(4, len(invoked))):
             self.clock.subject = _subject_of(payload)
@@ -284,17 +307,36 @@ class World:
         self.clock.after(max(0, seconds), start)
 
     def _ended(self, execution: Execution) -> None:
-        """The EventBridge rules, which deliver at least once; and whoever has waited for the end."""
+        """The EventBridge rules, which deliver at least once what they are told; and whoever has waited for the end."""
         if execution.machine != "resolve" and execution.status != "SUCCEEDED":
-            for _ in range(2 if self.random.random() < 0.1 else 1):
+            is_told = self.random.random() >= self._events_lost
+            for _ in range(is_told * (2 if self.random.random() < 0.1 else 1)):
                 delay = 10 ** self.random.uniform(-1, 3)
                 self.clock.after(delay, lambda: self._resolve(execution.machine, execution.name))
+            self._last_bad_end = self.clock.seconds
+            self._schedule()
         for ask in self._afterwards.pop(execution.name, []):
             ask()
 
     def _resolve(self, machine: str, name: str) -> None:
         request = {"payment_id": None, "operation_id": None} | {f"{machine}_id": name}
         Execution(self._machines, "resolve", DEFINITIONS["resolve"], "resolve", request)
+
+    def _schedule(self) -> None:
+        """Doubts runs every five minutes, or now and then for hours not; and no more once it has found all there is."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self.clock.after(5 * MINUTE * 10 ** self.random.choice((0, 0, self.random.uniform(0, 2))), self._look_after)
+
+    def _look_after(self) -> None:
+        self.clock.subject, begun_at = "doubts", self.clock.seconds
+
+        def answered(reply: Reply) -> None:
+            self._is_scheduled = False
+            if reply.error or begun_at < self._last_bad_end + 2 * MINUTE + self._shown_after.total_seconds():
+                self._schedule()
+
+        self.functions.invoke("doubts", "{}", 2 * MINUTE, answered)
 
     def _weather(self) -> Weather:
         random, start = self.random, self.clock.seconds
@@ -312,18 +354,54 @@ class World:
 
     def _describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
         machine, name = executionArn.rsplit(":", 2)[1:]
-        execution = self.executions.get(name)
-        if execution and execution.machine != machine:
-            execution = None
+        seen = self._ask_states(
+            "DescribeExecution", lambda: [each for each in self._shown_of(machine) if each["name"] == name]
+        )
+        if not seen:
+            raise DoesNotExist({"Error": {"Code": "ExecutionDoesNotExist"}}, "DescribeExecution")
+        [described] = seen
+        return dict(described)
+
+    def _list_executions(
+        self,
+        *,
+        stateMachineArn: str,  # noqa: N803
+        maxResults: int,  # noqa: N803
+        statusFilter: str,  # noqa: N803
+        nextToken: str = "0",  # noqa: N803
+    ) -> dict[str, Any]:
+        """Two at once, the last to end first."""
+        machine, start = stateMachineArn.rpartition(":")[2], int(nextToken)
+        seen = self._ask_states("ListExecutions", lambda: self._shown_of(machine))
+        listed = [each for each in seen if each["status"] == statusFilter]
+        listed.sort(key=lambda each: each["stopDate"], reverse=True)
+        more = {"nextToken": str(start + 2)} if start + 2 < len(listed) else {}
+        return {"executions": listed[start : start + 2], **more}
+
+    def _start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:  # noqa: N803
+        def start() -> bool:
+            is_new = name not in self._resolving
+            if is_new:
+                self._resolving.add(name)
+                Execution(self._machines, "resolve", DEFINITIONS["resolve"], name, json.loads(input))
+            return is_new
+
+        if not self._ask_states("StartExecution", start):
+            raise AlreadyExists({"Error": {"Code": "ExecutionAlreadyExists"}}, "StartExecution")
+
+    def _ask_states(self, operation: str, deed: Callable[[], Any]) -> Any:
         try:
-            described = self._network.ask("states", "DescribeExecution", lambda: _described(execution), 3)
+            return self._network.ask("states", operation, deed, 3)
         except Lost:
             raise ReadTimeoutError(endpoint_url="states") from None
         except Refused:
-            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "DescribeExecution") from None
-        if described is None:
-            raise DoesNotExist({"Error": {"Code": "ExecutionDoesNotExist"}}, "DescribeExecution")
-        return described
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, operation) from None
+
+    def _shown_of(self, machine: str) -> list[dict[str, Any]]:
+        """The state machine's executions as they were a moment ago."""
+        at = self.clock.now() - self._shown_after
+        there = [each for each in self.executions.values() if each.machine == machine and each.started_at <= at]
+        return [_shown_at(at, each) for each in there]
 
     def _api_key(self) -> str:
         try:
@@ -387,13 +465,13 @@ def _ask_kms(network: Network, operation: str) -> None:
         raise KeyUnusable("The key is disabled.") from None
 
 
-def _described(execution: Execution | None) -> dict[str, Any] | None:
-    if execution is None:
-        return None
-    known = {
+def _shown_at(at: datetime, execution: Execution) -> dict[str, Any]:
+    """What Step Functions has told of an execution until then."""
+    known = {"name": execution.name, "input": execution.request, "startDate": execution.started_at}
+    if execution.stopped_at is None or execution.stopped_at > at:
+        return known | {"status": "RUNNING"}
+    known |= {
         "status": execution.status,
-        "input": execution.request,
-        "startDate": execution.started_at,
         "stopDate": execution.stopped_at,
         "error": execution.error,
         "cause": execution.cause,
@@ -431,7 +509,13 @@ def simulate(seed: int) -> Run:
         for factory, adapter in world.adapters.items():
             patches.enter_context(mock.patch.object(runtime, factory, lambda adapter=adapter: adapter))
         silence = Silence()
-        stand_ins = {"now": world.clock.iso, "validate": Validation(), "logger": silence, "metrics": silence}
+        stand_ins = {
+            "now": world.clock.iso,
+            "sleep": world.clock.sleep,
+            "validate": Validation(),
+            "logger": silence,
+            "metrics": silence,
+        }
         for name, stand_in in stand_ins.items():
             patches.enter_context(mock.patch.object(runtime, name, stand_in))
         world.live()

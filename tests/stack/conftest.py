@@ -9,7 +9,7 @@ from cli.paths import BUILD
 from cli.stack import Stack
 from local.machine import Machine
 from tests.chromium import chromium, running_chromium
-from tests.stack.driver import Driver
+from tests.stack.driver import SEEN_AFTER_SECONDS, Driver
 
 # State machines wait and back off a tenth of their time.
 WAIT_SCALE = 0.1
@@ -23,7 +23,10 @@ def machine() -> Machine:
         stack_file=home / "stack.json",
         emulator_port=0,
         sparkle_port=0,
-        emulator_environment={"SFN_WAIT_SCALE": str(WAIT_SCALE)},
+        emulator_environment={
+            "SFN_WAIT_SCALE": str(WAIT_SCALE),
+            "SFN_SEEN_AFTER_SECONDS": str(SEEN_AFTER_SECONDS),
+        },
     )
 
 

@@ -13,6 +13,9 @@ import requests
 
 from cli.stack import Stack, new_payment_id
 
+# As on AWS, what is told of executions is a moment old.
+SEEN_AFTER_SECONDS = 0.4
+
 CARD_DATA = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
 PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA}
 
@@ -63,9 +66,9 @@ class Driver:
         return self.stack.execution_arn(operation_id, "operation")
 
     def wait_for_operation_execution(self, operation_id: str) -> dict[str, Any]:
-        states, deadline = self.stack.client("stepfunctions"), time.monotonic() + 60
+        deadline = time.monotonic() + 60
         while True:
-            execution: dict[str, Any] = states.describe_execution(executionArn=self.operation_arn(operation_id))
+            execution = self.stack.described(self.operation_arn(operation_id))
             if execution["status"] != "RUNNING":
                 return execution
             assert time.monotonic() < deadline
@@ -116,13 +119,14 @@ class Driver:
         states = self.stack.client("stepfunctions")
         arn = self.stack.execution_arn(payment_id)
         try:
-            execution: dict[str, Any] = states.describe_execution(executionArn=arn)
+            states.get_execution_history(executionArn=arn, maxResults=1)  # which is not shown late
         except states.exceptions.ExecutionDoesNotExist:
             return None
-        return execution
+        return self.stack.described(arn)
 
     def executions(self, **which: str) -> set[str]:
         """The names of all executions of payments and operations so far, or of those with a `statusFilter`."""
+        time.sleep(SEEN_AFTER_SECONDS)
         pages = self.stack.client("stepfunctions").get_paginator("list_executions")
         arns = (self.stack.machine_arn("payment"), self.stack.machine_arn("operation"))
         found = (page for arn in arns for page in pages.paginate(stateMachineArn=arn, **which))

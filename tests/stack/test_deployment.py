@@ -78,11 +78,11 @@ def with_changed_functions(machine: Machine, level: str) -> Terraform:
 
 def versions_of_payments(stack: Stack, count: int) -> Counter[str]:
     """How many payments of so many each version of the state machine ran; all must be captured."""
-    driver, states = Driver(stack), stack.client("stepfunctions")
+    driver = Driver(stack)
     payments = [driver.paid() for _ in range(count)]
     assert {payment["status"] for payment in payments} == {"captured"}
     arns = [stack.execution_arn(payment["payment_id"]) for payment in payments]
-    found = [states.describe_execution(executionArn=arn) for arn in arns]
+    found = map(stack.described, arns)
     return Counter(execution["stateMachineVersionArn"].rpartition(":")[2] for execution in found)
 
 

@@ -85,6 +85,18 @@ def test_a_key_that_was_used_leads_to_its_payment(driver: Driver) -> None:
     assert "arn:" not in answer.text
 
 
+def test_a_payment_is_found_right_after_it_was_accepted_though_its_execution_is_seen_late(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "slow", seconds=2)
+    driver.pay(payment_id)
+    states = driver.stack.client("stepfunctions")
+    with pytest.raises(states.exceptions.ExecutionDoesNotExist):
+        states.describe_execution(executionArn=driver.stack.execution_arn(payment_id))
+    answer = driver.stack.call("GET", f"/payments/{payment_id}")
+    assert (answer.status_code, answer.json()["status"]) == (200, "processing")
+    assert driver.ended(payment_id)["status"] == "captured"
+
+
 def test_a_payment_is_processing_while_it_runs(driver: Driver) -> None:
     payment_id = new_payment_id()
     driver.set_fault(payment_id, "charge", "slow", seconds=2)

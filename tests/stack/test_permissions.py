@@ -10,14 +10,17 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from ministack.core import iam_evaluator
 
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.stack import Stack
 from local.machine import Machine
+from tests.aws_facts import facts
 
 TOKEN = {"token": "tok_1"}
 CARD = {"pk": {"S": "CARD#tok_1"}, "sk": {"S": "CARD"}}
 PAYMENT = {"pk": {"S": "PAYMENT#payment-1"}, "sk": {"S": "PAYMENT"}}
+ENDED = {"pk": {"S": "ENDED#payment#payment-of-ours-1"}, "sk": {"S": "ATTENDED"}}
 VELOCITY = {"pk": {"S": "VELOCITY#tok_1"}, "sk": {"S": "2026-11-23T09:00:00.000Z"}}
 # Whoever may write is stopped by the condition: other tests look at all that is in the table.
 NEVER = {"ConditionExpression": "attribute_exists(never)"}
@@ -54,6 +57,14 @@ class Caller:
 
     def decrypt(self, key: str = "card", context: dict[str, str] = TOKEN) -> Any:
         return self.kms("decrypt", key, CiphertextBlob=b"x" * 64, EncryptionContext=context)
+
+    def keep_execution(self, machine: str) -> Any:
+        """As Step Functions does it with the state machine's role."""
+        context = {"aws:states:stateMachineArn": self.stack.machine_arn(machine)}
+        return self.kms("generate_data_key", "data", KeySpec="AES_256", EncryptionContext=context)
+
+    def open_execution(self, machine: str) -> Any:
+        return self.decrypt("data", {"aws:states:stateMachineArn": self.stack.machine_arn(machine)})
 
     def unseal(self, algorithm: str = OAEP) -> Any:
         return self.kms("decrypt", "sealing-1", CiphertextBlob=b"x" * 512, EncryptionAlgorithm=algorithm)
@@ -93,8 +104,8 @@ class Caller:
         arn = self.stack.execution_arn("no-such-payment", machine)
         return getattr(self.client("stepfunctions"), action)(executionArn=arn)
 
-    def list_executions(self) -> Any:
-        return self.client("stepfunctions").list_executions(stateMachineArn=self.stack.state_machine_arn)
+    def list_executions(self, machine: str = "payment") -> Any:
+        return self.client("stepfunctions").list_executions(stateMachineArn=self.stack.machine_arn(machine))
 
     def start(self, machine: str = "payment") -> Any:
         return self._start(self.stack.live_arn(machine))
@@ -213,12 +224,37 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
         "look at an operation's execution": lambda as_role: as_role.execution("describe_execution", "operation"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+        "look after an execution": lambda as_role: as_role.write(ENDED),
     },
-    "doubts": {"look at the payments in doubt": lambda as_role: as_role.doubts()},
-    "payment-state-machine": {"call a step": lambda as_role: as_role.invoke("tokenize")},
-    "operation-state-machine": {"call a step": lambda as_role: as_role.invoke("perform")},
-    "resolve-state-machine": {"call a step": lambda as_role: as_role.invoke("resolve")},
-    "reconcile-state-machine": {"call a step": lambda as_role: as_role.invoke("reconcile")},
+    "doubts": {
+        "look at the payments in doubt": lambda as_role: as_role.doubts(),
+        "list the payments": lambda as_role: as_role.list_executions(),
+        "list the operations": lambda as_role: as_role.list_executions("operation"),
+        "see who is looked after": lambda as_role: as_role.read_many(ENDED),
+        "see until when it was looked": lambda as_role: as_role.read(ENDED),
+        "write until when it was looked": lambda as_role: as_role.write(ENDED),
+        "start resolving": lambda as_role: as_role.start("resolve"),
+    },
+    "payment-state-machine": {
+        "call a step": lambda as_role: as_role.invoke("tokenize"),
+        "keep what an execution has": lambda as_role: as_role.keep_execution("payment"),
+        "open it again": lambda as_role: as_role.open_execution("payment"),
+    },
+    "operation-state-machine": {
+        "call a step": lambda as_role: as_role.invoke("perform"),
+        "keep what an execution has": lambda as_role: as_role.keep_execution("operation"),
+        "open it again": lambda as_role: as_role.open_execution("operation"),
+    },
+    "resolve-state-machine": {
+        "call a step": lambda as_role: as_role.invoke("resolve"),
+        "keep what an execution has": lambda as_role: as_role.keep_execution("resolve"),
+        "open it again": lambda as_role: as_role.open_execution("resolve"),
+    },
+    "reconcile-state-machine": {
+        "call a step": lambda as_role: as_role.invoke("reconcile"),
+        "keep what an execution has": lambda as_role: as_role.keep_execution("reconcile"),
+        "open it again": lambda as_role: as_role.open_execution("reconcile"),
+    },
     "events": {
         "start resolving": lambda as_role: as_role.start("resolve"),
         "start reconciling": lambda as_role: as_role.start("reconcile"),
@@ -313,6 +349,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "look at the history of an execution": lambda as_role: as_role.execution("get_execution_history"),
     },
     "status": {
+        "open an execution without Step Functions": lambda as_role: as_role.open_execution("payment"),
         "read a stored card": lambda as_role: as_role.read(CARD),
         "read a stored card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext"),
         "write a payment": lambda as_role: as_role.write(PAYMENT),
@@ -339,23 +376,32 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "look at an account's postings": lambda as_role: as_role.query("account_day", "suspense#2026", "by_account"),
         "look at a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
         "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "read many payments": lambda as_role: as_role.read_many(PAYMENT),
         "read all of the table": lambda as_role: as_role.table("scan"),
         "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "look at an execution": lambda as_role: as_role.execution("describe_execution"),
+        "start a payment": lambda as_role: as_role.start(),
+        "start what is not in service": lambda as_role: as_role.start_newest("resolve"),
     },
     "payment-state-machine": {
         "call a function that is no step": lambda as_role: as_role.invoke("cards"),
         "decrypt a card": lambda as_role: as_role.decrypt(),
+        "open another state machine's executions": lambda as_role: as_role.open_execution("operation"),
+        "decrypt what is no execution's": lambda as_role: as_role.decrypt("data", {}),
         "start another payment": lambda as_role: as_role.start(),
     },
     "operation-state-machine": {
+        "open a payment's execution": lambda as_role: as_role.open_execution("payment"),
         "call a payment's step": lambda as_role: as_role.invoke("charge"),
         "start a payment": lambda as_role: as_role.start(),
     },
     "reconcile-state-machine": {
+        "open a payment's execution": lambda as_role: as_role.open_execution("payment"),
         "call a payment's step": lambda as_role: as_role.invoke("charge"),
         "start a payment": lambda as_role: as_role.start(),
     },
     "resolve-state-machine": {
+        "open a payment's execution": lambda as_role: as_role.open_execution("payment"),
         "call a payment's step": lambda as_role: as_role.invoke("charge"),
         "start a payment": lambda as_role: as_role.start(),
     },
@@ -396,16 +442,65 @@ def test_a_role_may_do_what_its_work_needs_and_not_what_is_nearest_to_it(stack: 
         lambda administrator: administrator.unseal(),
         lambda administrator: administrator.mac(),
         lambda administrator: administrator.decrypt("data"),
+        lambda administrator: administrator.open_execution("payment"),
         lambda administrator: administrator.kms(
             "create_grant", "card", GranteePrincipal="arn:aws:iam::000000000000:user/operator", Operations=["Decrypt"]
         ),
     ],
-    ids=["encrypt a card", "decrypt a card", "open a sealed card", "derive a token", "read data", "let somebody in"],
+    ids=[
+        "encrypt a card",
+        "decrypt a card",
+        "open a sealed card",
+        "derive a token",
+        "read data",
+        "open an execution",
+        "let somebody in",
+    ],
 )
 def test_an_administrator_of_the_account_administers_the_keys_and_cannot_use_them(stack: Stack, use: Call) -> None:
     administrator = Caller(stack, stack.session())
     assert refused(use, administrator)
     assert not refused(lambda caller: caller.kms("describe_key", "card"), administrator)
+
+
+@pytest.mark.parametrize(
+    "fact", facts("kms_callers")["service_principals"], ids=lambda fact: fact["principal"].split(".amazonaws")[0]
+)
+def test_a_service_uses_the_data_key_for_what_is_ours_and_for_nothing_else(stack: Stack, fact: dict[str, Any]) -> None:
+    caller, account = Caller(stack, stack.session()), stack.state_machine_arn.split(":")[4]
+    key_policy = caller.kms("get_key_policy", "data", PolicyName="default")["Policy"]
+    names = {
+        "log_group": f"{stack.log_group_prefix}charge",
+        "queue": f"{caller.prefix}dead-letters",
+        "topic": f"{caller.prefix}alarms",
+        "alarm": f"{caller.prefix}dead-letters",
+    }
+
+    def may(action: str, **where: str) -> bool:
+        where = {"region": stack.region, "account": account} | names | where
+        keys = {f"kms:encryptioncontext:{name}": value.format(**where) for name, value in fact["context"].items()}
+        if source := fact.get("source"):
+            keys["aws:sourcearn"] = source.format(**where)
+        context = iam_evaluator.EvalContext(
+            principal_arn="",
+            principal_type="Service",
+            principal_account=account,
+            action=action,
+            resource_arn="*",
+            region=stack.region,
+            service_context={name.lower(): value for name, value in keys.items()},
+        )
+        principal = fact["principal"].format(region=stack.region)
+        decision = iam_evaluator.evaluate_resource_policy(key_policy, context, service=principal).decision
+        return bool(decision == "Allow")
+
+    assert all(may(action) for action in fact["actions"])
+    assert not any(may(action, account="123456789012") for action in fact["actions"])
+    assert not may("kms:CreateGrant")
+    others = {
+        name for name in names if any(f"{{{name}}}" in str(value) for value in (fact["context"], fact.get("source")))
+    }
+    assert not any(may(action, **dict.fromkeys(others, "another")) for action in fact["actions"] if others)
 
 
 def test_nobody_assumes_a_functions_role_but_lambda(stack: Stack) -> None:

@@ -21,7 +21,7 @@ from cli.replay_executions import Ended, executions_named, executions_of
 from cli.stack import Stack, StackError, new_payment_id
 from examples.client import seal
 from local.machine import Machine
-from tests.stack.driver import CARD_DATA, PAYMENT, Driver
+from tests.stack.driver import CARD_DATA, PAYMENT, SEEN_AFTER_SECONDS, Driver
 
 NOT_OURS = "4000056655665556"
 REFERENCES = {"merchant_reference": "order-7", "description": "tea", "amount_minor": 2300, "currency": "EUR"}
@@ -45,6 +45,7 @@ def started(driver: Driver) -> Any:
     states, known = driver.stack.client("stepfunctions"), set[str]()
 
     def new() -> dict[str, dict[str, Any]]:
+        time.sleep(SEEN_AFTER_SECONDS)
         pages = states.get_paginator("list_executions").paginate(stateMachineArn=driver.stack.state_machine_arn)
         arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
         found = [states.describe_execution(executionArn=arn) for arn in arns if arn not in known]

@@ -1,11 +1,15 @@
 """Payments in doubt come out of it by themselves, through the resolve state machine, and only by evidence."""
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from cli.stack import new_payment_id
+from cli.events import FUNCTION_EVENTS
+from cli.invoke import Invocations
+from cli.stack import Stack, new_payment_id
+from functions.doubts.look_after import GRACE
 from functions.shared.adapters.dynamodb import DOUBT_SHARDS
 from tests.stack.conftest import WAIT_SCALE
 from tests.stack.driver import Driver
@@ -35,10 +39,9 @@ def until(driver: Driver, payment_id: str, statuses: set[str], timeout_seconds: 
     return payment
 
 
-@pytest.fixture
-def stopped(driver: Driver) -> dict[str, str]:
+def stop_while_charging(driver: Driver, faults: Iterable[str]) -> dict[str, str]:
     """Payments whose executions were stopped by hand while the gateway was slow to answer, by what it did."""
-    ids = {fault: new_payment_id() for fault in ("timeout_after", "timeout_before")}
+    ids = {fault: new_payment_id() for fault in faults}
     for fault, payment_id in ids.items():
         driver.set_fault(payment_id, "charge", fault, times=1, seconds=4)
         driver.pay(payment_id)
@@ -48,6 +51,28 @@ def stopped(driver: Driver) -> dict[str, str]:
             time.sleep(0.02)
         driver.stack.client("stepfunctions").stop_execution(executionArn=driver.stack.execution_arn(payment_id))
     return ids
+
+
+@pytest.fixture(scope="module")
+def untold(stack: Stack) -> tuple[str, float]:
+    """A payment that was stopped without an event, and when. It is made before all others here, as it has to wait."""
+    events, rule = stack.client("events"), f"{stack.log_group_prefix.rsplit('/', 1)[1]}payment-ended-badly"
+    events.disable_rule(Name=rule)
+    try:
+        [payment_id] = stop_while_charging(Driver(stack), ["timeout_after"]).values()
+        time.sleep(1)
+    finally:
+        events.enable_rule(Name=rule)
+    return payment_id, time.monotonic()
+
+
+@pytest.fixture(autouse=True)
+def untold_first(untold: tuple[str, float]) -> None: ...
+
+
+@pytest.fixture
+def stopped(driver: Driver) -> dict[str, str]:
+    return stop_while_charging(driver, ("timeout_after", "timeout_before"))
 
 
 def test_an_execution_that_was_stopped_ends_as_the_gateway_proves(driver: Driver, stopped: dict[str, str]) -> None:
@@ -84,3 +109,20 @@ def test_a_reversal_that_the_gateway_would_not_confirm_is_confirmed_later(driver
     assert set(driver.account_totals(payment_id).values()) == {0}
     assert [charge["status"] for charge in driver.charges(payment_id)] == ["voided"]
     assert payment_id not in doubts(driver)
+
+
+def test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end(
+    driver: Driver, untold: tuple[str, float]
+) -> None:
+    payment_id, since = untold
+    resolving = driver.stack.execution_arn(f"payment-{payment_id}", "resolve")
+    states = driver.stack.client("stepfunctions")
+    assert driver.ledger_items(f"PAYMENT#{payment_id}") == {}
+    with pytest.raises(states.exceptions.ExecutionDoesNotExist):
+        states.get_execution_history(executionArn=resolving)
+
+    time.sleep(max(0, since + GRACE.total_seconds() + 1 - time.monotonic()))
+    Invocations(driver.stack).invoke("doubts", FUNCTION_EVENTS / "doubts.json")  # if the schedule was not quicker
+    assert driver.stack.described(resolving)["status"] == "RUNNING"
+    assert until(driver, payment_id, {"captured"}, GRACE_SECONDS + 60)["status"] == "captured"
+    assert driver.account_totals(payment_id)["asset:gateway:sparkle"] == 1999

@@ -11,6 +11,7 @@ from functions.shared import contracts
 from functions.shared.domain import errors
 from functions.shared.domain.errors import PaymentError, Rejection, Unavailable
 from functions.shared.domain.operation import RESERVED_WITHIN_SECONDS
+from tests.aws_facts import facts
 from tests.workflow.definition import (
     DEFINITIONS,
     MACHINES,
@@ -26,15 +27,11 @@ from tests.workflow.definition import (
 AWS_ERRORS = {
     "States.ALL",
     "States.Timeout",
-    "Lambda.ServiceException",
-    "Lambda.AWSLambdaException",
-    "Lambda.SdkClientException",
-    "Lambda.TooManyRequestsException",
     "Lambda.Unknown",
     "Sandbox.Timedout",
     "Runtime.ExitError",
+    *facts("transient_lambda_errors"),
 }
-TRANSIENT_LAMBDA_ERRORS = {name for name in AWS_ERRORS if name.startswith("Lambda.")} - {"Lambda.Unknown"}
 
 tasks = pytest.mark.parametrize("name", TASKS)
 machines = pytest.mark.parametrize("machine", MACHINES)
@@ -84,7 +81,7 @@ class TestErrors:
 
     @tasks
     def test_a_task_retries_what_is_transient_in_lambda_itself(self, name: str) -> None:
-        assert names(TASKS[name], "Retry") >= TRANSIENT_LAMBDA_ERRORS
+        assert names(TASKS[name], "Retry") >= set(facts("transient_lambda_errors"))
 
     @tasks
     def test_a_retry_names_its_errors_and_waits_longer_each_time_within_a_limit(self, name: str) -> None:

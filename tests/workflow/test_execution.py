@@ -129,7 +129,9 @@ def test_what_is_no_good_is_rejected_at_once_and_the_gateway_never_called(
 
 def test_a_rejection_reads_as_such_through_the_status_function(workflow: Workflow) -> None:
     execution = workflow.run(**by(expiry_date="12/20"))
-    shown = payment_status(execution.name, ledger=runtime.ledger(), executions=runtime.executions())
+    shown = payment_status(
+        execution.name, ledger=runtime.ledger(), executions=runtime.executions(), sleep=runtime.sleep
+    )
     assert shown is not None
     assert (shown["status"], shown["error"], shown["amount_minor"]) == ("rejected", "expired_card", 1999)
     assert PAN not in str(shown)

@@ -1,13 +1,16 @@
 """Refunds, captures and voids, run: how they end, what the ledger holds then, and what happened at the gateway."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 
 from functions.resolve.handler import handler as resolve
+from functions.shared import runtime
 from functions.shared.domain.ledger import balances, capture_entry, refund_entry
+from functions.shared.domain.operation import SEEN_WITHIN_SECONDS
 from tests.mocked_aws import new_id
 from tests.samples import DECLINED_PAN
 from tests.workflow.conftest import Workflow, by
@@ -75,9 +78,32 @@ def test_what_the_payment_does_not_allow_is_rejected_on_record_and_nothing_moves
     assert [each.error for each in after.payment.operations] == [error]
 
 
-def test_an_operation_on_a_payment_that_nobody_knows_is_rejected(workflow: Workflow) -> None:
+def test_an_operation_on_a_payment_that_nobody_knows_is_rejected_when_it_would_be_seen_by_then(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def now() -> str:
+        """The time, had the state machine really waited."""
+        return (datetime.now(UTC) + timedelta(seconds=sum(workflow.waits))).isoformat()
+
+    monkeypatch.setattr(runtime, "now", now)
     rejected = workflow.operate(new_id(), "refund")
     assert (rejected.ended_in, rejected.cause) == ("OperationRejected", "PaymentNotFound")
+    assert SEEN_WITHIN_SECONDS < sum(workflow.waits) + 1 < 5 * SEEN_WITHIN_SECONDS
+
+
+def test_an_operation_right_after_its_payment_is_done_though_the_payment_is_shown_late(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its execution runs, and neither the ledger nor DescribeExecution has heard of it."""
+    payment_id, looked = new_id(), list[str]()
+
+    def find_nothing_yet(name: str) -> None:
+        looked.append(name)
+        workflow.run(payment_id)
+
+    monkeypatch.setattr(runtime.executions(), "find", find_nothing_yet)
+    done = workflow.operate(payment_id, "refund")
+    assert (done.states, looked) == (OPERATION_PATH, [payment_id])
 
 
 def test_an_input_that_is_no_operation_is_rejected(workflow: Workflow) -> None:

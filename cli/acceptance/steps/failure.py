@@ -24,7 +24,7 @@ def stopped(run: Run) -> str:
     states = run.client("stepfunctions")
 
     def end() -> str | None:
-        status: str = states.describe_execution(executionArn=arn)["status"]
+        status: str = run.stack.described(arn)["status"]
         return None if status == "RUNNING" else status
 
     for _ in range(_TRIES):

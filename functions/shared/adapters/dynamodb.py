@@ -7,7 +7,7 @@
 | `PAYMENT#{payment_id}` | `POSTING#{number}#{n}` | one posting, for the index `by_account`                  |
 | `CARD#{token}`         | `CARD`                 | the encrypted card, until `expires_at`                   |
 
-`books.py` and `velocity.py` keep more in the same table.
+`attendance.py`, `books.py` and `velocity.py` keep more in the same table.
 
 The index `by_account` has the hash key `account_day`, `{account}#{day}#{shard}`, and the range key `posted_at`. The
 index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only payments in doubt, themselves or an
@@ -110,6 +110,21 @@ def ledger_errors() -> Iterator[None]:
         raise LedgerUnavailable(f"DynamoDB: {type(error).__name__}") from None
 
 
+def read_batch(
+    client: "DynamoDBClient", table: str, keys: Collection[tuple[str, str]], **projection: Any
+) -> Iterator[dict[str, Any]]:
+    """The items with these pairs of pk and sk, as far as there are such, in no order."""
+    left = [marshal({"pk": pk, "sk": sk}) for pk, sk in keys]
+    while left:
+        asked, left = left[:_BATCH], left[_BATCH:]
+        read: Any = {"Keys": asked, "ConsistentRead": True} | projection
+        with ledger_errors():
+            answer = client.batch_get_item(RequestItems={table: read})
+        yield from map(unmarshal, answer["Responses"].get(table, []))
+        unprocessed: Any = answer["UnprocessedKeys"].get(table)
+        left += unprocessed["Keys"] if unprocessed else []
+
+
 class _ConditionFailed(Exception):
     """A write's condition did not hold: something is there already."""
 
@@ -173,15 +188,8 @@ class DynamoDbLedger:
 
     def _batch(self, keys: Collection[tuple[str, str]], **projection: Any) -> Iterator[dict[str, Any]]:
         """The payments' items with these sort keys, in no order."""
-        left = [marshal({"pk": f"PAYMENT#{payment_id}", "sk": key}) for payment_id, key in keys]
-        while left:
-            asked, left = left[:_BATCH], left[_BATCH:]
-            read: Any = {"Keys": asked, "ConsistentRead": True} | projection
-            with ledger_errors():
-                answer = self._client.batch_get_item(RequestItems={self._table: read})
-            yield from map(unmarshal, answer["Responses"].get(self._table, []))
-            unprocessed: Any = answer["UnprocessedKeys"].get(self._table)
-            left += unprocessed["Keys"] if unprocessed else []
+        items = [(f"PAYMENT#{payment_id}", key) for payment_id, key in keys]
+        return read_batch(self._client, self._table, items, **projection)
 
     def doubts(self) -> Doubts:
         with ledger_errors():

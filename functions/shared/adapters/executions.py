@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
@@ -64,25 +64,44 @@ class StepFunctionsExecutions:
                 answer = self._client.describe_execution(executionArn=f"{self._prefix}:{name}")
             except (self._client.exceptions.ExecutionDoesNotExist, self._client.exceptions.InvalidArn):
                 return None  # an id that no execution could have makes an ARN that is none
-        stopped = answer.get("stopDate")
         return Execution(
             running=answer["status"] in ("RUNNING", "PENDING_REDRIVE"),
             error=_name(answer.get("error")),
             cause=_name(answer.get("cause")),
             request=_request(answer["input"]),
             started_at=_iso(answer["startDate"]),
-            stopped_at=_iso(stopped) if stopped else None,
+            stopped_at=_stopped_at(answer),
         )
 
-    def page(self, token: str | None) -> tuple[list[ExecutionSummary], str | None]:
+    def page(self, token: str | None, status: str | None = None) -> tuple[list[ExecutionSummary], str | None]:
         more: dict[str, Any] = {"nextToken": token} if token else {}
+        more |= {"statusFilter": status} if status else {}
         with _unavailable():
             answer = self._client.list_executions(stateMachineArn=self._state_machine_arn, maxResults=1000, **more)
         found = [
-            ExecutionSummary(execution["name"], execution["status"], _iso(execution["startDate"]))
+            ExecutionSummary(
+                execution["name"], execution["status"], _iso(execution["startDate"]), _stopped_at(execution)
+            )
             for execution in answer["executions"]
         ]
         return found, answer.get("nextToken")
+
+
+class StepFunctionsStateMachine:
+    """`StateMachine` by StartExecution."""
+
+    def __init__(self, client: "SFNClient", arn: str) -> None:
+        """`arn` is the state machine's own, or that of a version or an alias."""
+        self._client = client
+        self._arn = arn
+
+    def start(self, name: str, request: Mapping[str, Any]) -> bool:
+        with _unavailable():
+            try:
+                self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(request))
+            except self._client.exceptions.ExecutionAlreadyExists:
+                return False
+        return True
 
 
 def _request(execution_input: str) -> dict[str, Any]:
@@ -97,6 +116,11 @@ def _request(execution_input: str) -> dict[str, Any]:
 def _name(text: str | None) -> str | None:
     """An error's name, as state machines give it. People may stop an execution in any words, which are not told on."""
     return text if text and re.fullmatch("[A-Za-z][A-Za-z0-9_.]{0,79}", text) and _is_text(text) else None
+
+
+def _stopped_at(execution: Any) -> str | None:
+    """When it stopped, if it has."""
+    return _iso(execution["stopDate"]) if execution.get("stopDate") else None
 
 
 def _iso(time: datetime) -> str:

@@ -23,7 +23,7 @@ PaymentError
 │   ├── GatewayBusy            the gateway said that it did nothing
 │   ├── GatewayOutcomeUnknown  money may have moved
 │   ├── ReversalUnconfirmed    money may have moved and may not be back
-│   └── PaymentUnderWay        an operation on it has to wait for its end
+│   └── PaymentUnderWay        it has no end, or cannot be seen, yet: what is to be done with it has to wait
 ├── KeyUnusable                the key is disabled, gone, or not ours to use
 ├── GatewayRefused             the gateway refused to process the request at all
 ├── GatewayMismatch            the gateway charged another amount or currency than asked
@@ -141,7 +141,7 @@ class ReversalUnconfirmed(Unavailable):
 
 
 class PaymentUnderWay(Unavailable):
-    """The payment still runs: what is to be done with it has to wait for its end."""
+    """The payment has no end yet, or cannot be seen yet: what is to be done with it has to wait."""
 
 
 class KeyUnusable(PaymentError):

@@ -17,6 +17,10 @@ Refusal = Literal["amount_exceeds_captured", "amount_exceeds_authorized", "inval
 RESERVED_WITHIN_SECONDS = 3600
 """Later than so long after it was asked for, no operation is reserved: its execution has long given up."""
 
+SEEN_WITHIN_SECONDS = 10
+"""A payment that cannot be seen so long after an operation on it was asked for is none: Step Functions shows executions
+a moment after they start."""
+
 OPERATIONS_KEPT = 100
 """A payment's record has no more of them: it is read and written as a whole."""
 
@@ -49,8 +53,14 @@ class OperationRequest:
 
     def is_too_late(self, now: str) -> bool:
         """Whether it was asked for so long ago that it is not reserved any more."""
-        age = datetime.fromisoformat(now) - datetime.fromisoformat(self.requested_at)
-        return age.total_seconds() > RESERVED_WITHIN_SECONDS
+        return self._age_seconds(now) > RESERVED_WITHIN_SECONDS
+
+    def is_old(self, now: str) -> bool:
+        """Whether it was asked for so long ago that its payment would be seen by now, if there were one."""
+        return self._age_seconds(now) > SEEN_WITHIN_SECONDS
+
+    def _age_seconds(self, now: str) -> float:
+        return (datetime.fromisoformat(now) - datetime.fromisoformat(self.requested_at)).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)

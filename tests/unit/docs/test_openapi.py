@@ -1,6 +1,7 @@
 """The API's description agrees with itself, and its words are the code's."""
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -97,9 +98,9 @@ def test_a_payment_has_the_fields_that_are_shown() -> None:
     ledger, payment = FakeLedger(), samples.payment("pay")
     ledger.record(payment)
     ledger.record(payment.reserve(samples.refund_request(payment), samples.LATER))
-    recorded = payment_status("pay", ledger=ledger, executions=FakeExecutions())
+    recorded = payment_status("pay", ledger=ledger, executions=FakeExecutions(), sleep=time.sleep)
     running = Execution(True, None, None, samples.REQUEST.to_dict(), samples.STARTED_AT, None)
-    not_recorded = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=running))
+    not_recorded = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=running), sleep=time.sleep)
     assert recorded
     assert not_recorded
     assert set(recorded) == set(not_recorded) == fields(SCHEMAS["Payment"])

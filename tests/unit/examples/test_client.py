@@ -277,6 +277,15 @@ def test_an_operation_is_started_under_its_own_key_and_followed_to_its_end(
     ] * 2
 
 
+def test_an_operation_right_after_its_payment_is_followed_though_the_payment_appears_late(
+    api: ScriptedApi, payments: PaymentsClient
+) -> None:
+    api.script(NO_SUCH_PAYMENT, NO_SUCH_PAYMENT, shown(operations=[operation()]))
+    assert payments.wait_for_operation(KEY, "refund-1").status == "succeeded"
+    api.script(OPERATION_EXISTS, NO_SUCH_PAYMENT, shown(operations=[operation()]))
+    assert payments.refund(KEY, 500, idempotency_key="refund-1").status == "succeeded"
+
+
 def test_an_operation_that_was_asked_for_before_is_given_as_it_is(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(OPERATION_EXISTS, shown(operations=[operation()]))
     assert payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001").status == "succeeded"

@@ -10,11 +10,13 @@ import pytest
 from functions.shared import runtime
 from local.sparkle.server import running_sandbox
 from tests.fakes import (
+    FakeAttendance,
     FakeCardCipher,
     FakeCardVault,
     FakeExecutions,
     FakeGateway,
     FakeLedger,
+    FakeStateMachine,
     FakeTokenMac,
     FakeVelocityCounter,
 )
@@ -46,6 +48,8 @@ class World:
     velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     operation_executions: FakeExecutions = field(default_factory=FakeExecutions)
+    attendance: FakeAttendance = field(default_factory=FakeAttendance)
+    resolve_machine: FakeStateMachine = field(default_factory=FakeStateMachine)
 
     def __post_init__(self) -> None:
         self.ledger = FakeLedger(self.card_vault)

@@ -43,5 +43,5 @@ def test_what_may_not_be_done_is_a_value_and_counted(world: World, output: Outpu
 
 def test_a_payment_that_nobody_knows_is_an_error(world: World, output: Output) -> None:
     with pytest.raises(PaymentNotFound):
-        handler(EVENT, None)
+        handler(EVENT | {"requested_at": "2026-11-23T08:59:00.000Z"}, None)
     assert output.metrics() == {}

@@ -78,14 +78,23 @@ def test_of_two_at_the_same_moment_one_has_to_look_again_and_finds_the_money_res
     assert ledger.records["pay-1"].payment.refundable_minor == 0
 
 
-@pytest.mark.parametrize(
-    "executions",
-    [FakeExecutions(), FakeExecutions(**{"pay-1": replace(RUNNING, running=False, error="PaymentRejected")})],
-    ids=["unknown", "rejected"],
-)
-def test_what_never_was_a_payment_is_not_found(ledger: FakeLedger, executions: FakeExecutions) -> None:
+def test_an_operation_on_a_rejected_payment_finds_none_at_once(ledger: FakeLedger) -> None:
+    rejected = FakeExecutions(**{"pay-1": replace(RUNNING, running=False, error="PaymentRejected")})
+    request = refund_request(payment())
     with pytest.raises(PaymentNotFound):
-        reserve(ledger, refund_request(payment()), executions)
+        reserve(ledger, request, rejected, now=request.requested_at)
+    assert ledger.records == {}
+
+
+def test_a_payment_that_cannot_be_seen_yet_is_waited_for_and_after_ten_seconds_there_is_none(
+    ledger: FakeLedger,
+) -> None:
+    request = replace(refund_request(payment()), requested_at="2026-11-23T09:00:00.000Z")
+    for moment in ("2026-11-23T09:00:00.000Z", "2026-11-23T09:00:10.000Z"):
+        with pytest.raises(PaymentUnderWay):
+            reserve(ledger, request, now=moment)
+    with pytest.raises(PaymentNotFound):
+        reserve(ledger, request, now="2026-11-23T09:00:10.001Z")
     assert ledger.records == {}
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from functions.resolve.handler import handler
-from functions.shared.domain.errors import GatewayOutcomeUnknown, ReversalUnconfirmed
+from functions.shared.domain.errors import GatewayOutcomeUnknown, PaymentNotFound, PaymentUnderWay, ReversalUnconfirmed
 from functions.shared.domain.ledger import capture_entry, in_doubt_entry
 from functions.shared.ports import Execution
 from tests.samples import LATER, NOW, card, operation_request, order, payment
@@ -26,6 +26,39 @@ def test_a_look_asks_nobody_and_counts_nothing(world: World, output: Output) -> 
     in_doubt(world)
     assert handler(EVENT | {"ask_gateway": False}, None)["status"] == "in_doubt"
     assert (world.gateway.calls, output.metrics()) == ([], {})
+
+
+def test_from_the_look_on_somebody_looks_after_it_but_not_when_somebody_asks_by_hand(
+    world: World, output: Output
+) -> None:
+    in_doubt(world)
+    handler(EVENT, None)
+    assert world.attendance.attended == set()
+    handler(EVENT | {"ask_gateway": False}, None)
+    nonsense = Execution(False, "OperationRejected", "InvalidInput", {}, NOW, LATER)
+    for operation_id in ("refund-of-ours-1", "4242424242424242"):  # the second was started by hand
+        world.operation_executions.executions[operation_id] = nonsense
+        handler({"payment_id": None, "operation_id": operation_id, "ask_gateway": False}, None)
+    assert world.attendance.attended == {("payment", "payment-of-ours-1"), ("operation", "refund-of-ours-1")}
+
+
+def test_who_looks_too_early_does_not_look_after_it(world: World, output: Output) -> None:
+    """What looked ends, and when the execution ends badly afterwards, somebody else has to."""
+    with pytest.raises(PaymentNotFound):
+        handler(EVENT | {"ask_gateway": False}, None)
+    world.executions.executions["payment-of-ours-1"] = Execution(True, None, None, {"amount_minor": 1999}, NOW, None)
+    with pytest.raises(PaymentUnderWay):
+        handler(EVENT | {"ask_gateway": False}, None)
+    assert world.attendance.attended == set()
+
+
+def test_a_look_at_an_execution_that_is_not_seen_to_have_ended_is_repeated_and_later_it_is_processing(
+    world: World, output: Output
+) -> None:
+    world.executions.executions["payment-of-ours-1"] = Execution(True, None, None, {"amount_minor": 1999}, NOW, None)
+    with pytest.raises(PaymentUnderWay):
+        handler(EVENT | {"ask_gateway": False}, None)
+    assert handler(EVENT, None)["status"] == "processing"
 
 
 def test_a_charge_that_is_not_what_was_asked_for_is_counted(world: World, output: Output) -> None:

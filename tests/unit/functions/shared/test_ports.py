@@ -9,6 +9,7 @@ import pytest
 import requests
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
+from functions.shared.adapters.attendance import DynamoDbAttendance
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
 from functions.shared.adapters.kms import KmsCardCipher, KmsTokenMac
@@ -26,6 +27,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.ledger import PostedEntry, capture_entry, in_doubt_entry
 from functions.shared.ports import (
+    Attendance,
     CardCipher,
     CardVault,
     Doubts,
@@ -39,6 +41,7 @@ from functions.shared.ports import (
 )
 from tests.fakes import (
     LEDGER_DOWN,
+    FakeAttendance,
     FakeCardCipher,
     FakeCardVault,
     FakeGateway,
@@ -367,6 +370,40 @@ def counter(request: pytest.FixtureRequest) -> VelocityCounter:
 def fingerprint() -> str:
     """Of a card that no other test pays with."""
     return f"fp_{new_id()}"
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def attendance(request: pytest.FixtureRequest) -> Attendance:
+    if request.param == "fake":
+        return FakeAttendance()
+    return DynamoDbAttendance(request.getfixturevalue("aws").dynamodb, TABLE)
+
+
+class TestAttendance:
+    def test_nobody_looks_after_an_execution_before_somebody_says_so(self, attendance: Attendance) -> None:
+        attended, other = new_id(), new_id()
+        assert attendance.unattended("payment", {attended, other}) == {attended, other}
+        for at in (NOW, LATER):
+            attendance.attend("payment", attended, at)
+        assert attendance.unattended("payment", {attended, other}) == {other}
+
+    def test_a_payment_and_an_operation_of_the_same_name_are_two(self, attendance: Attendance) -> None:
+        attendance.attend("payment", name := new_id(), NOW)
+        assert attendance.unattended("operation", [name]) == {name}
+
+    def test_of_more_than_can_be_asked_for_at_once_those_left_are_found(self, attendance: Attendance) -> None:
+        names = [new_id() for _ in range(150)]
+        for name in names[:120]:
+            attendance.attend("operation", name, NOW)
+        assert attendance.unattended("operation", names) == set(names[120:])
+        assert attendance.unattended("operation", []) == set()
+
+    def test_it_is_known_until_when_all_was_checked(self, attendance: Attendance) -> None:
+        before = attendance.checked_until()
+        assert before in (None, LATER)  # tests share the table
+        for moment in (NOW, LATER):
+            attendance.check_until(moment)
+            assert attendance.checked_until() == moment
 
 
 class TestVelocityCounter:

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from functions.shared import runtime
 from functions.shared.domain.errors import InvalidInput, Unavailable
 from functions.status.handler import handler
 from tests.samples import payment
@@ -23,8 +24,11 @@ def test_a_payment_is_answered_and_its_id_logged_but_not_the_request(world: Worl
     assert "secret-signature" not in output.text
 
 
-def test_an_unknown_payment_is_404(world: World, output: Output) -> None:
+def test_an_unknown_payment_is_404(world: World, output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(runtime, "sleep", paused.append)
     answer = handler(EVENT, None)
+    assert paused
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (404, "payment_not_found")
     assert output.logs()
 

@@ -1,13 +1,20 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from functions.shared.domain.errors import LedgerUnavailable, Unavailable
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.ports import Execution
-from functions.status.payment_status import payment_status
+from functions.status import payment_status as status
 from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
 from tests.samples import LATER, NOW, STARTED_AT, SUMMARY, TRANSACTION_ID, payment
+
+
+def payment_status(payment_id: str, *, ledger: FakeLedger, executions: FakeExecutions) -> dict[str, Any] | None:
+    """What is shown without waiting."""
+    return status.payment_status(payment_id, ledger=ledger, executions=executions, sleep=lambda seconds: None)
+
 
 RUNNING = Execution(True, None, None, PaymentRequest("charge", 1999, "USD").to_dict(), STARTED_AT, None)
 
@@ -121,6 +128,30 @@ def test_a_payment_that_was_recorded_between_the_two_looks_is_shown_as_recorded(
 
 def test_a_payment_that_nobody_knows_is_none() -> None:
     assert payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions()) is None
+
+
+def test_a_payment_that_step_functions_shows_a_moment_late_is_looked_for_again() -> None:
+    executions, paused = FakeExecutions(), list[float]()
+
+    def appear_later(seconds: float) -> None:
+        paused.append(seconds)
+        if sum(paused) > 0.4:
+            executions.executions["pay"] = RUNNING
+
+    shown = status.payment_status("pay", ledger=FakeLedger(), executions=executions, sleep=appear_later)
+    assert shown is not None
+    assert (shown["status"], sum(paused)) == ("processing", 0.5)
+
+
+def test_nobody_waits_for_a_payment_that_is_known_and_not_long_for_one_that_is_not() -> None:
+    paused: list[float] = []
+    ledger, executions = FakeLedger(), FakeExecutions(running=RUNNING)
+    ledger.record(payment("recorded"))
+    for payment_id in ("recorded", "running"):
+        assert status.payment_status(payment_id, ledger=ledger, executions=executions, sleep=paused.append)
+    assert paused == []
+    assert status.payment_status("unknown", ledger=ledger, executions=executions, sleep=paused.append) is None
+    assert sum(paused) == 1
 
 
 def test_what_cannot_be_read_is_not_told_as_absent() -> None:

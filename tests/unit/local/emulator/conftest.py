@@ -118,7 +118,7 @@ def zipped(files: dict[str, str]) -> bytes:
     return package.getvalue()
 
 
-def start_emulator(runtime_client_dir: str, data_dir: Path) -> Emulator:
+def start_emulator(runtime_client_dir: str, data_dir: Path, **settings: str) -> Emulator:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -129,6 +129,7 @@ def start_emulator(runtime_client_dir: str, data_dir: Path) -> Emulator:
         "OPERATOR_ACCESS_KEY_ID": OPERATOR.access_key,
         "OPERATOR_SECRET_ACCESS_KEY": OPERATOR.secret_key,
         "EMULATOR_SECRET": "not for functions",  # pragma: allowlist secret
+        **settings,
     }
     environment.pop("AWS_ENDPOINT_URL", None)
     with (data_dir / "emulator.log").open("wb") as log:
@@ -158,9 +159,9 @@ def runtime_client_dir() -> str:
 
 
 @contextlib.contextmanager
-def running_emulator(runtime_client_dir: str, data_dir: Path) -> Iterator[Emulator]:
-    """An emulator that is gone afterwards, whatever the test did."""
-    running = start_emulator(runtime_client_dir, data_dir)
+def running_emulator(runtime_client_dir: str, data_dir: Path, **settings: str) -> Iterator[Emulator]:
+    """An emulator with these environment variables that is gone afterwards, whatever the test did."""
+    running = start_emulator(runtime_client_dir, data_dir, **settings)
     try:
         yield running
     finally:

@@ -3,13 +3,15 @@
 import json
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local.emulator.executions import retry_delay_seconds
-from tests.unit.local.emulator.conftest import Emulator
+from tests.aws_facts import facts
+from tests.unit.local.emulator.conftest import Emulator, running_emulator
 
 INVOKE = {"Action": "lambda:InvokeFunction"}
 
@@ -225,3 +227,61 @@ def test_an_execution_ends_with_the_version_that_it_began_with(emulator: Emulato
     )
     assert json.loads(emulator.run(live)["output"]) == "first"
     assert json.loads(emulator.finished(began)["output"]) == "second"
+
+
+# -- Reads that are eventually consistent
+
+LAG_SECONDS = 1.5
+
+
+@pytest.fixture(scope="module")
+def late(runtime_client_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """An emulator that shows executions as they were a moment ago."""
+    data_dir = tmp_path_factory.mktemp("late")
+    with running_emulator(runtime_client_dir, data_dir, SFN_SEEN_AFTER_SECONDS=str(LAG_SECONDS)) as running:
+        yield running
+
+
+def seen(emulator: Emulator, action: str, arn: str) -> str | None:
+    """The execution's status as this action of the API tells it, or None where it knows no such execution."""
+    states = emulator.client("stepfunctions")
+    if action == "ListExecutions":
+        machine, _, name = arn.replace(":execution:", ":stateMachine:").rpartition(":")
+        listed = states.list_executions(stateMachineArn=machine)["executions"]
+        return next((execution["status"] for execution in listed if execution["name"] == name), None)
+    try:
+        described: dict[str, Any] = states.describe_execution(executionArn=arn)
+    except states.exceptions.ExecutionDoesNotExist:
+        return None
+    # The end is seen as a whole, or not at all.
+    assert ("output" in described, "stopDate" in described) == ((described["status"] != "RUNNING",) * 2)
+    status: str = described["status"]
+    return status
+
+
+@pytest.mark.parametrize("action", facts("executions_seen_late")["eventually_consistent"])
+def test_what_is_eventually_consistent_shows_an_executions_start_and_its_end_late(late: Emulator, action: str) -> None:
+    machine = late.state_machine({"Wait": {"Type": "Wait", "Seconds": 1, "End": True}})
+    arn = start(late, machine, uuid.uuid4().hex, "{}")["executionArn"]
+    history = late.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
+    assert history[0]["type"] == "ExecutionStarted"
+    shown = [seen(late, action, arn)]
+    deadline = time.monotonic() + 10
+    while shown[-1] != "SUCCEEDED" and time.monotonic() < deadline:
+        if (status := seen(late, action, arn)) != shown[-1]:
+            shown.append(status)
+        time.sleep(0.02)
+    assert shown == [None, "RUNNING", "SUCCEEDED"]
+
+
+def test_a_list_has_the_latest_change_first_and_can_be_narrowed_to_a_status(emulator: Emulator) -> None:
+    machine = emulator.state_machine({"Wait": {"Type": "Wait", "SecondsPath": "$.seconds", "End": True}})
+    states = emulator.client("stepfunctions")
+    long, short = (
+        start(emulator, machine, name, json.dumps({"seconds": seconds}))["executionArn"]
+        for name, seconds in (("long", 1), ("short", 0.2))
+    )
+    emulator.finished(long)
+    ended = states.list_executions(stateMachineArn=machine, statusFilter="SUCCEEDED")["executions"]
+    assert [execution["executionArn"] for execution in ended] == [long, short]
+    assert states.list_executions(stateMachineArn=machine, statusFilter="FAILED")["executions"] == []

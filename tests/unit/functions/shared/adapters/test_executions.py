@@ -7,10 +7,11 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
-from functions.shared.adapters.executions import StepFunctionsExecutions
+from functions.shared.adapters.executions import StepFunctionsExecutions, StepFunctionsStateMachine
 from functions.shared.domain.errors import ExecutionsUnavailable
 from functions.shared.domain.payment import PaymentRequest
-from functions.shared.ports import Execution
+from functions.shared.ports import Execution, ExecutionSummary
+from tests.aws_facts import facts
 from tests.mocked_aws import REGION, ROLE_ARN, MockedAws, new_id
 from tests.samples import CARD_DATA, UNLISTED_PAN
 
@@ -157,3 +158,45 @@ def test_the_words_in_which_somebody_stopped_it_are_not_told_on(words: str) -> N
     found = find(described(status="ABORTED", **ended))
     assert found is not None
     assert (found.error, found.cause) == (None, None)
+
+
+def test_a_list_of_one_status_goes_on_where_its_token_says() -> None:
+    client = boto3.client("stepfunctions", REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    listed = {
+        "executionArn": "arn",
+        "stateMachineArn": STATE_MACHINE_ARN,
+        "name": "payment-of-ours-1",
+        "status": "ABORTED",
+        "startDate": datetime(2026, 11, 23, 9, tzinfo=UTC),
+        "stopDate": datetime(2026, 11, 23, 9, 1, tzinfo=UTC),
+    }
+    asked = {"stateMachineArn": STATE_MACHINE_ARN, "maxResults": facts("executions_seen_late")["page_size_limit"]}
+    with Stubber(client) as stub:
+        stub.add_response("list_executions", {"executions": [listed], "nextToken": "more"}, asked)
+        stub.add_response(
+            "list_executions", {"executions": []}, asked | {"nextToken": "more", "statusFilter": "ABORTED"}
+        )
+        executions = StepFunctionsExecutions(client, STATE_MACHINE_ARN)
+        found = ExecutionSummary("payment-of-ours-1", "ABORTED", "2026-11-23T09:00:00.000Z", "2026-11-23T09:01:00.000Z")
+        assert executions.page(None) == ([found], "more")
+        assert executions.page("more", "ABORTED") == ([], None)
+
+
+@pytest.mark.parametrize(("error", "is_new"), [("", True), ("ExecutionAlreadyExists", False)])
+def test_an_execution_is_started_under_its_name_once(error: str, is_new: bool) -> None:
+    client = boto3.client("stepfunctions", REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(client) as stub:
+        if error:
+            stub.add_client_error("start_execution", error)
+        else:
+            asked = {"stateMachineArn": "arn:live", "name": "payment-1", "input": '{"payment_id": "1"}'}
+            stub.add_response("start_execution", {"executionArn": "arn", "startDate": datetime.now(UTC)}, asked)
+        assert StepFunctionsStateMachine(client, "arn:live").start("payment-1", {"payment_id": "1"}) is is_new
+
+
+def test_what_could_not_be_started_is_not_taken_for_started() -> None:
+    client = boto3.client("stepfunctions", REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(client) as stub:
+        stub.add_client_error("start_execution", "ExecutionLimitExceeded")
+        with pytest.raises(ExecutionsUnavailable, match=r"^Step Functions: ExecutionLimitExceeded$"):
+            StepFunctionsStateMachine(client, "arn:live").start("payment-1", {})

@@ -1,0 +1,53 @@
+"""Which executions that ended badly somebody looks after, in the ledger's table.
+
+| pk                       | sk         | what                                                          |
+|--------------------------|------------|---------------------------------------------------------------|
+| `ENDED#{machine}#{name}` | `ATTENDED` | somebody looks after this execution; there until `expires_at` |
+| `ENDED#CHECKED`          | `CHECKED`  | `until`: who ended badly before was looked for                |
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from functions.shared.adapters.dynamodb import ledger_errors, marshal, read_batch, unmarshal
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+# Longer than anybody looks back.
+KEPT = timedelta(days=30)
+
+_CHECKED = {"pk": "ENDED#CHECKED", "sk": "CHECKED"}
+
+
+class DynamoDbAttendance:
+    """`Attendance` by an item for each execution, and one for how far all were checked."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def attend(self, machine: str, name: str, at: str) -> None:
+        expires_at = int((datetime.fromisoformat(at) + KEPT).timestamp())
+        item = {"pk": _pk(machine, name), "sk": "ATTENDED", "expires_at": expires_at}
+        with ledger_errors():
+            self._client.put_item(TableName=self._table, Item=marshal(item))
+
+    def unattended(self, machine: str, names: Collection[str]) -> set[str]:
+        keys = [(_pk(machine, name), "ATTENDED") for name in names]
+        attended = {item["pk"] for item in read_batch(self._client, self._table, keys, ProjectionExpression="pk")}
+        return {name for name in names if _pk(machine, name) not in attended}
+
+    def checked_until(self) -> str | None:
+        with ledger_errors():
+            answer = self._client.get_item(TableName=self._table, Key=marshal(_CHECKED), ConsistentRead=True)
+        return str(unmarshal(answer["Item"])["until"]) if "Item" in answer else None
+
+    def check_until(self, moment: str) -> None:
+        with ledger_errors():
+            self._client.put_item(TableName=self._table, Item=marshal({**_CHECKED, "until": moment}))
+
+
+def _pk(machine: str, name: str) -> str:
+    return f"ENDED#{machine}#{name}"
