@@ -20,8 +20,11 @@ from tests.mapping_templates import (
 )
 from tests.samples import CARD_DATA, PAN, UNLISTED_PAN
 
-BODIES = {"payments": {"amount_minor": 1, "card_data": CARD_DATA}, "cards": {"card_data": CARD_DATA}}
-INPUTS = {
+BODIES: dict[str, dict[str, Any]] = {
+    "payments": {"amount_minor": 1, "card_data": CARD_DATA},
+    "cards": {"card_data": CARD_DATA},
+}
+INPUTS: dict[str, dict[str, Any]] = {
     "payments": BODIES["payments"],
     "cards": {"operation": "store", "card_data": CARD_DATA},
 }
