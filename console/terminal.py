@@ -66,6 +66,13 @@ def _head(look: Look) -> Iterator[RenderableType]:
         ended = (execution["status"], execution["error"], execution["cause"])
         yield Text(" · ".join(part for part in ended if isinstance(part, str)), style="dim")
         yield Text(str(execution["executionArn"]), style="dim")
+    record = look.record or {}
+    if record.get("caller"):
+        yield Text(f"asked for by {record['caller']}", style="dim")
+    for operation in record.get("operations", []):
+        asked = f" · asked for by {operation['caller']}" if operation.get("caller") else ""
+        amount = money(operation.get("amount_minor"), record.get("currency"))
+        yield Text(f"{operation['type']} {amount} · {operation['status']}{asked}", style="dim")
     yield ""
 
 

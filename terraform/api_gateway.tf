@@ -234,6 +234,7 @@ resource "aws_api_gateway_integration" "start" {
   request_templates = {
     "application/json" = join("", [
       local.ids[each.value.machine],
+      file("${local.templates}/caller.vtl"),
       each.value.machine == "payment" ? join("", [local.card_in_the_clear, file("${local.templates}/texts.vtl")]) : "",
       templatefile("${local.templates}/${each.value.template}", merge(each.value.parameters, {
         state_machine_arn = aws_sfn_alias.live[each.value.machine].arn

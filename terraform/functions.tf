@@ -212,13 +212,16 @@ locals {
           conditions = [
             { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
             { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["PAYMENT#*", "CARD#*"] },
+            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
           ]
         },
         {
-          sid        = "RenewCard"
-          actions    = ["dynamodb:UpdateItem"]
-          resources  = [aws_dynamodb_table.ledger.arn]
-          conditions = local.cards_only
+          sid       = "RenewCard"
+          actions   = ["dynamodb:UpdateItem"]
+          resources = [aws_dynamodb_table.ledger.arn]
+          conditions = concat(local.cards_only, [
+            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
+          ])
         },
       ]
     }

@@ -125,7 +125,7 @@ locals {
       ]
     }
 
-    # The state machine's log passes through here (same guide).
+    # The state machine's log passes through here ("Data at rest encryption in Step Functions").
     DeliverLogs = {
       by         = { Service = "delivery.logs.amazonaws.com" }
       actions    = ["kms:Decrypt*"]

@@ -98,3 +98,8 @@ output "gateway_secret_arn" {
   description = "The secret that holds the payment gateway's key; set its value here when gateway_api_key is null."
   value       = aws_secretsmanager_secret.gateway.arn
 }
+
+output "caller_policy_arns" {
+  description = "Policies for the API's callers, by what they allow: charge, refund, erase, read."
+  value       = { for name, policy in aws_iam_policy.caller : name => policy.arn }
+}

@@ -31,6 +31,7 @@ def starting(route: str, state_machine_arn: str = STATE_MACHINE_ARN) -> str:
     """The template of the request to Step Functions."""
     text = (
         _ids(route)
+        + _file("caller")
         + ("" if route in OPERATIONS else _file("card_in_the_clear") + _file("texts"))
         + _file(STARTS[route])
     )
@@ -64,12 +65,19 @@ class Message:
     header: dict[str, str] = field(default_factory=lambda: {"Idempotency-Key": KEY})
     path: dict[str, str] = field(default_factory=lambda: {"payment_id": PAYMENT_ID})
     querystring: dict[str, str] = field(default_factory=dict)
+    caller_arn: str | None = "arn:aws:sts::123456789012:assumed-role/shop/a-session"
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """`$context`, as it is before the template is rendered."""
+        identity = {"userArn": self.caller_arn} if self.caller_arn else {}
+        return {"responseOverride": {"header": {}}, "identity": identity}
 
     def rendered(self, template: str, absent: str | None = "") -> tuple[str, dict[str, Any]]:
         """What the emulator makes of it: the text, and `$context.responseOverride`."""
-        override: dict[str, Any] = {"header": {}}
+        context = self.context
         payload = vtl.Input(self.body, self.path, self.querystring, self.header)
-        return vtl.render(template, payload, {"responseOverride": override}, {}, absent), override
+        return vtl.render(template, payload, context, {}, absent), context["responseOverride"]
 
 
 def events() -> Iterator[Message]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import boto3
 from rich.console import Console
@@ -44,8 +45,12 @@ def acceptance(
         # As Terraform looks for it; boto3 by itself knows another variable.
         session = boto3.Session(region_name=variables["region"] or os.environ.get("AWS_REGION"))
         hide_identity(recorder, session)
+
+        def client(service: str) -> Any:
+            return session.client(service)  # type: ignore[call-overload]
+
         deployment = guarded(
-            environment, variables, session.client, yes=yes, gateway_key=gateway_key, prepare=prepare, console=console
+            environment, variables, client, yes=yes, gateway_key=gateway_key, prepare=prepare, console=console
         )
         recorder.hide(gateway_key, "<gateway key>")
         run = Run(environment, recorder, session, deployment=deployment, keeps_deployment=keep)

@@ -132,7 +132,7 @@ def variables_of(base: str) -> dict[str, Any]:
 
 def refuse_production(base: str, variables: Mapping[str, Any]) -> None:
     """Raises StackError where the variables are those of an environment that must stay."""
-    if any("prod" in name or "live" in name for name in (base, variables["environment"])):
+    if any(re.search("prod|^live", name) for name in (base, variables["environment"])):
         raise StackError(f"{base} is production by its name. Accept by the variables of another environment.")
     if variables["deletion_protection"]:
         raise StackError(

@@ -131,7 +131,8 @@ class Outcome:
             yield f"the error is not {code}: {self.text}"
         if re.search(r"\d{4}|[jJ]ohn|arn:", self.text):
             yield f"the error repeats what was sent: {self.text}"
-        if code == "invalid_request" and not error["message"].startswith("Missing card data."):
+        begins = ("Missing card data.", "There is a card number in ")
+        if code == "invalid_request" and not error["message"].startswith(begins):
             yield f"the message does not begin with what it is mostly about: {self.text}"
 
 
@@ -219,7 +220,7 @@ REFUSED_CARD_DATA: dict[str, Any] = {
     "a JWE whose header is no object": "W" + SEALED,
     "a JWE whose header is of 5 kB": "eyJ" + "a" * 5000 + SEALED[203:],
     "a JWE whose header is deep": encoded(b"[" * 600) + SEALED[203:],
-    "a JWE of 5846 characters": SEALED.replace("a" * 120, "a" * (5846 - len(SEALED) + 120)),
+    "a JWE of 5846 characters": SEALED[:-23] + "a" * (5846 - len(SEALED)) + SEALED[-23:],
     "a number as a segment": f"{NUMBER}.a.a.a.a",
     "a number as the last segment": f"eyJ.a.a.a.{NUMBER}",
     "a number in a segment": SEALED.replace("a" * len(NUMBER), NUMBER, 1),
@@ -301,7 +302,7 @@ CARDS = [
     accepted("a JWE whose header is no JSON", paying(card_data=SEALED), "rejected invalid_sealed_card"),
     accepted(
         "a JWE that is no base64",
-        paying(card_data=SEALED.replace("a" * 120, "a" * 121)),
+        paying(card_data=SEALED[:-23] + "a" + SEALED[-23:]),
         "rejected invalid_sealed_card",
     ),
     accepted(
@@ -546,6 +547,11 @@ HOSTILE_KEYS: dict[str, str | bytes] = {
     "of a card number with dashes": SPACED.replace(" ", "-"),
     "of a card number of 19 digits": "6205500000000000004",
     "of a Mastercard number from the series 2": "2223003122003222",
+    "with a card number behind a word": f"order-{NUMBER}",
+    "with a card number before a word": f"{NUMBER}_retry_1",
+    "with a card number behind a letter": f"x{NUMBER}",
+    "of 16 digits": "1" * 16,
+    "of 20 digits": "2" * 20,
 }
 
 unique = next(key for key in iter(new_payment_id, "") if not re.search("[0-9]{6}", key * 2))

@@ -73,7 +73,7 @@ class Recorder:
     ) -> None:
         if response_dict is None:  # nobody answered
             return
-        _, service, operation = event_name.split(".")
+        service, operation = event_name.split(".")[1:]
         body = response_dict["body"]
         self.save(
             f"{service}-{operation}",

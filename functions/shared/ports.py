@@ -48,7 +48,8 @@ class TokenMac(Protocol):
 class PaymentGateway(Protocol):
     """A card payment gateway.
 
-    Every call may raise GatewayBusy, GatewayOutcomeUnknown, GatewayRefused and, with nothing sent, SecretUnavailable.
+    Every call may raise GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, GatewayMismatch (a currency or an amount
+    that is none) and, with nothing sent, SecretUnavailable. A text that is not what it must be comes as REDACTED.
     """
 
     name: str

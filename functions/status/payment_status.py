@@ -68,7 +68,7 @@ def _recorded(payment: Payment) -> dict[str, Any]:
 
 def _shown(operation: Operation) -> dict[str, Any]:
     shown = asdict(operation)
-    del shown["updated_at"]
+    del shown["updated_at"], shown["caller"]
     return shown
 
 

@@ -197,7 +197,7 @@ def _execution_data(request: dict[str, Any], arn: str) -> Found:
     machine_arn = of_execution.get("stateMachineArn", arn)
     of_machine = stepfunctions._state_machines.get(machine_arn) or {}
     configurations = [kept.get("encryptionConfiguration") for kept in (request, of_execution, of_machine)]
-    configuration = next(filter(None, configurations), {})
+    configuration: dict[str, Any] = next(filter(None, configurations), {})
     return configuration.get("kmsKeyId"), {"aws:states:stateMachineArn": machine_arn}
 
 

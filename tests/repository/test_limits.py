@@ -9,6 +9,7 @@ import pytest
 from cli.paths import ROOT
 from functions.doubts import look_after
 from functions.reconcile.reconcile_day import LINES_SETTLED
+from functions.screen.rules import CHECKED_WITHIN_SECONDS
 from functions.shared.adapters import secrets
 from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DOUBT_SHARDS, DOUBTS_COUNTED
 from functions.shared.contracts import load
@@ -64,6 +65,7 @@ LIMITS = {
     "`GET` looks for a payment that cannot be seen": f"{sum(PAUSES_SECONDS):g} second",
     "flags by screening rules": str(FIELDS["flags"]["maxItems"]),
     "length of a rule's name": f"{load('rule')['properties']['name']['maxLength']} characters",
+    "CPU time to parse or to try out a rule": f"{CHECKED_WITHIN_SECONDS} seconds",
     "connecting to the gateway": f"{default('gateway_connect_timeout_seconds')} seconds",
     "the gateway's answer": f"{default('gateway_read_timeout_seconds')} seconds",
     "attempts of Charge": attempts("Charge"),

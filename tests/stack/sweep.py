@@ -28,7 +28,8 @@ from tests.redeployment import put_into_service
 _HOLDER = re.compile("canary[a-z]{12}|[a-z]{12}yranac")
 # Up to three characters between digits: groups by whatever people write, and JSON's lists.
 _DIGITS = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){11,}")
-_ESCAPED = re.compile(r"(?:%|\\x)([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})")
+# However often: JSON is in JSON, and that in JSON again.
+_ESCAPED = re.compile(r"(?:%|\\+x)([0-9A-Fa-f]{2})|\\+u([0-9A-Fa-f]{4})")
 _HEX = re.compile("[0-9A-Fa-f]{24,}")
 _BASE64 = re.compile("[A-Za-z0-9+/_-]{16,}")
 _DEPTH = 3

@@ -117,6 +117,24 @@ def test_a_refused_start_shows_no_arn_and_no_text_of_aws(driver: Driver) -> None
     assert driver.execution(payment_id) is None
 
 
+def test_no_execution_starts_where_its_role_may_use_the_key_through_step_functions_only(driver: Driver) -> None:
+    """As the key's policy was once: the role calls KMS itself, and AWS's guide warns of that condition."""
+    kms = driver.stack.client("kms")
+    alias = f"alias/{driver.stack.log_group_prefix.rsplit('/', 1)[1]}data"
+    key_id = kms.describe_key(KeyId=alias)["KeyMetadata"]["KeyId"]
+    policy = json.loads(kms.get_key_policy(KeyId=key_id, PolicyName="default")["Policy"])
+    without = [statement for statement in policy["Statement"] if statement["Sid"] != "EncryptExecutions"]
+    assert len(without) == len(policy["Statement"]) - 1
+    kms.put_key_policy(KeyId=key_id, PolicyName="default", Policy=json.dumps(policy | {"Statement": without}))
+    try:
+        payment_id, answer = driver.pay()
+    finally:
+        kms.put_key_policy(KeyId=key_id, PolicyName="default", Policy=json.dumps(policy))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_gateway")
+    assert driver.execution(payment_id) is None
+    assert driver.paid()["status"] == "captured"
+
+
 def test_the_logs_carry_the_payment_id_and_no_card(driver: Driver) -> None:
     payment_id = driver.paid()["payment_id"]
     logs = driver.stack.client("logs")

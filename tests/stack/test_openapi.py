@@ -167,7 +167,7 @@ def described(stack: Stack) -> BaseSchema:
     assert halves in text
     document = yaml.safe_load(text.replace(halves, ""))
     # Or else it makes up card numbers, to see them refused, and a payment's id is logged.
-    del document["components"]["schemas"]["Id"]["not"]
+    del document["components"]["schemas"]["Id"]["anyOf"]
     schema = schemathesis.openapi.from_dict(closed(document))
     credentials = stack.session().get_credentials()
     assert credentials

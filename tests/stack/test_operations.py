@@ -1,5 +1,6 @@
 """Refunds, captures and voids over the REST API, stored cards by their tokens, and payments that are screened."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -169,6 +170,7 @@ class TestStoredCards:
     def test_a_card_that_is_used_by_its_token_is_kept_for_another_while(self, driver: Driver) -> None:
         token = driver.paid(card_data=CARD_DATA | {"card_number": "378282246310005"}, save_card=True)["card"]["token"]
         before = driver.ledger_items(f"CARD#{token}")["CARD"]
+        time.sleep(1)  # the time that a card is kept is told in seconds
         driver.paid(card_data=None, token=token)
         after = driver.ledger_items(f"CARD#{token}")["CARD"]
         assert int(after["expires_at"]["N"]) > int(before["expires_at"]["N"])

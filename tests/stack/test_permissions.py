@@ -10,10 +10,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from ministack.core import iam_evaluator
 
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.stack import Stack
 from local.machine import Machine
+from tests.aws_facts import facts
 
 TOKEN = {"token": "tok_1"}
 CARD = {"pk": {"S": "CARD#tok_1"}, "sk": {"S": "CARD"}}
@@ -55,6 +57,14 @@ class Caller:
 
     def decrypt(self, key: str = "card", context: dict[str, str] = TOKEN) -> Any:
         return self.kms("decrypt", key, CiphertextBlob=b"x" * 64, EncryptionContext=context)
+
+    def keep_execution(self, machine: str) -> Any:
+        """As Step Functions does it with the state machine's role."""
+        context = {"aws:states:stateMachineArn": self.stack.machine_arn(machine)}
+        return self.kms("generate_data_key", "data", KeySpec="AES_256", EncryptionContext=context)
+
+    def open_execution(self, machine: str) -> Any:
+        return self.decrypt("data", {"aws:states:stateMachineArn": self.stack.machine_arn(machine)})
 
     def unseal(self, algorithm: str = OAEP) -> Any:
         return self.kms("decrypt", "sealing-1", CiphertextBlob=b"x" * 512, EncryptionAlgorithm=algorithm)
@@ -225,10 +235,26 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "write until when it was looked": lambda as_role: as_role.write(ENDED),
         "start resolving": lambda as_role: as_role.start("resolve"),
     },
-    "payment-state-machine": {"call a step": lambda as_role: as_role.invoke("tokenize")},
-    "operation-state-machine": {"call a step": lambda as_role: as_role.invoke("perform")},
-    "resolve-state-machine": {"call a step": lambda as_role: as_role.invoke("resolve")},
-    "reconcile-state-machine": {"call a step": lambda as_role: as_role.invoke("reconcile")},
+    "payment-state-machine": {
+        "call a step": lambda as_role: as_role.invoke("tokenize"),
+        "keep what an execution has": lambda as_role: as_role.keep_execution("payment"),
+        "open it again": lambda as_role: as_role.open_execution("payment"),
+    },
+    "operation-state-machine": {
+        "call a step": lambda as_role: as_role.invoke("perform"),
+        "keep what an execution has": lambda as_role: as_role.keep_execution("operation"),
+        "open it again": lambda as_role: as_role.open_execution("operation"),
+    },
+    "resolve-state-machine": {
+        "call a step": lambda as_role: as_role.invoke("resolve"),
+        "keep what an execution has": lambda as_role: as_role.keep_execution("resolve"),
+        "open it again": lambda as_role: as_role.open_execution("resolve"),
+    },
+    "reconcile-state-machine": {
+        "call a step": lambda as_role: as_role.invoke("reconcile"),
+        "keep what an execution has": lambda as_role: as_role.keep_execution("reconcile"),
+        "open it again": lambda as_role: as_role.open_execution("reconcile"),
+    },
     "events": {
         "start resolving": lambda as_role: as_role.start("resolve"),
         "start reconciling": lambda as_role: as_role.start("reconcile"),
@@ -323,6 +349,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "look at the history of an execution": lambda as_role: as_role.execution("get_execution_history"),
     },
     "status": {
+        "open an execution without Step Functions": lambda as_role: as_role.open_execution("payment"),
         "read a stored card": lambda as_role: as_role.read(CARD),
         "read a stored card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext"),
         "write a payment": lambda as_role: as_role.write(PAYMENT),
@@ -359,17 +386,22 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
     "payment-state-machine": {
         "call a function that is no step": lambda as_role: as_role.invoke("cards"),
         "decrypt a card": lambda as_role: as_role.decrypt(),
+        "open another state machine's executions": lambda as_role: as_role.open_execution("operation"),
+        "decrypt what is no execution's": lambda as_role: as_role.decrypt("data", {}),
         "start another payment": lambda as_role: as_role.start(),
     },
     "operation-state-machine": {
+        "open a payment's execution": lambda as_role: as_role.open_execution("payment"),
         "call a payment's step": lambda as_role: as_role.invoke("charge"),
         "start a payment": lambda as_role: as_role.start(),
     },
     "reconcile-state-machine": {
+        "open a payment's execution": lambda as_role: as_role.open_execution("payment"),
         "call a payment's step": lambda as_role: as_role.invoke("charge"),
         "start a payment": lambda as_role: as_role.start(),
     },
     "resolve-state-machine": {
+        "open a payment's execution": lambda as_role: as_role.open_execution("payment"),
         "call a payment's step": lambda as_role: as_role.invoke("charge"),
         "start a payment": lambda as_role: as_role.start(),
     },
@@ -410,16 +442,65 @@ def test_a_role_may_do_what_its_work_needs_and_not_what_is_nearest_to_it(stack: 
         lambda administrator: administrator.unseal(),
         lambda administrator: administrator.mac(),
         lambda administrator: administrator.decrypt("data"),
+        lambda administrator: administrator.open_execution("payment"),
         lambda administrator: administrator.kms(
             "create_grant", "card", GranteePrincipal="arn:aws:iam::000000000000:user/operator", Operations=["Decrypt"]
         ),
     ],
-    ids=["encrypt a card", "decrypt a card", "open a sealed card", "derive a token", "read data", "let somebody in"],
+    ids=[
+        "encrypt a card",
+        "decrypt a card",
+        "open a sealed card",
+        "derive a token",
+        "read data",
+        "open an execution",
+        "let somebody in",
+    ],
 )
 def test_an_administrator_of_the_account_administers_the_keys_and_cannot_use_them(stack: Stack, use: Call) -> None:
     administrator = Caller(stack, stack.session())
     assert refused(use, administrator)
     assert not refused(lambda caller: caller.kms("describe_key", "card"), administrator)
+
+
+@pytest.mark.parametrize(
+    "fact", facts("kms_callers")["service_principals"], ids=lambda fact: fact["principal"].split(".amazonaws")[0]
+)
+def test_a_service_uses_the_data_key_for_what_is_ours_and_for_nothing_else(stack: Stack, fact: dict[str, Any]) -> None:
+    caller, account = Caller(stack, stack.session()), stack.state_machine_arn.split(":")[4]
+    key_policy = caller.kms("get_key_policy", "data", PolicyName="default")["Policy"]
+    names = {
+        "log_group": f"{stack.log_group_prefix}charge",
+        "queue": f"{caller.prefix}dead-letters",
+        "topic": f"{caller.prefix}alarms",
+        "alarm": f"{caller.prefix}dead-letters",
+    }
+
+    def may(action: str, **where: str) -> bool:
+        where = {"region": stack.region, "account": account} | names | where
+        keys = {f"kms:encryptioncontext:{name}": value.format(**where) for name, value in fact["context"].items()}
+        if source := fact.get("source"):
+            keys["aws:sourcearn"] = source.format(**where)
+        context = iam_evaluator.EvalContext(
+            principal_arn="",
+            principal_type="Service",
+            principal_account=account,
+            action=action,
+            resource_arn="*",
+            region=stack.region,
+            service_context={name.lower(): value for name, value in keys.items()},
+        )
+        principal = fact["principal"].format(region=stack.region)
+        decision = iam_evaluator.evaluate_resource_policy(key_policy, context, service=principal).decision
+        return bool(decision == "Allow")
+
+    assert all(may(action) for action in fact["actions"])
+    assert not any(may(action, account="123456789012") for action in fact["actions"])
+    assert not may("kms:CreateGrant")
+    others = {
+        name for name in names if any(f"{{{name}}}" in str(value) for value in (fact["context"], fact.get("source")))
+    }
+    assert not any(may(action, **dict.fromkeys(others, "another")) for action in fact["actions"] if others)
 
 
 def test_nobody_assumes_a_functions_role_but_lambda(stack: Stack) -> None:

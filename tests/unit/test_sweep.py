@@ -62,6 +62,7 @@ OF_NUMBERS: dict[str, Callable[[str], str]] = {
     "in Bengali digits": in_script("০"),
     "in mathematical digits": in_script("𝟘"),
     "in mathematical digits in JSON": lambda secret: json.dumps(in_script("𝟘")(secret)),
+    "in mathematical digits in JSON in JSON": lambda secret: json.dumps(json.dumps(json.dumps(in_script("𝟘")(secret)))),
     "in keycaps": lambda secret: "".join(f"{digit}\ufe0f\u20e3" for digit in secret),
     "in keycaps in JSON": lambda secret: json.dumps("".join(f"{digit}\ufe0f\u20e3" for digit in secret)),
     "with zero-width spaces": lambda secret: "\u200b".join(secret),

@@ -46,7 +46,7 @@ def velocity() -> Iterator[Velocity]:
         assert answers
 
         def rendered(job: Job) -> Rendered:
-            variables: dict[str, Any] = {"context": {"responseOverride": {"header": {}}}, "stageVariables": {}}
+            variables: dict[str, Any] = {"context": job.message.context, "stageVariables": {}}
             request = {"template": job.template, "absent": job.absent} | variables | asdict(job.message)
             print(json.dumps(request), file=requests, flush=True)
             answer = json.loads(answers.readline())

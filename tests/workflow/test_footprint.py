@@ -53,9 +53,9 @@ class Seen:
         self.items.clear()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sealing_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, 2048)
+    return rsa.generate_private_key(65537, 4096)
 
 
 @pytest.fixture

@@ -1,18 +1,17 @@
 """Who may not: a role without rights, a role with a function's statements about cards, and an administrator."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import boto3
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from cli.acceptance.openapi import DOCUMENT, examples
 from cli.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, equal, wait_for
 from cli.acceptance.steps.examples import compare
-from cli.acceptance.steps.payments import paid
+from cli.acceptance.steps.payments import PAYMENT, paid
 
 IN_FORCE_WITHIN_SECONDS = 90.0
 """IAM is eventually consistent."""
@@ -57,7 +56,7 @@ def role(run: Run, name: str, statements: list[Mapping[str, Any]]) -> Iterator[b
         iam.delete_role(RoleName=role_name)
 
 
-def document(statements: list[Mapping[str, Any]]) -> str:
+def document(statements: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
@@ -87,7 +86,7 @@ def without_rights(run: Run) -> None:
 
         def known() -> Answer | None:
             # Credentials that are new to API Gateway are unknown to it for a moment.
-            answer = run.call("GET", "/keys", credentials=Credentials(*credentials.get_frozen_credentials()))
+            answer = run.call("GET", "/keys", credentials=credentials)
             return None if answer.json.get("error", {}).get("code") == "refused" else answer
 
         compare(
@@ -97,7 +96,7 @@ def without_rights(run: Run) -> None:
 
 def a_stored_card(run: Run) -> tuple[str, dict[str, Any]]:
     """The token of a card that is stored, and its item as the account's administrator reads it."""
-    token = paid(run)["card"]["token"]
+    token = paid(run, PAYMENT | {"save_card": True})["card"]["token"]
     answer = run.client("dynamodb").get_item(TableName=run.stack.ledger_table, Key=card_key(token), ConsistentRead=True)
     return token, answer["Item"]
 

@@ -36,6 +36,7 @@ _READ: dict[str, Callable[[Any], bool]] = {
     "capture": lambda value: isinstance(value, bool),
     "merchant_reference": _is_text,
     "description": _is_text,
+    "caller": lambda value: isinstance(value, str) and bool(re.fullmatch("[A-Za-z0-9+=,.@_/:-]{0,1024}", value)),
 }
 
 

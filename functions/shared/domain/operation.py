@@ -27,23 +27,28 @@ OPERATIONS_KEPT = 100
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """What the merchant asked for. Without an amount, it is all that there is."""
+    """What the merchant asked for. Without an amount, it is all that there is.
+
+    `caller` is the ARN of the user or role that asked the API; what was started by hand has none.
+    """
 
     operation_id: str
     payment_id: str
     type: OperationType
     amount_minor: int | None
     requested_at: str
+    caller: str | None = None
 
     @classmethod
     def from_request(cls, operation_id: str, request: Mapping[str, Any], requested_at: str) -> "OperationRequest":
-        """Read `{"operation", "payment_id", "amount_minor"}`, an execution's input."""
+        """Read `{"operation", "payment_id", "amount_minor", "caller"}`, an execution's input."""
         return cls(
             operation_id=operation_id,
             payment_id=request["payment_id"],
             type=request["operation"],
             amount_minor=request.get("amount_minor"),
             requested_at=requested_at,
+            caller=request.get("caller"),
         )
 
     def is_too_late(self, now: str) -> bool:
@@ -72,6 +77,7 @@ class Operation:
     error: str | None
     created_at: str
     updated_at: str
+    caller: str | None = None
 
     @property
     def is_open(self) -> bool:

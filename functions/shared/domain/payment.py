@@ -48,8 +48,8 @@ NEXT_STATUSES: dict[Status, frozenset[Status]] = {
 class PaymentRequest:
     """What the merchant asked for, without the card. Amount and currency are None when a card is only stored.
 
-    `card_on_file` says that it is charged by the token of a stored card, and not by the card itself. Raises
-    CardNumberInText.
+    `card_on_file` says that it is charged by the token of a stored card, and not by the card itself. `caller` is the
+    ARN of the user or role that asked the API; what was started by hand has none. Raises CardNumberInText.
     """
 
     operation: Purpose
@@ -59,6 +59,7 @@ class PaymentRequest:
     merchant_reference: str | None = None
     description: str | None = None
     card_on_file: bool = False
+    caller: str | None = None
 
     def __post_init__(self) -> None:
         texts = {"merchant_reference": self.merchant_reference, "description": self.description}
@@ -76,6 +77,7 @@ class PaymentRequest:
             merchant_reference=request.get("merchant_reference"),
             description=request.get("description"),
             card_on_file=request.get("card_on_file", "token" in request),
+            caller=request.get("caller"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,6 +113,7 @@ class Payment:
     journal_hash: str = NO_ENTRY  # the last entry's
     flags: tuple[str, ...] = ()  # the screening rules that wanted somebody to look
     operations: tuple[Operation, ...] = ()  # in the order in which they were asked for
+    caller: str | None = None  # who asked for it: the ARN of a user or a role
 
     @classmethod
     def first(
@@ -149,6 +152,7 @@ class Payment:
             updated_at=now,
             reversing=reversing,
             flags=flags,
+            caller=request.caller,
         )
 
     @property
@@ -222,6 +226,7 @@ class Payment:
                 error=refusal,
                 created_at=request.requested_at,
                 updated_at=now,
+                caller=request.caller,
             ),
             now,
         )
@@ -229,7 +234,14 @@ class Payment:
     def reject(self, request: OperationRequest, error: str, now: str) -> "Payment":
         """The next version, in which an operation that was never reserved is rejected, so that it can't be any more."""
         rejected = Operation(
-            request.operation_id, request.type, request.amount_minor, "rejected", error, request.requested_at, now
+            operation_id=request.operation_id,
+            type=request.type,
+            amount_minor=request.amount_minor,
+            status="rejected",
+            error=error,
+            created_at=request.requested_at,
+            updated_at=now,
+            caller=request.caller,
         )
         return self._with(rejected, now)
 

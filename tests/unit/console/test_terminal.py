@@ -56,3 +56,17 @@ def test_a_narrow_terminal_has_shorter_bars() -> None:
     bar = row(shown(look(history(RETRIED)), width=80), "Charge").split("│")[3].strip()
     assert re.fullmatch("━+·+━+", bar)
     assert len(bar) == 12
+
+
+def test_it_says_who_asked_for_the_payment_and_for_what_was_done_to_it() -> None:
+    refund = {"operation_id": "op-1", "type": "refund", "amount_minor": 500, "status": "succeeded"}
+    by_hand = refund | {"operation_id": "op-2", "caller": None}
+    record = {
+        "currency": "USD",
+        "caller": "arn:aws:sts::123456789012:assumed-role/shop",
+        "operations": [refund | {"caller": "arn:aws:iam::123456789012:user/support"}, by_hand],
+    }
+    lines = shown(look(history(CAUGHT), record=record)).splitlines()
+    assert "asked for by arn:aws:sts::123456789012:assumed-role/shop" in lines
+    assert "refund 5.00 USD · succeeded · asked for by arn:aws:iam::123456789012:user/support" in lines
+    assert "refund 5.00 USD · succeeded" in lines

@@ -61,6 +61,18 @@ def test_a_fingerprint_is_what_other_tools_make_of_the_key() -> None:
         ({"pem": ""}, None, "not an RSA public key in PEM"),
         ({"pem": OURS[:100]}, None, "not an RSA public key in PEM"),
     ],
+    ids=[
+        "another",
+        "another's pin",
+        "half a pin",
+        "an empty pin",
+        "1024",
+        "2040",
+        "EC",
+        "Ed25519",
+        "none",
+        "half a key",
+    ],
 )
 def test_no_other_key_is_sealed_with(client: Client, changes: dict[str, str], pin: str | None, complaint: str) -> None:
     with pytest.raises(Refused, match=complaint):
@@ -100,6 +112,7 @@ def test_the_client_takes_the_pinned_key_wherever_it_stands(api: ScriptedApi) ->
 @pytest.mark.parametrize(
     ("keys", "pin"),
     [([KEY | {"pem": ANOTHER}], PIN), ([KEY | {"pem": "x"}], PIN), ([], PIN), ([], None), ([KEY | {"pem": "x"}], None)],
+    ids=["another", "no key, pinned", "none, pinned", "none", "no key"],
 )
 def test_the_client_sends_no_card_where_the_key_is_not_to_be_trusted(
     api: ScriptedApi, keys: list[dict[str, str]], pin: str | None

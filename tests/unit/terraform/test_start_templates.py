@@ -20,11 +20,16 @@ from tests.mapping_templates import (
 )
 from tests.samples import CARD_DATA, PAN, UNLISTED_PAN
 
-BODIES = {"payments": {"amount_minor": 1, "card_data": CARD_DATA}, "cards": {"card_data": CARD_DATA}}
-INPUTS = {
+BODIES: dict[str, dict[str, Any]] = {
+    "payments": {"amount_minor": 1, "card_data": CARD_DATA},
+    "cards": {"card_data": CARD_DATA},
+}
+INPUTS: dict[str, dict[str, Any]] = {
     "payments": BODIES["payments"],
     "cards": {"operation": "store", "card_data": CARD_DATA},
 }
+
+CALLED = {"caller": "arn:aws:sts::123456789012:assumed-role/shop"}
 
 both_readings = pytest.mark.parametrize("absent", READINGS)
 
@@ -44,7 +49,7 @@ def sent(body: Any, key: str = KEY) -> Message:
 def test_a_test_card_is_passed_on_as_it_came(route: str, absent: str | None) -> None:
     started = start(route, sent(BODIES[route]), absent)
     assert started["name"] == KEY
-    assert json.loads(started["input"]) == INPUTS[route]
+    assert json.loads(started["input"]) == INPUTS[route] | CALLED
 
 
 @both_readings
@@ -55,9 +60,29 @@ def test_a_sealed_card_is_passed_on_as_it_came(route: str, absent: str | None) -
 
 
 @both_readings
+@pytest.mark.parametrize(
+    ("arn", "caller"),
+    [
+        ("arn:aws:iam::123456789012:user/shop", "arn:aws:iam::123456789012:user/shop"),
+        ("arn:aws:iam::123456789012:root", "arn:aws:iam::123456789012:root"),
+        (f"arn:aws:sts::123456789012:assumed-role/shop/{UNLISTED_PAN}", "arn:aws:sts::123456789012:assumed-role/shop"),
+        ('arn:aws:iam::1:user/"},"x":"', "arn:aws:iam::1:user/,x:"),
+        (None, ""),
+    ],
+)
+@pytest.mark.parametrize("route", STARTS)
+def test_the_caller_is_passed_on_without_what_its_session_is_called(
+    route: str, arn: str | None, caller: str, absent: str | None
+) -> None:
+    body = json.dumps(BODIES.get(route, {}))
+    text, _ = Message(body, caller_arn=arn).rendered(starting(route), absent)
+    assert json.loads(json.loads(text)["input"])["caller"] == caller
+
+
+@both_readings
 def test_a_token_is_passed_on_as_it_came(absent: str | None) -> None:
     body = {"amount_minor": 1, "currency": "USD", "token": "tok_a"}
-    assert json.loads(start("payments", sent(body), absent)["input"]) == body
+    assert json.loads(start("payments", sent(body), absent)["input"]) == body | CALLED
 
 
 @both_readings
@@ -146,13 +171,13 @@ def test_an_operation_is_passed_on_with_its_payment_and_its_amount_if_it_has_one
 ) -> None:
     started = start(route, sent("" if body is None else body), absent)
     assert started["name"] == KEY
-    assert json.loads(started["input"]) == {"operation": operation, "payment_id": PAYMENT_ID} | (body or {})
+    assert json.loads(started["input"]) == {"operation": operation, "payment_id": PAYMENT_ID} | (body or {}) | CALLED
 
 
 @both_readings
 def test_an_amount_of_null_is_none(absent: str | None) -> None:
     started = start("refunds", sent({"amount_minor": None}), absent)
-    assert json.loads(started["input"]) == {"operation": "refund", "payment_id": PAYMENT_ID}
+    assert json.loads(started["input"]) == {"operation": "refund", "payment_id": PAYMENT_ID} | CALLED
 
 
 @both_readings

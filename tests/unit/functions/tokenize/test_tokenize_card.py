@@ -67,6 +67,7 @@ def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_num
             "merchant_reference": "order-1001",
             "description": None,
             "card_on_file": False,
+            "caller": None,
         },
         "card": {
             "token": None,

@@ -117,3 +117,13 @@ def test_an_alarm_on_dynamodb_alone_stays_while_nothing_is_told_whatever_it_says
     assert [alarm.told("reads", 2) for alarm in (stuck, moved)] == ["ALARM", "ALARM"]
     time.sleep(1.1)  # the period that it looks at
     assert [alarm.told("doubts", 0) for alarm in (stuck, moved)] == ["ALARM", "OK"]
+
+
+def test_the_metrics_that_are_sent_by_themselves_have_dimensions_that_aws_s_have(emulator: Emulator) -> None:
+    function = emulator.function("def handler(event, context):\n    return 1")
+    emulator.client("lambda").invoke(FunctionName=function)
+    name = {"Name": "FunctionName", "Value": function.rpartition(":")[2]}
+    sent = emulator.client("cloudwatch").list_metrics(Namespace="AWS/Lambda", Dimensions=[name])["Metrics"]
+    assert {metric["MetricName"] for metric in sent} == set(facts("metrics")["AWS/Lambda"])
+    for metric in sent:
+        assert [each["Name"] for each in metric["Dimensions"]] in facts("metrics")["AWS/Lambda"][metric["MetricName"]]

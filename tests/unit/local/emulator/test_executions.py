@@ -69,6 +69,14 @@ def test_another_input_or_an_ended_execution_is_a_conflict(emulator: Emulator, m
     assert refused(emulator, machine, name, '{"seconds": 0.3}') == conflict
 
 
+def test_a_word_that_is_not_json_is_refused_and_quoted(emulator: Emulator, machine: str) -> None:
+    known = facts("execution_input")
+    status, code, message = refused(emulator, machine, uuid.uuid4().hex, "card_number_in_description")
+    assert (status, code) == (400, known["type"].rpartition("#")[2])
+    assert message.startswith(known["begins"])
+    assert ("'card_number_in_description'" in message) is known["quotes_the_input"]
+
+
 def test_input_that_is_not_json_is_refused_without_repeating_it(emulator: Emulator, machine: str) -> None:
     status, code, message = refused(emulator, machine, uuid.uuid4().hex, '{"card": 4242')
     assert (status, code, "4242" in message) == (400, "InvalidExecutionInput", False)

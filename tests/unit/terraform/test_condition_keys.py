@@ -1,0 +1,94 @@
+"""Conditions in policies: an operator that goes with the key's type, or AWS takes the policy and decides otherwise."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from cli.paths import ROOT
+from cli.permissions import PERMISSIONS_FILE
+from tests.aws_facts import facts
+
+TYPES: dict[str, str] = facts("condition_key_types")
+CONDITION = re.compile(r'\btest\s*=\s*"([^"]+)",?\s*variable\s*=\s*"([^"]+)"')
+SET_OPERATORS = ("ForAllValues:", "ForAnyValue:")
+
+
+def conditions() -> Iterator[tuple[str, str]]:
+    """`(operator, key)` of every condition that is written in terraform/."""
+    for file in sorted((ROOT / "terraform").glob("*.tf")):
+        text = file.read_text()
+        found = CONDITION.findall(text)
+        # Where a condition is a loop's, its parts are written where the loop's values are.
+        assert len(found) == len(re.findall(r'\bvariable\s*=\s*"', text)), (
+            f"{file.name}: a condition's test comes first"
+        )
+        yield from found
+
+
+def wrong(operator: str, key: str) -> str | None:
+    """What is wrong with this operator for this key; None if nothing is."""
+    of_any_context = re.sub(r"^(kms:EncryptionContext):.*", r"\1:${EncryptionContextKey}", key)
+    of_sets = operator.startswith(SET_OPERATORS)
+    match TYPES.get(of_any_context):
+        case None:
+            return f"{key} has no type in tests/aws_facts/condition_key_types.yaml"
+        case kind if kind.startswith("ArrayOf") and not of_sets and operator != "Null":
+            return f"{key} is {kind}: {operator} never holds"
+        case kind if not kind.startswith("ArrayOf") and of_sets:
+            return f"{key} is {kind}: {operator} also holds without it"
+    return None
+
+
+def test_every_condition_has_an_operator_that_goes_with_its_key() -> None:
+    assert [problem for condition in conditions() if (problem := wrong(*condition))] == []
+
+
+@pytest.mark.parametrize(
+    ("operator", "key"),
+    [
+        ("StringEquals", "states:StateMachineQualifier"),
+        ("StringLike", "dynamodb:LeadingKeys"),
+        ("ForAllValues:StringEquals", "kms:ViaService"),
+        ("ForAnyValue:StringEquals", "kms:EncryptionContext:token"),
+        ("StringEquals", "kms:RequestAlias"),
+    ],
+)
+def test_an_operator_that_does_not_go_with_its_key_is_found(operator: str, key: str) -> None:
+    assert wrong(operator, key)
+
+
+def unguarded(statements: Iterable[dict[str, Any]]) -> list[str]:
+    """Conditions on all values of a key that may be missing, in which case they hold."""
+    found = []
+    for statement in statements:
+        tests = [re.match(r"(\S+) (\S+): (.*)", condition) for condition in statement.get("conditions", [])]
+        parts = [match.groups() for match in tests if match]
+        there = {key for operator, key, value in parts if (operator, value) == ("Null", "false")}
+        found += [key for operator, key, _ in parts if operator.startswith("ForAllValues:") and key not in there]
+    return found
+
+
+def allowing_statements(node: Any) -> Iterator[dict[str, Any]]:
+    """Every statement in docs/permissions.yaml, which a test compares with what is deployed."""
+    if isinstance(node, dict):
+        if "actions" in node:
+            yield node
+        for inner in node.values():
+            yield from allowing_statements(inner)
+
+
+def test_a_condition_on_all_values_also_wants_one_to_be_there() -> None:
+    statements = list(allowing_statements(yaml.safe_load(PERMISSIONS_FILE.read_text())))
+    assert unguarded(statements) == []
+    asked = {text.split(" ")[1].rstrip(":") for statement in statements for text in statement.get("conditions", [])}
+    assert {key for operator, key in conditions() if operator.startswith("ForAllValues:")} <= asked
+
+
+def test_a_condition_on_all_values_without_a_guard_is_found() -> None:
+    all_values = "ForAllValues:StringLike dynamodb:LeadingKeys: CARD#*"
+    assert unguarded([{"conditions": [all_values]}]) == ["dynamodb:LeadingKeys"]
+    assert unguarded([{"conditions": [all_values, "Null dynamodb:LeadingKeys: true"]}]) == ["dynamodb:LeadingKeys"]
+    assert unguarded([{"conditions": [all_values, "Null dynamodb:LeadingKeys: false"]}]) == []
