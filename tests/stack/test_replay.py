@@ -39,6 +39,20 @@ def replay(machine: Machine, driver: Driver) -> Any:
     return run
 
 
+class PatientDriver(Driver):
+    """Waits until a payment's end is seen in its execution too."""
+
+    def ended(self, payment_id: str) -> dict[str, Any]:
+        payment = super().ended(payment_id)
+        time.sleep(SEEN_AFTER_SECONDS + 0.2)
+        return payment
+
+
+@pytest.fixture
+def driver(driver: Driver) -> Driver:
+    return PatientDriver(driver.stack)
+
+
 @pytest.fixture
 def started(driver: Driver) -> Any:
     """Gives what payments were given that were started since it was asked last, by their ids."""
