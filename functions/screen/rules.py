@@ -6,6 +6,7 @@ A rule fires where its expression `when` is true. Expressions are in the languag
 
 import json
 import signal
+import string
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -63,7 +64,7 @@ _ALMOST = {
     "currency": ["AAB"],
     "brand": ["a" * 31 + "_"],
     "bin": ["000001"],
-    "fingerprint": [f"fp_{51 * letter}{end}" for letter in "abcdefghijklmnopqrstuvwxyz234567" for end in "z2"],
+    "fingerprint": [f"fp_{51 * letter}{end}" for letter in string.ascii_lowercase + "234567" for end in "z2"],
 }
 
 CHECKED_WITHIN_SECONDS = 2

@@ -136,7 +136,7 @@ run "what_a_key_is_used_for_is_said_in_conditions" {
       EncryptExecutions                   = ""
       EncryptLedger                       = "dynamodb"
       EncryptLogDelivery                  = ""
-      EncryptSecretsExecutionsAndMessages = "secretsmanager sns sqs states"
+      EncryptSecretsExecutionsAndMessages = "secretsmanager sns sqs states" # pragma: allowlist secret
     }
     error_message = "Whoever calls a service uses the key through it; a state machine's role calls KMS itself, for executions and the log."
   }

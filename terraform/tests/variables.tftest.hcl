@@ -93,7 +93,7 @@ run "what_is_no_name_or_no_whole_number_is_refused" {
     tags                     = { Team = "payments; billing" }
     kms_deletion_window_days = 7.5
     sealing_keys             = ["a b"]
-    token_keys               = ["abcdefghijklmnopqrstuvwxyz-abcdef"]
+    token_keys               = ["abcdefghijklmnopqrstuvwxyz-abcdef"] # pragma: allowlist secret
   }
 
   expect_failures = [
