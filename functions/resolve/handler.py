@@ -1,5 +1,6 @@
 """States `Look` and `Resolve`: a payment or an operation whose execution ended badly in, its status out."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from functions.resolve.resolve_operation import resolve_operation
@@ -7,6 +8,10 @@ from functions.resolve.resolve_payment import resolve_payment
 from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch, PaymentUnderWay
 from functions.shared.domain.shapes import is_id
+
+# An execution that looks stays for its first wait, if it does not know better. A look that comes later is one that got
+# lost on its way, and who had it taken may have gone.
+STAYS = timedelta(minutes=5)
 
 USES = (
     runtime.ledger,
@@ -35,13 +40,21 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         if status == "processing":
             # An execution that has ended may be shown as running for a moment yet.
             raise PaymentUnderWay("The execution is not seen to have ended yet.")
-        # There is no doubt, or whoever had this look taken goes on to ask the gateway. Not before it has ended, though:
-        # who looks too early leaves, and somebody else has to come.
-        machine = "operation" if event["operation_id"] else "payment"
-        if is_id(name := event[f"{machine}_id"]):  # any other name could be a card number, and moved no money
-            runtime.attendance().attend(machine, name, runtime.now())
+        if _goes_on(event):
+            machine = "operation" if event["operation_id"] else "payment"
+            runtime.attendance().attend(machine, event[f"{machine}_id"], runtime.now())
     if event["ask_gateway"] and status not in ("in_doubt", "processing"):
         runtime.count("OperationResolved" if event["operation_id"] else "PaymentResolved")
         if error == GatewayMismatch.__name__:
             runtime.count(GatewayMismatch.__name__)
     return {"payment_id": payment_id, "operation_id": event["operation_id"], "status": status}
+
+
+def _goes_on(event: runtime.Event) -> bool:
+    """Whether what had this look taken is sure to be there yet, so that it looks after the other until its end.
+
+    Only an execution that was started for an id is: a name that is none could be a card number, and moved no money.
+    """
+    if "started_at" not in event or not is_id(event["operation_id"] or event["payment_id"]):
+        return False
+    return datetime.fromisoformat(runtime.now()) - datetime.fromisoformat(event["started_at"]) < STAYS

@@ -172,6 +172,10 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "a look that comes late looks after something",
+        (("functions/resolve/handler.py", "< STAYS", "< timedelta(days=9)"),),
+    ),
+    Mutant(
         "a payment that cannot be seen yet is none",
         (("functions/reserve/reserve_operation.py", "execution is None and not request.is_old(now)", "False"),),
     ),

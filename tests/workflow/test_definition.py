@@ -3,10 +3,12 @@
 import importlib
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from functions.resolve.handler import STAYS
 from functions.shared import contracts
 from functions.shared.domain import errors
 from functions.shared.domain.errors import PaymentError, Rejection, Unavailable
@@ -162,6 +164,11 @@ class TestShape:
         ways_out = {name for name, state in DEFINITIONS["resolve"]["States"].items() if "NoDoubt" in successors(state)}
         assert ways_out == {"Seen", "Resolved"}
         assert {catch["Next"] for catch in TASKS["Resolve"]["Catch"]} == {"AskAgain", "NothingToResolve"}
+
+    def test_who_looks_stays_for_as_long_as_that_counts(self) -> None:
+        states = DEFINITIONS["resolve"]["States"]
+        assert {catch["Next"] for catch in TASKS["Look"]["Catch"]} == {"Begin"}
+        assert timedelta(seconds=states["WaitFiveMinutes"]["Seconds"]) >= STAYS
 
     @pytest.mark.parametrize("name", STATES)
     def test_every_state_says_why_it_is_there(self, name: str) -> None:

@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 
 from functions.resolve.handler import handler
+from functions.shared import runtime
 from functions.shared.domain.errors import GatewayOutcomeUnknown, PaymentNotFound, PaymentUnderWay, ReversalUnconfirmed
 from functions.shared.domain.ledger import capture_entry, in_doubt_entry
 from functions.shared.ports import Execution
@@ -8,6 +11,13 @@ from tests.samples import LATER, NOW, card, operation_request, order, payment
 from tests.unit.functions.conftest import Output, World
 
 EVENT = {"payment_id": "payment-of-ours-1", "operation_id": None, "ask_gateway": True}
+LOOK = EVENT | {"ask_gateway": False, "started_at": NOW}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resolve has just begun."""
+    monkeypatch.setattr(runtime, "now", lambda: LATER)
 
 
 def in_doubt(world: World) -> None:
@@ -24,7 +34,7 @@ def test_a_doubt_that_is_cleared_is_counted(world: World, output: Output) -> Non
 
 def test_a_look_asks_nobody_and_counts_nothing(world: World, output: Output) -> None:
     in_doubt(world)
-    assert handler(EVENT | {"ask_gateway": False}, None)["status"] == "in_doubt"
+    assert handler(LOOK, None)["status"] == "in_doubt"
     assert (world.gateway.calls, output.metrics()) == ([], {})
 
 
@@ -34,21 +44,37 @@ def test_from_the_look_on_somebody_looks_after_it_but_not_when_somebody_asks_by_
     in_doubt(world)
     handler(EVENT, None)
     assert world.attendance.attended == set()
-    handler(EVENT | {"ask_gateway": False}, None)
+    handler(LOOK, None)
     nonsense = Execution(False, "OperationRejected", "InvalidInput", {}, NOW, LATER)
     for operation_id in ("refund-of-ours-1", "4242424242424242"):  # the second was started by hand
         world.operation_executions.executions[operation_id] = nonsense
-        handler({"payment_id": None, "operation_id": operation_id, "ask_gateway": False}, None)
+        handler(LOOK | {"payment_id": None, "operation_id": operation_id}, None)
     assert world.attendance.attended == {("payment", "payment-of-ours-1"), ("operation", "refund-of-ours-1")}
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        LOOK | {"started_at": "2026-11-23T08:00:00.000Z"},
+        {name: value for name, value in LOOK.items() if name != "started_at"},
+    ],
+    ids=["late", "by hand"],
+)
+def test_a_look_that_nobody_may_wait_for_any_more_looks_after_nothing(
+    world: World, output: Output, look: dict[str, Any]
+) -> None:
+    in_doubt(world)
+    assert handler(look, None)["status"] == "in_doubt"
+    assert world.attendance.attended == set()
 
 
 def test_who_looks_too_early_does_not_look_after_it(world: World, output: Output) -> None:
     """What looked ends, and when the execution ends badly afterwards, somebody else has to."""
     with pytest.raises(PaymentNotFound):
-        handler(EVENT | {"ask_gateway": False}, None)
+        handler(LOOK, None)
     world.executions.executions["payment-of-ours-1"] = Execution(True, None, None, {"amount_minor": 1999}, NOW, None)
     with pytest.raises(PaymentUnderWay):
-        handler(EVENT | {"ask_gateway": False}, None)
+        handler(LOOK, None)
     assert world.attendance.attended == set()
 
 
@@ -57,7 +83,7 @@ def test_a_look_at_an_execution_that_is_not_seen_to_have_ended_is_repeated_and_l
 ) -> None:
     world.executions.executions["payment-of-ours-1"] = Execution(True, None, None, {"amount_minor": 1999}, NOW, None)
     with pytest.raises(PaymentUnderWay):
-        handler(EVENT | {"ask_gateway": False}, None)
+        handler(LOOK, None)
     assert handler(EVENT, None)["status"] == "processing"
 
 
