@@ -81,7 +81,7 @@ class Workflow:
         arn = self.start(request, payment_id)
         time.sleep(0.8 * expected_seconds)
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while (execution := self._states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+        while (execution := self.stack.described(arn))["status"] == "RUNNING":
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{arn} does not end")
             time.sleep(max(_POLL_SECONDS, 0.1 * expected_seconds))
@@ -284,9 +284,9 @@ def _pay(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
     answer = stack.call("POST", "/payments", body, {"Idempotency-Key": payment_id})
     if answer.status_code != requests.codes.accepted:
         raise RuntimeError(f"POST /payments was answered {answer.status_code} {answer.text}")
-    states, arn = stack.client("stepfunctions"), stack.execution_arn(payment_id)
+    arn = stack.execution_arn(payment_id)
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while states.describe_execution(executionArn=arn)["status"] == "RUNNING" and time.monotonic() < deadline:
+    while stack.described(arn)["status"] == "RUNNING" and time.monotonic() < deadline:
         time.sleep(0.1)
 
 

@@ -30,7 +30,9 @@ def observations(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Obser
     """What becomes of each case that was selected: its payment's id and outcome, in time."""
     parameters = [getattr(item, "callspec", None) for item in request.session.items]
     # Those that wait long begin first, and the others need no time of their own.
-    cases = [callspec.params["case"] for callspec in parameters if callspec and "case" in callspec.params]
+    cases = [
+        callspec.params["case"] for callspec in parameters if callspec and isinstance(callspec.params.get("case"), Case)
+    ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         cases.sort(key=lambda case: (case.fault != "late" and case.times != "always", not case.is_resolving))
         yield {case: pool.submit(bench.outcome, case.orders, case.is_resolving, case.operation) for case in cases}

@@ -162,7 +162,7 @@ def test_a_double_click_and_a_second_window_pay_once(driver: Driver, page: Page)
 
 
 def test_a_slow_payment_is_followed_to_its_end(driver: Driver, page: Page) -> None:
-    driver.set_fault(payment_id(page), "charge", "slow", seconds=1.5)
+    driver.set_fault(payment_id(page), "charge", "slow", seconds=3)
     page.clock.install()
     choose(page, "Visa …1111")
     pay(page)

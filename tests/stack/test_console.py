@@ -83,6 +83,7 @@ def test_a_payment_is_followed_to_its_end_while_one_looks(browser: Browser, cons
     payment_id = "console-running-0001"
     driver.set_fault(payment_id, "charge", "slow", seconds=SLOW_SECONDS)
     driver.pay(payment_id)
+    driver.execution(payment_id)  # until Step Functions shows it
     with opened(browser, f"{console}/payments/{payment_id}") as page:
         status = page.locator(".look-head .status")
         expect(status).to_have_text("processing")
