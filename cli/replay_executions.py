@@ -67,11 +67,14 @@ def executions_of(
     filters = {"statusFilter": status.value} if status else {}
     pages = states.get_paginator("list_executions").paginate(stateMachineArn=stack.state_machine_arn, **filters)
     the_latest_first = (execution for page in pages for execution in page["executions"])
-    young_enough = takewhile(lambda each: since is None or each["startDate"] >= since, the_latest_first)
+    # Those that ended come in the order of their ends.
+    young_enough = takewhile(lambda each: since is None or _latest(each) >= since, the_latest_first)
     wanted = (
         execution["executionArn"]
         for execution in young_enough
-        if execution["status"] != "RUNNING" and (until is None or execution["startDate"] <= until)
+        if execution["status"] != "RUNNING"
+        and (since is None or execution["startDate"] >= since)
+        and (until is None or execution["startDate"] <= until)
     )
     return [_described(states, arn) for arn in reversed(list(islice(wanted, limit)))]
 
@@ -85,10 +88,9 @@ def replay_executions(
     """
     if not is_test_card(card_number):
         raise StackError("That is no published test card. See functions/shared/contracts/test_cards.json.")
-    states = stack.client("stepfunctions")
     replays = with_progress(
         past,
-        lambda execution: _replayed(states, stack.live_arn("payment"), execution, card_number),
+        lambda execution: _replayed(stack, execution, card_number),
         lambda execution: str(execution["name"]),
         concurrency=concurrency,
         console=console,
@@ -144,6 +146,12 @@ def _arn(stack: Stack, name: str) -> str:
     return arn
 
 
+def _latest(execution: dict[str, Any]) -> datetime:
+    """When it ended, or began if it runs."""
+    latest: datetime = execution.get("stopDate") or execution["startDate"]
+    return latest
+
+
 def _described(states: Any, arn: str) -> dict[str, Any]:
     try:
         execution: dict[str, Any] = states.describe_execution(executionArn=arn)
@@ -152,17 +160,17 @@ def _described(states: Any, arn: str) -> dict[str, Any]:
     return execution
 
 
-def _replayed(states: Any, state_machine_arn: str, past: dict[str, Any], card_number: str) -> ReplayedExecution:
+def _replayed(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedExecution:
     request = json.loads(past["input"])
     if not isinstance(request, dict):
         return ReplayedExecution(past, "–", None)
     request, card = with_test_card(request, card_number)
-    started = states.start_execution(
-        stateMachineArn=state_machine_arn, name=new_payment_id(), input=json.dumps(request)
+    started = stack.client("stepfunctions").start_execution(
+        stateMachineArn=stack.live_arn("payment"), name=new_payment_id(), input=json.dumps(request)
     )
     deadline, pause = time.monotonic() + FOLLOW_TIMEOUT_SECONDS, 0.05
     while True:
-        now = _described(states, started["executionArn"])
+        now = stack.described(started["executionArn"])
         if now["status"] != "RUNNING" or time.monotonic() > deadline:
             return ReplayedExecution(past, card, now)
         time.sleep(pause)

@@ -262,7 +262,7 @@ def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progre
                 if sent.operations and sent.payment_id not in going_on:
                     going_on.add(sent.payment_id)
                     course.problems += _operate(stack, sent)
-                elif all(operation["status"] != "processing" for operation in payment["operations"]):
+                elif _are_over(payment["operations"], sent.operations):
                     course.shown[sent.payment_id] = payment
                     del under_way[sent.payment_id]
             free = concurrency - sum(not payment.faults for payment in under_way.values())
@@ -283,6 +283,11 @@ def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progre
                 time.sleep(0.05)
     course.memory[len(planned)] = Memory.now(stack)
     return course
+
+
+def _are_over(shown: Sequence[dict[str, Any]], sent: Sequence[Operation]) -> bool:
+    """Whether all operations have ended. Each is on record then; before, its execution may not even be listed yet."""
+    return len(shown) >= len(sent) and all(operation["status"] != "processing" for operation in shown)
 
 
 def _running(stack: Stack) -> set[str]:
