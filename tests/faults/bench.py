@@ -24,6 +24,7 @@ from cli.stack import Stack, new_payment_id
 from functions.shared.adapters.dynamodb import unmarshal
 from functions.shared.domain.operation import OperationType
 from functions.shared.domain.payment import Status
+from functions.shared.domain.shapes import is_id
 from local.machine import Machine
 from tests.redeployment import put_into_service
 from tests.stack.driver import Driver
@@ -174,7 +175,7 @@ class Bench:
         The last fault must strike, and be gone before a doubt can be cleared; `resolving` says that it strikes only
         then.
         """
-        payment_id, last = new_payment_id(), orders[-1]
+        payment_id, last = payment_to_operate_on(), orders[-1]
         name = f"{payment_id}{OPERATION}" if operation else payment_id
         if operation:
             self._driver.pay(payment_id, capture=operation == "refund")
@@ -311,6 +312,11 @@ class Bench:
             return (ORDERS / f"{name}.struck").read_text().splitlines()
         except FileNotFoundError:
             return []
+
+
+def payment_to_operate_on() -> str:
+    """A payment's id to which an operation's name can be added: that is no UUID, and may not have 12 digits in a row."""
+    return next(each for each in iter(new_payment_id, "") if is_id(f"{each}{OPERATION}"))
 
 
 def payment_of(name: str) -> str:

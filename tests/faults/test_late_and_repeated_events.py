@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cli.stack import Stack, new_payment_id
+from cli.stack import Stack
 from tests import invariants
-from tests.faults.bench import Bench, Order
+from tests.faults.bench import Bench, Order, payment_to_operate_on
 from tests.stack.driver import PAYMENT, Driver
 
 LANDS_AFTER_SECONDS = 6
@@ -20,7 +20,7 @@ def driver(fault_stack: Stack) -> Driver:
 
 
 def test_a_charge_that_lands_after_its_reversal_is_refused(bench: Bench, driver: Driver) -> None:
-    payment_id = new_payment_id()
+    payment_id = payment_to_operate_on()
     driver.set_fault(payment_id, "charge", "late", seconds=LANDS_AFTER_SECONDS)
     bench.start(payment_id)
     bench.wait_for_end(payment_id)
@@ -59,7 +59,7 @@ def test_a_compensation_of_a_captured_payment_leaves_it_captured(bench: Bench, d
 def test_a_function_that_runs_again_after_a_payment_is_reversed_changes_nothing(
     bench: Bench, driver: Driver, state: str, error: str | None
 ) -> None:
-    payment_id = new_payment_id()
+    payment_id = payment_to_operate_on()
     bench.order(payment_id, Order("Persist", "crash_before"))
     bench.start(payment_id)
     bench.wait_for_end(payment_id)
@@ -86,7 +86,7 @@ def test_a_compensation_that_goes_on_after_its_execution_was_stopped_ends_as_the
 
 @pytest.mark.parametrize("state", ["Reserve", "Perform", "Settle"])
 def test_a_function_that_runs_again_after_a_refund_changes_nothing(bench: Bench, driver: Driver, state: str) -> None:
-    payment_id = driver.paid()["payment_id"]
+    payment_id, _ = driver.pay(payment_to_operate_on())
     bench.wait_for_end(payment_id)
     refund = bench.ask_for(payment_id, "refund")
     bench.wait_for_end(refund)
