@@ -315,7 +315,7 @@ class Bench:
 
 
 def payment_to_operate_on() -> str:
-    """A payment's id to which an operation's name can be added: that is no UUID, and may not have 12 digits in a row."""
+    """A payment's id to which an operation's name can be added: no UUID then, so it may not have 12 digits in a row."""
     return next(each for each in iter(new_payment_id, "") if is_id(f"{each}{OPERATION}"))
 
 
