@@ -128,7 +128,8 @@ destroy: setup ## Take a deployment to AWS down, with all that it holds (ENV=dev
 	@$(PAYMENTS) destroy $(call arguments,ENV)
 
 acceptance: setup ## Ask a deployment of its own in AWS everything, and destroy it (ENV=dev, ONLY=payments …, KEEP=1, YES=account id), or the local stack (ENV=local, STACK=file)
-	@$(PAYMENTS) accept $(or $(ENV),$(error Say where: make acceptance ENV=dev)) $(foreach group,$(ONLY),--only $(group)) $(if $(KEEP),--keep) $(if $(YES),--yes '$(YES)') $(if $(STACK),--stack '$(STACK)')
+	$(call need,ENV,where,acceptance ENV=dev)
+	@$(PAYMENTS) accept $(call option,ONLY,--only) $(call flag,KEEP,--keep) $(call arguments,ENV)
 
 rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or end the oldest (RETIRE=1)
 	$(call need,KEY,which,rotate KEY=sealing ENV=dev)$(call need,ENV,where,rotate KEY=sealing ENV=dev)

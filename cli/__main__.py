@@ -462,7 +462,7 @@ def accept(
         str, typer.Argument(help="local, or a file in terraform/environments by whose variables one is made for this.")
     ],
     only: Annotated[
-        list[str] | None, typer.Option(metavar="GROUP", help="Ask this group of questions only. May be repeated.")
+        list[str] | None, typer.Option(metavar="GROUPS", help="Ask these groups of questions only. May be repeated.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave what was deployed.")] = False,
     yes: Annotated[
@@ -475,7 +475,13 @@ def accept(
 
     with _clear_errors():
         passed = acceptance(
-            environment, only=only or (), keep=keep, yes=yes, stack_file=stack, prepare=_prepared, console=console
+            environment,
+            only=" ".join(only or ()).split(),
+            keep=keep,
+            yes=yes,
+            stack_file=stack,
+            prepare=_prepared,
+            console=console,
         )
     raise typer.Exit(0 if passed else 1)
 

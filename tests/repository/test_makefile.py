@@ -37,6 +37,7 @@ GIVEN = {
     "plan": "cli plan -- {ENV}",
     "deploy": "cli deploy --percent={PERCENT} --minutes={MINUTES} --yes -- {ENV}",
     "destroy": "cli destroy -- {ENV}",
+    "acceptance": "cli accept --only={ONLY} --keep -- {ENV}",
     "rotate": "cli rotate --retire -- {KEY} {ENV}",
     "picture": "cli picture",
     "permissions": "cli permissions",
@@ -52,7 +53,7 @@ OF_THEIR_OWN = {"help", "setup", "sbom", "lint", "lock", "clean"}
 FROM_THE_ENVIRONMENT = {"STACK", "EMULATOR_PORT", "SPARKLE_PORT", "CONSOLE_PORT", "CHECKOUT_PORT"}
 """What the commands read by themselves."""
 
-FLAGS = {"WATCH", "YES", "RETIRE", "SMALL"}
+FLAGS = {"WATCH", "YES", "RETIRE", "SMALL", "KEEP"}
 VARIABLES = {*re.findall(r"{(\w+)\*?}", " ".join(GIVEN.values())), *FROM_THE_ENVIRONMENT, *FLAGS}
 
 VALUES = {

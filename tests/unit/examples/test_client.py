@@ -281,9 +281,9 @@ def test_an_operation_right_after_its_payment_is_followed_though_the_payment_app
     api: ScriptedApi, payments: PaymentsClient
 ) -> None:
     api.script(NO_SUCH_PAYMENT, NO_SUCH_PAYMENT, shown(operations=[operation()]))
-    assert payments.wait_for_operation(KEY, "refund-1").status == "succeeded"
+    assert payments.wait_for_operation(KEY, "refund-1-of-order-1001").status == "succeeded"
     api.script(OPERATION_EXISTS, NO_SUCH_PAYMENT, shown(operations=[operation()]))
-    assert payments.refund(KEY, 500, idempotency_key="refund-1").status == "succeeded"
+    assert payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001").status == "succeeded"
 
 
 def test_an_operation_that_was_asked_for_before_is_given_as_it_is(api: ScriptedApi, payments: PaymentsClient) -> None:

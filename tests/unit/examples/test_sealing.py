@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from examples.client import CardData, CardNotSealed, NoAnswer, PaymentsClient, SealingKey, fingerprint, seal
 from tests.browser import JavaScriptError, seal_in_browser
-from tests.samples import CARD_DATA, HOLDER, PAN
+from tests.samples import CARD_DATA, HOLDER, PAN, SEALED
 from tests.unit.examples.conftest import ScriptedApi
 
 
@@ -173,7 +173,7 @@ def test_a_redirect_is_not_followed(payments: PaymentsClient, api: ScriptedApi, 
     api.redirect_to = f"{other.url}/payments"
     api.script(*[(status, {})] * 4)
     with pytest.raises(NoAnswer, match=f"HTTP {status}"):
-        payments.pay(amount_minor=1999, currency="USD", card="a.b.c.d.e")
+        payments.pay(amount_minor=1999, currency="USD", card=SEALED)
     assert other.calls == []
     assert len(api.calls) == 4
     other.server_close()

@@ -17,18 +17,20 @@ CALLERS = facts("kms_callers")
 PASS = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
 
 
+def saying(*statements: dict[str, Any]) -> str:
+    """A key's policy, which always lets the emulator's operator do everything."""
+    operator = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/operator"}, "Action": "kms:*", "Resource": "*"}
+    return policy(operator, *({"Principal": ROOT, "Resource": "*"} | statement for statement in statements))
+
+
 def key(emulator: Emulator, *statements: dict[str, Any]) -> str:
     """A new key whose policy says this; its ARN."""
-    arn: str = emulator.client("kms").create_key(
-        Policy=policy(*({"Principal": ROOT, "Resource": "*"} | statement for statement in statements))
-    )["KeyMetadata"]["Arn"]
+    arn: str = emulator.client("kms").create_key(Policy=saying(*statements))["KeyMetadata"]["Arn"]
     return arn
 
 
 def change(emulator: Emulator, key_arn: str, *statements: dict[str, Any]) -> None:
-    emulator.client("kms").put_key_policy(
-        KeyId=key_arn, Policy=policy(*({"Principal": ROOT, "Resource": "*"} | statement for statement in statements))
-    )
+    emulator.client("kms").put_key_policy(KeyId=key_arn, Policy=saying(*statements))
 
 
 def code(call: Callable[[], Any]) -> str | None:

@@ -20,12 +20,11 @@ import h11
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from local.emulator import server
-from tests.unit.local.emulator.conftest import REGION, Emulator, running_emulator
+from tests.unit.local.emulator.conftest import OPERATOR, REGION, Emulator, running_emulator
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -83,7 +82,7 @@ def answer_in_one_read(
 ) -> tuple[bytes, int, bytes]:
     """The head, the length that it promises, and what came with it of the body."""
     request = AWSRequest(method, emulator.url + path, headers, body)
-    SigV4Auth(Credentials("test", "test"), service, REGION).add_auth(request)
+    SigV4Auth(OPERATOR, service, REGION).add_auth(request)
     lines = [f"{method} {path} HTTP/1.1", f"Host: {urllib.parse.urlsplit(emulator.url).netloc}"]
     lines += [f"{name}: {value}" for name, value in {**request.headers, "Content-Length": len(body)}.items()]
     with connected(emulator.url) as connection:
