@@ -140,7 +140,8 @@ class TestPastExecutions:
         status, shown = replay("--execution", execution["executionArn"])
         assert status == 0
         [(payment_id, request)] = started().items()
-        assert request == json.loads(execution["input"])
+        # Who asks for it is told by the API alone.
+        assert request == {name: value for name, value in json.loads(execution["input"]).items() if name != "caller"}
         new = driver.stack.payment(payment_id)
         assert {name: new[name] for name in ("status", "card", "amount_minor", "currency", "merchant_reference")} == {
             name: past[name] for name in ("status", "card", "amount_minor", "currency", "merchant_reference")
