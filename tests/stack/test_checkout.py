@@ -161,17 +161,18 @@ def test_a_double_click_and_a_second_window_pay_once(driver: Driver, page: Page)
     assert [len(driver.charges(payment_id(page, attempt))) for attempt in (1, 2)] == [1, 0]
 
 
-@pytest.mark.xfail(
-    reason="Where executions are seen late, the page was not yet seen to say that it takes longer.", strict=False
-)
 def test_a_slow_payment_is_followed_to_its_end(driver: Driver, page: Page) -> None:
-    driver.set_fault(payment_id(page), "charge", "slow", seconds=1.5)
+    page.clock.install()
     choose(page, "Visa …1111")
-    pay(page)
-    expect(page.get_by_role("heading", name="Paying …")).to_be_focused()
-    take_screenshots(page, "checkout-paying")
-    tell(page, status="processing")
-    expect(page.get_by_role("status")).to_contain_text("This takes longer than usual.", timeout=30_000)
+    with page.expect_response(lambda answer: answer.request.method == "POST" and answer.url.endswith("/payment")):
+        pay(page)
+        expect(page.get_by_role("heading", name="Paying …")).to_be_focused()
+        take_screenshots(page, "checkout-paying")
+    # From its first look on, the page knows for how long it has followed the payment.
+    with page.expect_response(lambda answer: answer.request.method == "GET" and answer.url.endswith("/payment")):
+        tell(page, status="processing")
+    page.clock.fast_forward(10_000)
+    expect(page.get_by_role("status")).to_contain_text("This takes longer than usual.")
     page.unroute_all()
     expect(page.get_by_text(f"{THANK_YOU} 1111.")).to_be_visible(timeout=15_000)
     assert len(driver.charges(payment_id(page))) == 1
