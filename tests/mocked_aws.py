@@ -4,10 +4,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
+from moto.dynamodb.responses import DynamoHandler
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -51,8 +54,21 @@ class MockedAws:
 
 
 @contextmanager
+def one_request_at_a_time() -> Iterator[None]:
+    """A transaction that moto refuses puts back the whole table as it was before, with what others wrote meanwhile."""
+    lock, call_action = RLock(), DynamoHandler.call_action
+
+    def call_alone(handler: DynamoHandler) -> Any:
+        with lock:
+            return call_action(handler)
+
+    with patch.object(DynamoHandler, "call_action", call_alone):
+        yield
+
+
+@contextmanager
 def mocked_aws() -> Iterator[MockedAws]:
-    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}), one_request_at_a_time():
         dynamodb = boto3.client("dynamodb", REGION)
         dynamodb.create_table(
             TableName=TABLE,

@@ -66,9 +66,9 @@ def test_a_response_is_whole_when_its_head_arrives(emulator: Emulator) -> None:
         (
             "POST",
             "/",
-            "iam",
+            "sts",
             {"Content-Type": "application/x-www-form-urlencoded"},
-            "Action=ListRoles&Version=2010-05-08",
+            "Action=GetCallerIdentity&Version=2011-06-15",
         ),
     ]
     with ThreadPoolExecutor(8) as clients:
