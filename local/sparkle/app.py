@@ -27,6 +27,10 @@ from local.sparkle.settlements import report, start_of
 DROP = "X-Sandbox-Drop"
 """Header of a response that is not to be sent: `close` or `reset` the connection instead."""
 
+_REFUND_STATUSES = {"refund_pending": "pending", "refund_failed": "failed"}
+_OTHERWISE = ("partial_approval", *_REFUND_STATUSES)
+"""Faults by which something is done, and answered, but not what was asked for."""
+
 _REQUESTS_KEPT = 10_000
 _LINES_PER_PAGE = 10_000
 _NO_ANSWER = 444
@@ -48,7 +52,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         key = None if body is None else _idempotency_key()
         fault = switchboard.take(operation, reference)
         g.entry |= {"reference": reference, "fault": fault and fault.fault}
-        if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage"):
+        if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage", *_OTHERWISE):
             return _instead(fault)
         earlier = None if key is None else keys.claim(key, request.path, body)
         if fault and fault.fault == "late":
@@ -60,7 +64,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
             keys.record(key, answer)
         if fault and fault.fault == "timeout_after":
             time.sleep(fault.seconds or 0)
-        return _respond(answer) if fault is None or fault.fault == "slow" else _afterwards(fault)
+        return _respond(answer) if fault is None or fault.fault in ("slow", *_OTHERWISE) else _afterwards(fault)
 
     @app.before_request
     def admit() -> None:
@@ -108,7 +112,12 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
 
         def deed() -> Answer:
             made = book.charge(
-                body["reference"], body["amount_minor"], body["currency"], card, body.get("capture", True)
+                body["reference"],
+                body["amount_minor"],
+                body["currency"],
+                card,
+                body.get("capture", True),
+                partially=g.entry["fault"] == "partial_approval",
             )
             return _declined(made) if made.decline_code else Answer(201, asdict(made))
 
@@ -147,7 +156,12 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     def refund(charge_id: str) -> Response:
         body = _body("RefundRequest")
         reference = book.get(charge_id).reference
-        return perform("refund", reference, lambda: Answer(201, asdict(book.refund(charge_id, **body))), body)
+
+        def deed() -> Answer:
+            status = _REFUND_STATUSES.get(g.entry["fault"], "succeeded")
+            return Answer(201, asdict(book.refund(charge_id, **body, status=status)))
+
+        return perform("refund", reference, deed, body)
 
     @app.get("/v1/charges/<charge_id>/refunds")
     def refunds(charge_id: str) -> Response:
@@ -184,6 +198,14 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     @app.get("/sandbox/charges")
     def all_charges() -> dict[str, Any]:
         return {"charges": [asdict(charge) for charge in book.all()]}
+
+    @app.post("/sandbox/charges/<charge_id>/expire")
+    def expire(charge_id: str) -> dict[str, Any]:
+        return asdict(book.expire(charge_id))
+
+    @app.post("/sandbox/refunds/<refund_id>/succeed")
+    def succeed_refund(refund_id: str) -> dict[str, Any]:
+        return asdict(book.succeed_refund(refund_id))
 
     @app.post("/sandbox/refunds/<refund_id>/fail")
     def fail_refund(refund_id: str) -> dict[str, Any]:

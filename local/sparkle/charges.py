@@ -8,7 +8,7 @@ import json
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -29,6 +29,8 @@ from local.sparkle.errors import (
 from local.sparkle.settlements import SettlementLine
 
 Clock = Callable[[], datetime]
+
+_AUTHORIZED_FOR = timedelta(days=7)
 
 _TEST_CARDS: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parents[2] / "functions" / "shared" / "contracts" / "test_cards.json").read_text()
@@ -61,8 +63,22 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargeRefund:
+    """A refund as its charge shows it. `refund_reference` is the caller's own name for it, None for one without."""
+
+    id: str
+    refund_reference: str | None
+    status: str
+    amount_minor: int
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge as it is at one moment, in the shape that the API shows. A change makes a new value."""
+    """A charge as it is at one moment, in the shape that the API shows. A change makes a new value.
+
+    `expires_at` is when an authorization ends if nobody captures it. `void_reason` is `expired` where that happened.
+    """
 
     id: str
     reference: str
@@ -71,12 +87,27 @@ class Charge:
     currency: str
     captured_minor: int
     refunded_minor: int
+    refunds: tuple[ChargeRefund, ...]
     fee_minor: int | None
     card_brand: str | None
     card_last4: str
     decline_code: str | None
+    void_reason: str | None
     created_at: str
     captured_at: str | None
+    expires_at: str | None
+
+    @property
+    def left_minor(self) -> int:
+        """What may yet be refunded: of what was captured, neither given back nor about to be."""
+        return self.captured_minor - sum(each.amount_minor for each in self.refunds if each.status != "failed")
+
+    def with_refund(self, refund: ChargeRefund) -> "Charge":
+        """The charge with a refund, in its place or as the newest; only what succeeded counts as refunded."""
+        refunds = {each.id: each for each in self.refunds} | {refund.id: refund}
+        refunded_minor = sum(each.amount_minor for each in refunds.values() if each.status == "succeeded")
+        status = {0: "captured", self.captured_minor: "refunded"}.get(refunded_minor, "partially_refunded")
+        return replace(self, refunds=tuple(refunds.values()), refunded_minor=refunded_minor, status=status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +124,20 @@ class Refund:
     created_at: str
     charge: Charge
 
+    @classmethod
+    def of(cls, charge: Charge, refund: ChargeRefund) -> "Refund":
+        return cls(
+            id=refund.id,
+            charge_id=charge.id,
+            reference=charge.reference,
+            refund_reference=refund.refund_reference,
+            status=refund.status,
+            amount_minor=refund.amount_minor,
+            currency=charge.currency,
+            created_at=refund.created_at,
+            charge=charge,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
@@ -107,66 +152,82 @@ class Reversal:
 class ChargeBook:
     """Charges by id and by reference, refunds, reversals, settlement lines by day. Safe to share between threads.
 
-    A captured charge settles when its UTC day ends: until then a reversal voids it, after that it refunds it. The
-    book's time is the clock's, shifted by `offset`.
+    A captured charge settles when its UTC day ends: until then a reversal voids it, after that it refunds it. An
+    authorization expires after seven days. The book's time is the clock's, shifted by `offset`.
     """
 
     clock: Clock = utc_now
     offset: timedelta = timedelta()
     _charges: dict[str, Charge] = field(default_factory=dict)
     _ids: dict[str, str] = field(default_factory=dict)
-    _refunds: dict[str, Refund] = field(default_factory=dict)
-    _refund_ids: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    _refunded: dict[str, str] = field(default_factory=dict)
+    """By a refund's id, the id of its charge."""
     _reversals: dict[str, str] = field(default_factory=dict)
     _lines: defaultdict[str, dict[tuple[str, str], SettlementLine]] = field(default_factory=lambda: defaultdict(dict))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def charge(self, reference: str, amount_minor: int, currency: str, card: Card, capture: bool = True) -> Charge:
+    def charge(
+        self,
+        reference: str,
+        amount_minor: int,
+        currency: str,
+        card: Card,
+        capture: bool = True,
+        *,
+        partially: bool = False,
+    ) -> Charge:
         """Charge, or only authorize, a card. A decline is a charge too, with status `declined`.
 
-        Raises ReferenceReversed, ReferenceAlreadyCharged.
+        `partially`, half of the amount is approved: so much is captured, or authorized. Raises ReferenceReversed, ReferenceAlreadyCharged.
         """
         with self._lock:
             if reference in self._reversals:
                 raise ReferenceReversed
             if reference in self._ids:
                 raise ReferenceAlreadyCharged
+            approved_minor = max(1, amount_minor // 2) if partially else amount_minor
             charge = Charge(
                 id=f"ch_{secrets.token_hex(12)}",
                 reference=reference,
                 status="declined" if card.decline_code else "authorized",
-                amount_minor=amount_minor,
+                amount_minor=amount_minor if capture else approved_minor,
                 currency=currency,
                 captured_minor=0,
                 refunded_minor=0,
+                refunds=(),
                 fee_minor=None,
                 card_brand=card.brand,
                 card_last4=card.last4,
                 decline_code=card.decline_code,
+                void_reason=None,
                 created_at=self.now(),
                 captured_at=None,
+                expires_at=None if capture or card.decline_code else self.now(_AUTHORIZED_FOR),
             )
             self._ids[reference] = charge.id
             self._charges[charge.id] = charge
-            return self.capture(charge.id) if capture and not card.decline_code else charge
+            return self.capture(charge.id, approved_minor) if capture and not card.decline_code else charge
 
     def get(self, charge_id: str) -> Charge:
         """The charge with this id. Raises ChargeNotFound."""
         with self._lock:
             if charge_id not in self._charges:
                 raise ChargeNotFound
-            return self._charges[charge_id]
+            charge = self._charges[charge_id]
+            if charge.status == "authorized" and charge.expires_at and charge.expires_at <= self.now():
+                return self.expire(charge_id)
+            return charge
 
     def find(self, reference: str) -> Charge | None:
         """The charge with the caller's own reference, declined ones included."""
         with self._lock:
             charge_id = self._ids.get(reference)
-            return self._charges[charge_id] if charge_id else None
+            return self.get(charge_id) if charge_id else None
 
     def all(self) -> list[Charge]:
         """Every charge, oldest first."""
         with self._lock:
-            return list(self._charges.values())
+            return [self.get(charge_id) for charge_id in self._charges]
 
     def capture(self, charge_id: str, amount_minor: int | None = None) -> Charge:
         """Take what was authorized, or less of it, once; the rest is released.
@@ -200,10 +261,27 @@ class ChargeBook:
                 raise InvalidState(f"A charge that is {charge.status} can't be voided.")
             return self._put(replace(charge, status="voided"))
 
-    def refund(self, charge_id: str, amount_minor: int | None = None, refund_reference: str | None = None) -> Refund:
+    def expire(self, charge_id: str) -> Charge:
+        """Release what nobody captured in time. Raises ChargeNotFound, InvalidState."""
+        with self._lock:
+            charge = self._charges.get(charge_id)
+            if charge is None:
+                raise ChargeNotFound
+            if charge.status != "authorized":
+                raise InvalidState(f"A charge that is {charge.status} can't expire.")
+            return self._put(replace(charge, status="voided", void_reason="expired"))
+
+    def refund(
+        self,
+        charge_id: str,
+        amount_minor: int | None = None,
+        refund_reference: str | None = None,
+        *,
+        status: str = "succeeded",
+    ) -> Refund:
         """Give back what is left of the captured amount, or a part of it. The fee is not given back.
 
-        Raises ChargeNotFound, RefundReferenceUsed, InvalidState, AmountExceedsCaptured.
+        It may be `pending`, until `succeed_refund` or `fail_refund`, or `failed` at once. Raises ChargeNotFound, RefundReferenceUsed, InvalidState, AmountExceedsCaptured.
         """
         with self._lock:
             charge = self.get(charge_id)
@@ -211,42 +289,25 @@ class ChargeBook:
                 raise RefundReferenceUsed
             if charge.status not in ("captured", "partially_refunded", "refunded"):
                 raise InvalidState(f"A charge that is {charge.status} can't be refunded.")
-            left_minor = charge.captured_minor - charge.refunded_minor
-            refund_minor = left_minor if amount_minor is None else amount_minor
-            if not 0 < refund_minor <= left_minor:
+            refund_minor = charge.left_minor if amount_minor is None else amount_minor
+            if not 0 < refund_minor <= charge.left_minor:
                 raise AmountExceedsCaptured
-            charge = self._add_refunded(charge, refund_minor)
-            refund = Refund(
-                id=f"re_{secrets.token_hex(12)}",
-                charge_id=charge.id,
-                reference=charge.reference,
-                refund_reference=refund_reference,
-                status="succeeded",
-                amount_minor=refund_minor,
-                currency=charge.currency,
-                created_at=self.now(),
-                charge=charge,
+            refund = ChargeRefund(
+                f"re_{secrets.token_hex(12)}", refund_reference, status, refund_minor, created_at=self.now()
             )
-            self._refunds[refund.id] = refund
-            self._refund_ids[charge_id].append(refund.id)
-            self._add_line("refund", charge, -refund_minor, refund.created_at, refund=refund)
-            return refund
+            self._refunded[refund.id] = charge.id
+            return self._put_refund(charge, refund)
+
+    def succeed_refund(self, refund_id: str) -> Refund:
+        """End a pending refund: the money is given back. Raises RefundNotFound, InvalidState."""
+        return self._end_refund(refund_id, "succeeded", of=("pending",))
 
     def fail_refund(self, refund_id: str) -> Refund:
         """What the bank could not deliver comes back: the charge is as if this refund had not been made.
 
         Raises RefundNotFound, InvalidState.
         """
-        with self._lock:
-            if refund_id not in self._refunds:
-                raise RefundNotFound
-            refund = self._refunds[refund_id]
-            if refund.status == "failed":
-                raise InvalidState("A refund that is failed can't fail again.")
-            charge = self._add_refunded(self.get(refund.charge_id), -refund.amount_minor)
-            refund = self._refunds[refund_id] = replace(refund, status="failed", charge=charge)
-            self._add_line("refund_failed", charge, refund.amount_minor, self.now(), refund=refund)
-            return refund
+        return self._end_refund(refund_id, "failed", of=("pending", "succeeded"))
 
     def refunds(self, charge_id: str, refund_reference: str | None = None) -> list[Refund]:
         """A charge's refunds, oldest first, or just the one with this reference; each with the charge as it is now.
@@ -255,8 +316,8 @@ class ChargeBook:
         """
         with self._lock:
             charge = self.get(charge_id)
-            refunds = [replace(self._refunds[each], charge=charge) for each in self._refund_ids.get(charge_id, [])]
-            return [refund for refund in refunds if refund_reference in (None, refund.refund_reference)]
+            named = [each for each in charge.refunds if refund_reference in (None, each.refund_reference)]
+            return [Refund.of(charge, refund) for refund in named]
 
     def reverse(self, reference: str) -> Reversal:
         """Make sure that no money stays moved for a reference, now or later. Again gives the same result."""
@@ -264,7 +325,7 @@ class ChargeBook:
             charge = self.find(reference)
             if reference not in self._reversals:
                 self._reversals[reference] = self._undo(charge)
-            elif charge and charge.status in ("captured", "partially_refunded"):
+            elif charge and charge.left_minor:
                 # A refund has failed since.
                 self.refund(charge.id)
             return Reversal(reference, self._reversals[reference], self.find(reference))
@@ -285,17 +346,32 @@ class ChargeBook:
             self.void(charge.id)
             return "voided"
         captured_on = _day(charge.captured_at or "")
-        if charge.refunded_minor == 0 and captured_on >= _day(self.now()):
+        if charge.left_minor == charge.captured_minor and captured_on >= _day(self.now()):
             del self._lines[captured_on]["charge", charge.id]
             self._put(replace(charge, status="voided", captured_minor=0, fee_minor=None, captured_at=None))
             return "voided"
-        self.refund(charge.id)
+        if charge.left_minor:
+            self.refund(charge.id)
         return "refunded"
 
-    def _add_refunded(self, charge: Charge, amount_minor: int) -> Charge:
-        refunded_minor = charge.refunded_minor + amount_minor
-        status = {0: "captured", charge.captured_minor: "refunded"}.get(refunded_minor, "partially_refunded")
-        return self._put(replace(charge, status=status, refunded_minor=refunded_minor))
+    def _end_refund(self, refund_id: str, status: str, of: Collection[str]) -> Refund:
+        with self._lock:
+            if refund_id not in self._refunded:
+                raise RefundNotFound
+            charge = self.get(self._refunded[refund_id])
+            refund = next(each for each in charge.refunds if each.id == refund_id)
+            if refund.status not in of:
+                raise InvalidState(f"A refund that is {refund.status} can't be {status} any more.")
+            return self._put_refund(charge, replace(refund, status=status), before=refund.status)
+
+    def _put_refund(self, charge: Charge, refund: ChargeRefund, before: str | None = None) -> Refund:
+        """Change the charge by its refund's status, with the settlement line of what has moved by that."""
+        charge = self._put(charge.with_refund(refund))
+        if refund.status == "succeeded":
+            self._add_line("refund", charge, -refund.amount_minor, self.now(), refund=refund)
+        elif before == "succeeded":
+            self._add_line("refund_failed", charge, refund.amount_minor, self.now(), refund=refund)
+        return Refund.of(charge, refund)
 
     def _put(self, charge: Charge) -> Charge:
         self._charges[charge.id] = charge
@@ -309,7 +385,7 @@ class ChargeBook:
         moved_at: str,
         *,
         fee_minor: int = 0,
-        refund: Refund | None = None,
+        refund: ChargeRefund | None = None,
     ) -> None:
         moved, day = refund or charge, _day(moved_at)
         self._lines[day][kind, moved.id] = SettlementLine(
@@ -324,9 +400,9 @@ class ChargeBook:
             settled_at=f"{day}T23:59:59.999Z",
         )
 
-    def now(self) -> str:
-        """The book's time as the API shows it: RFC 3339, UTC, milliseconds."""
-        return (self.clock() + self.offset).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def now(self, later: timedelta = timedelta()) -> str:
+        """The book's time as the API shows it, or a later one: RFC 3339, UTC, milliseconds."""
+        return (self.clock() + self.offset + later).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def check_currency(code: str) -> None:

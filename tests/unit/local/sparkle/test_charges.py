@@ -218,6 +218,45 @@ def test_only_what_is_not_captured_can_be_voided(sparkle: Sparkle) -> None:
         assert (answer.status_code, answer.json["error"]["code"]) == (409, "invalid_state")
 
 
+def test_an_authorization_expires_when_its_time_is_over(sparkle: Sparkle) -> None:
+    held = sparkle.charge(capture=False)
+    assert held["expires_at"] > held["created_at"]
+    sparkle.clock.advance(days=7, seconds=-1)
+    assert sparkle.find() == [held]
+    sparkle.clock.advance(seconds=1)
+    (expired,) = sparkle.find()
+    assert (expired["status"], expired["void_reason"]) == ("voided", "expired")
+    answer = sparkle.post(f"/v1/charges/{held['id']}/capture", {})
+    assert (answer.status_code, answer.json["error"]["code"]) == (409, "invalid_state")
+
+
+def test_what_is_captured_or_voided_never_expires(sparkle: Sparkle) -> None:
+    charges = [sparkle.charge(reference, capture=False) for reference in ("pay-1", "pay-2")]
+    for charge, how in zip(charges, ("capture", "void"), strict=True):
+        sparkle.post(f"/v1/charges/{charge['id']}/{how}", {})
+    assert sparkle.charge("pay-3")["expires_at"] is None
+    sparkle.clock.advance(days=30)
+    shown = [(charge["status"], charge["void_reason"]) for charge in sparkle.get("/sandbox/charges").json["charges"]]
+    assert shown == [("captured", None), ("voided", None), ("captured", None)]
+
+
+def test_an_authorization_can_be_made_to_expire(sparkle: Sparkle) -> None:
+    held = sparkle.charge(capture=False)
+    path = f"/sandbox/charges/{held['id']}/expire"
+    assert sparkle.post(path).json["void_reason"] == "expired"
+    assert [charge["status"] for charge in sparkle.find()] == ["voided"]
+    again = sparkle.post(path)
+    assert (again.status_code, again.json["error"]["code"]) == (409, "invalid_state")
+    assert sparkle.post("/sandbox/charges/ch_unknown/expire").status_code == 404
+
+
+@pytest.mark.parametrize(("capture", "amounts"), [(True, (1999, 999)), (False, (999, 0))])
+def test_a_charge_may_be_approved_in_part(sparkle: Sparkle, capture: bool, amounts: tuple[int, int]) -> None:
+    sparkle.break_next("charge", "partial_approval")
+    charge = sparkle.charge(capture=capture)
+    assert (charge["amount_minor"], charge["captured_minor"]) == amounts
+
+
 @pytest.mark.parametrize("action", ["/capture", "/void", "/refunds"])
 def test_an_unknown_charge_is_404_and_the_key_stays_good(sparkle: Sparkle, action: str) -> None:
     answer = sparkle.post(f"/v1/charges/ch_unknown{action}", {}, key="kept")
