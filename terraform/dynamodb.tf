@@ -38,6 +38,19 @@ resource "aws_dynamodb_table" "ledger" {
     type = "S"
   }
 
+  # open#{shard}. Only payments of which the gateway may yet end something by itself have it.
+  attribute {
+    name = "open_shard"
+    type = "S"
+  }
+
+  global_secondary_index {
+    name            = "open"
+    hash_key        = "open_shard"
+    range_key       = "pk"
+    projection_type = "KEYS_ONLY"
+  }
+
   global_secondary_index {
     name            = "in_doubt"
     hash_key        = "doubt_shard"

@@ -234,10 +234,12 @@ locals {
     }
 
     reserve = {
-      timeout     = 10
-      memory      = 512
-      environment = merge(local.payment_executions_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
-      statements  = concat(local.see_executions["payment"], [local.write_ledger])
+      timeout = 30
+      memory  = 512
+      environment = merge(local.gateway_environment, local.payment_executions_environment, {
+        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+      })
+      statements = concat(local.gateway_statements, local.see_executions["payment"], [local.write_ledger])
     }
 
     perform = {
@@ -302,6 +304,15 @@ locals {
           sid       = "ReadAccounts"
           actions   = ["dynamodb:Query"]
           resources = ["${aws_dynamodb_table.ledger.arn}/index/by_account"]
+        },
+        {
+          sid       = "ReadOpen"
+          actions   = ["dynamodb:Query"]
+          resources = ["${aws_dynamodb_table.ledger.arn}/index/open"]
+          conditions = [
+            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["open#*"] },
+          ]
         },
         {
           sid       = "WriteDays"

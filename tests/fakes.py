@@ -16,6 +16,7 @@ from functions.shared.domain.charge import (
     ChargeStatus,
     Order,
     Refund,
+    RefundStatus,
     Refused,
     Reversal,
     ReversalResult,
@@ -41,7 +42,7 @@ from functions.shared.ports import (
     StoredCard,
     Velocity,
 )
-from tests.samples import NOW, TEST_CARDS
+from tests.samples import EXPIRES_AT, NOW, TEST_CARDS
 
 
 @dataclass
@@ -107,10 +108,10 @@ class FakeGateway:
         self.calls: list[str] = []
         self.idempotency_keys: list[str] = []
         self.faults = Faults()
-        self.refunds: dict[str, list[Refund]] = {}
+        self.refund_status: RefundStatus = "succeeded"
         self.reports: dict[str, list[SettlementLine]] = {}
         self._reversals: dict[str, ReversalResult] = {}
-        self._answers: dict[str, tuple[object, Charge | Refund | Refused]] = {}
+        self._answers: dict[str, tuple[object, Charge | Refused]] = {}
 
     def charge(self, order: Order, card: Card, idempotency_key: str) -> Charge:
         return self._create(order, card, idempotency_key, capture=True)
@@ -127,9 +128,7 @@ class FakeGateway:
                 return Refused("amount_exceeds_authorized")
             return self._put(replace(charge, status="captured", captured_minor=amount_minor, captured_at=NOW))
 
-        done = self._once("capture", (charge_id, amount_minor, currency), idempotency_key, deed)
-        assert isinstance(done, Charge | Refused)
-        return done
+        return self._once("capture", (charge_id, amount_minor, currency), idempotency_key, deed)
 
     def void(self, charge_id: str, idempotency_key: str) -> Charge | Refused:
         def deed() -> Charge | Refused:
@@ -140,39 +139,51 @@ class FakeGateway:
                 else Refused("invalid_state")
             )
 
-        done = self._once("void", charge_id, idempotency_key, deed)
-        assert isinstance(done, Charge | Refused)
-        return done
+        return self._once("void", charge_id, idempotency_key, deed)
 
     def refund(
         self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
-    ) -> Refund | Refused:
-        def deed() -> Refund | Refused:
-            charge, before = self._charge(charge_id), self.refunds.setdefault(charge_id, [])
-            if any(refund.reference == reference for refund in before):
+    ) -> Charge | Refused:
+        def deed() -> Charge | Refused:
+            charge = self._charge(charge_id)
+            if charge.refund(reference):
                 raise GatewayOutcomeUnknown("The reference was used under another key.")
             if charge.status not in ("captured", "partially_refunded", "refunded"):
                 return Refused("invalid_state")
-            left_minor = charge.captured_minor - sum(refund.amount_minor for refund in before)
+            left_minor = charge.captured_minor - sum(
+                each.amount_minor for each in charge.refunds if each.status != "failed"
+            )
             if amount_minor > left_minor:
                 return Refused("amount_exceeds_captured")
-            self._put(replace(charge, status="refunded" if amount_minor == left_minor else "partially_refunded"))
-            before.append(Refund(f"re_{secrets.token_hex(6)}", charge_id, reference, amount_minor, currency, NOW))
-            return before[-1]
+            return self.show_refund(charge.reference, amount_minor, self.refund_status, reference)
 
-        done = self._once("refund", (charge_id, amount_minor, currency, reference), idempotency_key, deed)
-        assert isinstance(done, Refund | Refused)
-        return done
+        return self._once("refund", (charge_id, amount_minor, currency, reference), idempotency_key, deed)
+
+    def show_refund(
+        self,
+        reference: str,
+        amount_minor: int,
+        status: RefundStatus = "succeeded",
+        refund_reference: str | None = None,
+        refund_id: str | None = None,
+    ) -> Charge:
+        """Show a refund of the charge with that reference, whoever made it; or its next status, by its id."""
+        charge = self.charges[reference]
+        refund = Refund(refund_id or f"re_{secrets.token_hex(6)}", refund_reference, status, amount_minor, NOW)
+        refunds = {each.refund_id: each for each in charge.refunds} | {refund.refund_id: refund}
+        refunded_minor = sum(each.amount_minor for each in refunds.values() if each.status == "succeeded")
+        ends: dict[int, ChargeStatus] = {0: "captured", charge.captured_minor: "refunded"}
+        shown = ends.get(refunded_minor, "partially_refunded")
+        return self._put(replace(charge, refunds=tuple(refunds.values()), status=shown))
+
+    def show(self, reference: str, **changes: Any) -> Charge:
+        """Show the charge with that reference otherwise than it was: somebody moved it."""
+        return self._put(replace(self.charges[reference], **changes))
 
     def find_by_reference(self, reference: str) -> Charge | None:
         self._called("find")
         self.faults.after("find")
         return self.charges.get(reference)
-
-    def find_refund(self, charge_id: str, reference: str) -> Refund | None:
-        self._called("find")
-        self.faults.after("find")
-        return next((each for each in self.refunds.get(charge_id, []) if each.reference == reference), None)
 
     def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
         """A page of `reports`; without one, of an empty day."""
@@ -203,8 +214,8 @@ class FakeGateway:
         return done
 
     def _once(
-        self, operation: str, asked: object, idempotency_key: str, deed: Callable[[], Charge | Refund | Refused]
-    ) -> Charge | Refund | Refused:
+        self, operation: str, asked: object, idempotency_key: str, deed: Callable[[], Charge | Refused]
+    ) -> Charge | Refused:
         """What the key was answered before, or what the deed comes to."""
         self.idempotency_keys.append(idempotency_key)
         self._called(operation)
@@ -235,6 +246,7 @@ class FakeGateway:
         decline_code = TEST_CARDS[card.pan].get("decline_code")
         approved: ChargeStatus = "captured" if capture else "authorized"
         charge = Charge(
+            gateway=self.name,
             charge_id=f"ch_{secrets.token_hex(6)}",
             reference=order.reference,
             status="declined" if decline_code else approved,
@@ -243,6 +255,7 @@ class FakeGateway:
             captured_minor=order.amount_minor if capture and not decline_code else 0,
             decline_code=decline_code,
             captured_at=NOW if capture and not decline_code else None,
+            expires_at=None if capture or decline_code else EXPIRES_AT,
         )
         return self._put(charge)
 
@@ -308,6 +321,13 @@ class FakeLedger:
             for posted in there.entries
             if (payment_id, posted.number) in numbers
         }
+
+    def awaiting_gateway(self, page: str | None) -> tuple[list[str], str | None]:
+        """One at a time."""
+        self.faults.before("awaiting_gateway")
+        open_ = sorted(each for each, there in self.records.items() if there.payment.awaits_gateway)
+        following = [each for each in open_ if each > (page or "")]
+        return following[:1], following[0] if len(following) > 1 else None
 
     def doubts(self) -> Doubts:
         self.faults.before("doubts")

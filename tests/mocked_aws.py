@@ -75,7 +75,7 @@ def mocked_aws() -> Iterator[MockedAws]:
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[
                 {"AttributeName": name, "AttributeType": "S"}
-                for name in ("pk", "sk", "account_day", "posted_at", "doubt_shard", "doubt_since")
+                for name in ("pk", "sk", "account_day", "posted_at", "doubt_shard", "doubt_since", "open_shard")
             ],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
             GlobalSecondaryIndexes=[
@@ -92,6 +92,14 @@ def mocked_aws() -> Iterator[MockedAws]:
                     "KeySchema": [
                         {"AttributeName": "doubt_shard", "KeyType": "HASH"},
                         {"AttributeName": "doubt_since", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                },
+                {
+                    "IndexName": "open",
+                    "KeySchema": [
+                        {"AttributeName": "open_shard", "KeyType": "HASH"},
+                        {"AttributeName": "pk", "KeyType": "RANGE"},
                     ],
                     "Projection": {"ProjectionType": "KEYS_ONLY"},
                 },

@@ -6,7 +6,7 @@ from typing import Any
 
 from functions.shared.contracts import load
 from functions.shared.domain.card import Card, CardSummary
-from functions.shared.domain.charge import Order
+from functions.shared.domain.charge import Charge, Order
 from functions.shared.domain.operation import OperationRequest, OperationType
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 
@@ -27,6 +27,9 @@ TRANSACTION_ID = "0" * 64
 STARTED_AT = "2026-11-23T09:00:00.000Z"
 NOW = "2026-11-23T09:00:01.000Z"
 LATER = "2026-11-23T09:05:00.000Z"
+EXPIRES_AT = "2026-11-30T09:00:01.000Z"
+"""When the gateway lets an authorization of `NOW` end."""
+
 CARD_RETENTION_DAYS = 400
 KEPT_UNTIL = "2027-12-28T09:00:01.000Z"
 """That many days after `NOW`."""
@@ -54,6 +57,24 @@ def payment(
         payment_id, status, request, SUMMARY, TRANSACTION_ID, started_at=STARTED_AT, now=NOW, charge_id="ch_1"
     )
     return replace(first, **changes)
+
+
+def shown(payment: Payment, **changes: Any) -> Charge:
+    """The payment's charge, as the gateway shows it if nobody else has moved it."""
+    assert payment.amount_minor and payment.currency
+    assert payment.charge_id
+    charge = Charge(
+        gateway="sparkle",
+        charge_id=payment.charge_id,
+        reference=payment.payment_id,
+        status=payment.status,  # type: ignore[arg-type]
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        captured_minor=payment.captured_minor,
+        decline_code=payment.decline_code,
+        expires_at=EXPIRES_AT if payment.status == "authorized" else None,
+    )
+    return replace(charge, **changes)
 
 
 def operation_request(

@@ -19,8 +19,9 @@ def charge_card(
     cipher: CardCipher,
     gateway: PaymentGateway,
 ) -> dict[str, Any]:
-    """Return `{"outcome": "captured" | "authorized" | "declined", "gateway", "charge_id", "decline_code"}`.
+    """Return `{"outcome": "captured" | "authorized" | "declined", "gateway", "charge_id", "decline_code", "shown"}`.
 
+    The outcome is what was asked for, and `shown` the charge with all that was done to it since, by whomever.
     Safe to repeat: every attempt has the same idempotency key. Raises GatewayOutcomeUnknown where neither the gateway's
     answer nor a look by reference tells what happened, GatewayMismatch where it charged something else, and what the
     gateway and the cipher raise.
@@ -36,13 +37,12 @@ def charge_card(
         if found is None:
             raise  # not there yet is not the same as never there
         charge = found
-    if not charge.is_as_asked(order.reference, order.amount_minor, order.currency):
+    if not charge.is_as_asked(order.reference, order.amount_minor, order.currency, capture=payment.capture):
         raise GatewayMismatch("The gateway charged another reference, amount or currency than asked.")
-    if charge.status not in ("captured", "authorized", "declined"):
-        raise GatewayMismatch(f"The gateway says that the charge is {charge.status}.")
     return {
-        "outcome": charge.status,
+        "outcome": charge.outcome(capture=payment.capture),
         "gateway": gateway.name,
         "charge_id": charge.charge_id,
         "decline_code": charge.decline_code,
+        "shown": charge.to_dict(),
     }

@@ -1,6 +1,5 @@
 """State `Perform`: an operation that was reserved in, what the gateway made of it out."""
 
-from dataclasses import asdict
 from typing import Any
 
 from functions.shared import runtime
@@ -9,4 +8,4 @@ from functions.shared.operations import Reserved, perform_operation
 
 @runtime.function("perform", uses=(runtime.gateway,))
 def handler(event: runtime.Event) -> dict[str, Any]:
-    return asdict(perform_operation(Reserved(**event), gateway=runtime.gateway()))
+    return perform_operation(Reserved(**event), gateway=runtime.gateway()).to_dict()

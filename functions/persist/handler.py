@@ -5,6 +5,7 @@ from typing import Any
 
 from functions.persist.persist_payment import payment_from, persist_payment
 from functions.shared import runtime
+from functions.shared.domain.charge import Charge
 
 METRICS = {
     "captured": "PaymentCaptured",
@@ -20,11 +21,11 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     recorded = persist_payment(
         payment_from(event, now),
         base64.b64decode(ciphertext) if ciphertext else None,
-        event["charge"].get("gateway"),
+        Charge.from_dict(event["charge"]["shown"]) if "shown" in event["charge"] else None,
         card_on_file=event["payment"]["card_on_file"],
         keep_card_until=runtime.kept_until(now),
         ledger=runtime.ledger(),
         card_vault=runtime.card_vault(),
     )
-    runtime.count(METRICS[recorded.status])
+    runtime.count(METRICS[event["charge"]["outcome"]])
     return recorded.outcome()

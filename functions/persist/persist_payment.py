@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from functions.shared.domain.adoption import adopt
 from functions.shared.domain.card import CardSummary
+from functions.shared.domain.charge import Charge
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import CardVault, Ledger, StoredCard
@@ -28,16 +30,17 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
 def persist_payment(
     payment: Payment,
     ciphertext: bytes | None,
-    gateway: str | None,
+    shown: Charge | None,
     *,
     card_on_file: bool,
     keep_card_until: str,
     ledger: Ledger,
     card_vault: CardVault,
 ) -> Payment:
-    """Write the payment, its journal entry and the card to be kept, all or nothing. Safe to repeat.
+    """Write the payment, its journal entries and the card to be kept, all or nothing. Safe to repeat.
 
-    Only a capture moves money. A card that was charged by its token is kept for another while, unless it was erased
+    Only a capture moves money. `shown` is the charge as Charge saw it: what was done to it since it was asked for is
+    adopted. A card that was charged by its token is kept for another while, unless it was erased
     meanwhile. Raises LedgerUnavailable, LedgerConflict.
     """
     entries, card = [], None
@@ -46,9 +49,12 @@ def persist_payment(
         assert payment.card and ciphertext  # the contract of the state
         card = StoredCard(payment.card, ciphertext, keep_card_until)
     if payment.status == "captured":
-        assert gateway and payment.amount_minor and payment.currency  # the contract of the state
-        entries.append(capture_entry(gateway, payment.amount_minor, payment.currency))
+        assert shown and payment.amount_minor and payment.currency  # the contract of the state
+        entries.append(capture_entry(shown.gateway, payment.amount_minor, payment.currency))
     recorded, posted = payment.post(*entries)
+    if shown:
+        recorded, adopted = adopt(recorded, posted, shown, payment.updated_at)
+        posted += adopted
     ledger.record(recorded, posted, card)
     if token and card_on_file:
         card_vault.renew(token, keep_card_until)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 from itertools import chain
 
-from functions.shared.domain.charge import REDACTED
-from functions.shared.domain.errors import InvalidInput, SettlementUnreadable
+from functions.shared.domain.adoption import ADOPTING, adopted_id
+from functions.shared.domain.charge import REDACTED, Refund
+from functions.shared.domain.errors import GatewayMismatch, InvalidInput, SettlementUnreadable
 from functions.shared.domain.ledger import (
     JournalEntry,
     asset_gateway,
@@ -29,6 +30,7 @@ from functions.shared.domain.settlement import (
     settled_as,
     settlement_source,
 )
+from functions.shared.operations import adopt_shown
 from functions.shared.ports import (
     AccountPosting,
     Books,
@@ -86,6 +88,7 @@ class Reconciliation:
             "gateway": self._compare_lines,
             "ledger": self._compare_entries,
             "executions": self._compare_executions,
+            "open": self._look_at_open,
             "close": self._close,
         }
         return steps[cursor.side](cursor.page)
@@ -146,6 +149,9 @@ class Reconciliation:
             return
         broken = compare(line, known.payment, known.entries, self.day)
         if broken:
+            known = self._adopt(known)
+            broken = compare(line, known.payment, known.entries, self.day)
+        if broken:
             self.breaks.record(broken, self.run, self.now)
         elif line.settled_at <= self.now and settled_as(line, known.entries) is None:
             self._settle(line, known)
@@ -154,7 +160,8 @@ class Reconciliation:
         """Post that the gateway paid, or got, what the line says; and if a refund failed, that its money is back."""
         payment, entries = known.payment.next_version(self.now), list[JournalEntry]()
         if line.type == "refund_failed":
-            operation, refund = payment.operation(line.refund_reference or ""), entry_of(line, known.entries)
+            refund = entry_of(line, known.entries)
+            operation = payment.operation((refund and refund.entry.source) or "")
             if operation and operation.status == "succeeded" and refund:
                 payment = known.payment.fail_refund(operation, self.now)
                 entries.append(refund.entry.reverse(refund.number, "refund_failed"))
@@ -170,8 +177,9 @@ class Reconciliation:
         first = int(page or 0)
         shards = range(first, min(first + SHARDS_READ, self.books.shards))
         lines = {
-            (line.reference, line.type, line.refund_reference)
+            (line.reference, line.type, name)
             for line in chain.from_iterable(part.lines for part in self._pages())
+            for name in (line.refund_reference, adopted_id("refund", line.line_id))
         }
         for posted in self.books.postings(asset_gateway(self.gateway.name), self.day, shards):
             line = {
@@ -187,14 +195,12 @@ class Reconciliation:
         known = self.ledger.find(posted.payment_id)
         if known is None or posted.number not in {entry.number for entry in standing(known.entries)}:
             return
+        charge = self.gateway.find_by_reference(posted.payment_id)
+        done_at, found = (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
         if posted.kind == "refund":
-            refund = self.gateway.find_refund(known.payment.charge_id or "", posted.source or "")
+            refunds = {name: each for each in (charge.refunds if charge else ()) for name in _names(each)}
+            refund = refunds.get(posted.source)
             done_at, found = (refund.created_at, f"refund {refund.refund_id}") if refund else (None, "no refund")
-        else:
-            charge = self.gateway.find_by_reference(posted.payment_id)
-            done_at, found = (
-                (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
-            )
         if done_at in (None, REDACTED) or done_at[:10] == self.day:
             amount = f"{posted.posting.amount_minor} {posted.posting.currency}"
             expected = f"a line for the {posted.kind} of {amount}"
@@ -210,7 +216,7 @@ class Reconciliation:
             self._compare_execution(execution, statuses.get(execution.name))
         # They come newest first: those that ended in the order of their ends.
         passed = any((each.stopped_at or each.started_at)[:10] < self.day for each in executions)
-        return Cursor("executions", next_page) if next_page and not passed else Cursor("close")
+        return Cursor("executions", next_page) if next_page and not passed else Cursor("open")
 
     def _compare_execution(self, execution: ExecutionSummary, status: str | None) -> None:
         if execution.status == "SUCCEEDED" and status in ("reversed", "in_doubt"):
@@ -220,6 +226,31 @@ class Reconciliation:
             if execution.status == "SUCCEEDED" or not (found and (found.was_rejected or found.running)):
                 why = found.error if found and found.error else execution.status
                 self._record("missing_in_ledger", execution.name, "execution", "a payment", f"execution {why}")
+
+    # -- What the gateway ends by itself: an authorization expires, a refund is pending no longer
+
+    def _look_at_open(self, page: str | None) -> Cursor:
+        payment_ids, next_page = self.ledger.awaiting_gateway(page)
+        for payment_id in payment_ids:
+            if known := self.ledger.find(payment_id):
+                self._adopt(known)
+        return Cursor("open", next_page) if next_page else Cursor("close")
+
+    def _adopt(self, known: RecordedPayment) -> RecordedPayment:
+        """The payment with all that the gateway shows of it; what can't be adopted is a break."""
+        payment = known.payment
+        if payment.status not in ADOPTING:
+            return known
+        charge = self.gateway.find_by_reference(payment.payment_id)
+        found = "no charge"
+        try:
+            if charge:
+                return adopt_shown(known, charge, ledger=self.ledger, now=self.now)
+        except GatewayMismatch as mismatch:
+            found = str(mismatch)
+        expected = f"charge {payment.charge_id} of {payment.amount_minor} {payment.currency}"
+        self._record("status_differs", payment.payment_id, "charge", expected, found)
+        return known
 
     # -- The end of the run
 
@@ -234,3 +265,8 @@ class Reconciliation:
 
     def _record(self, type: BreakType, payment_id: str, item: str, expected: str, found: str) -> None:
         self.breaks.record(Break(self.day, type, payment_id, item, expected, found), self.run, self.now)
+
+
+def _names(refund: Refund) -> tuple[str | None, str]:
+    """By which of our operations' ids a refund may be known."""
+    return refund.reference, adopted_id("refund", refund.refund_id)

@@ -16,11 +16,16 @@ def _payment_id(event: runtime.Event) -> object:
     return None
 
 
-@runtime.function("reserve", uses=(runtime.ledger, runtime.executions), payment_id=_payment_id)
+@runtime.function("reserve", uses=(runtime.ledger, runtime.executions, runtime.gateway), payment_id=_payment_id)
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = OperationRequest.from_request(event["operation_id"], event["request"], event["requested_at"])
-    ledger, executions = runtime.ledger(), runtime.executions()
-    payment = reserve_operation(request, ledger=ledger, executions=executions, now=runtime.now())
+    payment = reserve_operation(
+        request,
+        ledger=runtime.ledger(),
+        executions=runtime.executions(),
+        gateway=runtime.gateway(),
+        now=runtime.now(),
+    )
     reserved = outcome_of(payment, request.operation_id)
     if reserved["status"] == "rejected":
         runtime.count("OperationRejected")

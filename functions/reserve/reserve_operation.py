@@ -3,18 +3,23 @@
 from functions.shared.domain.errors import PaymentNotFound, PaymentUnderWay
 from functions.shared.domain.operation import OperationRequest
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import Executions, Ledger
+from functions.shared.operations import adopt_charge
+from functions.shared.ports import Executions, Ledger, PaymentGateway
 
 
-def reserve_operation(request: OperationRequest, *, ledger: Ledger, executions: Executions, now: str) -> Payment:
+def reserve_operation(
+    request: OperationRequest, *, ledger: Ledger, executions: Executions, gateway: PaymentGateway, now: str
+) -> Payment:
     """Record the operation as processing, or as rejected if it may not be done, and return the payment. Safe to repeat.
+
+    What may be done depends on what was done at the gateway, too: that is adopted first.
 
     Raises PaymentNotFound (also for a payment that was rejected: it was never recorded), PaymentUnderWay while the
     payment has no end, or may just not be seen, yet, LedgerUnavailable, and LedgerConflict where somebody else recorded
-    at the same time.
+    at the same time; and GatewayMismatch and what the gateway raises.
     """
-    payment = ledger.payment(request.payment_id)
-    if payment is None:
+    known = ledger.find(request.payment_id)
+    if known is None:
         execution = executions.find(request.payment_id)
         # DescribeExecution is eventually consistent: a payment that was just asked for may not be seen yet.
         if execution is None and not request.is_old(now):
@@ -22,10 +27,13 @@ def reserve_operation(request: OperationRequest, *, ledger: Ledger, executions: 
         if execution is None or execution.was_rejected:
             raise PaymentNotFound("There is no payment with this id.")
         raise PaymentUnderWay("The payment has no end yet.")
-    if payment.operation(request.operation_id):
-        return payment
+    if known.payment.operation(request.operation_id):
+        return known.payment
     # When it is too late, its execution is long over, and nobody would ask the gateway for it.
-    late = request.is_too_late(now)
-    reserved = payment.reject(request, "expired", now) if late else payment.reserve(request, now)
+    if request.is_too_late(now):
+        reserved = known.payment.reject(request, "expired", now)
+    else:
+        payment = adopt_charge(known, gateway=gateway, ledger=ledger, now=now).payment
+        reserved = payment.reserve(request, now)
     ledger.record(reserved)
     return reserved

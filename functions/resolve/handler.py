@@ -43,7 +43,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         if _goes_on(event):
             machine = "operation" if event["operation_id"] else "payment"
             runtime.attendance().attend(machine, event[f"{machine}_id"], runtime.now())
-    if event["ask_gateway"] and status not in ("in_doubt", "processing"):
+    if event["ask_gateway"] and status not in ("in_doubt", "processing", "pending"):
         runtime.count("OperationResolved" if event["operation_id"] else "PaymentResolved")
         if error == GatewayMismatch.__name__:
             runtime.count(GatewayMismatch.__name__)

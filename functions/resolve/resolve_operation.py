@@ -5,7 +5,7 @@ from typing import get_args
 from functions.shared.domain.errors import InvalidInput, PaymentNotFound, error_code
 from functions.shared.domain.operation import Operation, OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.operations import Performed, Reserved, perform_operation, settle_operation
+from functions.shared.operations import Performed, Reserved, adopt_charge, perform_operation, settle_operation
 from functions.shared.ports import Execution, Executions, Ledger, PaymentGateway
 
 
@@ -19,9 +19,11 @@ def resolve_operation(
     now: str,
     ask_gateway: bool = True,
 ) -> tuple[str, str]:
-    """Return the payment's id and the operation's status: `succeeded`, `rejected`, `in_doubt`, or `processing`.
+    """Return the payment's id and the operation's status: `succeeded`, `rejected`, `in_doubt`, `processing`, or
+    `pending` where the gateway has it and has not ended it yet.
 
-    What was reserved is asked of the gateway, again or for the first time: that is safe, and what the merchant wanted.
+    What the gateway shows is adopted, and may tell what became of it. Else what was reserved is asked of the gateway,
+    again or for the first time: that is safe, and what the merchant wanted.
     What was not is rejected, so that it can't be reserved any more. Without `ask_gateway`, it is only recorded that
     there is a doubt. `executions` are the operations' executions, `payments` the payments'.
 
@@ -36,26 +38,34 @@ def resolve_operation(
     request = OperationRequest.from_request(operation_id, execution.request, execution.started_at)
     if execution.running:
         return request.payment_id, "processing"
-    payment = ledger.payment(request.payment_id)
-    if payment is None:
+    known = ledger.find(request.payment_id)
+    if known is None:
         # A Reserve that is late could still find the payment, once it is recorded; and then it has to say that this was
         # rejected. Only a payment that is rejected itself never is.
         paid = payments.find(request.payment_id)
         comes = paid is not None and not paid.was_rejected
         return request.payment_id, "processing" if comes or not request.is_too_late(now) else "rejected"
+    payment = known.payment
     operation = payment.operation(operation_id)
     if operation is None:
         ledger.record(payment.reject(request, _why(execution), now))
         return request.payment_id, "rejected"
-    if not operation.is_open:
-        return request.payment_id, operation.status
-    performed = Performed("unknown", reason=_why(execution))
-    if ask_gateway:
-        performed = perform_operation(_reserved(payment, operation), gateway=gateway)
-    payment = settle_operation(request.payment_id, operation_id, performed, ledger=ledger, now=now)
-    settled = payment.operation(operation_id)
-    assert settled
-    return request.payment_id, settled.status
+    if operation.is_open and ask_gateway:
+        payment = adopt_charge(known, gateway=gateway, ledger=ledger, now=now).payment
+        operation = _of(payment, operation_id)
+    if operation.is_open and not operation.pending:
+        performed = Performed(reason=_why(execution))
+        if ask_gateway:
+            performed = perform_operation(_reserved(payment, operation), gateway=gateway)
+        payment = settle_operation(request.payment_id, operation_id, performed, ledger=ledger, now=now)
+        operation = _of(payment, operation_id)
+    return request.payment_id, "pending" if operation.pending else operation.status
+
+
+def _of(payment: Payment, operation_id: str) -> Operation:
+    operation = payment.operation(operation_id)
+    assert operation  # it is there, and open
+    return operation
 
 
 def _was_no_operation(execution: Execution) -> bool:

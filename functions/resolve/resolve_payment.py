@@ -1,10 +1,12 @@
 """Clear the doubt about a payment whose execution did not come to a planned end, by evidence alone."""
 
+from functions.shared.domain.adoption import adopt
 from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import PaymentNotFound
-from functions.shared.domain.ledger import capture_entry
+from functions.shared.domain.ledger import capture_entry, clear_suspense
 from functions.shared.domain.payment import Payment
-from functions.shared.doubt import clear_suspense, record_doubt, undo_charge
+from functions.shared.doubt import record_doubt, undo_charge
+from functions.shared.operations import adopt_charge
 from functions.shared.ports import Executions, Ledger, PaymentGateway, RecordedPayment
 
 
@@ -20,7 +22,8 @@ def resolve_payment(
     """Return the payment's status (the ledger's, `rejected`, or `processing` while its execution runs) and its error.
 
     A payment that the ledger doesn't know is recorded as in doubt; without `ask_gateway` that is all.
-    Doubt ends as the gateway proves: what it did as asked is recorded as that, and anything else is undone.
+    Doubt ends as the gateway proves: what it did as asked is recorded as that, with what was done to it since, and
+    anything else is undone. Without a doubt, what the gateway shows and the books don't know is adopted.
     That the gateway knows no charge counts as absence, so this is to be called only some time after the execution
     ended; even then a reversal makes sure that none can come.
 
@@ -46,37 +49,35 @@ def resolve_payment(
             error=execution.error or "ExecutionStopped",
         )
         known = record_doubt(doubtful, execution.payment, ledger=ledger)
+    if known.payment.status != "in_doubt" and ask_gateway:
+        known = adopt_charge(known, gateway=gateway, ledger=ledger, now=now)
     if known.payment.status != "in_doubt" or not ask_gateway:
         return known.payment.status, known.payment.error
     charge = None if known.payment.reversing else gateway.find_by_reference(payment_id)
-    if charge is None or not _proves_the_outcome(charge, known):
+    # Only a payment that was to be captured has money in suspense.
+    capture = bool(known.entries)
+    asked = payment_id, known.payment.amount_minor, known.payment.currency
+    if charge is None or not charge.is_as_asked(*asked, capture=capture):
         ended = undo_charge(known, gateway=gateway, ledger=ledger, now=now)
     else:
-        ended = _settle(charge, known, gateway=gateway, ledger=ledger, now=now)
+        ended = _settle(charge, known, capture=capture, ledger=ledger, now=now)
     return ended.status, ended.error
 
 
-def _proves_the_outcome(charge: Charge, known: RecordedPayment) -> bool:
-    payment = known.payment
-    # Only a payment that was to be captured has money in suspense.
-    wanted = "captured" if known.entries else "authorized"
-    as_asked = charge.is_as_asked(payment.payment_id, payment.amount_minor, payment.currency)
-    return as_asked and charge.status in (wanted, "declined")
-
-
-def _settle(charge: Charge, known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
-    """Record what the gateway did, and did as asked."""
-    assert charge.status in ("captured", "authorized", "declined")
-    entries = clear_suspense(known)
-    if charge.status == "captured":
-        entries.append(capture_entry(gateway.name, charge.captured_minor, charge.currency))
+def _settle(charge: Charge, known: RecordedPayment, *, capture: bool, ledger: Ledger, now: str) -> Payment:
+    """Record what the gateway did as asked, and then what was done to the charge since."""
+    status, entries, captured_minor = charge.outcome(capture=capture), clear_suspense(known.entries), 0
+    if status == "captured":
+        captured_minor = charge.amount_minor
+        entries.append(capture_entry(charge.gateway, captured_minor, charge.currency))
     settled = known.payment.moved_to(
-        charge.status,
-        captured_minor=charge.captured_minor,
+        status,
+        captured_minor=captured_minor,
         charge_id=charge.charge_id,
         decline_code=charge.decline_code,
         updated_at=now,
     )
     settled, posted = settled.post(*entries)
-    ledger.record(settled, posted)
+    settled, adopted = adopt(settled, known.entries + posted, charge, now)
+    ledger.record(settled, posted + adopted)
     return settled

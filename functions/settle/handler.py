@@ -5,12 +5,18 @@ from typing import Any
 from functions.shared import runtime
 from functions.shared.operations import Performed, outcome_of, settle_operation
 
-METRICS = {"succeeded": "OperationSucceeded", "rejected": "OperationRejected", "in_doubt": "OperationInDoubt"}
+METRICS = {
+    "succeeded": "OperationSucceeded",
+    "rejected": "OperationRejected",
+    "in_doubt": "OperationInDoubt",
+    "processing": "OperationPending",
+}
 
 
 @runtime.function("settle", uses=(runtime.ledger,))
 def handler(event: runtime.Event) -> dict[str, Any]:
-    payment_id, operation_id, performed = event["payment_id"], event["operation_id"], Performed(**event["performed"])
+    payment_id, operation_id = event["payment_id"], event["operation_id"]
+    performed = Performed.from_dict(event["performed"])
     payment = settle_operation(payment_id, operation_id, performed, ledger=runtime.ledger(), now=runtime.now())
     settled = outcome_of(payment, operation_id)
     runtime.count(METRICS[settled["status"]])

@@ -12,7 +12,7 @@ from functions.shared.domain.errors import (
     ReversalUnconfirmed,
     SecretUnavailable,
 )
-from functions.shared.domain.ledger import JournalEntry, capture_entry, in_doubt_entry, standing
+from functions.shared.domain.ledger import capture_entry, clear_suspense, in_doubt_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
 
@@ -50,8 +50,8 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     except (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
         raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
     charge = charge or reversal.charge
-    as_asked = charge is None or charge.is_as_asked(payment.payment_id, payment.amount_minor, payment.currency)
-    entries = clear_suspense(known)
+    as_asked = charge is None or charge.is_for(payment.payment_id, payment.amount_minor, payment.currency)
+    entries = clear_suspense(known.entries)
     if charge is not None and charge.captured_minor > 0:
         captured = capture_entry(gateway.name, charge.captured_minor, charge.currency)
         entries += [captured, captured.reverse(payment.entry_count + len(entries) + 1)]
@@ -65,12 +65,3 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     ended, posted = ended.post(*entries)
     ledger.record(ended, posted)
     return ended
-
-
-def clear_suspense(known: RecordedPayment, source: str | None = None) -> list[JournalEntry]:
-    """What takes out of suspense what a doubt has put there: the payment's own, or that of an operation (`source`)."""
-    return [
-        posted.entry.reverse(posted.number)
-        for posted in standing(known.entries)
-        if posted.entry.kind == "in_doubt" and posted.entry.source == source
-    ]

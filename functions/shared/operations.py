@@ -4,10 +4,12 @@ Asking again is safe at any time: the idempotency key is the operation's own, a 
 refund has the operation's id as its reference. So what became of an operation is found out by asking again.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from functions.shared.domain.charge import Charge, Refund, Refused
+from functions.shared.domain.adoption import ADOPTING, adopt
+from functions.shared.domain.charge import Charge, Refused
 from functions.shared.domain.errors import (
     GatewayMismatch,
     GatewayOutcomeUnknown,
@@ -17,15 +19,14 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.ledger import (
     JournalEntry,
-    capture_entry,
+    PostedEntry,
+    clear_suspense,
     in_doubt_entry,
-    refund_entry,
     refund_in_doubt_entry,
 )
 from functions.shared.domain.operation import Operation, OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.doubt import clear_suspense
-from functions.shared.ports import Ledger, PaymentGateway
+from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,19 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """What the gateway made of an operation, and why if it did not do it."""
+    """The charge as the gateway showed it then, or None where nobody knows; and why it has refused, or is not known."""
 
-    outcome: Literal["succeeded", "refused", "unknown"]
-    gateway: str | None = None
+    charge: Charge | None = None
     reason: str | None = None
+
+    @classmethod
+    def from_dict(cls, performed: Mapping[str, Any]) -> "Performed":
+        """Read what `to_dict` gave to the next state."""
+        charge = performed["charge"]
+        return cls(Charge.from_dict(charge) if charge else None, performed["reason"])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"charge": self.charge.to_dict() if self.charge else None, "reason": self.reason}
 
 
 def outcome_of(payment: Payment, operation_id: str) -> dict[str, Any]:
@@ -68,59 +77,99 @@ def outcome_of(payment: Payment, operation_id: str) -> dict[str, Any]:
 def perform_operation(reserved: Reserved, *, gateway: PaymentGateway) -> Performed:
     """Have the gateway do what was reserved.
 
-    Raises GatewayOutcomeUnknown where neither its answer nor a look tells what happened, GatewayMismatch where it did
-    something else, and what the gateway raises.
+    Raises GatewayOutcomeUnknown where neither its answer nor a look tells what happened, GatewayMismatch where it
+    answered that it did something else, and what the gateway raises.
     """
     try:
         done = _ask(reserved, gateway)
     except GatewayOutcomeUnknown:
-        found = _look(reserved, gateway)
-        if found is None:
+        charge = look(reserved.payment_id, gateway=gateway)
+        if not _shows(charge, reserved):
             raise  # not there yet is not the same as never there
-        done = found
+        return Performed(charge)
     if isinstance(done, Refused):
-        # Perhaps because it was done, by an attempt whose answer was lost.
-        found = _look(reserved, gateway)
-        if found is None:
-            return Performed("refused", reason=done.reason)
-        done = found
+        # Perhaps because it was done, by an attempt whose answer was lost, or something else by somebody else.
+        charge = look(reserved.payment_id, gateway=gateway)
+        if reserved.type != "refund" and done.reason == "invalid_state" and charge.status == "authorized":
+            raise GatewayOutcomeUnknown("The gateway refuses what the charge allows: what it shows is not the newest.")
+        return Performed(charge, done.reason)
     if not _is_as_asked(done, reserved):
         raise GatewayMismatch(f"The gateway's {reserved.type} is not the one that was asked for.")
-    return Performed("succeeded", gateway.name)
+    return Performed(done)
+
+
+def look(payment_id: str, *, gateway: PaymentGateway) -> Charge:
+    """The payment's charge as the gateway shows it.
+
+    Raises GatewayOutcomeUnknown where it does not show it, though there is one: it has not caught up.
+    """
+    charge = gateway.find_by_reference(payment_id)
+    if charge is None:
+        raise GatewayOutcomeUnknown("The gateway does not show the charge, and so not what became of it.")
+    return charge
+
+
+def adopt_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> RecordedPayment:
+    """Look at the payment's charge, record what the books don't know of it, and return what is recorded then.
+
+    `known` has to be read before: what is recorded meanwhile is a conflict. Raises GatewayMismatch for a charge that
+    can't be the payment's, LedgerConflict, LedgerUnavailable, and what `look` and the gateway raise.
+    """
+    if known.payment.status not in ADOPTING:
+        return known
+    return adopt_shown(known, look(known.payment.payment_id, gateway=gateway), ledger=ledger, now=now)
+
+
+def adopt_shown(known: RecordedPayment, charge: Charge, *, ledger: Ledger, now: str) -> RecordedPayment:
+    """Record what the books don't know of the payment's charge, and return what is recorded then.
+
+    Raises GatewayMismatch, LedgerConflict, LedgerUnavailable.
+    """
+    payment, posted = adopt(known.payment, known.entries, charge, now)
+    if payment == known.payment:
+        return known
+    payment = replace(payment, version=payment.version + 1)
+    ledger.record(payment, posted)
+    return RecordedPayment(payment, known.entries + posted)
 
 
 def settle_operation(payment_id: str, operation_id: str, performed: Performed, *, ledger: Ledger, now: str) -> Payment:
     """Record what became of an operation, with its entries, and return the payment. Safe to repeat.
 
-    A success is settled, a refusal gives the reserved amount free, and an unknown outcome leaves the operation in doubt
-    with its amount in suspense. Raises LedgerUnavailable, LedgerConflict, PaymentNotFound.
+    What the charge shows is adopted, which settles the operation if it was done. If it was refused, that gives the
+    reserved amount free; one that is pending goes on reserving it; and an unknown outcome, or a charge that can't be
+    the payment's, leaves the operation in doubt with its amount in suspense. Raises LedgerUnavailable, LedgerConflict,
+    PaymentNotFound.
     """
     known = ledger.find(payment_id)
     if known is None:
         raise PaymentNotFound("There is no payment with this id.")
-    payment, operation = known.payment, known.payment.operation(operation_id)
-    if operation is None:
+    if known.payment.operation(operation_id) is None:
         raise LedgerConflict("The operation was never reserved.")
-    doubted = operation.status == "in_doubt"
-    if not operation.is_open or (doubted and performed.outcome == "unknown"):
-        return payment
-    entries = clear_suspense(known, operation_id)
+    payment, posted = known.payment, tuple[PostedEntry, ...]()
+    if performed.charge:
+        try:
+            payment, posted = adopt(payment, known.entries, performed.charge, now)
+        except GatewayMismatch as mismatch:
+            performed = Performed(reason=type(mismatch).__name__)
+    operation = payment.operation(operation_id)
+    assert operation
     reason = error_code(performed.reason or "")
-    match performed.outcome:
-        case "succeeded":
-            payment = payment.settle(operation, now)
-            entries += _movement(payment, operation, performed.gateway or "")
-        case "refused":
-            payment = payment.end(operation, "rejected", reason, now)
-        case "unknown":
-            payment = payment.end(operation, "in_doubt", reason, now)
-            entries += _suspense(payment, operation)
-    recorded, posted = payment.post(*entries)
+    if performed.charge and performed.reason and operation.is_open and not operation.pending:
+        payment = payment.end(operation, "rejected", reason, now)
+        payment, more = payment.post(*clear_suspense(known.entries, operation_id))
+        posted += more
+    elif performed.charge is None and operation.status == "processing" and not operation.pending:
+        payment = payment.end(operation, "in_doubt", reason, now)
+        payment, posted = payment.post(*_suspense(payment, operation))
+    if payment == known.payment:
+        return payment
+    recorded = replace(payment, version=known.payment.version + 1)
     ledger.record(recorded, posted)
     return recorded
 
 
-def _ask(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refund | Refused:
+def _ask(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refused:
     key = f"{reserved.payment_id}-{reserved.type}-{reserved.operation_id}"
     match reserved.type:
         case "capture":
@@ -133,40 +182,21 @@ def _ask(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refund | Refus
             )
 
 
-def _look(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refund | None:
-    """What the gateway has done, whoever asked for it: None if it has not done it (yet).
-
-    Raises GatewayOutcomeUnknown where it does not show the charge: there is one, so it has not caught up.
-    """
+def _shows(charge: Charge, reserved: Reserved) -> bool:
+    """Whether the charge shows what became of the operation, whoever asked for it."""
     if reserved.type == "refund":
-        return gateway.find_refund(reserved.charge_id, reserved.operation_id)
-    charge = gateway.find_by_reference(reserved.payment_id)
-    if charge is None:
-        raise GatewayOutcomeUnknown("The gateway does not show the charge, and so not what became of it.")
-    done = ("voided",) if reserved.type == "void" else ("captured", "partially_refunded", "refunded")
-    return charge if charge.status in done else None
+        return charge.refund(reserved.operation_id) is not None
+    return charge.status != "authorized"
 
 
-def _is_as_asked(done: Charge | Refund, reserved: Reserved) -> bool:
-    if isinstance(done, Refund):
-        asked = (reserved.charge_id, reserved.operation_id, reserved.amount_minor, reserved.currency)
-        return (done.charge_id, done.reference, done.amount_minor, done.currency) == asked
-    captured_minor = reserved.amount_minor if reserved.type == "capture" else 0
-    return (done.charge_id, done.currency, done.captured_minor) == (
-        reserved.charge_id,
-        reserved.currency,
-        captured_minor,
-    )
-
-
-def _movement(payment: Payment, operation: Operation, gateway: str) -> list[JournalEntry]:
-    assert operation.amount_minor and payment.currency
-    match operation.type:
-        case "capture":
-            return [capture_entry(gateway, operation.amount_minor, payment.currency, operation.operation_id)]
-        case "refund":
-            return [refund_entry(gateway, operation.amount_minor, payment.currency, operation.operation_id)]
-    return []
+def _is_as_asked(charge: Charge, reserved: Reserved) -> bool:
+    asked = (reserved.charge_id, reserved.currency)
+    if (charge.charge_id, charge.currency) != asked:
+        return False
+    if reserved.type == "refund":
+        refund = charge.refund(reserved.operation_id)
+        return refund is not None and refund.amount_minor == reserved.amount_minor
+    return charge.captured_minor == (reserved.amount_minor if reserved.type == "capture" else 0)
 
 
 def _suspense(payment: Payment, operation: Operation) -> list[JournalEntry]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from functions.shared.domain.card import Card, CardSummary
-    from functions.shared.domain.charge import Charge, Order, Refund, Refused, Reversal
+    from functions.shared.domain.charge import Charge, Order, Refused, Reversal
     from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
     from functions.shared.domain.payment import Payment, PaymentRequest, Status
     from functions.shared.domain.settlement import Break, SettlementPage
@@ -72,16 +72,12 @@ class PaymentGateway(Protocol):
 
     def refund(
         self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
-    ) -> Refund | Refused:
-        """Give back what was captured, or a part of it. One reference, one refund of the charge."""
+    ) -> Charge | Refused:
+        """Give back what was captured, or a part of it. One reference, one refund of the charge, which shows it."""
         ...
 
     def find_by_reference(self, reference: str) -> Charge | None:
-        """The charge with our reference, or None if the gateway knows none (yet)."""
-        ...
-
-    def find_refund(self, charge_id: str, reference: str) -> Refund | None:
-        """The charge's refund with our reference, or None if the gateway knows none (yet)."""
+        """The charge with our reference, or None if the gateway knows none (yet). What it shows may be a moment old."""
         ...
 
     def reverse(self, reference: str) -> Reversal:
@@ -136,6 +132,11 @@ class Ledger(Protocol):
 
     def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
         """The entries with these numbers in their payments' journals; what there is of them."""
+        ...
+
+    def awaiting_gateway(self, page: str | None) -> tuple[list[str], str | None]:
+        """Some payments of which the gateway may yet end something by itself (`Payment.awaits_gateway`), as of a moment
+        ago; and what gives the next ones, or None."""
         ...
 
     def doubts(self) -> Doubts:

@@ -61,6 +61,7 @@ def _recorded(payment: Payment) -> dict[str, Any]:
         "error": error_code(payment.error) if payment.error else None,
         "merchant_reference": payment.merchant_reference,
         "operations": [_shown(operation) for operation in payment.operations],
+        "expires_at": payment.expires_at,
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
     }
@@ -68,7 +69,7 @@ def _recorded(payment: Payment) -> dict[str, Any]:
 
 def _shown(operation: Operation) -> dict[str, Any]:
     shown = asdict(operation)
-    del shown["updated_at"], shown["caller"]
+    del shown["updated_at"], shown["caller"], shown["pending"]
     return shown
 
 
@@ -93,6 +94,7 @@ def _not_recorded(payment_id: str, execution: Execution) -> dict[str, Any]:
         "error": error_code(error) if error else None,
         "merchant_reference": execution.payment.merchant_reference,
         "operations": [],
+        "expires_at": None,
         "created_at": execution.started_at,
         "updated_at": execution.stopped_at or execution.started_at,
     }

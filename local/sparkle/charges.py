@@ -178,7 +178,9 @@ class ChargeBook:
     ) -> Charge:
         """Charge, or only authorize, a card. A decline is a charge too, with status `declined`.
 
-        `partially`, half of the amount is approved: so much is captured, or authorized. Raises ReferenceReversed, ReferenceAlreadyCharged.
+        `partially`, half of the amount is approved: so much is captured, or authorized.
+
+        Raises ReferenceReversed, ReferenceAlreadyCharged.
         """
         with self._lock:
             if reference in self._reversals:
@@ -205,7 +207,7 @@ class ChargeBook:
                 expires_at=None if capture or card.decline_code else self.now(_AUTHORIZED_FOR),
             )
             self._ids[reference] = charge.id
-            self._charges[charge.id] = charge
+            self._put(charge)
             return self.capture(charge.id, approved_minor) if capture and not card.decline_code else charge
 
     def get(self, charge_id: str) -> Charge:
@@ -281,7 +283,9 @@ class ChargeBook:
     ) -> Refund:
         """Give back what is left of the captured amount, or a part of it. The fee is not given back.
 
-        It may be `pending`, until `succeed_refund` or `fail_refund`, or `failed` at once. Raises ChargeNotFound, RefundReferenceUsed, InvalidState, AmountExceedsCaptured.
+        It may be `pending`, until `succeed_refund` or `fail_refund`, or `failed` at once.
+
+        Raises ChargeNotFound, RefundReferenceUsed, InvalidState, AmountExceedsCaptured.
         """
         with self._lock:
             charge = self.get(charge_id)
@@ -402,7 +406,8 @@ class ChargeBook:
 
     def now(self, later: timedelta = timedelta()) -> str:
         """The book's time as the API shows it, or a later one: RFC 3339, UTC, milliseconds."""
-        return (self.clock() + self.offset + later).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = (self.clock() + self.offset + later).astimezone(UTC)
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def check_currency(code: str) -> None:

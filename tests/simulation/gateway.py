@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -36,34 +36,61 @@ class Book(ChargeBook):
         self.reversals: Counter[str] = Counter()
         self.refunded: Counter[str] = Counter()
         """How often, by the refunds' own references."""
-        self.expired: set[str] = set()
+        self.history: defaultdict[str, list[tuple[datetime, Charge]]] = defaultdict(list)
+        """What each charge was from when on, by its reference."""
         self._mischarged = mischarged
 
-    def charge(self, reference: str, amount_minor: int, currency: str, card: Card, capture: bool = True) -> Charge:
+    def charge(
+        self,
+        reference: str,
+        amount_minor: int,
+        currency: str,
+        card: Card,
+        capture: bool = True,
+        *,
+        partially: bool = False,
+    ) -> Charge:
         if not self.keeps_references:
             self._ids.pop(reference, None)
         amount_minor, currency = self._mischarged.get(reference, (amount_minor, currency))
-        return super().charge(reference, amount_minor, currency, card, capture)
+        return super().charge(reference, amount_minor, currency, card, capture, partially=partially)
 
     def capture(self, charge_id: str, amount_minor: int | None = None) -> Charge:
         charge = super().capture(charge_id, amount_minor)
         self.captures[charge.reference] += 1
         return charge
 
-    def refund(self, charge_id: str, amount_minor: int | None = None, refund_reference: str | None = None) -> Refund:
+    def refund(
+        self,
+        charge_id: str,
+        amount_minor: int | None = None,
+        refund_reference: str | None = None,
+        *,
+        status: str = "succeeded",
+    ) -> Refund:
         if not self.keeps_references and refund_reference:
-            for earlier in self.refunds(charge_id, refund_reference):
-                self._refunds[earlier.id] = replace(earlier, refund_reference=None)
-        refund = super().refund(charge_id, amount_minor, refund_reference)
+            charge = self.get(charge_id)
+            for earlier in charge.refunds:
+                if earlier.refund_reference == refund_reference:
+                    self._put(charge.with_refund(replace(earlier, refund_reference=None)))
+        refund = super().refund(charge_id, amount_minor, refund_reference, status=status)
         self.refunded[refund_reference or ""] += 1
         return refund
 
-    def expire(self, reference: str) -> None:
-        """Release what was authorized: nobody captured it in time."""
+    def release(self, reference: str) -> None:
+        """Let what was authorized expire: nobody captured it in time."""
         charge = self.find(reference)
         if charge and charge.status == "authorized":
-            self.void(charge.id)
-            self.expired.add(reference)
+            self.expire(charge.id)
+
+    def shown(self, reference: str, before: datetime) -> Charge | None:
+        """The charge as it was then."""
+        self.find(reference)  # it expires by being looked at
+        return next((charge for since, charge in reversed(self.history[reference]) if since <= before), None)
+
+    def _put(self, charge: Charge) -> Charge:
+        self.history[charge.reference].append((self.clock(), charge))
+        return super()._put(charge)
 
     def will_refuse(self, reference: str) -> bool:
         """Whether a charge that came now would be refused."""
@@ -108,7 +135,7 @@ class GatewaySession:
 
     def __init__(self, book: Book, clock: Clock, network: Network, random: Random) -> None:
         self._book = book
-        # What was done is found by its reference only so long after: not found yet is not the same as never.
+        # What was done is shown only so long after: not shown yet is not the same as never.
         self._found_after = timedelta(seconds=random.choice((0, 0, 60)))
         self._keys = IdempotencyKeys()
         self._keys_kept_seconds = 10 ** random.uniform(0, 5)
@@ -154,21 +181,14 @@ class GatewaySession:
                 return once("VoidRequest", lambda: Answer(200, asdict(book.void(charge_id))))
             case "POST /v1/charges/{id}/refunds":
                 return once("RefundRequest", lambda: Answer(201, asdict(book.refund(charge_id, **body))))
-            case "GET /v1/charges/{id}/refunds":
-                check(query, "RefundQuery")
-                return Answer(200, {"refunds": self._found(book.refunds(charge_id, **query))})
             case "GET /v1/charges":
                 check(query, "ByReference")
-                return Answer(200, {"charges": self._found(filter(None, [book.find(query["reference"])]))})
+                charge = book.shown(query["reference"], self._clock.now() - self._found_after)
+                return Answer(200, {"charges": [asdict(charge)] if charge else []})
             case "POST /v1/reversals":
                 check(body, "ByReference")
                 return Answer(200, asdict(book.reverse(body["reference"])))
         return Answer(404, {"error": {"code": "not_found"}})
-
-    def _found(self, made: Iterable[Charge | Refund]) -> list[dict[str, Any]]:
-        """Those that were made so long ago that they are found."""
-        before = self._clock.now() - self._found_after
-        return [asdict(each) for each in made if datetime.fromisoformat(each.created_at) <= before]
 
     def _charge(self, body: Any) -> Answer:
         card = Card.from_number(body["card"]["number"])

@@ -34,7 +34,7 @@ Record = dict[str, Any]
 """An item in Python's types."""
 
 NEXT_OPERATION_STATUSES = {
-    None: {"processing", "rejected"},
+    None: {"processing", "rejected", "succeeded"},
     "processing": {"processing", "succeeded", "rejected", "in_doubt"},
     "in_doubt": {"in_doubt", "succeeded", "rejected"},
     "succeeded": {"succeeded"},
@@ -154,7 +154,7 @@ def is_shown(body: Record, recorded: Item | None) -> bool:
         return (body.get("status"), body.get("operations")) == ("rejected", [])
     record = _plain(recorded)
     for operation in record["operations"]:
-        for not_shown in ("updated_at", "caller"):
+        for not_shown in ("updated_at", "caller", "pending"):
             operation.pop(not_shown, None)
     shown = ("status", "captured_minor", "refunded_minor", "decline_code", "operations")
     return all(body.get(name) == record.get(name) for name in shown)
@@ -201,8 +201,8 @@ def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Char
             if statuses != ([] if str(record.get("decline_code")).startswith("screened:") else ["declined"]):
                 yield f"I3: declined, and the gateway's charges are {statuses}"
         case _:
-            # An authorization may be released by the gateway, of which it tells nobody.
-            at_gateway = "voided" if record["payment_id"] in book.expired else status
+            # An authorization may be released by the gateway, of which it tells nobody who doesn't look.
+            at_gateway = "voided" if any(charge.void_reason for charge in charges) else status
             amounts = asked["amount_minor"], asked["currency"], record["captured_minor"], record["refunded_minor"]
             there = [
                 (each.status, each.amount_minor, each.currency, each.captured_minor, each.refunded_minor)

@@ -50,7 +50,6 @@ OUTAGES = (
     ("sparkle", "POST /v1/charges/{id}/capture"),
     ("sparkle", "POST /v1/charges/{id}/void"),
     ("sparkle", "POST /v1/charges/{id}/refunds"),
-    ("sparkle", "GET /v1/charges/{id}/refunds"),
     ("dynamodb", None),
     ("dynamodb", "TransactWriteItems"),
     ("dynamodb", "UpdateItem"),
@@ -262,7 +261,7 @@ class World:
                 [(amount_minor + 1, currency), (amount_minor, "EUR" if currency == "USD" else "USD")]
             )
         if random.random() < 0.1:
-            self.clock.after(seconds + 10 ** random.uniform(0, 6), lambda: self.book.expire(payment_id))
+            self.clock.after(seconds + 10 ** random.uniform(0, 6), lambda: self.book.release(payment_id))
         self._expect("payment", payment_id, request, seconds)
         # From before the payment's start on, or from its end; several may come at one moment.
         moments = [random.choice((0, random.uniform(0, MINUTE), 10 ** random.uniform(0, 4.5))) for _ in range(2)]

@@ -11,7 +11,8 @@
 
 The index `by_account` has the hash key `account_day`, `{account}#{day}#{shard}`, and the range key `posted_at`. The
 index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only payments in doubt, themselves or an
-operation of theirs, have them.
+operation of theirs, have them. The index `open` has `open_shard`, `open#{shard}`, and `pk`: only payments have it of
+which the gateway may yet end something by itself.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -38,6 +39,10 @@ ACCOUNT_SHARDS = 64
 
 # Doubts are few, but for the day when the gateway is down: then all payments are. They are counted every five minutes.
 DOUBT_SHARDS = 128
+
+# Authorizations are written to the index `open` as fast as payments come.
+OPEN_SHARDS = 64
+OPEN_READ = 500
 
 # So many payments in doubt are counted of each shard: a person is woken for the first, and the count stays cheap.
 DOUBTS_COUNTED = 1000
@@ -191,6 +196,29 @@ class DynamoDbLedger:
         items = [(f"PAYMENT#{payment_id}", key) for payment_id, key in keys]
         return read_batch(self._client, self._table, items, **projection)
 
+    def awaiting_gateway(self, page: str | None) -> tuple[list[str], str | None]:
+        first, _, after = (page or "0#").partition("#")
+        found: list[str] = []
+        for shard in range(int(first), OPEN_SHARDS):
+            found += self._open_of(shard, after, OPEN_READ - len(found))
+            if len(found) == OPEN_READ:
+                return found, f"{shard}#{found[-1]}"
+            after = ""
+        return found, None
+
+    def _open_of(self, shard: int, after: str, limit: int) -> list[str]:
+        """The first of the shard's open payments whose ids come after this one."""
+        with ledger_errors():
+            answer = self._client.query(
+                TableName=self._table,
+                IndexName="open",
+                KeyConditionExpression="open_shard = :shard AND pk > :after",
+                ExpressionAttributeValues=marshal({":shard": f"open#{shard:02}", ":after": f"PAYMENT#{after}"}),
+                ProjectionExpression="pk",
+                Limit=limit,
+            )
+        return [item["pk"]["S"].removeprefix("PAYMENT#") for item in answer["Items"]]
+
     def doubts(self) -> Doubts:
         with ledger_errors():
             since = [moment for shard in range(DOUBT_SHARDS) for moment in self._doubts_of(shard)]
@@ -224,6 +252,8 @@ class DynamoDbLedger:
                 "doubt_shard": doubt_shard(payment.payment_id),
                 "doubt_since": since,
             }
+        if payment.awaits_gateway:
+            record["open_shard"] = f"open#{_shard(payment.payment_id, OPEN_SHARDS)}"
         if payment.version == 1:
             return self._put(record, IS_NEW)
         return self._put(record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})

@@ -15,6 +15,7 @@ from functions.shared.domain.charge import (
     ChargeStatus,
     Order,
     Refund,
+    RefundStatus,
     Refused,
     Reversal,
     ReversalResult,
@@ -95,16 +96,12 @@ class Sparkle:
 
     def refund(
         self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
-    ) -> Refund | Refused:
+    ) -> Charge | Refused:
         body = {"amount_minor": self._to_sparkle(amount_minor, currency), "refund_reference": reference}
-        return self._operate("refund", self._to_refund, f"/v1/charges/{charge_id}/refunds", body, idempotency_key)
+        return self._operate("refund", self._to_refunded, f"/v1/charges/{charge_id}/refunds", body, idempotency_key)
 
     def find_by_reference(self, reference: str) -> Charge | None:
         return self._call("find", self._to_found, "GET", "/v1/charges", params={"reference": reference})
-
-    def find_refund(self, charge_id: str, reference: str) -> Refund | None:
-        path, query = f"/v1/charges/{charge_id}/refunds", {"refund_reference": reference}
-        return self._call("find", self._to_found_refund, "GET", path, params=query)
 
     def reverse(self, reference: str) -> Reversal:
         return self._call("reverse", self._to_reversal, "POST", "/v1/reversals", json={"reference": reference})
@@ -145,12 +142,12 @@ class Sparkle:
     def _operate(
         self,
         operation: str,
-        read: Callable[[dict[str, Any]], Outcome],
+        read: Callable[[dict[str, Any]], Charge],
         path: str,
         body: dict[str, Any],
         idempotency_key: str,
-    ) -> Outcome | Refused:
-        def outcome(answer: dict[str, Any]) -> Outcome | Refused:
+    ) -> Charge | Refused:
+        def outcome(answer: dict[str, Any]) -> Charge | Refused:
             code = answer["error"]["code"] if "error" in answer else None
             return Refused(_REFUSALS[code]) if code else read(answer)
 
@@ -207,10 +204,6 @@ class Sparkle:
         charges = _field(answer, "charges", list)
         return self._to_charge(charges[0]) if charges else None
 
-    def _to_found_refund(self, answer: dict[str, Any]) -> Refund | None:
-        refunds = _field(answer, "refunds", list)
-        return self._to_refund(refunds[0]) if refunds else None
-
     def _to_reversal(self, answer: dict[str, Any]) -> Reversal:
         result, charge = _field(answer, "result", str), answer.get("charge")
         if result not in get_args(ReversalResult):
@@ -223,33 +216,43 @@ class Sparkle:
         declined, error = _field(answer, "charge", dict), _field(answer, "error", dict)
         return self._to_charge({**declined, "decline_code": error.get("decline_code")})
 
-    def _to_charge(self, charge: Mapping[str, Any]) -> Charge:
+    def _to_charge(self, charge: Any) -> Charge:
         try:
-            return Charge(
+            currency = charge["currency"]
+            read = Charge(
+                gateway=self.name,
                 charge_id=_text(charge["id"], is_gateway_id),
                 reference=_text(charge["reference"], is_gateway_id),
                 status=_text(charge["status"], get_args(ChargeStatus).__contains__),
-                amount_minor=self._from_sparkle(charge["amount_minor"], charge["currency"]),
-                currency=charge["currency"],
-                captured_minor=self._from_sparkle(charge["captured_minor"], charge["currency"]),
+                amount_minor=self._from_sparkle(charge["amount_minor"], currency),
+                currency=currency,
+                captured_minor=self._from_sparkle(charge["captured_minor"], currency),
+                refunds=tuple(self._to_refund(refund, currency) for refund in charge["refunds"]),
                 decline_code=_text(charge.get("decline_code"), is_code, optional=True),
+                void_reason=_text(charge.get("void_reason"), is_code, optional=True),
                 captured_at=_text(charge.get("captured_at"), _is_time, optional=True),
+                expires_at=_text(charge.get("expires_at"), _is_time, optional=True),
             )
+            refunded_minor = self._from_sparkle(charge["refunded_minor"], currency)
         except (KeyError, TypeError, AttributeError):
             raise GatewayOutcomeUnknown("Sparkle answered with a charge that lacks a field.") from None
+        if refunded_minor != sum(refund.amount_minor for refund in read.refunds if refund.status == "succeeded"):
+            raise GatewayMismatch("Sparkle answered with a charge whose refunds don't come to what is refunded.")
+        return read
 
-    def _to_refund(self, refund: Mapping[str, Any]) -> Refund:
-        try:
-            return Refund(
-                refund_id=_text(refund["id"], is_gateway_id),
-                charge_id=_text(refund["charge_id"], is_gateway_id),
-                reference=_text(refund["refund_reference"], is_gateway_id, optional=True),
-                amount_minor=self._from_sparkle(refund["amount_minor"], refund["currency"]),
-                currency=refund["currency"],
-                created_at=_text(refund["created_at"], _is_time),
-            )
-        except (KeyError, TypeError, AttributeError):
-            raise GatewayOutcomeUnknown("Sparkle answered with a refund that lacks a field.") from None
+    def _to_refunded(self, refund: Mapping[str, Any]) -> Charge:
+        return self._to_charge(refund.get("charge"))
+
+    def _to_refund(self, refund: Mapping[str, Any], currency: str) -> Refund:
+        reference = refund["refund_reference"]
+        return Refund(
+            refund_id=_text(refund["id"], is_gateway_id),
+            # Whoever refunds in the dashboard may write there what he likes.
+            reference=reference if is_gateway_id(reference) else None,
+            status=_text(refund["status"], get_args(RefundStatus).__contains__),
+            amount_minor=self._from_sparkle(refund["amount_minor"], currency),
+            created_at=_text(refund["created_at"], _is_time),
+        )
 
     def _to_settlement(self, answer: Mapping[str, Any]) -> SettlementPage:
         try:

@@ -152,6 +152,15 @@ def balances(entries: Iterable[JournalEntry]) -> Balances:
     return {key: total for key, total in totals.items() if total}
 
 
+def clear_suspense(journal: Iterable[PostedEntry], source: str | None = None) -> list[JournalEntry]:
+    """What takes out of suspense what a doubt has put there: the payment's own, or that of an operation (`source`)."""
+    return [
+        posted.entry.reverse(posted.number)
+        for posted in standing(journal)
+        if posted.entry.kind == "in_doubt" and posted.entry.source == source
+    ]
+
+
 def _transfer(
     kind: EntryKind, debit: str, credit: str, amount_minor: int, currency: str, source: str | None = None
 ) -> JournalEntry:

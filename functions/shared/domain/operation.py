@@ -67,7 +67,8 @@ class OperationRequest:
 class Operation:
     """An operation as the payment's record has it; `error` says why it is rejected or in doubt.
 
-    `amount_minor` is None where it was rejected before it had one.
+    `amount_minor` is None where it was rejected before it had one. `source` is `gateway` where nobody asked us for it:
+    the gateway showed that it was done there. `pending` says that the gateway has it, and has not ended it yet.
     """
 
     operation_id: str
@@ -78,6 +79,8 @@ class Operation:
     created_at: str
     updated_at: str
     caller: str | None = None
+    source: Literal["gateway"] | None = None
+    pending: bool = False
 
     @property
     def is_open(self) -> bool:

@@ -30,17 +30,20 @@ Status = Literal[
 Purpose = Literal["charge", "store"]
 
 # Where a recorded payment may go next: an outcome that is known stays, doubt is cleared by evidence, an authorization
-# is captured or voided once, and what was captured may be refunded bit by bit. A refund that failed comes back.
+# is captured or voided once, and what was captured may be refunded bit by bit, or voided by the gateway. A refund that
+# failed comes back. What the gateway did by itself may be several steps at once.
 NEXT_STATUSES: dict[Status, frozenset[Status]] = {
-    "in_doubt": frozenset({"in_doubt", "captured", "authorized", "declined", "reversed"}),
-    "captured": frozenset({"partially_refunded", "refunded"}),
-    "authorized": frozenset({"captured", "voided"}),
+    "in_doubt": frozenset(
+        {"in_doubt", "captured", "authorized", "declined", "reversed", "voided", "refunded", "partially_refunded"}
+    ),
+    "captured": frozenset({"partially_refunded", "refunded", "voided"}),
+    "authorized": frozenset({"captured", "partially_refunded", "refunded", "voided"}),
     "declined": frozenset(),
     "stored": frozenset(),
     "reversed": frozenset(),
     "voided": frozenset(),
-    "refunded": frozenset({"captured", "partially_refunded"}),
-    "partially_refunded": frozenset({"captured", "partially_refunded", "refunded"}),
+    "refunded": frozenset({"captured", "partially_refunded", "voided"}),
+    "partially_refunded": frozenset({"captured", "partially_refunded", "refunded", "voided"}),
 }
 
 
@@ -114,6 +117,7 @@ class Payment:
     flags: tuple[str, ...] = ()  # the screening rules that wanted somebody to look
     operations: tuple[Operation, ...] = ()  # in the order in which they were asked for
     caller: str | None = None  # who asked for it: the ARN of a user or a role
+    expires_at: str | None = None  # when the gateway lets an authorization end by itself
 
     @classmethod
     def first(
@@ -160,6 +164,11 @@ class Payment:
         """Since when somebody must find out what became of its money; None where nobody must."""
         doubts = [operation.updated_at for operation in self.operations if operation.status == "in_doubt"]
         return min([self.updated_at] if self.status == "in_doubt" else doubts, default=None)
+
+    @property
+    def awaits_gateway(self) -> bool:
+        """Whether the gateway may yet end something by itself: an authorization that expires, a pending refund."""
+        return self.status == "authorized" or any(operation.pending for operation in self.operations)
 
     def outcome(self) -> dict[str, Any]:
         """What the state machine needs to end: it chooses by the status, and `error` is why a payment was undone."""
@@ -246,8 +255,8 @@ class Payment:
         return self._with(rejected, now)
 
     def settle(self, operation: Operation, now: str) -> "Payment":
-        """The next version, in which the gateway has done what the open operation reserved."""
-        assert operation.is_open and operation.amount_minor is not None
+        """The next version, in which the gateway has done what the operation is about."""
+        assert operation.status != "succeeded" and operation.amount_minor is not None
         payment = self.end(operation, "succeeded", None, now)
         match operation.type:
             case "capture":
@@ -261,9 +270,11 @@ class Payment:
         assert operation.type == "refund" and operation.status == "succeeded" and operation.amount_minor is not None
         return self.end(operation, "rejected", "refund_failed", now)._refunded_by(-operation.amount_minor)
 
-    def end(self, operation: Operation, status: OperationStatus, error: str | None, now: str) -> "Payment":
+    def end(
+        self, operation: Operation, status: OperationStatus, error: str | None, now: str, *, pending: bool = False
+    ) -> "Payment":
         """The next version, in which the operation has this status. Nothing else is changed."""
-        return self._with(replace(operation, status=status, error=error, updated_at=now), now)
+        return self._with(replace(operation, status=status, error=error, pending=pending, updated_at=now), now)
 
     def _refusal(self, request: OperationRequest) -> Refusal | None:
         amount_minor = request.amount_minor

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from functions.shared.domain.adoption import adopted_id
 from functions.shared.domain.ledger import JournalEntry, PostedEntry
 from functions.shared.domain.payment import Payment
 
@@ -67,15 +68,17 @@ def settled_as(line: SettlementLine, journal: tuple[PostedEntry, ...]) -> str | 
 
 def entry_of(line: SettlementLine, journal: tuple[PostedEntry, ...]) -> PostedEntry | None:
     """The entry that says in our books what the line says at the gateway."""
+    # A refund is ours, or was adopted; or else the gateway reversed the charge by it.
+    refunds = (line.refund_reference, adopted_id("refund", line.line_id))
     for posted in journal:
         entry = posted.entry
-        match line.type:
-            case "charge":
-                found = entry.kind == "capture"
-            case "refund" if line.refund_reference is None:  # the gateway reversed the charge by a refund
-                found = entry.kind == "reversal" and journal[(entry.reverses or 0) - 1].entry.kind == "capture"
-            case _:
-                found = entry.kind == "refund" and entry.source == line.refund_reference
+        if line.type == "charge":
+            found = entry.kind == "capture"
+        elif entry.kind == "refund":
+            found = entry.source in refunds
+        else:
+            undoes = entry.kind == "reversal" and journal[(entry.reverses or 0) - 1].entry.kind == "capture"
+            found = undoes and (line.type, line.refund_reference, entry.source) == ("refund", None, None)
         if found:
             return posted
     return None

@@ -4,7 +4,18 @@ from typing import Any, Literal
 
 from functions.encrypt.encrypt_data import encrypt_card
 from functions.shared.ports import CardCipher
-from tests.samples import CARD_DATA, PAN, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, card
+from tests.samples import (
+    CARD_DATA,
+    PAN,
+    REQUEST,
+    STARTED_AT,
+    SUMMARY,
+    TOKEN,
+    TRANSACTION_ID,
+    card,
+    payment,
+    shown,
+)
 
 FunctionName = Literal["tokenize", "screen", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts"]
 
@@ -37,7 +48,13 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
         "persist": recorded
         | {
             "encrypted": encrypted,
-            "charge": {"outcome": "captured", "gateway": "sparkle", "charge_id": "ch_1", "decline_code": None},
+            "charge": {
+                "outcome": "captured",
+                "gateway": "sparkle",
+                "charge_id": "ch_1",
+                "decline_code": None,
+                "shown": shown(payment("payment-of-ours-1")).to_dict(),
+            },
             "flags": [],
         },
         "compensate": recorded | {"transaction_id": TRANSACTION_ID, "flags": [], "error": "GatewayOutcomeUnknown"},

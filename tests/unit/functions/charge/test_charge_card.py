@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from functions.charge.charge_card import charge_card
-from functions.shared.domain.charge import REDACTED, ChargeStatus
+from functions.shared.domain.charge import REDACTED, Charge
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -39,6 +39,7 @@ def test_an_approved_card_is_captured(gateway: FakeGateway) -> None:
         "gateway": "sparkle",
         "charge_id": gateway.charges["pay-1"].charge_id,
         "decline_code": None,
+        "shown": gateway.charges["pay-1"].to_dict(),
     }
     assert gateway.charges["pay-1"].captured_minor == 1999
 
@@ -107,10 +108,29 @@ def test_a_charge_of_something_else_is_a_mismatch(gateway: FakeGateway, changes:
         charge(gateway)
 
 
-@pytest.mark.parametrize("status", ["voided", "refunded", "partially_refunded"])
-def test_a_charge_that_is_undone_already_is_no_outcome(gateway: FakeGateway, status: ChargeStatus) -> None:
-    gateway.charges["pay-1"] = replace(gateway.charge(order(), card(), "someone-elses-key"), status=status)
-    with pytest.raises(GatewayMismatch, match=status):
+@pytest.mark.parametrize(
+    ("capture", "changes", "outcome"),
+    [
+        (False, {"status": "captured", "captured_minor": 600}, "authorized"),
+        (False, {"status": "voided", "void_reason": "expired"}, "authorized"),
+        (True, {"status": "partially_refunded"}, "captured"),
+        (True, {"status": "refunded"}, "captured"),
+        (True, {"status": "voided", "captured_minor": 0}, "captured"),
+    ],
+)
+def test_a_charge_that_somebody_moved_before_its_answer_came_is_as_asked_and_shown_as_it_is(
+    gateway: FakeGateway, capture: bool, changes: dict[str, Any], outcome: str
+) -> None:
+    ask = gateway.charge if capture else gateway.authorize
+    gateway.charges["pay-1"] = replace(ask(order(), card(), "someone-elses-key"), **changes)
+    charged = charge(gateway, replace(REQUEST, capture=capture))
+    assert (charged["outcome"], Charge.from_dict(charged["shown"])) == (outcome, gateway.charges["pay-1"])
+
+
+@pytest.mark.parametrize("changes", [{"captured_minor": 600}, {"captured_minor": 0, "status": "authorized"}])
+def test_a_charge_that_was_not_captured_in_full_is_a_mismatch(gateway: FakeGateway, changes: dict[str, Any]) -> None:
+    gateway.charges["pay-1"] = replace(gateway.charge(order(), card(), "someone-elses-key"), **changes)
+    with pytest.raises(GatewayMismatch):
         charge(gateway)
 
 

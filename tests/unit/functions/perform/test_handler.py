@@ -13,6 +13,8 @@ def test_what_was_reserved_is_asked_of_the_gateway(world: World, output: Output)
         "currency": "USD",
         "charge_id": charge.charge_id,
     }
-    assert handler(event, None) == {"outcome": "succeeded", "gateway": "sparkle", "reason": None}
-    assert [refund.amount_minor for refund in world.gateway.refunds[charge.charge_id]] == [500]
+    performed = handler(event, None)
+    refunded = world.gateway.charges["pay-1"]
+    assert performed == {"charge": refunded.to_dict(), "reason": None}
+    assert [refund.amount_minor for refund in refunded.refunds] == [500]
     assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}

@@ -7,7 +7,7 @@ import pytest
 from functions.persist.handler import METRICS, handler
 from functions.shared.domain.errors import InvalidInput, LedgerUnavailable
 from tests.fakes import LEDGER_DOWN
-from tests.samples import REQUEST, STARTED_AT, STORE, SUMMARY, TOKEN
+from tests.samples import REQUEST, STARTED_AT, STORE, SUMMARY, TOKEN, payment, shown
 from tests.unit.functions.conftest import Output, World
 
 CIPHERTEXT = b"\x00ciphertext"
@@ -15,9 +15,11 @@ TRANSACTION_ID = hashlib.sha256(CIPHERTEXT).hexdigest()
 
 
 def event(outcome: str, **changes: Any) -> dict[str, Any]:
-    charge = {"outcome": outcome, "gateway": "sparkle", "charge_id": "ch_1", "decline_code": None}
-    if outcome == "declined":
-        charge["decline_code"] = "do_not_honor"
+    decline_code = "do_not_honor" if outcome == "declined" else None
+    paid = payment("payment-of-ours-1", outcome, decline_code=decline_code)  # type: ignore[arg-type]
+    charge = {"outcome": outcome, "gateway": "sparkle", "charge_id": "ch_1", "decline_code": decline_code}
+    if outcome in METRICS:
+        charge["shown"] = shown(paid).to_dict()  # type: ignore[assignment]
     return {
         "payment_id": "payment-of-ours-1",
         "started_at": STARTED_AT,
@@ -32,11 +34,11 @@ def event(outcome: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("outcome", ["captured", "authorized", "declined"])
 def test_what_the_gateway_decided_is_recorded_and_counted(world: World, output: Output, outcome: str) -> None:
     recorded = handler(event(outcome), None)
-    payment = world.ledger.records["payment-of-ours-1"].payment
-    assert recorded["status"] == payment.status == outcome
-    assert (payment.transaction_id, payment.charge_id) == (TRANSACTION_ID, "ch_1")
-    assert payment.decline_code == ("do_not_honor" if outcome == "declined" else None)
-    assert (payment.created_at, payment.updated_at > STARTED_AT) == (STARTED_AT, True)
+    paid = world.ledger.records["payment-of-ours-1"].payment
+    assert recorded["status"] == paid.status == outcome
+    assert (paid.transaction_id, paid.charge_id) == (TRANSACTION_ID, "ch_1")
+    assert paid.decline_code == ("do_not_honor" if outcome == "declined" else None)
+    assert (paid.created_at, paid.updated_at > STARTED_AT) == (STARTED_AT, True)
     assert output.metrics() == {METRICS[outcome]: [1.0]}
     assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
 
@@ -60,3 +62,10 @@ def test_an_outcome_that_nobody_knows_is_not_recorded(world: World, output: Outp
         handler(event("pending"), None)
     assert world.ledger.records == {}
     assert output.logs()[-1]["reason"].startswith("charge/outcome breaks the contract")
+
+
+def test_a_charge_that_was_moved_meanwhile_is_counted_as_what_was_asked_for(world: World, output: Output) -> None:
+    authorized = event("authorized")
+    authorized["charge"]["shown"] |= {"status": "captured", "captured_minor": 600}
+    assert handler(authorized, None)["status"] == "captured"
+    assert output.metrics() == {"PaymentAuthorized": [1.0]}

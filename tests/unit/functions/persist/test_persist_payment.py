@@ -1,12 +1,17 @@
+from typing import Any
+
 import pytest
 
 from functions.persist.persist_payment import persist_payment
+from functions.shared.domain.charge import Charge, Refund
 from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
-from functions.shared.domain.ledger import capture_entry
+from functions.shared.domain.ledger import balances, capture_entry
 from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import RecordedPayment, StoredCard
 from tests.fakes import LEDGER_DOWN, FakeLedger
-from tests.samples import KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, TOKEN, payment
+from tests.samples import EXPIRES_AT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, TOKEN, payment, shown
+
+REFUNDED = Refund("re_1", None, "succeeded", 200, NOW)
 
 
 @pytest.fixture
@@ -15,12 +20,17 @@ def ledger() -> FakeLedger:
 
 
 def persist(
-    paid: Payment, ledger: FakeLedger, *, card_on_file: bool = False, keep_card_until: str = KEPT_UNTIL
+    paid: Payment,
+    ledger: FakeLedger,
+    *,
+    charge: Charge | None = None,
+    card_on_file: bool = False,
+    keep_card_until: str = KEPT_UNTIL,
 ) -> Payment:
     return persist_payment(
         paid,
         b"ciphertext" if paid.transaction_id else None,
-        "sparkle",
+        charge or shown(paid) if paid.charge_id and paid.status != "stored" else None,
         card_on_file=card_on_file,
         keep_card_until=keep_card_until,
         ledger=ledger,
@@ -40,6 +50,7 @@ def test_what_moves_no_money_has_no_entry(ledger: FakeLedger, status: Status) ->
     recorded = persist(payment(status=status), ledger)
     assert ledger.records["pay-1"] == RecordedPayment(recorded, ())
     assert recorded.status == status
+    assert recorded.expires_at == (EXPIRES_AT if status == "authorized" else None)
 
 
 @pytest.mark.parametrize("status", ["captured", "authorized"])
@@ -110,3 +121,24 @@ def test_what_could_not_be_recorded_keeps_no_card(ledger: FakeLedger) -> None:
     with pytest.raises(LedgerUnavailable):
         persist(payment(), ledger)
     assert ledger.card_vault.cards == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "changes", "ended"),
+    [
+        ("authorized", {"status": "captured", "captured_minor": 600}, ("captured", 600, 0)),
+        ("authorized", {"status": "voided", "void_reason": "expired"}, ("voided", 0, 0)),
+        ("captured", {"status": "partially_refunded", "refunds": (REFUNDED,)}, ("partially_refunded", 1999, 200)),
+        ("captured", {"status": "voided", "captured_minor": 0}, ("voided", 0, 0)),
+    ],
+)
+def test_what_was_done_to_the_charge_before_its_answer_came_is_recorded_with_it(
+    ledger: FakeLedger, asked: Status, changes: dict[str, Any], ended: tuple[str, int, int]
+) -> None:
+    recorded = persist(payment(status=asked), ledger, charge=shown(payment(status=asked), **changes))
+    assert ledger.records["pay-1"].payment == recorded
+    assert (recorded.status, recorded.captured_minor, recorded.refunded_minor) == ended
+    assert [operation.source for operation in recorded.operations] == ["gateway"]
+    assert recorded.version == 1
+    totals = balances(ledger.records["pay-1"].journal)
+    assert totals.get(("asset:gateway:sparkle", "USD"), 0) == ended[1] - ended[2]

@@ -2,7 +2,7 @@ import pytest
 
 from functions.reserve.handler import handler
 from functions.shared.domain.errors import PaymentNotFound
-from tests.samples import STARTED_AT, payment
+from tests.samples import STARTED_AT, payment, shown
 from tests.unit.functions.conftest import Output, World
 
 EVENT = {
@@ -19,7 +19,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_may_be_done_is_handed_on_with_all_that_the_gateway_needs(world: World, output: Output) -> None:
-    world.ledger.record(payment("payment-of-ours-1"))
+    paid = payment("payment-of-ours-1")
+    world.ledger.record(paid)
+    world.gateway.charges[paid.payment_id] = shown(paid)
     assert handler(EVENT, None) == {
         "payment_id": "payment-of-ours-1",
         "operation_id": "operation-of-ours-1",

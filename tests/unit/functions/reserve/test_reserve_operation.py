@@ -3,12 +3,19 @@ from dataclasses import replace
 import pytest
 
 from functions.reserve.reserve_operation import reserve_operation
-from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable, PaymentNotFound, PaymentUnderWay
-from functions.shared.domain.operation import OperationRequest
+from functions.shared.domain.errors import (
+    GatewayOutcomeUnknown,
+    LedgerConflict,
+    LedgerUnavailable,
+    PaymentNotFound,
+    PaymentUnderWay,
+)
+from functions.shared.domain.ledger import capture_entry
+from functions.shared.domain.operation import OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import Execution
-from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
-from tests.samples import LATER, NOW, REQUEST, STARTED_AT, operation_request, payment, refund_request
+from functions.shared.ports import Execution, RecordedPayment
+from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeGateway, FakeLedger
+from tests.samples import LATER, NOW, REQUEST, STARTED_AT, operation_request, payment, refund_request, shown
 
 RUNNING = Execution(True, None, None, REQUEST.to_dict(), STARTED_AT, None)
 EXECUTIONS = FakeExecutions()
@@ -20,9 +27,17 @@ def ledger() -> FakeLedger:
 
 
 def reserve(
-    ledger: FakeLedger, request: OperationRequest, executions: FakeExecutions = EXECUTIONS, now: str = LATER
+    ledger: FakeLedger,
+    request: OperationRequest,
+    executions: FakeExecutions = EXECUTIONS,
+    now: str = LATER,
+    gateway: FakeGateway | None = None,
 ) -> Payment:
-    return reserve_operation(request, ledger=ledger, executions=executions, now=now)
+    """With a gateway that shows what the ledger knows, unless it is told to show something else."""
+    gateway, known = gateway or FakeGateway(), ledger.records.get(request.payment_id)
+    if known:
+        gateway.charges.setdefault(request.payment_id, shown(known.payment))
+    return reserve_operation(request, ledger=ledger, executions=executions, gateway=gateway, now=now)
 
 
 def test_a_refund_is_reserved_before_anybody_is_asked(ledger: FakeLedger) -> None:
@@ -64,8 +79,8 @@ def test_of_two_at_the_same_moment_one_has_to_look_again_and_finds_the_money_res
     class Racing(FakeLedger):
         """Another reservation comes between the look and the record."""
 
-        def payment(self, payment_id: str) -> Payment | None:
-            seen = ledger.payment(payment_id)
+        def find(self, payment_id: str) -> RecordedPayment | None:
+            seen = ledger.find(payment_id)
             if len(ledger.records["pay-1"].payment.operations) == 0:
                 reserve(ledger, first)
             return seen
@@ -113,3 +128,88 @@ def test_what_comes_when_nobody_waits_for_it_any_more_is_not_reserved(ledger: Fa
     late = reserve(ledger, replace(refund_request(payment()), requested_at=NOW), now="2026-11-23T10:00:02.000Z")
     assert (late.operations[0].status, late.operations[0].error) == ("rejected", "expired")
     assert late.refundable_minor == 1999
+
+
+class TestWhatWasDoneAtTheGateway:
+    """It is adopted first; then what was asked is judged by the numbers that are true."""
+
+    @pytest.fixture
+    def gateway(self, ledger: FakeLedger) -> FakeGateway:
+        """With a charge of 19.99 USD that was captured, as was recorded."""
+        gateway = FakeGateway()
+        paid = payment()
+        ledger.record(*paid.post(capture_entry("sparkle", 1999, "USD")))
+        gateway.charges["pay-1"] = shown(paid)
+        return gateway
+
+    @pytest.mark.parametrize(
+        ("there", "asked", "reserved", "error"),
+        [
+            (500, 500, 500, None),
+            (500, None, 1499, None),
+            (500, 1499, 1499, None),
+            (500, 1500, 1500, "amount_exceeds_captured"),
+            (1999, 500, 500, "amount_exceeds_captured"),
+            (1999, None, None, "amount_exceeds_captured"),
+        ],
+    )
+    def test_a_refund(
+        self,
+        ledger: FakeLedger,
+        gateway: FakeGateway,
+        there: int,
+        asked: int | None,
+        reserved: int | None,
+        error: str | None,
+    ) -> None:
+        gateway.show_refund("pay-1", there)
+        reserve(ledger, refund_request(payment(), asked), gateway=gateway)
+        recorded = ledger.records["pay-1"].payment
+        adopted, ours = recorded.operations
+        assert (adopted.source, adopted.amount_minor, adopted.status) == ("gateway", there, "succeeded")
+        assert (ours.amount_minor, ours.error, ours.is_open) == (reserved, error, error is None)
+        assert (recorded.refunded_minor, recorded.version) == (there, 3)
+
+    def test_a_refund_that_failed_can_be_made_again_in_full(self, ledger: FakeLedger, gateway: FakeGateway) -> None:
+        gateway.show_refund("pay-1", 300, "succeeded", refund_id="re_1")
+        reserve(ledger, refund_request(payment(), 1), gateway=gateway)
+        gateway.show_refund("pay-1", 300, "failed", refund_id="re_1")
+        reserve(ledger, refund_request(payment()), gateway=gateway)
+        assert ledger.records["pay-1"].payment.operations[-1].amount_minor == 1998
+
+    @pytest.mark.parametrize("type", ["capture", "void"])
+    def test_a_capture(self, ledger: FakeLedger, type: OperationType) -> None:
+        gateway, held = FakeGateway(), payment(status="authorized")
+        ledger.record(held)
+        gateway.charges["pay-1"] = shown(held, status="captured", captured_minor=600)
+        reserve(ledger, operation_request(held, type), gateway=gateway)
+        recorded = ledger.records["pay-1"].payment
+        assert (recorded.status, recorded.captured_minor) == ("captured", 600)
+        assert [(each.type, each.error) for each in recorded.operations] == [("capture", None), (type, "invalid_state")]
+        reserve(ledger, refund_request(held), gateway=gateway)
+        assert ledger.records["pay-1"].payment.operations[-1].amount_minor == 600
+
+    def test_an_expiry(self, ledger: FakeLedger) -> None:
+        gateway, held = FakeGateway(), payment(status="authorized")
+        ledger.record(held)
+        gateway.charges["pay-1"] = shown(held, status="voided", void_reason="expired")
+        rejected = reserve(ledger, operation_request(held, "capture"), gateway=gateway)
+        assert (rejected.status, rejected.error, rejected.operations[-1].error) == (
+            "voided",
+            "expired",
+            "invalid_state",
+        )
+
+    def test_while_the_gateway_does_not_show_the_charge_nothing_is_reserved(self, ledger: FakeLedger) -> None:
+        ledger.record(payment())
+        with pytest.raises(GatewayOutcomeUnknown):
+            reserve_operation(
+                refund_request(payment()), ledger=ledger, executions=EXECUTIONS, gateway=FakeGateway(), now=LATER
+            )
+        assert ledger.records["pay-1"].payment.operations == ()
+
+    def test_a_payment_that_moved_no_money_is_not_looked_up(self, ledger: FakeLedger, gateway: FakeGateway) -> None:
+        declined = payment("pay-2", status="declined")
+        ledger.record(declined)
+        reserve(ledger, refund_request(declined), gateway=gateway)
+        assert gateway.calls == []

@@ -5,10 +5,10 @@ import pytest
 from functions.reserve.reserve_operation import reserve_operation
 from functions.resolve.resolve_operation import resolve_operation
 from functions.shared.domain.errors import GatewayOutcomeUnknown, PaymentNotFound
-from functions.shared.domain.ledger import balances, capture_entry, refund_entry, refund_in_doubt_entry
-from functions.shared.ports import Execution
+from functions.shared.domain.ledger import balances, capture_entry, in_doubt_entry, refund_entry, refund_in_doubt_entry
+from functions.shared.ports import Execution, RecordedPayment
 from tests.fakes import FakeExecutions, FakeGateway, FakeLedger
-from tests.samples import LATER, NOW, card, operation_request, order, payment
+from tests.samples import LATER, NOW, card, operation_request, order, payment, shown
 
 NO_ANSWER = GatewayOutcomeUnknown("No answer.")
 INPUT = {"operation": "refund", "payment_id": "pay-1", "amount_minor": 500}
@@ -32,8 +32,11 @@ def ledger(gateway: FakeGateway) -> FakeLedger:
 
 
 def reserved(ledger: FakeLedger) -> None:
-    request = operation_request(payment(), "refund", 500, "op-1")
-    reserve_operation(request, ledger=ledger, executions=FakeExecutions(), now=LATER)
+    known = ledger.records["pay-1"].payment
+    gateway = FakeGateway()
+    gateway.charges["pay-1"] = shown(known)
+    request = operation_request(known, "refund", 500, "op-1")
+    reserve_operation(request, ledger=ledger, executions=FakeExecutions(), gateway=gateway, now=LATER)
 
 
 def resolve(
@@ -67,7 +70,7 @@ def test_what_was_reserved_is_asked_for_again_and_done_once(
     if done:
         gateway.refund(charge_id, 500, "USD", "op-1", "pay-1-refund-op-1")
     assert resolve(gateway, ledger) == "succeeded"
-    assert [refund.amount_minor for refund in gateway.refunds[charge_id]] == [500]
+    assert [refund.amount_minor for refund in gateway.charges["pay-1"].refunds] == [500]
     assert ledger.records["pay-1"].payment.refunded_minor == 500
     assert ledger.records["pay-1"].journal[-1] == refund_entry("sparkle", 500, "USD", "op-1")
 
@@ -171,3 +174,47 @@ def test_an_input_that_nobody_could_have_reserved_is_rejected_however_its_execut
 def test_an_operation_that_nobody_knows_is_an_error(gateway: FakeGateway, ledger: FakeLedger) -> None:
     with pytest.raises(PaymentNotFound):
         resolve(gateway, ledger, None)
+
+
+def test_what_is_pending_is_looked_at_until_it_has_ended_and_not_asked_for_again(
+    gateway: FakeGateway, ledger: FakeLedger
+) -> None:
+    reserved(ledger)
+    gateway.refund_status = "pending"
+    assert resolve(gateway, ledger) == "pending"
+    gateway.calls.clear()
+    assert resolve(gateway, ledger, ask=False) == "pending"
+    assert gateway.calls == []
+    assert resolve(gateway, ledger) == "pending"
+    (operation,) = ledger.records["pay-1"].payment.operations
+    assert (operation.status, operation.error) == ("processing", None)
+    (refund,) = gateway.charges["pay-1"].refunds
+    gateway.show_refund("pay-1", 500, "succeeded", "op-1", refund.refund_id)
+    assert resolve(gateway, ledger) == "succeeded"
+    assert gateway.calls == ["find"] * 2
+    assert ledger.records["pay-1"].payment.refunded_minor == 500
+
+
+def test_what_somebody_did_meanwhile_is_adopted_and_what_does_not_fit_any_more_is_rejected(
+    gateway: FakeGateway, ledger: FakeLedger
+) -> None:
+    reserved(ledger)
+    resolve(gateway, ledger, ask=False)
+    gateway.show_refund("pay-1", 1999)
+    assert resolve(gateway, ledger) == "rejected"
+    recorded = ledger.records["pay-1"]
+    assert (recorded.payment.status, recorded.payment.refunded_minor) == ("refunded", 1999)
+    assert [each.error for each in recorded.payment.operations] == ["amount_exceeds_captured", None]
+    assert balances(recorded.journal) == {}
+
+
+def test_a_capture_that_was_made_there_in_part_ends_our_doubt(gateway: FakeGateway) -> None:
+    ledger, held = FakeLedger(), payment(status="authorized")
+    asked = held.reserve(operation_request(held, "capture", None, "op-1"), LATER)
+    doubtful = asked.end(asked.operations[0], "in_doubt", "gateway_mismatch", LATER)
+    ledger.records["pay-1"] = RecordedPayment(*doubtful.post(in_doubt_entry(1999, "USD", "op-1")))
+    gateway.charges["pay-1"] = shown(held, status="captured", captured_minor=600)
+    assert resolve(gateway, ledger) == "rejected"
+    recorded = ledger.records["pay-1"]
+    assert (recorded.payment.status, recorded.payment.captured_minor) == ("captured", 600)
+    assert balances(recorded.journal)["asset:gateway:sparkle", "USD"] == 600

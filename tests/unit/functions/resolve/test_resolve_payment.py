@@ -1,5 +1,6 @@
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from functions.shared.domain.ledger import capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.ports import Execution
 from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeGateway, FakeLedger
-from tests.samples import DECLINED_PAN, LATER, NOW, REQUEST, STARTED_AT, card, order, payment
+from tests.samples import DECLINED_PAN, LATER, NOW, REQUEST, STARTED_AT, card, order, payment, shown
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 DOUBT = in_doubt_entry(1999, "USD")
@@ -51,7 +52,7 @@ def resolve(gateway: FakeGateway, ledger: FakeLedger, executions: FakeExecutions
     return status
 
 
-@pytest.mark.parametrize("status", ["captured", "authorized", "declined", "reversed", "stored"])
+@pytest.mark.parametrize("status", ["declined", "reversed", "stored", "voided"])
 def test_an_outcome_that_the_ledger_knows_stands_and_nobody_is_asked(
     gateway: FakeGateway, ledger: Books, status: Status
 ) -> None:
@@ -123,7 +124,14 @@ def test_where_the_gateway_knows_no_charge_it_takes_none_any_more(gateway: FakeG
 
 
 @pytest.mark.parametrize(
-    "change", [{"amount_minor": 2999, "captured_minor": 2999}, {"currency": "EUR"}, {"status": "authorized"}], ids=str
+    "change",
+    [
+        {"amount_minor": 2999, "captured_minor": 2999},
+        {"currency": "EUR"},
+        {"status": "authorized", "captured_minor": 0},
+        {"captured_minor": 999},
+    ],
+    ids=str,
 )
 def test_a_charge_that_is_not_what_was_asked_for_is_undone(
     gateway: FakeGateway, ledger: Books, change: dict[str, object]
@@ -174,6 +182,7 @@ def test_what_an_orphaned_function_recorded_in_between_stands(gateway: FakeGatew
 
     with pytest.raises(LedgerConflict):
         resolve(gateway, ledger, Late(**ended().executions))
+    gateway.charges["pay-1"] = shown(payment())
     assert resolve(gateway, ledger, ended()) == "captured"
     assert ledger.records["pay-1"].journal == (CAPTURE,)
 
@@ -183,3 +192,48 @@ def test_a_payments_status_may_be_in_doubt_twice_but_never_go_back() -> None:
     assert doubtful.moved_to("in_doubt", reversing=True).version == 2
     with pytest.raises(ValueError, match="can't become"):
         payment(status="captured").moved_to("in_doubt")
+
+
+@pytest.mark.parametrize(
+    ("capture", "changes", "status", "at_gateway"),
+    [
+        (False, {"status": "captured", "captured_minor": 600}, "captured", 600),
+        (False, {"status": "voided", "void_reason": "expired"}, "voided", 0),
+        (True, {"status": "voided", "captured_minor": 0}, "voided", 0),
+    ],
+)
+def test_what_was_done_to_the_charge_since_is_adopted_and_nothing_is_undone(
+    gateway: FakeGateway, ledger: Books, capture: bool, changes: dict[str, Any], status: str, at_gateway: int
+) -> None:
+    ask = gateway.charge if capture else gateway.authorize
+    gateway.charges["pay-1"] = replace(ask(order(), card(), "pay-1-charge"), **changes)
+    assert resolve(gateway, ledger, ended(request=replace(REQUEST, capture=capture))) == status
+    assert "reverse" not in gateway.calls
+    assert ledger.balances().get("asset:gateway:sparkle", 0) == at_gateway
+    assert "suspense:in_doubt" not in ledger.balances()
+
+
+def test_a_good_sale_that_was_refunded_in_part_before_anybody_knew_of_it_is_not_undone(
+    gateway: FakeGateway, ledger: Books
+) -> None:
+    gateway.charge(order(), card(), "pay-1-charge")
+    gateway.show_refund("pay-1", 200)
+    assert resolve(gateway, ledger, ended()) == "partially_refunded"
+    recorded = ledger.records["pay-1"].payment
+    assert (recorded.captured_minor, recorded.refunded_minor, recorded.version) == (1999, 200, 2)
+    assert ledger.balances() == {"asset:gateway:sparkle": 1799, "liability:merchant": -1799}
+
+
+@pytest.mark.parametrize("ask_gateway", [True, False])
+def test_without_a_doubt_what_the_gateway_shows_is_adopted_if_it_is_asked(
+    gateway: FakeGateway, ledger: Books, ask_gateway: bool
+) -> None:
+    charge = gateway.charge(order(), card(), "pay-1-charge")
+    ledger.record(*payment(charge_id=charge.charge_id).post(CAPTURE))
+    gateway.show_refund("pay-1", 1999)
+    for _ in range(2):
+        status, _ = resolve_payment(
+            "pay-1", gateway=gateway, ledger=ledger, executions=ended(), now=LATER, ask_gateway=ask_gateway
+        )
+        assert status == ("refunded" if ask_gateway else "captured")
+    assert ledger.records["pay-1"].payment.version == (2 if ask_gateway else 1)

@@ -1,29 +1,38 @@
-from typing import Any
-
 import pytest
 
 from functions.settle.handler import handler
+from functions.shared.domain.charge import Charge, Refund, RefundStatus
 from functions.shared.domain.ledger import capture_entry
-from tests.samples import LATER, operation_request, payment
+from functions.shared.operations import Performed
+from tests.samples import LATER, NOW, operation_request, payment, shown
 from tests.unit.functions.conftest import Output, World
+
+PAID = payment("payment-of-ours-1")
+
+
+def refunded(status: RefundStatus) -> Charge:
+    return shown(PAID, refunds=(Refund("re_1", "operation-of-ours-1", status, 500, NOW),))
 
 
 @pytest.mark.parametrize(
     ("performed", "status", "metric"),
     [
-        ({"outcome": "succeeded", "gateway": "sparkle", "reason": None}, "succeeded", "OperationSucceeded"),
-        ({"outcome": "refused", "gateway": None, "reason": "invalid_state"}, "rejected", "OperationRejected"),
-        ({"outcome": "unknown", "gateway": None, "reason": "States.Timeout"}, "in_doubt", "OperationInDoubt"),
+        (Performed(refunded("succeeded")), "succeeded", "OperationSucceeded"),
+        (Performed(refunded("pending")), "processing", "OperationPending"),
+        (Performed(refunded("failed")), "rejected", "OperationRejected"),
+        (Performed(shown(PAID), "invalid_state"), "rejected", "OperationRejected"),
+        (Performed(reason="States.Timeout"), "in_doubt", "OperationInDoubt"),
     ],
 )
 def test_what_became_of_it_is_recorded_and_counted(
-    world: World, output: Output, performed: dict[str, Any], status: str, metric: str
+    world: World, output: Output, performed: Performed, status: str, metric: str
 ) -> None:
-    paid, entries = payment("payment-of-ours-1").post(capture_entry("sparkle", 1999, "USD"))
+    paid, entries = PAID.post(capture_entry("sparkle", 1999, "USD"))
     world.ledger.record(paid, entries)
     world.ledger.record(paid.reserve(operation_request(paid, "refund", 500, "operation-of-ours-1"), LATER))
     settled = handler(
-        {"payment_id": "payment-of-ours-1", "operation_id": "operation-of-ours-1", "performed": performed}, None
+        {"payment_id": "payment-of-ours-1", "operation_id": "operation-of-ours-1", "performed": performed.to_dict()},
+        None,
     )
     assert settled["status"] == status
     assert world.ledger.records["payment-of-ours-1"].payment.operations[0].status == status

@@ -17,8 +17,9 @@ from tests.samples import LATER, card, order, payment
 
 HISTORIES = 600
 AMOUNT_MINOR = 1000
+GATEWAY = ("asset:gateway:sparkle", "USD")
 NO_ANSWER = GatewayOutcomeUnknown("No answer.")
-UNKNOWN = Performed("unknown", reason="GatewayOutcomeUnknown")
+UNKNOWN = Performed(reason="GatewayOutcomeUnknown")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Books:
         return operation
 
     def do(self, step: Step, operation_id: str) -> None:
-        before, balances_before = self.recorded, self.balances
+        before = self.recorded
         reserved = before.payment.reserve(
             OperationRequest(operation_id, "pay-1", step.type, step.amount_minor, LATER), LATER
         )
@@ -97,9 +98,11 @@ class Books:
         performed = self.perform(step, operation_id)
         for _ in range(step.times):
             settle_operation("pay-1", operation_id, performed, ledger=self.ledger, now=LATER)
-        if step.failed and step.type == "refund" and performed.outcome == "succeeded":
+        if step.failed and step.type == "refund" and performed.charge and not performed.reason:
+            refunded = self.balances
             self.fail(operation_id)
-            assert self.balances == balances_before
+            back = self.operation(operation_id).amount_minor or 0
+            assert self.balances.get(GATEWAY, 0) == refunded.get(GATEWAY, 0) + back
         if step.resolved:
             self.resolve(operation_id)
 
@@ -122,8 +125,9 @@ class Books:
         (posted,) = (e for e in known.entries if e.entry.source == operation_id and e.entry.kind == "refund")
         back = known.payment.fail_refund(self.operation(operation_id), LATER)
         self.ledger.record(*back.post(posted.entry.reverse(posted.number, "refund_failed", "re_1")))
-        for refunds in self.gateway.refunds.values():
-            refunds[:] = [refund for refund in refunds if refund.reference != operation_id]
+        refund = self.gateway.charges["pay-1"].refund(operation_id)
+        assert refund
+        self.gateway.show_refund("pay-1", refund.amount_minor, "failed", operation_id, refund.refund_id)
 
     def resolve(self, operation_id: str) -> None:
         """Ask until there is no doubt any more."""
@@ -142,7 +146,7 @@ class Books:
     def at_the_gateway(self) -> int:
         """What the gateway has of the payment's money."""
         charge = self.gateway.charges["pay-1"]
-        given_back = sum(refund.amount_minor for refund in self.gateway.refunds.get(charge.charge_id, []))
+        given_back = sum(refund.amount_minor for refund in charge.refunds if refund.status == "succeeded")
         return charge.captured_minor - given_back
 
 

@@ -1,8 +1,11 @@
 """What the gateway is asked for an operation, and what is recorded of its answer."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from functions.shared.domain.charge import Charge
+from functions.shared.domain.charge import Charge, Refund
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -21,9 +24,10 @@ from functions.shared.domain.operation import OperationType
 from functions.shared.domain.payment import Payment
 from functions.shared.operations import Performed, Reserved, outcome_of, perform_operation, settle_operation
 from tests.fakes import FakeGateway, FakeLedger
-from tests.samples import LATER, card, operation_request, order, payment
+from tests.samples import LATER, card, operation_request, order, payment, shown
 
 NO_ANSWER = GatewayOutcomeUnknown("No answer.")
+End = Callable[[OperationType], Performed]
 TYPES: tuple[OperationType, ...] = ("capture", "void", "refund")
 AMOUNTS = {"capture": 1500, "void": 1999, "refund": 500}
 
@@ -54,7 +58,7 @@ class TestPerform:
         self, gateway: FakeGateway, type: OperationType
     ) -> None:
         asked = reserved(charged(gateway, type), type)
-        assert perform_operation(asked, gateway=gateway) == Performed("succeeded", "sparkle")
+        assert perform_operation(asked, gateway=gateway) == Performed(gateway.charges["pay-1"])
         assert gateway.idempotency_keys[1:] == [f"pay-1-{type}-op-1"]
         assert gateway.calls[1:] == [type]
 
@@ -63,7 +67,7 @@ class TestPerform:
         asked = reserved(charged(gateway, type), type)
         first, second = (perform_operation(asked, gateway=gateway) for _ in range(2))
         assert first == second
-        assert sum(refund.amount_minor for refund in gateway.refunds.get(asked.charge_id, [])) in (0, 500)
+        assert sum(refund.amount_minor for refund in gateway.charges["pay-1"].refunds) in (0, 500)
 
     @pytest.mark.parametrize("type", TYPES)
     def test_where_the_answer_is_lost_a_look_tells_that_it_was_done(
@@ -71,7 +75,7 @@ class TestPerform:
     ) -> None:
         asked = reserved(charged(gateway, type), type)
         gateway.faults.arm(type, NO_ANSWER, done=True)
-        assert perform_operation(asked, gateway=gateway).outcome == "succeeded"
+        assert perform_operation(asked, gateway=gateway) == Performed(gateway.charges["pay-1"])
         assert gateway.calls[1:] == [type, "find"]
 
     @pytest.mark.parametrize("type", TYPES)
@@ -80,7 +84,7 @@ class TestPerform:
         gateway.faults.arm(type, NO_ANSWER)
         with pytest.raises(GatewayOutcomeUnknown):
             perform_operation(asked, gateway=gateway)
-        assert perform_operation(asked, gateway=gateway).outcome == "succeeded"
+        assert perform_operation(asked, gateway=gateway) == Performed(gateway.charges["pay-1"])
 
     @pytest.mark.parametrize("type", TYPES)
     def test_what_was_done_under_a_key_that_is_forgotten_is_not_done_twice(
@@ -89,8 +93,8 @@ class TestPerform:
         asked = reserved(charged(gateway, type), type)
         perform_operation(asked, gateway=gateway)
         gateway._answers.clear()
-        assert perform_operation(asked, gateway=gateway).outcome == "succeeded"
-        assert len(gateway.refunds.get(asked.charge_id, [])) == (type == "refund")
+        assert perform_operation(asked, gateway=gateway).charge == gateway.charges["pay-1"]
+        assert len(gateway.charges["pay-1"].refunds) == (type == "refund")
 
     @pytest.mark.parametrize("type", TYPES)
     def test_what_the_gateway_refuses_and_has_not_done_is_refused(
@@ -102,13 +106,13 @@ class TestPerform:
             gateway.charges["pay-1"] = gateway.charge(order("pay-2"), card(), "pay-2-charge")
             charge = gateway.charges["pay-1"]
         performed = perform_operation(reserved(charge, type), gateway=gateway)
-        assert performed == Performed("refused", reason="invalid_state")
+        assert performed == Performed(gateway.charges["pay-1"], "invalid_state")
 
     def test_more_than_the_gateway_has_left_is_refused(self, gateway: FakeGateway) -> None:
         charge = charged(gateway, "refund")
         gateway.refund(charge.charge_id, 1900, "USD", "by-hand", "by-hand")
         performed = perform_operation(reserved(charge, "refund"), gateway=gateway)
-        assert performed == Performed("refused", reason="amount_exceeds_captured")
+        assert performed == Performed(gateway.charges["pay-1"], "amount_exceeds_captured")
 
     @pytest.mark.parametrize("error", [GatewayBusy("429"), NO_ANSWER], ids=lambda error: type(error).__name__)
     def test_a_refusal_that_nobody_can_look_into_is_no_answer(self, gateway: FakeGateway, error: Exception) -> None:
@@ -129,13 +133,26 @@ class TestPerform:
             lagging.setattr(gateway, "find_by_reference", lambda reference: None)
             with pytest.raises(GatewayOutcomeUnknown):
                 perform_operation(asked, gateway=gateway)
-        assert perform_operation(asked, gateway=gateway).outcome == "succeeded"
+        assert perform_operation(asked, gateway=gateway).charge == gateway.charges["pay-1"]
 
-    def test_another_amount_than_asked_is_a_mismatch(self, gateway: FakeGateway) -> None:
-        charge = charged(gateway, "capture")
-        gateway.capture(charge.charge_id, 1999, "USD", "by-hand")
+    @pytest.mark.parametrize(("type", "change"), [("capture", {"captured_minor": 600}), ("refund", {"refunds": ()})])
+    def test_an_answer_that_is_not_as_asked_is_a_mismatch(
+        self, gateway: FakeGateway, type: OperationType, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = reserved(charged(gateway, type), type)
+        perform_operation(asked, gateway=gateway)
+        answered = gateway.show("pay-1", **change)
+        monkeypatch.setattr(gateway, type, lambda *_: answered)
         with pytest.raises(GatewayMismatch):
-            perform_operation(reserved(charge, "capture"), gateway=gateway)
+            perform_operation(asked, gateway=gateway)
+
+    def test_what_somebody_else_captured_meanwhile_is_a_refusal_with_the_charge_as_it_is(
+        self, gateway: FakeGateway
+    ) -> None:
+        charge = charged(gateway, "capture")
+        gateway.capture(charge.charge_id, 600, "USD", "by-hand")
+        taken = gateway.charges["pay-1"]
+        assert perform_operation(reserved(charge, "capture"), gateway=gateway) == Performed(taken, "invalid_state")
 
 
 def asked(ledger: FakeLedger, type: OperationType) -> Payment:
@@ -154,10 +171,26 @@ def settle(ledger: FakeLedger, performed: Performed) -> Payment:
     return settle_operation("pay-1", "op-1", performed, ledger=ledger, now=LATER)
 
 
-DONE = Performed("succeeded", "sparkle")
-REFUSED = Performed("refused", reason="invalid_state")
-UNKNOWN = Performed("unknown", reason="GatewayOutcomeUnknown")
+UNKNOWN = Performed(reason="GatewayOutcomeUnknown")
 
+
+def done(type: OperationType) -> Performed:
+    """The gateway has done it."""
+    match type:
+        case "capture":
+            return Performed(shown(HELD, status="captured", captured_minor=1500))
+        case "void":
+            return Performed(shown(HELD, status="voided"))
+    refund = Refund("re_1", "op-1", "succeeded", 500, LATER)
+    return Performed(shown(payment(), status="partially_refunded", refunds=(refund,)))
+
+
+def refused(type: OperationType) -> Performed:
+    return Performed(shown(payment() if type == "refund" else HELD), "invalid_state")
+
+
+HELD = payment(status="authorized")
+ENDS = pytest.mark.parametrize("end", [done, refused])
 MOVEMENTS = {
     "capture": [capture_entry("sparkle", 1500, "USD", "op-1")],
     "void": [],
@@ -175,7 +208,7 @@ ENDED = {"capture": "captured", "void": "voided", "refund": "partially_refunded"
 class TestSettle:
     def test_what_was_done_is_recorded_with_its_entry(self, ledger: FakeLedger, type: OperationType) -> None:
         before = asked(ledger, type)
-        settled = settle(ledger, DONE)
+        settled = settle(ledger, done(type))
         assert (settled.status, settled.operations[0].status) == (ENDED[type], "succeeded")
         assert list(ledger.records["pay-1"].journal[before.entry_count :]) == MOVEMENTS[type]
 
@@ -183,7 +216,7 @@ class TestSettle:
         self, ledger: FakeLedger, type: OperationType
     ) -> None:
         before = asked(ledger, type)
-        released = settle(ledger, REFUSED)
+        released = settle(ledger, refused(type))
         assert (released.status, released.operations[0].error) == (before.status, "invalid_state")
         assert released.entry_count == before.entry_count
         assert not any(operation.is_open for operation in released.operations)
@@ -202,36 +235,79 @@ class TestSettle:
         asked(ledger, type)
         assert settle(ledger, UNKNOWN) == settle(ledger, UNKNOWN)
 
-    @pytest.mark.parametrize("performed", [DONE, REFUSED], ids=lambda performed: performed.outcome)
+    @ENDS
     def test_a_doubt_that_is_cleared_leaves_nothing_in_suspense(
-        self, ledger: FakeLedger, type: OperationType, performed: Performed
+        self, ledger: FakeLedger, type: OperationType, end: End
     ) -> None:
         before = asked(ledger, type)
         settle(ledger, UNKNOWN)
-        cleared = settle(ledger, performed)
+        cleared = settle(ledger, end(type))
         journal = ledger.records["pay-1"].journal
         assert cleared.in_doubt_since is None
         assert balances(journal) == balances(
-            [*journal[: before.entry_count], *(MOVEMENTS[type] if performed is DONE else [])]
+            [*journal[: before.entry_count], *(MOVEMENTS[type] if end is done else [])]
         )
 
-    @pytest.mark.parametrize("first", [DONE, REFUSED], ids=lambda performed: performed.outcome)
-    @pytest.mark.parametrize("second", [DONE, REFUSED, UNKNOWN], ids=lambda performed: performed.outcome)
+    @ENDS
     def test_an_operation_that_has_ended_stays_as_it_is(
-        self, ledger: FakeLedger, type: OperationType, first: Performed, second: Performed
+        self, ledger: FakeLedger, type: OperationType, end: End
     ) -> None:
         asked(ledger, type)
-        ended = settle(ledger, first)
-        assert settle(ledger, second) == ended
+        ended = settle(ledger, end(type))
+        for again in (end(type), refused(type), UNKNOWN):
+            assert settle(ledger, again) == ended
         assert ledger.records["pay-1"].payment == ended
+
+    def test_one_that_the_gateway_has_done_though_it_was_taken_for_refused_is_done(
+        self, ledger: FakeLedger, type: OperationType
+    ) -> None:
+        asked(ledger, type)
+        settle(ledger, refused(type))
+        settled = settle(ledger, done(type))
+        assert settled.status == ENDED[type]
+        assert balances(ledger.records["pay-1"].journal) == balances(
+            [*([capture_entry("sparkle", 1999, "USD")] if type == "refund" else []), *MOVEMENTS[type]]
+        )
+
+
+class TestWhatElseTheChargeShows:
+    def test_it_is_adopted_with_what_was_asked_for(self, ledger: FakeLedger) -> None:
+        asked(ledger, "refund")
+        refunds = (Refund("re_0", None, "succeeded", 200, LATER), Refund("re_1", "op-1", "succeeded", 500, LATER))
+        settled = settle(ledger, Performed(shown(payment(), status="partially_refunded", refunds=refunds)))
+        assert (settled.refunded_minor, settled.version) == (700, 3)
+        assert [each.source for each in settled.operations] == [None, "gateway"]
+
+    def test_what_was_refused_for_it_is_rejected_with_the_numbers_that_are_true(self, ledger: FakeLedger) -> None:
+        asked(ledger, "refund")
+        refunds = (Refund("re_0", None, "succeeded", 1999, LATER),)
+        charge = shown(payment(), status="refunded", refunds=refunds)
+        settled = settle(ledger, Performed(charge, "amount_exceeds_captured"))
+        assert (settled.status, settled.refunded_minor) == ("refunded", 1999)
+        assert [each.error for each in settled.operations] == ["amount_exceeds_captured", None]
+
+    def test_a_refund_that_is_pending_is_processing_and_in_no_doubt(self, ledger: FakeLedger) -> None:
+        asked(ledger, "refund")
+        settle(ledger, UNKNOWN)
+        pending = Performed(shown(payment(), refunds=(Refund("re_1", "op-1", "pending", 500, LATER),)))
+        settled = settle(ledger, pending)
+        (operation,) = settled.operations
+        assert (operation.status, operation.error, settled.in_doubt_since) == ("processing", None, None)
+        assert settled.refundable_minor == 1499
+        assert settle(ledger, UNKNOWN) == settle(ledger, pending) == settled
+
+    def test_a_charge_that_is_not_the_payments_leaves_the_operation_in_doubt(self, ledger: FakeLedger) -> None:
+        asked(ledger, "refund")
+        settled = settle(ledger, Performed(shown(payment(), amount_minor=2000)))
+        assert [(each.status, each.error) for each in settled.operations] == [("in_doubt", "gateway_mismatch")]
 
 
 def test_nothing_is_settled_that_was_not_reserved(ledger: FakeLedger) -> None:
     with pytest.raises(PaymentNotFound):
-        settle(ledger, DONE)
+        settle(ledger, UNKNOWN)
     ledger.record(payment())
     with pytest.raises(LedgerConflict):
-        settle(ledger, DONE)
+        settle(ledger, UNKNOWN)
 
 
 def test_the_state_machine_is_told_what_it_needs_to_go_on(ledger: FakeLedger) -> None:

@@ -16,7 +16,7 @@ from functions.shared.adapters.kms import KmsCardCipher, KmsTokenMac
 from functions.shared.adapters.sparkle import Sparkle
 from functions.shared.adapters.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
-from functions.shared.domain.charge import Charge, Refund, Refused
+from functions.shared.domain.charge import Charge, Refused
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayOutcomeUnknown,
@@ -26,6 +26,7 @@ from functions.shared.domain.errors import (
     LedgerUnavailable,
 )
 from functions.shared.domain.ledger import PostedEntry, capture_entry, in_doubt_entry
+from functions.shared.domain.operation import Operation
 from functions.shared.ports import (
     Attendance,
     CardCipher,
@@ -642,8 +643,9 @@ class TestPaymentGateway:
         assert bank.gateway.reverse(reference).result == "voided"
 
 
+PENDING = Operation("operation-of-ours", "refund", 500, "processing", None, NOW, NOW, pending=True)
 AUTHORIZE, CHARGE = False, True
-Ask = Callable[[PaymentGateway, Charge], Charge | Refund | Refused]
+Ask = Callable[[PaymentGateway, Charge], Charge | Refused]
 
 
 def held(bank: GatewayUnderTest, capture: bool) -> Charge:
@@ -659,7 +661,7 @@ def void(gateway: PaymentGateway, charge: Charge) -> Charge | Refused:
     return gateway.void(charge.charge_id, f"{charge.reference}-void")
 
 
-def refund(gateway: PaymentGateway, charge: Charge, amount_minor: int = 500, n: int = 1) -> Refund | Refused:
+def refund(gateway: PaymentGateway, charge: Charge, amount_minor: int = 500, n: int = 1) -> Charge | Refused:
     reference = f"{charge.reference}-{n}"
     return gateway.refund(charge.charge_id, amount_minor, "USD", reference, f"{reference}-refund")
 
@@ -690,19 +692,26 @@ class TestOperationsAtTheGateway:
     def test_what_was_captured_is_refunded_until_nothing_is_left(self, bank: GatewayUnderTest) -> None:
         charge = held(bank, CHARGE)
         first, second, third = (refund(bank.gateway, charge, amount, n) for n, amount in enumerate((500, 1500, 1499)))
-        assert isinstance(first, Refund)
-        assert (first.charge_id, first.amount_minor, first.currency) == (charge.charge_id, 500, "USD")
+        assert isinstance(first, Charge)
+        (made,) = first.refunds
+        assert (first.charge_id, made.amount_minor, made.status) == (charge.charge_id, 500, "succeeded")
         assert second == Refused("amount_exceeds_captured")
-        assert isinstance(third, Refund)
+        assert isinstance(third, Charge)
         found = bank.gateway.find_by_reference(charge.reference)
-        assert found is not None
+        assert found == third
         assert (found.status, found.captured_minor) == ("refunded", 1999)
 
-    def test_a_refund_is_found_by_our_reference(self, bank: GatewayUnderTest) -> None:
+    def test_a_charge_shows_its_refunds_under_our_references(self, bank: GatewayUnderTest) -> None:
         charge = held(bank, CHARGE)
         made = refund(bank.gateway, charge)
-        assert bank.gateway.find_refund(charge.charge_id, f"{charge.reference}-1") == made
-        assert bank.gateway.find_refund(charge.charge_id, "another") is None
+        assert isinstance(made, Charge)
+        assert made.refund(f"{charge.reference}-1") == made.refunds[0]
+        assert made.refund("another") is None
+        assert bank.gateway.find_by_reference(charge.reference) == made
+
+    def test_an_authorization_says_when_it_expires(self, bank: GatewayUnderTest) -> None:
+        assert held(bank, AUTHORIZE).expires_at
+        assert held(bank, CHARGE).expires_at is None
 
     @every_operation
     def test_the_same_key_gives_the_same_answer(
@@ -727,7 +736,7 @@ class TestOperationsAtTheGateway:
         made = bank.gateway.refund(charge.charge_id, 500, "USD", "op", f"{charge.reference}-a")
         with pytest.raises(GatewayOutcomeUnknown):
             bank.gateway.refund(charge.charge_id, 500, "USD", "op", f"{charge.reference}-b")
-        assert bank.gateway.find_refund(charge.charge_id, "op") == made
+        assert bank.gateway.find_by_reference(charge.reference) == made
 
     @every_operation
     def test_an_operation_whose_answer_was_lost_is_unknown_and_again_the_same(
@@ -752,6 +761,25 @@ class TestOperationsAtTheGateway:
     def test_a_charge_that_is_not_there_is_no_answer_but_a_refusal_to_work(self, bank: GatewayUnderTest) -> None:
         with pytest.raises(GatewayRefused):
             bank.gateway.void("ch_000000000000000000000000", new_id())
+
+
+class TestPaymentsThatTheGatewayMayYetMove:
+    def test_they_are_found_page_by_page_and_no_others(self, books: LedgerUnderTest) -> None:
+        held = [payment(new_id(), "authorized") for _ in range(5)]
+        pending = payment(new_id(), "captured", operations=(PENDING,))
+        ended = [payment(new_id(), status) for status in ("captured", "declined")]
+        for each in (*held, pending, *ended):
+            books.ledger.record(each)
+        voided = held.pop()
+        books.ledger.record(voided.moved_to("voided"))
+        found, page = books.ledger.awaiting_gateway(None)
+        while page:
+            more, page = books.ledger.awaiting_gateway(page)
+            found += more
+        assert len(found) == len(set(found))
+        wanted = {each.payment_id for each in (*held, pending)}
+        assert wanted <= set(found)
+        assert not set(found) & {each.payment_id for each in (voided, *ended)}
 
 
 class TestStatuses:

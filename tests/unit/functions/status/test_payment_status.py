@@ -40,6 +40,7 @@ def test_a_recorded_payment_is_shown_as_the_ledger_has_it() -> None:
         "error": None,
         "merchant_reference": "order-1001",
         "operations": [],
+        "expires_at": None,
         "created_at": STARTED_AT,
         "updated_at": NOW,
     }

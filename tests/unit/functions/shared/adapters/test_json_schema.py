@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from functions.shared.adapters.json_schema import validate
 from functions.shared.adapters.json_schema_errors import validator
 from functions.shared.domain.errors import InvalidInput
-from tests.samples import CARD_DATA, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID
+from tests.samples import CARD_DATA, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, payment, shown
 
 ENCRYPTED = {"ciphertext": "AAEC", "transaction_id": TRANSACTION_ID}
 PAYMENT: dict[str, Any] = {"payment_id": "payment-of-ours-1", "payment": REQUEST.to_dict()}
@@ -42,7 +42,13 @@ VALID: dict[str, dict[str, Any]] = {
         "started_at": STARTED_AT,
         "card": SUMMARY.to_dict(),
         "encrypted": ENCRYPTED,
-        "charge": {"outcome": "captured", "gateway": "sparkle", "charge_id": "ch_1", "decline_code": None},
+        "charge": {
+            "outcome": "captured",
+            "gateway": "sparkle",
+            "charge_id": "ch_1",
+            "decline_code": None,
+            "shown": shown(payment("payment-of-ours-1")).to_dict(),
+        },
         "flags": ["large_amount"],
     },
     "compensate": PAYMENT
@@ -69,7 +75,7 @@ VALID: dict[str, dict[str, Any]] = {
     "settle": {
         "payment_id": "payment-of-ours-1",
         "operation_id": "operation-of-ours-1",
-        "performed": {"outcome": "succeeded", "gateway": "sparkle", "reason": None},
+        "performed": {"charge": shown(payment("payment-of-ours-1")).to_dict(), "reason": None},
     },
     "resolve": {"payment_id": "payment-of-ours-1", "operation_id": None, "ask_gateway": True},
     "status": {"pathParameters": {"payment_id": "payment-of-ours-1"}},

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.sparkle import Sparkle
-from functions.shared.domain.charge import REDACTED, Charge, Refund
+from functions.shared.domain.charge import REDACTED, Charge
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -38,7 +38,17 @@ CHARGE: dict[str, Any] = {
     "amount_minor": 1999,
     "currency": "USD",
     "captured_minor": 1999,
+    "refunded_minor": 0,
+    "refunds": [],
     "decline_code": None,
+}
+
+REFUND: dict[str, Any] = {
+    "id": "re_1",
+    "refund_reference": "op-1",
+    "status": "succeeded",
+    "amount_minor": 500,
+    "created_at": "2026-11-23T10:00:00.000Z",
 }
 
 
@@ -354,6 +364,8 @@ class TestTexts:
             ("status", "status"),
             ("decline_code", "decline_code"),
             ("captured_at", "captured_at"),
+            ("void_reason", "void_reason"),
+            ("expires_at", "expires_at"),
         ],
     )
     def test_of_a_charge_it_is_redacted_and_the_charge_is_not_the_one_asked_for(
@@ -363,29 +375,51 @@ class TestTexts:
         answerer.will_say(200, {"charges": [CHARGE]})
         found = sparkle_at(answerer.url).find_by_reference("pay-1")
         assert found is not None
-        assert found.is_as_asked(*asked)
+        assert found.is_for(*asked)
         answerer.will_say(200, {"charges": [CHARGE | {name: text}]})
         found = sparkle_at(answerer.url).find_by_reference("pay-1")
         assert found is not None
         assert getattr(found, shown_as) == REDACTED
-        assert not found.is_as_asked(*asked)
+        assert not found.is_for(*asked)
 
     @pytest.mark.parametrize("text", HOSTILE, ids=str)
-    @pytest.mark.parametrize("name", ["id", "charge_id", "refund_reference", "created_at"])
-    def test_of_a_refund_it_is_redacted(self, answerer: Answerer, name: str, text: object) -> None:
-        refund = {
-            "id": "re_1",
-            "charge_id": "ch_1",
-            "refund_reference": "op-1",
-            "amount_minor": 500,
-            "currency": "USD",
-            "created_at": "2026-11-23T10:00:00.000Z",
-        }
-        answerer.will_say(200, {"refunds": [refund | {name: text}]})
-        found = sparkle_at(answerer.url).find_refund("ch_1", "op-1")
+    @pytest.mark.parametrize("name", ["id", "status", "created_at"])
+    def test_of_a_refund_it_is_redacted_and_the_charge_is_no_evidence(
+        self, answerer: Answerer, name: str, text: object
+    ) -> None:
+        refunded = {"refunds": [REFUND | {name: text}], "refunded_minor": 0 if name == "status" else 500}
+        answerer.will_say(200, {"charges": [CHARGE | refunded]})
+        found = sparkle_at(answerer.url).find_by_reference("pay-1")
         assert found is not None
-        assert REDACTED in astuple(found)
+        assert REDACTED in astuple(found.refunds[0])
+        assert not found.is_for("pay-1", 1999, "USD")
         assert str(text) not in repr(found).replace("[redacted]", "") or not text
+
+    @pytest.mark.parametrize("text", [*HOSTILE, None], ids=str)
+    def test_a_refunds_reference_that_can_be_none_of_ours_is_nobodys(self, answerer: Answerer, text: object) -> None:
+        refunds = [REFUND | {"refund_reference": text}]
+        answerer.will_say(200, {"charges": [CHARGE | {"refunds": refunds, "refunded_minor": 500}]})
+        found = sparkle_at(answerer.url).find_by_reference("pay-1")
+        assert found is not None
+        assert found.refunds[0].reference is None
+
+    @pytest.mark.parametrize(
+        ("refunds", "refunded_minor"),
+        [([], 500), ([REFUND], 0), ([REFUND], 501), ([REFUND | {"status": "pending"}], 500)],
+    )
+    def test_refunds_that_do_not_come_to_what_is_refunded_are_a_mismatch(
+        self, answerer: Answerer, refunds: list[dict[str, Any]], refunded_minor: int
+    ) -> None:
+        answerer.will_say(200, CHARGE | {"refunds": refunds, "refunded_minor": refunded_minor})
+        with pytest.raises(GatewayMismatch):
+            charge_at(answerer)
+
+    @pytest.mark.parametrize("name", REFUND)
+    def test_a_refund_that_lacks_a_field_leaves_the_outcome_unknown(self, answerer: Answerer, name: str) -> None:
+        refund = {each: value for each, value in REFUND.items() if each != name}
+        answerer.will_say(200, CHARGE | {"refunds": [refund], "refunded_minor": 500})
+        with pytest.raises(GatewayOutcomeUnknown):
+            charge_at(answerer)
 
     @pytest.mark.parametrize(
         "changes",
@@ -434,11 +468,13 @@ class TestAmounts:
     def test_an_amount_goes_and_comes_in_the_gateways_own_minor_unit(
         self, answerer: Answerer, currency: str, ours: int, override: dict[str, int], theirs: int
     ) -> None:
-        answerer.will_say(201, CHARGE | {"amount_minor": theirs, "captured_minor": theirs, "currency": currency})
+        refunded = {"refunds": [REFUND | {"amount_minor": theirs}], "refunded_minor": theirs}
+        amounts = {"amount_minor": theirs, "captured_minor": theirs, "currency": currency} | refunded
+        answerer.will_say(201, CHARGE | amounts)
         sparkle = sparkle_at(answerer.url, minor_units=override)
         charge = sparkle.charge(order(amount_minor=ours, currency=currency), card(), "pay-1-charge")
         assert json.loads(answerer.asked)["amount_minor"] == theirs
-        assert (charge.amount_minor, charge.captured_minor) == (ours, ours)
+        assert (charge.amount_minor, charge.captured_minor, charge.refunds[0].amount_minor) == (ours, ours, ours)
 
     def test_an_amount_finer_than_the_gateway_knows_is_refused_before_it_is_asked(self, answerer: Answerer) -> None:
         answerer.asked = b"nothing"
@@ -481,10 +517,11 @@ class TestSettlements:
         requests.post(clock, json={"offset_seconds": -40 * 86_400}, headers=AUTHORIZATION, timeout=5).raise_for_status()
         try:
             charge = sparkle.charge(order(reference := new_id()), card(), f"{reference}-charge")
-            refund = sparkle.refund(charge.charge_id, 500, "USD", "op-1", f"{reference}-refund")
+            refunded = sparkle.refund(charge.charge_id, 500, "USD", "op-1", f"{reference}-refund")
         finally:
             requests.delete(clock, headers=AUTHORIZATION, timeout=5).raise_for_status()
-        assert isinstance(refund, Refund)
+        assert isinstance(refunded, Charge)
+        (refund,) = refunded.refunds
         day = (charge.captured_at or "")[:10]
         first = sparkle.settlement(day, None, 1)
         second = sparkle.settlement(day, first.next_page, 1)

@@ -1,0 +1,187 @@
+"""What a gateway shows of a charge is evidence, whoever caused it: the books adopt what they don't know yet.
+
+Merchants capture, void and refund in their gateway's dashboard, authorizations expire there, refunds fail days later.
+Each such movement becomes an operation of its own, with `source` `gateway`, and the entry that it calls for.
+
+A look may be older than what is recorded. So nothing is undone because it is not shown, and of two states the one that
+comes later on a charge's way wins: an authorization is captured or voided, a capture may be voided, and a refund is
+pending, then succeeds, then fails. Therefore to adopt the same twice, or an older look after a newer one, changes
+nothing.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from functions.shared.domain.charge import Charge, Refund, RefundStatus
+from functions.shared.domain.errors import GatewayMismatch
+from functions.shared.domain.ledger import (
+    JournalEntry,
+    PostedEntry,
+    capture_entry,
+    clear_suspense,
+    refund_entry,
+    standing,
+)
+from functions.shared.domain.operation import Operation, OperationType
+from functions.shared.domain.payment import Payment
+
+ADOPTING = frozenset({"authorized", "captured", "partially_refunded", "refunded"})
+"""The statuses in which a charge may yet move. In doubt, it is for evidence to say first what has become of it."""
+
+_STEPS: tuple[RefundStatus | None, ...] = (None, "pending", "succeeded", "failed")
+
+# An id without a digit can't be taken for a card number.
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
+
+def adopted_id(type: OperationType, gateway_id: str) -> str:
+    """The id of an operation that nobody asked of us: always the same for what the gateway calls like this."""
+    name = hashlib.sha256(f"{type} {gateway_id}".encode()).hexdigest()[:32]
+    return f"gateway-{name.translate(_LETTERS)}"
+
+
+def adopt(
+    payment: Payment, journal: Iterable[PostedEntry], charge: Charge, now: str
+) -> tuple[Payment, tuple[PostedEntry, ...]]:
+    """The payment, in the same version, with all that its charge shows of it, and the entries that this adds.
+
+    `journal` is what was posted before. Operations of ours that are open end where the charge shows that they were
+    done, or can't be any more. Raises GatewayMismatch for a charge that can't be the payment's.
+    """
+    if payment.status not in ADOPTING:
+        return payment, ()
+    if charge.charge_id != payment.charge_id or not charge.is_for(
+        payment.payment_id, payment.amount_minor, payment.currency
+    ):
+        raise GatewayMismatch("The gateway shows another charge than the payment's.")
+    adoption = _Adoption(payment, charge, now, tuple(journal))
+    if payment.status == "authorized" and charge.captured_minor:
+        adoption.capture()
+    for refund in charge.refunds:
+        adoption.refund(refund)
+    if charge.status == "voided":
+        adoption.void()
+    adoption.check()
+    adopted = adoption.payment
+    expires_at = charge.expires_at if adopted.status == "authorized" else None
+    return replace(adopted, version=payment.version, expires_at=expires_at), adoption.posted
+
+
+@dataclass(slots=True)
+class _Adoption:
+    """A payment on its way to what its charge shows."""
+
+    payment: Payment
+    charge: Charge
+    now: str
+    journal: tuple[PostedEntry, ...]
+    posted: tuple[PostedEntry, ...] = ()
+
+    def capture(self) -> None:
+        charge = self.charge
+        operation = self._asked("capture", charge.captured_minor) or self._adopted(
+            "capture", charge.charge_id, charge.captured_minor, charge.captured_at or self.now
+        )
+        self._reject_others(operation)
+        entry = capture_entry(charge.gateway, charge.captured_minor, charge.currency, operation.operation_id)
+        self._settle(operation, entry)
+
+    def void(self) -> None:
+        payment, charge = self.payment, self.charge
+        amount_minor = payment.captured_minor or payment.amount_minor or 0
+        operation = self._asked("void", amount_minor) or self._adopted(
+            "void", charge.charge_id, amount_minor, charge.expires_at if charge.void_reason else self.now
+        )
+        self._reject_others(operation)
+        # What was captured, too: the gateway has reversed it.
+        captured = [posted for posted in standing(self.journal) if posted.entry.kind == "capture"]
+        self._settle(
+            operation,
+            *(posted.entry.reverse(posted.number, source=operation.operation_id) for posted in captured),
+        )
+        self.payment = replace(self.payment, captured_minor=0, error=charge.void_reason)
+
+    def refund(self, refund: Refund) -> None:
+        operation = self.payment.operation(refund.reference or "")
+        if operation is None or (operation.type, operation.amount_minor) != ("refund", refund.amount_minor):
+            if operation and operation.is_open:
+                # What was done under our reference, but not as asked, is nothing that we asked for.
+                self._reject(operation, GatewayMismatch.code())
+            operation = self.payment.operation(adopted_id("refund", refund.refund_id)) or self._adopted(
+                "refund", refund.refund_id, refund.amount_minor, refund.created_at
+            )
+        if _STEPS.index(refund.status) <= _STEPS.index(_step(operation)):
+            return
+        charge = self.charge
+        match refund.status:
+            case "pending":
+                pending = self.payment.end(operation, "processing", None, self.now, pending=True)
+                self._post(pending, clear_suspense(self.journal, operation.operation_id))
+            case "succeeded":
+                entry = refund_entry(charge.gateway, refund.amount_minor, charge.currency, operation.operation_id)
+                self._settle(operation, entry)
+            case "failed" if operation.status == "succeeded":
+                (refunded,) = (
+                    posted
+                    for posted in standing(self.journal)
+                    if (posted.entry.kind, posted.entry.source) == ("refund", operation.operation_id)
+                )
+                back = refunded.entry.reverse(refunded.number, "refund_failed")
+                self._post(self.payment.fail_refund(operation, self.now), [back])
+            case "failed":
+                self._reject(operation, "refund_failed")
+
+    def check(self) -> None:
+        """Raise GatewayMismatch where the movements don't come to what the charge says of itself."""
+        payment, charge = self.payment, self.charge
+        if payment.captured_minor and charge.captured_minor not in (0, payment.captured_minor):
+            raise GatewayMismatch("The gateway shows another captured amount than it did.")
+        if not 0 <= payment.refunded_minor <= payment.captured_minor:
+            raise GatewayMismatch("The gateway shows more refunds than it captured.")
+
+    def _asked(self, type: OperationType, amount_minor: int) -> Operation | None:
+        """An open operation of ours that this may be."""
+        asked = (type, amount_minor, True)
+        operations = self.payment.operations
+        return next((each for each in operations if (each.type, each.amount_minor, each.is_open) == asked), None)
+
+    def _adopted(self, type: OperationType, gateway_id: str, amount_minor: int, at: str | None) -> Operation:
+        return Operation(
+            operation_id=adopted_id(type, gateway_id),
+            type=type,
+            amount_minor=amount_minor,
+            status="processing",
+            error=None,
+            created_at=at or self.now,
+            updated_at=self.now,
+            source="gateway",
+        )
+
+    def _reject_others(self, done: Operation) -> None:
+        """An authorization is captured or voided once, and what is voided can't be refunded."""
+        for operation in self.payment.operations:
+            if operation.is_open and operation.operation_id != done.operation_id:
+                self._reject(operation, "invalid_state")
+
+    def _reject(self, operation: Operation, error: str) -> None:
+        rejected = self.payment.end(operation, "rejected", error, self.now)
+        self._post(rejected, clear_suspense(self.journal, operation.operation_id))
+
+    def _settle(self, operation: Operation, *entries: JournalEntry) -> None:
+        suspense = clear_suspense(self.journal, operation.operation_id)
+        self._post(self.payment.settle(operation, self.now), [*suspense, *entries])
+
+    def _post(self, payment: Payment, entries: Sequence[JournalEntry]) -> None:
+        self.payment, posted = payment.post(*entries)
+        self.journal += posted
+        self.posted += posted
+
+
+def _step(operation: Operation) -> RefundStatus | None:
+    """How far a refund has come, as far as it is recorded. One that was rejected for another reason was never made."""
+    if operation.error == "refund_failed":
+        return "failed"
+    if operation.status == "succeeded":
+        return "succeeded"
+    return "pending" if operation.pending else None

@@ -1,0 +1,372 @@
+"""What the gateway shows and the books don't know is booked, once, whatever order it is seen in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functions.shared.domain.adoption import adopt, adopted_id
+from functions.shared.domain.charge import REDACTED, Charge, Refund, RefundStatus
+from functions.shared.domain.errors import GatewayMismatch
+from functions.shared.domain.ledger import (
+    PostedEntry,
+    balances,
+    capture_entry,
+    in_doubt_entry,
+    refund_entry,
+    refund_in_doubt_entry,
+)
+from functions.shared.domain.operation import Operation, OperationType
+from functions.shared.domain.payment import Payment
+from functions.shared.domain.shapes import is_id
+from tests.samples import EXPIRES_AT, LATER, NOW, operation_request, payment
+
+HELD = Charge("sparkle", "ch_1", "pay-1", "authorized", 1999, "USD", 0, expires_at=EXPIRES_AT)
+TAKEN = replace(HELD, status="captured", captured_minor=1999, captured_at=NOW, expires_at=None)
+VOIDED = replace(HELD, status="voided")
+EXPIRED = replace(VOIDED, void_reason="expired")
+CAPTURE = capture_entry("sparkle", 1999, "USD")
+
+
+def shown(refunds: Sequence[Refund], charge: Charge = TAKEN) -> Charge:
+    refunded = sum(refund.amount_minor for refund in refunds if refund.status == "succeeded")
+    status = {0: "captured", charge.captured_minor: "refunded"}.get(refunded, "partially_refunded")
+    return replace(charge, refunds=tuple(refunds), status=status)  # type: ignore[arg-type]
+
+
+def refund(
+    amount_minor: int, status: RefundStatus = "succeeded", reference: str | None = None, refund_id: str = "re_1"
+) -> Refund:
+    return Refund(refund_id, reference, status, amount_minor, NOW)
+
+
+@dataclass
+class Recorded:
+    """A payment and its journal, as the ledger would have them."""
+
+    payment: Payment
+    journal: tuple[PostedEntry, ...] = ()
+
+    @classmethod
+    def captured(cls) -> "Recorded":
+        return cls(*payment().post(CAPTURE))
+
+    @classmethod
+    def authorized(cls) -> "Recorded":
+        return cls(payment(status="authorized"))
+
+    def asked(self, type: OperationType, amount_minor: int | None = None, operation_id: str = "op-1") -> "Recorded":
+        self.payment = self.payment.reserve(operation_request(self.payment, type, amount_minor, operation_id), NOW)
+        return self
+
+    def doubted(self) -> "Recorded":
+        """Nobody knows what became of the operation."""
+        (operation,) = self.payment.operations
+        assert operation.amount_minor
+        entry = refund_in_doubt_entry if operation.type == "refund" else in_doubt_entry
+        doubtful = self.payment.end(operation, "in_doubt", "gateway_outcome_unknown", NOW)
+        self.payment, posted = doubtful.post(entry(operation.amount_minor, "USD", "op-1"))
+        self.journal += posted
+        return self
+
+    def adopt(self, charge: Charge) -> "Recorded":
+        """Adopt it, twice: the second time there is nothing new. It stays the same version."""
+        version = self.payment.version
+        self.payment, posted = adopt(self.payment, self.journal, charge, LATER)
+        self.journal += posted
+        assert adopt(self.payment, self.journal, charge, "2027-01-01T00:00:00.000Z") == (self.payment, ())
+        assert self.payment.version == version
+        return self
+
+    @property
+    def status(self) -> tuple[str, int, int]:
+        return self.payment.status, self.payment.captured_minor, self.payment.refunded_minor
+
+    @property
+    def at_the_gateway(self) -> int:
+        """What the books say that the gateway has of the payment's money. Nothing may be left in suspense."""
+        totals = balances(posted.entry for posted in self.journal)
+        assert ("suspense:in_doubt", "USD") not in totals
+        return totals.get(("asset:gateway:sparkle", "USD"), 0)
+
+    @property
+    def operations(self) -> list[tuple[str, int | None, str, str | None, str | None]]:
+        return [
+            (each.type, each.amount_minor, each.status, each.error, each.source) for each in self.payment.operations
+        ]
+
+
+class TestRefundsThere:
+    @pytest.mark.parametrize(("amount", "status"), [(500, "partially_refunded"), (1999, "refunded")])
+    def test_one_is_booked_as_an_operation_that_says_where_it_comes_from(self, amount: int, status: str) -> None:
+        adopted = Recorded.captured().adopt(shown([refund(amount)]))
+        assert adopted.status == (status, 1999, amount)
+        assert adopted.operations == [("refund", amount, "succeeded", None, "gateway")]
+        (operation,) = adopted.payment.operations
+        assert (operation.created_at, operation.updated_at) == (NOW, LATER)
+        assert adopted.journal[1].entry == refund_entry("sparkle", amount, "USD", operation.operation_id)
+
+    def test_several_are_several(self) -> None:
+        both = [refund(500), refund(500, refund_id="re_2")]
+        adopted = Recorded.captured().adopt(shown(both[:1])).adopt(shown(both))
+        assert (adopted.status, adopted.at_the_gateway) == (("partially_refunded", 1999, 1000), 999)
+        assert len({operation.operation_id for operation in adopted.payment.operations}) == 2
+
+    def test_one_under_a_reference_that_is_not_an_operations_of_ours_is_one_of_theirs(self) -> None:
+        adopted = Recorded.captured().adopt(shown([refund(500, reference="return-of-somebody")]))
+        assert adopted.operations == [("refund", 500, "succeeded", None, "gateway")]
+
+    def test_one_that_is_pending_is_processing_until_it_has_ended_and_its_money_is_reserved(self) -> None:
+        adopted = Recorded.captured().adopt(shown([refund(500, "pending")]))
+        assert adopted.status == ("captured", 1999, 0)
+        assert adopted.operations == [("refund", 500, "processing", None, "gateway")]
+        assert (adopted.payment.refundable_minor, adopted.payment.awaits_gateway) == (1499, True)
+        assert len(adopted.journal) == 1
+        adopted.adopt(shown([refund(500)]))
+        assert (adopted.status, adopted.at_the_gateway) == (("partially_refunded", 1999, 500), 1499)
+        assert not adopted.payment.awaits_gateway
+
+    @pytest.mark.parametrize("first", ["pending", "succeeded"])
+    def test_one_that_fails_later_is_back(self, first: RefundStatus) -> None:
+        adopted = Recorded.captured().adopt(shown([refund(1999, first)])).adopt(shown([refund(1999, "failed")]))
+        assert (adopted.status, adopted.at_the_gateway) == (("captured", 1999, 0), 1999)
+        assert adopted.operations == [("refund", 1999, "rejected", "refund_failed", "gateway")]
+        assert adopted.payment.refundable_minor == 1999
+
+    def test_one_that_has_failed_before_anybody_saw_it_is_told_and_has_moved_nothing(self) -> None:
+        adopted = Recorded.captured().adopt(shown([refund(500, "failed")]))
+        assert adopted.operations == [("refund", 500, "rejected", "refund_failed", "gateway")]
+        assert len(adopted.journal) == 1
+
+
+class TestOurOwnRefunds:
+    @pytest.mark.parametrize("doubted", [False, True])
+    @pytest.mark.parametrize(
+        ("status", "ended", "moved"),
+        [
+            ("succeeded", ("succeeded", None), 500),
+            ("failed", ("rejected", "refund_failed"), 0),
+            ("pending", ("processing", None), 0),
+        ],
+    )
+    def test_what_is_shown_under_our_reference_is_what_became_of_it(
+        self, doubted: bool, status: RefundStatus, ended: tuple[str, str | None], moved: int
+    ) -> None:
+        known = Recorded.captured().asked("refund", 500)
+        if doubted:
+            known.doubted()
+        known.adopt(shown([refund(500, status, "op-1")]))
+        assert known.operations == [("refund", 500, *ended, None)]
+        assert known.at_the_gateway == 1999 - moved
+        assert known.payment.refundable_minor == 1999 - (0 if status == "failed" else 500)
+
+    def test_one_that_is_not_shown_stays_as_it_is(self) -> None:
+        known = Recorded.captured().asked("refund", 500)
+        assert known.adopt(TAKEN).operations == [("refund", 500, "processing", None, None)]
+
+    def test_one_of_theirs_of_the_same_amount_is_not_taken_for_ours(self) -> None:
+        known = Recorded.captured().asked("refund", 500).adopt(shown([refund(500)]))
+        assert known.operations == [
+            ("refund", 500, "processing", None, None),
+            ("refund", 500, "succeeded", None, "gateway"),
+        ]
+
+    def test_one_that_fails_days_later_is_back(self) -> None:
+        known = Recorded.captured().asked("refund", 300).adopt(shown([refund(300, reference="op-1")]))
+        known.adopt(shown([refund(300, "failed", "op-1")]))
+        assert known.operations == [("refund", 300, "rejected", "refund_failed", None)]
+        assert (known.at_the_gateway, known.payment.refundable_minor) == (1999, 1999)
+        assert known.asked("refund", None, "op-2").payment.operations[-1].amount_minor == 1999
+
+    def test_one_that_was_refused_and_made_all_the_same_is_done(self) -> None:
+        known = Recorded.captured().asked("refund", 500)
+        known.payment = known.payment.end(known.payment.operations[0], "rejected", "invalid_state", NOW)
+        assert known.adopt(shown([refund(500, reference="op-1")])).operations == [
+            ("refund", 500, "succeeded", None, None)
+        ]
+
+    def test_another_amount_under_our_reference_is_nothing_that_we_asked_for(self) -> None:
+        known = Recorded.captured().asked("refund", 500).doubted().adopt(shown([refund(300, reference="op-1")]))
+        assert known.operations == [
+            ("refund", 500, "rejected", "gateway_mismatch", None),
+            ("refund", 300, "succeeded", None, "gateway"),
+        ]
+        assert (known.status, known.at_the_gateway) == (("partially_refunded", 1999, 300), 1699)
+
+
+class TestCapturesThere:
+    @pytest.mark.parametrize("amount", [600, 1999])
+    def test_one_is_booked_in_whole_or_in_part(self, amount: int) -> None:
+        adopted = Recorded.authorized().adopt(replace(TAKEN, captured_minor=amount))
+        assert adopted.status == ("captured", amount, 0)
+        assert adopted.operations == [("capture", amount, "succeeded", None, "gateway")]
+        assert adopted.at_the_gateway == amount
+
+    @pytest.mark.parametrize("doubted", [False, True])
+    def test_of_the_amount_that_we_have_asked_for_it_is_ours(self, doubted: bool) -> None:
+        known = Recorded.authorized().asked("capture", 600)
+        if doubted:
+            known.doubted()
+        known.adopt(replace(TAKEN, captured_minor=600))
+        assert known.operations == [("capture", 600, "succeeded", None, None)]
+        assert (known.status, known.at_the_gateway) == (("captured", 600, 0), 600)
+
+    @pytest.mark.parametrize("type", ["capture", "void"])
+    def test_what_we_have_asked_for_can_not_be_any_more(self, type: OperationType) -> None:
+        known = Recorded.authorized().asked(type)
+        if type == "capture":
+            known.doubted()
+        known.adopt(replace(TAKEN, captured_minor=600))
+        assert known.operations[0] == (type, 1999, "rejected", "invalid_state", None)
+        assert known.operations[1] == ("capture", 600, "succeeded", None, "gateway")
+        assert (known.status, known.at_the_gateway) == (("captured", 600, 0), 600)
+
+    def test_one_that_was_refunded_in_part_since_is_two_movements(self) -> None:
+        adopted = Recorded.authorized().adopt(shown([refund(200)], replace(TAKEN, captured_minor=600)))
+        assert (adopted.status, adopted.at_the_gateway) == (("partially_refunded", 600, 200), 400)
+        assert [type for type, *_ in adopted.operations] == ["capture", "refund"]
+
+
+class TestVoidsThere:
+    def test_a_void_ends_the_authorization(self) -> None:
+        adopted = Recorded.authorized().adopt(VOIDED)
+        assert adopted.status == ("voided", 0, 0)
+        assert adopted.operations == [("void", 1999, "succeeded", None, "gateway")]
+        assert (adopted.payment.error, adopted.journal) == (None, ())
+
+    def test_an_authorization_that_has_expired_says_so_and_when(self) -> None:
+        adopted = Recorded.authorized().adopt(HELD)
+        assert adopted.payment.expires_at == EXPIRES_AT
+        adopted.adopt(EXPIRED)
+        assert (adopted.status, adopted.payment.error) == (("voided", 0, 0), "expired")
+        assert adopted.payment.operations[0].created_at == EXPIRES_AT
+        assert not (adopted.payment.expires_at or adopted.payment.awaits_gateway)
+
+    def test_ours_is_ours(self) -> None:
+        assert Recorded.authorized().asked("void").adopt(VOIDED).operations == [("void", 1999, "succeeded", None, None)]
+
+    def test_a_capture_that_we_have_asked_for_can_not_be_any_more(self) -> None:
+        known = Recorded.authorized().asked("capture", 600).doubted().adopt(EXPIRED)
+        assert known.operations[0] == ("capture", 600, "rejected", "invalid_state", None)
+        assert (known.status, known.at_the_gateway) == (("voided", 0, 0), 0)
+
+    def test_a_reversal_of_what_was_captured_takes_it_off_the_books(self) -> None:
+        adopted = Recorded.captured().asked("refund", 500).doubted().adopt(VOIDED)
+        assert (adopted.status, adopted.at_the_gateway) == (("voided", 0, 0), 0)
+        assert adopted.operations == [
+            ("refund", 500, "rejected", "invalid_state", None),
+            ("void", 1999, "succeeded", None, "gateway"),
+        ]
+        assert adopted.journal[-1].entry == CAPTURE.reverse(1, source=adopted.payment.operations[-1].operation_id)
+
+    def test_a_refund_that_failed_before_is_back_first(self) -> None:
+        adopted = Recorded.captured().adopt(shown([refund(500)]))
+        adopted.adopt(replace(VOIDED, refunds=(refund(500, "failed"),)))
+        assert (adopted.status, adopted.at_the_gateway) == (("voided", 0, 0), 0)
+
+
+class TestLooksThatAreOld:
+    """What is not shown is not undone: the gateway may show it a moment late."""
+
+    @pytest.mark.parametrize("charge", [HELD, TAKEN, shown([refund(500, "pending", "op-1")])])
+    def test_an_older_look_changes_nothing(self, charge: Charge) -> None:
+        known = Recorded.captured().asked("refund", 500).adopt(shown([refund(500, reference="op-1")]))
+        assert adopt(known.payment, known.journal, charge, LATER) == (known.payment, ())
+
+    def test_a_failure_is_not_undone_by_an_older_look(self) -> None:
+        known = Recorded.captured().adopt(shown([refund(500, "failed")]))
+        assert known.adopt(shown([refund(500)])).at_the_gateway == 1999
+
+    @pytest.mark.parametrize("status", ["declined", "stored", "reversed", "in_doubt", "voided"])
+    def test_a_payment_that_is_at_its_end_or_in_doubt_adopts_nothing(self, status: Any) -> None:
+        assert adopt(ended := payment(status=status), (), shown([refund(500)]), LATER) == (ended, ())
+
+
+class TestMismatches:
+    @pytest.mark.parametrize(
+        "charge",
+        [
+            replace(TAKEN, charge_id="ch_2"),
+            replace(TAKEN, reference="pay-2"),
+            replace(TAKEN, currency="EUR"),
+            replace(TAKEN, amount_minor=2000),
+            replace(TAKEN, captured_minor=600),
+            replace(TAKEN, captured_at=REDACTED),
+            shown([refund(2000)]),
+            shown([refund(1000), refund(1000, refund_id="re_2")]),
+            shown([refund(500, refund_id=REDACTED)]),
+            replace(VOIDED, refunds=(refund(500),)),
+        ],
+    )
+    def test_a_charge_that_can_not_be_the_payments_is_not_adopted(self, charge: Charge) -> None:
+        known = Recorded.captured()
+        with pytest.raises(GatewayMismatch):
+            adopt(known.payment, known.journal, charge, LATER)
+
+
+@pytest.mark.parametrize("gateway_id", ["re_1", "re_" + "1234567890123456", "x" * 64])
+def test_an_adopted_operations_id_is_an_id_and_always_the_same(gateway_id: str) -> None:
+    adopted = adopted_id("refund", gateway_id)
+    assert adopted == adopted_id("refund", gateway_id) != adopted_id("capture", gateway_id)
+    assert is_id(adopted)
+    assert adopted.startswith("gateway-")
+
+
+@dataclass
+class Gateway:
+    """A charge to which anybody may do anything that a gateway allows; with all its looks, the oldest first."""
+
+    looks: list[Charge] = field(default_factory=lambda: [HELD])
+
+    @property
+    def charge(self) -> Charge:
+        return self.looks[-1]
+
+    def move(self, type: str, amount_minor: int) -> None:
+        charge = self.charge
+        left = charge.captured_minor - sum(each.amount_minor for each in charge.refunds if each.status != "failed")
+        if type in ("capture", "void", "expire") and charge.status == "authorized":
+            moved = {"capture": replace(TAKEN, captured_minor=amount_minor), "void": VOIDED, "expire": EXPIRED}[type]
+            self.looks.append(moved)
+        elif type in ("refund", "pend") and amount_minor <= left:
+            status: RefundStatus = "succeeded" if type == "refund" else "pending"
+            made = refund(amount_minor, status, refund_id=f"re_{len(charge.refunds)}")
+            self.looks.append(shown([*charge.refunds, made], charge))
+        elif type in ("succeed", "fail") and charge.captured_minor:
+            before: tuple[str, ...] = ("pending",) if type == "succeed" else ("pending", "succeeded")
+            ended: RefundStatus = "succeeded" if type == "succeed" else "failed"
+            refunds = [replace(each, status=ended) if each.status in before else each for each in charge.refunds]
+            self.looks.append(shown(refunds, charge))
+        elif type == "reverse" and left == charge.captured_minor > 0:
+            self.looks.append(replace(charge, status="voided", captured_minor=0))
+
+
+MOVES = ("capture", "void", "expire", "refund", "refund", "pend", "succeed", "fail", "reverse")
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(MOVES), st.integers(1, 1999)), max_size=8),
+    st.lists(st.integers(0, 8), max_size=8),
+)
+def test_whatever_looks_come_in_whatever_order_the_books_end_where_the_gateway_is(
+    moves: list[tuple[str, int]], order: list[int]
+) -> None:
+    gateway, known = Gateway(), Recorded.authorized()
+    for move in moves:
+        gateway.move(*move)
+    for look in (*order, len(gateway.looks) - 1):
+        known.adopt(gateway.looks[min(look, len(gateway.looks) - 1)])
+    charge = gateway.charge
+    refunded = sum(each.amount_minor for each in charge.refunds if each.status == "succeeded")
+    assert known.status == (charge.status, charge.captured_minor, refunded)
+    assert known.at_the_gateway == charge.captured_minor - refunded
+    assert known.payment.error == charge.void_reason
+    assert all(_is_ended(operation, charge) for operation in known.payment.operations)
+
+
+def _is_ended(operation: Operation, charge: Charge) -> bool:
+    return not operation.is_open or (operation.pending and any(each.status == "pending" for each in charge.refunds))
