@@ -35,7 +35,7 @@ class Book(ChargeBook):
         self.captures: Counter[str] = Counter()
         self.reversals: Counter[str] = Counter()
         self.refunded: Counter[str] = Counter()
-        """How often, by the refunds' own references."""
+        """How often, by the refunds' own references, and not failed."""
         self.history: defaultdict[str, list[tuple[datetime, Charge]]] = defaultdict(list)
         """What each charge was from when on, by its reference."""
         self._mischarged = mischarged
@@ -75,6 +75,11 @@ class Book(ChargeBook):
                     self._put(charge.with_refund(replace(earlier, refund_reference=None)))
         refund = super().refund(charge_id, amount_minor, refund_reference, status=status)
         self.refunded[refund_reference or ""] += 1
+        return refund
+
+    def fail_refund(self, refund_id: str) -> Refund:
+        refund = super().fail_refund(refund_id)
+        self.refunded[refund.refund_reference or ""] -= 1
         return refund
 
     def release(self, reference: str) -> None:
@@ -180,7 +185,7 @@ class GatewaySession:
             case "POST /v1/charges/{id}/void":
                 return once("VoidRequest", lambda: Answer(200, asdict(book.void(charge_id))))
             case "POST /v1/charges/{id}/refunds":
-                return once("RefundRequest", lambda: Answer(201, asdict(book.refund(charge_id, **body))))
+                return once("RefundRequest", lambda: Answer(201, asdict(self._refund(charge_id, body))))
             case "GET /v1/charges":
                 check(query, "ByReference")
                 charge = book.shown(query["reference"], self._clock.now() - self._found_after)
@@ -199,6 +204,15 @@ class GatewaySession:
             return Answer(201, asdict(charge))
         error = {"code": "card_declined", "decline_code": charge.decline_code}
         return Answer(402, {"error": error, "charge": asdict(charge)})
+
+    def _refund(self, charge_id: str, body: Any) -> Refund:
+        """Some are pending, and end sooner or later."""
+        status = self._random.choice(("succeeded", "succeeded", "succeeded", "pending"))
+        refund = self._book.refund(charge_id, **body, status=status)
+        if status == "pending":
+            end = self._random.choice((self._book.succeed_refund, self._book.fail_refund))
+            self._clock.after(10 ** self._random.uniform(0, 6), lambda: end(refund.id))
+        return refund
 
     def _once(self, key: str, path: str, body: Any, deed: Callable[[], Answer]) -> Answer:
         if earlier := self._keys.claim(key, path, body):

@@ -36,7 +36,7 @@ Record = dict[str, Any]
 NEXT_OPERATION_STATUSES = {
     None: {"processing", "rejected", "succeeded"},
     "processing": {"processing", "succeeded", "rejected", "in_doubt"},
-    "in_doubt": {"in_doubt", "succeeded", "rejected"},
+    "in_doubt": {"in_doubt", "processing", "succeeded", "rejected"},
     "succeeded": {"succeeded"},
     "rejected": {"rejected"},
 }

@@ -57,7 +57,7 @@ VELOCITY = "functions/shared/adapters/velocity.py"
 LOOK_AFTER = "functions/doubts/look_after.py"
 BOOK = "local/sparkle/charges.py"
 PAYMENT_STATES = "statemachine/payment.asl.json"
-OPERATION_STATES = "statemachine/operation.asl.json"
+JOURNAL = "functions/shared/domain/ledger.py"
 RESOLVE_STATES = "statemachine/resolve.asl.json"
 RANDOM = '__import__("secrets").token_hex(8)'
 NO_CHARGE = '__import__("functions.shared.domain.charge", fromlist=["_"]).Reversal("tombstoned", None)'
@@ -87,7 +87,7 @@ MUTANTS = (
     ),
     Mutant(
         "a charge of another amount is recorded",
-        ((CHARGE, "if not charge.is_as_asked(order.reference, order.amount_minor, order.currency)", "if False"),),
+        ((CHARGE, "if not charge.is_as_asked(order.reference, order.amount_minor, order.currency, ", "if not bool("),),
     ),
     Mutant(
         "the gateway leaves no tombstone",
@@ -120,7 +120,7 @@ MUTANTS = (
     ),
     Mutant(
         "a charge that is found stands, whatever was asked",
-        ((RESOLVE, "charge is None or not _proves_the_outcome(charge, known)", "charge is None"),),
+        ((RESOLVE, "charge is None or not charge.is_as_asked(*asked, capture=capture)", "charge is None"),),
     ),
     Mutant(
         "a charge that is found stands, even if its reversal was asked for",
@@ -130,7 +130,10 @@ MUTANTS = (
         "resolve does not leave a running execution alone",
         ((RESOLVE, "        if execution.running:\n", "        if False:\n"),),
     ),
-    Mutant("the suspense is not cleared", ((DOUBT, "for posted in standing(known.entries)", "for posted in ()"),)),
+    Mutant(
+        "the suspense is not cleared",
+        ((JOURNAL, "        for posted in standing(journal)\n", "        for posted in ()\n"),),
+    ),
     Mutant(
         "who records the doubt second goes on from an entry of their own",
         (
@@ -201,18 +204,18 @@ MUTANTS = (
         ((OPERATIONS, "reserved.currency, reserved.operation_id, key", f"reserved.currency, {RANDOM}, key"),),
     ),
     Mutant(
-        "a refusal is believed without a look",
-        (
-            (
-                OPERATIONS,
-                "was lost.\n        found = _look(reserved, gateway)",
-                "was lost.\n        found = None",
-            ),
-        ),
+        "a refusal is believed though the look is an old one",
+        ((OPERATIONS, 'done.reason == "invalid_state" and charge.status', "None and charge.status"),),
     ),
     Mutant(
         "an operation without an answer is called refused",
-        ((OPERATION_STATES, '"outcome": "unknown"', '"outcome": "refused"'),),
+        (
+            (
+                OPERATIONS,
+                'payment.end(operation, "in_doubt", reason, now)',
+                'payment.end(operation, "rejected", reason, now)',
+            ),
+        ),
     ),
     Mutant(
         "resolve does not record that what was never reserved is rejected",
