@@ -4,7 +4,7 @@
 # variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit adopt soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom bench test simulate mutants lint lock clean
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -79,6 +79,10 @@ console: setup ## Show the payments in the browser, as they happen (CONSOLE_PORT
 
 audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=id, or all), on STACK=file
 	@set -f; $(PAYMENTS) audit $(call each,PAYMENT)
+
+adopt: setup ## Book what was done to a payment's charge at the gateway (PAYMENT=id), on STACK=file
+	$(call need,PAYMENT,which,adopt PAYMENT=…)
+	@$(PAYMENTS) adopt $(call arguments,PAYMENT)
 
 soak: setup ## Push N payments with faults among them through the API, then audit them (SEED=, CONCURRENCY=, STACK=file)
 	@$(PAYMENTS) soak $(call option,SEED,--seed) $(call option,CONCURRENCY,--concurrency) $(call arguments,N)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from werkzeug.serving import make_server
 
+from cli.adopt import adopt as adopt_movements
 from cli.audit import audit as audit_payments
 from cli.audit import show
 from cli.books import LedgerError, OpenBooks, a_day, day_before, now
@@ -295,6 +296,16 @@ def soak(
     with _clear_errors():
         passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
     raise typer.Exit(0 if passed else 1)
+
+
+@app.command()
+def adopt(
+    payment: Annotated[str, typer.Argument(help="The payment's id.")],
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Book what somebody did to a payment's charge at the gateway, and show what that was. Safe to repeat."""
+    with _clear_errors():
+        adopt_movements(Stack.load(stack), payment, console)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from rich.table import Table
 from cli.stack import Stack
 from cli.verify import first_flaw
 from functions.shared.adapters.dynamodb import DOUBT_SHARDS
+from functions.shared.domain.adoption import adopted_id
 
 Item = Mapping[str, Any]
 Money = dict[str, int]
@@ -50,6 +51,7 @@ class Kind(StrEnum):
     CHARGE = "charge differs"  # the gateway's charge is not the one that the ledger means
     INDEX = "index differs"  # it is in doubt and not in the index of doubts, or the other way round
     LEFT_OPEN = "left open"  # an operation's execution is over, and the ledger waits for it
+    NOT_ADOPTED = "not adopted"  # somebody moved the charge at the gateway, and the books don't know of it yet
     LOST = "lost"  # it, or an operation on it, was accepted, is over, and the ledger knows nothing of that
     OUTCOME = "outcome differs"  # the execution says that it succeeded, and the ledger doesn't
     RECORD = "record differs"  # the record does not agree with its own entries and operations
@@ -204,11 +206,12 @@ def _in_the_execution(payment: Evidence) -> Iterator[Finding]:
     elif ended == "SUCCEEDED" and payment.status not in _SUCCESSES:
         yield Finding(payment.payment_id, Kind.OUTCOME, "a success, as its execution", payment.status)
     statuses = {operation["operation_id"]: operation["status"] for operation in payment.operations()}
+    pending = {operation["operation_id"] for operation in payment.operations() if operation.get("pending")}
     for name, operation in payment.operation_executions.items():
         ended, status = operation["status"], statuses.get(name)
         if status is None and payment.record and ended != "RUNNING" and operation.get("error") != "OperationRejected":
             yield Finding(payment.payment_id, Kind.LOST, f"a record of {name}", f"none; execution {ended}")
-        elif status == "processing" and ended != "RUNNING":
+        elif status == "processing" and ended != "RUNNING" and name not in pending:
             yield Finding(payment.payment_id, Kind.LEFT_OPEN, f"an end of {name}", f"{status}; execution {ended}")
         elif ended == "SUCCEEDED" and status != "succeeded":
             yield Finding(payment.payment_id, Kind.OUTCOME, f"{name} a success, as its execution", str(status))
@@ -265,7 +268,8 @@ def _in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) ->
 def _wanted(record: Item, operations: list[Item], entries: dict[str, Item]) -> list[str]:
     """The entries that stand if the record is right, but for settlements: of what was done, and of what is in doubt."""
     status, currency = record["status"], str(record.get("currency"))
-    moves = [each for each in operations if each["type"] != "void"]
+    # Of what is voided, nothing stands.
+    moves = [each for each in operations if each["type"] != "void" and status != "voided"]
     wanted = [_entry(each["type"], each, currency) for each in moves if each["status"] == "succeeded"]
     wanted += [_entry("in_doubt", each, currency) for each in moves if each["status"] == "in_doubt"]
     if status in _TAKEN and not any(entry.startswith("capture") for entry in wanted):
@@ -304,8 +308,8 @@ def _undone(entries: dict[str, Item]) -> dict[str, list[Item]]:
 
 
 def _is_open(operation: Item) -> bool:
-    """Whether it may yet move money."""
-    return operation["status"] in ("processing", "in_doubt")
+    """Whether it may have moved money that nobody knows of: not so a refund that the gateway says is pending."""
+    return operation["status"] in ("processing", "in_doubt") and not operation.get("pending")
 
 
 def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
@@ -318,10 +322,13 @@ def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
         yield Finding(payment.payment_id, Kind.CHARGED_TWICE, "one charge", f"{len(moving)}")
     if not payment.is_settled:
         return
+    charge = payment.charges[0] if payment.charges else None
+    if charge and (unknown := list(_not_adopted(payment, charge))):
+        yield from (Finding(payment.payment_id, Kind.NOT_ADOPTED, "on the books", each) for each in unknown)
+        return
     booked, taken = payment.booked(), payment.at_the_gateway()
     if booked != taken:
         yield Finding(payment.payment_id, Kind.MONEY, f"gateway {_show(taken)}", f"ledger {_show(booked)}")
-    charge = payment.charges[0] if payment.charges else None
     status = charge and charge["status"]
     if status not in _AT_THE_GATEWAY.get(payment.status, {None}):
         yield Finding(payment.payment_id, Kind.CHARGE, f"one that suits {payment.status}", status or "no charge")
@@ -330,6 +337,28 @@ def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
         recorded = [payment.record.get(name) for name in ("charge_id", "amount_minor", "currency")]
         if recorded != (there := [charge[name] for name in ("id", "amount_minor", "currency")]):
             yield Finding(payment.payment_id, Kind.CHARGE, _text(recorded), _text(there))
+
+
+def _not_adopted(payment: Evidence, charge: Item) -> Iterator[str]:
+    """What was done to the charge and is not on the books, of a payment that is not at its end."""
+    if payment.status not in (*_TAKEN, "authorized"):
+        return
+    if payment.status == "authorized" and charge["captured_minor"]:
+        yield f"capture of {charge['captured_minor']:,}"
+    operations = {operation["operation_id"]: operation for operation in payment.operations()}
+    for refund in charge["refunds"]:
+        theirs = operations.get(adopted_id("refund", refund["id"]))
+        ours = operations.get(refund["refund_reference"], theirs) or {}
+        has_succeeded, has_failed = ours.get("status") == "succeeded", ours.get("error") == "refund_failed"
+        on_the_books = {
+            "pending": bool(ours.get("pending")) or has_succeeded or has_failed,
+            "succeeded": has_succeeded,
+            "failed": not has_succeeded,
+        }
+        if not on_the_books[refund["status"]]:
+            yield f"refund {refund['id']} of {refund['amount_minor']:,} {refund['status']}"
+    if charge["status"] == "voided":
+        yield f"void of {charge['id']} {charge['void_reason'] or ''}".rstrip()
 
 
 def _sum(amounts: Iterable[tuple[str, int]]) -> Money:

@@ -25,7 +25,10 @@ class Invocations:
 
     def invoke(self, function: str, event_file: Path) -> Any:
         """The function's answer, or its error as Lambda reports it: `{"errorType", "errorMessage", …}`."""
-        event = self.event(event_file)
+        return self.ask(function, self.event(event_file))
+
+    def ask(self, function: str, event: Any) -> Any:
+        """The same of an event that is at hand."""
         try:
             answer = self._client.invoke(FunctionName=self._prefix + function, Payload=json.dumps(event).encode())
         except self._client.exceptions.ResourceNotFoundException:

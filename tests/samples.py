@@ -61,7 +61,8 @@ def payment(
 
 def shown(payment: Payment, **changes: Any) -> Charge:
     """The payment's charge, as the gateway shows it if nobody else has moved it."""
-    assert payment.amount_minor and payment.currency
+    assert payment.amount_minor
+    assert payment.currency
     assert payment.charge_id
     charge = Charge(
         gateway="sparkle",

@@ -14,6 +14,7 @@ from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 
 from functions.shared import runtime
+from functions.shared.domain.ledger import balances
 from functions.shared.ports import RecordedPayment
 from local.sparkle.server import running_sandbox
 from tests.mocked_aws import API_KEY, AUTHORIZATION, ROLE_ARN, MockedAws, mocked_aws, new_id
@@ -121,6 +122,38 @@ class Workflow:
             f"{self.sandbox_url}/sandbox/faults", json=body, headers=AUTHORIZATION, timeout=5
         ).raise_for_status()
 
+    def at_the_gateway(self, payment_id: str, move: str, **body: int) -> None:
+        """Do what merchants do in their gateway's dashboard, or let the authorization expire."""
+        (charge,) = self._of(payment_id, "charges")
+        door = "sandbox" if move == "expire" else "v1"
+        self._post(f"/{door}/charges/{charge['id']}/{move}", body)
+
+    def end_refunds(self, execution: Execution, end: str) -> None:
+        """Let the payment's refunds `succeed` or `fail`."""
+        (charge,) = self.charges(execution)
+        for refund in charge["refunds"]:
+            self._post(f"/sandbox/refunds/{refund['id']}/{end}", {})
+
+    def reverse(self, execution: Execution) -> None:
+        """Let the gateway reverse the payment's charge, without having been asked by us."""
+        self._post("/v1/reversals", {"reference": execution.name})
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        headers = AUTHORIZATION | {"Idempotency-Key": new_id()}
+        requests.post(f"{self.sandbox_url}{path}", json=body, headers=headers, timeout=5).raise_for_status()
+
+    def books_are_the_gateways(self, execution: Execution) -> tuple[str, int]:
+        """The payment's status, and what the gateway has of its money; the ledger must say the same of both."""
+        (charge,) = self.charges(execution)
+        recorded, net = self.record_of(execution), charge["captured_minor"] - charge["refunded_minor"]
+        totals = balances(recorded.journal)
+        assert totals == ({("asset:gateway:sparkle", "USD"): net, ("liability:merchant", "USD"): -net} if net else {})
+        assert (recorded.payment.status, recorded.payment.captured_minor) == (
+            charge["status"],
+            charge["captured_minor"],
+        )
+        return charge["status"], net
+
     def recorded(self, execution: Execution) -> RecordedPayment | None:
         return runtime.ledger().find(execution.name)
 
@@ -131,15 +164,15 @@ class Workflow:
 
     def charges(self, execution: Execution) -> list[dict[str, Any]]:
         """The gateway's charges of this payment."""
-        return self._of(execution, "charges")
+        return self._of(execution.name, "charges")
 
     def gateway_calls(self, execution: Execution) -> list[dict[str, Any]]:
         """The gateway's request log of this payment."""
-        return self._of(execution, "requests")
+        return self._of(execution.name, "requests")
 
-    def _of(self, execution: Execution, kind: str) -> list[dict[str, Any]]:
+    def _of(self, payment_id: str, kind: str) -> list[dict[str, Any]]:
         answer = requests.get(f"{self.sandbox_url}/sandbox/{kind}", headers=AUTHORIZATION, timeout=5).json()
-        return [item for item in answer[kind] if item["reference"] == execution.name]
+        return [item for item in answer[kind] if item["reference"] == payment_id]
 
     def invoke(self, parameters: dict[str, Any], region: str, state_credentials: object) -> dict[str, Any]:
         """Lambda's Invoke, in this process: an exception's class name is its error type."""

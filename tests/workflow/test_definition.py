@@ -145,10 +145,10 @@ class TestShape:
         assert set(failures) == {"PaymentRejected", "PaymentReversed", "PaymentInDoubt"}
         assert all(state["Error"] == name for name, state in failures.items())
 
-    def test_an_operation_ends_in_one_of_three_ways(self) -> None:
+    def test_an_operation_ends_in_one_of_four_ways(self) -> None:
         assert set(outcomes("operation", "Succeed")) == {"OperationSucceeded"}
         failures = outcomes("operation", "Fail")
-        assert set(failures) == {"OperationRejected", "OperationInDoubt"}
+        assert set(failures) == {"OperationRejected", "OperationPending", "OperationInDoubt"}
         assert all(state["Error"] == name for name, state in failures.items())
 
     def test_once_an_operation_may_be_reserved_no_fault_calls_it_rejected(self) -> None:

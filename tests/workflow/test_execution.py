@@ -9,7 +9,12 @@ import pytest
 
 from functions.resolve.handler import handler as resolve
 from functions.shared import runtime
-from functions.shared.domain.errors import KeyUnusable, LedgerUnavailable, SecretUnavailable
+from functions.shared.domain.errors import (
+    GatewayOutcomeUnknown,
+    KeyUnusable,
+    LedgerUnavailable,
+    SecretUnavailable,
+)
 from functions.shared.domain.ledger import balances, capture_entry, in_doubt_entry
 from functions.status.payment_status import payment_status
 from functions.tokenize.tokenize_card import card_token, fingerprint
@@ -387,3 +392,45 @@ class TestStoredCards:
         assert stored.card
         execution = workflow.run(card_data=None, token=stored.card.token)
         assert (execution.states, execution.cause) == (["Tokenize", "PaymentRejected"], "ExpiredCard")
+
+
+@pytest.mark.parametrize(
+    ("capture", "move", "books"),
+    [
+        (False, ("capture", {"amount_minor": 600}), ("captured", 600)),
+        (False, ("void", {}), ("voided", 0)),
+        (False, ("expire", {}), ("voided", 0)),
+        (True, ("refunds", {"amount_minor": 200}), ("partially_refunded", 1799)),
+        (True, ("refunds", {}), ("refunded", 0)),
+    ],
+)
+def test_what_is_done_at_the_gateway_before_the_charges_answer_comes_is_on_the_books_and_nothing_is_undone(
+    workflow: Workflow,
+    monkeypatch: pytest.MonkeyPatch,
+    capture: bool,
+    move: tuple[str, dict[str, int]],
+    books: tuple[str, int],
+) -> None:
+    gateway, payment_id = runtime.gateway(), new_id()
+    ask = gateway.charge if capture else gateway.authorize
+
+    def overtaken(*asked: Any) -> None:
+        ask(*asked)
+        workflow.at_the_gateway(payment_id, move[0], **move[1])
+        raise GatewayOutcomeUnknown("No answer.")
+
+    monkeypatch.setattr(gateway, ask.__name__, overtaken)
+    paid = workflow.run(payment_id, capture=capture)
+    assert paid.ended_in == ("PaymentCaptured" if books[0] != "voided" else "PaymentAuthorized")
+    assert workflow.books_are_the_gateways(paid) == books
+    assert [operation.source for operation in workflow.record_of(paid).payment.operations] == ["gateway"]
+
+
+@pytest.mark.parametrize("capture", [True, False])
+def test_an_approval_of_a_part_is_not_what_was_asked_for_and_is_undone(workflow: Workflow, capture: bool) -> None:
+    payment_id = new_id()
+    workflow.break_next("charge", "partial_approval", payment_id)
+    undone = workflow.run(payment_id, capture=capture)
+    assert (undone.ended_in, undone.cause) == ("PaymentReversed", "GatewayMismatch")
+    assert [charge["status"] for charge in workflow.charges(undone)] == ["voided"]
+    assert workflow.record_of(undone).payment.status == "reversed"

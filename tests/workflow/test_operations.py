@@ -13,7 +13,7 @@ from functions.shared.domain.ledger import balances, capture_entry, refund_entry
 from functions.shared.domain.operation import SEEN_WITHIN_SECONDS
 from tests.mocked_aws import new_id
 from tests.samples import DECLINED_PAN
-from tests.workflow.conftest import Workflow, by
+from tests.workflow.conftest import Execution, Workflow, by
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 OPERATION_PATH = ["Reserve", "Reserved", "Perform", "Settle", "Settled", "OperationSucceeded"]
@@ -138,11 +138,19 @@ def test_a_function_whose_answer_is_lost_changes_nothing(workflow: Workflow, fun
     assert [charge["refunded_minor"] for charge in workflow.charges(paid)] == [500]
 
 
-def test_what_nobody_can_find_out_is_in_doubt_and_resolve_finds_out(workflow: Workflow) -> None:
+def test_what_nobody_can_find_out_is_in_doubt_and_resolve_finds_out(
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paid = workflow.run()
     workflow.break_next("refund", "timeout_after", paid.name)
     workflow.break_next("refund", "http_500", paid.name, times=99)
-    workflow.break_next("find", "http_500", paid.name, times=5)
+
+    def lose_sight(parameters: dict[str, Any], region: str, state_credentials: object) -> dict[str, Any]:
+        if parameters["FunctionName"].endswith(":perform"):
+            workflow.break_next("find", "http_500", paid.name)
+        return workflow.invoke(parameters, region, state_credentials)
+
+    monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", lose_sight)
     doubtful = workflow.operate(paid.name, "refund", amount_minor=500)
     assert (doubtful.states[-4:], doubtful.error) == (
         ["OutcomeUnknown", "Settle", "Settled", "OperationInDoubt"],
@@ -186,3 +194,140 @@ def test_a_persist_whose_answer_got_lost_until_the_payment_was_refunded_ends_as_
     execution = workflow.run(payment_id)
     assert execution.states[-3:] == ["Compensate", "Outcome", "PaymentCaptured"]
     assert workflow.record_of(execution).payment.status == "refunded"
+
+
+def looked_at(workflow: Workflow, operation: Execution) -> str:
+    """What resolve's next look finds."""
+    event = {"payment_id": None, "operation_id": operation.name, "ask_gateway": True}
+    return str(resolve(event, None)["status"])
+
+
+def recorded_operations(workflow: Workflow, paid: Execution) -> list[tuple[str, int | None, str, str | None]]:
+    operations = workflow.record_of(paid).payment.operations
+    return [(each.type, each.amount_minor, each.error or each.status, each.source) for each in operations]
+
+
+class TestWhatSomebodyDidAtTheGateway:
+    """In its dashboard, say: the gateway's own calls, which nobody asked of us."""
+
+    def test_a_refund_there_and_the_same_of_us_are_two_and_both_are_on_the_books(self, workflow: Workflow) -> None:
+        paid = workflow.run()
+        workflow.at_the_gateway(paid.name, "refunds", amount_minor=500)
+        assert workflow.operate(paid.name, "refund", amount_minor=500).states == OPERATION_PATH
+        assert recorded_operations(workflow, paid) == [
+            ("refund", 500, "succeeded", "gateway"),
+            ("refund", 500, "succeeded", None),
+        ]
+        assert workflow.books_are_the_gateways(paid) == ("partially_refunded", 999)
+
+    @pytest.mark.parametrize("asked", [{}, {"amount_minor": 500}])
+    def test_after_a_full_refund_there_none_is_left_for_us(self, workflow: Workflow, asked: dict[str, int]) -> None:
+        paid = workflow.run()
+        workflow.at_the_gateway(paid.name, "refunds")
+        rejected = workflow.operate(paid.name, "refund", **asked)
+        assert (rejected.ended_in, rejected.cause) == ("OperationRejected", "amount_exceeds_captured")
+        assert workflow.record_of(paid).payment.refunded_minor == 1999
+        assert workflow.books_are_the_gateways(paid) == ("refunded", 0)
+
+    def test_all_that_is_left_is_all_that_is_left_there(self, workflow: Workflow) -> None:
+        paid = workflow.run()
+        workflow.at_the_gateway(paid.name, "refunds", amount_minor=500)
+        assert workflow.operate(paid.name, "refund").states == OPERATION_PATH
+        assert recorded_operations(workflow, paid)[-1] == ("refund", 1499, "succeeded", None)
+        assert workflow.books_are_the_gateways(paid) == ("refunded", 0)
+
+    @pytest.mark.parametrize("operation", ["capture", "void"])
+    def test_a_partial_capture_there_leaves_nothing_to_capture_or_void_and_can_be_refunded(
+        self, workflow: Workflow, operation: str
+    ) -> None:
+        held = workflow.run(capture=False)
+        workflow.at_the_gateway(held.name, "capture", amount_minor=600)
+        rejected = workflow.operate(held.name, operation)
+        assert (rejected.ended_in, rejected.cause) == ("OperationRejected", "invalid_state")
+        assert workflow.books_are_the_gateways(held) == ("captured", 600)
+        assert workflow.operate(held.name, "refund").ended_in == "OperationSucceeded"
+        assert workflow.books_are_the_gateways(held) == ("refunded", 0)
+
+    @pytest.mark.parametrize(("move", "error"), [("void", None), ("expire", "expired")])
+    @pytest.mark.parametrize("operation", ["capture", "void"])
+    def test_a_void_or_an_expiry_there_is_the_authorizations_end(
+        self, workflow: Workflow, operation: str, move: str, error: str | None
+    ) -> None:
+        held = workflow.run(capture=False)
+        assert workflow.record_of(held).payment.expires_at
+        workflow.at_the_gateway(held.name, move)
+        assert workflow.operate(held.name, operation).cause == "invalid_state"
+        payment = workflow.record_of(held).payment
+        assert (payment.status, payment.error, payment.expires_at) == ("voided", error, None)
+        assert workflow.books_are_the_gateways(held) == ("voided", 0)
+
+    def test_what_overtakes_us_between_the_look_and_the_deed_is_rejected_with_the_numbers_that_are_true(
+        self, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paid = workflow.run()
+
+        def overtake(parameters: dict[str, Any], region: str, state_credentials: object) -> dict[str, Any]:
+            if parameters["FunctionName"].endswith(":perform"):
+                workflow.at_the_gateway(paid.name, "refunds", amount_minor=1500)
+            return workflow.invoke(parameters, region, state_credentials)
+
+        monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", overtake)
+        assert workflow.operate(paid.name, "refund", amount_minor=500).cause == "amount_exceeds_captured"
+        assert workflow.record_of(paid).payment.refunded_minor == 1500
+        assert workflow.books_are_the_gateways(paid) == ("partially_refunded", 499)
+
+    def test_a_reversal_there_takes_the_capture_off_the_books(self, workflow: Workflow) -> None:
+        paid = workflow.run()
+        workflow.reverse(paid)
+        assert workflow.operate(paid.name, "refund").cause == "invalid_state"
+        assert workflow.books_are_the_gateways(paid) == ("voided", 0)
+
+    def test_a_payment_that_nobody_asks_anything_of_adopts_by_a_look(self, workflow: Workflow) -> None:
+        paid = workflow.run()
+        workflow.at_the_gateway(paid.name, "refunds", amount_minor=500)
+        for _ in range(2):
+            event = {"payment_id": paid.name, "operation_id": None, "ask_gateway": True}
+            assert resolve(event, None)["status"] == "partially_refunded"
+        assert recorded_operations(workflow, paid) == [("refund", 500, "succeeded", "gateway")]
+
+
+class TestRefundsThatTakeTime:
+    @pytest.mark.parametrize(
+        ("end", "ended", "books"),
+        [
+            ("succeed", ("succeeded", "succeeded"), ("partially_refunded", 1499)),
+            ("fail", ("rejected", "refund_failed"), ("captured", 1999)),
+        ],
+    )
+    def test_one_that_is_pending_is_processing_until_resolve_sees_its_end(
+        self, workflow: Workflow, end: str, ended: tuple[str, str], books: tuple[str, int]
+    ) -> None:
+        paid = workflow.run()
+        workflow.break_next("refund", "refund_pending", paid.name)
+        refund = workflow.operate(paid.name, "refund", amount_minor=500)
+        assert (refund.ended_in, refund.error) == ("OperationPending", "OperationPending")
+        assert recorded_operations(workflow, paid) == [("refund", 500, "processing", None)]
+        assert looked_at(workflow, refund) == "pending"
+        assert workflow.operate(paid.name, "refund", amount_minor=1500).cause == "amount_exceeds_captured"
+        workflow.end_refunds(paid, end)
+        status, shown = ended
+        assert looked_at(workflow, refund) == status
+        assert recorded_operations(workflow, paid)[0] == ("refund", 500, shown, None)
+        assert workflow.books_are_the_gateways(paid) == books
+
+    def test_one_that_failed_at_once_is_rejected(self, workflow: Workflow) -> None:
+        paid = workflow.run()
+        workflow.break_next("refund", "refund_failed", paid.name)
+        assert workflow.operate(paid.name, "refund").cause == "refund_failed"
+        assert workflow.books_are_the_gateways(paid) == ("captured", 1999)
+
+    def test_after_one_that_failed_later_all_is_all(self, workflow: Workflow) -> None:
+        paid = workflow.run()
+        workflow.operate(paid.name, "refund", amount_minor=300)
+        workflow.end_refunds(paid, "fail")
+        assert workflow.operate(paid.name, "refund").ended_in == "OperationSucceeded"
+        assert recorded_operations(workflow, paid) == [
+            ("refund", 300, "refund_failed", None),
+            ("refund", 1999, "succeeded", None),
+        ]
+        assert workflow.books_are_the_gateways(paid) == ("refunded", 0)

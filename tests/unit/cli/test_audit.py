@@ -9,6 +9,7 @@ from rich.console import Console
 
 from cli.audit import Audit, Evidence, Finding, Kind, findings, show
 from functions.shared.adapters.dynamodb import entry_items
+from functions.shared.domain.adoption import adopted_id
 from functions.shared.domain.ledger import (
     NO_ENTRY,
     JournalEntry,
@@ -47,8 +48,12 @@ def payment(
     refunded: int = 0,
     operations: tuple[dict[str, Any], ...] = (),
     in_index: bool | None = None,
+    theirs: bool = False,
 ) -> Evidence:
-    """A payment of 19.99 USD that all three sources agree on. `charged` is its charge's status at the gateway."""
+    """A payment of 19.99 USD that all three sources agree on. `charged` is its charge's status at the gateway.
+
+    Operations that are the gateway's (`theirs`) have no executions.
+    """
     if captured is None:
         captured = 1999 if status in ("captured", "partially_refunded", "refunded") else 0
     record = {
@@ -72,7 +77,7 @@ def payment(
         evidence.in_index = in_index
     if charged:
         evidence.charges.append(charge(charged, captured, refunded))
-    for each in operations:
+    for each in () if theirs else operations:
         ending = {"succeeded": "SUCCEEDED", "processing": "RUNNING"}.get(each["status"], "FAILED")
         evidence.operation_executions[each["operation_id"]] = {"status": ending}
     return evidence
@@ -90,8 +95,15 @@ def ended(status: str, request: str = '{"amount_minor": 1999}', **more: str) -> 
     return Evidence("p-1", {"status": status, "input": request, **more})
 
 
+def refund_shown(status: str = "succeeded", reference: str | None = "op-1", amount_minor: int = 500) -> dict[str, Any]:
+    return {"id": "re_1", "refund_reference": reference, "status": status, "amount_minor": amount_minor}
+
+
 def charge(status: str, captured_minor: int, refunded_minor: int = 0) -> dict[str, Any]:
+    """With the refund of our operation, if anything is refunded."""
     return {
+        "refunds": [refund_shown(amount_minor=refunded_minor)] if refunded_minor else [],
+        "void_reason": None,
         "id": "ch_1",
         "status": status,
         "amount_minor": 1999,
@@ -131,6 +143,36 @@ def refund_in_doubt() -> Evidence:
     doubtful = (operation("refund", 500, "in_doubt"),)
     known = payment("captured", CAPTURE, doubt, charged="captured", version=3, operations=doubtful, in_index=True)
     known.charges[0] = charge("partially_refunded", 1999, 500)
+    return known
+
+
+THEIR_REFUND = operation("refund", 500) | {"operation_id": adopted_id("refund", "re_1"), "source": "gateway"}
+THEIR_VOID = operation("void", 1999) | {"operation_id": adopted_id("void", "ch_1"), "source": "gateway"}
+
+
+def adopted() -> Evidence:
+    """Somebody refunded at the gateway, and the books know."""
+    entry = refund_entry("sparkle", 500, "USD", THEIR_REFUND["operation_id"])
+    known = payment(
+        "partially_refunded",
+        CAPTURE,
+        entry,
+        charged="partially_refunded",
+        refunded=500,
+        version=2,
+        operations=(THEIR_REFUND,),
+        theirs=True,
+    )
+    known.charges[0] |= {"refunds": [refund_shown(reference=None)]}  # type: ignore[index]
+    return known
+
+
+def pending() -> Evidence:
+    """A refund of ours that the gateway has not ended: its execution has."""
+    reserved = operation("refund", 500, "processing") | {"pending": True}
+    known = payment("captured", CAPTURE, charged="captured", version=3, operations=(reserved,))
+    known.charges[0] |= {"refunds": [refund_shown("pending")]}  # type: ignore[index]
+    known.operation_executions["op-1"] = {"status": "FAILED", "error": "OperationPending"}
     return known
 
 
@@ -174,6 +216,11 @@ def found(evidence: Evidence) -> list[Finding]:
         settled(),
         payment("voided", charged="voided", version=3, operations=(operation("void", 1999),)),
         payment("authorized", charged="voided", version=2, operations=(operation("void", 1999, "processing"),)),
+        adopted(),
+        pending(),
+        payment(
+            "voided", CAPTURE, CAPTURE.reverse(1), charged="voided", version=2, operations=(THEIR_VOID,), theirs=True
+        ),
         payment(
             "captured",
             CAPTURE,
@@ -240,7 +287,14 @@ def undo_again(evidence: Evidence) -> None:
         (Kind.MONEY, broken(reversed_, set_charge(captured_minor=1999))),
         (Kind.CHARGE, broken(captured, set_charge(id="ch_2"))),
         (Kind.CHARGE, payment("reversed", charged="authorized", execution="FAILED")),
-        (Kind.CHARGE, payment("authorized", charged="voided")),
+        (Kind.NOT_ADOPTED, payment("authorized", charged="voided")),
+        (Kind.NOT_ADOPTED, broken(lambda: payment("authorized", charged="captured"), set_charge(captured_minor=600))),
+        (Kind.NOT_ADOPTED, broken(captured, set_charge(refunds=[refund_shown(reference=None)], refunded_minor=500))),
+        (Kind.NOT_ADOPTED, broken(captured, set_charge(refunds=[refund_shown("pending", None)]))),
+        (Kind.NOT_ADOPTED, broken(captured, set_charge(status="voided", captured_minor=0))),
+        (Kind.NOT_ADOPTED, broken(refunded, set_charge(refunds=[refund_shown("failed")], refunded_minor=0))),
+        (Kind.NOT_ADOPTED, broken(adopted, set_record(operations=[]))),
+        (Kind.NOT_ADOPTED, broken(pending, set_charge(refunds=[refund_shown()], refunded_minor=500))),
         (Kind.CHARGE, payment("stored", charged="declined")),
         (
             Kind.CHARGE,

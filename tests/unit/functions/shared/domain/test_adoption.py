@@ -243,7 +243,8 @@ class TestVoidsThere:
         adopted.adopt(EXPIRED)
         assert (adopted.status, adopted.payment.error) == (("voided", 0, 0), "expired")
         assert adopted.payment.operations[0].created_at == EXPIRES_AT
-        assert not (adopted.payment.expires_at or adopted.payment.awaits_gateway)
+        assert adopted.payment == replace(adopted.payment, expires_at=None)
+        assert adopted.payment.awaits_gateway is False
 
     def test_ours_is_ours(self) -> None:
         assert Recorded.authorized().asked("void").adopt(VOIDED).operations == [("void", 1999, "succeeded", None, None)]
