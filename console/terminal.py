@@ -71,6 +71,8 @@ def _head(look: Look) -> Iterator[RenderableType]:
         yield Text(f"asked for by {record['caller']}", style="dim")
     for operation in record.get("operations", []):
         asked = f" · asked for by {operation['caller']}" if operation.get("caller") else ""
+        if operation.get("source"):
+            asked = " · done at the gateway"
         amount = money(operation.get("amount_minor"), record.get("currency"))
         yield Text(f"{operation['type']} {amount} · {operation['status']}{asked}", style="dim")
     yield ""

@@ -52,7 +52,10 @@ class CardSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A refund, a capture or a void. `error` says why one was rejected: `amount_exceeds_captured`, for instance."""
+    """A refund, a capture or a void. `error` says why one was rejected: `amount_exceeds_captured`, for instance.
+
+    `source` is `gateway` where it was not asked for here, but done in the gateway's dashboard, or by the gateway.
+    """
 
     operation_id: str
     type: OperationType
@@ -60,6 +63,7 @@ class Operation:
     amount_minor: int | None = None
     error: str | None = None
     created_at: datetime | None = None
+    source: str | None = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
@@ -71,6 +75,7 @@ class Payment:
     """A payment, or a card being stored. What is not known yet, or does not apply, is None.
 
     Amounts are in the currency's minor unit. `declined` comes with a `decline_code`, `rejected` with an `error`.
+    `authorized` holds until `expires_at`; `voided` has the `error` `expired` if nobody captured it by then.
     `in_doubt` means that money may have moved: it is being found out, and it is neither paid nor failed until then.
     """
 
@@ -87,6 +92,7 @@ class Payment:
     error: str | None = None
     merchant_reference: str | None = None
     operations: tuple[Operation, ...] = ()
+    expires_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -97,7 +103,7 @@ class Payment:
             "card": CardSummary.from_json(card) if card else None,
             "operations": tuple(Operation.from_json(operation) for operation in operations),
         }
-        return cls(**_known(cls, body) | nested | _times(body, "created_at", "updated_at"))
+        return cls(**_known(cls, body) | nested | _times(body, "expires_at", "created_at", "updated_at"))
 
     def operation(self, operation_id: str) -> Operation | None:
         """The refund, capture or void with this id, if the payment shows it."""

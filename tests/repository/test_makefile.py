@@ -24,6 +24,7 @@ GIVEN = {
     "console": "cli console",
     "audit": "cli audit -- {PAYMENT*}",
     "soak": "cli soak --seed={SEED} --concurrency={CONCURRENCY} -- {N}",
+    "adopt": "cli adopt -- {PAYMENT}",
     "reconcile": "cli reconcile -- {DAY}",
     "trial-balance": "cli ledger trial-balance --as-of={AS_OF}",
     "statement": "cli ledger statement --from={FROM} --to={TO} -- {ACCOUNT}",

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 
 from functions.shared.domain.card import Card
-from functions.shared.domain.charge import Charge, Order, Refund, Refused
+from functions.shared.domain.charge import Charge, Order, Refused
 from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused
 from local.sparkle.server import SandboxServer
 from tests.fakes import FakeGateway
@@ -24,6 +24,7 @@ STATES = {
     "refunded": "returned",
     "partially_refunded": "partly_returned",
 }
+RETURN_STATES = {"pending": "on_its_way", "succeeded": "done", "failed": "came_back"}
 REASONS = {
     "amount_exceeds_authorized": "above_held",
     "amount_exceeds_captured": "above_paid",
@@ -50,20 +51,19 @@ def sale(charge: Charge | None) -> dict[str, Any] | None:
         "paid": decimal(charge.captured_minor),
         "currency": charge.currency,
         "denied_for": charge.decline_code,
+        "released_for": charge.void_reason,
         "paid_at": charge.captured_at,
-    }
-
-
-def returned(refund: Refund | None) -> dict[str, Any] | None:
-    if refund is None:
-        return None
-    return {
-        "id": refund.refund_id,
-        "sale": refund.charge_id,
-        "our": refund.reference,
-        "amount": decimal(refund.amount_minor),
-        "currency": refund.currency,
-        "at": refund.created_at,
+        "held_until": charge.expires_at,
+        "returns": [
+            {
+                "id": refund.refund_id,
+                "our": refund.reference,
+                "state": RETURN_STATES[refund.status],
+                "amount": decimal(refund.amount_minor),
+                "at": refund.created_at,
+            }
+            for refund in charge.refunds
+        ],
     }
 
 
@@ -76,13 +76,10 @@ def twinkle(gateway: FakeGateway) -> Flask:
         ask = gateway.authorize if body["hold"] else gateway.charge
         return {"sale": sale(ask(order, Card.from_card_data(body["card"]), body["once"]))}
 
-    def decided(done: Charge | Refund | Refused) -> dict[str, Any]:
-        match done:
-            case Refused():
-                return {"result": "no", "why": REASONS[done.reason]}
-            case Charge():
-                return {"sale": sale(done)}
-        return {"return": returned(done)}
+    def decided(done: Charge | Refused) -> dict[str, Any]:
+        if isinstance(done, Refused):
+            return {"result": "no", "why": REASONS[done.reason]}
+        return {"sale": sale(done)}
 
     def undo(body: dict[str, Any]) -> dict[str, Any]:
         reversal = gateway.reverse(body["our"])
@@ -117,7 +114,6 @@ def twinkle(gateway: FakeGateway) -> Flask:
             gateway.refund(body["sale"], minor(body["amount"]), body["currency"], body["our"], body["once"])
         ),
         "find": lambda body: {"sale": sale(gateway.find_by_reference(body["our"]))},
-        "find_return": lambda body: {"return": returned(gateway.find_refund(body["sale"], body["our"]))},
         "undo": undo,
         "report": report,
     }

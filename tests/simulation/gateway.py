@@ -211,7 +211,11 @@ class GatewaySession:
         refund = self._book.refund(charge_id, **body, status=status)
         if status == "pending":
             end = self._random.choice((self._book.succeed_refund, self._book.fail_refund))
-            self._clock.after(10 ** self._random.uniform(0, 6), lambda: end(refund.id))
+
+            def finish() -> None:
+                end(refund.id)
+
+            self._clock.after(10 ** self._random.uniform(0, 6), finish)
         return refund
 
     def _once(self, key: str, path: str, body: Any, deed: Callable[[], Answer]) -> Answer:

@@ -163,7 +163,7 @@ def adopted() -> Evidence:
         operations=(THEIR_REFUND,),
         theirs=True,
     )
-    known.charges[0] |= {"refunds": [refund_shown(reference=None)]}  # type: ignore[index]
+    known.charges[0] = {**known.charges[0], "refunds": [refund_shown(reference=None)]}
     return known
 
 
@@ -171,7 +171,7 @@ def pending() -> Evidence:
     """A refund of ours that the gateway has not ended: its execution has."""
     reserved = operation("refund", 500, "processing") | {"pending": True}
     known = payment("captured", CAPTURE, charged="captured", version=3, operations=(reserved,))
-    known.charges[0] |= {"refunds": [refund_shown("pending")]}  # type: ignore[index]
+    known.charges[0] = {**known.charges[0], "refunds": [refund_shown("pending")]}
     known.operation_executions["op-1"] = {"status": "FAILED", "error": "OperationPending"}
     return known
 
