@@ -33,7 +33,7 @@ CLIENTS = {
     "charge": ("kms", "secretsmanager", "gateway"),
     "persist": ("dynamodb",),
     "compensate": ("dynamodb", "secretsmanager", "gateway"),
-    "reserve": ("dynamodb", "stepfunctions"),
+    "reserve": ("dynamodb", "secretsmanager", "stepfunctions", "gateway"),
     "perform": ("secretsmanager", "gateway"),
     "settle": ("dynamodb",),
     "resolve": ("dynamodb", "secretsmanager", "stepfunctions", "gateway"),

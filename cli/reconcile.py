@@ -22,6 +22,7 @@ _DOING = {
     "gateway": "Looking for the report's lines in the ledger",
     "ledger": "Looking for the ledger's entries in the report",
     "executions": "Looking for the executions in the ledger",
+    "open": "Looking at what the gateway may have ended by itself",
     "close": "Closing the day",
 }
 _WHAT_TO_DO = {

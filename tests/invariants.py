@@ -25,6 +25,8 @@ def _repeated(stack: Stack, payment_id: str) -> str | None:
     before = stack.payment(payment_id)
     asked = {payment_id: ("/payments", PAYMENT)}
     for operation in before["operations"]:
+        if operation["source"] == "gateway":
+            continue  # nobody asked for it
         asked[operation["operation_id"]] = (f"/payments/{payment_id}/{operation['type']}s", {})
     for key, (path, body) in asked.items():
         answer = stack.call("POST", path, body, {"Idempotency-Key": key})

@@ -50,8 +50,10 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     except (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
         raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
     charge = charge or reversal.charge
-    as_asked = charge is None or charge.is_for(payment.payment_id, payment.amount_minor, payment.currency)
     entries = clear_suspense(known.entries)
+    # Only a payment that was to be captured has money in suspense.
+    asked = payment.payment_id, payment.amount_minor, payment.currency
+    as_asked = charge is None or charge.is_as_asked(*asked, capture=bool(entries))
     if charge is not None and charge.captured_minor > 0:
         captured = capture_entry(gateway.name, charge.captured_minor, charge.currency)
         entries += [captured, captured.reverse(payment.entry_count + len(entries) + 1)]

@@ -196,7 +196,9 @@ def _is_as_asked(charge: Charge, reserved: Reserved) -> bool:
     if reserved.type == "refund":
         refund = charge.refund(reserved.operation_id)
         return refund is not None and refund.amount_minor == reserved.amount_minor
-    return charge.captured_minor == (reserved.amount_minor if reserved.type == "capture" else 0)
+    if reserved.type == "void":
+        return charge.status == "voided"
+    return charge.captured_minor == reserved.amount_minor
 
 
 def _suspense(payment: Payment, operation: Operation) -> list[JournalEntry]:

@@ -17,7 +17,7 @@ EXPECTED: dict[str, dict[str, object]] = {
     "persist": {"status": "captured"},
     "compensate": {"status": "reversed"},
     "reserve": {"status": "processing", "type": "refund", "amount_minor": 500},
-    "perform": {"outcome": "succeeded", "gateway": "sparkle"},
+    "perform": {"reason": None},
     "settle": {"status": "succeeded"},
     "resolve": {"status": "captured"},
     "reconcile": {"done": False, "cursor": {"side": "gateway", "page": None}},

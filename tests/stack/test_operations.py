@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from cli.stack import new_payment_id
-from tests.stack.driver import CARD_DATA, Driver
+from local.machine import Machine
+from tests.stack.driver import CARD_DATA, Driver, payments
 
-FIELDS = {"operation_id", "type", "amount_minor", "status", "error", "created_at"}
+FIELDS = {"operation_id", "type", "amount_minor", "status", "error", "created_at", "source"}
 
 
 def operated(driver: Driver, payment_id: str, kind: str, body: Any = None) -> dict[str, Any]:
@@ -147,6 +148,63 @@ def test_a_stopped_refund_is_brought_to_its_end(driver: Driver) -> None:
     assert settled["status"] == "succeeded"
     assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]
     assert driver.account_totals(payment_id)["suspense:in_doubt"] == 0
+
+
+class TestWhatSomebodyDidAtTheGateway:
+    """As merchants do in a dashboard."""
+
+    def move(self, driver: Driver, payment_id: str, move: str, **body: int) -> None:
+        (charge,) = driver.charges(payment_id)
+        door = "sandbox" if move == "expire" else "v1"
+        path, headers = f"/{door}/charges/{charge['id']}/{move}", {"Idempotency-Key": new_payment_id()}
+        driver.stack.sandbox("POST", path, json=body, headers=headers).raise_for_status()
+
+    def test_a_refund_is_adopted_by_a_command_and_then_nothing_is_left_to_find(
+        self, driver: Driver, machine: Machine
+    ) -> None:
+        payment_id = driver.paid()["payment_id"]
+        self.move(driver, payment_id, "refunds", amount_minor=500)
+        audited = payments(machine.stack_file, "audit", payment_id)
+        assert (audited.returncode, "not adopted" in audited.stdout) == (1, True)
+        for said in ("the gateway's refund of 500: succeeded", "The books know all that the gateway shows."):
+            adopted = payments(machine.stack_file, "adopt", payment_id)
+            assert adopted.returncode == 0, adopted.stdout
+            assert said in adopted.stdout
+        assert payments(machine.stack_file, "audit", payment_id).returncode == 0
+        payment = driver.stack.payment(payment_id)
+        assert (payment["status"], payment["refunded_minor"]) == ("partially_refunded", 500)
+        assert [operation["source"] for operation in payment["operations"]] == ["gateway"]
+
+    def test_what_is_asked_for_is_judged_by_what_is_left_there(self, driver: Driver) -> None:
+        payment_id = driver.paid()["payment_id"]
+        self.move(driver, payment_id, "refunds", amount_minor=1500)
+        too_much = operated(driver, payment_id, "refunds", {"amount_minor": 500})
+        assert (too_much["status"], too_much["error"]) == ("rejected", "amount_exceeds_captured")
+        assert operated(driver, payment_id, "refunds")["amount_minor"] == 499
+        payment = driver.stack.payment(payment_id)
+        assert (payment["status"], payment["refunded_minor"]) == ("refunded", 1999)
+        assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [1999]
+        assert not any(driver.account_totals(payment_id).values())
+
+    def test_an_authorization_that_expired_is_voided_and_says_so(self, driver: Driver) -> None:
+        held = driver.paid(capture=False)
+        assert held["expires_at"]
+        self.move(driver, held["payment_id"], "expire")
+        assert operated(driver, held["payment_id"], "captures")["error"] == "invalid_state"
+        payment = driver.stack.payment(held["payment_id"])
+        assert (payment["status"], payment["error"], payment["expires_at"]) == ("voided", "expired", None)
+
+    def test_a_refund_that_is_pending_is_processing_until_it_has_ended(self, driver: Driver) -> None:
+        payment_id = driver.paid()["payment_id"]
+        driver.set_fault(payment_id, "refund", "refund_pending")
+        operation_id, _ = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 500})
+        execution = driver.wait_for_operation_execution(operation_id)
+        assert execution["error"] == "OperationPending"
+        assert driver.operation(payment_id, operation_id, until=("processing",))["error"] is None
+        ((refund,),) = (charge["refunds"] for charge in driver.charges(payment_id))
+        driver.stack.sandbox("POST", f"/sandbox/refunds/{refund['id']}/succeed").raise_for_status()
+        assert driver.operation(payment_id, operation_id)["status"] == "succeeded"
+        assert driver.stack.payment(payment_id)["refunded_minor"] == 500
 
 
 class TestStoredCards:

@@ -41,7 +41,7 @@ ACCOUNT_SHARDS = 64
 DOUBT_SHARDS = 128
 
 # Authorizations are written to the index `open` as fast as payments come.
-OPEN_SHARDS = 64
+OPEN_SHARDS = 128
 OPEN_READ = 500
 
 # So many payments in doubt are counted of each shard: a person is woken for the first, and the count stays cheap.

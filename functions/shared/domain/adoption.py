@@ -90,9 +90,7 @@ class _Adoption:
     def void(self) -> None:
         payment, charge = self.payment, self.charge
         amount_minor = payment.captured_minor or payment.amount_minor or 0
-        operation = self._asked("void", amount_minor) or self._adopted(
-            "void", charge.charge_id, amount_minor, charge.expires_at if charge.void_reason else self.now
-        )
+        operation = self._asked("void", amount_minor) or self._adopted("void", charge.charge_id, amount_minor, self.now)
         self._reject_others(operation)
         # What was captured, too: the gateway has reversed it.
         captured = [posted for posted in standing(self.journal) if posted.entry.kind == "capture"]
@@ -146,14 +144,14 @@ class _Adoption:
         operations = self.payment.operations
         return next((each for each in operations if (each.type, each.amount_minor, each.is_open) == asked), None)
 
-    def _adopted(self, type: OperationType, gateway_id: str, amount_minor: int, at: str | None) -> Operation:
+    def _adopted(self, type: OperationType, gateway_id: str, amount_minor: int, at: str) -> Operation:
         return Operation(
             operation_id=adopted_id(type, gateway_id),
             type=type,
             amount_minor=amount_minor,
             status="processing",
             error=None,
-            created_at=at or self.now,
+            created_at=at,
             updated_at=self.now,
             source="gateway",
         )

@@ -77,7 +77,9 @@ def test_the_statuses_are_those_of_the_code_and_the_client() -> None:
 
 def test_the_codes_of_payments_and_operations_are_the_codes() -> None:
     assert known(SCHEMAS["PaymentError"]) == [{error.code() for error in Rejection.__subclasses__()}]
-    assert known(SCHEMAS["OperationError"]) == [{*get_args(Refusal), "expired", "refund_failed", GatewayMismatch.code()}]
+    assert known(SCHEMAS["OperationError"]) == [
+        {*get_args(Refusal), "expired", "refund_failed", GatewayMismatch.code()}
+    ]
     assert known(SCHEMAS["DeclineCode"]) == [set(contract()["components"]["schemas"]["DeclineCode"]["enum"])]
     assert set(SCHEMAS["Card"]["properties"]["brand"]["enum"]) == {brand for brand, *_ in _BRANDS}
 

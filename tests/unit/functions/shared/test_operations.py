@@ -135,7 +135,10 @@ class TestPerform:
                 perform_operation(asked, gateway=gateway)
         assert perform_operation(asked, gateway=gateway).charge == gateway.charges["pay-1"]
 
-    @pytest.mark.parametrize(("type", "change"), [("capture", {"captured_minor": 600}), ("refund", {"refunds": ()})])
+    @pytest.mark.parametrize(
+        ("type", "change"),
+        [("capture", {"captured_minor": 600}), ("void", {"status": "authorized"}), ("refund", {"refunds": ()})],
+    )
     def test_an_answer_that_is_not_as_asked_is_a_mismatch(
         self, gateway: FakeGateway, type: OperationType, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
