@@ -32,7 +32,7 @@ locals {
         {
           title = "Refunds, captures and voids; screening"
           metrics = [
-            for name in ["OperationSucceeded", "OperationRejected", "OperationInDoubt", "PaymentScreened", "PaymentFlagged"] :
+            for name in ["OperationSucceeded", "OperationRejected", "OperationPending", "OperationInDoubt", "PaymentScreened", "PaymentFlagged"] :
             [local.prefix, name, "service", var.name]
           ]
         },
