@@ -58,7 +58,6 @@ LEAD_INS = {
     "reverse in Resolve": Order("Charge", "stopped_before", "once"),
 }
 OPERATION_LEAD_INS = {
-    "find in Perform": Order("gateway refund", "timeout_after"),
     "Look": Order("Perform", "stopped_before", "once"),
     "Resolve": Order("Perform", "stopped_before", "once"),
     "refund in Resolve": Order("Perform", "stopped_before", "once"),
@@ -75,7 +74,7 @@ OPERATION_CALLS = {
     "refund": "gateway refund",
     "capture": "gateway capture",
     "void": "gateway void",
-    "find in Perform": "gateway find",
+    "find in Reserve": "gateway find",
     "refund in Resolve": "gateway refund",
 }
 # These strike when the execution is over and its doubt is looked into.
@@ -378,12 +377,12 @@ OPERATIONS_EXPECTED: dict[str, Expected] = {
         "late": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
         "http_429": (SUCCEEDED, DOUBT + SUCCEEDED),
     },
-    "find in Perform": {
-        "timeout_before": (SUCCEEDED, DOUBT + SUCCEEDED),
-        "reset": (SUCCEEDED, DOUBT + SUCCEEDED),
-        "garbage": (SUCCEEDED, DOUBT + SUCCEEDED),
-        "http_429": (SUCCEEDED, DOUBT + SUCCEEDED),
-        "http_500": (SUCCEEDED, DOUBT + SUCCEEDED),
+    "find in Reserve": {
+        "timeout_before": (SUCCEEDED, DOUBT + REJECTED),
+        "reset": (SUCCEEDED, DOUBT + REJECTED),
+        "garbage": (SUCCEEDED, DOUBT + REJECTED),
+        "http_429": (SUCCEEDED, DOUBT + REJECTED),
+        "http_500": (SUCCEEDED, DOUBT + REJECTED),
     },
     "refund in Resolve": {
         "timeout_before": (DOUBT + SUCCEEDED, DOUBT + SUCCEEDED),
