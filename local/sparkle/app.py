@@ -28,7 +28,7 @@ DROP = "X-Sandbox-Drop"
 """Header of a response that is not to be sent: `close` or `reset` the connection instead."""
 
 _REFUND_STATUSES = {"refund_pending": "pending", "refund_failed": "failed"}
-_OTHERWISE = ("partial_approval", *_REFUND_STATUSES)
+OTHERWISE = ("partial_approval", *_REFUND_STATUSES)
 """Faults by which something is done, and answered, but not what was asked for."""
 
 _REQUESTS_KEPT = 10_000
@@ -52,7 +52,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         key = None if body is None else _idempotency_key()
         fault = switchboard.take(operation, reference)
         g.entry |= {"reference": reference, "fault": fault and fault.fault}
-        if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage", *_OTHERWISE):
+        if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage", *OTHERWISE):
             return _instead(fault)
         earlier = None if key is None else keys.claim(key, request.path, body)
         if fault and fault.fault == "late":
@@ -64,7 +64,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
             keys.record(key, answer)
         if fault and fault.fault == "timeout_after":
             time.sleep(fault.seconds or 0)
-        return _respond(answer) if fault is None or fault.fault in ("slow", *_OTHERWISE) else _afterwards(fault)
+        return _respond(answer) if fault is None or fault.fault in ("slow", *OTHERWISE) else _afterwards(fault)
 
     @app.before_request
     def admit() -> None:
