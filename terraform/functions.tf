@@ -133,9 +133,11 @@ locals {
       timeout = 10
       memory  = 512
       environment = merge(local.sealing_environment, {
-        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
-        SAVE_CARDS     = tostring(var.save_cards)
-        TOKEN_KEY_ID   = aws_kms_key.this[local.deriving_token_key].arn
+        DYNAMODB_TABLE      = aws_dynamodb_table.ledger.name
+        SAVE_CARDS          = tostring(var.save_cards)
+        ACCEPTED_BRANDS     = join(",", var.accepted_brands)
+        TEST_CARDS_ACCEPTED = tostring(var.test_cards_accepted)
+        TOKEN_KEY_ID        = aws_kms_key.this[local.deriving_token_key].arn
       })
       statements = [
         local.open_sealed_card,

@@ -17,6 +17,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         PaymentRequest.from_request(event["payment"]),
         CardSummary.from_dict(event["card"]),
         event["started_at"],
+        test_card=event["test_card"],
         rules=rules,
         velocity_counter=runtime.velocity_counter(),
     )

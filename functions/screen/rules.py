@@ -57,7 +57,7 @@ class Facts:
 
 # What every rule is tried with: each fact at either end. No list has XXX, ISO 4217's code for no currency.
 _LEAST = Facts(1, "USD", "visa", "400000", "fp_" + 52 * "a", 0, False, 1, 1, 1, 1)
-_MOST = Facts(99_999_999, "XXX", "unknown", "999999", "fp_" + 52 * "7", 23, True, 10**6, 10**6, 10**14, 10**14)
+_MOST = Facts(10**12 - 1, "XXX", "unknown", "999999", "fp_" + 52 * "7", 23, True, 10**6, 10**6, 10**18, 10**18)
 
 # Texts that a regular expression fits all but to their end: one that tries every way to fit them never comes to it.
 _ALMOST = {

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from functions.screen.rules import Facts, Rules, RulesError, Screening
-from functions.shared.contracts import looks_like_a_test_card
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import InternalError
 from functions.shared.domain.payment import PaymentRequest
@@ -18,6 +17,7 @@ def screen_payment(
     card: CardSummary,
     started_at: str,
     *,
+    test_card: bool,
     rules: Rules,
     velocity_counter: VelocityCounter,
 ) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def screen_payment(
         bin=card.bin,
         fingerprint=card.fingerprint,
         hour=datetime.fromisoformat(started_at).astimezone(UTC).hour,
-        test_card=looks_like_a_test_card(card.brand, card.bin, card.last4),
+        test_card=test_card,
         **asdict(velocity),
     )
     try:

@@ -10,9 +10,9 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import InternalError, LedgerUnavailable
 from functions.shared.domain.payment import PaymentRequest
 from tests.fakes import LEDGER_DOWN, FakeVelocityCounter
-from tests.samples import DECLINED_PAN, FINGERPRINT, REQUEST, STARTED_AT, STORE, SUMMARY, card
+from tests.samples import FINGERPRINT, REQUEST, STARTED_AT, STORE, SUMMARY
 
-REAL_CARD = CardSummary(None, FINGERPRINT, "visa", "400005", "5556", "12/49")
+REAL_CARD = CardSummary(None, FINGERPRINT, "visa", "400005", "5556", "12/44")
 ALLOWED: dict[str, Any] = {"action": "allow", "rule": None, "decline_code": None, "flags": []}
 
 
@@ -38,8 +38,18 @@ def screen(
     card: CardSummary = REAL_CARD,
     started_at: str = STARTED_AT,
     rules: Rules | None = None,
+    *,
+    test_card: bool = False,
 ) -> dict[str, Any]:
-    return screen_payment(payment_id, payment, card, started_at, rules=rules or load_rules(), velocity_counter=counter)
+    return screen_payment(
+        payment_id,
+        payment,
+        card,
+        started_at,
+        test_card=test_card,
+        rules=rules or load_rules(),
+        velocity_counter=counter,
+    )
 
 
 def test_an_ordinary_payment_is_allowed(counter: FakeVelocityCounter) -> None:
@@ -77,14 +87,13 @@ def test_the_rules_are_asked_with_all_that_is_known_of_the_payment(counter: Fake
     )
 
 
-@pytest.mark.parametrize("summary", [SUMMARY, card(DECLINED_PAN).summary(None, FINGERPRINT)])
-def test_a_published_test_card_is_known_by_its_brand_bin_and_last_four(
-    counter: FakeVelocityCounter, summary: CardSummary
+@pytest.mark.parametrize("test_card", [True, False])
+def test_a_test_card_is_one_that_tokenize_knew_by_its_number_whatever_it_looks_like(
+    counter: FakeVelocityCounter, test_card: bool
 ) -> None:
-    screen(counter, card=summary, rules=RememberingRules(1, {}, ()))
-    assert RememberingRules.asked.test_card
-    screen(counter, card=replace(summary, last4="1234"), rules=RememberingRules(1, {}, ()))
-    assert not RememberingRules.asked.test_card
+    for card in (SUMMARY, REAL_CARD):
+        screen(counter, card=card, rules=RememberingRules(1, {}, ()), test_card=test_card)
+        assert RememberingRules.asked.test_card is test_card
 
 
 def test_a_card_that_is_only_stored_is_allowed_and_not_counted(counter: FakeVelocityCounter) -> None:
