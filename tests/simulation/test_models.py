@@ -111,7 +111,7 @@ class TestTable:
             told.append(answer["Attributes"])
             with pytest.raises(ConditionalCheckFailed) as refused:
                 update()
-            told.append(refused.value.response["Item"])
+            told.append(refused.value.response["Item"])  # type: ignore[typeddict-item]
 
         clock.start(update)
         clock.run(1)

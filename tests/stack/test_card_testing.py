@@ -74,13 +74,13 @@ def test_of_many_cards_on_one_order_ten_are_charged_and_the_rest_is_denied_and_s
     assert sum(len(page["events"]) for page in pages) >= 6
 
 
-def test_who_guesses_the_digits_between_the_first_six_and_the_last_four_has_ten_tries(
+def test_who_guesses_the_digits_between_the_first_six_and_the_last_four_has_four_tries(
     tried: Callable[..., list[dict[str, Any]]],
 ) -> None:
-    cards = tried(map(card, first(14, numbers("402345", "6789"))), "/cards")
-    assert outcomes(cards) == {"stored": 10, "screened:lookalike_cards": 4}
+    cards = tried(map(card, first(8, numbers("402345", "6789"))), "/cards")
+    assert outcomes(cards) == {"stored": 4, "screened:lookalike_cards": 4}
     assert [each["card"]["token"] for each in cards if each["status"] == "declined"] == [None] * 4
-    assert len({each["card"]["fingerprint"] for each in cards}) == 11
+    assert len({each["card"]["fingerprint"] for each in cards}) == 5
 
 
 def test_a_card_has_four_expiry_dates(tried: Callable[..., list[dict[str, Any]]]) -> None:
@@ -116,5 +116,6 @@ def test_what_a_failed_condition_tells_is_as_aws_documents_it(driver: Driver) ->
             ReturnValuesOnConditionCheckFailure=told["asked"],
         )
     dynamodb.delete_item(TableName=driver.stack.ledger_table, Key=key)
-    assert refused.value.response["Error"]["Code"] == told["error"]
-    assert refused.value.response[told["told_in"]] == item
+    answer: dict[str, Any] = dict(refused.value.response)
+    assert answer["Error"]["Code"] == told["error"]
+    assert answer[told["told_in"]] == item

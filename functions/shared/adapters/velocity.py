@@ -178,7 +178,7 @@ class DynamoDbVelocityCounter:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
-            item = unmarshal(error.response["Item"])
+            item = unmarshal(error.response["Item"])  # type: ignore[typeddict-item] # as asked for
             self._full[key, held] = started, item
             return item
         return unmarshal(answer["Attributes"])

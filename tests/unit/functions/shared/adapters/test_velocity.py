@@ -263,8 +263,7 @@ class TestCardsOfOneKey:
     def test_a_count_that_breaks_off_anywhere_is_repeated_and_counts_once(
         self, aws: MockedAws, counter: DynamoDbVelocityCounter, card: CardSummary
     ) -> None:
-        asked: dict[str, str | None] = {"merchant_reference": new_id(), "caller": new_id()}
-        payment_id = new_id()
+        payment_id, reference, caller = new_id(), new_id(), new_id()
         for left in range(7):
             calls = iter(range(left))
 
@@ -275,10 +274,10 @@ class TestCardsOfOneKey:
             aws.dynamodb.meta.events.register("after-call.dynamodb.*", break_off)
             try:
                 with pytest.raises(LedgerUnavailable):
-                    pay(counter, card, payment_id=payment_id, **asked)
+                    pay(counter, card, payment_id=payment_id, merchant_reference=reference, caller=caller)
             finally:
                 aws.dynamodb.meta.events.unregister("after-call.dynamodb.*", break_off)
-        velocity = pay(counter, card, payment_id=payment_id, **asked)
+        velocity = pay(counter, card, payment_id=payment_id, merchant_reference=reference, caller=caller)
         assert velocity == Velocity(1, 1, 1999, 1999, 1, 1, 1, 0, 1, 0, 1, 0)
 
 
@@ -295,8 +294,9 @@ def test_what_a_failed_condition_tells_is_as_aws_documents_it(aws: MockedAws) ->
             ExpressionAttributeValues={":at": {"N": "1"}, ":one": {"N": "1"}},
             ReturnValuesOnConditionCheckFailure=told["asked"],
         )
-    assert refused.value.response["Error"]["Code"] == told["error"]
-    assert refused.value.response[told["told_in"]] == key | {"cards": {"BS": [b"1"]}}
+    answer: dict[str, Any] = dict(refused.value.response)
+    assert answer["Error"]["Code"] == told["error"]
+    assert answer[told["told_in"]] == key | {"cards": {"BS": [b"1"]}}
 
 
 @pytest.mark.parametrize("operation", ["UpdateItem", "Query", "BatchGetItem"])
