@@ -23,7 +23,7 @@ def numbers(bin: str, last4: str | None = None) -> Iterable[str]:
     return filter(passes_luhn, middles)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def key(driver: Driver) -> dict[str, str]:
     [key] = driver.stack.call("GET", "/keys").json()["keys"]
     return dict(key)
