@@ -58,6 +58,14 @@ locals {
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["VELOCITY#*"] },
   ]
 
+  # What is counted only Screen may look up.
+  count_decline = {
+    sid        = "CountDecline"
+    actions    = ["dynamodb:UpdateItem"]
+    resources  = [aws_dynamodb_table.ledger.arn]
+    conditions = local.velocity_only
+  }
+
   # One for all of a stored card but the ciphertext, and one for the ciphertext. What is wanted must be asked for by name: the
   # attributes of a request are those that it names, so a read of everything has the key's alone, and Select tells it apart.
   # A read always has one ("Using IAM policy conditions for fine-grained access control", DynamoDB developer guide).
@@ -133,9 +141,11 @@ locals {
       timeout = 10
       memory  = 512
       environment = merge(local.sealing_environment, {
-        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
-        SAVE_CARDS     = tostring(var.save_cards)
-        TOKEN_KEY_ID   = aws_kms_key.this[local.deriving_token_key].arn
+        DYNAMODB_TABLE      = aws_dynamodb_table.ledger.name
+        SAVE_CARDS          = tostring(var.save_cards)
+        ACCEPTED_BRANDS     = join(",", var.accepted_brands)
+        TEST_CARDS_ACCEPTED = tostring(var.test_cards_accepted)
+        TOKEN_KEY_ID        = aws_kms_key.this[local.deriving_token_key].arn
       })
       statements = [
         local.open_sealed_card,
@@ -155,7 +165,7 @@ locals {
       statements = [
         {
           sid        = "CountVelocity"
-          actions    = ["dynamodb:Query", "dynamodb:UpdateItem"]
+          actions    = ["dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem"]
           resources  = [aws_dynamodb_table.ledger.arn]
           conditions = local.velocity_only
         },
@@ -204,6 +214,7 @@ locals {
       }
       statements = [
         local.write_ledger,
+        local.count_decline,
         {
           # A payment and its card are written in one transaction, whose keys may be judged together.
           sid       = "KeepCard"
@@ -230,7 +241,7 @@ locals {
       timeout     = 45
       memory      = 512
       environment = merge(local.gateway_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
-      statements  = concat(local.gateway_statements, [local.write_ledger])
+      statements  = concat(local.gateway_statements, [local.write_ledger, local.count_decline])
     }
 
     reserve = {

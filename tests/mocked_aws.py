@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from mypy_boto3_stepfunctions.client import SFNClient
 
-from tests.samples import CARD_RETENTION_DAYS
+from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS
 
 REGION = "eu-west-1"
 TABLE = "ledger"
@@ -44,6 +44,8 @@ class MockedAws:
             "DYNAMODB_TABLE": TABLE,
             "CARD_RETENTION_DAYS": str(CARD_RETENTION_DAYS),
             "SAVE_CARDS": "false",
+            "ACCEPTED_BRANDS": ",".join(ACCEPTED_BRANDS),
+            "TEST_CARDS_ACCEPTED": "true",
             "KMS_KEY_ID": self.card_key_id,
             "TOKEN_KEY_ID": self.token_key_id,
             "SEALING_KEY_IDS": "sealing-key",

@@ -7,7 +7,7 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.charge import Charge
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
-from functions.shared.ports import CardVault, Ledger, StoredCard
+from functions.shared.ports import CardVault, Ledger, StoredCard, VelocityCounter
 
 
 def payment_from(event: dict[str, Any], now: str) -> Payment:
@@ -36,12 +36,13 @@ def persist_payment(
     keep_card_until: str,
     ledger: Ledger,
     card_vault: CardVault,
+    velocity_counter: VelocityCounter,
 ) -> Payment:
     """Write the payment, its journal entries and the card to be kept, all or nothing. Safe to repeat.
 
     Only a capture moves money. `shown` is the charge as Charge saw it: what was done to it since it was asked for is
-    adopted. A card that was charged by its token is kept for another while, unless it was erased
-    meanwhile. Raises LedgerUnavailable, LedgerConflict.
+    adopted. What the gateway declined is counted, once it is recorded. A card that was charged by its token is kept for
+    another while, unless it was erased meanwhile. Raises LedgerUnavailable, LedgerConflict.
     """
     entries, card = [], None
     token = payment.card.token if payment.card else None
@@ -56,6 +57,8 @@ def persist_payment(
         recorded, adopted = adopt(recorded, posted, shown, payment.updated_at)
         posted += adopted
     ledger.record(recorded, posted, card)
+    if recorded.status == "declined" and not recorded.was_screened:
+        velocity_counter.count_decline(recorded)
     if token and card_on_file:
         card_vault.renew(token, keep_card_until)
     return recorded

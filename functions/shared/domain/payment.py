@@ -29,6 +29,12 @@ Status = Literal[
 ]
 Purpose = Literal["charge", "store"]
 
+NO_CURRENCY = "XXX"
+"""ISO 4217's code for it."""
+
+SCREENED = "screened:"
+"""What a decline code begins with that names the screening rule which declined the payment."""
+
 # Where a recorded payment may go next: an outcome that is known stays, doubt is cleared by evidence, an authorization
 # is captured or voided once, and what was captured may be refunded bit by bit, or voided by the gateway. A refund that
 # failed comes back. What the gateway did by itself may be several steps at once.
@@ -169,6 +175,11 @@ class Payment:
     def awaits_gateway(self) -> bool:
         """Whether the gateway may yet end something by itself: an authorization that expires, a pending refund."""
         return self.status == "authorized" or any(operation.pending for operation in self.operations)
+
+    @property
+    def was_screened(self) -> bool:
+        """Whether a screening rule declined it, so that the gateway was not asked."""
+        return self.decline_code is not None and self.decline_code.startswith(SCREENED)
 
     def outcome(self) -> dict[str, Any]:
         """What the state machine needs to end: it chooses by the status, and `error` is why a payment was undone."""
