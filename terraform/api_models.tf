@@ -6,11 +6,18 @@ locals {
   # What a request and a function's input have in common is said once, for both.
   definitions  = jsondecode(file("${path.module}/../functions/shared/contracts/definitions.json"))
   refused_text = jsonencode(local.definitions.refused_text)
+  amount_minor = jsonencode(local.definitions.amount_minor)
 
   card_data_schema = templatefile("${local.models_folder}/card_data.json.tftpl", {
     card_numbers = jsonencode(keys(local.test_cards))
     refused_text = local.refused_text
     sealed_card  = jsonencode(local.definitions.sealed_card)
+  })
+
+  # What a payment is for, whichever card it is made by.
+  order_schema = templatefile("${local.models_folder}/order.json.tftpl", {
+    amount_minor = local.amount_minor
+    refused_text = local.refused_text
   })
 
   # file = the model's name in the API, where only letters and digits are allowed
@@ -31,8 +38,9 @@ resource "aws_api_gateway_model" "this" {
 
   # Decoded and encoded again: one spelling, and a mistake shows at plan.
   schema = jsonencode(jsondecode(templatefile("${local.models_folder}/${each.key}.json.tftpl", {
+    amount_minor = local.amount_minor
     card_data    = local.card_data_schema
-    refused_text = local.refused_text
+    order        = local.order_schema
     token        = jsonencode(local.definitions.token)
   })))
 }

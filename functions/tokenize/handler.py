@@ -11,7 +11,7 @@ from functions.tokenize.tokenize_card import recall_card, tokenize_card
 @runtime.function("tokenize", uses=(runtime.token_mac, runtime.card_opener))
 def handler(event: runtime.Event) -> dict[str, Any]:
     request, payment_id, today = event["request"], event["payment_id"], datetime.now(UTC).date()
-    if "token" in request:
+    if request.get("token") is not None:
         vault = runtime.card_vault()
         return recall_card(request, card_vault=vault, minor_unit=runtime.minor_unit, today=today, now=runtime.now())
     card = open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate)

@@ -30,7 +30,8 @@ def tokenize_card(
     """
     payment = PaymentRequest.from_request(request)
     _check_currency(payment, minor_unit)
-    keep = payment.operation == "store" or request.get("save_card", save_card)
+    asked_for = request.get("save_card")
+    keep = payment.operation == "store" or (save_card if asked_for is None else asked_for)
     summary = card.summary(card_token(card, payment_id, token_mac) if keep else None, fingerprint(card, token_mac))
     if payment.operation == "charge":
         _check_expiry(summary, today)
