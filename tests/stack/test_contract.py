@@ -54,6 +54,7 @@ def test_links_resolve_at_a_domain_of_ones_own_with_and_without_a_base_path(driv
     stack, api_id = driver.stack, driver.stack.api_url.split("/")[-2]
     # The only name with a dot that the emulator's door lets in.
     domain = "127.0.0.1"
+    assert stack.aws_endpoint_url
     client = stack.session().client("apigateway", endpoint_url=stack.aws_endpoint_url.replace(domain, "localhost"))
     client.create_domain_name(domainName=domain)
     credentials = stack.session().get_credentials()

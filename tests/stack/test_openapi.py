@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import json
 import re
 import time
 import uuid
@@ -13,7 +14,7 @@ import boto3
 import pytest
 import schemathesis
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft4Validator, Draft202012Validator
 from schemathesis import BaseSchema, Case, GenerationMode, HookContext, Response
 from schemathesis.config import HealthCheck
 from schemathesis.engine import from_schema
@@ -21,13 +22,14 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER, HookDispatcher
 
 from cli.acceptance import openapi
-from cli.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, SCHEMAS, examples
+from cli.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, SCHEMAS, examples, request_example
 from cli.acceptance.recorder import Recorder
 from cli.acceptance.run import NotAsked, Run, Step
 from cli.acceptance.steps import examples as steps_of_examples
 from cli.acceptance.steps.examples import ENDS, NOT_PROVOKED, OPERATED, STEPS
 from cli.stack import Stack, new_payment_id
 from examples.client.transport import SigV4
+from tests.aws_facts import facts
 from tests.stack.deployed import Answer, Api, answer, deployed, function_refusals
 from tests.stack.driver import Driver
 
@@ -65,6 +67,19 @@ def test_a_bodys_schema_is_the_deployed_model(api: Api, route: tuple[str, str]) 
     schemas = {content_type: rules(content["schema"]) for content_type, content in described.items()}
     models = api.methods[route].models
     assert schemas == {content_type: rules(api.models[model]) for content_type, model in models.items()}
+
+
+def test_models_take_integers_and_null_alike_whatever_draft_they_are_read_in(api: Api) -> None:
+    known = facts("request_models")
+    payment = json.dumps(request_example("POST", "/payments", "testCard"))
+    bodies = [payment.replace("1999", written) for written in ("1999", *known["integers_to_some_drafts"])]
+    bodies.append(json.dumps(json.loads(payment) | dict.fromkeys(("token", "merchant_reference", "capture"))))
+    for draft in (Draft4Validator, Draft202012Validator):
+        takes = draft(api.models["PaymentRequest"]).is_valid
+        assert all(takes(json.loads(body)) for body in bodies)
+        assert not takes(json.loads(payment.replace("1999", "19.99")))
+        assert draft(api.models["AmountRequest"]).is_valid({"amount_minor": None})
+    assert not [each for each in known["unsupported_formats"] if f'"{each}"' in json.dumps(api.models)]
 
 
 def rules(schema: Any) -> Any:

@@ -207,6 +207,17 @@ def test_a_card_and_the_token_of_one_are_one_too_many() -> None:
         validate("tokenize", tokenize_with(token=TOKEN))
 
 
+@pytest.mark.parametrize("name", ["token", "merchant_reference", "description", "capture", "save_card"])
+def test_null_is_as_good_as_absent(name: str) -> None:
+    validate("tokenize", tokenize_with(**{name: None}))
+
+
+def test_of_card_and_token_null_is_none() -> None:
+    validate("tokenize", tokenize_with(card_data=None, token=TOKEN))
+    with pytest.raises(InvalidInput):
+        validate("tokenize", tokenize_with(card_data=None, token=None))
+
+
 def test_a_card_is_not_stored_by_its_token() -> None:
     with pytest.raises(InvalidInput):
         validate("tokenize", tokenize_with(operation="store", card_data=..., token=TOKEN))
@@ -227,14 +238,14 @@ def test_what_is_to_be_resolved_is_a_payment_or_an_operation() -> None:
         validate("resolve", {"payment_id": None, "operation_id": None, "ask_gateway": False})
 
 
-@pytest.mark.parametrize("amount", [0, -1, 19.99, 1999.0, "1999", True, False, None, 100_000_000, [], ...])
+@pytest.mark.parametrize("amount", [0, -1, 19.99, "1999", True, False, None, 100_000_000, [], ...])
 def test_an_amount_is_a_positive_integer_in_minor_units(amount: Any) -> None:
     with pytest.raises(InvalidInput):
         validate("tokenize", tokenize_with(amount_minor=amount))
 
 
-@pytest.mark.parametrize("amount", [1, 99_999_999])
-def test_the_smallest_and_the_largest_amount_pass(amount: int) -> None:
+@pytest.mark.parametrize("amount", [1, 99_999_999, 1999.0, 1e3])
+def test_the_smallest_and_the_largest_amount_pass_and_integers_that_are_written_as_floats(amount: float) -> None:
     validate("tokenize", tokenize_with(amount_minor=amount))
 
 
