@@ -63,6 +63,7 @@ from functions.screen.rules import RULES_FILE, RulesError
 from functions.shared.contracts import load
 from functions.shared.domain.card_rules import broken_rules
 from functions.shared.domain.errors import Unavailable
+from functions.shared.domain.shapes import canonical_id
 from local.machine import Machine
 
 app = typer.Typer(
@@ -258,7 +259,7 @@ def inspect(
 ) -> None:
     """Show one payment: its way through the states, and its ledger entries."""
     with _clear_errors():
-        look = Payments(Stack.load(stack)).look(payment_id)
+        look = Payments(Stack.load(stack)).look(canonical_id(payment_id))
     if not (html or file):
         terminal.show(look, console)
         return
@@ -298,7 +299,7 @@ def audit(
         target = Stack.load(stack)
         if not target.sparkle_url:
             console.print("This stack has no sandbox, so the gateway's side is left out.")
-        audited = audit_payments(target, payment or None)
+        audited = audit_payments(target, list(map(canonical_id, payment)) if payment else None)
         show(audited, console)
     raise typer.Exit(1 if audited.findings else 0)
 
@@ -356,7 +357,7 @@ def statement(
 def payment(payment_id: str, stack: StackOption = STACK_FILE) -> None:
     """Show a payment's entries, and its accounts as Ts."""
     with _clear_errors():
-        show_payment(OpenBooks.of(Stack.load(stack)), payment_id, console)
+        show_payment(OpenBooks.of(Stack.load(stack)), canonical_id(payment_id), console)
 
 
 @ledger.command()

@@ -21,7 +21,7 @@ from .card_rules import broken_rules
 from .errors import CardNotSealed, KeyUsedForAnother, NotFound, NotSent, RequestRefused, StillProcessing
 from .models import CardData, CardSummary, Operation, OperationType, Payment, SealingKey
 from .sealing import fingerprint, seal
-from .shapes import is_id, is_sealed_card, is_token
+from .shapes import canonical_id, is_id, is_sealed_card, is_token
 from .transport import SigV4, Transport
 
 # Step Functions may take a moment to find an execution that it just started.
@@ -151,7 +151,7 @@ class PaymentsClient:
     def wait_for_operation(self, payment_id: str, operation_id: str, *, timeout_seconds: float = 60.0) -> Operation:
         """The refund, capture or void once it is no longer processing. Raises StillProcessing, NotFound."""
         for _ in _looks(timeout_seconds):
-            operation = self._shown(payment_id).operation(operation_id)
+            operation = self._shown(payment_id).operation(canonical_id(operation_id))
             if operation is not None and operation.status != "processing":
                 return operation
         raise StillProcessing(f"{operation_id} is still processing after {timeout_seconds:g} s.")
@@ -244,10 +244,10 @@ def _path(collection: str, item: str, *more: str) -> str:
 
 
 def _key(given: str | None) -> str:
-    key = given or uuid.uuid4().hex
+    key = given or str(uuid.uuid4())
     if not is_id(key):
         raise NotSent("The idempotency_key is no UUID, and not 16 to 64 of A-Z a-z 0-9 _ - without 12 digits in a row.")
-    return key
+    return canonical_id(key)
 
 
 def _check_texts(texts: dict[str, str | None]) -> None:

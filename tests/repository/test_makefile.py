@@ -106,7 +106,7 @@ class Make:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name not in VARIABLES
         }
-        where = (f"VENV={self._venv}", f"CHECKOV={self._venv}")
+        where = (f"VENV={self._venv}", f"CHECKOV={self._venv}", f"GENERATORS={self._venv}")
         set_up = f"--old-file={self._venv}/requirements.sha"
         command = ["make", "--no-print-directory", set_up, *where, *targets]
         return subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True)
