@@ -58,6 +58,14 @@ locals {
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["VELOCITY#*"] },
   ]
 
+  # What is counted only Screen may look up.
+  count_decline = {
+    sid        = "CountDecline"
+    actions    = ["dynamodb:UpdateItem"]
+    resources  = [aws_dynamodb_table.ledger.arn]
+    conditions = local.velocity_only
+  }
+
   # One for all of a stored card but the ciphertext, and one for the ciphertext. What is wanted must be asked for by name: the
   # attributes of a request are those that it names, so a read of everything has the key's alone, and Select tells it apart.
   # A read always has one ("Using IAM policy conditions for fine-grained access control", DynamoDB developer guide).
@@ -157,7 +165,7 @@ locals {
       statements = [
         {
           sid        = "CountVelocity"
-          actions    = ["dynamodb:Query", "dynamodb:UpdateItem"]
+          actions    = ["dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem"]
           resources  = [aws_dynamodb_table.ledger.arn]
           conditions = local.velocity_only
         },
@@ -206,6 +214,7 @@ locals {
       }
       statements = [
         local.write_ledger,
+        local.count_decline,
         {
           # A payment and its card are written in one transaction, whose keys may be judged together.
           sid       = "KeepCard"
@@ -232,7 +241,7 @@ locals {
       timeout     = 45
       memory      = 512
       environment = merge(local.gateway_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
-      statements  = concat(local.gateway_statements, [local.write_ledger])
+      statements  = concat(local.gateway_statements, [local.write_ledger, local.count_decline])
     }
 
     reserve = {

@@ -25,6 +25,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         runtime.count("PaymentScreened")
     if screened["flags"]:
         runtime.count("PaymentFlagged")
+    if rules.alarming.intersection(screened["flags"]):
+        runtime.count("ScreeningAlarm")
     if screened["rule"] or screened["flags"]:
         runtime.logger.info("screened", rules_version=rules.version, rule=screened["rule"], flags=screened["flags"])
     return screened

@@ -250,6 +250,8 @@ class World:
             "currency": random.choice(("USD", "EUR", "JPY", "KWD") if random.random() < 0.96 else ("XTS", "KPW")),
             "capture": random.random() < 0.7,
             "save_card": random.random() < 0.5,
+            "merchant_reference": "order-1001",
+            "caller": "arn:aws:iam::123456789012:user/shop",
             **source,
         }
 
