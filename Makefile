@@ -4,7 +4,7 @@
 # variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit soak reconcile trial-balance statement ledger export accounts verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -111,8 +111,11 @@ ledger: setup ## Show a payment's entries, and its accounts as Ts (PAYMENT=id), 
 	$(call need,PAYMENT,which,ledger PAYMENT=…)
 	@$(PAYMENTS) ledger payment $(call arguments,PAYMENT)
 
-export: setup ## Write the journal of some days (FROM=day TO=day FORMAT=csv or beancount, OUT=file), on STACK=file
+export: setup ## Write the journal of some days (FROM=day TO=day FORMAT=csv, xlsx or beancount, OUT=file), on STACK=file
 	@$(PAYMENTS) ledger export $(call option,FROM,--from) $(call option,TO,--to) $(call option,FORMAT,--format) $(call option,OUT,--out)
+
+accounts: setup ## Write a file for beancount that opens the accounts, beside the months of make export (OUT=file), on STACK=file
+	@$(PAYMENTS) ledger accounts $(call option,OUT,--out)
 
 verify-ledger: setup ## Read the whole ledger, and show what is not as it was written, on STACK=file
 	@$(PAYMENTS) ledger verify

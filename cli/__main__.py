@@ -23,7 +23,7 @@ from cli.build import Target, build
 from cli.cost import show as show_cost
 from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
 from cli.explain import Call, explain
-from cli.export import Format, replaced_file
+from cli.export import Format, open_accounts, replaced_file
 from cli.export import export as export_journal
 from cli.invoke import Invocations
 from cli.ledger import payment as show_payment
@@ -371,10 +371,20 @@ def export(
     """Write the journal of some days for other tools."""
     with _clear_errors():
         books = OpenBooks.of(Stack.load(stack))
-        with replaced_file(out) if out else nullcontext(sys.stdout) as file:
+        with replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
             # Where the journal itself scrolls by, how far it is would be in the way.
             progress = Console(stderr=True, quiet=out is None and sys.stdout.isatty())
             export_journal(books, first, last, format, file, progress)
+
+
+@ledger.command()
+def accounts(
+    out: Annotated[Path | None, typer.Option(help="The file; standard output without it.")] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Write a file for beancount that opens the accounts, to be included once beside the journal's months."""
+    with _clear_errors(), replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
+        open_accounts(OpenBooks.of(Stack.load(stack)), file)
 
 
 @ledger.command()

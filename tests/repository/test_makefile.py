@@ -30,6 +30,7 @@ GIVEN = {
     "statement": "cli ledger statement --from={FROM} --to={TO} -- {ACCOUNT}",
     "ledger": "cli ledger payment -- {PAYMENT}",
     "export": "cli ledger export --from={FROM} --to={TO} --format={FORMAT} --out={OUT}",
+    "accounts": "cli ledger accounts --out={OUT}",
     "verify-ledger": "cli ledger verify",
     "cost": "cli cost --polls={POLLS} -- {PER_MONTH}",
     "scale": "cli scale --rate={RATE} --skew={SKEW} -- {N}",
