@@ -116,7 +116,7 @@ WRONG: dict[str, list[dict[str, Any]]] = {
     "amount_minor": [{"amount_minor": value} for value in WRONG_AMOUNTS],
     "currency": [{"currency": value} for value in WRONG_CURRENCIES],
     "token": [
-        {"card_data": None, "token": value} for value in ("tok_a", "x", UNLISTED_PAN, TOKEN + "\n", TOKEN.upper())
+        {"card_data": None, "token": value} for value in ("", "tok_a", "x", UNLISTED_PAN, TOKEN + "\n", TOKEN.upper())
     ],
     "merchant_reference": [{"merchant_reference": "x" * 65}, {"merchant_reference": "😀" * 65}],
     "description": [{"description": "x" * 141}],
