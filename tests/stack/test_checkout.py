@@ -208,7 +208,7 @@ def test_a_refund_is_followed_to_its_end(driver: Driver, page: Page) -> None:
     driver.set_fault(payment_id(page), "refund", "slow", seconds=1.5)
     page.get_by_role("button", name="Refund this order").click()
     expect(page.get_by_role("status")).to_contain_text("$48.50 is on its way back to you.")
-    expect(page.get_by_role("status")).to_contain_text("$48.50 went back to your card.")
+    expect(page.get_by_role("status")).to_contain_text("$48.50 went back to your card.", timeout=15_000)
     expect(page.get_by_role("button", name="Refund")).to_be_hidden()
     take_screenshots(page, "checkout-refunded")
     assert [charge["refunded_minor"] for charge in driver.charges(payment_id(page))] == [4850]
