@@ -31,7 +31,6 @@ class Call(StrEnum):
 
 
 _SCHEMAS = {
-    Call.PAYMENTS: "PaymentRequest",
     Call.CARDS: "CardRequest",
     Call.REFUNDS: "AmountRequest",
     Call.CAPTURES: "AmountRequest",
@@ -45,14 +44,20 @@ def explain(body: bytes, call: Call, now: datetime) -> list[str]:
         request = strict_json.loads(body)
     except ValueError:
         return ["the body: must be JSON, and no field may be there twice"]
-    broken = [told for error in _validator(call).iter_errors(request) for told in _told(error)]
+    schema = _SCHEMAS.get(call, "CardPayment")
+    if call is Call.PAYMENTS and isinstance(request, dict):
+        by_card, by_token = (request.get(name) is not None for name in ("card_data", "token"))
+        if by_card == by_token:
+            return ["card_data, token: one of them is needed, and not both"]
+        schema = "CardPayment" if by_card else "TokenPayment"
+    broken = [told for error in _validator(schema).iter_errors(request) for told in _told(error)]
     return list(dict.fromkeys(broken)) or list(_unseen(request, now))
 
 
 @cache
-def _validator(call: Call) -> Draft202012Validator:
+def _validator(schema: str) -> Draft202012Validator:
     components = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text())["components"]
-    return Draft202012Validator({"$ref": f"#/components/schemas/{_SCHEMAS[call]}", "components": components})
+    return Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": components})
 
 
 def _unseen(request: dict[str, Any], now: datetime) -> Iterator[str]:
@@ -76,13 +81,11 @@ def _told(error: ValidationError) -> Iterator[str]:
             yield from (f"{name}: is missing" for name in rule if name not in instance)
         case "additionalProperties":
             yield f"{place}: may have no field but {', '.join(schema.get('properties', ())) or 'none'}"
-        case "oneOf" if place == "the body" and isinstance(instance, dict):
-            yield "card_data, token: one of them is needed, and not both"
-        case "oneOf" if isinstance(instance, dict):
+        case "oneOf" if isinstance(instance, dict) or {"type": "null"} in rule:
             for within in error.context or ():
-                if within.schema_path[0] == 0:  # the card in the clear
+                if within.schema_path[0] == 0:  # the card in the clear, or what may be null
                     yield from _told(within)
-        case "oneOf" if place != "the body":
+        case "oneOf":
             yield f"{place}: must be a sealed card, five parts in base64url with dots between, or a test card's data"
         case "enum":
             yield SEAL

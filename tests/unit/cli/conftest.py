@@ -40,7 +40,8 @@ def post(ledger: Ledger, payment_id: str, currency: str, at: str, *entries: Jour
     """Post entries to a payment's journal, at once."""
     recorded = ledger.find(payment_id)
     if recorded is None:
-        version = payment(payment_id, request=PaymentRequest("charge", 1234, currency), updated_at=at)
+        request = PaymentRequest("charge", 1234, currency, merchant_reference="order-1001")
+        version = payment(payment_id, request=request, updated_at=at)
     else:
         version = recorded.payment.next_version(at)
     ledger.record(*version.post(*entries))

@@ -19,7 +19,7 @@ BODY: dict[str, Any] = {"amount_minor": 1999, "currency": "USD", "card_data": CA
 
 NOT_SEALED = "card_data: must be a sealed card, five parts in base64url with dots between, or a test card's data"
 OTHER_FIELD = (
-    "the body: may have no field but amount_minor, currency, card_data, token, merchant_reference, description, "
+    "the body: may have no field but card_data, token, amount_minor, currency, merchant_reference, description, "
     "capture, save_card"
 )
 

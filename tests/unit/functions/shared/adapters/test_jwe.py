@@ -94,6 +94,17 @@ def test_a_card_sealed_by_another_library_opens_for_its_payment(said: dict[str, 
     assert json.loads(opener().open(by_joserfc(HEADER | said), "pay-1")) == CARD_DATA
 
 
+UUID = "c56a4180-65aa-42ec-a945-5fd21dec0538"
+
+
+@pytest.mark.parametrize("written", [UUID.upper(), UUID.replace("-", "")])
+def test_a_card_sealed_for_a_uuid_opens_for_the_payment_of_any_of_its_spellings(written: str) -> None:
+    sealed = seal(CARD_DATA, written, KEY)
+    assert json.loads(opener().open(sealed, UUID)) == CARD_DATA
+    with pytest.raises(SealedForAnotherPayment):
+        opener().open(sealed, "c56a4180-65aa-42ec-a945-5fd21dec0539")
+
+
 @our_clients
 def test_the_same_card_sealed_twice_shares_nothing_but_the_header(client: Client) -> None:
     first, second = (client(CARD_DATA, "pay-1", KEY).split(".") for _ in range(2))
