@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import fields
 from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
@@ -441,9 +442,8 @@ def deploy(
                 console.print("The versions from before are in service. See docs/runbook.md for the alarm.")
                 raise typer.Exit(1)
         outputs = terraform.outputs()
-        names = ("api_url", "region", "state_machine_arn", "ledger_table", "log_group_prefix")
         file = stack or STACK_FILE.with_name(f"stack-{environment}.json")
-        Stack(**{name: outputs[name] for name in names}).save(file)
+        Stack(**{field.name: outputs[field.name] for field in fields(Stack) if field.name in outputs}).save(file)
     console.print(f"Deployed. Try it: make replay STACK={file}", highlight=False)
 
 

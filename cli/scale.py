@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 from cli.footprint import captured_writes, settled_writes, velocity_units
-from functions.shared.adapters.dynamodb import account_day, account_shard, doubt_shard
+from functions.shared.adapters.dynamodb import account_day, account_shard, doubt_shard, writing_shard
 from functions.shared.adapters.velocity import BUCKET, KNOWN
 from functions.shared.domain.ledger import LIABILITY_MERCHANT, asset_gateway
 
@@ -75,6 +75,7 @@ def simulate(
     cards, merchants = _zipf(CARDS, skew, chance), _zipf(MERCHANTS, skew, chance)
     account_shards: Counter[str] = Counter()
     doubts: Counter[str] = Counter()
+    written: Counter[str] = Counter()
     paid, counted, velocity = _zeros(CARDS), _zeros(CARDS), _zeros(CARDS)
     units_of_one_more = [velocity_units(before) for before in range(KNOWN + 1)]
     bucket = int(BUCKET.total_seconds()) * rate
@@ -87,6 +88,7 @@ def simulate(
             payment_id = _NAMES[merchant % len(_NAMES)](n, chance)
             account_shards[account_shard(payment_id)] += 1
             doubts[doubt_shard(payment_id)] += 1
+            written[writing_shard(payment_id)] += 1
             before = counted[card]
             velocity[card] += units_of_one_more[min(before, KNOWN)]
             counted[card] = before + 1
@@ -118,6 +120,7 @@ def simulate(
         keys("table", "CLOSE#{year}", [1], of_table),
         keys("by_account", "{account}#{day}#{shard}", accounts.values(), sum(accounts.values())),
         keys("in_doubt", "in_doubt#{shard}", (2 * count for count in doubts.values()), 2 * payments),
+        keys("by_writing", "{day}#{shard}", written.values(), payments),
     ]
 
 

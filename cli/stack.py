@@ -34,6 +34,10 @@ class Stack:
     aws_endpoint_url: str | None = None
     access_key_id: str | None = None
     secret_access_key: str | None = None
+    cards_table: str | None = None
+    counters_table: str | None = None
+    books_key_arn: str | None = None
+    anchors_bucket: str | None = None
     sparkle_url: str | None = None
     sparkle_api_key: str | None = None
 
@@ -59,6 +63,15 @@ class Stack:
         if self.sparkle_api_key:
             key = f'header = "Authorization: Bearer {self.sparkle_api_key}"'
             write_private(sandbox_curlrc(path), f"silent\nshow-error\n{key}\n")
+
+    def known(self, name: str) -> str:
+        """One of the parts that stack files of before don't have. Raises StackError."""
+        value: str | None = getattr(self, name)
+        if value is None:
+            raise StackError(
+                f"The stack file has no {name}. It is older than that: write it anew by make up or make deploy."
+            )
+        return value
 
     def session(self) -> boto3.Session:
         return _session(self.access_key_id, self.secret_access_key, self.region)

@@ -85,8 +85,8 @@ class FakeCardCipher:
         return plaintext
 
 
-class FakeTokenMac:
-    """`TokenMac` with a key in memory."""
+class FakeMac:
+    """`Mac` with a key in memory."""
 
     def __init__(self) -> None:
         self.faults = Faults()

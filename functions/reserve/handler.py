@@ -16,7 +16,7 @@ def _payment_id(event: runtime.Event) -> object:
     return None
 
 
-@runtime.function("reserve", uses=(runtime.ledger, runtime.executions), payment_id=_payment_id)
+@runtime.function("reserve", uses=(runtime.ledger, runtime.books_mac, runtime.executions), payment_id=_payment_id)
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = OperationRequest.from_request(event["operation_id"], event["request"], event["requested_at"])
     ledger, executions = runtime.ledger(), runtime.executions()

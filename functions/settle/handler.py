@@ -8,7 +8,7 @@ from functions.shared.operations import Performed, outcome_of, settle_operation
 METRICS = {"succeeded": "OperationSucceeded", "rejected": "OperationRejected", "in_doubt": "OperationInDoubt"}
 
 
-@runtime.function("settle", uses=(runtime.ledger,))
+@runtime.function("settle", uses=(runtime.ledger, runtime.books_mac))
 def handler(event: runtime.Event) -> dict[str, Any]:
     payment_id, operation_id, performed = event["payment_id"], event["operation_id"], Performed(**event["performed"])
     payment = settle_operation(payment_id, operation_id, performed, ledger=runtime.ledger(), now=runtime.now())

@@ -8,7 +8,7 @@ from typing import Any
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.errors import ExpiredCard, UnknownCurrency, UnknownToken
 from functions.shared.domain.payment import PaymentRequest
-from functions.shared.ports import CardVault, TokenMac
+from functions.shared.ports import CardVault, Mac
 
 MinorUnit = Callable[[str], int | None]
 
@@ -19,7 +19,7 @@ def tokenize_card(
     payment_id: str,
     *,
     save_card: bool,
-    token_mac: TokenMac,
+    token_mac: Mac,
     minor_unit: MinorUnit,
     today: date,
 ) -> dict[str, Any]:
@@ -53,17 +53,17 @@ def recall_card(
     return {"payment": payment.to_dict(), "card": summary.to_dict()}
 
 
-def card_token(card: Card, payment_id: str, token_mac: TokenMac) -> str:
+def card_token(card: Card, payment_id: str, token_mac: Mac) -> str:
     """One request that is repeated gives one token. Two give two, from which nobody sees that the numbers are equal."""
     return "tok_" + _keyed_hash(f"{card.pan}/{payment_id}", token_mac)
 
 
-def fingerprint(card: Card, token_mac: TokenMac) -> str:
+def fingerprint(card: Card, token_mac: Mac) -> str:
     """The same number gives the same fingerprint, and no fingerprint gives its number away."""
     return "fp_" + _keyed_hash(card.pan, token_mac)
 
 
-def _keyed_hash(text: str, token_mac: TokenMac) -> str:
+def _keyed_hash(text: str, token_mac: Mac) -> str:
     return base64.b32encode(token_mac.mac(text.encode())).decode().rstrip("=").lower()
 
 

@@ -35,11 +35,11 @@ run "functions_take_packages_that_are_named_by_what_they_hold_and_nobody_else_ge
 
   assert {
     condition = (
-      aws_s3_bucket_public_access_block.packages.bucket == aws_s3_bucket.packages.bucket &&
-      aws_s3_bucket_public_access_block.packages.block_public_acls &&
-      aws_s3_bucket_public_access_block.packages.block_public_policy &&
-      aws_s3_bucket_public_access_block.packages.ignore_public_acls &&
-      aws_s3_bucket_public_access_block.packages.restrict_public_buckets
+      aws_s3_bucket_public_access_block.this["packages"].bucket == aws_s3_bucket.packages.bucket &&
+      aws_s3_bucket_public_access_block.this["packages"].block_public_acls &&
+      aws_s3_bucket_public_access_block.this["packages"].block_public_policy &&
+      aws_s3_bucket_public_access_block.this["packages"].ignore_public_acls &&
+      aws_s3_bucket_public_access_block.this["packages"].restrict_public_buckets
     )
     error_message = "The bucket must be closed to the public."
   }

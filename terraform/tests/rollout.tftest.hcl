@@ -61,7 +61,7 @@ run "the_newest_versions_are_in_service_and_nothing_else_is_started" {
   }
 
   assert {
-    condition     = alltrue([for permission in concat(values(aws_lambda_permission.api), [aws_lambda_permission.doubts]) : permission.qualifier == "live"])
+    condition     = alltrue([for permission in concat(values(aws_lambda_permission.api), values(aws_lambda_permission.scheduled)) : permission.qualifier == "live"])
     error_message = "Only the alias may be called from outside."
   }
 }

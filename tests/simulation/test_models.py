@@ -15,7 +15,7 @@ from tests.simulation.network import Fate, Lost, Network, Refused, Unknown, Weat
 from tests.simulation.states import Execution, Machines
 from tests.simulation.table import Table, TableClient
 
-ITEM: dict[str, Any] = {"pk": {"S": "a"}, "sk": {"S": "b"}, "version": {"N": "9"}, "seen": {"BS": [b"1", b"2"]}}
+ITEM: dict[str, Any] = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}, "version": {"N": "9"}, "seen": {"BS": [b"1", b"2"]}}
 
 
 def ignore(*_: object) -> None: ...
@@ -67,7 +67,7 @@ class TestTable:
             True,
             False,
         ]
-        assert table.of("a") == [ITEM]
+        assert table.of("PAYMENT#a") == [ITEM]
 
     def test_an_update_adds_to_what_is_there_or_makes_it(self) -> None:
         table = Table(ignore)
@@ -86,10 +86,10 @@ class TestTable:
         }
         added = {"USD": {"N": "1"}, "until": {"N": "7"}}
         assert [table.update(update), table.update(update)] == [True, False]
-        assert table.of("a") == [key | added | {"version": {"N": "1"}, "seen": {"BS": [b"3"]}}]
+        assert table.of("PAYMENT#a") == [key | added | {"version": {"N": "1"}, "seen": {"BS": [b"3"]}}]
         table.put_all([{"Item": ITEM}])
         assert table.update(update)
-        assert table.of("a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
+        assert table.of("PAYMENT#a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
 
     @pytest.mark.parametrize(
         "expression", ["SET a = :v, b = :v", "ADD a :v", "REMOVE a", "SET b = if_not_exists(a, :v) ADD a :v"]

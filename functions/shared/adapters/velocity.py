@@ -1,4 +1,4 @@
-"""The cards' velocity in the ledger's table.
+"""The cards' velocity, in the table of what is forgotten after a while.
 
 | pk                       | sk                     | what                                                           |
 |--------------------------|------------------------|----------------------------------------------------------------|

@@ -16,8 +16,8 @@ from tests.fakes import (
     FakeExecutions,
     FakeGateway,
     FakeLedger,
+    FakeMac,
     FakeStateMachine,
-    FakeTokenMac,
     FakeVelocityCounter,
 )
 from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
@@ -44,7 +44,7 @@ class World:
     card_vault: FakeCardVault = field(default_factory=FakeCardVault)
     ledger: FakeLedger = field(init=False)
     card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
-    token_mac: FakeTokenMac = field(default_factory=FakeTokenMac)
+    token_mac: FakeMac = field(default_factory=FakeMac)
     velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     operation_executions: FakeExecutions = field(default_factory=FakeExecutions)

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from functions.shared.adapters.velocity import KNOWN, DynamoDbVelocityCounter
 from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.ports import Velocity
-from tests.mocked_aws import TABLE, MockedAws, new_id
+from tests.mocked_aws import COUNTERS_TABLE, MockedAws, new_id
 from tests.samples import NOW
 
 DAY_SECONDS = 24 * 60 * 60
@@ -21,12 +21,12 @@ def token() -> str:
 
 @pytest.fixture
 def counter(aws: MockedAws) -> DynamoDbVelocityCounter:
-    return DynamoDbVelocityCounter(aws.dynamodb, TABLE)
+    return DynamoDbVelocityCounter(aws.dynamodb, COUNTERS_TABLE)
 
 
 def items(aws: MockedAws, token: str) -> list[dict[str, Any]]:
     answer = aws.dynamodb.query(
-        TableName=TABLE,
+        TableName=COUNTERS_TABLE,
         KeyConditionExpression="pk = :pk",
         ExpressionAttributeValues={":pk": {"S": f"VELOCITY#{token}"}},
     )
