@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from werkzeug.serving import make_server
 
+from cli.anchors import anchor as anchor_day
 from cli.audit import audit as audit_payments
 from cli.audit import show
 from cli.books import LedgerError, OpenBooks, a_day, day_before, now
@@ -51,6 +52,7 @@ from cli.scale import scale as simulate_scale
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, api_curlrc, new_payment_id, sandbox_curlrc
 from cli.terraform import Terraform, TerraformError
+from cli.upgrade import upgrade as upgrade_ledger
 from cli.verify import verify as verify_ledger
 from console import app as web
 from console import mermaid, pages, terminal
@@ -356,6 +358,24 @@ def export(
             # Where the journal itself scrolls by, how far it is would be in the way.
             progress = Console(stderr=True, quiet=out is None and sys.stdout.isatty())
             export_journal(books, first, last, format, file, progress)
+
+
+@ledger.command()
+def anchor(
+    day: Annotated[str | None, typer.Argument(help="Which day (UTC), like 2026-11-23; today without it.")] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Write what a day's payments are where nobody can change it, for `verify` to compare."""
+    with _clear_errors():
+        anchored = anchor_day(Stack.load(stack), a_day(day), console)
+    raise typer.Exit(0 if anchored else 1)
+
+
+@ledger.command()
+def upgrade(stack: StackOption = STACK_FILE) -> None:
+    """Once, after an older version: move cards and counters to their tables, and have what has no seal anchored."""
+    with _clear_errors():
+        upgrade_ledger(Stack.load(stack), console)
 
 
 @ledger.command()

@@ -1,4 +1,4 @@
-"""The ledger's anchors, read as who verifies must: every version of each, whatever was put in its place since."""
+"""The ledger's anchors, written by hand; and read in every version, whatever was put in the place of one since."""
 
 import json
 from base64 import b64decode
@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+
+from botocore.config import Config
+from rich.console import Console
+from rich.markup import escape
 
 from cli.flaws import Flaw
 from cli.stack import Stack
@@ -32,6 +36,27 @@ class Anchored:
         """The anchor that must have what was last written then, if there is one."""
         of_day = [anchor for anchor in self.anchors if anchor.day == day]
         return of_day[-1] if of_day and of_day[-1].until >= written_at else None
+
+
+def anchor(stack: Stack, day: str, console: Console) -> bool:
+    """Have the function write one more anchor, of that day, and print what it has; whether there is one."""
+    config = Config(read_timeout=900, retries={"total_max_attempts": 1})  # as long as the function may take
+    client = stack.session().client("lambda", endpoint_url=stack.aws_endpoint_url, config=config)
+    with console.status(f"Anchoring {day}"):
+        answer = client.invoke(
+            FunctionName=stack.function_name("anchor"), Qualifier="live", Payload=json.dumps({"day": day}).encode()
+        )
+        said = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        console.print(f"[red]{said['errorType']}:[/red] {escape(said['errorMessage'])}", highlight=False)
+        console.print("There is no anchor of it yet; to try again is safe.")
+        return False
+    console.print(
+        f"Anchor {said['number']}, of {said['day']}: {said['payments']:,} payments with {said['entries']:,} entries.",
+        highlight=False,
+    )
+    console.print(f"Its root: {said['root']}", highlight=False, soft_wrap=True)
+    return True
 
 
 def read_anchors(stack: Stack) -> Anchored:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cli.books import ACCOUNTS
 from functions.shared.adapters.dynamodb import entry_items, to_entry, writing_shard, written_shard
-from functions.shared.domain.anchor import Anchor, Line, without_mac
+from functions.shared.domain.anchor import UNSEALED, Anchor, Line, without_mac
 from functions.shared.domain.ledger import NO_ENTRY, PostedEntry
 from functions.shared.domain.seal import digest
 
@@ -68,7 +68,8 @@ def flaw_of_seal(
     item = _plain(record)
     if "mac" not in item:
         known = [line.record for anchor, line in lines if anchor.number == 1]
-        if digest("record", item).hex() in known:
+        marked = str(item.get("written_shard")).startswith(f"{UNSEALED}#")
+        if marked and digest("record", item).hex() in known:
             return None
         return Flaw(payment_id, "its record has no MAC")
     try:

@@ -73,6 +73,11 @@ class Stack:
             )
         return value
 
+    def table_of(self, pk: str) -> str:
+        """The table that has the items with this partition key. Raises StackError."""
+        places = {"CARD": "cards_table", "VELOCITY": "counters_table", "ENDED": "counters_table"}
+        return self.known(places.get(pk.partition("#")[0], "ledger_table"))
+
     def session(self) -> boto3.Session:
         return _session(self.access_key_id, self.secret_access_key, self.region)
 
@@ -131,6 +136,10 @@ class Stack:
     def machine_arn(self, name: str) -> str:
         """One of the stack's state machines: `payment`, `operation`, `resolve` or `reconcile`."""
         return self.state_machine_arn.removesuffix("payment") + name
+
+    def function_name(self, name: str) -> str:
+        """A function's full name."""
+        return self.log_group_prefix.rsplit("/", 1)[1] + name
 
     def live_arn(self, name: str) -> str:
         """What to start of a state machine, as the API does: the alias of the versions that are in service."""

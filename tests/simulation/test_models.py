@@ -71,7 +71,7 @@ class TestTable:
 
     def test_an_update_adds_to_what_is_there_or_makes_it(self) -> None:
         table = Table(ignore)
-        key = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+        key = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}}
         update = {
             "Key": key,
             "UpdateExpression": "SET until = :until ADD version :one, #count :one, seen :these",
