@@ -106,7 +106,9 @@ class AnchorReader:
         versions: defaultdict[str, list[tuple[Any, str]]] = defaultdict(list)
         hidden: set[str] = set()
         for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket):
-            hidden |= {marker["Key"] for marker in page.get("DeleteMarkers", [])}
+            hidden |= {
+                marker["Key"] for marker in page.get("DeleteMarkers", []) if marker["Key"].startswith((ANCHORS, PARTS))
+            }
             for version in page.get("Versions", []):  # the newest first
                 versions[version["Key"]].insert(0, (version["LastModified"], version["VersionId"]))
         return {

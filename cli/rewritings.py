@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Right = Literal["write payments", "write days", "seal", "delete", "write anchors"]
+Right = Literal["write payments", "write days", "seal", "delete", "write anchors", "hide anchors"]
 
 VERIFY, AUDIT = "make verify-ledger", "make audit"
 
@@ -97,10 +97,13 @@ WAYS: tuple[Way, ...] = (
         found_by=AUDIT,
     ),
     *_ways(
-        ("write anchors",),
+        ("hide anchors",),
         "an anchor is hidden by a delete marker",
-        "another anchor is put in the place of one",
         "the lines of an anchor are hidden",
+    ),
+    *_ways(
+        ("write anchors",),
+        "another anchor is put in the place of one",
         "an anchor is added that no function wrote",
     ),
 )

@@ -173,7 +173,7 @@ def _ranks(count: int) -> list[int]:
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 880, 430, 90, 50, 520, 320
 _DECADES_OF_RANKS, _TOP_SHARE, _DECADES_OF_SHARES = 7, 0.1, 8
-_COLOURS = ("#7a7a7a", "#0b6bcb", "#b3541e", "#8a2be2", "#5a5a00", "#0a7d4b", "#c2185b")
+_COLOURS = ("#7a7a7a", "#0b6bcb", "#b3541e", "#8a2be2", "#5a5a00", "#0a7d4b", "#c2185b", "#00688b")
 
 
 def picture(found: Sequence[Keys], title: str) -> str:

@@ -190,10 +190,9 @@ locals {
         means = "A day's payments could not be anchored: until they are, a change of them that somebody makes behind the ledger's back may stay unseen."
         metrics = {
           failed   = { namespace = "AWS/Lambda", name = "Errors", dimensions = local.function_dimensions["anchor"], stat = "Sum" }
-          dropped  = { namespace = "AWS/Lambda", name = "AsyncEventsDropped", dimensions = local.function_dimensions["anchor"], stat = "Sum" }
           uncalled = { namespace = "AWS/Events", name = "FailedInvocations", dimensions = { RuleName = aws_cloudwatch_event_rule.scheduled["anchor"].name }, stat = "Sum" }
         }
-        expression = "FILL(failed, 0) + FILL(dropped, 0) + FILL(uncalled, 0)"
+        expression = "FILL(failed, 0) + FILL(uncalled, 0)"
         above      = 0
         periods    = 1
         missing    = "notBreaching"

@@ -154,9 +154,9 @@ locals {
       timeout = 10
       memory  = 512
       environment = merge(local.sealing_environment, {
-        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
-        SAVE_CARDS     = tostring(var.save_cards)
-        TOKEN_KEY_ID   = aws_kms_key.this[local.deriving_token_key].arn
+        CARDS_TABLE  = aws_dynamodb_table.cards.name
+        SAVE_CARDS   = tostring(var.save_cards)
+        TOKEN_KEY_ID = aws_kms_key.this[local.deriving_token_key].arn
       })
       statements = [
         local.open_sealed_card,

@@ -344,7 +344,7 @@ def test_each_way_that_is_listed_is_tried() -> None:
 
 
 @pytest.mark.parametrize(
-    "what", [each.what for each in WAYS if each.found_by == VERIFY and "write anchors" not in each.takes]
+    "what", [each.what for each in WAYS if each.found_by == VERIFY and "anchors" not in " ".join(each.takes)]
 )
 def test_the_verification_finds_what_was_written_behind_the_ledgers_back(books: Books, what: str) -> None:
     HOW[what](books)
@@ -352,7 +352,7 @@ def test_the_verification_finds_what_was_written_behind_the_ledgers_back(books: 
     assert not whole, said
 
 
-@pytest.mark.parametrize("what", [each.what for each in WAYS if "write anchors" in each.takes])
+@pytest.mark.parametrize("what", [each.what for each in WAYS if "anchors" in " ".join(each.takes)])
 def test_the_verification_finds_what_was_done_to_the_anchors(books: Books, what: str) -> None:
     HOW[what](books)
     whole, said = verified(books)

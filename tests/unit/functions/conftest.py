@@ -10,6 +10,7 @@ import pytest
 from functions.shared import runtime
 from local.sparkle.server import running_sandbox
 from tests.fakes import (
+    FakeAnchors,
     FakeAttendance,
     FakeCardCipher,
     FakeCardVault,
@@ -19,6 +20,7 @@ from tests.fakes import (
     FakeMac,
     FakeStateMachine,
     FakeVelocityCounter,
+    FakeWritten,
 )
 from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
 
@@ -50,6 +52,9 @@ class World:
     operation_executions: FakeExecutions = field(default_factory=FakeExecutions)
     attendance: FakeAttendance = field(default_factory=FakeAttendance)
     resolve_machine: FakeStateMachine = field(default_factory=FakeStateMachine)
+    books_mac: FakeMac = field(default_factory=FakeMac)
+    written: FakeWritten = field(default_factory=FakeWritten)
+    anchors: FakeAnchors = field(default_factory=FakeAnchors)
 
     def __post_init__(self) -> None:
         self.ledger = FakeLedger(self.card_vault)

@@ -1,17 +1,22 @@
 """What the ledger's items look like in DynamoDB. Its promises are asked of it in test_ports.py."""
 
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from functions.shared.adapters import dynamodb
-from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DynamoDbCardVault
-from functions.shared.domain.errors import LedgerUnavailable
+from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DynamoDbCardVault, DynamoDbLedger, sealed, unmarshal
+from functions.shared.adapters.kms import KmsMac
+from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerUnavailable
 from functions.shared.domain.ledger import NO_ENTRY, capture_entry, in_doubt_entry
+from functions.shared.domain.seal import digest
 from functions.shared.ports import StoredCard
+from tests.aws_facts import facts
 from tests.mocked_aws import CARDS_TABLE, TABLE, MockedAws, new_id
 from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, payment
 
@@ -46,6 +51,48 @@ def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> Non
     assert (debit["account"]["S"], debit["direction"]["S"]) == ("asset:gateway:sparkle", "debit")
     assert (credit["account"]["S"], credit["direction"]["S"]) == ("liability:merchant", "credit")
     assert debit["amount_minor"] == credit["amount_minor"] == {"N": "1999"}
+
+
+def test_a_payment_and_its_card_are_one_transaction_over_two_tables(aws: MockedAws) -> None:
+    assert facts("transactions")["over_tables"]
+    paid, entries = payment(new_id()).post(CAPTURE)
+    asked: list[Any] = []
+    aws.dynamodb.meta.events.register(
+        "provide-client-params.dynamodb.TransactWriteItems", lambda params, **_: asked.append(params)
+    )
+    card = StoredCard(replace(SUMMARY, token=f"tok_{new_id()}"), b"ciphertext", KEPT_UNTIL)
+    aws.ledger().record(paid, entries, card)
+    [transaction] = asked
+    tables = [write["Put"]["TableName"] for write in transaction["TransactItems"]]
+    assert tables == [TABLE] * 4 + [CARDS_TABLE]
+    assert len(tables) <= facts("transactions")["actions_at_most"]
+
+
+def test_a_record_is_sealed_by_a_mac_over_all_of_it(aws: MockedAws) -> None:
+    paid, entries = payment(new_id()).post(CAPTURE)
+    aws.ledger(lambda: NOW).record(paid, entries)
+    record = unmarshal(items(aws, f"PAYMENT#{paid.payment_id}")["PAYMENT"])
+    mac, without = b64decode(record["mac"]), {name: value for name, value in record.items() if name != "mac"}
+    check = KmsMac(aws.kms, aws.books_key_id).verify
+    assert check(digest("record", without), mac)
+    for name in without:
+        assert not check(digest("record", without | {name: "another"}), mac), name
+    assert (record["written_at"], record["written_shard"][:10]) == (NOW, NOW[:10])
+
+
+def test_a_record_that_kms_does_not_seal_is_not_written(aws: MockedAws) -> None:
+    unsealed = payment(new_id())
+    for error in (KeyServiceUnavailable("KMS: down"), KeyUnusable("KMS: disabled")):
+
+        def fails(message: bytes, error: Exception = error) -> bytes:
+            raise error
+
+        ledger = DynamoDbLedger(
+            aws.dynamodb, TABLE, lambda record, mac=fails: sealed(record, SimpleNamespace(mac=mac), NOW)
+        )
+        with pytest.raises(LedgerUnavailable):
+            ledger.record(unsealed)
+    assert items(aws, f"PAYMENT#{unsealed.payment_id}") == {}
 
 
 def test_an_accounts_postings_of_a_day_are_found_by_the_index(aws: MockedAws) -> None:
