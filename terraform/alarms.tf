@@ -28,6 +28,8 @@ locals {
     for name in keys(local.functions) : name => { FunctionName = "${local.prefix}-${name}" }
   }
 
+  throttled_tables = { table = "the ledger's table", cards = "the table of cards", counters = "the table of counters" }
+
   # DynamoDB counts a table and each of its indexes apart ("DynamoDB Metrics and dimensions", developer guide).
   capacity_dimensions = merge(
     {
@@ -264,12 +266,8 @@ locals {
     merge([
       for place, dimensions in local.capacity_dimensions : {
         for what, name in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "ledger-throttled-${place}-${what}" => {
-          means = "DynamoDB turns ${what} away, at ${lookup({
-            table    = "the ledger's table"
-            cards    = "the table of cards"
-            counters = "the table of counters"
-          }, place, "the ledger's index ${place}")}."
-          section = "ledger-throttled"
+          means                   = "DynamoDB turns ${what} away, at ${lookup(local.throttled_tables, place, "the ledger's index ${place}")}."
+          section                 = "ledger-throttled"
           metrics = {
             throttled = { namespace = "AWS/DynamoDB", name = name, dimensions = dimensions, stat = "Sum" }
             doubts    = { namespace = local.prefix, name = "PaymentsInDoubt", dimensions = local.own_dimensions, stat = "Maximum" }
