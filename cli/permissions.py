@@ -36,7 +36,7 @@ def permissions(terraform: Terraform) -> str:
     reader = _PolicyReader(resources)
     inline = _of_type(resources, "aws_iam_role_policy")
     managed = _of_type(resources, "aws_iam_role_policy_attachment")
-    document = {
+    document: dict[str, Any] = {
         "roles": {
             address: {
                 "assumed by": reader.statements(role["assume_role_policy"]),

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -127,7 +128,7 @@ class TestAdapters:
         key = {"pk": {"S": "PAYMENT#pay-2"}, "sk": {"S": "PAYMENT"}}
         mac = small_aws.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]["mac"]["S"]
         made = KmsMac(small_aws.kms, small_aws.books_key_id).mac(bytes.fromhex(found.record))
-        assert hmac.compare_digest(dynamodb.b64encode(made).decode(), mac)
+        assert hmac.compare_digest(b64encode(made).decode(), mac)
 
     def test_an_anchor_that_is_kept_is_the_last_and_its_number_is_taken(self, small_aws: MockedAws) -> None:
         anchors, part = S3Anchors(small_aws.s3, ANCHORS_BUCKET), b"[]"

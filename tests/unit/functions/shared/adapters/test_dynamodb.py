@@ -80,18 +80,17 @@ def test_a_record_is_sealed_by_a_mac_over_all_of_it(aws: MockedAws) -> None:
     assert (record["written_at"], record["written_shard"][:10]) == (NOW, NOW[:10])
 
 
-def test_a_record_that_kms_does_not_seal_is_not_written(aws: MockedAws) -> None:
+@pytest.mark.parametrize("error", [KeyServiceUnavailable("KMS: down"), KeyUnusable("KMS: disabled")], ids=repr)
+def test_a_record_that_kms_does_not_seal_is_not_written(aws: MockedAws, error: Exception) -> None:
+    def fail(message: bytes) -> bytes:
+        raise error
+
+    def seal(record: dict[str, Any]) -> dict[str, Any]:
+        return sealed(record, SimpleNamespace(mac=fail), NOW)
+
     unsealed = payment(new_id())
-    for error in (KeyServiceUnavailable("KMS: down"), KeyUnusable("KMS: disabled")):
-
-        def fails(message: bytes, error: Exception = error) -> bytes:
-            raise error
-
-        ledger = DynamoDbLedger(
-            aws.dynamodb, TABLE, lambda record, mac=fails: sealed(record, SimpleNamespace(mac=mac), NOW)
-        )
-        with pytest.raises(LedgerUnavailable):
-            ledger.record(unsealed)
+    with pytest.raises(LedgerUnavailable):
+        DynamoDbLedger(aws.dynamodb, TABLE, seal).record(unsealed)
     assert items(aws, f"PAYMENT#{unsealed.payment_id}") == {}
 
 
