@@ -143,10 +143,11 @@ def calls(polls: int) -> Counter[str]:
 
 
 def read_units(polls: int) -> float:
-    """The velocity, the polls, and reconciliation: the payment, its status, and its postings in the index twice."""
+    """The velocity, the polls, and reconciliation: the payment, its status, and its postings in the index twice; and the
+    record for the anchors of two nights, as it is written on two days."""
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
-    return 1 + polls + 1 + 1 + (postings + 1) * posting
+    return 1 + polls + 1 + 1 + (postings + 1) * posting + 2
 
 
 @cache
