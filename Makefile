@@ -4,7 +4,7 @@
 # variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -69,6 +69,9 @@ invoke: setup ## Run one function on one event (FUNCTION=charge EVENT=file), on 
 
 seal: setup ## Seal a card for one payment (PAYMENT=id), on STACK=file; the card is asked for
 	@$(PAYMENTS) seal $(call option,PAYMENT,--payment-id)
+
+explain: setup ## Say what is wrong with a request's body, by field and rule (BODY=file CALL=payments, cards or refunds)
+	@$(PAYMENTS) explain $(call option,CALL,--call) $(call arguments,BODY)
 
 inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), or write it as a page (HTML=1), on STACK=file
 	$(call need,PAYMENT,which,inspect PAYMENT=…)

@@ -29,8 +29,9 @@ WHY_CALLED = {
     "kms Decrypt": "Tokenize and Encrypt each open the sealed card, so that no state holds it open; Charge decrypts it",
     "kms GenerateMac": "fingerprint and token are keyed hashes whose key is in no memory",
     "kms Encrypt": "the state, the history and the ledger hold the card as ciphertext",
-    "dynamodb UpdateItem": "the payment is counted in its card's velocity",
+    "dynamodb UpdateItem": "the payment is counted by card, reference, BIN, caller and what is shown of the card",
     "dynamodb Query": "the card's velocity of the last day is looked at after that, never too little",
+    "dynamodb BatchGetItem": "what came by the reference, the BIN and the rest in the hour before",
     "dynamodb TransactWriteItems": "the payment, its entry, the entry's postings and the card: all or nothing",
     "gateway charge": "the money",
 }
@@ -111,7 +112,8 @@ class Till:
         payment_id = new_payment_id()
         card = {"card_number": "3530111333300000", "expiry_date": "12/30", "card_holder": "John Doe"}
         # What the API's request template makes of a request.
-        request = {"operation": "charge", "amount_minor": 1999, "currency": "USD"}
+        request = {"operation": "charge", "amount_minor": 1999, "currency": "USD", "merchant_reference": payment_id}
+        request["caller"] = "arn:aws:sts::123456789012:assumed-role/payments-caller"
         return request | {"card_data": seal(card, payment_id, self._key), "save_card": True}, payment_id
 
 

@@ -24,6 +24,7 @@ from cli.books import LedgerError, OpenBooks, a_day, day_before, now
 from cli.build import Target, build
 from cli.cost import show as show_cost
 from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
+from cli.explain import Call, explain
 from cli.export import Format, replaced_file
 from cli.export import export as export_journal
 from cli.invoke import Invocations
@@ -63,6 +64,7 @@ from examples.client import PaymentsClient
 from examples.client import seal as seal_card
 from functions.screen.rules import RULES_FILE, RulesError
 from functions.shared.contracts import load
+from functions.shared.domain.card_rules import broken_rules
 from functions.shared.domain.errors import Unavailable
 from local.machine import Machine
 
@@ -229,8 +231,25 @@ def seal(
             "expiry_date": _ask("Expiry date (MM/YY): "),
             "card_holder": _ask("Card holder: "),
         }
+        for field, rule in broken_rules(card_data, datetime.now(UTC)).items():
+            raise StackError(f"{field} {rule}.")
     typer.echo(f"Sealed for the payment {payment_id}, which must be the Idempotency-Key. The card_data:", err=True)
     typer.echo(seal_card(card_data, payment_id, key))
+
+
+@app.command("explain")
+def explain_body(
+    body: Annotated[Path | None, typer.Argument(help="The file with the body; standard input without one.")] = None,
+    call: Annotated[Call, typer.Option(help="What it is to be sent to.")] = Call.PAYMENTS,
+) -> None:
+    """Say what is wrong with a request's body, by field and rule and without repeating it, before it is sent."""
+    try:
+        broken = explain(body.read_bytes() if body else sys.stdin.buffer.read(), call, datetime.now(UTC))
+    except OSError as error:
+        raise typer.BadParameter(f"{body}: {error.strerror}.") from None
+    for rule in broken or ["Nothing is wrong that can be told before."]:
+        typer.echo(rule)
+    raise typer.Exit(1 if broken else 0)
 
 
 @app.command()

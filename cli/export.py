@@ -5,10 +5,13 @@ currency,hash`. Times are UTC, an entry is `payment/number`, amounts are decimal
 
 Beancount (https://beancount.github.io) has one transaction an entry, with what CSV has of it as metadata. Credits are
 negative there.
+
+What a spreadsheet would take for a formula has a single quote before it in both: callers make ids, gateways sources.
 """
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -125,13 +128,21 @@ def _about(posted: PostedEntry) -> dict[str, str | None]:
     reverses = posted.entry.reverses
     return {
         "time": posted.posted_at,
-        "entry": posted.entry_id,
-        "payment": posted.payment_id,
+        "entry": _harmless(posted.entry_id),
+        "payment": _harmless(posted.payment_id),
         "kind": posted.entry.kind,
-        "source": posted.entry.source,
-        "reverses": f"{posted.payment_id}/{reverses}" if reverses else None,
+        "source": posted.entry.source and _harmless(posted.entry.source),
+        "reverses": _harmless(f"{posted.payment_id}/{reverses}") if reverses else None,
         "hash": posted.hash,
     }
+
+
+def _harmless(text: str) -> str:
+    """With a quote before what would begin a formula, in the cell or in one that a spreadsheet splits it into.
+
+    Source: OWASP, "CSV Injection" (=, +, -, @, tab, carriage return, line feed, and the full-width forms).
+    """
+    return re.sub("(^|[,;\t\r\n])(?=[=+@\t\r\n＝＋－＠-])", r"\1'", text)
 
 
 def _quoted(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from cli.paths import STATE_MACHINES, TERRAFORM
 from functions.shared.adapters.dynamodb import DynamoDbLedger, sealed
-from functions.shared.adapters.velocity import KNOWN, DynamoDbVelocityCounter
+from functions.shared.adapters.velocity import EARLIER, KNOWN, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, settlement_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
@@ -25,12 +25,13 @@ from functions.shared.ports import StoredCard
 
 Calls = Mapping[str, int]
 
-# What the functions ask of AWS for one captured payment, its card sealed and kept. `status` is a poll of a payment that
+# What the functions ask of AWS for one captured payment, its card sealed and kept, with a reference and by a caller.
+# `status` is a poll of a payment that
 # runs, `status_recorded` one of a payment that is recorded, and `reconcile` a line of the settlement report. Charge
 # asks Secrets Manager too, every five minutes: that is by the hour, and not by the payment.
 CALLS: Mapping[str, Calls] = {
     "tokenize": {"kms:Decrypt RSA": 1, "kms:GenerateMac": 2},
-    "screen": {"dynamodb:UpdateItem": 1, "dynamodb:Query": 1},
+    "screen": {"dynamodb:UpdateItem": 5, "dynamodb:Query": 1, "dynamodb:BatchGetItem": 1},
     "encrypt": {"kms:Decrypt RSA": 1, "kms:Encrypt": 1},
     "charge": {"kms:Decrypt": 1},
     "persist": {"kms:GenerateMac": 1, "dynamodb:TransactWriteItems": 1},
@@ -43,7 +44,7 @@ CALLS: Mapping[str, Calls] = {
 # a call of DynamoDB, 15 for a transaction, 10 for KMS, 20 with an RSA key, 400 for the gateway, and some for itself.
 MILLISECONDS: Mapping[str, int] = {
     "tokenize": 45,
-    "screen": 15,
+    "screen": 40,
     "encrypt": 35,
     "charge": 415,
     "persist": 30,
@@ -143,18 +144,18 @@ def calls(polls: int) -> Counter[str]:
 
 
 def read_units(polls: int) -> float:
-    """The velocity, the polls, and reconciliation: the payment, its status, and its postings in the index twice; and the
-    record for the anchors of two nights, as it is written on two days."""
+    """The velocity of the card and of four other keys, the latter eventually consistent, the polls, and reconciliation:
+    the payment, its status, and its postings in the index twice; and the record for the anchors of two nights."""
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
-    return 1 + polls + 1 + 1 + (postings + 1) * posting + 2
+    return 1 + 4 * EARLIER / 2 + polls + 1 + 1 + (postings + 1) * posting + 2
 
 
 @cache
 def captured_writes() -> tuple[Write, ...]:
     """What is written until the payment is captured: by Screen and by Persist."""
     client = _Recorder()
-    DynamoDbVelocityCounter(client, "counters").count(_FINGERPRINT, PAYMENT.payment_id, 1999, "USD", _STARTED)  # type: ignore[arg-type]
+    DynamoDbVelocityCounter(client, "counters").count(PAYMENT.payment_id, _REQUEST, _SUMMARY, _STARTED)  # type: ignore[arg-type]
     card = StoredCard(_SUMMARY, bytes(_CIPHERTEXT_BYTES), _RECORDED)
     captured, entries = PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
     DynamoDbLedger(client, "ledger", sealing(_RECORDED), "cards").record(captured, entries, card)  # type: ignore[arg-type]
@@ -204,10 +205,10 @@ def velocity_units(payments: int) -> int:
 
 
 def _velocity_bytes(known: int) -> int:
-    hashes = {known.to_bytes(8) for known in range(known)}
+    hashes, expiry_dates = {known.to_bytes(8) for known in range(known)}, {bytes(8)}
     key = {"pk": {"S": f"VELOCITY#{_FINGERPRINT}"}, "sk": {"S": "2026-11-23T09:00:00Z"}}
     values = {"payments": {"N": "999"}, "USD": {"N": "999999"}, "expires_at": {"N": "1763978400"}}
-    return item_bytes(key | values | {"counted": {"BS": hashes}})
+    return item_bytes(key | values | {"counted": {"BS": hashes}, "expiry_dates": {"BS": expiry_dates}})
 
 
 def item_bytes(item: Mapping[str, Any]) -> int:
@@ -255,10 +256,15 @@ class _Recorder:
         for write in request["TransactItems"]:
             self._keep(write["Put"]["Item"], times=2)
 
-    def update_item(self, **request: Any) -> None:
+    def update_item(self, **request: Any) -> dict[str, Any]:
+        """Of the velocity: none of its items gets larger than one unit, but for a card's that pays without end."""
         key = request["Key"]
-        size = _velocity_bytes(1)
+        size = item_bytes(key | request["ExpressionAttributeValues"])
         self.writes.append(Write(key["pk"]["S"], key["sk"]["S"], None, size, velocity_units(0), 0))
+        return {"Attributes": {}}
+
+    def batch_get_item(self, **_: Any) -> dict[str, Any]:
+        return {"Responses": {}, "UnprocessedKeys": {}}
 
     def get_paginator(self, operation: str) -> Any:
         return SimpleNamespace(paginate=lambda **_: iter(()))
@@ -275,10 +281,18 @@ class _Recorder:
 
 
 _SUMMARY = CardSummary(_TOKEN, _FINGERPRINT, "visa", "424242", "4242", "12/30")
+_REQUEST = PaymentRequest(
+    "charge",
+    1999,
+    "USD",
+    merchant_reference="order-1001",
+    description="Two tickets",
+    caller="arn:aws:sts::123456789012:assumed-role/payments-caller",
+)
 PAYMENT = Payment.first(
     "0f8fad5b-d9cb-469f-a165-70867728950e",
     "captured",
-    PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001", description="Two tickets"),
+    _REQUEST,
     _SUMMARY,
     "0" * 64,
     started_at=_STARTED,

@@ -3,12 +3,12 @@
 import re
 from decimal import Decimal
 
-from functions.shared.adapters.currencies import minor_unit
+from functions.shared.adapters.currencies import decimals
 
 
 def decimal(amount_minor: int, currency: str) -> Decimal:
     """1234.50 for 123450 USD, 1234 for 1234 JPY."""
-    return Decimal(amount_minor).scaleb(-(minor_unit(currency) or 0))
+    return Decimal(amount_minor).scaleb(-(decimals(currency) or 0))
 
 
 def figure(amount_minor: int, currency: str) -> str:

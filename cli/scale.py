@@ -6,7 +6,8 @@ may go to one partition. So no key may have more than a small share of the write
 Keys and shards are made by the functions that the adapters make them with, and units are counted of what the adapters
 write (footprint.py). Cards and merchants are skewed by Zipf's law: with an exponent of 1 the second pays half as often
 as the first, the third a third as often. Each merchant names its payments in its own way, and the shards are made of
-that name. All of them post to the accounts of one merchant, as a deployment has no other.
+that name. All of them post to the accounts of one merchant, as a deployment has no other, and are asked for by one
+caller. A card's bank is one of some thousand, and each payment has a reference of its own.
 """
 
 import json
@@ -17,16 +18,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from itertools import accumulate
-from math import log10
+from math import ceil, log10
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from cli.footprint import captured_writes, settled_writes, velocity_units
+from cli.footprint import MILLISECONDS, captured_writes, settled_writes, velocity_units
 from functions.shared.adapters.dynamodb import account_day, account_shard, doubt_shard, writing_shard
-from functions.shared.adapters.velocity import BUCKET, KNOWN
+from functions.shared.adapters.velocity import ASKED_AGAIN, BUCKET, CARDS_BUCKET, HELD, KNOWN
 from functions.shared.domain.ledger import LIABILITY_MERCHANT, asset_gateway
 
 MOST_OF_THE_WRITES = 0.01
@@ -34,6 +35,7 @@ PARTITION_UNITS = 1000  # write units a second
 
 CARDS = 2_000_000
 MERCHANTS = 100_000
+BINS = 5_000
 
 _BATCH = 50_000
 _DAY = "2026-11-23"
@@ -77,12 +79,16 @@ def simulate(
     doubts: Counter[str] = Counter()
     written: Counter[str] = Counter()
     paid, counted, velocity = _zeros(CARDS), _zeros(CARDS), _zeros(CARDS)
+    bins, caller = [_Held() for _ in range(BINS)], _Held()
     units_of_one_more = [velocity_units(before) for before in range(KNOWN + 1)]
     bucket = int(BUCKET.total_seconds()) * rate
 
     for start in progress(range(0, payments, _BATCH)):
         if start % bucket < _BATCH:
             counted = _zeros(CARDS)
+        if start % (int(CARDS_BUCKET.total_seconds()) * rate) < _BATCH:
+            for held in (*bins, caller):
+                held.cards.clear()
         batch = range(start, min(start + _BATCH, payments))
         for n, card, merchant in zip(batch, cards(len(batch)), merchants(len(batch)), strict=True):
             payment_id = _NAMES[merchant % len(_NAMES)](n, chance)
@@ -93,13 +99,22 @@ def simulate(
             velocity[card] += units_of_one_more[min(before, KNOWN)]
             counted[card] = before + 1
             paid[card] += 1
+            bins[card % BINS].count(card)
+            caller.count(card)
 
+    # What is full is asked for once in a while by each process that screens payments.
+    processes = rate * MILLISECONDS["screen"] / 1000
+    asked_again = ceil(processes * payments / rate / ASKED_AGAIN.total_seconds())
     writes = [*captured_writes(), *settled_writes()]
-    of_payment, of_card = (
-        sum(write.units for write in writes if write.pk.startswith(kind)) for kind in ("PAYMENT#", "CARD#")
+    of_payment, of_card, of_reference = (
+        sum(write.units for write in writes if write.pk.startswith(kind))
+        for kind in ("PAYMENT#", "CARD#", "VELOCITY#reference#")
     )
     breaks = payments // _PAYMENTS_A_BREAK
-    of_table = payments * (of_payment + of_card) + sum(velocity) + breaks + 1
+    of_bins, of_caller = [held.units(asked_again) for held in bins], caller.units(asked_again)
+    # A card is counted where its first six and last four digits are as often as it pays.
+    of_velocity = payments * of_reference + sum(velocity) + payments + sum(of_bins) + of_caller
+    of_table = payments * (of_payment + of_card) + of_velocity + breaks + 1
     accounts = {
         account_day(account, _DAY, shard): count
         for shard, count in account_shards.items()
@@ -116,12 +131,35 @@ def simulate(
         keys("table", "PAYMENT#{payment_id}", [of_payment], of_table, count=payments),
         keys("table", "CARD#{token}", (of_card * times for times in paid), of_table),
         keys("table", "VELOCITY#{fingerprint}", velocity, of_table),
+        keys("table", "VELOCITY#reference#{hash}", [of_reference], of_table, count=payments),
+        keys("table", "VELOCITY#lookalike#{bin}#{last4}", paid, of_table),
+        keys("table", "VELOCITY#bin#{bin}", of_bins, of_table),
+        keys("table", "VELOCITY#caller#{hash}", [of_caller], of_table),
         keys("table", "BREAK#{day}", [max(breaks, 1)], of_table),
         keys("table", "CLOSE#{year}", [1], of_table),
         keys("by_account", "{account}#{day}#{shard}", accounts.values(), sum(accounts.values())),
         keys("in_doubt", "in_doubt#{shard}", (2 * count for count in doubts.values()), 2 * payments),
         keys("by_writing", "{day}#{shard}", written.values(), payments),
     ]
+
+
+class _Held:
+    """A bucket of cards that is full after some, and what is written to it."""
+
+    def __init__(self) -> None:
+        self.cards: set[int] = set()
+        self._counted = self._turned_away = 0
+
+    def count(self, card: int) -> None:
+        if len(self.cards) < HELD:
+            self.cards.add(card)
+            self._counted += 1
+        else:
+            self._turned_away += 1
+
+    def units(self, asked_again: int) -> int:
+        """With the writes that are refused, where it was full and so often asked for again."""
+        return self._counted + min(self._turned_away, asked_again)
 
 
 def scale(payments: int, rate: int, skew: float, folder: Path, console: Console) -> bool:
@@ -173,7 +211,10 @@ def _ranks(count: int) -> list[int]:
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 880, 430, 90, 50, 520, 320
 _DECADES_OF_RANKS, _TOP_SHARE, _DECADES_OF_SHARES = 7, 0.1, 8
-_COLOURS = ("#7a7a7a", "#0b6bcb", "#b3541e", "#8a2be2", "#5a5a00", "#0a7d4b", "#c2185b", "#00688b")
+_COLOURS = (
+    *("#7a7a7a", "#0b6bcb", "#b3541e", "#2f9e9e", "#d4a017", "#6b8e23"),
+    *("#4b3f72", "#8a2be2", "#5a5a00", "#0a7d4b", "#c2185b", "#00688b"),
+)
 
 
 def picture(found: Sequence[Keys], title: str) -> str:
@@ -209,7 +250,7 @@ def picture(found: Sequence[Keys], title: str) -> str:
         first = f'cx="{x(1):.1f}" cy="{min(y(keys.share), bottom):.1f}"'
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(f'<circle {first} r="4" fill="{colour}"/>')
-        at = _TOP + 20 + 40 * line
+        at = _TOP + 10 + 34 * line
         parts.append(f'<circle cx="{right + 24}" cy="{at - 4}" r="5" fill="{colour}"/>')
         parts.append(f'<text x="{right + 36}" y="{at}">{keys.kind}</text>')
         at_most = escape(f"{keys.index}: {_percent(keys.share)} at most")

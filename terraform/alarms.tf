@@ -119,6 +119,16 @@ locals {
         missing    = "notBreaching"
       }
 
+      card-testing = {
+        means = "Somebody may be trying cards out: payments came that a screening rule wants a person to look at, by the cards' bank or by who asked."
+        metrics = {
+          count = { namespace = local.prefix, name = "ScreeningAlarm", dimensions = local.own_dimensions, stat = "Sum" }
+        }
+        above   = 5
+        periods = 1
+        missing = "notBreaching"
+      }
+
       payments-stopped = {
         means = "Payments or operations were stopped before their end, by somebody or by the time limit."
         metrics = {

@@ -56,7 +56,19 @@ locals {
 
   templates = "${path.module}/api/templates"
 
-  card_in_the_clear = templatefile("${local.templates}/card_in_the_clear.vtl", { card_numbers = jsonencode(keys(local.test_cards)) })
+  # What card numbers look like, of all brands at once: begins with one of these, and has one of these lengths.
+  card_number = join("|", [
+    for brand in local.card_brands : format("(?=%s)(%s)",
+      join("|", flatten([
+        for prefixes in brand.begins : range(tonumber(split("-", prefixes)[0]), tonumber(reverse(split("-", prefixes))[0]) + 1)
+      ])),
+      join("|", [for length in brand.lengths : "[0-9]{${length}}"]),
+    )
+  ])
+
+  texts = templatefile("${local.templates}/texts.vtl", { card_number = local.card_number })
+
+  card_in_the_clear = templatefile("${local.templates}/card_in_the_clear.vtl", { card_numbers = jsonencode(var.test_cards_accepted ? keys(local.test_cards) : []) })
 
   # What every template begins with: the ids of the request.
   ids = {
@@ -235,7 +247,7 @@ resource "aws_api_gateway_integration" "start" {
     "application/json" = join("", [
       local.ids[each.value.machine],
       file("${local.templates}/caller.vtl"),
-      each.value.machine == "payment" ? join("", [local.card_in_the_clear, file("${local.templates}/texts.vtl")]) : "",
+      each.value.machine == "payment" ? join("", [local.card_in_the_clear, local.texts]) : "",
       templatefile("${local.templates}/${each.value.template}", merge(each.value.parameters, {
         state_machine_arn = aws_sfn_alias.live[each.value.machine].arn
       })),

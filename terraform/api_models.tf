@@ -8,7 +8,6 @@ locals {
   refused_text = jsonencode(local.definitions.refused_text)
 
   card_data_schema = templatefile("${local.models_folder}/card_data.json.tftpl", {
-    card_numbers = jsonencode(keys(local.test_cards))
     refused_text = local.refused_text
     sealed_card  = jsonencode(local.definitions.sealed_card)
   })
@@ -33,6 +32,5 @@ resource "aws_api_gateway_model" "this" {
   schema = jsonencode(jsondecode(templatefile("${local.models_folder}/${each.key}.json.tftpl", {
     card_data    = local.card_data_schema
     refused_text = local.refused_text
-    token        = jsonencode(local.definitions.token)
   })))
 }

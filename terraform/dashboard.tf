@@ -32,7 +32,7 @@ locals {
         {
           title = "Refunds, captures and voids; screening"
           metrics = [
-            for name in ["OperationSucceeded", "OperationRejected", "OperationInDoubt", "PaymentScreened", "PaymentFlagged"] :
+            for name in ["OperationSucceeded", "OperationRejected", "OperationInDoubt", "PaymentScreened", "PaymentFlagged", "ScreeningAlarm"] :
             [local.prefix, name, "service", var.name]
           ]
         },

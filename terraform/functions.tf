@@ -76,6 +76,14 @@ locals {
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["VELOCITY#*"] },
   ]
 
+  # What is counted only Screen may look up.
+  count_decline = {
+    sid        = "CountDecline"
+    actions    = ["dynamodb:UpdateItem"]
+    resources  = [aws_dynamodb_table.counters.arn]
+    conditions = local.velocity_only
+  }
+
   # One for all of a stored card but the ciphertext, and one for the ciphertext. What is wanted must be asked for by name: the
   # attributes of a request are those that it names, so a read of everything has the key's alone, and Select tells it apart.
   # A read always has one ("Using IAM policy conditions for fine-grained access control", DynamoDB developer guide).
@@ -154,9 +162,11 @@ locals {
       timeout = 10
       memory  = 512
       environment = merge(local.sealing_environment, {
-        CARDS_TABLE  = aws_dynamodb_table.cards.name
-        SAVE_CARDS   = tostring(var.save_cards)
-        TOKEN_KEY_ID = aws_kms_key.this[local.deriving_token_key].arn
+        CARDS_TABLE         = aws_dynamodb_table.cards.name
+        SAVE_CARDS          = tostring(var.save_cards)
+        ACCEPTED_BRANDS     = join(",", var.accepted_brands)
+        TEST_CARDS_ACCEPTED = tostring(var.test_cards_accepted)
+        TOKEN_KEY_ID        = aws_kms_key.this[local.deriving_token_key].arn
       })
       statements = [
         local.open_sealed_card,
@@ -176,7 +186,7 @@ locals {
       statements = [
         {
           sid        = "CountVelocity"
-          actions    = ["dynamodb:Query", "dynamodb:UpdateItem"]
+          actions    = ["dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem"]
           resources  = [aws_dynamodb_table.counters.arn]
           conditions = local.velocity_only
         },
@@ -221,9 +231,11 @@ locals {
       memory  = 512
       environment = merge(local.ledger_environment, {
         CARDS_TABLE         = aws_dynamodb_table.cards.name
+        COUNTERS_TABLE      = aws_dynamodb_table.counters.name
         CARD_RETENTION_DAYS = tostring(var.card_retention_days)
       })
       statements = concat(local.write_ledger, [
+        local.count_decline,
         {
           # A payment and its card are written in one transaction, whose keys may be judged together.
           sid       = "KeepCard"
@@ -249,8 +261,8 @@ locals {
     compensate = {
       timeout     = 45
       memory      = 512
-      environment = merge(local.gateway_environment, local.ledger_environment)
-      statements  = concat(local.gateway_statements, local.write_ledger)
+      environment = merge(local.gateway_environment, local.ledger_environment, { COUNTERS_TABLE = aws_dynamodb_table.counters.name })
+      statements  = concat(local.gateway_statements, local.write_ledger, [local.count_decline])
     }
 
     reserve = {

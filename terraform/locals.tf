@@ -5,4 +5,6 @@ locals {
   region     = data.aws_region.current.name
 
   test_cards = jsondecode(file("${path.module}/../functions/shared/contracts/test_cards.json"))
+
+  card_brands = jsondecode(file("${path.module}/../functions/shared/domain/card_brands.json")).brands
 }

@@ -197,6 +197,23 @@ variable "gateway_read_timeout_seconds" {
   }
 }
 
+variable "accepted_brands" {
+  description = "The card brands that are taken, by their codes in functions/shared/domain/card_brands.json; another one's card is rejected with brand_not_accepted. By default those that most gateways have; add a national one once yours does."
+  type        = list(string)
+  default     = ["visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro"]
+
+  validation {
+    condition     = length(var.accepted_brands) > 0 && length(setsubtract(var.accepted_brands, local.card_brands[*].brand)) == 0
+    error_message = "accepted_brands must name at least one brand, and none that is not in functions/shared/domain/card_brands.json."
+  }
+}
+
+variable "test_cards_accepted" {
+  description = "Whether published test cards are taken, in the clear or sealed. Never in production (PCI DSS 6.5.6)."
+  type        = bool
+  default     = false
+}
+
 variable "save_cards" {
   description = "Whether a payment's card is kept under a token where the request doesn't say (save_card)."
   type        = bool

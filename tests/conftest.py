@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.samples import CARD_RETENTION_DAYS
+from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS
 
 os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "payments")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "payments-test")
 os.environ.setdefault("CARD_RETENTION_DAYS", str(CARD_RETENTION_DAYS))
 os.environ.setdefault("SAVE_CARDS", "false")
+os.environ.setdefault("ACCEPTED_BRANDS", ",".join(ACCEPTED_BRANDS))
+os.environ.setdefault("TEST_CARDS_ACCEPTED", "true")
 
 # What takes minutes, the longest first. All tests of a folder share its stack.
 LONG = (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
+from threading import Lock
 from typing import Any
 
 from functions.shared.domain.anchor import Anchor, Line, part_hash
@@ -30,7 +31,7 @@ from functions.shared.domain.errors import (
     PaymentError,
 )
 from functions.shared.domain.ledger import PostedEntry
-from functions.shared.domain.payment import Payment, Status
+from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.domain.settlement import Break, SettlementLine, SettlementPage
 from functions.shared.ports import (
     AccountPosting,
@@ -428,28 +429,86 @@ class FakeCardVault:
 
 
 class FakeVelocityCounter:
-    """`VelocityCounter` that remembers every payment of every card."""
+    """`VelocityCounter` that remembers every payment of every card, and every decline."""
 
     def __init__(self) -> None:
-        self.payments: defaultdict[str, dict[str, tuple[datetime, int, str]]] = defaultdict(dict)
+        self.payments: defaultdict[str, dict[str, tuple[datetime, PaymentRequest, CardSummary]]] = defaultdict(dict)
+        self.declines: dict[str, Payment] = {}
         self.faults = Faults()
+        self._lock = Lock()
 
-    def count(self, fingerprint: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
+    def count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
         self.faults.before("count")
+        with self._lock:
+            return self._count(payment_id, payment, card, started_at)
+
+    def _count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
         started = datetime.fromisoformat(started_at)
-        self.payments[fingerprint].setdefault(payment_id, (started, amount_minor, currency))
-        payments = list(self.payments[fingerprint].values())
+        self.payments[card.fingerprint].setdefault(payment_id, (started, payment, card))
 
-        def since(window: timedelta) -> tuple[int, int]:
-            begin = (started - window).timestamp() // 300 * 300
-            amounts = [(amount, of) for at, amount, of in payments if at.timestamp() >= begin]
-            return len(amounts), sum(amount for amount, of in amounts if of == currency)
+        def since(window: timedelta) -> list[tuple[PaymentRequest, CardSummary]]:
+            begin = _floor(started - window, 300)
+            return [(of, by) for at, of, by in self.payments[card.fingerprint].values() if at.timestamp() >= begin]
 
-        (in_an_hour, amount_in_an_hour), (in_a_day, amount_in_a_day) = (
-            since(timedelta(hours=1)),
-            since(timedelta(days=1)),
+        def amount(payments: list[tuple[PaymentRequest, CardSummary]]) -> int:
+            return sum(of.amount_minor or 0 for of, _ in payments if of.currency == payment.currency)
+
+        begin = _floor(started - timedelta(hours=1), 1200)
+        recent = [
+            (of, by) for each in self.payments.values() for at, of, by in each.values() if at.timestamp() >= begin
+        ]
+        declined = [
+            (each, each.card)
+            for each in self.declines.values()
+            if each.card and datetime.fromisoformat(each.created_at).timestamp() >= begin
+        ]
+
+        def cards(name: str) -> int:
+            return len({by.fingerprint for of, by in recent if _is_same(name, (payment, card), (of, by))})
+
+        def declines(name: str) -> int:
+            return sum(_is_same(name, (payment, card), each) for each in declined)
+
+        hour, day = since(timedelta(hours=1)), since(timedelta(days=1))
+        return Velocity(
+            payments_1h=len(hour),
+            payments_24h=len(day),
+            amount_minor_1h=amount(hour),
+            amount_minor_24h=amount(day),
+            card_expiry_dates_1h=len({by.expiry for _, by in hour}),
+            lookalike_cards_1h=cards("lookalike"),
+            reference_cards_1h=cards("reference"),
+            reference_declines_1h=declines("reference"),
+            bin_cards_1h=cards("bin"),
+            bin_declines_1h=declines("bin"),
+            caller_cards_1h=cards("caller"),
+            caller_declines_1h=declines("caller"),
         )
-        return Velocity(in_an_hour, in_a_day, amount_in_an_hour, amount_in_a_day)
+
+    def count_decline(self, payment: Payment) -> None:
+        self.faults.before("count_decline")
+        self.declines[payment.payment_id] = payment
+
+
+def _floor(at: datetime, seconds: int) -> float:
+    return at.timestamp() // seconds * seconds
+
+
+def _is_same(
+    name: str, one: tuple[PaymentRequest, CardSummary], other: tuple[PaymentRequest | Payment, CardSummary]
+) -> bool:
+    """Whether both have the same reference, BIN, caller, or first six and last four digits; one that is not given is
+    nobody's."""
+
+    def value(of: PaymentRequest | Payment, by: CardSummary) -> object:
+        return {
+            "reference": of.merchant_reference,
+            "caller": of.caller,
+            "bin": by.bin,
+            "lookalike": (by.bin, by.last4),
+        }[name]
+
+    return value(*one) is not None and value(*one) == value(*other)
 
 
 class FakeExecutions:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cli.events import API_EVENTS, ApiEvent
-from cli.paths import TERRAFORM
+from cli.paths import FUNCTIONS, TERRAFORM
 from local.emulator import vtl
 from tests.samples import CARD_DATA, PAN, TEST_CARDS, UNLISTED_PAN
 
@@ -37,11 +37,23 @@ def starting(route: str, state_machine_arn: str = STATE_MACHINE_ARN) -> str:
     )
     for name, value in {
         "card_numbers": json.dumps(sorted(TEST_CARDS), separators=(",", ":")),
+        "card_number": card_number(),
         "state_machine_arn": state_machine_arn,
         "operation": OPERATIONS.get(route, ""),
     }.items():
         text = text.replace(f"${{{name}}}", value)
     return text
+
+
+def card_number() -> str:
+    """The regular expression of card numbers that Terraform makes of the brands."""
+    alternatives = []
+    for brand in json.loads((FUNCTIONS / "shared" / "domain" / "card_brands.json").read_text())["brands"]:
+        ranges = [list(map(int, prefixes.split("-"))) for prefixes in brand["begins"]]
+        prefixes = "|".join(str(prefix) for each in ranges for prefix in range(each[0], each[-1] + 1))
+        lengths = "|".join(f"[0-9]{{{length}}}" for length in brand["lengths"])
+        alternatives.append(f"(?={prefixes})({lengths})")
+    return "|".join(alternatives)
 
 
 def answering(route: str, template: str) -> str:
@@ -146,6 +158,10 @@ def hostile() -> Iterator[Message]:
     for value in ODD_VALUES:
         yield Message(json.dumps({"amount_minor": value, "card_data": value}))
         yield Message(json.dumps({"card_data": CARD_DATA | {"card_number": value}}, ensure_ascii=False))
+        whole = {"amount_minor": 1, "currency": "USD", "card_data": CARD_DATA}
+        yield Message(json.dumps(whole | {"card_data": CARD_DATA | {"expiry_date": value, "card_holder": value}}))
+        for name in ("currency", "token", "merchant_reference", "description"):
+            yield Message(json.dumps(whole | {name: value}))
     yield from map(Message, ODD_BODIES)
     yield from (Message("{}", header) for header in ODD_HEADERS)
     yield from (Message("{}", path=path) for path in ODD_PATHS)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 from functions.shared.adapters.dynamodb import DynamoDbLedger, sealed
 from functions.shared.adapters.kms import KmsMac
 from functions.shared.runtime import now
-from tests.samples import CARD_RETENTION_DAYS
+from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS
 
 REGION = "eu-west-1"
 TABLE, CARDS_TABLE, COUNTERS_TABLE = "ledger", "cards", "counters"
@@ -66,6 +66,8 @@ class MockedAws:
             "ANCHORS_BUCKET": ANCHORS_BUCKET,
             "CARD_RETENTION_DAYS": str(CARD_RETENTION_DAYS),
             "SAVE_CARDS": "false",
+            "ACCEPTED_BRANDS": ",".join(ACCEPTED_BRANDS),
+            "TEST_CARDS_ACCEPTED": "true",
             "KMS_KEY_ID": self.card_key_id,
             "TOKEN_KEY_ID": self.token_key_id,
             "SEALING_KEY_IDS": "sealing-key",

@@ -28,12 +28,14 @@ STARTED_AT = "2026-11-23T09:00:00.000Z"
 NOW = "2026-11-23T09:00:01.000Z"
 LATER = "2026-11-23T09:05:00.000Z"
 CARD_RETENTION_DAYS = 400
+ACCEPTED_BRANDS = ("visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro")
+"""What `accepted_brands` is where nobody sets it."""
 KEPT_UNTIL = "2027-12-28T09:00:01.000Z"
 """That many days after `NOW`."""
 
-CARD_DATA = {"card_number": PAN, "expiry_date": "12/49", "card_holder": HOLDER}
+CARD_DATA = {"card_number": PAN, "expiry_date": "12/44", "card_holder": HOLDER}
 CARD = Card.from_card_data(CARD_DATA)
-SUMMARY = CardSummary(TOKEN, FINGERPRINT, "visa", "424242", "4242", "12/49")
+SUMMARY = CardSummary(TOKEN, FINGERPRINT, "visa", "424242", "4242", "12/44")
 REQUEST = PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
 STORE = PaymentRequest("store")
 

@@ -101,6 +101,10 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
     def sealing() -> ResponseReturnValue:
         return send_from_directory(_PAGE.parent.parent, "sealing.mjs")
 
+    @app.get("/client/card_brands.json")
+    def card_brands() -> ResponseReturnValue:
+        return send_from_directory(_PAGE.parents[1] / "client", "card_brands.json")
+
     @app.get("/api/orders/<order_id>")
     def show(order_id: str) -> ResponseReturnValue:
         order = order_of(order_id)

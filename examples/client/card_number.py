@@ -1,41 +1,28 @@
 """What looks like a card number: the one rule for every text that people or gateways write.
 
-It catches accidents and copy-paste, not secret writing. It needs the standard library alone, as the client has a copy
-of this file for itself (examples/client/card_number.py).
+It catches accidents and copy-paste, not secret writing. It needs the standard library alone, as the client has copies
+of this file and of card_brands.json for itself (examples/client/).
 
-Sources: ISO/IEC 7812-1 (structure, Luhn check digit); of prefixes and lengths: github.com/braintree/credit-card-type,
-src/lib/card-types.ts, and Wikipedia, "Payment card number" (Maestro's 5018, 5020, 5038, 5893, 6304, 6759, 6761 to 6763
-may have 12 digits: here the blocks 50 and 67 as a whole); of IBANs: ISO 13616-1 and SWIFT's IBAN registry. All seen
-2026-11-28. Of the lengths in these sources, 13 is left out: nobody has such a card any more, and many an order number.
+Sources: ISO/IEC 7812-1 (structure, Luhn check digit); of prefixes and lengths: card_brands.json; of IBANs: ISO 13616-1
+and SWIFT's IBAN registry, seen 2026-11-28. Of the lengths in these sources, 13 is left out: nobody has such a card any
+more, and many an order number; and Maestro's 12 but for the blocks that had it.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 # (brand, first and last issuer prefix, lengths). Narrow ranges stand before the wide ones that contain them.
-_BRANDS: tuple[tuple[str, str, str, frozenset[int]], ...] = (
-    ("visa", "4", "4", frozenset({16, 18, 19})),
-    ("mastercard", "51", "55", frozenset({16})),
-    ("mastercard", "2221", "2720", frozenset({16})),
-    ("amex", "34", "34", frozenset({15})),
-    ("amex", "37", "37", frozenset({15})),
-    ("jcb", "3528", "3589", frozenset({16, 17, 18, 19})),
-    ("diners", "300", "305", frozenset({14, 16, 19})),
-    ("diners", "3095", "3095", frozenset({14, 16, 19})),
-    ("diners", "36", "36", frozenset({14, 16, 19})),
-    ("diners", "38", "39", frozenset({14, 16, 19})),
-    ("discover", "6011", "6011", frozenset({16, 19})),
-    ("discover", "644", "649", frozenset({16, 19})),
-    ("discover", "65", "65", frozenset({16, 19})),
-    ("unionpay", "62", "62", frozenset({16, 17, 18, 19})),
-    ("unionpay", "81", "81", frozenset({16, 17, 18, 19})),
-    ("maestro", "50", "50", frozenset({12, 16, 17, 18, 19})),
-    ("maestro", "5893", "5893", frozenset({12, 16, 17, 18, 19})),
-    ("maestro", "6304", "6304", frozenset({12, 16, 17, 18, 19})),
-    ("maestro", "67", "67", frozenset({12, 16, 17, 18, 19})),
-    ("maestro", "56", "69", frozenset({16, 17, 18, 19})),
+_BRANDS: tuple[tuple[str, str, str, frozenset[int]], ...] = tuple(
+    (each["brand"], first, last or first, frozenset(each["lengths"]))
+    for each in json.loads(Path(__file__).with_name("card_brands.json").read_text())["brands"]
+    for first, _, last in (prefixes.partition("-") for prefixes in each["begins"])
 )
+BRANDS = frozenset(brand for brand, *_ in _BRANDS)
+"""Every brand that is known, by its code in the API."""
+
 _SHORTEST, _LONGEST = 12, 19
 """How many digits a card number may have."""
 
@@ -80,6 +67,12 @@ def brand_of(number: str) -> str | None:
     return None
 
 
+def is_card_number(number: str) -> bool:
+    """Whether it is digits alone, with a brand's prefix, one of that brand's lengths and the right check digit."""
+    written = re.fullmatch(f"[0-9]{{{_SHORTEST},{_LONGEST}}}", number)
+    return written is not None and passes_luhn(number) and brand_of(number) is not None
+
+
 def looks_like_a_card_number(text: str) -> bool:
     """Whether there is one anywhere in the text."""
     return bool(card_numbers(text))
@@ -108,7 +101,7 @@ def card_numbers(text: str) -> list[tuple[int, int]]:
             number += plain[begin:end]
             if len(between) > _BETWEEN_GROUPS or any(map(str.isalpha, between)) or len(number) > _LONGEST:
                 break
-            if len(number) >= _SHORTEST and brand_of(number) and passes_luhn(number):
+            if is_card_number(number):
                 found.append((positions[start], positions[end - 1] + 1))
     return found
 
@@ -130,6 +123,11 @@ def _normalised(text: str) -> tuple[str, list[int]]:
     for iban in _ibans(plain):
         plain = plain.replace(iban, "x" * len(iban))
     return plain, positions
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing in it to be seen."""
+    return all(character.isspace() or _is_invisible(character) for character in unicodedata.normalize("NFKC", text))
 
 
 def _is_invisible(character: str) -> bool:

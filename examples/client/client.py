@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.session import get_session
 
 from .card_number import refused_fields
+from .card_rules import broken_rules
 from .errors import CardNotSealed, KeyUsedForAnother, NotFound, NotSent, RequestRefused, StillProcessing
 from .models import CardData, CardSummary, Operation, OperationType, Payment, SealingKey
 from .sealing import fingerprint, seal
@@ -36,7 +38,8 @@ class PaymentsClient:
     is done once, however often it is made: keep the key with your order before you call, and a crash in between loses
     nothing. The key of a payment is its `payment_id`, the key of a refund, a capture or a void is its `operation_id`.
 
-    All calls raise errors.PaymentsError. What has a card number where none belongs raises NotSent, and is not sent.
+    All calls raise errors.PaymentsError. What has a card number where none belongs, and a card that breaks a rule, is
+    not sent: NotSent names the field and the rule.
     """
 
     def __init__(
@@ -165,9 +168,11 @@ class PaymentsClient:
     def _sealed(self, card: CardData | str | None, payment_id: str) -> str | None:
         """No card leaves this process in the clear, not even a test card."""
         if isinstance(card, CardData):
-            _check_texts({"card_holder": card.card_holder})
+            card_data = asdict(card)
+            if broken := broken_rules(card_data, datetime.now(UTC)):
+                raise NotSent("; ".join(f"{field} {rule}" for field, rule in broken.items()) + ".")
             try:
-                return seal(asdict(card), payment_id, asdict(self.sealing_key()), self._fingerprint)
+                return seal(card_data, payment_id, asdict(self.sealing_key()), self._fingerprint)
             except ValueError as error:
                 raise CardNotSealed(str(error)) from None
         if card is not None and not is_sealed_card(card):

@@ -20,7 +20,7 @@ class PaymentsError(Exception):
 
 
 class NotSent(PaymentsError):
-    """The API would refuse it, and what is wrong with it may be a card number in the clear: so it was not sent."""
+    """The API would refuse it, by the field and rule that the message names, or it has a card number in the clear."""
 
 
 class RequestRefused(PaymentsError):

@@ -36,10 +36,11 @@ class CardData:
 
 @dataclass(frozen=True, slots=True)
 class CardSummary:
-    """What is shown of a card. `token` is None where it is not kept; `fingerprint` is the same for the same number."""
+    """What is shown of a card. `token` is None where it is not kept; `fingerprint` is the same for the same number, and
+    None where a screening rule denied it."""
 
     token: str | None
-    fingerprint: str
+    fingerprint: str | None
     brand: str
     bin: str  # the first six digits
     last4: str

@@ -6,7 +6,7 @@ from typing import Any
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.doubt import record_doubt, undo_charge
-from functions.shared.ports import Ledger, PaymentGateway
+from functions.shared.ports import Ledger, PaymentGateway, VelocityCounter
 
 
 def payment_from(event: dict[str, Any], now: str) -> Payment:
@@ -25,12 +25,17 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
 
 
 def compensate_payment(
-    payment: Payment, request: PaymentRequest, *, gateway: PaymentGateway, ledger: Ledger
+    payment: Payment,
+    request: PaymentRequest,
+    *,
+    gateway: PaymentGateway,
+    ledger: Ledger,
+    velocity_counter: VelocityCounter,
 ) -> Payment:
     """Bring the payment to an end that the gateway has confirmed, record it, and return the record.
 
     `payment` is its first record: in doubt, with the error that led here. What the ledger already knows stays: an
-    outcome that an earlier state did record, before its answer got lost, stands.
+    outcome that an earlier state did record, before its answer got lost, stands. A decline of the gateway's is counted.
 
     Raises ReversalUnconfirmed while the gateway does not confirm (the ledger says in doubt), LedgerUnavailable, and
     LedgerConflict where somebody else recorded at the same time.
@@ -38,6 +43,9 @@ def compensate_payment(
     known = ledger.find(payment.payment_id)
     if known is None:
         known = record_doubt(replace(payment, reversing=True), request, ledger=ledger)
-    if known.payment.status != "in_doubt":
-        return known.payment
-    return undo_charge(known, gateway=gateway, ledger=ledger, now=payment.updated_at)
+    ended = known.payment
+    if ended.status == "in_doubt":
+        ended = undo_charge(known, gateway=gateway, ledger=ledger, now=payment.updated_at)
+    if ended.status == "declined" and not ended.was_screened:
+        velocity_counter.count_decline(ended)
+    return ended

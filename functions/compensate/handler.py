@@ -11,7 +11,7 @@ from functions.shared.domain.payment import PaymentRequest
 METRICS = {"reversed": "PaymentReversed", "declined": "PaymentDeclined"}
 
 
-@runtime.function("compensate", uses=(runtime.ledger, runtime.books_mac, runtime.gateway))
+@runtime.function("compensate", uses=(runtime.ledger, runtime.books_mac, runtime.gateway, runtime.velocity_counter))
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = PaymentRequest.from_request(event["payment"])
     payment = payment_from(event, runtime.now())
@@ -19,7 +19,13 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         stored = runtime.ledger().payment(payment.payment_id)
         return stored.outcome() if stored else payment.outcome() | {"status": "rejected"}
     try:
-        ended = compensate_payment(payment, request, gateway=runtime.gateway(), ledger=runtime.ledger())
+        ended = compensate_payment(
+            payment,
+            request,
+            gateway=runtime.gateway(),
+            ledger=runtime.ledger(),
+            velocity_counter=runtime.velocity_counter(),
+        )
     except PaymentError:
         runtime.count("CompensationFailed")
         raise

@@ -14,7 +14,7 @@ METRICS = {
 }
 
 
-@runtime.function("persist", uses=(runtime.ledger, runtime.books_mac, runtime.card_vault))
+@runtime.function("persist", uses=(runtime.ledger, runtime.books_mac, runtime.card_vault, runtime.velocity_counter))
 def handler(event: runtime.Event) -> dict[str, Any]:
     ciphertext, now = event["encrypted"]["ciphertext"], runtime.now()
     recorded = persist_payment(
@@ -25,6 +25,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         keep_card_until=runtime.kept_until(now),
         ledger=runtime.ledger(),
         card_vault=runtime.card_vault(),
+        velocity_counter=runtime.velocity_counter(),
     )
     runtime.count(METRICS[recorded.status])
     return recorded.outcome()

@@ -5,7 +5,7 @@ from typing import Any
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
-from functions.shared.ports import CardVault, Ledger, StoredCard
+from functions.shared.ports import CardVault, Ledger, StoredCard, VelocityCounter
 
 
 def payment_from(event: dict[str, Any], now: str) -> Payment:
@@ -34,11 +34,12 @@ def persist_payment(
     keep_card_until: str,
     ledger: Ledger,
     card_vault: CardVault,
+    velocity_counter: VelocityCounter,
 ) -> Payment:
     """Write the payment, its journal entry and the card to be kept, all or nothing. Safe to repeat.
 
-    Only a capture moves money. A card that was charged by its token is kept for another while, unless it was erased
-    meanwhile. Raises LedgerUnavailable, LedgerConflict.
+    Only a capture moves money. What the gateway declined is counted, once it is recorded. A card that was charged by
+    its token is kept for another while, unless it was erased meanwhile. Raises LedgerUnavailable, LedgerConflict.
     """
     entries, card = [], None
     token = payment.card.token if payment.card else None
@@ -50,6 +51,8 @@ def persist_payment(
         entries.append(capture_entry(gateway, payment.amount_minor, payment.currency))
     recorded, posted = payment.post(*entries)
     ledger.record(recorded, posted, card)
+    if recorded.status == "declined" and not recorded.was_screened:
+        velocity_counter.count_decline(recorded)
     if token and card_on_file:
         card_vault.renew(token, keep_card_until)
     return recorded

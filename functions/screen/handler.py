@@ -17,6 +17,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         PaymentRequest.from_request(event["payment"]),
         CardSummary.from_dict(event["card"]),
         event["started_at"],
+        test_card=event["test_card"],
         rules=rules,
         velocity_counter=runtime.velocity_counter(),
     )
@@ -24,6 +25,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         runtime.count("PaymentScreened")
     if screened["flags"]:
         runtime.count("PaymentFlagged")
+    if rules.alarming.intersection(screened["flags"]):
+        runtime.count("ScreeningAlarm")
     if screened["rule"] or screened["flags"]:
         runtime.logger.info("screened", rules_version=rules.version, rule=screened["rule"], flags=screened["flags"])
     return screened

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from functions.shared import strict_json
 from functions.shared.domain.errors import InvalidInput
+from functions.shared.domain.payment import NO_CURRENCY, SCREENED
 
 if TYPE_CHECKING:
     import rule_engine
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 RULES_FILE = Path(__file__).with_name("rules.json")
 
 Lists = dict[str, list[str] | dict[str, int]]
+
+Action = Literal["deny", "flag", "alarm"]
+"""Decline the payment; let it go on, and note it; note it, and wake somebody."""
 
 
 class RulesError(Exception):
@@ -37,11 +41,17 @@ class _TooSlow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a rule may ask of a payment. Amounts are in its currency's minor unit.
+    """What a rule may ask of a payment, or of a card that is only to be stored.
 
-    What is counted in an hour or a day is the card's, this payment included; of amounts, those in the same currency.
+    Amounts are in the currency's minor unit; a card that is only stored has none, of XXX.
+
+    What is counted in the last hour or day is the card's, this payment included: payments and stores, amounts in the
+    same currency, and expiry dates. `lookalike_cards` are the cards with the same first six and last four digits. A
+    reference, a BIN or a caller has the cards that came with it, and the payments that the gateway declined. Of a
+    reference or a caller that is not given, there are none: 0.
     """
 
+    operation: str  # "charge" or "store"
     amount_minor: int
     currency: str
     brand: str
@@ -53,11 +63,22 @@ class Facts:
     payments_24h: int
     amount_minor_1h: int
     amount_minor_24h: int
+    card_expiry_dates_1h: int
+    lookalike_cards_1h: int
+    reference_cards_1h: int
+    reference_declines_1h: int
+    bin_cards_1h: int
+    bin_declines_1h: int
+    caller_cards_1h: int
+    caller_declines_1h: int
 
 
-# What every rule is tried with: each fact at either end. No list has XXX, ISO 4217's code for no currency.
-_LEAST = Facts(1, "USD", "visa", "400000", "fp_" + 52 * "a", 0, False, 1, 1, 1, 1)
-_MOST = Facts(99_999_999, "XXX", "unknown", "999999", "fp_" + 52 * "7", 23, True, 10**6, 10**6, 10**14, 10**14)
+# What every rule is tried with: each fact at either end. No list has the currency that is none.
+_LEAST = Facts("store", 0, "USD", "visa", "400000", "fp_" + 52 * "a", 0, False, 1, 1, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0)
+_MOST = Facts(
+    "charge", 10**12 - 1, NO_CURRENCY, "unknown", "999999", "fp_" + 52 * "7", 23, True, 10**6, 10**6, 10**18, 10**18,
+    *8 * [10**6],
+)  # fmt: skip
 
 # Texts that a regular expression fits all but to their end: one that tries every way to fit them never comes to it.
 _ALMOST = {
@@ -86,7 +107,7 @@ class Screening:
         return {
             "action": self.action,
             "rule": self.rule,
-            "decline_code": self.rule and f"screened:{self.rule}",
+            "decline_code": self.rule and f"{SCREENED}{self.rule}",
             "flags": list(self.flags),
         }
 
@@ -94,7 +115,7 @@ class Screening:
 @dataclass(frozen=True, slots=True)
 class Rule:
     name: str
-    action: Literal["deny", "flag"]
+    action: Action
     reason: str
     expression: "rule_engine.Rule"
 
@@ -119,8 +140,13 @@ class Rules:
         names = asdict(facts) | self.lists
         fired = [rule for rule in self.rules if rule.fires(names)]
         denying = [rule.name for rule in fired if rule.action == "deny"]
-        flagging = tuple(rule.name for rule in fired if rule.action == "flag")
+        flagging = tuple(rule.name for rule in fired if rule.action != "deny")
         return Screening(denying[0] if denying else None, flagging)
+
+    @property
+    def alarming(self) -> frozenset[str]:
+        """The names of the rules that wake somebody."""
+        return frozenset(rule.name for rule in self.rules if rule.action == "alarm")
 
 
 @cache
@@ -159,7 +185,7 @@ def _parsed(document: dict[str, Any], limit: Callable[[], AbstractContextManager
     facts = {name: rule_engine.DataType.from_type(kind) for name, kind in get_type_hints(Facts).items()}
     types = rule_engine.type_resolver_from_dict(facts | document["lists"])
 
-    def parsed(name: str, when: str, action: Literal["deny", "flag"], reason: str) -> Rule:
+    def parsed(name: str, when: str, action: Action, reason: str) -> Rule:
         context = rule_engine.Context(type_resolver=types, default_timezone="utc", mapping_attribute_lookup=False)
         try:
             with limit():

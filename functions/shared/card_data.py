@@ -36,7 +36,7 @@ def open_card(
     else:
         card = Card.from_card_data(card_data)
         if not is_test_card(card.pan):
-            raise CardDataMustBeSealed("Only published test cards may be sent in the clear. Seal real cards.")
+            raise CardDataMustBeSealed("Seal this card: only published test cards may be sent in the clear.")
     if looks_like_a_card_number(card.card_holder):
         raise CardNumberInText("This looks like a card number: card_holder.")
     return card

@@ -234,24 +234,43 @@ class CardVault(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Velocity:
-    """How often a card paid in the last hour and day, and how much of one currency, in its minor unit."""
+    """What came before a payment, itself included: in the last hour, and of the card's payments in the last day too.
+
+    How often the card paid or was to be stored, and how much of one currency, in its minor unit. With how many expiry
+    dates it came. How many cards came with the merchant's reference, with the card's first six and last four digits,
+    with its BIN, from the caller; and how many payments of these the gateway declined. What is not known counts none.
+    """
 
     payments_1h: int
     payments_24h: int
     amount_minor_1h: int
     amount_minor_24h: int
+    card_expiry_dates_1h: int
+    lookalike_cards_1h: int
+    reference_cards_1h: int
+    reference_declines_1h: int
+    bin_cards_1h: int
+    bin_declines_1h: int
+    caller_cards_1h: int
+    caller_declines_1h: int
 
 
 class VelocityCounter(Protocol):
-    """Counts each card's payments, whatever becomes of them. Raises LedgerUnavailable."""
+    """Counts payments, and cards to be stored, whatever becomes of them. Raises LedgerUnavailable."""
 
-    def count(self, fingerprint: str, payment_id: str, amount_minor: int, currency: str, started_at: str) -> Velocity:
-        """Count the payment, and return the velocity of its card with it. Counting it again changes nothing, but for a
-        card that pays dozens of times within minutes: then it may count as one more.
+    def count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
+        """Count the payment, and return the velocity with it. Counting it again changes nothing, but for a card that
+        pays dozens of times within minutes: then it may count as one more.
 
         The hour and the day are those before the payment started (UTC, ISO 8601), rounded up to whole five minutes of
-        the clock, and the time since. So of payments that come at once, the last one to be counted sees them all.
+        the clock, for what is asked of other than the card to whole twenty minutes, and the time since. So of payments
+        that come at once, the last one to be counted sees them all. Cards and declines are counted to 50 in each twenty
+        minutes. Where there are more, what is told may be seconds old.
         """
+        ...
+
+    def count_decline(self, payment: Payment) -> None:
+        """Count that the gateway declined the payment. Counting it again changes nothing."""
         ...
 
 

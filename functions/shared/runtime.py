@@ -122,10 +122,17 @@ def _client(service: str) -> Any:
 
 
 def minor_unit(currency: str) -> int | None:
-    """The currency's decimals by ISO 4217, or None."""
+    """The currency's decimals by ISO 4217 as it is, or None."""
     from functions.shared.adapters import currencies
 
     return currencies.minor_unit(currency)
+
+
+def decimals(currency: str) -> int | None:
+    """The currency's decimals, also of one that ISO 4217 has dropped, or None."""
+    from functions.shared.adapters import currencies
+
+    return currencies.decimals(currency)
 
 
 @cache
@@ -221,6 +228,16 @@ def saves_cards() -> bool:
     return os.environ["SAVE_CARDS"] == "true"
 
 
+def accepted_brands() -> frozenset[str]:
+    """The brands whose cards this deployment takes."""
+    return frozenset(os.environ["ACCEPTED_BRANDS"].split(","))
+
+
+def accepts_test_cards() -> bool:
+    """Whether this deployment takes published test cards."""
+    return os.environ["TEST_CARDS_ACCEPTED"] == "true"
+
+
 def kept_until(used_at: str) -> str:
     """Until when a card is kept that was used then (ISO 8601)."""
     return (datetime.fromisoformat(used_at) + timedelta(days=int(os.environ["CARD_RETENTION_DAYS"]))).isoformat()
@@ -271,7 +288,7 @@ def gateway() -> "ports.PaymentGateway":
         SecretsManagerSecret(_client("secretsmanager"), os.environ["GATEWAY_SECRET_ID"]),
         connect_timeout_seconds=float(os.environ["GATEWAY_CONNECT_TIMEOUT_SECONDS"]),
         read_timeout_seconds=float(os.environ["GATEWAY_READ_TIMEOUT_SECONDS"]),
-        iso_minor_unit=minor_unit,
+        iso_minor_unit=decimals,
         observe=_gateway_call,
     )
 

@@ -54,7 +54,7 @@ def _recorded(payment: Payment) -> dict[str, Any]:
         "currency": payment.currency,
         "captured_minor": payment.captured_minor,
         "refunded_minor": payment.refunded_minor,
-        "card": payment.card.to_dict() if payment.card else None,
+        "card": _card(payment),
         "transaction_id": payment.transaction_id,
         "charge_id": payment.charge_id,
         "decline_code": payment.decline_code,
@@ -64,6 +64,14 @@ def _recorded(payment: Payment) -> dict[str, Any]:
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
     }
+
+
+def _card(payment: Payment) -> dict[str, Any] | None:
+    """What is shown of the card. Where a rule denied it, its fingerprint is not: whoever tries numbers out would see
+    from it which is the one that he looks for, and the limit on his tries would limit nothing."""
+    if payment.card is None:
+        return None
+    return payment.card.to_dict() | ({"fingerprint": None} if payment.was_screened else {})
 
 
 def _shown(operation: Operation) -> dict[str, Any]:

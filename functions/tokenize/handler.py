@@ -1,26 +1,30 @@
 """State `Tokenize`: the request and its card, or the token of a stored one, in; the card's token and summary out."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from functions.shared import runtime
 from functions.shared.card_data import open_card
-from functions.tokenize.tokenize_card import recall_card, tokenize_card
+from functions.tokenize.tokenize_card import Acceptance, recall_card, tokenize_card
 
 
 @runtime.function("tokenize", uses=(runtime.token_mac, runtime.card_opener))
 def handler(event: runtime.Event) -> dict[str, Any]:
-    request, payment_id, today = event["request"], event["payment_id"], datetime.now(UTC).date()
+    request, payment_id = event["request"], event["payment_id"]
+    accepted = Acceptance(brands=runtime.accepted_brands(), test_cards=runtime.accepts_test_cards())
+    token_mac, minor_unit, now = runtime.token_mac(), runtime.minor_unit, runtime.now()
     if "token" in request:
         vault = runtime.card_vault()
-        return recall_card(request, card_vault=vault, minor_unit=runtime.minor_unit, today=today, now=runtime.now())
+        return recall_card(
+            request, accepted=accepted, card_vault=vault, token_mac=token_mac, minor_unit=minor_unit, now=now
+        )
     card = open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate)
     return tokenize_card(
         request,
         card,
         payment_id,
         save_card=runtime.saves_cards(),
-        token_mac=runtime.token_mac(),
-        minor_unit=runtime.minor_unit,
-        today=today,
+        accepted=accepted,
+        token_mac=token_mac,
+        minor_unit=minor_unit,
+        now=now,
     )

@@ -2,15 +2,40 @@
 
 import base64
 from collections.abc import Callable
-from datetime import date
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from functions.shared.contracts import is_test_card, load
 from functions.shared.domain.card import Card, CardSummary
-from functions.shared.domain.errors import ExpiredCard, UnknownCurrency, UnknownToken
+from functions.shared.domain.card_rules import broken_rules
+from functions.shared.domain.errors import (
+    BrandNotAccepted,
+    ExpiredCard,
+    InvalidInput,
+    TestCardNotAccepted,
+    UnknownCurrency,
+    UnknownToken,
+)
 from functions.shared.domain.payment import PaymentRequest
 from functions.shared.ports import CardVault, Mac
 
 MinorUnit = Callable[[str], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Which cards a deployment takes: of these brands, and published test cards or none of them."""
+
+    brands: frozenset[str]
+    test_cards: bool
+
+    def check(self, card: CardSummary, *, test_card: bool) -> None:
+        """Raises TestCardNotAccepted, BrandNotAccepted."""
+        if test_card and not self.test_cards:
+            raise TestCardNotAccepted("card_number is a published test card's, and none is accepted here.")
+        if card.brand not in self.brands:
+            raise BrandNotAccepted(f"card_number is of a brand that is not accepted here: {card.brand}.")
 
 
 def tokenize_card(
@@ -19,38 +44,55 @@ def tokenize_card(
     payment_id: str,
     *,
     save_card: bool,
+    accepted: Acceptance,
     token_mac: Mac,
     minor_unit: MinorUnit,
-    today: date,
+    now: str,
 ) -> dict[str, Any]:
-    """Return `{"payment": …, "card": …}`: the request without its card, and what may be known of the card.
+    """Return `{"payment": …, "card": …, "test_card": …}`: the request without its card, what may be known of the card,
+    and whether it is a published test card.
 
-    `save_card` is the deployment's answer where the request has none. Raises
-    ExpiredCard (only to charge: an expired card may be stored), UnknownCurrency, and what the token's key raises.
+    `save_card` is the deployment's answer where the request has none. Raises InvalidInput, TestCardNotAccepted,
+    BrandNotAccepted, ExpiredCard (only to charge: an expired card may be stored), UnknownCurrency, and what the token's
+    key raises.
     """
     payment = PaymentRequest.from_request(request)
     _check_currency(payment, minor_unit)
+    for field, rule in broken_rules(card.to_card_data(), _time(now)).items():
+        raise InvalidInput(f"{field} {rule}.")
     keep = payment.operation == "store" or request.get("save_card", save_card)
-    summary = card.summary(card_token(card, payment_id, token_mac) if keep else None, fingerprint(card, token_mac))
+    token = card_token(card, payment_id, token_mac) if keep else None
+    summary = card.summary(token, fingerprint(card, token_mac))
+    test_card = is_test_card(card.pan)
+    accepted.check(summary, test_card=test_card)
     if payment.operation == "charge":
-        _check_expiry(summary, today)
-    return {"payment": payment.to_dict(), "card": summary.to_dict()}
+        _check_expiry(summary, now)
+    return {"payment": payment.to_dict(), "card": summary.to_dict(), "test_card": test_card}
 
 
 def recall_card(
-    request: dict[str, Any], *, card_vault: CardVault, minor_unit: MinorUnit, today: date, now: str
+    request: dict[str, Any],
+    *,
+    accepted: Acceptance,
+    card_vault: CardVault,
+    token_mac: Mac,
+    minor_unit: MinorUnit,
+    now: str,
 ) -> dict[str, Any]:
     """The same of a stored card, by its token.
 
-    Raises UnknownToken, ExpiredCard, UnknownCurrency, and what the vault raises.
+    Raises UnknownToken, TestCardNotAccepted, BrandNotAccepted, ExpiredCard, UnknownCurrency, and what the vault and the
+    token's key raise.
     """
     payment = PaymentRequest.from_request(request)
     _check_currency(payment, minor_unit)
     summary = card_vault.summary(request["token"], now)
     if summary is None:
         raise UnknownToken("No card is stored under this token.")
-    _check_expiry(summary, today)
-    return {"payment": payment.to_dict(), "card": summary.to_dict()}
+    test_card = _is_stored_test_card(summary, token_mac)
+    accepted.check(summary, test_card=test_card)
+    _check_expiry(summary, now)
+    return {"payment": payment.to_dict(), "card": summary.to_dict(), "test_card": test_card}
 
 
 def card_token(card: Card, payment_id: str, token_mac: Mac) -> str:
@@ -60,7 +102,17 @@ def card_token(card: Card, payment_id: str, token_mac: Mac) -> str:
 
 def fingerprint(card: Card, token_mac: Mac) -> str:
     """The same number gives the same fingerprint, and no fingerprint gives its number away."""
-    return "fp_" + _keyed_hash(card.pan, token_mac)
+    return _fingerprint(card.pan, token_mac)
+
+
+def _is_stored_test_card(card: CardSummary, token_mac: Mac) -> bool:
+    """Its number is not known here, but its fingerprint is. The key is asked about numbers that look like it alone."""
+    alike = [pan for pan in load("test_cards") if (pan[:6], pan[-4:]) == (card.bin, card.last4)]
+    return card.fingerprint in [_fingerprint(pan, token_mac) for pan in alike]
+
+
+def _fingerprint(pan: str, token_mac: Mac) -> str:
+    return "fp_" + _keyed_hash(pan, token_mac)
 
 
 def _keyed_hash(text: str, token_mac: Mac) -> str:
@@ -72,6 +124,10 @@ def _check_currency(payment: PaymentRequest, minor_unit: MinorUnit) -> None:
         raise UnknownCurrency("The currency is not in ISO 4217, or has no minor unit.")
 
 
-def _check_expiry(card: CardSummary, today: date) -> None:
-    if card.expired(today):
+def _check_expiry(card: CardSummary, now: str) -> None:
+    if card.expired(_time(now)):
         raise ExpiredCard("The card has expired.")
+
+
+def _time(now: str) -> datetime:
+    return datetime.fromisoformat(now)

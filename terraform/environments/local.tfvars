@@ -3,3 +3,4 @@
 environment              = "local"
 deletion_protection      = false
 kms_deletion_window_days = 7
+test_cards_accepted      = true

@@ -28,6 +28,7 @@ run "values_just_outside_what_is_allowed_are_refused" {
     gateway_connect_timeout_seconds = 0
     gateway_read_timeout_seconds    = -1
     card_retention_days             = 0.5
+    accepted_brands                 = ["visa", "Visa"]
     sealing_keys                    = []
     token_keys                      = ["1", "1"]
     api_throttling_rate             = 0
@@ -49,6 +50,7 @@ run "values_just_outside_what_is_allowed_are_refused" {
     var.gateway_connect_timeout_seconds,
     var.gateway_read_timeout_seconds,
     var.card_retention_days,
+    var.accepted_brands,
     var.sealing_keys,
     var.token_keys,
     var.api_throttling_rate,

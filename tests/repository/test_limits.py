@@ -10,8 +10,8 @@ from cli.paths import ROOT
 from functions.anchor.anchor_day import LINES_A_PART
 from functions.doubts import look_after
 from functions.reconcile.reconcile_day import LINES_SETTLED
-from functions.screen.rules import CHECKED_WITHIN_SECONDS
-from functions.shared.adapters import secrets
+from functions.screen.rules import CHECKED_WITHIN_SECONDS, load_rules
+from functions.shared.adapters import secrets, velocity
 from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DOUBT_SHARDS, DOUBTS_COUNTED, WRITTEN_SHARDS
 from functions.shared.contracts import load
 from functions.shared.domain.anchor import SEEN_WITHIN
@@ -67,6 +67,9 @@ LIMITS = {
     "`GET` looks for a payment that cannot be seen": f"{sum(PAUSES_SECONDS):g} second",
     "flags by screening rules": str(FIELDS["flags"]["maxItems"]),
     "length of a rule's name": f"{load('rule')['properties']['name']['maxLength']} characters",
+    "cards, and declines, that are counted by reference, BIN, caller or digits": f"{velocity.HELD} in twenty minutes",
+    "a full count is looked at again by a process": f"after {velocity.ASKED_AGAIN.total_seconds():g} seconds",
+    "payments that a card's count knows again": f"the first {velocity.KNOWN} of five minutes",
     "CPU time to parse or to try out a rule": f"{CHECKED_WITHIN_SECONDS} seconds",
     "connecting to the gateway": f"{default('gateway_connect_timeout_seconds')} seconds",
     "the gateway's answer": f"{default('gateway_read_timeout_seconds')} seconds",
@@ -115,6 +118,18 @@ def test_a_limit_is_what_the_code_says(what: str) -> None:
 
 def test_no_limit_is_stated_that_is_not_held_against_the_code() -> None:
     assert STATED.keys() == LIMITS.keys() | OTHERS
+
+
+def test_the_limits_of_card_testing_are_those_of_the_rules() -> None:
+    limits = load_rules().lists["card_testing_limits"]
+    told = {
+        next(name for name in re.findall(r"\w+", above) if name in limits): int(limit)
+        for _, limit, above in document("operating").table("Card testing")
+    }
+    assert told == limits
+    assert velocity.CARDS_BUCKET.total_seconds() == 20 * 60
+    assert "Limits up to 150 can be asked for" in document("operating").text
+    assert velocity.EARLIER * velocity.HELD == 150
 
 
 def test_a_step_of_the_reconciliation_has_the_time_that_is_stated() -> None:

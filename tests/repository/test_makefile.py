@@ -20,6 +20,7 @@ GIVEN = {
     "--card={CARD} -- {EVENT*}",
     "invoke": "cli invoke -- {FUNCTION} {EVENT}",
     "seal": "cli seal --payment-id={PAYMENT}",
+    "explain": "cli explain --call={CALL} -- {BODY}",
     "inspect": "cli inspect --html -- {PAYMENT} {HTML}",
     "console": "cli console",
     "audit": "cli audit -- {PAYMENT*}",

@@ -48,6 +48,7 @@ class Mutant:
 LEDGER = "functions/shared/adapters/dynamodb.py"
 CHARGE = "functions/charge/charge_card.py"
 DOUBT = "functions/shared/doubt.py"
+PERSIST = "functions/persist/persist_payment.py"
 COMPENSATE = "functions/compensate/compensate_payment.py"
 RESOLVE = "functions/resolve/resolve_payment.py"
 RESOLVE_OPERATION = "functions/resolve/resolve_operation.py"
@@ -217,6 +218,14 @@ MUTANTS = (
     Mutant(
         "resolve does not record that what was never reserved is rejected",
         ((RESOLVE_OPERATION, "ledger.record(payment.reject(request, _why(execution), now))", "pass"),),
+    ),
+    Mutant(
+        "a decline is not counted",
+        ((PERSIST, "velocity_counter.count_decline(recorded)", "pass"),),
+    ),
+    Mutant(
+        "what a rule declined is counted as the gateway's decline",
+        ((PERSIST, 'recorded.status == "declined" and not recorded.was_screened', 'recorded.status == "declined"'),),
     ),
     Mutant(
         "a payment is counted as often as it is screened",

@@ -20,6 +20,7 @@ ATTEMPTS = 2
 TIMEOUT_SECONDS = 3  # to connect and to read, as runtime._client has it
 
 _TABLES = {"PAYMENT": "ledger", "CARD": "cards", "VELOCITY": "counters", "ENDED": "counters"}
+_RETURNED = {"ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 _PROJECTION = {"ProjectionExpression", "ExpressionAttributeNames"}
 _UPDATE = re.compile(r"SET (?P<set>\w+ = :\w+)( ADD (?P<added>#?\w+ :\w+(, #?\w+ :\w+)*))?")
 _TOKEN = re.compile(r"\s*([()]|<=|>=|<>|[=<>]|,|[:#]?\w+)")
@@ -48,12 +49,12 @@ class Table:
                 self._write(dict(put["Item"]))
         return holds
 
-    def update(self, update: dict[str, Any]) -> bool:
-        """Change the item, or make it, if the condition holds; whether it does."""
+    def update(self, update: dict[str, Any]) -> tuple[bool, Item]:
+        """Change the item, or make it, if the condition holds; whether it does, and the item as it is then."""
         there = self.items.get(_key(update["Key"]), {})
         if holds := _holds(update, there):
             self._write(_updated(update, update["Key"] | there))
-        return holds
+        return holds, self.items.get(_key(update["Key"]), {})
 
     def _write(self, item: Item) -> None:
         self._watch(_key(item), self.items.get(_key(item)), item)
@@ -89,12 +90,18 @@ class TableClient:
         return {}
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        known = {"TableName", "Key", "UpdateExpression", "ConditionExpression"}
+        known = {"TableName", "Key", "UpdateExpression", "ConditionExpression", *_RETURNED}
         _check(request, {*known, "ExpressionAttributeNames", "ExpressionAttributeValues"})
         _check_place(request["TableName"], request["Key"])
-        if not self._ask(lambda: self._table.update(request), "UpdateItem"):
-            raise ConditionalCheckFailed(_error("ConditionalCheckFailedException"), "UpdateItem")
-        return {}
+        holds, item = self._ask(lambda: self._table.update(request), "UpdateItem")
+        wanted = "ReturnValues" if holds else "ReturnValuesOnConditionCheckFailure"
+        told = wanted in request
+        if told and request[wanted] != _RETURNED[wanted]:
+            raise Unknown(f"{wanted} {request[wanted]}")
+        if not holds:
+            error = _error("ConditionalCheckFailedException") | ({"Item": item} if told else {})
+            raise ConditionalCheckFailed(error, "UpdateItem")
+        return {"Attributes": item} if told else {}
 
     def transact_write_items(self, **request: Any) -> dict[str, Any]:
         _check(request, {"TransactItems"})
@@ -214,13 +221,14 @@ def _named(name: str, request: dict[str, Any]) -> str:
 def _holds(write: dict[str, Any], there: Item) -> bool:
     if "ConditionExpression" not in write:
         return True
-    return _condition(write["ConditionExpression"])(there, write.get("ExpressionAttributeValues", {}))
+    expression = re.sub(r"#\w+", lambda name: _named(name[0], write), write["ConditionExpression"])
+    return _condition(expression)(there, write.get("ExpressionAttributeValues", {}))
 
 
 @cache
 def _condition(expression: str) -> Condition:
-    """A condition expression, read: comparisons, attribute_(not_)exists and contains, joined by NOT, AND and OR, in
-    parentheses."""
+    """A condition expression, read: comparisons, also of a set's size, attribute_(not_)exists and contains, joined by
+    NOT, AND and OR, in parentheses."""
     tokens = _TOKEN.findall(expression)
     if "".join(tokens) != re.sub(r"\s", "", expression):
         raise Unknown(expression)
@@ -259,6 +267,11 @@ class _Reader:
             self._expect(")")
             return inner
         name = self._take()
+        if name == "size":
+            self._expect("(")
+            counted = self._take()
+            self._expect(")")
+            return self._comparison(lambda item: len(item[counted]["BS"]) if counted in item else None)
         if name == "contains":
             self._expect("(")
             container = self._take()
@@ -271,10 +284,16 @@ class _Reader:
             attribute = self._take()
             self._expect(")")
             return lambda item, values: (attribute in item) == (name == "attribute_exists")
+        return self._comparison(lambda item: _plain(item[name]) if name in item else None)
+
+    def _comparison(self, left: Callable[[Item], Any]) -> Condition:
+        """What is left of a comparison is known; of an item without it, none holds."""
         compare, value = self._take(), self._take()
         if compare not in _COMPARE or not value.startswith(":"):
             raise Unknown(self._expression)
-        return lambda item, values: name in item and _COMPARE[compare](_plain(item[name]), _plain(values[value]))
+        return lambda item, values: (
+            (there := left(item)) is not None and _COMPARE[compare](there, _plain(values[value]))
+        )
 
     def _take(self) -> str:
         if not self._tokens:

@@ -13,7 +13,7 @@ from tests.simulation.gateway import Book, GatewaySession
 from tests.simulation.lambdas import Functions
 from tests.simulation.network import Fate, Lost, Network, Refused, Unknown, Weather
 from tests.simulation.states import Execution, Machines
-from tests.simulation.table import Table, TableClient
+from tests.simulation.table import ConditionalCheckFailed, Table, TableClient
 
 ITEM: dict[str, Any] = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}, "version": {"N": "9"}, "seen": {"BS": [b"1", b"2"]}}
 
@@ -45,6 +45,8 @@ class TestTable:
             ("NOT attribute_exists(pk)", False, True),
             ("NOT contains(seen, :this)", False, True),
             ("NOT contains(seen, :other)", True, True),
+            ("size(seen) < :v", True, False),
+            ("attribute_not_exists(seen) OR size(seen) >= :v", False, True),
         ],
     )
     def test_conditions_hold_as_in_dynamodb(self, condition: str, of_an_item: bool, of_none: bool) -> None:
@@ -85,11 +87,36 @@ class TestTable:
             },
         }
         added = {"USD": {"N": "1"}, "until": {"N": "7"}}
-        assert [table.update(update), table.update(update)] == [True, False]
+        assert [table.update(update)[0], table.update(update)[0]] == [True, False]
         assert table.of("PAYMENT#a") == [key | added | {"version": {"N": "1"}, "seen": {"BS": [b"3"]}}]
         table.put_all([{"Item": ITEM}])
-        assert table.update(update)
+        assert table.update(update)[0]
         assert table.of("PAYMENT#a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
+
+    def test_an_update_tells_what_it_made_and_one_that_is_refused_what_is_there(self) -> None:
+        clock, table, told = Clock(datetime(2026, 11, 23, tzinfo=UTC)), Table(ignore), list[Any]()
+        client = TableClient(table, Network(clock, Random(1), Weather(0, {}), ignore))  # noqa: S311
+        key = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}}
+
+        def update() -> None:
+            answer = client.update_item(
+                TableName="ledger",
+                Key=key,
+                UpdateExpression="SET until = :until ADD #held :these",
+                ConditionExpression="attribute_not_exists(#held) OR size(#held) < :most",
+                ExpressionAttributeNames={"#held": "seen"},
+                ExpressionAttributeValues={":until": {"N": "1"}, ":these": {"BS": [b"1"]}, ":most": {"N": "1"}},
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+            told.append(answer["Attributes"])
+            with pytest.raises(ConditionalCheckFailed) as refused:
+                update()
+            told.append(refused.value.response["Item"])  # type: ignore[typeddict-item]
+
+        clock.start(update)
+        clock.run(1)
+        assert told == 2 * [key | {"until": {"N": "1"}, "seen": {"BS": [b"1"]}}]
 
     @pytest.mark.parametrize(
         "expression", ["SET a = :v, b = :v", "ADD a :v", "REMOVE a", "SET b = if_not_exists(a, :v) ADD a :v"]

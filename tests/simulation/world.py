@@ -242,7 +242,7 @@ class World:
         random = self.random
         dice = random.random()
         pan = random.choice(DECLINED if dice < 0.2 else APPROVED)
-        card = {"card_number": pan, "expiry_date": "12/49" if dice < 0.97 else "01/20", "card_holder": "John Doe"}
+        card = {"card_number": pan, "expiry_date": "12/44" if dice < 0.97 else "01/20", "card_holder": "John Doe"}
         source: dict[str, Any] = {"card_data": card}
         if self._cards and random.random() < 0.3:  # perhaps too early: that one is not stored yet
             source = {"token": card_token(*random.choice(self._cards), self._token_key)}
@@ -255,6 +255,8 @@ class World:
             "currency": random.choice(("USD", "EUR", "JPY", "KWD") if random.random() < 0.96 else ("XTS", "KPW")),
             "capture": random.random() < 0.7,
             "save_card": random.random() < 0.5,
+            "merchant_reference": "order-1001",
+            "caller": "arn:aws:iam::123456789012:user/shop",
             **source,
         }
 

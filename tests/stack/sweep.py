@@ -47,7 +47,7 @@ class Canary:
 
     @property
     def card_data(self) -> dict[str, str]:
-        return {"card_number": self.pan, "expiry_date": "12/49", "card_holder": self.holder}
+        return {"card_number": self.pan, "expiry_date": "12/44", "card_holder": self.holder}
 
 
 def new_pan(prefix: str = "4929", length: int = 16) -> str:

@@ -129,7 +129,7 @@ def test_after_a_decline_another_card_pays_the_same_order(driver: Driver, page: 
     assert [[charge["status"] for charge in charges] for charges in attempts] == [["declined"], ["captured"], []]
 
 
-def test_an_expired_card_is_told_from_a_mistyped_one_and_never_charged(driver: Driver, page: Page) -> None:
+def test_an_expired_card_is_told_from_a_mistyped_one_and_never_sent(driver: Driver, page: Page) -> None:
     page.get_by_label("Card number").fill(NUMBER[:-1] + "7")
     page.get_by_label("Expires").fill("13/30")
     pay(page)
@@ -144,8 +144,14 @@ def test_an_expired_card_is_told_from_a_mistyped_one_and_never_charged(driver: D
     choose(page, "expired in 2020")
     expect(page.get_by_label("Card number")).to_have_attribute("aria-invalid", "false")
     pay(page)
-    expect(page.get_by_role("alert")).to_have_text("This card has expired. Check the date, or use another card.")
-    assert driver.execution(payment_id(page)) is not None
+    expect(page.get_by_label("Expires")).to_be_focused()
+    expect(page.get_by_label("Expires")).to_have_accessible_description("This card has expired. Use another card.")
+    page.get_by_label("Expires").fill("12 / 99")
+    page.get_by_label("Name on card").fill("\u00a0\u200b")
+    pay(page)
+    expect(page.get_by_label("Expires")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Name on card")).to_have_attribute("aria-invalid", "true")
+    assert driver.execution(payment_id(page)) is None
     assert driver.charges(payment_id(page)) == []
 
 

@@ -182,6 +182,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
     "screen": {
         "count a payment": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
         "look at how often a card pays": lambda as_role: as_role.query("pk", "VELOCITY#tok_1"),
+        "look at how many cards come by a reference": lambda as_role: as_role.read_many(VELOCITY),
     },
     "encrypt": {
         "open a sealed card": lambda as_role: as_role.unseal(),
@@ -197,9 +198,11 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "read a payment": lambda as_role: as_role.read(PAYMENT),
         "write a card": lambda as_role: as_role.write(CARD),
         "keep a card for longer": lambda as_role: as_role.table("update_item", Key=CARD, **NEVER),
+        "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
     },
     "compensate": {
         "seal a record": lambda as_role: as_role.seal(),
+        "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
         "write a payment": lambda as_role: as_role.write(PAYMENT),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
@@ -337,6 +340,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "update a payment in place": lambda as_role: as_role.table("update_item", Key=PAYMENT),
         "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
         "read all of the table": lambda as_role: as_role.table("scan"),
+        "look at how often a card pays": lambda as_role: as_role.query("pk", "VELOCITY#tok_1"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
     "compensate": {

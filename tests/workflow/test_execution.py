@@ -8,9 +8,13 @@ from unittest.mock import Mock
 import pytest
 
 from functions.resolve.handler import handler as resolve
+from functions.screen.rules import Screening
 from functions.shared import runtime
+from functions.shared.domain.card import Card
 from functions.shared.domain.errors import KeyUnusable, LedgerUnavailable, SecretUnavailable
 from functions.shared.domain.ledger import balances, capture_entry, in_doubt_entry
+from functions.shared.domain.payment import Payment, PaymentRequest
+from functions.shared.ports import Velocity
 from functions.status.payment_status import payment_status
 from functions.tokenize.tokenize_card import card_token, fingerprint
 from tests.mocked_aws import COUNTERS_TABLE, new_id
@@ -337,6 +341,53 @@ class TestScreening:
             TableName=COUNTERS_TABLE, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": key}
         )
         assert sum(int(item.get("TND", {"N": "0"})["N"]) for item in counted["Items"]) == 1999
+
+    def test_a_card_that_a_rule_denies_is_not_stored(self, workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+        denied = Screening("card_expiry_dates")
+        monkeypatch.setattr("functions.screen.rules.Rules.screen", lambda self, facts: denied)
+        execution = workflow.store(**by("378282246310005"))
+        assert (execution.status, execution.states) == (
+            "SUCCEEDED",
+            ["Tokenize", "Screen", "Screened", "Deny", "Persist", "Outcome", "PaymentDeclined"],
+        )
+        payment = workflow.record_of(execution).payment
+        assert (payment.status, payment.decline_code) == ("declined", "screened:card_expiry_dates")
+        assert (payment.amount_minor, payment.currency, payment.card and payment.card.token) == (None, None, None)
+        token = card_token(card("378282246310005"), execution.name, runtime.token_mac())
+        assert runtime.card_vault().summary(token, runtime.now()) is None
+        assert workflow.gateway_calls(execution) == []
+
+    def test_a_card_that_is_stored_is_counted_as_a_payment_is(self, workflow: Workflow) -> None:
+        stored = workflow.record_of(workflow.store(**by("6011111111111117"))).payment
+        assert velocity_of(workflow, stored, card("6011111111111117")).payments_1h >= 2
+
+    @pytest.mark.parametrize("fault", [None, "Sandbox.Timedout"])
+    def test_a_decline_is_counted_once_also_when_its_answer_is_lost(
+        self, workflow: Workflow, fault: str | None
+    ) -> None:
+        workflow.lambda_errors["persist"] = [fault] if fault else []
+        execution = workflow.run(**by(DECLINED_PAN), merchant_reference=f"order-{new_id()}")
+        payment = workflow.record_of(execution).payment
+        assert velocity_of(workflow, payment, card(DECLINED_PAN)).reference_declines_1h == 1
+
+    def test_a_decline_that_compensate_brings_to_light_is_counted(self, workflow: Workflow) -> None:
+        workflow.lambda_errors["charge"] = ["InternalError"]
+        execution = workflow.run(**by(DECLINED_PAN), merchant_reference=f"order-{new_id()}")
+        assert execution.states[-3:] == ["Compensate", "Outcome", "PaymentDeclined"]
+        payment = workflow.record_of(execution).payment
+        assert velocity_of(workflow, payment, card(DECLINED_PAN)).reference_declines_1h == 1
+
+    def test_what_a_rule_denied_is_no_decline_of_the_gateway(self, workflow: Workflow) -> None:
+        execution = workflow.run(currency="KPW", merchant_reference=f"order-{new_id()}")
+        payment = workflow.record_of(execution).payment
+        assert velocity_of(workflow, payment, card()).reference_declines_1h == 0
+
+
+def velocity_of(workflow: Workflow, payment: Payment, by: Card) -> Velocity:
+    """What the payment's next one would be told."""
+    asked = PaymentRequest("charge", 1, "USD", merchant_reference=payment.merchant_reference)
+    summary = by.summary(None, fingerprint(by, runtime.token_mac()))
+    return runtime.velocity_counter().count(new_id(), asked, summary, payment.created_at)
 
 
 class TestStoredCards:

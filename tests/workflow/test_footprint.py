@@ -96,7 +96,8 @@ def pay_sealed(workflow: Workflow, sealing_key: rsa.RSAPrivateKey) -> Callable[[
         payment_id = new_id()
         card = seal(CARD_DATA, payment_id, served)
         order = {"merchant_reference": "order-1001", "description": "Two tickets"}
-        execution = workflow.run(payment_id, card_data=card, save_card=True, **order)
+        caller = "arn:aws:sts::123456789012:assumed-role/payments-caller"
+        execution = workflow.run(payment_id, card_data=card, save_card=True, caller=caller, **order)
         assert execution.ended_in == "PaymentCaptured"
         return payment_id
 

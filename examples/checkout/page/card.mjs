@@ -1,6 +1,6 @@
 /** The card's fields: formats what is typed, says what is wrong, and reads the card. */
 
-import { BRANDS, brandOf } from "./brands.mjs";
+import { BRANDS, brandOf, isOfABrand } from "./brands.mjs";
 import { byId } from "./dom.mjs";
 
 const number = byId("number");
@@ -18,10 +18,11 @@ for (const field of [number, expiry, holder]) field.addEventListener("input", ()
 export function read() {
   const [, month, year] = expiry.value.match(/^(0[1-9]|1[0-2]) \/ (?:20)?(\d\d)$/) ?? [];
   const name = holder.value.trim();
+  const seen = /[^\s\p{Cf}\p{M}\u115f\u1160\u3164\uffa0]/u.test(name);
   const complaints = [
     [number, isCardNumber(digits(number)) ? "" : "Enter the card number as it is on your card."],
-    [expiry, month ? "" : "Enter month and year, like 09 / 29."],
-    [holder, name && !/\d{4}/.test(name) ? "" : "Enter the name as it is on your card."],
+    [expiry, complaintOfExpiry(month, year)],
+    [holder, seen && !/\d{4}/.test(name) ? "" : "Enter the name as it is on your card."],
   ];
   for (const [field, sentence] of complaints) complain(field, sentence);
   const wrong = complaints.find(([, sentence]) => sentence);
@@ -49,13 +50,22 @@ function monthAndYear(digits) {
   return year ? `${month} / ${year}` : month;
 }
 
-/** Between 12 and 19 digits, the last of which is the Luhn check digit (ISO/IEC 7812-1). */
+/** A card is good until its month has ended everywhere (UTC−12), and for no more than 20 years. */
+function complaintOfExpiry(month, year) {
+  if (!month) return "Enter month and year, like 09 / 29.";
+  const here = new Date(Date.now() - 12 * 3_600_000);
+  const left = 12 * (2000 + Number(year) - here.getUTCFullYear()) + Number(month) - (here.getUTCMonth() + 1);
+  if (left < 0) return "This card has expired. Use another card.";
+  return left <= 12 * 20 ? "" : "Enter month and year as they are on your card.";
+}
+
+/** A brand's number, the last digit of which is the Luhn check digit (ISO/IEC 7812-1). */
 function isCardNumber(digits) {
   const sum = [...digits].reverse().reduce((sum, digit, place) => {
     const value = digit * (1 + (place % 2));
     return sum + (value > 9 ? value - 9 : value);
   }, 0);
-  return /^\d{12,19}$/.test(digits) && sum % 10 === 0;
+  return isOfABrand(digits) && sum % 10 === 0;
 }
 
 function digits(field) {

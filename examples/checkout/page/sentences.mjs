@@ -21,6 +21,8 @@ export const DECLINED = {
 /** By `error`: the card was never charged. */
 export const REJECTED = {
   invalid_card_number: "This card number is not valid. Check it against your card.",
+  brand_not_accepted: "This shop does not take cards of this brand. Use another card.",
+  test_card_not_accepted: "This is a card for tests, and pays nothing here. Use another card.",
   expired_card: "This card has expired. Check the date, or use another card.",
   invalid_input: "Something in your card’s details is not as it should be. Check them against your card.",
   card_data_must_be_sealed: SEAL_AGAIN,

@@ -1,5 +1,9 @@
 """Minor units by ISO 4217, from the `iso4217` package, which ships the standard's own table."""
 
+import json
+from functools import cache
+from pathlib import Path
+
 from iso4217 import Currency
 
 
@@ -9,3 +13,16 @@ def minor_unit(currency: str) -> int | None:
         return Currency(currency).exponent
     except ValueError:
         return None
+
+
+def decimals(currency: str) -> int | None:
+    """The same of every currency that there was, also when the standard has dropped it (HRK 2): what was paid in it is
+    in the books for ever.
+    """
+    return _ever().get(currency)
+
+
+@cache
+def _ever() -> dict[str, int]:
+    known: dict[str, int] = json.loads(Path(__file__).with_name("decimals.json").read_text())["decimals"]
+    return known

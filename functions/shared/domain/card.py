@@ -3,13 +3,13 @@
 Source: PCI DSS v4.0.1, requirement 3.4.1 (first six and last four digits are the most that may be shown).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import datetime
 from typing import Any, NoReturn
 
-from functions.shared.domain.card_number import brand_of, passes_luhn
+from functions.shared.domain.card_number import brand_of, is_card_number
+from functions.shared.domain.card_rules import expiry_of, has_expired
 from functions.shared.domain.errors import InvalidCardNumber, InvalidInput
 
 
@@ -45,10 +45,10 @@ class CardSummary:
     def not_kept(self) -> "CardSummary":
         return replace(self, token=None)
 
-    def expired(self, today: date) -> bool:
-        """A card is good through the last day of its expiry month; `today` is the date in UTC."""
+    def expired(self, now: datetime) -> bool:
+        """A card is good until its expiry month has ended everywhere."""
         month, year = self.expiry.split("/")
-        return (today.year, today.month) > (2000 + int(year), int(month))
+        return has_expired((2000 + int(year), int(month)), now)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -67,12 +67,13 @@ class Card:
         Raises InvalidCardNumber (Luhn, length or issuer range) and InvalidInput (expiry date).
         """
         pan = card_data["card_number"]
-        if not re.fullmatch("[0-9]{12,19}", pan) or not passes_luhn(pan) or brand_of(pan) is None:
+        if not is_card_number(pan):
             raise InvalidCardNumber("The card number is not valid.")
-        expiry = re.fullmatch("(0[1-9]|1[0-2])/([0-9]{2})", card_data["expiry_date"])
-        if not expiry:
+        expiry = expiry_of(card_data["expiry_date"])
+        if expiry is None:
             raise InvalidInput("expiry_date must be MM/YY.")
-        return cls(pan, int(expiry[1]), 2000 + int(expiry[2]), card_data["card_holder"])
+        year, month = expiry
+        return cls(pan, month, year, card_data["card_holder"])
 
     def to_card_data(self) -> dict[str, str]:
         """The inverse of `from_card_data`. The result is unmasked: encrypt it, never log it."""

@@ -4,6 +4,8 @@ PaymentError
 ├── Rejection                  the card or the request is no good; never retried
 │   ├── InvalidInput
 │   ├── InvalidCardNumber
+│   ├── BrandNotAccepted
+│   ├── TestCardNotAccepted
 │   ├── CardNumberInText         where a reference, a description or a name belongs
 │   ├── CardDataMustBeSealed
 │   ├── InvalidSealedCard        not a compact JWE, or no card in it
@@ -64,6 +66,14 @@ class InvalidCardNumber(Rejection):
     """The card number fails the Luhn check, or no card brand has numbers like it."""
 
 
+class BrandNotAccepted(Rejection):
+    """The card's brand is none that this deployment takes."""
+
+
+class TestCardNotAccepted(Rejection):
+    """The number is a published test card's, and this deployment takes none."""
+
+
 class CardNumberInText(Rejection):
     """A text that is kept and shown looks like a card number. The message says which."""
 
@@ -97,7 +107,7 @@ class SensitiveAuthenticationData(Rejection):
 
 
 class ExpiredCard(Rejection):
-    """The card's expiry month is over."""
+    """The card's expiry month has ended everywhere."""
 
 
 class UnknownToken(Rejection):

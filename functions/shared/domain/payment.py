@@ -29,6 +29,12 @@ Status = Literal[
 ]
 Purpose = Literal["charge", "store"]
 
+NO_CURRENCY = "XXX"
+"""ISO 4217's code for it."""
+
+SCREENED = "screened:"
+"""What a decline code begins with that names the screening rule which declined the payment."""
+
 # Where a recorded payment may go next: an outcome that is known stays, doubt is cleared by evidence, an authorization
 # is captured or voided once, and what was captured may be refunded bit by bit. A refund that failed comes back.
 NEXT_STATUSES: dict[Status, frozenset[Status]] = {
@@ -160,6 +166,11 @@ class Payment:
         """Since when somebody must find out what became of its money; None where nobody must."""
         doubts = [operation.updated_at for operation in self.operations if operation.status == "in_doubt"]
         return min([self.updated_at] if self.status == "in_doubt" else doubts, default=None)
+
+    @property
+    def was_screened(self) -> bool:
+        """Whether a screening rule declined it, so that the gateway was not asked."""
+        return self.decline_code is not None and self.decline_code.startswith(SCREENED)
 
     def outcome(self) -> dict[str, Any]:
         """What the state machine needs to end: it chooses by the status, and `error` is why a payment was undone."""

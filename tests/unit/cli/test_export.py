@@ -199,6 +199,40 @@ class TestCsv:
         assert {len(row) for row in rows} == {11}
 
 
+FORMULAS = {
+    "=1+1": "'=1+1",
+    "+1": "'+1",
+    "-2+3": "'-2+3",
+    "@SUM(A1)": "'@SUM(A1)",
+    "\t=1": "'\t'=1",
+    "\r=1": "'\r'=1",
+    "\n=1": "'\n'=1",
+    "＝1": "'＝1",
+    "x;=1": "x;'=1",
+    'x",=1': "x\",'=1",
+    "refund:re_1-2+3@4=5": "refund:re_1-2+3@4=5",
+}
+
+
+@pytest.mark.parametrize(("source", "written"), FORMULAS.items())
+@pytest.mark.parametrize("format", Format)
+def test_what_a_spreadsheet_would_run_is_text(source: str, written: str, format: Format) -> None:
+    ledger, day, payment_id = FakeLedger(), "2024-02-29", "-1-payment-of-ours"
+    captured = capture_entry("sparkle", 1999, "USD")
+    post(ledger, payment_id, "USD", f"{day}T09:00:00.000Z", captured, captured.reverse(1, source=source))
+    text = exported(OpenBooks(ledger, FakeBooks(ledger), day), format)
+    if format is Format.CSV:
+        found: dict[str, Any] = list(csv.DictReader(StringIO(text, newline="")))[-1]
+    else:
+        found = parsed(text)[-1].meta
+    assert {name: found[name] for name in ("entry", "payment", "source", "reverses")} == {
+        "entry": f"'{payment_id}/2",
+        "payment": f"'{payment_id}",
+        "source": written,
+        "reverses": f"'{payment_id}/1",
+    }
+
+
 class TestTheFile:
     def test_one_that_was_there_stays_until_the_new_one_is_whole(
         self, payments: Payments, books: KnownBooks, tmp_path: Path

@@ -14,6 +14,10 @@ from cli.money import decimal, money, readable
         (0, "USD", "0.00 USD"),
         (0, "JPY", "0 JPY"),
         (99999999999, "USD", "999,999,999.99 USD"),
+        (123450, "BGN", "1,234.50 BGN"),
+        (123450, "HRK", "1,234.50 HRK"),
+        (123450, "ANG", "1,234.50 ANG"),
+        (123450, "BYR", "123,450 BYR"),
     ],
 )
 def test_money_has_its_currencys_decimals_and_thousands_separators(

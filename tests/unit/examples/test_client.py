@@ -311,7 +311,7 @@ def test_waiting_for_an_operation_has_an_end(api: ScriptedApi, payments: Payment
 def test_a_card_is_stored_shown_and_erased(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(STARTED, (200, SUMMARY.to_dict()), (204, b""), NO_SUCH_CARD)
     assert payments.store_card(SEALED, idempotency_key=KEY).status == "processing"
-    assert payments.card(TOKEN).expiry == "12/49"
+    assert payments.card(TOKEN).expiry == "12/44"
     payments.erase_card(TOKEN)
     payments.erase_card(TOKEN)
     assert api.calls[0].json == {"card_data": SEALED}
@@ -328,6 +328,13 @@ CARD_IN_TEXT = f"paid by {UNLISTED_PAN[:4]}.{UNLISTED_PAN[4:]}"
         (lambda payments: pay(payments, description=CARD_IN_TEXT), "description"),
         (lambda payments: pay(payments, card=CardData(PAN, "12/30", CARD_IN_TEXT)), "card_holder"),
         (lambda payments: payments.store_card(CardData(PAN, "12/30", CARD_IN_TEXT)), "card_holder"),
+        (
+            lambda payments: pay(payments, card=CardData(PAN[:-1] + "1", "12/30", HOLDER)),
+            "card_number must be a card's",
+        ),
+        (lambda payments: pay(payments, card=CardData(PAN, "12/2030", HOLDER)), "expiry_date must be MM/YY"),
+        (lambda payments: pay(payments, card=CardData(PAN, "12/99", HOLDER)), "expiry_date must not be further"),
+        (lambda payments: pay(payments, card=CardData(PAN, "12/30", "\u00a0\u200b")), "card_holder must be a name"),
         (lambda payments: pay(payments, card=f"{UNLISTED_PAN}.a.a.a.a"), "The card"),
         (lambda payments: pay(payments, card=UNLISTED_PAN), "The card"),
         (lambda payments: payments.store_card(UNLISTED_PAN), "The card"),
@@ -341,7 +348,7 @@ CARD_IN_TEXT = f"paid by {UNLISTED_PAN[:4]}.{UNLISTED_PAN[4:]}"
         (lambda payments: payments.erase_card(UNLISTED_PAN), "token"),
     ],
 )
-def test_a_card_number_where_none_belongs_is_not_sent_and_the_place_is_named(
+def test_a_card_number_where_none_belongs_and_a_broken_rule_are_not_sent_and_the_place_is_named(
     api: ScriptedApi, payments: PaymentsClient, call: Callable[[PaymentsClient], object], told: str
 ) -> None:
     with pytest.raises(NotSent, match=told) as refused:
@@ -350,7 +357,7 @@ def test_a_card_number_where_none_belongs_is_not_sent_and_the_place_is_named(
     assert api.calls == []
 
 
-@pytest.mark.parametrize("file", ["card_number.py", "shapes.py"])
+@pytest.mark.parametrize("file", ["card_number.py", "card_brands.json", "card_rules.py", "shapes.py"])
 def test_the_client_has_the_products_own_rules_to_the_letter(file: str) -> None:
     own, copied = (Path(folder, file).read_text() for folder in ("functions/shared/domain", "examples/client"))
     assert copied == own
@@ -373,7 +380,7 @@ def test_a_card_is_sealed_before_it_is_sent_and_is_in_no_text(
         rsa.generate_private_key(65537, 2048).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     )
     keys = {"keys": [{"kid": "key-1", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": pem.decode()}]}
-    card = CardData(PAN, "12/49", HOLDER)
+    card = CardData(PAN, "12/44", HOLDER)
     api.script((200, keys), *[BROKEN] * 4)
     with pytest.raises(NoAnswer) as raised:
         pay(payments, card=card)

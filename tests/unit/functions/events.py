@@ -22,7 +22,7 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
     request = {"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001"}
     events: dict[FunctionName, dict[str, Any]] = {
         "tokenize": {"payment_id": "payment-of-ours-1", "request": request | {"card_data": card_data}},
-        "screen": recorded,
+        "screen": recorded | {"test_card": True},
         "encrypt": {
             "payment_id": "payment-of-ours-1",
             "card": SUMMARY.to_dict(),

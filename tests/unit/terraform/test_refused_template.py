@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from cli.paths import TERRAFORM
+from tests.aws_facts import facts
 from tests.mapping_templates import KEY, OPERATIONS, PAYMENT_ID, READINGS, STARTS, Message, answering
 
 NAMESPACE = "com.amazonaws.swf.service.v2.model#"
@@ -82,3 +84,10 @@ def test_what_was_started_is_called_by_its_ids(route: str, absent: str | None) -
     place = f"/payments/{started['payment_id']}"
     assert json.loads(text) == started | {"status": "processing", "links": {"self": place}}
     assert override == {"header": {"Location": place}}
+
+
+def test_what_api_gateway_answers_by_itself_is_fixed_and_quotes_nothing_that_was_sent() -> None:
+    errors = (TERRAFORM / "api_errors.tf").read_text()
+    assert "BAD_REQUEST_BODY" in errors
+    assert [variable for variable in facts("gateway_responses")["variables"] if variable in errors] == []
+    assert "$context" not in errors

@@ -15,13 +15,14 @@ from tests.mapping_templates import (
     STARTS,
     STATE_MACHINE_ARN,
     Message,
+    answering,
     hostile,
     starting,
 )
-from tests.samples import CARD_DATA, PAN, UNLISTED_PAN
+from tests.samples import CARD_DATA, PAN, TOKEN, UNLISTED_PAN
 
 BODIES: dict[str, dict[str, Any]] = {
-    "payments": {"amount_minor": 1, "card_data": CARD_DATA},
+    "payments": {"amount_minor": 1, "currency": "USD", "card_data": CARD_DATA},
     "cards": {"card_data": CARD_DATA},
 }
 INPUTS: dict[str, dict[str, Any]] = {
@@ -55,7 +56,7 @@ def test_a_test_card_is_passed_on_as_it_came(route: str, absent: str | None) -> 
 @both_readings
 @pytest.mark.parametrize("route", BODIES)
 def test_a_sealed_card_is_passed_on_as_it_came(route: str, absent: str | None) -> None:
-    started = start(route, sent({"card_data": "a.b.c.d.e"}), absent)
+    started = start(route, sent(BODIES[route] | {"card_data": "a.b.c.d.e"}), absent)
     assert json.loads(started["input"])["card_data"] == "a.b.c.d.e"
 
 
@@ -81,7 +82,7 @@ def test_the_caller_is_passed_on_without_what_its_session_is_called(
 
 @both_readings
 def test_a_token_is_passed_on_as_it_came(absent: str | None) -> None:
-    body = {"amount_minor": 1, "currency": "USD", "token": "tok_a"}
+    body = {"amount_minor": 1, "currency": "USD", "token": TOKEN}
     assert json.loads(start("payments", sent(body), absent)["input"]) == body | CALLED
 
 
@@ -90,9 +91,9 @@ def test_a_token_is_passed_on_as_it_came(absent: str | None) -> None:
 @pytest.mark.parametrize(
     "number", [UNLISTED_PAN, int(UNLISTED_PAN), int(PAN), f"{PAN} ", [UNLISTED_PAN], {"a": PAN}, [PAN], True]
 )
-def test_a_number_that_the_model_did_not_see_is_not_passed_on(route: str, number: Any, absent: str | None) -> None:
-    started = start(route, sent({"card_data": CARD_DATA | {"card_number": number}}), absent)
-    assert started["input"] == "refused"
+def test_a_number_that_is_no_test_cards_is_not_passed_on(route: str, number: Any, absent: str | None) -> None:
+    started = start(route, sent(BODIES[route] | {"card_data": CARD_DATA | {"card_number": number}}), absent)
+    assert started["input"] == "seal_this_card"
 
 
 @both_readings
@@ -100,10 +101,78 @@ def test_a_number_that_the_model_did_not_see_is_not_passed_on(route: str, number
 def test_of_two_numbers_the_one_that_would_be_passed_on_is_looked_at(route: str, absent: str | None) -> None:
     def body(*numbers: str) -> str:
         members = ", ".join(f'"card_number": "{number}"' for number in numbers)
-        return f'{{"card_data": {{{members}}}}}'
+        rest = json.dumps({name: value for name, value in CARD_DATA.items() if name != "card_number"})[1:]
+        return f'{{"amount_minor": 1, "currency": "USD", "card_data": {{{members}, {rest}}}'
 
-    assert start(route, sent(body(PAN, UNLISTED_PAN)), absent)["input"] == "refused"
-    assert UNLISTED_PAN not in start(route, sent(body(UNLISTED_PAN, PAN)), absent)["input"]
+    assert start(route, sent(body(PAN, UNLISTED_PAN)), absent)["input"] == "seal_this_card"
+    passed_on = start(route, sent(body(UNLISTED_PAN, PAN)), absent)["input"]
+    assert json.loads(passed_on)["card_data"] == CARD_DATA
+
+
+WRONG_AMOUNTS: list[Any] = [0, -1, 10**12, 19.99, 5.0, 1e3, "1999", "", None, [1], True, "１９", {}]
+WRONG_CURRENCIES: list[Any] = ["usd", "US", "USDX", "", None, "USD\n", "ＵＳＤ", ["USD"], 840, {"a": "USD"}]
+WRONG: dict[str, list[dict[str, Any]]] = {
+    "amount_minor": [{"amount_minor": value} for value in WRONG_AMOUNTS],
+    "currency": [{"currency": value} for value in WRONG_CURRENCIES],
+    "token": [
+        {"card_data": None, "token": value} for value in ("tok_a", "x", UNLISTED_PAN, TOKEN + "\n", TOKEN.upper())
+    ],
+    "merchant_reference": [{"merchant_reference": "x" * 65}, {"merchant_reference": "😀" * 65}],
+    "description": [{"description": "x" * 141}],
+    "expiry_date": [
+        {"card_data": CARD_DATA | {"expiry_date": value}}
+        for value in ("13/30", "1/30", "", None, "12/2030", PAN, "12/30\n")
+    ],
+    "card_holder": [
+        {"card_data": CARD_DATA | {"card_holder": value}}
+        for value in ("", " ", None, "\u00a0\t", "\u200b\u3164", "x" * 65)
+    ],
+}
+"""Bodies that break a rule of a field."""
+
+
+@both_readings
+@pytest.mark.parametrize(
+    ("field", "changes"), [(field, changes) for field, bodies in WRONG.items() for changes in bodies], ids=repr
+)
+def test_a_rule_that_is_broken_is_refused_by_the_name_of_the_field_and_never_by_what_is_in_it(
+    field: str, changes: dict[str, Any], absent: str | None
+) -> None:
+    routes = ["payments", "cards"] if field in CARD_DATA else ["payments"]
+    for route in routes:
+        said = start(route, sent(BODIES[route] | changes), absent)["input"]
+        assert said == f"wrong_{field}"
+        assert refusal(said, absent).startswith(f"{field} must ")
+
+
+@both_readings
+def test_of_a_card_that_is_no_test_card_the_answer_says_to_seal_it(absent: str | None) -> None:
+    assert refusal("seal_this_card", absent).startswith("Seal this card.")
+
+
+def refusal(said: str, absent: str | None) -> str:
+    """What the caller is told where Step Functions refuses, and quotes, this input."""
+    quoted = f"Invalid State Machine Execution Input: 'Unrecognized token '{said}': was expecting JSON'"
+    answer = Message(json.dumps({"__type": "a.b#InvalidExecutionInput", "message": quoted}))
+    text, override = answer.rendered(answering("payments", "refused"), absent)
+    error = json.loads(text)["error"]
+    assert (override["status"], error["code"]) == (400, "invalid_request")
+    return str(error["message"])
+
+
+@both_readings
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"amount_minor": value} for value in (1, 999_999_999_999)),
+        *({"merchant_reference": value} for value in (64 * "x", 64 * "😀", "a")),
+        {"card_data": CARD_DATA | {"card_holder": 64 * "漢"}},
+        {"card_data": CARD_DATA | {"card_holder": "."}},
+    ],
+    ids=repr,
+)
+def test_what_breaks_no_rule_is_passed_on(changes: dict[str, Any], absent: str | None) -> None:
+    assert json.loads(start("payments", sent(BODIES["payments"] | changes), absent)["input"]).items() >= changes.items()
 
 
 @pytest.mark.parametrize(
@@ -186,7 +255,7 @@ def test_an_amount_of_null_is_none(absent: str | None) -> None:
     [0, -1, 5.0, 5.5, 1e7, 10**12, True, False, [], [500], {}, {"a": 1}, "007", '1,\\"operation\\":\\"void\\"'],
 )
 def test_an_amount_that_the_model_did_not_see_starts_nothing(amount: Any, absent: str | None) -> None:
-    assert start("refunds", sent({"amount_minor": amount}), absent)["input"] == "refused"
+    assert start("refunds", sent({"amount_minor": amount}), absent)["input"] == "wrong_amount_minor"
 
 
 @both_readings
@@ -215,7 +284,7 @@ def test_whatever_is_sent_the_request_to_step_functions_is_as_it_has_to_be(route
         assert name in ("missing key", "invalid key") or (
             name in message.header.values() and re.fullmatch("[A-Za-z0-9_-]{16,64}", name)
         )
-        if started["input"] != "refused":
+        if not re.fullmatch("[a-z_]+", started["input"]):
             assert UNLISTED_PAN not in started["input"]
             assert route not in OPERATIONS or json.loads(started["input"])["operation"] == OPERATIONS[route]
     assert not_json == 8

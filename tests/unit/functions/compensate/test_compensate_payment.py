@@ -17,7 +17,7 @@ from functions.shared.domain.errors import (
 from functions.shared.domain.ledger import NO_ENTRY, JournalEntry, capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.doubt import record_doubt, undo_charge
-from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger
+from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger, FakeVelocityCounter
 from tests.samples import DECLINED_PAN, LATER, NOW, PAN, REQUEST, card, order, payment
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
@@ -42,10 +42,15 @@ def ledger() -> FakeLedger:
 
 
 def compensate(
-    gateway: FakeGateway, ledger: FakeLedger, request: PaymentRequest = REQUEST, now: str = LATER
+    gateway: FakeGateway,
+    ledger: FakeLedger,
+    request: PaymentRequest = REQUEST,
+    now: str = LATER,
+    counter: FakeVelocityCounter | None = None,
 ) -> Payment:
     first = payment(status="in_doubt", request=request, charge_id=None, error="LedgerUnavailable", updated_at=now)
-    return compensate_payment(first, request, gateway=gateway, ledger=ledger)
+    counter = counter or FakeVelocityCounter()
+    return compensate_payment(first, request, gateway=gateway, ledger=ledger, velocity_counter=counter)
 
 
 def balances(entries: tuple[JournalEntry, ...]) -> Counter[str]:
@@ -93,6 +98,31 @@ def test_a_charge_that_was_declined_is_recorded_as_declined(gateway: FakeGateway
     ended = compensate(gateway, ledger)
     assert (ended.status, ended.decline_code, ended.charge_id) == ("declined", "insufficient_funds", charge.charge_id)
     assert ledger.records["pay-1"].journal == (DOUBT, DOUBT.reverse(1))
+
+
+def test_a_decline_that_comes_to_light_is_counted_however_often_it_is_looked_at(
+    gateway: FakeGateway, ledger: FakeLedger
+) -> None:
+    counter = FakeVelocityCounter()
+    gateway.charge(order(), card(DECLINED_PAN), "pay-1-charge")
+    counter.faults.arm("count_decline", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        compensate(gateway, ledger, counter=counter)
+    for _ in range(2):
+        assert compensate(gateway, ledger, counter=counter).status == "declined"
+    assert list(counter.declines) == ["pay-1"]
+
+
+@pytest.mark.parametrize(
+    "known", [payment(), payment(status="reversed"), payment(status="declined", decline_code="screened:amount_cap")]
+)
+def test_what_the_gateway_did_not_decline_is_counted_as_no_decline(
+    gateway: FakeGateway, ledger: FakeLedger, known: Payment
+) -> None:
+    counter = FakeVelocityCounter()
+    ledger.record(known)
+    compensate(gateway, ledger, counter=counter)
+    assert counter.declines == {}
 
 
 def test_a_charge_that_never_was_is_kept_out_for_good(gateway: FakeGateway, ledger: FakeLedger) -> None:

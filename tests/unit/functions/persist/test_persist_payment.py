@@ -5,7 +5,7 @@ from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import RecordedPayment, StoredCard
-from tests.fakes import LEDGER_DOWN, FakeLedger
+from tests.fakes import LEDGER_DOWN, FakeLedger, FakeVelocityCounter
 from tests.samples import KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, TOKEN, payment
 
 
@@ -15,7 +15,12 @@ def ledger() -> FakeLedger:
 
 
 def persist(
-    paid: Payment, ledger: FakeLedger, *, card_on_file: bool = False, keep_card_until: str = KEPT_UNTIL
+    paid: Payment,
+    ledger: FakeLedger,
+    *,
+    card_on_file: bool = False,
+    keep_card_until: str = KEPT_UNTIL,
+    counter: FakeVelocityCounter | None = None,
 ) -> Payment:
     return persist_payment(
         paid,
@@ -25,6 +30,7 @@ def persist(
         keep_card_until=keep_card_until,
         ledger=ledger,
         card_vault=ledger.card_vault,
+        velocity_counter=counter or FakeVelocityCounter(),
     )
 
 
@@ -63,6 +69,31 @@ def test_a_card_is_stored_without_money(ledger: FakeLedger) -> None:
     stored = persist(payment(status="stored", request=STORE), ledger)
     assert ledger.records["pay-1"] == RecordedPayment(stored, ())
     assert ledger.card_vault.summary(TOKEN, NOW) == SUMMARY
+
+
+def test_what_the_gateway_declined_is_counted_once_it_is_recorded_and_what_a_rule_declined_is_not(
+    ledger: FakeLedger,
+) -> None:
+    counter = FakeVelocityCounter()
+    ledger.faults.arm("record", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        persist(payment(status="declined", decline_code="do_not_honor"), ledger, counter=counter)
+    assert counter.declines == {}
+    persist(payment(status="declined", decline_code="screened:amount_cap"), ledger, counter=counter)
+    persist(payment("pay-2"), ledger, counter=counter)
+    assert counter.declines == {}
+    persist(payment("pay-3", "declined", decline_code="do_not_honor"), ledger, counter=counter)
+    assert list(counter.declines) == ["pay-3"]
+
+
+def test_a_decline_that_could_not_be_counted_is_when_persist_runs_again(ledger: FakeLedger) -> None:
+    counter = FakeVelocityCounter()
+    counter.faults.arm("count_decline", LEDGER_DOWN)
+    declined = payment(status="declined", decline_code="do_not_honor")
+    with pytest.raises(LedgerUnavailable):
+        persist(declined, ledger, counter=counter)
+    persist(declined, ledger, counter=counter)
+    assert list(counter.declines) == ["pay-1"]
 
 
 def test_a_lost_answer_and_a_repetition_end_with_one_record_and_one_entry(ledger: FakeLedger) -> None:

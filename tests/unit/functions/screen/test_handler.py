@@ -1,3 +1,4 @@
+import string
 from typing import Any
 
 import pytest
@@ -12,12 +13,13 @@ from tests.unit.functions.conftest import Output, World
 REAL_CARD: dict[str, Any] = SUMMARY.to_dict() | {"bin": "400005", "last4": "5556"}
 
 
-def event(card: dict[str, Any] = REAL_CARD, **payment: Any) -> dict[str, Any]:
+def event(card: dict[str, Any] = REAL_CARD, test_card: bool = False, **payment: Any) -> dict[str, Any]:
     return {
         "payment_id": "payment-of-ours-1",
         "started_at": STARTED_AT,
         "payment": REQUEST.to_dict() | payment,
         "card": card,
+        "test_card": test_card,
     }
 
 
@@ -51,12 +53,22 @@ def test_a_payment_that_is_denied_and_flagged_counts_as_both(world: World, outpu
 
 
 def test_a_test_card_may_pay_as_much_as_the_api_takes(world: World) -> None:
-    assert handler(event(SUMMARY.to_dict(), amount_minor=99_999_999), None)["action"] == "allow"
+    assert handler(event(test_card=True, amount_minor=999_999_999_999), None)["action"] == "allow"
 
 
-def test_a_card_that_is_only_stored_passes(world: World) -> None:
+def test_a_card_that_is_only_stored_is_counted_too(world: World) -> None:
     assert handler(event() | {"payment": STORE.to_dict()}, None)["action"] == "allow"
-    assert world.velocity_counter.payments == {}
+    assert list(world.velocity_counter.payments[SUMMARY.fingerprint]) == ["payment-of-ours-1"]
+
+
+def test_who_tries_many_cards_of_a_bin_is_flagged_and_wakes_somebody(world: World, output: Output) -> None:
+    for n, letter in enumerate(string.ascii_lowercase[:20]):
+        other = REAL_CARD | {"fingerprint": f"fp_{52 * letter}", "last4": f"{n:04}"}
+        assert handler(event(other, merchant_reference=f"order-{n}"), None)["flags"] == []
+    assert output.metrics() == {}
+    another = REAL_CARD | {"fingerprint": f"fp_{52 * 'z'}"}
+    assert handler(event(another, merchant_reference="order-20"), None)["flags"] == ["bin_cards"]
+    assert output.metrics() == {"PaymentFlagged": [1.0], "ScreeningAlarm": [1.0]}
 
 
 def test_a_counter_that_does_not_answer_counts_in_no_metric(world: World, output: Output) -> None:

@@ -3,7 +3,7 @@
 import json
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from cli.rules import load_samples
 from functions.screen.rules import RULES_FILE, Facts, Rules, RulesError, Screening, check_rules, load_rules
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.json_schema import validate
-from tests.samples import FINGERPRINT, TEST_CARDS
+from functions.shared.adapters.velocity import EARLIER, HELD
+from tests.samples import TEST_CARDS
 
-ORDINARY = Facts(1999, "USD", "visa", "400005", FINGERPRINT, 9, False, 1, 1, 1999, 1999)
 SAMPLES = load_samples()
+ORDINARY = SAMPLES[0].facts
 
 
 # What a large gateway lets merchants charge in, without what ISO 4217 has withdrawn since.
@@ -63,6 +64,33 @@ class TestDefaults:
         screened = rules.screen(replace(ORDINARY, currency=currency, test_card=test_card))
         assert screened.rule == "currency_not_accepted"
 
+    @pytest.mark.parametrize(
+        ("fact", "most", "rule", "action"),
+        [
+            ("reference_cards_1h", 10, "reference_cards", "deny"),
+            ("reference_declines_1h", 4, "reference_declines", "deny"),
+            ("card_expiry_dates_1h", 4, "card_expiry_dates", "deny"),
+            ("lookalike_cards_1h", 4, "lookalike_cards", "deny"),
+            ("bin_cards_1h", 20, "bin_cards", "alarm"),
+            ("bin_declines_1h", 10, "bin_declines", "alarm"),
+            ("caller_cards_1h", 30, "caller_cards", "alarm"),
+            ("caller_declines_1h", 15, "caller_declines", "alarm"),
+        ],
+    )
+    def test_who_tries_cards_out_is_denied_or_flagged_above_a_limit_but_for_test_cards(
+        self, rules: Rules, fact: str, most: int, rule: str, action: str
+    ) -> None:
+        at_most, above = (Facts(**asdict(ORDINARY) | {fact: count}) for count in (most, most + 1))
+        assert rules.screen(at_most) == Screening()
+        assert rules.screen(above) == (Screening(rule) if action == "deny" else Screening(None, (rule,)))
+        assert rules.alarming >= ({rule} if action == "alarm" else set())
+        assert rules.screen(replace(above, test_card=True)) == Screening()
+
+    def test_no_limit_is_beyond_what_is_counted(self, rules: Rules) -> None:
+        limits = rules.lists["card_testing_limits"]
+        assert isinstance(limits, dict)
+        assert max(limits.values()) < HELD * EARLIER
+
     def test_every_accepted_currency_is_one_that_tokenize_takes_and_has_a_cap_near_ten_thousand_dollars(
         self, rules: Rules
     ) -> None:
@@ -78,25 +106,17 @@ class TestDefaults:
     @pytest.mark.parametrize("pan", TEST_CARDS)
     @pytest.mark.parametrize("currency", ["USD", "KWD"])
     def test_a_test_card_pays_whatever_the_api_takes_however_often(self, rules: Rules, pan: str, currency: str) -> None:
-        facts = Facts(
-            99_999_999,
-            currency,
-            TEST_CARDS[pan]["brand"],
-            pan[:6],
-            FINGERPRINT,
-            0,
-            True,
-            10_000,
-            10_000,
-            10**12,
-            10**12,
-        )
+        often = {field.name: 10**12 for field in fields(Facts) if field.name.endswith(("_1h", "_24h"))}
+        brand = TEST_CARDS[pan]["brand"]
+        paid = {"amount_minor": 999_999_999_999, "currency": currency, "brand": brand, "bin": pan[:6]}
+        facts = Facts(**asdict(ORDINARY) | often | paid | {"test_card": True})
         assert rules.screen(facts) == Screening()
 
     @given(
         st.builds(
             Facts,
-            amount_minor=st.integers(1, 99_999_999),
+            operation=st.sampled_from(["charge", "store"]),
+            amount_minor=st.integers(0, 999_999_999_999),
             currency=st.sampled_from([currency.code for currency in Currency] + ["XTS"]),
             hour=st.integers(0, 23),
             payments_1h=st.integers(1, 10**9),
@@ -139,10 +159,11 @@ class TestScreening:
                 rule("first"),
                 rule("second"),
                 rule("no_flag", action="flag", when="hour > 12"),
-                rule("flag_after", action="flag"),
+                rule("flag_after", action="alarm"),
             )
         )
         assert rules.screen(ORDINARY) == Screening("first", ("flag_before", "flag_after"))
+        assert rules.alarming == {"flag_after"}
         assert rules.screen(replace(ORDINARY, amount_minor=100)) == Screening()
 
     def test_the_file_decides_which_is_first(self, checked: Callable[[Any], Rules]) -> None:
@@ -252,20 +273,20 @@ class TestMistakes:
             ({"when": "1 / 0 > 1"}, "arithmetic error: division by zero."),
             (
                 {"when": "amount_minor > caps[currency]"},
-                "lookup operation failed. (where {'amount_minor': 1, 'currency': 'XXX'})",
+                "lookup operation failed. (where {'amount_minor': 0, 'currency': 'XXX'})",
             ),
             (
                 {"when": "amount_minor > caps&[currency]"},
-                "data type mismatch. (where {'amount_minor': 1, 'currency': 'XXX'})",
+                "data type mismatch. (where {'amount_minor': 0, 'currency': 'XXX'})",
             ),
             (
-                {"when": "not test_card and amount_minor / (payments_1h - 1) > 100"},
-                "arithmetic error: division by zero. (where {'amount_minor': 1, 'test_card': False, 'payments_1h': 1})",
+                {"when": "not test_card and (1 + amount_minor) / (payments_1h - 1) > 100"},
+                "arithmetic error: division by zero. (where {'amount_minor': 0, 'test_card': False, 'payments_1h': 1})",
             ),
             ({"when": "9e999999 + 9e999999 > hour"}, "Overflow."),
             ({"when": "9e999999 + hour + 9e999999 > 1"}, "Overflow. (where {'hour': 0})"),
             ({"when": 1}, "when breaks the contract: type 'string'."),
-            ({"action": "refuse"}, "action breaks the contract: enum ['deny', 'flag']."),
+            ({"action": "refuse"}, "action breaks the contract: enum ['deny', 'flag', 'alarm']."),
             ({"reason": ""}, "reason breaks the contract: pattern"),
             ({"name": "A-B"}, "name breaks the contract: pattern"),
             ({"priority": 1}, "the input has a field that the contract does not know."),

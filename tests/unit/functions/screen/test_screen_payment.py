@@ -10,9 +10,10 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import InternalError, LedgerUnavailable
 from functions.shared.domain.payment import PaymentRequest
 from tests.fakes import LEDGER_DOWN, FakeVelocityCounter
-from tests.samples import DECLINED_PAN, FINGERPRINT, REQUEST, STARTED_AT, STORE, SUMMARY, card
+from tests.samples import FINGERPRINT, REQUEST, STARTED_AT, STORE, SUMMARY, payment
 
-REAL_CARD = CardSummary(None, FINGERPRINT, "visa", "400005", "5556", "12/49")
+REAL_CARD = CardSummary(None, FINGERPRINT, "visa", "400005", "5556", "12/44")
+CALLER = "arn:aws:iam::123456789012:role/shop"
 ALLOWED: dict[str, Any] = {"action": "allow", "rule": None, "decline_code": None, "flags": []}
 
 
@@ -24,6 +25,11 @@ class RememberingRules(Rules):
     def screen(self, facts: Facts) -> Screening:
         RememberingRules.asked = facts
         return Screening()
+
+
+def other_card(n: int) -> CardSummary:
+    """One of many of the same bank."""
+    return replace(REAL_CARD, fingerprint=f"fp_{n}", last4=f"{n:04}")
 
 
 @pytest.fixture
@@ -38,8 +44,18 @@ def screen(
     card: CardSummary = REAL_CARD,
     started_at: str = STARTED_AT,
     rules: Rules | None = None,
+    *,
+    test_card: bool = False,
 ) -> dict[str, Any]:
-    return screen_payment(payment_id, payment, card, started_at, rules=rules or load_rules(), velocity_counter=counter)
+    return screen_payment(
+        payment_id,
+        payment,
+        card,
+        started_at,
+        test_card=test_card,
+        rules=rules or load_rules(),
+        velocity_counter=counter,
+    )
 
 
 def test_an_ordinary_payment_is_allowed(counter: FakeVelocityCounter) -> None:
@@ -61,8 +77,15 @@ def test_a_flag_denies_nothing(counter: FakeVelocityCounter) -> None:
 
 def test_the_rules_are_asked_with_all_that_is_known_of_the_payment(counter: FakeVelocityCounter) -> None:
     screen(counter, "pay-0", replace(REQUEST, currency="EUR"), started_at="2026-11-22T12:00:00.000Z")
-    screen(counter, rules=RememberingRules(1, {}, ()), started_at="2026-11-23T01:30:00.000+02:00")
+    screen(counter, "pay-2", replace(REQUEST, caller=CALLER), other_card(1), started_at="2026-11-22T23:10:00.000Z")
+    screen(
+        counter,
+        payment=replace(REQUEST, caller=CALLER),
+        rules=RememberingRules(1, {}, ()),
+        started_at="2026-11-23T01:30:00.000+02:00",
+    )
     assert RememberingRules.asked == Facts(
+        operation="charge",
         amount_minor=1999,
         currency="USD",
         brand="visa",
@@ -74,23 +97,84 @@ def test_the_rules_are_asked_with_all_that_is_known_of_the_payment(counter: Fake
         payments_24h=2,
         amount_minor_1h=1999,
         amount_minor_24h=1999,
+        card_expiry_dates_1h=1,
+        lookalike_cards_1h=1,
+        reference_cards_1h=2,
+        reference_declines_1h=0,
+        bin_cards_1h=2,
+        bin_declines_1h=0,
+        caller_cards_1h=2,
+        caller_declines_1h=0,
     )
 
 
-@pytest.mark.parametrize("summary", [SUMMARY, card(DECLINED_PAN).summary(None, FINGERPRINT)])
-def test_a_published_test_card_is_known_by_its_brand_bin_and_last_four(
-    counter: FakeVelocityCounter, summary: CardSummary
+@pytest.mark.parametrize("test_card", [True, False])
+def test_a_test_card_is_one_that_tokenize_knew_by_its_number_whatever_it_looks_like(
+    counter: FakeVelocityCounter, test_card: bool
 ) -> None:
-    screen(counter, card=summary, rules=RememberingRules(1, {}, ()))
-    assert RememberingRules.asked.test_card
-    screen(counter, card=replace(summary, last4="1234"), rules=RememberingRules(1, {}, ()))
-    assert not RememberingRules.asked.test_card
+    for card in (SUMMARY, REAL_CARD):
+        screen(counter, card=card, rules=RememberingRules(1, {}, ()), test_card=test_card)
+        assert RememberingRules.asked.test_card is test_card
 
 
-def test_a_card_that_is_only_stored_is_allowed_and_not_counted(counter: FakeVelocityCounter) -> None:
-    blocked = replace(REAL_CARD, bin="620550")
-    assert screen(counter, payment=STORE, card=blocked) == ALLOWED
-    assert counter.payments == {}
+def test_a_card_that_is_only_stored_is_screened_and_counted_like_a_payment(counter: FakeVelocityCounter) -> None:
+    assert screen(counter, payment=STORE) == ALLOWED
+    assert screen(counter, payment=STORE, card=replace(REAL_CARD, bin="620550"))["rule"] == "bin_blocked"
+    for n in range(19):
+        assert screen(counter, f"store-{n}", STORE) == ALLOWED
+    assert screen(counter, "store-19", STORE)["rule"] == "velocity_payments"
+    assert screen(counter, "pay-20")["rule"] == "velocity_payments"
+
+
+class TestCardTesting:
+    def test_of_40_cards_on_one_order_10_are_let_through(self, counter: FakeVelocityCounter) -> None:
+        screened = [screen(counter, f"pay-{n}", card=other_card(n)) for n in range(40)]
+        assert [each["rule"] for each in screened] == [*[None] * 10, *["reference_cards"] * 30]
+        assert screen(counter, "another order", replace(REQUEST, merchant_reference="order-2"))["action"] == "allow"
+
+    def test_without_a_reference_the_caller_and_the_bin_are_flagged(self, counter: FakeVelocityCounter) -> None:
+        asked = replace(REQUEST, merchant_reference=None, caller=CALLER)
+        screened = [screen(counter, f"pay-{n}", asked, other_card(n)) for n in range(40)]
+        assert {each["action"] for each in screened} == {"allow"}
+        flags = [each["flags"] for each in screened]
+        assert flags == [*[[]] * 20, *[["bin_cards"]] * 10, *[["bin_cards", "caller_cards"]] * 10]
+
+    def test_of_15_declines_on_one_order_the_gateway_makes_5(self, counter: FakeVelocityCounter) -> None:
+        rules: list[str | None] = []
+        for n in range(15):
+            rules.append(screen(counter, f"pay-{n}")["rule"])
+            if not rules[-1]:
+                declined = payment(f"pay-{n}", "declined", decline_code="do_not_honor")
+                counter.count_decline(declined)
+                counter.count_decline(declined)
+        assert rules == [*[None] * 5, *["reference_declines"] * 10]
+
+    def test_of_24_expiry_dates_of_a_card_4_are_let_through(self, counter: FakeVelocityCounter) -> None:
+        months = [f"{month:02}/{year}" for year in (30, 31) for month in range(1, 13)]
+        dated = [replace(REAL_CARD, expiry=month) for month in months]
+        # Each on an order of its own, also where it is only stored.
+        asked = [replace(each, merchant_reference=f"order-{n}") for n in range(12) for each in (REQUEST, STORE)]
+        screened = [screen(counter, f"pay-{n}", asked[n], card) for n, card in enumerate(dated)]
+        assert [each["rule"] for each in screened][:6] == [*[None] * 4, *["card_expiry_dates"] * 2]
+        assert {each["action"] for each in screened[4:]} == {"deny"}
+
+    def test_who_tries_the_digits_between_the_first_six_and_the_last_four_gets_four_tries(
+        self, counter: FakeVelocityCounter
+    ) -> None:
+        tried = [replace(REAL_CARD, fingerprint=f"fp_{n}") for n in range(100)]
+        screened = [screen(counter, f"store-{n}", STORE, card) for n, card in enumerate(tried)]
+        assert [each["rule"] for each in screened] == [*[None] * 4, *["lookalike_cards"] * 96]
+
+    def test_however_many_come_at_once_nobody_slips_through(self, counter: FakeVelocityCounter) -> None:
+        with ThreadPoolExecutor(16) as pool:
+            screened = list(pool.map(lambda n: screen(counter, f"pay-{n}", card=other_card(n)), range(100)))
+        assert sum(each["action"] == "allow" for each in screened) <= 10
+
+    def test_published_test_cards_are_tried_as_often_as_anybody_likes(self, counter: FakeVelocityCounter) -> None:
+        screened = [
+            screen(counter, f"pay-{n}", card=replace(SUMMARY, fingerprint=f"fp_{n}"), test_card=True) for n in range(40)
+        ]
+        assert screened == [ALLOWED] * 40
 
 
 def test_a_payment_that_is_screened_again_is_counted_once_and_ends_the_same(counter: FakeVelocityCounter) -> None:

@@ -26,6 +26,7 @@ from functions.shared.domain.errors import (
     LedgerUnavailable,
 )
 from functions.shared.domain.ledger import PostedEntry, capture_entry, in_doubt_entry
+from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import (
     Attendance,
     CardCipher,
@@ -56,6 +57,7 @@ from tests.samples import (
     LATER,
     NOW,
     PAN,
+    REQUEST,
     STORE,
     SUMMARY,
     card,
@@ -366,10 +368,44 @@ def counter(request: pytest.FixtureRequest) -> VelocityCounter:
     return DynamoDbVelocityCounter(request.getfixturevalue("aws").dynamodb, COUNTERS_TABLE)
 
 
+@dataclass
+class Shop:
+    """A caller with an order, and a card of a bank, that no other test has."""
+
+    card: CardSummary
+    asked: PaymentRequest
+
+    def pays(
+        self,
+        counter: VelocityCounter,
+        amount_minor: int = 1999,
+        currency: str = "USD",
+        *,
+        payment_id: str | None = None,
+        at: str = NOW,
+        reference: str | None = "",
+        caller: str | None = "",
+        **card: str,
+    ) -> Velocity:
+        """Count a payment in which something is otherwise."""
+        asked = replace(
+            self.asked,
+            amount_minor=amount_minor,
+            currency=currency,
+            merchant_reference=self.asked.merchant_reference if reference == "" else reference,
+            caller=self.asked.caller if caller == "" else caller,
+        )
+        return counter.count(payment_id or new_id(), asked, replace(self.card, **card), at)
+
+    def declined(self, payment_id: str, **changes: Any) -> Payment:
+        return replace(payment(payment_id, "declined", self.asked), **{"card": self.card} | changes)
+
+
 @pytest.fixture
-def fingerprint() -> str:
-    """Of a card that no other test pays with."""
-    return f"fp_{new_id()}"
+def shop() -> Shop:
+    fingerprint = new_id()
+    card = replace(SUMMARY, fingerprint=f"fp_{fingerprint}", bin=f"bin-{fingerprint}")
+    return Shop(card, replace(REQUEST, merchant_reference=f"order-{fingerprint}", caller=f"arn:{fingerprint}"))
 
 
 @pytest.fixture(params=["fake", "dynamodb"])
@@ -407,31 +443,34 @@ class TestAttendance:
 
 
 class TestVelocityCounter:
-    def test_the_first_payment_of_a_card_is_counted_with_itself(
-        self, counter: VelocityCounter, fingerprint: str
-    ) -> None:
-        assert counter.count(fingerprint, new_id(), 1999, "USD", NOW) == Velocity(1, 1, 1999, 1999)
+    def test_the_first_payment_of_a_card_is_counted_with_itself(self, counter: VelocityCounter, shop: Shop) -> None:
+        assert shop.pays(counter) == Velocity(1, 1, 1999, 1999, 1, 1, 1, 0, 1, 0, 1, 0)
 
-    def test_payments_add_up_and_those_of_other_cards_do_not(self, counter: VelocityCounter, fingerprint: str) -> None:
-        counter.count(f"tok_{new_id()}", new_id(), 1, "USD", NOW)
-        counter.count(fingerprint, new_id(), 1999, "USD", NOW)
-        counter.count(fingerprint, new_id(), 1, "USD", LATER)
-        assert counter.count(fingerprint, new_id(), 1000, "USD", LATER) == Velocity(3, 3, 3000, 3000)
+    def test_payments_add_up_and_those_of_other_cards_do_not(self, counter: VelocityCounter, shop: Shop) -> None:
+        shop.pays(counter, fingerprint=f"fp_{new_id()}")
+        shop.pays(counter)
+        shop.pays(counter, 1, at=LATER)
+        assert of_card(shop.pays(counter, 1000, at=LATER)) == (3, 3, 3000, 3000)
 
     def test_payments_are_counted_in_all_currencies_and_amounts_in_one(
-        self, counter: VelocityCounter, fingerprint: str
+        self, counter: VelocityCounter, shop: Shop
     ) -> None:
-        counter.count(fingerprint, new_id(), 500, "JPY", NOW)
-        counter.count(fingerprint, new_id(), 1999, "USD", NOW)
-        assert counter.count(fingerprint, new_id(), 700, "JPY", NOW) == Velocity(3, 3, 1200, 1200)
-        assert counter.count(fingerprint, new_id(), 1, "EUR", LATER) == Velocity(4, 4, 1, 1)
+        shop.pays(counter, 500, "JPY")
+        shop.pays(counter)
+        assert of_card(shop.pays(counter, 700, "JPY")) == (3, 3, 1200, 1200)
+        assert of_card(shop.pays(counter, 1, "EUR", at=LATER)) == (4, 4, 1, 1)
 
-    def test_a_payment_that_is_counted_again_changes_nothing(self, counter: VelocityCounter, fingerprint: str) -> None:
+    def test_a_card_that_is_stored_counts_as_a_payment_of_nothing(self, counter: VelocityCounter, shop: Shop) -> None:
+        shop.pays(counter)
+        assert of_card(counter.count(new_id(), STORE, shop.card, NOW)) == (2, 2, 0, 0)
+        assert of_card(shop.pays(counter, 1)) == (3, 3, 2000, 2000)
+
+    def test_a_payment_that_is_counted_again_changes_nothing(self, counter: VelocityCounter, shop: Shop) -> None:
         payment_id = new_id()
-        counter.count(fingerprint, payment_id, 1999, "USD", NOW)
-        counter.count(fingerprint, new_id(), 1, "USD", NOW)
-        assert counter.count(fingerprint, payment_id, 1999, "USD", NOW) == Velocity(2, 2, 2000, 2000)
-        assert counter.count(fingerprint, new_id(), 1000, "USD", LATER) == Velocity(3, 3, 3000, 3000)
+        shop.pays(counter, payment_id=payment_id)
+        shop.pays(counter, 1)
+        assert of_card(shop.pays(counter, payment_id=payment_id)) == (2, 2, 2000, 2000)
+        assert of_card(shop.pays(counter, 1000, at=LATER)) == (3, 3, 3000, 3000)
 
     @pytest.mark.parametrize(
         ("earlier", "in_the_hour", "in_the_day"),
@@ -446,17 +485,84 @@ class TestVelocityCounter:
         ],
     )
     def test_an_hour_and_a_day_are_rounded_up_to_whole_five_minutes(
-        self, counter: VelocityCounter, fingerprint: str, earlier: str, in_the_hour: bool, in_the_day: bool
+        self, counter: VelocityCounter, shop: Shop, earlier: str, in_the_hour: bool, in_the_day: bool
     ) -> None:
-        counter.count(fingerprint, new_id(), 1000, "USD", earlier)
-        velocity = counter.count(fingerprint, new_id(), 1, "USD", "2026-11-23T09:02:03.456Z")
-        assert velocity == Velocity(1 + in_the_hour, 1 + in_the_day, 1 + 1000 * in_the_hour, 1 + 1000 * in_the_day)
+        shop.pays(counter, 1000, at=earlier)
+        velocity = shop.pays(counter, 1, at="2026-11-23T09:02:03.456Z")
+        assert of_card(velocity) == (1 + in_the_hour, 1 + in_the_day, 1 + 1000 * in_the_hour, 1 + 1000 * in_the_day)
 
     def test_a_payment_that_started_later_and_is_counted_already_is_seen(
-        self, counter: VelocityCounter, fingerprint: str
+        self, counter: VelocityCounter, shop: Shop
     ) -> None:
-        counter.count(fingerprint, new_id(), 1000, "USD", "2026-11-23T09:05:00.000Z")
-        assert counter.count(fingerprint, new_id(), 1, "USD", "2026-11-23T09:04:59.999Z") == Velocity(2, 2, 1001, 1001)
+        shop.pays(counter, 1000, at="2026-11-23T09:05:00.000Z")
+        assert of_card(shop.pays(counter, 1, at="2026-11-23T09:04:59.999Z")) == (2, 2, 1001, 1001)
+
+    def test_a_card_is_known_by_each_of_its_expiry_dates_for_an_hour(
+        self, counter: VelocityCounter, shop: Shop
+    ) -> None:
+        shop.pays(counter, expiry="11/30", at="2026-11-23T07:59:59.999Z")
+        told = [shop.pays(counter, expiry=expiry, at=NOW) for expiry in ("12/30", "01/31", "12/30", "02/31")]
+        assert [velocity.card_expiry_dates_1h for velocity in told] == [1, 2, 2, 3]
+
+    def test_cards_are_counted_by_reference_by_bin_by_caller_and_by_what_is_shown_of_them(
+        self, counter: VelocityCounter, shop: Shop
+    ) -> None:
+        for n in range(3):
+            assert of_others(shop.pays(counter, fingerprint=f"fp_{n}")) == 4 * (n + 1,)
+            assert of_others(shop.pays(counter, fingerprint=f"fp_{n}")) == 4 * (n + 1,)
+        assert of_others(shop.pays(counter, fingerprint="fp_3", last4="0000")) == (1, 4, 4, 4)
+        assert of_others(shop.pays(counter, fingerprint="fp_4", reference=new_id())) == (4, 1, 5, 5)
+        assert of_others(shop.pays(counter, fingerprint="fp_5", caller=new_id())) == (5, 5, 6, 1)
+        assert of_others(shop.pays(counter, fingerprint="fp_6", bin="400000")) == (1, 6, 1, 6)
+        assert of_others(shop.pays(counter, fingerprint="fp_7", reference=None, caller=None)) == (6, 0, 7, 0)
+
+    def test_declines_are_counted_once_for_each_payment(self, counter: VelocityCounter, shop: Shop) -> None:
+        for payment_id in (first := new_id(), new_id(), first):
+            counter.count_decline(shop.declined(payment_id))
+        assert declines(shop.pays(counter)) == (2, 2, 2)
+        assert declines(shop.pays(counter, reference=new_id(), bin="400000")) == (0, 0, 2)
+
+    def test_a_decline_of_whoever_gave_no_reference_is_counted_by_the_rest(
+        self, counter: VelocityCounter, shop: Shop
+    ) -> None:
+        counter.count_decline(shop.declined(new_id(), merchant_reference=None))
+        counter.count_decline(shop.declined(new_id(), caller=None))
+        assert declines(shop.pays(counter)) == (1, 2, 1)
+
+    @pytest.mark.parametrize(
+        ("earlier", "is_seen"),
+        [
+            ("2026-11-23T09:59:00.000Z", True),
+            ("2026-11-23T09:20:00.000Z", True),
+            ("2026-11-23T08:40:00.000Z", True),
+            ("2026-11-23T08:39:59.999Z", False),
+        ],
+    )
+    def test_of_a_reference_a_bin_and_a_caller_the_hour_is_rounded_up_to_whole_twenty_minutes(
+        self, counter: VelocityCounter, shop: Shop, earlier: str, is_seen: bool
+    ) -> None:
+        shop.pays(counter, fingerprint="fp_1", at=earlier)
+        counter.count_decline(shop.declined(new_id(), created_at=earlier))
+        velocity = shop.pays(counter, at="2026-11-23T09:59:59.000Z")
+        assert of_others(velocity) == 4 * (1 + is_seen,)
+        assert declines(velocity) == 3 * (is_seen,)
+
+
+def of_card(velocity: Velocity) -> tuple[int, int, int, int]:
+    return velocity.payments_1h, velocity.payments_24h, velocity.amount_minor_1h, velocity.amount_minor_24h
+
+
+def of_others(velocity: Velocity) -> tuple[int, int, int, int]:
+    return (
+        velocity.lookalike_cards_1h,
+        velocity.reference_cards_1h,
+        velocity.bin_cards_1h,
+        velocity.caller_cards_1h,
+    )
+
+
+def declines(velocity: Velocity) -> tuple[int, int, int]:
+    return velocity.reference_declines_1h, velocity.bin_declines_1h, velocity.caller_declines_1h
 
 
 @pytest.fixture(params=["fake", "kms"])

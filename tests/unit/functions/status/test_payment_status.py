@@ -45,6 +45,15 @@ def test_a_recorded_payment_is_shown_as_the_ledger_has_it() -> None:
     }
 
 
+def test_whose_card_a_rule_denied_does_not_learn_from_its_fingerprint_which_number_it_was() -> None:
+    ledger = FakeLedger()
+    ledger.record(payment("denied", "declined", decline_code="screened:lookalike_cards"))
+    ledger.record(payment("declined", "declined", decline_code="do_not_honor"))
+    shown = [payment_status(name, ledger=ledger, executions=FakeExecutions()) for name in ("denied", "declined")]
+    cards = [SUMMARY.not_kept().to_dict() | {"fingerprint": fingerprint} for fingerprint in (None, SUMMARY.fingerprint)]
+    assert [each and each["card"] for each in shown] == cards
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [("GatewayOutcomeUnknown", "gateway_outcome_unknown"), ("States.Timeout", "states_timeout"), (None, None)],

@@ -34,8 +34,8 @@ def test_an_expired_card_is_rejected_and_counted(world: World, output: Output) -
     assert PAN not in output.text
 
 
-@pytest.mark.parametrize("amount", [0, -1, 19.99, 1999.0, "1999", True, 100_000_000, None])
-def test_an_amount_is_a_positive_integer_of_at_most_eight_digits(world: World, amount: Any) -> None:
+@pytest.mark.parametrize("amount", [0, -1, 19.99, 1999.0, "1999", True, 10**12, None])
+def test_an_amount_is_a_positive_integer_of_at_most_twelve_digits(world: World, amount: Any) -> None:
     with pytest.raises(InvalidInput):
         handler({"payment_id": "payment-of-ours-1", "request": REQUEST | {"amount_minor": amount}}, None)
 

@@ -1,5 +1,5 @@
 import re
-from datetime import date
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +7,11 @@ import pytest
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.json_schema import validate
 from functions.shared.card_data import open_card
+from functions.shared.domain import errors
+from functions.shared.domain.card import Card
+from functions.shared.domain.card_number import BRANDS, passes_luhn
 from functions.shared.domain.errors import (
+    BrandNotAccepted,
     CardDataMustBeSealed,
     CardNumberInText,
     ExpiredCard,
@@ -19,7 +23,7 @@ from functions.shared.domain.errors import (
     UnknownToken,
 )
 from functions.shared.ports import CardOpener, StoredCard
-from functions.tokenize.tokenize_card import card_token, fingerprint, recall_card, tokenize_card
+from functions.tokenize.tokenize_card import Acceptance, card_token, fingerprint, recall_card, tokenize_card
 from tests.fakes import FakeCardVault, FakeMac
 from tests.samples import (
     CARD,
@@ -35,7 +39,7 @@ from tests.samples import (
     UNLISTED_PAN,
 )
 
-TODAY = date(2026, 11, 23)
+EVERYTHING = Acceptance(brands=BRANDS, test_cards=True)
 REQUEST = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "merchant_reference": "order-1001"}
 STORE = {"operation": "store", "card_data": CARD_DATA}
 
@@ -43,12 +47,37 @@ token_mac = FakeMac()
 
 
 def tokenize(
-    request: dict[str, Any], payment_id: str = "pay-1", *, save_card: bool = False, **card_data: Any
+    request: dict[str, Any],
+    payment_id: str = "pay-1",
+    *,
+    save_card: bool = False,
+    accepted: Acceptance = EVERYTHING,
+    now: str = NOW,
+    **card_data: Any,
 ) -> dict[str, Any]:
     request = request | {"card_data": CARD_DATA | card_data}
     card = open_card(request["card_data"], payment_id, card_opener=no_opener, validate=validate)
+    return checked(request, card, payment_id, save_card=save_card, accepted=accepted, now=now)
+
+
+def checked(
+    request: dict[str, Any],
+    card: Card,
+    payment_id: str = "pay-1",
+    *,
+    save_card: bool = False,
+    accepted: Acceptance = EVERYTHING,
+    now: str = NOW,
+) -> dict[str, Any]:
     return tokenize_card(
-        request, card, payment_id, save_card=save_card, token_mac=token_mac, minor_unit=minor_unit, today=TODAY
+        request,
+        card,
+        payment_id,
+        save_card=save_card,
+        accepted=accepted,
+        token_mac=token_mac,
+        minor_unit=minor_unit,
+        now=now,
     )
 
 
@@ -75,8 +104,9 @@ def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_num
             "brand": "visa",
             "bin": "424242",
             "last4": "4242",
-            "expiry": "12/49",
+            "expiry": "12/44",
         },
+        "test_card": True,
     }
     assert PAN not in repr(tokenized)
     assert HOLDER not in repr(tokenized)
@@ -90,7 +120,7 @@ def test_a_card_number_in_a_text_is_refused_by_the_texts_name(name: str, text: s
         tokenize(REQUEST | {name: text})
     assert str(refused.value) == f"This looks like a card number: {name}."
     with pytest.raises(CardNumberInText):
-        recall_card(by_token, card_vault=FakeCardVault(), minor_unit=minor_unit, today=TODAY, now=NOW)
+        recalled(by_token, FakeCardVault())
 
 
 def test_the_same_number_has_the_same_fingerprint_whoever_holds_it_and_another_another() -> None:
@@ -135,6 +165,11 @@ def test_a_cards_names_have_the_shapes_that_the_contracts_ask_for(pan: str) -> N
         ({}, {"card_number": UNLISTED_PAN}, CardDataMustBeSealed),
         ({}, {"expiry_date": "10/26"}, ExpiredCard),
         ({}, {"expiry_date": "13/30"}, InvalidInput),
+        ({}, {"expiry_date": "12/46"}, InvalidInput),
+        ({}, {"expiry_date": "01/99"}, InvalidInput),
+        ({}, {"card_holder": " "}, InvalidInput),
+        ({}, {"card_holder": "\u00a0\u3000\t"}, InvalidInput),
+        ({}, {"card_holder": "\u200b\u3164\ufe0f"}, InvalidInput),
         ({"currency": "ZZZ"}, {}, UnknownCurrency),
         ({"currency": "XAU"}, {}, UnknownCurrency),
     ],
@@ -147,8 +182,50 @@ def test_what_is_no_good_is_rejected_without_repeating_the_card(
     assert (CARD_DATA | card_data)["card_number"] not in repr(rejected.value)
 
 
-def test_a_card_can_be_charged_through_the_month_of_its_expiry() -> None:
-    assert tokenize(REQUEST, expiry_date="11/26")["card"]["expiry"] == "11/26"
+def test_a_card_can_be_charged_until_its_month_has_ended_everywhere() -> None:
+    good = tokenize(REQUEST, now="2026-12-01T11:59:59.999Z", expiry_date="11/26")
+    assert good["card"]["expiry"] == "11/26"
+    with pytest.raises(ExpiredCard):
+        tokenize(REQUEST, now="2026-12-01T12:00:00.000Z", expiry_date="11/26")
+
+
+def test_a_card_is_good_for_20_years_at_most_also_one_to_be_stored() -> None:
+    assert tokenize(REQUEST, expiry_date="11/46")["card"]["expiry"] == "11/46"
+    with pytest.raises(InvalidInput, match=r"^expiry_date must not be further than 20 years from now\.$"):
+        tokenize(STORE, expiry_date="12/46")
+
+
+def sealed(prefix: str, length: int) -> Card:
+    """What was in a sealed card: any number that passes."""
+    number = prefix.ljust(length - 1, "0")
+    number = next(number + digit for digit in "0123456789" if passes_luhn(number + digit))
+    return Card.from_card_data(CARD_DATA | {"card_number": number})
+
+
+@pytest.mark.parametrize("request_", [REQUEST, STORE])
+@pytest.mark.parametrize(
+    ("prefix", "length", "brand"),
+    [("2200", 16, "mir"), ("6521500", 16, "rupay"), ("9704", 19, "napas"), ("1", 15, "uatp")],
+)
+def test_a_brand_that_is_not_accepted_is_named_and_one_that_is_goes_on(
+    request_: dict[str, Any], prefix: str, length: int, brand: str
+) -> None:
+    card = sealed(prefix, length)
+    assert checked(request_, card)["card"]["brand"] == brand
+    with pytest.raises(BrandNotAccepted, match=brand) as refused:
+        checked(request_, card, accepted=Acceptance(BRANDS - {brand}, test_cards=True))
+    assert card.pan not in str(refused.value)
+
+
+@pytest.mark.parametrize("pan", TEST_CARDS)
+def test_a_test_card_is_refused_where_none_is_accepted_and_a_number_beside_it_is_not(pan: str) -> None:
+    real = Acceptance(BRANDS, test_cards=False)
+    with pytest.raises(errors.TestCardNotAccepted) as refused:
+        tokenize(REQUEST, card_number=pan, accepted=real)
+    assert pan[6:] not in str(refused.value)
+    beside = sealed(pan[:7] + str((int(pan[7]) + 1) % 10), len(pan))
+    shown = checked(REQUEST, beside, accepted=real)
+    assert (shown["card"]["bin"], shown["test_card"]) == (pan[:6], False)
 
 
 def test_an_expired_card_can_be_stored() -> None:
@@ -181,9 +258,16 @@ def test_a_key_that_does_not_answer_is_left_to_the_state_machine() -> None:
         tokenize(REQUEST)
 
 
-def recall(vault: FakeCardVault, today: date = TODAY, **changes: Any) -> dict[str, Any]:
-    request = {"amount_minor": 1999, "currency": "USD", "token": TOKEN} | changes
-    return recall_card(request, card_vault=vault, minor_unit=minor_unit, today=today, now=NOW)
+def recall(vault: FakeCardVault, now: str = NOW, accepted: Acceptance = EVERYTHING, **changes: Any) -> dict[str, Any]:
+    return recalled({"amount_minor": 1999, "currency": "USD", "token": TOKEN} | changes, vault, now, accepted)
+
+
+def recalled(
+    request: dict[str, Any], vault: FakeCardVault, now: str = NOW, accepted: Acceptance = EVERYTHING
+) -> dict[str, Any]:
+    return recall_card(
+        request, accepted=accepted, card_vault=vault, token_mac=token_mac, minor_unit=minor_unit, now=now
+    )
 
 
 @pytest.fixture
@@ -206,9 +290,34 @@ def test_a_token_that_nothing_is_stored_under_is_unknown(vault: FakeCardVault) -
 
 
 def test_a_stored_cards_expiry_is_looked_at_when_it_is_charged(vault: FakeCardVault) -> None:
-    assert recall(vault, date(2049, 12, 31))["card"]["expiry"] == "12/49"
+    vault.cards[TOKEN] = StoredCard(SUMMARY, b"ciphertext", "2050-01-01T00:00:00.000Z")
+    assert recall(vault, "2045-01-01T11:59:59.999Z")["card"]["expiry"] == "12/44"
     with pytest.raises(ExpiredCard):
-        recall(vault, date(2050, 1, 1))
+        recall(vault, "2045-01-01T12:00:00.000Z")
+
+
+def test_a_stored_card_is_a_test_card_by_its_whole_number_and_not_by_what_is_shown_of_it(vault: FakeCardVault) -> None:
+    real = Acceptance(BRANDS, test_cards=False)
+    looks_alike = recall(vault, accepted=real)
+    assert (looks_alike["card"]["last4"], looks_alike["test_card"]) == ("4242", False)
+    test_card = replace(SUMMARY, fingerprint=fingerprint(CARD, token_mac))
+    vault.cards[TOKEN] = StoredCard(test_card, b"ciphertext", KEPT_UNTIL)
+    assert recall(vault)["test_card"] is True
+    with pytest.raises(errors.TestCardNotAccepted):
+        recall(vault, accepted=real)
+
+
+def test_the_key_is_not_asked_about_a_stored_card_that_looks_like_no_test_card(vault: FakeCardVault) -> None:
+    vault.cards[TOKEN] = StoredCard(replace(SUMMARY, last4="0000"), b"ciphertext", KEPT_UNTIL)
+    token_mac.faults.arm("mac", KeyServiceUnavailable("KMS: Throttling"))
+    assert recall(vault)["test_card"] is False
+    with pytest.raises(KeyServiceUnavailable):
+        token_mac.mac(b"")
+
+
+def test_a_stored_card_of_a_brand_that_is_no_longer_accepted_is_refused(vault: FakeCardVault) -> None:
+    with pytest.raises(BrandNotAccepted):
+        recall(vault, accepted=Acceptance(BRANDS - {"visa"}, test_cards=True))
 
 
 def test_a_stored_card_is_charged_in_a_currency_that_exists(vault: FakeCardVault) -> None:

@@ -68,7 +68,7 @@ def test_an_expired_date_is_fine_since_the_card_decides(sparkle: Sparkle) -> Non
     [
         ({"amount_minor": 0}, "amount_minor"),
         ({"amount_minor": -1}, "amount_minor"),
-        ({"amount_minor": 100_000_000}, "amount_minor"),
+        ({"amount_minor": 10**12}, "amount_minor"),
         ({"amount_minor": 19.0}, "amount_minor"),
         ({"amount_minor": "1999"}, "amount_minor"),
         ({"amount_minor": True}, "amount_minor"),
@@ -93,7 +93,7 @@ def test_a_bad_field_is_named_and_nothing_is_charged(sparkle: Sparkle, change: d
     assert sparkle.get("/sandbox/charges").json == {"charges": []}
 
 
-@pytest.mark.parametrize("amount_minor", [1, 99_999_999])
+@pytest.mark.parametrize("amount_minor", [1, 999_999_999_999])
 def test_the_smallest_and_the_largest_amount_are_charged(sparkle: Sparkle, amount_minor: int) -> None:
     assert sparkle.charge(amount_minor=amount_minor)["captured_minor"] == amount_minor
 

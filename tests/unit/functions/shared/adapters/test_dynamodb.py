@@ -159,7 +159,7 @@ def test_a_stored_card_is_its_summary_and_its_ciphertext_and_nothing_more(aws: M
             "brand": {"S": "visa"},
             "bin": {"S": "424242"},
             "last4": {"S": "4242"},
-            "expiry": {"S": "12/49"},
+            "expiry": {"S": "12/44"},
             "ciphertext": {"B": b"\x00ciphertext"},
             # 400 days after 2026-11-23T09:00:01Z
             "expires_at": {"N": "1829984401"},

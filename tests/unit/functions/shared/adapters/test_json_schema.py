@@ -227,13 +227,13 @@ def test_what_is_to_be_resolved_is_a_payment_or_an_operation() -> None:
         validate("resolve", {"payment_id": None, "operation_id": None, "ask_gateway": False})
 
 
-@pytest.mark.parametrize("amount", [0, -1, 19.99, 1999.0, "1999", True, False, None, 100_000_000, [], ...])
+@pytest.mark.parametrize("amount", [0, -1, 19.99, 1999.0, "1999", True, False, None, 10**12, [], ...])
 def test_an_amount_is_a_positive_integer_in_minor_units(amount: Any) -> None:
     with pytest.raises(InvalidInput):
         validate("tokenize", tokenize_with(amount_minor=amount))
 
 
-@pytest.mark.parametrize("amount", [1, 99_999_999])
+@pytest.mark.parametrize("amount", [1, 999_999_999_999])
 def test_the_smallest_and_the_largest_amount_pass(amount: int) -> None:
     validate("tokenize", tokenize_with(amount_minor=amount))
 

@@ -69,15 +69,6 @@ def test_a_number_that_is_not_listed_is_no_test_card() -> None:
     assert not contracts.is_test_card("")
 
 
-@pytest.mark.parametrize("pan", TEST_CARDS)
-def test_a_published_test_card_is_known_by_what_may_be_shown_of_it(pan: str) -> None:
-    brand = TEST_CARDS[pan]["brand"]
-    assert contracts.looks_like_a_test_card(brand, pan[:6], pan[-4:])
-    assert not contracts.looks_like_a_test_card("maestro", pan[:6], pan[-4:])
-    assert not contracts.looks_like_a_test_card(brand, "400005", pan[-4:])
-    assert not contracts.looks_like_a_test_card(brand, pan[:6], "1234")
-
-
 @pytest.mark.parametrize(
     "text",
     [

@@ -5,7 +5,7 @@ import pickle
 import pprint
 import traceback
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import assume, given
@@ -92,12 +92,24 @@ class TestBrand:
             ("644", 16, "discover"),
             ("65", 16, "discover"),
             ("62", 16, "unionpay"),
+            ("62", 14, "unionpay"),
+            ("62", 15, "unionpay"),
             ("81", 16, "unionpay"),
+            ("82", 16, "rupay"),
             ("50", 12, "maestro"),
             ("50", 13, None),
             ("57", 12, None),
             ("56", 19, "maestro"),
+            ("59", 16, None),
+            ("61", 16, None),
+            ("66", 16, None),
+            ("68", 16, None),
+            ("69", 16, None),
+            ("1", 15, "uatp"),
             ("1", 16, None),
+            ("1800", 15, "jcb"),
+            ("2131", 15, "jcb"),
+            ("2132", 15, None),
             ("9", 16, None),
         ],
     )
@@ -107,7 +119,7 @@ class TestBrand:
 
 class TestReading:
     def test_card_data_is_read_and_written_back_unchanged(self) -> None:
-        assert Card.from_card_data(CARD_DATA) == Card(PAN, 12, 2049, HOLDER)
+        assert Card.from_card_data(CARD_DATA) == Card(PAN, 12, 2044, HOLDER)
         assert CARD.to_card_data() == CARD_DATA
 
     @pytest.mark.parametrize(
@@ -143,25 +155,22 @@ class TestReading:
 
 class TestExpiry:
     @pytest.mark.parametrize(
-        ("expiry", "last_day", "day_after"),
-        [
-            ("01/30", date(2030, 1, 31), date(2030, 2, 1)),
-            ("02/28", date(2028, 2, 29), date(2028, 3, 1)),
-            ("02/30", date(2030, 2, 28), date(2030, 3, 1)),
-            ("12/29", date(2029, 12, 31), date(2030, 1, 1)),
-        ],
+        ("expiry", "month_after"),
+        [("01/30", (2030, 2)), ("02/28", (2028, 3)), ("02/30", (2030, 3)), ("12/29", (2030, 1))],
     )
-    def test_a_card_is_good_through_the_last_day_of_its_month(
-        self, expiry: str, last_day: date, day_after: date
+    def test_a_card_is_good_until_its_month_has_ended_in_the_last_place_on_earth(
+        self, expiry: str, month_after: tuple[int, int]
     ) -> None:
         card = Card.from_card_data(CARD_DATA | {"expiry_date": expiry}).summary(TOKEN, FINGERPRINT)
-        assert not card.expired(last_day)
-        assert card.expired(day_after)
+        ended_everywhere = datetime(*month_after, 1, 12, tzinfo=UTC)
+        assert not card.expired(ended_everywhere - timedelta(microseconds=1))
+        assert card.expired(ended_everywhere)
+        assert card.expired(ended_everywhere.astimezone(timezone(timedelta(hours=14))))
 
     def test_a_year_counts_for_more_than_a_month(self) -> None:
         card = Card.from_card_data(CARD_DATA | {"expiry_date": "01/30"}).summary(TOKEN, FINGERPRINT)
-        assert not card.expired(date(2029, 12, 31))
-        assert card.expired(date(2031, 1, 1))
+        assert not card.expired(datetime(2029, 12, 31, tzinfo=UTC))
+        assert card.expired(datetime(2031, 1, 1, tzinfo=UTC))
 
 
 class TestMasking:
@@ -202,14 +211,14 @@ class TestMasking:
                 leave(CARD)
 
     def test_the_summary_holds_what_may_be_known_and_no_more(self) -> None:
-        assert CARD.summary(TOKEN, FINGERPRINT) == CardSummary(TOKEN, FINGERPRINT, "visa", "424242", "4242", "12/49")
+        assert CARD.summary(TOKEN, FINGERPRINT) == CardSummary(TOKEN, FINGERPRINT, "visa", "424242", "4242", "12/44")
         assert CARD.summary(TOKEN, FINGERPRINT).to_dict() == {
             "token": TOKEN,
             "fingerprint": FINGERPRINT,
             "brand": "visa",
             "bin": "424242",
             "last4": "4242",
-            "expiry": "12/49",
+            "expiry": "12/44",
         }
 
     def test_a_card_that_was_stored_before_fingerprints_were_has_its_tokens_hash(self) -> None:

@@ -10,6 +10,8 @@ CODES = {
     "Rejection": "rejection",
     "InvalidInput": "invalid_input",
     "InvalidCardNumber": "invalid_card_number",
+    "BrandNotAccepted": "brand_not_accepted",
+    "TestCardNotAccepted": "test_card_not_accepted",
     "CardNumberInText": "card_number_in_text",
     "CardDataMustBeSealed": "card_data_must_be_sealed",
     "ExpiredCard": "expired_card",

@@ -21,7 +21,7 @@ from functions.shared.domain.ledger import (
 
 accounts = st.sampled_from(["asset:gateway:sparkle", "liability:merchant", "suspense:in_doubt", "expense:fees"])
 currencies = st.sampled_from(["USD", "JPY", "KWD"])
-amounts = st.integers(1, 99_999_999)
+amounts = st.integers(1, 999_999_999_999)
 
 
 @st.composite

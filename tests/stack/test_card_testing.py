@@ -1,0 +1,121 @@
+"""Cards being tried out over the REST API: by the order, by the digits, by the expiry date. Real numbers, sealed."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.stack import new_payment_id
+from examples.client import seal
+from functions.shared.domain.card_number import passes_luhn
+from tests.aws_facts import facts
+from tests.stack.driver import CARD_DATA, Driver
+
+DECLINED_TEST_CARD = CARD_DATA | {"card_number": "4000000000000002"}
+
+
+def numbers(bin: str, last4: str | None = None) -> Iterable[str]:
+    """Card numbers of a bank, that are nobody's test cards; those that end so."""
+    middles = (f"{bin}{n:06}{last4}" for n in range(10**6)) if last4 else (f"{bin}{n:010}" for n in range(10**6))
+    return filter(passes_luhn, middles)
+
+
+@pytest.fixture
+def key(driver: Driver) -> dict[str, str]:
+    [key] = driver.stack.call("GET", "/keys").json()["keys"]
+    return dict(key)
+
+
+@pytest.fixture
+def tried(driver: Driver, key: dict[str, str]) -> Callable[..., list[dict[str, Any]]]:
+    """Pay by each of the cards, or store it, eight at a time; and how each ended."""
+
+    def one(card: dict[str, str], path: str, order: dict[str, Any]) -> dict[str, Any]:
+        payment_id = new_payment_id()
+        _, answer = driver.post(path, order | {"card_data": seal(card, payment_id, key)}, payment_id)
+        assert answer.status_code == 202, answer.text
+        return driver.ended(payment_id)
+
+    def tried(cards: Iterable[dict[str, str]], path: str = "/payments", **order: Any) -> list[dict[str, Any]]:
+        body = {} if path == "/cards" else {"amount_minor": 100, "currency": "USD"} | order
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(lambda card: one(card, path, body), cards))
+
+    return tried
+
+
+def card(number: str, expiry_date: str = "12/30") -> dict[str, str]:
+    return {"card_number": number, "expiry_date": expiry_date, "card_holder": "Ada Lovelace"}
+
+
+def first(count: int, of: Iterable[str]) -> list[str]:
+    return [number for _, number in zip(range(count), of, strict=False)]
+
+
+def outcomes(payments: Iterable[dict[str, Any]]) -> Counter[str]:
+    return Counter(payment["decline_code"] or payment["status"] for payment in payments)
+
+
+def test_of_many_cards_on_one_order_ten_are_charged_and_the_rest_is_denied_and_somebody_told(
+    driver: Driver, tried: Callable[..., list[dict[str, Any]]]
+) -> None:
+    payments = tried(map(card, first(26, numbers("401234"))), merchant_reference="order-of-a-thief")
+    assert outcomes(payments) == {"captured": 10, "screened:reference_cards": 16}
+    denied = [payment for payment in payments if payment["status"] == "declined"]
+    assert [driver.charges(payment["payment_id"]) for payment in denied] == [[]] * 16
+    assert {payment["card"]["fingerprint"] for payment in denied} == {None}
+    records = [driver.ledger_items(f"PAYMENT#{payment['payment_id']}")["PAYMENT"] for payment in payments]
+    assert sum({"S": "bin_cards"} in record["flags"]["L"] for record in records) >= 6
+    logs = driver.stack.client("logs").get_paginator("filter_log_events")
+    pages = logs.paginate(logGroupName=f"{driver.stack.log_group_prefix}screen", filterPattern='"ScreeningAlarm"')
+    assert sum(len(page["events"]) for page in pages) >= 6
+
+
+def test_who_guesses_the_digits_between_the_first_six_and_the_last_four_has_four_tries(
+    tried: Callable[..., list[dict[str, Any]]],
+) -> None:
+    cards = tried(map(card, first(8, numbers("402345", "6789"))), "/cards")
+    assert outcomes(cards) == {"stored": 4, "screened:lookalike_cards": 4}
+    assert [each["card"]["token"] for each in cards if each["status"] == "declined"] == [None] * 4
+    assert len({each["card"]["fingerprint"] for each in cards}) == 5
+
+
+def test_a_card_has_four_expiry_dates(tried: Callable[..., list[dict[str, Any]]]) -> None:
+    [number] = first(1, numbers("403456"))
+    payments = tried(card(number, f"{month:02}/31") for month in range(1, 9))
+    assert outcomes(payments) == {"captured": 4, "screened:card_expiry_dates": 4}
+
+
+def test_an_order_of_which_five_payments_were_declined_is_denied_but_to_test_cards(
+    driver: Driver, tried: Callable[..., list[dict[str, Any]]]
+) -> None:
+    order = {"merchant_reference": "order-in-vain"}
+    for _ in range(5):
+        assert driver.paid(card_data=DECLINED_TEST_CARD, **order)["decline_code"] == "do_not_honor"
+    [number] = first(1, numbers("404567"))
+    assert outcomes(tried([card(number)], **order)) == {"screened:reference_declines": 1}
+    assert outcomes(tried([card(number)], merchant_reference="another-order")) == {"captured": 1}
+    assert driver.paid(card_data=DECLINED_TEST_CARD, **order)["decline_code"] == "do_not_honor"
+
+
+def test_what_a_failed_condition_tells_is_as_aws_documents_it(driver: Driver) -> None:
+    told, dynamodb = facts("dynamodb_failed_condition"), driver.stack.client("dynamodb")
+    key = {"pk": {"S": "VELOCITY#bin#nobody's"}, "sk": {"S": "2026-11-23T09:00:00Z"}}
+    item = key | {"cards": {"BS": [b"1"]}}
+    dynamodb.put_item(TableName=driver.stack.ledger_table, Item=item)
+    with pytest.raises(ClientError) as refused:
+        dynamodb.update_item(
+            TableName=driver.stack.ledger_table,
+            Key=key,
+            UpdateExpression="SET expires_at = :at",
+            ConditionExpression="size(cards) < :one",
+            ExpressionAttributeValues={":at": {"N": "1"}, ":one": {"N": "1"}},
+            ReturnValuesOnConditionCheckFailure=told["asked"],
+        )
+    dynamodb.delete_item(TableName=driver.stack.ledger_table, Key=key)
+    answer: dict[str, Any] = dict(refused.value.response)
+    assert answer["Error"]["Code"] == told["error"]
+    assert answer[told["told_in"]] == item

@@ -1,0 +1,62 @@
+"""Which cards a deployment takes, as Terraform tells its functions and its API."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from cli.paths import TERRAFORM
+from tests.mapping_templates import card_number
+from tests.mocked_terraform import Mocked, mocked
+from tests.samples import ACCEPTED_BRANDS, TEST_CARDS
+
+CASES: dict[str, dict[str, Any]] = {
+    "as_it_is": {},
+    "otherwise": {"test_cards_accepted": True, "accepted_brands": ["mir", "visa"]},
+}
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
+    return mocked(tmp_path_factory.mktemp("states"), CASES, "apply")
+
+
+def environment(state: Mocked, function: str) -> dict[str, str]:
+    [variables] = state.resources[f'aws_lambda_function.this["{function}"]']["environment"]
+    return dict(variables["variables"])
+
+
+def template(state: Mocked, route: str) -> str:
+    return str(
+        state.resources[f'aws_api_gateway_integration.start["{route}"]']["request_templates"]["application/json"]
+    )
+
+
+def test_tokenize_knows_which_brands_are_taken(states: dict[str, Mocked]) -> None:
+    assert environment(states["as_it_is"], "tokenize")["ACCEPTED_BRANDS"] == ",".join(ACCEPTED_BRANDS)
+    assert environment(states["otherwise"], "tokenize")["ACCEPTED_BRANDS"] == "mir,visa"
+
+
+def test_unless_somebody_says_so_no_test_card_is_taken_neither_sealed_nor_in_the_clear(
+    states: dict[str, Mocked],
+) -> None:
+    assert environment(states["as_it_is"], "tokenize")["TEST_CARDS_ACCEPTED"] == "false"
+    assert environment(states["otherwise"], "tokenize")["TEST_CARDS_ACCEPTED"] == "true"
+    for route in ("payments", "cards"):
+        cards = {case: re.findall(r"#set\(\$test_cards = (.*)\)", template(states[case], route)) for case in CASES}
+        assert [json.loads(found) for found in cards["as_it_is"]] == [[]]
+        assert [sorted(json.loads(found)) for found in cards["otherwise"]] == [sorted(TEST_CARDS)]
+
+
+def test_the_template_looks_for_the_numbers_of_all_brands_whichever_are_taken(states: dict[str, Mocked]) -> None:
+    for case in ("as_it_is", "otherwise"):
+        assert f"#set($card_number = '{card_number()}')" in template(states[case], "payments")
+
+
+def test_only_production_refuses_test_cards() -> None:
+    said = {file.stem: "test_cards_accepted = true" in re.sub(" +", " ", file.read_text()) for file in ENVIRONMENTS}
+    assert said == {"dev": True, "local": True, "prod": False}
+
+
+ENVIRONMENTS = sorted((TERRAFORM / "environments").glob("*.tfvars"))
