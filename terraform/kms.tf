@@ -56,7 +56,7 @@ locals {
           # The account, so that an auditor needs a policy as well (audit.tf). None of our roles has one.
           VerifyBooks = {
             actions    = ["kms:VerifyMac"]
-            conditions = [{ test = "StringEquals", variable = "kms:MacAlgorithm", values = ["HMAC_SHA_256"] }]
+            conditions = [{ test = "StringEquals", variable = "kms:CallerAccount", values = [local.account_id] }]
           }
         }
       }
