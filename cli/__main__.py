@@ -25,7 +25,7 @@ from cli.build import Target, build
 from cli.cost import show as show_cost
 from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
 from cli.explain import Call, explain
-from cli.export import Format, replaced_file
+from cli.export import Format, open_accounts, replaced_file
 from cli.export import export as export_journal
 from cli.invoke import Invocations
 from cli.ledger import payment as show_payment
@@ -66,6 +66,7 @@ from functions.screen.rules import RULES_FILE, RulesError
 from functions.shared.contracts import load
 from functions.shared.domain.card_rules import broken_rules
 from functions.shared.domain.errors import Unavailable
+from functions.shared.domain.shapes import canonical_id
 from local.machine import Machine
 
 app = typer.Typer(
@@ -261,7 +262,7 @@ def inspect(
 ) -> None:
     """Show one payment: its way through the states, and its ledger entries."""
     with _clear_errors():
-        look = Payments(Stack.load(stack)).look(payment_id)
+        look = Payments(Stack.load(stack)).look(canonical_id(payment_id))
     if not (html or file):
         terminal.show(look, console)
         return
@@ -301,7 +302,7 @@ def audit(
         target = Stack.load(stack)
         if not target.sparkle_url:
             console.print("This stack has no sandbox, so the gateway's side is left out.")
-        audited = audit_payments(target, payment or None)
+        audited = audit_payments(target, list(map(canonical_id, payment)) if payment else None)
         show(audited, console)
     raise typer.Exit(1 if audited.findings else 0)
 
@@ -359,7 +360,7 @@ def statement(
 def payment(payment_id: str, stack: StackOption = STACK_FILE) -> None:
     """Show a payment's entries, and its accounts as Ts."""
     with _clear_errors():
-        show_payment(OpenBooks.of(Stack.load(stack)), payment_id, console)
+        show_payment(OpenBooks.of(Stack.load(stack)), canonical_id(payment_id), console)
 
 
 @ledger.command()
@@ -373,10 +374,20 @@ def export(
     """Write the journal of some days for other tools."""
     with _clear_errors():
         books = OpenBooks.of(Stack.load(stack))
-        with replaced_file(out) if out else nullcontext(sys.stdout) as file:
+        with replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
             # Where the journal itself scrolls by, how far it is would be in the way.
             progress = Console(stderr=True, quiet=out is None and sys.stdout.isatty())
             export_journal(books, first, last, format, file, progress)
+
+
+@ledger.command()
+def accounts(
+    out: Annotated[Path | None, typer.Option(help="The file; standard output without it.")] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Write a file for beancount that opens the accounts, to be included once beside the journal's months."""
+    with _clear_errors(), replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
+        open_accounts(OpenBooks.of(Stack.load(stack)), file)
 
 
 @ledger.command()

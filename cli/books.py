@@ -15,9 +15,11 @@ from functions.shared.adapters.books import DynamoDbBooks
 from functions.shared.adapters.dynamodb import DynamoDbLedger
 from functions.shared.adapters.sparkle import Sparkle
 from functions.shared.domain.ledger import Direction, PostedEntry, chart_of_accounts, turnover
+from functions.shared.domain.payment import Payment
 from functions.shared.ports import AccountPosting, Books, DayTotals, Ledger, RecordedPayment
 
-ACCOUNTS = chart_of_accounts(Sparkle.name)
+GATEWAY = Sparkle.name
+ACCOUNTS = chart_of_accounts(GATEWAY)
 _BATCH = 100
 
 Totals = Counter[tuple[str, str, Direction]]
@@ -82,15 +84,19 @@ class OpenBooks:
             add(totals, turnover(posted.posting for posted in postings if posted.posted_at <= until))
         return totals
 
-    def entries(self, day: str) -> Iterator[PostedEntry]:
-        """A day's entries, in the order of time. Raises LedgerError where one is not as it was written."""
+    def entries(self, day: str) -> Iterator[tuple[PostedEntry, Payment]]:
+        """A day's entries with their payments, in the order of time.
+
+        Raises LedgerError where one is not as it was written.
+        """
         entry = attrgetter("posted_at", "payment_id", "number")
         postings = heapq.merge(*(self.postings(account, day) for account in ACCOUNTS), key=entry)
         numbers = ((payment_id, number) for (_, payment_id, number), _ in groupby(postings, key=entry))
         while batch := list(islice(numbers, _BATCH)):
             with _damage(f"an entry of {day}"):
                 found = self.ledger.entries(batch)
-                yield from (found[number] for number in batch)
+                payments = self.ledger.payments({payment_id for payment_id, _ in batch})
+                yield from [(found[number], payments[number[0]]) for number in batch]
 
     def payment(self, payment_id: str) -> RecordedPayment:
         """Raises LedgerError for one that is not there, or is not as it was written."""

@@ -180,7 +180,8 @@ def _replayed(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedE
 def _table(replays: Sequence[ReplayedExecution]) -> Table:
     table = Table(title="Past executions", title_justify="left")
     for column in ("execution", "ended then", "card now", "ended now", "payment"):
-        table.add_column(column, overflow="fold")
+        # An id that is folded can be neither searched for nor copied.
+        table.add_column(column, overflow="fold", no_wrap=column in ("execution", "payment"))
     for replayed in replays:
         then = ending(replayed.past)
         now = ending(replayed.now) if replayed.now else "not replayed: its input is no payment's"

@@ -184,4 +184,4 @@ def _session(access_key_id: str | None, secret_access_key: str | None, region: s
 
 
 def new_payment_id() -> str:
-    return uuid.uuid4().hex
+    return str(uuid.uuid4())

@@ -40,8 +40,9 @@ locals {
 resource "aws_api_gateway_gateway_response" "this" {
   for_each = local.gateway_errors
 
-  rest_api_id        = aws_api_gateway_rest_api.this.id
-  response_type      = each.key
-  status_code        = each.value.status
-  response_templates = { "application/json" = local.error_bodies[each.key] }
+  rest_api_id         = aws_api_gateway_rest_api.this.id
+  response_type       = each.key
+  status_code         = each.value.status
+  response_parameters = { "gatewayresponse.header.Cache-Control" = local.no_store }
+  response_templates  = { "application/json" = local.error_bodies[each.key] }
 }

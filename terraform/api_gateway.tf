@@ -70,6 +70,9 @@ locals {
 
   card_in_the_clear = templatefile("${local.templates}/card_in_the_clear.vtl", { card_numbers = jsonencode(var.test_cards_accepted ? keys(local.test_cards) : []) })
 
+  # On every answer: the next may be another, and it is nobody's business on the way. Functions say so for themselves.
+  no_store = "'no-store'"
+
   # What every template begins with: the ids of the request.
   ids = {
     for machine in ["payment", "operation"] :
@@ -258,33 +261,38 @@ resource "aws_api_gateway_integration" "start" {
 resource "aws_api_gateway_method_response" "start" {
   for_each = local.start_responses
 
-  rest_api_id         = aws_api_gateway_rest_api.this.id
-  resource_id         = aws_api_gateway_method.start[each.value.route].resource_id
-  http_method         = aws_api_gateway_method.start[each.value.route].http_method
-  status_code         = each.value.status_code
-  response_parameters = each.value.status_code == "202" ? { "method.response.header.Location" = true } : {}
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  resource_id = aws_api_gateway_method.start[each.value.route].resource_id
+  http_method = aws_api_gateway_method.start[each.value.route].http_method
+  status_code = each.value.status_code
+  response_parameters = merge(
+    { "method.response.header.Cache-Control" = true },
+    each.value.status_code == "202" ? { "method.response.header.Location" = true } : {},
+  )
 }
 
 resource "aws_api_gateway_integration_response" "accepted" {
   for_each = local.start_routes
 
-  rest_api_id        = aws_api_gateway_rest_api.this.id
-  resource_id        = aws_api_gateway_integration.start[each.key].resource_id
-  http_method        = aws_api_gateway_integration.start[each.key].http_method
-  status_code        = aws_api_gateway_method_response.start["${each.key}_202"].status_code
-  selection_pattern  = "200"
-  response_templates = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/accepted.vtl")]) }
+  rest_api_id         = aws_api_gateway_rest_api.this.id
+  resource_id         = aws_api_gateway_integration.start[each.key].resource_id
+  http_method         = aws_api_gateway_integration.start[each.key].http_method
+  status_code         = aws_api_gateway_method_response.start["${each.key}_202"].status_code
+  selection_pattern   = "200"
+  response_parameters = { "method.response.header.Cache-Control" = local.no_store }
+  response_templates  = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/accepted.vtl")]) }
 }
 
 # Whatever Step Functions answers but 200; the template turns the errors that it knows into another status.
 resource "aws_api_gateway_integration_response" "refused" {
   for_each = local.start_routes
 
-  rest_api_id        = aws_api_gateway_rest_api.this.id
-  resource_id        = aws_api_gateway_integration.start[each.key].resource_id
-  http_method        = aws_api_gateway_integration.start[each.key].http_method
-  status_code        = aws_api_gateway_method_response.start["${each.key}_502"].status_code
-  response_templates = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/refused.vtl")]) }
+  rest_api_id         = aws_api_gateway_rest_api.this.id
+  resource_id         = aws_api_gateway_integration.start[each.key].resource_id
+  http_method         = aws_api_gateway_integration.start[each.key].http_method
+  status_code         = aws_api_gateway_method_response.start["${each.key}_502"].status_code
+  response_parameters = { "method.response.header.Cache-Control" = local.no_store }
+  response_templates  = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/refused.vtl")]) }
 }
 
 # --- One payment, one card: by a function
@@ -342,6 +350,8 @@ resource "aws_api_gateway_method_response" "keys" {
   resource_id = aws_api_gateway_method.keys.resource_id
   http_method = aws_api_gateway_method.keys.http_method
   status_code = "200"
+
+  response_parameters = { "method.response.header.Cache-Control" = true }
 }
 
 resource "aws_api_gateway_integration_response" "keys" {
@@ -349,6 +359,8 @@ resource "aws_api_gateway_integration_response" "keys" {
   resource_id = aws_api_gateway_integration.keys.resource_id
   http_method = aws_api_gateway_integration.keys.http_method
   status_code = aws_api_gateway_method_response.keys.status_code
+
+  response_parameters = { "method.response.header.Cache-Control" = local.no_store }
 
   response_templates = {
     "application/json" = jsonencode({
@@ -405,16 +417,19 @@ resource "aws_api_gateway_method_response" "unknown" {
   resource_id = aws_api_gateway_method.unknown[each.key].resource_id
   http_method = aws_api_gateway_method.unknown[each.key].http_method
   status_code = "404"
+
+  response_parameters = { "method.response.header.Cache-Control" = true }
 }
 
 resource "aws_api_gateway_integration_response" "unknown" {
   for_each = local.unknown_routes
 
-  rest_api_id        = aws_api_gateway_rest_api.this.id
-  resource_id        = aws_api_gateway_integration.unknown[each.key].resource_id
-  http_method        = aws_api_gateway_integration.unknown[each.key].http_method
-  status_code        = aws_api_gateway_method_response.unknown[each.key].status_code
-  response_templates = { "application/json" = local.error_bodies.RESOURCE_NOT_FOUND }
+  rest_api_id         = aws_api_gateway_rest_api.this.id
+  resource_id         = aws_api_gateway_integration.unknown[each.key].resource_id
+  http_method         = aws_api_gateway_integration.unknown[each.key].http_method
+  status_code         = aws_api_gateway_method_response.unknown[each.key].status_code
+  response_parameters = { "method.response.header.Cache-Control" = local.no_store }
+  response_templates  = { "application/json" = local.error_bodies.RESOURCE_NOT_FOUND }
 }
 
 # --- Deployment
@@ -443,6 +458,7 @@ locals {
     { keys = aws_api_gateway_integration.keys },
     aws_api_gateway_method_response.start,
     aws_api_gateway_method_response.unknown,
+    { keys = aws_api_gateway_method_response.keys },
     aws_api_gateway_integration_response.accepted,
     aws_api_gateway_integration_response.refused,
     aws_api_gateway_integration_response.unknown,

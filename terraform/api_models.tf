@@ -12,6 +12,11 @@ locals {
     sealed_card  = jsonencode(local.definitions.sealed_card)
   })
 
+  # What a payment is for, whichever card it is made by.
+  order_schema = templatefile("${local.models_folder}/order.json.tftpl", {
+    refused_text = local.refused_text
+  })
+
   # file = the model's name in the API, where only letters and digits are allowed
   models = {
     payment_request = "PaymentRequest"
@@ -30,7 +35,7 @@ resource "aws_api_gateway_model" "this" {
 
   # Decoded and encoded again: one spelling, and a mistake shows at plan.
   schema = jsonencode(jsondecode(templatefile("${local.models_folder}/${each.key}.json.tftpl", {
-    card_data    = local.card_data_schema
-    refused_text = local.refused_text
+    card_data = local.card_data_schema
+    order     = local.order_schema
   })))
 }

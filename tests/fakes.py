@@ -334,6 +334,10 @@ class FakeLedger:
             payment_id: there.payment.status for payment_id, there in self.records.items() if payment_id in payment_ids
         }
 
+    def payments(self, payment_ids: Collection[str]) -> dict[str, Payment]:
+        self.faults.before("payments")
+        return {payment_id: there.payment for payment_id, there in self.records.items() if payment_id in payment_ids}
+
     def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
         self.faults.before("entries")
         return {

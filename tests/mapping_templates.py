@@ -78,12 +78,13 @@ class Message:
     path: dict[str, str] = field(default_factory=lambda: {"payment_id": PAYMENT_ID})
     querystring: dict[str, str] = field(default_factory=dict)
     caller_arn: str | None = "arn:aws:sts::123456789012:assumed-role/shop/a-session"
+    sent_to: str = "/v1/payments"
 
     @property
     def context(self) -> dict[str, Any]:
         """`$context`, as it is before the template is rendered."""
         identity = {"userArn": self.caller_arn} if self.caller_arn else {}
-        return {"responseOverride": {"header": {}}, "identity": identity}
+        return {"responseOverride": {"header": {}}, "identity": identity, "path": self.sent_to}
 
     def rendered(self, template: str, absent: str | None = "") -> tuple[str, dict[str, Any]]:
         """What the emulator makes of it: the text, and `$context.responseOverride`."""

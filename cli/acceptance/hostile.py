@@ -384,8 +384,9 @@ FIELDS = [
     *(
         Row(f"amount {name}", PAYMENT_TEXT.replace("1999", literal).encode())
         for name, literal in {
-            "1.0": "1.0",
-            "1e3": "1e3",
+            "1.5": "1.5",
+            "1e-1": "1e-1",
+            "1e12": "1e12",
             "1e400": "1e400",
             "-1e400": "-1e400",
             "of 5000 digits": "9" * 5000,
@@ -398,6 +399,11 @@ FIELDS = [
             "and nothing": "",
         }.items()
     ),
+    # Integers, however they are written.
+    *(
+        accepted(f"amount {literal}", PAYMENT_TEXT.replace("1999", literal).encode())
+        for literal in ("1999.0", "1.999e3")
+    ),
     *(Row(f"amount as {name}", paying(amount_minor=value)) for name, value in WRONG_AMOUNTS.items()),
     Row("amount as null", PAYMENT | {"amount_minor": None}),
     *(
@@ -406,7 +412,10 @@ FIELDS = [
     ),
     accepted("a currency that isn't", paying(currency="ZZZ"), "rejected unknown_currency"),
     *(Row(f"capture as {value!r}", paying(capture=value)) for value in ("true", 1, [True])),
-    Row("capture as null", PAYMENT | {"capture": None}),
+    *(
+        accepted(f"{name} as null", PAYMENT | {name: None})
+        for name in ("capture", "save_card", "merchant_reference", "description", "token")
+    ),
     accepted("capture false", paying(capture=False), "authorized"),
     *(
         Row(f"{name} of {what}", paying(**{name: text}))
@@ -554,7 +563,7 @@ HOSTILE_KEYS: dict[str, str | bytes] = {
     "of 20 digits": "2" * 20,
 }
 
-unique = next(key for key in iter(new_payment_id, "") if not re.search("[0-9]{6}", key * 2))
+unique = next(key for key in iter(lambda: uuid.uuid4().hex, "") if not re.search("[0-9]{6}", key * 2))
 
 KEYS = [
     *(
@@ -576,6 +585,7 @@ KEYS = [
     accepted("a key of 64 characters", key=f"{unique}{unique}"),
     accepted("a key of every kind of character", key=f"Az_-09_{unique}"),
     accepted("a UUID in capitals", key=str(uuid.uuid4()).upper()),
+    accepted("a UUID without dashes", key=uuid.uuid4().hex),
     accepted("a key of dashes", key=f"----------------{unique}"),
 ]
 
@@ -589,7 +599,6 @@ REFUSED_AMOUNTS: dict[str, Any] = {
     "with cents": {"amount_minor": 5.5},
     "in a string": {"amount_minor": "500"},
     "in an array": {"amount_minor": [500]},
-    "null": {"amount_minor": None},
     "true": {"amount_minor": True},
     "and a currency": {"amount_minor": 500, "currency": "USD"},
     "and a payment": {"amount_minor": 500, "payment_id": unique},
@@ -601,8 +610,10 @@ NO_OBJECTS = (b"[]", b"null", b"500", b'"all"', b"{", b"amount_minor=500", b"\x0
 NO_PAYMENTS = {
     "a card number": NUMBER,
     "a card number with dashes": SPACED.replace(" ", "-"),
+    "one character": "x",
     "15 characters": "x" * 15,
     "65 characters": "x" * 65,
+    "2043 characters": "x" * 2043,
     "quotes": "%22%2C%22x%22%3A%22................",
     "a line break": "payment-of-ours-%0A-1",
     "VTL": "%24%7Bcontext.accountId%7D................",
@@ -618,7 +629,8 @@ OPERATIONS = [
     Row("a void of an amount", {"amount_minor": 500}, path=f"/payments/{unique}/voids"),
     *(Row(f"{kind} with {body!r}", body, path=f"/payments/{unique}/{kind}") for kind in KINDS for body in NO_OBJECTS),
     *(
-        Row(f"a refund of {what}", {}, path=f"/payments/{payment_id}/refunds")
+        Row(f"{kind} of {what}", {}, path=f"/payments/{payment_id}/{kind}")
+        for kind in KINDS
         for what, payment_id in NO_PAYMENTS.items()
     ),
     *(
@@ -712,18 +724,15 @@ ROUTES = [
         )
         for method in ("GET", "DELETE")
     ),
-    Row("quotes as a payment", b"", 404, "payment_not_found", method="GET", path="/payments/%22%27%24%7B%7D", key=None),
-    Row(
-        "2000 characters as a payment",
-        b"",
-        404,
-        "payment_not_found",
-        method="GET",
-        path=f"/payments/{'x' * 2000}",
-        key=None,
+    *(
+        Row(f"{method} {path}: {what}", b"", 404, code, method=method, path=f"{path}/{item}", key=None)
+        for method, path, code in (
+            ("GET", "/payments", "payment_not_found"),
+            ("GET", "/cards", "card_not_found"),
+            ("DELETE", "/cards", "card_not_found"),
+        )
+        for what, item in NO_PAYMENTS.items()
     ),
-    Row("a number as a card", b"", 404, "card_not_found", method="GET", path=f"/cards/{NUMBER}", key=None),
-    Row("a number as a card to erase", b"", 404, "card_not_found", method="DELETE", path=f"/cards/{NUMBER}", key=None),
 ]
 
 SIGNATURES = [

@@ -101,9 +101,10 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
     def sealing() -> ResponseReturnValue:
         return send_from_directory(_PAGE.parent.parent, "sealing.mjs")
 
-    @app.get("/client/card_brands.json")
-    def card_brands() -> ResponseReturnValue:
-        return send_from_directory(_PAGE.parents[1] / "client", "card_brands.json")
+    @app.get("/client/<any('card_brands.json', 'card_rules.json', 'decimals.json'):table>")
+    def tables(table: str) -> ResponseReturnValue:
+        """What the client and the page both go by."""
+        return send_from_directory(_PAGE.parents[1] / "client", table)
 
     @app.get("/api/orders/<order_id>")
     def show(order_id: str) -> ResponseReturnValue:

@@ -12,6 +12,7 @@ A declined or rejected payment is a value: look at `status`, `decline_code` and 
 """
 
 from .client import PaymentsClient
+from .currencies import decimals
 from .errors import (
     AccessDenied,
     CardNotSealed,
@@ -44,6 +45,7 @@ __all__ = [
     "SealingKey",
     "StillProcessing",
     "TooManyRequests",
+    "decimals",
     "fingerprint",
     "seal",
 ]

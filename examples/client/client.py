@@ -3,13 +3,13 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from botocore.credentials import Credentials
@@ -18,16 +18,29 @@ from botocore.session import get_session
 
 from .card_number import refused_fields
 from .card_rules import broken_rules
-from .errors import CardNotSealed, KeyUsedForAnother, NotFound, NotSent, RequestRefused, StillProcessing
+from .errors import (
+    CardNotSealed,
+    KeyUsedForAnother,
+    NoAnswer,
+    NotFound,
+    NotSent,
+    RequestRefused,
+    StillProcessing,
+    TooManyRequests,
+)
 from .models import CardData, CardSummary, Operation, OperationType, Payment, SealingKey
 from .sealing import fingerprint, seal
-from .shapes import is_id, is_sealed_card, is_token
+from .shapes import canonical_id, is_id, is_sealed_card, is_token
 from .transport import SigV4, Transport
 
 # Step Functions may take a moment to find an execution that it just started.
 _APPEARS_WITHIN_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
+# What is sent and is no text.
+_TYPES = {"amount_minor": int, "capture": bool, "save_card": bool}
+
+Ended = TypeVar("Ended", Payment, Operation)
 
 
 class PaymentsClient:
@@ -38,8 +51,8 @@ class PaymentsClient:
     is done once, however often it is made: keep the key with your order before you call, and a crash in between loses
     nothing. The key of a payment is its `payment_id`, the key of a refund, a capture or a void is its `operation_id`.
 
-    All calls raise errors.PaymentsError. What has a card number where none belongs, and a card that breaks a rule, is
-    not sent: NotSent names the field and the rule.
+    All calls raise errors.PaymentsError. What has a card number where none belongs, is of another type than it must be
+    (an amount in Decimal, say), or is a card that breaks a rule, is not sent: NotSent names the field and the rule.
     """
 
     def __init__(
@@ -108,6 +121,15 @@ class PaymentsClient:
         where that payment has another amount, currency or reference.
         """
         key = _key(idempotency_key)
+        _check_types(
+            amount_minor=amount_minor,
+            currency=currency,
+            token=token,
+            capture=capture,
+            save_card=save_card,
+            merchant_reference=merchant_reference,
+            description=description,
+        )
         _check_texts({"merchant_reference": merchant_reference, "description": description})
         order = {"amount_minor": amount_minor, "currency": currency, "merchant_reference": merchant_reference}
         source = {"card_data": self._sealed(card, key), "token": token}
@@ -122,15 +144,15 @@ class PaymentsClient:
 
     def payment(self, payment_id: str) -> Payment:
         """The payment as it is now. Raises NotFound."""
-        return Payment.from_json(self._transport.call("GET", _path("payments", payment_id)))
+        return self._payment(payment_id)
 
     def wait(self, payment_id: str, *, timeout_seconds: float = 60.0) -> Payment:
-        """The payment, or the card being stored, once it is no longer processing. Raises StillProcessing, NotFound."""
-        for _ in _looks(timeout_seconds):
-            payment = self._shown(payment_id)
-            if payment.status != "processing":
-                return payment
-        raise StillProcessing(f"{payment_id} is still processing after {timeout_seconds:g} s.")
+        """The payment, or the card being stored, once it is no longer processing.
+
+        As long as there is time, it is looked for again, whatever goes wrong on the way. When the time is over, raises
+        StillProcessing, or what went wrong if nothing was ever seen: NoAnswer, TooManyRequests. Raises NotFound.
+        """
+        return self._ended(payment_id, payment_id, lambda payment: payment, timeout_seconds)
 
     def refund(
         self, payment_id: str, amount_minor: int | None = None, *, idempotency_key: str | None = None
@@ -149,12 +171,9 @@ class PaymentsClient:
         return self._operate("void", payment_id, None, idempotency_key)
 
     def wait_for_operation(self, payment_id: str, operation_id: str, *, timeout_seconds: float = 60.0) -> Operation:
-        """The refund, capture or void once it is no longer processing. Raises StillProcessing, NotFound."""
-        for _ in _looks(timeout_seconds):
-            operation = self._shown(payment_id).operation(operation_id)
-            if operation is not None and operation.status != "processing":
-                return operation
-        raise StillProcessing(f"{operation_id} is still processing after {timeout_seconds:g} s.")
+        """The refund, capture or void once it is no longer processing. Waits, and raises, as `wait` does."""
+        key = canonical_id(operation_id)
+        return self._ended(operation_id, payment_id, lambda payment: payment.operation(key), timeout_seconds)
 
     def card(self, token: str) -> CardSummary:
         """What may be shown of a stored card. Raises NotFound."""
@@ -169,6 +188,7 @@ class PaymentsClient:
         """No card leaves this process in the clear, not even a test card."""
         if isinstance(card, CardData):
             card_data = asdict(card)
+            _check_types(**card_data)
             if broken := broken_rules(card_data, datetime.now(UTC)):
                 raise NotSent("; ".join(f"{field} {rule}" for field, rule in broken.items()) + ".")
             try:
@@ -195,6 +215,7 @@ class PaymentsClient:
         self, operation: OperationType, payment_id: str, amount_minor: int | None, idempotency_key: str | None
     ) -> Operation:
         key = _key(idempotency_key)
+        _check_types(amount_minor=amount_minor)
         body = {} if amount_minor is None else {"amount_minor": amount_minor}
         try:
             self._transport.call("POST", _path("payments", payment_id, f"{operation}s"), body, idempotency_key=key)
@@ -208,12 +229,33 @@ class PaymentsClient:
                 return existing
         return Operation(operation_id=key, type=operation, status="processing", amount_minor=amount_minor)
 
-    def _shown(self, payment_id: str) -> Payment:
+    def _ended(
+        self, id: str, payment_id: str, find: Callable[[Payment], Ended | None], timeout_seconds: float
+    ) -> Ended:
+        """What is found in the payment, once it is there and no longer processing."""
+        deadline, seen = time.monotonic() + timeout_seconds, None
+        for _ in _looks(timeout_seconds):
+            try:
+                seen = self._shown(payment_id, deadline)
+            except (NoAnswer, TooManyRequests) as error:
+                if seen is None:
+                    raise
+                raise StillProcessing(f"{id} was processing when it was last seen. Since then: {error}") from None
+            found = find(seen)
+            if found is not None and found.status != "processing":
+                return found
+        assert seen
+        raise StillProcessing(f"{id} is still processing after {timeout_seconds:g} s. Its payment is {seen.status}.")
+
+    def _shown(self, payment_id: str, deadline: float | None = None) -> Payment:
         """The payment, given the moment that one just started may take to appear. Raises NotFound."""
         for _ in _looks(_APPEARS_WITHIN_SECONDS):
             with suppress(NotFound):
-                return self.payment(payment_id)
-        return self.payment(payment_id)
+                return self._payment(payment_id, deadline)
+        return self._payment(payment_id, deadline)
+
+    def _payment(self, payment_id: str, deadline: float | None = None) -> Payment:
+        return Payment.from_json(self._transport.call("GET", _path("payments", payment_id), deadline=deadline))
 
 
 def _looks(timeout_seconds: float) -> Iterator[None]:
@@ -244,10 +286,17 @@ def _path(collection: str, item: str, *more: str) -> str:
 
 
 def _key(given: str | None) -> str:
-    key = given or uuid.uuid4().hex
+    key = given or str(uuid.uuid4())
     if not is_id(key):
         raise NotSent("The idempotency_key is no UUID, and not 16 to 64 of A-Z a-z 0-9 _ - without 12 digits in a row.")
-    return key
+    return canonical_id(key)
+
+
+def _check_types(**given: object) -> None:
+    for name, value in given.items():
+        wanted = _TYPES.get(name, str)
+        if value is not None and (not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool)):
+            raise NotSent(f"{name} must be of the type {wanted.__name__}, and is {type(value).__name__}.")
 
 
 def _check_texts(texts: dict[str, str | None]) -> None:

@@ -20,7 +20,7 @@ class PaymentsError(Exception):
 
 
 class NotSent(PaymentsError):
-    """The API would refuse it, by the field and rule that the message names, or it has a card number in the clear."""
+    """It is of a wrong type, has a card number in the clear, or breaks a rule; the message says which field and why."""
 
 
 class RequestRefused(PaymentsError):
@@ -66,4 +66,4 @@ class NoAnswer(PaymentsError):
 
 
 class StillProcessing(PaymentsError):
-    """The time to wait is over. Nothing is wrong yet: wait again, or look later."""
+    """The time to wait is over; the message says what was seen last. Nothing is wrong yet: wait again or look later."""

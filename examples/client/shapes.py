@@ -7,6 +7,7 @@ client has a copy of this file for itself (examples/client/shapes.py).
 
 import re
 from typing import TypeGuard
+from uuid import UUID
 
 from .card_number import looks_like_a_card_number
 
@@ -29,6 +30,19 @@ def is_id(value: object) -> TypeGuard[str]:
     if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_-]{16,64}", value):
         return False
     return bool(_UUID.fullmatch(value)) or not _LONG_NUMBER.search(value)
+
+
+def canonical_id(value: str) -> str:
+    """The spelling of an id by which it is known: a UUID's in small letters, with dashes (RFC 9562); any other's own.
+
+    terraform/api/templates/ids.vtl does the same to what comes in by the API.
+    """
+    return str(UUID(value)) if _UUID.fullmatch(value) else value
+
+
+def whole(number: float | None) -> int | None:
+    """The integer that a contract let through, however it was written: 1999.0 is one."""
+    return None if number is None else int(number)
 
 
 def is_token(value: object) -> TypeGuard[str]:

@@ -11,7 +11,7 @@ from functions.shared.domain.card import CardSummary
 @runtime.function("encrypt", uses=(runtime.card_opener, runtime.card_cipher))
 def handler(event: runtime.Event) -> dict[str, Any]:
     request, payment_id = event["request"], event["payment_id"]
-    if "token" in request:
+    if request.get("token") is not None:
         return stored_card(request["token"], card_vault=runtime.card_vault(), now=runtime.now())
     card = open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate)
     return encrypt_card(card, CardSummary.from_dict(event["card"]).encryption_context, cipher=runtime.card_cipher())

@@ -138,6 +138,10 @@ class Ledger(Protocol):
         """The status of each payment that is recorded."""
         ...
 
+    def payments(self, payment_ids: Collection[str]) -> dict[str, Payment]:
+        """Each payment that is recorded."""
+        ...
+
     def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
         """The entries with these numbers in their payments' journals; what there is of them."""
         ...

@@ -17,7 +17,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.shared import redaction
 from functions.shared.domain.errors import GatewayMismatch, InternalError, PaymentError, Rejection
-from functions.shared.domain.shapes import is_id
+from functions.shared.domain.shapes import canonical_id, is_id
 
 if TYPE_CHECKING:
     from functions.shared import ports
@@ -74,7 +74,7 @@ def function(
             try:
                 known_as = payment_id(event) if isinstance(event, dict) else None
                 # Anything else might be a card's number, in whatever form.
-                logger.append_keys(payment_id=known_as if is_id(known_as) else None)
+                logger.append_keys(payment_id=canonical_id(known_as) if is_id(known_as) else None)
                 validate(contract, event)
                 answer = call(event)
                 logger.info(f"{contract} done")

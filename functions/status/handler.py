@@ -4,7 +4,7 @@ from typing import Any
 
 from functions.shared import http, runtime
 from functions.shared.domain.errors import Unavailable
-from functions.shared.domain.shapes import is_id
+from functions.shared.domain.shapes import canonical_id, is_id
 from functions.status.payment_status import payment_status
 
 
@@ -23,7 +23,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         return _NOT_FOUND  # without a look: where it would be looked for, it would be written down
     try:
         ledger, executions = runtime.ledger(), runtime.executions()
-        payment = payment_status(payment_id, ledger=ledger, executions=executions, sleep=runtime.sleep)
+        payment = payment_status(canonical_id(payment_id), ledger=ledger, executions=executions, sleep=runtime.sleep)
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))
         return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")

@@ -12,7 +12,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     request, payment_id = event["request"], event["payment_id"]
     accepted = Acceptance(brands=runtime.accepted_brands(), test_cards=runtime.accepts_test_cards())
     token_mac, minor_unit, now = runtime.token_mac(), runtime.minor_unit, runtime.now()
-    if "token" in request:
+    if request.get("token") is not None:
         vault = runtime.card_vault()
         return recall_card(
             request, accepted=accepted, card_vault=vault, token_mac=token_mac, minor_unit=minor_unit, now=now

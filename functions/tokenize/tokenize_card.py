@@ -60,7 +60,8 @@ def tokenize_card(
     _check_currency(payment, minor_unit)
     for field, rule in broken_rules(card.to_card_data(), _time(now)).items():
         raise InvalidInput(f"{field} {rule}.")
-    keep = payment.operation == "store" or request.get("save_card", save_card)
+    asked_for = request.get("save_card")
+    keep = payment.operation == "store" or (save_card if asked_for is None else asked_for)
     token = card_token(card, payment_id, token_mac) if keep else None
     summary = card.summary(token, fingerprint(card, token_mac))
     test_card = is_test_card(card.pan)

@@ -16,7 +16,8 @@ for its own content type (or `$default`), and takes an empty body for an empty o
 compared it with AWS); a failed Lambda proxy call, which is DEFAULT_5XX (AWS: status 502 unless
 the gateway response sets one; 500 here) and never the function's own error text; a signature whose credential scope is
 another region or service, which is INVALID_SIGNATURE ("Troubleshoot request signing", IAM user guide: "Credential
-should be scoped to …"); `~1` in the path of a patch operation, which is a slash (RFC 6901); and header names, which
+should be scoped to …"); `~1` in the path of a patch operation, which is a slash (RFC 6901); `$context.path`, which is
+what the client sent, with the stage or the base path (`tests/aws_facts/request_path.yaml`); and header names, which
 "are processed in a case-sensitive way" ("Amazon API Gateway important notes"): templates see them, and required ones
 are looked for, as the client wrote them, which is in lower case over HTTP/2. Not here: `requestParameters` of the
 integration, and `$context.requestOverride`.
@@ -49,6 +50,8 @@ _SESSION_NAME = "BackplaneAssumeRoleSession"
 
 Response = tuple[int, dict[str, Any], bytes]
 _request: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("rest_api_request")
+# The path as the client sent it; MiniStack goes on with what is left of it behind the stage or the base path.
+_sent_path: contextvars.ContextVar[str] = contextvars.ContextVar("sent_path", default="")
 # The request's header names by themselves in lower case, which is all that MiniStack keeps of them.
 _header_names: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("header_names", default={})  # noqa: B039
 
@@ -75,15 +78,24 @@ def install() -> None:
     application = app.app
     put_integration = apigateway_v1._put_integration
     enforce = app._enforce_data_plane
+    build_event = apigateway_v1._build_lambda_event_v1
+
+    @functools.wraps(build_event)
+    def lambda_event(*rest: Any, **more: Any) -> dict[str, Any]:
+        event: dict[str, Any] = build_event(*rest, **more)
+        event["requestContext"]["path"] = _sent_path.get()
+        return event
 
     @functools.wraps(application)
-    async def keep_header_names(scope: dict[str, Any], *rest: Any) -> None:
+    async def keep_what_was_sent(scope: dict[str, Any], *rest: Any) -> None:
         names = (name.decode("latin-1") for name, _ in scope.get("headers", ()))
-        token = _header_names.set({name.lower(): name for name in names})
+        names_token = _header_names.set({name.lower(): name for name in names})
+        path_token = _sent_path.set(scope.get("raw_path", b"").decode("latin-1"))
         try:
             await application(scope, *rest)
         finally:
-            _header_names.reset(token)
+            _sent_path.reset(path_token)
+            _header_names.reset(names_token)
 
     @functools.wraps(execute)
     async def execute_in_scope(
@@ -177,7 +189,8 @@ def install() -> None:
             return denied
         return _access_denied(more["resource_arn"], headers, query) or denied
 
-    app.app = keep_header_names
+    app.app = keep_what_was_sent
+    apigateway_v1._build_lambda_event_v1 = lambda_event
     app._enforce_data_plane = enforce_data_plane
     apigateway_v1._missing_request_parameters = missing_request_parameters
     apigateway_v1._apply_patch = _apply_patch

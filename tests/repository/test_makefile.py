@@ -30,7 +30,10 @@ GIVEN = {
     "statement": "cli ledger statement --from={FROM} --to={TO} -- {ACCOUNT}",
     "ledger": "cli ledger payment -- {PAYMENT}",
     "export": "cli ledger export --from={FROM} --to={TO} --format={FORMAT} --out={OUT}",
+    "accounts": "cli ledger accounts --out={OUT}",
     "verify-ledger": "cli ledger verify",
+    "anchor": "cli ledger anchor -- {DAY}",
+    "upgrade-ledger": "cli ledger upgrade",
     "cost": "cli cost --polls={POLLS} -- {PER_MONTH}",
     "scale": "cli scale --rate={RATE} --skew={SKEW} -- {N}",
     "rules-test": "cli rules-test -- {RULES}",
@@ -106,7 +109,7 @@ class Make:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name not in VARIABLES
         }
-        where = (f"VENV={self._venv}", f"CHECKOV={self._venv}")
+        where = (f"VENV={self._venv}", f"CHECKOV={self._venv}", f"GENERATORS={self._venv}")
         set_up = f"--old-file={self._venv}/requirements.sha"
         command = ["make", "--no-print-directory", set_up, *where, *targets]
         return subprocess.run(command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True)

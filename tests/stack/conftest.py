@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
 
 from cli.paths import BUILD
 from cli.stack import Stack
 from local.machine import Machine
-from tests.chromium import chromium, running_chromium
+from tests.chromium import browser  # noqa: F401
 from tests.stack.driver import SEEN_AFTER_SECONDS, Driver
 
 # State machines wait and back off a tenth of their time.
@@ -44,12 +43,3 @@ def driver(stack: Stack) -> Iterator[Driver]:
     driver = Driver(stack)
     yield driver
     driver.clear_faults()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    if path is None:
-        pytest.skip("There is no Chromium on the PATH. Install Debian's package chromium, or set CHROMIUM.")
-    with running_chromium(path) as browser:
-        yield browser

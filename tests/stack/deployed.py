@@ -27,6 +27,7 @@ def answer(status: int | str, body: Any) -> Answer:
 class Method:
     """A method of a path, as GetMethod describes it."""
 
+    path: str
     description: Mapping[str, Any]
 
     @property
@@ -46,6 +47,13 @@ class Method:
             status: {name.removeprefix("method.response.header.") for name in response.get("responseParameters", {})}
             for status, response in self.description.get("methodResponses", {}).items()
         }
+
+    @property
+    def caching(self) -> set[str | None]:
+        """What each answer that comes from behind, but from a function, says of being kept."""
+        responses = self._integration.get("integrationResponses", {}).values()
+        name = "method.response.header.Cache-Control"
+        return {response.get("responseParameters", {}).get(name) for response in responses}
 
     @property
     def function(self) -> str | None:
@@ -80,7 +88,10 @@ class Method:
         responses = self._integration["integrationResponses"].values()
         (response,) = (each for each in responses if bool(each.get("selectionPattern")) == (error is None))
         said = Message(
-            json.dumps({"__type": error}), {"Idempotency-Key": key} if key else {}, {"payment_id": payment_id}
+            json.dumps({"__type": error}),
+            {"Idempotency-Key": key} if key else {},
+            {"payment_id": payment_id},
+            sent_to="/v1" + self.path.replace("{payment_id}", payment_id),
         )
         body, override = said.rendered(response["responseTemplates"]["application/json"])
         return answer(override.get("status", response["statusCode"]), json.loads(body)), override["header"]
@@ -111,6 +122,9 @@ class Api:
     gateway_responses: dict[str, set[Answer]]
     """API Gateway's own answers, by type."""
 
+    gateway_caching: set[str | None]
+    """What these say of being kept."""
+
 
 def deployed(stack: Stack) -> Api:
     client = stack.client("apigateway")
@@ -118,9 +132,13 @@ def deployed(stack: Stack) -> Api:
     assert found
     of = {"restApiId": found[1]}
     resources = client.get_resources(**of, limit=500)["items"]
+    responses = client.get_gateway_responses(**of, limit=500)["items"]
+    own = [response for response in responses if not response["defaultResponse"]]
     return Api(
         methods={
-            (method, resource["path"]): Method(client.get_method(**of, resourceId=resource["id"], httpMethod=method))
+            (method, resource["path"]): Method(
+                resource["path"], client.get_method(**of, resourceId=resource["id"], httpMethod=method)
+            )
             for resource in resources
             for method in resource.get("resourceMethods", {})
         },
@@ -131,8 +149,10 @@ def deployed(stack: Stack) -> Api:
                 # Without a status of its own it keeps API Gateway's.
                 for status in ([response["statusCode"]] if response.get("statusCode") else ["400", "403"])
             }
-            for response in client.get_gateway_responses(**of, limit=500)["items"]
-            if not response["defaultResponse"]
+            for response in own
+        },
+        gateway_caching={
+            response.get("responseParameters", {}).get("gatewayresponse.header.Cache-Control") for response in own
         },
     )
 

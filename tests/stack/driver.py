@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -29,6 +30,10 @@ def payments(stack_file: Path, *arguments: str) -> subprocess.CompletedProcess[s
 @dataclass(frozen=True, slots=True)
 class Driver:
     stack: Stack
+
+    def place(self, payment_id: str) -> str:
+        """The payment's path, which its links have."""
+        return f"{urlsplit(self.stack.api_url).path}/payments/{payment_id}"
 
     def pay(self, payment_id: str | None = None, **changes: Any) -> tuple[str, requests.Response]:
         """POST a payment; a change of None leaves the field out."""

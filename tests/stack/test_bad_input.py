@@ -24,6 +24,7 @@ from cli.acceptance.hostile import (
     send,
 )
 from cli.stack import Stack
+from functions.shared.domain.shapes import canonical_id
 from tests.stack.driver import Driver
 
 
@@ -58,13 +59,13 @@ def test_a_request_is_answered_and_ends_as_its_row_says(outcomes: dict[str, Outc
 def test_the_rows_started_no_other_executions_than_those_that_they_name(
     driver: Driver, outcomes: dict[str, Outcome], before: set[str]
 ) -> None:
-    assert driver.executions() - before == {row.key for row in TABLE if row.ended}
+    assert driver.executions() - before == {canonical_id(str(row.key)) for row in TABLE if row.ended}
 
 
 def test_no_number_got_into_an_execution(driver: Driver, outcomes: dict[str, Outcome]) -> None:
     for row in TABLE:
         if row.ended:
-            execution = driver.execution(str(row.key))
+            execution = driver.execution(canonical_id(str(row.key)))
             assert execution is not None
             assert NUMBER not in execution["input"], row.name
 

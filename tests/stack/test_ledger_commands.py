@@ -165,9 +165,10 @@ class TestTheBooks:
             (f"{refunded}/2", "liability:merchant", "34.50", ""),
             (f"{refunded}/2", "asset:gateway:sparkle", "", "34.50"),
         ]
-        file = tmp_path / "journal.beancount"
-        assert command("ledger", "export", "--format", "beancount", "--out", str(file)).returncode == 0
-        directives, errors, _ = loader.load_file(str(file))
+        accounts, journal = tmp_path / "accounts.beancount", tmp_path / "journal.beancount"
+        assert command("ledger", "accounts", "--out", str(accounts)).returncode == 0
+        assert command("ledger", "export", "--format", "beancount", "--out", str(journal)).returncode == 0
+        directives, errors, _ = loader.load_string(accounts.read_text() + journal.read_text())
         assert errors == []
         transactions = [each for each in directives if isinstance(each, Transaction)]
         assert [each.meta["kind"] for each in transactions if each.meta["payment"] == refunded] == ["capture", "refund"]

@@ -25,7 +25,7 @@ def test_the_keys_header_may_be_written_in_any_case(driver: Driver, name: str) -
         answer = driver.stack.call("POST", path, body, {name: key})
         return answer.status_code, answer.json()
 
-    started = {"payment_id": payment_id, "status": "processing", "links": {"self": f"/payments/{payment_id}"}}
+    started = {"payment_id": payment_id, "status": "processing", "links": {"self": driver.place(payment_id)}}
     assert post("/payments", payment_id, **PAYMENT) == (202, started)
     assert driver.ended(payment_id)["status"] == "captured"
     status, exists = post("/payments", payment_id, **PAYMENT)

@@ -47,12 +47,12 @@ class TestRefunds:
     def test_a_refund_is_accepted_with_its_ids_and_its_payments_location(self, driver: Driver) -> None:
         payment_id = driver.paid()["payment_id"]
         operation_id, answer = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 1})
-        assert answer.headers["Location"] == f"/payments/{payment_id}"
+        assert answer.headers["Location"] == driver.place(payment_id)
         assert answer.json() == {
             "payment_id": payment_id,
             "operation_id": operation_id,
             "status": "processing",
-            "links": {"self": f"/payments/{payment_id}"},
+            "links": {"self": driver.place(payment_id)},
         }
         driver.operation(payment_id, operation_id)
 
@@ -69,7 +69,7 @@ class TestRefunds:
         assert (other.json()["payment_id"], other.json()["operation_id"]) == (payment_id, operation_id)
         assert driver.operation(payment_id, operation_id)["status"] == "succeeded"
         _, late = driver.post(path, {"amount_minor": 500}, operation_id)
-        assert (late.status_code, late.json()["links"]) == (409, {"self": f"/payments/{payment_id}"})
+        assert (late.status_code, late.json()["links"]) == (409, {"self": driver.place(payment_id)})
         assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]
 
     def test_refunds_at_the_same_moment_never_give_back_more_than_was_captured(self, driver: Driver) -> None:

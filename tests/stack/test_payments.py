@@ -28,11 +28,11 @@ def test_an_approved_payment_is_charged_once_and_recorded_in_balance(driver: Dri
 def test_a_payment_is_accepted_with_its_location(driver: Driver) -> None:
     payment_id, answer = driver.pay()
     assert answer.status_code == 202
-    assert answer.headers["Location"] == f"/payments/{payment_id}"
+    assert answer.headers["Location"] == driver.place(payment_id)
     assert answer.json() == {
         "payment_id": payment_id,
         "status": "processing",
-        "links": {"self": f"/payments/{payment_id}"},
+        "links": {"self": driver.place(payment_id)},
     }
 
 
@@ -81,7 +81,7 @@ def test_a_key_that_was_used_leads_to_its_payment(driver: Driver) -> None:
     assert answer.status_code == 409
     assert answer.json()["error"]["code"] == "payment_exists"
     assert answer.json()["payment_id"] == payment_id
-    assert answer.json()["links"] == {"self": f"/payments/{payment_id}"}
+    assert answer.json()["links"] == {"self": driver.place(payment_id)}
     assert "arn:" not in answer.text
 
 

@@ -1,84 +1,104 @@
-/** The card's fields: formats what is typed, says what is wrong, and reads the card. */
+/** The card's fields: tidies up what is written there, says what is wrong, and reads the card. */
 
-import { BRANDS, brandOf, isOfABrand } from "./brands.mjs";
+import { BRANDS, brandOf } from "./brands.mjs";
 import { byId } from "./dom.mjs";
+import { cardNumberIn, expiryIn } from "./reading.mjs";
+import { brokenRules, hasExpired, plain } from "./rules.mjs";
+import { COMPLAINTS } from "./sentences.mjs";
 
 const number = byId("number");
 const expiry = byId("expiry");
 const holder = byId("holder");
+const FIELDS = { card_number: number, expiry_date: expiry, card_holder: holder };
 
-number.addEventListener("input", () => {
-  format(number, grouped);
-  byId("brand").textContent = BRANDS[brandOf(digits(number))]?.name ?? "";
-});
-expiry.addEventListener("input", () => format(expiry, monthAndYear));
-for (const field of [number, expiry, holder]) field.addEventListener("input", () => complain(field, ""));
+for (const [field, tidy] of [[number, grouped], [expiry, withSlash], [holder, (text) => text]]) {
+  field.addEventListener("input", (event) => {
+    complain(field, "");
+    // What is being composed belongs to the keyboard, and what was deleted or undone is not put back.
+    if (!event.isComposing && /^insert/.test(event.inputType ?? "insert")) rewrite(field, tidy(field.value));
+  });
+  field.addEventListener("compositionend", () => rewrite(field, tidy(field.value)));
+}
+number.addEventListener("input", showBrand);
+number.addEventListener("compositionend", showBrand);
+for (const [name, field] of Object.entries(FIELDS)) {
+  field.addEventListener("change", () => finish(field));
+  field.addEventListener("blur", ({ relatedTarget }) => {
+    finish(field);
+    // Whoever presses the button is told by `read`: a sentence that comes now would move the button away.
+    if (field.value.trim() && relatedTarget !== byId("submit")) complain(field, complaints()[name] ?? "");
+  });
+}
 
 /** The card as the API wants it, or null where a field is not as it should be: that one says so and has the focus. */
 export function read() {
-  const [, month, year] = expiry.value.match(/^(0[1-9]|1[0-2]) \/ (?:20)?(\d\d)$/) ?? [];
-  const name = holder.value.trim();
-  const seen = /[^\s\p{Cf}\p{M}\u115f\u1160\u3164\uffa0]/u.test(name);
-  const complaints = [
-    [number, isCardNumber(digits(number)) ? "" : "Enter the card number as it is on your card."],
-    [expiry, complaintOfExpiry(month, year)],
-    [holder, seen && !/\d{4}/.test(name) ? "" : "Enter the name as it is on your card."],
-  ];
-  for (const [field, sentence] of complaints) complain(field, sentence);
-  const wrong = complaints.find(([, sentence]) => sentence);
-  wrong?.[0].focus();
-  return wrong ? null : { card_number: digits(number), expiry_date: `${month}/${year}`, card_holder: name };
+  const found = complaints();
+  for (const [name, field] of Object.entries(FIELDS)) complain(field, found[name] ?? "");
+  const [wrong] = Object.keys(found);
+  if (wrong) FIELDS[wrong].focus();
+  return wrong ? null : written();
 }
 
 /** Put a card into the fields, as if it had been typed. */
-export function fill({ card_number, expiry_date, card_holder }) {
-  for (const [field, value] of [[number, card_number], [expiry, expiry_date], [holder, card_holder]]) {
-    field.value = value;
+export function fill(card) {
+  for (const [name, field] of Object.entries(FIELDS)) {
+    field.value = card[name];
     field.dispatchEvent(new Event("input"));
   }
 }
 
-/** 4-4-4-4, or 4-6-5 as American Express and Diners Club print it. */
-function grouped(digits) {
+function written() {
+  return {
+    card_number: cardNumberIn(number.value) ?? "",
+    expiry_date: expiryIn(expiry.value) ?? "",
+    card_holder: holder.value.trim(),
+  };
+}
+
+/** What is wrong with the card, by its fields. */
+function complaints() {
+  const card = written();
+  const expired = hasExpired(card.expiry_date) ? { expiry_date: "expired" } : {};
+  const broken = Object.entries({ ...brokenRules(card), ...expired });
+  return Object.fromEntries(broken.map(([name, rule]) => [name, COMPLAINTS[name][rule]]));
+}
+
+/** What was written into a field, as the card shows it; what can't be understood stays. */
+function finish(field) {
+  if (field === number) rewrite(number, grouped(number.value));
+  if (field === expiry) rewrite(expiry, expiryIn(expiry.value)?.replace("/", " / ") ?? expiry.value);
+  showBrand();
+}
+
+/** 4-4-4-4, or 4-6-5 as American Express and Diners Club print it; what has anything but digits stays as it is. */
+function grouped(text) {
+  const digits = cardNumberIn(text);
+  if (digits === null) return text;
   const long = ["amex", "diners"].includes(brandOf(digits));
-  return (digits.slice(0, 19).match(long ? /^\d{1,4}|(?<=^\d{4})\d{1,6}|\d+/g : /\d{1,4}/g) ?? []).join(" ");
+  return (digits.match(long ? /^\d{1,4}|(?<=^\d{4})\d{1,6}|\d+/g : /\d{1,4}/g) ?? []).join(" ");
 }
 
-/** The year in two digits or in four. */
-function monthAndYear(digits) {
-  const [month, year] = [digits.slice(0, 2), digits.slice(2, 6)];
-  return year ? `${month} / ${year}` : month;
+/** A slash after the month, once there is more than the month. */
+function withSlash(text) {
+  return plain(text).replace(/^(0[1-9]|1[0-2])[\s/]*([0-9]{1,4})$/, "$1 / $2");
 }
 
-/** A card is good until its month has ended everywhere (UTC−12), and for no more than 20 years. */
-function complaintOfExpiry(month, year) {
-  if (!month) return "Enter month and year, like 09 / 29.";
-  const here = new Date(Date.now() - 12 * 3_600_000);
-  const left = 12 * (2000 + Number(year) - here.getUTCFullYear()) + Number(month) - (here.getUTCMonth() + 1);
-  if (left < 0) return "This card has expired. Use another card.";
-  return left <= 12 * 20 ? "" : "Enter month and year as they are on your card.";
+function showBrand() {
+  byId("brand").textContent = BRANDS[brandOf(cardNumberIn(number.value) ?? "")]?.name ?? "";
 }
 
-/** A brand's number, the last digit of which is the Luhn check digit (ISO/IEC 7812-1). */
-function isCardNumber(digits) {
-  const sum = [...digits].reverse().reduce((sum, digit, place) => {
-    const value = digit * (1 + (place % 2));
-    return sum + (value > 9 ? value - 9 : value);
-  }, 0);
-  return isOfABrand(digits) && sum % 10 === 0;
-}
-
-function digits(field) {
-  return field.value.replace(/\D/g, "");
-}
-
-/** Format a field's digits, and leave the caret behind the digit that it was behind. */
-function format(field, formatted) {
-  let before = field.value.slice(0, field.selectionStart).replace(/\D/g, "").length;
-  field.value = formatted(digits(field));
+/** Put a text into a field, and leave the caret behind the digit that it was behind. */
+function rewrite(field, text) {
+  if (text === field.value) return;
+  let before = digitsIn(field.value.slice(0, field.selectionStart));
+  field.value = text;
   let caret = 0;
-  while (before > 0 && caret < field.value.length) before -= /\d/.test(field.value[caret++]);
-  field.setSelectionRange(caret, caret);
+  while (before > 0 && caret < text.length) before -= digitsIn(text[caret++]);
+  if (document.activeElement === field) field.setSelectionRange(caret, caret);
+}
+
+function digitsIn(text) {
+  return plain(text).replace(/[^0-9]/g, "").length;
 }
 
 function complain(field, sentence) {

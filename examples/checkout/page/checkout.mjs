@@ -7,6 +7,7 @@
 
 import * as card from "./card.mjs";
 import { byId, element, setText } from "./dom.mjs";
+import { moneyIn } from "./money.mjs";
 import { seal } from "./sealing.mjs";
 import { conclusion, failure, NO_REFUND, trouble } from "./sentences.mjs";
 import { showTestCards } from "./test-cards.mjs";
@@ -126,9 +127,7 @@ function reveal(part, focus) {
 }
 
 function showOrder(order) {
-  const money = new Intl.NumberFormat("en", { style: "currency", currency: order.currency });
-  const minorUnits = 10 ** money.resolvedOptions().maximumFractionDigits;
-  const price = (minor) => money.format(minor / minorUnits);
+  const price = moneyIn(order.currency);
   amount = price(order.amount_minor);
   byId("items").replaceChildren(...order.items.map(({ name, quantity, price_minor }) => element("tr", {},
     element("th", { scope: "row" }, quantity > 1 ? `${quantity} × ${name}` : name),

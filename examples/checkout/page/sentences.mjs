@@ -7,6 +7,22 @@ const SEAL_AGAIN =
   "Your card’s details did not arrive as they were sent, and you were not charged. Reload this page and try again.";
 const OUR_FAULT = "The shop asked for something that can’t be paid. You were not charged. Tell the shop, please.";
 
+/** By a field of the card and the rule that it breaks. */
+export const COMPLAINTS = {
+  card_number: { no_card_number: "Enter the card number as it is on your card." },
+  expiry_date: {
+    no_date: "Enter month and year, like 09 / 29.",
+    too_late: "Enter month and year as they are on your card.",
+    expired: "This card has expired. Use another card.",
+  },
+  card_holder: {
+    blank: "Enter the name as it is on your card.",
+    too_long: "This name is too long. Leave out what your card does not show of it.",
+    refused: "Enter the name as it is on your card, in letters.",
+    card_number: "This looks like a card number. Enter the name as it is on your card.",
+  },
+};
+
 /** By `decline_code`: the bank said no. */
 export const DECLINED = {
   do_not_honor: ASK_THE_BANK,

@@ -14,7 +14,7 @@ export function showTestCards(cards) {
   byId("test-cards").append(
     ...group("Approved", approved.map((card) => [BRANDS[card.brand].name, card])),
     ...group("Declined by the bank", declined.map((card) => [card.decline_code.replaceAll("_", " "), card])),
-    ...group("Rejected before the bank is asked", approved.slice(0, 1).map((card) => [
+    ...group("Refused by this page", approved.slice(0, 1).map((card) => [
       "expired in 2020", { ...card, expiry_date: "01/20" },
     ])),
   );

@@ -215,6 +215,10 @@ class DynamoDbLedger:
         )
         return {item["payment_id"]: item["status"] for item in items}
 
+    def payments(self, payment_ids: Collection[str]) -> dict[str, Payment]:
+        items = self._batch([(payment_id, "PAYMENT") for payment_id in payment_ids])
+        return {payment.payment_id: payment for payment in map(_to_payment, items)}
+
     def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
         items = self._batch([(payment_id, _entry_key(number)) for payment_id, number in numbers])
         return {(posted.payment_id, posted.number): posted for posted in map(to_entry, items)}

@@ -31,7 +31,7 @@ def _is_text(value: object) -> bool:
 _READ: dict[str, Callable[[Any], bool]] = {
     "operation": lambda value: value in _PURPOSES,
     "payment_id": is_gateway_id,
-    "amount_minor": lambda value: type(value) is int and 0 < value < 10**12,
+    "amount_minor": lambda value: type(value) in (int, float) and 0 < value < 10**12 and value == int(value),
     "currency": lambda value: isinstance(value, str) and bool(re.fullmatch("[A-Z]{3}", value)),
     "capture": lambda value: isinstance(value, bool),
     "merchant_reference": _is_text,

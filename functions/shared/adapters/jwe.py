@@ -22,6 +22,7 @@ from functions.shared.domain.errors import (
     SealingNotSupported,
     UnknownSealingKey,
 )
+from functions.shared.domain.shapes import canonical_id
 
 if TYPE_CHECKING:
     from mypy_boto3_kms.client import KMSClient
@@ -65,7 +66,8 @@ class KmsCardOpener:
         key_id = header.get("kid")
         if not isinstance(key_id, str) or key_id not in self._key_ids:
             raise UnknownSealingKey("The sealed card names no key of ours. Take one from GET /keys.")
-        if header.get("payment_id") != payment_id:
+        sealed_for = header.get("payment_id")
+        if not isinstance(sealed_for, str) or canonical_id(sealed_for) != canonical_id(payment_id):
             raise SealedForAnotherPayment("The card was sealed for another payment_id than the Idempotency-Key.")
         return key_id
 

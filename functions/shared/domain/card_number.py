@@ -1,7 +1,8 @@
 """What looks like a card number: the one rule for every text that people or gateways write.
 
 It catches accidents and copy-paste, not secret writing. It needs the standard library alone, as the client has copies
-of this file and of card_brands.json for itself (examples/client/).
+of this file, of card_brands.json and of card_rules.json for itself (examples/client/). The checkout's page goes by the
+same two, in examples/checkout/page/rules.mjs.
 
 Sources: ISO/IEC 7812-1 (structure, Luhn check digit); of prefixes and lengths: card_brands.json; of IBANs: ISO 13616-1
 and SWIFT's IBAN registry, seen 2026-11-28. Of the lengths in these sources, 13 is left out: nobody has such a card any
@@ -13,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 # (brand, first and last issuer prefix, lengths). Narrow ranges stand before the wide ones that contain them.
 _BRANDS: tuple[tuple[str, str, str, frozenset[int]], ...] = tuple(
@@ -23,32 +25,16 @@ _BRANDS: tuple[tuple[str, str, str, frozenset[int]], ...] = tuple(
 BRANDS = frozenset(brand for brand, *_ in _BRANDS)
 """Every brand that is known, by its code in the API."""
 
-_SHORTEST, _LONGEST = 12, 19
+RULES: Mapping[str, Mapping[str, Any]] = json.loads(Path(__file__).with_name("card_rules.json").read_text())
+_SHORTEST, _LONGEST = RULES["card_number"]["shortest"], RULES["card_number"]["longest"]
 """How many digits a card number may have."""
 
-_BETWEEN_GROUPS = 3
+_BETWEEN_GROUPS: int = RULES["text"]["between_groups"]
 """So many characters may stand between two groups of digits of one number; none of them is a letter."""
 
 _GROUP = re.compile("[0-9]+")
-_UUID = re.compile(
-    "(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32})(?![0-9A-Za-z])"
-)
-_TIME = re.compile(
-    r"(?<![0-9])(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]"
-    r"(?::[0-5][0-9](?:[.,][0-9]{1,9})?)?(?: ?[+-][01][0-9]:?[0-5][0-9])?(?![0-9])"
-)
-_IBAN_START = re.compile("(?<![0-9A-Za-z])[A-Z]{2}[0-9]{2}")
-_IBAN_LENGTHS = {
-    country: int(length)
-    for country, length in re.findall(
-        "([A-Z]{2})([0-9]{2})",
-        "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 "
-        "ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 "
-        "LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 "
-        "PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 "
-        "YE30",
-    )
-}
+_UUID, _TIME, _IBAN_START = (re.compile(RULES["text"][name]) for name in ("uuid", "time", "iban_start"))
+_IBAN_LENGTHS: Mapping[str, int] = RULES["text"]["iban_lengths"]
 _HANGUL_FILLERS = {"\u115f", "\u1160"}
 """Letters to Unicode, and nothing to the eye."""
 

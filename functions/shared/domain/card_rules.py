@@ -1,26 +1,29 @@
 """What a card has to be, as far as the card and the time can tell.
 
 It needs the standard library alone, as the client has a copy of this file for itself (examples/client/card_rules.py).
+The checkout's page has the same rules in examples/checkout/page/rules.mjs, with the same numbers of card_rules.json.
 """
 
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 
-from .card_number import is_blank, is_card_number, looks_like_a_card_number
+from .card_number import RULES, is_blank, is_card_number, looks_like_a_card_number
 
-LAST_PLACE = timezone(timedelta(hours=-12))
+_EXPIRY_DATE, _CARD_HOLDER = RULES["expiry_date"], RULES["card_holder"]
+
+LAST_PLACE = timezone(timedelta(hours=_EXPIRY_DATE["last_place_hours"]))
 """Where a month ends last. A card is good until then: whoever holds it may be there."""
 
-LONGEST_VALIDITY_YEARS = 20
+LONGEST_VALIDITY_YEARS: int = _EXPIRY_DATE["longest_years"]
 """A card that is good for longer is none: its date was mistyped."""
 
-LONGEST_HOLDER = 64
+LONGEST_HOLDER: int = _CARD_HOLDER["longest"]
 
 
 def expiry_of(expiry_date: str) -> tuple[int, int] | None:
     """`(2030, 12)` of `12/30`, or None where it is not MM/YY."""
-    written = re.fullmatch("(0[1-9]|1[0-2])/([0-9]{2})", expiry_date)
+    written = re.fullmatch(_EXPIRY_DATE["pattern"], expiry_date)
     return (2000 + int(written[2]), int(written[1])) if written else None
 
 
@@ -48,6 +51,8 @@ def broken_rules(card_data: Mapping[str, str], now: datetime) -> dict[str, str]:
     holder = card_data["card_holder"]
     if is_blank(holder) or len(holder) > LONGEST_HOLDER:
         broken["card_holder"] = f"must be a name of at most {LONGEST_HOLDER} characters"
+    elif re.search(_CARD_HOLDER["refused"], holder):
+        broken["card_holder"] = "has a control character, or one that is none"
     elif looks_like_a_card_number(holder):
         broken["card_holder"] = "looks like a card number"
     return broken

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from functions.shared.domain.shapes import whole
+
 OperationType = Literal["refund", "capture", "void"]
 OperationStatus = Literal["processing", "succeeded", "rejected", "in_doubt"]
 Refusal = Literal["amount_exceeds_captured", "amount_exceeds_authorized", "invalid_state", "too_many_operations"]
@@ -46,7 +48,7 @@ class OperationRequest:
             operation_id=operation_id,
             payment_id=request["payment_id"],
             type=request["operation"],
-            amount_minor=request.get("amount_minor"),
+            amount_minor=whole(request.get("amount_minor")),
             requested_at=requested_at,
             caller=request.get("caller"),
         )

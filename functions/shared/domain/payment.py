@@ -15,6 +15,7 @@ from functions.shared.domain.operation import (
     OperationStatus,
     Refusal,
 )
+from functions.shared.domain.shapes import whole
 
 Status = Literal[
     "captured",
@@ -74,15 +75,15 @@ class PaymentRequest:
 
     @classmethod
     def from_request(cls, request: Mapping[str, Any]) -> "PaymentRequest":
-        """Read the API's request body, or the `payment` that an earlier state made of it."""
+        """Read the API's request body, or the `payment` that an earlier state made of it. Null is as good as absent."""
         return cls(
             operation=request.get("operation", "charge"),
-            amount_minor=request.get("amount_minor"),
+            amount_minor=whole(request.get("amount_minor")),
             currency=request.get("currency"),
-            capture=request.get("capture", True),
+            capture=request.get("capture") is not False,
             merchant_reference=request.get("merchant_reference"),
             description=request.get("description"),
-            card_on_file=request.get("card_on_file", "token" in request),
+            card_on_file=request.get("card_on_file", request.get("token") is not None),
             caller=request.get("caller"),
         )
 

@@ -217,7 +217,8 @@ class TestExamples:
     ROUTE = ("POST", "/payments")
 
     def answer(self, body: Any, *, status: int = 202, location: str | None = "/payments/x") -> Answer:
-        headers = {"content-type": "application/json", **({"location": location} if location else {})}
+        headers = {"content-type": "application/json", "cache-control": "no-store"}
+        headers |= {"location": location} if location else {}
         return Answer({"method": "POST", "path": "/payments"}, "HTTP/1.1", status, headers, json.dumps(body))
 
     def body(self, **changes: Any) -> dict[str, Any]:

@@ -3,20 +3,24 @@
 import csv
 import random
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any, get_args
+from xml.etree import ElementTree
+from zipfile import ZipFile
 
 import pytest
 from beancount import loader
 from beancount.core.data import Open, Transaction
 from rich.console import Console
 
-from cli.books import ACCOUNTS, OpenBooks, days
-from cli.export import Format, beancount_account, export
+from cli.books import ACCOUNTS, LedgerError, OpenBooks, days
+from cli.export import Format, beancount_account, export, open_accounts
 from cli.money import decimal
 from functions.shared.domain.ledger import (
     EntryKind,
@@ -36,6 +40,9 @@ CSV_COLUMNS = [
     "time",
     "entry",
     "payment",
+    "reference",
+    "gateway",
+    "charge",
     "kind",
     "source",
     "reverses",
@@ -47,6 +54,7 @@ CSV_COLUMNS = [
 ]
 Payments = Callable[..., Run]
 PAYMENTS = 60
+BEAN_CHECK = Path(sys.executable).with_name("bean-check")
 
 
 def parsed(text: str) -> list[Any]:
@@ -85,10 +93,20 @@ def generated() -> OpenBooks:
     return OpenBooks(ledger, FakeBooks(ledger), period[0])
 
 
-def exported(books: OpenBooks, format: Format) -> str:
+def written(books: OpenBooks, format: Format, first: str = "2024-02-27", last: str = "2024-03-02") -> bytes:
     """The generated payments as a file."""
-    export(books, "2024-02-27", "2024-03-02", format, out := StringIO(newline=""), Console(file=StringIO()))
+    export(books, first, last, format, out := BytesIO(), Console(file=StringIO()))
     return out.getvalue()
+
+
+def exported(books: OpenBooks, format: Format) -> str:
+    return written(books, format).decode()
+
+
+def opened(books: OpenBooks) -> str:
+    """The file that opens the accounts."""
+    open_accounts(books, out := BytesIO())
+    return out.getvalue().decode()
 
 
 def posted(books: OpenBooks) -> list[PostedEntry]:
@@ -98,7 +116,8 @@ def posted(books: OpenBooks) -> list[PostedEntry]:
 
 class TestBeancount:
     def test_beancount_reads_every_entry_without_an_error_and_comes_to_our_balances(self, generated: OpenBooks) -> None:
-        transactions = [each for each in parsed(exported(generated, Format.BEANCOUNT)) if isinstance(each, Transaction)]
+        file = opened(generated) + exported(generated, Format.BEANCOUNT)
+        transactions = [each for each in parsed(file) if isinstance(each, Transaction)]
         assert {each.meta["entry"] for each in transactions} == {each.entry_id for each in posted(generated)}
         assert len(transactions) == len(posted(generated))
         assert {each.meta["kind"] for each in transactions} == set(get_args(EntryKind))
@@ -110,7 +129,7 @@ class TestBeancount:
         assert {key: amount for key, amount in sums.items() if amount} == balances_of(generated)
 
     def test_beancounts_own_assertions_of_our_balances_hold(self, generated: OpenBooks) -> None:
-        file, balances = exported(generated, Format.BEANCOUNT), balances_of(generated)
+        file, balances = opened(generated) + exported(generated, Format.BEANCOUNT), balances_of(generated)
         assert len(balances) > len(ACCOUNTS)
         assertions = [
             f"2024-03-03 balance {account} {amount:f} {currency}\n" for (account, currency), amount in balances.items()
@@ -124,11 +143,14 @@ class TestBeancount:
         doubt = in_doubt_entry(1234, "KWD")
         post(ledger, "pay-1", "KWD", f"{day}T09:00:00.000Z", doubt, doubt.reverse(1, source='"op\\1"'))
         books = OpenBooks(ledger, FakeBooks(ledger), day)
-        *_, found = parsed(exported(books, Format.BEANCOUNT))
+        *_, found = parsed(opened(books) + exported(books, Format.BEANCOUNT))
         assert {name: value for name, value in found.meta.items() if name in CSV_COLUMNS} == {
             "time": f"{day}T09:00:00.000Z",
             "entry": "pay-1/2",
             "payment": "pay-1",
+            "reference": "order-1001",
+            "gateway": "sparkle",
+            "charge": "ch_1",
             "kind": "reversal",
             "source": '"op\\1"',
             "reverses": "pay-1/1",
@@ -141,15 +163,27 @@ class TestBeancount:
         ]
 
     def test_every_account_is_opened_by_a_name_that_beancount_knows(self, generated: OpenBooks) -> None:
-        opened = [each for each in parsed(exported(generated, Format.BEANCOUNT)) if isinstance(each, Open)]
-        assert sorted(each.account for each in opened) == [
+        directives = parsed(opened(generated))
+        assert {type(each) for each in directives} == {Open}
+        assert sorted(each.account for each in directives) == [
             "Assets:Bank",
             "Assets:Gateway:Sparkle",
             "Assets:Suspense:InDoubt",
             "Expenses:Fees",
             "Liabilities:Merchant",
         ]
-        assert {each.date.isoformat() for each in opened} == {"2024-02-27"}
+        assert {each.date.isoformat() for each in directives} == {"2024-02-27"}
+
+    def test_months_side_by_side_pass_bean_check(self, generated: OpenBooks, tmp_path: Path) -> None:
+        (tmp_path / "accounts.beancount").write_text(opened(generated))
+        for month, last in (("2024-02", "2024-02-29"), ("2024-03", "2024-03-02")):
+            (tmp_path / f"{month}.beancount").write_bytes(written(generated, Format.BEANCOUNT, f"{month}-01", last))
+        ledger = tmp_path / "ledger.beancount"
+        ledger.write_text("".join(f'include "{file.name}"\n' for file in sorted(tmp_path.glob("*.beancount"))))
+        done = subprocess.run([BEAN_CHECK, ledger], capture_output=True, text=True, check=False)  # noqa: S603
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+        transactions = [each for each in loader.load_file(str(ledger))[0] if isinstance(each, Transaction)]
+        assert len(transactions) == len(posted(generated))
 
 
 def balances_of(books: OpenBooks) -> dict[tuple[str, str], Decimal]:
@@ -167,12 +201,13 @@ class TestCsv:
         file = tmp_path / "journal.csv"
         run = payments("ledger", "export", "--from", books.first, "--to", books.first, "--out", str(file))
         assert (run.status, run.output.strip()) == (0, f"2 entries, {books.first} to {books.first}.")
-        written = file.read_bytes().decode()
-        assert written.startswith("time,entry,payment,kind,source,reverses,account,debit,credit,currency,hash\r\n")
+        text = file.read_bytes().decode()
+        assert text.startswith(",".join(CSV_COLUMNS) + "\r\n")
         captured = books.ledger.entries([("pay-usd", 1), ("pay-jpy", 1)])
-        usd = [f"{books.first}T09:00:00.000Z", "pay-usd/1", "pay-usd", "capture", "", ""]
-        jpy = [f"{books.first}T10:00:00.000Z", "pay-jpy/1", "pay-jpy", "capture", "", ""]
-        assert list(csv.reader(StringIO(written, newline="")))[1:] == [
+        order = ["order-1001", "sparkle", "ch_1", "capture", "", ""]
+        usd = [f"{books.first}T09:00:00.000Z", "pay-usd/1", "pay-usd", *order]
+        jpy = [f"{books.first}T10:00:00.000Z", "pay-jpy/1", "pay-jpy", *order]
+        assert list(csv.reader(StringIO(text, newline="")))[1:] == [
             [*usd, "asset:gateway:sparkle", "1234.50", "", "USD", captured["pay-usd", 1].hash],
             [*usd, "liability:merchant", "", "1234.50", "USD", captured["pay-usd", 1].hash],
             [*jpy, "asset:gateway:sparkle", "1234", "", "JPY", captured["pay-jpy", 1].hash],
@@ -196,7 +231,43 @@ class TestCsv:
         run = payments("ledger", "export", "--from", books.first, "--to", books.first)
         rows = list(csv.reader(StringIO(run.stdout)))
         assert len(rows) == 5
-        assert {len(row) for row in rows} == {11}
+        assert {len(row) for row in rows} == {14}
+
+
+class TestXlsx:
+    def test_it_has_the_rows_of_csv_with_texts_as_texts_and_amounts_as_numbers(self, generated: OpenBooks) -> None:
+        rows = list(csv.DictReader(StringIO(exported(generated, Format.CSV), newline="")))
+        header, *cells = sheet(written(generated, Format.XLSX))
+        assert header == {place: ("text", name) for place, name in enumerate(CSV_COLUMNS)}
+        assert cells == [
+            {
+                place: ("number", Decimal(row[name])) if name in ("debit", "credit") else ("text", row[name])
+                for place, name in enumerate(CSV_COLUMNS)
+                if row[name]
+            }
+            for row in rows
+        ]
+
+    def test_what_a_sheet_can_not_hold_is_an_error(self, generated: OpenBooks, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("cli.export._ROWS_OF_A_SHEET", 5)
+        with pytest.raises(LedgerError, match="Write fewer days"):
+            written(generated, Format.XLSX)
+
+
+def sheet(xlsx: bytes) -> list[dict[int, tuple[str, Any]]]:
+    """Each row's cells, by their column: what they are, and what is in them."""
+    names = {"m": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
+    root = ElementTree.fromstring(ZipFile(BytesIO(xlsx)).read("xl/worksheets/sheet1.xml"))  # noqa: S314
+
+    def cell(element: Any) -> tuple[str, Any]:
+        if element.get("t") == "inlineStr":
+            return "text", element.findtext(".//m:t", namespaces=names)
+        return "number", Decimal(element.findtext("m:v", "", names))
+
+    return [
+        {ord(element.attrib["r"][0]) - ord("A"): cell(element) for element in row.iterfind("m:c", names)}
+        for row in root.iterfind(".//m:row", names)
+    ]
 
 
 FORMULAS = {
@@ -215,16 +286,17 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize(("source", "written"), FORMULAS.items())
-@pytest.mark.parametrize("format", Format)
+@pytest.mark.parametrize("format", [Format.CSV, Format.BEANCOUNT])
 def test_what_a_spreadsheet_would_run_is_text(source: str, written: str, format: Format) -> None:
     ledger, day, payment_id = FakeLedger(), "2024-02-29", "-1-payment-of-ours"
     captured = capture_entry("sparkle", 1999, "USD")
     post(ledger, payment_id, "USD", f"{day}T09:00:00.000Z", captured, captured.reverse(1, source=source))
-    text = exported(OpenBooks(ledger, FakeBooks(ledger), day), format)
+    books = OpenBooks(ledger, FakeBooks(ledger), day)
+    text = exported(books, format)
     if format is Format.CSV:
         found: dict[str, Any] = list(csv.DictReader(StringIO(text, newline="")))[-1]
     else:
-        found = parsed(text)[-1].meta
+        found = parsed(opened(books) + text)[-1].meta
     assert {name: found[name] for name in ("entry", "payment", "source", "reverses")} == {
         "entry": f"'{payment_id}/2",
         "payment": f"'{payment_id}",

@@ -51,12 +51,22 @@ def bodies() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("status", "content"), list(bodies()))
-def test_every_body_has_an_example_and_every_error_code_too(status: str, content: dict[str, Any]) -> None:
-    shown = examples(content).values()
-    assert shown
-    if status >= "400":
-        codes = content["schema"]["properties"]["error"]["properties"]["code"]["enum"]
-        assert {example["error"]["code"] for example in shown} == set(codes)
+def test_every_body_has_an_example_and_every_error_is_of_one_kind(status: str, content: dict[str, Any]) -> None:
+    assert examples(content)
+    assert (content["schema"] == SCHEMAS["Error"]) == (status >= "400")
+
+
+def test_the_error_codes_are_those_of_the_examples() -> None:
+    responses = DOCUMENT["components"]["responses"].values()
+    shown = [examples(content) for response in responses for content in response["content"].values()]
+    codes = {example["error"]["code"] for each in shown for example in each.values() if "error" in example}
+    assert known(SCHEMAS["ErrorCode"]) == [codes]
+
+
+def test_no_answer_may_be_kept() -> None:
+    for operation in OPERATIONS.values():
+        for response in operation["responses"].values():
+            assert response["headers"]["Cache-Control"]["schema"]["const"] == "no-store"
 
 
 def known(schema: dict[str, Any]) -> list[set[str]]:

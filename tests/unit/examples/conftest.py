@@ -2,8 +2,11 @@
 
 import json
 import threading
+import time as real
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,6 +16,8 @@ from botocore.credentials import Credentials
 from examples.client import PaymentsClient, client, transport
 
 HANG_UP = None
+SIGNATURES_LAST_SECONDS = 300
+SKEWED = (403, {"error": {"code": "forbidden", "message": "The request is not signed."}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +35,21 @@ class Call:
 
 
 class ScriptedApi(ThreadingHTTPServer):
-    """Gives the answers in their order: a status with a body, bytes as they are and the rest as JSON, or HANG_UP."""
+    """Gives the answers in their order: a status with a body, bytes as they are and the rest as JSON, or HANG_UP.
+
+    With a `clock` that is so many seconds off this machine's, it dates its answers by that, and refuses signatures of
+    another time as AWS does. A `gate` holds all calls back until as many have come as it waits for.
+    """
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.answers: list[tuple[int, Any] | None] = []
-        self.redirect_to: str | None = None
+        self.headers: dict[str, str] = {}
+        self.clock = 0.0
+        self.gate: threading.Barrier | None = None
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -58,15 +70,25 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.calls.append(Call(self.command, self.path, dict(self.headers), body))
-        answer = self.server.answers.pop(0)
+        if self.server.gate:
+            self.server.gate.wait()
+        answer = SKEWED if self._is_skewed() else self.server.answers.pop(0)
         if answer is HANG_UP:
             return
         status, content = answer
-        self.send_response(status)
-        if self.server.redirect_to:
-            self.send_header("Location", self.server.redirect_to)
+        self.send_response_only(status)
+        for name, value in {"Date": formatdate(self._now, usegmt=True), **self.server.headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+    @property
+    def _now(self) -> float:
+        return real.time() + self.server.clock
+
+    def _is_skewed(self) -> bool:
+        signed_at = datetime.strptime(self.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        return abs(signed_at - self._now) > SIGNATURES_LAST_SECONDS
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815
 
@@ -83,6 +105,9 @@ class FakeTime:
 
     def monotonic(self) -> float:
         return self.now
+
+    def time(self) -> float:
+        return real.time()
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

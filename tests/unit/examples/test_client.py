@@ -3,12 +3,17 @@
 import json
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -217,6 +222,115 @@ def test_waiting_has_an_end(api: ScriptedApi, payments: PaymentsClient, time: Fa
         payments.wait("no-such-payment-here", timeout_seconds=30)
 
 
+@pytest.mark.parametrize("trouble", [BUSY, BROKEN, HANG_UP, (502, b"<html>")])
+def test_waiting_outlasts_what_passes(
+    api: ScriptedApi, payments: PaymentsClient, time: FakeTime, trouble: tuple[int, Any] | None
+) -> None:
+    api.script(shown("processing"), *[trouble] * 9, shown("captured", operations=[operation()]))
+    assert payments.wait(KEY).status == "captured"
+    assert 5 < time.now < 60
+    api.script(*[trouble] * 9, shown("captured", operations=[operation()]))
+    assert payments.wait_for_operation(KEY, "refund-1-of-order-1001").status == "succeeded"
+
+
+@pytest.mark.parametrize(("trouble", "told"), [(BUSY, "HTTP 429"), (BROKEN, "HTTP 502"), (HANG_UP, "ConnectionError")])
+def test_waiting_through_what_does_not_pass_ends_in_time_and_tells_what_was_seen_last(
+    api: ScriptedApi, payments: PaymentsClient, time: FakeTime, trouble: tuple[int, Any] | None, told: str
+) -> None:
+    api.script(shown("processing"), *[trouble] * 100)
+    with pytest.raises(StillProcessing, match=f"{KEY} was processing when it was last seen.*{told} at the last of"):
+        payments.wait(KEY, timeout_seconds=30)
+    assert time.now == pytest.approx(30)
+    api.script(*[trouble] * 100)
+    with pytest.raises(TooManyRequests if trouble is BUSY else NoAnswer, match=told):
+        payments.wait(KEY, timeout_seconds=30)
+    assert time.now == pytest.approx(60)
+    assert len(api.calls) < 60
+
+
+def test_what_waiting_can_not_mend_is_raised_at_once(api: ScriptedApi, payments: PaymentsClient) -> None:
+    api.script(BUSY, FORBIDDEN)
+    with pytest.raises(AccessDenied):
+        payments.wait(KEY)
+
+
+def test_waiting_that_is_over_says_how_the_payment_stands(api: ScriptedApi, payments: PaymentsClient) -> None:
+    api.script(*[shown("captured", operations=[operation(status="processing")])] * 100)
+    with pytest.raises(StillProcessing, match=r"refund-1-of-order-1001 is still .*Its payment is captured\."):
+        payments.wait_for_operation(KEY, "refund-1-of-order-1001", timeout_seconds=2)
+
+
+def test_a_pause_that_the_api_asks_for_is_kept(api: ScriptedApi, payments: PaymentsClient, time: FakeTime) -> None:
+    api.headers = {"Retry-After": "4"}
+    api.script(BUSY, STARTED)
+    pay(payments)
+    assert time.slept == [4]
+    api.headers = {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT", "Date": "Fri, 31 Dec 9999 23:59:56 GMT"}
+    api.script(BUSY, STARTED)
+    pay(payments)
+    assert time.slept == [4, 3]
+
+
+def test_a_pause_of_minutes_is_for_the_caller_to_make_unless_there_is_time_to_wait(
+    api: ScriptedApi, payments: PaymentsClient, time: FakeTime
+) -> None:
+    api.headers = {"Retry-After": "45"}
+    api.script(BUSY)
+    with pytest.raises(TooManyRequests):
+        pay(payments)
+    assert time.slept == []
+    api.script(BUSY, shown())
+    assert payments.wait(KEY).status == "captured"
+    assert time.slept == [45]
+
+
+@pytest.mark.parametrize("asked", ["-1", "soon", "1.5", "", "٣", "Fri, 99 Foo 2026"])
+def test_a_pause_that_is_none_is_ours(api: ScriptedApi, payments: PaymentsClient, time: FakeTime, asked: str) -> None:
+    api.headers = {"Retry-After": asked.encode().decode("latin-1")}
+    api.script(BUSY, STARTED)
+    pay(payments)
+    assert [pause <= 0.4 for pause in time.slept] == [True]
+
+
+@pytest.mark.parametrize("off", [-3600, -301, 301, 86400 * 400])
+def test_a_clock_that_is_off_is_corrected_by_the_apis(
+    api: ScriptedApi, payments: PaymentsClient, time: FakeTime, off: float
+) -> None:
+    api.clock = off
+    api.script(STARTED, shown(), shown())
+    pay(payments)
+    assert len(api.calls) == 2
+    assert {call.headers["Idempotency-Key"] for call in api.calls} == {KEY}
+    payments.payment(KEY)
+    assert len(api.calls) == 3
+    # And once more when this machine's clock is put right.
+    api.clock = 0
+    payments.payment(KEY)
+    assert len(api.calls) == 5
+    assert time.slept == []
+
+
+@pytest.mark.parametrize("headers", [{"Date": ""}, {"Date": "yesterday"}, {}])
+def test_a_refusal_that_is_not_for_the_time_is_raised_at_once(
+    api: ScriptedApi, payments: PaymentsClient, headers: dict[str, str]
+) -> None:
+    api.headers = headers
+    api.script(FORBIDDEN)
+    with pytest.raises(AccessDenied):
+        pay(payments)
+
+
+def test_forty_threads_keep_their_connections(
+    api: ScriptedApi, payments: PaymentsClient, everything_logged: pytest.LogCaptureFixture
+) -> None:
+    api.gate = threading.Barrier(40, timeout=30)
+    api.script(*[shown()] * 80)
+    slow = PaymentsClient(api.url, "us-east-1", Credentials("AKIDEXAMPLE", "secret"))
+    with ThreadPoolExecutor(40) as pool:
+        assert {payment.status for payment in pool.map(slow.payment, [KEY] * 80)} == {"captured"}
+    assert "pool is full" not in everything_logged.text
+
+
 def test_a_payment_has_the_contracts_fields_and_ignores_others(api: ScriptedApi, payments: PaymentsClient) -> None:
     later: dict[str, Any] = {"loyalty_points": 3}
     api.script(shown(**later, card=SUMMARY.to_dict() | later, operations=[operation(**later)]))
@@ -318,6 +432,42 @@ def test_a_card_is_stored_shown_and_erased(api: ScriptedApi, payments: PaymentsC
     assert api.asked == [("POST", "/cards"), ("GET", f"/cards/{TOKEN}"), *[("DELETE", f"/cards/{TOKEN}")] * 2]
 
 
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda payments: pay(payments, amount_minor=Decimal(1999)), "amount_minor must be of the type int"),
+        (lambda payments: pay(payments, amount_minor=1999.0), "amount_minor must be of the type int"),
+        (lambda payments: pay(payments, amount_minor="1999"), "amount_minor must be of the type int"),
+        (lambda payments: pay(payments, amount_minor=True), "amount_minor must be of the type int"),
+        (lambda payments: pay(payments, currency=b"USD"), "currency must be of the type str, and is bytes"),
+        (lambda payments: pay(payments, currency=840), "currency"),
+        (lambda payments: pay(payments, capture="false"), "capture must be of the type bool"),
+        (lambda payments: pay(payments, capture=0), "capture"),
+        (lambda payments: pay(payments, save_card=1), "save_card"),
+        (lambda payments: pay(payments, merchant_reference=1001), "merchant_reference must be of the type str"),
+        (lambda payments: pay(payments, description=["Beans"]), "description"),
+        (lambda payments: pay(payments, card=None, token=b"tok_"), "token"),
+        (lambda payments: pay(payments, card={"card_number": PAN}), "card"),
+        (lambda payments: pay(payments, card=CardData(int(PAN), "12/30", HOLDER)), "card_number"),  # type: ignore[arg-type]
+        (lambda payments: pay(payments, card=CardData(PAN, date(2030, 12, 1), HOLDER)), "expiry_date"),  # type: ignore[arg-type]
+        (lambda payments: pay(payments, card=CardData(PAN, "12/30", [HOLDER])), "card_holder"),  # type: ignore[arg-type]
+        (lambda payments: pay(payments, idempotency_key=uuid4()), "idempotency_key"),
+        (lambda payments: payments.refund(KEY, Decimal(500)), "amount_minor must be of the type int, and is Decimal"),
+        (lambda payments: payments.capture(KEY, 5e2), "amount_minor"),
+        (lambda payments: payments.void(KEY, idempotency_key=uuid4()), "idempotency_key"),
+        (lambda payments: payments.payment(uuid4()), "payment_id"),
+        (lambda payments: payments.card(Decimal(1)), "token"),
+    ],
+)
+def test_what_is_of_a_wrong_type_is_not_sent_and_the_place_is_named(
+    api: ScriptedApi, payments: PaymentsClient, call: Callable[[PaymentsClient], object], told: str
+) -> None:
+    with pytest.raises(NotSent, match=told) as refused:
+        call(payments)
+    assert PAN not in str(refused.value)
+    assert api.calls == []
+
+
 CARD_IN_TEXT = f"paid by {UNLISTED_PAN[:4]}.{UNLISTED_PAN[4:]}"
 
 
@@ -357,10 +507,20 @@ def test_a_card_number_where_none_belongs_and_a_broken_rule_are_not_sent_and_the
     assert api.calls == []
 
 
-@pytest.mark.parametrize("file", ["card_number.py", "card_brands.json", "card_rules.py", "shapes.py"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "domain/card_brands.json",
+        "domain/card_number.py",
+        "domain/card_rules.json",
+        "domain/card_rules.py",
+        "domain/shapes.py",
+        "adapters/decimals.json",
+    ],
+)
 def test_the_client_has_the_products_own_rules_to_the_letter(file: str) -> None:
-    own, copied = (Path(folder, file).read_text() for folder in ("functions/shared/domain", "examples/client"))
-    assert copied == own
+    own = Path("functions/shared", file)
+    assert Path("examples/client", own.name).read_text() == own.read_text()
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def test_a_client_sends_nothing_in_the_clear_over_a_network(url: str) -> None:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(payments: PaymentsClient, api: ScriptedApi, status: int) -> None:
     other = ScriptedApi()
-    api.redirect_to = f"{other.url}/payments"
+    api.headers = {"Location": f"{other.url}/payments"}
     api.script(*[(status, {})] * 4)
     with pytest.raises(NoAnswer, match=f"HTTP {status}"):
         payments.pay(amount_minor=1999, currency="USD", card=SEALED)

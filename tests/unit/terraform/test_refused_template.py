@@ -1,6 +1,7 @@
 """What Step Functions refuses, as terraform/api/templates/refused.vtl turns it into an answer of ours."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,10 +14,14 @@ NAMESPACE = "com.amazonaws.swf.service.v2.model#"
 ARN = "arn:aws:states:us-east-1:123456789012:execution:payments:key"
 
 
+def address(route: str, before: str = "/v1") -> str:
+    """Where the request was sent, below this stage or base path."""
+    return f"{before}/payments/{PAYMENT_ID}/{route}" if route in OPERATIONS else f"{before}/{route}"
+
+
 def refused(route: str, error: Any, message: Message, absent: str | None = "") -> tuple[int | None, dict[str, Any]]:
     """The answer's status, None where it stays that of the integration response (502), and body."""
-    body = json.dumps({"__type": error, "message": f"Something about '{ARN}'"})
-    answer = Message(body, message.header, message.path, message.querystring)
+    answer = replace(message, body=json.dumps({"__type": error, "message": f"Something about '{ARN}'"}))
     text, override = answer.rendered(answering(route, "refused"), absent)
     assert ARN not in text
     return override.get("status"), json.loads(text)
@@ -46,14 +51,15 @@ def test_an_error_of_step_functions_gets_a_status_and_code_of_ours_and_none_of_i
 ) -> None:
     if route in OPERATIONS:
         code = code.replace("payment_exists", "operation_exists")
-    got, shown = refused(route, namespace + error if isinstance(error, str) else error, Message(), absent)
+    message = Message(sent_to=address(route))
+    got, shown = refused(route, namespace + error if isinstance(error, str) else error, message, absent)
     assert (got, shown["error"]["code"]) == (status, code)
     told = {
-        "payment_exists": {"payment_id": KEY, "links": {"self": f"/payments/{KEY}"}},
+        "payment_exists": {"payment_id": KEY, "links": {"self": f"/v1/payments/{KEY}"}},
         "operation_exists": {
             "payment_id": PAYMENT_ID,
             "operation_id": KEY,
-            "links": {"self": f"/payments/{PAYMENT_ID}"},
+            "links": {"self": f"/v1/payments/{PAYMENT_ID}"},
         },
     }
     assert {name: value for name, value in shown.items() if name != "error"} == told.get(code, {})
@@ -75,13 +81,16 @@ def test_a_payment_id_that_no_payment_can_have_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("absent", READINGS)
+@pytest.mark.parametrize("before", [seen["path"].removesuffix("/payments") for seen in facts("request_path")])
 @pytest.mark.parametrize("route", STARTS)
-def test_what_was_started_is_called_by_its_ids(route: str, absent: str | None) -> None:
-    text, override = Message('{"executionArn": "arn", "startDate": 1.7e9}').rendered(
-        answering(route, "accepted"), absent
-    )
+def test_what_was_started_is_called_by_its_ids_at_an_address_below_the_requests(
+    route: str, before: str, absent: str | None
+) -> None:
+    before = before.removesuffix("/payments/")
+    message = Message('{"executionArn": "arn", "startDate": 1.7e9}', sent_to=address(route, before))
+    text, override = message.rendered(answering(route, "accepted"), absent)
     started = {"payment_id": PAYMENT_ID, "operation_id": KEY} if route in OPERATIONS else {"payment_id": KEY}
-    place = f"/payments/{started['payment_id']}"
+    place = f"{before}/payments/{started['payment_id']}"
     assert json.loads(text) == started | {"status": "processing", "links": {"self": place}}
     assert override == {"header": {"Location": place}}
 

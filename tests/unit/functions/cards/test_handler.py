@@ -27,7 +27,7 @@ def test_a_deleted_card_is_gone(world: World, output: Output) -> None:
     world.card_vault.cards[TOKEN] = StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL)
     assert handler(event("DELETE"), None) == {
         "statusCode": 204,
-        "headers": {"Content-Type": "application/json"},
+        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
         "body": "",
     }
     assert world.card_vault.cards == {}

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from functions.reserve.handler import handler
@@ -5,7 +7,7 @@ from functions.shared.domain.errors import PaymentNotFound
 from tests.samples import STARTED_AT, payment
 from tests.unit.functions.conftest import Output, World
 
-EVENT = {
+EVENT: dict[str, Any] = {
     "operation_id": "operation-of-ours-1",
     "requested_at": STARTED_AT,
     "request": {"operation": "refund", "payment_id": "payment-of-ours-1", "amount_minor": 500},
@@ -32,6 +34,12 @@ def test_what_may_be_done_is_handed_on_with_all_that_the_gateway_needs(world: Wo
     }
     assert output.metrics() == {}
     assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
+
+
+def test_an_amount_is_an_integer_however_it_was_written(world: World) -> None:
+    world.ledger.record(payment("payment-of-ours-1"))
+    reserved = handler(EVENT | {"request": EVENT["request"] | {"amount_minor": 500.0}}, None)
+    assert repr(reserved["amount_minor"]) == "500"
 
 
 def test_what_may_not_be_done_is_a_value_and_counted(world: World, output: Output) -> None:

@@ -6,7 +6,7 @@ from functions.shared import http
 def test_an_answer_is_json_for_the_proxy_integration() -> None:
     assert http.answer(200, {"name": "Zoë"}) == {
         "statusCode": 200,
-        "headers": {"Content-Type": "application/json"},
+        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
         "body": json.dumps({"name": "Zoë"}),
     }
 

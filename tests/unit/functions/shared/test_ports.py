@@ -870,6 +870,15 @@ class TestStatuses:
         assert books.ledger.statuses([]) == {}
 
 
+class TestPayments:
+    def test_many_payments_are_read_at_once(self, books: LedgerUnderTest) -> None:
+        recorded = {of: payment(of) for of in (new_id() for _ in range(110))}
+        for each in recorded.values():
+            books.ledger.record(each)
+        assert books.ledger.payments([*recorded, new_id()]) == recorded
+        assert books.ledger.payments([]) == {}
+
+
 class TestEntries:
     def test_entries_of_many_payments_are_read_at_once(self, books: LedgerUnderTest) -> None:
         written: dict[tuple[str, int], PostedEntry] = {}

@@ -9,6 +9,7 @@ from functions.status.handler import handler
 from tests.samples import payment
 from tests.unit.functions.conftest import Output, World
 
+UUID = "c56a4180-65aa-42ec-a945-5fd21dec0538"
 EVENT: dict[str, Any] = {
     "pathParameters": {"payment_id": "payment-of-ours-1"},
     "headers": {"Authorization": "secret-signature"},
@@ -22,6 +23,14 @@ def test_a_payment_is_answered_and_its_id_logged_but_not_the_request(world: Worl
     assert json.loads(answer["body"])["status"] == "captured"
     assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
     assert "secret-signature" not in output.text
+
+
+@pytest.mark.parametrize("written", [UUID, UUID.upper(), UUID.replace("-", "")])
+def test_a_uuid_is_one_payment_however_it_is_written(world: World, output: Output, written: str) -> None:
+    world.ledger.record(payment(UUID))
+    answer = handler({"pathParameters": {"payment_id": written}}, None)
+    assert json.loads(answer["body"])["payment_id"] == UUID
+    assert {line["payment_id"] for line in output.logs()} == {UUID}
 
 
 def test_an_unknown_payment_is_404(world: World, output: Output, monkeypatch: pytest.MonkeyPatch) -> None:

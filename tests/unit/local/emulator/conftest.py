@@ -38,8 +38,8 @@ class Emulator:
     url: str
     process: subprocess.Popen[bytes]
 
-    def client(self, service: Any, credentials: dict[str, Any] | None = None) -> Any:
-        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **(credentials or OPERATOR_KEYS))
+    def client(self, service: Any, credentials: dict[str, Any] | None = None, url: str | None = None) -> Any:
+        return boto3.client(service, endpoint_url=url or self.url, region_name=REGION, **(credentials or OPERATOR_KEYS))
 
     def role(self, service: str, *statements: dict[str, Any]) -> str:
         """A new role that the service may assume; its ARN."""

@@ -12,6 +12,7 @@ import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from tests.aws_facts import facts
 from tests.unit.local.emulator.conftest import OPERATOR, REGION, Emulator
 
 START = r"""
@@ -64,7 +65,14 @@ class Api:
         scope: tuple[str, str] = ("execute-api", REGION),
         **headers: str,
     ) -> Answer:
-        url = f"{self.emulator.url}/_aws/execute-api/{self.api_id}/test{path}"
+        return self._send(method, f"/_aws/execute-api/{self.api_id}/test{path}", body, scope, headers)
+
+    def get(self, path: str) -> Answer:
+        """The answer at any path of the emulator's."""
+        return self._send("GET", path, b"", ("execute-api", REGION), {})
+
+    def _send(self, method: str, path: str, body: bytes, scope: tuple[str, str], headers: dict[str, str]) -> Answer:
+        url = self.emulator.url + path
         sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): headers[name] for name in headers}
         signed = AWSRequest(method, url, data=body, headers=sent)
         SigV4Auth(OPERATOR, *scope).add_auth(signed)
@@ -349,6 +357,45 @@ def test_a_mock_renders_its_templates(emulator: Emulator) -> None:
     found, missing = api.call("GET", b""), api.call("GET", b"", "/payments?missing=yes")
     assert (found.status, found.json) == (200, {"path": "/payments", "method": "GET"})
     assert (missing.status, missing.json, missing.headers["X-Reason"]) == (404, {"code": "not_found"}, "gone")
+
+
+@pytest.fixture(scope="module")
+def telling_paths(emulator: Emulator) -> Api:
+    mock = {"type": "MOCK", "requestTemplates": {"application/json": '{"statusCode": 200}'}}
+    return deploy(
+        emulator,
+        "GET",
+        mock,
+        [{"statusCode": "200", "responseTemplates": {"application/json": '{"path": "$context.path"}'}}],
+    )
+
+
+@pytest.mark.parametrize("seen", facts("request_path"), ids=lambda seen: f"{seen['address']} {seen['called']}")
+def test_the_path_is_what_was_called_with_its_stage_or_base_path(
+    emulator: Emulator, telling_paths: Api, seen: dict[str, Any]
+) -> None:
+    if seen["address"] == "execute-api":  # whose paths have more before the stage here
+        before = f"/_aws/execute-api/{telling_paths.api_id}"
+        assert telling_paths.get(before + seen["called"]).json == {"path": before + seen["path"]}
+        return
+    # The only name with a dot that the emulator's door lets in. It takes whatever is asked of that name.
+    client, domain = emulator.client("apigateway", url=emulator.url.replace("127.0.0.1", "localhost")), "127.0.0.1"
+    client.create_domain_name(domainName=domain)
+    stage = {"stage": "test"} if seen["names_the_stage"] else {}
+    mapping = {"domainName": domain, "basePath": seen["base_path"]}
+    client.create_base_path_mapping(**mapping, restApiId=telling_paths.api_id, **stage)
+    try:
+        assert telling_paths.get(seen["called"]).json == {"path": seen["path"]}
+    finally:
+        client.delete_base_path_mapping(**mapping)
+        client.delete_domain_name(domainName=domain)
+
+
+def test_a_functions_event_has_the_same_path(emulator: Emulator) -> None:
+    source = "def handler(event, context):\n    return {'statusCode': 200, 'body': event['requestContext']['path']}"
+    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{emulator.function(source)}/invocations"
+    api = deploy(emulator, "GET", {"type": "AWS_PROXY", "integrationHttpMethod": "POST", "uri": uri}, [])
+    assert api.call("GET", b"", "/payments?x=1").body == f"/_aws/execute-api/{api.api_id}/test/payments"
 
 
 @pytest.mark.parametrize("name", ["X-Given", "x-given", "X-GIVEN"])

@@ -102,6 +102,14 @@ def test_an_input_that_no_api_sent_asks_for_no_money(text: str) -> None:
     assert found.payment == PaymentRequest("charge")
 
 
+@pytest.mark.parametrize("written", ["1999", "1999.0", "1.999E3"])
+def test_an_amount_is_an_integer_however_it_was_written(written: str) -> None:
+    found = find(described(input=f'{{"amount_minor": {written}, "currency": "USD", "capture": null}}'))
+    assert found is not None
+    assert repr(found.payment.amount_minor) == "1999"
+    assert found.payment == PaymentRequest("charge", 1999, "USD")
+
+
 @pytest.mark.parametrize("error", ["ExecutionDoesNotExist", "InvalidArn"])
 def test_an_id_that_no_execution_has_or_could_have_is_none(error: str) -> None:
     assert find(error=error) is None

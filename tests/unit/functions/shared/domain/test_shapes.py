@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from functions.shared import contracts
 from functions.shared.adapters.json_schema import validate
 from functions.shared.domain.errors import InvalidInput
-from functions.shared.domain.shapes import SEALED_CARD, is_code, is_gateway_id, is_id, is_sealed_card, is_token
+from functions.shared.domain.shapes import (
+    SEALED_CARD,
+    canonical_id,
+    is_code,
+    is_gateway_id,
+    is_id,
+    is_sealed_card,
+    is_token,
+)
 from tests.samples import SEALED, TOKEN, UNLISTED_PAN
 
 HOSTILE = [
@@ -89,6 +97,20 @@ def test_the_contracts_take_the_same_ids(value: str) -> None:
 def test_an_id_has_no_long_number_but_for_a_uuid(value: str) -> None:
     if is_id(value) and not re.fullmatch("[0-9A-Fa-f-]{36}|[0-9A-Fa-f]{32}", value):
         assert not re.search("[0-9]{12}", re.sub("[-_]", "", value))
+
+
+@given(st.uuids())
+def test_a_uuid_is_one_id_however_it_is_written(made: uuid.UUID) -> None:
+    spellings = (str(made), str(made).upper(), made.hex, made.hex.upper())
+    assert {canonical_id(each) for each in spellings} == {str(made)}
+
+
+@given(ids)
+def test_the_id_by_which_it_is_known_is_one_that_is_known_by_itself(value: str) -> None:
+    if is_id(value):
+        assert is_id(canonical_id(value))
+        assert canonical_id(canonical_id(value)) == canonical_id(value)
+        assert canonical_id(value) == value or re.fullmatch("[0-9A-Fa-f-]{36}|[0-9A-Fa-f]{32}", value)
 
 
 def test_a_token_is_one() -> None:

@@ -1,0 +1,336 @@
+"""The checkout's page in Chromium, as people, keyboards and password managers write into it; its API is scripted."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.credentials import Credentials
+from iso4217 import Currency
+from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
+from werkzeug.serving import make_server
+
+from cli.money import figure
+from examples.checkout.app import create_app
+from examples.client import PaymentsClient
+from functions.shared.adapters.currencies import minor_unit
+from tests.chromium import browser as browser
+from tests.samples import TEST_CARDS, UNLISTED_PAN
+
+NUMBER = UNLISTED_PAN
+ENTER_NUMBER = "Enter the card number as it is on your card."
+ENTER_DATE = "Enter month and year, like 09 / 29."
+expect.set_options(timeout=2000)
+ACCEPTED = [each.code for each in Currency if minor_unit(each.code) is not None]
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[str]:
+    """The shop's files. What its API says, each test scripts in the browser."""
+    nowhere = PaymentsClient("http://127.0.0.1:9/v1", "us-east-1", Credentials("AKIDEXAMPLE", "secret"))
+    server = make_server("127.0.0.1", 0, create_app(nowhere, TEST_CARDS), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield f"http://localhost:{server.port}"
+    server.shutdown()
+    thread.join()
+
+
+def order_in(currency: str, amount_minor: int = 4850) -> dict[str, Any]:
+    item = {"name": "Beans", "quantity": 1, "price_minor": amount_minor}
+    return {"order_id": "order", "items": [item], "amount_minor": amount_minor, "currency": currency}
+
+
+def script(page: Page, order: dict[str, Any], payment: dict[str, Any] | None = None) -> None:
+    answer: dict[str, Any] = {"order": order, "payment": payment, "test_cards": []}
+    page.route("**/api/orders/*", lambda route: route.fulfill(json=answer))
+
+
+@pytest.fixture(scope="module")
+def checkout(browser: Browser, shop: str) -> Iterator[Page]:
+    with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
+        page = context.new_page()
+        script(page, order_in("USD"))
+        page.goto(f"{shop}/orders/order")
+        expect(page.get_by_role("button", name="Pay $48.50")).to_be_visible()
+        yield page
+
+
+@pytest.fixture
+def page(checkout: Page) -> Iterator[Page]:
+    """The page with empty fields, which waits for a card. Whatever the browser complains of fails the test."""
+    complaints: list[str] = []
+
+    def note(complaint: object) -> None:
+        complaints.append(str(complaint))
+
+    checkout.on("console", note)
+    checkout.on("pageerror", note)
+    for label in ("Card number", "Expires", "Name on card"):
+        checkout.get_by_label(label).fill("")
+    yield checkout
+    checkout.remove_listener("console", note)
+    checkout.remove_listener("pageerror", note)
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def keyboard(checkout: Page) -> CDPSession:
+    """What an input method editor does, by Chromium's own protocol."""
+    return checkout.context.new_cdp_session(checkout)
+
+
+def number(page: Page) -> Locator:
+    return page.get_by_label("Card number")
+
+
+def expiry(page: Page) -> Locator:
+    return page.get_by_label("Expires")
+
+
+def read(page: Page) -> Any:
+    """The card that the page would seal, or None."""
+    return page.evaluate("import('/page/card.mjs').then((card) => card.read())")
+
+
+def caret(field: Locator) -> int:
+    return int(field.evaluate("(field) => field.selectionStart"))
+
+
+def compose(keyboard: CDPSession, text: str, chosen: str) -> None:
+    """Compose a text bit by bit, and then choose what it is to be."""
+    for end in range(1, len(text) + 1):
+        keyboard.send("Input.imeSetComposition", {"text": text[:end], "selectionStart": end, "selectionEnd": end})
+    keyboard.send("Input.insertText", {"text": chosen})
+
+
+def paste(page: Page, field: Locator, text: str) -> None:
+    page.evaluate("(text) => navigator.clipboard.writeText(text)", text)
+    field.focus()
+    page.keyboard.press("ControlOrMeta+V")
+
+
+NUMBERS = {
+    "as it is": NUMBER,
+    "with spaces": "4000 0566 5566 5556",
+    "with dashes": "4000-0566-5566-5556",
+    "with dots": "4000.0566.5566.5556",
+    "with hard spaces": "4000\u00a00566\u00a05566\u00a05556",
+    "with long dashes": "4000–0566—5566−5556",
+    "with blanks around": "  4000056655665556 ",
+    "from right to left": "\u200f4000056655665556\u200e",
+    "full-width": "４０００　０５６６　５５６６　５５５６",
+    "full-width with dashes": "４０００－０５６６－５５６６－５５５６",
+    "with the Japanese keyboard's dash": "４０００ー０５６６ー５５６６ー５５５６",
+    "Arabic": "٤٠٠٠٠٥٦٦٥٥٦٦٥٥٥٦",
+    "Persian": "۴۰۰۰۰۵۶۶۵۵۶۶۵۵۵۶",
+    "Devanagari": "४००००५६६५५६६५५५६",
+    "Bengali": "৪০০০০৫৬৬৫৫৬৬৫৫৫৬",
+    "Thai": "๔๐๐๐๐๕๖๖๕๕๖๖๕๕๕๖",
+}
+
+
+@pytest.mark.parametrize("text", NUMBERS.values(), ids=NUMBERS)
+@pytest.mark.parametrize("how", ["typed", "pasted"])
+def test_a_card_number_is_understood_however_it_is_written(page: Page, how: str, text: str) -> None:
+    if how == "pasted":
+        paste(page, number(page), text)
+    else:
+        number(page).focus()
+        page.keyboard.type(text)
+    expect(number(page)).to_have_value("4000 0566 5566 5556")
+    assert caret(number(page)) == len("4000 0566 5566 5556")
+    expect(page.locator("#brand")).to_have_text("Visa")
+
+
+DATES = {
+    **dict.fromkeys(["12/30", "12 / 30", "12-30", "12.30", "12 30", "1230", "12/2030", "12-2030", "122030"], "12/30"),
+    **dict.fromkeys(["2030-12", "2030/12", "203012", "2030-12-31", "30/12", "12 /30 ", "１２／３０"], "12/30"),
+    **dict.fromkeys(["12・30", "12－30", "١٢/٣٠", "۱۲/۳۰", "१२/३०", "Dec 30", "December 2030", "dec-30"], "12/30"),
+    **dict.fromkeys(["2030年12月", "12月/30年", "2030년 12월", "\u200e12/30", "30 12", "DEC 2030"], "12/30"),
+    **dict.fromkeys(["1/30", "1/2030", "01/30", "0130", "130", "1-30", "01-2030", "012030"], "01/30"),
+    **dict.fromkeys(["2030-01", "2030-1", "１／３０", "Jan 30", "1月30", "jan. 2030"], "01/30"),
+    **dict.fromkeys(["9/30", "930", "Sept 30", "09 / 30"], "09/30"),
+}
+
+
+@pytest.mark.parametrize(("text", "date"), DATES.items())
+@pytest.mark.parametrize("how", ["typed", "pasted"])
+def test_a_date_of_expiry_is_understood_in_every_common_spelling(page: Page, how: str, text: str, date: str) -> None:
+    if how == "pasted":
+        paste(page, expiry(page), text)
+    else:
+        expiry(page).focus()
+        page.keyboard.type(text)
+    page.keyboard.press("Tab")
+    expect(expiry(page)).to_have_value(date.replace("/", " / "))
+    expect(expiry(page)).to_have_attribute("aria-invalid", "false")
+
+
+@pytest.mark.parametrize(
+    "text", ["13/30", "00/30", "12/3", "12", "12/30/45", "0/30", "soon", "12/1930", "2030", "1 2 3 4"]
+)
+def test_a_date_that_is_none_stays_visible_and_has_its_message(page: Page, text: str) -> None:
+    paste(page, expiry(page), text)
+    shown = expiry(page).input_value()
+    page.keyboard.press("Tab")
+    expect(expiry(page)).to_have_value(shown)
+    assert shown.replace(" / ", "/") == text
+    expect(expiry(page)).to_have_accessible_description(ENTER_DATE)
+
+
+@pytest.mark.parametrize(
+    "text", ["Visa 4000056655665556", "•••• 5556", "4000056655665556 12/30", "four", "½", "4000 0566 5566 5556 1234"]
+)
+def test_a_number_that_is_none_stays_visible_and_has_its_message(page: Page, text: str) -> None:
+    paste(page, number(page), text)
+    page.keyboard.press("Tab")
+    expect(number(page)).to_have_value(text)
+    expect(page.locator("#number-error")).to_have_text(ENTER_NUMBER)
+    assert read(page) is None
+
+
+def test_nothing_is_rewritten_while_it_is_composed(page: Page, keyboard: CDPSession) -> None:
+    number(page).focus()
+    seen = []
+    for end in range(1, 17):
+        text = "４００００５６６５５６６５５５６"[:end]
+        keyboard.send("Input.imeSetComposition", {"text": text, "selectionStart": end, "selectionEnd": end})
+        seen.append((number(page).input_value(), caret(number(page))))
+    assert seen == [("４００００５６６５５６６５５５６"[:end], end) for end in range(1, 17)]
+    keyboard.send("Input.insertText", {"text": "４００００５６６５５６６５５５６"})
+    expect(number(page)).to_have_value("4000 0566 5566 5556")
+
+
+def test_a_card_is_written_with_a_composing_keyboard(page: Page, keyboard: CDPSession) -> None:
+    number(page).focus()
+    for group in ("４０００", "０５６６", "５５６６", "５５５６"):
+        compose(keyboard, group, group)
+    page.keyboard.press("Tab")
+    compose(keyboard, "１２・３０", "１２／３０")
+    page.keyboard.press("Tab")
+    compose(keyboard, "やまだ", "山田")
+    compose(keyboard, "たろう", " 太郎")
+    assert read(page) == {"card_number": NUMBER, "expiry_date": "12/30", "card_holder": "山田 太郎"}
+
+
+def test_the_caret_stays_where_something_is_mended(page: Page) -> None:
+    field = number(page)
+    field.fill("4000 566 5566 5556")
+    field.evaluate("(field) => field.setSelectionRange(5, 5)")
+    page.keyboard.press("0")
+    expect(field).to_have_value("4000 0566 5566 5556")
+    assert caret(field) == 6
+    page.keyboard.type("x")
+    expect(field).to_have_value("4000 0x566 5566 5556")
+    assert caret(field) == 7
+    page.keyboard.press("Backspace")
+    expect(field).to_have_value("4000 0566 5566 5556")
+    assert caret(field) == 6
+
+
+@pytest.mark.parametrize("key", ["Backspace", "Delete"])
+def test_what_is_deleted_is_not_put_back(page: Page, key: str) -> None:
+    for field, text in ((number(page), "4000 0566 5566 5556"), (expiry(page), "12 / 30")):
+        field.fill(text)
+        field.press("End" if key == "Backspace" else "Home")
+        for left in range(len(text) - 1, -1, -1):
+            page.keyboard.press(key)
+            assert len(field.input_value()) == left
+
+
+WRITERS = {
+    "with its events": ["keydown", "keypress", "input", "keyup", "change"],
+    "with input": ["input"],
+    "with change": ["change"],
+    "in silence": [],
+}
+FILLED = [("4000056655665556", "12/2030"), ("4000 0566 5566 5556", "2030-12"), ("4000-0566-5566-5556", "12/30")]
+
+
+@pytest.mark.parametrize("events", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize(("card_number", "date"), FILLED)
+def test_a_card_is_read_as_a_password_manager_writes_it(
+    page: Page, events: list[str], card_number: str, date: str
+) -> None:
+    values = {"number": card_number, "expiry": date, "holder": "Ada Lovelace"}
+    page.evaluate(
+        """([values, events]) => {
+            const { set } = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value");
+            for (const [id, value] of Object.entries(values)) {
+                const field = document.getElementById(id);
+                set.call(field, value);
+                for (const event of events) field.dispatchEvent(new Event(event, { bubbles: true }));
+            }
+        }""",
+        [values, events],
+    )
+    assert read(page) == {"card_number": NUMBER, "expiry_date": "12/30", "card_holder": "Ada Lovelace"}
+
+
+def test_chromiums_own_autofill_writes_a_card(page: Page, keyboard: CDPSession) -> None:
+    node = keyboard.send("DOM.getDocument")["root"]["nodeId"]
+    found = keyboard.send("DOM.querySelector", {"nodeId": node, "selector": "#number"})["nodeId"]
+    field = keyboard.send("DOM.describeNode", {"nodeId": found})["node"]["backendNodeId"]
+    card = {"number": NUMBER, "name": "Ada Lovelace", "expiryMonth": "12", "expiryYear": "2030", "cvc": "123"}
+    keyboard.send("Autofill.enable")
+    keyboard.send("Autofill.trigger", {"fieldId": field, "card": card})
+    expect(number(page)).to_have_value("4000 0566 5566 5556")
+    assert read(page) == {"card_number": NUMBER, "expiry_date": "12/30", "card_holder": "Ada Lovelace"}
+
+
+@pytest.mark.parametrize(
+    ("holder", "told"),
+    [
+        ("", "Enter the name"),
+        ("\u200b \u3164", "Enter the name"),
+        ("x" * 65, "too long"),
+        (f"Ada {NUMBER}", "looks like a card number"),
+    ],
+)
+def test_a_name_that_is_none_stays_and_has_its_message(page: Page, holder: str, told: str) -> None:
+    number(page).fill(NUMBER)
+    expiry(page).fill("12/30")
+    page.get_by_label("Name on card").fill(holder)
+    page.get_by_role("button", name="Pay").click()
+    expect(page.get_by_label("Name on card")).to_have_value(holder)
+    expect(page.get_by_label("Name on card")).to_be_focused()
+    expect(page.locator("#holder-error")).to_contain_text(told)
+
+
+def test_a_company_and_a_name_with_numbers_are_names(page: Page) -> None:
+    number(page).fill(NUMBER)
+    expiry(page).fill("12/30")
+    for holder in ("ACME 2000 GmbH", "O’Brien-Ñandú, 3rd", "株式会社 1234", "😀" * 64):
+        page.get_by_label("Name on card").fill(holder)
+        assert read(page)["card_holder"] == holder
+
+
+def test_an_amount_has_the_decimals_of_the_books_in_every_currency_that_is_taken(page: Page) -> None:
+    amounts = [1, 4850, 123456, 999_999_999_999]
+    asked = [(currency, amount) for currency in ACCEPTED for amount in amounts]
+    written = page.evaluate(
+        """async (asked) => {
+            const { moneyIn } = await import("/page/money.mjs");
+            return asked.map(([currency, amount]) => moneyIn(currency)(amount));
+        }""",
+        asked,
+    )
+    figures = ["".join(character for character in text if character in "0123456789.,") for text in written]
+    assert len(ACCEPTED) > 160
+    assert figures == [figure(amount, currency) for currency, amount in asked]
+
+
+@pytest.mark.parametrize(("currency", "paid"), [("HUF", "HUF 48.50"), ("JPY", "¥4,850"), ("KWD", "KWD 4.850")])
+def test_an_order_is_shown_and_paid_in_its_own_currency(browser: Browser, shop: str, currency: str, paid: str) -> None:
+    page = browser.new_page()
+    script(page, order_in(currency))
+    page.goto(f"{shop}/orders/order")
+    expect(page.locator("#total")).to_have_text(paid)
+    expect(page.locator("#price")).to_have_text(paid)
+    payment = {"status": "captured", "decline_code": None, "error": None, "refund": None}
+    page.unroute_all()
+    script(page, order_in(currency), payment | {"card": {"brand": "visa", "last4": "4242"}})
+    page.reload()
+    expect(page.locator("#outcome-text")).to_have_text(f"You paid {paid} with your Visa ending in 4242.")
+    page.close()
