@@ -4,7 +4,7 @@
 # variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -123,6 +123,12 @@ accounts: setup ## Write a file for beancount that opens the accounts, beside th
 
 verify-ledger: setup ## Read the whole ledger, and show what is not as it was written, on STACK=file
 	@$(PAYMENTS) ledger verify
+
+anchor: setup ## Write what a day's payments are where nobody can change it (DAY=, today without it), on STACK=file
+	@$(PAYMENTS) ledger anchor $(call arguments,DAY)
+
+upgrade-ledger: setup ## Once, after an older version: give cards and counters their tables, and let what has no seal be anchored, on STACK=file
+	@$(PAYMENTS) ledger upgrade
 
 cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, POLLS=2), beside other ways to build the same
 	@$(PAYMENTS) cost $(call option,POLLS,--polls) $(call arguments,PER_MONTH)

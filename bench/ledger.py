@@ -15,7 +15,7 @@ from rich.console import Console
 from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target
 from cli import ledger as commands
 from cli.books import OpenBooks
-from cli.footprint import PAYMENT
+from cli.footprint import PAYMENT, sealing
 from cli.stack import Stack
 from functions.shared.adapters.books import DynamoDbBooks
 from functions.shared.adapters.dynamodb import DynamoDbLedger
@@ -66,7 +66,7 @@ def items_of(payments: int, day: str) -> Iterator[dict[str, Any]]:
         at = (midnight + timedelta(milliseconds=n)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         first = replace(PAYMENT, payment_id=uuid.uuid4().hex, created_at=at, updated_at=at)
         kept = _Kept()
-        DynamoDbLedger(kept, TABLE).record(*first.post(_ENTRY))  # type: ignore[arg-type]
+        DynamoDbLedger(kept, TABLE, sealing(at)).record(*first.post(_ENTRY))  # type: ignore[arg-type]
         yield from kept.items
 
 

@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import fields
 from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.markup import escape
 from werkzeug.serving import make_server
 
 from cli.adopt import adopt as adopt_movements
+from cli.anchors import anchor as anchor_day
 from cli.audit import audit as audit_payments
 from cli.audit import show
 from cli.books import LedgerError, OpenBooks, a_day, day_before, now
@@ -52,6 +54,7 @@ from cli.scale import scale as simulate_scale
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, api_curlrc, new_payment_id, sandbox_curlrc
 from cli.terraform import Terraform, TerraformError
+from cli.upgrade import upgrade as upgrade_ledger
 from cli.verify import verify as verify_ledger
 from console import app as web
 from console import mermaid, pages, terminal
@@ -399,6 +402,24 @@ def accounts(
 
 
 @ledger.command()
+def anchor(
+    day: Annotated[str | None, typer.Argument(help="Which day (UTC), like 2026-11-23; today without it.")] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Write what a day's payments are where nobody can change it, for `verify` to compare."""
+    with _clear_errors():
+        anchored = anchor_day(Stack.load(stack), a_day(day), console)
+    raise typer.Exit(0 if anchored else 1)
+
+
+@ledger.command()
+def upgrade(stack: StackOption = STACK_FILE) -> None:
+    """Once, after an older version: move cards and counters to their tables, and have what has no seal anchored."""
+    with _clear_errors():
+        upgrade_ledger(Stack.load(stack), console)
+
+
+@ledger.command()
 def verify(stack: StackOption = STACK_FILE) -> None:
     """Read the whole ledger, and show what is not as it was written."""
     with _clear_errors():
@@ -482,9 +503,8 @@ def deploy(
                 console.print("The versions from before are in service. See docs/runbook.md for the alarm.")
                 raise typer.Exit(1)
         outputs = terraform.outputs()
-        names = ("api_url", "region", "state_machine_arn", "ledger_table", "log_group_prefix")
         file = stack or STACK_FILE.with_name(f"stack-{environment}.json")
-        Stack(**{name: outputs[name] for name in names}).save(file)
+        Stack(**{field.name: outputs[field.name] for field in fields(Stack) if field.name in outputs}).save(file)
     console.print(f"Deployed. Try it: make replay STACK={file}", highlight=False)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cli.flaws import first_flaw
 from cli.stack import Stack
-from cli.verify import first_flaw
 from functions.shared.adapters.dynamodb import DOUBT_SHARDS
 from functions.shared.domain.adoption import adopted_id
 
@@ -231,12 +231,12 @@ def _in_the_ledger(payment: Evidence) -> Iterator[Finding]:
     if payment.record:
         if flaw := first_flaw(payment.payment_id, payment.items):
             yield Finding(payment.payment_id, Kind.JOURNAL, "as it was written", f"{flaw.where} {flaw.what}")
-        yield from _in_the_record(payment, payment.record, entries)
+        yield from in_the_record(payment, payment.record, entries)
     elif payment.items:
         yield Finding(payment.payment_id, Kind.RECORD, "a record", f"{sorted(payment.items)} without one")
 
 
-def _in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> Iterator[Finding]:
+def in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> Iterator[Finding]:
     def finding(what: str, expected: object, found: object) -> Iterator[Finding]:
         if expected != found:
             yield Finding(payment.payment_id, Kind.RECORD, f"{what} {expected}", f"{found}")

@@ -27,9 +27,9 @@ from cli.rules import checked_rules
 from functions.screen.rules import RULES_FILE
 
 # The AWS APIs that the functions call. botocore's data for the other four hundred services stays out of the layer.
-AWS_SERVICES = ("dynamodb", "kms", "secretsmanager", "stepfunctions")
+AWS_SERVICES = ("dynamodb", "kms", "s3", "secretsmanager", "stepfunctions")
 # What their endpoints' names begin with.
-_ENDPOINT_PREFIXES = ("dynamodb", "kms", "secretsmanager", "states")
+_ENDPOINT_PREFIXES = ("dynamodb", "kms", "s3", "secretsmanager", "states")
 
 # Wheels for Amazon Linux 2023 (glibc 2.34): pip takes these tags one by one, it knows no "or older".
 _GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")

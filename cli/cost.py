@@ -24,7 +24,7 @@ MILLION = 1_000_000
 _GB = 2**30
 _MONTH_SECONDS = 730 * 3600
 _MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger goes on to cost its storage
-METRICS_IN_ALARMS = 89  # a metric that two alarms look at is billed twice; terraform/alarms.tf
+METRICS_IN_ALARMS = 106  # a metric that two alarms look at is billed twice; terraform/alarms.tf
 _COMPRESSED = 0.15  # of a log, as it is stored
 
 # A captured payment's execution as an Express workflow: memory is billed by 64 MB and time by 100 ms.
@@ -99,7 +99,7 @@ def this_way(polls: int, per_month: int) -> Way:
         Line("KMS", "kms_rsa_request", calls["kms:Decrypt RSA"]),
         # Who asks for an execution has its input decrypted.
         Line("KMS", "kms_request", symmetric + calls["states:DescribeExecution"]),
-        Line("DynamoDB", "write_unit", sum(write.units + write.index_units for write in writes)),
+        Line("DynamoDB", "write_unit", sum(write.units + write.index_units + write.writing_units for write in writes)),
         Line("DynamoDB", "read_unit", footprint.read_units(polls)),
         Line("DynamoDB", "table_gb_month", _MONTHS_KEPT * (table_bytes + index_bytes) / _GB),
         Line("DynamoDB", "recovery_gb_month", _MONTHS_KEPT * table_bytes / _GB),
@@ -157,10 +157,10 @@ def other_ways(way: Way, polls: int) -> tuple[Way, ...]:
 
 
 def base() -> tuple[Line, ...]:
-    """What a deployment costs each month without any payment. Two keys are rotated yearly: a dollar more for each."""
+    """What a deployment costs each month without any payment. Three keys are rotated yearly: a dollar more for each."""
     functions, doubts = footprint.memory_mb(), _MONTH_SECONDS / 300
     return (
-        Line("KMS", "kms_key_month", 4),
+        Line("KMS", "kms_key_month", 6),
         Line("CloudWatch", "alarm_metric_month", METRICS_IN_ALARMS),
         Line("CloudWatch", "metric_month", len(_own_metrics())),
         Line("CloudWatch", "dashboard_month", 1),

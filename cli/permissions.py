@@ -9,12 +9,23 @@ from typing import Any
 import yaml
 
 from cli.paths import ROOT
+from cli.rewritings import WAYS, Right
 from cli.terraform import Terraform
 
 PERMISSIONS_FILE = ROOT / "docs" / "permissions.yaml"
 _HEADING = (
     "# Who may do what. `make permissions` writes this from Terraform's plan: don't edit it, review how it changes.\n"
 )
+
+# What each right of `cli/rewritings.py` is in a policy: the action, on what, and of which items.
+_RIGHTS: dict[Right, tuple[str, ...]] = {
+    "write payments": ("dynamodb:PutItem", "aws_dynamodb_table.ledger", "PAYMENT#*"),
+    "write days": ("dynamodb:PutItem", "aws_dynamodb_table.ledger", "CLOSE#*"),
+    "seal": ("kms:GenerateMac", 'aws_kms_key.this["books"]'),
+    "delete": ("dynamodb:DeleteItem", "aws_dynamodb_table.ledger"),
+    "write anchors": ("s3:PutObject", "aws_s3_bucket.anchors"),
+    "hide anchors": ("s3:DeleteObject", "aws_s3_bucket.anchors"),
+}
 
 Resources = dict[str, dict[str, Any]]
 
@@ -25,7 +36,7 @@ def permissions(terraform: Terraform) -> str:
     reader = _PolicyReader(resources)
     inline = _of_type(resources, "aws_iam_role_policy")
     managed = _of_type(resources, "aws_iam_role_policy_attachment")
-    document = {
+    document: dict[str, Any] = {
         "roles": {
             address: {
                 "assumed by": reader.statements(role["assume_role_policy"]),
@@ -49,12 +60,43 @@ def permissions(terraform: Terraform) -> str:
             for kind in ("aws_sns_topic_policy", "aws_sqs_queue", "aws_s3_bucket_policy")
             for address, policy in _of_type(resources, kind).items()
         },
+        "auditors": {
+            address: reader.statements(policy["policy"])
+            for address, policy in _of_type(resources, "aws_iam_policy").items()
+            if address == "aws_iam_policy.auditor"
+        },
         "functions": {
             address: f"{granted['principal']} may {granted['action']} for {reader.named(granted['source_arn'])}"
             for address, granted in _of_type(resources, "aws_lambda_permission").items()
         },
     }
+    document["how the ledger could be rewritten"] = _rewritings(document["roles"])
     return _HEADING + yaml.safe_dump(document, width=120)
+
+
+def _rewritings(roles: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What somebody could do with the ledger besides his work, what it takes, which roles have that, what finds it."""
+    who = {
+        right: {role for role, said in roles.items() if _has(said["may"], *sought)} for right, sought in _RIGHTS.items()
+    }
+    return {
+        way.what: {
+            "takes": list(way.takes),
+            "roles that could": sorted(set.intersection(*(who[right] for right in way.takes))),
+            "found by": way.found_by,
+        }
+        for way in WAYS
+    }
+
+
+def _has(may: dict[str, Any], action: str, resource: str, keys: str = "") -> bool:
+    """Whether one of the statements allows it, of items with these keys if there are some."""
+    return any(
+        action in statement["actions"]
+        and any(each.startswith(resource) for each in statement["resources"])
+        and (not keys or any(keys in condition for condition in statement.get("conditions", [])))
+        for statement in may.values()
+    )
 
 
 def _of_type(resources: Resources, kind: str) -> Resources:

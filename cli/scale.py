@@ -26,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 
 from cli.footprint import MILLISECONDS, captured_writes, settled_writes, velocity_units
-from functions.shared.adapters.dynamodb import account_day, account_shard, doubt_shard
+from functions.shared.adapters.dynamodb import account_day, account_shard, doubt_shard, writing_shard
 from functions.shared.adapters.velocity import ASKED_AGAIN, BUCKET, CARDS_BUCKET, HELD, KNOWN
 from functions.shared.domain.ledger import LIABILITY_MERCHANT, asset_gateway
 
@@ -77,6 +77,7 @@ def simulate(
     cards, merchants = _zipf(CARDS, skew, chance), _zipf(MERCHANTS, skew, chance)
     account_shards: Counter[str] = Counter()
     doubts: Counter[str] = Counter()
+    written: Counter[str] = Counter()
     paid, counted, velocity = _zeros(CARDS), _zeros(CARDS), _zeros(CARDS)
     bins, caller = [_Held() for _ in range(BINS)], _Held()
     units_of_one_more = [velocity_units(before) for before in range(KNOWN + 1)]
@@ -93,6 +94,7 @@ def simulate(
             payment_id = _NAMES[merchant % len(_NAMES)](n, chance)
             account_shards[account_shard(payment_id)] += 1
             doubts[doubt_shard(payment_id)] += 1
+            written[writing_shard(payment_id)] += 1
             before = counted[card]
             velocity[card] += units_of_one_more[min(before, KNOWN)]
             counted[card] = before + 1
@@ -137,6 +139,7 @@ def simulate(
         keys("table", "CLOSE#{year}", [1], of_table),
         keys("by_account", "{account}#{day}#{shard}", accounts.values(), sum(accounts.values())),
         keys("in_doubt", "in_doubt#{shard}", (2 * count for count in doubts.values()), 2 * payments),
+        keys("by_writing", "{day}#{shard}", written.values(), payments),
     ]
 
 
@@ -210,7 +213,7 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 880, 430, 90, 50, 520,
 _DECADES_OF_RANKS, _TOP_SHARE, _DECADES_OF_SHARES = 7, 0.1, 8
 _COLOURS = (
     *("#7a7a7a", "#0b6bcb", "#b3541e", "#2f9e9e", "#d4a017", "#6b8e23"),
-    *("#4b3f72", "#8a2be2", "#5a5a00", "#0a7d4b", "#c2185b"),
+    *("#4b3f72", "#8a2be2", "#5a5a00", "#0a7d4b", "#c2185b", "#00688b"),
 )
 
 

@@ -34,6 +34,10 @@ class Stack:
     aws_endpoint_url: str | None = None
     access_key_id: str | None = None
     secret_access_key: str | None = None
+    cards_table: str | None = None
+    counters_table: str | None = None
+    books_key_arn: str | None = None
+    anchors_bucket: str | None = None
     sparkle_url: str | None = None
     sparkle_api_key: str | None = None
 
@@ -59,6 +63,20 @@ class Stack:
         if self.sparkle_api_key:
             key = f'header = "Authorization: Bearer {self.sparkle_api_key}"'
             write_private(sandbox_curlrc(path), f"silent\nshow-error\n{key}\n")
+
+    def known(self, name: str) -> str:
+        """One of the parts that stack files of before don't have. Raises StackError."""
+        value: str | None = getattr(self, name)
+        if value is None:
+            raise StackError(
+                f"The stack file has no {name}. It is older than that: write it anew by make up or make deploy."
+            )
+        return value
+
+    def table_of(self, pk: str) -> str:
+        """The table that has the items with this partition key. Raises StackError."""
+        places = {"CARD": "cards_table", "VELOCITY": "counters_table", "ENDED": "counters_table"}
+        return self.known(places.get(pk.partition("#")[0], "ledger_table"))
 
     def session(self) -> boto3.Session:
         return _session(self.access_key_id, self.secret_access_key, self.region)
@@ -118,6 +136,10 @@ class Stack:
     def machine_arn(self, name: str) -> str:
         """One of the stack's state machines: `payment`, `operation`, `resolve` or `reconcile`."""
         return self.state_machine_arn.removesuffix("payment") + name
+
+    def function_name(self, name: str) -> str:
+        """A function's full name."""
+        return self.log_group_prefix.rsplit("/", 1)[1] + name
 
     def live_arn(self, name: str) -> str:
         """What to start of a state machine, as the API does: the alias of the versions that are in service."""

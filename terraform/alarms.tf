@@ -28,9 +28,15 @@ locals {
     for name in keys(local.functions) : name => { FunctionName = "${local.prefix}-${name}" }
   }
 
+  throttled_tables = { table = "the ledger's table", cards = "the table of cards", counters = "the table of counters" }
+
   # DynamoDB counts a table and each of its indexes apart ("DynamoDB Metrics and dimensions", developer guide).
   capacity_dimensions = merge(
-    { table = local.ledger_dimensions },
+    {
+      table    = local.ledger_dimensions
+      cards    = { TableName = aws_dynamodb_table.cards.name }
+      counters = { TableName = aws_dynamodb_table.counters.name }
+    },
     {
       for index in aws_dynamodb_table.ledger.global_secondary_index :
       index.name => merge(local.ledger_dimensions, { GlobalSecondaryIndexName = index.name })
@@ -192,6 +198,18 @@ locals {
         missing    = "notBreaching"
       }
 
+      not-anchored = {
+        means = "A day's payments could not be anchored: until they are, a change of them that somebody makes behind the ledger's back may stay unseen."
+        metrics = {
+          failed   = { namespace = "AWS/Lambda", name = "Errors", dimensions = local.function_dimensions["anchor"], stat = "Sum" }
+          uncalled = { namespace = "AWS/Events", name = "FailedInvocations", dimensions = { RuleName = aws_cloudwatch_event_rule.scheduled["anchor"].name }, stat = "Sum" }
+        }
+        expression = "FILL(failed, 0) + FILL(uncalled, 0)"
+        above      = 0
+        periods    = 1
+        missing    = "notBreaching"
+      }
+
       executions-throttled = {
         means = "Step Functions slows the payments down: the account's quota of state transitions is used up."
         metrics = {
@@ -258,7 +276,7 @@ locals {
     merge([
       for place, dimensions in local.capacity_dimensions : {
         for what, name in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "ledger-throttled-${place}-${what}" => {
-          means                   = "DynamoDB turns ${what} of the ledger away, at its ${place == "table" ? "table" : "index ${place}"}."
+          means                   = "DynamoDB turns ${what} away, at ${lookup(local.throttled_tables, place, "the ledger's index ${place}")}."
           section                 = "ledger-throttled"
           metrics = {
             throttled = { namespace = "AWS/DynamoDB", name = name, dimensions = dimensions, stat = "Sum" }

@@ -1,3 +1,4 @@
+# The books. What is written here stays: there is no time to live, and no role of ours may delete.
 resource "aws_dynamodb_table" "ledger" {
   name                        = "${local.prefix}-ledger"
   billing_mode                = "PAY_PER_REQUEST"
@@ -44,6 +45,17 @@ resource "aws_dynamodb_table" "ledger" {
     type = "S"
   }
 
+  # {day}#{shard}, and when, of each payment's last version: what a day's anchor is made of.
+  attribute {
+    name = "written_shard"
+    type = "S"
+  }
+
+  attribute {
+    name = "written_at"
+    type = "S"
+  }
+
   global_secondary_index {
     name            = "open"
     hash_key        = "open_shard"
@@ -65,6 +77,42 @@ resource "aws_dynamodb_table" "ledger" {
     projection_type = "ALL"
   }
 
+  global_secondary_index {
+    name            = "by_writing"
+    hash_key        = "written_shard"
+    range_key       = "written_at"
+    projection_type = "KEYS_ONLY"
+  }
+
+  point_in_time_recovery {
+    enabled = true
+  }
+
+  server_side_encryption {
+    enabled     = true
+    kms_key_arn = aws_kms_key.this["data"].arn
+  }
+}
+
+# The stored cards, each until its time is over or it is erased.
+resource "aws_dynamodb_table" "cards" {
+  name                        = "${local.prefix}-cards"
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "pk"
+  range_key                   = "sk"
+  deletion_protection_enabled = var.deletion_protection
+  tags                        = merge(local.tags, { Name = "${local.prefix}-cards" })
+
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+
+  attribute {
+    name = "sk"
+    type = "S"
+  }
+
   ttl {
     attribute_name = "expires_at"
     enabled        = true
@@ -72,6 +120,38 @@ resource "aws_dynamodb_table" "ledger" {
 
   point_in_time_recovery {
     enabled = true
+  }
+
+  server_side_encryption {
+    enabled     = true
+    kms_key_arn = aws_kms_key.this["vault"].arn
+  }
+}
+
+# What is counted or noted for a while, and then forgotten: how often cards paid, and who looks after which execution.
+resource "aws_dynamodb_table" "counters" {
+  #checkov:skip=CKV_AWS_28:Nobody brings back counters of an hour or a day, and notes that are lost are made anew
+
+  name                        = "${local.prefix}-counters"
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "pk"
+  range_key                   = "sk"
+  deletion_protection_enabled = var.deletion_protection
+  tags                        = merge(local.tags, { Name = "${local.prefix}-counters" })
+
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+
+  attribute {
+    name = "sk"
+    type = "S"
+  }
+
+  ttl {
+    attribute_name = "expires_at"
+    enabled        = true
   }
 
   server_side_encryption {

@@ -43,26 +43,49 @@ resource "aws_cloudwatch_event_target" "resolve" {
   }
 }
 
-resource "aws_cloudwatch_event_rule" "doubts" {
-  name                = "${local.prefix}-doubts"
-  description         = "Counts the payments in doubt, and finds executions that ended badly without an event"
-  schedule_expression = "rate(5 minutes)"
-  tags                = merge(local.tags, { Name = "${local.prefix}-doubts" })
+# The functions that are called on a schedule.
+locals {
+  scheduled = {
+    doubts = {
+      does  = "Counts the payments in doubt, and finds executions that ended badly without an event"
+      when  = "rate(5 minutes)"
+      input = {}
+    }
+    # Half an hour after midnight (UTC), when what was written before is in the index.
+    anchor = {
+      does  = "Anchors the day before"
+      when  = "cron(30 0 * * ? *)"
+      input = { day = null }
+    }
+  }
 }
 
-resource "aws_cloudwatch_event_target" "doubts" {
-  rule  = aws_cloudwatch_event_rule.doubts.name
-  arn   = aws_lambda_alias.live["doubts"].arn
-  input = jsonencode({})
+resource "aws_cloudwatch_event_rule" "scheduled" {
+  for_each = local.scheduled
+
+  name                = "${local.prefix}-${each.key}"
+  description         = each.value.does
+  schedule_expression = each.value.when
+  tags                = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
 }
 
-resource "aws_lambda_permission" "doubts" {
+resource "aws_cloudwatch_event_target" "scheduled" {
+  for_each = local.scheduled
+
+  rule  = aws_cloudwatch_event_rule.scheduled[each.key].name
+  arn   = aws_lambda_alias.live[each.key].arn
+  input = jsonencode(each.value.input)
+}
+
+resource "aws_lambda_permission" "scheduled" {
+  for_each = local.scheduled
+
   statement_id  = "AllowSchedule"
   action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_alias.live["doubts"].function_name
-  qualifier     = aws_lambda_alias.live["doubts"].name
+  function_name = aws_lambda_alias.live[each.key].function_name
+  qualifier     = aws_lambda_alias.live[each.key].name
   principal     = "events.amazonaws.com"
-  source_arn    = aws_cloudwatch_event_rule.doubts.arn
+  source_arn    = aws_cloudwatch_event_rule.scheduled[each.key].arn
 }
 
 # Two hours after midnight (UTC), when the day's last charges are on the books and the gateway has closed its own.

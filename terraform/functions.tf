@@ -33,12 +33,30 @@ locals {
     },
   ]
 
-  write_ledger = {
-    sid        = "WriteLedger"
-    actions    = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
-    resources  = [aws_dynamodb_table.ledger.arn]
-    conditions = local.payments_only
+  # Who writes the ledger seals what it writes.
+  ledger_environment = {
+    DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+    BOOKS_KEY_ID   = aws_kms_key.this["books"].arn
   }
+
+  write_ledger = [
+    {
+      sid        = "WriteLedger"
+      actions    = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
+      resources  = [aws_dynamodb_table.ledger.arn]
+      conditions = local.payments_only
+    },
+    local.seal_books,
+  ]
+
+  seal_books = {
+    sid       = "SealBooks"
+    actions   = ["kms:GenerateMac"]
+    resources = [aws_kms_key.this["books"].arn]
+  }
+
+  # Text, as the key's policy names them: those of the functions below that have the statement SealBooks.
+  sealing_roles = ["anchor", "compensate", "persist", "reconcile", "reserve", "resolve", "settle"]
 
   # By the partition key that a request names. A Null of false: ForAllValues also holds where the key is missing.
   payments_only = [
@@ -62,30 +80,33 @@ locals {
   count_decline = {
     sid        = "CountDecline"
     actions    = ["dynamodb:UpdateItem"]
-    resources  = [aws_dynamodb_table.ledger.arn]
+    resources  = [aws_dynamodb_table.counters.arn]
     conditions = local.velocity_only
   }
 
   # One for all of a stored card but the ciphertext, and one for the ciphertext. What is wanted must be asked for by name: the
   # attributes of a request are those that it names, so a read of everything has the key's alone, and Select tells it apart.
   # A read always has one ("Using IAM policy conditions for fine-grained access control", DynamoDB developer guide).
-  read_card = {
+  card_attributes_only = {
     for sid, attributes in {
       ReadCard           = ["token", "fingerprint", "brand", "bin", "last4", "expiry"]
       ReadCardCiphertext = ["ciphertext"]
-      } : sid => {
-      sid       = sid
-      actions   = ["dynamodb:GetItem"]
-      resources = [aws_dynamodb_table.ledger.arn]
-      conditions = concat(local.cards_only, [
-        { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
-        {
-          test     = "ForAllValues:StringEquals"
-          variable = "dynamodb:Attributes"
-          values   = concat(["pk", "sk", "expires_at"], attributes)
-        },
-        { test = "StringEquals", variable = "dynamodb:Select", values = ["SPECIFIC_ATTRIBUTES"] },
-      ])
+      } : sid => [
+      { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
+      {
+        test     = "ForAllValues:StringEquals"
+        variable = "dynamodb:Attributes"
+        values   = concat(["pk", "sk", "expires_at"], attributes)
+      },
+      { test = "StringEquals", variable = "dynamodb:Select", values = ["SPECIFIC_ATTRIBUTES"] },
+    ]
+  }
+  read_card = {
+    for sid in ["ReadCard", "ReadCardCiphertext"] : sid => {
+      sid        = sid
+      actions    = ["dynamodb:GetItem"]
+      resources  = [aws_dynamodb_table.cards.arn]
+      conditions = concat(local.cards_only, local.card_attributes_only[sid])
     }
   }
 
@@ -141,7 +162,7 @@ locals {
       timeout = 10
       memory  = 512
       environment = merge(local.sealing_environment, {
-        DYNAMODB_TABLE      = aws_dynamodb_table.ledger.name
+        CARDS_TABLE         = aws_dynamodb_table.cards.name
         SAVE_CARDS          = tostring(var.save_cards)
         ACCEPTED_BRANDS     = join(",", var.accepted_brands)
         TEST_CARDS_ACCEPTED = tostring(var.test_cards_accepted)
@@ -161,12 +182,12 @@ locals {
     screen = {
       timeout     = 10
       memory      = 512
-      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
+      environment = { COUNTERS_TABLE = aws_dynamodb_table.counters.name }
       statements = [
         {
           sid        = "CountVelocity"
           actions    = ["dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem"]
-          resources  = [aws_dynamodb_table.ledger.arn]
+          resources  = [aws_dynamodb_table.counters.arn]
           conditions = local.velocity_only
         },
       ]
@@ -176,8 +197,8 @@ locals {
       timeout = 10
       memory  = 512
       environment = merge(local.sealing_environment, {
-        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
-        KMS_KEY_ID     = aws_kms_key.this["card"].arn
+        CARDS_TABLE = aws_dynamodb_table.cards.name
+        KMS_KEY_ID  = aws_kms_key.this["card"].arn
       })
       statements = [
         local.open_sealed_card,
@@ -208,18 +229,18 @@ locals {
     persist = {
       timeout = 10
       memory  = 512
-      environment = {
-        DYNAMODB_TABLE      = aws_dynamodb_table.ledger.name
+      environment = merge(local.ledger_environment, {
+        CARDS_TABLE         = aws_dynamodb_table.cards.name
+        COUNTERS_TABLE      = aws_dynamodb_table.counters.name
         CARD_RETENTION_DAYS = tostring(var.card_retention_days)
-      }
-      statements = [
-        local.write_ledger,
+      })
+      statements = concat(local.write_ledger, [
         local.count_decline,
         {
           # A payment and its card are written in one transaction, whose keys may be judged together.
           sid       = "KeepCard"
           actions   = ["dynamodb:PutItem"]
-          resources = [aws_dynamodb_table.ledger.arn]
+          resources = [aws_dynamodb_table.ledger.arn, aws_dynamodb_table.cards.arn]
           conditions = [
             { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
             { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["PAYMENT#*", "CARD#*"] },
@@ -229,28 +250,26 @@ locals {
         {
           sid       = "RenewCard"
           actions   = ["dynamodb:UpdateItem"]
-          resources = [aws_dynamodb_table.ledger.arn]
+          resources = [aws_dynamodb_table.cards.arn]
           conditions = concat(local.cards_only, [
             { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
           ])
         },
-      ]
+      ])
     }
 
     compensate = {
       timeout     = 45
       memory      = 512
-      environment = merge(local.gateway_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
-      statements  = concat(local.gateway_statements, [local.write_ledger, local.count_decline])
+      environment = merge(local.gateway_environment, local.ledger_environment, { COUNTERS_TABLE = aws_dynamodb_table.counters.name })
+      statements  = concat(local.gateway_statements, local.write_ledger, [local.count_decline])
     }
 
     reserve = {
-      timeout = 30
-      memory  = 512
-      environment = merge(local.gateway_environment, local.payment_executions_environment, {
-        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
-      })
-      statements = concat(local.gateway_statements, local.see_executions["payment"], [local.write_ledger])
+      timeout     = 30
+      memory      = 512
+      environment = merge(local.gateway_environment, local.payment_executions_environment, local.ledger_environment)
+      statements  = concat(local.gateway_statements, local.see_executions["payment"], local.write_ledger)
     }
 
     perform = {
@@ -263,8 +282,8 @@ locals {
     settle = {
       timeout     = 10
       memory      = 512
-      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
-      statements  = [local.write_ledger]
+      environment = local.ledger_environment
+      statements  = local.write_ledger
     }
 
     resolve = {
@@ -274,18 +293,19 @@ locals {
         local.gateway_environment,
         local.payment_executions_environment,
         local.operation_executions_environment,
-        { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name },
+        local.ledger_environment,
+        { COUNTERS_TABLE = aws_dynamodb_table.counters.name },
       )
       statements = concat(
         local.gateway_statements,
         local.see_executions["payment"],
         local.see_executions["operation"],
+        local.write_ledger,
         [
-          local.write_ledger,
           {
             sid        = "Attend"
             actions    = ["dynamodb:PutItem"]
-            resources  = [aws_dynamodb_table.ledger.arn]
+            resources  = [aws_dynamodb_table.counters.arn]
             conditions = local.ended_only
           },
         ],
@@ -293,13 +313,10 @@ locals {
     }
 
     reconcile = {
-      timeout = 300
-      memory  = 1024
-      environment = merge(local.gateway_environment, local.payment_executions_environment, {
-        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
-      })
-      statements = concat(local.gateway_statements, local.see_executions["payment"], [
-        local.write_ledger,
+      timeout     = 300
+      memory      = 1024
+      environment = merge(local.gateway_environment, local.payment_executions_environment, local.ledger_environment)
+      statements = concat(local.gateway_statements, local.see_executions["payment"], local.write_ledger, [
         {
           sid       = "ListPayments"
           actions   = ["states:ListExecutions"]
@@ -354,14 +371,14 @@ locals {
     cards = {
       timeout     = 5
       memory      = 512
-      environment = { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name }
+      environment = { CARDS_TABLE = aws_dynamodb_table.cards.name }
       statements = [
         local.read_card["ReadCard"],
         {
           # Without its old values in the answer.
           sid       = "EraseCard"
           actions   = ["dynamodb:DeleteItem"]
-          resources = [aws_dynamodb_table.ledger.arn]
+          resources = [aws_dynamodb_table.cards.arn]
           conditions = concat(local.cards_only, [
             { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
           ])
@@ -374,6 +391,7 @@ locals {
       memory  = 512
       environment = merge(local.payment_executions_environment, local.operation_executions_environment, {
         DYNAMODB_TABLE            = aws_dynamodb_table.ledger.name
+        COUNTERS_TABLE            = aws_dynamodb_table.counters.name
         RESOLVE_STATE_MACHINE_ARN = "${local.state_machine_arns["resolve"]}:${local.live}"
       })
       statements = [
@@ -385,7 +403,7 @@ locals {
         {
           sid        = "KeepAttendance"
           actions    = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem"]
-          resources  = [aws_dynamodb_table.ledger.arn]
+          resources  = [aws_dynamodb_table.counters.arn]
           conditions = local.ended_only
         },
         {
@@ -404,6 +422,37 @@ locals {
             { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
             { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["in_doubt#*"] },
           ]
+        },
+      ]
+    }
+
+    anchor = {
+      timeout     = 900
+      memory      = 1024
+      environment = merge(local.ledger_environment, { ANCHORS_BUCKET = aws_s3_bucket.anchors.bucket })
+      statements = [
+        local.seal_books,
+        {
+          sid       = "FindWritten"
+          actions   = ["dynamodb:Query"]
+          resources = ["${aws_dynamodb_table.ledger.arn}/index/by_writing"]
+        },
+        {
+          sid        = "ReadRecords"
+          actions    = ["dynamodb:BatchGetItem"]
+          resources  = [aws_dynamodb_table.ledger.arn]
+          conditions = local.payments_only
+        },
+        {
+          # It may add, and neither delete nor shorten what is locked.
+          sid       = "KeepAnchors"
+          actions   = ["s3:GetObject", "s3:PutObject"]
+          resources = ["${aws_s3_bucket.anchors.arn}/*"]
+        },
+        {
+          sid       = "ListAnchors"
+          actions   = ["s3:ListBucket"]
+          resources = [aws_s3_bucket.anchors.arn]
         },
       ]
     }

@@ -1,10 +1,14 @@
 # Keys apart, so that none of them opens more than one kind of thing.
 #   card     card numbers: Encrypt by one function, Decrypt by another, always with the token as context
-#   data     what AWS encrypts for us: the ledger, the logs, the gateway's secret, the executions' histories, the alarms and
-#            what could not be delivered
+#   data     what AWS encrypts for us: the ledger, the counters, the logs, the gateway's secret, the executions' histories,
+#            the alarms and what could not be delivered
+#   vault    what DynamoDB encrypts of the stored cards
+#   books    the MAC over each version of a payment's record, and over each anchor: who writes them can make one, and who
+#            audits can verify it. It is not replaced: what it sealed must be verified for as long as the books are kept
 #   sealing  what clients seal cards with; its private half opens them, in two functions
 #   token    the MAC over a card number that is the card's token
-# KMS rotates the first two by itself. It can't rotate the others: each generation is a key of its own (docs/rotation.md).
+# KMS rotates the first three by itself. It can't rotate the others: of sealing and token each generation is a key of its own
+# (docs/rotation.md).
 #
 # A policy that named a role as its principal would do without the role's own policy. These name the account and ask for the
 # role by condition, so that both must allow: who takes an action away from the role has taken it away. Who administers the
@@ -35,7 +39,26 @@ locals {
         description = "ledger, logs, secrets, executions and messages"
         usage       = "ENCRYPT_DECRYPT"
         spec        = "SYMMETRIC_DEFAULT"
-        uses        = local.data_key_uses
+        uses        = merge(local.data_key_uses, { EncryptLedger = local.table_key_use })
+      }
+      vault = {
+        description = "the table of stored cards"
+        usage       = "ENCRYPT_DECRYPT"
+        spec        = "SYMMETRIC_DEFAULT"
+        uses        = { EncryptCards = local.table_key_use }
+      }
+      books = {
+        description = "seals of the ledger's records and anchors"
+        usage       = "GENERATE_VERIFY_MAC"
+        spec        = "HMAC_256"
+        uses = {
+          SealBooks = { actions = ["kms:GenerateMac"], roles = local.sealing_roles, conditions = [] }
+          # The account, so that an auditor needs a policy as well (audit.tf). None of our roles has one.
+          VerifyBooks = {
+            actions    = ["kms:VerifyMac"]
+            conditions = [{ test = "StringEquals", variable = "kms:CallerAccount", values = [local.account_id] }]
+          }
+        }
       }
     },
     {
@@ -64,6 +87,23 @@ locals {
     { test = "StringLike", variable = "kms:EncryptionContext:SourceArn", values = [local.log_delivery_source] },
   ]
 
+  # As AWS's own key for DynamoDB does it: whoever may use the table may, through the table only, use the key.
+  table_key_use = {
+    by = { AWS = "*" }
+    actions = [
+      "kms:CreateGrant",
+      "kms:Decrypt",
+      "kms:DescribeKey",
+      "kms:Encrypt",
+      "kms:GenerateDataKey*",
+      "kms:ReEncrypt*",
+    ]
+    conditions = [
+      { test = "StringEquals", variable = "kms:CallerAccount", values = [local.account_id] },
+      { test = "StringEquals", variable = "kms:ViaService", values = ["dynamodb.${local.region}.amazonaws.com"] },
+    ]
+  }
+
   data_key_uses = {
     # What Step Functions keeps of an execution, the execution's role encrypts. It calls KMS itself and not through Step
     # Functions, so a condition on kms:ViaService would keep every execution from starting ("Data at rest encryption in Step
@@ -90,23 +130,6 @@ locals {
           variable = "kms:ViaService"
           values   = [for service in ["secretsmanager", "sns", "sqs", "states"] : "${service}.${local.region}.amazonaws.com"]
         },
-      ]
-    }
-
-    # As AWS's own key for DynamoDB does it: whoever may use the table may, through the table only, use the key.
-    EncryptLedger = {
-      by = { AWS = "*" }
-      actions = [
-        "kms:CreateGrant",
-        "kms:Decrypt",
-        "kms:DescribeKey",
-        "kms:Encrypt",
-        "kms:GenerateDataKey*",
-        "kms:ReEncrypt*",
-      ]
-      conditions = [
-        { test = "StringEquals", variable = "kms:CallerAccount", values = [local.account_id] },
-        { test = "StringEquals", variable = "kms:ViaService", values = ["dynamodb.${local.region}.amazonaws.com"] },
       ]
     }
 

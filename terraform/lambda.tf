@@ -13,7 +13,7 @@ resource "aws_lambda_layer_version" "dependencies" {
 
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_115:Reserving would take from the whole account; the API's throttle bounds how many run
-  #checkov:skip=CKV_AWS_116:Dead letters are of asynchronous calls; the only one on a schedule has an alarm for its silence
+  #checkov:skip=CKV_AWS_116:Dead letters are of asynchronous calls; those on a schedule have alarms for their silence
   #checkov:skip=CKV_AWS_117:Nothing can connect to them; limiting where they connect to takes a VPC with NAT and endpoints, which cost by the hour
   #checkov:skip=CKV_AWS_173:The variables are names and ARNs; the one secret is in Secrets Manager
   #checkov:skip=CKV_AWS_272:A signing profile and its bucket are the account's; the plan pins each package by its hash

@@ -74,6 +74,31 @@ output "ledger_table" {
   value       = aws_dynamodb_table.ledger.name
 }
 
+output "cards_table" {
+  description = "The stored cards' DynamoDB table."
+  value       = aws_dynamodb_table.cards.name
+}
+
+output "counters_table" {
+  description = "The DynamoDB table of what is counted or noted for a while."
+  value       = aws_dynamodb_table.counters.name
+}
+
+output "books_key_arn" {
+  description = "The KMS key that seals the ledger's records and anchors."
+  value       = aws_kms_key.this["books"].arn
+}
+
+output "anchors_bucket" {
+  description = "The S3 bucket with the ledger's anchors."
+  value       = aws_s3_bucket.anchors.bucket
+}
+
+output "auditor_policy_arn" {
+  description = "The policy for whoever verifies the ledger: it reads, and changes nothing."
+  value       = aws_iam_policy.auditor.arn
+}
+
 output "log_group_prefix" {
   description = "What each function's log group begins with; the function's short name follows."
   value       = local.function_log_prefix

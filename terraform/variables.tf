@@ -123,9 +123,21 @@ variable "tracing_enabled" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the ledger refuses to be deleted, and the secret can be restored for 30 days after it was."
+  description = "Whether the tables refuse to be deleted, nobody at all can delete an anchor in its time, and the secret can be restored for 30 days after it was deleted."
   type        = bool
   default     = true
+}
+
+variable "anchor_retention_days" {
+  description = "For how long nobody can delete an anchor of the ledger, in days: as long as books must be kept. With deletion_protection it can't be shortened for anchors that are written, by nobody. 3653 are ten years."
+  type        = number
+  default     = 3653
+
+  validation {
+    # The upper bound is S3's: a hundred years.
+    condition     = var.anchor_retention_days >= 1 && var.anchor_retention_days <= 36500 && floor(var.anchor_retention_days) == var.anchor_retention_days
+    error_message = "Anchors are kept for a whole number of days, 1 to 36500."
+  }
 }
 
 variable "kms_deletion_window_days" {

@@ -11,6 +11,7 @@ from operator import attrgetter
 from threading import Lock
 from typing import Any
 
+from functions.shared.domain.anchor import Anchor, Line, part_hash
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import (
     Charge,
@@ -87,8 +88,8 @@ class FakeCardCipher:
         return plaintext
 
 
-class FakeTokenMac:
-    """`TokenMac` with a key in memory."""
+class FakeMac:
+    """`Mac` with a key in memory."""
 
     def __init__(self) -> None:
         self.faults = Faults()
@@ -97,6 +98,38 @@ class FakeTokenMac:
     def mac(self, message: bytes) -> bytes:
         self.faults.before("mac")
         return hmac.digest(self._key, message, hashlib.sha256)
+
+
+class FakeWritten:
+    """`Written` with lines in memory, by day."""
+
+    shards = 2
+
+    def __init__(self) -> None:
+        self.by_day: dict[str, list[Line]] = {}
+
+    def lines(self, day: str, shard: int) -> Iterator[Line]:
+        return iter(self.by_day.get(day, [])[shard :: self.shards])
+
+
+class FakeAnchors:
+    """`Anchors` in memory."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Anchor, bytes]] = []
+        self.parts: dict[str, bytes] = {}
+
+    def last(self) -> Anchor | None:
+        return self.kept[-1][0] if self.kept else None
+
+    def keep_part(self, part: bytes) -> None:
+        self.parts[part_hash(part)] = part
+
+    def keep(self, anchor: Anchor, mac: bytes) -> bool:
+        if anchor.number <= len(self.kept):
+            return False
+        self.kept.append((anchor, mac))
+        return True
 
 
 class FakeGateway:

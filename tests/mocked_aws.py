@@ -1,9 +1,10 @@
-"""An AWS account in this process (moto) with the stack's table, keys and secret."""
+"""An AWS account in this process (moto) with the stack's tables, keys, bucket and secret."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -15,13 +16,24 @@ from moto.dynamodb.responses import DynamoHandler
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_kms.client import KMSClient
+    from mypy_boto3_s3.client import S3Client
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from mypy_boto3_stepfunctions.client import SFNClient
 
+from functions.shared.adapters.dynamodb import DynamoDbLedger, sealed
+from functions.shared.adapters.kms import KmsMac
+from functions.shared.runtime import now
 from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS
 
 REGION = "eu-west-1"
-TABLE = "ledger"
+TABLE, CARDS_TABLE, COUNTERS_TABLE = "ledger", "cards", "counters"
+ANCHORS_BUCKET = "anchors"
+INDEXES = {
+    "by_account": ("account_day", "posted_at"),
+    "in_doubt": ("doubt_shard", "doubt_since"),
+    "open": ("open_shard", "pk"),
+    "by_writing": ("written_shard", "written_at"),
+}
 SECRET_ID = "gateway"
 API_KEY = "sk_test_sparkle"  # pragma: allowlist secret
 AUTHORIZATION = {"Authorization": f"Bearer {API_KEY}"}
@@ -36,12 +48,23 @@ class MockedAws:
     stepfunctions: "SFNClient"
     card_key_id: str
     token_key_id: str
+    books_key_id: str
+    s3: "S3Client"
+
+    def ledger(self, now: Callable[[], str] = now) -> DynamoDbLedger:
+        """The ledger, to be written at these times."""
+        mac = KmsMac(self.kms, self.books_key_id)
+        return DynamoDbLedger(self.dynamodb, TABLE, lambda record: sealed(record, mac, now()), CARDS_TABLE)
 
     def environment(self) -> dict[str, str]:
         """The functions' environment variables, but for the gateway's address and the state machine."""
         return {
             "AWS_DEFAULT_REGION": REGION,
             "DYNAMODB_TABLE": TABLE,
+            "CARDS_TABLE": CARDS_TABLE,
+            "COUNTERS_TABLE": COUNTERS_TABLE,
+            "BOOKS_KEY_ID": self.books_key_id,
+            "ANCHORS_BUCKET": ANCHORS_BUCKET,
             "CARD_RETENTION_DAYS": str(CARD_RETENTION_DAYS),
             "SAVE_CARDS": "false",
             "ACCEPTED_BRANDS": ",".join(ACCEPTED_BRANDS),
@@ -77,37 +100,29 @@ def mocked_aws() -> Iterator[MockedAws]:
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[
                 {"AttributeName": name, "AttributeType": "S"}
-                for name in ("pk", "sk", "account_day", "posted_at", "doubt_shard", "doubt_since", "open_shard")
+                for name in {"pk", "sk", *chain.from_iterable(INDEXES.values())}
             ],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            KeySchema=_key("pk", "sk"),
             GlobalSecondaryIndexes=[
                 {
-                    "IndexName": "by_account",
-                    "KeySchema": [
-                        {"AttributeName": "account_day", "KeyType": "HASH"},
-                        {"AttributeName": "posted_at", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
-                },
-                {
-                    "IndexName": "in_doubt",
-                    "KeySchema": [
-                        {"AttributeName": "doubt_shard", "KeyType": "HASH"},
-                        {"AttributeName": "doubt_since", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "KEYS_ONLY"},
-                },
-                {
-                    "IndexName": "open",
-                    "KeySchema": [
-                        {"AttributeName": "open_shard", "KeyType": "HASH"},
-                        {"AttributeName": "pk", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "KEYS_ONLY"},
-                },
+                    "IndexName": name,
+                    "KeySchema": _key(*keys),
+                    "Projection": {"ProjectionType": "ALL" if name == "by_account" else "KEYS_ONLY"},
+                }
+                for name, keys in INDEXES.items()
             ],
         )
+        for table in (CARDS_TABLE, COUNTERS_TABLE):
+            dynamodb.create_table(
+                TableName=table,
+                BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+                KeySchema=_key("pk", "sk"),
+            )
         kms = boto3.client("kms", REGION)
+        s3 = boto3.client("s3", REGION)
+        here: Any = {"LocationConstraint": REGION}
+        s3.create_bucket(Bucket=ANCHORS_BUCKET, CreateBucketConfiguration=here, ObjectLockEnabledForBucket=True)
         secretsmanager = boto3.client("secretsmanager", REGION)
         secretsmanager.create_secret(Name=SECRET_ID, SecretString=API_KEY)
         yield MockedAws(
@@ -116,8 +131,18 @@ def mocked_aws() -> Iterator[MockedAws]:
             secretsmanager,
             boto3.client("stepfunctions", REGION),
             kms.create_key()["KeyMetadata"]["KeyId"],
-            kms.create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["KeyId"],
+            _hmac_key(kms),
+            _hmac_key(kms),
+            s3,
         )
+
+
+def _hmac_key(kms: "KMSClient") -> str:
+    return kms.create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["KeyId"]
+
+
+def _key(hash_key: str, range_key: str) -> list[Any]:
+    return [{"AttributeName": hash_key, "KeyType": "HASH"}, {"AttributeName": range_key, "KeyType": "RANGE"}]
 
 
 def new_id() -> str:

@@ -11,7 +11,7 @@ from functions.shared.domain.payment import PaymentRequest
 METRICS = {"reversed": "PaymentReversed", "declined": "PaymentDeclined"}
 
 
-@runtime.function("compensate", uses=(runtime.ledger, runtime.gateway, runtime.velocity_counter))
+@runtime.function("compensate", uses=(runtime.ledger, runtime.books_mac, runtime.gateway, runtime.velocity_counter))
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = PaymentRequest.from_request(event["payment"])
     payment = payment_from(event, runtime.now())

@@ -15,7 +15,7 @@ METRICS = {
 }
 
 
-@runtime.function("persist", uses=(runtime.ledger, runtime.card_vault, runtime.velocity_counter))
+@runtime.function("persist", uses=(runtime.ledger, runtime.books_mac, runtime.card_vault, runtime.velocity_counter))
 def handler(event: runtime.Event) -> dict[str, Any]:
     ciphertext, now = event["encrypted"]["ciphertext"], runtime.now()
     recorded = persist_payment(

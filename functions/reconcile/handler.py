@@ -10,7 +10,14 @@ from functions.shared import runtime
 
 @runtime.function(
     "reconcile",
-    uses=(runtime.ledger, runtime.gateway, runtime.books, runtime.breaks, runtime.executions),
+    uses=(
+        runtime.ledger,
+        runtime.books_mac,
+        runtime.gateway,
+        runtime.books,
+        runtime.breaks,
+        runtime.executions,
+    ),
     payment_id=lambda event: None,
 )
 def handler(event: runtime.Event) -> dict[str, Any]:

@@ -16,7 +16,11 @@ def _payment_id(event: runtime.Event) -> object:
     return None
 
 
-@runtime.function("reserve", uses=(runtime.ledger, runtime.executions, runtime.gateway), payment_id=_payment_id)
+@runtime.function(
+    "reserve",
+    uses=(runtime.ledger, runtime.books_mac, runtime.executions, runtime.gateway),
+    payment_id=_payment_id,
+)
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = OperationRequest.from_request(event["operation_id"], event["request"], event["requested_at"])
     payment = reserve_operation(

@@ -15,6 +15,7 @@ STAYS = timedelta(minutes=5)
 
 USES = (
     runtime.ledger,
+    runtime.books_mac,
     runtime.gateway,
     runtime.executions,
     runtime.operation_executions,

@@ -13,7 +13,7 @@ METRICS = {
 }
 
 
-@runtime.function("settle", uses=(runtime.ledger,))
+@runtime.function("settle", uses=(runtime.ledger, runtime.books_mac))
 def handler(event: runtime.Event) -> dict[str, Any]:
     payment_id, operation_id = event["payment_id"], event["operation_id"]
     performed = Performed.from_dict(event["performed"])

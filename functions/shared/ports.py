@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from functions.shared.domain.anchor import Anchor, Line
     from functions.shared.domain.card import Card, CardSummary
     from functions.shared.domain.charge import Charge, Order, Refused, Reversal
     from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
@@ -39,8 +40,11 @@ class CardOpener(Protocol):
         ...
 
 
-class TokenMac(Protocol):
-    """A keyed hash of the card number; the key never leaves KMS. Raises KeyServiceUnavailable, KeyUnusable."""
+class Mac(Protocol):
+    """A keyed hash, of a card's number or of a record; the key never leaves KMS.
+
+    Raises KeyServiceUnavailable, KeyUnusable.
+    """
 
     def mac(self, message: bytes) -> bytes: ...
 
@@ -351,3 +355,30 @@ class Attendance(Protocol):
         ...
 
     def check_until(self, moment: str) -> None: ...
+
+
+class Written(Protocol):
+    """The payments by the day (UTC, YYYY-MM-DD) on which their records were last written, as of a moment ago.
+
+    A day lies in so many `shards`. Raises LedgerUnavailable.
+    """
+
+    shards: int
+
+    def lines(self, day: str, shard: int) -> Iterator[Line]:
+        """What an anchor says of each, in no order. UNSEALED stands for the days before there were seals."""
+        ...
+
+
+class Anchors(Protocol):
+    """The ledger's anchors, which are only ever added to. Raises LedgerUnavailable."""
+
+    def last(self) -> Anchor | None: ...
+
+    def keep_part(self, part: bytes) -> None:
+        """Keep lines of the next anchor, which has their hash."""
+        ...
+
+    def keep(self, anchor: Anchor, mac: bytes) -> bool:
+        """Keep an anchor, whose parts are kept; False if there is one of its number."""
+        ...

@@ -164,17 +164,28 @@ def prepare(contract: str) -> None:
 
 
 @cache
-def token_mac() -> "ports.TokenMac":
-    from functions.shared.adapters.kms import KmsTokenMac
+def token_mac() -> "ports.Mac":
+    from functions.shared.adapters.kms import KmsMac
 
-    return KmsTokenMac(_client("kms"), os.environ["TOKEN_KEY_ID"])
+    return KmsMac(_client("kms"), os.environ["TOKEN_KEY_ID"])
+
+
+@cache
+def books_mac() -> "ports.Mac":
+    from functions.shared.adapters.kms import KmsMac
+
+    return KmsMac(_client("kms"), os.environ["BOOKS_KEY_ID"])
 
 
 @cache
 def ledger() -> "ports.Ledger":
-    from functions.shared.adapters.dynamodb import DynamoDbLedger
+    """To read, with DYNAMODB_TABLE alone; who records uses `books_mac` too."""
+    from functions.shared.adapters.dynamodb import DynamoDbLedger, sealed
 
-    return DynamoDbLedger(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+    def seal(record: dict[str, Any]) -> dict[str, Any]:
+        return sealed(record, books_mac(), now())
+
+    return DynamoDbLedger(_client("dynamodb"), os.environ["DYNAMODB_TABLE"], seal, os.environ.get("CARDS_TABLE"))
 
 
 @cache
@@ -192,10 +203,24 @@ def breaks() -> "ports.Breaks":
 
 
 @cache
+def written() -> "ports.Written":
+    from functions.shared.adapters.anchors import DynamoDbWritten
+
+    return DynamoDbWritten(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
+def anchors() -> "ports.Anchors":
+    from functions.shared.adapters.anchors import S3Anchors
+
+    return S3Anchors(_client("s3"), os.environ["ANCHORS_BUCKET"])
+
+
+@cache
 def card_vault() -> "ports.CardVault":
     from functions.shared.adapters.dynamodb import DynamoDbCardVault
 
-    return DynamoDbCardVault(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+    return DynamoDbCardVault(_client("dynamodb"), os.environ["CARDS_TABLE"])
 
 
 def saves_cards() -> bool:
@@ -222,7 +247,7 @@ def kept_until(used_at: str) -> str:
 def velocity_counter() -> "ports.VelocityCounter":
     from functions.shared.adapters.velocity import DynamoDbVelocityCounter
 
-    return DynamoDbVelocityCounter(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+    return DynamoDbVelocityCounter(_client("dynamodb"), os.environ["COUNTERS_TABLE"])
 
 
 @cache
@@ -250,7 +275,7 @@ def resolve_machine() -> "ports.StateMachine":
 def attendance() -> "ports.Attendance":
     from functions.shared.adapters.attendance import DynamoDbAttendance
 
-    return DynamoDbAttendance(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+    return DynamoDbAttendance(_client("dynamodb"), os.environ["COUNTERS_TABLE"])
 
 
 @cache

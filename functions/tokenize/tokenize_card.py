@@ -18,7 +18,7 @@ from functions.shared.domain.errors import (
     UnknownToken,
 )
 from functions.shared.domain.payment import PaymentRequest
-from functions.shared.ports import CardVault, TokenMac
+from functions.shared.ports import CardVault, Mac
 
 MinorUnit = Callable[[str], int | None]
 
@@ -45,7 +45,7 @@ def tokenize_card(
     *,
     save_card: bool,
     accepted: Acceptance,
-    token_mac: TokenMac,
+    token_mac: Mac,
     minor_unit: MinorUnit,
     now: str,
 ) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def recall_card(
     *,
     accepted: Acceptance,
     card_vault: CardVault,
-    token_mac: TokenMac,
+    token_mac: Mac,
     minor_unit: MinorUnit,
     now: str,
 ) -> dict[str, Any]:
@@ -96,27 +96,27 @@ def recall_card(
     return {"payment": payment.to_dict(), "card": summary.to_dict(), "test_card": test_card}
 
 
-def card_token(card: Card, payment_id: str, token_mac: TokenMac) -> str:
+def card_token(card: Card, payment_id: str, token_mac: Mac) -> str:
     """One request that is repeated gives one token. Two give two, from which nobody sees that the numbers are equal."""
     return "tok_" + _keyed_hash(f"{card.pan}/{payment_id}", token_mac)
 
 
-def fingerprint(card: Card, token_mac: TokenMac) -> str:
+def fingerprint(card: Card, token_mac: Mac) -> str:
     """The same number gives the same fingerprint, and no fingerprint gives its number away."""
     return _fingerprint(card.pan, token_mac)
 
 
-def _is_stored_test_card(card: CardSummary, token_mac: TokenMac) -> bool:
+def _is_stored_test_card(card: CardSummary, token_mac: Mac) -> bool:
     """Its number is not known here, but its fingerprint is. The key is asked about numbers that look like it alone."""
     alike = [pan for pan in load("test_cards") if (pan[:6], pan[-4:]) == (card.bin, card.last4)]
     return card.fingerprint in [_fingerprint(pan, token_mac) for pan in alike]
 
 
-def _fingerprint(pan: str, token_mac: TokenMac) -> str:
+def _fingerprint(pan: str, token_mac: Mac) -> str:
     return "fp_" + _keyed_hash(pan, token_mac)
 
 
-def _keyed_hash(text: str, token_mac: TokenMac) -> str:
+def _keyed_hash(text: str, token_mac: Mac) -> str:
     return base64.b32encode(token_mac.mac(text.encode())).decode().rstrip("=").lower()
 
 

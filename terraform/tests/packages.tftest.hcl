@@ -35,23 +35,23 @@ run "functions_take_packages_that_are_named_by_what_they_hold_and_nobody_else_ge
 
   assert {
     condition = (
-      aws_s3_bucket_public_access_block.packages.bucket == aws_s3_bucket.packages.bucket &&
-      aws_s3_bucket_public_access_block.packages.block_public_acls &&
-      aws_s3_bucket_public_access_block.packages.block_public_policy &&
-      aws_s3_bucket_public_access_block.packages.ignore_public_acls &&
-      aws_s3_bucket_public_access_block.packages.restrict_public_buckets
+      aws_s3_bucket_public_access_block.this["packages"].bucket == aws_s3_bucket.packages.bucket &&
+      aws_s3_bucket_public_access_block.this["packages"].block_public_acls &&
+      aws_s3_bucket_public_access_block.this["packages"].block_public_policy &&
+      aws_s3_bucket_public_access_block.this["packages"].ignore_public_acls &&
+      aws_s3_bucket_public_access_block.this["packages"].restrict_public_buckets
     )
     error_message = "The bucket must be closed to the public."
   }
 
   assert {
     condition = (
-      one(data.aws_iam_policy_document.packages.statement).effect == "Deny" &&
-      one(data.aws_iam_policy_document.packages.statement).actions == toset(["s3:*"]) &&
-      one(data.aws_iam_policy_document.packages.statement).resources == toset([aws_s3_bucket.packages.arn, "${aws_s3_bucket.packages.arn}/*"]) &&
-      one(one(data.aws_iam_policy_document.packages.statement).principals).identifiers == toset(["*"]) &&
-      one(one(data.aws_iam_policy_document.packages.statement).condition).variable == "aws:SecureTransport" &&
-      one(one(data.aws_iam_policy_document.packages.statement).condition).values == tolist(["false"])
+      one(data.aws_iam_policy_document.bucket["packages"].statement).effect == "Deny" &&
+      one(data.aws_iam_policy_document.bucket["packages"].statement).actions == toset(["s3:*"]) &&
+      one(data.aws_iam_policy_document.bucket["packages"].statement).resources == toset([aws_s3_bucket.packages.arn, "${aws_s3_bucket.packages.arn}/*"]) &&
+      one(one(data.aws_iam_policy_document.bucket["packages"].statement).principals).identifiers == toset(["*"]) &&
+      one(one(data.aws_iam_policy_document.bucket["packages"].statement).condition).variable == "aws:SecureTransport" &&
+      one(one(data.aws_iam_policy_document.bucket["packages"].statement).condition).values == tolist(["false"])
     )
     error_message = "The bucket's policy must refuse everybody without TLS, and let nobody in."
   }

@@ -97,9 +97,11 @@ run "each_key_is_used_by_the_functions_that_are_named" {
       }
       } == {
       card      = { EncryptCard = "encrypt", DecryptCard = "charge" }
+      books     = { SealBooks = "anchor compensate persist reconcile reserve resolve settle" }
       data      = { EncryptExecutions = "operation-state-machine payment-state-machine reconcile-state-machine resolve-state-machine" }
       sealing-1 = { OpenSealedCard = "tokenize encrypt" }
       token-1   = { DeriveToken = "tokenize" }
+      vault     = {}
     }
     error_message = "A key is used by exactly the functions that need it."
   }

@@ -12,7 +12,7 @@ variables {
 run "the_newest_versions_are_in_service_and_nothing_else_is_started" {
   assert {
     condition = alltrue([
-      for name in ["payment", "operation", "resolve", "reconcile", "status", "cards", "doubts"] :
+      for name in ["payment", "operation", "resolve", "reconcile", "status", "cards", "doubts", "anchor"] :
       output.live_versions[name] == [{ version = "7", percent = 100 }]
     ])
     error_message = "Everything must be at its newest version."
@@ -49,7 +49,7 @@ run "the_newest_versions_are_in_service_and_nothing_else_is_started" {
 
   assert {
     condition = alltrue([
-      for target in concat(values(aws_cloudwatch_event_target.resolve), [aws_cloudwatch_event_target.reconcile, aws_cloudwatch_event_target.doubts]) :
+      for target in concat(values(aws_cloudwatch_event_target.resolve), [aws_cloudwatch_event_target.reconcile], values(aws_cloudwatch_event_target.scheduled)) :
       endswith(target.arn, ":live")
     ])
     error_message = "EventBridge must start aliases."
@@ -61,7 +61,7 @@ run "the_newest_versions_are_in_service_and_nothing_else_is_started" {
   }
 
   assert {
-    condition     = alltrue([for permission in concat(values(aws_lambda_permission.api), [aws_lambda_permission.doubts]) : permission.qualifier == "live"])
+    condition     = alltrue([for permission in concat(values(aws_lambda_permission.api), values(aws_lambda_permission.scheduled)) : permission.qualifier == "live"])
     error_message = "Only the alias may be called from outside."
   }
 }

@@ -137,7 +137,7 @@ run "values_on_the_edge_are_taken" {
   }
 
   assert {
-    condition     = toset(keys(aws_kms_key.this)) == toset(["card", "data", "sealing-1", "sealing-2", "token-2"])
+    condition     = toset(keys(aws_kms_key.this)) == toset(["books", "card", "data", "vault", "sealing-1", "sealing-2", "token-2"])
     error_message = "There must be a key for each generation."
   }
 

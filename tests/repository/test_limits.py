@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from cli.paths import ROOT
+from functions.anchor.anchor_day import LINES_A_PART
 from functions.doubts import look_after
 from functions.reconcile.reconcile_day import LINES_SETTLED
 from functions.screen.rules import CHECKED_WITHIN_SECONDS, load_rules
 from functions.shared.adapters import secrets, velocity
-from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DOUBT_SHARDS, DOUBTS_COUNTED
+from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DOUBT_SHARDS, DOUBTS_COUNTED, WRITTEN_SHARDS
 from functions.shared.contracts import load
+from functions.shared.domain.anchor import SEEN_WITHIN
 from functions.shared.domain.operation import OPERATIONS_KEPT, RESERVED_WITHIN_SECONDS, SEEN_WITHIN_SECONDS
 from functions.status.payment_status import PAUSES_SECONDS
 from tests.aws_facts import facts
@@ -93,6 +95,10 @@ LIMITS = {
     "a deleted key can be brought back": f"{default('kms_deletion_window_days')} days",
     "shards of an account's day": str(ACCOUNT_SHARDS),
     "settlement lines settled in one step": str(LINES_SETTLED),
+    "shards of the day on which records were last written": str(WRITTEN_SHARDS),
+    "lines in a part of an anchor": str(LINES_A_PART),
+    "an anchor of a day that is not over is whole": f"up to {SEEN_WITHIN.seconds} seconds before it was taken",
+    "an anchor can't be deleted": f"for {default('anchor_retention_days')} days",
 }
 
 OTHERS = {"concurrent functions"}

@@ -33,6 +33,8 @@ GIVEN = {
     "export": "cli ledger export --from={FROM} --to={TO} --format={FORMAT} --out={OUT}",
     "accounts": "cli ledger accounts --out={OUT}",
     "verify-ledger": "cli ledger verify",
+    "anchor": "cli ledger anchor -- {DAY}",
+    "upgrade-ledger": "cli ledger upgrade",
     "cost": "cli cost --polls={POLLS} -- {PER_MONTH}",
     "scale": "cli scale --rate={RATE} --skew={SKEW} -- {N}",
     "rules-test": "cli rules-test -- {RULES}",

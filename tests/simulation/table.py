@@ -19,6 +19,7 @@ Condition = Callable[[Item, Item], bool]
 ATTEMPTS = 2
 TIMEOUT_SECONDS = 3  # to connect and to read, as runtime._client has it
 
+_TABLES = {"PAYMENT": "ledger", "CARD": "cards", "VELOCITY": "counters", "ENDED": "counters"}
 _RETURNED = {"ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 _PROJECTION = {"ProjectionExpression", "ExpressionAttributeNames"}
 _UPDATE = re.compile(r"SET (?P<set>\w+ = :\w+)( ADD (?P<added>#?\w+ :\w+(, #?\w+ :\w+)*))?")
@@ -77,11 +78,13 @@ class TableClient:
 
     def get_item(self, **request: Any) -> dict[str, Any]:
         _check(request, {"TableName", "Key", "ConsistentRead", *_PROJECTION})
+        _check_place(request["TableName"], request["Key"])
         item = self._ask(lambda: self._table.items.get(_key(request["Key"])), "GetItem")
         return {"Item": _projected(request, item)} if item else {}
 
     def put_item(self, **request: Any) -> dict[str, Any]:
         _check(request, {"TableName", "Item", "ConditionExpression", "ExpressionAttributeValues"})
+        _check_place(request["TableName"], request["Item"])
         if not all(self._ask(lambda: self._table.put_all([request]), "PutItem")):
             raise ConditionalCheckFailed(_error("ConditionalCheckFailedException"), "PutItem")
         return {}
@@ -89,6 +92,7 @@ class TableClient:
     def update_item(self, **request: Any) -> dict[str, Any]:
         known = {"TableName", "Key", "UpdateExpression", "ConditionExpression", *_RETURNED}
         _check(request, {*known, "ExpressionAttributeNames", "ExpressionAttributeValues"})
+        _check_place(request["TableName"], request["Key"])
         holds, item = self._ask(lambda: self._table.update(request), "UpdateItem")
         wanted = "ReturnValues" if holds else "ReturnValuesOnConditionCheckFailure"
         told = wanted in request
@@ -104,6 +108,7 @@ class TableClient:
         for write in request["TransactItems"]:
             _check(write, {"Put"})
             _check(write["Put"], {"TableName", "Item", "ConditionExpression", "ExpressionAttributeValues"})
+            _check_place(write["Put"]["TableName"], write["Put"]["Item"])
         puts = [write["Put"] for write in request["TransactItems"]]
         if len({_key(put["Item"]) for put in puts}) < len(puts):
             raise Unknown("A transaction that writes an item twice.")
@@ -118,6 +123,8 @@ class TableClient:
         _check(request, {"RequestItems"})
         ((table, asked),) = request["RequestItems"].items()
         _check(asked, {"Keys", "ConsistentRead", *_PROJECTION})
+        for key in asked["Keys"]:
+            _check_place(table, key)
         keys = [_key(key) for key in asked["Keys"]]
         found = self._ask(lambda: [self._table.items[key] for key in keys if key in self._table.items], "BatchGetItem")
         return {"Responses": {table: [_projected(asked, item) for item in found]}, "UnprocessedKeys": {}}
@@ -139,6 +146,7 @@ class TableClient:
         known = {"TableName", "KeyConditionExpression", "ExpressionAttributeValues", "ConsistentRead"}
         _check(request, {*known, *_PROJECTION})
         values = request["ExpressionAttributeValues"]
+        _check_place(request["TableName"], {"pk": values[":pk"]})
         condition = _condition(request["KeyConditionExpression"])
         found = self._ask(lambda: [i for i in self._table.of(values[":pk"]["S"]) if condition(i, values)], "Query")
         yield {"Items": [_projected(request, item) for item in found]}
@@ -157,6 +165,13 @@ class TableClient:
 def _check(given: dict[str, Any], known: set[str]) -> None:
     if unknown := given.keys() - known:
         raise Unknown(f"Parameters {unknown}")
+
+
+def _check_place(table: str, item: Item) -> None:
+    """Items of all tables lie together here, so each must have been sent to its own."""
+    kind = item["pk"]["S"].partition("#")[0]
+    if _TABLES.get(kind) != table:
+        raise Unknown(f"{kind} in the table {table}")
 
 
 def _error(code: str) -> Any:

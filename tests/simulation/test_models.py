@@ -15,7 +15,7 @@ from tests.simulation.network import Fate, Lost, Network, Refused, Unknown, Weat
 from tests.simulation.states import Execution, Machines
 from tests.simulation.table import ConditionalCheckFailed, Table, TableClient
 
-ITEM: dict[str, Any] = {"pk": {"S": "a"}, "sk": {"S": "b"}, "version": {"N": "9"}, "seen": {"BS": [b"1", b"2"]}}
+ITEM: dict[str, Any] = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}, "version": {"N": "9"}, "seen": {"BS": [b"1", b"2"]}}
 
 
 def ignore(*_: object) -> None: ...
@@ -69,11 +69,11 @@ class TestTable:
             True,
             False,
         ]
-        assert table.of("a") == [ITEM]
+        assert table.of("PAYMENT#a") == [ITEM]
 
     def test_an_update_adds_to_what_is_there_or_makes_it(self) -> None:
         table = Table(ignore)
-        key = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+        key = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}}
         update = {
             "Key": key,
             "UpdateExpression": "SET until = :until ADD version :one, #count :one, seen :these",
@@ -88,18 +88,19 @@ class TestTable:
         }
         added = {"USD": {"N": "1"}, "until": {"N": "7"}}
         assert [table.update(update)[0], table.update(update)[0]] == [True, False]
-        assert table.of("a") == [key | added | {"version": {"N": "1"}, "seen": {"BS": [b"3"]}}]
+        assert table.of("PAYMENT#a") == [key | added | {"version": {"N": "1"}, "seen": {"BS": [b"3"]}}]
         table.put_all([{"Item": ITEM}])
         assert table.update(update)[0]
-        assert table.of("a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
+        assert table.of("PAYMENT#a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
 
     def test_an_update_tells_what_it_made_and_one_that_is_refused_what_is_there(self) -> None:
         clock, table, told = Clock(datetime(2026, 11, 23, tzinfo=UTC)), Table(ignore), list[Any]()
         client = TableClient(table, Network(clock, Random(1), Weather(0, {}), ignore))  # noqa: S311
-        key = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+        key = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}}
 
         def update() -> None:
             answer = client.update_item(
+                TableName="ledger",
                 Key=key,
                 UpdateExpression="SET until = :until ADD #held :these",
                 ConditionExpression="attribute_not_exists(#held) OR size(#held) < :most",

@@ -17,13 +17,13 @@ from functions.shared import runtime
 from functions.shared.adapters import sparkle
 from functions.shared.adapters.attendance import DynamoDbAttendance
 from functions.shared.adapters.currencies import minor_unit
-from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
+from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger, sealed
 from functions.shared.adapters.executions import StepFunctionsExecutions, StepFunctionsStateMachine
 from functions.shared.adapters.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import Card
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
 from functions.tokenize.tokenize_card import card_token
-from tests.fakes import FakeCardCipher, FakeTokenMac
+from tests.fakes import FakeCardCipher, FakeMac
 from tests.samples import TEST_CARDS
 from tests.simulation import invariants
 from tests.simulation.clock import Clock
@@ -121,7 +121,7 @@ class World:
         self._is_scheduled = False
         self._afterwards: dict[str, list[Callable[[], None]]] = {}
         self._cards: list[tuple[Card, str]] = []
-        self._token_key = FakeTokenMac()
+        self._token_key, self._books_mac = FakeMac(), FakeMac()
         network = self._network = Network(clock, random, self._weather(), self._tell)
         self.table = Table(self._watch)
         self.book = Book(clock.now, self.mischarged, keeps_references=random.random() < 0.5)
@@ -145,15 +145,20 @@ class World:
             iso_minor_unit=minor_unit,
         )
         gateway._session = GatewaySession(self.book, clock, network, random)  # type: ignore[assignment]
+        books_mac = Mac(self._books_mac, network)
+
+        def seal(record: dict[str, Any]) -> dict[str, Any]:
+            return sealed(record, books_mac, clock.iso())
+
         self.adapters = {
             "card_cipher": Cipher(network),
             "token_mac": Mac(self._token_key, network),
-            "velocity_counter": DynamoDbVelocityCounter(client, "ledger"),
-            "ledger": DynamoDbLedger(client, "ledger"),
-            "card_vault": DynamoDbCardVault(client, "ledger"),
+            "velocity_counter": DynamoDbVelocityCounter(client, "counters"),
+            "ledger": DynamoDbLedger(client, "ledger", seal, "cards"),
+            "card_vault": DynamoDbCardVault(client, "cards"),
             "executions": StepFunctionsExecutions(states, STATE_MACHINES + "payment"),
             "operation_executions": StepFunctionsExecutions(states, STATE_MACHINES + "operation"),
-            "attendance": DynamoDbAttendance(client, "ledger"),
+            "attendance": DynamoDbAttendance(client, "counters"),
             "resolve_machine": StepFunctionsStateMachine(states, STATE_MACHINES + "resolve:live"),
             "gateway": gateway,
         }
@@ -455,7 +460,7 @@ class Cipher(FakeCardCipher):
 
 
 class Mac:
-    def __init__(self, key: FakeTokenMac, network: Network) -> None:
+    def __init__(self, key: FakeMac, network: Network) -> None:
         self._key = key
         self._network = network
 

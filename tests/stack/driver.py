@@ -103,7 +103,7 @@ class Driver:
     def ledger_items(self, partition: str) -> dict[str, dict[str, Any]]:
         """The raw items of one partition, by sort key."""
         answer = self.stack.client("dynamodb").query(
-            TableName=self.stack.ledger_table,
+            TableName=self.stack.table_of(partition),
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": partition}},
             ConsistentRead=True,

@@ -5,6 +5,7 @@ A day in the past is a test's own: the sandbox's clock is put back to it, so its
 
 import csv
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,9 +20,12 @@ from typing import Any
 import pytest
 from beancount import loader
 from beancount.core.data import Transaction
+from botocore.exceptions import ClientError
 
 from cli.stack import Stack, new_payment_id
+from functions.shared.domain.seal import digest
 from local.machine import Machine
+from tests.aws_facts import facts
 from tests.stack.driver import CARD_DATA, Driver, payments
 
 Command = Callable[..., CompletedProcess[str]]
@@ -172,7 +176,7 @@ class TestTheBooks:
     def test_the_ledger_is_as_it_was_written(self, command: Command, refunded: str) -> None:
         run = command("ledger", "verify")
         assert refunded not in run.stdout
-        assert "entries, and" in run.stdout
+        assert "stored cards" in run.stdout
 
     @pytest.mark.parametrize(
         ("key", "change", "where", "what"),
@@ -206,6 +210,95 @@ class TestTheBooks:
         assert run.returncode == 1
         (found,) = (found for of, found in rows(run.stdout) if of == refunded + where)
         assert "".join(what.split()) in found
+
+
+class TestAnchors:
+    """In the order in which they are: what is anchored stays so."""
+
+    def test_a_day_is_anchored_and_the_ledger_still_agrees(self, command: Command, refunded: str) -> None:
+        run = command("ledger", "anchor")
+        assert run.returncode == 0, run.stdout
+        assert re.search(rf"Anchor \d+, of {days_ago(0)}: [1-9][\d,]* payments with [1-9][\d,]* entries\.", run.stdout)
+        assert refunded not in command("ledger", "verify").stdout
+
+    def test_a_payment_that_is_gone_is_named_with_the_anchor_that_has_it(
+        self, driver: Driver, command: Command, refunded: str
+    ) -> None:
+        with self.rewritten(driver, refunded, lambda items: items.clear()):
+            run = command("ledger", "verify")
+        assert run.returncode == 1
+        [found] = [found for of, found in rows(run.stdout) if of == refunded]
+        assert re.match(rf"isgone:anchor\d+,of{days_ago(0)},hasitinversion\d+,with2entries", found)
+
+    def test_an_older_record_in_the_place_of_a_later_is_named(
+        self, driver: Driver, command: Command, authorized: tuple[str, dict[str, Any]]
+    ) -> None:
+        payment_id, before = authorized
+        assert command("ledger", "anchor").returncode == 0
+
+        def put_back(items: dict[str, Any]) -> None:
+            items.clear()
+            items.update(before)
+
+        with self.rewritten(driver, payment_id, put_back):
+            run = command("ledger", "verify")
+        assert run.returncode == 1
+        [found] = [found for of, found in rows(run.stdout) if of == payment_id]
+        assert "itsrecordisofversion" in found
+
+    def test_no_anchor_can_be_deleted_or_written_again(self, stack: Stack) -> None:
+        known, s3, bucket = facts("object_lock"), stack.client("s3"), stack.known("anchors_bucket")
+        key = "tried/anchor.json"
+        version = s3.put_object(Bucket=bucket, Key=key, Body=b"{}", IfNoneMatch="*")["VersionId"]
+
+        def answer(action: str, **arguments: Any) -> Any:
+            try:
+                return getattr(s3, action)(Bucket=bucket, Key=key, **arguments)
+            except ClientError as error:
+                return error.response["Error"]["Code"]
+
+        assert answer("put_object", Body=b"x", IfNoneMatch="*") == known["write_again_if_none_match"]
+        assert answer("delete_object", VersionId=version) == known["delete_version"]
+        assert answer("delete_object")["DeleteMarker"]
+        assert answer("get_object", VersionId=version)["Body"].read() == b"{}"
+        # So who verifies reads every version, and takes the first.
+        assert known["write_again_over_a_marker_if_none_match"] == "written"
+        assert answer("put_object", Body=b"x", IfNoneMatch="*")["VersionId"] != version
+
+    def test_kms_says_of_a_wrong_mac_that_it_is_wrong_and_takes_no_long_message(self, stack: Stack) -> None:
+        known, kms, key = facts("mac"), stack.client("kms"), stack.known("books_key_arn")
+        with pytest.raises(ClientError, match=known["wrong_mac"]):
+            kms.verify_mac(KeyId=key, Message=b"x", Mac=bytes(known["mac_bytes"]), MacAlgorithm="HMAC_SHA_256")
+        assert len(digest("record", {})) <= known["message_bytes_at_most"]
+
+    @pytest.fixture
+    def authorized(self, driver: Driver) -> tuple[str, dict[str, Any]]:
+        """A payment that was authorized and then voided, and its items from before that."""
+        payment_id = driver.paid(capture=False)["payment_id"]
+        before = driver.ledger_items(f"PAYMENT#{payment_id}")
+        operation_id, _ = driver.post(f"/payments/{payment_id}/voids", {})
+        driver.operation(payment_id, operation_id)
+        return payment_id, before
+
+    @contextmanager
+    def rewritten(self, driver: Driver, payment_id: str, rewrite: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+        """A payment's items as somebody with all rights leaves them, for a while."""
+        dynamodb, table = driver.stack.client("dynamodb"), driver.stack.ledger_table
+        items = driver.ledger_items(f"PAYMENT#{payment_id}")
+        changed = dict(items)
+        rewrite(changed)
+
+        def write(wanted: dict[str, Any]) -> None:
+            for item in driver.ledger_items(f"PAYMENT#{payment_id}").values():
+                dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("pk", "sk")})
+            for item in wanted.values():
+                dynamodb.put_item(TableName=table, Item=item)
+
+        write(changed)
+        try:
+            yield
+        finally:
+            write(items)
 
 
 class TestADayThatAgrees:

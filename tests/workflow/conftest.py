@@ -25,6 +25,7 @@ FACTORIES = (
     runtime.card_cipher,
     runtime.token_mac,
     runtime.ledger,
+    runtime.books_mac,
     runtime.books,
     runtime.breaks,
     runtime.card_vault,

@@ -22,7 +22,7 @@ from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Velocity
 from functions.status.payment_status import payment_status
 from functions.tokenize.tokenize_card import card_token, fingerprint
-from tests.mocked_aws import TABLE, new_id
+from tests.mocked_aws import COUNTERS_TABLE, new_id
 from tests.samples import DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN, card
 from tests.workflow.conftest import Execution, Workflow, by
 
@@ -343,7 +343,7 @@ class TestScreening:
         assert execution.ended_in == "PaymentCaptured"
         key = {"S": f"VELOCITY#{fingerprint(card('5555555555554444'), runtime.token_mac())}"}
         counted = workflow.aws.dynamodb.query(
-            TableName=TABLE, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": key}
+            TableName=COUNTERS_TABLE, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": key}
         )
         assert sum(int(item.get("TND", {"N": "0"})["N"]) for item in counted["Items"]) == 1999
 

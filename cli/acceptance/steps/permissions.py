@@ -97,7 +97,9 @@ def without_rights(run: Run) -> None:
 def a_stored_card(run: Run) -> tuple[str, dict[str, Any]]:
     """The token of a card that is stored, and its item as the account's administrator reads it."""
     token = paid(run, PAYMENT | {"save_card": True})["card"]["token"]
-    answer = run.client("dynamodb").get_item(TableName=run.stack.ledger_table, Key=card_key(token), ConsistentRead=True)
+    answer = run.client("dynamodb").get_item(
+        TableName=run.stack.known("cards_table"), Key=card_key(token), ConsistentRead=True
+    )
     return token, answer["Item"]
 
 
@@ -136,7 +138,7 @@ def without_projection(function: str) -> Callable[[Run], None]:
                     "ExpressionAttributeNames": {f"#{name}": name for name in names},
                 }
                 return client.get_item(
-                    TableName=run.stack.ledger_table, Key=card_key(token), **(projection if names else {})
+                    TableName=run.stack.known("cards_table"), Key=card_key(token), **(projection if names else {})
                 )
 
             wait_for(

@@ -1,4 +1,4 @@
-"""Which executions that ended badly somebody looks after, in the ledger's table.
+"""Which executions that ended badly somebody looks after, in the table of what is forgotten.
 
 | pk                       | sk         | what                                                          |
 |--------------------------|------------|---------------------------------------------------------------|

@@ -1,21 +1,26 @@
-"""The ledger and the stored cards in one DynamoDB table.
+"""The ledger in a DynamoDB table from which nobody deletes, and the stored cards in one of their own.
 
-| pk                     | sk                     | what                                                     |
-|------------------------|------------------------|----------------------------------------------------------|
-| `PAYMENT#{payment_id}` | `PAYMENT`              | the payment's current record, its operations in it       |
-| `PAYMENT#{payment_id}` | `ENTRY#{number}`       | a journal entry with its postings, and its hash          |
-| `PAYMENT#{payment_id}` | `POSTING#{number}#{n}` | one posting, for the index `by_account`                  |
-| `CARD#{token}`         | `CARD`                 | the encrypted card, until `expires_at`                   |
+| table  | pk                     | sk                     | what                                               |
+|--------|------------------------|------------------------|----------------------------------------------------|
+| ledger | `PAYMENT#{payment_id}` | `PAYMENT`              | the payment's current record, its operations in it |
+| ledger | `PAYMENT#{payment_id}` | `ENTRY#{number}`       | a journal entry with its postings, and its hash    |
+| ledger | `PAYMENT#{payment_id}` | `POSTING#{number}#{n}` | one posting, for the index `by_account`            |
+| cards  | `CARD#{token}`         | `CARD`                 | the encrypted card, until `expires_at`             |
 
-`attendance.py`, `books.py` and `velocity.py` keep more in the same table.
+`books.py` keeps more in the ledger. `attendance.py` and `velocity.py` have a table for what is forgotten after a while.
 
 The index `by_account` has the hash key `account_day`, `{account}#{day}#{shard}`, and the range key `posted_at`. The
 index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only payments in doubt, themselves or an
 operation of theirs, have them. The index `open` has `open_shard`, `open#{shard}`, and `pk`: only payments have it of
-which the gateway may yet end something by itself.
+which the gateway may yet end something by itself. The index `by_writing` has `written_shard`, `{day}#{shard}`, and
+`written_at`, of each payment's last version.
+
+Every version of a record has a seal: a MAC over the item, with its index keys and the head of its journal. An entry is
+bound to it by the chain of hashes, and what else is written of an entry follows from it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from datetime import datetime
@@ -25,11 +30,12 @@ from zlib import crc32
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.shared.domain.card import CardSummary
-from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
+from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
 from functions.shared.domain.operation import Operation
 from functions.shared.domain.payment import Payment, Status
-from functions.shared.ports import Doubts, RecordedPayment, StoredCard
+from functions.shared.domain.seal import digest
+from functions.shared.ports import Doubts, Mac, RecordedPayment, StoredCard
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -46,6 +52,9 @@ OPEN_READ = 500
 
 # So many payments in doubt are counted of each shard: a person is woken for the first, and the count stays cheap.
 DOUBTS_COUNTED = 1000
+
+# A day's records are spread over so many index keys likewise.
+WRITTEN_SHARDS = 128
 
 # What BatchGetItem takes at once.
 _BATCH = 100
@@ -105,14 +114,14 @@ def _plain(attribute: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def ledger_errors() -> Iterator[None]:
-    """Whatever DynamoDB refuses, we try again: the money has moved, and an operator may yet mend the permission."""
+def ledger_errors(service: str = "DynamoDB") -> Iterator[None]:
+    """Whatever AWS refuses, we try again: the money has moved, and an operator may yet mend the permission."""
     try:
         yield
     except ClientError as error:
-        raise LedgerUnavailable(f"DynamoDB: {error.response['Error']['Code']}") from None
+        raise LedgerUnavailable(f"{service}: {error.response['Error']['Code']}") from None
     except BotoCoreError as error:
-        raise LedgerUnavailable(f"DynamoDB: {type(error).__name__}") from None
+        raise LedgerUnavailable(f"{service}: {type(error).__name__}") from None
 
 
 def read_batch(
@@ -134,21 +143,45 @@ class _ConditionFailed(Exception):
     """A write's condition did not hold: something is there already."""
 
 
+Item = dict[str, Any]
+
+
+def sealed(record: Item, mac: Mac, at: str) -> Item:
+    """A record as it is written at that time: with the keys of the index `by_writing`, and the MAC over all of it."""
+    shard = writing_shard(record["payment_id"])
+    written = record | {"written_at": at, "written_shard": written_shard(at[:10], shard)}
+    item = {name: value for name, value in written.items() if value is not None}
+    try:
+        return item | {"mac": b64encode(mac.mac(digest("record", item))).decode()}
+    except (KeyServiceUnavailable, KeyUnusable) as error:
+        raise LedgerUnavailable(f"A record can't be sealed: {error}") from None
+
+
 class DynamoDbLedger:
     """`Ledger` in one table. Uniqueness lives in the data: every item is written on the condition that it is new.
 
     (A `ClientRequestToken` would only last ten minutes, and botocore repeats by itself a write whose answer was lost.)
+    Who only reads needs neither `seal`, which is `sealed` with a MAC and a time, nor the cards' table.
     """
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        seal: Callable[[Item], Item] | None = None,
+        cards_table: str | None = None,
+    ) -> None:
         self._client = client
         self._table = table
+        self._seal = seal
+        self._cards_table = cards_table
 
     def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
         writes = [self._put_payment(payment)]
-        writes += [self._put(item, IS_NEW) for posted in entries for item in entry_items(posted)]
+        writes += [_put(self._table, item, IS_NEW) for posted in entries for item in entry_items(posted)]
         if card:
-            writes.append(self._put(_card_item(card), IS_NEW))
+            assert self._cards_table
+            writes.append(_put(self._cards_table, _card_item(card), IS_NEW))
         try:
             self._write_transaction(writes)
         except _ConditionFailed:
@@ -257,14 +290,12 @@ class DynamoDbLedger:
                 "doubt_since": since,
             }
         if payment.awaits_gateway:
-            record["open_shard"] = f"open#{_shard(payment.payment_id, OPEN_SHARDS)}"
+            record["open_shard"] = open_shard(payment.payment_id)
+        assert self._seal
+        record = self._seal(record)
         if payment.version == 1:
-            return self._put(record, IS_NEW)
-        return self._put(record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
-
-    def _put(self, item: dict[str, Any], condition: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
-        put = {"TableName": self._table, "Item": marshal(item), "ConditionExpression": condition}
-        return {"Put": put | ({"ExpressionAttributeValues": marshal(values)} if values else {})}
+            return _put(self._table, record, IS_NEW)
+        return _put(self._table, record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
 
     def _write_transaction(self, writes: list[dict[str, Any]]) -> None:
         with ledger_errors():
@@ -277,8 +308,13 @@ class DynamoDbLedger:
                 raise
 
 
+def _put(table: str, item: Item, condition: str, values: Item | None = None) -> Item:
+    put = {"TableName": table, "Item": marshal(item), "ConditionExpression": condition}
+    return {"Put": put | ({"ExpressionAttributeValues": marshal(values)} if values else {})}
+
+
 class DynamoDbCardVault:
-    """`CardVault` in the ledger's table, whose TTL attribute is `expires_at` (epoch seconds)."""
+    """`CardVault` in the cards' table, whose TTL attribute is `expires_at` (epoch seconds)."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -372,6 +408,16 @@ def _entry_key(number: int) -> str:
     return f"ENTRY#{number:04}"
 
 
+def writing_shard(payment_id: str) -> str:
+    """In which of a day's shards of the index by_writing the payment lies."""
+    return _shard(payment_id, WRITTEN_SHARDS)
+
+
+def written_shard(day: str, shard: str) -> str:
+    """The index key of the payments whose last version was written on that day (YYYY-MM-DD, UTC), of one shard."""
+    return f"{day}#{shard}"
+
+
 def account_shard(payment_id: str) -> str:
     """In which of an account's shards the payment's postings lie."""
     return _shard(payment_id, ACCOUNT_SHARDS)
@@ -380,6 +426,11 @@ def account_shard(payment_id: str) -> str:
 def doubt_shard(payment_id: str) -> str:
     """The index key of the payment while it is in doubt."""
     return f"in_doubt#{_shard(payment_id, DOUBT_SHARDS)}"
+
+
+def open_shard(payment_id: str) -> str:
+    """The index key of the payment while the gateway may yet end something of it by itself."""
+    return f"open#{_shard(payment_id, OPEN_SHARDS)}"
 
 
 def _shard(payment_id: str, shards: int) -> str:

@@ -1,4 +1,4 @@
-"""Card encryption and card tokens by AWS KMS: no key is ever in a function's memory."""
+"""Card encryption, card tokens and the ledger's seals by AWS KMS: no key is ever in a function's memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,8 +55,8 @@ class KmsCardCipher:
         return answer["Plaintext"]
 
 
-class KmsTokenMac:
-    """`TokenMac` with an HMAC_256 KMS key (PCI DSS v4.0.1, 3.5.1.1: keyed cryptographic hashes)."""
+class KmsMac:
+    """`Mac` with an HMAC_256 KMS key (of cards: PCI DSS v4.0.1, 3.5.1.1, keyed cryptographic hashes)."""
 
     def __init__(self, client: "KMSClient", key_id: str) -> None:
         self._client = client
@@ -66,3 +66,12 @@ class KmsTokenMac:
         with kms_errors():
             answer = self._client.generate_mac(KeyId=self._key_id, Message=message, MacAlgorithm="HMAC_SHA_256")
         return answer["Mac"]
+
+    def verify(self, message: bytes, mac: bytes) -> bool:
+        """Whether the MAC is of this message. It takes another permission than to make one."""
+        with kms_errors():
+            try:
+                self._client.verify_mac(KeyId=self._key_id, Message=message, Mac=mac, MacAlgorithm="HMAC_SHA_256")
+            except self._client.exceptions.KMSInvalidMacException:
+                return False
+        return True

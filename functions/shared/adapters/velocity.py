@@ -1,4 +1,4 @@
-"""Velocity in the ledger's table: how often a card pays, and how many cards come by one reference, BIN or caller.
+"""Velocity, in a table that forgets: how often a card pays, and how many cards come by one reference, BIN or caller.
 
 | pk                       | sk                     | what                                                           |
 |--------------------------|------------------------|----------------------------------------------------------------|

@@ -1,7 +1,7 @@
 """What the commands about the books are tried on: a ledger with known books, some days of it closed."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,10 +11,13 @@ from typer.testing import CliRunner
 from cli import verify
 from cli.__main__ import app
 from cli.stack import Stack
+from functions.anchor.anchor_day import anchor_day
 from functions.reconcile.reconcile_day import Cursor, Reconciliation
 from functions.shared.adapters import dynamodb
+from functions.shared.adapters.anchors import DynamoDbWritten, S3Anchors
 from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.adapters.dynamodb import DynamoDbLedger
+from functions.shared.adapters.kms import KmsMac
+from functions.shared.domain.anchor import Anchor
 from functions.shared.domain.ledger import (
     JournalEntry,
     capture_entry,
@@ -22,10 +25,19 @@ from functions.shared.domain.ledger import (
     refund_entry,
     settlement_entry,
 )
-from functions.shared.domain.payment import PaymentRequest
+from functions.shared.domain.operation import OperationRequest
+from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.ports import Ledger
 from tests.fakes import FakeBreaks, FakeExecutions, FakeGateway, FakeLedger
-from tests.mocked_aws import REGION, TABLE, MockedAws, mocked_aws
+from tests.mocked_aws import (
+    ANCHORS_BUCKET,
+    CARDS_TABLE,
+    COUNTERS_TABLE,
+    REGION,
+    TABLE,
+    MockedAws,
+    mocked_aws,
+)
 from tests.samples import payment
 
 SHARDS = 2
@@ -34,6 +46,12 @@ SHARDS = 2
 
 def days_ago(days: int) -> str:
     return (datetime.now(UTC) - timedelta(days)).date().isoformat()
+
+
+def anchored(aws: MockedAws, day: str, now: str) -> Anchor:
+    """Anchor a day, as the function does."""
+    written, anchors = DynamoDbWritten(aws.dynamodb, TABLE), S3Anchors(aws.s3, ANCHORS_BUCKET)
+    return anchor_day(day, written=written, anchors=anchors, mac=KmsMac(aws.kms, aws.books_key_id), now=now)
 
 
 def post(ledger: Ledger, payment_id: str, currency: str, at: str, *entries: JournalEntry) -> None:
@@ -65,17 +83,38 @@ class KnownBooks:
     third: str
 
     def __post_init__(self) -> None:
-        self.ledger = DynamoDbLedger(self.aws.dynamodb, TABLE)
+        self.ledger = self.aws.ledger()
         self.books = DynamoDbBooks(self.aws.dynamodb, TABLE)
-        self.post("pay-usd", "USD", f"{self.first}T09:00:00.000Z", capture_entry("sparkle", 123450, "USD"))
-        self.post("pay-jpy", "JPY", f"{self.first}T10:00:00.000Z", capture_entry("sparkle", 1234, "JPY"))
-        self.post("pay-usd", "USD", f"{self.second}T00:00:00.000Z", refund_entry("sparkle", 3450, "USD", "op-1"))
+        usd = self.record("pay-usd", 123450, "USD", f"{self.first}T09:00:00.000Z")
+        self.record("pay-jpy", 1234, "JPY", f"{self.first}T10:00:00.000Z")
+        at = f"{self.second}T00:00:00.000Z"
+        reserved = usd.reserve(OperationRequest("op-1", "pay-usd", "refund", 3450, at), at)
+        self.ledger.record(reserved)
+        refunded, entries = reserved.settle(reserved.operations[0], at).post(
+            refund_entry("sparkle", 3450, "USD", "op-1")
+        )
+        self.ledger.record(refunded, entries)
         settlement = settlement_entry("sparkle", 123450, 3580, "USD", f"charge:ch_1@{self.first}")
         self.post("pay-usd", "USD", f"{self.second}T23:59:59.999Z", settlement)
-        in_doubt, captured = in_doubt_entry(1234, "KWD"), capture_entry("sparkle", 1234, "KWD")
-        self.post("pay-kwd", "KWD", f"{self.second}T12:00:00.000Z", in_doubt)
-        self.post("pay-kwd", "KWD", f"{self.third}T09:00:00.000Z", in_doubt.reverse(1), captured)
+        kwd = self.record("pay-kwd", 1234, "KWD", f"{self.second}T12:00:00.000Z", "in_doubt")
+        captured = kwd.moved_to("captured", captured_minor=1234, updated_at=f"{self.third}T09:00:00.000Z")
+        in_doubt, capture = in_doubt_entry(1234, "KWD"), capture_entry("sparkle", 1234, "KWD")
+        self.ledger.record(*captured.post(in_doubt.reverse(1), capture))
         self.close(self.first)
+
+    def record(
+        self, payment_id: str, amount_minor: int, currency: str, at: str, status: Status = "captured"
+    ) -> Payment:
+        """Record a payment that was captured, or is in doubt, with its entry."""
+        asked = PaymentRequest("charge", amount_minor, currency, merchant_reference="order-1001")
+        entry = (
+            capture_entry("sparkle", amount_minor, currency)
+            if status == "captured"
+            else in_doubt_entry(amount_minor, currency)
+        )
+        recorded, entries = payment(payment_id, status, asked, updated_at=at, created_at=at).post(entry)
+        self.ledger.record(recorded, entries)
+        return recorded
 
     def post(self, payment_id: str, currency: str, at: str, *entries: JournalEntry) -> None:
         post(self.ledger, payment_id, currency, at, *entries)
@@ -109,7 +148,14 @@ def payments(books: KnownBooks, tmp_path: Path) -> Callable[..., Run]:
     """Runs the command `payments` on the known books."""
     file = tmp_path / "stack.json"
     arn = f"arn:aws:states:{REGION}:123456789012:stateMachine:payments-test-payment"
-    Stack("http://127.0.0.1:1", REGION, arn, TABLE, "/aws/lambda/", None, "key", "secret").save(file)
+    stack = Stack("http://127.0.0.1:1", REGION, arn, TABLE, "/aws/lambda/", None, "key", "secret")
+    replace(
+        stack,
+        cards_table=CARDS_TABLE,
+        counters_table=COUNTERS_TABLE,
+        books_key_arn=books.aws.books_key_id,
+        anchors_bucket=ANCHORS_BUCKET,
+    ).save(file)
 
     def run(*arguments: str) -> Run:
         done = CliRunner().invoke(app, [*arguments, "--stack", str(file)])

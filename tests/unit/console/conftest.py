@@ -10,7 +10,6 @@ import pytest
 
 from cli.stack import Stack
 from console.payments import Payments
-from functions.shared.adapters.dynamodb import DynamoDbLedger
 from functions.shared.domain.ledger import JournalEntry
 from functions.shared.domain.payment import Payment
 from tests.mocked_aws import REGION, ROLE_ARN, TABLE, MockedAws, mocked_aws, new_id
@@ -58,7 +57,7 @@ class Bench:
         return payment_id
 
     def record(self, payment: Payment, *entries: JournalEntry) -> None:
-        DynamoDbLedger(self.aws.dynamodb, TABLE).record(*payment.post(*entries))
+        self.aws.ledger().record(*payment.post(*entries))
 
     def put(self, **item: Any) -> None:
         self.stack.resource("dynamodb").Table(TABLE).put_item(Item=item)

@@ -10,15 +10,17 @@ import pytest
 from functions.shared import runtime
 from local.sparkle.server import running_sandbox
 from tests.fakes import (
+    FakeAnchors,
     FakeAttendance,
     FakeCardCipher,
     FakeCardVault,
     FakeExecutions,
     FakeGateway,
     FakeLedger,
+    FakeMac,
     FakeStateMachine,
-    FakeTokenMac,
     FakeVelocityCounter,
+    FakeWritten,
 )
 from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
 
@@ -44,12 +46,15 @@ class World:
     card_vault: FakeCardVault = field(default_factory=FakeCardVault)
     ledger: FakeLedger = field(init=False)
     card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
-    token_mac: FakeTokenMac = field(default_factory=FakeTokenMac)
+    token_mac: FakeMac = field(default_factory=FakeMac)
     velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     operation_executions: FakeExecutions = field(default_factory=FakeExecutions)
     attendance: FakeAttendance = field(default_factory=FakeAttendance)
     resolve_machine: FakeStateMachine = field(default_factory=FakeStateMachine)
+    books_mac: FakeMac = field(default_factory=FakeMac)
+    written: FakeWritten = field(default_factory=FakeWritten)
+    anchors: FakeAnchors = field(default_factory=FakeAnchors)
 
     def __post_init__(self) -> None:
         self.ledger = FakeLedger(self.card_vault)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from functions.anchor.handler import handler as anchor
 from functions.cards.handler import handler as cards
 from functions.charge.handler import handler as charge
 from functions.compensate.handler import handler as compensate
@@ -84,6 +85,7 @@ FUNCTIONS: dict[str, tuple[runtime.Handler, dict[str, Any], list[Path]]] = {
     "status": (status, event_for("status", CIPHER), [("pathParameters", "payment_id"), ("pathParameters",)]),
     "cards": (cards, event_for("cards", CIPHER), [("pathParameters", "token"), ("pathParameters",)]),
     "doubts": (doubts, {}, [("payment_id",)]),
+    "anchor": (anchor, {"day": "2026-11-23"}, [("day",)]),
 }
 
 HOSTILE: list[Any] = [
@@ -117,7 +119,7 @@ def digits_in(text: str) -> str:
 
 
 def test_every_function_is_tried() -> None:
-    assert len(FUNCTIONS) == 14
+    assert len(FUNCTIONS) == 15
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: ascii(value)[:24])
@@ -139,7 +141,9 @@ def test_a_card_number_for_an_id_is_told_nowhere(
         assert UNLISTED_PAN not in digits_in(output.text), path
 
 
-@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in ("reconcile", "cards", "doubts")])
+@pytest.mark.parametrize(
+    "function", [name for name in FUNCTIONS if name not in ("reconcile", "cards", "doubts", "anchor")]
+)
 def test_an_id_that_passed_is_logged_whole(
     function: str, world: World, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:

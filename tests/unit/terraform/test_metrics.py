@@ -48,16 +48,17 @@ def test_every_metric_is_sent_with_exactly_these_dimensions(deployed: Mocked) ->
     } == set()
 
 
-def test_each_index_has_an_alarm_of_its_own_on_its_throttles(deployed: Mocked) -> None:
-    (table,) = deployed.of_type("aws_dynamodb_table").values()
-    indexes = {index["name"] for index in table["global_secondary_index"]}
-    assert indexes
-    watched = {
-        (metric["dimensions"].get("GlobalSecondaryIndexName"), metric["metric_name"])
-        for _, metric in of_alarms(deployed)
-        if metric["dimensions"].get("TableName") == table["name"]
-    }
-    assert watched == {(place, f"{way}ThrottleEvents") for place in {None, *indexes} for way in ("Read", "Write")}
+def test_each_table_and_index_has_an_alarm_of_its_own_on_its_throttles(deployed: Mocked) -> None:
+    tables = deployed.of_type("aws_dynamodb_table")
+    assert len(tables) == 3
+    for table in tables.values():
+        places = {None, *(index["name"] for index in table["global_secondary_index"])}
+        watched = {
+            (metric["dimensions"].get("GlobalSecondaryIndexName"), metric["metric_name"])
+            for _, metric in of_alarms(deployed)
+            if metric["dimensions"].get("TableName") == table["name"]
+        }
+        assert watched == {(place, f"{way}ThrottleEvents") for place in places for way in ("Read", "Write")}
 
 
 def test_no_alarm_looks_at_more_metrics_than_an_expression_may_have(deployed: Mocked) -> None:

@@ -11,8 +11,8 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
 from functions.shared.adapters.attendance import DynamoDbAttendance
 from functions.shared.adapters.currencies import minor_unit
-from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger
-from functions.shared.adapters.kms import KmsCardCipher, KmsTokenMac
+from functions.shared.adapters.dynamodb import DynamoDbCardVault
+from functions.shared.adapters.kms import KmsCardCipher, KmsMac
 from functions.shared.adapters.sparkle import Sparkle
 from functions.shared.adapters.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
@@ -34,10 +34,10 @@ from functions.shared.ports import (
     CardVault,
     Doubts,
     Ledger,
+    Mac,
     PaymentGateway,
     RecordedPayment,
     StoredCard,
-    TokenMac,
     Velocity,
     VelocityCounter,
 )
@@ -48,10 +48,10 @@ from tests.fakes import (
     FakeCardVault,
     FakeGateway,
     FakeLedger,
-    FakeTokenMac,
+    FakeMac,
     FakeVelocityCounter,
 )
-from tests.mocked_aws import API_KEY, AUTHORIZATION, TABLE, MockedAws, new_id
+from tests.mocked_aws import API_KEY, AUTHORIZATION, CARDS_TABLE, COUNTERS_TABLE, MockedAws, new_id
 from tests.samples import (
     DECLINED_PAN,
     KEPT_UNTIL,
@@ -100,7 +100,7 @@ def books(request: pytest.FixtureRequest) -> Iterator[LedgerUnderTest]:
 
     # Raised outside of botocore's own retries, as when all of them are used up.
     yield LedgerUnderTest(
-        DynamoDbLedger(aws.dynamodb, TABLE),
+        aws.ledger(),
         once("after-call.dynamodb.TransactWriteItems", ConnectionClosedError(endpoint_url="https://dynamodb")),
         once("before-call.dynamodb.TransactWriteItems", EndpointConnectionError(endpoint_url="https://dynamodb")),
     )
@@ -288,8 +288,8 @@ def cards(request: pytest.FixtureRequest) -> Cards:
     if request.param == "fake":
         vault = FakeCardVault()
         return Cards(vault, FakeLedger(vault))
-    dynamodb = request.getfixturevalue("aws").dynamodb
-    return Cards(DynamoDbCardVault(dynamodb, TABLE), DynamoDbLedger(dynamodb, TABLE))
+    aws: MockedAws = request.getfixturevalue("aws")
+    return Cards(DynamoDbCardVault(aws.dynamodb, CARDS_TABLE), aws.ledger())
 
 
 @pytest.fixture
@@ -366,7 +366,7 @@ class TestCardVault:
 def counter(request: pytest.FixtureRequest) -> VelocityCounter:
     if request.param == "fake":
         return FakeVelocityCounter()
-    return DynamoDbVelocityCounter(request.getfixturevalue("aws").dynamodb, TABLE)
+    return DynamoDbVelocityCounter(request.getfixturevalue("aws").dynamodb, COUNTERS_TABLE)
 
 
 @dataclass
@@ -413,7 +413,7 @@ def shop() -> Shop:
 def attendance(request: pytest.FixtureRequest) -> Attendance:
     if request.param == "fake":
         return FakeAttendance()
-    return DynamoDbAttendance(request.getfixturevalue("aws").dynamodb, TABLE)
+    return DynamoDbAttendance(request.getfixturevalue("aws").dynamodb, COUNTERS_TABLE)
 
 
 class TestAttendance:
@@ -598,19 +598,19 @@ class TestCardCipher:
 
 
 @pytest.fixture(params=["fake", "kms"])
-def token_mac(request: pytest.FixtureRequest) -> TokenMac:
+def token_mac(request: pytest.FixtureRequest) -> Mac:
     if request.param == "fake":
-        return FakeTokenMac()
+        return FakeMac()
     aws: MockedAws = request.getfixturevalue("aws")
-    return KmsTokenMac(aws.kms, aws.token_key_id)
+    return KmsMac(aws.kms, aws.token_key_id)
 
 
 class TestTokenMac:
-    def test_the_same_number_has_the_same_mac_and_another_another(self, token_mac: TokenMac) -> None:
+    def test_the_same_number_has_the_same_mac_and_another_another(self, token_mac: Mac) -> None:
         assert token_mac.mac(PAN.encode()) == token_mac.mac(PAN.encode())
         assert token_mac.mac(PAN.encode()) != token_mac.mac(DECLINED_PAN.encode())
 
-    def test_a_mac_is_32_bytes_and_no_plain_hash(self, token_mac: TokenMac) -> None:
+    def test_a_mac_is_32_bytes_and_no_plain_hash(self, token_mac: Mac) -> None:
         mac = token_mac.mac(PAN.encode())
         assert len(mac) == 32
         assert mac != hashlib.sha256(PAN.encode()).digest()

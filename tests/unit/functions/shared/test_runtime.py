@@ -305,7 +305,7 @@ def test_a_currencys_decimals_come_from_the_standard() -> None:
 
 
 def test_a_cold_start_imports_no_adapter_and_none_of_their_packages() -> None:
-    verbs = ("tokenize", "screen", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts")
+    verbs = ("tokenize", "screen", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts", "anchor")
     handlers = ", ".join(f"functions.{verb}.handler" for verb in verbs)
     look = f"import sys, {handlers}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()  # noqa: S603

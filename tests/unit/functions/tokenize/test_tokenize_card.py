@@ -24,7 +24,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.ports import CardOpener, StoredCard
 from functions.tokenize.tokenize_card import Acceptance, card_token, fingerprint, recall_card, tokenize_card
-from tests.fakes import FakeCardVault, FakeTokenMac
+from tests.fakes import FakeCardVault, FakeMac
 from tests.samples import (
     CARD,
     CARD_DATA,
@@ -43,7 +43,7 @@ EVERYTHING = Acceptance(brands=BRANDS, test_cards=True)
 REQUEST = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "merchant_reference": "order-1001"}
 STORE = {"operation": "store", "card_data": CARD_DATA}
 
-token_mac = FakeTokenMac()
+token_mac = FakeMac()
 
 
 def tokenize(
@@ -247,7 +247,7 @@ def test_a_currency_may_have_any_number_of_decimals(currency: str) -> None:
 
 
 def test_tokens_and_fingerprints_depend_on_the_key() -> None:
-    another = FakeTokenMac()
+    another = FakeMac()
     assert card_token(CARD, "pay-1", another) != card_token(CARD, "pay-1", token_mac)
     assert fingerprint(CARD, another) != fingerprint(CARD, token_mac)
 

@@ -6,14 +6,14 @@ from botocore.exceptions import EndpointConnectionError
 from functions.doubts.look_after import LOOKED_BACK
 from functions.shared.adapters.attendance import DynamoDbAttendance
 from functions.shared.domain.errors import LedgerUnavailable
-from tests.mocked_aws import TABLE, MockedAws, new_id
+from tests.mocked_aws import COUNTERS_TABLE, MockedAws, new_id
 from tests.samples import NOW
 
 
 def test_attendance_is_kept_for_longer_than_anybody_looks_back(aws: MockedAws) -> None:
-    DynamoDbAttendance(aws.dynamodb, TABLE).attend("payment", name := new_id(), NOW)
+    DynamoDbAttendance(aws.dynamodb, COUNTERS_TABLE).attend("payment", name := new_id(), NOW)
     key = {"pk": {"S": f"ENDED#payment#{name}"}, "sk": {"S": "ATTENDED"}}
-    expires_at = int(aws.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]["expires_at"]["N"])
+    expires_at = int(aws.dynamodb.get_item(TableName=COUNTERS_TABLE, Key=key)["Item"]["expires_at"]["N"])
     kept = timedelta(seconds=expires_at - datetime.fromisoformat(NOW).timestamp())
     assert kept > 2 * LOOKED_BACK
 
@@ -36,6 +36,6 @@ def test_a_table_that_does_not_answer_says_nothing(aws: MockedAws, ask: object) 
     try:
         assert callable(ask)
         with pytest.raises(LedgerUnavailable):
-            ask(DynamoDbAttendance(aws.dynamodb, TABLE))
+            ask(DynamoDbAttendance(aws.dynamodb, COUNTERS_TABLE))
     finally:
         events.unregister("before-call.dynamodb", fail)

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from functions.shared.adapters import books as adapter
 from functions.shared.adapters.books import DynamoDbBooks, DynamoDbBreaks
-from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DynamoDbLedger
+from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS
 from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.domain.ledger import Posting, capture_entry, refund_entry
 from functions.shared.domain.settlement import Break
@@ -29,7 +29,7 @@ def breaks(aws: MockedAws) -> DynamoDbBreaks:
 
 
 def test_an_accounts_postings_of_a_day_are_all_of_them_and_no_others(aws: MockedAws, books: DynamoDbBooks) -> None:
-    ledger, ids = DynamoDbLedger(aws.dynamodb, TABLE), [new_id() for _ in range(40)]
+    ledger, ids = aws.ledger(), [new_id() for _ in range(40)]
     for payment_id in ids:
         first = payment(payment_id, updated_at="2001-02-03T23:59:59.999Z")
         paid, entries = first.post(capture_entry("sparkle", 1999, "USD"))
@@ -51,7 +51,7 @@ def test_an_accounts_postings_of_a_day_are_all_of_them_and_no_others(aws: Mocked
 
 
 def test_an_accounts_day_can_be_read_shard_by_shard(aws: MockedAws, books: DynamoDbBooks) -> None:
-    ledger = DynamoDbLedger(aws.dynamodb, TABLE)
+    ledger = aws.ledger()
     for _ in range(20):
         first = payment(new_id(), updated_at="2002-02-03T10:00:00.000Z")
         ledger.record(*first.post(capture_entry("sparkle", 1, "USD")))
@@ -65,7 +65,7 @@ def test_an_accounts_postings_come_in_the_order_of_time_payment_and_number(
     aws: MockedAws, books: DynamoDbBooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter, "_PAGE_SIZE", 2)
-    ledger, capture = DynamoDbLedger(aws.dynamodb, TABLE), capture_entry("sparkle", 1, "USD")
+    ledger, capture = aws.ledger(), capture_entry("sparkle", 1, "USD")
     for n in range(12):
         first = payment(new_id(), updated_at=f"2002-03-04T10:00:{n * 7 % 4:02}.000Z")
         ledger.record(*first.post(*[capture] * (n % 3 + 1)))

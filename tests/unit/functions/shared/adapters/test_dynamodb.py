@@ -1,18 +1,23 @@
 """What the ledger's items look like in DynamoDB. Its promises are asked of it in test_ports.py."""
 
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from functions.shared.adapters import dynamodb
-from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DynamoDbCardVault, DynamoDbLedger
-from functions.shared.domain.errors import LedgerUnavailable
+from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DynamoDbCardVault, DynamoDbLedger, sealed, unmarshal
+from functions.shared.adapters.kms import KmsMac
+from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerUnavailable
 from functions.shared.domain.ledger import NO_ENTRY, capture_entry, in_doubt_entry
+from functions.shared.domain.seal import digest
 from functions.shared.ports import StoredCard
-from tests.mocked_aws import TABLE, MockedAws, new_id
+from tests.aws_facts import facts
+from tests.mocked_aws import CARDS_TABLE, TABLE, MockedAws, new_id
 from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, payment
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
@@ -21,18 +26,20 @@ CAPTURE = capture_entry("sparkle", 1999, "USD")
 def items(aws: MockedAws, pk: str) -> dict[str, dict[str, Any]]:
     """The items below a partition key, by sort key, as DynamoDB writes them."""
     answer = aws.dynamodb.query(
-        TableName=TABLE, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": pk}}
+        TableName=CARDS_TABLE if pk.startswith("CARD#") else TABLE,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": pk}},
     )
     return {item["sk"]["S"]: item for item in answer["Items"]}
 
 
 def card_vault(aws: MockedAws) -> DynamoDbCardVault:
-    return DynamoDbCardVault(aws.dynamodb, TABLE)
+    return DynamoDbCardVault(aws.dynamodb, CARDS_TABLE)
 
 
 def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> None:
     paid, entries = payment(new_id()).post(CAPTURE)
-    DynamoDbLedger(aws.dynamodb, TABLE).record(paid, entries)
+    aws.ledger().record(paid, entries)
     written = items(aws, f"PAYMENT#{paid.payment_id}")
     assert list(written) == ["ENTRY#0001", "PAYMENT", "POSTING#0001#1", "POSTING#0001#2"]
     assert written["PAYMENT"]["amount_minor"] == {"N": "1999"}
@@ -46,9 +53,50 @@ def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> Non
     assert debit["amount_minor"] == credit["amount_minor"] == {"N": "1999"}
 
 
+def test_a_payment_and_its_card_are_one_transaction_over_two_tables(aws: MockedAws) -> None:
+    assert facts("transactions")["over_tables"]
+    paid, entries = payment(new_id()).post(CAPTURE)
+    asked: list[Any] = []
+    aws.dynamodb.meta.events.register(
+        "provide-client-params.dynamodb.TransactWriteItems", lambda params, **_: asked.append(params)
+    )
+    card = StoredCard(replace(SUMMARY, token=f"tok_{new_id()}"), b"ciphertext", KEPT_UNTIL)
+    aws.ledger().record(paid, entries, card)
+    [transaction] = asked
+    tables = [write["Put"]["TableName"] for write in transaction["TransactItems"]]
+    assert tables == [TABLE] * 4 + [CARDS_TABLE]
+    assert len(tables) <= facts("transactions")["actions_at_most"]
+
+
+def test_a_record_is_sealed_by_a_mac_over_all_of_it(aws: MockedAws) -> None:
+    paid, entries = payment(new_id()).post(CAPTURE)
+    aws.ledger(lambda: NOW).record(paid, entries)
+    record = unmarshal(items(aws, f"PAYMENT#{paid.payment_id}")["PAYMENT"])
+    mac, without = b64decode(record["mac"]), {name: value for name, value in record.items() if name != "mac"}
+    check = KmsMac(aws.kms, aws.books_key_id).verify
+    assert check(digest("record", without), mac)
+    for name in without:
+        assert not check(digest("record", without | {name: "another"}), mac), name
+    assert (record["written_at"], record["written_shard"][:10]) == (NOW, NOW[:10])
+
+
+@pytest.mark.parametrize("error", [KeyServiceUnavailable("KMS: down"), KeyUnusable("KMS: disabled")], ids=repr)
+def test_a_record_that_kms_does_not_seal_is_not_written(aws: MockedAws, error: Exception) -> None:
+    def fail(message: bytes) -> bytes:
+        raise error
+
+    def seal(record: dict[str, Any]) -> dict[str, Any]:
+        return sealed(record, SimpleNamespace(mac=fail), NOW)
+
+    unsealed = payment(new_id())
+    with pytest.raises(LedgerUnavailable):
+        DynamoDbLedger(aws.dynamodb, TABLE, seal).record(unsealed)
+    assert items(aws, f"PAYMENT#{unsealed.payment_id}") == {}
+
+
 def test_an_accounts_postings_of_a_day_are_found_by_the_index(aws: MockedAws) -> None:
     paid, entries = payment(new_id()).post(CAPTURE)
-    DynamoDbLedger(aws.dynamodb, TABLE).record(paid, entries)
+    aws.ledger().record(paid, entries)
     found = []
     for shard in range(ACCOUNT_SHARDS):
         answer = aws.dynamodb.query(
@@ -66,7 +114,7 @@ def test_many_doubts_are_counted_only_so_far_but_the_oldest_is_found(
 ) -> None:
     monkeypatch.setattr(dynamodb, "DOUBTS_COUNTED", 1)
     monkeypatch.setattr(dynamodb, "DOUBT_SHARDS", 16)
-    ledger = DynamoDbLedger(aws.dynamodb, TABLE)
+    ledger = aws.ledger()
     for day in range(1, 29):
         ledger.record(payment(new_id(), "in_doubt", updated_at=f"2002-02-{29 - day:02}T00:00:00.000Z"))
     doubts = ledger.doubts()
@@ -75,7 +123,7 @@ def test_many_doubts_are_counted_only_so_far_but_the_oldest_is_found(
 
 
 def test_entries_are_appended_and_never_changed(aws: MockedAws) -> None:
-    ledger = DynamoDbLedger(aws.dynamodb, TABLE)
+    ledger = aws.ledger()
     doubt = in_doubt_entry(1999, "USD")
     doubtful, entries = payment(new_id(), "in_doubt").post(doubt)
     ledger.record(doubtful, entries)
@@ -87,7 +135,7 @@ def test_entries_are_appended_and_never_changed(aws: MockedAws) -> None:
 
 
 def test_entries_stay_in_order_beyond_the_ninth(aws: MockedAws) -> None:
-    ledger = DynamoDbLedger(aws.dynamodb, TABLE)
+    ledger = aws.ledger()
     entries = [capture_entry("sparkle", amount, "USD") for amount in range(1, 13)]
     paid, posted = payment(new_id()).post(*entries)
     ledger.record(paid, posted)
@@ -101,7 +149,7 @@ def test_a_stored_card_is_its_summary_and_its_ciphertext_and_nothing_more(aws: M
     token = f"tok_{new_id()}"
     summary = replace(SUMMARY, token=token)
     stored = payment(new_id(), "stored", STORE, card=summary)
-    DynamoDbLedger(aws.dynamodb, TABLE).record(stored, (), StoredCard(summary, b"\x00ciphertext", KEPT_UNTIL))
+    aws.ledger().record(stored, (), StoredCard(summary, b"\x00ciphertext", KEPT_UNTIL))
     assert items(aws, f"CARD#{token}") == {
         "CARD": {
             "pk": {"S": f"CARD#{token}"},
@@ -129,10 +177,10 @@ def test_whatever_dynamodb_refuses_is_tried_again_and_its_text_left_behind(aws: 
     aws.dynamodb.meta.events.register_first("before-call.dynamodb", refuse)
     try:
         calls: list[Callable[[], object]] = [
-            lambda: DynamoDbLedger(aws.dynamodb, TABLE).record(payment(new_id())),
-            lambda: DynamoDbLedger(aws.dynamodb, TABLE).payment("pay-1"),
-            lambda: DynamoDbLedger(aws.dynamodb, TABLE).find("pay-1"),
-            lambda: DynamoDbLedger(aws.dynamodb, TABLE).doubts(),
+            lambda: aws.ledger().record(payment(new_id())),
+            lambda: aws.ledger().payment("pay-1"),
+            lambda: aws.ledger().find("pay-1"),
+            lambda: aws.ledger().doubts(),
             lambda: card_vault(aws).renew("tok_secret", KEPT_UNTIL),
             lambda: card_vault(aws).ciphertext("tok_secret", NOW),
             lambda: card_vault(aws).summary("tok_secret", NOW),
@@ -159,6 +207,6 @@ def test_another_transaction_on_the_item_is_no_conflict(aws: MockedAws) -> None:
     aws.dynamodb.meta.events.register(event, cancel)
     try:
         with pytest.raises(LedgerUnavailable):
-            DynamoDbLedger(aws.dynamodb, TABLE).record(payment(new_id()))
+            aws.ledger().record(payment(new_id()))
     finally:
         aws.dynamodb.meta.events.unregister(event, cancel)

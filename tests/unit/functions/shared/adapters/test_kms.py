@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from functions.shared.adapters.kms import KmsCardCipher, KmsTokenMac
+from functions.shared.adapters.kms import KmsCardCipher, KmsMac
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, PaymentError
 from tests.mocked_aws import MockedAws
 from tests.samples import PAN
@@ -38,7 +38,7 @@ def assert_calls_end_in(aws: MockedAws, cause: Exception, error: type[PaymentErr
     def fail(**_: object) -> None:
         raise cause
 
-    cipher, mac = KmsCardCipher(aws.kms, aws.card_key_id), KmsTokenMac(aws.kms, aws.token_key_id)
+    cipher, mac = KmsCardCipher(aws.kms, aws.card_key_id), KmsMac(aws.kms, aws.token_key_id)
     aws.kms.meta.events.register("before-call.kms", fail)
     try:
         calls: list[Callable[[], object]] = [
@@ -61,4 +61,4 @@ def test_a_key_that_does_not_exist_is_unusable(aws: MockedAws) -> None:
 
 def test_a_mac_by_a_key_of_another_kind_is_refused(aws: MockedAws) -> None:
     with pytest.raises(KeyUnusable):
-        KmsTokenMac(aws.kms, aws.card_key_id).mac(b"x")
+        KmsMac(aws.kms, aws.card_key_id).mac(b"x")

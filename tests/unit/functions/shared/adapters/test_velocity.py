@@ -14,7 +14,7 @@ from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.domain.payment import PaymentRequest
 from functions.shared.ports import Velocity
 from tests.aws_facts import facts
-from tests.mocked_aws import TABLE, MockedAws, new_id
+from tests.mocked_aws import COUNTERS_TABLE, MockedAws, new_id
 from tests.samples import NOW, REQUEST, SUMMARY, payment
 
 DAY_SECONDS = 24 * 60 * 60
@@ -46,12 +46,12 @@ def of_card(velocity: Velocity) -> tuple[int, int, int, int]:
 
 @pytest.fixture
 def counter(aws: MockedAws) -> DynamoDbVelocityCounter:
-    return DynamoDbVelocityCounter(aws.dynamodb, TABLE)
+    return DynamoDbVelocityCounter(aws.dynamodb, COUNTERS_TABLE)
 
 
 def items(aws: MockedAws, key: str) -> list[dict[str, Any]]:
     answer = aws.dynamodb.query(
-        TableName=TABLE,
+        TableName=COUNTERS_TABLE,
         KeyConditionExpression="pk = :pk",
         ExpressionAttributeValues={":pk": {"S": f"VELOCITY#{key}"}},
     )
@@ -176,7 +176,7 @@ class Process:
     """A function's process, and what it asks the table for."""
 
     def __init__(self, aws: MockedAws, card: CardSummary) -> None:
-        self.counter = DynamoDbVelocityCounter(aws.dynamodb, TABLE)
+        self.counter = DynamoDbVelocityCounter(aws.dynamodb, COUNTERS_TABLE)
         self.card = card
         self.asked: list[str] = []
 
@@ -206,7 +206,7 @@ class TestCardsOfOneKey:
         pay(counter, card, merchant_reference=reference, caller=caller)
         asked = replace(REQUEST, merchant_reference=reference, caller=caller)
         counter.count_decline(replace(payment(payment_id, "declined", asked), card=card))
-        pages = aws.dynamodb.get_paginator("scan").paginate(TableName=TABLE)
+        pages = aws.dynamodb.get_paginator("scan").paginate(TableName=COUNTERS_TABLE)
         table = repr([page["Items"] for page in pages])
         assert not any(text in table for text in (reference, caller, payment_id))
         [item] = items(aws, f"bin#{card.bin}")
@@ -284,10 +284,10 @@ class TestCardsOfOneKey:
 def test_what_a_failed_condition_tells_is_as_aws_documents_it(aws: MockedAws) -> None:
     told = facts("dynamodb_failed_condition")
     key = {"pk": {"S": f"VELOCITY#{new_id()}"}, "sk": {"S": NOW}}
-    aws.dynamodb.put_item(TableName=TABLE, Item=key | {"cards": {"BS": [b"1"]}})
+    aws.dynamodb.put_item(TableName=COUNTERS_TABLE, Item=key | {"cards": {"BS": [b"1"]}})
     with pytest.raises(ClientError) as refused:
         aws.dynamodb.update_item(
-            TableName=TABLE,
+            TableName=COUNTERS_TABLE,
             Key=key,
             UpdateExpression="SET expires_at = :at",
             ConditionExpression="size(cards) < :one",

@@ -27,7 +27,20 @@ def parsed(text: str) -> str:
 
 @pytest.mark.parametrize(
     "contract",
-    ["tokenize", "screen", "rules", "rule", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts"],
+    [
+        "anchor",
+        "tokenize",
+        "screen",
+        "rules",
+        "rule",
+        "encrypt",
+        "charge",
+        "persist",
+        "compensate",
+        "status",
+        "cards",
+        "doubts",
+    ],
 )
 def test_a_contract_is_a_valid_schema(contract: str) -> None:
     Draft4Validator.check_schema(contracts.load(contract))

@@ -1,0 +1,57 @@
+"""Anchor a day: what its payments' records and journals are, outside of the ledger."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from functions.shared.domain.anchor import NO_ANCHOR, UNSEALED, Anchor, Line, part_hash, surely_seen, to_part
+from functions.shared.domain.errors import LedgerUnavailable
+from functions.shared.ports import Anchors, Mac, Written
+
+# As many connections as botocore keeps.
+_AT_A_TIME = 10
+# So many a part: a few megabytes, and few parts for a day like most.
+LINES_A_PART = 10_000
+
+
+def anchor_day(day: str, *, written: Written, anchors: Anchors, mac: Mac, now: str) -> Anchor:
+    """Write the next anchor, of the payments that were last written on that day, and return it.
+
+    Safe to repeat: a later anchor of the same day stands for it, and has what was written since, too. Raises
+    LedgerUnavailable (also where somebody else has anchored meanwhile), KeyServiceUnavailable, KeyUnusable.
+    """
+    last = anchors.last()
+    days = [day] if last else [day, UNSEALED]
+    parts, payments, entries = [], 0, 0
+    for lines in _parts([(each, shard) for each in days for shard in range(written.shards)], written):
+        part = to_part(lines)
+        anchors.keep_part(part)
+        parts.append(part_hash(part))
+        payments += len(lines)
+        entries += sum(line.entry_count for line in lines)
+    anchor = Anchor(
+        number=last.number + 1 if last else 1,
+        day=day,
+        taken_at=now,
+        until=surely_seen(day, now),
+        payments=payments,
+        entries=entries,
+        parts=tuple(parts),
+        previous=last.root if last else NO_ANCHOR,
+    )
+    if not anchors.keep(anchor, mac.mac(anchor.digest)):
+        raise LedgerUnavailable("Somebody else has written an anchor meanwhile.")
+    return anchor
+
+
+def _parts(shards: Sequence[tuple[str, int]], written: Written) -> Iterator[list[Line]]:
+    """The shards' lines, some shards in memory at a time."""
+    lines: list[Line] = []
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        for begin in range(0, len(shards), _AT_A_TIME):
+            for found in pool.map(lambda shard: list(written.lines(*shard)), shards[begin : begin + _AT_A_TIME]):
+                lines += found
+            while len(lines) >= LINES_A_PART:
+                yield lines[:LINES_A_PART]
+                lines = lines[LINES_A_PART:]
+    if lines:
+        yield lines
