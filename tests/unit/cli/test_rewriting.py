@@ -354,6 +354,18 @@ def test_the_ledger_is_whole_before_anybody_touches_it(books: Books) -> None:
     assert "3 payments with 2 entries, 0 stored cards, 1 closed days, and 1 anchors" in verified(books)[1]
 
 
+def test_a_payment_whose_refund_is_pending_at_the_gateway_is_whole_in_the_index_of_open_ones(books: Books) -> None:
+    at = f"{days_ago(0)}T00:00:00.000Z"
+    ledger = books.aws.ledger(lambda: at)
+    paid = ledger.payment("pay-1")
+    assert paid
+    reserved = paid.reserve(OperationRequest("op-2", "pay-1", "refund", 100, at), at)
+    ledger.record(reserved)
+    ledger.record(reserved.end(reserved.operations[-1], "processing", None, at, pending=True))
+    assert "open_shard" in books.take(PAID, "PAYMENT")
+    assert verified(books) == (True, verified(books)[1])
+
+
 def test_each_way_that_is_listed_is_tried() -> None:
     assert HOW.keys() == {each.what for each in WAYS}
     assert len(WAYS) == len(HOW) >= 20
