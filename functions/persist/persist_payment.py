@@ -51,7 +51,7 @@ def persist_payment(
         entries.append(capture_entry(gateway, payment.amount_minor, payment.currency))
     recorded, posted = payment.post(*entries)
     ledger.record(recorded, posted, card)
-    if recorded.status == "declined" and not recorded.was_screened:
+    if recorded.was_declined_by_gateway:
         velocity_counter.count_decline(recorded)
     if token and card_on_file:
         card_vault.renew(token, keep_card_until)
