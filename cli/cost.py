@@ -272,7 +272,7 @@ def show(per_month: int, polls: int, file: Path, console: Console) -> None:
     table.add_section()
     table.add_row("all", "", "", f"{_total(monthly, prices):,.2f}", style="bold")
     wall = firewall(prices, (1 + polls) * per_month)
-    table.add_row("WAF", "off; on, it would add", "", f"{wall:,.2f}")
+    table.add_row("WAF", "where it is on, as in prod", "", f"{wall:,.2f}")
     console.print(table)
 
     saved = savings(way, polls, prices)

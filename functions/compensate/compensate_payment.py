@@ -46,6 +46,6 @@ def compensate_payment(
     ended = known.payment
     if ended.status == "in_doubt":
         ended = undo_charge(known, gateway=gateway, ledger=ledger, now=payment.updated_at)
-    if ended.status == "declined" and not ended.was_screened:
+    if ended.was_declined_by_gateway:
         velocity_counter.count_decline(ended)
     return ended

@@ -57,7 +57,7 @@ def persist_payment(
         recorded, adopted = adopt(recorded, posted, shown, payment.updated_at)
         posted += adopted
     ledger.record(recorded, posted, card)
-    if recorded.status == "declined" and not recorded.was_screened:
+    if recorded.was_declined_by_gateway:
         velocity_counter.count_decline(recorded)
     if token and card_on_file:
         card_vault.renew(token, keep_card_until)

@@ -228,7 +228,7 @@ MUTANTS = (
     ),
     Mutant(
         "what a rule declined is counted as the gateway's decline",
-        ((PERSIST, 'recorded.status == "declined" and not recorded.was_screened', 'recorded.status == "declined"'),),
+        ((PAYMENT, 'return self.status == "declined" and not self.was_screened', 'return self.status == "declined"'),),
     ),
     Mutant(
         "a payment is counted as often as it is screened",

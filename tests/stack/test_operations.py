@@ -141,13 +141,16 @@ def test_a_stopped_refund_is_brought_to_its_end(driver: Driver) -> None:
     operation_id, _ = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 500})
     driver.operation(payment_id, operation_id, until=("processing",))
     driver.stop_operation(operation_id)
-    doubtful = driver.operation(payment_id, operation_id, until=("in_doubt", "succeeded"))
-    assert doubtful["status"] == "in_doubt"
-    assert driver.account_totals(payment_id)["suspense:in_doubt"] == -500
     settled = driver.operation(payment_id, operation_id, until=("succeeded",))
     assert settled["status"] == "succeeded"
     assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]
-    assert driver.account_totals(payment_id)["suspense:in_doubt"] == 0
+    # The doubt may be over before anybody looks; the books remember it.
+    items = driver.ledger_items(f"PAYMENT#{payment_id}").values()
+    doubts = [item for item in items if item.get("account", {}).get("S") == "suspense:in_doubt"]
+    assert [(item["direction"]["S"], item["amount_minor"]["N"]) for item in doubts] == [
+        ("credit", "500"),
+        ("debit", "500"),
+    ]
 
 
 class TestWhatSomebodyDidAtTheGateway:

@@ -182,6 +182,11 @@ class Payment:
         """Whether a screening rule declined it, so that the gateway was not asked."""
         return self.decline_code is not None and self.decline_code.startswith(SCREENED)
 
+    @property
+    def was_declined_by_gateway(self) -> bool:
+        """Whether the gateway was asked for the payment, and declined it."""
+        return self.status == "declined" and not self.was_screened
+
     def outcome(self) -> dict[str, Any]:
         """What the state machine needs to end: it chooses by the status, and `error` is why a payment was undone."""
         return {
