@@ -68,7 +68,9 @@ def _recorded(payment: Payment) -> dict[str, Any]:
 
 def _shown(operation: Operation) -> dict[str, Any]:
     shown = asdict(operation)
-    del shown["updated_at"], shown["caller"]
+    del shown["updated_at"], shown["caller"], shown["kept_apart"]
+    if operation.charge_id is None:
+        del shown["charge_id"]
     return shown
 
 

@@ -50,7 +50,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         g.entry |= {"reference": reference, "fault": fault and fault.fault}
         if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage"):
             return _instead(fault)
-        earlier = None if key is None else keys.claim(key, request.path, body)
+        earlier = None if key is None else keys.claim(key, request.path, body, reference)
         if fault and fault.fault == "late":
             time.sleep(fault.seconds or 0)
         answer = earlier or _carry_out(deed, keys, key)
@@ -184,6 +184,13 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     @app.get("/sandbox/charges")
     def all_charges() -> dict[str, Any]:
         return {"charges": [asdict(charge) for charge in book.all()]}
+
+    @app.post("/sandbox/forget")
+    def forget() -> tuple[str, int]:
+        reference = _body("ByReference")["reference"]
+        book.forget(reference)
+        keys.forget(reference)
+        return "", 204
 
     @app.post("/sandbox/refunds/<refund_id>/fail")
     def fail_refund(refund_id: str) -> dict[str, Any]:

@@ -163,6 +163,15 @@ class ChargeBook:
             charge_id = self._ids.get(reference)
             return self._charges[charge_id] if charge_id else None
 
+    def forget(self, reference: str) -> None:
+        """Find nothing by this reference any more, as gateways do after a while: neither a charge nor a reversal.
+
+        The charge stays, with its money, and is known by its own id.
+        """
+        with self._lock:
+            self._ids.pop(reference, None)
+            self._reversals.pop(reference, None)
+
     def all(self) -> list[Charge]:
         """Every charge, oldest first."""
         with self._lock:

@@ -181,7 +181,7 @@ class GatewaySession:
         return Answer(402, {"error": error, "charge": asdict(charge)})
 
     def _once(self, key: str, path: str, body: Any, deed: Callable[[], Answer]) -> Answer:
-        if earlier := self._keys.claim(key, path, body):
+        if earlier := self._keys.claim(key, path, body, path):
             return earlier
         try:
             answer = deed()

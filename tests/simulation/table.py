@@ -257,6 +257,10 @@ class _Reader:
             self._expect(")")
             return lambda item, values: (attribute in item) == (name == "attribute_exists")
         compare, value = self._take(), self._take()
+        if compare == "BETWEEN":
+            self._expect("AND")
+            last = self._take()
+            return lambda item, values: _plain(values[value]) <= _plain(item[name]) <= _plain(values[last])
         if compare not in _COMPARE or not value.startswith(":"):
             raise Unknown(self._expression)
         return lambda item, values: name in item and _COMPARE[compare](_plain(item[name]), _plain(values[value]))
