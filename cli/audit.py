@@ -17,7 +17,9 @@ from rich.table import Table
 
 from cli.stack import Stack
 from cli.verify import first_flaw
+from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.dynamodb import DOUBT_SHARDS
+from functions.shared.adapters.sparkle import MINOR_UNITS
 
 Item = Mapping[str, Any]
 Money = dict[str, int]
@@ -460,4 +462,12 @@ def _doubts(stack: Stack) -> Iterator[str]:
 
 def _charges(stack: Stack) -> Iterator[Item]:
     if stack.sparkle_url:
-        yield from stack.sandbox("GET", "/sandbox/charges").json()["charges"]
+        yield from map(_in_our_units, stack.sandbox("GET", "/sandbox/charges").json()["charges"])
+
+
+def _in_our_units(charge: Item) -> Item:
+    """Its amounts as the ledger has them; what can't be had there is left as it is, and so differs."""
+    decimals = MINOR_UNITS.get(charge["currency"], minor_unit(charge["currency"]) or 0)
+    times = 10 ** (decimals - (minor_unit(charge["currency"]) or 0))
+    amounts = {name: amount for name, amount in charge.items() if name.endswith("_minor") and amount is not None}
+    return charge | {name: amount // times for name, amount in amounts.items() if amount % times == 0}
