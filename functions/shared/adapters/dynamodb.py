@@ -15,6 +15,7 @@ index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only 
 operation of theirs, have them.
 """
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
@@ -42,6 +43,9 @@ DOUBT_SHARDS = 128
 
 # So many payments in doubt are counted of each shard: a person is woken for the first, and the count stays cheap.
 DOUBTS_COUNTED = 1000
+
+# Two transactions that touch one item at once are both refused, and DynamoDB's client repeats none of them.
+_CONFLICT_PAUSES_SECONDS = (0.02, 0.05, 0.1)
 
 # What BatchGetItem takes at once.
 _BATCH = 100
@@ -244,14 +248,18 @@ class DynamoDbLedger:
         return {"Put": put | ({"ExpressionAttributeValues": marshal(values)} if values else {})}
 
     def _write_transaction(self, writes: list[dict[str, Any]]) -> None:
-        with ledger_errors():
-            try:
-                self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
-            except self._client.exceptions.TransactionCanceledException as error:
-                codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
-                if "ConditionalCheckFailed" in codes:
-                    raise _ConditionFailed from None
-                raise
+        for pause in (*_CONFLICT_PAUSES_SECONDS, None):
+            with ledger_errors():
+                try:
+                    self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+                    return
+                except self._client.exceptions.TransactionCanceledException as error:
+                    codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
+                    if "ConditionalCheckFailed" in codes:
+                        raise _ConditionFailed from None
+                    if "TransactionConflict" not in codes or pause is None:
+                        raise
+                time.sleep(pause)
 
 
 class DynamoDbCardVault:

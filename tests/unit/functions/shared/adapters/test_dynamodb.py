@@ -14,6 +14,7 @@ from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import NO_ENTRY, capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import StoredCard
+from tests.aws_facts import facts
 from tests.mocked_aws import TABLE, MockedAws, new_id
 from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, payment, refund_request
 
@@ -240,3 +241,39 @@ def test_another_transaction_on_the_item_is_no_conflict(aws: MockedAws) -> None:
             DynamoDbLedger(aws.dynamodb, TABLE).record(payment(new_id()))
     finally:
         aws.dynamodb.meta.events.unregister(event, cancel)
+
+
+class Contested:
+    """A client, the first of whose transactions meet others that write the same item."""
+
+    def __init__(self, client: Any, conflicts: int) -> None:
+        self.exceptions = client.exceptions
+        self.transactions = 0
+        self._client = client
+        self._conflicts = conflicts
+
+    def transact_write_items(self, **request: Any) -> Any:
+        self.transactions += 1
+        if self.transactions <= self._conflicts:
+            conflict = facts("transaction_conflicts")
+            answer = {"Error": conflict["error"], "CancellationReasons": conflict["reasons"]}
+            raise self.exceptions.TransactionCanceledException(answer, "TransactWriteItems")
+        return self._client.transact_write_items(**request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+@pytest.mark.parametrize("conflicts", [1, 3])
+def test_a_transaction_that_meets_another_is_written_a_moment_later(aws: MockedAws, conflicts: int) -> None:
+    ledger = DynamoDbLedger(client := Contested(aws.dynamodb, conflicts), TABLE)  # type: ignore[arg-type]
+    paid, entries = payment(new_id()).post(CAPTURE)
+    ledger.record(paid, entries)
+    assert (ledger.payment(paid.payment_id), client.transactions) == (paid, conflicts + 1)
+
+
+def test_a_transaction_that_meets_others_again_and_again_is_left_to_the_state_machine(aws: MockedAws) -> None:
+    ledger = DynamoDbLedger(client := Contested(aws.dynamodb, 9), TABLE)  # type: ignore[arg-type]
+    with pytest.raises(LedgerUnavailable, match="TransactionCanceledException"):
+        ledger.record(payment(new_id()))
+    assert client.transactions == 4
