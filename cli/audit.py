@@ -470,4 +470,4 @@ def _in_our_units(charge: Item) -> Item:
     decimals = MINOR_UNITS.get(charge["currency"], minor_unit(charge["currency"]) or 0)
     times = 10 ** (decimals - (minor_unit(charge["currency"]) or 0))
     amounts = {name: amount for name, amount in charge.items() if name.endswith("_minor") and amount is not None}
-    return charge | {name: amount // times for name, amount in amounts.items() if amount % times == 0}
+    return {**charge} | {name: amount // times for name, amount in amounts.items() if amount % times == 0}

@@ -341,10 +341,12 @@ locals {
     }
 
     status = {
-      timeout     = 5
-      memory      = 512
-      environment = merge(local.payment_executions_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
-      statements  = concat(local.see_executions["payment"], [local.read_ledger])
+      timeout = 5
+      memory  = 512
+      environment = merge(local.payment_executions_environment, local.operation_executions_environment, {
+        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+      })
+      statements = concat(local.see_executions["payment"], local.see_executions["operation"], [local.read_ledger])
     }
 
     cards = {

@@ -146,10 +146,14 @@ class PaymentsClient:
         return self._operate("void", payment_id, None, idempotency_key)
 
     def wait_for_operation(self, payment_id: str, operation_id: str, *, timeout_seconds: float = 60.0) -> Operation:
-        """The refund, capture or void once it is no longer processing. Raises StillProcessing, NotFound."""
+        """The refund, capture or void once it is no longer processing.
+
+        Raises StillProcessing; NotFound where there is no such payment, or it was rejected, or no such operation; and
+        KeyUsedForAnother where the operation is one on another payment.
+        """
         for _ in _looks(timeout_seconds):
-            operation = self._shown(payment_id).operation(operation_id)
-            if operation is not None and operation.status != "processing":
+            operation = self._shown_operation(payment_id, operation_id)
+            if operation.status != "processing":
                 return operation
         raise StillProcessing(f"{operation_id} is still processing after {timeout_seconds:g} s.")
 
@@ -196,19 +200,35 @@ class PaymentsClient:
         except RequestRefused as refusal:
             if refusal.code != "operation_exists":
                 raise
-            existing = self._shown(payment_id).operation(key)
-            if existing is not None:
-                if existing.type != operation or amount_minor not in (None, existing.amount_minor):
-                    raise _used_for_another(refusal) from None
-                return existing
+            existing = self._shown_operation(payment_id, key)
+            if existing.type != operation or amount_minor not in (None, existing.amount_minor):
+                raise _used_for_another(refusal) from None
+            return existing
         return Operation(operation_id=key, type=operation, status="processing", amount_minor=amount_minor)
+
+    def _shown_operation(self, payment_id: str, operation_id: str) -> Operation:
+        """The operation, given the moment that one may take to appear. Raises NotFound, KeyUsedForAnother."""
+        path = _path("payments", payment_id, "operations", operation_id)
+        try:
+            shown = self._found(path)
+        except RequestRefused as refusal:
+            if refusal.code == "key_used_for_another_request":
+                raise _used_for_another(refusal) from None
+            raise
+        if shown["error"] == "payment_not_found":
+            raise NotFound(404, shown["error"], "There is no payment with this id, or it was rejected.")
+        return Operation.from_json(shown)
 
     def _shown(self, payment_id: str) -> Payment:
         """The payment, given the moment that one just started may take to appear. Raises NotFound."""
+        return Payment.from_json(self._found(_path("payments", payment_id)))
+
+    def _found(self, path: str) -> dict[str, Any]:
+        """What is there, or will be in a moment. Raises NotFound."""
         for _ in _looks(_APPEARS_WITHIN_SECONDS):
             with suppress(NotFound):
-                return self.payment(payment_id)
-        return self.payment(payment_id)
+                return self._transport.call("GET", path)
+        return self._transport.call("GET", path)
 
 
 def _looks(timeout_seconds: float) -> Iterator[None]:

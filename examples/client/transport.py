@@ -18,7 +18,7 @@ _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _SIGNED_HEADERS = ("Content-Type", "Idempotency-Key")
 _KEY_USED = ("payment_exists", "operation_exists")
-_NOT_FOUND = ("payment_not_found", "card_not_found")
+_NOT_FOUND = ("payment_not_found", "operation_not_found", "card_not_found")
 
 _dice = random.SystemRandom()
 
