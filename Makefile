@@ -4,7 +4,7 @@
 # variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal inspect console picture audit soak reconcile trial-balance statement ledger export verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -147,6 +147,12 @@ build: setup ## Build the functions' zip and their layer for this machine
 sbom: setup ## List what the layer is made of, as CycloneDX in build/sbom.json
 	@mkdir -p build
 	@PYTHONWARNINGS=ignore $(VENV)/bin/cyclonedx-py requirements requirements/lambda.txt --pyproject pyproject.toml -o build/sbom.json
+
+advisories: setup ## Ask OSV, over the network, what is known against the locked packages (OSV_URL=)
+	@failed=; for name in dev checkov; do \
+	  $(VENV)/bin/pip-audit --strict --vulnerability-service osv $(call option,OSV_URL,--osv-url) --progress-spinner off \
+	    --disable-pip --no-deps -r requirements/$$name.txt || failed=1; \
+	done; [ -z "$$failed" ] || { echo "An advisory is open, or OSV could not be asked: see above." >&2; exit 1; }
 
 test: setup $(CHECKOV)/requirements.sha ## Run all tests, in two processes (WORKERS=)
 	@$(VENV)/bin/python -m pytest -n "$$WORKERS"

@@ -495,7 +495,6 @@ resource "aws_api_gateway_deployment" "this" {
 resource "aws_api_gateway_stage" "this" {
   #checkov:skip=CKV_AWS_120:A status out of a cache would be out of date, and every POST must reach the state machine
   #checkov:skip=CKV2_AWS_4:Execution logs quote a refused body, and a card number may be in it; the access log says enough
-  #checkov:skip=CKV2_AWS_29:A variable, api_firewall, turns it on: it costs by the month, and every caller is signed in and throttled
   #checkov:skip=CKV2_AWS_51:The certificate would be shown to an HTTP server behind the API, and there is none
   #checkov:skip=CKV2_AWS_77:The rules against Log4j are in waf.tf, in a dynamic block that the check doesn't read
 

@@ -225,3 +225,8 @@ class TestSecrets:
         done = run(Path(sys.executable).with_name("detect-secrets-hook"), tmp_path / name)
         assert done.returncode == 1
         assert f"{name}:1" in done.stdout
+
+
+def test_production_has_a_firewall() -> None:
+    production = (TERRAFORM / "environments" / "prod.tfvars").read_text()
+    assert re.search(r"^api_firewall += \{", production, re.MULTILINE)

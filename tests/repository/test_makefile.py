@@ -49,9 +49,9 @@ GIVEN = {
 }
 """What each target's module is called with, where every variable has a value. `*`: a word each."""
 
-OF_THEIR_OWN = {"help", "setup", "sbom", "lint", "lock", "clean"}
-FROM_THE_ENVIRONMENT = {"STACK", "EMULATOR_PORT", "SPARKLE_PORT", "CONSOLE_PORT", "CHECKOUT_PORT"}
-"""What the commands read by themselves."""
+OF_THEIR_OWN = {"help", "setup", "sbom", "advisories", "lint", "lock", "clean"}
+FROM_THE_ENVIRONMENT = {"STACK", "EMULATOR_PORT", "SPARKLE_PORT", "CONSOLE_PORT", "CHECKOUT_PORT", "OSV_URL"}
+"""What the commands read by themselves, and what a target of its own reads."""
 
 FLAGS = {"WATCH", "YES", "RETIRE", "SMALL", "KEEP"}
 VARIABLES = {*re.findall(r"{(\w+)\*?}", " ".join(GIVEN.values())), *FROM_THE_ENVIRONMENT, *FLAGS}

@@ -51,7 +51,12 @@ def test_every_row_says_what_is_done_what_shows_it_and_what_is_left_to_the_deplo
         "10.5",
         "10.7",
         "11.3",
+        "3.4.2",
+        "11.4",
         "11.5",
+        "12.3.3",
+        "12.5.2",
+        "12.10.7",
     ],
 )
 def test_the_requirement_has_a_row(requirement: str) -> None:
@@ -61,3 +66,14 @@ def test_the_requirement_has_a_row(requirement: str) -> None:
 def test_every_file_that_the_text_names_exists() -> None:
     named = re.findall(r"`((?:docs|functions|terraform|tests|examples|cli|requirements)/[^`:*]+)`", DOCUMENT)
     assert [path for path in named if not Path(ROOT, path).exists()] == []
+
+
+def test_every_key_that_is_made_is_in_the_list_of_cryptography() -> None:
+    made = re.findall(
+        r'(\w+)(?:-\$\{generation\}")? =>? \{\n +description .*\n +usage .*\n +spec += "(\w+)"',
+        (ROOT / "terraform" / "kms.tf").read_text(),
+    )
+    assert len(made) == (ROOT / "terraform" / "kms.tf").read_text().count(" spec ")
+    listed = DOCUMENT.partition("## Cryptography in use")[2].partition("\n## ")[0].splitlines()
+    for name, spec in made:
+        assert [row for row in listed if row.startswith(f"| {name} key |") and f"`{spec}`" in row], name

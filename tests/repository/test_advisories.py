@@ -1,0 +1,79 @@
+"""`make advisories`, on answers like OSV's (https://google.github.io/osv.dev/post-v1-query/)."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+ADVISORY = {
+    "id": "GHSA-test-test-test",
+    "summary": "Reads what it should not",
+    "affected": [
+        {
+            "package": {"name": "urllib3", "ecosystem": "PyPI"},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "99.0"}]}],
+        }
+    ],
+}
+
+
+@contextmanager
+def osv(advisories: dict[str, Any]) -> Iterator[tuple[str, set[str]]]:
+    """A service that knows these advisories, by package; its URL, and the packages that it was asked for."""
+    asked = set[str]()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            name = query["package"]["name"]
+            asked.add(name)
+            body = json.dumps({"vulns": [advisories[name]]} if name in advisories else {}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1/query", asked
+        server.shutdown()
+
+
+def advisories(url: str) -> subprocess.CompletedProcess[str]:
+    # The environment is there, or this would not run; nothing else is to be set up.
+    command = ["make", "--old-file", ".venv/requirements.sha", "advisories", f"OSV_URL={url}"]
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "NO_PROXY": "127.0.0.1"}, capture_output=True, text=True
+    )
+
+
+def test_without_an_advisory_it_succeeds_and_has_asked_for_every_locked_package() -> None:
+    with osv({}) as (url, asked):
+        done = advisories(url)
+    assert done.returncode == 0, done.stderr
+    assert asked >= {"botocore", "cryptography", "pytest", "checkov"}
+
+
+def test_an_advisory_is_named_and_fails() -> None:
+    with osv({"urllib3": ADVISORY}) as (url, _):
+        done = advisories(url)
+    assert done.returncode != 0
+    assert "GHSA-test-test-test" in done.stdout
+    assert "An advisory is open" in done.stderr
+
+
+def test_a_service_that_cannot_be_asked_is_no_good_news() -> None:
+    with osv({}) as (url, _):
+        pass
+    done = advisories(url)
+    assert done.returncode != 0
+    assert "could not be asked" in done.stderr
