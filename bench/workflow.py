@@ -31,6 +31,7 @@ WHY_CALLED = {
     "kms Encrypt": "the state, the history and the ledger hold the card as ciphertext",
     "dynamodb UpdateItem": "the payment is counted in its card's velocity",
     "dynamodb Query": "the card's velocity of the last day is looked at after that, never too little",
+    "dynamodb BatchGetItem": "Charge asks the books whether they know the payment, before it asks the gateway",
     "dynamodb TransactWriteItems": "the payment, its entry, the entry's postings and the card: all or nothing",
     "gateway charge": "the money",
 }

@@ -145,7 +145,7 @@ def test_both_refuse_the_same_ids_as_card_numbers(api: Api) -> None:
 
 # --- Requests that nobody thought of
 
-NEVER_THERE = {"GET /cards/{token}", "DELETE /cards/{token}"}
+NEVER_THERE = {"GET /payments/{payment_id}/operations/{operation_id}", "GET /cards/{token}", "DELETE /cards/{token}"}
 """Operations on what a random name is not the name of."""
 
 
@@ -251,6 +251,8 @@ def make_real(case: Case[Any], payments: Iterator[str]) -> None:
         case.headers["Idempotency-Key"] = key.translate(str.maketrans("0123456789", "ghijklmnop"))
     if "payment_id" in case.path_parameters:
         case.path_parameters["payment_id"] = next(payments)
+    if "operation_id" in case.path_parameters:
+        case.path_parameters["operation_id"] = new_payment_id()
     if isinstance(case.body, dict):
         # 5.0 is an integer to JSON Schema and none to API Gateway, as the document says in words.
         case.body = json.loads(json.dumps(case.body), parse_float=lambda number: int(float(number)))
