@@ -100,15 +100,20 @@ def verify(stack: Stack, books: OpenBooks, console: Console) -> bool:
 
 
 def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
-    """The first thing that is wrong with a payment's journal, given all its items by sort key; None if it is whole.
+    """The first thing that is wrong with a payment's items, given all of them by sort key; None if they are whole.
 
     From the first on, each entry must be there, balance, follow the one before it, be what its hash was made of, and
-    have exactly its posting items. The record must count them, and have the last one's hash.
+    have exactly its posting items. The record must count them, and have the last one's hash; and it must count the
+    operations that are kept apart from it.
     """
     if "PAYMENT" not in items:
         return Flaw(payment_id, "its record is missing")
     by_number: defaultdict[int, dict[str, Item]] = defaultdict(dict)
-    for key in items.keys() - {"PAYMENT"}:
+    apart = {key for key in items if key.startswith("OPERATION#")}
+    if len(apart) != items["PAYMENT"].get("operations_apart", 0):
+        counted = items["PAYMENT"].get("operations_apart", 0)
+        return Flaw(payment_id, f"has {len(apart)} operations beside its record, which counts {counted}")
+    for key in items.keys() - {"PAYMENT"} - apart:
         match = re.fullmatch(r"(?:ENTRY|POSTING)#(\d{4,})(?:#\d+)?", key)
         if match is None:
             return Flaw(payment_id, f"{key} is no item of the ledger")

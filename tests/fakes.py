@@ -175,6 +175,13 @@ class FakeGateway:
         self.faults.after("find")
         return next((each for each in self.refunds.get(charge_id, []) if each.reference == reference), None)
 
+    def forget(self, reference: str) -> None:
+        """What gateways forget after a while: the reference, and the keys that were used for it."""
+        self.charges.pop(reference, None)
+        self._reversals.pop(reference, None)
+        for key in [key for key in self._answers if key.startswith(reference)]:
+            del self._answers[key]
+
     def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
         """A page of `reports`; without one, of an empty day."""
         self._called("settlements")

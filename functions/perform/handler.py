@@ -7,6 +7,6 @@ from functions.shared import runtime
 from functions.shared.operations import Reserved, perform_operation
 
 
-@runtime.function("perform", uses=(runtime.gateway,))
+@runtime.function("perform", uses=(runtime.gateway, runtime.ledger))
 def handler(event: runtime.Event) -> dict[str, Any]:
-    return asdict(perform_operation(Reserved(**event), gateway=runtime.gateway()))
+    return asdict(perform_operation(Reserved(**event), gateway=runtime.gateway(), ledger=runtime.ledger()))

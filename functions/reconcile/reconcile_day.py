@@ -7,6 +7,7 @@ begins. A step may be repeated.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
 from itertools import chain
 
 from functions.shared.domain.charge import REDACTED
@@ -97,12 +98,12 @@ class Reconciliation:
     # -- The report as a whole: nothing is believed of one that is cut off
 
     def _check_report(self, page: str | None) -> Cursor:
-        keys, totals = Counter[tuple[str, str]](), Counter[tuple[str, int]]()
-        lines: dict[tuple[str, str], SettlementLine] = {}
+        keys, totals = Counter[str](), Counter[tuple[str, int]]()
+        lines: dict[str, SettlementLine] = {}
         for part in self._pages():
             for line in part.lines:
-                keys[line.type, line.line_id] += 1
-                lines[line.type, line.line_id] = line
+                keys[line.key] += 1
+                lines[line.key] = line
                 totals[line.currency, 0] += line.amount_minor
                 totals[line.currency, 1] += line.fee_minor
         if keys.total() != part.line_count:
@@ -112,7 +113,7 @@ class Reconciliation:
             raise SettlementUnreadable("The settlement report's lines don't sum up to its totals.")
         for key, line in lines.items():
             if keys[key] > 1:
-                self._record("duplicate", line.reference, line.line_id, "one line", f"{keys[key]} of {line}")
+                self._break(line, "duplicate", "one line", f"{keys[key]} of {line}")
         return Cursor("gateway")
 
     def _pages(self) -> Iterator[SettlementPage]:
@@ -130,31 +131,35 @@ class Reconciliation:
         part = self.gateway.settlement(self.day, page, LINES_SETTLED)
         twice = {found.item for found in self.found() if found.type == "duplicate"}
         for line in part.lines:
-            if line.line_id not in twice:
+            if line.key not in twice:
                 self._compare_line(line)
         return Cursor("gateway", part.next_page) if part.next_page else Cursor("ledger", "0")
 
     def _compare_line(self, line: SettlementLine) -> None:
-        if REDACTED in astuple(line):
-            self._record("missing_in_ledger", line.reference, line.line_id, "a line as documented", str(line))
+        if REDACTED in astuple(line) or line.reference is None or not line.is_known:
+            self._break(line, "missing_in_ledger", "a line as documented", str(line))
             return
         known = self.ledger.find(line.reference)
         if known is None:
             execution = self.executions.find(line.reference)
             if execution is None or not execution.running:
-                self._record("missing_in_ledger", line.reference, line.line_id, "a payment", str(line))
+                self._break(line, "missing_in_ledger", "a payment", str(line))
             return
         broken = compare(line, known.payment, known.entries, self.day)
         if broken:
             self.breaks.record(broken, self.run, self.now)
-        elif line.settled_at <= self.now and settled_as(line, known.entries) is None:
+        elif line.settled > datetime.fromisoformat(self.now):
+            # While the day runs, its lines are not final yet.
+            if _utc_day(line.settled) != self.day:
+                self._break(line, "status_differs", f"settled by {self.now}", f"{line}, settled at {line.settled_at}")
+        elif settled_as(line, known.entries) is None:
             self._settle(line, known)
 
     def _settle(self, line: SettlementLine, known: RecordedPayment) -> None:
         """Post that the gateway paid, or got, what the line says; and if a refund failed, that its money is back."""
         payment, entries = known.payment.next_version(self.now), list[JournalEntry]()
         if line.type == "refund_failed":
-            operation, refund = payment.operation(line.refund_reference or ""), entry_of(line, known.entries)
+            operation, refund = payment.operation(line.refund_reference or ""), entry_of(line, payment, known.entries)
             if operation and operation.status == "succeeded" and refund:
                 payment = known.payment.fail_refund(operation, self.now)
                 entries.append(refund.entry.reverse(refund.number, "refund_failed"))
@@ -195,7 +200,7 @@ class Reconciliation:
             done_at, found = (
                 (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
             )
-        if done_at in (None, REDACTED) or done_at[:10] == self.day:
+        if done_at in (None, REDACTED) or _utc_day(datetime.fromisoformat(done_at)) == self.day:
             amount = f"{posted.posting.amount_minor} {posted.posting.currency}"
             expected = f"a line for the {posted.kind} of {amount}"
             self._record("missing_at_gateway", posted.payment_id, f"entry {posted.number}", expected, found)
@@ -232,5 +237,12 @@ class Reconciliation:
         accounts = chart_of_accounts(self.gateway.name)
         return turnover(posted.posting for account in accounts for posted in self.books.postings(account, self.day))
 
+    def _break(self, line: SettlementLine, type: BreakType, expected: str, found: str) -> None:
+        self._record(type, line.reference or "", line.key, expected, found)
+
     def _record(self, type: BreakType, payment_id: str, item: str, expected: str, found: str) -> None:
         self.breaks.record(Break(self.day, type, payment_id, item, expected, found), self.run, self.now)
+
+
+def _utc_day(moment: datetime) -> str:
+    return moment.astimezone(UTC).date().isoformat()

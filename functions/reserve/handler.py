@@ -20,7 +20,9 @@ def _payment_id(event: runtime.Event) -> object:
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = OperationRequest.from_request(event["operation_id"], event["request"], event["requested_at"])
     ledger, executions = runtime.ledger(), runtime.executions()
-    payment = reserve_operation(request, ledger=ledger, executions=executions, now=runtime.now())
+    payment = runtime.after_conflicts(
+        lambda: reserve_operation(request, ledger=ledger, executions=executions, now=runtime.now())
+    )
     reserved = outcome_of(payment, request.operation_id)
     if reserved["status"] == "rejected":
         runtime.count("OperationRejected")

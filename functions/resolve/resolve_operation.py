@@ -3,9 +3,8 @@
 from typing import get_args
 
 from functions.shared.domain.errors import InvalidInput, PaymentNotFound, error_code
-from functions.shared.domain.operation import Operation, OperationRequest, OperationType
-from functions.shared.domain.payment import Payment
-from functions.shared.operations import Performed, Reserved, perform_operation, settle_operation
+from functions.shared.domain.operation import OperationRequest, OperationType
+from functions.shared.operations import Performed, perform_operation, reserved_in, settle_operation
 from functions.shared.ports import Execution, Executions, Ledger, PaymentGateway
 
 
@@ -51,7 +50,7 @@ def resolve_operation(
         return request.payment_id, operation.status
     performed = Performed("unknown", reason=_why(execution))
     if ask_gateway:
-        performed = perform_operation(_reserved(payment, operation), gateway=gateway)
+        performed = perform_operation(reserved_in(payment, operation), gateway=gateway, ledger=ledger)
     payment = settle_operation(request.payment_id, operation_id, performed, ledger=ledger, now=now)
     settled = payment.operation(operation_id)
     assert settled
@@ -66,15 +65,3 @@ def _was_no_operation(execution: Execution) -> bool:
 
 def _why(execution: Execution) -> str:
     return error_code(execution.error or "ExecutionStopped")
-
-
-def _reserved(payment: Payment, operation: Operation) -> Reserved:
-    assert operation.amount_minor and payment.currency and payment.charge_id
-    return Reserved(
-        payment.payment_id,
-        operation.operation_id,
-        operation.type,
-        operation.amount_minor,
-        payment.currency,
-        payment.charge_id,
-    )

@@ -9,10 +9,14 @@ from typing import Any, Literal
 
 from functions.shared.domain.charge import Charge, Refund, Refused
 from functions.shared.domain.errors import (
+    GatewayBusy,
     GatewayMismatch,
     GatewayOutcomeUnknown,
+    GatewayRefused,
     LedgerConflict,
     PaymentNotFound,
+    ReversalUnconfirmed,
+    SecretUnavailable,
     error_code,
 )
 from functions.shared.domain.ledger import (
@@ -42,9 +46,9 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """What the gateway made of an operation, and why if it did not do it."""
+    """What the gateway made of an operation, and why if it did not do it; or that the ledger knew how it had ended."""
 
-    outcome: Literal["succeeded", "refused", "unknown"]
+    outcome: Literal["succeeded", "refused", "unknown", "recorded"]
     gateway: str | None = None
     reason: str | None = None
 
@@ -65,12 +69,30 @@ def outcome_of(payment: Payment, operation_id: str) -> dict[str, Any]:
     }
 
 
-def perform_operation(reserved: Reserved, *, gateway: PaymentGateway) -> Performed:
-    """Have the gateway do what was reserved.
+def reserved_in(payment: Payment, operation: Operation) -> Reserved:
+    """An open operation of the payment's record, as the gateway has to be asked for it."""
+    charge_id = operation.charge_id or payment.charge_id
+    assert operation.amount_minor and payment.currency and charge_id
+    return Reserved(
+        payment.payment_id,
+        operation.operation_id,
+        operation.type,
+        operation.amount_minor,
+        payment.currency,
+        charge_id,
+    )
+
+
+def perform_operation(reserved: Reserved, *, gateway: PaymentGateway, ledger: Ledger) -> Performed:
+    """Have the gateway do what was reserved, unless it has ended: the ledger never forgets that, and gateways do.
 
     Raises GatewayOutcomeUnknown where neither its answer nor a look tells what happened, GatewayMismatch where it did
-    something else, and what the gateway raises.
+    something else, LedgerUnavailable, and what the gateway raises.
     """
+    payment = ledger.payment(reserved.payment_id)
+    operation = payment.operation(reserved.operation_id) if payment else None
+    if operation is None or not operation.is_open:
+        return Performed("recorded")
     try:
         done = _ask(reserved, gateway)
     except GatewayOutcomeUnknown:
@@ -87,6 +109,26 @@ def perform_operation(reserved: Reserved, *, gateway: PaymentGateway) -> Perform
     if not _is_as_asked(done, reserved):
         raise GatewayMismatch(f"The gateway's {reserved.type} is not the one that was asked for.")
     return Performed("succeeded", gateway.name)
+
+
+def undo_other_charge(
+    payment: Payment, operation: Operation, *, gateway: PaymentGateway, ledger: Ledger, now: str
+) -> Payment:
+    """Undo a second charge of the payment, as its record says that it is to be undone, and return the record.
+
+    Raises ReversalUnconfirmed while the gateway does not confirm that it is undone (the operation is in doubt then),
+    LedgerUnavailable, LedgerConflict.
+    """
+    try:
+        performed = perform_operation(reserved_in(payment, operation), gateway=gateway, ledger=ledger)
+    except (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
+        performed = Performed("unknown", reason=type(error).__name__)
+    if performed.outcome == "refused":  # it is there, and somebody has to look at why it stays
+        performed = Performed("unknown", reason=performed.reason)
+    undone = settle_operation(payment.payment_id, operation.operation_id, performed, ledger=ledger, now=now)
+    if performed.outcome == "unknown":
+        raise ReversalUnconfirmed(f"It is not confirmed that a second charge is undone: {performed.reason}.")
+    return undone
 
 
 def settle_operation(payment_id: str, operation_id: str, performed: Performed, *, ledger: Ledger, now: str) -> Payment:

@@ -135,7 +135,7 @@ class Ledger(Protocol):
         ...
 
     def payments(self, payment_ids: Collection[str]) -> dict[str, Payment]:
-        """Each payment that is recorded."""
+        """Each payment that is recorded, without those of its operations that are kept apart."""
         ...
 
     def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:

@@ -116,6 +116,12 @@ class GatewaySession:
         self._network = network
         self._random = random
 
+    def forget(self) -> None:
+        """Forget all keys and references, as gateways do after a while."""
+        self._keys = IdempotencyKeys()
+        for charge in self._book.all():
+            self._book.forget(charge.reference)
+
     def request(self, method: str, url: str, *, headers: dict[str, str], timeout: Any, **more: Any) -> HttpAnswer:
         body = json.loads(json.dumps(more.get("json")))
         path = f"/v1/{url.rpartition('/v1/')[2]}"
@@ -181,7 +187,8 @@ class GatewaySession:
         return Answer(402, {"error": error, "charge": asdict(charge)})
 
     def _once(self, key: str, path: str, body: Any, deed: Callable[[], Answer]) -> Answer:
-        if earlier := self._keys.claim(key, path, body):
+        keys = self._keys
+        if earlier := keys.claim(key, path, body, path):
             return earlier
         try:
             answer = deed()
@@ -189,9 +196,9 @@ class GatewaySession:
             answer = Answer(error.status, error.body())
 
         def record() -> None:
-            self._keys.record(key, answer)
+            keys.record(key, answer)
             if self._book.keeps_references:
-                self._clock.after(self._keys_kept_seconds, lambda: self._keys.release(key))
+                self._clock.after(self._keys_kept_seconds, lambda: keys.release(key))
 
         # Until then, the same key again is answered "in progress".
         self._clock.after(self._network.latency(), record)

@@ -2,7 +2,8 @@
 
 | pk                     | sk                     | what                                                     |
 |------------------------|------------------------|----------------------------------------------------------|
-| `PAYMENT#{payment_id}` | `PAYMENT`              | the payment's current record, its operations in it       |
+| `PAYMENT#{payment_id}` | `PAYMENT`              | the payment's current record, its last operations in it  |
+| `PAYMENT#{payment_id}` | `OPERATION#{id}`       | an older operation, that has ended                       |
 | `PAYMENT#{payment_id}` | `ENTRY#{number}`       | a journal entry with its postings, and its hash          |
 | `PAYMENT#{payment_id}` | `POSTING#{number}#{n}` | one posting, for the index `by_account`                  |
 | `CARD#{token}`         | `CARD`                 | the encrypted card, until `expires_at`                   |
@@ -14,6 +15,7 @@ index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only 
 operation of theirs, have them.
 """
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
@@ -26,7 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
-from functions.shared.domain.operation import Operation
+from functions.shared.domain.operation import Operation, in_order
 from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import Doubts, RecordedPayment, StoredCard
 
@@ -41,6 +43,9 @@ DOUBT_SHARDS = 128
 
 # So many payments in doubt are counted of each shard: a person is woken for the first, and the count stays cheap.
 DOUBTS_COUNTED = 1000
+
+# Two transactions that touch one item at once are both refused, and DynamoDB's client repeats none of them.
+_CONFLICT_PAUSES_SECONDS = (0.02, 0.05, 0.1)
 
 # What BatchGetItem takes at once.
 _BATCH = 100
@@ -140,7 +145,7 @@ class DynamoDbLedger:
         self._table = table
 
     def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
-        writes = [self._put_payment(payment)]
+        writes = [self._put_payment(payment), *self._put_apart(payment)]
         writes += [self._put(item, IS_NEW) for posted in entries for item in entry_items(posted)]
         if card:
             writes.append(self._put(_card_item(card), IS_NEW))
@@ -151,28 +156,28 @@ class DynamoDbLedger:
                 raise LedgerConflict("The ledger holds another record of this payment.") from None
 
     def payment(self, payment_id: str) -> Payment | None:
-        with ledger_errors():
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key=marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}),
-                ConsistentRead=True,
-            )
-        return _to_payment(unmarshal(answer["Item"])) if "Item" in answer else None
+        items = self._up_to_the_record(payment_id, since="OPERATION#")
+        return _to_payment(items) if items else None
 
     def find(self, payment_id: str) -> RecordedPayment | None:
+        items = self._up_to_the_record(payment_id, since="ENTRY#")
+        if not items:
+            return None
+        entries = [to_entry(item) for item in items if item["sk"].startswith("ENTRY#")]
+        return RecordedPayment(_to_payment(items), tuple(entries))
+
+    def _up_to_the_record(self, payment_id: str, since: str) -> list[dict[str, Any]]:
+        """The payment's items from this sort key on. ENTRY#… sorts before OPERATION#…, that before PAYMENT, and
+        POSTING#… after it: the entries hold their postings already."""
+        names = {":pk": f"PAYMENT#{payment_id}", ":since": since, ":record": "PAYMENT"}
         with ledger_errors():
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
-                # ENTRY#… sorts before PAYMENT, POSTING#… after it: the entries hold their postings already.
-                KeyConditionExpression="pk = :pk AND sk <= :payment",
-                ExpressionAttributeValues=marshal({":pk": f"PAYMENT#{payment_id}", ":payment": "PAYMENT"}),
+                KeyConditionExpression="pk = :pk AND sk BETWEEN :since AND :record",
+                ExpressionAttributeValues=marshal(names),
                 ConsistentRead=True,
             )
-            items = [unmarshal(item) for page in pages for item in page["Items"]]
-        if not items:
-            return None
-        *entries, payment = items
-        return RecordedPayment(_to_payment(payment), tuple(map(to_entry, entries)))
+            return [unmarshal(item) for page in pages for item in page["Items"]]
 
     def statuses(self, payment_ids: Collection[str]) -> dict[str, Status]:
         items = self._batch(
@@ -184,7 +189,7 @@ class DynamoDbLedger:
 
     def payments(self, payment_ids: Collection[str]) -> dict[str, Payment]:
         items = self._batch([(payment_id, "PAYMENT") for payment_id in payment_ids])
-        return {payment.payment_id: payment for payment in map(_to_payment, items)}
+        return {payment.payment_id: payment for payment in (_to_payment([item]) for item in items)}
 
     def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
         items = self._batch([(payment_id, _entry_key(number)) for payment_id, number in numbers])
@@ -223,6 +228,9 @@ class DynamoDbLedger:
 
     def _put_payment(self, payment: Payment) -> dict[str, Any]:
         record = asdict(payment) | {"pk": f"PAYMENT#{payment.payment_id}", "sk": "PAYMENT"}
+        apart = [operation for operation in payment.operations if operation.kept_apart is not None]
+        record["operations"] = [_operation_item(each) for each in payment.operations if each.kept_apart is None]
+        record["operations_apart"] = len(apart) or None
         if since := payment.in_doubt_since:
             record |= {
                 "doubt_shard": doubt_shard(payment.payment_id),
@@ -232,19 +240,30 @@ class DynamoDbLedger:
             return self._put(record, IS_NEW)
         return self._put(record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
 
+    def _put_apart(self, payment: Payment) -> Iterator[dict[str, Any]]:
+        """The operations that this version puts beside the record, whose version is the condition for them too."""
+        for operation in payment.operations:
+            if operation.kept_apart == payment.version:
+                key = {"pk": f"PAYMENT#{payment.payment_id}", "sk": f"OPERATION#{operation.operation_id}"}
+                yield {"Put": {"TableName": self._table, "Item": marshal(key | _operation_item(operation))}}
+
     def _put(self, item: dict[str, Any], condition: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
         put = {"TableName": self._table, "Item": marshal(item), "ConditionExpression": condition}
         return {"Put": put | ({"ExpressionAttributeValues": marshal(values)} if values else {})}
 
     def _write_transaction(self, writes: list[dict[str, Any]]) -> None:
-        with ledger_errors():
-            try:
-                self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
-            except self._client.exceptions.TransactionCanceledException as error:
-                codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
-                if "ConditionalCheckFailed" in codes:
-                    raise _ConditionFailed from None
-                raise
+        for pause in (*_CONFLICT_PAUSES_SECONDS, None):
+            with ledger_errors():
+                try:
+                    self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+                    return
+                except self._client.exceptions.TransactionCanceledException as error:
+                    codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
+                    if "ConditionalCheckFailed" in codes:
+                        raise _ConditionFailed from None
+                    if "TransactionConflict" not in codes or pause is None:
+                        raise
+                time.sleep(pause)
 
 
 class DynamoDbCardVault:
@@ -338,6 +357,11 @@ def entry_items(posted: PostedEntry) -> Iterator[dict[str, Any]]:
         )
 
 
+def _operation_item(operation: Operation) -> dict[str, Any]:
+    """Without what it has by default: a version that does not know a field yet reads what does not need it."""
+    return {each.name: value for each in fields(operation) if (value := getattr(operation, each.name)) != each.default}
+
+
 def _entry_key(number: int) -> str:
     return f"ENTRY#{number:04}"
 
@@ -356,16 +380,27 @@ def _shard(payment_id: str, shards: int) -> str:
     return f"{crc32(payment_id.encode()) % shards:02}"
 
 
-def _to_payment(item: dict[str, Any]) -> Payment:
+def _to_payment(items: Sequence[dict[str, Any]]) -> Payment:
+    """The payment of these items, of which the record is the last. Raises LedgerUnavailable where the items were read
+    while they were written, some before and some after."""
+    item = items[-1]
+    apart = [_to_operation(each) for each in items if each["sk"].startswith("OPERATION#")]
+    if len(apart) != item.get("operations_apart", 0):
+        raise LedgerUnavailable("The payment was read while it was written.")
     record: dict[str, Any] = {field.name: item.get(field.name) for field in fields(Payment)}
     return Payment(
         **record
         | {
             "card": CardSummary.from_dict(item["card"]) if "card" in item else None,
             "flags": tuple(item["flags"]),
-            "operations": tuple(Operation(**operation) for operation in item["operations"]),
+            "operations": in_order([*apart, *map(_to_operation, item["operations"])]),
         }
     )
+
+
+def _to_operation(item: Mapping[str, Any]) -> Operation:
+    known: dict[str, Any] = {each.name: item.get(each.name) for each in fields(Operation)}
+    return Operation(**known)
 
 
 def to_entry(item: Mapping[str, Any]) -> PostedEntry:

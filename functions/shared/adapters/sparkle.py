@@ -3,6 +3,8 @@
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, TypeVar, get_args
 
 import requests
@@ -41,8 +43,14 @@ _REFUSALS: dict[str, Refusal] = {
 }
 
 _BELOW_MINOR, _TOTALS_BELOW_MINOR = 10**12, 10**18
-_TIME = re.compile(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z")
+_TIME = re.compile(
+    r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-][01][0-9]:[0-5][0-9])"
+)
 _CURSOR = re.compile("[A-Za-z0-9._~+/=-]{1,256}")
+
+
+MINOR_UNITS: Mapping[str, int] = {"ISK": 2, "UGX": 2}
+"""The currencies whose decimals at Sparkle are not those of ISO 4217: docs/sparkle.yaml."""
 
 
 class Sparkle:
@@ -54,9 +62,9 @@ class Sparkle:
     is not what it must be comes as REDACTED, so that nothing of it is kept; a currency or an amount raises
     GatewayMismatch.
 
-    `api_key` is called for every request, so that a rotated key is picked up. `minor_units` holds the currencies whose
-    decimals at Sparkle differ from ISO 4217, and `iso_minor_unit` those of the standard. `observe` is told each call's
-    operation, its duration in seconds, and whether it had an outcome; a decline is one.
+    `api_key` is called for every request, so that a rotated key is picked up. `iso_minor_unit` knows the decimals of
+    ISO 4217, and `minor_units` Sparkle's own where they differ: what is less than one of our units is a mismatch.
+    `observe` is told each call's operation, its duration in seconds, and whether it had an outcome; a decline is one.
     """
 
     name = "sparkle"
@@ -69,14 +77,14 @@ class Sparkle:
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
         iso_minor_unit: Callable[[str], int | None],
-        minor_units: Mapping[str, int] | None = None,
+        minor_units: Mapping[str, int] = MINOR_UNITS,
         observe: CallObserver = lambda operation, seconds, succeeded: None,
     ) -> None:
         self._url = url.rstrip("/")
         self._api_key = api_key
         self._timeouts = (connect_timeout_seconds, read_timeout_seconds)
         self._iso_minor_unit = iso_minor_unit
-        self._minor_units = minor_units or {}
+        self._minor_units = minor_units
         self._observe = observe
         self._session = requests.Session()
 
@@ -270,14 +278,15 @@ class Sparkle:
             raise SettlementUnreadable(f"The settlement report is not as documented: {what}.") from None
 
     def _to_line(self, line: Mapping[str, Any]) -> SettlementLine:
-        if line["type"] not in get_args(LineType):
-            raise ValueError
+        # What a line of another type is about we don't know: not even whether it is about a charge.
+        known = line["type"] in get_args(LineType)
+        about = line if known else {"charge_id": None, "reference": None, "refund_reference": None, **line}
         return SettlementLine(
             line_id=_text(line["id"], is_gateway_id),
-            type=line["type"],
-            charge_id=_text(line["charge_id"], is_gateway_id),
-            reference=_text(line["reference"], is_gateway_id),
-            refund_reference=_text(line["refund_reference"], is_gateway_id, optional=True),
+            type=_text(line["type"], is_code),
+            charge_id=_text(about["charge_id"], is_gateway_id, optional=not known),
+            reference=_text(about["reference"], is_gateway_id, optional=not known),
+            refund_reference=_text(about["refund_reference"], is_gateway_id, optional=True),
             amount_minor=self._from_sparkle(line["amount_minor"], line["currency"]),
             fee_minor=self._from_sparkle(line["fee_minor"], line["currency"]),
             currency=line["currency"],
@@ -295,7 +304,9 @@ class Sparkle:
             raise TypeError
         if not re.fullmatch("[A-Z]{3}", currency):
             raise GatewayMismatch("Sparkle answered with a currency that is none.")
-        minor = amount * self._iso_units(currency) // self._sparkle_units(currency)
+        minor, rest = divmod(amount * self._iso_units(currency), self._sparkle_units(currency))
+        if rest:
+            raise GatewayMismatch(f"Sparkle answered with less than one minor unit of {currency}.")
         if abs(minor) >= below_minor:
             raise GatewayMismatch("Sparkle answered with an amount that is none.")
         return minor
@@ -321,7 +332,11 @@ def _text(value: Any, is_as_it_must_be: Callable[[Any], bool], *, optional: bool
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, str) and bool(_TIME.fullmatch(value))
+    if not (isinstance(value, str) and _TIME.fullmatch(value)):
+        return False
+    with suppress(ValueError):
+        return bool(datetime.fromisoformat(value))
+    return False  # the 31st of February
 
 
 def _cursor(value: Any) -> str | None:

@@ -58,6 +58,15 @@ def test_a_journal_that_is_whole_has_no_flaw(items: Items) -> None:
     assert first_flaw("pay-1", items_of(payment(status="declined"))) is None
 
 
+def test_operations_beside_the_record_are_as_many_as_it_counts(items: Items) -> None:
+    items["OPERATION#op-1"] = {"sk": "OPERATION#op-1", "operation_id": "op-1"}
+    assert first_flaw("pay-1", items) == Flaw("pay-1", "has 1 operations beside its record, which counts 0")
+    items["PAYMENT"]["operations_apart"] = Decimal(1)
+    assert first_flaw("pay-1", items) is None
+    del items["OPERATION#op-1"]
+    assert first_flaw("pay-1", items) == Flaw("pay-1", "has 0 operations beside its record, which counts 1")
+
+
 def set_(key: str, **changes: Any) -> Callable[[Items], None]:
     return lambda items: items[key].update({name: number(value) for name, value in changes.items()})
 

@@ -40,7 +40,13 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
             "charge": {"outcome": "captured", "gateway": "sparkle", "charge_id": "ch_1", "decline_code": None},
             "flags": [],
         },
-        "compensate": recorded | {"transaction_id": TRANSACTION_ID, "flags": [], "error": "GatewayOutcomeUnknown"},
+        "compensate": recorded
+        | {
+            "transaction_id": TRANSACTION_ID,
+            "charge": {"outcome": "unknown"},
+            "flags": [],
+            "error": "GatewayOutcomeUnknown",
+        },
         "status": {"httpMethod": "GET", "pathParameters": {"payment_id": "payment-of-ours-1"}},
         "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
         "doubts": {},
