@@ -283,7 +283,7 @@ def counted_calls(product: Workflow, payments: int) -> Section:
 
 
 def _pay(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
-    body = {name: value for name, value in request.items() if name != "operation"}
+    body = {name: value for name, value in request.items() if name not in ("operation", "caller")}  # the API adds these
     answer = stack.call("POST", "/payments", body, {"Idempotency-Key": payment_id})
     if answer.status_code != requests.codes.accepted:
         raise RuntimeError(f"POST /payments was answered {answer.status_code} {answer.text}")

@@ -31,7 +31,7 @@ def key(driver: Driver) -> dict[str, str]:
 
 @pytest.fixture
 def tried(driver: Driver, key: dict[str, str]) -> Callable[..., list[dict[str, Any]]]:
-    """Pay by each of the cards, or store it, eight at a time; and how each ended."""
+    """Pay by each of the cards, or store it, eight at a time without a word; and how each ended."""
 
     def one(card: dict[str, str], path: str, order: dict[str, Any]) -> dict[str, Any]:
         payment_id = new_payment_id()
@@ -39,9 +39,11 @@ def tried(driver: Driver, key: dict[str, str]) -> Callable[..., list[dict[str, A
         assert answer.status_code == 202, answer.text
         return driver.ended(payment_id)
 
-    def tried(cards: Iterable[dict[str, str]], path: str = "/payments", **order: Any) -> list[dict[str, Any]]:
+    def tried(
+        cards: Iterable[dict[str, str]], path: str = "/payments", *, at_a_time: int = 8, **order: Any
+    ) -> list[dict[str, Any]]:
         body = {} if path == "/cards" else {"amount_minor": 100, "currency": "USD"} | order
-        with ThreadPoolExecutor(8) as pool:
+        with ThreadPoolExecutor(at_a_time) as pool:
             return list(pool.map(lambda card: one(card, path, body), cards))
 
     return tried
@@ -85,7 +87,8 @@ def test_who_guesses_the_digits_between_the_first_six_and_the_last_four_has_four
 
 def test_a_card_has_four_expiry_dates(tried: Callable[..., list[dict[str, Any]]]) -> None:
     [number] = first(1, numbers("403456"))
-    payments = tried(card(number, f"{month:02}/31") for month in range(1, 9))
+    # Each counts itself, then looks: of those that come at once, more than the fifth and later ones may be denied.
+    payments = tried((card(number, f"{month:02}/31") for month in range(1, 9)), at_a_time=1)
     assert outcomes(payments) == {"captured": 4, "screened:card_expiry_dates": 4}
 
 
