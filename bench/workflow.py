@@ -31,7 +31,8 @@ WHY_CALLED = {
     "kms Encrypt": "the state, the history and the ledger hold the card as ciphertext",
     "dynamodb UpdateItem": "the payment is counted by card, reference, BIN, caller and what is shown of the card",
     "dynamodb Query": "the card's velocity of the last day is looked at after that, never too little",
-    "dynamodb BatchGetItem": "what came by the reference, the BIN and the rest in the hour before",
+    "dynamodb BatchGetItem": "Screen looks at what came by the reference, the BIN and the rest in the hour before; "
+    "Charge asks the books whether they know the payment, before it asks the gateway",
     "dynamodb TransactWriteItems": "the payment, its entry, the entry's postings and the card: all or nothing",
     "gateway charge": "the money",
 }

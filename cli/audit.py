@@ -17,7 +17,9 @@ from rich.table import Table
 
 from cli.flaws import first_flaw
 from cli.stack import Stack
+from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.dynamodb import DOUBT_SHARDS
+from functions.shared.adapters.sparkle import MINOR_UNITS
 from functions.shared.domain.adoption import adopted_id
 
 Item = Mapping[str, Any]
@@ -117,8 +119,9 @@ class Evidence:
         return not (self.is_running or self.status == "in_doubt" or any(map(_is_open, self.operations())))
 
     def operations(self) -> list[Item]:
-        """Those that the record knows."""
-        return list((self.record or {}).get("operations", []))
+        """Those that the record knows, and those that it keeps apart."""
+        apart = [item for key, item in self.items.items() if key.startswith("OPERATION#")]
+        return apart + list((self.record or {}).get("operations", []))
 
     def entries(self) -> dict[str, Item]:
         """The journal entries by number, in order."""
@@ -252,7 +255,9 @@ def in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> 
     captured, refunded = int(record["captured_minor"]), int(record["refunded_minor"])
     done = {
         kind: [
-            int(each["amount_minor"]) for each in operations if (each["type"], each["status"]) == (kind, "succeeded")
+            int(each["amount_minor"])
+            for each in operations
+            if (each["type"], each["status"]) == (kind, "succeeded") and not each.get("charge_id")
         ]
         for kind in ("capture", "refund")
     }
@@ -274,6 +279,8 @@ def _wanted(record: Item, operations: list[Item], entries: dict[str, Item]) -> l
     wanted += [_entry("in_doubt", each, currency) for each in moves if each["status"] == "in_doubt"]
     if status in _TAKEN and not any(entry.startswith("capture") for entry in wanted):
         wanted.append(_entry("capture", record, currency))
+    # Of a second charge, what was taken stands beside what was given back.
+    wanted += [_entry("capture", each, currency) for each in moves if each.get("charge_id")]
     # A payment that was to be authorized only, or was stopped before its amount was known, parks nothing.
     if status == "in_doubt" and entries:
         wanted.append(_entry("in_doubt", record, currency))
@@ -318,11 +325,13 @@ def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
         amounts = [each[f"{name}_minor"] for name in ("refunded", "captured", "amount")]
         if amounts != sorted(amounts):
             yield Finding(payment.payment_id, Kind.REVERSED_TWICE, "refunded ≤ captured ≤ amount", _text(amounts))
-    if len(moving := [charge for charge in payment.charges if charge["status"] != "declined"]) > 1:
+    others = [each["charge_id"] for each in payment.operations() if each.get("charge_id")]
+    own = [charge for charge in payment.charges if charge["id"] not in others]
+    if len(moving := [charge for charge in own if charge["status"] != "declined"]) > 1:
         yield Finding(payment.payment_id, Kind.CHARGED_TWICE, "one charge", f"{len(moving)}")
     if not payment.is_settled:
         return
-    charge = payment.charges[0] if payment.charges else None
+    charge = own[0] if own else None
     if charge and (unknown := list(_not_adopted(payment, charge))):
         yield from (Finding(payment.payment_id, Kind.NOT_ADOPTED, "on the books", each) for each in unknown)
         return
@@ -424,7 +433,7 @@ def _read(
     for payment in evidence.values():
         if payment.execution and not payment.is_running and not payment.record:
             [payment.execution] = _executions(stack, "payment", [payment.payment_id])
-        names = {operation["operation_id"] for operation in payment.operations()}
+        names = {each["operation_id"] for each in payment.operations() if not each.get("charge_id")}
         names |= set((operation_ids or {}).get(payment.payment_id, ()))
         if one_by_one:
             operations |= {execution["name"]: execution for execution in _executions(stack, "operation", names)}
@@ -482,4 +491,12 @@ def _doubts(stack: Stack) -> Iterator[str]:
 
 def _charges(stack: Stack) -> Iterator[Item]:
     if stack.sparkle_url:
-        yield from stack.sandbox("GET", "/sandbox/charges").json()["charges"]
+        yield from map(_in_our_units, stack.sandbox("GET", "/sandbox/charges").json()["charges"])
+
+
+def _in_our_units(charge: Item) -> Item:
+    """Its amounts as the ledger has them; what can't be had there is left as it is, and so differs."""
+    decimals = MINOR_UNITS.get(charge["currency"], minor_unit(charge["currency"]) or 0)
+    times = 10 ** (decimals - (minor_unit(charge["currency"]) or 0))
+    amounts = {name: amount for name, amount in charge.items() if name.endswith("_minor") and amount is not None}
+    return {**charge} | {name: amount // times for name, amount in amounts.items() if amount % times == 0}

@@ -9,7 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 from cli.books import ACCOUNTS
-from functions.shared.adapters.dynamodb import entry_items, open_shard, to_entry, writing_shard, written_shard
+from functions.shared.adapters.dynamodb import (
+    apart_hash,
+    entry_items,
+    open_shard,
+    to_entry,
+    writing_shard,
+    written_shard,
+)
 from functions.shared.domain.anchor import UNSEALED, Anchor, Line, without_mac
 from functions.shared.domain.ledger import NO_ENTRY, PostedEntry
 from functions.shared.domain.seal import digest
@@ -27,15 +34,19 @@ class Flaw:
 
 
 def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
-    """The first thing that is wrong with a payment's journal, given all its items by sort key; None if it is whole.
+    """The first thing that is wrong with a payment's items, given all of them by sort key; None if they are whole.
 
     From the first on, each entry must be there, balance, follow the one before it, be what its hash was made of, and
-    have exactly its posting items. The record must count them, and have the last one's hash.
+    have exactly its posting items. The record must count them, and have the last one's hash; and the same of the
+    operations that are kept apart from it.
     """
     if "PAYMENT" not in items:
         return Flaw(payment_id, "its record is missing")
     by_number: defaultdict[int, dict[str, Item]] = defaultdict(dict)
-    for key in items.keys() - {"PAYMENT"}:
+    apart = {key for key in items if key.startswith("OPERATION#")}
+    if flaw := _flaw_of_apart(items["PAYMENT"], [items[key] for key in apart]):
+        return Flaw(payment_id, flaw)
+    for key in items.keys() - {"PAYMENT"} - apart:
         match = re.fullmatch(r"(?:ENTRY|POSTING)#(\d{4,})(?:#\d+)?", key)
         if match is None:
             return Flaw(payment_id, f"{key} is no item of the ledger")
@@ -55,6 +66,15 @@ def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
         return Flaw(f"{payment_id}/{last}", f"is not counted: the record counts {count}")
     if journal_hash != previous:
         return Flaw(f"{payment_id}/{last}" if last else payment_id, "the record's journal_hash is not its hash")
+    return None
+
+
+def _flaw_of_apart(record: Item, apart: Sequence[Item]) -> str | None:
+    counted = record.get("operations_apart", 0)
+    if len(apart) != counted:
+        return f"has {len(apart)} operations beside its record, which counts {counted}"
+    if apart and apart_hash(map(_plain, apart)) != record.get("apart_hash"):
+        return "an operation beside its record is not as it was written"
     return None
 
 

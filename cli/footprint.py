@@ -33,11 +33,11 @@ CALLS: Mapping[str, Calls] = {
     "tokenize": {"kms:Decrypt RSA": 1, "kms:GenerateMac": 2},
     "screen": {"dynamodb:UpdateItem": 5, "dynamodb:Query": 1, "dynamodb:BatchGetItem": 1},
     "encrypt": {"kms:Decrypt RSA": 1, "kms:Encrypt": 1},
-    "charge": {"kms:Decrypt": 1},
+    "charge": {"dynamodb:BatchGetItem": 1, "kms:Decrypt": 1},
     "persist": {"kms:GenerateMac": 1, "dynamodb:TransactWriteItems": 1},
     "reconcile": {"dynamodb:Query": 1, "kms:GenerateMac": 1, "dynamodb:TransactWriteItems": 1},
-    "status": {"dynamodb:GetItem": 1, "states:DescribeExecution": 1},
-    "status_recorded": {"dynamodb:GetItem": 1},
+    "status": {"dynamodb:Query": 1, "states:DescribeExecution": 1},
+    "status_recorded": {"dynamodb:Query": 1},
 }
 
 # How long each function takes when it is warm, in milliseconds; `reconcile` for one line of the report. Assumed: 5 for
@@ -46,7 +46,7 @@ MILLISECONDS: Mapping[str, int] = {
     "tokenize": 45,
     "screen": 40,
     "encrypt": 35,
-    "charge": 415,
+    "charge": 420,
     "persist": 30,
     "reconcile": 40,
     "status": 15,
@@ -144,11 +144,12 @@ def calls(polls: int) -> Counter[str]:
 
 
 def read_units(polls: int) -> float:
-    """The velocity of the card and of four other keys, the latter eventually consistent, the polls, and reconciliation:
-    the payment, its status, and its postings in the index twice; and the record for the anchors of two nights."""
+    """The velocity of the card and of four other keys, the latter eventually consistent, whether it is recorded, the
+    polls, and reconciliation: the payment, its status, and its postings in the index twice; and the record for the
+    anchors of two nights."""
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
-    return 1 + 4 * EARLIER / 2 + polls + 1 + 1 + (postings + 1) * posting + 2
+    return 1 + 4 * EARLIER / 2 + 1 + polls + 1 + 1 + (postings + 1) * posting + 2
 
 
 @cache

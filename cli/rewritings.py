@@ -43,6 +43,8 @@ WAYS: tuple[Way, ...] = (
         "the date of a payment is changed",
         "an attribute is added to a record",
         "an operation is taken out of a record",
+        "an operation beside a record is changed",
+        "an operation is put beside a record",
         "the amount of an operation is changed",
         "an operation is said to be the gateway's",
         "a payment is put into the index of doubts",
@@ -84,6 +86,7 @@ WAYS: tuple[Way, ...] = (
         "an entry is deleted, with its postings",
         "a posting is deleted",
         "a record is deleted",
+        "an operation beside a record is deleted",
     ),
     *_ways(
         ("delete", "write payments"),

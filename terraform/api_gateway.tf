@@ -37,10 +37,29 @@ locals {
 
   # Everything else about one item is answered by a function.
   function_routes = {
-    get_payment = { collection = "payments", http_method = "GET", function = "status" }
-    get_card    = { collection = "cards", http_method = "GET", function = "cards" }
-    delete_card = { collection = "cards", http_method = "DELETE", function = "cards" }
+    get_payment   = { item = "payments", http_method = "GET", function = "status" }
+    get_operation = { item = "operations", http_method = "GET", function = "status" }
+    get_card      = { item = "cards", http_method = "GET", function = "cards" }
+    delete_card   = { item = "cards", http_method = "DELETE", function = "cards" }
   }
+
+  # item = { resource, its path with * for the parameters, the parameters }
+  items = merge(
+    {
+      for collection, parameter in local.collections : collection => {
+        resource_id = aws_api_gateway_resource.item[collection].id
+        path        = "${collection}/*"
+        parameters  = [trim(parameter, "{}")]
+      }
+    },
+    {
+      operations = {
+        resource_id = aws_api_gateway_resource.one_operation.id
+        path        = "payments/*/operations/*"
+        parameters  = ["payment_id", "operation_id"]
+      }
+    },
+  )
 
   # Where a request ends up that matches no route: the root, and the greedy path below it, which also takes the
   # methods that a known path doesn't have.
@@ -202,6 +221,19 @@ resource "aws_api_gateway_resource" "operation" {
   path_part   = each.key
 }
 
+# One operation, of whatever type: GET /payments/{payment_id}/operations/{operation_id}.
+resource "aws_api_gateway_resource" "every_operation" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  parent_id   = aws_api_gateway_resource.item["payments"].id
+  path_part   = "operations"
+}
+
+resource "aws_api_gateway_resource" "one_operation" {
+  rest_api_id = aws_api_gateway_rest_api.this.id
+  parent_id   = aws_api_gateway_resource.every_operation.id
+  path_part   = "{operation_id}"
+}
+
 resource "aws_api_gateway_resource" "other" {
   rest_api_id = aws_api_gateway_rest_api.this.id
   parent_id   = aws_api_gateway_rest_api.this.root_resource_id
@@ -250,7 +282,7 @@ resource "aws_api_gateway_integration" "start" {
     "application/json" = join("", [
       local.ids[each.value.machine],
       file("${local.templates}/caller.vtl"),
-      each.value.machine == "payment" ? join("", [local.card_in_the_clear, local.texts]) : "",
+      each.value.machine == "payment" ? join("", [local.card_in_the_clear, local.texts, file("${local.templates}/members.vtl")]) : "",
       templatefile("${local.templates}/${each.value.template}", merge(each.value.parameters, {
         state_machine_arn = aws_sfn_alias.live[each.value.machine].arn
       })),
@@ -295,17 +327,17 @@ resource "aws_api_gateway_integration_response" "refused" {
   response_templates  = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/refused.vtl")]) }
 }
 
-# --- One payment, one card: by a function
+# --- One payment, one operation, one card: by a function
 
 resource "aws_api_gateway_method" "function" {
   for_each = local.function_routes
 
   rest_api_id          = aws_api_gateway_rest_api.this.id
-  resource_id          = aws_api_gateway_resource.item[each.value.collection].id
+  resource_id          = local.items[each.value.item].resource_id
   http_method          = each.value.http_method
   authorization        = "AWS_IAM"
   request_validator_id = aws_api_gateway_request_validator.this.id
-  request_parameters   = { "method.request.path.${trim(local.collections[each.value.collection], "{}")}" = true }
+  request_parameters   = { for parameter in local.items[each.value.item].parameters : "method.request.path.${parameter}" => true }
 }
 
 resource "aws_api_gateway_integration" "function" {
@@ -445,6 +477,7 @@ locals {
     aws_api_gateway_resource.collection,
     aws_api_gateway_resource.item,
     aws_api_gateway_resource.operation,
+    { every = aws_api_gateway_resource.every_operation, one = aws_api_gateway_resource.one_operation },
     { other = aws_api_gateway_resource.other, keys = aws_api_gateway_resource.keys },
     { this = aws_api_gateway_request_validator.this },
     aws_api_gateway_model.this,

@@ -58,6 +58,13 @@ locals {
   # Text, as the key's policy names them: those of the functions below that have the statement SealBooks.
   sealing_roles = ["anchor", "compensate", "persist", "reconcile", "reserve", "resolve", "settle"]
 
+  read_ledger = {
+    sid        = "ReadLedger"
+    actions    = ["dynamodb:GetItem", "dynamodb:Query"]
+    resources  = [aws_dynamodb_table.ledger.arn]
+    conditions = local.payments_only
+  }
+
   # By the partition key that a request names. A Null of false: ForAllValues also holds where the key is missing.
   payments_only = [
     { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
@@ -213,10 +220,28 @@ locals {
     }
 
     charge = {
-      timeout     = 30
-      memory      = 512
-      environment = merge(local.gateway_environment, { KMS_KEY_ID = aws_kms_key.this["card"].arn })
+      timeout = 30
+      memory  = 512
+      environment = merge(local.gateway_environment, {
+        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+        KMS_KEY_ID     = aws_kms_key.this["card"].arn
+      })
       statements = concat(local.gateway_statements, [
+        {
+          # Whether the ledger knows the payment, and not one thing more: see local.read_card.
+          sid       = "SeeWhetherRecorded"
+          actions   = ["dynamodb:BatchGetItem"]
+          resources = [aws_dynamodb_table.ledger.arn]
+          conditions = concat(local.payments_only, [
+            { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
+            {
+              test     = "ForAllValues:StringEquals"
+              variable = "dynamodb:Attributes"
+              values   = ["pk", "sk", "payment_id", "status"]
+            },
+            { test = "StringEquals", variable = "dynamodb:Select", values = ["SPECIFIC_ATTRIBUTES"] },
+          ])
+        },
         {
           sid        = "DecryptCard"
           actions    = ["kms:Decrypt"]
@@ -275,8 +300,8 @@ locals {
     perform = {
       timeout     = 30
       memory      = 512
-      environment = local.gateway_environment
-      statements  = local.gateway_statements
+      environment = merge(local.gateway_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
+      statements  = concat(local.gateway_statements, [local.read_ledger])
     }
 
     settle = {
@@ -355,17 +380,12 @@ locals {
     }
 
     status = {
-      timeout     = 5
-      memory      = 512
-      environment = merge(local.payment_executions_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
-      statements = concat(local.see_executions["payment"], [
-        {
-          sid        = "ReadLedger"
-          actions    = ["dynamodb:GetItem"]
-          resources  = [aws_dynamodb_table.ledger.arn]
-          conditions = local.payments_only
-        },
-      ])
+      timeout = 5
+      memory  = 512
+      environment = merge(local.payment_executions_environment, local.operation_executions_environment, {
+        DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+      })
+      statements = concat(local.see_executions["payment"], local.see_executions["operation"], [local.read_ledger])
     }
 
     cards = {

@@ -80,5 +80,5 @@ resource "aws_lambda_permission" "api" {
   function_name = aws_lambda_alias.live[each.value.function].function_name
   qualifier     = aws_lambda_alias.live[each.value.function].name
   principal     = "apigateway.amazonaws.com"
-  source_arn    = "${aws_api_gateway_rest_api.this.execution_arn}/${local.stage_name}/${each.value.http_method}/${each.value.collection}/*"
+  source_arn    = "${aws_api_gateway_rest_api.this.execution_arn}/${local.stage_name}/${each.value.http_method}/${local.items[each.value.item].path}"
 }

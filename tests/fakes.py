@@ -139,6 +139,9 @@ class FakeGateway:
 
     def __init__(self) -> None:
         self.charges: dict[str, Charge] = {}
+        """By reference, as far as that is not forgotten."""
+        self._forgotten: dict[str, Charge] = {}
+        """By their own ids."""
         self.calls: list[str] = []
         self.idempotency_keys: list[str] = []
         self.faults = Faults()
@@ -219,6 +222,22 @@ class FakeGateway:
         self.faults.after("find")
         return self.charges.get(reference)
 
+    def find(self, charge_id: str) -> Charge | None:
+        self._called("find")
+        self.faults.after("find")
+        return self._by_id().get(charge_id)
+
+    def _by_id(self) -> dict[str, Charge]:
+        return {charge.charge_id: charge for charge in (*self.charges.values(), *self._forgotten.values())}
+
+    def forget(self, reference: str) -> None:
+        """What gateways forget after a while: the reference, and the keys that were used for it."""
+        if charge := self.charges.pop(reference, None):
+            self._forgotten[charge.charge_id] = charge
+        self._reversals.pop(reference, None)
+        for key in [key for key in self._answers if key.startswith(reference)]:
+            del self._answers[key]
+
     def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
         """A page of `reports`; without one, of an empty day."""
         self._called("settlements")
@@ -264,12 +283,15 @@ class FakeGateway:
 
     def _charge(self, charge_id: str) -> Charge:
         try:
-            return next(charge for charge in self.charges.values() if charge.charge_id == charge_id)
-        except StopIteration:
+            return self._by_id()[charge_id]
+        except KeyError:
             raise GatewayRefused("There is no such charge.") from None
 
     def _put(self, charge: Charge) -> Charge:
-        self.charges[charge.reference] = charge
+        if charge.charge_id in self._forgotten:
+            self._forgotten[charge.charge_id] = charge
+        else:
+            self.charges[charge.reference] = charge
         return charge
 
     def _book(self, order: Order, card: Card, capture: bool) -> Charge:

@@ -32,7 +32,7 @@ def starting(route: str, state_machine_arn: str = STATE_MACHINE_ARN) -> str:
     text = (
         _ids(route)
         + _file("caller")
-        + ("" if route in OPERATIONS else _file("card_in_the_clear") + _file("texts"))
+        + ("" if route in OPERATIONS else _file("card_in_the_clear") + _file("texts") + _file("members"))
         + _file(STARTS[route])
     )
     for name, value in {

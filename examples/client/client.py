@@ -144,7 +144,7 @@ class PaymentsClient:
 
     def payment(self, payment_id: str) -> Payment:
         """The payment as it is now. Raises NotFound."""
-        return self._payment(payment_id)
+        return Payment.from_json(self._transport.call("GET", _path("payments", payment_id)))
 
     def wait(self, payment_id: str, *, timeout_seconds: float = 60.0) -> Payment:
         """The payment, or the card being stored, once it is no longer processing.
@@ -152,7 +152,7 @@ class PaymentsClient:
         As long as there is time, it is looked for again, whatever goes wrong on the way. When the time is over, raises
         StillProcessing, or what went wrong if nothing was ever seen: NoAnswer, TooManyRequests. Raises NotFound.
         """
-        return self._ended(payment_id, payment_id, lambda payment: payment, timeout_seconds)
+        return self._ended(payment_id, lambda deadline: self._shown(payment_id, deadline), timeout_seconds)
 
     def refund(
         self, payment_id: str, amount_minor: int | None = None, *, idempotency_key: str | None = None
@@ -171,9 +171,14 @@ class PaymentsClient:
         return self._operate("void", payment_id, None, idempotency_key)
 
     def wait_for_operation(self, payment_id: str, operation_id: str, *, timeout_seconds: float = 60.0) -> Operation:
-        """The refund, capture or void once it is no longer processing. Waits, and raises, as `wait` does."""
-        key = canonical_id(operation_id)
-        return self._ended(operation_id, payment_id, lambda payment: payment.operation(key), timeout_seconds)
+        """The refund, capture or void once it is no longer processing. Waits, and raises, as `wait` does.
+
+        Also raises NotFound where the payment was rejected, or there is no such operation; and KeyUsedForAnother where
+        the operation is one on another payment.
+        """
+        return self._ended(
+            operation_id, lambda deadline: self._shown_operation(payment_id, operation_id, deadline), timeout_seconds
+        )
 
     def card(self, token: str) -> CardSummary:
         """What may be shown of a stored card. Raises NotFound."""
@@ -222,40 +227,49 @@ class PaymentsClient:
         except RequestRefused as refusal:
             if refusal.code != "operation_exists":
                 raise
-            existing = self._shown(payment_id).operation(key)
-            if existing is not None:
-                if existing.type != operation or amount_minor not in (None, existing.amount_minor):
-                    raise _used_for_another(refusal) from None
-                return existing
+            existing = self._shown_operation(payment_id, key)
+            if existing.type != operation or amount_minor not in (None, existing.amount_minor):
+                raise _used_for_another(refusal) from None
+            return existing
         return Operation(operation_id=key, type=operation, status="processing", amount_minor=amount_minor)
 
-    def _ended(
-        self, id: str, payment_id: str, find: Callable[[Payment], Ended | None], timeout_seconds: float
-    ) -> Ended:
-        """What is found in the payment, once it is there and no longer processing."""
+    def _ended(self, id: str, show: Callable[[float], Ended], timeout_seconds: float) -> Ended:
+        """What is shown, given when to give up, once it is there and no longer processing."""
         deadline, seen = time.monotonic() + timeout_seconds, None
         for _ in _looks(timeout_seconds):
             try:
-                seen = self._shown(payment_id, deadline)
+                seen = show(deadline)
             except (NoAnswer, TooManyRequests) as error:
                 if seen is None:
                     raise
                 raise StillProcessing(f"{id} was processing when it was last seen. Since then: {error}") from None
-            found = find(seen)
-            if found is not None and found.status != "processing":
-                return found
-        assert seen
-        raise StillProcessing(f"{id} is still processing after {timeout_seconds:g} s. Its payment is {seen.status}.")
+            if seen.status != "processing":
+                return seen
+        raise StillProcessing(f"{id} is still processing after {timeout_seconds:g} s.")
+
+    def _shown_operation(self, payment_id: str, operation_id: str, deadline: float | None = None) -> Operation:
+        """The operation, given the moment that one may take to appear. Raises NotFound, KeyUsedForAnother."""
+        path = _path("payments", payment_id, "operations", operation_id)
+        try:
+            shown = self._found(path, deadline)
+        except RequestRefused as refusal:
+            if refusal.code == "key_used_for_another_request":
+                raise _used_for_another(refusal) from None
+            raise
+        if shown["error"] == "payment_not_found":
+            raise NotFound(404, shown["error"], "There is no payment with this id, or it was rejected.")
+        return Operation.from_json(shown)
 
     def _shown(self, payment_id: str, deadline: float | None = None) -> Payment:
         """The payment, given the moment that one just started may take to appear. Raises NotFound."""
+        return Payment.from_json(self._found(_path("payments", payment_id), deadline))
+
+    def _found(self, path: str, deadline: float | None = None) -> dict[str, Any]:
+        """What is there, or will be in a moment. Raises NotFound."""
         for _ in _looks(_APPEARS_WITHIN_SECONDS):
             with suppress(NotFound):
-                return self._payment(payment_id, deadline)
-        return self._payment(payment_id, deadline)
-
-    def _payment(self, payment_id: str, deadline: float | None = None) -> Payment:
-        return Payment.from_json(self._transport.call("GET", _path("payments", payment_id), deadline=deadline))
+                return self._transport.call("GET", path, deadline=deadline)
+        return self._transport.call("GET", path, deadline=deadline)
 
 
 def _looks(timeout_seconds: float) -> Iterator[None]:

@@ -4,7 +4,7 @@ PaymentsError
 ├── NotSent                the client itself refuses: nothing has left the process
 ├── RequestRefused         the API said no: nothing was done, and the same again would be refused again
 │   ├── AccessDenied         the credentials are wrong, expired, or may not do this
-│   ├── NotFound             there is no such payment, or no such stored card
+│   ├── NotFound             there is no such payment, operation or stored card
 │   └── KeyUsedForAnother    the idempotency key belongs to another payment, card or operation than this one
 ├── CardNotSealed          the card or the key is not fit for it: nothing was sent
 ├── TooManyRequests        the API was busy at every try: nothing was done; later, with the same key
@@ -38,7 +38,7 @@ class AccessDenied(RequestRefused):
 
 
 class NotFound(RequestRefused):
-    """There is no payment with this id, or no stored card with this token."""
+    """There is no payment or operation with this id, or no stored card with this token."""
 
 
 class KeyUsedForAnother(RequestRefused):

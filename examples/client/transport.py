@@ -27,7 +27,7 @@ _MOST_CONNECTIONS = 256
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 _SIGNED_HEADERS = ("Content-Type", "Idempotency-Key")
 _KEY_USED = ("payment_exists", "operation_exists")
-_NOT_FOUND = ("payment_not_found", "card_not_found")
+_NOT_FOUND = ("payment_not_found", "operation_not_found", "card_not_found")
 
 _dice = random.SystemRandom()
 

@@ -7,7 +7,7 @@ from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import Order
 from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown
 from functions.shared.domain.payment import PaymentRequest
-from functions.shared.ports import CardCipher, PaymentGateway
+from functions.shared.ports import CardCipher, Ledger, PaymentGateway
 
 
 def charge_card(
@@ -18,14 +18,20 @@ def charge_card(
     *,
     cipher: CardCipher,
     gateway: PaymentGateway,
+    ledger: Ledger,
 ) -> dict[str, Any]:
-    """Return `{"outcome": "captured" | "authorized" | "declined", "gateway", "charge_id", "decline_code", "shown"}`.
+    """Return `{"outcome": "captured" | "authorized" | "declined", "gateway", "charge_id", "decline_code", "shown"}`; or
+    the outcome `recorded` alone where the ledger has the payment already, and the gateway is not asked.
 
     The outcome is what was asked for, and `shown` the charge with all that was done to it since, by whomever.
-    Safe to repeat: every attempt has the same idempotency key. Raises GatewayOutcomeUnknown where neither the gateway's
-    answer nor a look by reference tells what happened, GatewayMismatch where it charged something else, and what the
-    gateway and the cipher raise.
+    Safe to repeat: every attempt has the same idempotency key. But a gateway forgets keys after a day or so, and Step
+    Functions its executions after 90; the ledger forgets nothing, so that it is asked first.
+
+    Raises LedgerUnavailable, GatewayOutcomeUnknown where neither the gateway's answer nor a look by reference tells
+    what happened, GatewayMismatch where it charged something else, and what the gateway and the cipher raise.
     """
+    if ledger.statuses([payment_id]):
+        return {"outcome": "recorded"}
     assert payment.amount_minor is not None and payment.currency is not None  # the contract of the state
     order = Order(payment_id, payment.amount_minor, payment.currency, payment.merchant_reference, payment.description)
     card = Card.from_card_data(json.loads(cipher.decrypt(ciphertext, summary.encryption_context)))

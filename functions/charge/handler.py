@@ -9,7 +9,7 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.payment import PaymentRequest
 
 
-@runtime.function("charge", uses=(runtime.card_cipher, runtime.gateway))
+@runtime.function("charge", uses=(runtime.card_cipher, runtime.gateway, runtime.ledger))
 def handler(event: runtime.Event) -> dict[str, Any]:
     return charge_card(
         event["payment_id"],
@@ -18,4 +18,5 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         base64.b64decode(event["ciphertext"]),
         cipher=runtime.card_cipher(),
         gateway=runtime.gateway(),
+        ledger=runtime.ledger(),
     )

@@ -1,12 +1,30 @@
 """Undo a charge that may have gone through, and never guess whether it did."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from functions.shared.domain.card import CardSummary
+from functions.shared.domain.errors import (
+    GatewayBusy,
+    GatewayMismatch,
+    GatewayOutcomeUnknown,
+    GatewayRefused,
+    ReversalUnconfirmed,
+    SecretUnavailable,
+)
+from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.doubt import record_doubt, undo_charge
-from functions.shared.ports import Ledger, PaymentGateway, VelocityCounter
+from functions.shared.operations import undo_other_charge
+from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment, VelocityCounter
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What Charge said: its outcome, `unknown` where it said nothing, and the charge's id."""
+
+    outcome: str
+    charge_id: str | None = None
 
 
 def payment_from(event: dict[str, Any], now: str) -> Payment:
@@ -27,6 +45,7 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
 def compensate_payment(
     payment: Payment,
     request: PaymentRequest,
+    made: Made,
     *,
     gateway: PaymentGateway,
     ledger: Ledger,
@@ -35,7 +54,8 @@ def compensate_payment(
     """Bring the payment to an end that the gateway has confirmed, record it, and return the record.
 
     `payment` is its first record: in doubt, with the error that led here. What the ledger already knows stays: an
-    outcome that an earlier state did record, before its answer got lost, stands. A decline of the gateway's is counted.
+    outcome that an earlier state did record, before its answer got lost, stands. If what was `made` is another charge
+    than the recorded one, that one is undone. A decline of the gateway's is counted.
 
     Raises ReversalUnconfirmed while the gateway does not confirm (the ledger says in doubt), LedgerUnavailable, and
     LedgerConflict where somebody else recorded at the same time.
@@ -43,9 +63,46 @@ def compensate_payment(
     known = ledger.find(payment.payment_id)
     if known is None:
         known = record_doubt(replace(payment, reversing=True), request, ledger=ledger)
+    now = payment.updated_at
     ended = known.payment
     if ended.status == "in_doubt":
-        ended = undo_charge(known, gateway=gateway, ledger=ledger, now=payment.updated_at)
+        ended = undo_charge(known, gateway=gateway, ledger=ledger, now=now)
     if ended.was_declined_by_gateway:
         velocity_counter.count_decline(ended)
-    return ended
+    if known.payment.status == "in_doubt":
+        return ended
+    if made.outcome == "unknown":
+        made = _look(known.payment, gateway)
+    if made.charge_id in (None, known.payment.charge_id) or made.outcome not in ("captured", "authorized"):
+        return known.payment
+    return _undo_another(known, made, gateway=gateway, ledger=ledger, now=now)
+
+
+def _look(payment: Payment, gateway: PaymentGateway) -> Made:
+    """What there is at the gateway under our reference. Raises ReversalUnconfirmed."""
+    try:
+        found = gateway.find_by_reference(payment.payment_id)
+    except (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
+        raise ReversalUnconfirmed(f"Nobody knows whether there is a second charge: {error}") from None
+    if found is None and payment.charge_id:
+        raise ReversalUnconfirmed("The gateway does not show the charge, and so not whether there is a second one.")
+    return Made(found.status, found.charge_id) if found else Made("unknown")
+
+
+def _undo_another(known: RecordedPayment, made: Made, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
+    """Record that there is a second charge, then undo it: until that is confirmed, the record says what is left."""
+    payment = known.payment
+    assert made.charge_id and payment.amount_minor and payment.currency
+    operation = payment.operation(made.charge_id)
+    if operation is None:
+        captured = made.outcome == "captured"
+        # What was taken is on the books like any capture, for the refund and the gateway's report to be held against.
+        entries = [capture_entry(gateway.name, payment.amount_minor, payment.currency, made.charge_id)]
+        payment = payment.undo_other_charge(made.charge_id, "refund" if captured else "void", now)
+        payment, posted = payment.post(*entries if captured else ())
+        ledger.record(payment, posted)
+        operation = payment.operation(made.charge_id)
+    assert operation
+    if not operation.is_open:
+        return payment
+    return undo_other_charge(payment, operation, gateway=gateway, ledger=ledger, now=now)

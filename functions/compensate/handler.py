@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from functions.compensate.compensate_payment import compensate_payment, payment_from
+from functions.compensate.compensate_payment import Made, compensate_payment, payment_from
 from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch, PaymentError
 from functions.shared.domain.payment import PaymentRequest
@@ -18,10 +18,12 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     if request.operation == "store":
         stored = runtime.ledger().payment(payment.payment_id)
         return stored.outcome() if stored else payment.outcome() | {"status": "rejected"}
+    made = Made(event["charge"]["outcome"], event["charge"].get("charge_id"))
     try:
         ended = compensate_payment(
             payment,
             request,
+            made,
             gateway=runtime.gateway(),
             ledger=runtime.ledger(),
             velocity_counter=runtime.velocity_counter(),
@@ -31,6 +33,6 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         raise
     if ended.error and ended.status in METRICS:
         runtime.count(METRICS[ended.status])
-    if ended.error == GatewayMismatch.__name__:
+    if ended.error == GatewayMismatch.__name__ or any(operation.charge_id for operation in ended.operations):
         runtime.count(GatewayMismatch.__name__)
     return ended.outcome()

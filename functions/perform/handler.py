@@ -6,6 +6,7 @@ from functions.shared import runtime
 from functions.shared.operations import Reserved, perform_operation
 
 
-@runtime.function("perform", uses=(runtime.gateway,))
+@runtime.function("perform", uses=(runtime.gateway, runtime.ledger))
 def handler(event: runtime.Event) -> dict[str, Any]:
-    return perform_operation(Reserved(**event), gateway=runtime.gateway()).to_dict()
+    reserved = Reserved(**event)
+    return perform_operation(reserved, gateway=runtime.gateway(), ledger=runtime.ledger()).to_dict()

@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from functions.persist.persist_payment import payment_from, persist_payment
+from functions.persist.persist_payment import payment_from, persist_payment, recorded_before
 from functions.shared import runtime
 from functions.shared.domain.charge import Charge
 
@@ -17,6 +17,8 @@ METRICS = {
 
 @runtime.function("persist", uses=(runtime.ledger, runtime.books_mac, runtime.card_vault, runtime.velocity_counter))
 def handler(event: runtime.Event) -> dict[str, Any]:
+    if event["charge"]["outcome"] == "recorded":
+        return recorded_before(event["payment_id"], ledger=runtime.ledger()).outcome()
     ciphertext, now = event["encrypted"]["ciphertext"], runtime.now()
     recorded = persist_payment(
         payment_from(event, now),

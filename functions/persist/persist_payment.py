@@ -27,6 +27,13 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
     )
 
 
+def recorded_before(payment_id: str, *, ledger: Ledger) -> Payment:
+    """The payment that Charge found in the ledger, so that it charged nothing. It ends as the record says."""
+    known = ledger.payment(payment_id)
+    assert known  # nothing is ever deleted
+    return known
+
+
 def persist_payment(
     payment: Payment,
     ciphertext: bytes | None,

@@ -7,6 +7,7 @@ begins. A step may be repeated.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
 from itertools import chain
 
 from functions.shared.domain.adoption import ADOPTING, adopted_id
@@ -27,6 +28,7 @@ from functions.shared.domain.settlement import (
     SettlementPage,
     compare,
     entry_of,
+    other_charges,
     settled_as,
     settlement_source,
 )
@@ -100,12 +102,12 @@ class Reconciliation:
     # -- The report as a whole: nothing is believed of one that is cut off
 
     def _check_report(self, page: str | None) -> Cursor:
-        keys, totals = Counter[tuple[str, str]](), Counter[tuple[str, int]]()
-        lines: dict[tuple[str, str], SettlementLine] = {}
+        keys, totals = Counter[str](), Counter[tuple[str, int]]()
+        lines: dict[str, SettlementLine] = {}
         for part in self._pages():
             for line in part.lines:
-                keys[line.type, line.line_id] += 1
-                lines[line.type, line.line_id] = line
+                keys[line.key] += 1
+                lines[line.key] = line
                 totals[line.currency, 0] += line.amount_minor
                 totals[line.currency, 1] += line.fee_minor
         if keys.total() != part.line_count:
@@ -115,7 +117,7 @@ class Reconciliation:
             raise SettlementUnreadable("The settlement report's lines don't sum up to its totals.")
         for key, line in lines.items():
             if keys[key] > 1:
-                self._record("duplicate", line.reference, line.line_id, "one line", f"{keys[key]} of {line}")
+                self._break(line, "duplicate", "one line", f"{keys[key]} of {line}")
         return Cursor("gateway")
 
     def _pages(self) -> Iterator[SettlementPage]:
@@ -133,19 +135,19 @@ class Reconciliation:
         part = self.gateway.settlement(self.day, page, LINES_SETTLED)
         twice = {found.item for found in self.found() if found.type == "duplicate"}
         for line in part.lines:
-            if line.line_id not in twice:
+            if line.key not in twice:
                 self._compare_line(line)
         return Cursor("gateway", part.next_page) if part.next_page else Cursor("ledger", "0")
 
     def _compare_line(self, line: SettlementLine) -> None:
-        if REDACTED in astuple(line):
-            self._record("missing_in_ledger", line.reference, line.line_id, "a line as documented", str(line))
+        if REDACTED in astuple(line) or line.reference is None or not line.is_known:
+            self._break(line, "missing_in_ledger", "a line as documented", str(line))
             return
         known = self.ledger.find(line.reference)
         if known is None:
             execution = self.executions.find(line.reference)
             if execution is None or not execution.running:
-                self._record("missing_in_ledger", line.reference, line.line_id, "a payment", str(line))
+                self._break(line, "missing_in_ledger", "a payment", str(line))
             return
         broken = compare(line, known.payment, known.entries, self.day)
         if broken:
@@ -153,14 +155,18 @@ class Reconciliation:
             broken = compare(line, known.payment, known.entries, self.day)
         if broken:
             self.breaks.record(broken, self.run, self.now)
-        elif line.settled_at <= self.now and settled_as(line, known.entries) is None:
+        elif line.settled > datetime.fromisoformat(self.now):
+            # While the day runs, its lines are not final yet.
+            if _utc_day(line.settled) != self.day:
+                self._break(line, "status_differs", f"settled by {self.now}", f"{line}, settled at {line.settled_at}")
+        elif settled_as(line, known.entries) is None:
             self._settle(line, known)
 
     def _settle(self, line: SettlementLine, known: RecordedPayment) -> None:
         """Post that the gateway paid, or got, what the line says; and if a refund failed, that its money is back."""
         payment, entries = known.payment.next_version(self.now), list[JournalEntry]()
         if line.type == "refund_failed":
-            refund = entry_of(line, known.entries)
+            refund = entry_of(line, payment, known.entries)
             operation = payment.operation((refund and refund.entry.source) or "")
             if operation and operation.status == "succeeded" and refund:
                 payment = known.payment.fail_refund(operation, self.now)
@@ -195,13 +201,14 @@ class Reconciliation:
         known = self.ledger.find(posted.payment_id)
         if known is None or posted.number not in {entry.number for entry in standing(known.entries)}:
             return
-        charge = self.gateway.find_by_reference(posted.payment_id)
+        charge_id = posted.source if posted.source in other_charges(known.payment) else known.payment.charge_id
+        charge = self.gateway.find(charge_id) if charge_id else None
         done_at, found = (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
         if posted.kind == "refund":
             refunds = {name: each for each in (charge.refunds if charge else ()) for name in _names(each)}
             refund = refunds.get(posted.source)
             done_at, found = (refund.created_at, f"refund {refund.refund_id}") if refund else (None, "no refund")
-        if done_at in (None, REDACTED) or done_at[:10] == self.day:
+        if done_at in (None, REDACTED) or _utc_day(datetime.fromisoformat(done_at)) == self.day:
             amount = f"{posted.posting.amount_minor} {posted.posting.currency}"
             expected = f"a line for the {posted.kind} of {amount}"
             self._record("missing_at_gateway", posted.payment_id, f"entry {posted.number}", expected, found)
@@ -241,7 +248,7 @@ class Reconciliation:
         payment = known.payment
         if payment.status not in ADOPTING:
             return known
-        charge = self.gateway.find_by_reference(payment.payment_id)
+        charge = self.gateway.find(payment.charge_id) if payment.charge_id else None
         found = "no charge"
         try:
             if charge:
@@ -263,6 +270,9 @@ class Reconciliation:
         accounts = chart_of_accounts(self.gateway.name)
         return turnover(posted.posting for account in accounts for posted in self.books.postings(account, self.day))
 
+    def _break(self, line: SettlementLine, type: BreakType, expected: str, found: str) -> None:
+        self._record(type, line.reference or "", line.key, expected, found)
+
     def _record(self, type: BreakType, payment_id: str, item: str, expected: str, found: str) -> None:
         self.breaks.record(Break(self.day, type, payment_id, item, expected, found), self.run, self.now)
 
@@ -270,3 +280,7 @@ class Reconciliation:
 def _names(refund: Refund) -> tuple[str | None, str]:
     """By which of our operations' ids a refund may be known."""
     return refund.reference, adopted_id("refund", refund.refund_id)
+
+
+def _utc_day(moment: datetime) -> str:
+    return moment.astimezone(UTC).date().isoformat()

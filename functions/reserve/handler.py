@@ -23,12 +23,9 @@ def _payment_id(event: runtime.Event) -> object:
 )
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = OperationRequest.from_request(event["operation_id"], event["request"], event["requested_at"])
-    payment = reserve_operation(
-        request,
-        ledger=runtime.ledger(),
-        executions=runtime.executions(),
-        gateway=runtime.gateway(),
-        now=runtime.now(),
+    ledger, executions, gateway = runtime.ledger(), runtime.executions(), runtime.gateway()
+    payment = runtime.after_conflicts(
+        lambda: reserve_operation(request, ledger=ledger, executions=executions, gateway=gateway, now=runtime.now())
     )
     reserved = outcome_of(payment, request.operation_id)
     if reserved["status"] == "rejected":

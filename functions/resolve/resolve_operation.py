@@ -5,7 +5,7 @@ from typing import get_args
 from functions.shared.domain.errors import InvalidInput, PaymentNotFound, error_code
 from functions.shared.domain.operation import Operation, OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.operations import Performed, Reserved, adopt_charge, perform_operation, settle_operation
+from functions.shared.operations import Performed, adopt_charge, perform_operation, reserved_in, settle_operation
 from functions.shared.ports import Execution, Executions, Ledger, PaymentGateway
 
 
@@ -56,7 +56,7 @@ def resolve_operation(
     if operation.is_open and not operation.pending:
         performed = Performed(reason=_why(execution))
         if ask_gateway:
-            performed = perform_operation(_reserved(payment, operation), gateway=gateway)
+            performed = perform_operation(reserved_in(payment, operation), gateway=gateway, ledger=ledger)
         payment = settle_operation(request.payment_id, operation_id, performed, ledger=ledger, now=now)
         operation = _of(payment, operation_id)
     return request.payment_id, "pending" if operation.pending else operation.status
@@ -76,15 +76,3 @@ def _was_no_operation(execution: Execution) -> bool:
 
 def _why(execution: Execution) -> str:
     return error_code(execution.error or "ExecutionStopped")
-
-
-def _reserved(payment: Payment, operation: Operation) -> Reserved:
-    assert operation.amount_minor and payment.currency and payment.charge_id
-    return Reserved(
-        payment.payment_id,
-        operation.operation_id,
-        operation.type,
-        operation.amount_minor,
-        payment.currency,
-        payment.charge_id,
-    )

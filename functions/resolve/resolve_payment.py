@@ -6,7 +6,7 @@ from functions.shared.domain.errors import PaymentNotFound
 from functions.shared.domain.ledger import capture_entry, clear_suspense
 from functions.shared.domain.payment import Payment
 from functions.shared.doubt import record_doubt, undo_charge
-from functions.shared.operations import adopt_charge
+from functions.shared.operations import adopt_charge, undo_other_charge
 from functions.shared.ports import Executions, Ledger, PaymentGateway, RecordedPayment
 
 
@@ -51,8 +51,10 @@ def resolve_payment(
         known = record_doubt(doubtful, execution.payment, ledger=ledger)
     if known.payment.status != "in_doubt" and ask_gateway:
         known = adopt_charge(known, gateway=gateway, ledger=ledger, now=now)
-    if known.payment.status != "in_doubt" or not ask_gateway:
-        return known.payment.status, known.payment.error
+    if known.payment.status != "in_doubt":
+        return _undo_others(known.payment, gateway=gateway, ledger=ledger, now=now, ask_gateway=ask_gateway)
+    if not ask_gateway:
+        return "in_doubt", known.payment.error
     charge = None if known.payment.reversing else gateway.find_by_reference(payment_id)
     # Only a payment that was to be captured has money in suspense.
     capture = bool(known.entries)
@@ -62,6 +64,18 @@ def resolve_payment(
     else:
         ended = _settle(charge, known, capture=capture, ledger=ledger, now=now)
     return ended.status, ended.error
+
+
+def _undo_others(
+    payment: Payment, *, gateway: PaymentGateway, ledger: Ledger, now: str, ask_gateway: bool
+) -> tuple[str, str | None]:
+    """A payment that is in no doubt itself: undo the charges beside its own that Compensate could not."""
+    for operation in payment.operations:
+        if operation.charge_id and operation.is_open:
+            if not ask_gateway:
+                return "in_doubt", operation.error
+            payment = undo_other_charge(payment, operation, gateway=gateway, ledger=ledger, now=now)
+    return payment.status, payment.error
 
 
 def _settle(charge: Charge, known: RecordedPayment, *, capture: bool, ledger: Ledger, now: str) -> Payment:

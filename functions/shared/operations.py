@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from functions.shared.domain.adoption import ADOPTING, adopt
+from functions.shared.domain.adoption import ADOPTING, adopt, adopt_undone, is_undone
 from functions.shared.domain.charge import Charge, Refused
 from functions.shared.domain.errors import (
+    GatewayBusy,
     GatewayMismatch,
     GatewayOutcomeUnknown,
+    GatewayRefused,
     LedgerConflict,
     PaymentNotFound,
+    ReversalUnconfirmed,
+    SecretUnavailable,
     error_code,
 )
 from functions.shared.domain.ledger import (
@@ -74,22 +78,40 @@ def outcome_of(payment: Payment, operation_id: str) -> dict[str, Any]:
     }
 
 
-def perform_operation(reserved: Reserved, *, gateway: PaymentGateway) -> Performed:
-    """Have the gateway do what was reserved.
+def reserved_in(payment: Payment, operation: Operation) -> Reserved:
+    """An open operation of the payment's record, as the gateway has to be asked for it."""
+    charge_id = operation.charge_id or payment.charge_id
+    assert operation.amount_minor and payment.currency and charge_id
+    return Reserved(
+        payment.payment_id,
+        operation.operation_id,
+        operation.type,
+        operation.amount_minor,
+        payment.currency,
+        charge_id,
+    )
+
+
+def perform_operation(reserved: Reserved, *, gateway: PaymentGateway, ledger: Ledger) -> Performed:
+    """Have the gateway do what was reserved, unless it has ended: the ledger never forgets that, and gateways do.
 
     Raises GatewayOutcomeUnknown where neither its answer nor a look tells what happened, GatewayMismatch where it
-    answered that it did something else, and what the gateway raises.
+    answered that it did something else, LedgerUnavailable, and what the gateway raises.
     """
+    payment = ledger.payment(reserved.payment_id)
+    operation = payment.operation(reserved.operation_id) if payment else None
+    if operation is None or not operation.is_open:
+        return Performed()  # the record stands
     try:
         done = _ask(reserved, gateway)
     except GatewayOutcomeUnknown:
-        charge = look(reserved.payment_id, gateway=gateway)
+        charge = look(reserved.charge_id, gateway=gateway)
         if not _shows(charge, reserved):
             raise  # not there yet is not the same as never there
         return Performed(charge)
     if isinstance(done, Refused):
         # Perhaps because it was done, by an attempt whose answer was lost, or something else by somebody else.
-        charge = look(reserved.payment_id, gateway=gateway)
+        charge = look(reserved.charge_id, gateway=gateway)
         if reserved.type != "refund" and done.reason == "invalid_state" and charge.status == "authorized":
             raise GatewayOutcomeUnknown("The gateway refuses what the charge allows: what it shows is not the newest.")
         return Performed(charge, done.reason)
@@ -98,12 +120,12 @@ def perform_operation(reserved: Reserved, *, gateway: PaymentGateway) -> Perform
     return Performed(done)
 
 
-def look(payment_id: str, *, gateway: PaymentGateway) -> Charge:
-    """The payment's charge as the gateway shows it.
+def look(charge_id: str, *, gateway: PaymentGateway) -> Charge:
+    """The charge as the gateway shows it, by its own id: gateways forget references.
 
     Raises GatewayOutcomeUnknown where it does not show it, though there is one: it has not caught up.
     """
-    charge = gateway.find_by_reference(payment_id)
+    charge = gateway.find(charge_id)
     if charge is None:
         raise GatewayOutcomeUnknown("The gateway does not show the charge, and so not what became of it.")
     return charge
@@ -117,7 +139,8 @@ def adopt_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Led
     """
     if known.payment.status not in ADOPTING:
         return known
-    return adopt_shown(known, look(known.payment.payment_id, gateway=gateway), ledger=ledger, now=now)
+    assert known.payment.charge_id  # of these statuses, each has one
+    return adopt_shown(known, look(known.payment.charge_id, gateway=gateway), ledger=ledger, now=now)
 
 
 def adopt_shown(known: RecordedPayment, charge: Charge, *, ledger: Ledger, now: str) -> RecordedPayment:
@@ -133,6 +156,33 @@ def adopt_shown(known: RecordedPayment, charge: Charge, *, ledger: Ledger, now: 
     return RecordedPayment(payment, known.entries + posted)
 
 
+def undo_other_charge(
+    payment: Payment, operation: Operation, *, gateway: PaymentGateway, ledger: Ledger, now: str
+) -> Payment:
+    """Undo a second charge of the payment, as its record says that it is to be undone, and return the record.
+
+    Raises ReversalUnconfirmed while the gateway does not confirm that it is undone (the operation is in doubt then, or
+    pending), LedgerUnavailable, LedgerConflict.
+    """
+    reserved = reserved_in(payment, operation)
+    try:
+        if operation.pending:
+            performed = Performed(look(reserved.charge_id, gateway=gateway))
+        else:
+            performed = perform_operation(reserved, gateway=gateway, ledger=ledger)
+        if performed.charge and not is_undone(performed.charge) and not _is_pending(performed.charge, operation):
+            # It is there, and somebody has to look at why it stays.
+            performed = Performed(reason=performed.reason or "refund_failed")
+    except (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
+        performed = Performed(reason=type(error).__name__)
+    settled = settle_operation(payment.payment_id, operation.operation_id, performed, ledger=ledger, now=now)
+    undone = settled.operation(operation.operation_id)
+    assert undone
+    if undone.status != "succeeded":
+        raise ReversalUnconfirmed(f"It is not confirmed that a second charge is undone: {performed.reason}.")
+    return settled
+
+
 def settle_operation(payment_id: str, operation_id: str, performed: Performed, *, ledger: Ledger, now: str) -> Payment:
     """Record what became of an operation, with its entries, and return the payment. Safe to repeat.
 
@@ -144,12 +194,16 @@ def settle_operation(payment_id: str, operation_id: str, performed: Performed, *
     known = ledger.find(payment_id)
     if known is None:
         raise PaymentNotFound("There is no payment with this id.")
-    if known.payment.operation(operation_id) is None:
+    reserved = known.payment.operation(operation_id)
+    if reserved is None:
         raise LedgerConflict("The operation was never reserved.")
     payment, posted = known.payment, tuple[PostedEntry, ...]()
     if performed.charge:
         try:
-            payment, posted = adopt(payment, known.entries, performed.charge, now)
+            if reserved.charge_id:
+                payment, posted = adopt_undone(payment, known.entries, reserved, performed.charge, now)
+            else:
+                payment, posted = adopt(payment, known.entries, performed.charge, now)
         except GatewayMismatch as mismatch:
             performed = Performed(reason=type(mismatch).__name__)
     operation = payment.operation(operation_id)
@@ -180,6 +234,11 @@ def _ask(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refused:
             return gateway.refund(
                 reserved.charge_id, reserved.amount_minor, reserved.currency, reserved.operation_id, key
             )
+
+
+def _is_pending(charge: Charge, operation: Operation) -> bool:
+    refund = charge.refund(operation.operation_id)
+    return refund is not None and refund.status == "pending"
 
 
 def _shows(charge: Charge, reserved: Reserved) -> bool:

@@ -84,6 +84,10 @@ class PaymentGateway(Protocol):
         """The charge with our reference, or None if the gateway knows none (yet). What it shows may be a moment old."""
         ...
 
+    def find(self, charge_id: str) -> Charge | None:
+        """The charge with the gateway's own id, or None if it does not show it (yet). As above, but never forgotten."""
+        ...
+
     def reverse(self, reference: str) -> Reversal:
         """The timeout reversal: undo the charge, or make sure that it can't happen any more. Idempotent."""
         ...
@@ -135,7 +139,7 @@ class Ledger(Protocol):
         ...
 
     def payments(self, payment_ids: Collection[str]) -> dict[str, Payment]:
-        """Each payment that is recorded."""
+        """Each payment that is recorded, without those of its operations that are kept apart."""
         ...
 
     def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:

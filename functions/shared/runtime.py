@@ -5,18 +5,20 @@ first of them, while Lambda lends it more CPU than it has later; the rest is mad
 """
 
 import os
+import random
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.shared import redaction
-from functions.shared.domain.errors import GatewayMismatch, InternalError, PaymentError, Rejection
+from functions.shared.domain.errors import GatewayMismatch, InternalError, LedgerConflict, PaymentError, Rejection
 from functions.shared.domain.shapes import canonical_id, is_id
 
 if TYPE_CHECKING:
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 UseCase = Callable[[Event], dict[str, Any]]
 Handler = Callable[[Event, Any], dict[str, Any]]
+Result = TypeVar("Result")
 
 logger = Logger(json_serializer=redaction.to_json)
 metrics = Metrics()
+_dice = random.SystemRandom()
 redaction.install(own=logger.name)
 
 
@@ -38,6 +42,22 @@ def now() -> str:
 
 def sleep(seconds: float) -> None:
     time.sleep(seconds)
+
+
+CONFLICT_PAUSES_SECONDS = (0.02, 0.04, 0.08, 0.16, 0.32)
+
+
+def after_conflicts(call: Callable[[], Result]) -> Result:
+    """Call, and call again after a moment where somebody else wrote the same record meanwhile.
+
+    A Retry of the state machine's waits for a second at least, and those who came at once would wait for many. Raises
+    LedgerConflict where it goes on.
+    """
+    for pause in CONFLICT_PAUSES_SECONDS:
+        with suppress(LedgerConflict):
+            return call()
+        sleep(pause * _dice.uniform(0.5, 1.5))
+    return call()
 
 
 def count(metric: str, occurrences: int = 1) -> None:

@@ -1,10 +1,11 @@
-"""GET /payments/{payment_id}."""
+"""GET /payments/{payment_id}, and GET /payments/{payment_id}/operations/{operation_id}."""
 
 from typing import Any
 
 from functions.shared import http, runtime
 from functions.shared.domain.errors import Unavailable
 from functions.shared.domain.shapes import canonical_id, is_id
+from functions.status.operation_status import ForAnotherPayment, operation_status
 from functions.status.payment_status import payment_status
 
 
@@ -16,18 +17,39 @@ def _payment_id(event: runtime.Event) -> object:
     return None
 
 
-@runtime.function("status", uses=(runtime.ledger, runtime.executions), payment_id=_payment_id)
+USES = (runtime.ledger, runtime.executions, runtime.operation_executions)
+
+
+@runtime.function("status", uses=USES, payment_id=_payment_id)
 def handler(event: runtime.Event) -> dict[str, Any]:
-    payment_id = event["pathParameters"]["payment_id"]
-    if not is_id(payment_id):
-        return _NOT_FOUND  # without a look: where it would be looked for, it would be written down
+    payment_id, operation_id = (event["pathParameters"].get(name) for name in ("payment_id", "operation_id"))
+    not_found = _PAYMENT_NOT_FOUND if operation_id is None else _OPERATION_NOT_FOUND
+    if not is_id(payment_id) or not (operation_id is None or is_id(operation_id)):
+        return not_found  # without a look: where it would be looked for, it would be written down
     try:
-        ledger, executions = runtime.ledger(), runtime.executions()
-        payment = payment_status(canonical_id(payment_id), ledger=ledger, executions=executions, sleep=runtime.sleep)
+        ledger = runtime.ledger()
+        if operation_id is None:
+            found = payment_status(
+                canonical_id(payment_id), ledger=ledger, executions=runtime.executions(), sleep=runtime.sleep
+            )
+        else:
+            found = operation_status(
+                canonical_id(payment_id),
+                canonical_id(operation_id),
+                ledger=ledger,
+                executions=runtime.operation_executions(),
+                sleep=runtime.sleep,
+            )
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))
         return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")
-    return http.answer(200, payment) if payment else _NOT_FOUND
+    except ForAnotherPayment:
+        return _KEY_USED
+    return http.answer(200, found) if found else not_found
 
 
-_NOT_FOUND = http.error(404, "payment_not_found", "There is no payment with this id.")
+_PAYMENT_NOT_FOUND = http.error(404, "payment_not_found", "There is no payment with this id.")
+_OPERATION_NOT_FOUND = http.error(404, "operation_not_found", "There is no operation with this id.")
+_KEY_USED = http.error(
+    409, "key_used_for_another_request", "This Idempotency-Key was used for an operation on another payment."
+)

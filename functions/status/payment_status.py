@@ -60,7 +60,7 @@ def _recorded(payment: Payment) -> dict[str, Any]:
         "decline_code": payment.decline_code,
         "error": error_code(payment.error) if payment.error else None,
         "merchant_reference": payment.merchant_reference,
-        "operations": [_shown(operation) for operation in payment.operations],
+        "operations": [shown_operation(operation) for operation in payment.operations],
         "expires_at": payment.expires_at,
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
@@ -75,9 +75,12 @@ def _card(payment: Payment) -> dict[str, Any] | None:
     return payment.card.to_dict() | ({"fingerprint": None} if payment.was_screened else {})
 
 
-def _shown(operation: Operation) -> dict[str, Any]:
+def shown_operation(operation: Operation) -> dict[str, Any]:
+    """An operation as the API shows it."""
     shown = asdict(operation)
-    del shown["updated_at"], shown["caller"], shown["pending"]
+    del shown["updated_at"], shown["caller"], shown["pending"], shown["kept_apart"]
+    if operation.charge_id is None:
+        del shown["charge_id"]
     return shown
 
 

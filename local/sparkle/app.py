@@ -17,7 +17,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import Forbidden, HTTPException, InternalServerError
 
 from local.browsers import foreign
-from local.sparkle.charges import Card, Charge, ChargeBook, check_currency
+from local.sparkle.charges import Card, Charge, ChargeBook, check_amount, check_currency
 from local.sparkle.contract import check
 from local.sparkle.errors import GatewayError, InvalidApiKey, InvalidRequest, RateLimited, snake_case
 from local.sparkle.faults import Fault, Switchboard
@@ -54,7 +54,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         g.entry |= {"reference": reference, "fault": fault and fault.fault}
         if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage", *OTHERWISE):
             return _instead(fault)
-        earlier = None if key is None else keys.claim(key, request.path, body)
+        earlier = None if key is None else keys.claim(key, request.path, body, reference)
         if fault and fault.fault == "late":
             time.sleep(fault.seconds or 0)
         answer = earlier or _carry_out(deed, keys, key)
@@ -108,6 +108,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     def charge() -> Response:
         body = _body("ChargeRequest")
         check_currency(body["currency"])
+        check_amount(body["amount_minor"], body["currency"])
         card = Card.from_number(body["card"]["number"])
 
         def deed() -> Answer:
@@ -144,6 +145,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         body = _body("CaptureRequest")
         reference = book.get(charge_id).reference
         amount_minor = body.get("amount_minor")
+        check_amount(amount_minor, book.get(charge_id).currency)
         return perform("capture", reference, lambda: Answer(200, asdict(book.capture(charge_id, amount_minor))), body)
 
     @app.post("/v1/charges/<charge_id>/void")
@@ -156,6 +158,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     def refund(charge_id: str) -> Response:
         body = _body("RefundRequest")
         reference = book.get(charge_id).reference
+        check_amount(body.get("amount_minor"), book.get(charge_id).currency)
 
         def deed() -> Answer:
             status = _REFUND_STATUSES.get(g.entry["fault"], "succeeded")
@@ -206,6 +209,13 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     @app.post("/sandbox/refunds/<refund_id>/succeed")
     def succeed_refund(refund_id: str) -> dict[str, Any]:
         return asdict(book.succeed_refund(refund_id))
+
+    @app.post("/sandbox/forget")
+    def forget() -> tuple[str, int]:
+        reference = _body("ByReference")["reference"]
+        book.forget(reference)
+        keys.forget(reference)
+        return "", 204
 
     @app.post("/sandbox/refunds/<refund_id>/fail")
     def fail_refund(refund_id: str) -> dict[str, Any]:

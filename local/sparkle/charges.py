@@ -28,6 +28,9 @@ from local.sparkle.errors import (
 )
 from local.sparkle.settlements import SettlementLine
 
+# Sparkle counts these in hundredths, which nobody can pay: docs/sparkle.yaml.
+_IN_HUNDREDTHS = ("ISK", "UGX")
+
 Clock = Callable[[], datetime]
 
 _AUTHORIZED_FOR = timedelta(days=7)
@@ -226,6 +229,15 @@ class ChargeBook:
             charge_id = self._ids.get(reference)
             return self.get(charge_id) if charge_id else None
 
+    def forget(self, reference: str) -> None:
+        """Find nothing by this reference any more, as gateways do after a while: neither a charge nor a reversal.
+
+        The charge stays, with its money, and is known by its own id.
+        """
+        with self._lock:
+            self._ids.pop(reference, None)
+            self._reversals.pop(reference, None)
+
     def all(self) -> list[Charge]:
         """Every charge, oldest first."""
         with self._lock:
@@ -243,7 +255,7 @@ class ChargeBook:
             captured_minor = charge.amount_minor if amount_minor is None else amount_minor
             if captured_minor > charge.amount_minor:
                 raise AmountExceedsAuthorized
-            now, fee_minor = self.now(), _fee(captured_minor)
+            now, fee_minor = self.now(), _fee(captured_minor, charge.currency)
             self._add_line("charge", charge, captured_minor, now, fee_minor=fee_minor)
             return self._put(
                 replace(
@@ -420,13 +432,25 @@ def check_currency(code: str) -> None:
         raise InvalidRequest("currency is no ISO 4217 currency with a minor unit.", reason="unknown_currency")
 
 
+def check_amount(amount_minor: int | None, currency: str) -> None:
+    """Raise InvalidRequest (`invalid_field`) unless it can be paid in this currency."""
+    if amount_minor is not None and amount_minor % _smallest(currency):
+        raise InvalidRequest(f"amount_minor in {currency} must be whole hundreds.", reason="invalid_field")
+
+
 def _day(timestamp: str) -> str:
     return timestamp[:10]
 
 
-def _fee(captured_minor: int) -> int:
+def _fee(captured_minor: int, currency: str) -> int:
     """2.9 % of what was captured, half up."""
-    return (captured_minor * 29 + 500) // 1000
+    smallest = _smallest(currency)
+    return (captured_minor * 29 + 500 * smallest) // (1000 * smallest) * smallest
+
+
+def _smallest(currency: str) -> int:
+    """What can be paid at least."""
+    return 100 if currency in _IN_HUNDREDTHS else 1
 
 
 def _passes_luhn(number: str) -> bool:

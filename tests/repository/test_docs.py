@@ -218,11 +218,12 @@ def test_the_readme_has_every_call_of_the_api() -> None:
     api = (ROOT / "terraform" / "api_gateway.tf").read_text()
     operations = re.findall(r"^ {4}(\w+) += \{ type = ", api, re.MULTILINE)
     starts = [f"POST /{path}" for path in re.findall(r"^ {6}(\w+) += \{ machine", api, re.MULTILINE)]
-    reads = re.findall(r'collection = "(\w+)", http_method = "(\w+)"', api)
+    reads = re.findall(r'item = "(\w+)", http_method = "(\w+)"', api)
     items = dict(re.findall(r'^ {4}(\w+) += "(\{\w+\})"', api, re.MULTILINE))
     assert {row[0].strip("`") for row in README.table("The API by example")} == {
         *starts,
         *(f"POST /payments/{{payment_id}}/{path}" for path in operations),
-        *(f"{method} /{collection}/{items[collection]}" for collection, method in reads),
+        *(f"{method} /{item}/{items[item]}" for item, method in reads if item in items),
+        "GET /payments/{payment_id}/operations/{operation_id}",
         "GET /keys",
     }

@@ -61,7 +61,7 @@ LIMITS = {
     "body, with `api_firewall`": f"{1024 * int(found(BODY_LIMIT, 'terraform/waf.tf'))} bytes",
     "requests over time": f"{default('api_throttling_rate')} a second",
     "requests at once": default("api_throttling_burst"),
-    "operations": str(OPERATIONS_KEPT),
+    "operations that are open at once": str(OPERATIONS_KEPT),
     "an operation waits for its payment's end": f"{RESERVED_WITHIN_SECONDS} seconds from when it was asked for",
     "an operation waits for its payment to be seen": f"{SEEN_WITHIN_SECONDS} seconds from when it was asked for",
     "`GET` looks for a payment that cannot be seen": f"{sum(PAUSES_SECONDS):g} second",

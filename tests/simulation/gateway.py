@@ -13,7 +13,7 @@ import requests
 
 from local.sparkle.charges import Card, Charge, ChargeBook, Refund
 from local.sparkle.contract import check
-from local.sparkle.errors import GatewayError
+from local.sparkle.errors import ChargeNotFound, GatewayError
 from local.sparkle.idempotency import Answer, IdempotencyKeys
 from tests.simulation.clock import Clock
 from tests.simulation.network import Lost, Network, Refused
@@ -88,10 +88,15 @@ class Book(ChargeBook):
         if charge and charge.status == "authorized":
             self.expire(charge.id)
 
-    def shown(self, reference: str, before: datetime) -> Charge | None:
-        """The charge as it was then."""
+    def shown(self, reference: str, before: datetime, charge_id: str | None = None) -> Charge | None:
+        """The charge as it was then; of several, the one with this id."""
         self.find(reference)  # it expires by being looked at
-        return next((charge for since, charge in reversed(self.history[reference]) if since <= before), None)
+        charges = (
+            charge
+            for since, charge in reversed(self.history[reference])
+            if since <= before and charge_id in (None, charge.id)
+        )
+        return next(charges, None)
 
     def _put(self, charge: Charge) -> Charge:
         self.history[charge.reference].append((self.clock(), charge))
@@ -148,6 +153,12 @@ class GatewaySession:
         self._network = network
         self._random = random
 
+    def forget(self) -> None:
+        """Forget all keys and references, as gateways do after a while."""
+        self._keys = IdempotencyKeys()
+        for charge in self._book.all():
+            self._book.forget(charge.reference)
+
     def request(self, method: str, url: str, *, headers: dict[str, str], timeout: Any, **more: Any) -> HttpAnswer:
         body = json.loads(json.dumps(more.get("json")))
         path = f"/v1/{url.rpartition('/v1/')[2]}"
@@ -190,6 +201,9 @@ class GatewaySession:
                 check(query, "ByReference")
                 charge = book.shown(query["reference"], self._clock.now() - self._found_after)
                 return Answer(200, {"charges": [asdict(charge)] if charge else []})
+            case "GET /v1/charges/{id}":
+                charge = book.shown(book.get(charge_id).reference, self._clock.now() - self._found_after, charge_id)
+                return Answer(200, asdict(charge)) if charge else Answer(404, ChargeNotFound().body())
             case "POST /v1/reversals":
                 check(body, "ByReference")
                 return Answer(200, asdict(book.reverse(body["reference"])))
@@ -219,7 +233,8 @@ class GatewaySession:
         return refund
 
     def _once(self, key: str, path: str, body: Any, deed: Callable[[], Answer]) -> Answer:
-        if earlier := self._keys.claim(key, path, body):
+        keys = self._keys
+        if earlier := keys.claim(key, path, body, path):
             return earlier
         try:
             answer = deed()
@@ -227,9 +242,9 @@ class GatewaySession:
             answer = Answer(error.status, error.body())
 
         def record() -> None:
-            self._keys.record(key, answer)
+            keys.record(key, answer)
             if self._book.keeps_references:
-                self._clock.after(self._keys_kept_seconds, lambda: self._keys.release(key))
+                self._clock.after(self._keys_kept_seconds, lambda: keys.release(key))
 
         # Until then, the same key again is answered "in progress".
         self._clock.after(self._network.latency(), record)

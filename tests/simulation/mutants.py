@@ -128,6 +128,14 @@ MUTANTS = (
         ((RESOLVE, "None if known.payment.reversing else ", ""),),
     ),
     Mutant(
+        "the gateway is asked for a payment that the books know",
+        ((CHARGE, "if ledger.statuses([payment_id]):", "if False:"),),
+    ),
+    Mutant(
+        "the gateway is asked for an operation that has ended",
+        ((OPERATIONS, "if operation is None or not operation.is_open:", "if operation is None:"),),
+    ),
+    Mutant(
         "resolve does not leave a running execution alone",
         ((RESOLVE, "        if execution.running:\n", "        if False:\n"),),
     ),
@@ -150,9 +158,9 @@ MUTANTS = (
         (
             (
                 PAYMENT_STATES,
-                '"Next": "Compensate"\n        },\n        {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", '
-                '"Next": "Compensate"}',
-                '"Next": "Compensate"\n        },\n        {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", '
+                '"Next": "ChargeUnknown"\n        },\n        {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", '
+                '"Next": "ChargeUnknown"}',
+                '"Next": "ChargeUnknown"\n        },\n        {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", '
                 '"Next": "PaymentRejected"}',
             ),
         ),

@@ -289,6 +289,12 @@ class _Reader:
     def _comparison(self, left: Callable[[Item], Any]) -> Condition:
         """What is left of a comparison is known; of an item without it, none holds."""
         compare, value = self._take(), self._take()
+        if compare == "BETWEEN":
+            self._expect("AND")
+            last = self._take()
+            return lambda item, values: (
+                (there := left(item)) is not None and _plain(values[value]) <= there <= _plain(values[last])
+            )
         if compare not in _COMPARE or not value.startswith(":"):
             raise Unknown(self._expression)
         return lambda item, values: (

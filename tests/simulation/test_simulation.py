@@ -69,6 +69,8 @@ def test_what_a_mutant_breaks_is_still_there(mutant: Mutant) -> None:
         "an operation without an answer is called refused",
         "nobody looks for executions that no event told of",
         "a payment that cannot be seen yet is none",
+        "the gateway is asked for a payment that the books know",
+        "the gateway is asked for an operation that has ended",
     ],
 )
 def test_a_mutant_is_found(name: str) -> None:

@@ -144,7 +144,8 @@ class World:
             read_timeout_seconds=8,
             iso_minor_unit=minor_unit,
         )
-        gateway._session = GatewaySession(self.book, clock, network, random)  # type: ignore[assignment]
+        self._session = GatewaySession(self.book, clock, network, random)
+        gateway._session = self._session  # type: ignore[assignment]
         books_mac = Mac(self._books_mac, network)
 
         def seal(record: dict[str, Any]) -> dict[str, Any]:
@@ -203,7 +204,10 @@ class World:
                 self._break(what)
 
     def _repeat(self) -> None:
-        """I8: what was asked once may be asked again at any time, and nothing changes."""
+        """I8: what was asked once may be asked again at any time, and nothing changes, whatever the gateway forgot."""
+        if self.random.random() < 0.5:
+            self._tell("the gateway forgets everybody")
+            self._session.forget()
         about_one = [(f, p) for f, p in self.functions.invoked if f != "doubts"]
         invoked = [(f, p) for f, p in about_one if not self._may_come_late(_subject_of(p))]
         shown, books = self._shown(), self._books()

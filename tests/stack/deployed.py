@@ -157,9 +157,17 @@ def deployed(stack: Stack) -> Api:
     )
 
 
-def function_refusals(function: str) -> set[Answer]:
-    """What a function refuses with: its handler's calls of `http.error`."""
+_OF_OPERATIONS = {"operation_not_found", "key_used_for_another_request"}
+
+
+def function_refusals(function: str, path: str) -> set[Answer]:
+    """What a function refuses with on a route: its handler's calls of `http.error`, but for those of another route."""
+    elsewhere = {"payment_not_found"} if "{operation_id}" in path else _OF_OPERATIONS
     tree = ast.parse((ROOT / "functions" / function / "handler.py").read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "http.error"]
     refusals = ([ast.literal_eval(argument) for argument in call.args] for call in calls)
-    return {answer(status, {"error": {"code": code, "message": message}}) for status, code, message in refusals}
+    return {
+        answer(status, {"error": {"code": code, "message": message}})
+        for status, code, message in refusals
+        if code not in elsewhere
+    }

@@ -173,7 +173,7 @@ def test_every_refusal_is_described_word_by_word_and_no_other(api: Api, route: t
     for kind, own in api.gateway_responses.items():
         refusals |= own if method.can_answer(kind) else set()
     if method.function:
-        refusals |= function_refusals(method.function)
+        refusals |= function_refusals(method.function, route[1])
     if method.starts_executions:
         ids = started_ids(described["202"][0])
         refusals |= {method.rendered(error, *ids)[0] for error in method.errors()}
@@ -344,6 +344,8 @@ def make_real(case: Case[Any], payments: Iterator[str]) -> None:
         case.headers["Idempotency-Key"] = key.translate(str.maketrans("0123456789", "ghijklmnop"))
     if "payment_id" in case.path_parameters:
         case.path_parameters["payment_id"] = next(payments)
+    if "operation_id" in case.path_parameters:
+        case.path_parameters["operation_id"] = new_payment_id()
 
 
 # --- The examples, as `make acceptance` asks for them

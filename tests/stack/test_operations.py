@@ -8,7 +8,7 @@ import pytest
 
 from cli.stack import new_payment_id
 from local.machine import Machine
-from tests.stack.driver import CARD_DATA, Driver, payments
+from tests.stack.driver import CARD_DATA, SEEN_AFTER_SECONDS, Driver, payments
 
 FIELDS = {"operation_id", "type", "amount_minor", "status", "error", "created_at", "source"}
 
@@ -132,6 +132,31 @@ def test_an_operation_on_a_payment_that_nobody_knows_is_rejected_and_not_found(d
     execution = driver.wait_for_operation_execution(operation_id)
     assert (execution["error"], execution["cause"]) == ("OperationRejected", "PaymentNotFound")
     assert driver.stack.call("GET", f"/payments/{payment_id}").status_code == 404
+    time.sleep(SEEN_AFTER_SECONDS)
+    shown = driver.stack.call("GET", f"/payments/{payment_id}/operations/{operation_id}")
+    assert (shown.status_code, shown.json()["status"], shown.json()["error"]) == (200, "rejected", "payment_not_found")
+
+
+def test_an_operation_on_a_rejected_payment_is_rejected_where_it_can_be_seen(driver: Driver) -> None:
+    payment_id = driver.paid(card_data=CARD_DATA | {"expiry_date": "12/20"})["payment_id"]
+    operation_id, _ = driver.post(f"/payments/{payment_id}/voids", {})
+    driver.wait_for_operation_execution(operation_id)
+    time.sleep(SEEN_AFTER_SECONDS)
+    shown = driver.stack.call("GET", f"/payments/{payment_id}/operations/{operation_id}").json()
+    assert (shown["type"], shown["status"], shown["error"]) == ("void", "rejected", "payment_not_found")
+
+
+def test_a_key_that_was_used_for_another_payment_is_a_conflict_that_says_so(driver: Driver) -> None:
+    first, second = driver.paid()["payment_id"], driver.paid()["payment_id"]
+    operation_id, _ = driver.post(f"/payments/{first}/refunds", {"amount_minor": 500})
+    assert driver.operation(first, operation_id)["status"] == "succeeded"
+    _, again = driver.post(f"/payments/{second}/refunds", {"amount_minor": 500}, operation_id)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "operation_exists")
+    shown = driver.stack.call("GET", f"/payments/{second}/operations/{operation_id}")
+    assert (shown.status_code, shown.json()["error"]["code"]) == (409, "key_used_for_another_request")
+    shown = driver.stack.call("GET", f"/payments/{first}/operations/{operation_id}")
+    assert (shown.status_code, shown.json()["status"]) == (200, "succeeded")
+    assert driver.stack.payment(second)["refunded_minor"] == 0
 
 
 def test_a_stopped_refund_is_brought_to_its_end(driver: Driver) -> None:

@@ -72,6 +72,44 @@ def test_the_same_key_with_another_body_is_a_conflict(driver: Driver) -> None:
     assert driver.ended(payment_id)["amount_minor"] == 1999
 
 
+def test_the_same_json_in_another_order_is_the_same_body(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "slow", seconds=2)
+    _, first = driver.pay(payment_id, description="Two tickets")
+    turned = dict(reversed((PAYMENT | {"description": "Two tickets"}).items()))
+    turned["card_data"] = dict(reversed(CARD_DATA.items()))
+    _, again = driver.post("/payments", turned, payment_id)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert driver.ended(payment_id)["status"] == "captured"
+
+
+def test_a_payment_that_everybody_but_the_books_has_forgotten_is_not_charged_again(driver: Driver) -> None:
+    """Step Functions forgets an execution after 90 days, the gateway a key and a reference whenever it likes: so the
+    same payment is started once more by a state machine that never had it, with the deployed definition and role."""
+    first = driver.paid()
+    payment_id = first["payment_id"]
+    request = json.loads((driver.execution(payment_id) or {})["input"])
+    driver.stack.sandbox("POST", "/sandbox/forget", json={"reference": payment_id}).raise_for_status()
+    states = driver.stack.client("stepfunctions")
+    deployed = states.describe_state_machine(stateMachineArn=driver.stack.machine_arn("payment"))
+    another = states.create_state_machine(
+        name=f"again-{payment_id}", definition=deployed["definition"], roleArn=deployed["roleArn"]
+    )["stateMachineArn"]
+    try:
+        arn = states.start_execution(stateMachineArn=another, name=payment_id, input=json.dumps(request))[
+            "executionArn"
+        ]
+        deadline = time.monotonic() + 30
+        while (ended := driver.stack.described(arn))["status"] == "RUNNING":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        states.delete_state_machine(stateMachineArn=another)
+    assert (ended["status"], json.loads(ended["output"])["status"]) == ("SUCCEEDED", "captured")
+    assert [charge["captured_minor"] for charge in driver.charges(payment_id)] == [1999]
+    assert driver.stack.payment(payment_id) == first
+
+
 def test_a_key_that_was_used_leads_to_its_payment(driver: Driver) -> None:
     payment_id = driver.paid()["payment_id"]
     deadline = time.monotonic() + 10

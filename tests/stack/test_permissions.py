@@ -89,9 +89,11 @@ class Caller:
         projection = {"ProjectionExpression": ", ".join(attributes)} if attributes else {}
         return self.table("get_item", Key=key, **projection)
 
-    def read_many(self, key: dict[str, Any]) -> Any:
-        table = self.stack.table_of(key["pk"]["S"])
-        return self.client("dynamodb").batch_get_item(RequestItems={table: {"Keys": [key]}})
+    def read_many(self, key: dict[str, Any], *attributes: str) -> Any:
+        names = {f"#{name}": name for name in attributes}
+        projection = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if names else {}
+        asked: Any = {self.stack.table_of(key["pk"]["S"]): {"Keys": [key], **projection}}
+        return self.client("dynamodb").batch_get_item(RequestItems=asked)
 
     def query(self, key: str, value: str, index: str | None = None) -> Any:
         return self.client("dynamodb").query(
@@ -191,6 +193,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
     },
     "charge": {
         "decrypt a card": lambda as_role: as_role.decrypt(),
+        "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
     "persist": {
@@ -213,7 +216,10 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
-    "perform": {"read the gateway's key": lambda as_role: as_role.secret("get_secret_value")},
+    "perform": {
+        "read a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+    },
     "settle": {
         "seal a record": lambda as_role: as_role.seal(),
         "read a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
@@ -233,7 +239,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
     },
     "status": {
-        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "read a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
     },
     "cards": {
@@ -331,6 +337,9 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "decrypt under the data key": lambda as_role: as_role.decrypt("data"),
         "encrypt a card": lambda as_role: as_role.encrypt(),
         "open a sealed card": lambda as_role: as_role.unseal(),
+        "read all of a payment": lambda as_role: as_role.read_many(PAYMENT),
+        "read what a payment is of": lambda as_role: as_role.read_many(PAYMENT, "amount_minor"),
+        "see whether a card is stored": lambda as_role: as_role.read_many(CARD, "payment_id", "status"),
         "read a stored card": lambda as_role: as_role.read(CARD),
         "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
     },
@@ -362,7 +371,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
     },
     "perform": {
-        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "read a stored card": lambda as_role: as_role.query("pk", "CARD#tok_1"),
         "write a payment": lambda as_role: as_role.write(PAYMENT),
         "decrypt a card": lambda as_role: as_role.decrypt(),
         "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),

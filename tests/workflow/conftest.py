@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import requests
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from functions.shared import runtime
 from functions.shared.domain.ledger import balances
@@ -94,10 +96,10 @@ class Workflow:
         """Run what POST /cards starts."""
         return self._execute(new_id(), {"operation": "store", "card_data": CARD_DATA} | request)
 
-    def operate(self, payment_id: str, operation: str, **more: Any) -> Execution:
+    def operate(self, payment_id: str, operation: str, operation_id: str | None = None, **more: Any) -> Execution:
         """Run what POST /payments/{payment_id}/refunds and the like start."""
         body = {"operation": operation, "payment_id": payment_id} | more
-        return self._execute(new_id(), body, "operation")
+        return self._execute(operation_id or new_id(), body, "operation")
 
     def _execute(self, name: str, body: dict[str, Any], machine: str = "payment") -> Execution:
         arn = self.aws.stepfunctions.start_execution(
@@ -154,6 +156,15 @@ class Workflow:
             charge["captured_minor"],
         )
         return charge["status"], net
+
+    def forget(self, payment_id: str) -> None:
+        """Let the gateway forget the payment, and Step Functions every execution, as both do after a while."""
+        region = self.aws.stepfunctions.meta.region_name
+        for state_machine in stepfunctions_parser_backends[DEFAULT_ACCOUNT_ID][region].state_machines:
+            state_machine.executions.clear()
+        requests.post(
+            f"{self.sandbox_url}/sandbox/forget", json={"reference": payment_id}, headers=AUTHORIZATION, timeout=5
+        ).raise_for_status()
 
     def recorded(self, execution: Execution) -> RecordedPayment | None:
         return runtime.ledger().find(execution.name)

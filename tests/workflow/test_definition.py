@@ -108,9 +108,10 @@ class TestErrors:
     def test_what_is_caught_does_not_replace_the_payment(self, name: str) -> None:
         assert {catch["ResultPath"] for catch in TASKS[name]["Catch"]} == {"$.error"}
 
-    @pytest.mark.parametrize("name", ["Charge", "Persist"])
-    def test_once_money_may_have_moved_every_failure_is_compensated(self, name: str) -> None:
-        assert {catch["Next"] for catch in TASKS[name]["Catch"]} == {"Compensate"}
+    @pytest.mark.parametrize(("name", "next"), [("Charge", "ChargeUnknown"), ("Persist", "Compensate")])
+    def test_once_money_may_have_moved_every_failure_is_compensated(self, name: str, next: str) -> None:
+        assert {catch["Next"] for catch in TASKS[name]["Catch"]} == {next}
+        assert STATES["ChargeUnknown"]["Next"] == "Compensate"
 
     def test_a_compensation_that_fails_ends_in_doubt(self) -> None:
         assert {catch["Next"] for catch in TASKS["Compensate"]["Catch"]} == {"PaymentInDoubt"}

@@ -166,6 +166,62 @@ def test_a_lost_answer_after_capture_ends_with_exactly_one_charge(workflow: Work
     assert_no_card_after_encrypt(execution)
 
 
+class TestBooksAreAskedFirst:
+    @pytest.mark.parametrize(
+        ("request_", "ended_in", "status"),
+        [
+            ({}, "PaymentCaptured", "captured"),
+            ({"capture": False}, "PaymentAuthorized", "authorized"),
+            (by(DECLINED_PAN), "PaymentDeclined", "declined"),
+            ({"amount_minor": 2999}, "PaymentCaptured", "captured"),
+        ],
+        ids=["captured", "authorized", "declined", "another amount"],
+    )
+    def test_a_payment_that_everybody_else_has_forgotten_ends_as_its_record_says(
+        self, workflow: Workflow, request_: dict[str, Any], ended_in: str, status: str
+    ) -> None:
+        first = workflow.run(**(request_ | {"amount_minor": 1999}))
+        recorded = workflow.record_of(first)
+        workflow.forget(first.name)
+        again = workflow.run(first.name, **request_)
+        assert (again.ended_in, again.output and again.output["status"]) == (ended_in, status)
+        assert len(workflow.charges(first)) == 1
+        assert workflow.record_of(first) == recorded
+
+    def test_what_was_refunded_since_is_not_charged_again_either(self, workflow: Workflow) -> None:
+        first = workflow.run()
+        workflow.operate(first.name, "refund")
+        workflow.forget(first.name)
+        again = workflow.run(first.name)
+        assert (again.ended_in, again.output and again.output["status"]) == ("PaymentCaptured", "refunded")
+        assert len(workflow.charges(first)) == 1
+
+    def test_a_refund_that_everybody_else_has_forgotten_is_not_made_again(self, workflow: Workflow) -> None:
+        first = workflow.run()
+        refund = workflow.operate(first.name, "refund", amount_minor=500)
+        workflow.forget(first.name)
+        again = workflow.operate(first.name, "refund", refund.name, amount_minor=500)
+        assert again.ended_in == "OperationSucceeded"
+        assert [charge["refunded_minor"] for charge in workflow.charges(first)] == [500]
+
+    def test_a_charge_that_came_after_all_is_undone_with_both_movements_on_the_books(
+        self, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = workflow.run()
+        workflow.forget(first.name)
+        monkeypatch.setattr(runtime.ledger(), "statuses", lambda payment_ids: {})  # it looked before all that
+        again = workflow.run(first.name)
+        assert again.ended_in == "PaymentCaptured"
+        assert again.states[-3:] == ["Compensate", "Outcome", "PaymentCaptured"]
+        charges = {charge["id"]: charge["status"] for charge in workflow.charges(first)}
+        recorded = workflow.record_of(first)
+        assert charges.pop(recorded.payment.charge_id or "") == "captured"
+        assert list(charges.values()) == ["refunded"]
+        assert (recorded.payment.status, recorded.payment.refunded_minor) == ("captured", 0)
+        assert [each.charge_id for each in recorded.payment.operations] == list(charges)
+        assert balances(recorded.journal) == balances([CAPTURE])
+
+
 def test_a_charge_that_never_arrived_is_tried_again_with_the_same_key(workflow: Workflow) -> None:
     workflow.break_next("charge", "timeout_before", payment_id := new_id(), times=2)
     execution = workflow.run(payment_id)

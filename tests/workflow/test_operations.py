@@ -34,7 +34,7 @@ def test_a_refund_gives_the_money_back_and_is_on_the_books(workflow: Workflow) -
 
 
 @pytest.mark.parametrize(("amount", "captured"), [({}, 1999), ({"amount_minor": 1500}, 1500)])
-def test_an_authorization_is_captured(workflow: Workflow, amount: dict[str, int], captured: int) -> None:
+def test_an_authorization_is_captured(workflow: Workflow, amount: dict[str, Any], captured: int) -> None:
     held = workflow.run(capture=False)
     capture = workflow.operate(held.name, "capture", **amount)
     assert capture.states == OPERATION_PATH
@@ -63,7 +63,7 @@ def test_an_authorization_is_voided(workflow: Workflow) -> None:
     ],
 )
 def test_what_the_payment_does_not_allow_is_rejected_on_record_and_nothing_moves(
-    workflow: Workflow, request_: dict[str, Any], operation: str, amount: dict[str, int], error: str
+    workflow: Workflow, request_: dict[str, Any], operation: str, amount: dict[str, Any], error: str
 ) -> None:
     paid = workflow.run(**request_)
     before, charges = workflow.record_of(paid), workflow.charges(paid)
@@ -221,7 +221,7 @@ class TestWhatSomebodyDidAtTheGateway:
         assert workflow.books_are_the_gateways(paid) == ("partially_refunded", 999)
 
     @pytest.mark.parametrize("asked", [{}, {"amount_minor": 500}])
-    def test_after_a_full_refund_there_none_is_left_for_us(self, workflow: Workflow, asked: dict[str, int]) -> None:
+    def test_after_a_full_refund_there_none_is_left_for_us(self, workflow: Workflow, asked: dict[str, Any]) -> None:
         paid = workflow.run()
         workflow.at_the_gateway(paid.name, "refunds")
         rejected = workflow.operate(paid.name, "refund", **asked)

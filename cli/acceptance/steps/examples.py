@@ -6,6 +6,7 @@ but for what is made anew each time (`DIFFERENT`), which must fit its schema.
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -169,6 +170,22 @@ def an_operation(first: str, kind: str, names: list[str], end: str) -> Callable[
     return ask
 
 
+def operations_by_themselves(run: Run) -> None:
+    """A refund that is made, and one of a payment that there is not."""
+    route = ("GET", "/payments/{payment_id}/operations/{operation_id}")
+    [content] = described(route, 200)["content"].values()
+    payments = {"succeeded": send(run, "/payments", "testCard"), "paymentNotFound": new_payment_id()}
+    for name, payment_id in payments.items():
+        operation_id, path = new_payment_id(), f"/payments/{payment_id}"
+        run.call("POST", f"{path}/refunds", {"amount_minor": 500}, key=operation_id)
+        for _ in range(60):
+            answer = run.call("GET", f"{path}/operations/{operation_id}")
+            if answer.status == 200 and answer.json["status"] != "processing":
+                break
+            time.sleep(0.5)
+        compare(answer, described(route, 200), 200, examples(content)[name])
+
+
 def until_not(status: int, call: Callable[[], Answer]) -> Answer:
     """The call's answer once it is another than that, which it is while an execution goes on: its result is known
     before its end.
@@ -227,6 +244,7 @@ def refuse(run: Run, route: Route, **changes: Any) -> Answer:
         request = {"key": new_payment_id(), "body": next(iter(good.values()))}
     request |= changes
     ids = {"{payment_id}": request.pop("payment_id", new_payment_id()), "{token}": f"tok_{'a' * 52}"}
+    ids["{operation_id}"] = new_payment_id()
     for name, value in ids.items():
         path = path.replace(name, value)
     return run.call(method, path, request.pop("body"), **request)
@@ -236,6 +254,13 @@ def of_the_path(run: Run, route: Route) -> Answer:
     if "{payment_id}" not in route[1]:
         raise NotAsked("The path has no payment's id.")
     return refuse(run, route, payment_id="x" * 15)
+
+
+def used_for_another_payment(run: Run, route: Route) -> Answer:
+    """A refund of a payment that there is not, looked for below another."""
+    operation_id = new_payment_id()
+    run.call("POST", f"/payments/{new_payment_id()}/refunds", {"amount_minor": 500}, key=operation_id)
+    return until_not(404, lambda: run.call("GET", f"/payments/{new_payment_id()}/operations/{operation_id}"))
 
 
 def used_before(run: Run, route: Route) -> Answer:
@@ -257,6 +282,8 @@ PROVOKED: dict[str, Callable[[Run, Route], Answer]] = {
         run, route, signed=False, headers={"Authorization": "Bearer nobody-knows-this"}
     ),
     "payment_not_found": lambda run, route: refuse(run, route),
+    "operation_not_found": lambda run, route: refuse(run, route),
+    "key_used_for_another_request": used_for_another_payment,
     "card_not_found": lambda run, route: refuse(run, route),
     "payment_exists": used_before,
     "operation_exists": used_before,
@@ -313,6 +340,7 @@ STEPS = [
         Step("examples", f"{kind} of {first}: {', '.join(names)}", an_operation(first, kind, names, end))
         for first, kind, names, end in OPERATED
     ),
+    Step("examples", "operations by themselves", operations_by_themselves),
     Step("examples", "a payment that is under way", under_way),
     Step("examples", "a payment that the gateway refuses", reversed_by_the_gateway),
     Step("examples", "a payment in doubt", in_doubt),

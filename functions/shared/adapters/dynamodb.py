@@ -1,11 +1,12 @@
 """The ledger in a DynamoDB table from which nobody deletes, and the stored cards in one of their own.
 
-| table  | pk                     | sk                     | what                                               |
-|--------|------------------------|------------------------|----------------------------------------------------|
-| ledger | `PAYMENT#{payment_id}` | `PAYMENT`              | the payment's current record, its operations in it |
-| ledger | `PAYMENT#{payment_id}` | `ENTRY#{number}`       | a journal entry with its postings, and its hash    |
-| ledger | `PAYMENT#{payment_id}` | `POSTING#{number}#{n}` | one posting, for the index `by_account`            |
-| cards  | `CARD#{token}`         | `CARD`                 | the encrypted card, until `expires_at`             |
+| table  | pk                     | sk                     | what                                                    |
+|--------|------------------------|------------------------|---------------------------------------------------------|
+| ledger | `PAYMENT#{payment_id}` | `PAYMENT`              | the payment's current record, its last operations in it |
+| ledger | `PAYMENT#{payment_id}` | `OPERATION#{id}`       | an older operation, that has ended                      |
+| ledger | `PAYMENT#{payment_id}` | `ENTRY#{number}`       | a journal entry with its postings, and its hash         |
+| ledger | `PAYMENT#{payment_id}` | `POSTING#{number}#{n}` | one posting, for the index `by_account`                 |
+| cards  | `CARD#{token}`         | `CARD`                 | the encrypted card, until `expires_at`                  |
 
 `books.py` keeps more in the ledger. `attendance.py` and `velocity.py` have a table for what is forgotten after a while.
 
@@ -19,10 +20,11 @@ Every version of a record has a seal: a MAC over the item, with its index keys a
 bound to it by the chain of hashes, and what else is written of an entry follows from it.
 """
 
+import time
 from base64 import b64encode
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -32,7 +34,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
-from functions.shared.domain.operation import Operation
+from functions.shared.domain.operation import Operation, in_order
 from functions.shared.domain.payment import Payment, Status
 from functions.shared.domain.seal import digest
 from functions.shared.ports import Doubts, Mac, RecordedPayment, StoredCard
@@ -55,6 +57,8 @@ DOUBTS_COUNTED = 1000
 
 # A day's records are spread over so many index keys likewise.
 WRITTEN_SHARDS = 128
+# Two transactions that touch one item at once are both refused, and DynamoDB's client repeats none of them.
+_CONFLICT_PAUSES_SECONDS = (0.02, 0.05, 0.1)
 
 # What BatchGetItem takes at once.
 _BATCH = 100
@@ -177,7 +181,7 @@ class DynamoDbLedger:
         self._cards_table = cards_table
 
     def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
-        writes = [self._put_payment(payment)]
+        writes = [self._put_payment(payment), *self._put_apart(payment)]
         writes += [_put(self._table, item, IS_NEW) for posted in entries for item in entry_items(posted)]
         if card:
             assert self._cards_table
@@ -189,28 +193,28 @@ class DynamoDbLedger:
                 raise LedgerConflict("The ledger holds another record of this payment.") from None
 
     def payment(self, payment_id: str) -> Payment | None:
-        with ledger_errors():
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key=marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}),
-                ConsistentRead=True,
-            )
-        return _to_payment(unmarshal(answer["Item"])) if "Item" in answer else None
+        items = self._up_to_the_record(payment_id, since="OPERATION#")
+        return _whole_payment(items) if items else None
 
     def find(self, payment_id: str) -> RecordedPayment | None:
+        items = self._up_to_the_record(payment_id, since="ENTRY#")
+        if not items:
+            return None
+        entries = [to_entry(item) for item in items if item["sk"].startswith("ENTRY#")]
+        return RecordedPayment(_whole_payment(items), tuple(entries))
+
+    def _up_to_the_record(self, payment_id: str, since: str) -> list[dict[str, Any]]:
+        """The payment's items from this sort key on. ENTRY#… sorts before OPERATION#…, that before PAYMENT, and
+        POSTING#… after it: the entries hold their postings already."""
+        names = {":pk": f"PAYMENT#{payment_id}", ":since": since, ":record": "PAYMENT"}
         with ledger_errors():
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
-                # ENTRY#… sorts before PAYMENT, POSTING#… after it: the entries hold their postings already.
-                KeyConditionExpression="pk = :pk AND sk <= :payment",
-                ExpressionAttributeValues=marshal({":pk": f"PAYMENT#{payment_id}", ":payment": "PAYMENT"}),
+                KeyConditionExpression="pk = :pk AND sk BETWEEN :since AND :record",
+                ExpressionAttributeValues=marshal(names),
                 ConsistentRead=True,
             )
-            items = [unmarshal(item) for page in pages for item in page["Items"]]
-        if not items:
-            return None
-        *entries, payment = items
-        return RecordedPayment(_to_payment(payment), tuple(map(to_entry, entries)))
+            return [unmarshal(item) for page in pages for item in page["Items"]]
 
     def statuses(self, payment_ids: Collection[str]) -> dict[str, Status]:
         items = self._batch(
@@ -284,6 +288,9 @@ class DynamoDbLedger:
 
     def _put_payment(self, payment: Payment) -> dict[str, Any]:
         record = asdict(payment) | {"pk": f"PAYMENT#{payment.payment_id}", "sk": "PAYMENT"}
+        record["operations"] = [_operation_item(each) for each in payment.operations if each.kept_apart is None]
+        if apart := [_apart_item(payment, each) for each in payment.operations if each.kept_apart is not None]:
+            record |= {"operations_apart": len(apart), "apart_hash": apart_hash(apart)}
         if since := payment.in_doubt_since:
             record |= {
                 "doubt_shard": doubt_shard(payment.payment_id),
@@ -297,15 +304,25 @@ class DynamoDbLedger:
             return _put(self._table, record, IS_NEW)
         return _put(self._table, record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
 
+    def _put_apart(self, payment: Payment) -> Iterator[Item]:
+        """The operations that this version puts beside the record, whose version is the condition for them too."""
+        for operation in payment.operations:
+            if operation.kept_apart == payment.version:
+                yield {"Put": {"TableName": self._table, "Item": marshal(_apart_item(payment, operation))}}
+
     def _write_transaction(self, writes: list[dict[str, Any]]) -> None:
-        with ledger_errors():
-            try:
-                self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
-            except self._client.exceptions.TransactionCanceledException as error:
-                codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
-                if "ConditionalCheckFailed" in codes:
-                    raise _ConditionFailed from None
-                raise
+        for pause in (*_CONFLICT_PAUSES_SECONDS, None):
+            with ledger_errors():
+                try:
+                    self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+                    return
+                except self._client.exceptions.TransactionCanceledException as error:
+                    codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
+                    if "ConditionalCheckFailed" in codes:
+                        raise _ConditionFailed from None
+                    if "TransactionConflict" not in codes or pause is None:
+                        raise
+                time.sleep(pause)
 
 
 def _put(table: str, item: Item, condition: str, values: Item | None = None) -> Item:
@@ -404,6 +421,23 @@ def entry_items(posted: PostedEntry) -> Iterator[dict[str, Any]]:
         )
 
 
+def _operation_item(operation: Operation) -> dict[str, Any]:
+    """Without what it has by default: a version that does not know a field yet reads what does not need it."""
+    return {each.name: value for each in fields(operation) if (value := getattr(operation, each.name)) != each.default}
+
+
+def _apart_item(payment: Payment, operation: Operation) -> Item:
+    """An operation as it is kept apart from the record."""
+    key = {"pk": f"PAYMENT#{payment.payment_id}", "sk": f"OPERATION#{operation.operation_id}"}
+    item = key | _operation_item(operation)
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def apart_hash(items: Iterable[Mapping[str, Any]]) -> str:
+    """Of all operations that are kept apart from a record: it has this, so that its seal is about them too."""
+    return digest("operations", {item["sk"]: item for item in items}).hex()
+
+
 def _entry_key(number: int) -> str:
     return f"ENTRY#{number:04}"
 
@@ -437,16 +471,32 @@ def _shard(payment_id: str, shards: int) -> str:
     return f"{crc32(payment_id.encode()) % shards:02}"
 
 
-def _to_payment(item: dict[str, Any]) -> Payment:
+def _whole_payment(items: Sequence[dict[str, Any]]) -> Payment:
+    """The payment of these items, of which the record is the last. Raises LedgerUnavailable where the items were read
+    while they were written, some before and some after."""
+    apart = [_to_operation(each) for each in items if each["sk"].startswith("OPERATION#")]
+    if len(apart) != items[-1].get("operations_apart", 0):
+        raise LedgerUnavailable("The payment was read while it was written.")
+    return _to_payment(items[-1], apart)
+
+
+def _to_payment(item: dict[str, Any], apart: Sequence[Operation] = ()) -> Payment:
     record: dict[str, Any] = {field.name: item.get(field.name) for field in fields(Payment)}
     return Payment(
         **record
         | {
             "card": CardSummary.from_dict(item["card"]) if "card" in item else None,
             "flags": tuple(item["flags"]),
-            "operations": tuple(Operation(**operation) for operation in item["operations"]),
+            "operations": in_order([*apart, *map(_to_operation, item["operations"])]),
         }
     )
+
+
+def _to_operation(item: Mapping[str, Any]) -> Operation:
+    known: dict[str, Any] = {
+        each.name: item.get(each.name, None if each.default is MISSING else each.default) for each in fields(Operation)
+    }
+    return Operation(**known)
 
 
 def to_entry(item: Mapping[str, Any]) -> PostedEntry:

@@ -3,6 +3,8 @@
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, TypeVar, get_args
 
 import requests
@@ -41,9 +43,17 @@ _REFUSALS: dict[str, Refusal] = {
     "invalid_state": "invalid_state",
 }
 
+_NO_CHARGE = "charge_not_found"
+
 _BELOW_MINOR, _TOTALS_BELOW_MINOR = 10**12, 10**18
-_TIME = re.compile(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z")
+_TIME = re.compile(
+    r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-][01][0-9]:[0-5][0-9])"
+)
 _CURSOR = re.compile("[A-Za-z0-9._~+/=-]{1,256}")
+
+
+MINOR_UNITS: Mapping[str, int] = {"ISK": 2, "UGX": 2}
+"""The currencies whose decimals at Sparkle are not those of ISO 4217: docs/sparkle.yaml."""
 
 
 class Sparkle:
@@ -55,9 +65,9 @@ class Sparkle:
     is not what it must be comes as REDACTED, so that nothing of it is kept; a currency or an amount raises
     GatewayMismatch.
 
-    `api_key` is called for every request, so that a rotated key is picked up. `minor_units` holds the currencies whose
-    decimals at Sparkle differ from ISO 4217, and `iso_minor_unit` those of the standard. `observe` is told each call's
-    operation, its duration in seconds, and whether it had an outcome; a decline is one.
+    `api_key` is called for every request, so that a rotated key is picked up. `iso_minor_unit` knows the decimals of
+    ISO 4217, and `minor_units` Sparkle's own where they differ: what is less than one of our units is a mismatch.
+    `observe` is told each call's operation, its duration in seconds, and whether it had an outcome; a decline is one.
     """
 
     name = "sparkle"
@@ -70,14 +80,14 @@ class Sparkle:
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
         iso_minor_unit: Callable[[str], int | None],
-        minor_units: Mapping[str, int] | None = None,
+        minor_units: Mapping[str, int] = MINOR_UNITS,
         observe: CallObserver = lambda operation, seconds, succeeded: None,
     ) -> None:
         self._url = url.rstrip("/")
         self._api_key = api_key
         self._timeouts = (connect_timeout_seconds, read_timeout_seconds)
         self._iso_minor_unit = iso_minor_unit
-        self._minor_units = minor_units or {}
+        self._minor_units = minor_units
         self._observe = observe
         self._session = requests.Session()
 
@@ -102,6 +112,9 @@ class Sparkle:
 
     def find_by_reference(self, reference: str) -> Charge | None:
         return self._call("find", self._to_found, "GET", "/v1/charges", params={"reference": reference})
+
+    def find(self, charge_id: str) -> Charge | None:
+        return self._call("find", self._to_known, "GET", f"/v1/charges/{charge_id}")
 
     def reverse(self, reference: str) -> Reversal:
         return self._call("reverse", self._to_reversal, "POST", "/v1/reversals", json={"reference": reference})
@@ -149,6 +162,8 @@ class Sparkle:
     ) -> Charge | Refused:
         def outcome(answer: dict[str, Any]) -> Charge | Refused:
             code = answer["error"]["code"] if "error" in answer else None
+            if code == _NO_CHARGE:
+                raise GatewayRefused("Sparkle knows no such charge.")
             return Refused(_REFUSALS[code]) if code else read(answer)
 
         headers = {"Idempotency-Key": idempotency_key}
@@ -191,7 +206,7 @@ class Sparkle:
         if not isinstance(body, dict):
             raise GatewayOutcomeUnknown(f"Sparkle answered {status} with something that is not its JSON.")
         code = body["error"].get("code") if isinstance(body.get("error"), dict) else None
-        decided = code in _REFUSALS and status in (409, 422)
+        decided = (code in _REFUSALS and status in (409, 422)) or (status, code) == (404, _NO_CHARGE)
         if (status in (200, 201) and code is None) or (status == 402 and "charge" in body) or decided:
             return body
         if status == 429:
@@ -203,6 +218,9 @@ class Sparkle:
     def _to_found(self, answer: dict[str, Any]) -> Charge | None:
         charges = _field(answer, "charges", list)
         return self._to_charge(charges[0]) if charges else None
+
+    def _to_known(self, answer: dict[str, Any]) -> Charge | None:
+        return None if "error" in answer else self._to_charge(answer)
 
     def _to_reversal(self, answer: dict[str, Any]) -> Reversal:
         result, charge = _field(answer, "result", str), answer.get("charge")
@@ -273,14 +291,15 @@ class Sparkle:
             raise SettlementUnreadable(f"The settlement report is not as documented: {what}.") from None
 
     def _to_line(self, line: Mapping[str, Any]) -> SettlementLine:
-        if line["type"] not in get_args(LineType):
-            raise ValueError
+        # What a line of another type is about we don't know: not even whether it is about a charge.
+        known = line["type"] in get_args(LineType)
+        about = line if known else {"charge_id": None, "reference": None, "refund_reference": None, **line}
         return SettlementLine(
             line_id=_text(line["id"], is_gateway_id),
-            type=line["type"],
-            charge_id=_text(line["charge_id"], is_gateway_id),
-            reference=_text(line["reference"], is_gateway_id),
-            refund_reference=_text(line["refund_reference"], is_gateway_id, optional=True),
+            type=_text(line["type"], is_code),
+            charge_id=_text(about["charge_id"], is_gateway_id, optional=not known),
+            reference=_text(about["reference"], is_gateway_id, optional=not known),
+            refund_reference=_text(about["refund_reference"], is_gateway_id, optional=True),
             amount_minor=self._from_sparkle(line["amount_minor"], line["currency"]),
             fee_minor=self._from_sparkle(line["fee_minor"], line["currency"]),
             currency=line["currency"],
@@ -298,7 +317,9 @@ class Sparkle:
             raise TypeError
         if not re.fullmatch("[A-Z]{3}", currency):
             raise GatewayMismatch("Sparkle answered with a currency that is none.")
-        minor = amount * self._iso_units(currency) // self._sparkle_units(currency)
+        minor, rest = divmod(amount * self._iso_units(currency), self._sparkle_units(currency))
+        if rest:
+            raise GatewayMismatch(f"Sparkle answered with less than one minor unit of {currency}.")
         if abs(minor) >= below_minor:
             raise GatewayMismatch("Sparkle answered with an amount that is none.")
         return minor
@@ -324,7 +345,11 @@ def _text(value: Any, is_as_it_must_be: Callable[[Any], bool], *, optional: bool
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, str) and bool(_TIME.fullmatch(value))
+    if not (isinstance(value, str) and _TIME.fullmatch(value)):
+        return False
+    with suppress(ValueError):
+        return bool(datetime.fromisoformat(value))
+    return False  # the 31st of February
 
 
 def _cursor(value: Any) -> str | None:

@@ -68,6 +68,28 @@ def adopt(
     return replace(adopted, version=payment.version, expires_at=expires_at), adoption.posted
 
 
+def is_undone(charge: Charge) -> bool:
+    """Whether it has come to nothing, by whomever."""
+    return charge.status in ("voided", "refunded")
+
+
+def adopt_undone(
+    payment: Payment, journal: Iterable[PostedEntry], undoing: Operation, charge: Charge, now: str
+) -> tuple[Payment, tuple[PostedEntry, ...]]:
+    """The same of a charge beside the payment's own, which is only there to be undone: the operation that undoes it
+    ends when it is, and is pending while the gateway has it. Raises GatewayMismatch for a charge that is another."""
+    if charge.charge_id != undoing.charge_id:
+        raise GatewayMismatch("The gateway shows another charge than the one to be undone.")
+    if not undoing.is_open:
+        return payment, ()
+    adoption = _Adoption(payment, charge, now, tuple(journal))
+    if is_undone(charge):
+        adoption.undone(undoing)
+    elif charge.refund(undoing.operation_id):
+        adoption.pend(undoing)
+    return replace(adoption.payment, version=payment.version), adoption.posted
+
+
 @dataclass(slots=True)
 class _Adoption:
     """A payment on its way to what its charge shows."""
@@ -114,8 +136,7 @@ class _Adoption:
         charge = self.charge
         match refund.status:
             case "pending":
-                pending = self.payment.end(operation, "processing", None, self.now, pending=True)
-                self._post(pending, clear_suspense(self.journal, operation.operation_id))
+                self.pend(operation)
             case "succeeded":
                 entry = refund_entry(charge.gateway, refund.amount_minor, charge.currency, operation.operation_id)
                 self._settle(operation, entry)
@@ -130,6 +151,17 @@ class _Adoption:
             case "failed":
                 self._reject(operation, "refund_failed")
 
+    def pend(self, operation: Operation) -> None:
+        pending = self.payment.end(operation, "processing", None, self.now, pending=True)
+        self._post(pending, clear_suspense(self.journal, operation.operation_id))
+
+    def undone(self, operation: Operation) -> None:
+        charge, entries = self.charge, list[JournalEntry]()
+        if operation.type == "refund":
+            amount_minor = operation.amount_minor or 0
+            entries.append(refund_entry(charge.gateway, amount_minor, charge.currency, operation.operation_id))
+        self._settle(operation, *entries)
+
     def check(self) -> None:
         """Raise GatewayMismatch where the movements don't come to what the charge says of itself."""
         payment, charge = self.payment, self.charge
@@ -141,7 +173,7 @@ class _Adoption:
     def _asked(self, type: OperationType, amount_minor: int) -> Operation | None:
         """An open operation of ours that this may be."""
         asked = (type, amount_minor, True)
-        operations = self.payment.operations
+        operations = (each for each in self.payment.operations if each.charge_id is None)
         return next((each for each in operations if (each.type, each.amount_minor, each.is_open) == asked), None)
 
     def _adopted(self, type: OperationType, gateway_id: str, amount_minor: int, at: str) -> Operation:
@@ -159,7 +191,7 @@ class _Adoption:
     def _reject_others(self, done: Operation) -> None:
         """An authorization is captured or voided once, and what is voided can't be refunded."""
         for operation in self.payment.operations:
-            if operation.is_open and operation.operation_id != done.operation_id:
+            if operation.is_open and operation.charge_id is None and operation.operation_id != done.operation_id:
                 self._reject(operation, "invalid_state")
 
     def _reject(self, operation: Operation, error: str) -> None:

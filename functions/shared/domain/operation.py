@@ -4,7 +4,7 @@ An operation is reserved in the payment's record before the gateway is asked, so
 money; then it is settled or released, as the gateway did it or not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -24,7 +24,8 @@ SEEN_WITHIN_SECONDS = 10
 a moment after they start."""
 
 OPERATIONS_KEPT = 100
-"""A payment's record has no more of them: it is read and written as a whole."""
+"""A payment's record has no more of them, as it is read and written as a whole: so many may be open at once. Of more,
+the oldest that have ended are kept apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ class Operation:
 
     `amount_minor` is None where it was rejected before it had one. `source` is `gateway` where nobody asked us for it:
     the gateway showed that it was done there. `pending` says that the gateway has it, and has not ended it yet.
+    `charge_id` is None but for the undoing of another charge than the payment's own, which the gateway made beside it:
+    nobody asked for that, and it changes nothing of what the payment comes to. `kept_apart` is None while the payment's
+    record has it, and else the version of the payment that wrote it beside the record.
     """
 
     operation_id: str
@@ -83,8 +87,18 @@ class Operation:
     caller: str | None = None
     source: Literal["gateway"] | None = None
     pending: bool = False
+    charge_id: str | None = None
+    kept_apart: int | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether it may yet move money: what it reserved nobody else may have."""
         return self.status in ("processing", "in_doubt")
+
+
+def in_order(operations: Iterable[Operation]) -> tuple[Operation, ...]:
+    """As a payment has them: those kept apart first, by age, and then the record's, as they were asked for."""
+    every = list(operations)
+    apart = [each for each in every if each.kept_apart is not None]
+    apart.sort(key=lambda each: (each.created_at, each.operation_id))
+    return (*apart, *(each for each in every if each.kept_apart is None))

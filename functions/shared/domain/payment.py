@@ -13,7 +13,9 @@ from functions.shared.domain.operation import (
     Operation,
     OperationRequest,
     OperationStatus,
+    OperationType,
     Refusal,
+    in_order,
 )
 from functions.shared.domain.shapes import whole
 
@@ -122,7 +124,7 @@ class Payment:
     entry_count: int = 0  # how many journal entries the payment has; the next one gets the next number
     journal_hash: str = NO_ENTRY  # the last entry's
     flags: tuple[str, ...] = ()  # the screening rules that wanted somebody to look
-    operations: tuple[Operation, ...] = ()  # in the order in which they were asked for
+    operations: tuple[Operation, ...] = ()  # `in_order`
     caller: str | None = None  # who asked for it: the ARN of a user or a role
     expires_at: str | None = None  # when the gateway lets an authorization end by itself
 
@@ -237,7 +239,8 @@ class Payment:
     @property
     def refundable_minor(self) -> int:
         """What was captured, and neither given back nor reserved to be."""
-        reserved = sum(each.amount_minor or 0 for each in self.operations if each.type == "refund" and each.is_open)
+        refunds = [each for each in self.operations if each.type == "refund" and each.charge_id is None]
+        reserved = sum(each.amount_minor or 0 for each in refunds if each.is_open)
         return self.captured_minor - self.refunded_minor - reserved
 
     def reserve(self, request: OperationRequest, now: str) -> "Payment":
@@ -271,10 +274,29 @@ class Payment:
         )
         return self._with(rejected, now)
 
+    def undo_other_charge(self, charge_id: str, type: OperationType, now: str) -> "Payment":
+        """The next version, in which a second charge of the payment is to be undone: voided, or refunded whole.
+
+        The operation has the charge's own id, as nobody gave it one.
+        """
+        undoing = Operation(
+            operation_id=charge_id,
+            type=type,
+            amount_minor=self.amount_minor,
+            status="processing",
+            error=None,
+            created_at=now,
+            updated_at=now,
+            charge_id=charge_id,
+        )
+        return self._with(undoing, now)
+
     def settle(self, operation: Operation, now: str) -> "Payment":
         """The next version, in which the gateway has done what the operation is about."""
         assert operation.status != "succeeded" and operation.amount_minor is not None
         payment = self.end(operation, "succeeded", None, now)
+        if operation.charge_id:
+            return payment
         match operation.type:
             case "capture":
                 return replace(payment, status="captured", captured_minor=operation.amount_minor)
@@ -285,7 +307,8 @@ class Payment:
     def fail_refund(self, operation: Operation, now: str) -> "Payment":
         """The next version, in which a refund that had succeeded has failed after all: the money is back."""
         assert operation.type == "refund" and operation.status == "succeeded" and operation.amount_minor is not None
-        return self.end(operation, "rejected", "refund_failed", now)._refunded_by(-operation.amount_minor)
+        payment = self.end(operation, "rejected", "refund_failed", now)
+        return payment if operation.charge_id else payment._refunded_by(-operation.amount_minor)
 
     def end(
         self, operation: Operation, status: OperationStatus, error: str | None, now: str, *, pending: bool = False
@@ -316,18 +339,22 @@ class Payment:
         return replace(self, refunded_minor=refunded_minor, status=ends.get(refunded_minor, "partially_refunded"))
 
     def _has_no_room(self) -> bool:
-        return sum(each.status != "rejected" for each in self.operations) >= OPERATIONS_KEPT
+        return sum(each.is_open for each in self.operations) >= OPERATIONS_KEPT
 
     def _with(self, operation: Operation, now: str) -> "Payment":
-        """The next version with the operation, in its place or as the newest; the oldest rejected make room for it."""
+        """The next version with the operation, in its place or as the newest; the oldest that ended make room."""
+        version = self.version + 1
         kept = {each.operation_id: each for each in self.operations} | {operation.operation_id: operation}
-        rejected = [each.operation_id for each in self.operations if each.status == "rejected"]
-        for forgotten in rejected[: max(0, len(kept) - OPERATIONS_KEPT)]:
-            del kept[forgotten]
+        if operation.kept_apart is not None:
+            kept[operation.operation_id] = replace(operation, kept_apart=version)
+        in_the_record = [each for each in kept.values() if each.kept_apart is None]
+        ended = [each for each in in_the_record if not each.is_open]
+        for oldest in ended[: max(0, len(in_the_record) - OPERATIONS_KEPT)]:
+            kept[oldest.operation_id] = replace(oldest, kept_apart=version)
         return replace(
             self,
-            operations=tuple(kept.values()),
-            version=self.version + 1,
+            operations=in_order(kept.values()),
+            version=version,
             updated_at=self._updated_at(now),
         )
 

@@ -1,4 +1,5 @@
-"""What is sealed: the bytes of a record, of an anchor, that a MAC is made of. They are defined here and nowhere else.
+"""What is sealed: the bytes that are hashed of a record, of the operations beside it, and of an anchor. They are
+defined here and nowhere else.
 
 Format 1: the SHA-256 of the JSON `[kind, 1, content]` in ASCII, keys in order, without blanks. It is hashed first, as
 KMS takes messages of up to 4,096 bytes ("GenerateMac", AWS KMS API reference), and records are longer.
@@ -9,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Kind = Literal["record", "anchor"]
+Kind = Literal["record", "operations", "anchor"]
 
 FORMAT = 1
 

@@ -1,33 +1,51 @@
 """A gateway's settlement report of one day, and what it says held against a payment's journal."""
 
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Literal, get_args
 
 from functions.shared.domain.adoption import adopted_id
 from functions.shared.domain.ledger import JournalEntry, PostedEntry
 from functions.shared.domain.payment import Payment
 
 LineType = Literal["charge", "refund", "refund_failed"]
+"""What of a report is in our books. A line of any other type is one that somebody has to look at."""
+
 BreakType = Literal["missing_in_ledger", "missing_at_gateway", "amount_differs", "status_differs", "duplicate"]
 
 
 @dataclass(frozen=True, slots=True)
 class SettlementLine:
-    """One movement between the gateway and the bank. Amounts are in the currency's minor unit, times are UTC.
+    """One movement between the gateway and the bank. Amounts are in the currency's minor unit, times are ISO 8601.
 
     `line_id` is the charge's or the refund's own id, `reference` our payment's, and `refund_reference` our operation's.
-    What goes to the card is negative. The line is final once `settled_at` is over.
+    `type` is a LineType or the gateway's own word; a line of its own may be about no charge. What goes to the card is
+    negative. The line is final once `settled_at` is over.
     """
 
     line_id: str
-    type: LineType
-    charge_id: str
-    reference: str
+    type: str
+    charge_id: str | None
+    reference: str | None
     refund_reference: str | None
     amount_minor: int
     fee_minor: int
     currency: str
     settled_at: str
+
+    @property
+    def key(self) -> str:
+        """What tells it from any other line: a refund that failed has the refund's own id."""
+        return f"{self.type}:{self.line_id}"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is of a type that is in our books."""
+        return self.type in get_args(LineType)
+
+    @property
+    def settled(self) -> datetime:
+        return datetime.fromisoformat(self.settled_at)
 
     def __str__(self) -> str:
         return f"{self.type} {self.line_id} of {self.amount_minor} {self.currency}"
@@ -45,7 +63,10 @@ class SettlementPage:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Two sides that do not agree about a day (UTC, YYYY-MM-DD). `item` is a line's id, an entry or an execution."""
+    """Two sides that do not agree about a day (UTC, YYYY-MM-DD). `item` is a line's key, an entry or an execution.
+
+    `payment_id` is empty where the gateway names no payment.
+    """
 
     day: str
     type: BreakType
@@ -57,45 +78,54 @@ class Break:
 
 def settlement_source(line: SettlementLine, day: str) -> str:
     """What a settlement entry is posted for: one line of one day's report."""
-    return f"{line.type}:{line.line_id}@{day}"
+    return f"{line.key}@{day}"
 
 
 def settled_as(line: SettlementLine, journal: tuple[PostedEntry, ...]) -> str | None:
     """The source of the entry that settled the line already, on whichever day's report it was; None without one."""
     sources = (posted.entry.source or "" for posted in journal if posted.entry.kind == "settlement")
-    return next((source for source in sources if source.rpartition("@")[0] == f"{line.type}:{line.line_id}"), None)
+    return next((source for source in sources if source.rpartition("@")[0] == line.key), None)
 
 
-def entry_of(line: SettlementLine, journal: tuple[PostedEntry, ...]) -> PostedEntry | None:
+def entry_of(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry, ...]) -> PostedEntry | None:
     """The entry that says in our books what the line says at the gateway."""
     # A refund is ours, or was adopted; or else the gateway reversed the charge by it.
     refunds = (line.refund_reference, adopted_id("refund", line.line_id))
+    others = other_charges(payment)
     for posted in journal:
         entry = posted.entry
-        if line.type == "charge":
-            found = entry.kind == "capture"
-        elif entry.kind == "refund":
-            found = entry.source in refunds
-        else:
-            undoes = entry.kind == "reversal" and journal[(entry.reverses or 0) - 1].entry.kind == "capture"
-            found = undoes and (line.type, line.refund_reference, entry.source) == ("refund", None, None)
+        match line.type:
+            case "charge" if line.charge_id in others:
+                found = entry.kind == "capture" and entry.source == line.charge_id
+            case "charge":
+                found = entry.kind == "capture" and entry.source not in others
+            case _ if entry.kind == "refund":
+                found = entry.source in refunds
+            case _:
+                undoes = entry.kind == "reversal" and journal[(entry.reverses or 0) - 1].entry.kind == "capture"
+                found = undoes and (line.type, line.refund_reference, entry.source) == ("refund", None, None)
         if found:
             return posted
     return None
 
 
+def other_charges(payment: Payment) -> set[str]:
+    """The charges beside the payment's own that the gateway made, and that were undone."""
+    return {operation.charge_id for operation in payment.operations if operation.charge_id}
+
+
 def compare(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry, ...], day: str) -> Break | None:
-    """What a line and its payment's journal do not agree about, or None."""
+    """What a line of a known type and its payment's journal do not agree about, or None."""
 
     def broken(type: BreakType, expected: str, found: str) -> Break:
-        return Break(day, type, payment.payment_id, line.line_id, expected, found)
+        return Break(day, type, payment.payment_id, line.key, expected, found)
 
-    if line.charge_id != payment.charge_id and payment.charge_id:
+    if payment.charge_id and line.charge_id not in {payment.charge_id, *other_charges(payment)}:
         return broken("duplicate", f"charge {payment.charge_id} alone", str(line))
     earlier = settled_as(line, journal)
     if earlier and earlier != settlement_source(line, day):
         return broken("duplicate", f"once, as on {earlier.rpartition('@')[2]}", str(line))
-    posted = entry_of(line, journal)
+    posted = entry_of(line, payment, journal)
     if posted is None:
         return broken("status_differs", f"{line.type}, as at the gateway", payment.status)
     ours = signed_minor(line, posted.entry)

@@ -176,6 +176,15 @@ def pending() -> Evidence:
     return known
 
 
+def charged_again() -> Evidence:
+    """A second charge was made, and given back whole."""
+    entries = CAPTURE, capture_entry("sparkle", 1999, "USD", "ch_2"), refund_entry("sparkle", 1999, "USD", "ch_2")
+    undone = operation("refund", 1999) | {"operation_id": "ch_2", "charge_id": "ch_2"}
+    known = payment("captured", *entries, charged="captured", version=3, operations=(undone,))
+    known.charges.insert(0, charge("refunded", 1999, 1999) | {"id": "ch_2"})
+    return known
+
+
 def captured_later(amount_minor: int = 1500) -> Evidence:
     capture = capture_entry("sparkle", amount_minor, "USD", "op-1")
     done = (operation("capture", amount_minor),)
@@ -213,6 +222,7 @@ def found(evidence: Evidence) -> list[Finding]:
         refund_in_doubt(),
         captured_later(),
         captured_later(1999),
+        charged_again(),
         settled(),
         payment("voided", charged="voided", version=3, operations=(operation("void", 1999),)),
         payment("authorized", charged="voided", version=2, operations=(operation("void", 1999, "processing"),)),

@@ -21,7 +21,7 @@ from functions.shared.adapters.books import DynamoDbBooks
 from functions.shared.adapters.dynamodb import entry_items, marshal, sealed, unmarshal
 from functions.shared.adapters.kms import KmsMac
 from functions.shared.domain.ledger import NO_ENTRY, PostedEntry, capture_entry, refund_entry, turnover
-from functions.shared.domain.operation import OperationRequest
+from functions.shared.domain.operation import Operation, OperationRequest
 from functions.shared.domain.payment import Payment, PaymentRequest
 from tests.mocked_aws import ANCHORS_BUCKET, CARDS_TABLE, COUNTERS_TABLE, REGION, TABLE, MockedAws, mocked_aws
 from tests.samples import payment
@@ -33,9 +33,15 @@ PAID, DECLINED, AUTHORIZED = "PAYMENT#pay-1", "PAYMENT#pay-2", "PAYMENT#pay-4"
 Item = dict[str, Any]
 
 
+def operation(at: str) -> Operation:
+    """A refund that could not be made."""
+    return Operation("op-0", "refund", 100, "rejected", "invalid_state", at, at)
+
+
 class Books:
-    """The ledger: a payment that was captured and then refunded in part, one that was declined, and one that is
-    authorized, on a day that is closed and anchored. What tampers with it takes and puts whole items."""
+    """The ledger: a payment that was captured and then refunded in part, one that was declined and has an operation
+    beside its record, and one that is authorized, on a day that is closed and anchored. What tampers with it takes and
+    puts whole items."""
 
     def __init__(self, aws: MockedAws) -> None:
         self.aws = aws
@@ -48,7 +54,9 @@ class Books:
         )
         for version, posted in ((reserved, ()), (refunded, more)):
             self.aws.ledger(lambda: REFUNDED_AT).record(version, posted)
-        self.aws.ledger(lambda: PAID_AT).record(replace(self._asked("pay-2"), status="declined", captured_minor=0))
+        apart = replace(operation(PAID_AT), kept_apart=1)
+        declined = replace(self._asked("pay-2"), status="declined", captured_minor=0, operations=(apart,))
+        self.aws.ledger(lambda: PAID_AT).record(declined)
         self.aws.ledger(lambda: PAID_AT).record(replace(self._asked("pay-4"), status="authorized", captured_minor=0))
         self.journal = (*entries, *more)
         postings = [posting for posted in self.journal for posting in posted.entry.postings]
@@ -167,6 +175,11 @@ HOW |= {
     ),
     "the date of a payment is changed": lambda books: books.change("PAYMENT", created_at=REFUNDED_AT),
     "an attribute is added to a record": lambda books: books.change("PAYMENT", note="settled"),
+    "an operation beside a record is changed": lambda books: books.change("OPERATION#op-0", DECLINED, amount_minor=1),
+    "an operation is put beside a record": lambda books: books.put(
+        books.take(DECLINED, "OPERATION#op-0") | {"sk": "OPERATION#op-9", "operation_id": "op-9"}
+    ),
+    "an operation beside a record is deleted": lambda books: books.delete("OPERATION#op-0", pk=DECLINED),
     "an operation is taken out of a record": lambda books: books.change("PAYMENT", operations=[]),
     "the amount of an operation is changed": lambda books: books.change(
         "PAYMENT", operations=[books.take(PAID, "PAYMENT")["operations"][0] | {"amount_minor": 1}]

@@ -10,7 +10,7 @@ import pytest
 
 from cli import verify
 from cli.flaws import Flaw, first_flaw
-from functions.shared.adapters.dynamodb import entry_items
+from functions.shared.adapters.dynamodb import apart_hash, entry_items
 from functions.shared.domain.ledger import NO_ENTRY, PostedEntry, Posting, capture_entry, refund_entry
 from functions.shared.domain.payment import Payment
 from tests.samples import payment
@@ -56,6 +56,17 @@ def paid() -> tuple[Payment, PostedEntry, PostedEntry]:
 def test_a_journal_that_is_whole_has_no_flaw(items: Items) -> None:
     assert first_flaw("pay-1", items) is None
     assert first_flaw("pay-1", items_of(payment(status="declined"))) is None
+
+
+def test_operations_beside_the_record_are_as_many_as_it_counts(items: Items) -> None:
+    items["OPERATION#op-1"] = {"sk": "OPERATION#op-1", "operation_id": "op-1"}
+    assert first_flaw("pay-1", items) == Flaw("pay-1", "has 1 operations beside its record, which counts 0")
+    items["PAYMENT"] |= {"operations_apart": Decimal(1), "apart_hash": apart_hash([items["OPERATION#op-1"]])}
+    assert first_flaw("pay-1", items) is None
+    items["OPERATION#op-1"] |= {"status": "succeeded"}
+    assert first_flaw("pay-1", items) == Flaw("pay-1", "an operation beside its record is not as it was written")
+    del items["OPERATION#op-1"]
+    assert first_flaw("pay-1", items) == Flaw("pay-1", "has 0 operations beside its record, which counts 1")
 
 
 def set_(key: str, **changes: Any) -> Callable[[Items], None]:

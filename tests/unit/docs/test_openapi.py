@@ -88,7 +88,7 @@ def test_the_statuses_are_those_of_the_code_and_the_client() -> None:
 def test_the_codes_of_payments_and_operations_are_the_codes() -> None:
     assert known(SCHEMAS["PaymentError"]) == [{error.code() for error in Rejection.__subclasses__()}]
     assert known(SCHEMAS["OperationError"]) == [
-        {*get_args(Refusal), "expired", "refund_failed", GatewayMismatch.code()}
+        {*get_args(Refusal), "expired", "payment_not_found", "refund_failed", GatewayMismatch.code()}
     ]
     assert known(SCHEMAS["DeclineCode"]) == [set(contract()["components"]["schemas"]["DeclineCode"]["enum"])]
     assert set(SCHEMAS["Card"]["properties"]["brand"]["enum"]) == {brand for brand, *_ in _BRANDS}
@@ -116,5 +116,6 @@ def test_a_payment_has_the_fields_that_are_shown() -> None:
     assert recorded
     assert not_recorded
     assert set(recorded) == set(not_recorded) == fields(SCHEMAS["Payment"])
-    assert set(recorded["operations"][0]) == fields(SCHEMAS["Operation"])
+    assert set(recorded["operations"][0]) == set(SCHEMAS["Operation"]["required"])
+    assert set(SCHEMAS["Operation"]["properties"]) == {*SCHEMAS["Operation"]["required"], "charge_id"}
     assert set(recorded["card"]) == fields(SCHEMAS["Card"])

@@ -170,7 +170,8 @@ def test_an_order_is_refunded_once_and_shows_it_at_once(api: ScriptedApi, shop: 
     refund = {"operation_id": f"{shop.order_id}-1-refund", "type": "refund", "amount_minor": 4850}
     done = paid(shop, "refunded", operations=[refund | {"status": "succeeded"}])
     exists = (409, {"error": {"code": "operation_exists", "message": "This Idempotency-Key was used before."}})
-    api.script((202, {"status": "processing"}), paid(shop, operations=[]), paid(shop), exists, done, done)
+    operation = (200, refund | {"status": "succeeded", "error": None})
+    api.script((202, {"status": "processing"}), paid(shop, operations=[]), paid(shop), exists, operation, done)
     answers = [shop.post("/refund", {}), shop.get("/payment"), shop.post("/refund", {})]
     payments = [answer.json and answer.json["payment"] for answer in answers]
     assert [payment and payment["refund"] for payment in payments] == ["processing", "processing", "succeeded"]

@@ -44,6 +44,7 @@ OPERATION_EXISTS = (409, {"error": {"code": "operation_exists", "message": "This
 BUSY = (429, {"error": {"code": "too_many_requests", "message": "Too many requests."}})
 BROKEN = (502, {"error": {"code": "bad_gateway", "message": "Try again."}})
 NO_SUCH_PAYMENT = (404, {"error": {"code": "payment_not_found", "message": "There is no payment with this id."}})
+NO_SUCH_OPERATION = (404, {"error": {"code": "operation_not_found", "message": "There is no operation with this id."}})
 NO_SUCH_CARD = (404, {"error": {"code": "card_not_found", "message": "There is no stored card with this token."}})
 FORBIDDEN = (403, {"error": {"code": "forbidden", "message": "The request is not signed."}})
 
@@ -79,6 +80,11 @@ def operation(**changes: Any) -> dict[str, Any]:
         "error": None,
     }
     return refund | {"created_at": "2026-11-23T10:00:00.000Z"} | changes
+
+
+def shown_operation(**changes: Any) -> tuple[int, dict[str, Any]]:
+    """What GET /payments/{payment_id}/operations/{operation_id} answers."""
+    return 200, {"payment_id": KEY} | operation(**changes)
 
 
 def pay(payments: PaymentsClient, **changes: Any) -> Payment:
@@ -226,10 +232,10 @@ def test_waiting_has_an_end(api: ScriptedApi, payments: PaymentsClient, time: Fa
 def test_waiting_outlasts_what_passes(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime, trouble: tuple[int, Any] | None
 ) -> None:
-    api.script(shown("processing"), *[trouble] * 9, shown("captured", operations=[operation()]))
+    api.script(shown("processing"), *[trouble] * 9, shown("captured"))
     assert payments.wait(KEY).status == "captured"
     assert 5 < time.now < 60
-    api.script(*[trouble] * 9, shown("captured", operations=[operation()]))
+    api.script(*[trouble] * 9, shown_operation())
     assert payments.wait_for_operation(KEY, "refund-1-of-order-1001").status == "succeeded"
 
 
@@ -254,9 +260,9 @@ def test_what_waiting_can_not_mend_is_raised_at_once(api: ScriptedApi, payments:
         payments.wait(KEY)
 
 
-def test_waiting_that_is_over_says_how_the_payment_stands(api: ScriptedApi, payments: PaymentsClient) -> None:
-    api.script(*[shown("captured", operations=[operation(status="processing")])] * 100)
-    with pytest.raises(StillProcessing, match=r"refund-1-of-order-1001 is still .*Its payment is captured\."):
+def test_waiting_that_is_over_says_how_it_stands(api: ScriptedApi, payments: PaymentsClient) -> None:
+    api.script(*[shown_operation(status="processing")] * 100)
+    with pytest.raises(StillProcessing, match=r"refund-1-of-order-1001 is still processing"):
         payments.wait_for_operation(KEY, "refund-1-of-order-1001", timeout_seconds=2)
 
 
@@ -377,15 +383,19 @@ def test_an_operation_is_started_under_its_own_key_and_followed_to_its_end(
     api.script(
         BROKEN,
         (202, {"payment_id": KEY, "operation_id": "refund-1-of-order-1001", "status": "processing", "links": {}}),
-        shown(),
-        shown(operations=[operation(operation_id="another"), operation(type=kind, status="processing")]),
-        shown(operations=[operation(type=kind, status="rejected", error="invalid_state")]),
+        NO_SUCH_OPERATION,
+        shown_operation(type=kind, status="processing"),
+        shown_operation(type=kind, status="rejected", error="invalid_state"),
     )
     started = start(payments)
     assert (started.operation_id, started.type, started.status) == ("refund-1-of-order-1001", kind, "processing")
     ended = payments.wait_for_operation(KEY, started.operation_id)
     assert (ended.status, ended.error) == ("rejected", "invalid_state")
-    assert api.asked == [("POST", f"/payments/{KEY}/{path}")] * 2 + [("GET", f"/payments/{KEY}")] * 3
+    assert (
+        api.asked
+        == [("POST", f"/payments/{KEY}/{path}")] * 2
+        + [("GET", f"/payments/{KEY}/operations/refund-1-of-order-1001")] * 3
+    )
     assert [(call.headers["Idempotency-Key"], call.json) for call in api.calls[:2]] == [
         ("refund-1-of-order-1001", body)
     ] * 2
@@ -394,16 +404,16 @@ def test_an_operation_is_started_under_its_own_key_and_followed_to_its_end(
 def test_an_operation_right_after_its_payment_is_followed_though_the_payment_appears_late(
     api: ScriptedApi, payments: PaymentsClient
 ) -> None:
-    api.script(NO_SUCH_PAYMENT, NO_SUCH_PAYMENT, shown(operations=[operation()]))
+    api.script(NO_SUCH_OPERATION, NO_SUCH_OPERATION, shown_operation())
     assert payments.wait_for_operation(KEY, "refund-1-of-order-1001").status == "succeeded"
-    api.script(OPERATION_EXISTS, NO_SUCH_PAYMENT, shown(operations=[operation()]))
+    api.script(OPERATION_EXISTS, NO_SUCH_OPERATION, shown_operation())
     assert payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001").status == "succeeded"
 
 
 def test_an_operation_that_was_asked_for_before_is_given_as_it_is(api: ScriptedApi, payments: PaymentsClient) -> None:
-    api.script(OPERATION_EXISTS, shown(operations=[operation()]))
+    api.script(OPERATION_EXISTS, shown_operation())
     assert payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001").status == "succeeded"
-    api.script(OPERATION_EXISTS, shown(operations=[]))
+    api.script(OPERATION_EXISTS, shown_operation(status="processing"))
     assert payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001").status == "processing"
 
 
@@ -411,13 +421,37 @@ def test_an_operation_that_was_asked_for_before_is_given_as_it_is(api: ScriptedA
 def test_a_key_of_another_operation_is_never_taken_for_this_one(
     api: ScriptedApi, payments: PaymentsClient, other: dict[str, Any]
 ) -> None:
-    api.script(OPERATION_EXISTS, shown(operations=[operation(**other)]))
+    api.script(OPERATION_EXISTS, shown_operation(**other))
     with pytest.raises(KeyUsedForAnother):
         payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001")
 
 
+def test_a_key_that_was_used_for_another_payment_is_not_waited_for(api: ScriptedApi, payments: PaymentsClient) -> None:
+    used = (409, {"error": {"code": "key_used_for_another_request", "message": "On another payment."}})
+    api.script(OPERATION_EXISTS, used)
+    with pytest.raises(KeyUsedForAnother):
+        payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001")
+    api.script(used)
+    with pytest.raises(KeyUsedForAnother):
+        payments.wait_for_operation(KEY, "refund-1-of-order-1001")
+
+
+def test_an_operation_on_a_payment_that_there_is_not_is_not_waited_for(
+    api: ScriptedApi, payments: PaymentsClient
+) -> None:
+    api.script(shown_operation(status="processing"), shown_operation(status="rejected", error="payment_not_found"))
+    with pytest.raises(NotFound):
+        payments.wait_for_operation(KEY, "refund-1-of-order-1001")
+
+
+def test_an_operation_that_never_appears_is_not_found(api: ScriptedApi, payments: PaymentsClient) -> None:
+    api.script(*[NO_SUCH_OPERATION] * 100)
+    with pytest.raises(NotFound):
+        payments.wait_for_operation(KEY, "refund-1-of-order-1001")
+
+
 def test_waiting_for_an_operation_has_an_end(api: ScriptedApi, payments: PaymentsClient) -> None:
-    api.script(*[shown(operations=[operation(status="processing")])] * 100)
+    api.script(*[shown_operation(status="processing")] * 100)
     with pytest.raises(StillProcessing):
         payments.wait_for_operation(KEY, "refund-1-of-order-1001")
 

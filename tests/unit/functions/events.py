@@ -57,7 +57,13 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
             },
             "flags": [],
         },
-        "compensate": recorded | {"transaction_id": TRANSACTION_ID, "flags": [], "error": "GatewayOutcomeUnknown"},
+        "compensate": recorded
+        | {
+            "transaction_id": TRANSACTION_ID,
+            "charge": {"outcome": "unknown"},
+            "flags": [],
+            "error": "GatewayOutcomeUnknown",
+        },
         "status": {"httpMethod": "GET", "pathParameters": {"payment_id": "payment-of-ours-1"}},
         "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
         "doubts": {},

@@ -15,6 +15,7 @@ from tests.mapping_templates import (
     READINGS,
     STARTS,
     STATE_MACHINE_ARN,
+    TEMPLATES,
     Message,
     answering,
     hostile,
@@ -264,10 +265,10 @@ def test_an_operation_is_passed_on_with_its_payment_and_its_amount_if_it_has_one
 
 
 @both_readings
-def test_null_is_passed_on_where_the_functions_take_it_for_absent(absent: str | None) -> None:
+def test_null_is_absent(absent: str | None) -> None:
     nothing = dict.fromkeys(("token", "merchant_reference", "description", "capture", "save_card"))
-    body = BODIES["payments"] | nothing
-    assert json.loads(start("payments", sent(body), absent)["input"]) == body | CALLED
+    started = start("payments", sent(BODIES["payments"] | nothing), absent)
+    assert json.loads(started["input"]) == BODIES["payments"] | CALLED
 
 
 @both_readings
@@ -338,3 +339,42 @@ def test_whatever_is_sent_the_request_to_step_functions_is_as_it_has_to_be(route
             assert UNLISTED_PAN not in started["input"]
             assert route not in OPERATIONS or json.loads(started["input"])["operation"] == OPERATIONS[route]
     assert not_json == 8
+
+
+@both_readings
+def test_the_same_json_in_another_order_is_the_same_input(absent: str | None) -> None:
+    body = BODIES["payments"] | {
+        "currency": "USD",
+        "capture": False,
+        "save_card": False,
+        "merchant_reference": "order-1001",
+        "description": 'of "two"',
+    }
+    turned = dict(reversed(body.items())) | {"card_data": dict(reversed(CARD_DATA.items()))}
+    spread = json.dumps(turned, indent=4)
+    inputs = {start("payments", sent(each), absent)["input"] for each in (body, turned, spread)}
+    assert [json.loads(each) for each in inputs] == [body | CALLED]
+    cards = {start("cards", sent({"card_data": each}), absent)["input"] for each in (CARD_DATA, turned["card_data"])}
+    assert len(cards) == 1
+
+
+@both_readings
+def test_another_request_is_another_input(absent: str | None) -> None:
+    body = BODIES["payments"] | {"currency": "USD"}
+    others = ({"amount_minor": 2}, {"currency": "EUR"}, {"capture": True}, {"save_card": True}, {"description": "x"})
+    inputs = {start("payments", sent(body | change), absent)["input"] for change in ({}, *others)}
+    assert len(inputs) == 1 + len(others)
+
+
+@both_readings
+def test_what_is_null_is_not_passed_on(absent: str | None) -> None:
+    body = BODIES["payments"] | {"description": None, "token": None, "capture": None}
+    assert json.loads(start("payments", sent(body), absent)["input"]) == BODIES["payments"] | CALLED
+
+
+def test_every_field_of_the_model_is_passed_on() -> None:
+    models = ((TEMPLATES.parent / "models" / f"{name}.json.tftpl").read_text() for name in ("payment_request", "order"))
+    fields = {field for model in models for field in re.findall(r'^(?: {8})?"(\w+)": ', model, re.MULTILINE)}
+    member = re.search(r'\$member in (\["amount_minor".*?\])', (TEMPLATES / "members.vtl").read_text())
+    assert member
+    assert {*json.loads(member[1]), "card_data"} == fields

@@ -13,10 +13,11 @@ from functions.shared.domain.errors import (
     GatewayRefused,
     KeyServiceUnavailable,
     KeyUnusable,
+    LedgerUnavailable,
 )
-from functions.shared.domain.payment import PaymentRequest
-from tests.fakes import FakeCardCipher, FakeGateway
-from tests.samples import CARD_DATA, DECLINED_PAN, PAN, REQUEST, SUMMARY, card, order
+from functions.shared.domain.payment import PaymentRequest, Status
+from tests.fakes import LEDGER_DOWN, FakeCardCipher, FakeGateway, FakeLedger
+from tests.samples import CARD_DATA, DECLINED_PAN, PAN, REQUEST, SUMMARY, card, order, payment
 
 UNKNOWN = GatewayOutcomeUnknown("No answer.")
 
@@ -26,10 +27,13 @@ def gateway() -> FakeGateway:
     return FakeGateway()
 
 
-def charge(gateway: FakeGateway, request: PaymentRequest = REQUEST, pan: str = PAN) -> dict[str, Any]:
+def charge(
+    gateway: FakeGateway, request: PaymentRequest = REQUEST, pan: str = PAN, ledger: FakeLedger | None = None
+) -> dict[str, Any]:
     cipher = FakeCardCipher()
     ciphertext = cipher.encrypt(json.dumps(CARD_DATA | {"card_number": pan}).encode(), SUMMARY.encryption_context)
-    return charge_card("pay-1", request, SUMMARY, ciphertext, cipher=cipher, gateway=gateway)
+    ledger = ledger or FakeLedger()
+    return charge_card("pay-1", request, SUMMARY, ciphertext, cipher=cipher, gateway=gateway, ledger=ledger)
 
 
 def test_an_approved_card_is_captured(gateway: FakeGateway) -> None:
@@ -42,6 +46,24 @@ def test_an_approved_card_is_captured(gateway: FakeGateway) -> None:
         "shown": gateway.charges["pay-1"].to_dict(),
     }
     assert gateway.charges["pay-1"].captured_minor == 1999
+
+
+@pytest.mark.parametrize("status", ["captured", "authorized", "declined", "in_doubt", "reversed", "refunded", "voided"])
+def test_a_payment_that_the_books_know_is_not_charged_again_whatever_the_gateway_has_forgotten(
+    gateway: FakeGateway, status: Status
+) -> None:
+    ledger = FakeLedger()
+    ledger.record(payment(status=status))
+    assert charge(gateway, ledger=ledger) == {"outcome": "recorded"}
+    assert gateway.calls == []
+
+
+def test_while_the_books_cannot_be_read_nobody_is_charged(gateway: FakeGateway) -> None:
+    ledger = FakeLedger()
+    ledger.faults.arm("statuses", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        charge(gateway, ledger=ledger)
+    assert gateway.calls == []
 
 
 def test_without_capture_the_money_is_only_held(gateway: FakeGateway) -> None:
@@ -138,7 +160,7 @@ def test_a_ciphertext_of_another_card_is_not_charged(gateway: FakeGateway) -> No
     cipher = FakeCardCipher()
     ciphertext = cipher.encrypt(json.dumps(CARD_DATA).encode(), {"token": "tok_of_another_card"})
     with pytest.raises(KeyUnusable):
-        charge_card("pay-1", REQUEST, SUMMARY, ciphertext, cipher=cipher, gateway=gateway)
+        charge_card("pay-1", REQUEST, SUMMARY, ciphertext, cipher=cipher, gateway=gateway, ledger=FakeLedger())
     assert gateway.calls == []
 
 
@@ -146,7 +168,7 @@ def test_without_the_key_the_gateway_is_not_called(gateway: FakeGateway) -> None
     cipher = FakeCardCipher()
     cipher.faults.arm("decrypt", KeyServiceUnavailable("KMS: Throttling"))
     with pytest.raises(KeyServiceUnavailable):
-        charge_card("pay-1", REQUEST, SUMMARY, b"ciphertext", cipher=cipher, gateway=gateway)
+        charge_card("pay-1", REQUEST, SUMMARY, b"ciphertext", cipher=cipher, gateway=gateway, ledger=FakeLedger())
     assert gateway.calls == []
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from functions.compensate.compensate_payment import compensate_payment
-from functions.shared.domain.charge import REDACTED, Reversal
+from functions.compensate.compensate_payment import Made, compensate_payment
+from functions.shared.domain.charge import REDACTED, Charge, Reversal
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -14,10 +14,10 @@ from functions.shared.domain.errors import (
     ReversalUnconfirmed,
     SecretUnavailable,
 )
-from functions.shared.domain.ledger import NO_ENTRY, JournalEntry, capture_entry, in_doubt_entry
+from functions.shared.domain.ledger import NO_ENTRY, JournalEntry, capture_entry, in_doubt_entry, refund_entry
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.doubt import record_doubt, undo_charge
-from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger, FakeVelocityCounter
+from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger, FakeVelocityCounter, Faults
 from tests.samples import DECLINED_PAN, LATER, NOW, PAN, REQUEST, card, order, payment
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
@@ -46,11 +46,12 @@ def compensate(
     ledger: FakeLedger,
     request: PaymentRequest = REQUEST,
     now: str = LATER,
+    made: Made = Made("unknown"),  # noqa: B008 - it is frozen
     counter: FakeVelocityCounter | None = None,
 ) -> Payment:
     first = payment(status="in_doubt", request=request, charge_id=None, error="LedgerUnavailable", updated_at=now)
     counter = counter or FakeVelocityCounter()
-    return compensate_payment(first, request, gateway=gateway, ledger=ledger, velocity_counter=counter)
+    return compensate_payment(first, request, made, gateway=gateway, ledger=ledger, velocity_counter=counter)
 
 
 def balances(entries: tuple[JournalEntry, ...]) -> Counter[str]:
@@ -64,13 +65,108 @@ def balances(entries: tuple[JournalEntry, ...]) -> Counter[str]:
 def test_an_outcome_that_the_ledger_knows_stands_and_the_gateway_is_left_alone(
     gateway: FakeGateway, ledger: FakeLedger, status: Status
 ) -> None:
-    known = payment(status=status)
+    charge = gateway.charge(order(), card(), "pay-1-charge")
+    known = payment(status=status, charge_id=charge.charge_id)
     ledger.record(known)
-    gateway.charge(order(), card(), "pay-1-charge")
     gateway.calls.clear()
-    assert compensate(gateway, ledger) == known
+    assert compensate(gateway, ledger, made=Made("captured", charge.charge_id)) == known
     assert gateway.calls == []
     assert ledger.records["pay-1"].payment == known
+
+
+@pytest.fixture
+def second(gateway: FakeGateway, ledger: FakeLedger) -> Charge:
+    """A charge that was made after the gateway had forgotten the one that the ledger knows."""
+    first = gateway.charge(order(), card(), "pay-1-charge")
+    ledger.record(*payment(charge_id=first.charge_id).post(CAPTURE))
+    gateway.forget("pay-1")
+    return gateway.charge(order(), card(), "pay-1-charge")
+
+
+def test_a_second_charge_is_undone_and_both_its_movements_are_on_the_books(
+    gateway: FakeGateway, ledger: FakeLedger, second: Charge
+) -> None:
+    ended = compensate(gateway, ledger, made=Made("captured", second.charge_id))
+    assert (ended.status, ended.captured_minor, ended.refunded_minor, ended.refundable_minor) == (
+        "captured",
+        1999,
+        0,
+        1999,
+    )
+    assert ended.charge_id != second.charge_id
+    assert [(each.type, each.status, each.charge_id) for each in ended.operations] == [
+        ("refund", "succeeded", second.charge_id)
+    ]
+    assert ledger.records["pay-1"].journal == (
+        CAPTURE,
+        capture_entry("sparkle", 1999, "USD", second.charge_id),
+        refund_entry("sparkle", 1999, "USD", second.charge_id),
+    )
+    assert gateway.charges["pay-1"].status == "refunded"
+
+
+def test_a_second_hold_is_released(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    ledger.record(payment(status="authorized"))
+    second = gateway.authorize(order(), card(), "pay-1-charge")
+    ended = compensate(gateway, ledger, made=Made("authorized", second.charge_id))
+    assert (ended.status, [each.type for each in ended.operations]) == ("authorized", ["void"])
+    assert ended.operations[0].status == "succeeded"
+    assert gateway.charges["pay-1"].status == "voided"
+    assert ledger.records["pay-1"].journal == ()
+
+
+def test_a_second_decline_has_nothing_to_undo(gateway: FakeGateway, ledger: FakeLedger) -> None:
+    ledger.record(payment())
+    second = gateway.charge(order(), card(DECLINED_PAN), "pay-1-charge")
+    assert compensate(gateway, ledger, made=Made("declined", second.charge_id)).operations == ()
+
+
+def test_again_a_second_charge_is_undone_once(gateway: FakeGateway, ledger: FakeLedger, second: Charge) -> None:
+    first, again = (compensate(gateway, ledger, made=Made("captured", second.charge_id)) for _ in range(2))
+    assert first == again
+    assert [each.status for each in gateway.charges["pay-1"].refunds] == ["succeeded"]
+
+
+def test_a_second_charge_that_nobody_told_of_is_found_by_reference(
+    gateway: FakeGateway, ledger: FakeLedger, second: Charge
+) -> None:
+    assert compensate(gateway, ledger).operations[0].charge_id == second.charge_id
+
+
+def test_what_the_gateway_does_not_show_is_not_taken_for_the_recorded_charge(
+    gateway: FakeGateway, ledger: FakeLedger
+) -> None:
+    ledger.record(payment())
+    with pytest.raises(ReversalUnconfirmed):
+        compensate(gateway, ledger)
+
+
+@pytest.mark.parametrize("error", UNCONFIRMED, ids=lambda error: type(error).__name__)
+def test_a_second_charge_that_is_not_undone_yet_is_in_doubt_until_it_is(
+    gateway: FakeGateway, ledger: FakeLedger, second: Charge, error: Exception
+) -> None:
+    gateway.faults.arm("refund", error)
+    gateway.faults.arm("find", error)
+    made = Made("captured", second.charge_id)
+    with pytest.raises(ReversalUnconfirmed):
+        compensate(gateway, ledger, made=made)
+    doubtful = ledger.records["pay-1"].payment
+    assert (doubtful.status, doubtful.in_doubt_since) == ("captured", LATER)
+    assert doubtful.refundable_minor == 1999
+    gateway.faults = Faults()
+    assert compensate(gateway, ledger, made=made).in_doubt_since is None
+    recorded = ledger.records["pay-1"]
+    assert not any(amount for account, amount in balances(recorded.journal).items() if account.startswith("suspense"))
+    assert balances(recorded.journal)["asset:gateway:sparkle"] == 1999
+
+
+def test_a_second_charge_that_the_gateway_will_not_undo_stays_in_doubt(
+    gateway: FakeGateway, ledger: FakeLedger, second: Charge
+) -> None:
+    gateway.refund(second.charge_id, 500, "USD", "by-hand", "by-hand")
+    with pytest.raises(ReversalUnconfirmed):
+        compensate(gateway, ledger, made=Made("captured", second.charge_id))
+    assert ledger.records["pay-1"].payment.in_doubt_since == LATER
 
 
 def test_a_captured_charge_is_undone_with_both_movements_on_the_books(gateway: FakeGateway, ledger: FakeLedger) -> None:
@@ -121,7 +217,7 @@ def test_what_the_gateway_did_not_decline_is_counted_as_no_decline(
 ) -> None:
     counter = FakeVelocityCounter()
     ledger.record(known)
-    compensate(gateway, ledger, counter=counter)
+    compensate(gateway, ledger, counter=counter, made=Made(known.status, known.charge_id))
     assert counter.declines == {}
 
 

@@ -17,6 +17,7 @@ def event(**changes: Any) -> dict[str, Any]:
         "card": SUMMARY.to_dict(),
         "transaction_id": TRANSACTION_ID,
         "flags": [],
+        "charge": {"outcome": "unknown"},
         "error": "LedgerUnavailable",
     } | changes
 

@@ -1,10 +1,13 @@
 from functions.perform.handler import handler
-from tests.samples import card, order
+from tests.samples import LATER, card, operation_request, order, payment
 from tests.unit.functions.conftest import Output, World
 
 
 def test_what_was_reserved_is_asked_of_the_gateway(world: World, output: Output) -> None:
     charge = world.gateway.charge(order(), card(), "payment-of-ours-1-charge")
+    first = payment("payment-of-ours-1", charge_id=charge.charge_id)
+    world.ledger.record(first)
+    world.ledger.record(first.reserve(operation_request(first, "refund", 500, "operation-of-ours-1"), LATER))
     event = {
         "payment_id": "payment-of-ours-1",
         "operation_id": "operation-of-ours-1",

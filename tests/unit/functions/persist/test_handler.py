@@ -6,6 +6,7 @@ import pytest
 
 from functions.persist.handler import METRICS, handler
 from functions.shared.domain.errors import InvalidInput, LedgerUnavailable
+from functions.shared.domain.payment import Status
 from tests.fakes import LEDGER_DOWN
 from tests.samples import REQUEST, STARTED_AT, STORE, SUMMARY, TOKEN, payment, shown
 from tests.unit.functions.conftest import Output, World
@@ -48,6 +49,17 @@ def test_a_card_is_stored_as_charge_never_called_says_it(world: World, output: O
     assert world.ledger.records["payment-of-ours-1"].payment.status == "stored"
     assert world.card_vault.cards[TOKEN].ciphertext == CIPHERTEXT
     assert output.metrics() == {"CardStored": [1.0]}
+
+
+@pytest.mark.parametrize("status", ["captured", "declined", "reversed", "in_doubt", "refunded"])
+def test_of_a_payment_that_was_recorded_before_it_says_what_the_record_says(
+    world: World, output: Output, status: Status
+) -> None:
+    known = payment("payment-of-ours-1", status, charge_id="ch_of_long_ago")
+    world.ledger.record(known)
+    assert handler(event("recorded", charge={"outcome": "recorded"}), None) == known.outcome()
+    assert world.ledger.records["payment-of-ours-1"].payment == known
+    assert (world.card_vault.cards, output.metrics()) == ({}, {})
 
 
 def test_what_could_not_be_recorded_is_not_counted(world: World, output: Output) -> None:

@@ -316,6 +316,82 @@ class TestBreaks:
         assert (found.type, found.expected) == ("duplicate", "one line")
         assert len(world.ledger.records["pay-1"].journal) == 1
 
+    def test_a_refund_that_failed_is_another_line_than_the_refund_that_is_there_twice(self, world: World) -> None:
+        world.paid()
+        world.refunded()
+        refund = world.report[-1]
+        world.report += [refund, replace(refund, type="refund_failed", amount_minor=500)]
+        (found,) = world.reconcile()
+        assert (found.type, found.item) == ("duplicate", f"refund:{refund.line_id}")
+        assert [entry.kind for entry in world.ledger.records["pay-1"].journal] == [
+            "capture",
+            "refund",
+            "settlement",
+            "refund_failed",
+            "settlement",
+        ]
+        assert world.counted == ["RefundFailed"]
+
+    @pytest.mark.parametrize("type", ["chargeback", "fee", "adjustment"])
+    @pytest.mark.parametrize("reference", ["pay-1", None])
+    def test_a_line_of_an_unknown_type_is_a_break_and_all_others_are_settled(
+        self, world: World, type: str, reference: str | None
+    ) -> None:
+        world.paid("pay-1")
+        world.paid("pay-2")
+        changes = {"type": type, "line_id": "cb_1", "reference": reference, "amount_minor": -1999}
+        world.report.insert(1, replace(world.report[0], **changes))  # type: ignore[arg-type]
+        (found,) = world.reconcile()
+        assert (found.type, found.payment_id, found.item) == ("missing_in_ledger", reference or "", f"{type}:cb_1")
+        assert found.found == f"{type} cb_1 of -1999 USD"
+        assert [len(recorded.journal) for recorded in world.ledger.records.values()] == [2, 2]
+
+    @pytest.mark.parametrize(
+        ("settled_at", "is_over"),
+        [
+            ("2026-11-24T02:00:00.000Z", True),
+            ("2026-11-24T02:00:00.001Z", False),
+            ("2026-11-24T03:30:00+01:30", True),
+            ("2026-11-24T01:30:00-02:00", False),
+            ("2027-11-23T23:59:59.999Z", False),
+        ],
+    )
+    def test_what_settles_in_the_future_is_a_break_wherever_its_clock_is(
+        self, world: World, settled_at: str, is_over: bool
+    ) -> None:
+        world.paid()
+        world.spoil(settled_at=settled_at)
+        assert world.types() == ([] if is_over else [("status_differs", "pay-1")])
+        assert len(world.ledger.records["pay-1"].journal) == (2 if is_over else 1)
+
+    @pytest.mark.parametrize("settled_at", [SETTLED_AT, f"{DAY}T22:59:59-01:00"])
+    def test_while_the_day_runs_its_lines_are_not_final_yet(self, world: World, settled_at: str) -> None:
+        world.paid()
+        world.spoil(settled_at=settled_at)
+        assert world.reconcile(now=LATER) == []
+        assert len(world.ledger.records["pay-1"].journal) == 1
+
+    def test_a_line_that_settles_after_its_own_day_is_a_break_while_that_day_runs_too(self, world: World) -> None:
+        world.paid()
+        world.spoil(settled_at="2026-11-24T00:00:00Z")
+        assert world.types(now=LATER) == [("status_differs", "pay-1")]
+
+    def test_a_second_charge_that_was_undone_is_settled_like_its_own(self, world: World) -> None:
+        paid = world.paid()
+        taken = capture_entry("sparkle", 1999, "USD", "ch_2")
+        undoing = world.ledger.records["pay-1"].payment.undo_other_charge("ch_2", "refund", LATER)
+        world.ledger.record(*undoing.post(taken))
+        back = world.ledger.records["pay-1"].payment
+        world.ledger.record(*back.settle(back.operations[0], LATER).post(refund_entry("sparkle", 1999, "USD", "ch_2")))
+        second = replace(world.report[0], line_id="ch_2", charge_id="ch_2")
+        world.report += [
+            second,
+            replace(second, type="refund", line_id="re_2", refund_reference="ch_2", amount_minor=-1999, fee_minor=0),
+        ]
+        assert world.reconcile() == []
+        settled = [entry.source for entry in world.ledger.records["pay-1"].journal if entry.kind == "settlement"]
+        assert settled == [f"charge:{paid.charge_id}@{DAY}", f"charge:ch_2@{DAY}", f"refund:re_2@{DAY}"]
+
     def test_a_line_that_was_on_another_days_report_is_a_duplicate(self, world: World) -> None:
         world.paid()
         world.reconcile()

@@ -4,7 +4,7 @@ import pytest
 
 from functions.reserve.handler import handler
 from functions.shared.domain.errors import PaymentNotFound
-from tests.samples import STARTED_AT, payment, shown
+from tests.samples import STARTED_AT, payment, refund_request, shown
 from tests.unit.functions.conftest import Output, World
 
 EVENT: dict[str, Any] = {
@@ -57,3 +57,20 @@ def test_a_payment_that_nobody_knows_is_an_error(world: World, output: Output) -
     with pytest.raises(PaymentNotFound):
         handler(EVENT | {"requested_at": "2026-11-23T08:59:00.000Z"}, None)
     assert output.metrics() == {}
+
+
+def test_who_is_overtaken_by_another_refund_reserves_what_is_left_without_a_retry_of_the_state_machine(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ledger.record(first := payment("payment-of-ours-1"))
+    world.gateway.charges["payment-of-ours-1"] = shown(first)
+    record = world.ledger.record
+
+    def overtaken(*version: Any) -> None:
+        monkeypatch.setattr(world.ledger, "record", record)
+        record(first.reserve(refund_request(first, 1000), STARTED_AT))
+        record(*version)
+
+    monkeypatch.setattr(world.ledger, "record", overtaken)
+    assert handler(EVENT, None)["status"] == "processing"
+    assert world.ledger.records["payment-of-ours-1"].payment.refundable_minor == 499

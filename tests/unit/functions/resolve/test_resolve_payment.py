@@ -61,6 +61,27 @@ def test_an_outcome_that_the_ledger_knows_stands_and_nobody_is_asked(
     assert gateway.calls == []
 
 
+def test_a_second_charge_that_compensate_could_not_undo_is_undone(gateway: FakeGateway, ledger: Books) -> None:
+    first = payment(charge_id=gateway.charge(order(), card(), "pay-1-charge").charge_id)
+    gateway.forget("pay-1")
+    second = gateway.charge(order(), card(), "pay-1-charge")
+    ledger.record(*first.post(CAPTURE))
+    left = first.undo_other_charge(second.charge_id, "refund", NOW)
+    taken = capture_entry("sparkle", 1999, "USD", second.charge_id)
+    ledger.record(*replace(left, entry_count=1, journal_hash=ledger.records["pay-1"].entries[0].hash).post(taken))
+    looked = resolve_payment(
+        "pay-1", gateway=gateway, ledger=ledger, executions=FakeExecutions(), now=LATER, ask_gateway=False
+    )
+    assert looked[0] == "in_doubt"
+    gateway.faults.arm("refund", NO_ANSWER)
+    with pytest.raises(ReversalUnconfirmed):
+        resolve(gateway, ledger, FakeExecutions())
+    assert resolve(gateway, ledger, FakeExecutions()) == "captured"
+    assert gateway.charges["pay-1"].status == "refunded"
+    assert ledger.balances() == {"asset:gateway:sparkle": 1999, "liability:merchant": -1999}
+    assert ledger.records["pay-1"].payment.in_doubt_since is None
+
+
 def test_a_running_execution_is_left_alone(gateway: FakeGateway, ledger: Books) -> None:
     assert resolve(gateway, ledger, ended(running=True)) == "processing"
     assert (gateway.calls, ledger.records) == ([], {})

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from functions.settle.handler import handler
@@ -38,3 +40,25 @@ def test_what_became_of_it_is_recorded_and_counted(
     assert world.ledger.records["payment-of-ours-1"].payment.operations[0].status == status
     assert output.metrics() == {metric: [1.0]}
     assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
+
+
+def test_who_is_overtaken_by_another_refund_settles_without_a_retry_of_the_state_machine(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid, entries = payment("payment-of-ours-1").post(capture_entry("sparkle", 1999, "USD"))
+    world.ledger.record(paid, entries)
+    reserved = paid.reserve(operation_request(paid, "refund", 500, "operation-of-ours-1"), LATER)
+    world.ledger.record(reserved)
+    record = world.ledger.record
+
+    def overtaken(*version: Any) -> None:
+        monkeypatch.setattr(world.ledger, "record", record)
+        record(reserved.reserve(operation_request(paid, "refund", 300), LATER))
+        record(*version)
+
+    monkeypatch.setattr(world.ledger, "record", overtaken)
+    performed = Performed(refunded("succeeded")).to_dict()
+    event = {"payment_id": "payment-of-ours-1", "operation_id": "operation-of-ours-1", "performed": performed}
+    assert handler(event, None)["status"] == "succeeded"
+    known = world.ledger.records["payment-of-ours-1"].payment
+    assert (known.refunded_minor, [each.status for each in known.operations]) == (500, ["succeeded", "processing"])

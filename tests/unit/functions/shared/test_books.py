@@ -115,7 +115,7 @@ class Books:
             self.gateway.faults.arm(step.type, NO_ANSWER, done=step.done)
             self.gateway.faults.arm("find", NO_ANSWER)
         try:
-            return [perform_operation(asked, gateway=self.gateway) for _ in range(step.times)][-1]
+            return [perform_operation(asked, gateway=self.gateway, ledger=self.ledger) for _ in range(step.times)][-1]
         except GatewayOutcomeUnknown:
             return UNKNOWN
 

@@ -52,20 +52,30 @@ def reserved(charge: Charge, type: OperationType) -> Reserved:
     return Reserved("pay-1", "op-1", type, AMOUNTS[type], "USD", charge.charge_id)
 
 
+def perform(asked: Reserved, gateway: FakeGateway) -> Performed:
+    """Perform it as the record of its payment has it: reserved, and open."""
+    ledger = FakeLedger()
+    first = payment(charge_id=asked.charge_id, status="captured" if asked.type == "refund" else "authorized")
+    ledger.record(first)
+    amount_minor = None if asked.type == "void" else asked.amount_minor
+    ledger.record(first.reserve(operation_request(first, asked.type, amount_minor, asked.operation_id), LATER))
+    return perform_operation(asked, gateway=gateway, ledger=ledger)
+
+
 class TestPerform:
     @pytest.mark.parametrize("type", TYPES)
     def test_what_was_reserved_is_asked_for_once_with_a_key_of_its_own(
         self, gateway: FakeGateway, type: OperationType
     ) -> None:
         asked = reserved(charged(gateway, type), type)
-        assert perform_operation(asked, gateway=gateway) == Performed(gateway.charges["pay-1"])
+        assert perform(asked, gateway) == Performed(gateway.charges["pay-1"])
         assert gateway.idempotency_keys[1:] == [f"pay-1-{type}-op-1"]
         assert gateway.calls[1:] == [type]
 
     @pytest.mark.parametrize("type", TYPES)
     def test_again_it_is_the_same(self, gateway: FakeGateway, type: OperationType) -> None:
         asked = reserved(charged(gateway, type), type)
-        first, second = (perform_operation(asked, gateway=gateway) for _ in range(2))
+        first, second = (perform(asked, gateway) for _ in range(2))
         assert first == second
         assert sum(refund.amount_minor for refund in gateway.charges["pay-1"].refunds) in (0, 500)
 
@@ -75,7 +85,7 @@ class TestPerform:
     ) -> None:
         asked = reserved(charged(gateway, type), type)
         gateway.faults.arm(type, NO_ANSWER, done=True)
-        assert perform_operation(asked, gateway=gateway) == Performed(gateway.charges["pay-1"])
+        assert perform(asked, gateway) == Performed(gateway.charges["pay-1"])
         assert gateway.calls[1:] == [type, "find"]
 
     @pytest.mark.parametrize("type", TYPES)
@@ -83,17 +93,17 @@ class TestPerform:
         asked = reserved(charged(gateway, type), type)
         gateway.faults.arm(type, NO_ANSWER)
         with pytest.raises(GatewayOutcomeUnknown):
-            perform_operation(asked, gateway=gateway)
-        assert perform_operation(asked, gateway=gateway) == Performed(gateway.charges["pay-1"])
+            perform(asked, gateway)
+        assert perform(asked, gateway) == Performed(gateway.charges["pay-1"])
 
     @pytest.mark.parametrize("type", TYPES)
     def test_what_was_done_under_a_key_that_is_forgotten_is_not_done_twice(
         self, gateway: FakeGateway, type: OperationType
     ) -> None:
         asked = reserved(charged(gateway, type), type)
-        perform_operation(asked, gateway=gateway)
+        perform(asked, gateway)
         gateway._answers.clear()
-        assert perform_operation(asked, gateway=gateway).charge == gateway.charges["pay-1"]
+        assert perform(asked, gateway).charge == gateway.charges["pay-1"]
         assert len(gateway.charges["pay-1"].refunds) == (type == "refund")
 
     @pytest.mark.parametrize("type", TYPES)
@@ -105,13 +115,13 @@ class TestPerform:
         if type == "void":  # by somebody else
             gateway.charges["pay-1"] = gateway.charge(order("pay-2"), card(), "pay-2-charge")
             charge = gateway.charges["pay-1"]
-        performed = perform_operation(reserved(charge, type), gateway=gateway)
+        performed = perform(reserved(charge, type), gateway)
         assert performed == Performed(gateway.charges["pay-1"], "invalid_state")
 
     def test_more_than_the_gateway_has_left_is_refused(self, gateway: FakeGateway) -> None:
         charge = charged(gateway, "refund")
         gateway.refund(charge.charge_id, 1900, "USD", "by-hand", "by-hand")
-        performed = perform_operation(reserved(charge, "refund"), gateway=gateway)
+        performed = perform(reserved(charge, "refund"), gateway)
         assert performed == Performed(gateway.charges["pay-1"], "amount_exceeds_captured")
 
     @pytest.mark.parametrize("error", [GatewayBusy("429"), NO_ANSWER], ids=lambda error: type(error).__name__)
@@ -120,20 +130,20 @@ class TestPerform:
         gateway.reverse("pay-1")
         gateway.faults.arm("find", error)
         with pytest.raises(type(error)):
-            perform_operation(reserved(charge, "refund"), gateway=gateway)
+            perform(reserved(charge, "refund"), gateway)
 
     @pytest.mark.parametrize("type", ["capture", "void"])
     def test_a_refusal_is_not_believed_while_the_gateway_does_not_show_the_charge(
         self, gateway: FakeGateway, type: OperationType, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked = reserved(charged(gateway, type), type)
-        perform_operation(asked, gateway=gateway)
+        perform(asked, gateway)
         gateway._answers.clear()
         with monkeypatch.context() as lagging:
-            lagging.setattr(gateway, "find_by_reference", lambda reference: None)
+            lagging.setattr(gateway, "find", lambda charge_id: None)
             with pytest.raises(GatewayOutcomeUnknown):
-                perform_operation(asked, gateway=gateway)
-        assert perform_operation(asked, gateway=gateway).charge == gateway.charges["pay-1"]
+                perform(asked, gateway)
+        assert perform(asked, gateway).charge == gateway.charges["pay-1"]
 
     @pytest.mark.parametrize(
         ("type", "change"),
@@ -143,11 +153,11 @@ class TestPerform:
         self, gateway: FakeGateway, type: OperationType, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked = reserved(charged(gateway, type), type)
-        perform_operation(asked, gateway=gateway)
+        perform(asked, gateway)
         answered = gateway.show("pay-1", **change)
         monkeypatch.setattr(gateway, type, lambda *_: answered)
         with pytest.raises(GatewayMismatch):
-            perform_operation(asked, gateway=gateway)
+            perform(asked, gateway)
 
     def test_what_somebody_else_captured_meanwhile_is_a_refusal_with_the_charge_as_it_is(
         self, gateway: FakeGateway
@@ -155,7 +165,33 @@ class TestPerform:
         charge = charged(gateway, "capture")
         gateway.capture(charge.charge_id, 600, "USD", "by-hand")
         taken = gateway.charges["pay-1"]
-        assert perform_operation(reserved(charge, "capture"), gateway=gateway) == Performed(taken, "invalid_state")
+        assert perform(reserved(charge, "capture"), gateway) == Performed(taken, "invalid_state")
+
+    @pytest.mark.parametrize("type", TYPES)
+    @pytest.mark.parametrize("status", ["succeeded", "rejected"])
+    def test_what_has_ended_is_not_asked_for_again_whatever_the_gateway_has_forgotten(
+        self, gateway: FakeGateway, ledger: FakeLedger, type: OperationType, status: str
+    ) -> None:
+        charge = charged(gateway, type)
+        asked(ledger, type)
+        settle(ledger, done(type) if status == "succeeded" else refused(type))
+        gateway.calls.clear()
+        performed = perform_operation(reserved(charge, type), gateway=gateway, ledger=ledger)
+        assert performed == Performed()
+        assert gateway.calls == []
+        assert settle(ledger, performed).operations[0].status == status
+
+    def test_what_is_in_doubt_is_asked_for_again(self, gateway: FakeGateway, ledger: FakeLedger) -> None:
+        charge = charged(gateway, "refund")
+        asked(ledger, "refund")
+        settle(ledger, UNKNOWN)
+        assert perform_operation(reserved(charge, "refund"), gateway=gateway, ledger=ledger).charge
+
+    def test_what_was_never_reserved_is_not_asked_for(self, gateway: FakeGateway, ledger: FakeLedger) -> None:
+        charge = charged(gateway, "refund")
+        ledger.record(payment())
+        assert perform_operation(reserved(charge, "refund"), gateway=gateway, ledger=ledger) == Performed()
+        assert gateway.charges["pay-1"].refunds == ()
 
 
 def asked(ledger: FakeLedger, type: OperationType) -> Payment:

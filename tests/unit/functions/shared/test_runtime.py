@@ -20,6 +20,8 @@ from functions.shared.domain.errors import (
     InternalError,
     InvalidInput,
     KeyUnusable,
+    LedgerConflict,
+    LedgerUnavailable,
     PaymentError,
 )
 from tests.mocked_aws import TABLE, MockedAws
@@ -313,3 +315,44 @@ def test_a_cold_start_imports_no_adapter_and_none_of_their_packages() -> None:
     packages = {"boto3", "requests", "fastjsonschema", "jsonschema", "cryptography", "iso4217", "rule_engine"}
     lazy = packages | {"functions.shared.adapters"}
     assert lazy.isdisjoint(loaded)
+
+
+class TestAfterConflicts:
+    @pytest.fixture
+    def pauses(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        slept: list[float] = []
+        monkeypatch.setattr(runtime, "sleep", slept.append)
+        return slept
+
+    def test_who_comes_second_tries_again_at_once(self, pauses: list[float]) -> None:
+        answers = iter([LedgerConflict("Somebody else."), LedgerConflict("Another one."), None])
+
+        def write() -> str:
+            if error := next(answers):
+                raise error
+            return "written"
+
+        assert runtime.after_conflicts(write) == "written"
+        assert len(pauses) == 2
+        assert sum(pauses) < 0.1
+
+    def test_a_conflict_that_stays_is_left_to_the_state_machine_within_a_second(self, pauses: list[float]) -> None:
+        tries = 0
+
+        def write() -> None:
+            nonlocal tries
+            tries += 1
+            raise LedgerConflict("Always.")
+
+        with pytest.raises(LedgerConflict):
+            runtime.after_conflicts(write)
+        assert tries == 6
+        assert sum(pauses) < 1
+
+    def test_nothing_else_is_tried_again(self, pauses: list[float]) -> None:
+        def write() -> None:
+            raise LedgerUnavailable("Down.")
+
+        with pytest.raises(LedgerUnavailable):
+            runtime.after_conflicts(write)
+        assert pauses == []

@@ -90,13 +90,13 @@ def test_a_request_that_moves_money_needs_a_key(sparkle: Sparkle, key: str | Non
 
 def test_a_claimed_key_is_in_progress_until_it_is_recorded_and_free_once_released() -> None:
     keys = IdempotencyKeys()
-    assert keys.claim("k", "/v1/charges", {}) is None
+    assert keys.claim("k", "/v1/charges", {}, "pay-1") is None
     with pytest.raises(RequestInProgress):
-        keys.claim("k", "/v1/charges", {})
+        keys.claim("k", "/v1/charges", {}, "pay-1")
     keys.release("k")
-    assert keys.claim("k", "/v1/charges", {"other": 1}) is None
+    assert keys.claim("k", "/v1/charges", {"other": 1}, "pay-1") is None
     keys.record("k", Answer(201, {"id": 1}))
-    assert keys.claim("k", "/v1/charges", {"other": 1}) == Answer(201, {"id": 1}, replayed=True)
+    assert keys.claim("k", "/v1/charges", {"other": 1}, "pay-1") == Answer(201, {"id": 1}, replayed=True)
 
 
 def test_the_same_key_sent_many_times_at_once_makes_one_charge(url: str) -> None:
@@ -159,16 +159,47 @@ def test_a_charge_and_its_reversal_at_once_leave_no_money_moved(url: str) -> Non
 def test_the_oldest_answered_keys_are_forgotten_when_there_are_too_many() -> None:
     keys = IdempotencyKeys(kept=2)
     for key in ("a", "b", "c"):
-        assert keys.claim(key, "/", {}) is None
+        assert keys.claim(key, "/", {}, "pay-1") is None
         keys.record(key, Answer(201, {"key": key}))
-    assert keys.claim("c", "/", {}) == Answer(201, {"key": "c"}, replayed=True)
-    assert keys.claim("a", "/", {}) is None
+    assert keys.claim("c", "/", {}, "pay-1") == Answer(201, {"key": "c"}, replayed=True)
+    assert keys.claim("a", "/", {}, "pay-1") is None
 
 
 def test_a_key_in_progress_is_never_forgotten() -> None:
     keys = IdempotencyKeys(kept=1)
-    keys.claim("a", "/", {})
-    keys.claim("b", "/", {})
+    keys.claim("a", "/", {}, "pay-1")
+    keys.claim("b", "/", {}, "pay-1")
     with pytest.raises(RequestInProgress):
-        keys.claim("a", "/", {})
+        keys.claim("a", "/", {}, "pay-1")
     keys.record("a", Answer(201, {}))
+
+
+def test_a_reference_that_is_forgotten_is_not_found_and_can_be_charged_again(sparkle: Sparkle) -> None:
+    first = sparkle.post("/v1/charges", charge_request(), key="k").json
+    other = sparkle.post("/v1/charges", charge_request("pay-2"), key="k-2").json
+    assert sparkle.post("/sandbox/forget", {"reference": "pay-1"}).status_code == 204
+    assert sparkle.find() == []
+    second = sparkle.post("/v1/charges", charge_request(), key="k")
+    assert (second.status_code, second.json["id"] == first["id"]) == (201, False)
+    assert {charge["id"] for charge in sparkle.get("/sandbox/charges").json["charges"]} == {
+        first["id"],
+        second.json["id"],
+        other["id"],
+    }
+    # By its own id the first is known as before, and other references are not forgotten.
+    refund = sparkle.post(f"/v1/charges/{first['id']}/refunds", {"amount_minor": 1999}).json
+    assert refund["charge"]["id"] == first["id"]
+    assert sparkle.post("/v1/charges", charge_request("pay-2"), key="k-2").json["id"] == other["id"]
+
+
+def test_a_reversal_that_is_forgotten_refuses_nothing_any_more(sparkle: Sparkle) -> None:
+    sparkle.post("/v1/reversals", {"reference": "pay-1"})
+    assert sparkle.post("/v1/charges", charge_request()).status_code == 409
+    sparkle.post("/sandbox/forget", {"reference": "pay-1"})
+    assert sparkle.post("/v1/charges", charge_request()).status_code == 201
+
+
+def test_what_was_never_known_can_be_forgotten_and_nobody_forgets_without_the_key(sparkle: Sparkle) -> None:
+    assert sparkle.post("/sandbox/forget", {"reference": "pay-9"}).status_code == 204
+    assert sparkle.post("/sandbox/forget", {"reference": "pay-9"}, headers={}).status_code == 401
+    assert sparkle.post("/sandbox/forget", {}).status_code == 422

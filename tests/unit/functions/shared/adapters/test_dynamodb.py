@@ -12,13 +12,15 @@ from botocore.exceptions import ClientError
 from functions.shared.adapters import dynamodb
 from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DynamoDbCardVault, DynamoDbLedger, sealed, unmarshal
 from functions.shared.adapters.kms import KmsMac
-from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerUnavailable
+from functions.shared.domain import payment as domain
+from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import NO_ENTRY, capture_entry, in_doubt_entry
+from functions.shared.domain.payment import Payment
 from functions.shared.domain.seal import digest
 from functions.shared.ports import StoredCard
 from tests.aws_facts import facts
 from tests.mocked_aws import CARDS_TABLE, TABLE, MockedAws, new_id
-from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, payment
+from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, payment, refund_request
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 
@@ -92,6 +94,82 @@ def test_a_record_that_kms_does_not_seal_is_not_written(aws: MockedAws, error: E
     with pytest.raises(LedgerUnavailable):
         DynamoDbLedger(aws.dynamodb, TABLE, seal).record(unsealed)
     assert items(aws, f"PAYMENT#{unsealed.payment_id}") == {}
+
+
+def crowded(operations: int) -> list[Payment]:
+    """The versions of a payment that is refunded bit by bit, so many times."""
+    versions = [payment(new_id(), amount_minor=10**6, captured_minor=10**6)]
+    for _ in range(operations):
+        versions.append(versions[-1].reserve(refund_request(versions[-1], 1), LATER))
+        versions.append(versions[-1].settle(versions[-1].operations[-1], LATER))
+    return versions
+
+
+def test_a_record_does_not_grow_with_its_operations_and_none_of_them_is_lost(
+    aws: MockedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "OPERATIONS_KEPT", 3)
+    ledger, versions = aws.ledger(), crowded(8)
+    for version in versions:
+        ledger.record(version)
+    last = versions[-1]
+    written = items(aws, f"PAYMENT#{last.payment_id}")
+    assert len(written["PAYMENT"]["operations"]["L"]) == 3
+    assert [key for key in written if key != "PAYMENT"] == sorted(
+        f"OPERATION#{each.operation_id}" for each in last.operations[:5]
+    )
+    recorded = ledger.find(last.payment_id)
+    assert recorded is not None
+    assert ledger.payment(last.payment_id) == recorded.payment == last
+    ledger.record(last)  # again, as after an answer that was lost
+
+
+def test_an_operation_that_is_kept_apart_may_change_with_its_payment(
+    aws: MockedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "OPERATIONS_KEPT", 3)
+    ledger, versions = aws.ledger(), crowded(5)
+    for version in versions:
+        ledger.record(version)
+    failed = versions[-1].fail_refund(versions[-1].operations[0], LATER)
+    ledger.record(failed)
+    assert ledger.payment(failed.payment_id) == failed
+    with pytest.raises(LedgerConflict):
+        ledger.record(versions[-1].fail_refund(versions[-1].operations[1], LATER))
+    assert ledger.payment(failed.payment_id) == failed
+
+
+def test_a_payment_that_was_read_while_it_was_written_is_read_again(
+    aws: MockedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "OPERATIONS_KEPT", 3)
+    ledger, versions = aws.ledger(), crowded(5)
+    for version in versions:
+        ledger.record(version)
+    payment_id, apart = versions[-1].payment_id, versions[-1].operations[0].operation_id
+    aws.dynamodb.delete_item(
+        TableName=TABLE, Key={"pk": {"S": f"PAYMENT#{payment_id}"}, "sk": {"S": f"OPERATION#{apart}"}}
+    )
+    with pytest.raises(LedgerUnavailable, match="read while it was written"):
+        ledger.payment(payment_id)
+
+
+def test_an_operation_is_stored_without_what_it_has_by_default(aws: MockedAws) -> None:
+    *_, last = crowded(1)
+    for version in [payment(last.payment_id, amount_minor=10**6, captured_minor=10**6), *crowded(0)]:
+        aws.ledger().record(version)
+    aws.ledger().record(replace(last, version=2))
+    (stored,) = items(aws, f"PAYMENT#{last.payment_id}")["PAYMENT"]["operations"]["L"]
+    # A function of the version before reads no other fields than these.
+    assert set(stored["M"]) == {
+        "operation_id",
+        "type",
+        "amount_minor",
+        "status",
+        "error",
+        "created_at",
+        "updated_at",
+    }
 
 
 def test_an_accounts_postings_of_a_day_are_found_by_the_index(aws: MockedAws) -> None:
@@ -210,3 +288,39 @@ def test_another_transaction_on_the_item_is_no_conflict(aws: MockedAws) -> None:
             aws.ledger().record(payment(new_id()))
     finally:
         aws.dynamodb.meta.events.unregister(event, cancel)
+
+
+class Contested:
+    """A client, the first of whose transactions meet others that write the same item."""
+
+    def __init__(self, client: Any, conflicts: int) -> None:
+        self.exceptions = client.exceptions
+        self.transactions = 0
+        self._client = client
+        self._conflicts = conflicts
+
+    def transact_write_items(self, **request: Any) -> Any:
+        self.transactions += 1
+        if self.transactions <= self._conflicts:
+            conflict = facts("transaction_conflicts")
+            answer = {"Error": conflict["error"], "CancellationReasons": conflict["reasons"]}
+            raise self.exceptions.TransactionCanceledException(answer, "TransactWriteItems")
+        return self._client.transact_write_items(**request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+@pytest.mark.parametrize("conflicts", [1, 3])
+def test_a_transaction_that_meets_another_is_written_a_moment_later(aws: MockedAws, conflicts: int) -> None:
+    ledger = replace(aws, dynamodb=(client := Contested(aws.dynamodb, conflicts))).ledger()  # type: ignore[arg-type]
+    paid, entries = payment(new_id()).post(CAPTURE)
+    ledger.record(paid, entries)
+    assert (ledger.payment(paid.payment_id), client.transactions) == (paid, conflicts + 1)
+
+
+def test_a_transaction_that_meets_others_again_and_again_is_left_to_the_state_machine(aws: MockedAws) -> None:
+    ledger = replace(aws, dynamodb=(client := Contested(aws.dynamodb, 9))).ledger()  # type: ignore[arg-type]
+    with pytest.raises(LedgerUnavailable, match="TransactionCanceledException"):
+        ledger.record(payment(new_id()))
+    assert client.transactions == 4

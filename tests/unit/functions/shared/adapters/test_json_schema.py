@@ -56,6 +56,7 @@ VALID: dict[str, dict[str, Any]] = {
         "started_at": STARTED_AT,
         "card": SUMMARY.to_dict(),
         "transaction_id": TRANSACTION_ID,
+        "charge": {"outcome": "unknown"},
         "flags": [],
         "error": "GatewayOutcomeUnknown",
     },

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.shared.adapters.currencies import minor_unit
-from functions.shared.adapters.sparkle import Sparkle
+from functions.shared.adapters.sparkle import MINOR_UNITS, Sparkle
 from functions.shared.domain.charge import REDACTED, Charge
 from functions.shared.domain.errors import (
     GatewayBusy,
@@ -214,8 +214,8 @@ def answerer() -> Iterator[Answerer]:
         thread.join()
 
 
-def charge_at(answerer: Answerer) -> Charge:
-    return sparkle_at(answerer.url).charge(order(), card(), "pay-1-charge")
+def charge_at(answerer: Answerer, **changes: Any) -> Charge:
+    return sparkle_at(answerer.url, **changes).charge(order(), card(), "pay-1-charge")
 
 
 json_values = st.recursive(
@@ -463,6 +463,9 @@ class TestAmounts:
             ("KWD", 1500, {"KWD": 2}, 150),
             ("JPY", 500, {"JPY": 2}, 50000),
             ("ISK", 500, {"ISK": 2}, 50000),
+            ("ISK", 500, MINOR_UNITS, 50000),
+            ("UGX", 5, MINOR_UNITS, 500),
+            ("USD", 1999, MINOR_UNITS, 1999),
         ],
     )
     def test_an_amount_goes_and_comes_in_the_gateways_own_minor_unit(
@@ -475,6 +478,28 @@ class TestAmounts:
         charge = sparkle.charge(order(amount_minor=ours, currency=currency), card(), "pay-1-charge")
         assert json.loads(answerer.asked)["amount_minor"] == theirs
         assert (charge.amount_minor, charge.captured_minor, charge.refunds[0].amount_minor) == (ours, ours, ours)
+
+    @pytest.mark.parametrize("currency", MINOR_UNITS)
+    def test_the_sandbox_has_the_decimals_that_the_adapter_says(self, sandbox_url: str, currency: str) -> None:
+        sparkle = sparkle_at(sandbox_url)
+        charge = sparkle.charge(order(reference := new_id(), amount_minor=7, currency=currency), card(), reference)
+        charged = requests.get(f"{sandbox_url}/sandbox/charges", headers=AUTHORIZATION, timeout=5).json()["charges"]
+        assert [each["amount_minor"] for each in charged if each["id"] == charge.charge_id] == [700]
+        day = (charge.captured_at or "")[:10]
+        (line,) = (each for each in sparkle.settlement(day, None, 10_000).lines if each.reference == reference)
+        assert (line.amount_minor, line.fee_minor) == (7, 0)
+
+    @pytest.mark.parametrize(("currency", "decimals"), [("ISK", 2), ("UGX", 2), ("USD", 4), ("JPY", 1)])
+    @pytest.mark.parametrize("name", ["amount_minor", "captured_minor"])
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_an_amount_that_cannot_be_had_in_our_minor_unit_is_a_mismatch_and_never_rounded(
+        self, answerer: Answerer, currency: str, decimals: int, name: str, sign: int
+    ) -> None:
+        whole = {"amount_minor": 50000, "captured_minor": 50000, "currency": currency}
+        for amount in (1, 49999, 50001, 50005):
+            answerer.will_say(201, CHARGE | whole | {name: sign * amount})
+            with pytest.raises(GatewayMismatch, match="less than one minor unit"):
+                charge_at(answerer, minor_units={currency: decimals})
 
     def test_an_amount_finer_than_the_gateway_knows_is_refused_before_it_is_asked(self, answerer: Answerer) -> None:
         answerer.asked = b"nothing"
@@ -552,7 +577,7 @@ class TestSettlements:
             b'{"date": "2020-02-02", "lines": []}',
             b'{"lines": [{}], "line_count": 1, "totals": [], "next_cursor": null}',
             b'{"lines": null, "line_count": 0, "totals": [], "next_cursor": null}',
-            report_of(LINE | {"type": "chargeback"}),
+            report_of(LINE | {"currency": "ISK", "amount_minor": 2050}),
             report_of(LINE | {"amount_minor": "1"}),
             report_of(LINE | {"amount_minor": 1.5}),
             report_of({name: value for name, value in LINE.items() if name != "id"}),
@@ -565,10 +590,41 @@ class TestSettlements:
         with pytest.raises(SettlementUnreadable):
             sparkle.settlement(self.DAY, None, 10)
 
+    @pytest.mark.parametrize("type", ["chargeback", "fee", "adjustment", "chargeback_reversal"])
+    def test_a_line_of_a_type_that_nobody_told_us_of_is_read_as_far_as_it_goes(
+        self, sparkle: Sparkle, replace_report: Callable[[bytes], None], type: str
+    ) -> None:
+        about = {name: LINE[name] for name in ("id", "amount_minor", "fee_minor", "currency", "settled_at")}
+        replace_report(report_of(about | {"type": type}))
+        page = sparkle.settlement(self.DAY, None, 10)
+        (line,) = page.lines
+        assert (line.type, line.is_known, line.reference, line.charge_id) == (type, False, None, None)
+        assert (line.amount_minor, page.totals) == (20, {"USD": (20, 1)})
+        replace_report(report_of(LINE | {"type": type}))
+        assert sparkle.settlement(self.DAY, None, 10).lines[0].reference == "pay-1"
+
+    @pytest.mark.parametrize(
+        ("settled_at", "is_one"),
+        [
+            ("2020-02-03T01:29:59+01:30", True),
+            ("2020-02-02T18:59:59.999999999-05:00", True),
+            ("2020-02-02T23:59:59", False),
+            ("2020-02-31T23:59:59Z", False),
+            ("2020-02-02T24:00:01Z", False),
+            ("2020-02-02T23:59:59+99:00", False),
+        ],
+    )
+    def test_a_time_may_have_any_offset_and_must_have_one(
+        self, sparkle: Sparkle, replace_report: Callable[[bytes], None], settled_at: str, is_one: bool
+    ) -> None:
+        replace_report(report_of(LINE | {"settled_at": settled_at}))
+        (line,) = sparkle.settlement(self.DAY, None, 10).lines
+        assert line.settled_at == (settled_at if is_one else REDACTED)
+
     @pytest.mark.parametrize(
         "text", [UNLISTED_PAN, f"line of {UNLISTED_PAN}", "4000_0566_5566_5556", 5, ["x"]], ids=str
     )
-    @pytest.mark.parametrize("name", ["id", "charge_id", "reference", "refund_reference", "settled_at"])
+    @pytest.mark.parametrize("name", ["id", "type", "charge_id", "reference", "refund_reference", "settled_at"])
     def test_a_text_of_a_line_that_is_not_what_it_must_be_is_redacted(
         self, sparkle: Sparkle, replace_report: Callable[[bytes], None], name: str, text: object
     ) -> None:

@@ -14,8 +14,10 @@ CAPTURED = payment()
 
 def reserved(of: Payment, type: OperationType, amount_minor: int | None = None) -> tuple[Payment, str | None]:
     """The payment with one more operation, and why that is rejected, or None."""
-    asked = of.reserve(operation_request(of, type, amount_minor), LATER)
-    return asked, asked.operations[-1].error
+    asked = of.reserve(request := operation_request(of, type, amount_minor), LATER)
+    operation = asked.operation(request.operation_id)
+    assert operation
+    return asked, operation.error
 
 
 def done(of: Payment, type: OperationType, amount_minor: int | None = None) -> Payment:
@@ -119,23 +121,37 @@ def test_operations_are_listed_in_the_order_in_which_they_were_asked_for() -> No
     assert [operation.status for operation in settled.operations] == ["succeeded", "processing"]
 
 
-def test_of_too_many_operations_the_oldest_rejected_is_forgotten_and_no_other() -> None:
-    crowded = done(payment(amount_minor=10**6, captured_minor=10**6), "refund", 1)
+def test_of_many_operations_the_oldest_that_have_ended_are_kept_apart_and_still_count() -> None:
+    crowded, _ = reserved(payment(amount_minor=10**6, captured_minor=10**6), "refund", 7)
     for _ in range(OPERATIONS_KEPT + 20):
-        crowded, _ = reserved(crowded, "void")
-    assert len(crowded.operations) == OPERATIONS_KEPT
-    assert crowded.operations[0].status == "succeeded"
-    assert done(crowded, "refund", 1).refunded_minor == 2
+        crowded = done(crowded, "refund", 1)
+    apart = [each for each in crowded.operations if each.kept_apart]
+    assert len(crowded.operations) == OPERATIONS_KEPT + 21
+    assert crowded.operations[: len(apart)] == tuple(apart)
+    assert {each.amount_minor for each in apart} == {1}  # the first is open, and stays
+    assert len(crowded.operations) - len(apart) == OPERATIONS_KEPT
+    assert crowded.refunded_minor == OPERATIONS_KEPT + 20
+    assert crowded.refundable_minor == 10**6 - OPERATIONS_KEPT - 20 - 7
 
 
-def test_where_all_operations_are_good_one_more_is_too_many() -> None:
+def test_an_operation_that_is_kept_apart_and_changes_is_written_by_that_version() -> None:
+    crowded = payment(amount_minor=10**6, captured_minor=10**6)
+    for _ in range(OPERATIONS_KEPT + 1):
+        crowded = done(crowded, "refund", 1)
+    failed = crowded.fail_refund(crowded.operations[0], LATER)
+    assert (failed.operations[0].status, failed.operations[0].kept_apart) == ("rejected", failed.version)
+    assert failed.refunded_minor == OPERATIONS_KEPT
+    assert sum(each.kept_apart is not None for each in failed.operations) == 1
+
+
+def test_so_many_may_be_open_at_once_and_one_more_is_too_many_until_one_has_ended() -> None:
     crowded = payment(amount_minor=10**6, captured_minor=10**6)
     for _ in range(OPERATIONS_KEPT):
-        crowded = done(crowded, "refund", 1)
+        crowded, error = reserved(crowded, "refund", 1)
+        assert error is None
     more, error = reserved(crowded, "refund", 1)
     assert error == "too_many_operations"
-    assert more.refunded_minor == OPERATIONS_KEPT
-    assert len(more.operations) == OPERATIONS_KEPT + 1
+    assert reserved(more.settle(more.operations[1], LATER), "refund", 1)[1] is None
 
 
 def test_a_request_is_read_from_an_executions_input() -> None:
