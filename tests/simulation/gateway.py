@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -22,13 +23,19 @@ from tests.simulation.network import Lost, Network, Refused
 class Book(ChargeBook):
     """The sandbox's book, which counts, and which is no more careful than a gateway has to be.
 
-    It charges some payments another amount than asked (`mischarged`). Of Sparkle's two promises, to know a key again
+    It charges some payments another amount than asked (`mischarged`), and approves some in part (`partially_approved`).
+    Somebody moves charges in its dashboard (`meddle`). Of Sparkle's two promises, to know a key again
     and to know a reference again, either has to be enough: with `keeps_references` GatewaySession forgets the keys, and
     without, what is asked for under a second key is done a second time.
     """
 
     def __init__(
-        self, clock: Callable[[], datetime], mischarged: dict[str, tuple[int, str]], *, keeps_references: bool
+        self,
+        clock: Callable[[], datetime],
+        mischarged: dict[str, tuple[int, str]],
+        partially_approved: set[str],
+        *,
+        keeps_references: bool,
     ) -> None:
         super().__init__(clock)
         self.keeps_references = keeps_references
@@ -39,6 +46,7 @@ class Book(ChargeBook):
         self.history: defaultdict[str, list[tuple[datetime, Charge]]] = defaultdict(list)
         """What each charge was from when on, by its reference."""
         self._mischarged = mischarged
+        self._partially_approved = partially_approved
 
     def charge(
         self,
@@ -53,6 +61,7 @@ class Book(ChargeBook):
         if not self.keeps_references:
             self._ids.pop(reference, None)
         amount_minor, currency = self._mischarged.get(reference, (amount_minor, currency))
+        partially = partially or reference in self._partially_approved
         return super().charge(reference, amount_minor, currency, card, capture, partially=partially)
 
     def capture(self, charge_id: str, amount_minor: int | None = None) -> Charge:
@@ -81,6 +90,34 @@ class Book(ChargeBook):
         refund = super().fail_refund(refund_id)
         self.refunded[refund.refund_reference or ""] -= 1
         return refund
+
+    def meddle(self, reference: str, random: Random) -> str | None:
+        """Let somebody move the charge in the dashboard, or its bank send a refund back, and say what they did; None if
+        there was nothing to do."""
+        charge = self.find(reference)
+        if charge is None:
+            return None
+        moves: list[tuple[str, Callable[[], object]]] = []
+        if charge.status == "authorized":
+            amount_minor = random.choice((charge.amount_minor, random.randint(1, charge.amount_minor)))
+            moves += [
+                ("captures", lambda: self.capture(charge.id, amount_minor)),
+                ("voids", lambda: self.void(charge.id)),
+            ]
+        if left_minor := charge.left_minor:
+            refund_minor = random.choice((left_minor, random.randint(1, left_minor)))
+            moves += [
+                ("refunds", lambda: self.refund(charge.id, refund_minor)),
+                ("reverses", lambda: self.reverse(reference)),
+            ]
+        for refund in charge.refunds:
+            if refund.refund_reference and refund.status == "succeeded":
+                moves.append(("sends back a refund of", partial(self.fail_refund, refund.id)))
+        if not moves:
+            return None
+        what, move = random.choice(moves)
+        move()
+        return what
 
     def release(self, reference: str) -> None:
         """Let what was authorized expire: nobody captured it in time."""

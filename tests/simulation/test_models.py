@@ -179,7 +179,7 @@ class TestGateway:
         self, keeps_references: bool, second_key: str, answered: list[int], refunds: int
     ) -> None:
         clock = Clock(datetime(2026, 11, 23, tzinfo=UTC))
-        book = Book(clock.now, {}, keeps_references=keeps_references)
+        book = Book(clock.now, {}, set(), keeps_references=keeps_references)
         charge = book.charge("a payment", 1999, "USD", Card.from_number(PAN))
         network = Network(clock, Random(1), Weather(0, {}), ignore)  # noqa: S311
         session, statuses = GatewaySession(book, clock, network, Random(1)), list[int]()  # noqa: S311

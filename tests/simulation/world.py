@@ -110,6 +110,7 @@ class World:
         # Any time of a day: after midnight a charge is refunded, before it is voided.
         self.clock = clock = Clock(datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=random.uniform(0, DAY)))
         self.mischarged: dict[str, tuple[int, str]] = {}
+        self.partially_approved: set[str] = set()
         self.executions: dict[str, Execution] = {}
         """Those of payments and operations, by their names."""
         self._resolving: set[str] = set()
@@ -124,7 +125,7 @@ class World:
         self._token_key, self._books_mac = FakeMac(), FakeMac()
         network = self._network = Network(clock, random, self._weather(), self._tell)
         self.table = Table(self._watch)
-        self.book = Book(clock.now, self.mischarged, keeps_references=random.random() < 0.5)
+        self.book = Book(clock.now, self.mischarged, self.partially_approved, keeps_references=random.random() < 0.5)
         self.functions = Functions(clock, network, random, self._tell, self._failed_unexpectedly)
         self._machines = Machines(clock, self.functions, random, self._tell, self._ended)
 
@@ -181,12 +182,13 @@ class World:
         self.clock.stop()
 
     def _look_in_the_night(self) -> None:
-        """As reconciliation does at the payments in the index `open`: what the gateway let expire is adopted."""
+        """As reconciliation does, at what is in the index `open` and what the gateway's report tells of: what was done
+        there, and what expired, is adopted."""
         self.book.all()  # what is over expires by being looked at, and is shown a while after
         self.clock.after(HOUR, lambda: None)
         self.clock.run(1)
         for name in [*self.executions]:
-            if "open_shard" in self.table.items.get((f"PAYMENT#{name}", "PAYMENT"), {}):
+            if "open_shard" in self.table.items.get((f"PAYMENT#{name}", "PAYMENT"), {}) or self.book.find(name):
                 self.clock.subject = name
                 payload = {"payment_id": name, "operation_id": None, "ask_gateway": True}
                 self.functions.run("resolve", json.dumps(payload), 10 * MINUTE, lambda reply: None)
@@ -284,8 +286,12 @@ class World:
             self.mischarged[payment_id] = random.choice(
                 [(amount_minor + 1, currency), (amount_minor, "EUR" if currency == "USD" else "USD")]
             )
+        if random.random() < 0.05:
+            self.partially_approved.add(payment_id)
         if random.random() < 0.1:
             self.clock.after(seconds + 10 ** random.uniform(0, 6), lambda: self.book.release(payment_id))
+        for _ in range(random.choice((0, 0, 0, 1, 2))):
+            self.clock.after(seconds + 10 ** random.uniform(-1, 5), lambda: self._meddle(payment_id))
         self._expect("payment", payment_id, request, seconds)
         # From before the payment's start on, or from its end; several may come at one moment.
         moments = [random.choice((0, random.uniform(0, MINUTE), 10 ** random.uniform(0, 4.5))) for _ in range(2)]
@@ -297,6 +303,11 @@ class World:
             else:
                 ask = partial(self._expect, "operation", name, operation, moment)
                 self._afterwards.setdefault(payment_id, []).append(ask)
+
+    def _meddle(self, payment_id: str) -> None:
+        self.clock.subject = payment_id
+        if what := self.book.meddle(payment_id, self.random):
+            self._tell(f"somebody {what} the charge at the gateway")
 
     def _operation(self, payment_id: str, payment: dict[str, Any], n: int) -> tuple[str, dict[str, Any]]:
         """The name and the request of an operation on the payment. Refunds may come to more than was captured."""
@@ -535,6 +546,7 @@ def simulate(seed: int) -> Run:
         stand_ins = {
             "now": world.clock.iso,
             "sleep": world.clock.sleep,
+            "_dice": world.random,
             "validate": Validation(),
             "logger": silence,
             "metrics": silence,
