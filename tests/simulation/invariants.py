@@ -46,7 +46,7 @@ _TAKEN = ("captured", "partially_refunded", "refunded")
 _deserialize = TypeDeserializer().deserialize
 
 
-def broken_by_write(key: Key, before: Item | None, after: Item) -> Iterator[str]:
+def broken_by_write(key: Key, before: Item | None, after: Item, book: Book) -> Iterator[str]:
     """What a write to the table breaks, whatever comes later."""
     old, new = _plain(before or {}), _plain(after)
     if key[0].startswith("VELOCITY#"):
@@ -54,6 +54,7 @@ def broken_by_write(key: Key, before: Item | None, after: Item) -> Iterator[str]
             yield f"I8: {len(new['counted'])} payments are counted as {new['payments']}"
     elif key[1] == "PAYMENT":
         yield from _broken_by_record(old, new)
+        yield from _broken_by_pending(old, new, book)
     elif key[1] not in ("CARD", "ATTENDED", "CHECKED") and old:
         yield f"{key[1]} is written a second time"
 
@@ -85,6 +86,21 @@ def _broken_by_record(old: Record, new: Record) -> Iterator[str]:
             yield "I4: a doubt looks younger than it is"
     if new.get("doubt_since") != min(since, default=None) or ("doubt_shard" in new) != bool(since):
         yield f"I4: {new['status']}, and the index in_doubt disagrees"
+
+
+def _broken_by_pending(old: Record, new: Record, book: Book) -> Iterator[str]:
+    """A refund is done when the gateway has done it, and not while it is pending there."""
+    before = {each["operation_id"]: each["status"] for each in old.get("operations", [])}
+    pending = {
+        refund.refund_reference
+        for charge in book.all()
+        for refund in charge.refunds
+        if charge.reference == new["payment_id"] and refund.status == "pending"
+    }
+    for operation in new["operations"]:
+        name, status = operation["operation_id"], operation["status"]
+        if status == "succeeded" and before.get(name) != status and name in pending:
+            yield f"I9: {name} is recorded as done, and is pending at the gateway"
 
 
 def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterator[str]:

@@ -59,6 +59,8 @@ LOOK_AFTER = "functions/doubts/look_after.py"
 BOOK = "local/sparkle/charges.py"
 PAYMENT_STATES = "statemachine/payment.asl.json"
 JOURNAL = "functions/shared/domain/ledger.py"
+ADOPTION = "functions/shared/domain/adoption.py"
+SHOWN = "functions/shared/domain/charge.py"
 RESOLVE_STATES = "statemachine/resolve.asl.json"
 RANDOM = '__import__("secrets").token_hex(8)'
 NO_CHARGE = '__import__("functions.shared.domain.charge", fromlist=["_"]).Reversal("tombstoned", None)'
@@ -134,6 +136,53 @@ MUTANTS = (
     Mutant(
         "the gateway is asked for an operation that has ended",
         ((OPERATIONS, "if operation is None or not operation.is_open:", "if operation is None:"),),
+    ),
+    Mutant(
+        "a capture at the gateway is not adopted",
+        ((ADOPTION, 'if payment.status == "authorized" and charge.captured_minor:', "if False:"),),
+    ),
+    Mutant("a void at the gateway is not adopted", ((ADOPTION, 'if charge.status == "voided":', "if False:"),)),
+    Mutant(
+        "a refund at the gateway is not adopted",
+        (
+            (
+                ADOPTION,
+                "for refund in charge.refunds:",
+                "for refund in (each for each in charge.refunds if each.reference):",
+            ),
+        ),
+    ),
+    Mutant(
+        "what the gateway reversed stays on the books",
+        ((ADOPTION, '.entry.kind == "capture"]', '.entry.kind == "nothing"]'),),
+    ),
+    Mutant(
+        "a refund that is pending is booked as done",
+        (
+            (ADOPTION, 'case "pending":', 'case "pending" if False:'),
+            (ADOPTION, 'case "succeeded":', 'case "pending" | "succeeded":'),
+        ),
+    ),
+    Mutant(
+        "a refund that came back stays on the books",
+        ((ADOPTION, 'case "failed" if operation.status == "succeeded":', 'case "failed" if False:'),),
+    ),
+    Mutant(
+        "an older look undoes a newer one",
+        (
+            (
+                ADOPTION,
+                "_STEPS.index(refund.status) <= _STEPS.index(_step(operation))",
+                "refund.status == _step(operation)",
+            ),
+        ),
+    ),
+    Mutant(
+        "a part that was approved is as good as the whole",
+        (
+            (SHOWN, "has_all = self.captured_minor == amount_minor or", "has_all = True or"),
+            (ADOPTION, "charge.captured_minor not in (0, payment.captured_minor)", "False"),
+        ),
     ),
     Mutant(
         "resolve does not leave a running execution alone",

@@ -449,7 +449,7 @@ class World:
 
     def _watch(self, key: Key, before: Item | None, after: Item) -> None:
         self._tell(f"table: {key[1]} {after.get('status', {}).get('S', '')}")
-        for what in invariants.broken_by_write(key, before, after):
+        for what in invariants.broken_by_write(key, before, after, self.book):
             self._break(what)
 
     def _break(self, what: str) -> None:
