@@ -31,16 +31,17 @@ CLIENTS = {
     "screen": ("dynamodb",),
     "encrypt": ("kms",),
     "charge": ("dynamodb", "kms", "secretsmanager", "gateway"),
-    "persist": ("dynamodb",),
-    "compensate": ("dynamodb", "secretsmanager", "gateway"),
+    "persist": ("dynamodb", "kms"),
+    "compensate": ("dynamodb", "kms", "secretsmanager", "gateway"),
     "reserve": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "gateway"),
     "perform": ("dynamodb", "secretsmanager", "gateway"),
-    "settle": ("dynamodb",),
-    "resolve": ("dynamodb", "secretsmanager", "stepfunctions", "gateway"),
-    "reconcile": ("dynamodb", "secretsmanager", "stepfunctions", "gateway"),
+    "settle": ("dynamodb", "kms"),
+    "resolve": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "gateway"),
+    "reconcile": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "gateway"),
     "status": ("dynamodb", "stepfunctions"),
     "cards": ("dynamodb",),
     "doubts": ("dynamodb",),
+    "anchor": ("dynamodb", "kms", "s3"),
 }
 """Of what each function makes a client: AWS services, and the gateway, which is asked by requests."""
 

@@ -107,18 +107,18 @@ def test_an_order_of_which_five_payments_were_declined_is_denied_but_to_test_car
 def test_what_a_failed_condition_tells_is_as_aws_documents_it(driver: Driver) -> None:
     told, dynamodb = facts("dynamodb_failed_condition"), driver.stack.client("dynamodb")
     key = {"pk": {"S": "VELOCITY#bin#nobody's"}, "sk": {"S": "2026-11-23T09:00:00Z"}}
-    item = key | {"cards": {"BS": [b"1"]}}
-    dynamodb.put_item(TableName=driver.stack.ledger_table, Item=item)
+    item, table = key | {"cards": {"BS": [b"1"]}}, driver.stack.table_of("VELOCITY#")
+    dynamodb.put_item(TableName=table, Item=item)
     with pytest.raises(ClientError) as refused:
         dynamodb.update_item(
-            TableName=driver.stack.ledger_table,
+            TableName=table,
             Key=key,
             UpdateExpression="SET expires_at = :at",
             ConditionExpression="size(cards) < :one",
             ExpressionAttributeValues={":at": {"N": "1"}, ":one": {"N": "1"}},
             ReturnValuesOnConditionCheckFailure=told["asked"],
         )
-    dynamodb.delete_item(TableName=driver.stack.ledger_table, Key=key)
+    dynamodb.delete_item(TableName=table, Key=key)
     answer: dict[str, Any] = dict(refused.value.response)
     assert answer["Error"]["Code"] == told["error"]
     assert answer[told["told_in"]] == item

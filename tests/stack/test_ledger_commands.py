@@ -355,17 +355,20 @@ class TestBreaks:
         ]
         assert breaks(command("reconcile", today), payment_id) == []
 
-    def test_a_charge_that_was_captured_at_the_gateway_differs_by_its_status(
+    def test_a_charge_that_was_captured_at_the_gateway_is_adopted_and_settled(
         self, driver: Driver, command: Command, sandbox: Sandbox
     ) -> None:
         payment_id = driver.paid(capture=False)["payment_id"]
         [charge] = driver.charges(payment_id)
         with sandbox.clock_put_back():
             sandbox.call("POST", f"/v1/charges/{charge['id']}/capture", json={})
-        run = command("reconcile", sandbox.day)
-        assert run.returncode == 1
-        assert breaks(run, payment_id) == [["status_differs", "charge,asatthegateway", "authorized"]]
-        assert driver.account_totals(payment_id) == {}
+        assert breaks(command("reconcile", sandbox.day), payment_id) == []
+        payment = driver.stack.payment(payment_id)
+        assert (payment["status"], payment["captured_minor"]) == ("captured", 1999)
+        assert [(each["type"], each["status"], each["source"]) for each in payment["operations"]] == [
+            ("capture", "succeeded", "gateway")
+        ]
+        assert driver.account_totals(payment_id)["liability:merchant"] == -1999
 
     @pytest.mark.parametrize(
         ("change", "type", "found"),
