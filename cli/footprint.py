@@ -74,6 +74,8 @@ _CAPTURED = {"$.screening.action": "allow", "$.payment.operation": "charge", "$.
 # DynamoDB bills writes by the KB, twice in a transaction, and reads by 4 KB; an item has 100 bytes more on the disk.
 _WRITE_UNIT, _READ_UNIT, _ITEM_OVERHEAD = 1024, 4096, 100
 
+_BY_DAY = ("pk", "sk", "day_shard", "created_at")
+
 _MEMORY = re.compile(r"^    (\w+) = \{\n +timeout += \d+\n +memory += (\d+)", re.MULTILINE)
 
 _STARTED, _RECORDED, _SETTLED = "2026-11-23T09:00:00.000Z", "2026-11-23T09:00:01.000Z", "2026-11-24T02:00:00.000Z"
@@ -84,14 +86,16 @@ _CIPHERTEXT_BYTES = 240  # of the card's 90 bytes of JSON
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One item that is written: its partition key, and in the index by_account; its size, and what it is billed."""
+    """One item that is written: its partition key, and in the index by_account; its size, and what it is billed; and
+    the same in its index, by_account or by_day."""
 
     pk: str
     sk: str
     account_day: str | None
     size: int
     units: int
-    index_units: int
+    index_size: int = 0
+    index_units: int = 0
 
 
 def path(machine: str = "payment") -> list[tuple[str, str]]:
@@ -167,11 +171,11 @@ def settled_writes() -> tuple[Write, ...]:
 
 
 def stored_bytes() -> tuple[int, int]:
-    """What a settled payment keeps in the table, and in its index. Cards and velocity go after a while."""
+    """What a settled payment keeps in the table, and in its indexes. Cards and velocity go after a while."""
     items = {(write.pk, write.sk): write for write in [*captured_writes(), *settled_writes()]}
     kept = [write for (pk, _), write in items.items() if pk.startswith("PAYMENT#")]
     in_table = sum(write.size + _ITEM_OVERHEAD for write in kept)
-    return in_table, sum(write.size + _ITEM_OVERHEAD for write in kept if write.account_day)
+    return in_table, sum(write.index_size + _ITEM_OVERHEAD for write in kept if write.index_size)
 
 
 def logged_bytes(polls: int) -> Counter[str]:
@@ -247,7 +251,7 @@ class _Recorder:
         """Of the velocity: none of its items gets larger than one unit, but for a card's that pays without end."""
         key = request["Key"]
         size = item_bytes(key | request["ExpressionAttributeValues"])
-        self.writes.append(Write(key["pk"]["S"], key["sk"]["S"], None, size, velocity_units(0), 0))
+        self.writes.append(Write(key["pk"]["S"], key["sk"]["S"], None, size, velocity_units(0)))
         return {"Attributes": {}}
 
     def batch_get_item(self, **_: Any) -> dict[str, Any]:
@@ -258,10 +262,15 @@ class _Recorder:
 
     def _keep(self, item: dict[str, Any], times: int) -> None:
         size = item_bytes(item)
-        account_day = item["account_day"]["S"] if "account_day" in item else None
         units = ceil(size / _WRITE_UNIT)
+        account_day = item["account_day"]["S"] if "account_day" in item else None
+        # A posting is in by_account whole, a payment in by_day with its keys, which are written once.
+        by_day = {name: item[name] for name in _BY_DAY if "day_shard" in item}
+        index_size = size if account_day else item_bytes(by_day)
+        is_new = bool(account_day) or item.get("version") == {"N": "1"}
+        index_units = ceil(index_size / _WRITE_UNIT) if is_new else 0
         self.writes.append(
-            Write(item["pk"]["S"], item["sk"]["S"], account_day, size, units * times, units if account_day else 0)
+            Write(item["pk"]["S"], item["sk"]["S"], account_day, size, units * times, index_size, index_units)
         )
 
 

@@ -38,6 +38,24 @@ resource "aws_dynamodb_table" "ledger" {
     type = "S"
   }
 
+  # {day}#{shard}, and when the payment was asked for. It never changes, so that only a payment's first record costs a write.
+  attribute {
+    name = "day_shard"
+    type = "S"
+  }
+
+  attribute {
+    name = "created_at"
+    type = "S"
+  }
+
+  global_secondary_index {
+    name            = "by_day"
+    hash_key        = "day_shard"
+    range_key       = "created_at"
+    projection_type = "KEYS_ONLY"
+  }
+
   global_secondary_index {
     name            = "in_doubt"
     hash_key        = "doubt_shard"

@@ -77,7 +77,10 @@ def mocked_aws() -> Iterator[MockedAws]:
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[
                 {"AttributeName": name, "AttributeType": "S"}
-                for name in ("pk", "sk", "account_day", "posted_at", "doubt_shard", "doubt_since")
+                for name in (
+                    *("pk", "sk", "account_day", "posted_at", "doubt_shard", "doubt_since"),
+                    *("day_shard", "created_at"),
+                )
             ],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
             GlobalSecondaryIndexes=[
@@ -88,6 +91,14 @@ def mocked_aws() -> Iterator[MockedAws]:
                         {"AttributeName": "posted_at", "KeyType": "RANGE"},
                     ],
                     "Projection": {"ProjectionType": "ALL"},
+                },
+                {
+                    "IndexName": "by_day",
+                    "KeySchema": [
+                        {"AttributeName": "day_shard", "KeyType": "HASH"},
+                        {"AttributeName": "created_at", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
                 },
                 {
                     "IndexName": "in_doubt",

@@ -11,7 +11,8 @@
 
 The index `by_account` has the hash key `account_day`, `{account}#{day}#{shard}`, and the range key `posted_at`. The
 index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only payments in doubt, themselves or an
-operation of theirs, have them.
+operation of theirs, have them. The index `by_day` has `day_shard`, `{day}#{shard}`, and `created_at`: the payments by the
+day on which they were asked for, for the console.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -38,6 +39,9 @@ ACCOUNT_SHARDS = 64
 
 # Doubts are few, but for the day when the gateway is down: then all payments are. They are counted every five minutes.
 DOUBT_SHARDS = 128
+
+# The payments of a day, so that none of their keys takes a hundredth of the writes either.
+DAY_SHARDS = 128
 
 # So many payments in doubt are counted of each shard: a person is woken for the first, and the count stays cheap.
 DOUBTS_COUNTED = 1000
@@ -222,7 +226,11 @@ class DynamoDbLedger:
         )
 
     def _put_payment(self, payment: Payment) -> dict[str, Any]:
-        record = asdict(payment) | {"pk": f"PAYMENT#{payment.payment_id}", "sk": "PAYMENT"}
+        record = asdict(payment) | {
+            "pk": f"PAYMENT#{payment.payment_id}",
+            "sk": "PAYMENT",
+            "day_shard": day_shard(payment.created_at[:10], payment.payment_id),
+        }
         if since := payment.in_doubt_since:
             record |= {
                 "doubt_shard": doubt_shard(payment.payment_id),
@@ -345,6 +353,16 @@ def _entry_key(number: int) -> str:
 def account_shard(payment_id: str) -> str:
     """In which of an account's shards the payment's postings lie."""
     return _shard(payment_id, ACCOUNT_SHARDS)
+
+
+def day_shard(day: str, payment_id: str) -> str:
+    """The index key of the payment, which was asked for on that day (YYYY-MM-DD, UTC)."""
+    return day_key(day, _shard(payment_id, DAY_SHARDS))
+
+
+def day_key(day: str, shard: str) -> str:
+    """One of the index keys of the payments that were asked for on a day."""
+    return f"{day}#{shard}"
 
 
 def doubt_shard(payment_id: str) -> str:

@@ -35,15 +35,25 @@ def test_a_transaction_is_billed_twice_and_its_index_once() -> None:
     by_key = {write.sk: write for write in captured_writes()}
     assert (by_key["CARD"].units, by_key["PAYMENT"].units) == (2, 2)
     assert (by_key["POSTING#0001#1"].units, by_key["POSTING#0001#1"].index_units) == (2, 1)
-    assert [write.sk for write in captured_writes() if write.index_units] == ["POSTING#0001#1", "POSTING#0001#2"]
+    assert {write.sk: write.index_units for write in captured_writes() if write.index_units} == {
+        "PAYMENT": 1,
+        "POSTING#0001#1": 1,
+        "POSTING#0001#2": 1,
+    }
     assert sum(write.units for write in settled_writes()) == 2 * len(settled_writes())
 
 
 def test_the_payment_is_kept_once_however_often_it_was_written() -> None:
     in_table, in_index = stored_bytes()
-    kept = {write.sk: write.size + 100 for write in (*captured_writes(), *settled_writes()) if "PAYMENT#" in write.pk}
-    assert in_table == sum(kept.values())
-    assert in_index == sum(size for key, size in kept.items() if key.startswith("POSTING#"))
+    kept = {write.sk: write for write in (*captured_writes(), *settled_writes()) if "PAYMENT#" in write.pk}
+    by_account = sum(write.size + 100 for key, write in kept.items() if key.startswith("POSTING#"))
+    by_day = len("pk" "PAYMENT#" "sk" "PAYMENT" "day_shard" "2026-11-23#00" "created_at" "2026-11-23T09:00:00.000Z") + 36
+    assert in_table == sum(write.size + 100 for write in kept.values())
+    assert in_index == by_account + by_day + 100
+
+
+def test_only_a_payment_s_first_record_is_written_to_the_index_by_day() -> None:
+    assert not any(write.index_units for write in settled_writes() if write.sk == "PAYMENT")
 
 
 def test_a_cards_velocity_costs_one_write_and_two_when_it_pays_without_end() -> None:
