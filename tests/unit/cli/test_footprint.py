@@ -47,7 +47,7 @@ def test_the_payment_is_kept_once_however_often_it_was_written() -> None:
     in_table, in_index = stored_bytes()
     kept = {write.sk: write for write in (*captured_writes(), *settled_writes()) if "PAYMENT#" in write.pk}
     by_account = sum(write.size + 100 for key, write in kept.items() if key.startswith("POSTING#"))
-    by_day = len("pk" "PAYMENT#" "sk" "PAYMENT" "day_shard" "2026-11-23#00" "created_at" "2026-11-23T09:00:00.000Z") + 36
+    by_day = len("pkPAYMENT#skPAYMENTday_shard2026-11-23#00created_at2026-11-23T09:00:00.000Z") + 36
     assert in_table == sum(write.size + 100 for write in kept.values())
     assert in_index == by_account + by_day + 100
 
