@@ -209,7 +209,7 @@ def _ranks(count: int) -> list[int]:
 
 # -- The picture: share by rank, both in orders of magnitude
 
-_WIDTH, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 940, 84, 92, 500, 360
+_WIDTH, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 1024, 100, 104, 480, 360
 _DECADES_OF_RANKS, _TOP_SHARE, _DECADES_OF_SHARES = 7, 0.1, 8
 _HEIGHT, _LEGEND_LINE = _TOP + _PLOT_HEIGHT + 62, 34
 # Each in the light and in the dark; with the dashes, no two lines are told apart by their colour alone.
@@ -219,6 +219,20 @@ _COLOURS = (
     *(("#6b5b2e", "#cdbb86"), ("#126637", "#5ecb8b"), ("#3b6ea8", "#9cc4f2"), ("#c2185b", "#ff86b0")),
 )
 _DASHES = ("none", "7 3", "2 3")
+_KINDS = {
+    "PAYMENT#{payment_id}": "A payment and its entries",
+    "CARD#{token}": "A stored card",
+    "VELOCITY#{fingerprint}": "What a card pays",
+    "VELOCITY#reference#{hash}": "An order’s payments",
+    "VELOCITY#lookalike#{bin}#{last4}": "Cards that look alike",
+    "VELOCITY#bin#{bin}": "The cards of a bank",
+    "VELOCITY#caller#{hash}": "The cards of a caller of the API",
+    "BREAK#{day}": "What reconciliation found on a day",
+    "CLOSE#{year}": "The closed days of a year",
+    "{account}#{day}#{shard}": "An account’s postings of a day",
+    "{day}#{shard}": "The payments of a day",
+    "in_doubt#{shard}": "Payments in doubt, the gateway being down",
+}
 _STYLE = """
 .ground { fill: #fff } text, .ink { fill: #1b2230 } .quiet { fill: #5b6474 } .grid { stroke: #e3e7ee }
 .limit { stroke: #b8282f } text.limit { fill: #b8282f; stroke: none }
@@ -249,10 +263,10 @@ def picture(found: Sequence[Keys], title: str) -> str:
         f"<style>{_STYLE}{colours}</style>",
         f'<rect class="ground" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>',
         f'<text x="20" y="28" font-size="16" font-weight="600">Is any key hot? {title}</text>',
-        '<text x="20" y="50" class="quiet">Each line is one kind of key. Its dots, from left to right, are its keys from the '
-        "busiest to the idlest;</text>",
-        '<text x="20" y="66" class="quiet">a line that stays flat spreads its writes evenly, one that falls has a few busy '
-        "keys.</text>",
+        '<text x="20" y="50" class="quiet">Each line is one kind of key, from its busiest key on the left to its '
+        "idlest on the right. A line that</text>",
+        '<text x="20" y="66" class="quiet">stays flat spreads its writes evenly; one that falls has a few busy keys; a '
+        "dot alone is a single key.</text>",
     ]
     for decade in range(_DECADES_OF_RANKS + 1):
         at = x(10**decade)
@@ -264,10 +278,11 @@ def picture(found: Sequence[Keys], title: str) -> str:
         label = f"{100 * share:.7f}".rstrip("0").rstrip(".")
         parts.append(f'<text x="{_LEFT - 8}" y="{y(share) + 4:.1f}" text-anchor="end">{label} %</text>')
     parts += [
-        f'<text x="20" y="{_TOP - 10}" class="quiet">↑ share of all writes to the table or the index (log scale)</text>',
-        f'<text x="{right}" y="{bottom + 40}" text-anchor="end" class="quiet">'
-        "rank of the key among those of its kind, 1 = the busiest (log scale) →</text>",
+        f'<text x="20" y="{_TOP - 12}">↑ share of all writes to the table or index, log scale</text>',
+        f'<text x="{right}" y="{bottom + 40}" text-anchor="end">'
+        "rank of the key in its kind, the busiest is 1, log scale →</text>",
     ]
+    parts.append(f'<text x="{right + 20}" y="{_TOP - 12}">What is it, and how much has its busiest key?</text>')
     limit = y(MOST_OF_THE_WRITES)
     parts.append(f'<path class="limit" d="M{_LEFT} {limit:.1f}H{right}" stroke-width="1.5" stroke-dasharray="6 4"/>')
     parts.append(
@@ -278,15 +293,16 @@ def picture(found: Sequence[Keys], title: str) -> str:
         first = f'cx="{x(1):.1f}" cy="{min(y(keys.share), bottom):.1f}"'
         dash = _DASHES[line % len(_DASHES)]
         at, start = _TOP + 10 + _LEGEND_LINE * line, right + 20
-        keys_said = f"{keys.index}, {_short(keys.count)} {'key' if keys.count == 1 else 'keys'}"
-        said = escape(f"{keys_said}; the busiest has {_percent(keys.share)}")
+        where = "the table" if keys.index == "table" else keys.index
+        how_many = f"{_short(keys.count)} {'key' if keys.count == 1 else 'keys'} of {where}"
+        sample = f'<path d="M{start} {at - 4}h26" stroke-width="2.5" stroke-dasharray="{dash}"/>' * (keys.count > 1)
         parts += [
             f'<g class="c{line}" stroke="currentColor" fill="none">',
             f'<polyline points="{points}" stroke-width="2" stroke-dasharray="{dash}"/>',
             f'<circle {first} r="4" fill="currentColor"/>',
-            f'<path d="M{start} {at - 4}h26" stroke-width="2.5" stroke-dasharray="{dash}"/></g>',
-            f'<text x="{start + 34}" y="{at}">{keys.kind}</text>',
-            f'<text x="{start + 34}" y="{at + 15}" class="quiet">{said}</text>',
+            f'<circle cx="{start + 13}" cy="{at - 4}" r="4" fill="currentColor"/>{sample}</g>',
+            f'<text x="{start + 34}" y="{at}">{escape(_KINDS[keys.kind])}: {escape(_percent(keys.share))}</text>',
+            f'<text x="{start + 34}" y="{at + 15}" class="quiet">{keys.kind}<tspan>, {how_many}</tspan></text>',
         ]
     return "\n".join([*parts, "</svg>", ""])
 

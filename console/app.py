@@ -4,13 +4,15 @@ It listens on the loopback interface, and answers no page of somebody else's tha
 (`local/browsers.py`), though that may have a link to it. There is nothing that a request could change.
 """
 
+import socket
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
+from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 from flask import Flask, Response, abort, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -24,6 +26,7 @@ from functions.shared.domain.errors import Unavailable
 from local.browsers import foreign
 
 HOST = "127.0.0.1"
+CONNECTS_WITHIN_SECONDS = 2
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -62,6 +65,10 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
     def admit() -> Response | None:
         if header := foreign(request.headers, has_pages=True):
             return Response(f"This is for this machine; the request's {header} is not.\n", 403, mimetype="text/plain")
+        # Said before AWS's client tries for half a minute.
+        if stack.aws_endpoint_url and request.endpoint != "static" and not _answers(stack.aws_endpoint_url):
+            message = f"The local stack at {stack.aws_endpoint_url} does not answer. Start it; this page then goes on:"
+            return error(502, "The stack is not running", message, "make up")
         return None
 
     @app.get("/", endpoint="payments")
@@ -130,15 +137,6 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
     def unknown(unknown: StackError) -> Response:
         return error(404, "Not found", str(unknown))
 
-    @app.errorhandler(EndpointConnectionError)
-    def unreachable(trouble: EndpointConnectionError) -> Response:
-        if not stack.aws_endpoint_url:
-            return no_answer(trouble)
-        message = (
-            f"The local stack at {stack.aws_endpoint_url} does not answer. Start it, and this page goes on by itself:"
-        )
-        return error(502, "The stack is not running", message, "make up")
-
     @app.errorhandler(Unavailable)
     @app.errorhandler(ClientError)
     @app.errorhandler(BotoCoreError)
@@ -159,6 +157,15 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
 def serve(stack: Stack, port: int, stack_file: str | None = None) -> BaseWSGIServer:
     """The console's server, listening; port 0 takes a free one."""
     return make_server(HOST, port, create_app(stack, stack_file), threaded=True, request_handler=_Quiet)
+
+
+def _answers(url: str) -> bool:
+    place = urlsplit(url)
+    try:
+        socket.create_connection((place.hostname or "", place.port or 80), CONNECTS_WITHIN_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _day(text: str | None) -> date | None:

@@ -15,7 +15,6 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from cli.books import ACCOUNTS, days, first_day_of
-
 from cli.money import money as written
 from cli.stack import Stack
 from functions.shared.adapters.books import DynamoDbBooks

@@ -281,7 +281,7 @@ class Payments:
 
     def _days(self, search: Search, before: Position | None, after: Position | None) -> tuple[date, date]:
         """The days to be looked at, of those that the search is for."""
-        first = max(search.first or self.ledger.first_day, self.ledger.first_day)
+        first = max(search.first or date.min, self.ledger.first_day)
         last = search.last or datetime.now(UTC).date()
         if before:
             last = min(last, date.fromisoformat(before.at[:10]))
@@ -298,7 +298,7 @@ class Payments:
         def started() -> Iterator[Position]:
             return self.ledger.started(first, last, before=before, after=after)
 
-        is_first = after is not None or first <= max(search.first or first, self.ledger.first_day)
+        is_first = after is not None or first <= max(search.first or date.min, self.ledger.first_day)
         if _SOME_OF_AN_ID.fullmatch(search.text):
             text = search.text.lower()
             ids = (each for each in islice(started(), _IDS_LOOKED_AT) if each.payment_id.lower().startswith(text))

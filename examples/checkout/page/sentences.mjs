@@ -16,7 +16,7 @@ export const COMPLAINTS = {
     no_brand: "No card’s number begins like this. Check it against your card.",
     not_taken: ({ name }) => `This shop does not take ${name}. Use another card.`,
     wrong_length: ({ name, lengths, digits }) =>
-      `A ${name} number has ${either(lengths)} digits, and this has ${digits.length}. Check it against your card.`,
+      `${name} numbers have ${either(lengths)} digits, and this has ${digits.length}. Check it against your card.`,
     wrong_digit: "A digit of this card number is wrong. Check it against your card.",
   },
   expiry_date: {

@@ -11,8 +11,8 @@
 
 The index `by_account` has the hash key `account_day`, `{account}#{day}#{shard}`, and the range key `posted_at`. The
 index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only payments in doubt, themselves or an
-operation of theirs, have them. The index `by_day` has `day_shard`, `{day}#{shard}`, and `created_at`: the payments by the
-day on which they were asked for, for the console.
+operation of theirs, have them. The index `by_day` has `day_shard`, `{day}#{shard}`, and `created_at`: the payments by
+the day on which they were asked for, for the console.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
