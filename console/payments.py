@@ -260,8 +260,13 @@ class Payments:
         matching = [each for each in found if each.matches(search)]
         shown = matching[:PAGE]
         if after:
-            # What is newer than that is less than a page: then it is the newest page.
-            return self._after(shown, search) if len(shown) == PAGE else self.page(search)
+            is_last = whole and last >= self._last_day(search)
+            if shown and (len(shown) == PAGE or not is_last):
+                shown.reverse()
+                return Page(shown, shown[-1].position, shown[0].position)
+            # What is newer is looked for on; less than a page of it is the newest page.
+            looked_to = Position(f"{last}T99", "") if whole else positions[-1]
+            return self.page(search) if is_last else self.page(search, after=looked_to)
         end = positions[-1] if positions else Position(f"{first}T", "")
         older = shown[-1].position if len(matching) > PAGE else None if whole else end
         if before:
@@ -275,14 +280,13 @@ class Payments:
             money=_money(matching),
         )
 
-    def _after(self, shown: Sequence[Summary], search: Search) -> Page:
-        newest_first = list(reversed(shown))
-        return Page(newest_first, newest_first[-1].position, newest_first[0].position)
+    def _last_day(self, search: Search) -> date:
+        return search.last or datetime.now(UTC).date()
 
     def _days(self, search: Search, before: Position | None, after: Position | None) -> tuple[date, date]:
         """The days to be looked at, of those that the search is for."""
         first = max(search.first or date.min, self.ledger.first_day)
-        last = search.last or datetime.now(UTC).date()
+        last = self._last_day(search)
         if before:
             last = min(last, date.fromisoformat(before.at[:10]))
         if after:

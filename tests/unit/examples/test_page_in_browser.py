@@ -242,7 +242,12 @@ def test_the_brands_that_are_taken_are_shown_and_the_card_s_own_is_marked(page: 
 
 def test_a_paid_order_has_a_receipt_and_the_refund_is_the_demo_s(browser: Browser, shop: str) -> None:
     page = browser.new_page(timezone_id="UTC", locale="en-US")
-    paid = {"payment_id": "order-1", "paid_at": "2026-11-23T09:00:00+00:00", "status": "captured", "refund": None}
+    paid: dict[str, Any] = {
+        "payment_id": "order-1",
+        "paid_at": "2026-11-23T09:00:00+00:00",
+        "status": "captured",
+        "refund": None,
+    }
     paid |= {"decline_code": None, "error": None, "card": {"brand": "visa", "last4": "5556"}}
     script(page, order_in("USD"), paid)
     page.goto(f"{shop}/orders/order")
