@@ -242,21 +242,16 @@ class Payments:
         if _ID.fullmatch(search.text) and (one := self.summaries([search.text])):
             return Page([each for each in one if each.matches(search)])
         first, last = self._days(search, before, after)
-        executions = {each["name"]: each for each in self._executions_listed(first, last)}
+        executions = list(self._executions_listed(first, last))
         positions, whole = self._looked_at(search, first, last, before, after)
-        if not whole:
-            bound = positions[-1] if positions else Position(f"{first}T", "")
-            executions = {
-                name: each
-                for name, each in executions.items()
-                if (_place(each) < bound if after else _place(each) > bound)
-            }
-        executions = {
-            name: each
-            for name, each in executions.items()
-            if (not before or _place(each) < before) and (not after or _place(each) > after)
+        end = positions[-1] if positions else Position(f"{first}T", "")
+        newer_than, older_than = (after, None if whole else end) if after else (None if whole else end, before)
+        beside = {
+            each["name"]: each
+            for each in executions
+            if (not newer_than or _place(each) > newer_than) and (not older_than or _place(each) < older_than)
         }
-        found = self._summaries(positions, executions, newest_first=after is None)
+        found = self._summaries(positions, beside, newest_first=after is None)
         matching = [each for each in found if each.matches(search)]
         shown = matching[:PAGE]
         if after:
@@ -267,7 +262,6 @@ class Payments:
             # What is newer is looked for on; less than a page of it is the newest page.
             looked_to = Position(f"{last}T99", "") if whole else positions[-1]
             return self.page(search) if is_last else self.page(search, after=looked_to)
-        end = positions[-1] if positions else Position(f"{first}T", "")
         older = shown[-1].position if len(matching) > PAGE else None if whole else end
         if before:
             return Page(shown, older, shown[0].position if shown else Position(before.at, ""))
