@@ -66,9 +66,12 @@ function live(main) {
     try {
       const answer = await fetch(location.pathname + location.search, { headers: { "If-None-Match": etag }, cache: "no-store" });
       if (answer.status !== 304) {
-        if (!answer.ok) throw new Error(answer.statusText);
-        etag = answer.headers.get("ETag") ?? "";
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (!answer.ok) {
+          const said = [...page.querySelectorAll("h1, .command code")].map((each) => each.textContent);
+          return say("lost", said.join(": "));
+        }
+        etag = answer.headers.get("ETag") ?? "";
         const fresh = page.getElementById("main");
         if (fresh.dataset.says !== main.dataset.says) {
           document.getElementById("announcement").textContent = fresh.dataset.says;
