@@ -130,7 +130,9 @@ def _section(
             "The table is the emulator's own, filled by BatchWriteItem with the items that the ledger would write, "
             f"{CLOSED_DAYS} closed days and today. What AWS takes time and money for is the items read.",
         ),
-        figures=[Figure("ledger", "The ledger's commands", "entries in the ledger", "ms", curves, log_x=True)],
+        figures=[
+            Figure("ledger", "How long the ledger's commands take", "entries in the ledger", "ms", curves, log_x=True)
+        ],
     )
 
 

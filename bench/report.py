@@ -22,6 +22,16 @@ from cli.paths import ROOT
 
 _VERSIONS = ("boto3", "botocore", "cryptography", "fastjsonschema", "jsonschema", "requests", "ministack")
 _COLOURS = ("#1f5fa8", "#c4572a", "#3d8a4e", "#7a5aa6")
+_MARKERS = "osD^"
+# What is drawn black takes the colour of the text where the picture is shown; matplotlib knows no such colour.
+_INK, _GROUND = "#000001", "#fffffe"
+_INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+_STYLE = """<style>
+svg { --ink: #1b2230; --ground: #ffffff; --c0: #1f5fa8; --c1: #b3541e; --c2: #2f7a42; --c3: #6a4a96 }
+@media (prefers-color-scheme: dark) {
+svg { --ink: #dfe4ec; --ground: #181d26; --c0: #82b1ff; --c1: #f0955e; --c2: #6fd08c; --c3: #c3a8f0 }
+}
+</style>"""
 
 
 def about_this_machine() -> dict[str, Any]:
@@ -147,25 +157,33 @@ def save(sections: Sequence[Section], machine: dict[str, Any], file: Path) -> No
 
 
 def draw(figure: Figure, folder: Path) -> Path:
-    """Write the picture; its file."""
+    """Write the picture, in light and dark; its file."""
     # The same curves make the same bytes, and text stays text.
-    mpl.rcParams |= {"svg.hashsalt": figure.file, "svg.fonttype": "none"}
-    drawing = Drawing(figsize=(7, 4), layout="constrained")
-    axes = drawing.add_subplot()
-    for curve, colour in zip(figure.curves, _COLOURS, strict=False):
-        axes.plot(curve.x, curve.y, marker="o", color=colour, label=curve.name)
+    mpl.rcParams |= {"svg.hashsalt": figure.file, "svg.fonttype": "none", "font.size": 11}
+    mpl.rcParams |= dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK
+    )
+    drawing = Drawing(figsize=(9, 4.6), layout="constrained", facecolor=_GROUND)
+    axes = drawing.add_subplot(facecolor="none")
+    for curve, colour, marker in zip(figure.curves, _COLOURS, _MARKERS, strict=False):
+        axes.plot(curve.x, curve.y, marker=marker, color=colour, label=curve.name)
     if figure.log_x:
         ticks = sorted({x for curve in figure.curves for x in curve.x})
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
         axes.minorticks_off()
-    axes.set(title=figure.title, xlabel=figure.x, ylabel=figure.y)
+    axes.set_title(figure.title, loc="left", fontweight="bold")
+    axes.set(xlabel=f"{figure.x}{', log scale' * figure.log_x} →", ylabel=f"{figure.y} →")
     axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
+    axes.grid(alpha=0.2, color=_INK)
     axes.spines[["top", "right"]].set_visible(False)
     if len(figure.curves) > 1:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="What is measured", alignment="left")
     file = folder / f"{figure.file}.svg"
-    drawing.savefig(file, metadata={"Date": None})
-    file.write_text("".join(f"{line.rstrip()}\n" for line in file.read_text().splitlines()))  # as git wants them
+    drawing.savefig(file, metadata={"Date": None}, facecolor=_GROUND)
+    text = file.read_text()
+    for number, colour in enumerate(_COLOURS):
+        text = text.replace(colour, f"var(--c{number})")
+    text = text.replace(_INK, "var(--ink)").replace(_GROUND, "var(--ground)").replace("<defs>", f"{_STYLE}<defs>", 1)
+    file.write_text("".join(f"{line.rstrip()}\n" for line in text.splitlines()))  # as git wants them
     return file

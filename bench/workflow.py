@@ -348,7 +348,11 @@ def throughput(
     """`payments`: how many are made in all, by how many of them at a time."""
     till = Till(product.stack)
     rows: list[Row] = []
-    lines: dict[str, list[float]] = {"payments": [], "do nothing": [], "bare calls": []}
+    lines: dict[str, list[float]] = {
+        "the payment workflow": [],
+        "the same states,\nfunctions that do nothing": [],
+        "the same states,\nfunctions that make the\nbare calls to AWS and\nto the gateway": [],
+    }
     made: list[tuple[dict[str, Any], str]] = []
 
     def rate(workflow: Workflow, at_once: int) -> Callable[[], float]:
@@ -383,7 +387,14 @@ def throughput(
             + ".",
         ),
         figures=[
-            Figure("throughput", "Payments a second", "at once", "payments a second", curves, log_x=True),
+            Figure(
+                "throughput",
+                "How many payments end in a second, on the local stack",
+                "payments under way at once",
+                "payments that end in a second",
+                curves,
+                log_x=True,
+            ),
         ],
     )
 
@@ -426,7 +437,15 @@ def drift(product: Workflow, nothing: Workflow, payments: int, at_once: int = 8)
             f"{at_once} at a time; as many that do nothing, a tenth of these after each tenth of those: what grows "
             "there is the emulator, which keeps every execution.",
         ),
-        figures=[Figure("latency", f"{payments:,} payments", "payments made", "p50, ms", curves)],
+        figures=[
+            Figure(
+                "latency",
+                f"Whether a payment takes longer after {payments:,} others",
+                "payments made before",
+                "median time of a payment, ms",
+                curves,
+            )
+        ],
     )
 
 

@@ -280,7 +280,7 @@ def serve_console(
 ) -> None:
     """Show a stack's payments in the browser, as they happen. Read only, for this machine alone, until Ctrl-C."""
     with _clear_errors():
-        server = web.serve(Stack.load(stack), port)
+        server = web.serve(Stack.load(stack), port, None if stack == STACK_FILE else str(stack))
     console.print(f"The console is at http://localhost:{server.port}  (Ctrl-C stops it)", highlight=False)
     server.serve_forever()
 

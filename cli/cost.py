@@ -99,7 +99,7 @@ def this_way(polls: int, per_month: int) -> Way:
         Line("KMS", "kms_rsa_request", calls["kms:Decrypt RSA"]),
         # Who asks for an execution has its input decrypted.
         Line("KMS", "kms_request", symmetric + calls["states:DescribeExecution"]),
-        Line("DynamoDB", "write_unit", sum(write.units + write.index_units + write.writing_units for write in writes)),
+        Line("DynamoDB", "write_unit", sum(write.units + sum(write.index_units.values()) for write in writes)),
         Line("DynamoDB", "read_unit", footprint.read_units(polls)),
         Line("DynamoDB", "table_gb_month", _MONTHS_KEPT * (table_bytes + index_bytes) / _GB),
         Line("DynamoDB", "recovery_gb_month", _MONTHS_KEPT * table_bytes / _GB),

@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from math import ceil
 from types import SimpleNamespace
@@ -74,8 +74,11 @@ _CAPTURED = {"$.screening.action": "allow", "$.payment.operation": "charge", "$.
 # DynamoDB bills writes by the KB, twice in a transaction, and reads by 4 KB; an item has 100 bytes more on the disk.
 _WRITE_UNIT, _READ_UNIT, _ITEM_OVERHEAD = 1024, 4096, 100
 
-# The keys of a record in the index by_writing, which has nothing else of it.
-_WRITING_BYTES = 150
+# The indexes in which a record is, and its keys there. A posting is in by_account whole.
+_RECORD_INDEXES = {
+    "by_day": ("pk", "sk", "day_shard", "created_at"),
+    "by_writing": ("pk", "sk", "written_shard", "written_at"),
+}
 
 _MEMORY = re.compile(r"^    (\w+) = \{\n +timeout += \d+\n +memory += (\d+)", re.MULTILINE)
 
@@ -87,18 +90,16 @@ _CIPHERTEXT_BYTES = 240  # of the card's 90 bytes of JSON
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One item that is written: its partition key, and in the index by_account; its size, and what it is billed.
-
-    `index_units` are those of `by_account`, `writing_units` those of the index `by_writing`, where records are.
-    """
+    """One item that is written: its partition key, and in the index by_account; its size, and what it is billed; and
+    the same in each index that has it."""
 
     pk: str
     sk: str
     account_day: str | None
     size: int
     units: int
-    index_units: int
-    writing_units: int = 0
+    index_sizes: Mapping[str, int] = field(default_factory=dict)
+    index_units: Mapping[str, int] = field(default_factory=dict)
 
 
 def path(machine: str = "payment") -> list[tuple[str, str]]:
@@ -179,8 +180,7 @@ def stored_bytes() -> tuple[int, int]:
     items = {(write.pk, write.sk): write for write in [*captured_writes(), *settled_writes()]}
     kept = [write for (pk, _), write in items.items() if pk.startswith("PAYMENT#")]
     in_table = sum(write.size + _ITEM_OVERHEAD for write in kept)
-    in_by_account = sum(write.size + _ITEM_OVERHEAD for write in kept if write.account_day)
-    return in_table, in_by_account + _WRITING_BYTES + _ITEM_OVERHEAD
+    return in_table, sum(size + _ITEM_OVERHEAD for write in kept for size in write.index_sizes.values())
 
 
 def logged_bytes(polls: int) -> Counter[str]:
@@ -261,7 +261,7 @@ class _Recorder:
         """Of the velocity: none of its items gets larger than one unit, but for a card's that pays without end."""
         key = request["Key"]
         size = item_bytes(key | request["ExpressionAttributeValues"])
-        self.writes.append(Write(key["pk"]["S"], key["sk"]["S"], None, size, velocity_units(0), 0))
+        self.writes.append(Write(key["pk"]["S"], key["sk"]["S"], None, size, velocity_units(0)))
         return {"Attributes": {}}
 
     def batch_get_item(self, **_: Any) -> dict[str, Any]:
@@ -272,13 +272,17 @@ class _Recorder:
 
     def _keep(self, item: dict[str, Any], times: int) -> None:
         size = item_bytes(item)
-        account_day = item["account_day"]["S"] if "account_day" in item else None
         units = ceil(size / _WRITE_UNIT)
-        # A later version leaves one key of the index and comes to another.
-        writing_units = 0 if "written_shard" not in item else 1 if item["version"] == {"N": "1"} else 2
-        index_units = units if account_day else 0
+        account_day = item["account_day"]["S"] if "account_day" in item else None
+        sizes = {"by_account": size} if account_day else {}
+        if "day_shard" in item:
+            sizes = {name: item_bytes({key: item[key] for key in keys}) for name, keys in _RECORD_INDEXES.items()}
+        # A later version of a record stays where it is by day, and by writing leaves one key and comes to another.
+        is_later = item.get("version", {"N": "1"}) != {"N": "1"}
+        written = {"by_account": 1, "by_day": 0 if is_later else 1, "by_writing": 2 if is_later else 1}
+        index_units = {name: ceil(in_index / _WRITE_UNIT) * written[name] for name, in_index in sizes.items()}
         pk, sk = item["pk"]["S"], item["sk"]["S"]
-        self.writes.append(Write(pk, sk, account_day, size, units * times, index_units, writing_units))
+        self.writes.append(Write(pk, sk, account_day, size, units * times, sizes, index_units))
 
 
 _SUMMARY = CardSummary(_TOKEN, _FINGERPRINT, "visa", "424242", "4242", "12/30")

@@ -26,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 
 from cli.footprint import MILLISECONDS, captured_writes, settled_writes, velocity_units
-from functions.shared.adapters.dynamodb import account_day, account_shard, doubt_shard, writing_shard
+from functions.shared.adapters.dynamodb import account_day, account_shard, day_shard, doubt_shard, writing_shard
 from functions.shared.adapters.velocity import ASKED_AGAIN, BUCKET, CARDS_BUCKET, HELD, KNOWN
 from functions.shared.domain.ledger import LIABILITY_MERCHANT, asset_gateway
 
@@ -76,6 +76,7 @@ def simulate(
     chance = random.Random(seed)  # noqa: S311 # nosec B311
     cards, merchants = _zipf(CARDS, skew, chance), _zipf(MERCHANTS, skew, chance)
     account_shards: Counter[str] = Counter()
+    days: Counter[str] = Counter()
     doubts: Counter[str] = Counter()
     written: Counter[str] = Counter()
     paid, counted, velocity = _zeros(CARDS), _zeros(CARDS), _zeros(CARDS)
@@ -93,6 +94,7 @@ def simulate(
         for n, card, merchant in zip(batch, cards(len(batch)), merchants(len(batch)), strict=True):
             payment_id = _NAMES[merchant % len(_NAMES)](n, chance)
             account_shards[account_shard(payment_id)] += 1
+            days[day_shard(_DAY, payment_id)] += 1
             doubts[doubt_shard(payment_id)] += 1
             written[writing_shard(payment_id)] += 1
             before = counted[card]
@@ -138,8 +140,9 @@ def simulate(
         keys("table", "BREAK#{day}", [max(breaks, 1)], of_table),
         keys("table", "CLOSE#{year}", [1], of_table),
         keys("by_account", "{account}#{day}#{shard}", accounts.values(), sum(accounts.values())),
+        keys("by_day", "{day}#{shard}", days.values(), payments),
         keys("in_doubt", "in_doubt#{shard}", (2 * count for count in doubts.values()), 2 * payments),
-        keys("by_writing", "{day}#{shard}", written.values(), payments),
+        keys("by_writing", "{day written}#{shard}", written.values(), payments),
     ]
 
 
@@ -209,16 +212,44 @@ def _ranks(count: int) -> list[int]:
 
 # -- The picture: share by rank, both in orders of magnitude
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 880, 430, 90, 50, 520, 320
+_WIDTH, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 1024, 100, 104, 480, 360
 _DECADES_OF_RANKS, _TOP_SHARE, _DECADES_OF_SHARES = 7, 0.1, 8
+_HEIGHT, _LEGEND_LINE = _TOP + _PLOT_HEIGHT + 62, 34
+# Each in the light and in the dark; with the dashes, no two lines are told apart by their colour alone.
 _COLOURS = (
-    *("#7a7a7a", "#0b6bcb", "#b3541e", "#2f9e9e", "#d4a017", "#6b8e23"),
-    *("#4b3f72", "#8a2be2", "#5a5a00", "#0a7d4b", "#c2185b", "#00688b"),
+    *(("#5b6474", "#a3adbd"), ("#1f5fbf", "#82b1ff"), ("#b3541e", "#f0955e"), ("#0f7f7f", "#4fd0c8")),
+    *(("#8a6d00", "#e3c04a"), ("#4d7a1f", "#a5d46a"), ("#5b46a8", "#b9a7ff"), ("#9a2fc4", "#dd8cff")),
+    *(("#6b5b2e", "#cdbb86"), ("#126637", "#5ecb8b"), ("#3b6ea8", "#9cc4f2"), ("#c2185b", "#ff86b0")),
+    ("#7a4a2a", "#d9a77f"),
 )
+_DASHES = ("none", "7 3", "2 3")
+_KINDS = {
+    "PAYMENT#{payment_id}": "A payment and its entries",
+    "CARD#{token}": "A stored card",
+    "VELOCITY#{fingerprint}": "What a card pays",
+    "VELOCITY#reference#{hash}": "An order’s payments",
+    "VELOCITY#lookalike#{bin}#{last4}": "Cards that look alike",
+    "VELOCITY#bin#{bin}": "The cards of a bank",
+    "VELOCITY#caller#{hash}": "The cards of a caller of the API",
+    "BREAK#{day}": "What reconciliation found on a day",
+    "CLOSE#{year}": "The closed days of a year",
+    "{account}#{day}#{shard}": "An account’s postings of a day",
+    "{day}#{shard}": "The payments of a day",
+    "{day written}#{shard}": "The payments that were written on a day",
+    "in_doubt#{shard}": "Payments in doubt, the gateway being down",
+}
+_STYLE = """
+.ground { fill: #fff } text, .ink { fill: #1b2230 } .quiet { fill: #5b6474 } .grid { stroke: #e3e7ee }
+.limit { stroke: #b8282f } text.limit { fill: #b8282f; stroke: none }
+@media (prefers-color-scheme: dark) {
+.ground { fill: #181d26 } text, .ink { fill: #dfe4ec } .quiet { fill: #98a3b5 } .grid { stroke: #2f3846 }
+.limit { stroke: #ff8585 } text.limit { fill: #ff8585 }
+}
+"""
 
 
 def picture(found: Sequence[Keys], title: str) -> str:
-    """An SVG of the hottest keys' shares. A line that is flat is spread evenly; none may get above the red one."""
+    """An SVG of the keys' shares, in light and dark. A flat line is spread evenly; none may get above the limit."""
 
     def x(rank: float) -> float:
         return _LEFT + _PLOT_WIDTH * log10(rank) / _DECADES_OF_RANKS
@@ -227,33 +258,63 @@ def picture(found: Sequence[Keys], title: str) -> str:
         return _TOP + _PLOT_HEIGHT * log10(_TOP_SHARE / share) / _DECADES_OF_SHARES
 
     right, bottom = _LEFT + _PLOT_WIDTH, _TOP + _PLOT_HEIGHT
+    colours = "".join(
+        f".c{n} {{ color: {light} }} @media (prefers-color-scheme: dark) {{ .c{n} {{ color: {dark} }} }}\n"
+        for n, (light, dark) in enumerate(_COLOURS)
+    )
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
         f'font-size="12" role="img" aria-label="Share of the writes by key">',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
-        f'<text x="{_LEFT}" y="24" font-size="15">A key’s share of the writes, the hottest first: {title}</text>',
+        f"<style>{_STYLE}{colours}</style>",
+        f'<rect class="ground" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>',
+        f'<text x="20" y="28" font-size="16" font-weight="600">Is any key hot? {title}</text>',
+        '<text x="20" y="50" class="quiet">Each line is one kind of key, from its busiest key on the left to its '
+        "idlest on the right. A line that</text>",
+        '<text x="20" y="66" class="quiet">stays flat spreads its writes evenly; one that falls has a few busy keys; a '
+        "dot alone is a single key.</text>",
     ]
     for decade in range(_DECADES_OF_RANKS + 1):
         at = x(10**decade)
-        parts.append(f'<path d="M{at:.1f} {_TOP}V{bottom}" stroke="#eee"/>')
-        parts.append(f'<text x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{10**decade:,}</text>')
+        parts.append(f'<path class="grid" d="M{at:.1f} {_TOP}V{bottom}"/>')
+        parts.append(f'<text x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{_short(10**decade)}</text>')
     for decade in range(_DECADES_OF_SHARES + 1):
         share = _TOP_SHARE / 10**decade
-        parts.append(f'<path d="M{_LEFT} {y(share):.1f}H{right}" stroke="#eee"/>')
+        parts.append(f'<path class="grid" d="M{_LEFT} {y(share):.1f}H{right}"/>')
         label = f"{100 * share:.7f}".rstrip("0").rstrip(".")
-        parts.append(f'<text x="{_LEFT - 6}" y="{y(share) + 4:.1f}" text-anchor="end">{label}%</text>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{y(share) + 4:.1f}" text-anchor="end">{label} %</text>')
+    parts += [
+        f'<text x="20" y="{_TOP - 12}">↑ share of all writes to the table or index, log scale</text>',
+        f'<text x="{right}" y="{bottom + 40}" text-anchor="end">'
+        "rank of the key in its kind, the busiest is 1, log scale →</text>",
+    ]
+    parts.append(f'<text x="{right + 20}" y="{_TOP - 12}">What is it, and how much has its busiest key?</text>')
     limit = y(MOST_OF_THE_WRITES)
-    parts.append(f'<path d="M{_LEFT} {limit:.1f}H{right}" stroke="#d00" stroke-width="1.5" stroke-dasharray="6 4"/>')
-    parts.append(f'<text x="{right - 4}" y="{limit - 5:.1f}" text-anchor="end" fill="#d00">no key above</text>')
-    for line, (keys, colour) in enumerate(zip(found, _COLOURS, strict=True)):
+    parts.append(f'<path class="limit" d="M{_LEFT} {limit:.1f}H{right}" stroke-width="1.5" stroke-dasharray="6 4"/>')
+    parts.append(
+        f'<text class="limit" x="{right - 4}" y="{limit - 6:.1f}" text-anchor="end">limit: no key above 1 %</text>'
+    )
+    for line, keys in enumerate(found):
         points = " ".join(f"{x(rank):.1f},{min(y(share), bottom):.1f}" for rank, share in keys.curve)
         first = f'cx="{x(1):.1f}" cy="{min(y(keys.share), bottom):.1f}"'
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<circle {first} r="4" fill="{colour}"/>')
-        at = _TOP + 10 + 34 * line
-        parts.append(f'<circle cx="{right + 24}" cy="{at - 4}" r="5" fill="{colour}"/>')
-        parts.append(f'<text x="{right + 36}" y="{at}">{keys.kind}</text>')
-        at_most = escape(f"{keys.index}: {_percent(keys.share)} at most")
-        parts.append(f'<text x="{right + 36}" y="{at + 15}" fill="#666">{at_most}</text>')
-    parts.append(f'<text x="{_LEFT + _PLOT_WIDTH / 2}" y="{_HEIGHT - 20}" text-anchor="middle">rank of the key</text>')
+        dash = _DASHES[line % len(_DASHES)]
+        at, start = _TOP + 10 + _LEGEND_LINE * line, right + 20
+        where = "the table" if keys.index == "table" else keys.index
+        how_many = f"{_short(keys.count)} {'key' if keys.count == 1 else 'keys'} of {where}"
+        sample = f'<path d="M{start} {at - 4}h26" stroke-width="2.5" stroke-dasharray="{dash}"/>' * (keys.count > 1)
+        parts += [
+            f'<g class="c{line}" stroke="currentColor" fill="none">',
+            f'<polyline points="{points}" stroke-width="2" stroke-dasharray="{dash}"/>',
+            f'<circle {first} r="4" fill="currentColor"/>',
+            f'<circle cx="{start + 13}" cy="{at - 4}" r="4" fill="currentColor"/>{sample}</g>',
+            f'<text x="{start + 34}" y="{at}">{escape(_KINDS[keys.kind])}: {escape(_percent(keys.share))}</text>',
+            f'<text x="{start + 34}" y="{at + 15}" class="quiet">{keys.kind}<tspan>, {how_many}</tspan></text>',
+        ]
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _short(count: int) -> str:
+    """1, 100, 10 k, 1.1 M"""
+    for size, unit in ((1_000_000, " M"), (10_000, " k")):
+        if count >= size:
+            return f"{count / (1000 if unit == ' k' else size):.3g}{unit}"
+    return f"{count:,}"

@@ -4,24 +4,29 @@ It listens on the loopback interface, and answers no page of somebody else's tha
 (`local/browsers.py`), though that may have a link to it. There is nothing that a request could change.
 """
 
-from collections import defaultdict
-from datetime import UTC, date, datetime
+import socket
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 from flask import Flask, Response, abort, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from cli.paths import ROOT
 from cli.stack import Stack, StackError
-from console import pages
-from console.ledger import BREAK_DAYS, Total
-from console.payments import STATUSES, Payments, Search
+from console import aws, pages
+from console.ledger import BREAK_DAYS, Position
+from console.payments import DOUBTS_SHOWN, STATUSES, Payments, Search
 from functions.shared.domain.errors import Unavailable
 from local.browsers import foreign
 
 HOST = "127.0.0.1"
-DOUBTS_SHOWN = 200
+CONNECTS_WITHIN_SECONDS = 2
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -41,33 +46,57 @@ class _Quiet(WSGIRequestHandler):
         pass
 
 
-def create_app(stack: Stack) -> Flask:
+def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
+    """The console of a stack. The commands that it shows name the stack file, where one is given."""
     app = Flask("console", static_folder="static", template_folder=None)
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     payments = Payments(stack)
     frame = {"stack_name": payments.name, "region": stack.region, "url_for": url_for}
 
-    def page(template: str, status: int = 200, **values: Any) -> Response:
-        return Response(pages.render(template, **frame, page=request.endpoint, **values), status, mimetype="text/html")
+    def page(template: str, **values: Any) -> Response:
+        shown = {"page": request.endpoint, "doubt_count": payments.doubt_count(), "doubts_shown": DOUBTS_SHOWN}
+        return Response(pages.render(template, **frame, **shown, **values), mimetype="text/html")
+
+    def error(status: int, heading: str, message: str, command: str | None = None) -> Response:
+        values = {"heading": heading, "message": message, "command": command, "doubt_count": 0, "page": None}
+        return Response(pages.render("error.html", **frame, **values), status, mimetype="text/html")
 
     @app.before_request
     def admit() -> Response | None:
         if header := foreign(request.headers, has_pages=True):
             return Response(f"This is for this machine; the request's {header} is not.\n", 403, mimetype="text/plain")
+        # Said before AWS's client tries for half a minute.
+        if stack.aws_endpoint_url and request.endpoint != "static" and not _answers(stack.aws_endpoint_url):
+            message = f"The local stack at {stack.aws_endpoint_url} does not answer. Start it; this page then goes on:"
+            return error(502, "The stack is not running", message, "make up")
         return None
 
     @app.get("/", endpoint="payments")
     def newest() -> Response:
-        search = Search(request.args.get("status", ""), request.args.get("text", "").strip())
-        token = request.args.get("token")
-        found = payments.page(search, token)
-        return page("payments.html", search=search, statuses=STATUSES, found=found, token=token)
+        asked = {name: value.strip() for name, value in request.args.items()}
+        before, after = (Position.read(asked[name]) if name in asked else None for name in ("before", "after"))
+        search = Search(
+            asked.get("status", ""),
+            asked.get("text", ""),
+            _day(asked.get("first")),
+            _day(asked.get("last")),
+            _amount(asked.get("least")),
+            _amount(asked.get("most")),
+            asked.get("currency", "").upper(),
+        )
+        found = payments.page(search, before, after)
+        asked = {name: value for name, value in asked.items() if value and name not in ("before", "after")}
+        return page("payments.html", search=search, asked=asked, statuses=STATUSES, found=found)
 
     @app.get("/payments/<name>", endpoint="payment")
     @app.get("/executions/<name>", endpoint="execution")
     def look(name: str) -> Response:
-        values = pages.look_values(payments.look(name))
-        return page("payment.html", operation_arn=payments.operation_arn, **values)
+        looked = payments.look(name)
+        values = pages.look_values(looked)
+        links = aws.links(stack, looked) if stack.aws_endpoint_url is None else []
+        commands = aws.commands(looked, stack_file)
+        operation_arn = payments.operation_arn
+        return page("payment.html", operation_arn=operation_arn, links=links, commands=commands, **values)
 
     @app.get("/doubts", endpoint="doubts")
     def doubts() -> Response:
@@ -78,12 +107,11 @@ def create_app(stack: Stack) -> Flask:
     @app.get("/accounts", endpoint="accounts")
     def accounts() -> Response:
         today = datetime.now(UTC).date()
-        try:
-            day = date.fromisoformat(request.args.get("day", today.isoformat()))
-        except ValueError:
-            abort(400, "A day is written as 2026-11-24.")
+        day = _day(request.args.get("day")) or today
         totals = payments.ledger.totals(day)
-        return page("accounts.html", day=day, is_today=day == today, totals=totals, balance=_balance(totals))
+        currencies = [(currency, list(rows)) for currency, rows in groupby(totals.accounts, attrgetter("currency"))]
+        around = [day - timedelta(1), day + timedelta(1) if day < today else None]
+        return page("accounts.html", day=day, today=today, until=totals.until, currencies=currencies, around=around)
 
     @app.get("/breaks", endpoint="breaks")
     def breaks() -> Response:
@@ -93,19 +121,27 @@ def create_app(stack: Stack) -> Flask:
     def machines() -> Response:
         return page("machines.html", machines=payments.other_machines())
 
+    @app.get("/docs/<name>.md", endpoint="document")
+    def document(name: str) -> Response:
+        """The runbook and what it links to."""
+        file = ROOT / "docs" / f"{name}.md"
+        if file.parent != ROOT / "docs" or not file.is_file():
+            abort(404)
+        return page("document.html", heading=name, body=pages.document(file.read_text()))
+
     @app.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> Response:
-        return page("error.html", error.code or 500, heading=error.name, message=error.description)
+    def refused(refusal: HTTPException) -> Response:
+        return error(refusal.code or 500, refusal.name, refusal.description or "")
 
     @app.errorhandler(StackError)
-    def unknown(error: StackError) -> Response:
-        return page("error.html", 404, heading="Not found", message=str(error))
+    def unknown(unknown: StackError) -> Response:
+        return error(404, "Not found", str(unknown))
 
     @app.errorhandler(Unavailable)
     @app.errorhandler(ClientError)
     @app.errorhandler(BotoCoreError)
-    def no_answer(error: Exception) -> Response:
-        return page("error.html", 502, heading="AWS does not answer as it should", message=str(error))
+    def no_answer(trouble: Exception) -> Response:
+        return error(502, "AWS does not answer as it should", str(trouble))
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -118,15 +154,29 @@ def create_app(stack: Stack) -> Flask:
     return app
 
 
-def serve(stack: Stack, port: int) -> BaseWSGIServer:
+def serve(stack: Stack, port: int, stack_file: str | None = None) -> BaseWSGIServer:
     """The console's server, listening; port 0 takes a free one."""
-    return make_server(HOST, port, create_app(stack), threaded=True, request_handler=_Quiet)
+    return make_server(HOST, port, create_app(stack, stack_file), threaded=True, request_handler=_Quiet)
 
 
-def _balance(totals: list[Total]) -> list[tuple[str, int, int]]:
-    """Debits and credits of all accounts together, by currency."""
-    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for total in totals:
-        sums[total.currency][0] += total.debit_minor
-        sums[total.currency][1] += total.credit_minor
-    return [(currency, debit, credit) for currency, (debit, credit) in sorted(sums.items())]
+def _answers(url: str) -> bool:
+    place = urlsplit(url)
+    try:
+        socket.create_connection((place.hostname or "", place.port or 80), CONNECTS_WITHIN_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        abort(400, "A day is written as 2026-11-24.")
+
+
+def _amount(text: str | None) -> Decimal | None:
+    try:
+        return Decimal(text.replace(",", "")) if text else None
+    except InvalidOperation:
+        abort(400, "An amount is written as 19.99.")

@@ -35,12 +35,13 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One state. `comment` says why it is there; `ends` whether an execution may end in it."""
+    """One state. `comment` says why it is there; `ends` whether an execution may end in it; a Wait lasts `seconds`."""
 
     name: str
     type: str
     comment: str
     ends: bool
+    seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Definition:
         """Read a definition in JSON, as Step Functions returns it or as its file holds it."""
         machine = json.loads(asl)
         states = {
-            name: State(name, state["Type"], state.get("Comment", ""), _ends(state))
+            name: State(name, state["Type"], state.get("Comment", ""), _ends(state), state.get("Seconds"))
             for name, state in machine["States"].items()
         }
         transitions = (each for name, state in machine["States"].items() for each in _transitions(name, state))

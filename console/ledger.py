@@ -3,25 +3,58 @@
 They are not read by the product's own classes, which could not show what they would refuse.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import date, timedelta
-from itertools import islice
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from itertools import chain, islice
+from threading import Lock
+from typing import Any, NamedTuple
 
+from cli.books import ACCOUNTS, days, first_day_of
 from cli.money import money as written
 from cli.stack import Stack
 from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.adapters.dynamodb import DOUBT_SHARDS, marshal, unmarshal
-from functions.shared.adapters.sparkle import Sparkle
-from functions.shared.domain.ledger import Posting, chart_of_accounts, turnover
+from functions.shared.adapters.dynamodb import (
+    ACCOUNT_SHARDS,
+    DAY_SHARDS,
+    DOUBT_SHARDS,
+    account_day,
+    day_key,
+    marshal,
+    unmarshal,
+)
+from functions.shared.domain.ledger import Posting
 
 Item = Mapping[str, Any]
 
 BREAK_DAYS = 7
+POSTINGS_ADDED = 20_000
+"""At most so many postings are added up for one page, whatever the day has: the next page goes on from there."""
+
 _BATCH = 100
 _AT_A_TIME = 8
+_PAGE_SIZE = 100
+# An index shows a posting a moment late, and a function may take minutes to write one: what is older stays as it is.
+_STILL = timedelta(minutes=15)
+
+
+class Position(NamedTuple):
+    """A payment's place among all: when it was asked for (ISO 8601, UTC, milliseconds), and its id."""
+
+    at: str
+    payment_id: str
+
+    @classmethod
+    def read(cls, text: str) -> "Position":
+        at, _, payment_id = text.partition("~")
+        return cls(at, payment_id)
+
+    def __str__(self) -> str:
+        return f"{self.at}~{self.payment_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +94,22 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """A day's totals by account and currency, up to a time (ISO 8601) where not all of it is added up yet."""
+
+    accounts: list[Total]
+    until: str | None = None
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is added up of a day: all postings before a time, which will not change any more."""
+
+    before: str = ""
+    sums: defaultdict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+
+
+@dataclass(frozen=True, slots=True)
 class Break:
     """Where the gateway's settlement and the ledger do not agree, as reconciliation has found it."""
 
@@ -79,6 +128,40 @@ class LedgerItems:
         self._table = stack.ledger_table
         self._client = stack.client("dynamodb")
         self._books = DynamoDbBooks(self._client, stack.ledger_table)
+        self._tallies: defaultdict[date, _Tally] = defaultdict(_Tally)
+        self._adding = Lock()
+
+    @cached_property
+    def first_day(self) -> date:
+        """Before it there is nothing in the ledger."""
+        created: datetime = self._client.describe_table(TableName=self._table)["Table"]["CreationDateTime"]
+        return date.fromisoformat(first_day_of(self._books, created.astimezone(UTC).date().isoformat()))
+
+    def started(
+        self, first: date, last: date, *, before: Position | None = None, after: Position | None = None
+    ) -> Iterator[Position]:
+        """The payments asked for in these days that the ledger knows: the newest first, or the oldest after one."""
+        listed = list(days(first.isoformat(), last.isoformat()))
+        for day in listed if after else reversed(listed):
+            yield from self._started_on(day, before, after)
+
+    def _started_on(self, day: str, before: Position | None, after: Position | None) -> Iterator[Position]:
+        bound = f"created_at {'>=' if after else '<='} :at"
+        at = (after or before or Position(f"{day}T99", "")).at
+
+        def shard(number: int) -> Iterator[Position]:
+            values = {":shard": day_key(day, f"{number:02}"), ":at": at}
+            items = self._query(
+                f"day_shard = :shard AND {bound}",
+                values,
+                IndexName="by_day",
+                ScanIndexForward=after is not None,
+                PaginationConfig={"PageSize": _PAGE_SIZE},
+            )
+            return (Position(item["created_at"], item["pk"].removeprefix("PAYMENT#")) for item in items)
+
+        merged = heapq.merge(*_begun(map(shard, range(DAY_SHARDS))), reverse=after is None)
+        yield from (each for each in merged if (before is None or each < before) and (after is None or each > after))
 
     def records(self, payment_ids: Iterable[str]) -> dict[str, Item]:
         """The payments' records that there are."""
@@ -114,18 +197,36 @@ class LedgerItems:
             found = [doubt for doubts in threads.map(of, range(DOUBT_SHARDS)) for doubt in doubts]
         return sorted(found, key=lambda doubt: doubt.since)[:limit]
 
-    def totals(self, day: date) -> list[Total]:
-        """What was posted to each account on a day: as it was closed, or else by reading all that day's postings."""
-        totals = self._books.closed_days(day.isoformat(), day.isoformat()).get(day.isoformat())
-        if totals is None:
-            accounts = chart_of_accounts(Sparkle.name)
-            posted = (each for account in accounts for each in self._books.postings(account, day.isoformat()))
-            totals = turnover(each.posting for each in posted)
-        return [
-            Total(account, currency, debit, credit)
-            for account, by_currency in sorted(totals.items())
-            for currency, (debit, credit) in sorted(by_currency.items())
-        ]
+    def totals(self, day: date) -> Totals:
+        """What was posted to each account on a day: as it was closed, or else as it adds up.
+
+        A look remembers what it has added up, so that the next adds what is new: its cost doesn't grow with the day.
+        """
+        closed = self._books.closed_days(day.isoformat(), day.isoformat()).get(day.isoformat())
+        if closed is not None:
+            return Totals(_totals((account, *each) for account in closed for each in closed[account].items()))
+        with self._adding:
+            tally = self._tallies[day]
+            posted = list(islice(self._postings(day, tally.before), POSTINGS_ADDED))
+            still = f"{datetime.now(UTC) - _STILL:%Y-%m-%dT%H:%M:%S}"
+            whole = len(posted) < POSTINGS_ADDED
+            tally.before = max(tally.before, still if whole else min(still, posted[-1]["posted_at"]))
+            sums = defaultdict(lambda: [0, 0], {key: list(both) for key, both in tally.sums.items()})
+            for item in posted:
+                key, side = (item["account"], item["currency"]), int(item["direction"] == "credit")
+                sums[key][side] += item["amount_minor"]
+                if item["posted_at"] < tally.before:
+                    tally.sums[key][side] += item["amount_minor"]
+        rows = ((account, currency, both) for (account, currency), both in sums.items())
+        return Totals(_totals(rows), None if whole else posted[-1]["posted_at"])
+
+    def _postings(self, day: date, since: str) -> Iterator[Item]:
+        """All accounts' postings of a day since a time, in their order."""
+        keys = [account_day(account, day.isoformat(), f"{n:02}") for account in ACCOUNTS for n in range(ACCOUNT_SHARDS)]
+        read: dict[str, Any] = {"IndexName": "by_account", "PaginationConfig": {"PageSize": _PAGE_SIZE}}
+        condition = "account_day = :key AND posted_at >= :since"
+        shards = (self._query(condition, {":key": key, ":since": since or "0"}, **read) for key in keys)
+        return heapq.merge(*_begun(shards), key=lambda item: item["posted_at"])
 
     def breaks(self, today: date) -> list[Break]:
         """The last days' open reconciliation breaks, the newest day first."""
@@ -150,6 +251,22 @@ class LedgerItems:
         )
         for page in pages:
             yield from map(unmarshal, page["Items"])
+
+
+def _begun(iterators: Iterable[Iterator[Any]]) -> list[Iterator[Any]]:
+    """The iterators, each with its first element read, some of them at a time."""
+
+    def begin(iterator: Iterator[Any]) -> Iterator[Any]:
+        return chain(list(islice(iterator, 1)), iterator)
+
+    with ThreadPoolExecutor(_AT_A_TIME) as threads:
+        return list(threads.map(begin, iterators))
+
+
+def _totals(rows: Iterable[tuple[str, str, Sequence[int]]]) -> list[Total]:
+    """By currency, and each currency's accounts in the order of the chart."""
+    totals = [Total(account, currency, debit, credit) for account, currency, (debit, credit) in rows]
+    return sorted(totals, key=lambda total: (total.currency, total.account))
 
 
 def _entry(key: str, item: Item) -> Entry:

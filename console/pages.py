@@ -3,15 +3,20 @@
 import base64
 import hashlib
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 
+from console.aws import commands
 from console.graph import draw
 from console.history import Attempt, Event, History, seconds_text
 from console.ledger import Entry, money
@@ -22,6 +27,9 @@ STATIC = Path(__file__).parent / "static"
 
 # Whatever the clocks of a function and of Step Functions differ by.
 _CLOCK_SKEW_SECONDS = 1.0
+
+_LONGEST_ID_SHOWN = 14
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,11 @@ class TAccount:
     @property
     def credit_minor(self) -> int:
         return sum(credit or 0 for _, _, credit in self.lines)
+
+    @property
+    def balance_minor(self) -> int:
+        """Debits less credits."""
+        return self.debit_minor - self.credit_minor
 
 
 def render(template: str, **values: Any) -> str:
@@ -65,7 +78,18 @@ def single_page(look: Look) -> str:
     """A payment's page as one file that asks for nothing from anywhere."""
     style, script = ((STATIC / name).read_text() for name in ("console.css", "console.mjs"))
     policy = f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'"
-    return render("inspect.html", policy=policy, style=style, script=script, **look_values(look))
+    values = look_values(look) | {"links": [], "commands": commands(look, None)}
+    return render("inspect.html", policy=policy, style=style, script=script, **values)
+
+
+def document(text: str) -> Markup:
+    """A document of ours as HTML, with an anchor at each heading as GitHub gives it."""
+    tokens = _MARKDOWN.parse(text)
+    for heading, content in pairwise(tokens):
+        if heading.type == "heading_open":
+            words = re.sub(r"[^\w\- ]", "", content.content.lower())
+            heading.attrSet("id", words.replace(" ", "-"))
+    return Markup(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))  # noqa: S704 # it lets no HTML through
 
 
 def t_accounts(entries: Sequence[Entry]) -> list[TAccount]:
@@ -116,6 +140,17 @@ def _age(since: datetime | str, at: datetime) -> str:
     return seconds_text(seconds) if seconds >= 60 else f"{int(seconds)} s"
 
 
+def _time(moment: datetime | str, timespec: str = "seconds") -> Markup:
+    """A time in UTC, of which console.mjs makes local time."""
+    text = _moment(moment).isoformat(" ", timespec).removesuffix("+00:00")
+    return Markup('<time datetime="{}Z" data-local="{}">{} UTC</time>').format(text.replace(" ", "T"), timespec, text)
+
+
+def _short(name: str) -> str:
+    """An id's beginning, by which it is found."""
+    return name if len(name) <= _LONGEST_ID_SHOWN else f"{name[: _LONGEST_ID_SHOWN - 2]}…"
+
+
 environment = Environment(
     loader=PackageLoader("console"),
     autoescape=True,
@@ -131,7 +166,8 @@ environment.filters.update(
     seconds=seconds_text,
     pretty=_pretty,
     utc=lambda moment: f"{_moment(moment):%Y-%m-%d %H:%M:%S}",
-    utc_ms=lambda moment: f"{_moment(moment):%Y-%m-%d %H:%M:%S.%f}"[:-3],
+    time=_time,
+    short=_short,
     iso=lambda moment: f"{_moment(moment):%Y-%m-%dT%H:%M:%S.%fZ}",
     age=_age,
     words=lambda name: str(name).replace("_", " "),

@@ -51,8 +51,19 @@ resource "aws_dynamodb_table" "ledger" {
     type = "S"
   }
 
+  # {day}#{shard}, and when the payment was asked for. It never changes, so that only a payment's first record costs a write.
+  attribute {
+    name = "day_shard"
+    type = "S"
+  }
+
   attribute {
     name = "written_at"
+    type = "S"
+  }
+
+  attribute {
+    name = "created_at"
     type = "S"
   }
 
@@ -60,6 +71,13 @@ resource "aws_dynamodb_table" "ledger" {
     name            = "open"
     hash_key        = "open_shard"
     range_key       = "pk"
+    projection_type = "KEYS_ONLY"
+  }
+
+  global_secondary_index {
+    name            = "by_day"
+    hash_key        = "day_shard"
+    range_key       = "created_at"
     projection_type = "KEYS_ONLY"
   }
 

@@ -32,6 +32,7 @@ INDEXES = {
     "by_account": ("account_day", "posted_at"),
     "in_doubt": ("doubt_shard", "doubt_since"),
     "open": ("open_shard", "pk"),
+    "by_day": ("day_shard", "created_at"),
     "by_writing": ("written_shard", "written_at"),
 }
 SECRET_ID = "gateway"

@@ -1,4 +1,5 @@
-// Opens what a link leads to, keeps a live page up to date, and takes "/" to the search. Without it, pages work too.
+// Opens what a link leads to, writes times as they are here, copies, keeps a live page up to date, and takes "/" to the
+// search. Without it, pages work too.
 
 function reveal() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -12,11 +13,32 @@ function reveal() {
   (closed?.querySelector("summary") ?? target).focus({ preventScroll: true });
 }
 
+// Times as this machine's clock shows them; UTC, as the ledger has them, is under the pointer.
+function localize(root) {
+  for (const time of root.querySelectorAll("time[data-local]")) {
+    const moment = new Date(time.dateTime);
+    const local = new Date(moment - moment.getTimezoneOffset() * 60_000).toISOString().replace("T", " ");
+    time.title = time.textContent;
+    time.textContent = local.slice(0, time.dataset.local === "seconds" ? 19 : 23);
+  }
+  const zone = new Intl.DateTimeFormat("en", { timeZoneName: "short" }).formatToParts();
+  for (const each of root.querySelectorAll(".zone")) each.textContent = zone.find(({ type }) => type === "timeZoneName").value;
+  for (const button of root.querySelectorAll(".copy")) button.hidden = false;
+}
+
+async function copy(button) {
+  await navigator.clipboard.writeText(button.dataset.copy);
+  button.classList.add("done");
+  document.getElementById("announcement")?.replaceChildren("copied");
+  setTimeout(() => button.classList.remove("done"), 1500);
+}
+
 // What a person has opened and where they are stays as it is.
 function replace(main, fresh) {
   const open = [...main.querySelectorAll("details[open][id]")].map((each) => each.id);
   const scrolled = [...main.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
   const focused = main.contains(document.activeElement) ? path(document.activeElement, main) : null;
+  localize(fresh);
   main.replaceChildren(...fresh.childNodes);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   main.querySelectorAll(".scroll").forEach((each, place) => { each.scrollLeft = scrolled[place] ?? 0; });
@@ -44,9 +66,12 @@ function live(main) {
     try {
       const answer = await fetch(location.pathname + location.search, { headers: { "If-None-Match": etag }, cache: "no-store" });
       if (answer.status !== 304) {
-        if (!answer.ok) throw new Error(answer.statusText);
-        etag = answer.headers.get("ETag") ?? "";
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (!answer.ok) {
+          const said = [...page.querySelectorAll("h1, .command code")].map((each) => each.textContent);
+          return say("lost", said.join(": "));
+        }
+        etag = answer.headers.get("ETag") ?? "";
         const fresh = page.getElementById("main");
         if (fresh.dataset.says !== main.dataset.says) {
           document.getElementById("announcement").textContent = fresh.dataset.says;
@@ -86,6 +111,8 @@ addEventListener("keydown", (event) => {
 });
 // A link to where one is already brings no hashchange.
 addEventListener("click", (event) => {
+  const button = event.target.closest(".copy");
+  if (button) copy(button);
   const link = event.target.closest("a");
   if (link && String(link.getAttribute("href")) === location.hash) setTimeout(reveal);
 });
@@ -94,5 +121,6 @@ for (const picture of document.querySelectorAll(".picture .scroll")) {
   const start = picture.querySelector(".circle").getBoundingClientRect();
   picture.scrollLeft += start.left + start.width / 2 - picture.getBoundingClientRect().left - picture.clientWidth / 2;
 }
+localize(document);
 reveal();
 live(document.getElementById("main"));

@@ -30,6 +30,10 @@ _HEADERS = {
 }
 
 
+# The deployment's `accepted_brands`, as they are by default: what is not among them is told before it is sent.
+BRANDS = ("visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro")
+
+
 class Refused(Exception):
     """A request that this shop's page does not make, or made too late."""
 
@@ -110,7 +114,12 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
     def show(order_id: str) -> ResponseReturnValue:
         order = order_of(order_id)
         cards = [{"card_number": number, **card} for number, card in test_cards.items()]
-        return {"order": order.to_json(), "payment": _shown(payment_of(order), order), "test_cards": cards}
+        return {
+            "order": order.to_json(),
+            "payment": _shown(payment_of(order), order),
+            "test_cards": cards,
+            "brands": BRANDS,
+        }
 
     @app.get("/api/orders/<order_id>/payment")
     def follow(order_id: str) -> ResponseReturnValue:
@@ -163,6 +172,8 @@ def _shown(payment: api.Payment | None, order: Order) -> dict[str, Any] | None:
         return None
     refund = payment.operation(order.refund_id)
     return {
+        "payment_id": payment.payment_id,
+        "paid_at": payment.created_at.isoformat() if payment.created_at else None,
         "status": payment.status,
         "decline_code": payment.decline_code,
         "error": payment.error,

@@ -204,9 +204,11 @@ def test_every_json_that_is_shown_is_json(page: Document) -> None:
             json.loads(block.text)
 
 
-def test_the_readme_has_every_document() -> None:
+def test_the_readme_has_every_document_and_each_picture_is_in_one() -> None:
     linked = {link for link in README.links if link.startswith("docs/")}
-    assert {name for name in tracked() if name.startswith("docs/")} - linked == set()
+    shown = {f"docs/{link}" for page in DOCUMENTS if page.path.parent == ROOT / "docs" for link in page.links}
+    pictures = {name for name in shown if name.endswith((".png", ".svg"))}
+    assert {name for name in tracked() if name.startswith("docs/")} - linked - pictures == set()
 
 
 def test_the_readme_names_every_status() -> None:

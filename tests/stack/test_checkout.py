@@ -100,6 +100,7 @@ def test_a_card_is_paid_with_by_keyboard_and_seen_by_nobody_on_its_way(driver: D
     page.keyboard.press("Enter")
     expect(page.get_by_text(f"{THANK_YOU} 5556.")).to_be_visible()
     expect(page.get_by_role("heading", name="Thank you!")).to_be_focused()
+    expect(page.locator("#receipt")).to_contain_text(payment_id(page))
     take_screenshots(page, "checkout-paid")
 
     [charge] = driver.charges(payment_id(page))
@@ -137,7 +138,7 @@ def test_an_expired_card_is_told_from_a_mistyped_one_and_never_sent(driver: Driv
     for label in ("Card number", "Expires", "Name on card"):
         expect(page.get_by_label(label)).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_label("Card number")).to_have_accessible_description(
-        "Visa Enter the card number as it is on your card."
+        "Visa A digit of this card number is wrong. Check it against your card."
     )
     take_screenshots(page, "checkout-mistyped")
     choose(page, "expired in 2020")
@@ -185,7 +186,8 @@ def test_a_slow_payment_is_followed_to_its_end(driver: Driver, page: Page) -> No
 
 def tell(page: Page, **changes: Any) -> None:
     """Let the back end tell the page this of its payment, from now on."""
-    told = {"status": "captured", "decline_code": None, "error": None, "card": None, "refund": None, **changes}
+    told = {"payment_id": "order-1", "paid_at": None, "status": "captured", "decline_code": None, "error": None}
+    told |= {"card": None, "refund": None, **changes}
     page.unroute_all()
     page.route("**/api/orders/*/*", lambda route: route.fulfill(json={"payment": told}))
 

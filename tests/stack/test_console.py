@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -66,9 +67,9 @@ def test_an_operator_finds_a_payment_by_its_reference_and_follows_it_by_keyboard
         page.keyboard.press("Enter")
         rows = page.locator("table.payments tbody tr")
         expect(rows).to_have_count(1)
-        expect(rows).to_contain_text("reversed gateway outcome unknown 19.99 USD mastercard •••• 4444 order-reversed")
+        expect(rows).to_contain_text("19.99 USD reversed gateway outcome unknown order-reversed mastercard •••• 4444")
         page.get_by_role("link", name=payments["reversed"]).press("Enter")
-        expect(page.get_by_role("heading", level=1)).to_have_text(f"Payment {payments['reversed']}")
+        expect(page.get_by_role("heading", level=1)).to_have_text(f"19.99 USD reversed Payment {payments['reversed']}")
         page.get_by_role("link", name="Charge, Task. It gave up").press("Enter")
         charge = page.locator("details.visit", has_text="Charge").filter(has=page.locator(".event .error"))
         expect(charge.first).to_have_attribute("open", "")
@@ -98,6 +99,32 @@ def test_a_payment_is_followed_to_its_end_while_one_looks(browser: Browser, cons
         expect(page.locator("main")).not_to_have_attribute("data-live", "1000")
 
 
+def test_times_are_local_with_utc_under_the_pointer_and_an_id_is_copied(
+    browser: Browser, console: str, payments: dict[str, str]
+) -> None:
+    context = browser.new_context(timezone_id="Asia/Kolkata", permissions=["clipboard-read", "clipboard-write"])
+    with context, context.new_page() as page:
+        page.goto(f"{console}/?text={payments['captured'][:16]}")
+        time = page.locator("table.payments time")
+        local, utc = time.inner_text(), time.get_attribute("title") or ""
+        assert utc.endswith(" UTC")
+        apart = datetime.fromisoformat(local) - datetime.fromisoformat(utc.removesuffix(" UTC"))
+        assert apart == timedelta(hours=5, minutes=30)
+        expect(page.get_by_role("columnheader", name="Asked for")).to_contain_text("GMT+5:30")
+        page.get_by_role("button", name="Copy the payment’s id").click()
+        assert page.evaluate("navigator.clipboard.readText()") == payments["captured"]
+        expect(page).to_have_url(re.compile("text="))  # the rest of the row is the link
+
+
+def test_a_doubt_says_when_the_gateway_is_asked_next_and_what_to_do(
+    browser: Browser, console: str, payments: dict[str, str]
+) -> None:
+    with opened(browser, f"{console}/payments/{payments['in_doubt']}") as page:
+        expect(page.get_by_role("note")).to_contain_text(re.compile(r"Next attempt: 20\d\d-"))
+        page.get_by_role("link", name="Runbook: payments in doubt").click()
+        expect(page.locator(":target")).to_have_text("payments-in-doubt")
+
+
 def test_a_new_payment_appears_in_the_list_by_itself(browser: Browser, console: str, stack: Stack) -> None:
     with opened(browser, console) as page:
         expect(page.locator("#live-state")).to_have_text("live")
@@ -118,7 +145,7 @@ def test_the_queue_of_doubts_shows_what_is_in_doubt_and_for_how_long(
 def test_accounts_balance(browser: Browser, console: str, payments: dict[str, str]) -> None:
     with opened(browser, f"{console}/accounts") as page:
         expect(page.get_by_role("row", name="suspense:in_doubt")).not_to_have_count(0)
-        expect(page.locator("tfoot tr").filter(has_text="JPY")).to_contain_text("balances")
+        expect(page.get_by_role("region", name="JPY")).to_contain_text("✓ balances")
 
 
 def test_the_resolve_state_machine_s_executions_are_there_with_their_loop(

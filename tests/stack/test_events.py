@@ -1,5 +1,6 @@
 """Every sample event, as `make demo` replays them, and every function's own sample event."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ EXPECTED: dict[str, dict[str, object]] = {
     "status": {"statusCode": 200},
     "cards": {"statusCode": 200},
     "doubts": {},
+    "anchor": {"day": (datetime.now(UTC) - timedelta(days=1)).date().isoformat()},
 }
 
 

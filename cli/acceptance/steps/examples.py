@@ -21,7 +21,7 @@ Route = tuple[str, str]
 """Method and path."""
 
 DIFFERENT = {"payment_id", "operation_id", "token", "fingerprint", "transaction_id", "charge_id"}
-DIFFERENT |= {"created_at", "updated_at", "self", "kid", "pem"}
+DIFFERENT |= {"created_at", "updated_at", "expires_at", "self", "kid", "pem"}
 
 ENDS = {
     "testCard": "Captured",

@@ -4,9 +4,14 @@ import table from "../../client/card_brands.json" with { type: "json" };
 
 export const BRANDS = Object.fromEntries(table.brands.map(({ brand, name }) => [brand, { name }]));
 
-/** The code of the brand whose numbers begin like this, if there is one. */
+/** The brand whose numbers begin like this, with their `lengths`, if there is one. */
+export function rangeOf(digits) {
+  return table.brands.find((each) => begins(each, digits));
+}
+
+/** Its code. */
 export function brandOf(digits) {
-  return table.brands.find((each) => begins(each, digits))?.brand;
+  return rangeOf(digits)?.brand;
 }
 
 /** Whether there is a brand whose numbers begin like this and are as long. */

@@ -1,14 +1,16 @@
 /** The card's fields: tidies up what is written there, says what is wrong, and reads the card. */
 
-import { BRANDS, brandOf } from "./brands.mjs";
-import { byId } from "./dom.mjs";
+import { BRANDS, brandOf, rangeOf } from "./brands.mjs";
+import { byId, element } from "./dom.mjs";
 import { cardNumberIn, expiryIn } from "./reading.mjs";
-import { brokenRules, hasExpired, plain } from "./rules.mjs";
+import { brokenRules, hasExpired, numberMistake, plain } from "./rules.mjs";
 import { COMPLAINTS } from "./sentences.mjs";
 
 const number = byId("number");
 const expiry = byId("expiry");
 const holder = byId("holder");
+// What is tidied up to this says a month and a year, whole.
+const WHOLE_DATE = /^\d\d \/ (\d\d|\d{4})$/;
 const FIELDS = { card_number: number, expiry_date: expiry, card_holder: holder };
 
 for (const [field, tidy] of [[number, grouped], [expiry, withSlash], [holder, (text) => text]]) {
@@ -19,6 +21,10 @@ for (const [field, tidy] of [[number, grouped], [expiry, withSlash], [holder, (t
   });
   field.addEventListener("compositionend", () => rewrite(field, tidy(field.value)));
 }
+// At once, for that is known as soon as it is written; other mistakes may be half of what is right.
+expiry.addEventListener("input", () => {
+  if (WHOLE_DATE.test(expiry.value)) complain(expiry, complaints().expiry_date ?? "");
+});
 number.addEventListener("input", showBrand);
 number.addEventListener("compositionend", showBrand);
 for (const [name, field] of Object.entries(FIELDS)) {
@@ -28,6 +34,14 @@ for (const [name, field] of Object.entries(FIELDS)) {
     // Whoever presses the button is told by `read`: a sentence that comes now would move the button away.
     if (field.value.trim() && relatedTarget !== byId("submit")) complain(field, complaints()[name] ?? "");
   });
+}
+
+let taken = [];
+
+/** Show the brands that the shop takes, by their codes. */
+export function showBrands(codes) {
+  taken = codes;
+  byId("brands").replaceChildren(...codes.map((code) => element("li", { id: `brand-${code}` }, BRANDS[code].name)));
 }
 
 /** The card as the API wants it, or null where a field is not as it should be: that one says so and has the focus. */
@@ -58,9 +72,26 @@ function written() {
 /** What is wrong with the card, by its fields. */
 function complaints() {
   const card = written();
-  const expired = hasExpired(card.expiry_date) ? { expiry_date: "expired" } : {};
-  const broken = Object.entries({ ...brokenRules(card), ...expired });
-  return Object.fromEntries(broken.map(([name, rule]) => [name, COMPLAINTS[name][rule]]));
+  const digits = cardNumberIn(number.value);
+  const { expiry_date, card_holder } = brokenRules(card);
+  const mistakes = {
+    card_number: numberMistake(digits, taken),
+    expiry_date: hasExpired(card.expiry_date) ? "expired" : expiry_date === "no_date" ? dateMistake() : expiry_date,
+    card_holder,
+  };
+  const range = rangeOf(digits ?? "");
+  const said = { digits, name: BRANDS[range?.brand]?.name, lengths: range?.lengths };
+  const found = Object.entries(mistakes).filter(([, mistake]) => mistake);
+  return Object.fromEntries(found.map(([name, mistake]) => {
+    const sentence = COMPLAINTS[name][mistake];
+    return [name, typeof sentence === "string" ? sentence : sentence(said)];
+  }));
+}
+
+function dateMistake() {
+  const text = plain(expiry.value).trim();
+  if (!text) return "blank";
+  return /^(00?|1[3-9]|[2-9]\d)\D+(\d\d|20\d\d)$/.test(text) ? "no_month" : "no_date";
 }
 
 /** What was written into a field, as the card shows it; what can't be understood stays. */
@@ -84,7 +115,9 @@ function withSlash(text) {
 }
 
 function showBrand() {
-  byId("brand").textContent = BRANDS[brandOf(cardNumberIn(number.value) ?? "")]?.name ?? "";
+  const brand = brandOf(cardNumberIn(number.value) ?? "");
+  byId("brand").textContent = BRANDS[brand]?.name ?? "";
+  for (const each of byId("brands").children) each.className = !brand ? "" : each.id === `brand-${brand}` ? "this" : "other";
 }
 
 /** Put a text into a field, and leave the caret behind the digit that it was behind. */

@@ -5,6 +5,7 @@
  * click nor a reload nor a second window, can pay an order twice.
  */
 
+import { BRANDS } from "./brands.mjs";
 import * as card from "./card.mjs";
 import { byId, element, setText } from "./dom.mjs";
 import { moneyIn } from "./money.mjs";
@@ -21,6 +22,7 @@ const FINGERPRINT = document.querySelector('meta[name="sealing-key-fingerprint"]
 const UNSETTLED = ["processing", "in_doubt"];
 
 let amount = "";
+let order_id = "";
 
 byId("form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -30,12 +32,14 @@ byId("form").addEventListener("submit", (event) => {
 byId("refund").addEventListener("click", ({ currentTarget }) => {
   doOnce(currentTarget, refund, () => setText(byId("outcome-text"), NO_REFUND));
 });
+byId("print").addEventListener("click", () => print());
 start();
 
 async function start() {
   try {
-    const { order, payment, test_cards } = await call("GET");
+    const { order, payment, test_cards, brands = [] } = await call("GET");
     showOrder(order);
+    card.showBrands(brands);
     showTestCards(test_cards);
     if (payment) await follow(payment);
     else showForm();
@@ -98,18 +102,32 @@ async function call(method, path = "", body) {
 
 function show(payment, slow = false) {
   if (FAILED.includes(payment.status)) showForm(failure(payment));
-  else conclude(conclusion(payment, amount, slow));
+  else conclude(conclusion(payment, amount, slow), payment);
 }
 
-function conclude({ tone, title, sentence, refundable = false }) {
+function conclude({ tone, title, sentence, refundable = false }, payment) {
   byId("pay").hidden = true;
   byId("mark").className = tone;
   setText(byId("outcome-heading"), title);
   setText(byId("outcome-text"), sentence);
-  byId("refund").hidden = !refundable;
+  byId("demo").hidden = !refundable;
+  byId("receipt").hidden = byId("print").hidden = !(tone === "good" && payment);
+  if (!byId("receipt").hidden) byId("receipt").replaceChildren(...receipt(payment));
   byId("again").hidden = !["good", "bad"].includes(tone);
   if (tone === "good") byId("form").reset();
   reveal(byId("outcome"), byId("outcome-heading"));
+}
+
+function receipt({ payment_id, paid_at, card, status }) {
+  const lines = {
+    Order: order_id,
+    [status === "refunded" ? "Refunded" : "Paid"]: amount,
+    On: paid_at && new Date(paid_at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }),
+    Card: card && `${BRANDS[card.brand]?.name ?? card.brand} •••• ${card.last4}`,
+    Payment: payment_id,
+  };
+  const shown = Object.entries(lines).filter(([, value]) => value);
+  return shown.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
 }
 
 function showForm(sentence = "") {
@@ -129,6 +147,7 @@ function reveal(part, focus) {
 function showOrder(order) {
   const price = moneyIn(order.currency);
   amount = price(order.amount_minor);
+  order_id = order.order_id;
   byId("items").replaceChildren(...order.items.map(({ name, quantity, price_minor }) => element("tr", {},
     element("th", { scope: "row" }, quantity > 1 ? `${quantity} × ${name}` : name),
     element("td", {}, price(quantity * price_minor)),

@@ -1,7 +1,7 @@
 /** What a card has to be: card_rules.py and card_number.py in the browser's language, by the same tables. */
 
 import rules from "../../client/card_rules.json" with { type: "json" };
-import { isOfABrand } from "./brands.mjs";
+import { isOfABrand, rangeOf } from "./brands.mjs";
 
 const INVISIBLE = /^[\p{Cf}\p{M}\u115f\u1160]$/u;
 const GROUP = /[0-9]+/g;
@@ -48,6 +48,18 @@ export function isCardNumber(digits) {
     return sum + (value > 9 ? value - 9 : value);
   }, 0);
   return /^[0-9]+$/.test(digits) && isOfABrand(digits) && sum % 10 === 0;
+}
+
+/** What is wrong with what was read of a card's number (null for what are no digits), or undefined. */
+export function numberMistake(digits, brands) {
+  if (digits === "") return "blank";
+  if (digits === null) return "no_digits";
+  const range = rangeOf(digits);
+  if (range && brands.length && !brands.includes(range.brand)) return "not_taken";
+  if (isCardNumber(digits)) return undefined;
+  if (range && !range.lengths.includes(digits.length)) return "wrong_length";
+  if (range) return "wrong_digit";
+  return digits.length < rules.card_number.shortest ? "too_short" : "no_brand";
 }
 
 /** Whether there is one in the text: whole groups of digits, with three characters and no letter in between. */

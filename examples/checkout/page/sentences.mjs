@@ -7,16 +7,27 @@ const SEAL_AGAIN =
   "Your card’s details did not arrive as they were sent, and you were not charged. Reload this page and try again.";
 const OUR_FAULT = "The shop asked for something that can’t be paid. You were not charged. Tell the shop, please.";
 
-/** By a field of the card and the rule that it breaks. */
+/** By a field of the card and its mistake; `number` has the number's `digits`, and its brand's `name` and `lengths`. */
 export const COMPLAINTS = {
-  card_number: { no_card_number: "Enter the card number as it is on your card." },
+  card_number: {
+    blank: "Enter the card number.",
+    no_digits: "Enter the digits of the card number, and nothing else.",
+    too_short: "This card number is not complete.",
+    no_brand: "No card’s number begins like this. Check it against your card.",
+    not_taken: ({ name }) => `This shop does not take ${name}. Use another card.`,
+    wrong_length: ({ name, lengths, digits }) =>
+      `${name} numbers have ${either(lengths)} digits, and this has ${digits.length}. Check it against your card.`,
+    wrong_digit: "A digit of this card number is wrong. Check it against your card.",
+  },
   expiry_date: {
+    blank: "Enter month and year.",
+    no_month: "The month is one from 01 to 12.",
     no_date: "Enter month and year, like 09 / 29.",
     too_late: "Enter month and year as they are on your card.",
     expired: "This card has expired. Use another card.",
   },
   card_holder: {
-    blank: "Enter the name as it is on your card.",
+    blank: "Enter the name on the card.",
     too_long: "This name is too long. Leave out what your card does not show of it.",
     refused: "Enter the name as it is on your card, in letters.",
     card_number: "This looks like a card number. Enter the name as it is on your card.",
@@ -61,6 +72,10 @@ export const TROUBLE = {
   no_sealing: "This browser can’t encrypt your card, so it was not sent. Use another browser.",
   order_not_found: "This order is not here any more. Go back to the shop, and start again.",
 };
+
+function either(numbers) {
+  return new Intl.ListFormat("en", { type: "disjunction" }).format(numbers.map(String));
+}
 
 export const NO_REFUND = "The refund could not be started. Try again: it can’t be paid out twice.";
 

@@ -13,8 +13,9 @@
 The index `by_account` has the hash key `account_day`, `{account}#{day}#{shard}`, and the range key `posted_at`. The
 index `in_doubt` has `doubt_shard`, `in_doubt#{shard}`, and `doubt_since`: only payments in doubt, themselves or an
 operation of theirs, have them. The index `open` has `open_shard`, `open#{shard}`, and `pk`: only payments have it of
-which the gateway may yet end something by itself. The index `by_writing` has `written_shard`, `{day}#{shard}`, and
-`written_at`, of each payment's last version.
+which the gateway may yet end something by itself. The index `by_day` has `day_shard`, `{day}#{shard}`, and
+`created_at`: the payments by the day on which they were asked for, for the console. The index `by_writing` has
+`written_shard`, `{day}#{shard}`, and `written_at`, of each payment's last version.
 
 Every version of a record has a seal: a MAC over the item, with its index keys and the head of its journal. An entry is
 bound to it by the chain of hashes, and what else is written of an entry follows from it.
@@ -51,6 +52,8 @@ DOUBT_SHARDS = 128
 # Authorizations are written to the index `open` as fast as payments come.
 OPEN_SHARDS = 128
 OPEN_READ = 500
+# The payments of a day, so that none of their keys takes a hundredth of the writes either.
+DAY_SHARDS = 128
 
 # So many payments in doubt are counted of each shard: a person is woken for the first, and the count stays cheap.
 DOUBTS_COUNTED = 1000
@@ -288,6 +291,7 @@ class DynamoDbLedger:
 
     def _put_payment(self, payment: Payment) -> dict[str, Any]:
         record = asdict(payment) | {"pk": f"PAYMENT#{payment.payment_id}", "sk": "PAYMENT"}
+        record["day_shard"] = day_shard(payment.created_at[:10], payment.payment_id)
         record["operations"] = [_operation_item(each) for each in payment.operations if each.kept_apart is None]
         if apart := [_apart_item(payment, each) for each in payment.operations if each.kept_apart is not None]:
             record |= {"operations_apart": len(apart), "apart_hash": apart_hash(apart)}
@@ -455,6 +459,16 @@ def written_shard(day: str, shard: str) -> str:
 def account_shard(payment_id: str) -> str:
     """In which of an account's shards the payment's postings lie."""
     return _shard(payment_id, ACCOUNT_SHARDS)
+
+
+def day_shard(day: str, payment_id: str) -> str:
+    """The index key of the payment, which was asked for on that day (YYYY-MM-DD, UTC)."""
+    return day_key(day, _shard(payment_id, DAY_SHARDS))
+
+
+def day_key(day: str, shard: str) -> str:
+    """One of the index keys of the payments that were asked for on a day."""
+    return f"{day}#{shard}"
 
 
 def doubt_shard(payment_id: str) -> str:

@@ -34,22 +34,28 @@ def test_a_value_of_a_kind_that_is_never_written_has_no_size() -> None:
 def test_a_transaction_is_billed_twice_and_its_index_once() -> None:
     by_key = {write.sk: write for write in captured_writes()}
     assert (by_key["CARD"].units, by_key["PAYMENT"].units) == (2, 2)
-    assert (by_key["POSTING#0001#1"].units, by_key["POSTING#0001#1"].index_units) == (2, 1)
-    assert [write.sk for write in captured_writes() if write.index_units] == ["POSTING#0001#1", "POSTING#0001#2"]
+    assert (by_key["POSTING#0001#1"].units, by_key["POSTING#0001#1"].index_units) == (2, {"by_account": 1})
     assert sum(write.units for write in settled_writes()) == 2 * len(settled_writes())
-    # A record comes to a day's key of the index by writing, and then leaves it for another.
+    # A record stays where it is by day; by writing it comes to a day's key, and then leaves it for another.
     assert [
-        [write.writing_units for write in writes if write.sk == "PAYMENT"]
+        write.index_units
         for writes in (captured_writes(), settled_writes())
-    ] == [[1], [2]]
+        for write in writes
+        if write.sk == "PAYMENT"
+    ] == [
+        {"by_day": 1, "by_writing": 1},
+        {"by_day": 0, "by_writing": 2},
+    ]
 
 
 def test_the_payment_is_kept_once_however_often_it_was_written() -> None:
     in_table, in_index = stored_bytes()
-    kept = {write.sk: write.size + 100 for write in (*captured_writes(), *settled_writes()) if "PAYMENT#" in write.pk}
-    assert in_table == sum(kept.values())
-    # The record is in the index by writing, with its keys alone.
-    assert in_index == sum(size for key, size in kept.items() if key.startswith("POSTING#")) + 250
+    kept = {write.sk: write for write in (*captured_writes(), *settled_writes()) if "PAYMENT#" in write.pk}
+    assert in_table == sum(write.size + 100 for write in kept.values())
+    by_account = sum(write.size + 100 for key, write in kept.items() if key.startswith("POSTING#"))
+    by_day = len("pkPAYMENT#skPAYMENTday_shard2026-11-23#00created_at2026-11-23T09:00:00.000Z") + 36
+    by_writing = len("pkPAYMENT#skPAYMENTwritten_shard2026-11-24#00written_at2026-11-24T02:00:00.000Z") + 36
+    assert in_index == by_account + by_day + 100 + by_writing + 100
 
 
 def test_a_cards_velocity_costs_one_write_and_two_when_it_pays_without_end() -> None:

@@ -32,6 +32,13 @@ MACHINE = {
         "Failed": {"Type": "Fail", "Error": "States.Runtime", "Cause": "nobody planned it"},
     },
 }
+RESOLVE = {
+    "StartAt": "Resolve",
+    "States": {
+        "Resolve": {"Type": "Pass", "Next": "WaitAnHour"},
+        "WaitAnHour": {"Type": "Wait", "Seconds": 3600, "End": True},
+    },
+}
 DEADLINE_SECONDS = 10
 
 
@@ -66,8 +73,12 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     with mocked_aws() as aws:
-        arn = aws.stepfunctions.create_state_machine(
-            name="payments-test-payment", definition=json.dumps(MACHINE), roleArn=ROLE_ARN
-        )["stateMachineArn"]
+        resolve, arn = (
+            aws.stepfunctions.create_state_machine(
+                name=f"payments-test-{name}", definition=json.dumps(definition), roleArn=ROLE_ARN
+            )["stateMachineArn"]
+            for name, definition in (("resolve", RESOLVE), ("payment", MACHINE))
+        )
         stack = Stack("http://api", REGION, arn, TABLE, "/aws/lambda/p-", access_key_id="AK", secret_access_key="s")
+        assert stack.machine_arn("resolve") == resolve
         yield Bench(aws, stack, Payments(stack))

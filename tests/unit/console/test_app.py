@@ -1,13 +1,18 @@
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
 
 from cli.stack import Stack
+from console import ledger as ledger_module
+from console import payments as payments_module
 from console.app import create_app
 from functions.shared.domain.ledger import capture_entry
+from tests.mocked_aws import TABLE
 from tests.samples import PAN, payment
 from tests.unit.console.conftest import Bench
 
@@ -23,8 +28,11 @@ def browser(bench: Bench) -> Iterator[FlaskClient]:
 @pytest.fixture
 def idle() -> FlaskClient:
     """A console whose stack is never asked."""
-    arn = "arn:aws:states:eu-west-1:123456789012:stateMachine:payments-test-payment"
-    return create_app(Stack("http://api", "eu-west-1", arn, "ledger", "/aws/lambda/p-")).test_client()
+    return create_app(Stack("http://api", "eu-west-1", idle_arn(), "ledger", "/aws/lambda/p-")).test_client()
+
+
+def idle_arn() -> str:
+    return "arn:aws:states:eu-west-1:123456789012:stateMachine:payments-test-payment"
 
 
 @pytest.fixture
@@ -115,7 +123,15 @@ def test_doubts_are_the_oldest_first_with_their_age(bench: Bench, browser: Flask
         bench.record(payment(payment_id, "in_doubt", updated_at=since))
     text = browser.get("/doubts", base_url=HOST).text
     assert 0 < text.index("pay-old") < text.index("pay-young")
-    assert "in doubt for" in text
+    assert "In doubt for" in text
+    assert 'href="/docs/runbook.md#payments-in-doubt"' in text
+
+
+def test_every_page_says_how_many_are_in_doubt(bench: Bench, browser: FlaskClient) -> None:
+    assert "badge" not in browser.get("/machines", base_url=HOST).text
+    bench.record(payment("pay-1", "in_doubt"))
+    with create_app(bench.stack).test_client() as later:
+        assert re.search(r'class="count badge">1<', later.get("/machines", base_url=HOST).text)
 
 
 def test_accounts_show_a_day_and_whether_it_balances(browser: FlaskClient, payment_id: str) -> None:
@@ -161,6 +177,78 @@ def test_what_is_not_there_is_404(browser: FlaskClient, path: str) -> None:
 
 
 def test_aws_s_refusal_is_said(bench: Bench, browser: FlaskClient) -> None:
-    answer = browser.get("/?token=nonsense", base_url=HOST)
+    bench.aws.dynamodb.delete_table(TableName=TABLE)
+    answer = browser.get("/", base_url=HOST)
     assert answer.status_code == 502
     assert "AWS does not answer as it should" in answer.text
+    assert "make up" not in answer.text
+
+
+def test_a_local_stack_that_does_not_run_is_started_by_make_up() -> None:
+    local = "http://127.0.0.1:9"
+    stack = Stack(local, "us-east-1", idle_arn(), TABLE, "/p-", aws_endpoint_url=local, access_key_id="AK")
+    stack = replace(stack, secret_access_key="s")  # pragma: allowlist secret
+    answer = create_app(stack).test_client().get("/accounts", base_url=HOST)
+    assert answer.status_code == 502
+    assert 'data-copy="make up"' in answer.text
+
+
+@pytest.mark.parametrize("query", ["first=yesterday", "last=2026-13-01", "least=a+lot", "most=1.2.3"])
+def test_what_is_no_day_or_no_amount_is_refused(browser: FlaskClient, query: str) -> None:
+    assert browser.get(f"/?{query}", base_url=HOST).status_code == 400
+
+
+def test_a_search_is_kept_from_page_to_page(
+    bench: Bench, browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payments_module, "PAGE", 2)
+    now = datetime.now(UTC)
+    for number in range(5):
+        at = f"{now - timedelta(seconds=number):%Y-%m-%dT%H:%M:%S.000Z}"
+        bench.record(payment(f"pay-{number}", created_at=at))
+    links, seen, path = {}, [], "/?currency=usd&status=captured"
+    while path:
+        text = browser.get(path, base_url=HOST).text
+        seen.append(re.findall('href="/payments/(pay-[0-9])"', text))
+        links = {rel: unescape(href) for rel, href in re.findall('rel="(prev|next)" href="([^"]*)"', text)}
+        path = links.get("next", "")
+    assert seen == [["pay-0", "pay-1"], ["pay-2", "pay-3"], ["pay-4"]]
+    assert "currency=usd" in links["prev"]
+    before = browser.get(links["prev"], base_url=HOST).text
+    assert re.findall('href="/payments/(pay-[0-9])"', before) == ["pay-2", "pay-3"]
+
+
+def test_a_payment_has_its_money_and_commands_to_copy(browser: FlaskClient, payment_id: str) -> None:
+    text = browser.get(f"/payments/{payment_id}", base_url=HOST).text
+    money = re.findall(r"<dt>(Captured|Refunded|Net)</dt><dd>([^<]*)</dd>", text)
+    assert money == [("Captured", "19.99"), ("Refunded", "0.00"), ("Net", "19.99 USD")]
+    for command in ("inspect", "ledger"):
+        assert f'data-copy="make {command} PAYMENT={payment_id}"' in text
+
+
+def test_a_deployment_s_payment_leads_to_the_aws_console(browser: FlaskClient, payment_id: str) -> None:
+    text = unescape(browser.get(f"/payments/{payment_id}", base_url=HOST).text)
+    host = "https://eu-west-1.console.aws.amazon.com"
+    arn = f"arn:aws:states:eu-west-1:123456789012:execution:payments-test-payment:{payment_id}"
+    assert f'{host}/states/home?region=eu-west-1#/v2/executions/details/{arn}"' in text
+    assert f"{host}/dynamodbv2/home?region=eu-west-1#edit-item?itemMode=2&pk=PAYMENT%23{payment_id}&sk=PAYMENT" in text
+
+
+def test_the_runbook_is_there_with_an_anchor_at_each_section(idle: FlaskClient, browser: FlaskClient) -> None:
+    text = browser.get("/docs/runbook.md", base_url=HOST).text
+    assert '<h2 id="payments-in-doubt">' in text
+    assert browser.get("/docs/nothing.md", base_url=HOST).status_code == 404
+    assert browser.get("/docs/..%2fREADME.md", base_url=HOST).status_code == 404
+
+
+def test_an_open_day_that_is_long_is_added_up_page_by_page(
+    bench: Bench, browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "POSTINGS_ADDED", 4)
+    for number in range(4):
+        at = f"2026-11-23T09:00:0{number}.000Z"
+        bench.record(payment(f"pay-{number}", updated_at=at), capture_entry("sparkle", 100, "USD"))
+    texts = [browser.get("/accounts?day=2026-11-23", base_url=HOST).text for _ in range(6)]
+    assert "this page goes on by itself" in texts[0]
+    assert "this page goes on by itself" not in texts[-1]
+    assert "4.00" in texts[-1]

@@ -1,8 +1,10 @@
-from datetime import date
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from console.ledger import Break, Doubt, Entry, LedgerItems, Total, money
+from console.ledger import Break, Doubt, Entry, Item, LedgerItems, Position, Total, Totals, money
 from functions.shared.domain.ledger import Posting, capture_entry, in_doubt_entry
 from tests.samples import NOW, payment
 from tests.unit.console.conftest import Bench
@@ -61,18 +63,65 @@ def test_totals_are_a_day_s_by_account_and_currency(bench: Bench, ledger: Ledger
     bench.record(payment("pay-2"), captured, captured.reverse(1))
     bench.record(payment("pay-3"), capture_entry("sparkle", 500, "JPY"))
     bench.record(payment("pay-4", updated_at="2026-11-22T23:59:59.999Z"), captured)
-    assert ledger.totals(TODAY) == [
+    expected = [
         Total("asset:gateway:sparkle", "JPY", 500, 0),
-        Total("asset:gateway:sparkle", "USD", 3998, 1999),
         Total("liability:merchant", "JPY", 0, 500),
+        Total("asset:gateway:sparkle", "USD", 3998, 1999),
         Total("liability:merchant", "USD", 1999, 3998),
     ]
-    assert [total.net_minor for total in ledger.totals(TODAY)] == [500, 1999, -500, -1999]
+    assert ledger.totals(TODAY) == ledger.totals(TODAY) == Totals(expected)
+    assert [total.net_minor for total in expected] == [500, -500, 1999, -1999]
+
+
+def test_what_was_added_up_of_a_day_is_not_read_again(
+    bench: Bench, ledger: LedgerItems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    captured, old, new = capture_entry("sparkle", 1999, "USD"), now - timedelta(hours=1), now - timedelta(minutes=1)
+    read: list[str] = []
+    query = LedgerItems._query
+
+    def noted(self: LedgerItems, *arguments: Any, **more: Any) -> Iterator[Item]:
+        for item in query(self, *arguments, **more):
+            read.append(item["pk"])
+            yield item
+
+    monkeypatch.setattr(LedgerItems, "_query", noted)
+    for payment_id, moment in (("pay-old", old), ("pay-new", new)):
+        at = f"{moment:%Y-%m-%dT%H:%M:%S.000Z}"
+        bench.record(payment(payment_id, updated_at=at), captured)
+    # Two days, where midnight lies in between.
+    days = {old.date(), new.date()}
+    first = [ledger.totals(day) for day in days]
+    assert set(read) == {"PAYMENT#pay-old", "PAYMENT#pay-new"}
+    read.clear()
+    assert [ledger.totals(day) for day in days] == first
+    assert set(read) == {"PAYMENT#pay-new"}
+
+
+def test_payments_are_listed_by_the_day_on_which_they_were_asked_for(bench: Bench, ledger: LedgerItems) -> None:
+    for number in range(6):
+        bench.record(payment(f"pay-{number}", "declined", created_at=f"2026-11-2{number}T09:00:00.000Z"))
+    first, last = date(2026, 11, 21), date(2026, 11, 24)
+    newest_first = [each.payment_id for each in ledger.started(first, last)]
+    assert newest_first == ["pay-4", "pay-3", "pay-2", "pay-1"]
+    place = Position("2026-11-23T09:00:00.000Z", "pay-3")
+    assert Position.read(str(place)) == place
+    assert [each.payment_id for each in ledger.started(first, last, before=place)] == ["pay-2", "pay-1"]
+    assert [each.payment_id for each in ledger.started(first, last, after=place)] == ["pay-4"]
+
+
+def test_a_payment_keeps_its_day_whatever_becomes_of_it(bench: Bench, ledger: LedgerItems) -> None:
+    authorized = payment("pay-1", "authorized", created_at="2026-11-20T09:00:00.000Z", captured_minor=0)
+    bench.record(authorized)
+    bench.record(authorized.next_version("2026-11-23T09:00:00.000Z"))
+    assert [each.payment_id for each in ledger.started(date(2026, 11, 20), date(2026, 11, 20))] == ["pay-1"]
+    assert list(ledger.started(TODAY, TODAY)) == []
 
 
 def test_a_day_that_is_closed_is_not_added_up_again(bench: Bench, ledger: LedgerItems) -> None:
     bench.put(pk="CLOSE#2026", sk="2026-11-23", totals={"asset:bank": {"USD": [5, 3]}}, closed_at=NOW)
-    assert ledger.totals(TODAY) == [Total("asset:bank", "USD", 5, 3)]
+    assert ledger.totals(TODAY) == Totals([Total("asset:bank", "USD", 5, 3)])
 
 
 def test_breaks_are_the_open_ones_of_the_last_days(bench: Bench, ledger: LedgerItems) -> None:

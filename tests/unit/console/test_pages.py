@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
@@ -9,7 +10,7 @@ from console import pages
 from console.definition import Definition
 from console.history import History
 from console.ledger import Entry
-from console.payments import Look, Summary
+from console.payments import Care, Look, Summary
 from functions.shared.domain.ledger import Posting
 from tests.samples import PAN
 from tests.unit.console.histories import CAUGHT, RETRIED, at, history
@@ -48,7 +49,6 @@ def look(read: History, status: str = "FAILED", definition: Definition | None = 
             "order-1001",
             "states_timeout",
             at(0),
-            at(3),
         ),
         "execution": execution,
         "definition": definition,
@@ -148,15 +148,39 @@ def test_clocks_may_differ_a_little(seconds: float, event: int | None) -> None:
 
 def test_accounts_have_their_debits_and_credits_side_by_side() -> None:
     accounts = pages.t_accounts(look(history(CAUGHT)).entries)
-    assert [(each.account, each.lines, each.debit_minor, each.credit_minor) for each in accounts] == [
-        ("suspense:in_doubt", [(1, 1999, None), (2, None, 1999)], 1999, 1999),
-        ("liability:merchant", [(1, None, 1999), (2, 1999, None)], 1999, 1999),
+    assert [(each.account, each.lines, each.balance_minor) for each in accounts] == [
+        ("suspense:in_doubt", [(1, 1999, None), (2, None, 1999)], 0),
+        ("liability:merchant", [(1, None, 1999), (2, 1999, None)], 0),
     ]
+
+
+def test_an_account_has_its_balance_on_its_side() -> None:
+    text = pages.single_page(look(history(CAUGHT), entries=[Entry(1, "in_doubt", iso(1.5), SUSPENSE)]))
+    feet = re.findall(r"<tfoot><tr><td>(.*?)</td><td>(.*?)</td></tr></tfoot>", text)
+    assert feet == [("<small>balance</small> 19.99", ""), ("", "<small>balance</small> 19.99")]
+
+
+@pytest.mark.parametrize(
+    ("care", "told"),
+    [
+        (Care("arn", 0, None, at(300)), "Last attempt: none yet"),
+        (Care("arn", 2, at(300), at(3900)), "asked 2 times"),
+        (Care("arn", 1, at(300), None), "Next attempt: now"),
+        (None, "No running execution was found that looks after it"),
+    ],
+)
+def test_a_doubt_says_when_it_was_asked_for_and_when_it_will_be(care: Care | None, told: str) -> None:
+    read = look(history(CAUGHT))
+    assert read.summary
+    doubtful = replace(read, summary=replace(read.summary, status="in_doubt"), care=care)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", pages.single_page(doubtful)))
+    assert told in text
+    assert "docs/runbook.md#payments-in-doubt" in text
 
 
 def test_what_others_wrote_is_text() -> None:
     evil = "</script><script>alert(1)</script>"
-    summary = Summary("pay-1", "captured", 1, "USD", None, None, None, None, evil, evil, at(0), None)
+    summary = Summary("pay-1", "captured", 1, "USD", None, None, None, None, evil, evil, at(0))
     told = [(0, "ExecutionStarted", {"input": {"card_holder": evil}}), *CAUGHT[1:]]
     text = pages.single_page(look(history(told), summary=summary, name=evil, record={"description": evil}))
     assert evil not in text
@@ -202,5 +226,8 @@ def test_an_unknown_state_in_a_history_spoils_nothing() -> None:
 
 def test_times_are_utc() -> None:
     assert datetime.fromisoformat("2026-11-23T09:00:00.000Z") == datetime(2026, 11, 23, 9, tzinfo=UTC)
-    assert pages.environment.filters["utc"]("2026-11-23T10:00:00+01:00") == "2026-11-23 09:00:00"
+    time = pages.environment.filters["time"]
+    shown = '<time datetime="2026-11-23T09:00:00Z" data-local="seconds">2026-11-23 09:00:00 UTC</time>'
+    assert time("2026-11-23T10:00:00+01:00") == shown
+    assert "09:00:00.123 UTC" in time("2026-11-23T09:00:00.123Z", "milliseconds")
     assert pages.environment.filters["age"](at(0), at(61)) == "1 min 1 s"

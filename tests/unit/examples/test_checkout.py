@@ -145,7 +145,9 @@ def test_the_page_is_told_the_order_and_how_the_payment_stands(api: ScriptedApi,
     assert (before["order"]["amount_minor"], before["order"]["currency"]) == (4850, "USD")
     assert sum(item["quantity"] * item["price_minor"] for item in before["order"]["items"]) == 4850
     assert {card["card_number"] for card in before["test_cards"]} == set(TEST_CARDS)
-    told = {"status": "captured", "decline_code": None, "error": None, "refund": None}
+    assert before["brands"][:2] == ["visa", "mastercard"]
+    told = {"payment_id": f"{shop.order_id}-1", "paid_at": None}
+    told |= {"status": "captured", "decline_code": None, "error": None, "refund": None}
     assert shop.get("/payment").json == {"payment": told | {"card": {"brand": "visa", "last4": "4242"}}}
     told |= {"status": "declined", "decline_code": "lost_card", "card": None}
     assert shop.get("/payment").json == {"payment": told}

@@ -18,8 +18,11 @@ from tests.chromium import browser as browser
 from tests.samples import TEST_CARDS, UNLISTED_PAN
 
 NUMBER = UNLISTED_PAN
-ENTER_NUMBER = "Enter the card number as it is on your card."
+ONLY_DIGITS = "Enter the digits of the card number, and nothing else."
+EXPIRED = "This card has expired. Use another card."
+NO_MONTH = "The month is one from 01 to 12."
 ENTER_DATE = "Enter month and year, like 09 / 29."
+BRANDS_TAKEN = ["visa", "mastercard", "amex"]
 expect.set_options(timeout=2000)
 ACCEPTED = [each.code for each in Currency if minor_unit(each.code) is not None]
 
@@ -42,7 +45,7 @@ def order_in(currency: str, amount_minor: int = 4850) -> dict[str, Any]:
 
 
 def script(page: Page, order: dict[str, Any], payment: dict[str, Any] | None = None) -> None:
-    answer: dict[str, Any] = {"order": order, "payment": payment, "test_cards": []}
+    answer: dict[str, Any] = {"order": order, "payment": payment, "test_cards": [], "brands": BRANDS_TAKEN}
     page.route("**/api/orders/*", lambda route: route.fulfill(json=answer))
 
 
@@ -168,26 +171,96 @@ def test_a_date_of_expiry_is_understood_in_every_common_spelling(page: Page, how
 
 
 @pytest.mark.parametrize(
-    "text", ["13/30", "00/30", "12/3", "12", "12/30/45", "0/30", "soon", "12/1930", "2030", "1 2 3 4"]
+    ("text", "told"),
+    [
+        *((text, ENTER_DATE) for text in ("12/3", "12", "12/30/45", "soon", "12/1930", "2030", "1 2 3 4")),
+        *((text, NO_MONTH) for text in ("13/30", "00/30", "0/30", "99/2030")),
+        ("01/20", EXPIRED),
+        ("12/99", "Enter month and year as they are on your card."),
+    ],
 )
-def test_a_date_that_is_none_stays_visible_and_has_its_message(page: Page, text: str) -> None:
+def test_a_date_that_is_none_stays_visible_and_has_its_message(page: Page, text: str, told: str) -> None:
     paste(page, expiry(page), text)
     shown = expiry(page).input_value()
     page.keyboard.press("Tab")
     expect(expiry(page)).to_have_value(shown)
     assert shown.replace(" / ", "/") == text
-    expect(expiry(page)).to_have_accessible_description(ENTER_DATE)
+    expect(expiry(page)).to_have_accessible_description(told)
+
+
+def test_an_expired_card_is_told_at_once_and_no_other_date_while_it_is_written(page: Page) -> None:
+    expiry(page).focus()
+    page.keyboard.type("012")
+    expect(page.locator("#expiry-error")).to_be_hidden()
+    page.keyboard.type("0")
+    expect(expiry(page)).to_be_focused()
+    expect(page.locator("#expiry-error")).to_have_text(EXPIRED)
+    page.keyboard.type("30")
+    expect(expiry(page)).to_have_value("01 / 2030")
+    expect(page.locator("#expiry-error")).to_be_hidden()
 
 
 @pytest.mark.parametrize(
-    "text", ["Visa 4000056655665556", "•••• 5556", "4000056655665556 12/30", "four", "½", "4000 0566 5566 5556 1234"]
+    ("text", "told"),
+    [
+        *(
+            (text, ONLY_DIGITS)
+            for text in ("Visa 4000056655665556", "•••• 5556", "4000056655665556 12/30", "four", "½")
+        ),
+        ("4000 0566 5566 5556 1234", "Visa numbers have 16, 18, or 19 digits, and this has 20. Check it"),
+        ("4000 0566 5566 555", "Visa numbers have 16, 18, or 19 digits, and this has 15. Check it"),
+        ("3782 822463 1000", "American Express numbers have 15 digits, and this has 14."),
+        ("4000 0566 5566 5557", "A digit of this card number is wrong. Check it against your card."),
+        ("0000 0000 0000 0000", "No card’s number begins like this. Check it against your card."),
+        ("0000", "This card number is not complete."),
+        ("6011 1111 1111 1117", "This shop does not take Discover. Use another card."),
+    ],
 )
-def test_a_number_that_is_none_stays_visible_and_has_its_message(page: Page, text: str) -> None:
+def test_a_number_that_is_none_stays_visible_and_each_mistake_has_its_message(page: Page, text: str, told: str) -> None:
     paste(page, number(page), text)
     page.keyboard.press("Tab")
     expect(number(page)).to_have_value(text)
-    expect(page.locator("#number-error")).to_have_text(ENTER_NUMBER)
+    expect(page.locator("#number-error")).to_contain_text(told)
     assert read(page) is None
+
+
+def test_what_is_left_blank_is_asked_for(page: Page) -> None:
+    page.get_by_role("button", name="Pay").click()
+    said = [page.locator(f"#{field}-error").inner_text() for field in ("number", "expiry", "holder")]
+    assert said == ["Enter the card number.", "Enter month and year.", "Enter the name on the card."]
+
+
+def test_the_brands_that_are_taken_are_shown_and_the_card_s_own_is_marked(page: Page) -> None:
+    brands = page.get_by_role("list", name="Cards that this shop takes").get_by_role("listitem")
+    expect(brands).to_have_text(["Visa", "Mastercard", "American Express"])
+    number(page).fill("5")
+    number(page).press_sequentially("5")
+    expect(page.locator("#brands .this")).to_have_text("Mastercard")
+    number(page).fill("")
+    expect(page.locator("#brands .this")).to_have_count(0)
+
+
+def test_a_paid_order_has_a_receipt_and_the_refund_is_the_demo_s(browser: Browser, shop: str) -> None:
+    page = browser.new_page(timezone_id="UTC", locale="en-US")
+    paid: dict[str, Any] = {
+        "payment_id": "order-1",
+        "paid_at": "2026-11-23T09:00:00+00:00",
+        "status": "captured",
+        "refund": None,
+    }
+    paid |= {"decline_code": None, "error": None, "card": {"brand": "visa", "last4": "5556"}}
+    script(page, order_in("USD"), paid)
+    page.goto(f"{shop}/orders/order")
+    lines = page.locator("#receipt > div")
+    expect(lines).to_have_text(
+        ["Orderorder", "Paid$48.50", "OnNov 23, 2026, 9:00 AM", "CardVisa •••• 5556", "Paymentorder-1"]
+    )
+    expect(page.get_by_role("button", name="Print receipt")).to_be_visible()
+    demo = page.get_by_role("region", name="Only in this demo")
+    expect(demo.get_by_role("button", name="Refund this order")).to_be_visible()
+    page.emulate_media(media="print")
+    expect(lines.first).to_be_visible()
+    expect(demo).to_be_hidden()
 
 
 def test_nothing_is_rewritten_while_it_is_composed(page: Page, keyboard: CDPSession) -> None:
