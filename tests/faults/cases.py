@@ -1,5 +1,6 @@
 """The fault matrix as data: what ends how, when this goes wrong there."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -443,3 +444,30 @@ def _at(place: str, faults: Expected, operation: OperationType | None) -> Iterat
 
 
 CASES = list(_cases())
+
+
+def _on_the_stack() -> Iterator[Case]:
+    """For each fault a case in which a payment or an operation is under way, and one in which a doubt is looked into;
+    then, for each place that has none, a case. Of several, that whose place and length were chosen least so far."""
+    chosen: Counter[object] = Counter()
+
+    def least_chosen(cases: list[Case]) -> Case:
+        case = min(cases, key=lambda case: (chosen[case.place, case.operation], chosen[case.times]))
+        chosen.update([(case.place, case.operation), case.times])
+        return case
+
+    def is_asked_of_the_gateway(case: Case) -> bool:
+        return case.orders[-1].where.startswith("gateway ")
+
+    kinds: dict[object, list[Case]] = {}
+    for case in CASES:
+        kinds.setdefault((case.fault, is_asked_of_the_gateway(case), case.is_resolving), []).append(case)
+    yield from map(least_chosen, kinds.values())
+    places: dict[object, list[Case]] = {}
+    for case in CASES:
+        places.setdefault((case.place, case.operation), []).append(case)
+    yield from (least_chosen(cases) for place, cases in places.items() if not chosen[place])
+
+
+ON_THE_STACK = list(_on_the_stack())
+"""What is tried on the running stack too, and not only in the simulation."""

@@ -7,6 +7,7 @@ from tests.faults.cases import (
     FUNCTION_FAULTS,
     GATEWAY_CALLS,
     GATEWAY_FAULTS,
+    ON_THE_STACK,
     OPERATION_CALLS,
     OUTAGES,
     Case,
@@ -15,10 +16,15 @@ from tests.faults.cases import (
 INTRODUCTION = """\
 # What goes wrong, and how it ends
 
-Each fault was put at each place that it can hit, on the running stack, and the payment was followed to its end. This
-page is written by the tests that do it (`tests/faults`). They also check, for each of these payments, that its entries
-balance, that it was charged at most once and undone at most once, that the ledger has what the gateway has, that its
-status moved only as it may, and that the same key leads to the same payment.
+Each fault was put at each place that it can hit, and the payment was followed to its end. This page is written by the
+tests that do it (`tests/faults`). They also check, for each of these payments, that its entries balance, that it was
+charged at most once and undone at most once, that the ledger has what the gateway has, that its status moved only as it
+may, and that what is asked for once more changes nothing.
+
+Every case ran in the simulation: the product's handlers, adapters and state machines, on a clock that does not wait, with
+Lambda, DynamoDB, KMS and the gateway simulated. Where a cell is **bold**, the case ran on the running stack as well, over
+HTTP and in real time, and ended the same: each fault at least once while a payment or an operation is under way, at least
+once while a doubt is looked into, and each place at least once.
 
 A cell says how the payment ends if the fault strikes **once** (one attempt of the state), and after the dot how it ends
 if the fault **stays** until the execution is over; one outcome where both are the same.
@@ -88,10 +94,15 @@ def _operations(outcomes: Mapping[Case, str]) -> Iterator[str]:
 
 
 def _matrix(faults: Iterable[str], places: Sequence[str], outcomes: Mapping[Case, str]) -> Iterator[str]:
-    cells: dict[tuple[str, str], dict[str, None]] = {}
+    cells: dict[tuple[str, str], dict[str, bool]] = {}
     for case, outcome in outcomes.items():
-        cells.setdefault((case.fault, case.place), {})[outcome] = None
-    rows = [[f"`{fault}`", *(" · ".join(cells.get((fault, place), "–")) for place in places)] for fault in faults]
+        cell = cells.setdefault((case.fault, case.place), {})
+        cell[outcome] = cell.get(outcome, False) or case in ON_THE_STACK
+    marked = {
+        of: " · ".join(f"**{outcome}**" if on_the_stack else outcome for outcome, on_the_stack in cell.items())
+        for of, cell in cells.items()
+    }
+    rows = [[f"`{fault}`", *(marked.get((fault, place), "–") for place in places)] for fault in faults]
     yield from _table(["", *places], rows)
 
 
