@@ -174,10 +174,10 @@ advisories: setup ## Ask OSV, over the network, what is known against the locked
 	done; [ -z "$$failed" ] || { echo "An advisory is open, or OSV could not be asked: see above." >&2; exit 1; }
 
 test: setup ## Run the tests that find most mistakes, in two processes (WORKERS=)
-	@$(VENV)/bin/python -m pytest -n "$$WORKERS" -m 'not rest'
+	@$(VENV)/bin/python -m pytest -m first -n "$$WORKERS"
 
 test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: those of make test, then the rest
-	@$(VENV)/bin/python -m pytest -n "$$WORKERS" -m rest
+	@$(VENV)/bin/python -m pytest -m rest -n "$$WORKERS"
 
 bench: setup ## Measure speed, size, calls and growth beside their floors (SMALL=1: under three minutes; ONLY=cold …)
 	@set -f; $(VENV)/bin/python -m bench $(call flag,SMALL,--small) $(call each,ONLY)

@@ -21,10 +21,10 @@ tests that do it (`tests/faults`). They also check, for each of these payments, 
 charged at most once and undone at most once, that the ledger has what the gateway has, that its status moved only as it
 may, and that what is asked for once more changes nothing.
 
-Every case ran in the simulation: the product's handlers, adapters and state machines, on a clock that does not wait, with
-Lambda, DynamoDB, KMS and the gateway simulated. Where a cell is **bold**, the case ran on the running stack as well, over
-HTTP and in real time, and ended the same: each fault at least once while a payment or an operation is under way, at least
-once while a doubt is looked into, and each place at least once.
+Every case ran in the simulation: the product's handlers, adapters and state machines, on a clock that does not wait,
+with Lambda, DynamoDB, KMS and the gateway simulated. Where a cell is **bold**, the case ran on the running stack too,
+over HTTP and in real time, and ended the same: each fault while a payment or an operation is under way, each that can
+strike there while a doubt is looked into, and one at least at each place.
 
 A cell says how the payment ends if the fault strikes **once** (one attempt of the state), and after the dot how it ends
 if the fault **stays** until the execution is over; one outcome where both are the same.
