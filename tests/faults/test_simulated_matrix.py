@@ -15,7 +15,7 @@ observed = cache(observe)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_simulated_fault_ends_as_expected_and_breaks_no_rule(case: Case) -> None:
     seen = observed(case)
-    expected = case.expected, case.expected_charges, []
+    expected: tuple[str, tuple[str, ...], list[str]] = (case.expected, case.expected_charges, [])
     assert (str(seen.outcome), seen.outcome.charges, seen.broken) == expected
 
 
