@@ -39,7 +39,7 @@ def signing_proxy(stack: Stack) -> Iterator[str]:
                 self.wfile.write(answer.content)
 
         do_GET = do_POST = do_DELETE = _pass_on  # noqa: N815
-        do_HEAD = do_PUT = do_PATCH = do_OPTIONS = do_TRACE = _pass_on  # noqa: N815
+        do_HEAD = do_PUT = do_PATCH = do_OPTIONS = do_TRACE = do_QUERY = _pass_on  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
