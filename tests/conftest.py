@@ -39,6 +39,8 @@ REST = (
     "tests/stack/test_ledger_commands.py",
     "tests/stack/test_replay.py",
     "tests/stack/test_soak.py",
+    # Every page of the console, at every size of a window.
+    "tests/stack/test_console.py::test_nobody_is_kept_out_of_a_page_and_nothing_is_cut_off",
     # Documents that are carried out, and checks that are tried on mistakes.
     "tests/repository/test_advisories.py",
     "tests/repository/test_checks.py",
