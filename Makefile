@@ -4,7 +4,7 @@
 # variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lock clean
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -40,7 +40,9 @@ $(VENV)/requirements.sha: requirements/dev.txt
 	@command -v terraform >/dev/null || { echo "Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH."; exit 1; }
 	@echo "Setting up $(VENV)"
 	@"$$PYTHON" -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@{ PATH="$$PATH:$(VENV)/bin" command -v uv >/dev/null && \
+	  PATH="$$PATH:$(VENV)/bin" uv pip install --quiet --require-hashes --python $(VENV) -r requirements/dev.txt; } || \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
 $(CHECKOV)/requirements.sha: requirements/checkov.txt | setup
@@ -181,8 +183,11 @@ advisories: setup ## Ask OSV, over the network, what is known against the locked
 	    --disable-pip --no-deps -r requirements/$$name.txt || failed=1; \
 	done; [ -z "$$failed" ] || { echo "An advisory is open, or OSV could not be asked: see above." >&2; exit 1; }
 
-test: setup $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests, in two processes (WORKERS=)
-	@$(VENV)/bin/python -m pytest -n "$$WORKERS"
+test: setup ## Run the tests that find most mistakes, in two processes (WORKERS=)
+	@$(VENV)/bin/python -m pytest -m first -n "$$WORKERS"
+
+test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: those of make test, then the rest
+	@$(VENV)/bin/python -m pytest -m rest -n "$$WORKERS"
 
 bench: setup ## Measure speed, size, calls and growth beside their floors (SMALL=1: under three minutes; ONLY=cold …)
 	@set -f; $(VENV)/bin/python -m bench $(call flag,SMALL,--small) $(call each,ONLY)

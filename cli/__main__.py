@@ -126,7 +126,7 @@ def demo() -> None:
     """Start the stack, replay every sample event, and show what came of it."""
     with _clear_errors():
         stack = _up()
-        replays = replay_all(stack, load_api_events([]), console)
+        replays = replay_all(stack, load_api_events([]), console, concurrency=8)
         _say_what_next(stack)
     raise typer.Exit(0 if all(replayed.as_expected for replayed in replays) else 1)
 

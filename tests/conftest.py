@@ -1,4 +1,6 @@
-"""What must be in the environment before `functions.shared.runtime` is first imported, and which worker runs what."""
+"""What must be in the environment before `functions.shared.runtime` is first imported, what `make test` leaves out, and
+which worker runs what.
+"""
 
 import os
 from typing import Any
@@ -15,6 +17,43 @@ os.environ.setdefault("SAVE_CARDS", "false")
 os.environ.setdefault("ACCEPTED_BRANDS", ",".join(ACCEPTED_BRANDS))
 os.environ.setdefault("TEST_CARDS_ACCEPTED", "true")
 
+# Files, folders and tests that `make test` leaves to `make test-all`: they take long for what they find, or need what
+# only they need. Everything else is `make test`'s.
+REST = (
+    # Faults on the running stack: each of them strikes in the simulation first.
+    "tests/faults/test_matrix.py",
+    "tests/faults/test_late_and_repeated_events.py",
+    # Deployments, and Terraform's plans with every kind of variables.
+    "tests/stack/test_acceptance.py",
+    "tests/stack/test_deployment.py",
+    "tests/unit/terraform/",
+    # Every permission, every place that a card could leak to, every description of an alarm.
+    "tests/stack/test_alarms.py",
+    "tests/stack/test_leaks.py",
+    "tests/stack/test_permissions.py",
+    # Clients that are generated, and requests that nobody thought of.
+    "tests/stack/test_generated_clients.py",
+    "tests/stack/test_openapi.py",
+    # Tools, as people call them.
+    "tests/stack/test_bench.py",
+    "tests/stack/test_ledger_commands.py",
+    "tests/stack/test_replay.py",
+    "tests/stack/test_soak.py",
+    # Every page of the console, at every size of a window.
+    "tests/stack/test_console.py::test_nobody_is_kept_out_of_a_page_and_nothing_is_cut_off",
+    # Documents that are carried out, and checks that are tried on mistakes.
+    "tests/repository/test_advisories.py",
+    "tests/repository/test_checks.py",
+    "tests/repository/test_extending.py",
+    "tests/stack/test_tutorial.py",
+    # Templates in Apache Velocity.
+    "tests/velocity/",
+    # More bad luck, and products that are broken on purpose.
+    "tests/simulation/test_simulation.py::test_a_mutant_is_found",
+    "tests/simulation/test_simulation.py::test_a_product_that_is_not_broken_survives",
+    "tests/simulation/test_simulation.py::test_the_rules_hold_in_worlds_that_nobody_has_seen",
+)
+
 # What takes minutes, the longest first. All tests of a folder share its stack.
 LONG = (
     "tests/faults/",
@@ -22,6 +61,11 @@ LONG = (
     "tests/stack/test_deployment.py",
     "tests/unit/terraform/test_own_tests.py",
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker("rest" if item.nodeid.startswith(REST) else "first")
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]

@@ -50,7 +50,17 @@ ALWAYS = 1000
 OPERATION = "-operation"
 # What each operation is asked for with, on a payment of 19.99 that it suits.
 REQUESTS: dict[OperationType, dict[str, int]] = {"refund": {"amount_minor": 500}, "capture": {}, "void": {}}
-ENDS = {"OperationSucceeded": "succeeded", "OperationRejected": "rejected"}
+ENDS = {"OperationSucceeded": "succeeded", "OperationRejected": "rejected", "OperationPending": "pending"}
+# What is done in the gateway's dashboard: where, and what with.
+MOVES: dict[str, tuple[str, dict[str, int]]] = {
+    "refunded": ("/v1/charges/{}/refunds", {}),
+    "captured": ("/v1/charges/{}/capture", {"amount_minor": 600}),
+    "voided": ("/v1/charges/{}/void", {}),
+    "expired": ("/sandbox/charges/{}/expire", {}),
+}
+
+
+DASHBOARD = "dashboard"
 
 
 class MetNothing(AssertionError):
@@ -58,7 +68,8 @@ class MetNothing(AssertionError):
 
 
 class Order(NamedTuple):
-    """A fault to come: in a state's function, or at an operation of the gateway (`gateway charge`)."""
+    """A fault to come: in a state's function, or at an operation of the gateway (`gateway charge`); or what somebody
+    does at once in its `dashboard`."""
 
     where: str
     fault: str
@@ -207,7 +218,7 @@ class Bench:
         if not self.struck(name, last):
             raise MetNothing(f"{last}: {name} ended as {status}")
         self.cancel(name)
-        settled = self.settled(name) if status == "in_doubt" else status
+        settled = self.settled(name) if status in ("in_doubt", "pending") else status
         if last.fault == "stopped_during":
             status = settled  # which of the two was first is chance
         charges = tuple(charge["status"] for charge in self._driver.charges(payment_id))
@@ -221,11 +232,24 @@ class Bench:
             seconds = {"late": 15, "slow": 2 * GATEWAY_TIMEOUT_SECONDS}.get(fault, 3 * GATEWAY_TIMEOUT_SECONDS)
             operation = where.removeprefix("gateway ")
             self._driver.set_fault(payment_of(name), operation, fault, times=count, seconds=seconds)
+        elif where == DASHBOARD:
+            self._move(payment_of(name), fault)
+            (ORDERS / f"{name}.struck").write_text(f"{where} {fault}")
         else:
             (ORDERS / f"{name}.{where}").write_text(f"{times} {fault}")
 
+    def _move(self, payment_id: str, move: str) -> None:
+        [charge] = self._driver.charges(payment_id)
+        path, body = MOVES[move]
+        headers = {"Idempotency-Key": f"{payment_id}-by-hand"}
+        self._stack.sandbox("POST", path.format(charge["id"]), json=body, headers=headers).raise_for_status()
+
     def cancel(self, name: str) -> None:
-        """Nothing goes wrong any more."""
+        """Nothing goes wrong any more, and what is pending at the gateway is done."""
+        for charge in self._driver.charges(payment_of(name)):
+            for refund in charge["refunds"]:
+                if refund["status"] == "pending":
+                    self._stack.sandbox("POST", f"/sandbox/refunds/{refund['id']}/succeed").raise_for_status()
         for state in (*FUNCTIONS, "Look"):
             (ORDERS / f"{name}.{state}").unlink(missing_ok=True)
         self._stack.sandbox("DELETE", "/sandbox/faults", params={"reference": payment_of(name)}).raise_for_status()

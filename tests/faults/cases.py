@@ -1,10 +1,11 @@
 """The fault matrix as data: what ends how, when this goes wrong there."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from functions.shared.domain.operation import OperationType
-from tests.faults.bench import Order
+from tests.faults.bench import DASHBOARD, Order
 
 # fault: what it does. An `always` lasts until the execution is over, a `once` for one attempt of the state.
 FUNCTION_FAULTS = {
@@ -44,6 +45,16 @@ GATEWAY_FAULTS = {
     "http_429": "nothing is done; 429",
     "http_500": "nothing is done; 500",
     "http_502_html": "nothing is done; 502 with a page that is not JSON",
+    "partial_approval": "half of the amount is approved, and captured",
+    "refund_pending": "the refund is pending, and ends later",
+    "refund_failed": "the refund is refused by the card's bank",
+}
+# What somebody does in the gateway's dashboard, before we are asked for something else.
+MOVES = {
+    "refunded": "the charge is refunded in full",
+    "captured": "a part of the authorization is captured",
+    "voided": "the authorization is voided",
+    "expired": "nobody does anything, and the authorization expires",
 }
 
 # How a payment gets where the fault waits. Without one it takes the ordinary way.
@@ -77,6 +88,11 @@ OPERATION_CALLS = {
     "find in Reserve": "gateway find",
     "refund in Resolve": "gateway refund",
 }
+MOVED_BEFORE: dict[str, OperationType] = {
+    "before a refund": "refund",
+    "before a capture": "capture",
+    "before a void": "void",
+}
 # These strike when the execution is over and its doubt is looked into.
 RESOLVING = {"Look", "Persist to Look", "Resolve", "find in Resolve", "reverse in Resolve", "refund in Resolve"}
 
@@ -95,9 +111,17 @@ CHARGES_AFTER: dict[OperationType, dict[str, tuple[str, ...]]] = {
     "void": {"succeeded": ("voided",), "rejected": ("authorized",)},
 }
 
+# The gateway's charge as it was left there, when there is nothing left for us to do.
+CHARGES_MOVED = {
+    "refunded": ("refunded",),
+    "captured": ("captured",),
+    "voided": ("voided",),
+    "expired": ("voided",),
+}
+
 CAPTURED, REJECTED, REVERSED, NEVER_CHARGED = "captured", "rejected", "reversed", "reversed, never charged"
 SUCCEEDED = "succeeded"
-DOUBT = "in_doubt → "
+DOUBT, PENDING = "in_doubt → ", "pending → "
 
 Expected = dict[str, tuple[str | None, ...]]
 """fault: (once, always)"""
@@ -240,6 +264,7 @@ EXPECTED: dict[str, Expected] = {
         "http_429": (CAPTURED, NEVER_CHARGED),
         "http_500": (CAPTURED, NEVER_CHARGED),
         "http_502_html": (CAPTURED, NEVER_CHARGED),
+        "partial_approval": (REVERSED,),
     },
     "find in Charge": {
         "timeout_before": (CAPTURED, DOUBT + REVERSED),
@@ -364,7 +389,12 @@ OPERATIONS_EXPECTED: dict[str, Expected] = {
         "http_429": (SUCCEEDED, DOUBT + SUCCEEDED),
         "http_500": (SUCCEEDED, DOUBT + SUCCEEDED),
         "http_502_html": (SUCCEEDED, DOUBT + SUCCEEDED),
+        "refund_pending": (PENDING + SUCCEEDED,),
+        "refund_failed": (REJECTED,),
     },
+    "before a refund": {"refunded": (REJECTED,)},
+    "before a capture": {"captured": (REJECTED,), "voided": (REJECTED,), "expired": (REJECTED,)},
+    "before a void": {"captured": (REJECTED,)},
     "capture": {
         "timeout_before": (SUCCEEDED, DOUBT + SUCCEEDED),
         "timeout_after": (SUCCEEDED, SUCCEEDED),
@@ -410,12 +440,15 @@ class Case:
         if self.place in OUTAGES:
             return [Order(state, self.fault, self.times) for state in OUTAGES[self.place]]
         lead_in = [lead_ins[self.place]] if self.place in lead_ins else []
-        return [*lead_in, Order(calls.get(self.place, self.place), self.fault, self.times)]
+        where = DASHBOARD if self.place in MOVED_BEFORE else calls.get(self.place, self.place)
+        return [*lead_in, Order(where, self.fault, self.times)]
 
     @property
     def expected_charges(self) -> tuple[str, ...]:
+        if self.fault in CHARGES_MOVED:
+            return CHARGES_MOVED[self.fault]
         charges = CHARGES_AFTER[self.operation] if self.operation else CHARGES
-        return charges[self.expected.removeprefix(DOUBT)]
+        return charges[self.expected.rpartition(" → ")[2]]
 
     @property
     def is_resolving(self) -> bool:
@@ -429,7 +462,7 @@ class Case:
 def _cases() -> Iterator[Case]:
     for place, faults in EXPECTED.items():
         yield from _at(place, faults, None)
-    others: dict[str, OperationType] = {"capture": "capture", "void": "void"}
+    others: dict[str, OperationType] = {"capture": "capture", "void": "void", **MOVED_BEFORE}
     for place, faults in OPERATIONS_EXPECTED.items():
         yield from _at(place, faults, others.get(place, "refund"))
 
@@ -442,3 +475,30 @@ def _at(place: str, faults: Expected, operation: OperationType | None) -> Iterat
 
 
 CASES = list(_cases())
+
+
+def _on_the_stack() -> Iterator[Case]:
+    """For each fault a case in which a payment or an operation is under way, and one in which a doubt is looked into;
+    then, for each place that has none, a case. Of several, that whose place and length were chosen least so far."""
+    chosen: Counter[object] = Counter()
+
+    def least_chosen(cases: list[Case]) -> Case:
+        case = min(cases, key=lambda case: (chosen[case.place, case.operation], chosen[case.times]))
+        chosen.update([(case.place, case.operation), case.times])
+        return case
+
+    def is_asked_of_the_gateway(case: Case) -> bool:
+        return case.orders[-1].where.startswith("gateway ")
+
+    kinds: dict[object, list[Case]] = {}
+    for case in CASES:
+        kinds.setdefault((case.fault, is_asked_of_the_gateway(case), case.is_resolving), []).append(case)
+    yield from map(least_chosen, kinds.values())
+    places: dict[object, list[Case]] = {}
+    for case in CASES:
+        places.setdefault((case.place, case.operation), []).append(case)
+    yield from (least_chosen(cases) for place, cases in places.items() if not chosen[place])
+
+
+ON_THE_STACK = list(_on_the_stack())
+"""What is tried on the running stack too, and not only in the simulation."""

@@ -28,11 +28,10 @@ def bench(fault_stack: Stack) -> Bench:
 @pytest.fixture(scope="session")
 def observations(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Observations]:
     """What becomes of each case that was selected: its payment's id and outcome, in time."""
-    parameters = [getattr(item, "callspec", None) for item in request.session.items]
+    functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    specs = [getattr(item, "callspec", None) for item in functions if "observations" in item.fixturenames]
     # Those that wait long begin first, and the others need no time of their own.
-    cases = [
-        callspec.params["case"] for callspec in parameters if callspec and isinstance(callspec.params.get("case"), Case)
-    ]
+    cases: list[Case] = [spec.params["case"] for spec in specs if spec]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         cases.sort(key=lambda case: (case.fault != "late" and case.times != "always", not case.is_resolving))
         yield {case: pool.submit(bench.outcome, case.orders, case.is_resolving, case.operation) for case in cases}

@@ -7,6 +7,9 @@ from tests.faults.cases import (
     FUNCTION_FAULTS,
     GATEWAY_CALLS,
     GATEWAY_FAULTS,
+    MOVED_BEFORE,
+    MOVES,
+    ON_THE_STACK,
     OPERATION_CALLS,
     OUTAGES,
     Case,
@@ -15,10 +18,15 @@ from tests.faults.cases import (
 INTRODUCTION = """\
 # What goes wrong, and how it ends
 
-Each fault was put at each place that it can hit, on the running stack, and the payment was followed to its end. This
-page is written by the tests that do it (`tests/faults`). They also check, for each of these payments, that its entries
-balance, that it was charged at most once and undone at most once, that the ledger has what the gateway has, that its
-status moved only as it may, and that the same key leads to the same payment.
+Each fault was put at each place that it can hit, and the payment was followed to its end. This page is written by the
+tests that do it (`tests/faults`). They also check, for each of these payments, that its entries balance, that it was
+charged at most once and undone at most once, that the ledger has what the gateway has, that its status moved only as it
+may, and that what is asked for once more changes nothing.
+
+Every case ran in the simulation: the product's handlers, adapters and state machines, on a clock that does not wait,
+with Lambda, DynamoDB, KMS and the gateway simulated. Where a cell is **bold**, the case ran on the running stack too,
+over HTTP and in real time, and ended the same: each fault while a payment or an operation is under way, each that can
+strike there while a doubt is looked into, and one at least at each place.
 
 A cell says how the payment ends if the fault strikes **once** (one attempt of the state), and after the dot how it ends
 if the fault **stays** until the execution is over; one outcome where both are the same.
@@ -50,6 +58,7 @@ gateway's call. A cell says how the operation ends.
 | succeeded | done once | done once, with its entry |
 | rejected | never asked | rejected; or not there, and the execution says it |
 | in_doubt → … | not known yet | in doubt if it was reserved; `resolve` brought it to what follows the arrow |
+| pending → … | taken on, and not done yet | processing; `resolve` looked until it had ended |
 
 Look and Resolve are reached by an execution that was stopped by hand on its way into Perform. What had not been
 reserved when its execution ended is rejected, and what had been is asked for again, and done. Where there is a dash,
@@ -63,6 +72,7 @@ SECTIONS = {
     "A function fails": (FUNCTION_FAULTS, STATES, OPERATION_STATES),
     "AWS fails": (AWS_FAULTS, (*STATES, *OUTAGES), OPERATION_STATES),
     "The gateway fails": (GATEWAY_FAULTS, tuple(GATEWAY_CALLS), tuple(OPERATION_CALLS)),
+    "Somebody moves the money in the gateway's dashboard": (MOVES, (), tuple(MOVED_BEFORE)),
 }
 
 
@@ -75,23 +85,36 @@ def document(outcomes: Mapping[Case, str]) -> str:
 
 def _payments(outcomes: Mapping[Case, str]) -> Iterator[str]:
     for title, (faults, places, _) in SECTIONS.items():
+        if not places:
+            continue
         yield f"## {title}\n"
-        yield from _table(["fault", "what it does"], [[f"`{name}`", meaning] for name, meaning in faults.items()])
+        yield from _meanings(faults)
         yield from _matrix(faults, places, outcomes)
 
 
 def _operations(outcomes: Mapping[Case, str]) -> Iterator[str]:
-    for title, (faults, _, places) in SECTIONS.items():
+    for title, (faults, payment_places, places) in SECTIONS.items():
         struck = {case.fault for case in outcomes if case.place in places}
         yield f"### {title}\n"
+        if not payment_places:
+            yield from _meanings(faults)
         yield from _matrix([fault for fault in faults if fault in struck], places, outcomes)
 
 
+def _meanings(faults: Mapping[str, str]) -> Iterator[str]:
+    yield from _table(["fault", "what it does"], [[f"`{name}`", meaning] for name, meaning in faults.items()])
+
+
 def _matrix(faults: Iterable[str], places: Sequence[str], outcomes: Mapping[Case, str]) -> Iterator[str]:
-    cells: dict[tuple[str, str], dict[str, None]] = {}
+    cells: dict[tuple[str, str], dict[str, bool]] = {}
     for case, outcome in outcomes.items():
-        cells.setdefault((case.fault, case.place), {})[outcome] = None
-    rows = [[f"`{fault}`", *(" · ".join(cells.get((fault, place), "–")) for place in places)] for fault in faults]
+        cell = cells.setdefault((case.fault, case.place), {})
+        cell[outcome] = cell.get(outcome, False) or case in ON_THE_STACK
+    marked = {
+        of: " · ".join(f"**{outcome}**" if on_the_stack else outcome for outcome, on_the_stack in cell.items())
+        for of, cell in cells.items()
+    }
+    rows = [[f"`{fault}`", *(marked.get((fault, place), "–") for place in places)] for fault in faults]
     yield from _table(["", *places], rows)
 
 

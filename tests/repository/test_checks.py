@@ -92,7 +92,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 class TestTerraform:
     def test_each_of_our_own_checks_refuses_what_it_is_there_for_and_nothing_else(self, tmp_path: Path) -> None:
-        assert CHECKOV.exists(), "make test sets up checkov's own environment"
+        assert CHECKOV.exists(), "make test-all sets up checkov's own environment"
         (tmp_path / "main.tf").write_text(BAD_TERRAFORM)
         done = run(
             *(CHECKOV, "--output", "json", "--skip-download", "--framework", "terraform", "--directory", tmp_path),

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from cli.paths import ROOT
+from tests.conftest import REST
 
 HOOKS = ROOT / ".pre-commit-config.yaml"
 
@@ -62,3 +63,10 @@ def test_the_changelog_begins_with_the_version_that_is_built() -> None:
     versions = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] in ("Unreleased", version)
     assert version in versions
+
+
+def test_what_make_test_leaves_to_make_test_all_is_there() -> None:
+    for place in REST:
+        file, _, function = place.partition("::")
+        assert (ROOT / file).exists(), place
+        assert not function or f"def {function}(" in (ROOT / file).read_text(), place

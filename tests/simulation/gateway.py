@@ -83,7 +83,7 @@ class Book(ChargeBook):
                 if earlier.refund_reference == refund_reference:
                     self._put(charge.with_refund(replace(earlier, refund_reference=None)))
         refund = super().refund(charge_id, amount_minor, refund_reference, status=status)
-        self.refunded[refund_reference or ""] += 1
+        self.refunded[refund_reference or ""] += status != "failed"
         return refund
 
     def fail_refund(self, refund_id: str) -> Refund:
@@ -183,6 +183,8 @@ class GatewaySession:
     def __init__(self, book: Book, clock: Clock, network: Network, random: Random) -> None:
         self._book = book
         # What was done is shown only so long after: not shown yet is not the same as never.
+        self.refund_statuses: tuple[str, ...] = ("succeeded", "succeeded", "succeeded", "pending")
+        """Of a refund that is asked for, the one or the other. What is pending ends sooner or later."""
         self._found_after = timedelta(seconds=random.choice((0, 0, 60)))
         self._keys = IdempotencyKeys()
         self._keys_kept_seconds = 10 ** random.uniform(0, 5)
@@ -257,8 +259,7 @@ class GatewaySession:
         return Answer(402, {"error": error, "charge": asdict(charge)})
 
     def _refund(self, charge_id: str, body: Any) -> Refund:
-        """Some are pending, and end sooner or later."""
-        status = self._random.choice(("succeeded", "succeeded", "succeeded", "pending"))
+        status = self._random.choice(self.refund_statuses)
         refund = self._book.refund(charge_id, **body, status=status)
         if status == "pending":
             end = self._random.choice((self._book.succeed_refund, self._book.fail_refund))

@@ -35,9 +35,11 @@ def signing_proxy(stack: Stack) -> Iterator[str]:
                     self.send_header(name, answer.headers[name])
             self.send_header("Content-Length", str(len(answer.content)))
             self.end_headers()
-            self.wfile.write(answer.content)
+            if self.command != "HEAD":
+                self.wfile.write(answer.content)
 
         do_GET = do_POST = do_DELETE = _pass_on  # noqa: N815
+        do_HEAD = do_PUT = do_PATCH = do_OPTIONS = do_TRACE = do_QUERY = _pass_on  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

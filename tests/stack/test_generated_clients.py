@@ -25,7 +25,7 @@ def run(*command: str | Path, cwd: Path) -> None:
 @pytest.fixture
 def python_client(tmp_path: Path) -> Path:
     """The folder with the package `payments_api`, of which nothing was left out."""
-    assert GENERATORS.exists(), "make test sets up the generators' own environment"
+    assert GENERATORS.exists(), "make test-all sets up the generators' own environment"
     config = tmp_path / "config.yaml"
     config.write_text("post_hooks: []\npackage_name_override: payments_api\n")
     generator = GENERATORS / "bin" / "openapi-python-client"

@@ -4,10 +4,13 @@ import inspect
 import itertools
 import json
 import re
+import subprocess
+import sys
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -32,6 +35,7 @@ from examples.client.transport import SigV4
 from tests.aws_facts import facts
 from tests.stack.deployed import Answer, Api, answer, deployed, function_refusals
 from tests.stack.driver import Driver
+from tests.stack.signing_proxy import signing_proxy
 
 [NO_ROUTE] = examples(DOCUMENT["components"]["responses"]["RouteNotFound"]["content"]["application/json"]).values()
 
@@ -252,8 +256,8 @@ def closed(document: Any) -> Any:
     return {"additionalProperties": False, **parts} if document.get("type") == "object" else parts
 
 
-def described(stack: Stack) -> BaseSchema:
-    """The document as schemathesis takes it, which will always make the same requests of it."""
+def description() -> Any:
+    """The document as schemathesis can take it."""
     # It checks by Rust's patterns, which can't speak of halves of surrogate pairs: Rust's text has none.
     halves = r"|(^|[^\ud800-\udbff])[\udc00-\udfff]|[\ud800-\udbff]([^\udc00-\udfff]|$)"
     text = openapi.FILE.read_text(encoding="utf-8")
@@ -261,7 +265,12 @@ def described(stack: Stack) -> BaseSchema:
     document = yaml.safe_load(text.replace(halves, ""))
     # Or else it makes up card numbers, to see them refused, and a payment's id is logged.
     document["components"]["schemas"]["Id"]["pattern"] = "^[A-Za-z0-9_-]{16,64}$"
-    schema = schemathesis.openapi.from_dict(closed(document))
+    return document
+
+
+def described(stack: Stack) -> BaseSchema:
+    """The document's operations, of which schemathesis will always make the same requests."""
+    schema = schemathesis.openapi.from_dict(closed(description()))
     credentials = stack.session().get_credentials()
     assert credentials
     schema.auth.set_from_requests(SigV4(credentials, stack.region))
@@ -322,6 +331,20 @@ def test_whatever_is_asked_is_answered_as_described(
     assert [answer for answer in without_a_route if answer != (404, NO_ROUTE)] == []
     successes = {" ".join(route): {status for status in answers(route) if status < "400"} for route in OPERATIONS}
     assert {route for route, success in successes.items() if not success & answered[route]} == NEVER_THERE
+
+
+def test_the_command_schemathesis_finds_nothing_through_a_proxy_that_signs(
+    stack: Stack, payments: Iterator[str], tmp_path: Path
+) -> None:
+    """As anybody would run it from outside, who has the document and a proxy."""
+    document = tmp_path / "openapi.json"
+    document.write_text(json.dumps(description()))
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    bounds = ("--max-time", "60", "--max-examples", "20", "--generation-deterministic", "--workers", "2")
+    command = (Path(sys.executable).with_name("schemathesis"), "--no-color", "run", document, "--checks", checks)
+    with signing_proxy(stack) as url:
+        done = subprocess.run((*command, *bounds, "--url", url), cwd=tmp_path, capture_output=True, text=True)  # noqa: S603
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def complaints(schema: BaseSchema) -> Iterator[str]:

@@ -1,0 +1,326 @@
+"""The matrix on a clock that does not wait: one case in a simulated world in which nothing goes wrong but its fault.
+
+The handlers, the state machines and the adapters are the product's own; the injector, the network's rules and the
+sandbox's faults are told again here, by their names in `cases.py`.
+"""
+
+import json
+from collections.abc import Callable, MutableSequence, Sequence
+from random import Random
+from typing import Any, NamedTuple, TypeVar
+
+import requests
+from botocore.exceptions import ClientError
+
+from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
+from tests.faults.bench import ALWAYS, DASHBOARD, ENDS, REQUESTS, MetNothing, Order, Outcome
+from tests.faults.cases import Case
+from tests.samples import CARD_DATA
+from tests.simulation.gateway import HttpAnswer
+from tests.simulation.lambdas import Functions, Reply
+from tests.simulation.network import Lost, Network
+from tests.simulation.table import TransactionCanceled
+from tests.simulation.world import DAYS_UNTIL_ALL_MUST_BE_CLEAR, HOUR, MINUTE, World, payment_of, play
+
+T = TypeVar("T")
+PAYMENT_ID = "simulated-payment"
+READ_TIMEOUT_SECONDS = 8
+LATE_SECONDS = 25 * MINUTE
+"""When what is late arrives: everybody has given up waiting, and the first looks into the doubt are over."""
+FAULTY_LOOKS_SECONDS = 2 * HOUR
+"""How long a fault stays that is met when a doubt is looked into: for some looks."""
+
+REFUND_STATUSES = {"refund_pending": "pending", "refund_failed": "failed"}
+GATEWAY_OPERATIONS = {
+    "POST /v1/charges": "charge",
+    "GET /v1/charges": "find",
+    "GET /v1/charges/{id}": "find",
+    "GET /v1/charges/{id}/refunds": "find",
+    "POST /v1/reversals": "reverse",
+    "POST /v1/charges/{id}/capture": "capture",
+    "POST /v1/charges/{id}/void": "void",
+    "POST /v1/charges/{id}/refunds": "refund",
+}
+KEY_ERRORS = {
+    "kms_denied": KeyUnusable,
+    "kms_disabled": KeyUnusable,
+    "kms_throttled": KeyServiceUnavailable,
+    "kms_reset": KeyServiceUnavailable,
+    "kms_lost_reply": KeyServiceUnavailable,
+}
+TABLE_ERRORS = {
+    "ledger_throttled": "ProvisionedThroughputExceededException",
+    "ledger_failing": "InternalServerError",
+}
+CANCELLED = {"ledger_transaction_conflict": "TransactionConflict", "ledger_condition_failed": "ConditionalCheckFailed"}
+INSTEAD = {
+    "http_429": HttpAnswer(429, '{"error": {"code": "rate_limited"}}'),
+    "http_500": HttpAnswer(500, '{"error": {"code": "internal_server_error"}}'),
+    "http_502_html": HttpAnswer(502, "<html><body><h1>502 Bad Gateway</h1></body></html>"),
+}
+
+GARBAGE = HttpAnswer(200, "It works!\n")
+UNDER_WAY = HttpAnswer(409, '{"error": {"code": "request_in_progress"}}')
+
+
+class NoLuck(Random):
+    """Neither good luck nor bad: the first of several things, and somewhat less than the middle of a range."""
+
+    def random(self) -> float:
+        return 0.4
+
+    def choice(self, seq: Any) -> Any:
+        return seq[0]
+
+    def sample(self, population: Any, k: int, *, counts: Any = None) -> list[Any]:
+        return list(population)[-k:]
+
+
+class Orders:
+    """The faults that wait, each for a state or for an operation of the gateway's, and what they have struck."""
+
+    def __init__(self) -> None:
+        self.struck: list[tuple[str, str]] = []
+        self._waiting: dict[str, MutableSequence[Order]] = {}
+
+    def place(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            self._waiting.setdefault(order.where, []).extend([order] * (1 if order.times == "once" else ALWAYS))
+
+    def take(self, where: str) -> str:
+        """The fault to meet there, or none."""
+        if waiting := self._waiting.get(where):
+            order = waiting.pop(0)
+            self.struck.append((where, order.fault))
+            return order.fault
+        return ""
+
+    def cancel(self) -> None:
+        self._waiting.clear()
+
+
+class FaultyFunctions(Functions):
+    """Functions that go wrong where an order says so, as `injector.py` lets them."""
+
+    orders: Orders
+    stop: Callable[[], None]
+    """Stop the execution that the case is about."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.in_force: dict[Any, str] = {}
+        """The fault that the calls of a task of the clock meet at AWS."""
+        self._at_aws: dict[str, str] = {}
+
+    def invoke(self, function: str, payload: str, timeout_seconds: float, answered: Callable[[Reply], None]) -> None:
+        event = json.loads(payload)
+        fault = self.orders.take("Look" if event.get("ask_gateway") is False else function.capitalize())
+
+        def run(then: Callable[[Reply], None] = answered) -> None:
+            self.run(function, payload, timeout_seconds, then)
+
+        def stop(*_: Any) -> None:
+            self._clock.after(0, self.stop)
+
+        dies = Reply(error="Runtime.ExitError")
+        is_out_of_time = Reply(error="Sandbox.Timedout")
+        match fault:
+            case "throttled":
+                answered(Reply(error="Lambda.TooManyRequestsException"))
+            case "crash_before":
+                answered(dies)
+            case "crash_after":
+                run(lambda reply: answered(dies))
+            case "timeout_before":
+                self._clock.after(timeout_seconds, lambda: answered(is_out_of_time))
+            case "timeout_after":
+                run(lambda reply: self._clock.after(timeout_seconds, lambda: answered(is_out_of_time)))
+            case "twice":
+                run()
+                run()
+            case "poison":
+                payload = json.dumps({"payment_id": event.get("operation_id") or event["payment_id"], "poison": True})
+                run()
+            case "stopped_before":
+                stop()
+            case "stopped_during":
+                stop()
+                self._clock.after(1, run)
+            case "stopped_after":
+                run(stop)
+            case _:
+                self._at_aws[payload] = fault
+                run()
+
+    def _call(self, function: str, payload: str) -> Reply:
+        task = self._clock.current()
+        self.in_force[task] = self._at_aws.pop(payload, "")
+        try:
+            return super()._call(function, payload)
+        finally:
+            del self.in_force[task]
+
+
+class FaultyNetwork(Network):
+    """A network with the rules of `aws.yml`, and the sandbox's faults at its other end."""
+
+    orders: Orders
+    functions: FaultyFunctions
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._late: set[str] = set()
+        """What the gateway still works on: it says so to whoever asks for it again."""
+
+    def ask(self, service: str, operation: str, deed: Callable[[], T], timeout_seconds: float) -> T:
+        fault = self.functions.in_force.get(self.clock.current(), "")
+        match service:
+            case "sparkle":
+                return self._ask_gateway(self.orders.take(f"gateway {GATEWAY_OPERATIONS[operation]}"), operation, deed)
+            case "kms" if fault in KEY_ERRORS:
+                raise KEY_ERRORS[fault](f"KMS: {fault}")
+            case "secretsmanager" if fault.startswith("secret_"):
+                raise SecretUnavailable(fault)
+            case "dynamodb" if fault in TABLE_ERRORS:
+                raise ClientError({"Error": {"Code": TABLE_ERRORS[fault]}}, operation)
+            case "dynamodb" if fault == "ledger_reset":
+                raise Lost
+            case "dynamodb" if fault in CANCELLED and operation == "TransactWriteItems":
+                error: Any = {"Error": {"Code": "TransactionCanceledException"}}
+                raise TransactionCanceled(error | {"CancellationReasons": [{"Code": CANCELLED[fault]}]}, operation)
+            case "dynamodb" if fault == "ledger_lost_reply" and operation == "TransactWriteItems":
+                deed()
+                raise Lost
+        return super().ask(service, operation, deed, timeout_seconds)
+
+    def _ask_gateway(self, fault: str, operation: str, deed: Callable[[], T]) -> T:
+        match fault:
+            case "partial_approval" | "refund_pending" | "refund_failed":
+                return super().ask("sparkle", operation, deed, READ_TIMEOUT_SECONDS)
+            case "http_429" | "http_500" | "http_502_html":
+                return INSTEAD[fault]  # type: ignore[return-value]
+            case "reset":
+                raise requests.ConnectionError
+            case "late":
+                self._late.add(operation)
+                self.clock.after(LATE_SECONDS, lambda: self._arrive(operation, deed))
+            case "timeout_after" | "slow":
+                deed()
+            case "garbage":
+                deed()
+                return GARBAGE  # type: ignore[return-value]
+        if not fault and operation in self._late:
+            return UNDER_WAY  # type: ignore[return-value]
+        if not fault:
+            return super().ask("sparkle", operation, deed, READ_TIMEOUT_SECONDS)
+        self.clock.sleep(READ_TIMEOUT_SECONDS)
+        raise requests.ReadTimeout
+
+    def _arrive(self, operation: str, deed: Callable[[], object]) -> None:
+        self._late.discard(operation)
+        deed()
+
+
+class Observed(NamedTuple):
+    """What became of a case, and the rules of the simulation that it broke."""
+
+    outcome: Outcome
+    broken: list[str]
+
+
+class Arranged(World):
+    """One payment, with an operation on it if the case has one, and the case's fault."""
+
+    functions: FaultyFunctions
+    _network: FaultyNetwork
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(0, NoLuck(), FaultyNetwork, FaultyFunctions)
+        self.case = case
+        # What asks for nonsense may be rejected without a trace in the record.
+        kind = "nonsense" if (case.place, case.fault) == ("Reserve", "poison") else case.operation
+        self.name = f"{PAYMENT_ID}_{kind}-0" if case.operation else PAYMENT_ID
+        self.orders = Orders()
+        self.status = ""
+        """As the API or, of an operation, its execution says when the execution is over."""
+        self.settled = ""
+        self.functions.orders = self._network.orders = self.orders
+        self.functions.stop = lambda: self.executions[self.name].stop("ABORTED")
+        self._network.functions = self.functions
+
+    def live(self) -> None:
+        if self.case.fault == "partial_approval":
+            self.partially_approved.add(PAYMENT_ID)
+        if self.case.fault in REFUND_STATUSES:
+            self._session.refund_statuses = (REFUND_STATUSES[self.case.fault],)
+        payment = {
+            "operation": "charge",
+            "amount_minor": 1999,
+            "currency": "USD",
+            "capture": self.case.operation in (None, "refund"),
+            "save_card": False,
+            "merchant_reference": "order-1001",
+            "caller": "arn:aws:iam::123456789012:user/shop",
+            "card_data": CARD_DATA,
+        }
+        if self.case.operation is None:
+            self.orders.place(self.case.orders)
+        self._expect("payment", PAYMENT_ID, payment, 0)
+        if not self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR):
+            self._break("I4: something still goes on after weeks")
+        self._look()
+        self._repeat()
+        (shown,) = self._shown().values()
+        operations = {each["operation_id"]: each["status"] for each in shown.get("operations", [])}
+        self.settled = operations.get(self.name, "rejected") if self.case.operation else shown["status"]
+        self.clock.stop()
+
+    def _ended(self, execution: Any) -> None:
+        super()._ended(execution)
+        if self.case.operation and execution.name == PAYMENT_ID and execution.machine == "payment":
+            self.orders.place(self.case.orders)
+            if self.orders.take(DASHBOARD):
+                self._move(self.case.fault)
+            request = {"operation": self.case.operation, "payment_id": PAYMENT_ID, **REQUESTS[self.case.operation]}
+            self._expect("operation", self.name, request, MINUTE)
+        elif execution.name == self.name and execution.machine != "resolve":
+            self.clock.after(FAULTY_LOOKS_SECONDS if self.case.is_resolving else 0, self.orders.cancel)
+            if self.case.operation:
+                end = "OperationSucceeded" if execution.status == "SUCCEEDED" else execution.error or ""
+                self.status = ENDS.get(end, "in_doubt")
+                return
+            payload = json.dumps({"httpMethod": "GET", "pathParameters": {"payment_id": PAYMENT_ID}})
+            self.functions.run("status", payload, MINUTE, self._first_shown)
+
+    def _move(self, what: str) -> None:
+        charge = self.book.find(PAYMENT_ID)
+        assert charge
+        match what:
+            case "refunded":
+                self.book.refund(charge.id)
+            case "captured":
+                self.book.capture(charge.id, 600)
+            case "voided":
+                self.book.void(charge.id)
+            case "expired":
+                self.book.expire(charge.id)
+
+    def _first_shown(self, reply: Reply) -> None:
+        self.status = json.loads(reply.answer["body"])["status"]
+
+    def _failed_unexpectedly(self, what: str) -> None:
+        if self.case.fault != "poison" and ("Persist", "poison") not in self.orders.struck:
+            super()._failed_unexpectedly(what)
+
+
+def observe(case: Case) -> Observed:
+    """Let the case happen. Raises MetNothing."""
+    world = Arranged(case)
+    run = play(world)
+    last = case.orders[-1]
+    if (last.where, last.fault) not in world.orders.struck:
+        raise MetNothing(f"{last}: it ended as {world.status}")
+    settled = world.settled if world.status in ("in_doubt", "pending") else world.status
+    status = settled if last.fault == "stopped_during" else world.status  # which of the two was first is chance
+    charges = tuple(charge.status for charge in world.book.all() if charge.reference == payment_of(world.name))
+    return Observed(Outcome(status, settled, charges), [broken.what for broken in run.broken])
