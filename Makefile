@@ -158,8 +158,8 @@ picture: setup ## Draw the README's picture of the payment state machine anew
 permissions: setup ## Write docs/permissions.yaml, who may do what, from the plan of the stack that is up
 	@$(PAYMENTS) permissions
 
-build: setup ## Build the functions' zip and their layer for this machine
-	@$(PAYMENTS) build
+build: setup ## Build the functions' zip and their layer for this machine, or for Lambda (RUNTIME=python3.13 ARCHITECTURE=arm64)
+	@$(PAYMENTS) build $(call option,RUNTIME,--runtime) $(call option,ARCHITECTURE,--architecture)
 
 sbom: setup ## List what the layer is made of, as CycloneDX in build/sbom.json
 	@mkdir -p build

@@ -77,6 +77,9 @@ output "ledger_table" {
 output "log_group_prefix" {
   description = "What each function's log group begins with; the function's short name follows."
   value       = local.function_log_prefix
+
+  # Else it is all that is left of a plan that fails, and Terraform says that it can be applied.
+  depends_on = [aws_cloudwatch_log_group.this]
 }
 
 output "function_names" {

@@ -43,7 +43,7 @@ GIVEN = {
     "rotate": "cli rotate --retire -- {KEY} {ENV}",
     "picture": "cli picture",
     "permissions": "cli permissions",
-    "build": "cli build",
+    "build": "cli build --runtime={RUNTIME} --architecture={ARCHITECTURE}",
     "test": "pytest -n {WORKERS}",
     "bench": "bench --small -- {ONLY*}",
     "simulate": "tests.simulation --seed={SEED} -- {RUNS}",
