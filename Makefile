@@ -40,7 +40,7 @@ $(VENV)/requirements.sha: requirements/dev.txt
 	@command -v terraform >/dev/null || { echo "Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH."; exit 1; }
 	@echo "Setting up $(VENV)"
 	@"$$PYTHON" -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(VENV)/bin/python -m cli.packages requirements/dev.txt
 	@touch $@
 
 $(CHECKOV)/requirements.sha: requirements/checkov.txt | setup

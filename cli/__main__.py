@@ -3,12 +3,13 @@
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,17 +20,19 @@ from werkzeug.serving import make_server
 from cli.audit import audit as audit_payments
 from cli.audit import show
 from cli.books import LedgerError, OpenBooks, a_day, day_before, now
-from cli.build import Target, build
+from cli.build import Architecture, Target, build
 from cli.cost import show as show_cost
 from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
 from cli.explain import Call, explain
 from cli.export import Format, open_accounts, replaced_file
 from cli.export import export as export_journal
-from cli.invoke import Invocations
+from cli.invoke import Invocations, failed, function_names
 from cli.ledger import payment as show_payment
 from cli.ledger import statement as show_statement
 from cli.ledger import trial_balance as show_trial_balance
 from cli.log_role import respect_log_role
+from cli.output import ExitCode, did_you_mean, exit_unless
+from cli.packages import PackagesError
 from cli.paths import BUILD, README, ROOT, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.reconcile import reconcile as reconcile_day
@@ -59,6 +62,7 @@ from console.payments import Payments
 from examples.checkout.app import create_app as create_checkout
 from examples.client import PaymentsClient
 from examples.client import seal as seal_card
+from examples.client.errors import PaymentsError
 from functions.screen.rules import RULES_FILE, RulesError
 from functions.shared.contracts import load
 from functions.shared.domain.card_rules import broken_rules
@@ -73,6 +77,8 @@ ledger = typer.Typer(no_args_is_help=True, help="The books, for accountants. Day
 app.add_typer(ledger, name="ledger")
 # A pipe has no width, and a log is easier to read when its tables are not folded. `asset:bank:` is no picture.
 console = Console(width=None if sys.stdout.isatty() else 160, emoji=False)
+SAYS_AGAIN_SECONDS = 10.0
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else 160, emoji=False)
 
 StackOption = Annotated[Path, typer.Option("--stack", envvar="STACK", help="The stack file of the stack to use.")]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day; today without it.")]
@@ -81,15 +87,18 @@ ToOption = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The l
 
 @contextmanager
 def _clear_errors() -> Iterator[None]:
-    """What went wrong, and no traceback."""
+    """What went wrong, on standard error and without a traceback."""
     try:
         yield
-    except (EventError, LedgerError, RulesError, StackError, TerraformError) as error:
-        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", highlight=False)
-        raise typer.Exit(1) from None
+    except (EventError, LedgerError, PackagesError, PaymentsError, RulesError, StackError, TerraformError) as error:
+        _fail(type(error).__name__, error)
     except (BotoCoreError, ClientError, Unavailable) as error:
-        console.print(f"[red]AWS:[/red] {escape(str(error))}", highlight=False)
-        raise typer.Exit(1) from None
+        _fail("AWS", error)
+
+
+def _fail(what: str, error: Exception) -> NoReturn:
+    errors.print(f"[red]{what}:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+    raise typer.Exit(ExitCode.FAILED) from None
 
 
 def _iso_time(text: str) -> datetime:
@@ -124,7 +133,7 @@ def demo() -> None:
         stack = _up()
         replays = replay_all(stack, load_api_events([]), console)
         _say_what_next(stack)
-    raise typer.Exit(0 if all(replayed.as_expected for replayed in replays) else 1)
+    exit_unless(all(replayed.as_expected for replayed in replays))
 
 
 @app.command()
@@ -182,7 +191,7 @@ def replay(
                     else executions_of(source, status, since, until, limit or DEFAULT_LIMIT)
                 )
             replayed = replay_executions(target, found, console, card_number=card, concurrency=concurrency)
-            raise typer.Exit(0 if all(each.ended for each in replayed) else 1)
+            exit_unless(all(each.ended for each in replayed))
 
         def as_expected(files: Iterable[Path]) -> bool:
             replays = replay_all(target, load_api_events(files), console, repeat=repeat, concurrency=concurrency)
@@ -193,24 +202,30 @@ def replay(
             return all(replayed.as_expected for replayed in replays)
 
         passed = as_expected(events or []) if not watch else _watched(events or [], as_expected)
-    raise typer.Exit(0 if passed else 1)
+    exit_unless(passed)
 
 
 @app.command()
 def invoke(
-    function: Annotated[
-        str, typer.Argument(help="tokenize, screen, encrypt, charge, persist, compensate, status or cards")
-    ],
+    function: Annotated[str, typer.Argument(help=f"{', '.join(function_names())}.")],
     event: Annotated[
         Path | None, typer.Argument(help="Its event; events/functions/<function>.json without one.")
     ] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Run one function on one event, and print its answer."""
+    """Run one function on one event, and print its answer. What it begins, a charge for instance, is ended by the
+    functions that come next.
+    """
     with _clear_errors():
-        answer = Invocations(Stack.load(stack)).invoke(function, event or FUNCTION_EVENTS / f"{function}.json")
-    console.print_json(json.dumps(answer))
-    raise typer.Exit(1 if isinstance(answer, dict) and "errorType" in answer else 0)
+        if function not in function_names():
+            raise EventError(f"There is no function {function}.{did_you_mean(function, function_names())}")
+        file = event or FUNCTION_EVENTS / f"{function}.json"
+        answers = Invocations(Stack.load(stack)).invoke_with_next(function, file)
+    console.print_json(json.dumps(answers[function]))
+    for following in list(answers)[1:]:
+        what = "failed" if failed(answers[following]) else "ran"
+        errors.print(f"{following} {what} after it, so that nothing is left half done.", highlight=False)
+    exit_unless(not failed(answers[function]))
 
 
 @app.command()
@@ -247,7 +262,7 @@ def explain_body(
         raise typer.BadParameter(f"{body}: {error.strerror}.") from None
     for rule in broken or ["Nothing is wrong that can be told before."]:
         typer.echo(rule)
-    raise typer.Exit(1 if broken else 0)
+    exit_unless(not broken)
 
 
 @app.command()
@@ -271,7 +286,7 @@ def inspect(
 
 @app.command(name="console")
 def serve_console(
-    port: Annotated[int, typer.Option(envvar="CONSOLE_PORT", help="0 takes a free one.")] = 4568,
+    port: Annotated[int, typer.Option(envvar="CONSOLE_PORT", min=0, max=65535, help="0 takes a free one.")] = 4568,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Show a stack's payments in the browser, as they happen. Read only, for this machine alone, until Ctrl-C."""
@@ -301,7 +316,7 @@ def audit(
             console.print("This stack has no sandbox, so the gateway's side is left out.")
         audited = audit_payments(target, list(map(canonical_id, payment)) if payment else None)
         show(audited, console)
-    raise typer.Exit(1 if audited.findings else 0)
+    exit_unless(not audited.findings)
 
 
 @app.command()
@@ -314,7 +329,7 @@ def soak(
     """Push many payments with faults among them through the API, then hold the sandbox against the ledger."""
     with _clear_errors():
         passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
-    raise typer.Exit(0 if passed else 1)
+    exit_unless(passed)
 
 
 @app.command()
@@ -325,7 +340,7 @@ def reconcile(
     """Hold the gateway's report, the ledger and the executions of a day against each other, and show what breaks."""
     with _clear_errors():
         agrees = reconcile_day(Stack.load(stack), a_day(day or day_before(now()[:10])), console)
-    raise typer.Exit(0 if agrees else 1)
+    exit_unless(agrees)
 
 
 @ledger.command(name="trial-balance")
@@ -338,7 +353,7 @@ def trial_balance(
     """Show what each account comes to, and whether debits equal credits."""
     with _clear_errors():
         balanced = show_trial_balance(OpenBooks.of(Stack.load(stack)), as_of, console)
-    raise typer.Exit(0 if balanced else 1)
+    exit_unless(balanced)
 
 
 @ledger.command()
@@ -393,7 +408,7 @@ def verify(stack: StackOption = STACK_FILE) -> None:
     with _clear_errors():
         target = Stack.load(stack)
         intact = verify_ledger(target, OpenBooks.of(target), console)
-    raise typer.Exit(0 if intact else 1)
+    exit_unless(intact)
 
 
 @app.command()
@@ -412,7 +427,7 @@ def scale(
     skew: Annotated[float, typer.Option(min=0, help="Zipf's exponent of cards and merchants.")] = 1.0,
 ) -> None:
     """Simulate which keys of the table and its indexes take how much of the writes, and draw it."""
-    raise typer.Exit(0 if simulate_scale(payments, rate, skew, BUILD, console) else 1)
+    exit_unless(simulate_scale(payments, rate, skew, BUILD, console))
 
 
 @app.command(name="rules-test")
@@ -422,7 +437,7 @@ def rules_test(
     """Try the screening rules on sample payments, and show which fire."""
     with _clear_errors():
         as_expected = try_rules(checked_rules(rules), load_samples(), console)
-    raise typer.Exit(0 if as_expected else 1)
+    exit_unless(as_expected)
 
 
 @app.command()
@@ -513,7 +528,7 @@ def accept(
             prepare=_prepared,
             console=console,
         )
-    raise typer.Exit(0 if passed else 1)
+    exit_unless(passed)
 
 
 @app.command()
@@ -551,11 +566,17 @@ def validate() -> None:
 @app.command(name="build")
 def build_packages(
     runtime: Annotated[str | None, typer.Option(help="python3.13, for instance; this machine's without one.")] = None,
-    architecture: Annotated[str, typer.Option(help="arm64 or x86_64")] = "arm64",
+    architecture: Annotated[
+        Architecture | None, typer.Option(help="arm64 without one, where a runtime is named.")
+    ] = None,
 ) -> None:
     """Build what Lambda runs: the functions' zip and their layer."""
     with _clear_errors():
-        folder = build(Target(runtime, architecture) if runtime else Target.host())
+        if architecture and not runtime:
+            raise typer.BadParameter("Name the runtime too, like --runtime python3.13.")
+        target = Target(runtime, architecture or Architecture.ARM64) if runtime else Target.host()
+        with _steps("Building") as (_, progress):
+            folder = build(target, progress)
     console.print(f"Built {folder}", highlight=False)
 
 
@@ -579,22 +600,42 @@ def _ask(question: str) -> str:
 
 
 def _up() -> Stack:
-    with console.status("Starting") as status:
+    with _steps("Starting") as (say, progress):
+        return Machine.from_environment().up(say, progress)
+
+
+@contextmanager
+def _steps(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """Two ways to say what is done: each step in a line of its own, and how far a long one is in a line that changes.
+
+    A log has no such line: there it is said every now and then.
+    """
+    with console.status(first) as status:
+        said_at = time.monotonic()
 
         def say(step: str) -> None:
             console.print(step, highlight=False)
-            status.update(step)
+            status.update(escape(step))
 
-        return Machine.from_environment().up(say)
+        def progress(text: str) -> None:
+            nonlocal said_at
+            status.update(escape(text))
+            if not console.is_terminal and time.monotonic() > said_at + SAYS_AGAIN_SECONDS:
+                said_at = time.monotonic()
+                console.print(f"  {text}", highlight=False)
+
+        yield say, progress
 
 
 def _prepared(environment: str) -> Terraform:
     """Terraform for an AWS environment, initialised, with the packages built that its variables name."""
-    terraform = Terraform.on_aws(environment)
-    console.print(f"Initialising Terraform (AWS provider from {terraform.init()})", highlight=False)
-    target = Target(*terraform.evaluate("[var.lambda_runtime, var.lambda_architecture]"))
-    console.print(f"Building for {target.runtime} on {target.architecture}", highlight=False)
-    build(target)
+    with _steps("Looking for credentials") as (say, progress):
+        terraform = Terraform.on_aws(environment, progress)
+        say(f"AWS account {terraform.account()}")
+        say(f"Initialising Terraform (AWS provider from {terraform.init()})")
+        target = Target(*terraform.evaluate("[var.lambda_runtime, var.lambda_architecture]"))
+        say(f"Building for {target.runtime} on {target.architecture}")
+        build(target, progress)
     return terraform
 
 

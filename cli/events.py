@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli.output import did_you_mean
 from cli.paths import EVENTS
 
 API_EVENTS = EVENTS / "api"
@@ -150,6 +151,11 @@ def _named_by(path: Path) -> list[Path]:
         return sorted(path.glob("*.json"))
     matching = map(Path, glob.glob(str(path), recursive=True))
     files = [path] if path.is_file() else sorted(file for file in matching if file.is_file())
+    if not files and (named := API_EVENTS / f"{path}.json").is_file():
+        return [named]  # as the table of replays names it
     if not files:
-        raise EventError(f"There is no {path}. Look in {API_EVENTS} for the events that there are.")
+        names = [file.stem for file in API_EVENTS.glob("*.json")]
+        raise EventError(
+            f"There is no event {path}.{did_you_mean(path.stem, names)} events/api has all that there are."
+        )
     return files

@@ -1,5 +1,6 @@
 """How the command talks: its exit codes, tables and progress that fit any width, plurals, and times."""
 
+import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
@@ -57,6 +58,12 @@ def progress(console: Console, *columns: ProgressColumn, transient: bool = True)
 def counted(count: int, one: str, several: str | None = None) -> str:
     """`1 payment`, `2,000 payments`, `0 entries`."""
     return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """` Did you mean charge?` where some of the words are like this one; else nothing."""
+    close = difflib.get_close_matches(word, sorted(words), cutoff=0.75)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def time_text(time: datetime | str) -> str:
