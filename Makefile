@@ -70,7 +70,7 @@ down: setup ## Stop all that `make up` started
 
 replay: setup ## Replay sample events (EVENT=, REPEAT=, CONCURRENCY=, WATCH=1, JUNIT=, JSON=) or past executions (EXECUTION=, or STATUS=, SINCE=, UNTIL=, LIMIT=, FROM=; CARD=), on STACK=file
 	@set -f; $(PAYMENTS) replay $(call option,REPEAT,--repeat) $(call option,CONCURRENCY,--concurrency) $(call flag,WATCH,--watch) \
-	  $(call option,JUNIT,--junit) $(call option,JSON,--json) $(call option,EXECUTION,--execution) $(call option,STATUS,--status) \
+	  $(call option,JUNIT,--junit) $(call option,JSON,--json-file) $(call option,EXECUTION,--execution) $(call option,STATUS,--status) \
 	  $(call option,SINCE,--since) $(call option,UNTIL,--until) $(call option,LIMIT,--limit) $(call option,FROM,--from-stack) \
 	  $(call option,CARD,--card) $(call each,EVENT)
 

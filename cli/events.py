@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.output import did_you_mean
-from cli.paths import EVENTS
+from cli.paths import EVENTS, need_checkout
 
 API_EVENTS = EVENTS / "api"
 FUNCTION_EVENTS = EVENTS / "functions"
@@ -123,6 +123,7 @@ def filled_in(value: Any, resolve: Callable[[str], Any]) -> Any:
 
 def event_files(paths: Iterable[Path]) -> list[Path]:
     """The event files that files, folders and globs name, or all there are. Raises EventError where one names none."""
+    need_checkout()
     found = [file for path in paths or [API_EVENTS] for file in _named_by(path)]
     return list(dict.fromkeys(found))
 

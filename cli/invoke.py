@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.events import FUNCTION_EVENTS, EventError, filled_in
-from cli.paths import FUNCTIONS
+from cli.paths import FUNCTIONS, need_checkout
 from cli.stack import Stack, StackError, new_payment_id
 
 # What follows a function that has answered, and one that has raised an error.
@@ -62,6 +62,7 @@ class Invocations:
     def event(self, event_file: Path, known: Mapping[str, Any] | None = None) -> Any:
         """The event with its references filled in. Fields that are `known` take no sample's value: what follows goes on
         with the payment that was asked for."""
+        need_checkout()
         try:
             event = json.loads(event_file.read_text())
         except OSError as error:

@@ -41,7 +41,7 @@ def table(title: str, texts: Iterable[str], figures: Iterable[str] = ()) -> Tabl
     columns = [Column(name, overflow="fold") for name in texts]
     return Table(
         *columns,
-        *(Column(name, justify="right", no_wrap=True) for name in figures),
+        *(Column(name, justify="right", overflow="fold") for name in figures),
         title=title,
         title_justify="left",
     )

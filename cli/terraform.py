@@ -211,8 +211,7 @@ class Terraform:
         }
         command = [program(), f"-chdir={TERRAFORM}", *arguments]
         if show:
-            process = subprocess.Popen(command, env=environment, umask=PRIVATE_UMASK)
-            if _end(process):
+            if _end(subprocess.Popen(command, env=environment, umask=PRIVATE_UMASK)):
                 raise TerraformError(f"terraform {arguments[0]} failed: see above.")
             return ""
         plain = {"NO_COLOR": "1", "TF_CLI_ARGS": "-no-color"}
@@ -243,7 +242,7 @@ class Terraform:
         return output
 
 
-def _end(process: "subprocess.Popen[str]", read: Callable[[], None] = lambda: None) -> int:
+def _end(process: "subprocess.Popen[Any]", read: Callable[[], None] = lambda: None) -> int:
     """Let Terraform come to its end, whatever it says meanwhile; its exit code.
 
     At Ctrl-C Terraform has the signal as well, and stops by itself once what it is doing is in its state. Killed, it

@@ -14,11 +14,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, TextColumn
 
 from cli.books import ACCOUNTS, OpenBooks, Totals, add, now
 from cli.money import money
+from cli.output import counted, print_json, progress, table
 from cli.stack import Stack
 from functions.shared.adapters.dynamodb import entry_items, to_entry
 from functions.shared.domain.ledger import NO_ENTRY, PostedEntry
@@ -68,34 +68,33 @@ class Verified:
             self.by_day.setdefault(day, Totals()).update(totals)
 
 
-def verify(stack: Stack, books: OpenBooks, console: Console) -> bool:
+def verify(stack: Stack, books: OpenBooks, console: Console, *, as_json: bool = False) -> bool:
     """Read the whole ledger and print what is not as it was written; whether all is."""
     # The closes first: a day that is closed meanwhile may have postings that were not read.
     closed = books.closed_days(now()[:10])
     verified, reader = Verified(), _Reader(stack)
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} %"),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress, ThreadPoolExecutor(_AT_A_TIME) as pool:
-        task = progress.add_task("", total=SEGMENTS)
+    columns = (BarColumn(), TextColumn("{task.percentage:.0f} %"))
+    with progress(console, *columns) as bar, ThreadPoolExecutor(_AT_A_TIME) as pool:
+        task = bar.add_task("", total=SEGMENTS)
         for part in pool.map(reader.segment, range(SEGMENTS)):
             verified.merge(part)
-            read = f"{verified.payments:,} payments, {verified.entries:,} entries"
-            progress.update(task, advance=1, description=read)
+            read = f"{counted(verified.payments, 'payment')}, {counted(verified.entries, 'entry', 'entries')}"
+            bar.update(task, advance=1, description=read)
     flaws = sorted(verified.flaws, key=lambda flaw: flaw.where) + list(flaws_of_closes(closed, verified.by_day))
+    if as_json:
+        read_of = {"payments": verified.payments, "entries": verified.entries, "closed_days": len(closed)}
+        print_json(read_of | {"flaws": flaws})
+        return not flaws
     if flaws:
-        table = Table("where", "what is wrong", title="Not as it was written", title_justify="left")
+        shown = table("Not as it was written", ("where", "what is wrong"))
         for flaw in flaws[:_SHOWN]:
-            table.add_row(escape(flaw.where), escape(flaw.what))
-        console.print(table)
+            shown.add_row(escape(flaw.where), escape(flaw.what))
+        console.print(shown)
         if len(flaws) > _SHOWN:
             console.print(f"… and {len(flaws) - _SHOWN:,} more.", highlight=False)
-    result = f"[red]{len(flaws):,} flaws[/red] in" if flaws else "[green]Verified:[/green]"
-    read = f"{verified.payments:,} payments with {verified.entries:,} entries"
-    console.print(f"{result} {read}, and {len(closed):,} closed days.", highlight=False)
+    result = f"[red]{counted(len(flaws), 'flaw')}[/red] in" if flaws else "[green]Verified:[/green]"
+    read = f"{counted(verified.payments, 'payment')} with {counted(verified.entries, 'entry', 'entries')}"
+    console.print(f"{result} {read}, and {counted(len(closed), 'closed day')}.", highlight=False)
     return not flaws
 
 

@@ -7,6 +7,7 @@ name; the ledger adds its record of each. So the cost of a page grows with the p
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -236,6 +237,15 @@ class Payments:
         shown = {key: execution.get(key) for key in ("executionArn", "status", "startDate", "stopDate")}
         details = {key: parsed(execution.get(key)) for key in ("input", "output", "error", "cause")}
         return Look(name, summary, shown | masked(details), self._definition(arn), history, record, entries)
+
+    def operations(self, look: Look) -> dict[str, History]:
+        """The ways of a payment's refunds, captures and voids, as far as Step Functions remembers them."""
+        ways = {}
+        for operation in (look.record or {}).get("operations", []):
+            with suppress(StackError):
+                if history := self.look(self.operation_arn(operation["operation_id"])).history:
+                    ways[f"{operation['type'].capitalize()} {operation['operation_id']}"] = history
+        return ways
 
     def _describe(self, arn: str) -> Mapping[str, Any] | None:
         try:

@@ -15,7 +15,7 @@ GIVEN = {
     "demo": "cli demo",
     "up": "cli up",
     "down": "cli down",
-    "replay": "cli replay --repeat={REPEAT} --concurrency={CONCURRENCY} --watch --junit={JUNIT} --json={JSON} "
+    "replay": "cli replay --repeat={REPEAT} --concurrency={CONCURRENCY} --watch --junit={JUNIT} --json-file={JSON} "
     "--execution={EXECUTION} --status={STATUS} --since={SINCE} --until={UNTIL} --limit={LIMIT} --from-stack={FROM} "
     "--card={CARD} -- {EVENT*}",
     "invoke": "cli invoke -- {FUNCTION} {EVENT}",

@@ -309,7 +309,7 @@ def test_every_kind_has_a_broken_example() -> None:
 
 def test_a_finding_says_what_was_expected_and_what_was_found() -> None:
     assert found(broken(captured, set_charge(captured_minor=1998))) == [
-        Finding("p-1", Kind.MONEY, "gateway 1,998 USD", "ledger 1,999 USD")
+        Finding("p-1", Kind.MONEY, "gateway 19.98 USD", "ledger 19.99 USD")
     ]
 
 
@@ -323,7 +323,7 @@ def test_payments_whose_differences_cancel_out_are_found_all_the_same() -> None:
 
 
 def test_the_totals_are_compared_by_currency() -> None:
-    assert Finding(None, Kind.MONEY, "gateway 0", "ledger 1,999 USD") in findings(
+    assert Finding(None, Kind.MONEY, "gateway 0", "ledger 19.99 USD") in findings(
         {"p-1": payment("captured", CAPTURE, charged=None)}, with_gateway=True
     )
 
@@ -340,4 +340,4 @@ def test_the_report_counts_the_payments_and_says_what_is_wrong() -> None:
     assert "1 captured · 1 lost · 1 partially_refunded" in output.getvalue()
     assert "1 refund succeeded · 1 refund rejected" in output.getvalue()
     assert "none; execution ABORTED" in output.getvalue()
-    assert "1 findings in 3 payments" in output.getvalue()
+    assert "1 finding in 3 payments" in output.getvalue()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cli import ledger
+from cli.output import ExitCode
 from functions.shared.domain.ledger import Posting
 from functions.shared.ports import AccountPosting
 from tests.unit.cli.conftest import KnownBooks, Run, days_ago
@@ -100,13 +101,13 @@ class TestTheTrialBalance:
             run = payments("ledger", "trial-balance")
         finally:
             books.aws.dynamodb.put_item(TableName="ledger", Item=posting)
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert f"a posting to asset:gateway:sparkle of {books.third} is not as it was written." in run.output
 
     @pytest.mark.parametrize("as_of", ["monday", "9999-01-01"])
     def test_a_time_that_is_none_or_has_not_come_is_an_error(self, payments: Payments, as_of: str) -> None:
         run = payments("ledger", "trial-balance", "--as-of", as_of)
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert re.search("LedgerError: .*(is no day|has not begun)", run.output)
 
 
@@ -166,7 +167,7 @@ class TestAStatement:
 
     def test_a_typo_leads_to_the_accounts_that_there_are(self, payments: Payments) -> None:
         run = payments("ledger", "statement", "asset:gateway:sprakle")
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert " ".join(run.output.split()) == (
             "LedgerError: There is no account 'asset:gateway:sprakle'. The accounts are asset:gateway:sparkle, "
             "asset:bank, liability:merchant, suspense:in_doubt, expense:fees."
@@ -200,7 +201,7 @@ class TestAPayment:
 
     def test_one_that_is_not_there_is_an_error(self, payments: Payments) -> None:
         run = payments("ledger", "payment", "pay-0")
-        assert (run.status, run.output.strip()) == (1, "LedgerError: The ledger knows no payment pay-0.")
+        assert (run.status, run.output.strip()) == (ExitCode.FAILED, "LedgerError: The ledger knows no payment pay-0.")
 
     def test_one_that_was_tampered_with_leads_to_the_verification(self, payments: Payments, books: KnownBooks) -> None:
         books.post("pay-odd", "USD", f"{days_ago(9)}T09:00:00.000Z")
@@ -209,6 +210,6 @@ class TestAPayment:
             Item={"pk": {"S": "PAYMENT#pay-odd"}, "sk": {"S": "ENTRY#0001"}, "kind": {"S": "capture"}},
         )
         run = payments("ledger", "payment", "pay-odd")
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert "the payment pay-odd is not as it was written." in run.output
         assert "make verify-ledger" in run.output

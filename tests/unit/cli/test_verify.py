@@ -198,14 +198,14 @@ class TestTheWholeLedger:
 
     def test_one_that_is_whole_is_counted(self, payments: Payments) -> None:
         run = payments("ledger", "verify")
-        assert (run.status, run.output.strip()) == (0, "Verified: 3 payments with 7 entries, and 1 closed days.")
+        assert (run.status, run.output.strip()) == (0, "Verified: 3 payments with 7 entries, and 1 closed day.")
 
     def test_a_flaw_is_named_and_fails(self, payments: Payments, books: KnownBooks) -> None:
         with self.changed(books, {"pk": "PAYMENT#pay-usd", "sk": "ENTRY#0002"}, kind={"S": "capture"}):
             run = payments("ledger", "verify")
         assert run.status == 1
         assert "│ pay-usd/2 │ is not what its hash was made of │" in run.output
-        assert "1 flaws in 3 payments with 7 entries, and 1 closed days." in run.output
+        assert "1 flaw in 3 payments with 7 entries, and 1 closed day." in run.output
 
     def test_a_closed_day_that_its_postings_do_not_add_up_to_is_named(
         self, payments: Payments, books: KnownBooks
