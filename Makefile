@@ -4,7 +4,7 @@
 # variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit soak reconcile trial-balance statement ledger export accounts verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console picture reference audit soak reconcile trial-balance statement ledger export accounts verify-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test simulate mutants lint lock clean
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -41,6 +41,7 @@ $(VENV)/requirements.sha: requirements/dev.txt
 	@echo "Setting up $(VENV)"
 	@"$$PYTHON" -m venv $(VENV)
 	@$(VENV)/bin/python -m cli.packages requirements/dev.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(CHECKOV)/requirements.sha: requirements/checkov.txt | setup
@@ -154,6 +155,9 @@ rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=loca
 
 picture: setup ## Draw the README's picture of the payment state machine anew
 	@$(PAYMENTS) picture
+
+reference: setup ## Write docs/command.md anew, which describes the command
+	@$(PAYMENTS) reference
 
 permissions: setup ## Write docs/permissions.yaml, who may do what, from the plan of the stack that is up
 	@$(PAYMENTS) permissions

@@ -35,9 +35,10 @@ from cli.ledger import statement as show_statement
 from cli.ledger import trial_balance as show_trial_balance
 from cli.log_role import respect_log_role
 from cli.output import did_you_mean, exit_unless, print_json
-from cli.paths import BUILD, IS_CHECKOUT, README, ROOT, STACK_FILE, STATE_MACHINES, need_checkout
+from cli.paths import BUILD, IS_CHECKOUT, README, ROOT, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.reconcile import reconcile as reconcile_day
+from cli.reference import REFERENCE, reference_text
 from cli.replay import replay_all
 from cli.replay_executions import (
     DEFAULT_CARD,
@@ -95,9 +96,9 @@ def payments(
 ) -> None:
     """The card payment workflow: run it, try it, deploy it.
 
-    Ends with 0, or 1 where something is not as it should be (a finding, a break, a payment that was declined), 2 where
-    the command line is wrong, 3 where it could not be done, 130 after Ctrl-C. Errors are on standard error. Through
-    make each of these is a 2.
+    Exit codes: 0 all is well · 1 something is not as it should be, a finding for instance, or a payment that was
+    declined · 2 the command line is wrong · 3 it could not be done · 130 Ctrl-C. Make turns all but 0 into 2. Errors
+    are on standard error.
     """
 
 
@@ -185,6 +186,8 @@ def replay(
             "Events, --repeat, --watch, --junit, --json-file and --json are not for past executions."
         )
     with clear_errors():
+        if not past:
+            event_files(events or [])  # a typo is told before anything is asked
         target = Stack.load(stack)
         target.call("GET", "/keys")  # fails at once where nobody answers
         if past:
@@ -306,10 +309,18 @@ def serve_console(
 @app.command()
 def picture() -> None:
     """Draw the README's picture of the payment state machine from its definition."""
-    need_checkout()
-    definition = Definition.from_asl((STATE_MACHINES / "payment.asl.json").read_text())
-    README.write_text(mermaid.with_picture(README.read_text(), definition))
+    with clear_errors(needs_checkout=True):
+        definition = Definition.from_asl((STATE_MACHINES / "payment.asl.json").read_text())
+        README.write_text(mermaid.with_picture(README.read_text(), definition))
     console.print(f"Wrote the picture in {README}", highlight=False)
+
+
+@app.command()
+def reference() -> None:
+    """Write docs/command.md, which describes this command, from the command itself."""
+    with clear_errors(needs_checkout=True):
+        REFERENCE.write_text(reference_text())
+    console.print(f"Wrote {REFERENCE}", highlight=False)
 
 
 @app.command()
@@ -434,7 +445,8 @@ def cost(
     polls: Annotated[int, typer.Option(min=0, help="How often a client asks how a payment is.")] = 2,
 ) -> None:
     """Show what captured payments cost on AWS, by service, beside other ways to build the same."""
-    show_cost(per_month, polls, BUILD / "cost.json", console)
+    with clear_errors(needs_checkout=True):
+        show_cost(per_month, polls, BUILD / "cost.json", console)
 
 
 @app.command()
@@ -449,7 +461,9 @@ def scale(
 
 @app.command(name="rules-test")
 def rules_test(
-    rules: Annotated[Path, typer.Argument(help="The rules; those of the function screen without one.")] = RULES_FILE,
+    rules: Annotated[
+        Path, typer.Argument(show_default=False, help="The rules; those of the function screen without one.")
+    ] = RULES_FILE,
 ) -> None:
     """Try the screening rules on sample payments, and show which fire."""
     with clear_errors():
@@ -533,9 +547,9 @@ def accept(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Ask a deployment everything that the product says of itself, and keep every raw answer (docs/acceptance.md)."""
-    from cli.acceptance.command import acceptance  # only now: its requests are megabytes
-
     with clear_errors(needs_checkout=True):
+        from cli.acceptance.command import acceptance  # only now: its requests are megabytes
+
         passed = acceptance(
             environment,
             only=" ".join(only or ()).split(),

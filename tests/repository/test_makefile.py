@@ -42,6 +42,7 @@ GIVEN = {
     "acceptance": "cli accept --only={ONLY} --keep -- {ENV}",
     "rotate": "cli rotate --retire -- {KEY} {ENV}",
     "picture": "cli picture",
+    "reference": "cli reference",
     "permissions": "cli permissions",
     "build": "cli build --runtime={RUNTIME} --architecture={ARCHITECTURE}",
     "test": "pytest -n {WORKERS}",
