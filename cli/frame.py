@@ -56,6 +56,8 @@ def clear_errors(*, needs_checkout: bool = False) -> Iterator[None]:
         _fail(type(error).__name__, error)
     except (BotoCoreError, ClientError, Unavailable) as error:
         _fail("AWS", error)
+    except SystemExit:  # of a server whose port is taken, which it has said
+        raise typer.Exit(ExitCode.FAILED) from None
 
 
 def _fail(what: str, error: Exception) -> NoReturn:

@@ -412,8 +412,8 @@ def _memories(memory: Mapping[int, Memory]) -> Table:
     for done, now in memory.items():
         functions = f"{now.functions:,.0f} ({now.workers})"
         shown.add_row(f"{done:,}", f"{now.emulator:,.0f}", functions, f"{now.sandbox:,.1f}", f"{now.soak:,.1f}")
-    (before, middle), (after, end) = list(memory.items())[-2:] if len(memory) > 1 else [*memory.items()] * 2
-    if after > before:
+    if len(memory) > 1:
+        (*_, (before, middle), (after, end)) = memory.items()
         thousands = (after - before) / 1000
         growth = [
             (getattr(end, name) - getattr(middle, name)) / thousands
