@@ -181,15 +181,16 @@ def _replayed(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedE
 
 
 def _table(replays: Sequence[ReplayedExecution]) -> Table:
-    shown = table("Past executions", ("execution", "ended then", "card now", "ended now", "payment"))
+    shown = table("Past executions", ("execution, and payment now", "ended then", "card now", "ended now"))
+    shown.columns[0].no_wrap = True  # an id that is folded can be neither searched for nor copied
     for replayed in replays:
         then = ending(replayed.past)
         now = ending(replayed.now) if replayed.now else "not replayed: its input is no payment's"
         shown.add_row(
-            f"{replayed.past['name']}\n{time_text(replayed.past['startDate'])} UTC",
+            f"{replayed.past['name']}\n{time_text(replayed.past['startDate'])} UTC\n"
+            + (replayed.now["name"] if replayed.now else "–"),
             escape(then),
             replayed.card,
             ("= " if then == now else "[yellow]≠[/yellow] ") + escape(now),
-            replayed.now["name"] if replayed.now else "–",
         )
     return shown
