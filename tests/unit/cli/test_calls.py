@@ -1,13 +1,11 @@
 """The API's calls from the command line, with a client that remembers what it was asked."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cli import calls
 from cli.__main__ import app
@@ -79,9 +77,6 @@ class FakeClient:
 
     def erase_card(self, token: str) -> None:
         self.asked.append(("erase", (token,), {}))
-
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
