@@ -4,7 +4,7 @@
 # variable's name, for the shell to take the value from the environment, as one word and unread.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down replay invoke seal explain inspect console picture audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lock clean
+.PHONY: help setup demo up down replay invoke seal explain inspect console picture reference audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lock clean
 
 # Values from the command line would be expanded on their way into the environment; those that come from it are not.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
@@ -42,7 +42,8 @@ $(VENV)/requirements.sha: requirements/dev.txt
 	@"$$PYTHON" -m venv $(VENV)
 	@{ PATH="$$PATH:$(VENV)/bin" command -v uv >/dev/null && \
 	  PATH="$$PATH:$(VENV)/bin" uv pip install --quiet --require-hashes --python $(VENV) -r requirements/dev.txt; } || \
-	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	  $(VENV)/bin/python -m cli.packages requirements/dev.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(CHECKOV)/requirements.sha: requirements/checkov.txt | setup
@@ -72,7 +73,7 @@ down: setup ## Stop all that `make up` started
 
 replay: setup ## Replay sample events (EVENT=, REPEAT=, CONCURRENCY=, WATCH=1, JUNIT=, JSON=) or past executions (EXECUTION=, or STATUS=, SINCE=, UNTIL=, LIMIT=, FROM=; CARD=), on STACK=file
 	@set -f; $(PAYMENTS) replay $(call option,REPEAT,--repeat) $(call option,CONCURRENCY,--concurrency) $(call flag,WATCH,--watch) \
-	  $(call option,JUNIT,--junit) $(call option,JSON,--json) $(call option,EXECUTION,--execution) $(call option,STATUS,--status) \
+	  $(call option,JUNIT,--junit) $(call option,JSON,--json-file) $(call option,EXECUTION,--execution) $(call option,STATUS,--status) \
 	  $(call option,SINCE,--since) $(call option,UNTIL,--until) $(call option,LIMIT,--limit) $(call option,FROM,--from-stack) \
 	  $(call option,CARD,--card) $(call each,EVENT)
 
@@ -167,11 +168,14 @@ rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=loca
 picture: setup ## Draw the README's picture of the payment state machine anew
 	@$(PAYMENTS) picture
 
+reference: setup ## Write docs/command.md anew, which describes the command
+	@$(PAYMENTS) reference
+
 permissions: setup ## Write docs/permissions.yaml, who may do what, from the plan of the stack that is up
 	@$(PAYMENTS) permissions
 
-build: setup ## Build the functions' zip and their layer for this machine
-	@$(PAYMENTS) build
+build: setup ## Build the functions' zip and their layer for this machine, or for Lambda (RUNTIME=python3.13 ARCHITECTURE=arm64)
+	@$(PAYMENTS) build $(call option,RUNTIME,--runtime) $(call option,ARCHITECTURE,--architecture)
 
 sbom: setup ## List what the layer is made of, as CycloneDX in build/sbom.json
 	@mkdir -p build

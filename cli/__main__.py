@@ -3,39 +3,44 @@
 import json
 import logging
 import sys
+import time
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from getpass import getpass
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 from werkzeug.serving import make_server
 
+from cli import calls
 from cli.adopt import adopt as adopt_movements
 from cli.anchors import anchor as anchor_day
 from cli.audit import audit as audit_payments
 from cli.audit import show
-from cli.books import LedgerError, OpenBooks, a_day, day_before, now
-from cli.build import Target, build
+from cli.books import OpenBooks, a_day, day_before, now
+from cli.build import Architecture, Target, build
 from cli.cost import show as show_cost
 from cli.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
 from cli.explain import Call, explain
 from cli.export import Format, open_accounts, replaced_file
 from cli.export import export as export_journal
-from cli.invoke import Invocations
+from cli.frame import JsonOption, StackOption, clear_errors, console, errors
+from cli.invoke import Invocations, failed, function_names
 from cli.ledger import payment as show_payment
 from cli.ledger import statement as show_statement
 from cli.ledger import trial_balance as show_trial_balance
 from cli.log_role import respect_log_role
-from cli.paths import BUILD, README, ROOT, STACK_FILE, STATE_MACHINES
+from cli.output import did_you_mean, exit_unless, print_json
+from cli.paths import BUILD, IS_CHECKOUT, README, ROOT, STACK_FILE, STATE_MACHINES
 from cli.permissions import PERMISSIONS_FILE, permissions
 from cli.reconcile import reconcile as reconcile_day
+from cli.reference import REFERENCE, reference_text
 from cli.replay import replay_all
 from cli.replay_executions import (
     DEFAULT_CARD,
@@ -45,7 +50,7 @@ from cli.replay_executions import (
     executions_of,
     replay_executions,
 )
-from cli.reports import write_json, write_junit
+from cli.reports import report, write_json, write_junit
 from cli.rollout import apply_until_live, roll_out
 from cli.rotate import Key
 from cli.rotate import rotate as rotate_key
@@ -53,7 +58,7 @@ from cli.rules import checked_rules, load_samples, try_rules
 from cli.scale import scale as simulate_scale
 from cli.soak import soak as soak_stack
 from cli.stack import Stack, StackError, api_curlrc, new_payment_id, sandbox_curlrc
-from cli.terraform import Terraform, TerraformError
+from cli.terraform import Terraform
 from cli.upgrade import upgrade as upgrade_ledger
 from cli.verify import verify as verify_ledger
 from console import app as web
@@ -63,37 +68,41 @@ from console.payments import Payments
 from examples.checkout.app import create_app as create_checkout
 from examples.client import PaymentsClient
 from examples.client import seal as seal_card
-from functions.screen.rules import RULES_FILE, RulesError
+from functions.screen.rules import RULES_FILE
 from functions.shared.contracts import load
-from functions.shared.domain.card_rules import broken_rules
-from functions.shared.domain.errors import Unavailable
 from functions.shared.domain.shapes import canonical_id
 from local.machine import Machine
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="The card payment workflow: run it, try it, deploy it."
-)
+app = typer.Typer(name="payments", no_args_is_help=True)
 ledger = typer.Typer(no_args_is_help=True, help="The books, for accountants. Days are UTC, written like 2026-11-23.")
 app.add_typer(ledger, name="ledger")
-# A pipe has no width, and a log is easier to read when its tables are not folded. `asset:bank:` is no picture.
-console = Console(width=None if sys.stdout.isatty() else 160, emoji=False)
+app.add_typer(calls.cards, name="cards")
+for call in (calls.pay, calls.get, calls.refund, calls.capture, calls.void):
+    app.command()(call)
+SAYS_AGAIN_SECONDS = 10.0
 
-StackOption = Annotated[Path, typer.Option("--stack", envvar="STACK", help="The stack file of the stack to use.")]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day; today without it.")]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day; today without it.")]
 
 
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """What went wrong, and no traceback."""
-    try:
-        yield
-    except (EventError, LedgerError, RulesError, StackError, TerraformError) as error:
-        console.print(f"[red]{type(error).__name__}:[/red] {escape(str(error))}", highlight=False)
-        raise typer.Exit(1) from None
-    except (BotoCoreError, ClientError, Unavailable) as error:
-        console.print(f"[red]AWS:[/red] {escape(str(error))}", highlight=False)
-        raise typer.Exit(1) from None
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"payments {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def payments(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The card payment workflow: run it, try it, deploy it.
+
+    Exit codes: 0 all is well · 1 something is not as it should be, a finding for instance, or a payment that was
+    declined · 2 the command line is wrong · 3 it could not be done · 130 Ctrl-C. Make turns all but 0 into 2. Errors
+    are on standard error.
+    """
 
 
 def _iso_time(text: str) -> datetime:
@@ -108,7 +117,7 @@ def _iso_time(text: str) -> datetime:
 @app.command()
 def up() -> None:
     """Start the stack on this machine and deploy to it. Safe to repeat."""
-    with _clear_errors():
+    with clear_errors(needs_checkout=True):
         _up()
         _say_what_next(Stack.load(STACK_FILE))
 
@@ -116,7 +125,7 @@ def up() -> None:
 @app.command()
 def down() -> None:
     """Stop all that `up` started."""
-    with _clear_errors():
+    with clear_errors(needs_checkout=True):
         stopped = Machine.from_environment().down()
     console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
 
@@ -124,11 +133,13 @@ def down() -> None:
 @app.command()
 def demo() -> None:
     """Start the stack, replay every sample event, and show what came of it."""
-    with _clear_errors():
+    with clear_errors(needs_checkout=True):
         stack = _up()
         replays = replay_all(stack, load_api_events([]), console, concurrency=8)
         _say_what_next(stack)
-    raise typer.Exit(0 if all(replayed.as_expected for replayed in replays) else 1)
+    if replays.interrupted:
+        raise KeyboardInterrupt
+    exit_unless(all(replayed.as_expected for replayed in replays))
 
 
 @app.command()
@@ -140,7 +151,8 @@ def replay(
     concurrency: Annotated[int, typer.Option(min=1, help="How many replays at a time.")] = 1,
     watch: Annotated[bool, typer.Option("--watch", help="Replay an event again when its file changes.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write a report for continuous integration here.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write a report in JSON here.")] = None,
+    json_file: Annotated[Path | None, typer.Option(help="Write a report in JSON here.")] = None,
+    as_json: JsonOption = False,
     execution: Annotated[
         list[str] | None,
         typer.Option(
@@ -172,9 +184,13 @@ def replay(
     if execution and filters:
         raise typer.BadParameter("--execution names executions; --status, --since, --until and --limit choose others.")
     past = execution or filters or from_stack
-    if past and (events or repeat > 1 or watch or junit or json_file):
-        raise typer.BadParameter("Event files, --repeat, --watch, --junit and --json are not for past executions.")
-    with _clear_errors():
+    if past and (events or repeat > 1 or watch or junit or json_file or as_json):
+        raise typer.BadParameter(
+            "Events, --repeat, --watch, --junit, --json-file and --json are not for past executions."
+        )
+    with clear_errors():
+        if not past:
+            event_files(events or [])  # a typo is told before anything is asked
         target = Stack.load(stack)
         target.call("GET", "/keys")  # fails at once where nobody answers
         if past:
@@ -186,35 +202,48 @@ def replay(
                     else executions_of(source, status, since, until, limit or DEFAULT_LIMIT)
                 )
             replayed = replay_executions(target, found, console, card_number=card, concurrency=concurrency)
-            raise typer.Exit(0 if all(each.ended for each in replayed) else 1)
+            if replayed.interrupted:
+                raise KeyboardInterrupt
+            exit_unless(all(each.ended for each in replayed))
 
         def as_expected(files: Iterable[Path]) -> bool:
-            replays = replay_all(target, load_api_events(files), console, repeat=repeat, concurrency=concurrency)
+            chosen = load_api_events(files)
+            replays = replay_all(target, chosen, _told(as_json), repeat=repeat, concurrency=concurrency)
+            if as_json:
+                print_json(report(replays))
             if junit:
                 write_junit(replays, junit)
             if json_file:
                 write_json(replays, json_file)
+            if replays.interrupted:
+                raise KeyboardInterrupt
             return all(replayed.as_expected for replayed in replays)
 
         passed = as_expected(events or []) if not watch else _watched(events or [], as_expected)
-    raise typer.Exit(0 if passed else 1)
+    exit_unless(passed)
 
 
 @app.command()
 def invoke(
-    function: Annotated[
-        str, typer.Argument(help="tokenize, screen, encrypt, charge, persist, compensate, status or cards")
-    ],
+    function: Annotated[str, typer.Argument(help=f"{', '.join(function_names())}.")],
     event: Annotated[
         Path | None, typer.Argument(help="Its event; events/functions/<function>.json without one.")
     ] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Run one function on one event, and print its answer."""
-    with _clear_errors():
-        answer = Invocations(Stack.load(stack)).invoke(function, event or FUNCTION_EVENTS / f"{function}.json")
-    console.print_json(json.dumps(answer))
-    raise typer.Exit(1 if isinstance(answer, dict) and "errorType" in answer else 0)
+    """Run one function on one event, and print its answer. What it begins, a charge for instance, is ended by the
+    functions that come next.
+    """
+    with clear_errors():
+        if function not in function_names():
+            raise EventError(f"There is no function {function}.{did_you_mean(function, function_names())}")
+        file = event or FUNCTION_EVENTS / f"{function}.json"
+        answers = Invocations(Stack.load(stack)).invoke_with_next(function, file)
+    console.print_json(json.dumps(answers[function]))
+    for following in list(answers)[1:]:
+        what = "failed" if failed(answers[following]) else "ran"
+        errors.print(f"{following} {what} after it, so that nothing is left half done.", highlight=False)
+    exit_unless(not failed(answers[function]))
 
 
 @app.command()
@@ -226,17 +255,11 @@ def seal(
 ) -> None:
     """Seal a card for one payment. The card is asked for, so that it is in no command line and no shell history."""
     payment_id = payment_id or new_payment_id()
-    with _clear_errors():
+    with clear_errors():
         key = Stack.load(stack).call("GET", "/keys").json()["keys"][0]
-        card_data = {
-            "card_number": getpass("Card number: ").replace(" ", ""),
-            "expiry_date": _ask("Expiry date (MM/YY): "),
-            "card_holder": _ask("Card holder: "),
-        }
-        for field, rule in broken_rules(card_data, datetime.now(UTC)).items():
-            raise StackError(f"{field} {rule}.")
+        card = asdict(calls.asked_card())
     typer.echo(f"Sealed for the payment {payment_id}, which must be the Idempotency-Key. The card_data:", err=True)
-    typer.echo(seal_card(card_data, payment_id, key))
+    typer.echo(seal_card(card, payment_id, key))
 
 
 @app.command("explain")
@@ -251,7 +274,7 @@ def explain_body(
         raise typer.BadParameter(f"{body}: {error.strerror}.") from None
     for rule in broken or ["Nothing is wrong that can be told before."]:
         typer.echo(rule)
-    raise typer.Exit(1 if broken else 0)
+    exit_unless(not broken)
 
 
 @app.command()
@@ -262,11 +285,12 @@ def inspect(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Show one payment: its way through the states, and its ledger entries."""
-    with _clear_errors():
-        look = Payments(Stack.load(stack)).look(canonical_id(payment_id))
-    if not (html or file):
-        terminal.show(look, console)
-        return
+    with clear_errors():
+        payments = Payments(Stack.load(stack))
+        look = payments.look(canonical_id(payment_id))
+        if not (html or file):
+            terminal.show(look, payments.operations(look), console)
+            return
     file = file or BUILD / f"inspect-{payment_id.rpartition(':')[2]}.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(pages.single_page(look))
@@ -275,11 +299,11 @@ def inspect(
 
 @app.command(name="console")
 def serve_console(
-    port: Annotated[int, typer.Option(envvar="CONSOLE_PORT", help="0 takes a free one.")] = 4568,
+    port: Annotated[int, typer.Option(envvar="CONSOLE_PORT", min=0, max=65535, help="0 takes a free one.")] = 4568,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Show a stack's payments in the browser, as they happen. Read only, for this machine alone, until Ctrl-C."""
-    with _clear_errors():
+    with clear_errors():
         server = web.serve(Stack.load(stack), port, None if stack == STACK_FILE else str(stack))
     console.print(f"The console is at http://localhost:{server.port}  (Ctrl-C stops it)", highlight=False)
     server.serve_forever()
@@ -288,24 +312,39 @@ def serve_console(
 @app.command()
 def picture() -> None:
     """Draw the README's picture of the payment state machine from its definition."""
-    definition = Definition.from_asl((STATE_MACHINES / "payment.asl.json").read_text())
-    README.write_text(mermaid.with_picture(README.read_text(), definition))
+    with clear_errors(needs_checkout=True):
+        definition = Definition.from_asl((STATE_MACHINES / "payment.asl.json").read_text())
+        README.write_text(mermaid.with_picture(README.read_text(), definition))
     console.print(f"Wrote the picture in {README}", highlight=False)
+
+
+@app.command()
+def reference() -> None:
+    """Write docs/command.md, which describes this command, from the command itself."""
+    with clear_errors(needs_checkout=True):
+        REFERENCE.write_text(reference_text())
+    console.print(f"Wrote {REFERENCE}", highlight=False)
 
 
 @app.command()
 def audit(
     payment: Annotated[list[str] | None, typer.Argument(help="Payment ids; all payments without any.")] = None,
+    as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Hold executions, ledger and the gateway's sandbox against each other, and show what does not agree."""
-    with _clear_errors():
+    with clear_errors(needs_checkout=True):
         target = Stack.load(stack)
         if not target.sparkle_url:
-            console.print("This stack has no sandbox, so the gateway's side is left out.")
+            errors.print("This stack has no sandbox, so the gateway's side is left out.")
         audited = audit_payments(target, list(map(canonical_id, payment)) if payment else None)
+        if unknown := [each.payment_id for each in audited.evidence.values() if each.is_unknown]:
+            raise StackError(f"This stack knows no payment {', '.join(unknown)}.")
+    if as_json:
+        print_json({"payments": len(audited.evidence), "findings": audited.findings})
+    else:
         show(audited, console)
-    raise typer.Exit(1 if audited.findings else 0)
+    exit_unless(not audited.findings)
 
 
 @app.command()
@@ -316,9 +355,9 @@ def soak(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Push many payments with faults among them through the API, then hold the sandbox against the ledger."""
-    with _clear_errors():
+    with clear_errors():
         passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
-    raise typer.Exit(0 if passed else 1)
+    exit_unless(passed)
 
 
 @app.command()
@@ -327,19 +366,20 @@ def adopt(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Book what somebody did to a payment's charge at the gateway, and show what that was. Safe to repeat."""
-    with _clear_errors():
+    with clear_errors():
         adopt_movements(Stack.load(stack), payment, console)
 
 
 @app.command()
 def reconcile(
     day: Annotated[str | None, typer.Argument(help="Which day (UTC), like 2026-11-23; yesterday without it.")] = None,
+    as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Hold the gateway's report, the ledger and the executions of a day against each other, and show what breaks."""
-    with _clear_errors():
-        agrees = reconcile_day(Stack.load(stack), a_day(day or day_before(now()[:10])), console)
-    raise typer.Exit(0 if agrees else 1)
+    with clear_errors():
+        agrees = reconcile_day(Stack.load(stack), a_day(day or day_before(now()[:10])), _told(as_json), as_json=as_json)
+    exit_unless(agrees)
 
 
 @ledger.command(name="trial-balance")
@@ -347,12 +387,13 @@ def trial_balance(
     as_of: Annotated[
         str | None, typer.Option(metavar="TIME", help="The end of a day, or a time like 2026-11-23T18:00:00Z; or now.")
     ] = None,
+    as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Show what each account comes to, and whether debits equal credits."""
-    with _clear_errors():
-        balanced = show_trial_balance(OpenBooks.of(Stack.load(stack)), as_of, console)
-    raise typer.Exit(0 if balanced else 1)
+    with clear_errors():
+        balanced = show_trial_balance(OpenBooks.of(Stack.load(stack)), as_of, _told(as_json), as_json=as_json)
+    exit_unless(balanced)
 
 
 @ledger.command()
@@ -360,18 +401,19 @@ def statement(
     account: Annotated[str, typer.Argument(help="Its full name, like asset:gateway:sparkle.")],
     first: FromOption = None,
     last: ToOption = None,
+    as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Show an account's postings of some days, with its balance before and after."""
-    with _clear_errors():
-        show_statement(OpenBooks.of(Stack.load(stack)), account, first, last, console)
+    with clear_errors():
+        show_statement(OpenBooks.of(Stack.load(stack)), account, first, last, _told(as_json), as_json=as_json)
 
 
 @ledger.command()
-def payment(payment_id: str, stack: StackOption = STACK_FILE) -> None:
+def payment(payment_id: str, as_json: JsonOption = False, stack: StackOption = STACK_FILE) -> None:
     """Show a payment's entries, and its accounts as Ts."""
-    with _clear_errors():
-        show_payment(OpenBooks.of(Stack.load(stack)), canonical_id(payment_id), console)
+    with clear_errors():
+        show_payment(OpenBooks.of(Stack.load(stack)), canonical_id(payment_id), console, as_json=as_json)
 
 
 @ledger.command()
@@ -383,7 +425,7 @@ def export(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Write the journal of some days for other tools."""
-    with _clear_errors():
+    with clear_errors():
         books = OpenBooks.of(Stack.load(stack))
         with replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
             # Where the journal itself scrolls by, how far it is would be in the way.
@@ -397,7 +439,7 @@ def accounts(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Write a file for beancount that opens the accounts, to be included once beside the journal's months."""
-    with _clear_errors(), replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
+    with clear_errors(), replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
         open_accounts(OpenBooks.of(Stack.load(stack)), file)
 
 
@@ -407,25 +449,25 @@ def anchor(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Write what a day's payments are where nobody can change it, for `verify` to compare."""
-    with _clear_errors():
+    with clear_errors():
         anchored = anchor_day(Stack.load(stack), a_day(day), console)
-    raise typer.Exit(0 if anchored else 1)
+    exit_unless(anchored)
 
 
 @ledger.command()
 def upgrade(stack: StackOption = STACK_FILE) -> None:
     """Once, after an older version: move cards and counters to their tables, and have what has no seal anchored."""
-    with _clear_errors():
+    with clear_errors():
         upgrade_ledger(Stack.load(stack), console)
 
 
 @ledger.command()
-def verify(stack: StackOption = STACK_FILE) -> None:
+def verify(as_json: JsonOption = False, stack: StackOption = STACK_FILE) -> None:
     """Read the whole ledger, and show what is not as it was written."""
-    with _clear_errors():
+    with clear_errors():
         target = Stack.load(stack)
-        intact = verify_ledger(target, OpenBooks.of(target), console)
-    raise typer.Exit(0 if intact else 1)
+        intact = verify_ledger(target, OpenBooks.of(target), _told(as_json), as_json=as_json)
+    exit_unless(intact)
 
 
 @app.command()
@@ -434,7 +476,8 @@ def cost(
     polls: Annotated[int, typer.Option(min=0, help="How often a client asks how a payment is.")] = 2,
 ) -> None:
     """Show what captured payments cost on AWS, by service, beside other ways to build the same."""
-    show_cost(per_month, polls, BUILD / "cost.json", console)
+    with clear_errors(needs_checkout=True):
+        show_cost(per_month, polls, BUILD / "cost.json", console)
 
 
 @app.command()
@@ -444,17 +487,19 @@ def scale(
     skew: Annotated[float, typer.Option(min=0, help="Zipf's exponent of cards and merchants.")] = 1.0,
 ) -> None:
     """Simulate which keys of the table and its indexes take how much of the writes, and draw it."""
-    raise typer.Exit(0 if simulate_scale(payments, rate, skew, BUILD, console) else 1)
+    exit_unless(simulate_scale(payments, rate, skew, BUILD, console))
 
 
 @app.command(name="rules-test")
 def rules_test(
-    rules: Annotated[Path, typer.Argument(help="The rules; those of the function screen without one.")] = RULES_FILE,
+    rules: Annotated[
+        Path, typer.Argument(show_default=False, help="The rules; those of the function screen without one.")
+    ] = RULES_FILE,
 ) -> None:
     """Try the screening rules on sample payments, and show which fire."""
-    with _clear_errors():
+    with clear_errors():
         as_expected = try_rules(checked_rules(rules), load_samples(), console)
-    raise typer.Exit(0 if as_expected else 1)
+    exit_unless(as_expected)
 
 
 @app.command()
@@ -463,7 +508,7 @@ def checkout(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Serve the shop's checkout in examples/checkout, paid through a stack, until Ctrl-C."""
-    with _clear_errors():
+    with clear_errors():
         target = Stack.load(stack)
         payments = PaymentsClient(target.api_url, target.region, target.session().get_credentials())
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -475,7 +520,7 @@ def checkout(
 @app.command()
 def plan(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
     """Show what a deployment to AWS would change."""
-    with _clear_errors():
+    with clear_errors(needs_checkout=True):
         _prepared(environment).plan()
 
 
@@ -490,7 +535,7 @@ def deploy(
     stack: Annotated[Path | None, typer.Option(help="Where to write the stack file.")] = None,
 ) -> None:
     """Deploy to AWS, in steps if asked for, and write a stack file for replay and the like."""
-    with _clear_errors():
+    with clear_errors(needs_checkout=True):
         terraform = _prepared(environment)
         respect_log_role(terraform, console.print)
         if percent is None:
@@ -511,7 +556,7 @@ def deploy(
 @app.command()
 def destroy(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
     """Take a deployment to AWS down, with all that it holds. Asks before it does."""
-    with _clear_errors():
+    with clear_errors(needs_checkout=True):
         terraform = _prepared(environment)
         respect_log_role(terraform, console.print, destroying=True)
         terraform.destroy(show=True)
@@ -532,9 +577,9 @@ def accept(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Ask a deployment everything that the product says of itself, and keep every raw answer (docs/acceptance.md)."""
-    from cli.acceptance.command import acceptance  # only now: its requests are megabytes
+    with clear_errors(needs_checkout=True):
+        from cli.acceptance.command import acceptance  # only now: its requests are megabytes
 
-    with _clear_errors():
         passed = acceptance(
             environment,
             only=" ".join(only or ()).split(),
@@ -544,7 +589,7 @@ def accept(
             prepare=_prepared,
             console=console,
         )
-    raise typer.Exit(0 if passed else 1)
+    exit_unless(passed)
 
 
 @app.command()
@@ -554,7 +599,7 @@ def rotate(
     retire: Annotated[bool, typer.Option("--retire", help="Take the oldest generation away instead.")] = False,
 ) -> None:
     """Begin a new generation of a key that KMS can't rotate by itself (docs/rotation.md)."""
-    with _clear_errors():
+    with clear_errors(needs_checkout=True):
         local = environment == "local"
         terraform = Machine.from_environment().terraform() if local else Terraform.on_aws(environment)
         terraform.init()
@@ -566,7 +611,7 @@ def rotate(
 @app.command(name="permissions")
 def write_permissions() -> None:
     """Write docs/permissions.yaml: who may do what on the local stack, which must be up."""
-    with _clear_errors():
+    with clear_errors(needs_checkout=True):
         PERMISSIONS_FILE.write_text(permissions(Machine.from_environment().terraform()))
     console.print(f"Wrote {PERMISSIONS_FILE}. Review what changed: git diff", highlight=False)
 
@@ -574,7 +619,7 @@ def write_permissions() -> None:
 @app.command()
 def validate() -> None:
     """Check that the Terraform is formatted and valid."""
-    with _clear_errors():
+    with clear_errors(needs_checkout=True):
         Terraform("validate").check()
     console.print("The Terraform is formatted and valid.")
 
@@ -582,11 +627,17 @@ def validate() -> None:
 @app.command(name="build")
 def build_packages(
     runtime: Annotated[str | None, typer.Option(help="python3.13, for instance; this machine's without one.")] = None,
-    architecture: Annotated[str, typer.Option(help="arm64 or x86_64")] = "arm64",
+    architecture: Annotated[
+        Architecture | None, typer.Option(help="arm64 without one, where a runtime is named.")
+    ] = None,
 ) -> None:
     """Build what Lambda runs: the functions' zip and their layer."""
-    with _clear_errors():
-        folder = build(Target(runtime, architecture) if runtime else Target.host())
+    with clear_errors(needs_checkout=True):
+        if architecture and not runtime:
+            raise typer.BadParameter("Name the runtime too, like --runtime python3.13.")
+        target = Target(runtime, architecture or Architecture.ARM64) if runtime else Target.host()
+        with _steps("Building") as (_, progress):
+            folder = build(target, progress)
     console.print(f"Built {folder}", highlight=False)
 
 
@@ -597,35 +648,54 @@ def _watched(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bo
     with suppress(KeyboardInterrupt):
         for files in changed_files(paths):
             # A mistake in a file that is being written is told, and is not the end.
-            with suppress(typer.Exit), _clear_errors():
+            with suppress(typer.Exit), clear_errors():
                 passed = as_expected(files)
             console.print("Watching the event files. Ctrl-C ends it.")
     return passed
 
 
-def _ask(question: str) -> str:
-    """Ask on standard error: standard output is for the sealed card alone."""
-    typer.echo(question, nl=False, err=True)
-    return input()
+def _told(as_json: bool) -> Console:
+    """Where people are told something: beside JSON, on standard error."""
+    return errors if as_json else console
 
 
 def _up() -> Stack:
-    with console.status("Starting") as status:
+    with _steps("Starting") as (say, progress):
+        return Machine.from_environment().up(say, progress)
+
+
+@contextmanager
+def _steps(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """Two ways to say what is done: each step in a line of its own, and how far a long one is in a line that changes.
+
+    A log has no such line: there it is said every now and then.
+    """
+    with console.status(first) as status:
+        said_at = time.monotonic()
 
         def say(step: str) -> None:
             console.print(step, highlight=False)
-            status.update(step)
+            status.update(escape(step))
 
-        return Machine.from_environment().up(say)
+        def progress(text: str) -> None:
+            nonlocal said_at
+            status.update(escape(text))
+            if not console.is_terminal and time.monotonic() > said_at + SAYS_AGAIN_SECONDS:
+                said_at = time.monotonic()
+                console.print(f"  {text}", highlight=False)
+
+        yield say, progress
 
 
 def _prepared(environment: str) -> Terraform:
     """Terraform for an AWS environment, initialised, with the packages built that its variables name."""
-    terraform = Terraform.on_aws(environment)
-    console.print(f"Initialising Terraform (AWS provider from {terraform.init()})", highlight=False)
-    target = Target(*terraform.evaluate("[var.lambda_runtime, var.lambda_architecture]"))
-    console.print(f"Building for {target.runtime} on {target.architecture}", highlight=False)
-    build(target)
+    with _steps("Looking for credentials") as (say, progress):
+        terraform = Terraform.on_aws(environment, progress)
+        say(f"AWS account {terraform.account()}")
+        say(f"Initialising Terraform (AWS provider from {terraform.init()})")
+        target = Target(*terraform.evaluate("[var.lambda_runtime, var.lambda_architecture]"))
+        say(f"Building for {target.runtime} on {target.architecture}")
+        build(target, progress)
     return terraform
 
 
@@ -659,5 +729,16 @@ def _say_what_next(stack: Stack) -> None:
         typer.echo(line)
 
 
+def version() -> str:
+    """Of the checkout or, where there is none, of the package that is installed."""
+    if IS_CHECKOUT:
+        return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+    return metadata.version("payments")
+
+
+def main() -> None:
+    app(prog_name="payments")
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -13,9 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from cli.flaws import first_flaw
+from cli.money import money
+from cli.output import counted, table
 from cli.stack import Stack
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.dynamodb import DOUBT_SHARDS
@@ -85,6 +86,11 @@ class Evidence:
     in_index: bool = False
     charges: list[Item] = field(default_factory=list)
     operation_executions: dict[str, Item] = field(default_factory=dict)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether no source has ever heard of it."""
+        return not (self.execution or self.items or self.in_index or self.charges or self.operation_executions)
 
     @property
     def record(self) -> Item | None:
@@ -170,14 +176,15 @@ def show(audited: Audit, console: Console) -> None:
     for ends in filter(None, (statuses, operations)):
         console.print(" · ".join(f"{count:,} {end}" for end, count in ends.most_common()), highlight=False)
     if audited.findings:
-        table = Table("payment", "what", "expected", "found", title="Findings", title_justify="left")
+        shown = table("Findings", ("payment", "what", "expected", "found"))
         for finding in audited.findings[:_SHOWN]:
-            table.add_row(finding.payment_id or "all", finding.kind, finding.expected, finding.found)
-        console.print(table)
+            shown.add_row(finding.payment_id or "all", finding.kind, finding.expected, finding.found)
+        console.print(shown)
         if len(audited.findings) > _SHOWN:
             console.print(f"… and {len(audited.findings) - _SHOWN:,} more.", highlight=False)
     color = "red" if audited.findings else "green"
-    console.print(f"[{color}]{len(audited.findings):,} findings in {len(audited.evidence):,} payments[/{color}]")
+    found = f"{counted(len(audited.findings), 'finding')} in {counted(len(audited.evidence), 'payment')}"
+    console.print(f"[{color}]{found}[/{color}]", highlight=False)
 
 
 def findings(evidence: Mapping[str, Evidence], with_gateway: bool) -> Iterator[Finding]:
@@ -244,6 +251,9 @@ def in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> 
         if expected != found:
             yield Finding(payment.payment_id, Kind.RECORD, f"{what} {expected}", f"{found}")
 
+    def amount(minor: int) -> str:
+        return _show({str(record.get("currency")): minor})
+
     status, operations = record["status"], payment.operations()
     in_doubt = status == "in_doubt" or any(operation["status"] == "in_doubt" for operation in operations)
     if payment.in_index is not in_doubt:
@@ -262,11 +272,11 @@ def in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> 
         for kind in ("capture", "refund")
     }
     asked = sum(done["capture"] or [int(record.get("amount_minor") or 0)])
-    yield from finding(f"captured, being {status},", asked if status in _TAKEN else 0, captured)
-    yield from finding("refunded, by its refunds,", sum(done["refund"]), refunded)
+    yield from finding(f"captured, being {status},", amount(asked if status in _TAKEN else 0), amount(captured))
+    yield from finding("refunded, by its refunds,", amount(sum(done["refund"])), amount(refunded))
     if status in _TAKEN:
         as_refunded = {0: "captured", captured: "refunded"}.get(refunded, "partially_refunded")
-        yield from finding(f"status, with {refunded} of {captured} refunded,", as_refunded, status)
+        yield from finding(f"status, with {amount(refunded)} of {amount(captured)} refunded,", as_refunded, status)
     yield from finding("entries that stand:", _text(_wanted(record, operations, entries)), _text(_standing(entries)))
 
 
@@ -324,7 +334,8 @@ def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
     for each in payment.charges:
         amounts = [each[f"{name}_minor"] for name in ("refunded", "captured", "amount")]
         if amounts != sorted(amounts):
-            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, "refunded ≤ captured ≤ amount", _text(amounts))
+            shown = _text(money(amount, each["currency"]) for amount in amounts)
+            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, "refunded ≤ captured ≤ amount", shown)
     others = [each["charge_id"] for each in payment.operations() if each.get("charge_id")]
     own = [charge for charge in payment.charges if charge["id"] not in others]
     if len(moving := [charge for charge in own if charge["status"] != "declined"]) > 1:
@@ -343,9 +354,9 @@ def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
         yield Finding(payment.payment_id, Kind.CHARGE, f"one that suits {payment.status}", status or "no charge")
     # A charge of the wrong amount is what a payment may have been reversed for.
     elif payment.record and charge and payment.status != "reversed":
-        recorded = [payment.record.get(name) for name in ("charge_id", "amount_minor", "currency")]
-        if recorded != (there := [charge[name] for name in ("id", "amount_minor", "currency")]):
-            yield Finding(payment.payment_id, Kind.CHARGE, _text(recorded), _text(there))
+        recorded = _charge_text(*map(payment.record.get, ("charge_id", "amount_minor", "currency")))
+        if recorded != (there := _charge_text(charge["id"], charge["amount_minor"], charge["currency"])):
+            yield Finding(payment.payment_id, Kind.CHARGE, recorded, there)
 
 
 def _not_adopted(payment: Evidence, charge: Item) -> Iterator[str]:
@@ -353,7 +364,7 @@ def _not_adopted(payment: Evidence, charge: Item) -> Iterator[str]:
     if payment.status not in (*_TAKEN, "authorized"):
         return
     if payment.status == "authorized" and charge["captured_minor"]:
-        yield f"capture of {charge['captured_minor']:,}"
+        yield f"capture of {money(charge['captured_minor'], charge['currency'])}"
     operations = {operation["operation_id"]: operation for operation in payment.operations()}
     for refund in charge["refunds"]:
         theirs = operations.get(adopted_id("refund", refund["id"]))
@@ -365,7 +376,7 @@ def _not_adopted(payment: Evidence, charge: Item) -> Iterator[str]:
             "failed": not has_succeeded,
         }
         if not on_the_books[refund["status"]]:
-            yield f"refund {refund['id']} of {refund['amount_minor']:,} {refund['status']}"
+            yield f"refund {refund['id']} of {money(refund['amount_minor'], charge['currency'])} {refund['status']}"
     if charge["status"] == "voided":
         yield f"void of {charge['id']} {charge['void_reason'] or ''}".rstrip()
 
@@ -397,8 +408,13 @@ def _lines(postings: Iterable[Item], undo: bool = False) -> tuple[str, ...]:
     return tuple(sorted(lines))
 
 
-def _show(money: Money) -> str:
-    return ", ".join(f"{amount:,} {currency}" for currency, amount in money.items()) or "0"
+def _show(amounts: Money) -> str:
+    return ", ".join(money(amount, currency) for currency, amount in amounts.items()) or "0"
+
+
+def _charge_text(charge_id: str | None, amount_minor: Any, currency: str | None) -> str:
+    amount = money(int(amount_minor), currency) if currency and amount_minor is not None else "no amount"
+    return f"{charge_id or 'no charge'}, {amount}"
 
 
 def _text(values: Iterable[object]) -> str:

@@ -18,10 +18,10 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from uv import find_uv_bin
-
+from cli import packages
 from cli.paths import BUILD, FUNCTIONS, REQUIREMENTS, ROOT
 from cli.rules import checked_rules
 from functions.screen.rules import RULES_FILE
@@ -51,6 +51,13 @@ _lr_signature = _AnyOrder(_lr_signature)
 _LEFT_OUT = ("*.pyi", "py.typed", "bin", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 
 
+class Architecture(StrEnum):
+    """What Lambda calls its instruction sets."""
+
+    ARM64 = "arm64"
+    X86_64 = "x86_64"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What Lambda runs on: a runtime like `python3.13` and an architecture, `arm64` or `x86_64`.
@@ -76,6 +83,8 @@ class Target:
         """A Python of the target's version, whose bytecode is the target's too, if this machine has one."""
         if self.runtime == Target.host().runtime:
             return sys.executable
+        from uv import find_uv_bin  # an installed command has no need of it, and no package
+
         find = [find_uv_bin(), "python", "find", "--no-project", "--no-python-downloads"]
         found = subprocess.run([*find, self.runtime.removeprefix("python")], capture_output=True, text=True)
         return found.stdout.strip() or None
@@ -88,10 +97,11 @@ class Target:
         return [*platforms, f"--python-version={self.runtime.removeprefix('python')}", "--only-binary=:all:"]
 
 
-def build(target: Target) -> Path:
+def build(target: Target, say: packages.Say = lambda text: None) -> Path:
     """Build `functions.zip` and, where its inputs changed, `layer.zip`; return the folder that holds them.
 
-    Raises RulesError: with a mistake in the screening rules, nothing is built, and so nothing deployed.
+    `say` is told how far that is. Raises PackagesError, and RulesError: with a mistake in the screening rules, nothing
+    is built, and so nothing deployed.
     """
     checked_rules(RULES_FILE)
     target.folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +114,7 @@ def build(target: Target) -> Path:
                     shutil.copyfile(path, copy)
             compile_modules(target, Path(scratch), "/var/task")
             _zip(target.folder / "functions.zip", Path(scratch), Path(scratch).rglob("*"))
-        _build_layer(target)
+        _build_layer(target, say)
     return target.folder
 
 
@@ -113,7 +123,10 @@ def runtime_client() -> Path:
     folder = BUILD / "runtime-client"
     with _alone():
         if not folder.exists():
-            _install(REQUIREMENTS / "runtime.txt", folder)
+            partial = folder.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            packages.install(REQUIREMENTS / "runtime.txt", ["--no-compile", "--target", str(partial)])
+            partial.rename(folder)
     return folder
 
 
@@ -126,14 +139,7 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _install(requirements: Path, folder: Path, pip_arguments: Iterable[str] = ()) -> None:
-    """Install the hash-locked requirements into a folder of their own."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    lock = ["--require-hashes", "--requirement", str(requirements)]
-    subprocess.run([*pip, *lock, *pip_arguments, "--target", str(folder)], check=True)
-
-
-def _build_layer(target: Target) -> None:
+def _build_layer(target: Target, say: packages.Say) -> None:
     requirements = REQUIREMENTS / "lambda.txt"
     inputs = [requirements.read_bytes(), Path(__file__).read_bytes(), repr((target, target.interpreter())).encode()]
     fingerprint = hashlib.sha256(b"\0".join(inputs)).hexdigest()
@@ -142,7 +148,8 @@ def _build_layer(target: Target) -> None:
         return
     with tempfile.TemporaryDirectory(dir=target.folder) as scratch:
         python = Path(scratch) / "python"
-        _install(requirements, python, target.pip_arguments())
+        packages.install(requirements, ["--no-compile", *target.pip_arguments(), "--target", str(python)], say)
+        say("Packing the layer")
         _prune_botocore(python)
         _add_parser_tables(python)
         compile_modules(target, Path(scratch), "/opt")

@@ -299,7 +299,7 @@ def show(per_month: int, polls: int, file: Path, console: Console) -> None:
 def _columns(table: Table, *names: str) -> None:
     for name in names:
         text = name in ("service", "unit", "price", "saving", "what it would lose")
-        table.add_column(name, justify="left" if text else "right")
+        table.add_column(name, justify="left" if text else "right", overflow="fold")
 
 
 def _total(lines: Sequence[Line], prices: Mapping[str, Price]) -> float:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.paths import EVENTS
+from cli.output import did_you_mean
+from cli.paths import EVENTS, need_checkout
 
 API_EVENTS = EVENTS / "api"
 FUNCTION_EVENTS = EVENTS / "functions"
@@ -122,6 +123,7 @@ def filled_in(value: Any, resolve: Callable[[str], Any]) -> Any:
 
 def event_files(paths: Iterable[Path]) -> list[Path]:
     """The event files that files, folders and globs name, or all there are. Raises EventError where one names none."""
+    need_checkout()
     found = [file for path in paths or [API_EVENTS] for file in _named_by(path)]
     return list(dict.fromkeys(found))
 
@@ -150,6 +152,11 @@ def _named_by(path: Path) -> list[Path]:
         return sorted(path.glob("*.json"))
     matching = map(Path, glob.glob(str(path), recursive=True))
     files = [path] if path.is_file() else sorted(file for file in matching if file.is_file())
+    if not files and (named := API_EVENTS / f"{path}.json").is_file():
+        return [named]  # as the table of replays names it
     if not files:
-        raise EventError(f"There is no {path}. Look in {API_EVENTS} for the events that there are.")
+        names = [file.stem for file in API_EVENTS.glob("*.json")]
+        raise EventError(
+            f"There is no event {path}.{did_you_mean(path.stem, names)} events/api has all that there are."
+        )
     return files

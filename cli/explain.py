@@ -14,7 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from cli.paths import ROOT
+from cli.paths import OPENAPI
 from functions.shared import strict_json
 from functions.shared.domain.card_number import refused_fields
 from functions.shared.domain.card_rules import broken_rules
@@ -56,7 +56,7 @@ def explain(body: bytes, call: Call, now: datetime) -> list[str]:
 
 @cache
 def _validator(schema: str) -> Draft202012Validator:
-    components = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text())["components"]
+    components = yaml.safe_load(OPENAPI.read_text())["components"]
     return Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": components})
 
 

@@ -28,10 +28,11 @@ from typing import BinaryIO, Protocol
 
 import xlsxwriter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from cli.books import ACCOUNTS, GATEWAY, LedgerError, OpenBooks, a_period, days
 from cli.money import decimal
+from cli.output import counted, progress
 from functions.shared.domain.ledger import PostedEntry
 from functions.shared.domain.payment import Payment
 
@@ -68,26 +69,20 @@ def export(
     """Write a period's entries in the order of time; the console is told how far that is. Raises LedgerError."""
     begin, end = a_period(first, last)
     period = list(days(max(begin, books.first_day), end))
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("days"),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("days"))
     count, writer = 0, _WRITERS[format](out, begin, end)
     try:
-        with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("", total=len(period))
+        with progress(console, *columns) as bar:
+            task = bar.add_task("", total=len(period))
             for day in period:
                 for posted, payment in books.entries(day):
                     writer.write(posted, payment)
                     count += 1
-                    progress.update(task, description=f"{count:,} entries")
-                progress.advance(task)
+                    bar.update(task, description=counted(count, "entry", "entries"))
+                bar.advance(task)
     finally:
         writer.end()
-    console.print(f"{count:,} entries, {begin} to {end}.", highlight=False)
+    console.print(f"{counted(count, 'entry', 'entries')}, {begin} to {end}.", highlight=False)
 
 
 def open_accounts(books: OpenBooks, out: BinaryIO) -> None:

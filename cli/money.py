@@ -21,6 +21,19 @@ def money(amount_minor: int, currency: str) -> str:
     return f"{figure(amount_minor, currency)} {currency}"
 
 
+def minor(amount: str, currency: str) -> int:
+    """123450 for `1,234.50` and USD. Raises ValueError where it is no amount of that currency."""
+    places = decimals(currency)
+    if places is None:
+        raise ValueError(f"{currency!r} is no currency. Write it as in ISO 4217, like USD.")
+    if not re.fullmatch(r"\d[\d,]*(\.\d+)?", amount):
+        raise ValueError(f"{amount!r} is no amount. Write it like {figure(1999, currency)}.")
+    in_minor = Decimal(amount.replace(",", "")).scaleb(places)
+    if in_minor != in_minor.to_integral_value():
+        raise ValueError(f"{currency} has {places} decimals, and {amount} has more.")
+    return int(in_minor)
+
+
 def readable(text: str) -> str:
     """The text with its amounts in minor units, `charge ch_1 of 123450 USD`, as people write them."""
     return re.sub(r"(-?\b\d+) ([A-Z]{3})\b", lambda found: money(int(found[1]), found[2]), text)

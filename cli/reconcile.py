@@ -3,15 +3,16 @@
 import json
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import SpinnerColumn
 
 from cli.books import now
 from cli.money import readable
+from cli.output import counted, print_json, progress, table, time_text
 from cli.stack import Stack, new_payment_id
 from functions.shared.adapters.books import DynamoDbBreaks
 
@@ -33,7 +34,7 @@ _WHAT_TO_DO = {
 _WHAT_TO_DO_ELSE = "The execution's history says more. To run this again is safe: what was done is not done twice."
 
 
-def reconcile(stack: Stack, day: str, console: Console) -> bool:
+def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False) -> bool:
     """Run the reconciliation of a day to its end, and print what it found; whether all agrees."""
     states = stack.client("stepfunctions")
     execution_arn = states.start_execution(
@@ -41,12 +42,11 @@ def reconcile(stack: Stack, day: str, console: Console) -> bool:
         name=f"{day}-by-hand-{new_payment_id()}",
         input=json.dumps({"day": day, "cursor": None}),
     )["executionArn"]
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(_DOING["report"], total=None)
+    with progress(console, SpinnerColumn()) as bar:
+        task = bar.add_task(_DOING["report"], total=None)
         while (execution := stack.described(execution_arn))["status"] == "RUNNING":
             history = states.get_execution_history(executionArn=execution_arn, reverseOrder=True, maxResults=10)
-            progress.update(task, description=now_doing(history["events"]))
+            bar.update(task, description=now_doing(history["events"]))
             time.sleep(_POLL_SECONDS)
     if execution["status"] != "SUCCEEDED":
         error = execution.get("error", execution["status"])
@@ -55,15 +55,19 @@ def reconcile(stack: Stack, day: str, console: Console) -> bool:
         console.print(execution_arn, highlight=False, soft_wrap=True)
         return False
     breaks = DynamoDbBreaks(stack.client("dynamodb"), stack.ledger_table).open(day)
+    if as_json:
+        print_json({"day": day, "breaks": [asdict(found) | {"since": since} for found, since in breaks.items()]})
+        return not breaks
     if breaks:
-        table = Table(title=f"What does not agree about {day}", title_justify="left")
-        for column in ("type", "payment", "item", "expected", "found", "since (UTC)"):
-            table.add_column(column, overflow="fold")
+        columns = ("type", "payment", "item", "expected", "found", "since (UTC)")
+        shown = table(f"What does not agree about {day}", columns)
         for found, since in sorted(breaks.items(), key=lambda each: each[1]):
             texts = (found.payment_id, found.item, readable(found.expected), readable(found.found))
-            table.add_row(found.type, *map(escape, texts), since[:19].replace("T", " "))
-        console.print(table)
-        said = f"[red]{len(breaks):,} breaks on {day}.[/red] What to do: docs/runbook.md, reconciliation-breaks."
+            shown.add_row(found.type, *map(escape, texts), time_text(since))
+        console.print(shown)
+        said = (
+            f"[red]{counted(len(breaks), 'break')} on {day}.[/red] What to do: docs/runbook.md, reconciliation-breaks."
+        )
         console.print(said, highlight=False)
     else:
         console.print(f"[green]{day} agrees:[/green] the gateway, the ledger and the executions.", highlight=False)

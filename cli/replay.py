@@ -4,7 +4,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,16 +12,23 @@ from typing import Any, TypeVar
 import requests
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn
 from rich.table import Table
 
 from cli.events import ApiEvent, Request, outcome
+from cli.output import counted, progress, table
 from cli.stack import Stack, StackError, new_payment_id
 
 FOLLOW_TIMEOUT_SECONDS = 120
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Results(list[Result]):
+    """The results that there are; not all of them where somebody has `interrupted`."""
+
+    interrupted = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,7 @@ def _send(stack: Stack, request: Request, key: str) -> tuple[int, dict[str, Any]
 
 def replay_all(
     stack: Stack, events: Sequence[ApiEvent], console: Console, *, repeat: int = 1, concurrency: int = 1
-) -> list[Replayed]:
+) -> Results[Replayed]:
     """Replay the events, all of them `repeat` times and so many at a time, and print a table of what came of them.
 
     Events that need the sandbox are left out where there is none.
@@ -143,9 +150,12 @@ def replay_all(
     seconds = time.perf_counter() - started
     console.print(_table(replays) if repeat == 1 else _table_of_repeated(replays))
     if repeat > 1:
-        console.print(f"{len(replays)} replays in {seconds:.1f} s, {len(replays) / seconds:.1f}/s", highlight=False)
+        done = f"{counted(len(replays), 'replay')} in {seconds:.1f} s, {len(replays) / seconds:.1f}/s"
+        console.print(done, highlight=False)
+    if replays.interrupted:
+        console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {len(possible) * repeat} replays.")
     if unexpected := sum(not replayed.as_expected for replayed in replays):
-        console.print(f"[red]{unexpected} of {len(replays)} replays did not go as expected.[/red]")
+        console.print(f"[red]{unexpected} of {counted(len(replays), 'replay')} did not go as expected.[/red]")
     return replays
 
 
@@ -156,43 +166,50 @@ def with_progress(
     *,
     concurrency: int,
     console: Console,
-) -> list[Result]:
-    """Do something with each of the items, so many at a time, showing how far it is; the results in the same order."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress, ThreadPoolExecutor(concurrency) as pool:
-        task = progress.add_task("", total=len(items))
+) -> Results[Result]:
+    """Do something with each of the items, so many at a time, showing how far it is; the results in the same order.
+
+    Ctrl-C begins no more of them, and waits for those that are under way; again, and those are given up too.
+    """
+    columns = (SpinnerColumn(), TextColumn("{task.completed}/{task.total}"))
+    results = Results[Result]()
+    with progress(console, *columns) as bar, ThreadPoolExecutor(concurrency) as pool:
+        task = bar.add_task("", total=len(items))
 
         def done(item: Item) -> Result:
-            progress.update(task, description=describe(item))
+            bar.update(task, description=describe(item))
             result = do(item)
-            progress.advance(task)
+            bar.advance(task)
             return result
 
-        return list(pool.map(done, items))
+        asked = [pool.submit(done, item) for item in items]
+        try:
+            wait(asked)
+        except KeyboardInterrupt:
+            results.interrupted = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            bar.update(task, description="Interrupted: waiting for those that are under way")
+        results.extend(each.result() for each in asked if not each.cancelled())
+    return results
 
 
 def _table(replays: Sequence[Replayed]) -> Table:
-    table = _empty_table("event", "expected", "happened", "took", "payment")
+    shown = table("Sample events", ("event", "expected", "happened", "payment"), ("took",))
     for replayed in replays:
         mark = "[green]✓[/green] " if replayed.as_expected else "[red]✗[/red] "
-        table.add_row(
+        shown.add_row(
             replayed.event.name,
             replayed.event.expected,
             mark + escape(replayed.told),
-            f"{replayed.seconds:.2f} s",
             replayed.payment_id or "–",
+            f"{replayed.seconds:.2f} s",
         )
-    return table
+    return shown
 
 
 def _table_of_repeated(replays: Sequence[Replayed]) -> Table:
     """A row for each event, with a payment for each way in which it was not as expected."""
-    table = _empty_table("event", "expected", "as expected", "otherwise", "median", "longest")
+    shown = table("Sample events", ("event", "expected", "as expected", "otherwise"), ("median", "longest"))
     of_event: dict[Path, list[Replayed]] = {}
     for replayed in replays:
         of_event.setdefault(replayed.event.file, []).append(replayed)
@@ -203,7 +220,7 @@ def _table_of_repeated(replays: Sequence[Replayed]) -> Table:
             if not replayed.as_expected:
                 otherwise.setdefault(replayed.told, []).append(replayed)
         as_expected = sum(replayed.as_expected for replayed in repeated)
-        table.add_row(
+        shown.add_row(
             event.name,
             event.expected,
             f"[{'green' if as_expected == len(repeated) else 'red'}]{as_expected}[/] of {len(repeated)}",
@@ -213,15 +230,7 @@ def _table_of_repeated(replays: Sequence[Replayed]) -> Table:
             f"{statistics.median(seconds):.2f} s",
             f"{max(seconds):.2f} s",
         )
-    return table
-
-
-def _empty_table(*columns: str) -> Table:
-    table = Table(title="Sample events", title_justify="left")
-    for column in columns:
-        right = column in ("took", "as expected", "median", "longest")
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
-    return table
+    return shown
 
 
 def set_fault(stack: Stack, fault: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.replay import FOLLOW_TIMEOUT_SECONDS, with_progress
+from cli.output import table, time_text
+from cli.replay import FOLLOW_TIMEOUT_SECONDS, Results, with_progress
 from cli.stack import Stack, StackError, new_payment_id
 from functions.shared.contracts import is_test_card
 
@@ -81,7 +82,7 @@ def executions_of(
 
 def replay_executions(
     stack: Stack, past: Sequence[dict[str, Any]], console: Console, *, card_number: str, concurrency: int = 1
-) -> list[ReplayedExecution]:
+) -> Results[ReplayedExecution]:
     """Start the inputs of past executions anew on a stack, follow them to their ends, and print a table of both.
 
     Raises StackError where the number is no published test card's.
@@ -96,6 +97,8 @@ def replay_executions(
         console=console,
     )
     console.print(_table(replays) if replays else "There is no such execution.")
+    if replays.interrupted:
+        console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {len(past)} executions.")
     if unfinished := sum(not replayed.ended for replayed in replays):
         console.print(f"[red]{unfinished} of {len(replays)} were not replayed to an end.[/red]")
     return replays
@@ -178,18 +181,16 @@ def _replayed(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedE
 
 
 def _table(replays: Sequence[ReplayedExecution]) -> Table:
-    table = Table(title="Past executions", title_justify="left")
-    for column in ("execution", "ended then", "card now", "ended now", "payment"):
-        # An id that is folded can be neither searched for nor copied.
-        table.add_column(column, overflow="fold", no_wrap=column in ("execution", "payment"))
+    shown = table("Past executions", ("execution, and payment now", "ended then", "card now", "ended now"))
+    shown.columns[0].no_wrap = True  # an id that is folded can be neither searched for nor copied
     for replayed in replays:
         then = ending(replayed.past)
         now = ending(replayed.now) if replayed.now else "not replayed: its input is no payment's"
-        table.add_row(
-            f"{replayed.past['name']}\n{replayed.past['startDate'].astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        shown.add_row(
+            f"{replayed.past['name']}\n{time_text(replayed.past['startDate'])} UTC\n"
+            + (replayed.now["name"] if replayed.now else "–"),
             escape(then),
             replayed.card,
             ("= " if then == now else "[yellow]≠[/yellow] ") + escape(now),
-            replayed.now["name"] if replayed.now else "–",
         )
-    return table
+    return shown

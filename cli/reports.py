@@ -25,9 +25,9 @@ def write_junit(replays: Sequence[Replayed], file: Path) -> None:
     ElementTree(suite).write(file, encoding="utf-8", xml_declaration=True)
 
 
-def write_json(replays: Sequence[Replayed], file: Path) -> None:
+def report(replays: Sequence[Replayed]) -> dict[str, object]:
     """An object for each replay, with all that the API showed."""
-    report = {
+    return {
         "as_expected": all(replayed.as_expected for replayed in replays),
         "replays": [
             {
@@ -44,5 +44,8 @@ def write_json(replays: Sequence[Replayed], file: Path) -> None:
             for replayed in replays
         ],
     }
+
+
+def write_json(replays: Sequence[Replayed], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    file.write_text(json.dumps(report(replays), indent=2, ensure_ascii=False) + "\n")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from cli.events import EventError
+from cli.output import table
 from cli.paths import FUNCTIONS
 from functions.screen.rules import Facts, Rules, Screening, check_rules
 
@@ -55,7 +55,7 @@ def load_samples(file: Path = SAMPLES_FILE) -> list[Sample]:
 
 def try_rules(rules: Rules, samples: Iterable[Sample], console: Console) -> bool:
     """Screen the samples and print which rules fired; whether all went as expected. Raises RulesError."""
-    screened = _table("Samples", "sample", "expected", "happened")
+    screened = table("Samples", ("sample", "expected", "happened"))
     fired: Counter[str] = Counter()
     unexpected = 0
     for sample in samples:
@@ -64,20 +64,13 @@ def try_rules(rules: Rules, samples: Iterable[Sample], console: Console) -> bool
         mark = "[green]✓[/green] " if happened == sample.expected else "[red]✗[/red] "
         screened.add_row(sample.name, _told(sample.expected), mark + _told(happened))
         fired.update(name for name in (happened.rule, *happened.flags) if name)
-    counted = _table(f"Rules, version {rules.version}", "rule", "action", "samples", "reason")
+    counted = table(f"Rules, version {rules.version}", ("rule", "action", "samples", "reason"))
     for rule in rules.rules:
         counted.add_row(rule.name, rule.action, str(fired[rule.name] or "[yellow]none[/yellow]"), rule.reason)
     console.print(counted, screened)
     if unexpected:
         console.print(f"[red]{unexpected} of {screened.row_count} samples did not go as expected.[/red]")
     return not unexpected
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 def _told(screening: Screening) -> str:

@@ -172,7 +172,7 @@ def scale(payments: int, rate: int, skew: float, folder: Path, console: Console)
     )
     table = Table(title=f"The hottest keys of {payments:,} payments, {rate:,} a second", title_justify="left")
     for column in ("", "key", "keys", "hottest, of all writes", "units a second", "a partition's 1,000 at"):
-        table.add_column(column, justify="left" if column in ("", "key") else "right")
+        table.add_column(column, justify="left" if column in ("", "key") else "right", overflow="fold")
     for keys in found:
         mark = "[green]✓[/green]" if keys.share <= MOST_OF_THE_WRITES else "[red]✗[/red]"
         units = PARTITION_UNITS * rate / keys.full_at

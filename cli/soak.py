@@ -10,19 +10,21 @@ import random
 import subprocess
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from cli.audit import Audit, Evidence, audit
 from cli.audit import show as show_audit
+from cli.output import counted, progress, table
 from cli.paths import FUNCTIONS
 from cli.replay import set_fault
 from cli.stack import Stack, StackError, new_payment_id
@@ -188,31 +190,34 @@ class Course:
     problems: list[str] = field(default_factory=list)
     memory: dict[int, Memory] = field(default_factory=dict)
     seconds: float = 0.0
+    interrupted: bool = False
 
 
 def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Console) -> bool:
     """Send the payments, wait for their ends, audit them, print what came of it; whether all is as it should be.
 
-    Raises StackError, also where there is no sandbox.
+    Ctrl-C ends it early: what has ended by then is audited, and KeyboardInterrupt raised at the end. Raises StackError,
+    also where there is no sandbox.
     """
     if not stack.sparkle_url:
         raise StackError("A soak needs the Sparkle sandbox, and this stack has none.")
     planned = {payment.payment_id: payment for payment in plan(count, seed)}
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.1f}/s"),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        course = _push(stack, planned, concurrency, progress)
-    with console.status("Waiting until no payment is in doubt, and reading everything"):
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f}/s"))
+    with progress(console, *columns, transient=False) as bar:
+        course = _push(stack, planned, concurrency, bar)
+    if course.interrupted:
+        ended = {payment_id: planned[payment_id] for payment_id in course.shown}
+        console.print(f"[yellow]Interrupted:[/yellow] {len(ended):,} of {counted(count, 'payment')} had ended.")
+        planned = ended
+    with console.status("Taking the faults back") as status:
         stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
-        _await_doubts(stack, course)
+        _await_doubts(stack, course, status.update)
+        status.update(f"Reading {counted(len(planned), 'payment')} in all three places")
         audited = audit(stack, planned)
     course.problems += disagreements(planned, course.shown, audited)
     _show(planned, course, audited, console)
+    if course.interrupted:
+        raise KeyboardInterrupt
     return not course.problems and not audited.findings
 
 
@@ -238,7 +243,7 @@ def _told(status: str, operations: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join([status, *(f"{operation['type']} {operation['status']}" for operation in operations)])
 
 
-def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progress: Progress) -> Course:
+def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, bar: Progress) -> Course:
     """Send all payments, so many undisturbed ones at a time, and follow each to its end.
 
     One with a fault takes up to minutes and is not counted: it would only hold the others up.
@@ -246,11 +251,11 @@ def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progre
     course, waiting, under_way = Course(), deque(planned.values()), dict[str, Planned]()
     going_on: set[str] = set()
     [key, *_] = stack.call("GET", "/keys").json()["keys"]
-    task = progress.add_task("", total=len(planned), rate=0.0)
+    task = bar.add_task("", total=len(planned), rate=0.0)
     course.memory[0] = Memory.now(stack)
     started = moved = time.monotonic()
     faulty = 0
-    with ThreadPoolExecutor(concurrency) as pool:
+    with _until_interrupted(course), ThreadPoolExecutor(concurrency) as pool:
         while (waiting or under_way) and time.monotonic() < moved + STALLED_SECONDS:
             running = _running(stack)
             ended = [payment_id for payment_id, each in under_way.items() if running.isdisjoint(each.names)]
@@ -278,10 +283,10 @@ def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, progre
                 course.memory[done] = Memory.now(stack)
             statuses = _counts(payment["status"] for payment in course.shown.values())
             described = f"{statuses}, {faulty:,} with faults"
-            progress.update(task, completed=done, rate=done / course.seconds, description=described)
+            bar.update(task, completed=done, rate=done / course.seconds, description=described)
             if not batch:
                 time.sleep(0.05)
-    course.memory[len(planned)] = Memory.now(stack)
+    course.memory[len(course.shown) if course.interrupted else len(planned)] = Memory.now(stack)
     return course
 
 
@@ -341,10 +346,20 @@ def _arm_faults(stack: Stack, payment: Planned) -> None:
         set_fault(stack, fault | {"reference": payment.payment_id})
 
 
-def _await_doubts(stack: Stack, course: Course) -> None:
+@contextmanager
+def _until_interrupted(course: Course) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        course.interrupted = True
+
+
+def _await_doubts(stack: Stack, course: Course, say: Callable[[str], object]) -> None:
     """Give the payments and operations in doubt the time to be resolved."""
     deadline = time.monotonic() + RESOLVED_WITHIN_SECONDS
     while (doubtful := list(filter(_in_doubt, course.shown.values()))) and time.monotonic() < deadline:
+        left = deadline - time.monotonic()
+        say(f"{counted(len(doubtful), 'payment')} in doubt: waiting until that is resolved, at most {left:.0f} s more")
         time.sleep(1)
         course.shown |= {payment["payment_id"]: stack.payment(payment["payment_id"]) for payment in doubtful}
 
@@ -361,9 +376,9 @@ def _show(planned: Mapping[str, Planned], course: Course, audited: Audit, consol
     if len(course.problems) > _SHOWN:
         console.print(f"… and {len(course.problems) - _SHOWN:,} more.", highlight=False)
     faulty = sum(bool(payment.faults) for payment in planned.values())
-    rate = len(planned) / course.seconds
+    rate = len(planned) / course.seconds if course.seconds else 0.0
     console.print(
-        f"{len(planned):,} payments in {course.seconds:,.0f} s, {rate:.1f}/s; {faulty:,} met faults; "
+        f"{counted(len(planned), 'payment')} in {course.seconds:,.0f} s, {rate:.1f}/s; {faulty:,} met faults; "
         f"{len(course.problems):,} were answered or ended amiss",
         highlight=False,
     )
@@ -371,14 +386,14 @@ def _show(planned: Mapping[str, Planned], course: Course, audited: Audit, consol
 
 
 def _latencies(planned: Mapping[str, Planned], audited: Audit) -> Table:
-    table = Table("", "payments", "p50", "p99", "longest", title="From the start to the end", title_justify="left")
+    shown = table("From the start to the end", ("",), ("payments", "p50", "p99", "longest"))
     for name, faulty in (("undisturbed", False), ("with faults", True)):
         ids = [payment_id for payment_id, payment in planned.items() if bool(payment.faults) is faulty]
         seconds = sorted(filter(None, (_seconds(audited.evidence[payment_id]) for payment_id in ids)))
         if seconds:
             at = [seconds[min(int(len(seconds) * share), len(seconds) - 1)] for share in (0.5, 0.99, 1)]
-            table.add_row(name, f"{len(seconds):,}", *(f"{each:.2f} s" for each in at))
-    return table
+            shown.add_row(name, f"{len(seconds):,}", *(f"{each:.2f} s" for each in at))
+    return shown
 
 
 def _seconds(evidence: Evidence) -> float | None:
@@ -393,21 +408,19 @@ def _seconds(evidence: Evidence) -> float | None:
 
 
 def _memories(memory: Mapping[int, Memory]) -> Table:
-    table = Table("MiB after", title="Memory", title_justify="left")
-    for part in ("emulator", "functions (processes)", "sandbox", "soak"):
-        table.add_column(part, justify="right")
+    shown = table("Memory", ("MiB after",), ("emulator", "functions (processes)", "sandbox", "soak"))
     for done, now in memory.items():
         functions = f"{now.functions:,.0f} ({now.workers})"
-        table.add_row(f"{done:,}", f"{now.emulator:,.0f}", functions, f"{now.sandbox:,.1f}", f"{now.soak:,.1f}")
-    (*_, (before, middle), (after, end)) = memory.items()
-    if after > before:
+        shown.add_row(f"{done:,}", f"{now.emulator:,.0f}", functions, f"{now.sandbox:,.1f}", f"{now.soak:,.1f}")
+    if len(memory) > 1:
+        (*_, (before, middle), (after, end)) = memory.items()
         thousands = (after - before) / 1000
         growth = [
             (getattr(end, name) - getattr(middle, name)) / thousands
             for name in ("emulator", "functions", "sandbox", "soak")
         ]
-        table.add_row("per 1,000 more", *(f"{each:+,.2f}" for each in growth))
-    return table
+        shown.add_row("per 1,000 more", *(f"{each:+,.2f}" for each in growth))
+    return shown
 
 
 def _counts(statuses: Iterable[str]) -> str:

@@ -48,7 +48,9 @@ class Stack:
             known = {field.name for field in fields(cls)}
             return cls(**{name: value for name, value in json.loads(path.read_text()).items() if name in known})
         except FileNotFoundError:
-            raise StackError(f"There is no {path}. Start the local stack first: make up") from None
+            raise StackError(
+                f"There is no {path}. Start the local stack (make up), or name another: --stack FILE"
+            ) from None
         except (ValueError, TypeError) as error:
             raise StackError(f"{path} is not a stack file: {error}") from None
 

@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.paths import BUILD, TERRAFORM
 from cli.private import PRIVATE_UMASK
@@ -18,6 +21,9 @@ from cli.private import PRIVATE_UMASK
 _MIRROR_PREFIXES = [Path.home() / ".terraform.d"] + [
     Path(os.sep, *parts) for parts in (("opt",), ("usr", "share"), ("usr", "local", "share"), ("var", "lib"))
 ]
+
+# STS answers in every region, whichever the deployment is for.
+_STS_REGION = "us-east-1"
 
 
 class TerraformError(Exception):
@@ -34,6 +40,13 @@ def find_mirror() -> Path | None:
     return None
 
 
+def program() -> str:
+    """Where Terraform is. Raises TerraformError where it is not."""
+    if found := shutil.which("terraform"):
+        return found
+    raise TerraformError("Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH.")
+
+
 def _plugin_dir(mirror: Path | None) -> Sequence[str]:
     return (f"-plugin-dir={mirror}",) if mirror else ()
 
@@ -43,20 +56,31 @@ class Terraform:
     """The project's Terraform for one environment, with its own data folder.
 
     `state` is a state file of this machine's own; None keeps it in the backend, in a workspace of the same name.
-    `environment` is added to the process environment.
+    `environment` is added to the process environment. `say` is told how far an apply is that shows nothing itself.
     """
 
     name: str
     state: Path | None = None
     environment: Mapping[str, str] | None = None
+    say: Callable[[str], object] = lambda text: None
 
     @classmethod
-    def on_aws(cls, name: str) -> Self:
+    def on_aws(cls, name: str, say: Callable[[str], object] = lambda text: None) -> Self:
         """That of an environment that has a file of variables. Raises TerraformError."""
         known = sorted(file.stem for file in (TERRAFORM / "environments").glob("*.tfvars"))
         if name not in known:
             raise TerraformError(f"There is no environment {name!r}. terraform/environments has: {', '.join(known)}.")
-        return cls(name)
+        return cls(name, say=say)
+
+    def account(self) -> str:
+        """The AWS account that the credentials are of. Raises TerraformError where there are none that are good.
+
+        Asked first: Terraform would plan what it can without, and call that a plan.
+        """
+        try:
+            return str(self.client("sts", boto3.Session().region_name or _STS_REGION).get_caller_identity()["Account"])
+        except (BotoCoreError, ClientError) as error:
+            raise TerraformError(f"AWS knows no credentials of yours, or they are not good: {error}") from None
 
     def init(self) -> str:
         """Initialise, from a mirror first, and return where the provider came from."""
@@ -89,7 +113,7 @@ class Terraform:
         # Most of an apply is waiting, and on this machine nobody throttles who asks for much at once.
         at_once = ("-parallelism=40",) if self.state else ()
         options = ("-input=false", *approve, *at_once, *self._state_argument(), *self._var_files())
-        self._run("apply", *options, *arguments, show=show)
+        self._run("apply", *options, *arguments, show=show, on_line=_Applied(self.say))
 
     def destroy(self, *arguments: str, show: bool = False) -> None:
         approve = () if show else ("-auto-approve",)
@@ -137,6 +161,8 @@ class Terraform:
     def evaluate(self, expression: str) -> Any:
         """The value of an expression over this environment's variables."""
         answer = self._run("console", *self._state_argument(), *self._var_files(), stdin=f"jsonencode({expression})")
+        if not answer:
+            raise TerraformError(f"{program()} gave no answer. Is it Terraform 1.9 or newer?")
         # Before it stand warnings, when the variables ask for what is not in the state yet.
         return json.loads(json.loads(answer.splitlines()[-1]))
 
@@ -171,28 +197,77 @@ class Terraform:
         return (f"-state={self.state}",) if self.state else ()
 
     def _run(
-        self, *arguments: str, show: bool = False, stdin: str | None = None, succeeds_with: Sequence[int] = (0,)
+        self,
+        *arguments: str,
+        show: bool = False,
+        stdin: str = "",
+        succeeds_with: Sequence[int] = (0,),
+        on_line: Callable[[str], object] = lambda line: None,
     ) -> str:
-        terraform = shutil.which("terraform")
-        if terraform is None:
-            raise TerraformError(
-                "Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH."
-            )
+        """What Terraform prints; nothing if it is shown. Raises TerraformError."""
         environment = {
             **{name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"},
             **(self.environment or {}),
             "TF_DATA_DIR": str(self._home / "terraform-data"),
             "TF_IN_AUTOMATION": "1",
         }
-        command = [terraform, f"-chdir={TERRAFORM}", *arguments]
+        command = [program(), f"-chdir={TERRAFORM}", *arguments]
         if show:
-            if subprocess.run(command, env=environment, umask=PRIVATE_UMASK).returncode:
+            if _end(subprocess.Popen(command, env=environment, umask=PRIVATE_UMASK)):
                 raise TerraformError(f"terraform {arguments[0]} failed: see above.")
             return ""
         plain = {"NO_COLOR": "1", "TF_CLI_ARGS": "-no-color"}
-        done = subprocess.run(
-            command, env=environment | plain, input=stdin, capture_output=True, text=True, umask=PRIVATE_UMASK
-        )
-        if done.returncode not in succeeds_with:
-            raise TerraformError(f"terraform {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}")
-        return done.stdout
+        with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile("w+") as errors:
+            given.write(stdin)
+            given.seek(0)
+            process = subprocess.Popen(
+                command,
+                env=environment | plain,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                umask=PRIVATE_UMASK,
+            )
+            lines: list[str] = []
+
+            def read() -> None:
+                for line in process.stdout or ():
+                    lines.append(line)
+                    on_line(line)
+
+            status = _end(process, read)
+            errors.seek(0)
+            said, output = errors.read(), "".join(lines)
+        if status not in succeeds_with:
+            raise TerraformError(f"terraform {arguments[0]} failed:\n{(said or output).strip()}")
+        return output
+
+
+def _end(process: "subprocess.Popen[Any]", read: Callable[[], None] = lambda: None) -> int:
+    """Let Terraform come to its end, whatever it says meanwhile; its exit code.
+
+    At Ctrl-C Terraform has the signal as well, and stops by itself once what it is doing is in its state. Killed, it
+    would leave the state locked, and resources that nothing knows of. A second Ctrl-C makes it stop at once.
+    """
+    try:
+        read()
+        return process.wait()
+    except KeyboardInterrupt:
+        read()
+        process.wait()
+        raise
+
+
+class _Applied:
+    """Counts what an apply has done, by the lines that it prints."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say, self._total, self._done = say, 0, 0
+
+    def __call__(self, line: str) -> None:
+        if planned := re.match(r"Plan: (?:\d+ to import, )?(\d+) to add, (\d+) to change, (\d+) to destroy", line):
+            self._total = sum(map(int, planned.groups()))
+        elif re.search(r": (Creation|Modifications|Destruction) complete after ", line):
+            self._done += 1
+            self._say(f"Deploying with Terraform: {self._done} of {self._total} resources")

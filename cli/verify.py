@@ -13,14 +13,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, TextColumn
 
 from cli.anchors import Anchored, read_anchors
 from cli.audit import Evidence, in_the_record
 from cli.books import OpenBooks, Totals, add, day_before, now
 from cli.flaws import Flaw, Item, first_flaw, flaw_of_anchors, flaw_of_seal
 from cli.money import money
+from cli.output import counted, print_json, progress, table
 from cli.stack import Stack
 from functions.shared.adapters.kms import KmsMac
 from functions.shared.ports import DayTotals
@@ -80,25 +80,20 @@ class Verified:
             self.by_day.setdefault(day, Totals()).update(totals)
 
 
-def verify(stack: Stack, books: OpenBooks, console: Console) -> bool:
+def verify(stack: Stack, books: OpenBooks, console: Console, *, as_json: bool = False) -> bool:
     """Read the whole ledger and print what is not as it was written; whether all is."""
     # The anchors and closes first: what they say of a payment or a day stays true, whatever is written meanwhile.
     with console.status("Reading the anchors"):
         anchored = read_anchors(stack)
     closed = books.closed_days(now()[:10])
     verified, reader = Verified(), _Reader(stack, anchored)
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} %"),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress, ThreadPoolExecutor(_AT_A_TIME) as pool:
-        task = progress.add_task("", total=SEGMENTS)
+    columns = (BarColumn(), TextColumn("{task.percentage:.0f} %"))
+    with progress(console, *columns) as bar, ThreadPoolExecutor(_AT_A_TIME) as pool:
+        task = bar.add_task("", total=SEGMENTS)
         for part in pool.map(reader.segment, range(SEGMENTS)):
             verified.merge(part)
-            read = f"{verified.payments:,} payments, {verified.entries:,} entries"
-            progress.update(task, advance=1, description=read)
+            read = f"{counted(verified.payments, 'payment')}, {counted(verified.entries, 'entry', 'entries')}"
+            bar.update(task, advance=1, description=read)
     verified.merge(reader.cards())
     gone = [
         flaw_of_anchors(payment_id, {}, anchored.lines[payment_id])
@@ -106,20 +101,26 @@ def verify(stack: Stack, books: OpenBooks, console: Console) -> bool:
     ]
     flaws = [*anchored.flaws, *filter(None, gone), *sorted(verified.flaws, key=lambda flaw: flaw.where)]
     flaws += [*flaws_of_closes(closed, verified.by_day), *days_without_anchor(anchored, verified.written, now()[:10])]
-    _show(flaws, verified, len(closed), anchored, console)
+    if as_json:
+        read_of = {"payments": verified.payments, "entries": verified.entries, "cards": verified.cards}
+        read_of |= {"closed_days": len(closed), "anchors": len(anchored.anchors)}
+        print_json(read_of | {"flaws": flaws})
+    else:
+        _show(flaws, verified, len(closed), anchored, console)
     return not flaws
 
 
 def _show(flaws: list[Flaw], verified: Verified, closed: int, anchored: Anchored, console: Console) -> None:
     if flaws:
-        table = Table("where", "what is wrong", title="Not as it was written", title_justify="left")
+        shown = table("Not as it was written", ("where", "what is wrong"))
         for flaw in flaws[:_SHOWN]:
-            table.add_row(escape(flaw.where), escape(flaw.what))
-        console.print(table)
+            shown.add_row(escape(flaw.where), escape(flaw.what))
+        console.print(shown)
         if len(flaws) > _SHOWN:
             console.print(f"… and {len(flaws) - _SHOWN:,} more.", highlight=False)
     if verified.unsealed:
-        console.print(f"{verified.unsealed:,} payments are from before there were seals.", highlight=False)
+        unsealed = counted(verified.unsealed, "payment is", "payments are")
+        console.print(f"{unsealed} from before there were seals.", highlight=False)
     if anchored.anchors:
         last = anchored.anchors[-1]
         console.print(
@@ -131,10 +132,10 @@ def _show(flaws: list[Flaw], verified: Verified, closed: int, anchored: Anchored
             "There is no anchor yet. Until there is one, a payment that is gone, and an older record in place of a "
             "later, can't be seen here: make audit holds the ledger against the gateway."
         )
-    result = f"[red]{len(flaws):,} flaws[/red] in" if flaws else "[green]Verified:[/green]"
-    read = f"{verified.payments:,} payments with {verified.entries:,} entries"
-    rest = f"{verified.cards:,} stored cards, {closed:,} closed days, and {len(anchored.anchors):,} anchors"
-    console.print(f"{result} {read}, {rest}.", highlight=False)
+    result = f"[red]{counted(len(flaws), 'flaw')}[/red] in" if flaws else "[green]Verified:[/green]"
+    read = f"{counted(verified.payments, 'payment')} with {counted(verified.entries, 'entry', 'entries')}"
+    rest = f"{counted(verified.cards, 'stored card')}, {counted(closed, 'closed day')}"
+    console.print(f"{result} {read}, {rest}, and {counted(len(anchored.anchors), 'anchor')}.", highlight=False)
 
 
 def days_without_anchor(anchored: Anchored, written: Mapping[str, int], today: str) -> Iterator[Flaw]:

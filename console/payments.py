@@ -10,6 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -400,6 +401,15 @@ class Payments:
             asked[-1].entered_at if asked else None,
             visits[-1].entered_at + timedelta(seconds=waits) if waits else None,
         )
+
+    def operations(self, look: Look) -> dict[str, History]:
+        """The ways of a payment's refunds, captures and voids, as far as Step Functions remembers them."""
+        ways = {}
+        for operation in (look.record or {}).get("operations", []):
+            with suppress(StackError):
+                if history := self.look(self.operation_arn(operation["operation_id"])).history:
+                    ways[f"{operation['type'].capitalize()} {operation['operation_id']}"] = history
+        return ways
 
     def _describe(self, arn: str) -> Mapping[str, Any] | None:
         try:

@@ -1,13 +1,14 @@
 """One payment in the terminal: its way through the states as bars over time, and its ledger entries."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cli.output import table, time_text
 from console.graph import MARKS
 from console.history import History, Outcome, Visit, seconds_text
 from console.ledger import Entry, money
@@ -40,12 +41,17 @@ _STATUS_STYLES = {
 }
 
 
-def show(look: Look, console: Console) -> None:
-    """Print all that there is to see of a payment, or of an execution."""
+def show(look: Look, operations: Mapping[str, History], console: Console) -> None:
+    """Print all that there is to see of a payment, or of an execution.
+
+    `operations` are the ways of the payment's refunds, captures and voids, by what each is called.
+    """
     console.print(*_head(look), sep="\n", highlight=False, soft_wrap=True)
     if look.history:
         bar_width = min(max(console.width - _BESIDE_THE_BAR, _LEAST_BAR), _MOST_BAR)
-        console.print(_states(look.history, bar_width))
+        console.print(_states("States", look.history, bar_width))
+        for name, history in operations.items():
+            console.print(_states(name, history, bar_width))
     if look.entries:
         console.print(_entries(look.entries))
     elif look.summary:
@@ -78,18 +84,18 @@ def _head(look: Look) -> Iterator[RenderableType]:
     yield ""
 
 
-def _states(history: History, bar_width: int) -> Table:
+def _states(name: str, history: History, bar_width: int) -> Table:
     at = now()
     took = seconds_text(history.duration(at).total_seconds())
-    title = f"States, {took}{'' if history.ended_at else ' so far'}"
-    table = Table("", "state", "0".ljust(bar_width - len(took)) + took, title=title, title_justify="left")
-    table.add_column("took", justify="right")
-    table.add_column("errors on the way")
+    title = f"{name}, {took}{'' if history.ended_at else ' so far'}"
+    columns = ("", "state", "0".ljust(bar_width - len(took)) + took)
+    shown = table(title, columns, ("took",))
+    shown.add_column("errors on the way", overflow="fold")
     for row in rows(history, at):
         style = _STYLES[row.visit.outcome]
         mark = Text(MARKS[row.visit.outcome], style=style)
-        table.add_row(mark, row.visit.state, _bar(row, bar_width), seconds_text(row.seconds), _errors(row.visit))
-    return table
+        shown.add_row(mark, row.visit.state, _bar(row, bar_width), seconds_text(row.seconds), _errors(row.visit))
+    return shown
 
 
 def _bar(row: Row, width: int) -> Text:
@@ -114,14 +120,14 @@ def _errors(visit: Visit) -> RenderableType:
 
 
 def _entries(entries: list[Entry]) -> Table:
-    table = Table("entry", "posted (UTC)", "account", title="Ledger", title_justify="left")
-    for side in ("debit", "credit"):
-        table.add_column(side, justify="right")
+    shown = table("Ledger", ("entry", "posted (UTC)", "account"), ("debit", "credit"))
     for entry in entries:
         named = f"{entry.number} {entry.kind}" + (f" of {entry.reverses}" if entry.reverses is not None else "")
         for posting in entry.postings:
             amounts = {posting.direction: money(posting.amount_minor, posting.currency)}
-            table.add_row(named, entry.posted_at[:23], posting.account, amounts.get("debit"), amounts.get("credit"))
+            shown.add_row(
+                named, time_text(entry.posted_at), posting.account, amounts.get("debit"), amounts.get("credit")
+            )
             named = ""
-        table.add_section()
-    return table
+        shown.add_section()
+    return shown

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import requests
@@ -20,13 +20,13 @@ from cli.paths import BUILD, ROOT, STACK_FILE
 from cli.private import PRIVATE_UMASK, open_private, private_folder, write_private
 from cli.rollout import apply_until_live
 from cli.stack import Stack, StackError, api_curlrc, sandbox_curlrc
-from cli.terraform import Terraform, TerraformError
+from cli.terraform import Terraform, TerraformError, program
 
 REGION = "us-east-1"
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 15
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,17 @@ class Machine:
                 raise StackError(f"{name.upper()} must be a port number, not {port!r}.")
         return cls(**{name: int(port) for name, port in ports.items()}, fixed_ports=frozenset(ports))  # type: ignore[arg-type]
 
-    def up(self, say: Say) -> Stack:
-        """Start what does not run yet, deploy, and write the stack file. Safe to repeat."""
+    def up(self, say: Say, progress: Say = lambda text: None) -> Stack:
+        """Start what does not run yet, deploy, and write the stack file. Safe to repeat.
+
+        `say` is told of each step, `progress` how far a long one is.
+        """
+        program()  # without Terraform nothing need be started
         private_folder(self.home)
         say("Building the functions and their layer")
-        build(Target.host())
+        build(Target.host(), progress)
         try:
-            stack = self._start_and_deploy(say)
+            stack = self._start_and_deploy(say, progress)
         except TerraformError as error:
             if self.stack_file.exists():
                 raise
@@ -103,7 +107,7 @@ class Machine:
             # starting over.
             say(f"Starting over, as the first deployment failed: {error}")
             say(f"The emulator's log of it is {self._keep_log()}")
-            stack = self._start_and_deploy(say)
+            stack = self._start_and_deploy(say, progress)
         stack.save(self.stack_file)
         return stack
 
@@ -111,21 +115,19 @@ class Machine:
         """Where the emulator's log is once the next emulator has one of its own."""
         return (self.home / "emulator.log").replace(self.home / "emulator.failed.log")
 
-    def _start_and_deploy(self, say: Say) -> Stack:
+    def _start_and_deploy(self, say: Say, progress: Say) -> Stack:
         services = self._running_services()
         if "sparkle" not in services:
             say("Starting the Sparkle sandbox")
-            services["sparkle"] = self._start_sparkle()
-            self._remember(services)
+            self._start_sparkle(services)
         if "emulator" in services and not self.stack_file.exists():
             services.pop("emulator").stop()  # half deployed
         if "emulator" not in services:
             # The emulator keeps everything in memory: what an earlier one was told is gone.
             self._forget()
             say("Starting the AWS emulator")
-            services["emulator"] = self._start_emulator()
-            self._remember(services)
-        return self._deploy(services, say)
+            self._start_emulator(services)
+        return self._deploy(services, say, progress)
 
     def down(self) -> list[str]:
         """Stop what `up` started; return the names of what was running."""
@@ -180,11 +182,11 @@ class Machine:
     def _remember(self, services: dict[str, Service]) -> None:
         write_private(self._processes_file, json.dumps({name: asdict(service) for name, service in services.items()}))
 
-    def _start_sparkle(self) -> Service:
+    def _start_sparkle(self, services: dict[str, Service]) -> None:
         port, keys = self._free_port("sparkle_port"), {"SPARKLE_API_KEY": f"sk_test_{secrets.token_hex(16)}"}
-        return self._start("sparkle", ["--port", str(port)], port, "/sandbox/health", keys)
+        self._start(services, "sparkle", ["--port", str(port)], port, "/sandbox/health", keys)
 
-    def _start_emulator(self) -> Service:
+    def _start_emulator(self, services: dict[str, Service]) -> None:
         port = self._free_port("emulator_port")
         environment = {
             "RUNTIME_CLIENT_DIR": str(runtime_client()),
@@ -196,17 +198,19 @@ class Machine:
             "OPERATOR_ACCESS_KEY_ID": f"AKIA{secrets.token_hex(8).upper()}",
             "OPERATOR_SECRET_ACCESS_KEY": secrets.token_hex(20),
         }
-        return self._start("emulator", arguments, port, "/_ministack/health", keys, environment)
+        self._start(services, "emulator", arguments, port, "/_ministack/health", keys, environment)
 
     def _start(
         self,
+        services: dict[str, Service],
         name: str,
         arguments: list[str],
         port: int,
         health_path: str,
         keys: Mapping[str, str],
         environment: Mapping[str, str] | None = None,
-    ) -> Service:
+    ) -> None:
+        """Start a service, remembered from its first moment on: whoever gives up waiting can stop it."""
         module, log = f"local.{name}", self.home / f"{name}.log"
         clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         process = subprocess.Popen(
@@ -219,7 +223,8 @@ class Machine:
             start_new_session=True,
             umask=PRIVATE_UMASK,
         )
-        service = Service(module, process.pid, port, health_path, keys)
+        services[name] = service = Service(module, process.pid, port, health_path, keys)
+        self._remember(services)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not service.healthy():
             if process.poll() is not None or time.monotonic() > deadline:
@@ -227,7 +232,6 @@ class Machine:
                 tail = "\n".join(log.read_text().splitlines()[-15:])
                 raise StackError(f"{name} did not start. The end of {log}:\n{tail}")
             time.sleep(0.1)
-        return service
 
     def _free_port(self, wish: str) -> int:
         for port in (getattr(self, wish), 0):
@@ -258,9 +262,9 @@ class Machine:
         }
         return Terraform("local", state=self._state, environment=environment)
 
-    def _deploy(self, services: Mapping[str, Service], say: Say) -> Stack:
+    def _deploy(self, services: Mapping[str, Service], say: Say, progress: Say) -> Stack:
         emulator, sparkle = services["emulator"], services["sparkle"]
-        terraform = self._terraform(services)
+        terraform = replace(self._terraform(services), say=progress)
         say("Initialising Terraform")
         origin = terraform.init()
         say(f"Deploying with Terraform (AWS provider from {origin}); the first time takes a minute")

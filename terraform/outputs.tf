@@ -102,6 +102,9 @@ output "auditor_policy_arn" {
 output "log_group_prefix" {
   description = "What each function's log group begins with; the function's short name follows."
   value       = local.function_log_prefix
+
+  # Else it is all that is left of a plan that fails, and Terraform says that it can be applied.
+  depends_on = [aws_cloudwatch_log_group.this]
 }
 
 output "function_names" {

@@ -28,6 +28,13 @@ variable "region" {
     condition     = var.region == null || can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
     error_message = "The region must look like eu-west-1."
   }
+
+  # The provider needs the region and all else needs the provider, so nothing is planned where this fails, and it is all that is
+  # said. A condition must name its own variable.
+  validation {
+    condition     = var.region == "" || alltrue([for name in ["functions", "layer"] : fileexists("${local.packages}/${name}.zip")])
+    error_message = "The functions' packages are not built. Run this first, in the project's folder: make build RUNTIME=${var.lambda_runtime} ARCHITECTURE=${var.lambda_architecture}"
+  }
 }
 
 variable "tags" {

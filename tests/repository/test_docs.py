@@ -12,7 +12,9 @@ from typing import Any, get_args
 import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
+from typer.testing import CliRunner
 
+from cli.__main__ import app
 from cli.paths import ROOT
 from functions.shared.domain.payment import Status
 from tests.documents import DOCUMENTS, README, Block, Document
@@ -105,6 +107,12 @@ def complain_of_aws(arguments: list[str]) -> str | None:
     return f"{service} {operation} has no {unknown}" if unknown else None
 
 
+def complain_of_payments(arguments: list[str]) -> str | None:
+    """What is wrong with a call of the command: one that is not there, or an option that it hasn't."""
+    done = CliRunner().invoke(app, [*arguments, "--help"])
+    return " ".join(re.sub("[│─╭╮╰╯]", "", done.stderr).split()) if done.exit_code else None
+
+
 def complain_of(command: list[str], *, in_passing: bool = False) -> str | None:
     while command and re.fullmatch(r"\w+=.*", command[0], re.DOTALL):
         command = command[1:]
@@ -113,6 +121,8 @@ def complain_of(command: list[str], *, in_passing: bool = False) -> str | None:
             return complain_of_make(arguments, in_passing=in_passing)
         case ["aws", *arguments]:
             return complain_of_aws(arguments)
+        case ["payments", *arguments]:
+            return complain_of_payments(arguments)
         case [program, *_] if program.startswith(".venv/bin/"):
             return None if (ROOT / program).exists() else f"{program} is not there"
         case [] | ["git" | "curl" | "cp" | "echo" | "sort" | "terraform", *_]:
@@ -128,7 +138,7 @@ def commands() -> Iterator[Any]:
     """Every command that a document shows and no test runs, and those in code font within its text."""
     for page in DOCUMENTS:
         shown = [] if str(page) in RUN else shell_blocks(page)
-        mentioned = [Block("sh", None, 0, span) for span in page.code if re.match(r"make [a-z]", span)]
+        mentioned = [Block("sh", None, 0, span) for span in page.code if re.match(r"(make|payments) [a-z]", span)]
         for block in shown + mentioned:
             for command in block.commands:
                 yield pytest.param(
@@ -150,6 +160,8 @@ def test_a_command_that_is_shown_is_there_with_all_that_it_is_given(command: lis
         ("aws stepfunctions start-executions --name x", "no start-executions"),
         ("aws stepfunctions start-execution --title x", "has no {'title'}"),
         (".venv/bin/nothing", "is not there"),
+        ("payments repay", "No such command 'repay'"),
+        ("payments get x --yaml", "No such option"),
         ("frobnicate docs", "nothing here says"),
     ],
 )

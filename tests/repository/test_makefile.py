@@ -15,7 +15,7 @@ GIVEN = {
     "demo": "cli demo",
     "up": "cli up",
     "down": "cli down",
-    "replay": "cli replay --repeat={REPEAT} --concurrency={CONCURRENCY} --watch --junit={JUNIT} --json={JSON} "
+    "replay": "cli replay --repeat={REPEAT} --concurrency={CONCURRENCY} --watch --junit={JUNIT} --json-file={JSON} "
     "--execution={EXECUTION} --status={STATUS} --since={SINCE} --until={UNTIL} --limit={LIMIT} --from-stack={FROM} "
     "--card={CARD} -- {EVENT*}",
     "invoke": "cli invoke -- {FUNCTION} {EVENT}",
@@ -45,8 +45,9 @@ GIVEN = {
     "acceptance": "cli accept --only={ONLY} --keep -- {ENV}",
     "rotate": "cli rotate --retire -- {KEY} {ENV}",
     "picture": "cli picture",
+    "reference": "cli reference",
     "permissions": "cli permissions",
-    "build": "cli build",
+    "build": "cli build --runtime={RUNTIME} --architecture={ARCHITECTURE}",
     "test": "pytest -m first -n {WORKERS}",
     "test-all": "pytest -m rest -n {WORKERS}",
     "bench": "bench --small -- {ONLY*}",

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from cli.acceptance.deployment import READ_BUDGETS, find_budget
 from cli.acceptance.steps.payments import PROTOCOLS, WAYS
+from cli.output import ExitCode
 from cli.stack import Stack, StackError
 from local.machine import Machine
 from tests.stack.driver import Driver, payments
@@ -165,8 +166,8 @@ def test_a_wrong_answer_is_a_failure_and_the_others_are_asked_all_the_same(stack
 
 def test_a_group_that_is_not_there_is_named(machine: Machine, stack: Stack) -> None:
     done = payments(machine.stack_file, "accept", "local", "--only=everything")
-    assert done.returncode == 1
-    assert "everything is none of deployment, payments," in done.stdout
+    assert done.returncode == ExitCode.FAILED
+    assert "everything is none of deployment, payments," in done.stderr
 
 
 # --- The budget guard, on the emulator's AWS Budgets

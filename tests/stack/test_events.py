@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from cli.audit import audit
 from cli.events import API_EVENTS, FUNCTION_EVENTS, ApiEvent
 from cli.invoke import Invocations
 from cli.replay import replay
 from cli.stack import Stack
+from console.ledger import LedgerItems
 
 EXPECTED: dict[str, dict[str, object]] = {
     "tokenize": {"operation": "charge", "amount_minor": 1999, "currency": "USD"},
@@ -40,6 +42,19 @@ def test_a_function_answers_its_sample_event(stack: Stack, file: Path) -> None:
     answer = Invocations(stack).invoke(file.stem, file)
     assert "errorType" not in answer, answer
     assert EXPECTED[file.stem].items() <= (answer | answer.get("payment", {})).items()
+
+
+def test_a_function_that_is_run_alone_leaves_no_money_that_no_book_knows(stack: Stack) -> None:
+    def charged() -> set[str]:
+        return {charge["reference"] for charge in stack.sandbox("GET", "/sandbox/charges").json()["charges"]}
+
+    before = charged()
+    for file in sorted(FUNCTION_EVENTS.glob("*.json")):
+        payment_id = Invocations(stack).invoke_with_next(file.stem, file).get("persist", {}).get("payment_id")
+        assert payment_id is None or audit(stack, [payment_id]).findings == []
+    new = charged() - before
+    assert new
+    assert new - set(LedgerItems(stack).records(new)) == set()
 
 
 def test_a_function_names_the_error_in_input_that_breaks_its_schema(stack: Stack, tmp_path: Path) -> None:

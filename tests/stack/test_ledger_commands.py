@@ -340,7 +340,7 @@ class TestBreaks:
         run = command("reconcile", sandbox.day)
         assert run.returncode == 1
         assert breaks(run, reference) == [["missing_in_ledger", "apayment", f"charge{charge['id']}of19.99USD"]]
-        assert f"1 breaks on {sandbox.day}." in run.stdout
+        assert f"1 break on {sandbox.day}." in run.stdout
 
     def test_a_payment_that_the_report_leaves_out_is_missing_at_the_gateway(
         self, driver: Driver, command: Command, sandbox: Sandbox

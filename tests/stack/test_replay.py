@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from cli.__main__ import app
 from cli.events import API_EVENTS
+from cli.output import ExitCode
 from cli.replay_executions import Ended, executions_named, executions_of
 from cli.stack import Stack, StackError, new_payment_id
 from examples.client import seal
@@ -77,7 +78,7 @@ def sealed(driver: Driver, card_data: dict[str, str], payment_id: str) -> str:
 class TestEvents:
     def test_they_are_replayed_many_times_at_once_and_reported(self, replay: Any, started: Any, tmp_path: Path) -> None:
         events = [API_EVENTS / "approved_visa.json", API_EVENTS / "refused_*.json", API_EVENTS / "voided.json"]
-        reports = ["--json", tmp_path / "replay.json", "--junit", tmp_path / "replay.xml"]
+        reports = ["--json-file", tmp_path / "replay.json", "--junit", tmp_path / "replay.xml"]
         status, shown = replay(*events, "--repeat", 4, "--concurrency", 4, *reports)
         assert status == 0
         assert shown.count("4 of 4") == 7
@@ -110,7 +111,10 @@ class TestEvents:
         def hear_ctrl_c() -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background does not
 
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c) as watching:  # noqa: S603
+        watching = subprocess.Popen(  # noqa: S603
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hear_ctrl_c
+        )
+        with watching:
             assert watching.stdout
             rounds = []
             for change in (event.replace("13/30", "12/30"), "{", event):
@@ -126,7 +130,7 @@ class TestEvents:
     def test_nothing_is_tried_where_nobody_answers(self, driver: Driver, tmp_path: Path) -> None:
         replace(driver.stack, api_url="http://127.0.0.1:9").save(tmp_path / "stack.json")
         done = CliRunner().invoke(app, ["replay", "--stack", str(tmp_path / "stack.json")])
-        assert done.exit_code == 1
+        assert done.exit_code == ExitCode.FAILED
         assert "Is the stack up?" in " ".join(done.output.split())
         assert "Sample events" not in done.output
 
@@ -264,7 +268,7 @@ class TestPastExecutions:
         new = driver.stack.payment(payment_id)
         assert (new["status"], new["merchant_reference"]) == ("captured", "order-8")
         status, shown = replay("--execution", f"{other_stack.execution_arn(name)}")
-        assert status == 1
+        assert status == ExitCode.FAILED
         assert "--from-stack" in shown
 
     def test_operations_and_unknown_executions_are_refused_and_none_is_replayed(
@@ -279,13 +283,13 @@ class TestPastExecutions:
             ("p-0", "no execution"),
         ):
             status, shown = replay("--execution", payment_id, "--execution", other)
-            assert status == 1
+            assert status == ExitCode.FAILED
             assert told in " ".join(shown.split())
         assert not started()
 
     def test_a_card_that_is_no_test_card_is_refused_and_not_repeated(self, driver: Driver, replay: Any) -> None:
         status, shown = replay("--execution", driver.paid()["payment_id"], "--card", NOT_OURS)
-        assert status == 1
+        assert status == ExitCode.FAILED
         assert "no published test card" in shown
         assert NOT_OURS not in shown
 

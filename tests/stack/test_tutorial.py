@@ -16,13 +16,15 @@ from tests.stack.driver import CARD_DATA
 
 DONE_BY_FIXTURES = {"make up\n", "make down\n"}
 SETUP_IS_DONE = 'make() { command make --no-print-directory --old-file .venv/requirements.sha "$@"; }'
+# The command of this checkout, whichever is installed.
+OURS = 'payments() { .venv/bin/python -m cli "$@"; }'
 MARK = "=== block "
 
 
 def run(script: str, machine: Machine, **environment: str) -> str:
     """What a shell prints that runs this in the project's folder, with the tests' stack for the usual one."""
     ours = script.replace("build/stack.", f"{machine.stack_file.with_suffix('')}.")
-    script = f"set -euo pipefail\n{SETUP_IS_DONE}\n{ours}"
+    script = f"set -euo pipefail\n{SETUP_IS_DONE}\n{OURS}\n{ours}"
     shell = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     shell |= {"STACK": str(machine.stack_file), "TERM": "dumb", **environment}
     command = ["bash", "-c", script]

@@ -1,13 +1,19 @@
 """The audit's comparisons: payments that agree, and one broken example for each thing that can be wrong."""
 
+import json
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from cli.__main__ import app
 from cli.audit import Audit, Evidence, Finding, Kind, findings, show
+from cli.output import ExitCode
+from cli.stack import Stack
 from functions.shared.adapters.dynamodb import entry_items
 from functions.shared.domain.adoption import adopted_id
 from functions.shared.domain.ledger import (
@@ -373,7 +379,7 @@ def test_every_kind_has_a_broken_example() -> None:
 
 def test_a_finding_says_what_was_expected_and_what_was_found() -> None:
     assert found(broken(captured, set_charge(captured_minor=1998))) == [
-        Finding("p-1", Kind.MONEY, "gateway 1,998 USD", "ledger 1,999 USD")
+        Finding("p-1", Kind.MONEY, "gateway 19.98 USD", "ledger 19.99 USD")
     ]
 
 
@@ -387,7 +393,7 @@ def test_payments_whose_differences_cancel_out_are_found_all_the_same() -> None:
 
 
 def test_the_totals_are_compared_by_currency() -> None:
-    assert Finding(None, Kind.MONEY, "gateway 0", "ledger 1,999 USD") in findings(
+    assert Finding(None, Kind.MONEY, "gateway 0", "ledger 19.99 USD") in findings(
         {"p-1": payment("captured", CAPTURE, charged=None)}, with_gateway=True
     )
 
@@ -404,4 +410,19 @@ def test_the_report_counts_the_payments_and_says_what_is_wrong() -> None:
     assert "1 captured · 1 lost · 1 partially_refunded" in output.getvalue()
     assert "1 refund succeeded · 1 refund rejected" in output.getvalue()
     assert "none; execution ABORTED" in output.getvalue()
-    assert "1 findings in 3 payments" in output.getvalue()
+    assert "1 finding in 3 payments" in output.getvalue()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_payment_that_no_source_knows_is_not_there_rather_than_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    Stack("http://127.0.0.1:1", "us-east-1", "arn", "ledger", "/aws/", None, "key", "secret").save(tmp_path / "s.json")
+    evidence = captured() if known else Evidence("p-1")
+    monkeypatch.setattr("cli.__main__.audit_payments", lambda stack, payments: Audit({"p-1": evidence}, []))
+    done = CliRunner().invoke(app, ["audit", "p-1", "--json", "--stack", str(tmp_path / "s.json")])
+    if known:
+        assert (done.exit_code, json.loads(done.stdout)) == (0, {"payments": 1, "findings": []})
+    else:
+        assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
+        assert "This stack knows no payment p-1." in done.stderr

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from cli import build
 from cli.__main__ import app
 from cli.build import Target
+from cli.output import ExitCode
 from cli.paths import REQUIREMENTS, ROOT
 from functions.screen.rules import RULES_FILE
 
@@ -131,7 +132,7 @@ def test_with_a_mistake_in_the_rules_nothing_is_built(tmp_path: Path, monkeypatc
     monkeypatch.setattr(build, "RULES_FILE", broken)
     monkeypatch.setattr(build, "BUILD", tmp_path / "build")
     done = CliRunner().invoke(app, ["build"])
-    assert done.exit_code == 1
+    assert done.exit_code == ExitCode.FAILED
     assert done.output.startswith("RulesError: ")
     assert "rule bin_blocked: unknown symbol: 'bins_bocked'. Is it bins_blocked?" in " ".join(done.output.split())
     assert not (tmp_path / "build").exists()

@@ -22,6 +22,7 @@ from rich.console import Console
 from cli.books import ACCOUNTS, LedgerError, OpenBooks, days
 from cli.export import Format, beancount_account, export, open_accounts
 from cli.money import decimal
+from cli.output import ExitCode
 from functions.shared.domain.ledger import (
     EntryKind,
     JournalEntry,
@@ -318,17 +319,17 @@ class TestTheFile:
             run = payments("ledger", "export", "--from", books.first, "--out", str(file))
         finally:
             dynamodb.put_item(TableName="ledger", Item=entry)
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert f"an entry of {books.first} is not as it was written." in run.output
         assert file.read_text() == "the last one"
         assert list(tmp_path.glob("journal*")) == [file]
 
     def test_one_that_cannot_be_written_is_an_error(self, payments: Payments, tmp_path: Path) -> None:
         run = payments("ledger", "export", "--out", str(tmp_path / "none" / "journal.csv"))
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert "can't be written: No such file or directory." in " ".join(run.output.split())
 
     def test_a_period_that_is_none_is_an_error(self, payments: Payments, books: KnownBooks) -> None:
         run = payments("ledger", "export", "--from", books.second, "--to", books.first)
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert "no day lies in between" in run.output

@@ -1,5 +1,6 @@
 """The books in the terminal, on the known books of conftest.py."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +8,12 @@ from typing import Any
 import pytest
 
 from cli import ledger
+from cli.output import ExitCode
 from functions.shared.domain.ledger import Posting
+from functions.shared.domain.operation import Operation, OperationStatus
+from functions.shared.domain.payment import PaymentRequest, Status
 from functions.shared.ports import AccountPosting
+from tests.samples import payment
 from tests.unit.cli.conftest import KnownBooks, Run, days_ago
 
 Payments = Callable[..., Run]
@@ -100,13 +105,13 @@ class TestTheTrialBalance:
             run = payments("ledger", "trial-balance")
         finally:
             books.aws.dynamodb.put_item(TableName="ledger", Item=posting)
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert f"a posting to asset:gateway:sparkle of {books.third} is not as it was written." in run.output
 
     @pytest.mark.parametrize("as_of", ["monday", "9999-01-01"])
     def test_a_time_that_is_none_or_has_not_come_is_an_error(self, payments: Payments, as_of: str) -> None:
         run = payments("ledger", "trial-balance", "--as-of", as_of)
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert re.search("LedgerError: .*(is no day|has not begun)", run.output)
 
 
@@ -166,7 +171,7 @@ class TestAStatement:
 
     def test_a_typo_leads_to_the_accounts_that_there_are(self, payments: Payments) -> None:
         run = payments("ledger", "statement", "asset:gateway:sprakle")
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert " ".join(run.output.split()) == (
             "LedgerError: There is no account 'asset:gateway:sprakle'. The accounts are asset:gateway:sparkle, "
             "asset:bank, liability:merchant, suspense:in_doubt, expense:fees."
@@ -200,7 +205,7 @@ class TestAPayment:
 
     def test_one_that_is_not_there_is_an_error(self, payments: Payments) -> None:
         run = payments("ledger", "payment", "pay-0")
-        assert (run.status, run.output.strip()) == (1, "LedgerError: The ledger knows no payment pay-0.")
+        assert (run.status, run.output.strip()) == (ExitCode.FAILED, "LedgerError: The ledger knows no payment pay-0.")
 
     def test_one_that_was_tampered_with_leads_to_the_verification(self, payments: Payments, books: KnownBooks) -> None:
         books.post("pay-odd", "USD", f"{days_ago(9)}T09:00:00.000Z")
@@ -209,6 +214,43 @@ class TestAPayment:
             Item={"pk": {"S": "PAYMENT#pay-odd"}, "sk": {"S": "ENTRY#0001"}, "kind": {"S": "capture"}},
         )
         run = payments("ledger", "payment", "pay-odd")
-        assert run.status == 1
+        assert run.status == ExitCode.FAILED
         assert "the payment pay-odd is not as it was written." in run.output
         assert "make verify-ledger" in run.output
+
+    @pytest.mark.parametrize(
+        ("status", "operations", "told"),
+        [
+            ("in_doubt", (), "whether the gateway holds or has taken money is not known yet"),
+            ("authorized", (), "the gateway holds money, and none has moved"),
+            ("authorized", ("processing",), "an operation is under way, and money may move with it"),
+            ("authorized", ("in_doubt",), "whether the gateway holds or has taken money is not known yet"),
+            ("voided", ("succeeded",), "no money has moved"),
+            ("declined", (), "no money has moved"),
+        ],
+    )
+    def test_one_without_entries_says_what_is_known_of_its_money(
+        self, payments: Payments, books: KnownBooks, status: Status, operations: tuple[OperationStatus, ...], told: str
+    ) -> None:
+        payment_id = f"pay-{status}-{'-'.join(operations)}"
+        request = PaymentRequest("charge", 1234, "USD", capture=False)
+        done = tuple(
+            Operation("op-1", "void", None, each, None, f"{books.first}T09:00:00.000Z", f"{books.first}T09:00:00.000Z")
+            for each in operations
+        )
+        books.ledger.record(payment(payment_id, status=status, request=request, operations=done), ())
+        run = payments("ledger", "payment", payment_id)
+        assert (run.status, run.output.splitlines()[1]) == (0, f"It has no entries: {told}.")
+
+
+def test_what_lists_something_lists_it_in_json_too(payments: Payments, books: KnownBooks) -> None:
+    balance = json.loads(payments("ledger", "trial-balance", "--json").stdout)
+    assert {"account": "asset:bank", "currency": "USD", "debit_minor": 119870, "credit_minor": 0} in balance["accounts"]
+    period = ("--from", books.second, "--to", books.second)
+    statement = json.loads(payments("ledger", "statement", "asset:bank", *period, "--json").stdout)
+    assert [each["posting"]["amount_minor"] for each in statement["postings"]] == [119870]
+    shown = json.loads(payments("ledger", "payment", "pay-usd", "--json").stdout)
+    assert [each["entry"]["kind"] for each in shown["entries"]] == ["capture", "refund", "settlement"]
+    verified = json.loads(payments("ledger", "verify", "--json").stdout)
+    assert verified["closed_days"] == 1
+    assert verified["payments"] >= 3

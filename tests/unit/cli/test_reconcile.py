@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cli.output import ExitCode
 from cli.reconcile import now_doing
 from cli.stack import Stack
 from functions.shared.adapters.books import DynamoDbBreaks
@@ -84,7 +85,7 @@ def test_what_breaks_is_shown_with_its_age_and_fails(payments: Payments, ends: E
         "ch_1",
         "19.99 USD, as in the ledger",
         "charge [ch_1] of 5 JPY",
-        f"{books.third} 02:00:00",
+        f"{books.third} 02:00:00.000",
     ]
     assert f"1 breaks on {day}." in run.output
 
@@ -118,7 +119,7 @@ def test_a_run_that_fails_says_why_and_what_to_do(
 )
 def test_a_day_that_is_none_or_has_not_begun_is_an_error(payments: Payments, day: str, why: str) -> None:
     run = payments("reconcile", day)
-    assert run.status == 1
+    assert run.status == ExitCode.FAILED
     assert why in run.output
 
 

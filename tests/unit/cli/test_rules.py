@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from cli.__main__ import app
 from cli.events import EventError
+from cli.output import ExitCode
 from cli.rules import SAMPLES_FILE, load_samples
 from functions.screen.rules import RULES_FILE
 
@@ -59,7 +60,7 @@ def test_a_rule_that_no_sample_shows_is_named(rules_file: Callable[[Change], str
 
 def test_a_mistake_is_told_and_nothing_else(rules_file: Callable[[Change], str]) -> None:
     status, output = rules_test(rules_file(lambda document: document["rules"][2].update(when="amount > 1")))
-    assert status == 1
+    assert status == ExitCode.FAILED
     assert "rule amount_cap: unknown symbol: 'amount'. Is it amount_minor?" in " ".join(output.split())
     assert "sample" not in output
 

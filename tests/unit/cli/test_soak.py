@@ -1,12 +1,19 @@
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from rich.console import Console
+from rich.progress import Progress
 
+from cli import soak
 from cli.audit import Audit, Evidence
 from cli.paths import ROOT
 from cli.soak import CURRENCIES, FAULTS, Operation, Planned, disagreements, plan
+from cli.stack import Stack
 from local.sparkle.app import OTHERWISE
 
 PAID = Planned("/payments", {}, "captured", payment_id="p-1")
@@ -108,3 +115,26 @@ def test_of_two_operations_on_one_payment_one_must_have_succeeded(
 ) -> None:
     ended = [{"type": "capture", "status": capture}, {"type": "void", "status": void}]
     assert replace(HELD, faults=faults).explains(status, ended) is is_explained
+
+
+def test_ctrl_c_audits_what_had_ended_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    audited: list[list[str]] = []
+
+    def push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, bar: Progress) -> soak.Course:
+        ended = list(planned)[:2]
+        shown = {each: {"payment_id": each, "status": planned[each].status, "operations": []} for each in ended}
+        return soak.Course(shown=shown, interrupted=True)
+
+    def audit(stack: Stack, planned: Mapping[str, Planned]) -> Audit:
+        audited.append(list(planned))
+        return Audit({each: Evidence(each) for each in planned}, [])
+
+    monkeypatch.setattr(soak, "_push", push)
+    monkeypatch.setattr(soak, "audit", audit)
+    monkeypatch.setattr(Stack, "sandbox", lambda *arguments: SimpleNamespace(raise_for_status=lambda: None))
+    out = StringIO()
+    stack = Stack("http://127.0.0.1:1", "us-east-1", "arn", "ledger", "/aws/", sparkle_url="http://127.0.0.1:2")
+    with pytest.raises(KeyboardInterrupt):
+        soak.soak(stack, count=10, seed=1, concurrency=1, console=Console(file=out, width=200))
+    assert len(audited[0]) == 2
+    assert "Interrupted: 2 of 10 payments had ended." in out.getvalue()

@@ -1,9 +1,16 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from cli import terraform
+from cli.__main__ import app
+from cli.output import ExitCode
 from cli.terraform import Terraform, TerraformError, find_mirror
 
 
@@ -69,3 +76,62 @@ def test_a_resource_that_is_forgotten_is_no_longer_in_the_state(tmp_path: Path) 
 def test_nothing_is_forgotten_where_nothing_was_deployed(tmp_path: Path) -> None:
     (tmp_path / "terraform.tfstate").touch()
     assert not Terraform("local", state=tmp_path / "terraform.tfstate").forget("aws_sns_topic.it")
+
+
+def fake_terraform(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Puts a program of this name, a shell script, on the PATH."""
+    program = folder / "terraform"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_an_apply_that_shows_nothing_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = (
+        "Plan: 2 to add, 1 to change, 0 to destroy.",
+        "aws_kms_key.this: Creating...",
+        "aws_kms_key.this: Still creating... [10s elapsed]",
+        "aws_kms_key.this: Creation complete after 11s [id=1]",
+        "aws_sns_topic.it: Modifications complete after 0s [id=2]",
+    )
+    fake_terraform(tmp_path, monkeypatch, "\n".join(f"echo '{line}'" for line in lines))
+    said: list[str] = []
+    Terraform("local", state=tmp_path / "terraform.tfstate", say=said.append).apply()
+    assert said == [f"Deploying with Terraform: {done} of 3 resources" for done in (1, 2)]
+
+
+def test_a_terraform_that_answers_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_terraform(tmp_path, monkeypatch, "true")
+    with pytest.raises(TerraformError, match="gave no answer"):
+        Terraform("local", state=tmp_path / "terraform.tfstate").evaluate("var.region")
+
+
+@pytest.mark.parametrize("show", [True, False])
+def test_ctrl_c_lets_terraform_write_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, show: bool) -> None:
+    begun, written = tmp_path / "begun", tmp_path / "written"
+    ending = f"trap 'sleep 1; touch {written}; exit 1' INT; touch {begun}; while true; do sleep 0.1; done"
+    fake_terraform(tmp_path, monkeypatch, ending)
+    apply = f"""
+from pathlib import Path
+from cli.terraform import Terraform
+Terraform("local", state=Path({str(tmp_path / "terraform.tfstate")!r})).apply(show={show})
+"""
+    command = subprocess.Popen([sys.executable, "-c", apply], start_new_session=True, stderr=subprocess.DEVNULL)  # noqa: S603
+    while not begun.exists():
+        assert command.poll() is None
+    os.killpg(command.pid, signal.SIGINT)
+    assert command.wait(timeout=20) != 0
+    assert written.exists()
+
+
+def test_without_good_credentials_nothing_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    fake_terraform(tmp_path, monkeypatch, "echo 'You can apply this plan'")
+    done = CliRunner().invoke(app, ["plan", "dev"])
+    assert done.exit_code == ExitCode.FAILED
+    assert done.stdout == ""
+    assert "AWS knows no credentials of yours" in done.stderr

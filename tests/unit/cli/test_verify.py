@@ -210,7 +210,7 @@ class TestTheWholeLedger:
     def test_one_that_is_whole_is_counted(self, payments: Payments) -> None:
         run = payments("ledger", "verify")
         assert run.status == 0
-        said = "Verified: 3 payments with 7 entries, 0 stored cards, 1 closed days, and 0 anchors."
+        said = "Verified: 3 payments with 7 entries, 0 stored cards, 1 closed day, and 0 anchors."
         assert run.output.endswith(f"{said}\n")
 
     def test_a_flaw_is_named_and_fails(self, payments: Payments, books: KnownBooks) -> None:
@@ -218,7 +218,7 @@ class TestTheWholeLedger:
             run = payments("ledger", "verify")
         assert run.status == 1
         assert "│ pay-usd/2 │ is not what its hash was made of │" in run.output
-        assert "1 flaws in 3 payments with 7 entries" in run.output
+        assert "1 flaw in 3 payments with 7 entries" in run.output
 
     def test_a_closed_day_that_its_postings_do_not_add_up_to_is_named(
         self, payments: Payments, books: KnownBooks

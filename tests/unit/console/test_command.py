@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import __main__ as command
+from cli.output import ExitCode
 from tests.samples import payment
 from tests.unit.console.conftest import Bench
 
@@ -37,5 +38,5 @@ def test_inspect_writes_a_page_and_says_where(
 
 def test_inspect_says_that_there_is_no_such_payment(stack_file: Path) -> None:
     shown = CliRunner().invoke(command.app, ["inspect", "pay-unknown", "--stack", str(stack_file)])
-    assert shown.exit_code == 1
+    assert shown.exit_code == ExitCode.FAILED
     assert "no payment and no execution pay-unknown" in shown.output

@@ -3,15 +3,16 @@ from io import StringIO
 
 from rich.console import Console
 
+from console.history import History
 from console.payments import Look
 from console.terminal import show
 from tests.unit.console.histories import CAUGHT, RETRIED, history
 from tests.unit.console.test_pages import look
 
 
-def shown(what: Look, width: int = 140) -> str:
+def shown(what: Look, width: int = 140, operations: dict[str, History] | None = None) -> str:
     file = StringIO()
-    show(what, Console(file=file, width=width))
+    show(what, operations or {}, Console(file=file, width=width))
     return file.getvalue()
 
 
@@ -70,3 +71,9 @@ def test_it_says_who_asked_for_the_payment_and_for_what_was_done_to_it() -> None
     assert "asked for by arn:aws:sts::123456789012:assumed-role/shop" in lines
     assert "refund 5.00 USD · succeeded · asked for by arn:aws:iam::123456789012:user/support" in lines
     assert "refund 5.00 USD · succeeded" in lines
+
+
+def test_the_way_of_each_refund_capture_and_void_is_drawn_too() -> None:
+    text = shown(look(history(CAUGHT)), operations={"Refund op-1": history(RETRIED)})
+    assert "States, " in text
+    assert "Refund op-1, " in text

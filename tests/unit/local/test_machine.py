@@ -7,7 +7,12 @@ import pytest
 import local.machine
 from cli.stack import Stack
 from cli.terraform import TerraformError
-from local.machine import Machine
+from local.machine import Machine, Service
+
+
+@pytest.fixture
+def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local.machine, "build", lambda target, say: None)
 
 
 @pytest.fixture
@@ -16,17 +21,16 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_a_first_deployment_that_fails_is_repeated_on_a_new_emulator_and_its_log_is_kept(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, nothing_is_built: None
 ) -> None:
     deployed_to: list[str] = []
 
-    def deploy(machine: Machine, services: dict[str, local.machine.Service], say: local.machine.Say) -> Stack:
+    def deploy(machine: Machine, services: dict[str, local.machine.Service], *say: local.machine.Say) -> Stack:
         deployed_to.append(services["emulator"].url)
         if len(deployed_to) == 1:
             raise TerraformError("terraform apply failed:\nError: creating IAM Role: EntityAlreadyExists")
         return Stack("http://api", "us-east-1", "arn", "ledger", "/aws/lambda/payments-local-")
 
-    monkeypatch.setattr(local.machine, "build", lambda target: None)
     monkeypatch.setattr(Machine, "_deploy", deploy)
     said: list[str] = []
     try:
@@ -37,3 +41,29 @@ def test_a_first_deployment_that_fails_is_repeated_on_a_new_emulator_and_its_log
     assert ["EntityAlreadyExists" in said[-3], str(failed) in said[-2]] == [True, True]
     assert [url in failed.read_text() for url in deployed_to] == [True, False]
     assert [url in final.read_text() for url in deployed_to] == [False, True]
+
+
+@pytest.mark.parametrize("service", ["sparkle", "emulator"])
+def test_what_was_started_when_somebody_gave_up_waiting_is_known_and_can_be_stopped(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, nothing_is_built: None, service: str
+) -> None:
+    healthy = Service.healthy
+
+    def impatient(waited_for: Service) -> bool:
+        if waited_for.module.endswith(service):
+            raise KeyboardInterrupt
+        return healthy(waited_for)
+
+    monkeypatch.setattr(Service, "healthy", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        machine.up(lambda step: None)
+    assert service in machine.down()
+    assert machine.down() == []
+
+
+def test_without_terraform_nothing_is_started(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    said: list[str] = []
+    with pytest.raises(TerraformError, match="Install Terraform"):
+        machine.up(said.append)
+    assert said == []

@@ -1,0 +1,121 @@
+"""The installable command: its reference, and the wheel that `pip install .` makes of it."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from cli.paths import ROOT
+from cli.reference import REFERENCE, reference_text
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Only what needs a checkout imports these, and only then.
+OF_A_CHECKOUT = {"airspeed", "awslambdaric", "httpx", "matplotlib", "ministack", "regex", "uv"}
+
+
+def test_the_reference_is_that_of_the_command() -> None:
+    assert reference_text() == REFERENCE.read_text(), "make reference"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(folder),
+        ".",
+    ]
+    subprocess.run(build, cwd=ROOT, check=True)
+    (found,) = folder.glob("payments-*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """A folder with what the wheel has; what it depends on is in this environment."""
+    folder = wheel.parent / "site-packages"
+    ZipFile(wheel).extractall(folder)
+    return folder
+
+
+def payments(installed: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed command, far from any checkout."""
+    started = f"import sys; sys.path.insert(0, {str(installed)!r}); from cli.__main__ import main; main()"
+    inherited = {name: value for name, value in os.environ.items() if name not in ("STACK", "PYTHONPATH")}
+    command = [sys.executable, "-P", "-c", started, *arguments]
+    return subprocess.run(command, cwd=installed.parent, env=inherited | environment, capture_output=True, text=True)
+
+
+def test_it_has_a_version_and_help(installed: Path) -> None:
+    assert payments(installed, "--version").stdout == f"payments {PROJECT['version']}\n"
+    assert "refund" in payments(installed, "--help").stdout
+
+
+def test_it_completes_what_a_shell_asks_for(installed: Path) -> None:
+    asked = {"_PAYMENTS_COMPLETE": "complete_bash", "COMP_WORDS": "payments ref", "COMP_CWORD": "1"}
+    assert payments(installed, **asked).stdout.split() == ["refund", "reference"]
+
+
+def test_it_goes_by_the_stack_that_is_named(installed: Path, tmp_path: Path) -> None:
+    done = payments(installed, "get", "a-payment-that-is-not-there", STACK=str(tmp_path / "stack.json"))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"There is no {tmp_path / 'stack.json'}" in done.stderr
+
+
+def test_it_says_what_is_wrong_with_a_body(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "body.json").write_text("{}")
+    done = payments(installed, "explain", str(tmp_path / "body.json"))
+    assert "one of them is needed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "demo", "replay x", "plan dev", "cost", "accept local", "picture", "rotate sealing dev", "build"]
+)
+def test_what_needs_the_checkout_says_so_in_one_line(installed: Path, command: str) -> None:
+    done = payments(installed, *command.split())
+    assert done.returncode == 3
+    assert done.stderr == (
+        "CheckoutError: This needs a checkout of the project: run it there, with make or .venv/bin/payments.\n"
+    )
+
+
+def test_the_wheel_has_no_tests_and_no_machine_s_own_files(wheel: Path) -> None:
+    names = ZipFile(wheel).namelist()
+    assert {name.partition("/")[0] for name in names} == {
+        *("cli", "console", "examples", "functions", "local"),
+        f"payments-{PROJECT['version']}.dist-info",
+    }
+    assert not [name for name in names if re.search(r"\.pyc$|tfstate|stack.*\.json", name)]
+
+
+def test_it_depends_on_whatever_it_imports(installed: Path) -> None:
+    imported = set()
+    for file in [file for file in installed.rglob("*.py") if "emulator" not in file.parts]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                imported.add(node.module.partition(".")[0])
+    ours = {folder.name for folder in installed.iterdir()}
+    # Types are imported for the type checker alone.
+    others = {name for name in imported if not name.startswith("mypy_boto3_")}
+    others -= set(sys.stdlib_module_names) | ours | OF_A_CHECKOUT
+    declared = {re.split("[>=<]", each)[0].lower() for each in PROJECT["dependencies"]}
+    brought_along = {"botocore": "boto3", "referencing": "jsonschema", "werkzeug": "flask"}
+    distributions = packages_distributions()
+    needed = {brought_along.get(name) or distributions[name][0].lower().replace("_", "-") for name in others}
+    assert needed == declared

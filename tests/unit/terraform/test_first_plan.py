@@ -1,0 +1,36 @@
+"""What a Terraform user sees who begins with `terraform init` and `terraform apply` on a fresh clone."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cli.paths import ROOT, TERRAFORM
+from cli.terraform import find_mirror
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+def test_without_packages_all_that_is_said_is_what_to_run_first(tmp_path: Path, command: str) -> None:
+    not_in_a_clone = shutil.ignore_patterns(".terraform*", "*.tfstate*", "backend.tf")
+    shutil.copytree(TERRAFORM, tmp_path / "terraform", ignore=not_in_a_clone)
+    for beside in ("functions", "statemachine"):
+        (tmp_path / beside).symlink_to(ROOT / beside)
+    # Without credentials: what is said first must not need any.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
+
+    def terraform(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = ours | {"AWS_EC2_METADATA_DISABLED": "true"}
+        call = ["terraform", f"-chdir={tmp_path / 'terraform'}", *arguments, "-no-color", "-input=false"]
+        return subprocess.run(call, env=environment, capture_output=True, text=True)  # noqa: S603
+
+    mirror = find_mirror()
+    assert terraform("init", *([f"-plugin-dir={mirror}"] if mirror else [])).returncode == 0
+    done = terraform(command, "-var-file=environments/dev.tfvars")
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 1
+    assert said.count("Error:") == 1
+    assert "Run this first, in the project's folder: make build RUNTIME=python3.13 ARCHITECTURE=arm64" in said
+    assert not re.search(r"will be created|apply this plan|\d+ to add", said)
