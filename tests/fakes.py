@@ -206,7 +206,7 @@ class FakeGateway:
     ) -> Charge:
         """Show a refund of the charge with that reference, whoever made it; or its next status, by its id."""
         charge = self.charges[reference]
-        refund = Refund(refund_id or f"re_{secrets.token_hex(6)}", refund_reference, status, amount_minor, NOW)
+        refund = Refund(refund_id or f"re_{secrets.token_hex(5)}", refund_reference, status, amount_minor, NOW)
         refunds = {each.refund_id: each for each in charge.refunds} | {refund.refund_id: refund}
         refunded_minor = sum(each.amount_minor for each in refunds.values() if each.status == "succeeded")
         ends: dict[int, ChargeStatus] = {0: "captured", charge.captured_minor: "refunded"}
@@ -303,7 +303,7 @@ class FakeGateway:
         approved: ChargeStatus = "captured" if capture else "authorized"
         charge = Charge(
             gateway=self.name,
-            charge_id=f"ch_{secrets.token_hex(6)}",
+            charge_id=f"ch_{secrets.token_hex(5)}",
             reference=order.reference,
             status="declined" if decline_code else approved,
             amount_minor=order.amount_minor,

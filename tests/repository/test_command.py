@@ -115,7 +115,7 @@ def test_it_depends_on_whatever_it_imports(installed: Path) -> None:
     others = {name for name in imported if not name.startswith("mypy_boto3_")}
     others -= set(sys.stdlib_module_names) | ours | OF_A_CHECKOUT
     declared = {re.split("[>=<]", each)[0].lower() for each in PROJECT["dependencies"]}
-    brought_along = {"botocore": "boto3", "referencing": "jsonschema", "werkzeug": "flask"}
+    brought_along = {"botocore": "boto3", "markupsafe": "jinja2", "referencing": "jsonschema", "werkzeug": "flask"}
     distributions = packages_distributions()
     needed = {brought_along.get(name) or distributions[name][0].lower().replace("_", "-") for name in others}
     assert needed == declared

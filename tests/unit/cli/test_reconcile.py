@@ -87,7 +87,7 @@ def test_what_breaks_is_shown_with_its_age_and_fails(payments: Payments, ends: E
         "charge [ch_1] of 5 JPY",
         f"{books.third} 02:00:00.000",
     ]
-    assert f"1 breaks on {day}." in run.output
+    assert f"1 break on {day}." in run.output
 
 
 @pytest.mark.parametrize(

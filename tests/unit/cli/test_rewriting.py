@@ -364,7 +364,7 @@ def verified(books: Books) -> tuple[bool, str]:
 
 def test_the_ledger_is_whole_before_anybody_touches_it(books: Books) -> None:
     assert verified(books) == (True, verified(books)[1])
-    assert "3 payments with 2 entries, 0 stored cards, 1 closed days, and 1 anchors" in verified(books)[1]
+    assert "3 payments with 2 entries, 0 stored cards, 1 closed day, and 1 anchor" in verified(books)[1]
 
 
 def test_a_payment_whose_refund_is_pending_at_the_gateway_is_whole_in_the_index_of_open_ones(books: Books) -> None:

@@ -112,7 +112,7 @@ def test_a_record_without_a_seal_is_believed_as_the_first_anchor_has_it_and_no_o
     anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")
     whole, said = verified(aws)
     assert whole, said
-    assert "1 payments are from before there were seals." in said
+    assert "1 payment is from before there were seals." in said
     put(aws, *unsealed("pay-2"))
     upgraded(aws)
     anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")

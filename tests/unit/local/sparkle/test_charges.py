@@ -1,10 +1,11 @@
 import json
 import re
+import secrets
 from typing import Any
 
 import pytest
 
-from local.sparkle.charges import Card
+from local.sparkle.charges import Card, ChargeBook
 from local.sparkle.contract import contract
 from tests.unit.local.sparkle.conftest import API_KEY, APPROVED, ROOT, Sparkle, charge_request, headers
 
@@ -284,3 +285,10 @@ def test_unknown_routes_and_methods_are_refused_in_the_same_shape(sparkle: Spark
     lost, wrong = sparkle.get("/v1/payments"), sparkle.call("DELETE", "/v1/charges")
     assert (lost.status_code, lost.json["error"]["code"]) == (404, "not_found")
     assert (wrong.status_code, wrong.json["error"]["code"]) == (405, "method_not_allowed")
+
+
+def test_an_id_is_never_taken_for_a_card_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["4111111111111111abcdef12", "a1b2c3d4e5f6a1b2c3d4e5f6"])
+    monkeypatch.setattr(secrets, "token_hex", lambda _: next(drawn))
+    charge = ChargeBook().charge("order-1", 1999, "USD", Card.from_number("4242424242424242"))
+    assert charge.id == "ch_a1b2c3d4e5f6a1b2c3d4e5f6"
