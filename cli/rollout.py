@@ -1,7 +1,7 @@
 """What is in service after a deployment; and a deployment in steps: a share of what is started runs the new versions,
 and if an alarm rings, they are taken back.
 
-Terraform's variable `rollout` does it, so that the state always says what is in service. docs/deploying.md tells more.
+Terraform's variable `rollout` does it, so that the state always says what is in service. docs/upgrading.md tells more.
 """
 
 import json

@@ -143,3 +143,6 @@ DOCUMENTS = [
 def document(name: str) -> Document:
     """One of docs/."""
     return Document(ROOT / "docs" / f"{name}.md")
+
+
+MANUAL = document("manual")

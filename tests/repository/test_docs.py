@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from cli.__main__ import app
 from cli.paths import ROOT
 from functions.shared.domain.payment import Status
-from tests.documents import DOCUMENTS, README, Block, Document
+from tests.documents import DOCUMENTS, MANUAL, README, Block, Document
 
 RUN = {"docs/tutorial.md", "docs/extending.md"}
 """Documents whose commands are run, one after the other, by tests of their own."""
@@ -223,18 +223,18 @@ def test_the_readme_has_every_document_and_each_picture_is_in_one() -> None:
     assert {name for name in tracked() if name.startswith("docs/")} - linked - pictures == set()
 
 
-def test_the_readme_names_every_status() -> None:
-    (row,) = (row for row in README.table("The API by example") if row[0] == "`GET /payments/{payment_id}`")
+def test_the_manual_names_every_status() -> None:
+    (row,) = (row for row in MANUAL.table("The API by example") if row[0] == "`GET /payments/{payment_id}`")
     assert set(get_args(Status)) | {"processing", "rejected"} <= set(re.findall(r"`(\w+)`", row[1]))
 
 
-def test_the_readme_has_every_call_of_the_api() -> None:
+def test_the_manual_has_every_call_of_the_api() -> None:
     api = (ROOT / "terraform" / "api_gateway.tf").read_text()
     operations = re.findall(r"^ {4}(\w+) += \{ type = ", api, re.MULTILINE)
     starts = [f"POST /{path}" for path in re.findall(r"^ {6}(\w+) += \{ machine", api, re.MULTILINE)]
     reads = re.findall(r'item = "(\w+)", http_method = "(\w+)"', api)
     items = dict(re.findall(r'^ {4}(\w+) += "(\{\w+\})"', api, re.MULTILINE))
-    assert {row[0].strip("`") for row in README.table("The API by example")} == {
+    assert {row[0].strip("`") for row in MANUAL.table("The API by example")} == {
         *starts,
         *(f"POST /payments/{{payment_id}}/{path}" for path in operations),
         *(f"{method} /{item}/{items[item]}" for item, method in reads if item in items),

@@ -11,7 +11,7 @@ from cli.paths import ROOT
 from cli.stack import Stack, new_payment_id
 from examples.client import PaymentsClient, seal
 from local.machine import Machine
-from tests.documents import README, Block, document
+from tests.documents import MANUAL, README, Block, document
 from tests.stack.driver import CARD_DATA
 
 DONE_BY_FIXTURES = {"make up\n", "make down\n"}
@@ -80,8 +80,8 @@ def test_output_is_compared_line_by_line(expected: str, matches: bool) -> None:
 
 
 def example(heading: str, language: str) -> Block:
-    """The first block in a language below a heading of the README."""
-    return next(block for block in README.blocks_of(heading) if block.language == language)
+    """The first block in a language below a heading of the manual."""
+    return next(block for block in MANUAL.blocks_of(heading) if block.language == language)
 
 
 def credentials(stack: Stack) -> dict[str, str]:
@@ -90,7 +90,7 @@ def credentials(stack: Stack) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": stack.access_key_id, "AWS_SECRET_ACCESS_KEY": stack.secret_access_key}
 
 
-def test_the_readmes_calls_are_answered_as_it_says(stack: Stack, machine: Machine) -> None:
+def test_the_manuals_calls_are_answered_as_it_says(stack: Stack, machine: Machine) -> None:
     block, key = example("The API by example", "sh"), new_payment_id()
     output = run(block.text, machine, API=stack.api_url, KEY=key)
     accepted, shown = output.replace("}{", "}\n{").splitlines()
@@ -101,7 +101,13 @@ def test_the_readmes_calls_are_answered_as_it_says(stack: Stack, machine: Machin
     assert '"status": "captured"' in expected[1]
 
 
-def test_the_readmes_python_pays_and_refunds(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readmes_payment_is_captured(stack: Stack, machine: Machine) -> None:
+    block, key = README.blocks_of("Try it")[-1], new_payment_id()
+    assert '"payment_id"' in run(block.text, machine, API=stack.api_url, KEY=key)
+    assert stack.follow(key, timeout_seconds=60)["status"] == "captured"
+
+
+def test_the_manuals_python_pays_and_refunds(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in credentials(stack).items():
         monkeypatch.setenv(name, value)
     payment_id = new_payment_id()
@@ -113,7 +119,7 @@ def test_the_readmes_python_pays_and_refunds(stack: Stack, monkeypatch: pytest.M
         "payment_id": payment_id,
         "sealed": sealed,
     }
-    exec(compile(example("A shop's checkout", "python").text, str(README), "exec"), names)  # noqa: S102
+    exec(compile(example("A shop's checkout", "python").text, str(MANUAL), "exec"), names)  # noqa: S102
     assert names["payment"].status == "captured"
     ended = names["payments"].wait_for_operation(payment_id, names["refund"].operation_id)
     assert (ended.status, ended.amount_minor) == ("succeeded", 500)

@@ -19,6 +19,7 @@ from functions.shared.ports import Execution
 from functions.status.payment_status import payment_status
 from local.sparkle.contract import contract
 from tests import samples
+from tests.documents import document
 from tests.fakes import FakeExecutions, FakeLedger
 
 
@@ -72,6 +73,20 @@ def test_no_answer_may_be_kept() -> None:
 def known(schema: dict[str, Any]) -> list[set[str]]:
     """The values that are listed, of a list to which others may come; by alternative."""
     return [set(alternative["enum"]) for alternative in schema["anyOf"] if "enum" in alternative]
+
+
+@pytest.mark.parametrize(
+    ("heading", "schema", "column"),
+    [
+        ("The call was refused", "ErrorCode", 1),
+        ("The payment is rejected", "PaymentError", 0),
+        ("The operation is rejected", "OperationError", 0),
+    ],
+)
+def test_the_page_of_errors_has_every_code(heading: str, schema: str, column: int) -> None:
+    codes = [row[column].strip("`") for row in document("errors").table(heading)]
+    assert len(codes) == len(set(codes))
+    assert [set(codes)] == known(SCHEMAS[schema])
 
 
 def test_the_statuses_are_those_of_the_code_and_the_client() -> None:
