@@ -48,7 +48,7 @@ def test_a_compensation_of_a_captured_payment_leaves_it_captured(bench: Bench, d
     payment_id = driver.paid()["payment_id"]
     bench.wait_for_end(payment_id)
     event = bench.input(payment_id, "Persist")
-    late = {name: event[name] for name in ("payment_id", "started_at", "payment", "card", "flags")}
+    late = {name: event[name] for name in ("payment_id", "started_at", "payment", "card", "charge", "flags")}
     late |= {"transaction_id": event["encrypted"]["transaction_id"], "error": "States.Timeout"}
     answer = invoke(driver, "Compensate", late)
     assert json.loads(answer["Payload"].read())["status"] == "captured"
