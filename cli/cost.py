@@ -24,7 +24,7 @@ MILLION = 1_000_000
 _GB = 2**30
 _MONTH_SECONDS = 730 * 3600
 _MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger goes on to cost its storage
-METRICS_IN_ALARMS = 106  # a metric that two alarms look at is billed twice; terraform/alarms.tf
+METRICS_IN_ALARMS = 110  # a metric that two alarms look at is billed twice; terraform/alarms.tf
 _COMPRESSED = 0.15  # of a log, as it is stored
 
 # A captured payment's execution as an Express workflow: memory is billed by 64 MB and time by 100 ms.
