@@ -4,14 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from functions.shared.domain.card import CardSummary
-from functions.shared.domain.errors import (
-    GatewayBusy,
-    GatewayMismatch,
-    GatewayOutcomeUnknown,
-    GatewayRefused,
-    ReversalUnconfirmed,
-    SecretUnavailable,
-)
+from functions.shared.domain.errors import UNCONFIRMED, ReversalUnconfirmed
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.doubt import record_doubt, undo_charge
@@ -82,7 +75,7 @@ def _look(payment: Payment, gateway: PaymentGateway) -> Made:
     """What there is at the gateway under our reference. Raises ReversalUnconfirmed."""
     try:
         found = gateway.find_by_reference(payment.payment_id)
-    except (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
+    except UNCONFIRMED as error:
         raise ReversalUnconfirmed(f"Nobody knows whether there is a second charge: {error}") from None
     if found is None and payment.charge_id:
         raise ReversalUnconfirmed("The gateway does not show the charge, and so not whether there is a second one.")

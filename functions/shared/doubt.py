@@ -4,14 +4,7 @@ The undo is registered before the deed: the ledger says `reversing` before the g
 charge that is found later is never taken for a capture while a reversal may still be on its way.
 """
 
-from functions.shared.domain.errors import (
-    GatewayBusy,
-    GatewayMismatch,
-    GatewayOutcomeUnknown,
-    GatewayRefused,
-    ReversalUnconfirmed,
-    SecretUnavailable,
-)
+from functions.shared.domain.errors import UNCONFIRMED, GatewayMismatch, ReversalUnconfirmed
 from functions.shared.domain.ledger import capture_entry, clear_suspense, in_doubt_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
@@ -47,7 +40,7 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     try:
         charge = gateway.find_by_reference(payment.payment_id)
         reversal = gateway.reverse(payment.payment_id)
-    except (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
+    except UNCONFIRMED as error:
         raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
     charge = charge or reversal.charge
     entries = clear_suspense(known.entries)

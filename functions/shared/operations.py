@@ -11,14 +11,12 @@ from typing import Any
 from functions.shared.domain.adoption import ADOPTING, adopt, adopt_undone, is_undone
 from functions.shared.domain.charge import Charge, Refused
 from functions.shared.domain.errors import (
-    GatewayBusy,
+    UNCONFIRMED,
     GatewayMismatch,
     GatewayOutcomeUnknown,
-    GatewayRefused,
     LedgerConflict,
     PaymentNotFound,
     ReversalUnconfirmed,
-    SecretUnavailable,
     error_code,
 )
 from functions.shared.domain.ledger import (
@@ -173,7 +171,7 @@ def undo_other_charge(
         if performed.charge and not is_undone(performed.charge) and not _is_pending(performed.charge, operation):
             # It is there, and somebody has to look at why it stays.
             performed = Performed(reason=performed.reason or "refund_failed")
-    except (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable) as error:
+    except UNCONFIRMED as error:
         performed = Performed(reason=type(error).__name__)
     settled = settle_operation(payment.payment_id, operation.operation_id, performed, ledger=ledger, now=now)
     undone = settled.operation(operation.operation_id)

@@ -27,8 +27,8 @@ from local.sparkle.settlements import report, start_of
 DROP = "X-Sandbox-Drop"
 """Header of a response that is not to be sent: `close` or `reset` the connection instead."""
 
-_REFUND_STATUSES = {"refund_pending": "pending", "refund_failed": "failed"}
-OTHERWISE = ("partial_approval", *_REFUND_STATUSES)
+REFUND_STATUSES = {"refund_pending": "pending", "refund_failed": "failed"}
+OTHERWISE = ("partial_approval", *REFUND_STATUSES)
 """Faults by which something is done, and answered, but not what was asked for."""
 
 _REQUESTS_KEPT = 10_000
@@ -161,7 +161,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         check_amount(body.get("amount_minor"), book.get(charge_id).currency)
 
         def deed() -> Answer:
-            status = _REFUND_STATUSES.get(g.entry["fault"], "succeeded")
+            status = REFUND_STATUSES.get(g.entry["fault"], "succeeded")
             return Answer(201, asdict(book.refund(charge_id, **body, status=status)))
 
         return perform("refund", reference, deed, body)

@@ -52,7 +52,7 @@ OPERATION = "-operation"
 REQUESTS: dict[OperationType, dict[str, int]] = {"refund": {"amount_minor": 500}, "capture": {}, "void": {}}
 ENDS = {"OperationSucceeded": "succeeded", "OperationRejected": "rejected", "OperationPending": "pending"}
 # What is done in the gateway's dashboard: where, and what with.
-MOVES: dict[str, tuple[str, dict[str, int]]] = {
+DASHBOARD_CALLS: dict[str, tuple[str, dict[str, int]]] = {
     "refunded": ("/v1/charges/{}/refunds", {}),
     "captured": ("/v1/charges/{}/capture", {"amount_minor": 600}),
     "voided": ("/v1/charges/{}/void", {}),
@@ -240,7 +240,7 @@ class Bench:
 
     def _move(self, payment_id: str, move: str) -> None:
         [charge] = self._driver.charges(payment_id)
-        path, body = MOVES[move]
+        path, body = DASHBOARD_CALLS[move]
         headers = {"Idempotency-Key": f"{payment_id}-by-hand"}
         self._stack.sandbox("POST", path.format(charge["id"]), json=body, headers=headers).raise_for_status()
 

@@ -13,6 +13,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
+from local.sparkle.app import OTHERWISE, REFUND_STATUSES
 from tests.faults.bench import ALWAYS, DASHBOARD, ENDS, REQUESTS, MetNothing, Order, Outcome
 from tests.faults.cases import Case
 from tests.samples import CARD_DATA
@@ -30,12 +31,10 @@ LATE_SECONDS = 25 * MINUTE
 FAULTY_LOOKS_SECONDS = 2 * HOUR
 """How long a fault stays that is met when a doubt is looked into: for some looks."""
 
-REFUND_STATUSES = {"refund_pending": "pending", "refund_failed": "failed"}
 GATEWAY_OPERATIONS = {
     "POST /v1/charges": "charge",
     "GET /v1/charges": "find",
     "GET /v1/charges/{id}": "find",
-    "GET /v1/charges/{id}/refunds": "find",
     "POST /v1/reversals": "reverse",
     "POST /v1/charges/{id}/capture": "capture",
     "POST /v1/charges/{id}/void": "void",
@@ -195,8 +194,6 @@ class FaultyNetwork(Network):
 
     def _ask_gateway(self, fault: str, operation: str, deed: Callable[[], T]) -> T:
         match fault:
-            case "partial_approval" | "refund_pending" | "refund_failed":
-                return super().ask("sparkle", operation, deed, READ_TIMEOUT_SECONDS)
             case "http_429" | "http_500" | "http_502_html":
                 return INSTEAD[fault]  # type: ignore[return-value]
             case "reset":
@@ -211,7 +208,7 @@ class FaultyNetwork(Network):
                 return GARBAGE  # type: ignore[return-value]
         if not fault and operation in self._late:
             return UNDER_WAY  # type: ignore[return-value]
-        if not fault:
+        if not fault or fault in OTHERWISE:
             return super().ask("sparkle", operation, deed, READ_TIMEOUT_SECONDS)
         self.clock.sleep(READ_TIMEOUT_SECONDS)
         raise requests.ReadTimeout

@@ -180,3 +180,7 @@ class PaymentNotFound(PaymentError):
 
 class InternalError(PaymentError):
     """An unforeseen error. It carries the original's type, and none of its data."""
+
+
+UNCONFIRMED = (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable)
+"""What the gateway's port raises: it has not confirmed what it was asked for, for whatever reason."""

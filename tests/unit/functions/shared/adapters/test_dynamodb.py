@@ -105,13 +105,21 @@ def crowded(operations: int) -> list[Payment]:
     return versions
 
 
+def recorded_in(
+    aws: MockedAws, monkeypatch: pytest.MonkeyPatch, operations: int
+) -> tuple[DynamoDbLedger, list[Payment]]:
+    """The ledger, with the versions of such a payment, whose record has room for three operations."""
+    monkeypatch.setattr(domain, "OPERATIONS_KEPT", 3)
+    ledger, versions = aws.ledger(), crowded(operations)
+    for version in versions:
+        ledger.record(version)
+    return ledger, versions
+
+
 def test_a_record_does_not_grow_with_its_operations_and_none_of_them_is_lost(
     aws: MockedAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(domain, "OPERATIONS_KEPT", 3)
-    ledger, versions = aws.ledger(), crowded(8)
-    for version in versions:
-        ledger.record(version)
+    ledger, versions = recorded_in(aws, monkeypatch, 8)
     last = versions[-1]
     written = items(aws, f"PAYMENT#{last.payment_id}")
     assert len(written["PAYMENT"]["operations"]["L"]) == 3
@@ -127,10 +135,7 @@ def test_a_record_does_not_grow_with_its_operations_and_none_of_them_is_lost(
 def test_an_operation_that_is_kept_apart_may_change_with_its_payment(
     aws: MockedAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(domain, "OPERATIONS_KEPT", 3)
-    ledger, versions = aws.ledger(), crowded(5)
-    for version in versions:
-        ledger.record(version)
+    ledger, versions = recorded_in(aws, monkeypatch, 5)
     failed = versions[-1].fail_refund(versions[-1].operations[0], LATER)
     ledger.record(failed)
     assert ledger.payment(failed.payment_id) == failed
@@ -142,10 +147,7 @@ def test_an_operation_that_is_kept_apart_may_change_with_its_payment(
 def test_a_payment_that_was_read_while_it_was_written_is_read_again(
     aws: MockedAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(domain, "OPERATIONS_KEPT", 3)
-    ledger, versions = aws.ledger(), crowded(5)
-    for version in versions:
-        ledger.record(version)
+    ledger, versions = recorded_in(aws, monkeypatch, 5)
     payment_id, apart = versions[-1].payment_id, versions[-1].operations[0].operation_id
     aws.dynamodb.delete_item(
         TableName=TABLE, Key={"pk": {"S": f"PAYMENT#{payment_id}"}, "sk": {"S": f"OPERATION#{apart}"}}
