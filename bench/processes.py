@@ -40,10 +40,12 @@ CLIENTS = {
     "reconcile": ("dynamodb", "kms", "secretsmanager", "stepfunctions", "gateway"),
     "status": ("dynamodb", "stepfunctions"),
     "cards": ("dynamodb",),
-    "doubts": ("dynamodb",),
-    "anchor": ("dynamodb", "kms", "s3"),
+    "doubts": ("dynamodb", "stepfunctions"),
 }
-"""Of what each function makes a client: AWS services, and the gateway, which is asked by requests."""
+"""Of what each function makes a client: AWS services, and the gateway, which is asked by requests.
+
+Anchor is left out: it runs once a night, and goes on from the day that it has anchored, so that no call is like the one
+before."""
 
 MIB = 1024 * 1024
 
