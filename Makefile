@@ -1,4 +1,4 @@
-# Every target calls `payments` (cli/) or a tool of its own name.
+# Every target calls `payments` (tools/cli/) or a tool of its own name.
 #
 # What a variable holds is data. Make expands no value (`$(value …)`), and pastes none into a command: recipes have the
 # variable's name, for the shell to take the value from the environment, as one word and unread.
@@ -15,7 +15,7 @@ export WORKERS ?= 2
 VENV := .venv
 CHECKOV := .venv-checkov
 GENERATORS := .venv-generators
-PAYMENTS := $(VENV)/bin/python -m cli
+PAYMENTS := $(VENV)/bin/python -m tools.cli
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -42,7 +42,7 @@ $(VENV)/requirements.sha: requirements/dev.txt
 	@"$$PYTHON" -m venv $(VENV)
 	@{ PATH="$$PATH:$(VENV)/bin" command -v uv >/dev/null && \
 	  PATH="$$PATH:$(VENV)/bin" uv pip install --quiet --require-hashes --python $(VENV) -r requirements/dev.txt; } || \
-	  $(VENV)/bin/python -m cli.packages requirements/dev.txt
+	  $(VENV)/bin/python -m tools.cli.packages requirements/dev.txt
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -207,7 +207,7 @@ lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the stat
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
-	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions cli console examples local bench
+	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions client tools examples bench
 	git ls-files -z --cached --others --exclude-standard | xargs -0 $(VENV)/bin/detect-secrets-hook
 	$(VENV)/bin/statelint --ignore URI,FLOAT statemachine/*.json
 	$(VENV)/bin/openapi-spec-validator docs/openapi.yaml docs/sparkle.yaml

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import ledger, processes, report, workflow
+from bench import books, processes, report, workflow
 from bench.measure import Section
-from cli.paths import BUILD
-from cli.stack import Stack
-from local.machine import Machine
+from tools.deployment.paths import BUILD
+from tools.deployment.stack import Stack
+from tools.local.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def sections(stack: Stack, extent: Extent) -> dict[str, Callable[[], Section]]:
         "latency": lambda: workflow.end_to_end(product, nothing, bare, extent.one_by_one),
         "throughput": lambda: workflow.throughput(product, nothing, bare, extent.at_once, extent.repeats),
         "payments": lambda: workflow.drift(product, nothing, extent.payments),
-        "ledger": lambda: ledger.reads(stack, extent.entries, extent.reads),
+        "ledger": lambda: books.reads(stack, extent.entries, extent.reads),
     }
 
 

@@ -15,14 +15,14 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.measure import Row, Samples, Section, Target, interleaved
-from cli.build import Target as Platform
-from cli.build import build, compile_modules, runtime_client
-from cli.events import FUNCTION_EVENTS
-from cli.invoke import Invocations
-from cli.paths import BUILD, ROOT
-from cli.stack import Stack
-from examples.client import seal
-from local.emulator.search_path import search_path
+from client import seal
+from tools.deployment.build import Target as Platform
+from tools.deployment.build import build, compile_modules, runtime_client
+from tools.deployment.paths import BUILD, ROOT
+from tools.deployment.stack import Stack
+from tools.local.emulator.search_path import search_path
+from tools.trials.events import FUNCTION_EVENTS
+from tools.trials.invoke import Invocations
 
 HOME = BUILD / "bench"
 

@@ -18,7 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bench.measure import Figure, Row, Samples, Section
-from cli.paths import ROOT
+from tools.deployment.paths import ROOT
 
 _VERSIONS = ("boto3", "botocore", "cryptography", "fastjsonschema", "jsonschema", "requests", "ministack")
 _COLOURS = ("#1f5fa8", "#c4572a", "#3d8a4e", "#7a5aa6")

@@ -18,10 +18,10 @@ from typing import Any
 import requests
 
 from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target, interleaved
-from cli import footprint
-from cli.stack import Stack, new_payment_id
-from examples.client import seal
-from examples.client.transport import SigV4
+from client import seal
+from client.transport import SigV4
+from tools.deployment.stack import Stack, new_payment_id
+from tools.estimates import footprint
 
 WHY_CALLED = {
     "states StartExecution": "API Gateway starts the payment itself, without a function",

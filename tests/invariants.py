@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import requests
 
-from cli.audit import audit
-from cli.stack import Stack
 from functions.shared.domain.payment import NEXT_STATUSES, Status
 from tests.stack.driver import PAYMENT
+from tools.deployment.stack import Stack
+from tools.trials.audit import audit
 
 
 def broken(stack: Stack, payment_ids: Collection[str]) -> Iterator[tuple[str | None, str]]:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cli.events import API_EVENTS, ApiEvent
-from cli.paths import FUNCTIONS, TERRAFORM
-from local.emulator import vtl
 from tests.samples import CARD_DATA, PAN, TEST_CARDS, UNLISTED_PAN
+from tools.deployment.paths import FUNCTIONS, TERRAFORM
+from tools.local.emulator import vtl
+from tools.trials.events import API_EVENTS, ApiEvent
 
 TEMPLATES = TERRAFORM / "api" / "templates"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli.paths import ROOT, TERRAFORM
-from cli.terraform import find_mirror
+from tools.deployment.paths import ROOT, TERRAFORM
+from tools.deployment.terraform import find_mirror
 
 REQUIRED = {
     "environment": "test",

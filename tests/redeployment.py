@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-from cli.stack import Stack
+from tools.deployment.stack import Stack
 
 
 def put_into_service(stack: Stack, functions: Collection[str]) -> None:

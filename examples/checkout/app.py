@@ -11,9 +11,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.utils import redirect
 
-from examples import client as api
+import client as api
+from client.shapes import is_sealed_card
 from examples.checkout.orders import Order, Orders
-from examples.client.shapes import is_sealed_card
 
 _PAGE = Path(__file__).parent / "page"
 _HEADERS = {
@@ -108,7 +108,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
     @app.get("/client/<any('card_brands.json', 'card_rules.json', 'decimals.json'):table>")
     def tables(table: str) -> ResponseReturnValue:
         """What the client and the page both go by."""
-        return send_from_directory(_PAGE.parents[1] / "client", table)
+        return send_from_directory(_PAGE.parents[2] / "client", table)
 
     @app.get("/api/orders/<order_id>")
     def show(order_id: str) -> ResponseReturnValue:

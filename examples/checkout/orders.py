@@ -5,7 +5,7 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from examples.client import Payment
+from client import Payment
 
 # The customer was not charged, and may try again.
 UNPAID = ("declined", "rejected", "reversed")

@@ -19,15 +19,15 @@ from typing import Any, NamedTuple
 
 import requests
 
-from cli.paths import BUILD
-from cli.stack import Stack, new_payment_id
 from functions.shared.adapters.dynamodb import unmarshal
 from functions.shared.domain.operation import OperationType
 from functions.shared.domain.payment import Status
 from functions.shared.domain.shapes import is_id
-from local.machine import Machine
 from tests.redeployment import put_into_service
 from tests.stack.driver import Driver
+from tools.deployment.paths import BUILD
+from tools.deployment.stack import Stack, new_payment_id
+from tools.local.machine import Machine
 
 HOME = BUILD / "fault-stack"
 ORDERS = HOME / "orders"

@@ -5,9 +5,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from cli.stack import Stack
 from tests.faults.bench import Bench, Outcome, running
 from tests.faults.cases import Case
+from tools.deployment.stack import Stack
 
 AT_ONCE = 14
 

@@ -13,7 +13,6 @@ import requests
 from botocore.exceptions import ClientError
 
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
-from local.sparkle.app import OTHERWISE, REFUND_STATUSES
 from tests.faults.bench import ALWAYS, DASHBOARD, ENDS, REQUESTS, MetNothing, Order, Outcome
 from tests.faults.cases import Case
 from tests.samples import CARD_DATA
@@ -22,6 +21,7 @@ from tests.simulation.lambdas import Functions, Reply
 from tests.simulation.network import Lost, Network
 from tests.simulation.table import TransactionCanceled
 from tests.simulation.world import DAYS_UNTIL_ALL_MUST_BE_CLEAR, HOUR, MINUTE, World, payment_of, play
+from tools.local.sparkle.app import OTHERWISE, REFUND_STATUSES
 
 T = TypeVar("T")
 PAYMENT_ID = "simulated-payment"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cli.stack import Stack
 from tests import invariants
 from tests.faults.bench import Bench, Order, payment_to_operate_on
 from tests.stack.driver import PAYMENT, Driver
+from tools.deployment.stack import Stack
 
 LANDS_AFTER_SECONDS = 6
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from cli.stack import Stack
 from tests import invariants
 from tests.faults.bench import Bench
 from tests.faults.cases import ON_THE_STACK, Case
 from tests.faults.conftest import Observations
+from tools.deployment.stack import Stack
 
 
 @pytest.mark.parametrize("case", ON_THE_STACK, ids=str)

@@ -4,10 +4,10 @@ from functools import cache
 
 import pytest
 
-from cli.paths import BUILD, ROOT
 from tests.faults.cases import CASES, ON_THE_STACK, Case
 from tests.faults.document import document
 from tests.faults.simulation import observe
+from tools.deployment.paths import BUILD, ROOT
 
 observed = cache(observe)
 

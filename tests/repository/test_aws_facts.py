@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.paths import ROOT
+from tools.deployment.paths import ROOT
 
 FOLDER = ROOT / "tests" / "aws_facts"
 FILES = sorted(FOLDER.glob("*.yaml"))

@@ -12,8 +12,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from cli.paths import ROOT
-from cli.reference import REFERENCE, reference_text
+from tools.cli.reference import REFERENCE, reference_text
+from tools.deployment.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Only what needs a checkout imports these, and only then.
@@ -54,7 +54,7 @@ def installed(wheel: Path) -> Path:
 
 def payments(installed: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the installed command, far from any checkout."""
-    started = f"import sys; sys.path.insert(0, {str(installed)!r}); from cli.__main__ import main; main()"
+    started = f"import sys; sys.path.insert(0, {str(installed)!r}); from tools.cli.__main__ import main; main()"
     inherited = {name: value for name, value in os.environ.items() if name not in ("STACK", "PYTHONPATH")}
     command = [sys.executable, "-P", "-c", started, *arguments]
     return subprocess.run(command, cwd=installed.parent, env=inherited | environment, capture_output=True, text=True)
@@ -96,7 +96,7 @@ def test_what_needs_the_checkout_says_so_in_one_line(installed: Path, command: s
 def test_the_wheel_has_no_tests_and_no_machine_s_own_files(wheel: Path) -> None:
     names = ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names} == {
-        *("cli", "console", "examples", "functions", "local"),
+        *("client", "examples", "functions", "tools"),
         f"payments-{PROJECT['version']}.dist-info",
     }
     assert not [name for name in names if re.search(r"\.pyc$|tfstate|stack.*\.json", name)]

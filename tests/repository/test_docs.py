@@ -14,10 +14,10 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from typer.testing import CliRunner
 
-from cli.__main__ import app
-from cli.paths import ROOT
 from functions.shared.domain.payment import Status
 from tests.documents import DOCUMENTS, MANUAL, README, Block, Document
+from tools.cli.__main__ import app
+from tools.deployment.paths import ROOT
 
 RUN = {"docs/tutorial.md", "docs/extending.md"}
 """Documents whose commands are run, one after the other, by tests of their own."""
@@ -73,7 +73,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def is_read_by_the_command(variable: str) -> bool:
-    sources = (path.read_text() for folder in ("cli", "local") for path in (ROOT / folder).glob("*.py"))
+    sources = (path.read_text() for path in (ROOT / "tools").rglob("*.py"))
     return any(f'"{variable}"' in source for source in sources)
 
 

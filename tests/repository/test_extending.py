@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.paths import ROOT
 from tests.documents import Block, document
+from tools.deployment.paths import ROOT
 
 EXTENDING = document("extending")
 HEADINGS = [line.removeprefix("## ") for line in EXTENDING.text.splitlines() if line.startswith("## ")]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from cli.paths import ROOT
 from tests.conftest import REST
+from tools.deployment.paths import ROOT
 
 HOOKS = ROOT / ".pre-commit-config.yaml"
 

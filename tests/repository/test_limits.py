@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from cli.paths import ROOT
 from functions.anchor.anchor_day import LINES_A_PART
 from functions.doubts import look_after
 from functions.reconcile.reconcile_day import LINES_SETTLED
@@ -21,6 +20,7 @@ from tests.aws_facts import facts
 from tests.documents import document
 from tests.workflow.definition import DEFINITIONS, PAYMENT
 from tests.workflow.test_definition import function_timeouts, variable_default
+from tools.deployment.paths import ROOT
 
 FIELDS: Mapping[str, Any] = load("definitions")
 BODY_LIMIT = r"body_limit_bytes = (\d+) \* 1024"

@@ -7,47 +7,47 @@ from pathlib import Path
 
 import pytest
 
-from cli.paths import ROOT
+from tools.deployment.paths import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 GIVEN = {
-    "demo": "cli demo",
-    "up": "cli up",
-    "down": "cli down",
-    "replay": "cli replay --repeat={REPEAT} --concurrency={CONCURRENCY} --watch --junit={JUNIT} --json-file={JSON} "
-    "--execution={EXECUTION} --status={STATUS} --since={SINCE} --until={UNTIL} --limit={LIMIT} --from-stack={FROM} "
-    "--card={CARD} -- {EVENT*}",
-    "invoke": "cli invoke -- {FUNCTION} {EVENT}",
-    "seal": "cli seal --payment-id={PAYMENT}",
-    "explain": "cli explain --call={CALL} -- {BODY}",
-    "inspect": "cli inspect --html -- {PAYMENT} {HTML}",
-    "console": "cli console",
-    "audit": "cli audit -- {PAYMENT*}",
-    "soak": "cli soak --seed={SEED} --concurrency={CONCURRENCY} -- {N}",
-    "adopt": "cli adopt -- {PAYMENT}",
-    "reconcile": "cli reconcile -- {DAY}",
-    "trial-balance": "cli ledger trial-balance --as-of={AS_OF}",
-    "statement": "cli ledger statement --from={FROM} --to={TO} -- {ACCOUNT}",
-    "ledger": "cli ledger payment -- {PAYMENT}",
-    "export": "cli ledger export --from={FROM} --to={TO} --format={FORMAT} --out={OUT}",
-    "accounts": "cli ledger accounts --out={OUT}",
-    "verify-ledger": "cli ledger verify",
-    "anchor": "cli ledger anchor -- {DAY}",
-    "upgrade-ledger": "cli ledger upgrade",
-    "cost": "cli cost --polls={POLLS} -- {PER_MONTH}",
-    "scale": "cli scale --rate={RATE} --skew={SKEW} -- {N}",
-    "rules-test": "cli rules-test -- {RULES}",
-    "checkout": "cli checkout",
-    "plan": "cli plan -- {ENV}",
-    "deploy": "cli deploy --percent={PERCENT} --minutes={MINUTES} --yes -- {ENV}",
-    "destroy": "cli destroy -- {ENV}",
-    "acceptance": "cli accept --only={ONLY} --keep -- {ENV}",
-    "rotate": "cli rotate --retire -- {KEY} {ENV}",
-    "picture": "cli picture",
-    "reference": "cli reference",
-    "permissions": "cli permissions",
-    "build": "cli build --runtime={RUNTIME} --architecture={ARCHITECTURE}",
+    "demo": "tools.cli demo",
+    "up": "tools.cli up",
+    "down": "tools.cli down",
+    "replay": "tools.cli replay --repeat={REPEAT} --concurrency={CONCURRENCY} --watch --junit={JUNIT} "
+    "--json-file={JSON} --execution={EXECUTION} --status={STATUS} --since={SINCE} --until={UNTIL} "
+    "--limit={LIMIT} --from-stack={FROM} --card={CARD} -- {EVENT*}",
+    "invoke": "tools.cli invoke -- {FUNCTION} {EVENT}",
+    "seal": "tools.cli seal --payment-id={PAYMENT}",
+    "explain": "tools.cli explain --call={CALL} -- {BODY}",
+    "inspect": "tools.cli inspect --html -- {PAYMENT} {HTML}",
+    "console": "tools.cli console",
+    "audit": "tools.cli audit -- {PAYMENT*}",
+    "soak": "tools.cli soak --seed={SEED} --concurrency={CONCURRENCY} -- {N}",
+    "adopt": "tools.cli adopt -- {PAYMENT}",
+    "reconcile": "tools.cli reconcile -- {DAY}",
+    "trial-balance": "tools.cli ledger trial-balance --as-of={AS_OF}",
+    "statement": "tools.cli ledger statement --from={FROM} --to={TO} -- {ACCOUNT}",
+    "ledger": "tools.cli ledger payment -- {PAYMENT}",
+    "export": "tools.cli ledger export --from={FROM} --to={TO} --format={FORMAT} --out={OUT}",
+    "accounts": "tools.cli ledger accounts --out={OUT}",
+    "verify-ledger": "tools.cli ledger verify",
+    "anchor": "tools.cli ledger anchor -- {DAY}",
+    "upgrade-ledger": "tools.cli ledger upgrade",
+    "cost": "tools.cli cost --polls={POLLS} -- {PER_MONTH}",
+    "scale": "tools.cli scale --rate={RATE} --skew={SKEW} -- {N}",
+    "rules-test": "tools.cli rules-test -- {RULES}",
+    "checkout": "tools.cli checkout",
+    "plan": "tools.cli plan -- {ENV}",
+    "deploy": "tools.cli deploy --percent={PERCENT} --minutes={MINUTES} --yes -- {ENV}",
+    "destroy": "tools.cli destroy -- {ENV}",
+    "acceptance": "tools.cli accept --only={ONLY} --keep -- {ENV}",
+    "rotate": "tools.cli rotate --retire -- {KEY} {ENV}",
+    "picture": "tools.cli picture",
+    "reference": "tools.cli reference",
+    "permissions": "tools.cli permissions",
+    "build": "tools.cli build --runtime={RUNTIME} --architecture={ARCHITECTURE}",
     "test": "pytest -m first -n {WORKERS}",
     "test-all": "pytest -m rest -n {WORKERS}",
     "bench": "bench --small -- {ONLY*}",
@@ -176,8 +176,8 @@ def test_a_page_goes_where_the_command_chooses_unless_a_file_is_named(make: Make
     make("inspect", "PAYMENT=p-1", "HTML=1")
     make("inspect", "PAYMENT=p-1", "HTML=a page.html")
     assert make.calls == [
-        ["cli", "inspect", "--html", "--", "p-1"],
-        ["cli", "inspect", "--html", "--", "p-1", "a page.html"],
+        ["tools.cli", "inspect", "--html", "--", "p-1"],
+        ["tools.cli", "inspect", "--html", "--", "p-1", "a page.html"],
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.paths import ROOT
+from tools.deployment.paths import ROOT
 
 DOCUMENT = (ROOT / "docs" / "pci-dss.md").read_text()
 ROWS = [

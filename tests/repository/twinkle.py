@@ -11,8 +11,8 @@ from flask import Flask, Response, jsonify, request
 from functions.shared.domain.card import Card
 from functions.shared.domain.charge import Charge, Order, Refused
 from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused
-from local.sparkle.server import SandboxServer
 from tests.fakes import FakeGateway
+from tools.local.sparkle.server import SandboxServer
 
 API_KEY = "twinkle-key"  # pragma: allowlist secret
 

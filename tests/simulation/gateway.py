@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import requests
 
-from local.sparkle.charges import Card, Charge, ChargeBook, Refund
-from local.sparkle.contract import check
-from local.sparkle.errors import ChargeNotFound, GatewayError
-from local.sparkle.idempotency import Answer, IdempotencyKeys
 from tests.simulation.clock import Clock
 from tests.simulation.network import Lost, Network, Refused
+from tools.local.sparkle.charges import Card, Charge, ChargeBook, Refund
+from tools.local.sparkle.contract import check
+from tools.local.sparkle.errors import ChargeNotFound, GatewayError
+from tools.local.sparkle.idempotency import Answer, IdempotencyKeys
 
 
 class Book(ChargeBook):

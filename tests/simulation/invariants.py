@@ -22,10 +22,10 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from functions.shared.domain.ledger import NO_ENTRY
 from functions.shared.domain.payment import NEXT_STATUSES
-from local.sparkle.charges import Charge
 from tests.simulation.gateway import Book
 from tests.simulation.states import Execution
 from tests.simulation.table import Item, Key, Table
+from tools.local.sparkle.charges import Charge
 
 Nets = dict[str, int]
 """Money by currency, without zeros."""

@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("functions", "local", "statemachine", "docs", "tests")
+COPIED = ("functions", "tools", "statemachine", "docs", "tests")
 RUNS = 20_000
 FIRST_SEED = 1
 
@@ -56,7 +56,7 @@ OPERATIONS = "functions/shared/operations.py"
 PAYMENT = "functions/shared/domain/payment.py"
 VELOCITY = "functions/shared/adapters/velocity.py"
 LOOK_AFTER = "functions/doubts/look_after.py"
-BOOK = "local/sparkle/charges.py"
+BOOK = "tools/local/sparkle/charges.py"
 PAYMENT_STATES = "statemachine/payment.asl.json"
 JOURNAL = "functions/shared/domain/ledger.py"
 ADOPTION = "functions/shared/domain/adoption.py"

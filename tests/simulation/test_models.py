@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from local.sparkle.charges import Card
 from tests.samples import PAN
 from tests.simulation.clock import Clock
 from tests.simulation.gateway import Book, GatewaySession
@@ -14,6 +13,7 @@ from tests.simulation.lambdas import Functions
 from tests.simulation.network import Fate, Lost, Network, Refused, Unknown, Weather
 from tests.simulation.states import Execution, Machines
 from tests.simulation.table import ConditionalCheckFailed, Table, TableClient
+from tools.local.sparkle.charges import Card
 
 ITEM: dict[str, Any] = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}, "version": {"N": "9"}, "seen": {"BS": [b"1", b"2"]}}
 

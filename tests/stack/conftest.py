@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.paths import BUILD
-from cli.stack import Stack
-from local.machine import Machine
 from tests.chromium import browser  # noqa: F401
 from tests.stack.driver import SEEN_AFTER_SECONDS, Driver
+from tools.deployment.paths import BUILD
+from tools.deployment.stack import Stack
+from tools.local.machine import Machine
 
 # State machines wait and back off a tenth of their time.
 WAIT_SCALE = 0.1

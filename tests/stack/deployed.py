@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from cli.paths import ROOT
-from cli.stack import Stack
 from tests.mapping_templates import Message
+from tools.deployment.paths import ROOT
+from tools.deployment.stack import Stack
 
 
 class Answer(NamedTuple):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from cli.stack import Stack, new_payment_id
+from tools.deployment.stack import Stack, new_payment_id
 
 # As on AWS, what is told of executions is a moment old.
 SEEN_AFTER_SECONDS = 0.4
@@ -23,7 +23,7 @@ PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA}
 
 def payments(stack_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command `payments`, as the Makefile does."""
-    command = [sys.executable, "-m", "cli", *arguments, "--stack", str(stack_file)]
+    command = [sys.executable, "-m", "tools.cli", *arguments, "--stack", str(stack_file)]
     return subprocess.run(command, capture_output=True, text=True)  # noqa: S603
 
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from cli.stack import Stack
-from examples.client.transport import SigV4
+from client.transport import SigV4
+from tools.deployment.stack import Stack
 
 _PASSED_ON = ("Content-Type", "Idempotency-Key", "Accept")
 

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import requests
 
-from cli.stack import Stack
 from functions.shared.domain.card_number import passes_luhn
 from tests.redeployment import put_into_service
+from tools.deployment.stack import Stack
 
 _HOLDER = re.compile("canary[a-z]{12}|[a-z]{12}yranac")
 # Up to three characters between digits: groups by whatever people write, and JSON's lists.

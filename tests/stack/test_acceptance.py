@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.acceptance.deployment import READ_BUDGETS, find_budget
-from cli.acceptance.steps.payments import PROTOCOLS, WAYS
-from cli.output import ExitCode
-from cli.stack import Stack, StackError
-from local.machine import Machine
 from tests.stack.driver import Driver, payments
+from tools.deployment.stack import Stack, StackError
+from tools.local.machine import Machine
+from tools.output import ExitCode
+from tools.trials.acceptance.deployment import READ_BUDGETS, find_budget
+from tools.trials.acceptance.steps.payments import PROTOCOLS, WAYS
 
 # The examples and the bad input are asked by tests of their own, with the same steps.
 ASKED = ("payments", "permissions", "failure", "signals")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cli.stack import Stack
-from local.machine import Machine
 from tests.stack.driver import PAYMENT, Driver
+from tools.deployment.stack import Stack
+from tools.local.machine import Machine
 
 
 def role_policy(stack: Stack, function: str) -> tuple[str, str, dict[str, Any]]:

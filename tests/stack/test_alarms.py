@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from cli.events import FUNCTION_EVENTS
-from cli.invoke import Invocations
-from cli.paths import ROOT
-from cli.stack import Stack, new_payment_id
 from tests.stack.driver import Driver
 from tests.stack.test_resolve import doubts
+from tools.deployment.paths import ROOT
+from tools.deployment.stack import Stack, new_payment_id
+from tools.trials.events import FUNCTION_EVENTS
+from tools.trials.invoke import Invocations
 
 SECTIONS = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
 

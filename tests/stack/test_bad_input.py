@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from cli.acceptance.hostile import (
+from functions.shared.domain.shapes import canonical_id
+from tests.stack.driver import Driver
+from tools.deployment.stack import Stack
+from tools.trials.acceptance.hostile import (
     CARD_DATA,
     FULL_WIDTH,
     NUMBER,
@@ -23,9 +26,6 @@ from cli.acceptance.hostile import (
     paying,
     send,
 )
-from cli.stack import Stack
-from functions.shared.domain.shapes import canonical_id
-from tests.stack.driver import Driver
 
 
 @pytest.fixture(scope="module")

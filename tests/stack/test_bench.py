@@ -3,7 +3,7 @@
 import pytest
 
 from bench import processes, workflow
-from cli.stack import Stack
+from tools.deployment.stack import Stack
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from cli.stack import Stack, new_payment_id
 from tests.stack.driver import CARD_DATA, PAYMENT, Driver
+from tools.deployment.stack import Stack, new_payment_id
 
 CALLS = {
     "POST /payments": "charge",

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.stack import new_payment_id
-from examples.client import seal
+from client import seal
 from functions.shared.domain.card_number import passes_luhn
 from tests.aws_facts import facts
 from tests.stack.driver import CARD_DATA, Driver
+from tools.deployment.stack import new_payment_id
 
 DECLINED_TEST_CARD = CARD_DATA | {"card_number": "4000000000000002"}
 

@@ -11,12 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 from werkzeug.serving import make_server
 
+from client import PaymentsClient
 from examples.checkout.app import create_app
-from examples.client import PaymentsClient
-from local.machine import Machine
 from tests.chromium import take_screenshots
 from tests.samples import TEST_CARDS
 from tests.stack.driver import Driver
+from tools.local.machine import Machine
 
 # Passes Luhn, and is not on the list of test cards: it may only come sealed.
 NUMBER = "4000056655665556"

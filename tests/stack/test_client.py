@@ -1,10 +1,9 @@
-"""The merchant's client (examples/client) on a real stack."""
+"""The merchant's client (client) on a real stack."""
 
 import pytest
 from botocore.credentials import Credentials
 
-from cli.stack import new_payment_id
-from examples.client import (
+from client import (
     AccessDenied,
     CardData,
     KeyUsedForAnother,
@@ -14,8 +13,9 @@ from examples.client import (
     PaymentsClient,
     RequestRefused,
 )
-from local.machine import Machine
 from tests.stack.driver import Driver
+from tools.deployment.stack import new_payment_id
+from tools.local.machine import Machine
 
 # Passes Luhn, and is not on the list of test cards: it may only come sealed.
 CARD = CardData("4000056655665556", "12/30", "Ada Lovelace")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from cli.stack import Stack
-from console import pages
-from console.app import serve
-from console.payments import Payments
 from tests.chromium import barriers, opened, take_screenshots
 from tests.stack.driver import CARD_DATA, Driver
+from tools.console import pages
+from tools.console.app import serve
+from tools.console.payments import Payments
+from tools.deployment.stack import Stack
 
 # Slow enough to be seen, and quicker than the gateway's read timeout.
 SLOW_SECONDS = 4

@@ -9,11 +9,11 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
-from cli.stack import Stack, new_payment_id
-from examples.client import seal
-from examples.client.transport import SigV4
+from client import seal
+from client.transport import SigV4
 from tests.stack.driver import CARD_DATA, PAYMENT, Driver
 from tests.stack.test_sealed_cards import CARD, served_key
+from tools.deployment.stack import Stack, new_payment_id
 
 NO_ID = ("x", "x" * 15, "x" * 65, "x" * 2043, "4000056655665556", "%20", "%00", "%ff", "%0a" * 20, "a%2Fb", "😀", "...")
 OPERATIONS = ("refunds", "captures", "voids")

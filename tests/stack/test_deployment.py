@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli.acceptance.steps.deployment import LISTED, Ringing, left_over, pending_keys
-from cli.build import Target, build
-from cli.paths import BUILD
-from cli.rollout import apply_until_live, roll_out
-from cli.rotate import Key, rotate
-from cli.stack import Stack, StackError, new_payment_id
-from cli.terraform import Terraform, TerraformError
-from examples.client import seal
+from client import seal
 from functions.shared.domain.payment import PaymentRequest
-from local.machine import Machine
 from tests.stack.driver import CARD_DATA, Driver
+from tools.deployment.build import Target, build
+from tools.deployment.paths import BUILD
+from tools.deployment.rollout import apply_until_live, roll_out
+from tools.deployment.rotate import Key, rotate
+from tools.deployment.stack import Stack, StackError, new_payment_id
+from tools.deployment.terraform import Terraform, TerraformError
+from tools.local.machine import Machine
+from tools.trials.acceptance.steps.deployment import LISTED, Ringing, left_over, pending_keys
 
 HOME = BUILD / "deployment-test-stack"
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.audit import audit
-from cli.events import API_EVENTS, FUNCTION_EVENTS, ApiEvent
-from cli.invoke import Invocations
-from cli.replay import replay
-from cli.stack import Stack
-from console.ledger import LedgerItems
+from tools.console.records import LedgerItems
+from tools.deployment.stack import Stack
+from tools.trials.audit import audit
+from tools.trials.events import API_EVENTS, FUNCTION_EVENTS, ApiEvent
+from tools.trials.invoke import Invocations
+from tools.trials.replay import replay
 
 EXPECTED: dict[str, dict[str, object]] = {
     "tokenize": {"operation": "charge", "amount_minor": 1999, "currency": "USD"},

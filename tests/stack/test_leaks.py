@@ -17,10 +17,8 @@ from typing import Any
 
 import pytest
 
-from cli.stack import Stack, new_payment_id
-from examples.client import seal
+from client import seal
 from functions.shared.contracts import is_test_card
-from local.machine import Machine
 from tests.stack.driver import PAYMENT, Driver
 from tests.stack.sweep import (
     Canary,
@@ -37,6 +35,8 @@ from tests.stack.sweep import (
 )
 from tests.stack.test_access import taken_away
 from tests.tampering import flipped, sealed_unchecked, with_header, with_segment
+from tools.deployment.stack import Stack, new_payment_id
+from tools.local.machine import Machine
 
 Key = dict[str, str]
 CardData = Callable[[Canary, str, Key], Any]

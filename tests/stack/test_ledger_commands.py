@@ -22,11 +22,11 @@ from beancount import loader
 from beancount.core.data import Transaction
 from botocore.exceptions import ClientError
 
-from cli.stack import Stack, new_payment_id
 from functions.shared.domain.seal import digest
-from local.machine import Machine
 from tests.aws_facts import facts
 from tests.stack.driver import CARD_DATA, Driver, payments
+from tools.deployment.stack import Stack, new_payment_id
+from tools.local.machine import Machine
 
 Command = Callable[..., CompletedProcess[str]]
 Line = dict[str, Any]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from cli.stack import Stack, new_payment_id
 from tests.mapping_templates import OPERATIONS, STARTS, answering, starting
 from tests.stack.deployed import deployed
 from tests.stack.driver import PAYMENT, Driver
+from tools.deployment.stack import Stack, new_payment_id
 
 
 def test_what_is_deployed_is_what_the_other_tests_render(stack: Stack) -> None:

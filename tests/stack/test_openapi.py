@@ -24,18 +24,18 @@ from schemathesis.engine import from_schema
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
 from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER, HookDispatcher
 
-from cli.acceptance import openapi
-from cli.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, SCHEMAS, examples, request_example
-from cli.acceptance.recorder import Recorder
-from cli.acceptance.run import NotAsked, Run, Step
-from cli.acceptance.steps import examples as steps_of_examples
-from cli.acceptance.steps.examples import ENDS, NOT_PROVOKED, OPERATED, STEPS
-from cli.stack import Stack, new_payment_id
-from examples.client.transport import SigV4
+from client.transport import SigV4
 from tests.aws_facts import facts
 from tests.stack.deployed import Answer, Api, answer, deployed, function_refusals
 from tests.stack.driver import Driver
 from tests.stack.signing_proxy import signing_proxy
+from tools.deployment.stack import Stack, new_payment_id
+from tools.trials.acceptance import openapi
+from tools.trials.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, SCHEMAS, examples, request_example
+from tools.trials.acceptance.recorder import Recorder
+from tools.trials.acceptance.run import NotAsked, Run, Step
+from tools.trials.acceptance.steps import examples as steps_of_examples
+from tools.trials.acceptance.steps.examples import ENDS, NOT_PROVOKED, OPERATED, STEPS
 
 [NO_ROUTE] = examples(DOCUMENT["components"]["responses"]["RouteNotFound"]["content"]["application/json"]).values()
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cli.stack import new_payment_id
-from local.machine import Machine
 from tests.stack.driver import CARD_DATA, SEEN_AFTER_SECONDS, Driver, payments
+from tools.deployment.stack import new_payment_id
+from tools.local.machine import Machine
 
 FIELDS = {"operation_id", "type", "amount_minor", "status", "error", "created_at", "source"}
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from cli.stack import new_payment_id
 from tests.stack.driver import CARD_DATA, PAYMENT, Driver
+from tools.deployment.stack import new_payment_id
 
 HAPPY_PATH = [
     *("Tokenize", "Screen", "Screened", "Encrypt", "ChargeOrStore", "Charge", "Persist", "Outcome"),

@@ -12,10 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 from ministack.core import iam_evaluator
 
-from cli.permissions import PERMISSIONS_FILE, permissions
-from cli.stack import Stack
-from local.machine import Machine
 from tests.aws_facts import facts
+from tools.deployment.permissions import PERMISSIONS_FILE, permissions
+from tools.deployment.stack import Stack
+from tools.local.machine import Machine
 
 TOKEN = {"token": "tok_1"}
 CARD = {"pk": {"S": "CARD#tok_1"}, "sk": {"S": "CARD"}}

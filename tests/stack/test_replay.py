@@ -15,14 +15,14 @@ from xml.etree.ElementTree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from cli.__main__ import app
-from cli.events import API_EVENTS
-from cli.output import ExitCode
-from cli.replay_executions import Ended, executions_named, executions_of
-from cli.stack import Stack, StackError, new_payment_id
-from examples.client import seal
-from local.machine import Machine
+from client import seal
 from tests.stack.driver import CARD_DATA, PAYMENT, SEEN_AFTER_SECONDS, Driver
+from tools.cli.__main__ import app
+from tools.deployment.stack import Stack, StackError, new_payment_id
+from tools.local.machine import Machine
+from tools.output import ExitCode
+from tools.trials.events import API_EVENTS
+from tools.trials.replay_executions import Ended, executions_named, executions_of
 
 NOT_OURS = "4000056655665556"
 REFERENCES = {"merchant_reference": "order-7", "description": "tea", "amount_minor": 2300, "currency": "EUR"}
@@ -105,7 +105,16 @@ class TestEvents:
     def test_a_file_that_is_watched_is_replayed_whenever_it_changes(self, machine: Machine, tmp_path: Path) -> None:
         event = (API_EVENTS / "refused_month_13.json").read_text()
         file = tmp_path / "event.json"
-        command = [sys.executable, "-m", "cli", "replay", str(file), "--watch", "--stack", str(machine.stack_file)]
+        command = [
+            sys.executable,
+            "-m",
+            "tools.cli",
+            "replay",
+            str(file),
+            "--watch",
+            "--stack",
+            str(machine.stack_file),
+        ]
         file.write_text(event)
 
         def hear_ctrl_c() -> None:

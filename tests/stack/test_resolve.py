@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from cli.events import FUNCTION_EVENTS
-from cli.invoke import Invocations
-from cli.stack import Stack, new_payment_id
 from functions.doubts.look_after import GRACE
 from functions.shared.adapters.dynamodb import DOUBT_SHARDS
 from tests.stack.conftest import WAIT_SCALE
 from tests.stack.driver import Driver
+from tools.deployment.stack import Stack, new_payment_id
+from tools.trials.events import FUNCTION_EVENTS
+from tools.trials.invoke import Invocations
 
 # The first wait of statemachine/resolve.asl.json, in which a charge may still arrive.
 GRACE_SECONDS = 300 * WAIT_SCALE

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from cli.stack import new_payment_id
-from examples.client import seal
+from client import seal
 from tests.browser import seal_in_browser
 from tests.stack.driver import Driver
 from tests.tampering import flipped, sealed_unchecked, with_header, with_segment
+from tools.deployment.stack import new_payment_id
 
 # Passes Luhn, and is not on the list of test cards: it may only come sealed.
 NUMBER = "4000056655665556"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.audit import audit
-from local.machine import Machine
 from tests.stack.driver import Driver, payments
+from tools.local.machine import Machine
+from tools.trials.audit import audit
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 import requests
 
-from cli.stack import Stack, api_curlrc, sandbox_curlrc
-from local.machine import Machine
+from tools.deployment.stack import Stack, api_curlrc, sandbox_curlrc
+from tools.local.machine import Machine
 
 
 def secrets_of(stack: Stack) -> list[str]:
@@ -27,8 +27,8 @@ def test_nobody_else_may_read_what_has_a_secret(machine: Machine, stack: Stack) 
 
 def test_no_process_was_started_with_a_secret_in_its_arguments(stack: Stack) -> None:
     arguments = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout  # noqa: S607
-    assert "local.sparkle" in arguments
-    assert "local.emulator" in arguments
+    assert "tools.local.sparkle" in arguments
+    assert "tools.local.emulator" in arguments
     assert [secret for secret in secrets_of(stack) if secret in arguments] == []
 
 

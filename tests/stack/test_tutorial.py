@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from cli.paths import ROOT
-from cli.stack import Stack, new_payment_id
-from examples.client import PaymentsClient, seal
-from local.machine import Machine
+from client import PaymentsClient, seal
 from tests.documents import MANUAL, README, Block, document
 from tests.stack.driver import CARD_DATA
+from tools.deployment.paths import ROOT
+from tools.deployment.stack import Stack, new_payment_id
+from tools.local.machine import Machine
 
 DONE_BY_FIXTURES = {"make up\n", "make down\n"}
 SETUP_IS_DONE = 'make() { command make --no-print-directory --old-file .venv/requirements.sha "$@"; }'
 # The command of this checkout, whichever is installed.
-OURS = 'payments() { .venv/bin/python -m cli "$@"; }'
+OURS = 'payments() { .venv/bin/python -m tools.cli "$@"; }'
 MARK = "=== block "
 
 

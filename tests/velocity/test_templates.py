@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from local.emulator import vtl
 from tests.aws_facts import facts
 from tests.mapping_templates import READINGS, STARTS, Message, answering, answers, events, hostile, starting
 from tests.velocity.conftest import Job, Rendered, Velocity
+from tools.local.emulator import vtl
 
 SPOKEN = [
     *("$gone", "[$!gone]", "[${gone}]", "$gone.further.still", "$!gone.further()", "$input.path('$.gone').x"),

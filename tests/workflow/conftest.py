@@ -18,10 +18,10 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from functions.shared import runtime
 from functions.shared.domain.ledger import balances
 from functions.shared.ports import RecordedPayment
-from local.sparkle.server import running_sandbox
 from tests.mocked_aws import API_KEY, AUTHORIZATION, ROLE_ARN, MockedAws, mocked_aws, new_id
 from tests.samples import CARD_DATA, PAN
 from tests.workflow.definition import render
+from tools.local.sparkle.server import running_sandbox
 
 FACTORIES = (
     runtime.card_cipher,

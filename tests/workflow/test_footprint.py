@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 
-from cli import footprint
-from examples.client import seal
+from client import seal
 from functions.shared import runtime
 from functions.status.handler import handler as status
 from tests.mocked_aws import new_id
 from tests.samples import CARD_DATA
 from tests.workflow.conftest import FACTORIES, Workflow
+from tools.estimates import footprint
 
 OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
 LOG_EVENT_BYTES = 26  # that CloudWatch Logs counts on top of each

@@ -1,6 +1,6 @@
 /** Card brands, by the code that the API has for them, and how their numbers begin: from the product's own table. */
 
-import table from "../../client/card_brands.json" with { type: "json" };
+import table from "../../../client/card_brands.json" with { type: "json" };
 
 export const BRANDS = Object.fromEntries(table.brands.map(({ brand, name }) => [brand, { name }]));
 

@@ -1,6 +1,6 @@
 /** What a card has to be: card_rules.py and card_number.py in the browser's language, by the same tables. */
 
-import rules from "../../client/card_rules.json" with { type: "json" };
+import rules from "../../../client/card_rules.json" with { type: "json" };
 import { isOfABrand, rangeOf } from "./brands.mjs";
 
 const INVISIBLE = /^[\p{Cf}\p{M}\u115f\u1160]$/u;

@@ -6,7 +6,7 @@
 | `parts/{sha256}.json`   | lines of an anchor, by the hash that the anchor has of them: `[[payment_id, version, …]]` |
 
 No key is written twice. Who puts another object, or a delete marker, in the place of one leaves the version before it,
-which the bucket's retention holds: who verifies reads versions (cli/anchors.py).
+which the bucket's retention holds: who verifies reads versions (tools/books/anchors.py).
 """
 
 import json

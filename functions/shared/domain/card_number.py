@@ -1,7 +1,7 @@
 """What looks like a card number: the one rule for every text that people or gateways write.
 
 It catches accidents and copy-paste, not secret writing. It needs the standard library alone, as the client has copies
-of this file, of card_brands.json and of card_rules.json for itself (examples/client/). The checkout's page goes by the
+of this file, of card_brands.json and of card_rules.json for itself (client/). The checkout's page goes by the
 same two, in examples/checkout/page/rules.mjs.
 
 Sources: ISO/IEC 7812-1 (structure, Luhn check digit); of prefixes and lengths: card_brands.json; of IBANs: ISO 13616-1

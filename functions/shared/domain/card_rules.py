@@ -1,6 +1,6 @@
 """What a card has to be, as far as the card and the time can tell.
 
-It needs the standard library alone, as the client has a copy of this file for itself (examples/client/card_rules.py).
+It needs the standard library alone, as the client has a copy of this file for itself (client/card_rules.py).
 The checkout's page has the same rules in examples/checkout/page/rules.mjs, with the same numbers of card_rules.json.
 """
 

@@ -2,7 +2,7 @@
 
 An id is data of a stranger until it was checked. One that passed may be logged whole, and be a name: there is no card
 number in it. contracts/definitions.json says the same in JSON Schema. It needs the standard library alone, as the
-client has a copy of this file for itself (examples/client/shapes.py).
+client has a copy of this file for itself (client/shapes.py).
 """
 
 import re

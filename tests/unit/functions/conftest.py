@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from functions.shared import runtime
-from local.sparkle.server import running_sandbox
 from tests.fakes import (
     FakeAnchors,
     FakeAttendance,
@@ -23,6 +22,7 @@ from tests.fakes import (
     FakeWritten,
 )
 from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
+from tools.local.sparkle.server import running_sandbox
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from local.emulator.alarms import periods_looked_at, state
-from local.emulator.metric_math import Readings, Series
 from tests.aws_facts import facts
 from tests.mocked_terraform import Mocked
+from tools.local.emulator.alarms import periods_looked_at, state
+from tools.local.emulator.metric_math import Readings, Series
 
 OPEN: dict[str, list[Any]] = facts("alarms")["readings"]
 READINGS = [Readings(**dict(zip(OPEN, values, strict=True))) for values in itertools.product(*OPEN.values())]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cli.paths import TERRAFORM
 from tests.mapping_templates import card_number
 from tests.mocked_terraform import Mocked, mocked
 from tests.samples import ACCEPTED_BRANDS, TEST_CARDS
+from tools.deployment.paths import TERRAFORM
 
 CASES: dict[str, dict[str, Any]] = {
     "as_it_is": {},

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.paths import ROOT
-from cli.permissions import PERMISSIONS_FILE
 from tests.aws_facts import facts
+from tools.deployment.paths import ROOT
+from tools.deployment.permissions import PERMISSIONS_FILE
 
 TYPES: dict[str, str] = facts("condition_key_types")
 CONDITION = re.compile(r'\btest\s*=\s*"([^"]+)",?\s*variable\s*=\s*"([^"]+)"')

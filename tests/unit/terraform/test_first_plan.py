@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.paths import ROOT, TERRAFORM
-from cli.terraform import find_mirror
+from tools.deployment.paths import ROOT, TERRAFORM
+from tools.deployment.terraform import find_mirror
 
 
 @pytest.mark.parametrize("command", ["plan", "apply"])

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from cli.cost import METRICS_IN_ALARMS
 from tests.aws_facts import facts
 from tests.mocked_terraform import Mocked
+from tools.estimates.cost import METRICS_IN_ALARMS
 
 PREFIX = "payments-test"
 Metric = tuple[str, str, frozenset[str]]

@@ -2,8 +2,8 @@
 
 import re
 
-from cli.build import Target, build
-from cli.terraform import Terraform
+from tools.deployment.build import Target, build
+from tools.deployment.terraform import Terraform
 
 
 def test_terraform_s_own_tests_pass() -> None:

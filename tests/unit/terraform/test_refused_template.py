@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cli.paths import TERRAFORM
 from tests.aws_facts import facts
 from tests.mapping_templates import KEY, OPERATIONS, PAYMENT_ID, READINGS, STARTS, Message, answering
+from tools.deployment.paths import TERRAFORM
 
 NAMESPACE = "com.amazonaws.swf.service.v2.model#"
 ARN = "arn:aws:states:us-east-1:123456789012:execution:payments:key"

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from functions.shared.domain.shapes import canonical_id
-from local.emulator import vtl
 from tests.mapping_templates import (
     KEY,
     OPERATIONS,
@@ -22,6 +21,7 @@ from tests.mapping_templates import (
     starting,
 )
 from tests.samples import CARD_DATA, PAN, TOKEN, UNLISTED_PAN
+from tools.local.emulator import vtl
 
 BODIES: dict[str, dict[str, Any]] = {
     "payments": {"amount_minor": 1, "currency": "USD", "card_data": CARD_DATA},

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from joserfc import jwe
 from joserfc.jwk import OctKey, RSAKey
 
-from examples.client import seal
+from client import seal
 from functions.shared.adapters.jwe import KmsCardOpener
 from functions.shared.domain.errors import (
     InvalidSealedCard,

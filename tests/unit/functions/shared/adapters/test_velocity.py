@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from cli.footprint import item_bytes
 from functions.shared.adapters.velocity import HELD, KNOWN, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import LedgerUnavailable
@@ -16,6 +15,7 @@ from functions.shared.ports import Velocity
 from tests.aws_facts import facts
 from tests.mocked_aws import COUNTERS_TABLE, MockedAws, new_id
 from tests.samples import NOW, REQUEST, SUMMARY, payment
+from tools.estimates.footprint import item_bytes
 
 DAY_SECONDS = 24 * 60 * 60
 

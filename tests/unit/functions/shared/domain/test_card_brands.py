@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from cli.paths import FUNCTIONS
 from functions.shared.domain.card_number import BRANDS, brand_of
+from tools.deployment.paths import FUNCTIONS
 
 SECOND_SOURCES = [
     # Wikipedia, "Payment card number", as of 2024-07-19 (in a public program); and d-edge/Cardizer, which follows it.

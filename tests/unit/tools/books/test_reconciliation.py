@@ -1,0 +1,133 @@
+"""A day reconciled by hand: how its end is told. What a run finds is in test_reconcile_day.py and tests/stack."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions.shared.adapters.books import DynamoDbBreaks
+from functions.shared.domain.settlement import Break
+from tests.mocked_aws import ROLE_ARN, TABLE
+from tests.unit.tools.books.conftest import KnownBooks, Run, days_ago
+from tools.books.reconciliation import now_doing
+from tools.deployment.stack import Stack
+from tools.output import ExitCode
+
+Payments = Callable[..., Run]
+Ends = Callable[[dict[str, str]], None]
+
+AGREES = {"Type": "Succeed"}
+
+
+@pytest.fixture
+def ends(books: KnownBooks, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ends]:
+    """Deploys a state machine that ends at once, in this state."""
+    states, arns = books.aws.stepfunctions, list[str]()
+    monkeypatch.setattr(Stack, "live_arn", Stack.machine_arn)  # moto has aliases, but doesn't start them
+
+    def deploy(state: dict[str, str]) -> None:
+        definition = json.dumps({"StartAt": "End", "States": {"End": state}})
+        made = states.create_state_machine(name="payments-test-reconcile", definition=definition, roleArn=ROLE_ARN)
+        arns.append(made["stateMachineArn"])
+
+    yield deploy
+    for arn in arns:
+        states.delete_state_machine(stateMachineArn=arn)
+
+
+def text(run: Run) -> str:
+    return " ".join(run.output.split())
+
+
+def test_a_day_that_agrees_says_so_without_a_table(payments: Payments, ends: Ends, books: KnownBooks) -> None:
+    ends(AGREES)
+    run = payments("reconcile", books.first)
+    assert (run.status, text(run)) == (0, f"{books.first} agrees: the gateway, the ledger and the executions.")
+
+
+def test_without_a_day_it_is_yesterday(payments: Payments, ends: Ends, books: KnownBooks) -> None:
+    ends(AGREES)
+    assert f"{days_ago(1)} agrees" in payments("reconcile").output
+    (execution,) = (
+        each
+        for machine in books.aws.stepfunctions.list_state_machines()["stateMachines"]
+        for each in books.aws.stepfunctions.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+        if each["name"].startswith(days_ago(1))
+    )
+    described = books.aws.stepfunctions.describe_execution(executionArn=execution["executionArn"])
+    assert json.loads(described["input"]) == {"day": days_ago(1), "cursor": None}
+
+
+def test_of_a_day_that_is_not_over_it_says_so(payments: Payments, ends: Ends) -> None:
+    ends(AGREES)
+    run = payments("reconcile", days_ago(0))
+    assert run.status == 0
+    assert "The day is not over: it was compared, and neither settled nor closed." in run.output
+
+
+def test_what_breaks_is_shown_with_its_age_and_fails(payments: Payments, ends: Ends, books: KnownBooks) -> None:
+    ends(AGREES)
+    breaks, day = DynamoDbBreaks(books.aws.dynamodb, TABLE), books.second
+    differs = Break(day, "amount_differs", "pay-usd", "ch_1", "1999 USD, as in the ledger", "charge [ch_1] of 5 JPY")
+    gone = replace(differs, item="ch_2")
+    for found in (differs, gone):
+        breaks.record(found, "run-1", f"{books.third}T02:00:00.000Z")
+    breaks.record(differs, "run-2", f"{books.third}T09:00:00.000Z")
+    breaks.resolve_others(day, "run-2", f"{books.third}T09:00:01.000Z")
+    run = payments("reconcile", day)
+    assert run.status == 1
+    (row,) = (line for line in run.output.splitlines() if line.startswith("│"))
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "amount_differs",
+        "pay-usd",
+        "ch_1",
+        "19.99 USD, as in the ledger",
+        "charge [ch_1] of 5 JPY",
+        f"{books.third} 02:00:00.000",
+    ]
+    assert f"1 break on {day}." in run.output
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "shown", "what_to_do"),
+    [
+        (
+            "ReportUnreadable",
+            '{"errorMessage": "[cut] off", "errorType": "SettlementUnreadable"}',
+            "[cut] off",
+            "Nothing of the report was believed, and the books have not moved.",
+        ),
+        ("NotReconciled", "No answer.", "No answer.", "See what did not answer, and run this again"),
+        ("Other", "{}", "{}", "The execution's history says more."),
+    ],
+)
+def test_a_run_that_fails_says_why_and_what_to_do(
+    payments: Payments, ends: Ends, books: KnownBooks, error: str, cause: str, shown: str, what_to_do: str
+) -> None:
+    ends({"Type": "Fail", "Error": error, "Cause": cause})
+    run = payments("reconcile", books.first)
+    assert run.status == 1
+    assert f"{error}: {shown}\n" in run.output
+    assert what_to_do in text(run)
+    assert f"execution:payments-test-reconcile:{books.first}-by-hand-" in run.output
+
+
+@pytest.mark.parametrize(
+    ("day", "why"), [("2026-13-01", "is no day"), ("today", "is no day"), ("9999-01-01", "has not begun")]
+)
+def test_a_day_that_is_none_or_has_not_begun_is_an_error(payments: Payments, day: str, why: str) -> None:
+    run = payments("reconcile", day)
+    assert run.status == ExitCode.FAILED
+    assert why in run.output
+
+
+def test_while_it_runs_the_side_is_said_that_is_compared() -> None:
+    def exited(cursor: dict[str, Any] | None) -> dict[str, Any]:
+        return {"stateExitedEventDetails": {"output": json.dumps({"day": "2026-11-23", "cursor": cursor})}}
+
+    assert now_doing([]) == "Reading the gateway's report"
+    newest_first = [{"type": "TaskScheduled"}, exited({"side": "ledger", "page": "16"}), exited({"side": "gateway"})]
+    assert now_doing(newest_first) == "Looking for the ledger's entries in the report"
+    assert now_doing([exited(None), exited({"side": "close"})]) == "Closing the day"

@@ -1,0 +1,133 @@
+"""A table from before, in which all lay together and nothing was sealed, becomes the ledger's."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from functions.shared.adapters import dynamodb
+from functions.shared.adapters.anchors import DynamoDbWritten
+from functions.shared.adapters.books import DynamoDbBooks
+from functions.shared.adapters.dynamodb import DynamoDbCardVault, entry_items, marshal
+from functions.shared.domain.ledger import capture_entry
+from tests.mocked_aws import ANCHORS_BUCKET, CARDS_TABLE, COUNTERS_TABLE, REGION, TABLE, MockedAws, mocked_aws
+from tests.samples import payment
+from tests.unit.tools.books.conftest import anchored, days_ago
+from tools.books import upgrade as module
+from tools.books import verification as verify
+from tools.books.reading import OpenBooks
+from tools.books.upgrade import upgrade
+from tools.deployment.stack import Stack
+
+CARD = {
+    "pk": "CARD#tok_1", "sk": "CARD", "token": "tok_1", "fingerprint": "fp_1", "brand": "visa", "bin": "424242",
+    "last4": "4242", "expiry": "12/49", "ciphertext": b"x", "expires_at": 4102444800,
+}  # fmt: skip
+COUNTER = {"pk": "VELOCITY#fp_1", "sk": "2026-11-23T09:00:00Z", "payments": 1, "expires_at": 4102444800}
+CHECKED = {"pk": "ENDED#CHECKED", "sk": "CHECKED", "until": "2026-11-23T09:00:00Z"}
+
+
+def put(aws: MockedAws, *items: dict[str, Any], table: str = TABLE) -> None:
+    for item in items:
+        aws.dynamodb.put_item(TableName=table, Item=marshal(item))
+
+
+def keys(aws: MockedAws, table: str) -> list[str]:
+    return sorted(item["pk"]["S"] for item in aws.dynamodb.scan(TableName=table)["Items"])
+
+
+def unsealed(payment_id: str) -> list[dict[str, Any]]:
+    at = f"{days_ago(9)}T09:00:00.000Z"
+    record, entries = payment(payment_id, created_at=at, updated_at=at).post(capture_entry("sparkle", 1999, "USD"))
+    items = [item for posted in entries for item in entry_items(posted)]
+    return [asdict(record) | {"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}, *items]
+
+
+@pytest.fixture
+def aws() -> Iterator[MockedAws]:
+    """A table from before."""
+    with mocked_aws() as account, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SEGMENTS", 1)  # moto gives the whole table for each
+        patch.setattr(verify, "SEGMENTS", 1)
+        patch.setattr(verify, "LOOKS_AGAIN_AFTER_SECONDS", (0,))
+        patch.setattr(dynamodb, "WRITTEN_SHARDS", 2)
+        patch.setattr(DynamoDbWritten, "shards", 2)
+        put(account, CARD, COUNTER, CHECKED, *unsealed("pay-1"))
+        yield account
+
+
+def stack(aws: MockedAws) -> Stack:
+    arn = f"arn:aws:states:{REGION}:123456789012:stateMachine:payments-test-payment"
+    return Stack(
+        "http://127.0.0.1:1", REGION, arn, TABLE, "/aws/lambda/", access_key_id="key", secret_access_key="secret",
+        cards_table=CARDS_TABLE, counters_table=COUNTERS_TABLE, books_key_arn=aws.books_key_id,
+        anchors_bucket=ANCHORS_BUCKET,
+    )  # fmt: skip
+
+
+def upgraded(aws: MockedAws) -> str:
+    out = StringIO()
+    upgrade(stack(aws), Console(file=out, width=200))
+    return out.getvalue()
+
+
+def verified(aws: MockedAws) -> tuple[bool, str]:
+    out = StringIO()
+    opened = OpenBooks(aws.ledger(), DynamoDbBooks(aws.dynamodb, TABLE), days_ago(9))
+    return verify.verify(stack(aws), opened, Console(file=out, width=200)), out.getvalue()
+
+
+def test_cards_and_counters_go_to_their_tables_and_a_token_from_before_goes_on_working(aws: MockedAws) -> None:
+    assert "Moved 1 cards, and 2 counters and notes. Marked 1 payments" in upgraded(aws)
+    assert keys(aws, CARDS_TABLE) == ["CARD#tok_1"]
+    assert keys(aws, COUNTERS_TABLE) == ["ENDED#CHECKED", "VELOCITY#fp_1"]
+    assert set(keys(aws, TABLE)) == {"PAYMENT#pay-1"}
+    assert DynamoDbCardVault(aws.dynamodb, CARDS_TABLE).ciphertext("tok_1", "2026-11-23T09:00:00.000Z") == b"x"
+    assert "Moved 0 cards, and 0 counters and notes. Marked 0 payments" in upgraded(aws)
+
+
+def test_what_is_newer_in_the_new_table_stays(aws: MockedAws) -> None:
+    put(aws, CHECKED | {"until": "2026-11-28T09:00:00Z"}, table=COUNTERS_TABLE)
+    upgraded(aws)
+    item = aws.dynamodb.get_item(TableName=COUNTERS_TABLE, Key=marshal({"pk": "ENDED#CHECKED", "sk": "CHECKED"}))[
+        "Item"
+    ]
+    assert item["until"]["S"] == "2026-11-28T09:00:00Z"
+    assert set(keys(aws, TABLE)) == {"PAYMENT#pay-1"}
+
+
+def test_before_it_the_verification_names_what_lies_there_and_what_has_no_seal(aws: MockedAws) -> None:
+    whole, said = verified(aws)
+    assert not whole
+    assert "make upgrade-ledger moves it" in said
+    assert "its record has no MAC" in said
+
+
+def test_a_record_without_a_seal_is_believed_as_the_first_anchor_has_it_and_no_other(aws: MockedAws) -> None:
+    upgraded(aws)
+    assert not verified(aws)[0]
+    anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")
+    whole, said = verified(aws)
+    assert whole, said
+    assert "1 payment is from before there were seals." in said
+    put(aws, *unsealed("pay-2"))
+    upgraded(aws)
+    anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")
+    whole, said = verified(aws)
+    assert not whole
+    assert "pay-2" in said
+    assert "its record has no MAC" in said
+
+
+def test_the_next_version_of_such_a_record_has_a_seal(aws: MockedAws) -> None:
+    upgraded(aws)
+    anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")
+    known = aws.ledger().find("pay-1")
+    assert known
+    aws.ledger().record(known.payment.next_version(f"{days_ago(0)}T00:00:00.000Z"))
+    whole, said = verified(aws)
+    assert whole, said
+    assert "from before there were seals" not in said

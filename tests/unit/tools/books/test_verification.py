@@ -1,0 +1,259 @@
+"""The verification: a ledger that is whole, and one that somebody wrote to behind its back, in each way there is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from functions.shared.adapters.dynamodb import apart_hash, entry_items
+from functions.shared.domain.ledger import NO_ENTRY, PostedEntry, Posting, capture_entry, refund_entry
+from functions.shared.domain.payment import Payment
+from tests.samples import payment
+from tests.unit.tools.books.conftest import KnownBooks, Run
+from tools.books import verification as verify
+from tools.books.flaws import Flaw, first_flaw
+
+Payments = Callable[..., Run]
+Items = dict[str, dict[str, Any]]
+
+CAPTURE, REFUND = capture_entry("sparkle", 1999, "USD"), refund_entry("sparkle", 500, "USD", "op-1")
+
+
+def items_of(record: Payment, *entries: PostedEntry) -> Items:
+    """A payment's items by sort key, as a scan gives them: what is None is not there, and numbers are Decimal."""
+    items = [{"sk": "PAYMENT"} | asdict(record), *(item for posted in entries for item in entry_items(posted))]
+    return {item["sk"]: {name: number(value) for name, value in item.items() if value is not None} for item in items}
+
+
+def number(value: Any) -> Any:
+    match value:
+        case bool():
+            return value
+        case int():
+            return Decimal(value)
+        case list() | tuple():
+            return [number(each) for each in value]
+        case dict():
+            return {name: number(each) for name, each in value.items()}
+    return value
+
+
+@pytest.fixture
+def items() -> Items:
+    """A payment that was captured and refunded."""
+    return items_of(*paid())
+
+
+def paid() -> tuple[Payment, PostedEntry, PostedEntry]:
+    first, (captured,) = payment().post(CAPTURE)
+    then, (refunded,) = first.next_version("2026-11-23T10:00:00.000Z").post(REFUND)
+    return then, captured, refunded
+
+
+def test_a_journal_that_is_whole_has_no_flaw(items: Items) -> None:
+    assert first_flaw("pay-1", items) is None
+    assert first_flaw("pay-1", items_of(payment(status="declined"))) is None
+
+
+def test_operations_beside_the_record_are_as_many_as_it_counts(items: Items) -> None:
+    items["OPERATION#op-1"] = {"sk": "OPERATION#op-1", "operation_id": "op-1"}
+    assert first_flaw("pay-1", items) == Flaw("pay-1", "has 1 operations beside its record, which counts 0")
+    items["PAYMENT"] |= {"operations_apart": Decimal(1), "apart_hash": apart_hash([items["OPERATION#op-1"]])}
+    assert first_flaw("pay-1", items) is None
+    items["OPERATION#op-1"] |= {"status": "succeeded"}
+    assert first_flaw("pay-1", items) == Flaw("pay-1", "an operation beside its record is not as it was written")
+    del items["OPERATION#op-1"]
+    assert first_flaw("pay-1", items) == Flaw("pay-1", "has 0 operations beside its record, which counts 1")
+
+
+def set_(key: str, **changes: Any) -> Callable[[Items], None]:
+    return lambda items: items[key].update({name: number(value) for name, value in changes.items()})
+
+
+def set_amount(amount_minor: Any, *ns: int, key: str = "ENTRY#0001") -> Callable[[Items], None]:
+    def change(items: Items) -> None:
+        for n in ns:
+            items[key]["postings"][n]["amount_minor"] = number(amount_minor)
+
+    return change
+
+
+def without(*keys: str) -> Callable[[Items], None]:
+    def change(items: Items) -> None:
+        for key in keys:
+            del items[key]
+
+    return change
+
+
+def swap(items: Items) -> None:
+    """Each entry in the other's place, with its number."""
+    first, second = items["ENTRY#0001"], items["ENTRY#0002"]
+    items["ENTRY#0001"] = second | {"sk": "ENTRY#0001", "number": Decimal(1)}
+    items["ENTRY#0002"] = first | {"sk": "ENTRY#0002", "number": Decimal(2)}
+
+
+def swap_as_they_are(items: Items) -> None:
+    items["ENTRY#0001"], items["ENTRY#0002"] = items["ENTRY#0002"], items["ENTRY#0001"]
+
+
+def insert(count_it: bool, follow: bool = True) -> Callable[[Items], None]:
+    """A third entry, well made."""
+
+    def change(items: Items) -> None:
+        _, _, last = paid()
+        more = PostedEntry.after(
+            last.hash if follow else NO_ENTRY, CAPTURE, payment_id="pay-1", number=3, posted_at=last.posted_at
+        )
+        items.update(items_of(payment(), more) | {"PAYMENT": items["PAYMENT"]})
+        if count_it:
+            items["PAYMENT"] |= {"entry_count": Decimal(3), "journal_hash": more.hash}
+
+    return change
+
+
+def made_anew(items: Items) -> None:
+    """The first entry with another amount, and with the hash that goes with it, postings and all."""
+    _, captured, _ = paid()
+    entry = replace(captured.entry, postings=tuple(replace(each, amount_minor=1) for each in captured.entry.postings))
+    forged = PostedEntry.after(NO_ENTRY, entry, payment_id="pay-1", number=1, posted_at=captured.posted_at)
+    items.update(items_of(payment(), forged) | {"PAYMENT": items["PAYMENT"]})
+
+
+def elsewhere(items: Items) -> None:
+    """An entry of an account that nobody looks at."""
+    entry = replace(
+        CAPTURE,
+        postings=(Posting("asset:gateway:sparkle", "debit", 1, "USD"), Posting("liability:me", "credit", 1, "USD")),
+    )
+    record, entries = payment().post(entry)
+    items.clear()
+    items.update(items_of(record, *entries))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "where", "what"),
+    [
+        (set_amount(1, 0, 1), "pay-1/1", "is not what its hash was made of"),
+        (set_amount(1, 0, 1, key="ENTRY#0002"), "pay-1/2", "is not what its hash was made of"),
+        (set_amount(1, 0), "pay-1/1", "Debits and credits must be equal in every currency."),
+        (set_amount(-1, 0, 1), "pay-1/1", "A posting's amount must be positive; its direction says the sign."),
+        (set_amount(Decimal("1999.5"), 0, 1), "pay-1/1", "can't be read"),
+        (set_("ENTRY#0001", kind="refund"), "pay-1/1", "is not what its hash was made of"),
+        (set_("ENTRY#0002", source="op-2"), "pay-1/2", "is not what its hash was made of"),
+        (set_("ENTRY#0001", posted_at="2026-11-22T09:00:01.000Z"), "pay-1/1", "is not what its hash was made of"),
+        (set_("ENTRY#0002", reverses=1), "pay-1/2", "is not what its hash was made of"),
+        (set_("ENTRY#0001", hash="0" * 64), "pay-1/1", "is not what its hash was made of"),
+        (set_("ENTRY#0002", previous_hash="0" * 64), "pay-1/2", "does not follow the entry before it"),
+        (set_("ENTRY#0001", note="settled"), "pay-1/1", "ENTRY#0001: note is settled, and was written as None"),
+        (set_("ENTRY#0001", postings="none"), "pay-1/1", "can't be read"),
+        (lambda items: items["ENTRY#0001"].pop("kind"), "pay-1/1", "can't be read: KeyError('kind')"),
+        (without("ENTRY#0001"), "pay-1/1", "is missing, and its postings are there"),
+        (without("ENTRY#0001", "POSTING#0001#1", "POSTING#0001#2"), "pay-1/1", "is missing"),
+        (without("ENTRY#0002"), "pay-1/2", "is missing, and its postings are there"),
+        (
+            without("ENTRY#0002", "POSTING#0002#1", "POSTING#0002#2"),
+            "pay-1/2",
+            "is missing: the record counts 2",
+        ),
+        (swap, "pay-1/1", "does not follow the entry before it"),
+        (swap_as_they_are, "pay-1/1", "says that it is number 2"),
+        (made_anew, "pay-1/2", "does not follow the entry before it"),
+        (insert(count_it=False), "pay-1/3", "is not counted: the record counts 2"),
+        (insert(count_it=True, follow=False), "pay-1/3", "does not follow the entry before it"),
+        (set_("POSTING#0001#1", amount_minor=1), "pay-1/1", "amount_minor is 1, and was written as 1999"),
+        (set_("POSTING#0002#2", account="asset:bank"), "pay-1/2", "POSTING#0002#2: account is asset:bank"),
+        (set_("POSTING#0001#1", account_day="asset:bank#2026-11-23#00"), "pay-1/1", "POSTING#0001#1: account_day is"),
+        (without("POSTING#0001#2"), "pay-1/1", "POSTING#0001#2 is missing"),
+        (lambda items: items.update({"POSTING#0001#3": items["POSTING#0001#2"]}), "pay-1/1", "is none of its postings"),
+        (lambda items: items.update({"NOTE": {}}), "pay-1", "NOTE is no item of the ledger"),
+        (set_("PAYMENT", entry_count=3), "pay-1/3", "is missing: the record counts 3"),
+        (set_("PAYMENT", entry_count=1), "pay-1/2", "is not counted: the record counts 1"),
+        (set_("PAYMENT", entry_count="two"), "pay-1/2", "is not counted: the record counts two"),
+        (set_("PAYMENT", journal_hash="0" * 64), "pay-1/2", "the record's journal_hash is not its hash"),
+        (without("PAYMENT"), "pay-1", "its record is missing"),
+        (elsewhere, "pay-1/1", "is posted to liability:me, which is no account"),
+    ],
+)  # fmt: skip
+def test_what_was_written_behind_the_ledgers_back_is_found_and_named(
+    items: Items, tamper: Callable[[Items], None], where: str, what: str
+) -> None:
+    tamper(items)
+    flaw = first_flaw("pay-1", items)
+    assert flaw is not None
+    assert flaw.where == where
+    assert what in flaw.what
+
+
+class TestTheWholeLedger:
+    @contextmanager
+    def changed(self, books: KnownBooks, key: dict[str, str], **changes: dict[str, Any]) -> Iterator[None]:
+        """An item with other attributes, or none, for a while."""
+        dynamodb, marshalled = books.aws.dynamodb, {name: {"S": value} for name, value in key.items()}
+        item: dict[str, Any] = dynamodb.get_item(TableName="ledger", Key=marshalled)["Item"]
+        if changes:
+            dynamodb.put_item(TableName="ledger", Item=item | changes)
+        else:
+            dynamodb.delete_item(TableName="ledger", Key=marshalled)
+        try:
+            yield
+        finally:
+            dynamodb.put_item(TableName="ledger", Item=item)
+
+    @pytest.fixture(autouse=True)
+    def _no_pause(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(verify, "LOOKS_AGAIN_AFTER_SECONDS", (0,))
+
+    def test_one_that_is_whole_is_counted(self, payments: Payments) -> None:
+        run = payments("ledger", "verify")
+        assert run.status == 0
+        said = "Verified: 3 payments with 7 entries, 0 stored cards, 1 closed day, and 0 anchors."
+        assert run.output.endswith(f"{said}\n")
+
+    def test_a_flaw_is_named_and_fails(self, payments: Payments, books: KnownBooks) -> None:
+        with self.changed(books, {"pk": "PAYMENT#pay-usd", "sk": "ENTRY#0002"}, kind={"S": "capture"}):
+            run = payments("ledger", "verify")
+        assert run.status == 1
+        assert "│ pay-usd/2 │ is not what its hash was made of │" in run.output
+        assert "1 flaw in 3 payments with 7 entries" in run.output
+
+    def test_a_closed_day_that_its_postings_do_not_add_up_to_is_named(
+        self, payments: Payments, books: KnownBooks
+    ) -> None:
+        totals = {"M": {"asset:bank": {"M": {"USD": {"L": [{"N": "5"}, {"N": "0"}]}}}}}
+        with self.changed(books, {"pk": f"CLOSE#{books.first[:4]}", "sk": books.first}, totals=totals):
+            run = payments("ledger", "verify")
+        assert run.status == 1
+        found = " ".join(run.output.split())
+        assert f"closed day {books.first}" in found
+        assert "asset:gateway:sparkle: its debits were closed as 0 JPY, and its postings add up to 1,234 JPY" in found
+        assert "asset:bank: its debits were closed as 0.05 USD, and its postings add up to 0.00 USD" in found
+        assert "5 flaws" in found
+
+    def test_a_payment_that_was_taken_away_altogether_is_missed_by_the_closed_day(
+        self, payments: Payments, books: KnownBooks
+    ) -> None:
+        with ExitStack() as taken_away:
+            for key in ("PAYMENT", "ENTRY#0001", "POSTING#0001#1", "POSTING#0001#2"):
+                taken_away.enter_context(self.changed(books, {"pk": "PAYMENT#pay-jpy", "sk": key}))
+            run = payments("ledger", "verify")
+        assert run.status == 1
+        assert "2 flaws in 2 payments with 6 entries" in run.output
+        assert "its credits were closed as 1,234 JPY, and its postings add up to 0 JPY" in " ".join(run.output.split())
+
+    def test_a_payment_that_is_written_meanwhile_is_read_again(
+        self, payments: Payments, books: KnownBooks, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks = []
+
+        def torn(payment_id: str, items: Items) -> Flaw | None:
+            looks.append(payment_id)
+            torn_now = payment_id == "pay-kwd" and looks.count(payment_id) == 1
+            return Flaw(payment_id, "half of it") if torn_now else first_flaw(payment_id, items)
+
+        monkeypatch.setattr(verify, "first_flaw", torn)
+        assert payments("ledger", "verify").status == 0
+        assert looks.count("pay-kwd") == 2

@@ -1,0 +1,189 @@
+"""The API's calls from the command line, with a client that remembers what it was asked."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from client import CardSummary, NotFound, Operation, Payment
+from tools.cli import payments
+from tools.cli.__main__ import app
+from tools.deployment.stack import Stack
+from tools.output import ExitCode
+
+CARD = CardSummary(None, "fp_1", "visa", "424242", "4242", "12/30")
+TOKEN = f"tok_{'a' * 52}"
+DECLINES = "4000000000009995"
+
+
+class FakeClient:
+    """Pays whatever it is asked, but for one card; refunds whatever is no more than 10.00."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.declined = False
+
+    def pay(self, **order: Any) -> Payment:
+        self.asked.append(("pay", (), order))
+        self.declined = order["card"] is not None and order["card"].card_number == DECLINES
+        return Payment(payment_id=order["idempotency_key"], status="processing")
+
+    def store_card(self, card: Any, *, idempotency_key: str) -> Payment:
+        self.asked.append(("store_card", (card,), {}))
+        return Payment(payment_id=idempotency_key, status="processing")
+
+    def payment(self, payment_id: str) -> Payment:
+        if payment_id == "pay-unknown":
+            raise NotFound(404, "not_found", "There is no such payment.")
+        refund = Operation(operation_id="op-1", type="refund", status="succeeded", amount_minor=500)
+        return Payment(
+            payment_id=payment_id,
+            status="declined" if self.declined else "partially_refunded",
+            decline_code="insufficient_funds" if self.declined else None,
+            amount_minor=1999,
+            currency="USD",
+            captured_minor=0 if self.declined else 1999,
+            refunded_minor=0 if self.declined else 500,
+            card=CARD,
+            operations=() if self.declined else (refund,),
+        )
+
+    wait = payment
+
+    def _operate(self, type: str, payment_id: str, *amounts: int, idempotency_key: str) -> Operation:
+        self.asked.append((type, (payment_id, *amounts), {}))
+        self.too_much = bool(amounts) and amounts[0] > 1000
+        return Operation(operation_id=idempotency_key, type="refund", status="processing")
+
+    def refund(self, *arguments: Any, **key: str) -> Operation:
+        return self._operate("refund", *arguments, **key)
+
+    def capture(self, *arguments: Any, **key: str) -> Operation:
+        return self._operate("capture", *arguments, **key)
+
+    def void(self, *arguments: Any, **key: str) -> Operation:
+        return self._operate("void", *arguments, **key)
+
+    def wait_for_operation(self, payment_id: str, operation_id: str) -> Operation:
+        if self.too_much:
+            error = "amount_exceeds_captured"
+            return Operation(operation_id=operation_id, type="refund", status="rejected", error=error)
+        return Operation(operation_id=operation_id, type="refund", status="succeeded", amount_minor=500)
+
+    def card(self, token: str) -> CardSummary:
+        return CARD
+
+    def erase_card(self, token: str) -> None:
+        self.asked.append(("erase", (token,), {}))
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
+    fake = FakeClient()
+    monkeypatch.setattr(payments, "connected", lambda stack, api_url: fake)
+    return fake
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_a_payment_is_paid_and_shown_as_people_read_it(client: FakeClient) -> None:
+    done = run("pay", "1,234.50", "USD", "--card", "4242 4242 4242 4242", "--reference", "order-1", "--key", "k" * 16)
+    assert done.exit_code == 0, done.output
+    [(_, _, order)] = client.asked
+    assert (order["amount_minor"], order["currency"], order["merchant_reference"]) == (123450, "USD", "order-1")
+    assert (order["card"].card_number, order["capture"], order["save_card"]) == ("4242424242424242", True, None)
+    assert done.stdout.splitlines() == [
+        f"{'k' * 16}  partially_refunded  19.99 USD  visa •••• 4242 12/30",
+        "captured 19.99 USD · refunded 5.00 USD",
+        "op-1  refund  5.00 USD  succeeded",
+    ]
+    assert done.stderr.split() == ["Idempotency-Key", "k" * 16]
+
+
+def test_a_payment_in_json_is_what_the_api_shows(client: FakeClient) -> None:
+    shown = json.loads(run("get", "pay-1", "--json").stdout)
+    assert (shown["payment_id"], shown["captured_minor"], shown["operations"][0]["status"]) == (
+        "pay-1",
+        1999,
+        "succeeded",
+    )
+
+
+def test_a_decline_is_shown_and_is_no_success(client: FakeClient) -> None:
+    done = run("pay", "5", "USD", "--card", DECLINES)
+    assert done.exit_code == ExitCode.FOUND
+    assert "declined  insufficient_funds" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "told"),
+    [
+        ("1.999", "USD", "USD has 2 decimals"),
+        ("1", "XXY", "no currency"),
+        ("-1", "USD", "no amount"),
+        ("1.5", "JPY", "0"),
+    ],
+)
+def test_what_is_no_amount_is_not_sent(client: FakeClient, amount: str, currency: str, told: str) -> None:
+    done = run("pay", "--card", "4242424242424242", "--", amount, currency)
+    assert done.exit_code == ExitCode.USAGE
+    assert told in " ".join(done.stderr.split())
+    assert client.asked == []
+
+
+def test_a_card_that_is_no_published_test_card_is_refused_and_not_repeated(client: FakeClient) -> None:
+    done = run("pay", "5", "USD", "--card", "4000056655665556")
+    assert done.exit_code == ExitCode.FAILED
+    assert "no published test card" in done.stderr
+    assert "4000056655665556" not in done.output
+    assert client.asked == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (["refund", "pay-1", "5.00"], ("refund", ("pay-1", 500), {})),
+        (["refund", "pay-1"], ("refund", ("pay-1",), {})),
+        (["capture", "pay-1", "1"], ("capture", ("pay-1", 100), {})),
+        (["void", "pay-1"], ("void", ("pay-1",), {})),
+        (["cards", "erase", TOKEN], ("erase", (TOKEN,), {})),
+    ],
+)
+def test_each_call_is_made_as_it_is_asked_for(client: FakeClient, arguments: list[str], asked: tuple[Any, ...]) -> None:
+    assert run(*arguments).exit_code == 0
+    assert client.asked == [asked]
+
+
+def test_a_refund_that_is_rejected_says_why_and_is_no_success(client: FakeClient) -> None:
+    done = run("refund", "pay-1", "15.00")
+    assert done.exit_code == ExitCode.FOUND
+    assert "rejected  amount_exceeds_captured" in done.stdout
+
+
+def test_a_stored_card_is_shown_without_its_number(client: FakeClient) -> None:
+    assert run("cards", "get", TOKEN).stdout == "visa •••• 4242 12/30\n"
+    assert run("cards", "store", "--card", "4242424242424242").exit_code == 0
+
+
+def test_an_error_of_the_api_is_on_standard_error(client: FakeClient) -> None:
+    done = run("get", "pay-unknown")
+    assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
+    assert done.stderr == "NotFound: 404 not_found: There is no such payment.\n"
+
+
+class TestTheDeployment:
+    def test_is_that_of_the_stack_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "stack.json"
+        Stack("http://127.0.0.1:1", "us-east-1", "arn", "ledger", "/aws/", None, "key", "secret").save(file)
+        client: Any = payments.connected(file, None)
+        assert client._transport._api_url == "http://127.0.0.1:1"
+
+    def test_or_the_one_at_an_address_whose_region_the_address_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        client: Any = payments.connected(Path("none"), "https://a1b2.execute-api.eu-west-1.amazonaws.com/v1")
+        assert client._transport._signature._region == "eu-west-1"

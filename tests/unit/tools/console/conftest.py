@@ -1,0 +1,84 @@
+"""A stack on a mocked account: the ledger's table, and a state machine that ends as its input says."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from functions.shared.domain.ledger import JournalEntry
+from functions.shared.domain.payment import Payment
+from tests.mocked_aws import REGION, ROLE_ARN, TABLE, MockedAws, mocked_aws, new_id
+from tools.console.payments import Payments
+from tools.deployment.stack import Stack
+
+MACHINE = {
+    "StartAt": "HowToEnd",
+    "States": {
+        "HowToEnd": {
+            "Type": "Choice",
+            "Choices": [
+                {"Variable": "$.end", "StringEquals": "rejected", "Next": "PaymentRejected"},
+                {"Variable": "$.end", "StringEquals": "failed", "Next": "Failed"},
+                {"Variable": "$.end", "StringEquals": "running", "Next": "Wait"},
+            ],
+            "Default": "Done",
+        },
+        "Wait": {"Type": "Wait", "Seconds": 3600, "Next": "Done"},
+        "Done": {"Type": "Succeed"},
+        "PaymentRejected": {"Type": "Fail", "Error": "PaymentRejected", "Cause": "ExpiredCard"},
+        "Failed": {"Type": "Fail", "Error": "States.Runtime", "Cause": "nobody planned it"},
+    },
+}
+RESOLVE = {
+    "StartAt": "Resolve",
+    "States": {
+        "Resolve": {"Type": "Pass", "Next": "WaitAnHour"},
+        "WaitAnHour": {"Type": "Wait", "Seconds": 3600, "End": True},
+    },
+}
+DEADLINE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A stack, and payments in it."""
+
+    aws: MockedAws
+    stack: Stack
+    payments: Payments
+
+    def run(self, payment_id: str | None = None, end: str = "done", **request: Any) -> str:
+        """An execution that ends like this, or runs on; its payment's id."""
+        payment_id = payment_id or new_id()
+        body = {"amount_minor": 1999, "currency": "USD", "end": end} | request
+        arn = self.aws.stepfunctions.start_execution(
+            stateMachineArn=self.stack.state_machine_arn, name=payment_id, input=json.dumps(body)
+        )["executionArn"]
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while end != "running" and self.aws.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING":
+            assert time.monotonic() < deadline, "The execution does not end."
+            time.sleep(0.01)
+        return payment_id
+
+    def record(self, payment: Payment, *entries: JournalEntry) -> None:
+        self.aws.ledger().record(*payment.post(*entries))
+
+    def put(self, **item: Any) -> None:
+        self.stack.resource("dynamodb").Table(TABLE).put_item(Item=item)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with mocked_aws() as aws:
+        resolve, arn = (
+            aws.stepfunctions.create_state_machine(
+                name=f"payments-test-{name}", definition=json.dumps(definition), roleArn=ROLE_ARN
+            )["stateMachineArn"]
+            for name, definition in (("resolve", RESOLVE), ("payment", MACHINE))
+        )
+        stack = Stack("http://api", REGION, arn, TABLE, "/aws/lambda/p-", access_key_id="AK", secret_access_key="s")
+        assert stack.machine_arn("resolve") == resolve
+        yield Bench(aws, stack, Payments(stack))

@@ -1,0 +1,78 @@
+"""Histories as GetExecutionHistory gives them, written down in a few words."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tools.console.history import History, read
+
+START = datetime(2026, 11, 23, 9, 0, 0, tzinfo=UTC)
+
+Told = tuple[float, str] | tuple[float, str, Mapping[str, Any]]
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def _details_of(type_: str) -> str:
+    for state in ("StateEntered", "StateExited"):
+        if type_.endswith(state):
+            type_ = state
+    return type_[0].lower() + type_[1:]
+
+
+def events(*told: Told) -> list[dict[str, Any]]:
+    """Events from (seconds after the start, type, details); input and output become JSON text."""
+    return [
+        {
+            "id": number,
+            "timestamp": at(each[0]),
+            "type": each[1],
+            f"{_details_of(each[1])}EventDetails": {
+                name: json.dumps(value) if name in ("input", "output") else value
+                for name, value in (each[2] if len(each) == 3 else {}).items()
+            },
+        }
+        for number, each in enumerate(told, start=1)
+    ]
+
+
+def history(told: Sequence[Told], status: str = "SUCCEEDED", **execution: Any) -> History:
+    """The history of an execution that ended with its last event, unless it is running."""
+    ended = {} if status == "RUNNING" else {"stopDate": at(told[-1][0])}
+    return read(events(*told), {"status": status, "startDate": START} | ended | execution)
+
+
+# Charge is called by its ARN, as on AWS: the second call succeeds.
+RETRIED: list[Told] = [
+    (0, "ExecutionStarted", {"input": {"amount_minor": 1999}}),
+    (0, "TaskStateEntered", {"name": "Charge", "input": {}}),
+    (0, "LambdaFunctionScheduled", {"resource": "arn:aws:lambda:eu-west-1:123456789012:function:charge"}),
+    (0.1, "LambdaFunctionStarted"),
+    (2, "LambdaFunctionFailed", {"error": "GatewayOutcomeUnknown", "cause": "no answer"}),
+    (5, "LambdaFunctionScheduled", {}),
+    (6, "LambdaFunctionSucceeded", {"output": {"outcome": "captured"}}),
+    (6, "TaskStateExited", {"name": "Charge", "output": {}}),
+    (6, "ChoiceStateEntered", {"name": "Outcome", "input": {}}),
+    (6, "ChoiceStateExited", {"name": "Outcome", "output": {}}),
+    (6, "SucceedStateEntered", {"name": "Done", "input": {}}),
+    (6, "SucceedStateExited", {"name": "Done", "output": {}}),
+    (6, "ExecutionSucceeded", {"output": {"status": "captured"}}),
+]
+
+# Charge gives up, and Compensate undoes; both by Task events, as in the emulator.
+CAUGHT: list[Told] = [
+    (0, "ExecutionStarted", {}),
+    (0, "TaskStateEntered", {"name": "Charge"}),
+    (0, "TaskScheduled", {}),
+    (1, "TaskTimedOut", {}),
+    (1, "TaskStateExited", {"name": "Charge"}),
+    (1, "TaskStateEntered", {"name": "Compensate"}),
+    (1, "TaskScheduled", {}),
+    (3, "TaskSucceeded", {}),
+    (3, "TaskStateExited", {"name": "Compensate"}),
+    (3, "FailStateEntered", {"name": "Reversed"}),
+    (3, "ExecutionFailed", {"error": "PaymentReversed", "cause": "States.Timeout"}),
+]

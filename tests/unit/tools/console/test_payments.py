@@ -1,0 +1,255 @@
+import json
+import time
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import chain
+
+import pytest
+
+from functions.shared.domain.ledger import capture_entry
+from functions.shared.domain.payment import Status
+from tests.samples import PAN, TOKEN, payment
+from tests.unit.tools.console.conftest import Bench
+from tools.console import payments as module
+from tools.console.history import Outcome
+from tools.console.payments import Money, Payments, Search, Summary
+from tools.deployment.stack import StackError
+
+
+@pytest.fixture
+def known(bench: Bench) -> Payments:
+    return bench.payments
+
+
+def statuses(found: list[Summary]) -> dict[str, str]:
+    return {each.payment_id: each.status for each in found}
+
+
+def test_a_payment_is_as_the_ledger_has_it_or_else_as_its_execution_ended(bench: Bench, known: Payments) -> None:
+    captured, rejected, lost, running = (
+        bench.run(),
+        bench.run(end="rejected"),
+        bench.run(end="failed"),
+        bench.run(end="running"),
+    )
+    bench.record(payment(captured), capture_entry("sparkle", 1999, "USD"))
+    page = known.page(Search())
+    assert statuses(page.payments) == {
+        captured: "captured",
+        rejected: "rejected",
+        lost: "in_doubt",
+        running: "processing",
+    }
+    by_id = {each.payment_id: each for each in page.payments}
+    assert (by_id[captured].brand, by_id[captured].last4, by_id[captured].token) == ("visa", "4242", TOKEN)
+    assert by_id[captured].merchant_reference == "order-1001"
+    assert (by_id[captured].captured_minor, by_id[captured].net_minor) == (1999, 1999)
+    assert (by_id[rejected].reason, by_id[rejected].amount_minor) == ("expired_card", 1999)
+    assert (by_id[lost].reason, by_id[running].reason) == ("states_runtime", None)
+    assert page.counts == {"captured": 1, "rejected": 1, "in_doubt": 1, "processing": 1}
+    assert page.money == [Money("USD", 1999, 0)]
+
+
+def test_a_doubt_that_is_still_being_compensated_is_processing(bench: Bench, known: Payments) -> None:
+    payment_id = bench.run(end="running")
+    bench.record(payment(payment_id, "in_doubt", error="GatewayOutcomeUnknown"))
+    assert statuses(known.page(Search()).payments) == {payment_id: "processing"}
+
+
+def recorded(bench: Bench, *ids: str, status: Status = "captured", day: str | None = None) -> None:
+    """Payments of the ledger, the newest first."""
+    start = datetime.fromisoformat(f"{day}T12:00:00Z") if day else datetime.now(UTC)
+    for number, payment_id in enumerate(ids):
+        at = f"{start - timedelta(milliseconds=number):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        bench.record(payment(payment_id, status, created_at=at, updated_at=at))
+
+
+def test_pages_follow_each_other_without_gap_forth_and_back(
+    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE", 2)
+    executions = {bench.run(end="rejected") for _ in range(2)}
+    recorded(bench, "pay-a", "pay-b", "pay-c")
+    pages = [known.page(Search())]
+    while pages[-1].older:
+        pages.append(known.page(Search(), before=pages[-1].older))
+    ids = [[each.payment_id for each in page.payments] for page in pages]
+    assert [len(each) for each in ids] == [2, 2, 1]
+    assert sorted(chain.from_iterable(ids)) == sorted([*executions, "pay-a", "pay-b", "pay-c"])
+    assert pages[0].newer is None
+    back = known.page(Search(), after=pages[2].newer)
+    assert [each.payment_id for each in back.payments] == ids[1]
+    assert known.page(Search(), after=back.newer).payments == pages[0].payments
+
+
+def test_a_page_of_which_there_is_too_little_newer_is_the_newest(
+    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE", 2)
+    recorded(bench, "pay-a", "pay-b", "pay-c")
+    place = known.page(Search()).payments[1].position
+    newest = known.page(Search(), after=place)
+    assert [each.payment_id for each in newest.payments] == ["pay-a", "pay-b"]
+    assert newest.newer is None
+
+
+def test_a_search_looks_at_some_payments_and_says_how_far_it_got(
+    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOKED_AT", 2)
+    recorded(bench, "pay-a", "pay-b", "pay-c")
+    page = known.page(Search(status="declined"))
+    assert (page.payments, page.counts) == ([], {"captured": 2})
+    assert page.older is not None
+    assert page.back_to == page.older.at
+    rest = known.page(Search(status="declined"), before=page.older)
+    assert (rest.payments, rest.older) == ([], None)
+
+
+def test_a_payment_of_long_ago_is_listed_though_its_execution_is_forgotten(bench: Bench, known: Payments) -> None:
+    recorded(bench, "pay-old", status="declined", day="2026-01-31")
+    vars(known.ledger)["first_day"] = date(2026, 1, 1)
+    day = date(2026, 1, 31)
+    assert statuses(known.page(Search(first=day, last=day)).payments) == {"pay-old": "declined"}
+    assert known.page(Search(first=date(2026, 2, 1), last=date(2026, 2, 3))).payments == []
+
+
+def test_days_without_payments_are_passed_some_at_a_time(
+    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DAYS", 2)
+    recorded(bench, "pay-old", day="2026-01-02")
+    vars(known.ledger)["first_day"] = date(2026, 1, 1)
+    search, pages = Search(last=date(2026, 1, 6)), 1
+    page = known.page(search)
+    while page.older and not page.payments:
+        page, pages = known.page(search, before=page.older), pages + 1
+    assert statuses(page.payments) == {"pay-old": "captured"}
+    assert pages == 2
+    recorded(bench, "pay-new", day="2026-01-06")
+    newer = known.page(search, after=page.newer)
+    assert statuses(newer.payments) == {"pay-new": "captured"}
+
+
+def test_the_beginning_of_an_id_finds_it_among_more_than_are_looked_at(
+    bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOKED_AT", 1)
+    recorded(bench, "order-a", "order-b", "0f8fad5b-d9cb", "0f8fad5b-aaaa")
+    found = known.page(Search(text="0F8FAD5B-d"))
+    assert [each.payment_id for each in found.payments] == ["0f8fad5b-d9cb"]
+
+
+def test_doubts_are_counted_once_in_a_while(bench: Bench, known: Payments) -> None:
+    recorded(bench, "pay-a", status="in_doubt")
+    assert known.doubt_count() == 1
+    recorded(bench, "pay-b", status="in_doubt")
+    assert known.doubt_count() == 1
+
+
+def test_a_doubt_has_the_execution_that_looks_after_it(bench: Bench, known: Payments) -> None:
+    payment_id = bench.run(end="failed")
+    assert known.look(payment_id).care is None
+    for asked in ("another", payment_id):
+        told = json.dumps({"payment_id": asked, "operation_id": None})
+        bench.aws.stepfunctions.start_execution(
+            stateMachineArn=bench.stack.machine_arn("resolve"), name=f"look-{asked}", input=told
+        )
+    deadline = time.monotonic() + 10
+    while not ((care := known.look(payment_id).care) and care.next_attempt):
+        assert time.monotonic() < deadline
+    assert care.attempts == 1
+    assert care.last_attempt is not None
+    assert care.next_attempt - care.last_attempt >= timedelta(seconds=3600)
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        (Search(), ["pay-a", "pay-b"]),
+        (Search(status="captured"), ["pay-a"]),
+        (Search(text="4242"), ["pay-a"]),
+        (Search(text=TOKEN), ["pay-a"]),
+        (Search(text="ORDER-10"), ["pay-a", "pay-b"]),
+        (Search(text="order-1002"), ["pay-b"]),
+        (Search(status="captured", text="order-1002"), []),
+        (Search(text="pay-b"), ["pay-b"]),
+        (Search(text="pay"), ["pay-a", "pay-b"]),
+        (Search(text="ay-a"), []),
+        (Search(least=Decimal("19.99"), most=Decimal("19.99")), ["pay-a"]),
+        (Search(least=Decimal(20)), ["pay-b"]),
+        (Search(most=Decimal(19)), []),
+        (Search(currency="JPY"), ["pay-b"]),
+    ],
+)
+def test_payments_are_found_by_status_id_reference_and_card(search: Search, found: list[str]) -> None:
+    one = Summary.of(
+        "pay-a",
+        {
+            "status": "captured",
+            "amount_minor": 1999,
+            "currency": "USD",
+            "card": {"last4": "4242", "token": TOKEN},
+            "created_at": "2026-11-23T09:00:00.000Z",
+            "merchant_reference": "order-1001",
+        },
+        None,
+        None,
+    )
+    other = replace(
+        one,
+        payment_id="pay-b",
+        amount_minor=1999,
+        currency="JPY",
+        status="declined",
+        last4="9995",
+        token="tok_b",
+        fingerprint="fp_b",
+        merchant_reference="order-1002",
+    )
+    assert [each.payment_id for each in (one, other) if each.matches(search)] == found
+
+
+def test_an_id_is_found_at_once_however_old_its_payment_is(bench: Bench, known: Payments) -> None:
+    payment_id = "pay-0123456789abcdef"
+    bench.record(payment(payment_id))
+    assert statuses(known.page(Search(text=payment_id)).payments) == {payment_id: "captured"}
+    assert known.page(Search("declined", payment_id)).payments == []
+
+
+def test_a_look_has_definition_history_record_and_entries(bench: Bench, known: Payments) -> None:
+    payment_id = bench.run(card_data={"card_number": PAN})
+    bench.record(payment(payment_id), capture_entry("sparkle", 1999, "USD"))
+    look = known.look(payment_id)
+    assert look.definition is not None
+    assert look.history is not None
+    assert set(look.definition.states) > set(look.history.outcomes())
+    assert look.history.outcomes() == {"HowToEnd": Outcome.SUCCEEDED, "Done": Outcome.SUCCEEDED}
+    assert [entry.kind for entry in look.entries] == ["capture"]
+    assert look.summary is not None
+    assert look.summary.status == "captured"
+    assert PAN not in str(look)
+
+
+def test_a_payment_whose_execution_is_forgotten_has_its_record_still(bench: Bench, known: Payments) -> None:
+    bench.record(payment("pay-1"))
+    look = known.look("pay-1")
+    assert (look.execution, look.history, look.is_running) == (None, None, False)
+    assert look.summary is not None
+    assert look.summary.status == "captured"
+
+
+def test_an_execution_of_another_state_machine_is_looked_at_by_its_arn(bench: Bench, known: Payments) -> None:
+    resolve = bench.stack.machine_arn("resolve")
+    arn = bench.aws.stepfunctions.start_execution(stateMachineArn=resolve, name="one")["executionArn"]
+    look = known.look(arn)
+    assert (look.name, look.summary, look.record) == (arn, None, None)
+    (machine,) = known.other_machines()
+    assert (machine.name, [each["name"] for each in machine.executions]) == ("payments-test-resolve", ["one"])
+
+
+@pytest.mark.parametrize("name", ["pay-unknown", "arn:aws:states:eu-west-1:123456789012:execution:no:such"])
+def test_what_nobody_knows_is_said_so(known: Payments, name: str) -> None:
+    with pytest.raises(StackError, match=f"no payment and no execution {name}"):
+        known.look(name)

@@ -1,0 +1,145 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from importlib.util import MAGIC_NUMBER, cache_from_source
+from pathlib import Path
+
+import pytest
+from botocore.loaders import Loader
+from botocore.session import get_session
+from typer.testing import CliRunner
+
+from functions.screen.rules import RULES_FILE
+from tools.cli.__main__ import app
+from tools.deployment import build
+from tools.deployment.build import Target
+from tools.deployment.paths import REQUIREMENTS, ROOT
+from tools.output import ExitCode
+
+# PEP 552: the flag of a hash-based file that is not checked.
+UNCHECKED_HASH = 1
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    (folder / "b.py").write_text("B = 1\n")
+    (folder / "a.json").write_text("{}\n")
+    return folder
+
+
+def test_a_rebuild_of_unchanged_sources_gives_the_same_bytes(tmp_path: Path, sources: Path) -> None:
+    first, second = tmp_path / "first.zip", tmp_path / "second.zip"
+    build._zip(first, sources, sources.rglob("*"))
+    os.utime(sources / "b.py", (0, 0))
+    (sources / "b.py").chmod(0o600)
+    build._zip(second, sources, reversed(list(sources.rglob("*"))))
+    assert first.read_bytes() == second.read_bytes()
+    assert zipfile.ZipFile(first).namelist() == ["a.json", "b.py"]
+
+
+def test_a_changed_source_gives_other_bytes(tmp_path: Path, sources: Path) -> None:
+    first, second = tmp_path / "first.zip", tmp_path / "second.zip"
+    build._zip(first, sources, sources.rglob("*"))
+    (sources / "b.py").write_text("B = 2\n")
+    build._zip(second, sources, sources.rglob("*"))
+    assert first.read_bytes() != second.read_bytes()
+
+
+def test_the_zip_has_functions_as_its_top_folder_and_nothing_else() -> None:
+    folder = build.build(Target.host())
+    names = zipfile.ZipFile(folder / "functions.zip").namelist()
+    assert "functions/tokenize/handler.py" in names
+    assert {name.split("/")[0] for name in names} == {"functions"}
+
+
+def test_the_layer_has_the_locked_versions_and_botocore_data_for_our_services_alone() -> None:
+    names = zipfile.ZipFile(build.build(Target.host()) / "layer.zip").namelist()
+    services = {
+        name.split("/")[3] for name in names if name.startswith("python/botocore/data/") and name.count("/") > 4
+    }
+    assert services == set(build.AWS_SERVICES)
+    locked = [line.split()[0] for line in (REQUIREMENTS / "lambda.txt").read_text().splitlines() if "==" in line]
+    for requirement in locked:
+        name, version = requirement.split("==")
+        assert any(entry.startswith(f"python/{name.replace('-', '_')}-{version}.dist-info/") for entry in names), name
+
+
+def test_the_layer_has_the_endpoints_of_our_services_as_botocore_has_them(tmp_path: Path) -> None:
+    layer = zipfile.ZipFile(build.build(Target.host()) / "layer.zip")
+    [partition, *_] = json.loads(layer.read("python/botocore/data/endpoints.json"))["partitions"]
+    [whole, *_] = Loader().load_data("endpoints")["partitions"]
+    prefixes = {get_session().get_service_model(service).endpoint_prefix for service in build.AWS_SERVICES}
+    assert partition == whole | {"services": {prefix: whole["services"][prefix] for prefix in prefixes}}
+
+
+def test_the_layer_has_data_for_every_service_that_the_runtime_asks_for() -> None:
+    runtime = (ROOT / "functions" / "shared" / "runtime.py").read_text()
+    asked = {part.split('"')[1] for part in runtime.split("_client(")[1:] if part.startswith('"')}
+    assert asked == set(build.AWS_SERVICES)
+
+
+def test_the_functions_zip_is_the_same_each_time() -> None:
+    package = build.build(Target.host()) / "functions.zip"
+    first = package.read_bytes()
+    build.build(Target.host())
+    assert package.read_bytes() == first
+
+
+def test_the_layers_bytecode_is_the_same_each_time(tmp_path: Path) -> None:
+    zipfile.ZipFile(build.build(Target.host()) / "layer.zip").extractall(tmp_path)
+    first = {path: path.read_bytes() for path in tmp_path.rglob("*.pyc")}
+    for path in first:
+        path.unlink()
+    build.compile_modules(Target.host(), tmp_path, "/opt")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.pyc")} == first
+
+
+@pytest.mark.parametrize(("package", "top"), [("functions.zip", "functions"), ("layer.zip", "python")])
+def test_every_module_has_its_bytecode_which_is_taken_as_it_is(tmp_path: Path, package: str, top: str) -> None:
+    zipfile.ZipFile(build.build(Target.host()) / package).extractall(tmp_path)
+    modules = list((tmp_path / top).rglob("*.py"))
+    assert modules
+    for module in modules:
+        bytecode = Path(cache_from_source(str(module))).read_bytes()
+        assert bytecode[:4] == MAGIC_NUMBER
+        assert int.from_bytes(bytecode[4:8], "little") == UNCHECKED_HASH
+
+
+def test_no_bytecode_is_made_for_a_runtime_that_is_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.py").write_text("A = 1\n")
+    build.compile_modules(Target("python3.99", "arm64"), tmp_path, "/var/task")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a.py"]
+    assert "There is no python3.99 on this machine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_the_layer_has_the_rule_parsers_tables_and_they_are_taken(tmp_path: Path, hash_seed: str) -> None:
+    zipfile.ZipFile(build.build(Target.host()) / "layer.zip").extractall(tmp_path)
+    # Those of a kept table are of this type, those of a table that was just made are not.
+    look = "from rule_engine import Rule; print({type(each).__name__ for each in Rule.parser._parser.productions})"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "python"), "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.strip() == "{'MiniProduction'}"
+
+
+def test_with_a_mistake_in_the_rules_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "rules.json"
+    broken.write_text(RULES_FILE.read_text().replace("bin in bins_blocked", "bin in bins_bocked"))
+    monkeypatch.setattr(build, "RULES_FILE", broken)
+    monkeypatch.setattr(build, "BUILD", tmp_path / "build")
+    done = CliRunner().invoke(app, ["build"])
+    assert done.exit_code == ExitCode.FAILED
+    assert done.output.startswith("RulesError: ")
+    assert "rule bin_blocked: unknown symbol: 'bins_bocked'. Is it bins_blocked?" in " ".join(done.output.split())
+    assert not (tmp_path / "build").exists()
+
+
+def test_wheels_for_lambda_are_chosen_by_its_platform_and_those_for_this_machine_by_itself() -> None:
+    assert Target.host().pip_arguments() == []
+    arguments = Target("python3.13", "arm64").pip_arguments()
+    assert "--platform=manylinux_2_34_aarch64" in arguments
+    assert "--python-version=3.13" in arguments

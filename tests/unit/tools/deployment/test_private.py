@@ -1,0 +1,79 @@
+"""Keys are in no file that others may read, and in nothing that is printed."""
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tools.cli.machine import _say_what_next
+from tools.deployment.private import open_private, private_folder, write_private
+from tools.deployment.stack import Stack, api_curlrc, sandbox_curlrc
+
+STACK = Stack(
+    api_url="http://127.0.0.1:4566/api",
+    region="us-east-1",
+    state_machine_arn="arn:payment",
+    ledger_table="ledger",
+    log_group_prefix="/aws/lambda/payments-",
+    access_key_id="AKIAKEY",
+    secret_access_key="the-secret",  # pragma: allowlist secret
+    sparkle_url="http://127.0.0.1:4567",
+    sparkle_api_key="sk_test_key",  # pragma: allowlist secret
+)
+
+
+def mode(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+@pytest.fixture(autouse=True)
+def generous_umask() -> object:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_a_stack_file_and_what_curl_reads_are_private(tmp_path: Path) -> None:
+    file = tmp_path / "stack.json"
+    file.write_text("{}")  # as it may be there, for everybody
+    STACK.save(file)
+    assert Stack.load(file) == STACK
+    assert {path.name: mode(path) for path in tmp_path.iterdir()} == {
+        "stack.json": 0o600,
+        "stack.api.curlrc": 0o600,
+        "stack.sandbox.curlrc": 0o600,
+    }
+    assert 'user = "AKIAKEY:the-secret"' in api_curlrc(file).read_text()
+    assert 'header = "Authorization: Bearer sk_test_key"' in sandbox_curlrc(file).read_text()
+
+
+def test_where_there_is_no_key_curl_gets_none(tmp_path: Path) -> None:
+    on_aws = replace(STACK, access_key_id=None, secret_access_key=None, sparkle_url=None, sparkle_api_key=None)
+    on_aws.save(tmp_path / "stack-dev.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["stack-dev.json"]
+
+
+def test_a_private_file_and_folder_become_private_if_they_were_not(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    private_folder(folder)
+    assert mode(folder) == 0o700
+    file = folder / "log"
+    file.write_text("before")
+    with open_private(file) as opened:
+        assert mode(file) == 0o600
+        opened.write("after")
+    assert file.read_text() == "after"
+    write_private(file, "at last")
+    assert (mode(file), file.read_text()) == (0o600, "at last")
+
+
+def test_what_to_try_next_has_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    _say_what_next(STACK)
+    printed = capsys.readouterr().out
+    assert "curl --config build/stack.api.curlrc" in printed
+    assert "curl --config build/stack.sandbox.curlrc http://127.0.0.1:4567/sandbox/charges" in printed
+    for secret in ("AKIAKEY", "the-secret", "sk_test_key"):
+        assert secret not in printed

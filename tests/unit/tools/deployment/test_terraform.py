@@ -1,0 +1,137 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tools.cli.__main__ import app
+from tools.deployment import terraform
+from tools.deployment.terraform import Terraform, TerraformError, find_mirror
+from tools.output import ExitCode
+
+
+def unpacked(prefix: Path) -> Path:
+    """A mirror below the prefix, as people unpack one."""
+    mirror = prefix / "tf-plugins"
+    provider = mirror / "registry.example" / "hashicorp" / "aws" / "5.100.0" / "linux_amd64"
+    provider.mkdir(parents=True)
+    (provider / "terraform-provider-aws_v5.100.0_x5").touch()
+    return mirror
+
+
+def test_a_mirror_that_is_given_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TERRAFORM_PLUGIN_DIR", str(tmp_path))
+    assert find_mirror() == tmp_path
+
+
+def test_a_mirror_under_a_usual_prefix_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TERRAFORM_PLUGIN_DIR", raising=False)
+    monkeypatch.setattr(terraform, "_MIRROR_PREFIXES", [tmp_path])
+    assert find_mirror() is None
+    mirror = unpacked(tmp_path)
+    assert find_mirror() == mirror
+
+
+def test_a_missing_terraform_gets_a_message_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TerraformError, match="Install Terraform"):
+        Terraform("local", state=tmp_path / "terraform.tfstate").init()
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_an_environment_has_a_file_of_variables(name: str) -> None:
+    assert Terraform.on_aws(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "nowhere", "../environments/dev", "dev.tfvars", "-help", "dev\n", "dev; touch x", "*"]
+)
+def test_no_other_environment_is_taken_for_one(name: str) -> None:
+    with pytest.raises(TerraformError, match="terraform/environments has: dev"):
+        Terraform.on_aws(name)
+
+
+def test_a_resource_that_is_forgotten_is_no_longer_in_the_state(tmp_path: Path) -> None:
+    managed = Terraform("local", state=tmp_path / "terraform.tfstate")
+    managed.init()
+    topic = {
+        "mode": "managed",
+        "type": "aws_sns_topic",
+        "name": "it",
+        "provider": 'provider["registry.example/hashicorp/aws"]',
+        "instances": [{"index_key": 0, "schema_version": 0, "attributes": {"id": "it"}}],
+    }
+    state = {"version": 4, "terraform_version": "1.9.0", "serial": 1, "lineage": "it", "resources": [topic]}
+    (tmp_path / "terraform.tfstate").write_text(json.dumps(state))
+    assert [managed.forget("aws_sns_topic.it") for _ in range(2)] == [True, False]
+    assert json.loads((tmp_path / "terraform.tfstate").read_text())["resources"] == []
+
+
+def test_nothing_is_forgotten_where_nothing_was_deployed(tmp_path: Path) -> None:
+    (tmp_path / "terraform.tfstate").touch()
+    assert not Terraform("local", state=tmp_path / "terraform.tfstate").forget("aws_sns_topic.it")
+
+
+def fake_terraform(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Puts a program of this name, a shell script, on the PATH."""
+    program = folder / "terraform"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_an_apply_that_shows_nothing_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = (
+        "Plan: 2 to add, 1 to change, 0 to destroy.",
+        "aws_kms_key.this: Creating...",
+        "aws_kms_key.this: Still creating... [10s elapsed]",
+        "aws_kms_key.this: Creation complete after 11s [id=1]",
+        "aws_sns_topic.it: Modifications complete after 0s [id=2]",
+    )
+    fake_terraform(tmp_path, monkeypatch, "\n".join(f"echo '{line}'" for line in lines))
+    said: list[str] = []
+    Terraform("local", state=tmp_path / "terraform.tfstate", say=said.append).apply()
+    assert said == [f"Deploying with Terraform: {done} of 3 resources" for done in (1, 2)]
+
+
+def test_a_terraform_that_answers_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_terraform(tmp_path, monkeypatch, "true")
+    with pytest.raises(TerraformError, match="gave no answer"):
+        Terraform("local", state=tmp_path / "terraform.tfstate").evaluate("var.region")
+
+
+@pytest.mark.parametrize("show", [True, False])
+def test_ctrl_c_lets_terraform_write_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, show: bool) -> None:
+    begun, written = tmp_path / "begun", tmp_path / "written"
+    ending = f"trap 'sleep 1; touch {written}; exit 1' INT; touch {begun}; while true; do sleep 0.1; done"
+    fake_terraform(tmp_path, monkeypatch, ending)
+    apply = f"""
+from pathlib import Path
+from tools.deployment.terraform import Terraform
+Terraform("local", state=Path({str(tmp_path / "terraform.tfstate")!r})).apply(show={show})
+"""
+    command = subprocess.Popen([sys.executable, "-c", apply], start_new_session=True, stderr=subprocess.DEVNULL)  # noqa: S603
+    while not begun.exists():
+        assert command.poll() is None
+    os.killpg(command.pid, signal.SIGINT)
+    assert command.wait(timeout=20) != 0
+    assert written.exists()
+
+
+def test_without_good_credentials_nothing_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    fake_terraform(tmp_path, monkeypatch, "echo 'You can apply this plan'")
+    done = CliRunner().invoke(app, ["plan", "dev"])
+    assert done.exit_code == ExitCode.FAILED
+    assert done.stdout == ""
+    assert "AWS knows no credentials of yours" in done.stderr

@@ -1,0 +1,80 @@
+import json
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tools.estimates import cost, footprint
+from tools.estimates.cost import MILLION, Way, load_prices, other_ways, savings, show, this_way
+
+
+def per_million(way: Way, *services: str) -> float:
+    prices = load_prices()
+    lines = [line for line in way.lines if not services or line.service in services]
+    return MILLION * sum(line.units * prices[line.price].each for line in lines)
+
+
+def test_every_price_says_where_it_is_from_and_how_sure_it_is() -> None:
+    for name, price in load_prices().items():
+        assert re.match(r"(Amazon|AWS) .+ pricing", price.page), name
+        assert price.checked in ("page", "quoted", "known"), name
+        assert re.fullmatch(r"20\d\d-\d\d", price.as_of), name
+        assert price.usd >= 0, name
+        assert price.per >= 1, name
+
+
+def test_a_state_costs_twenty_five_dollars_per_million_payments() -> None:
+    assert per_million(this_way(2, MILLION), "Step Functions") == pytest.approx(25 * len(footprint.path()))
+
+
+def test_a_poll_costs_a_request_a_run_and_a_read() -> None:
+    none, one, two = (this_way(polls, 100 * MILLION) for polls in (0, 1, 2))
+    asked_while_it_runs = per_million(one) - per_million(none)
+    asked_later = per_million(two) - per_million(one)
+    assert 3.5 + 0.2 < asked_later < asked_while_it_runs
+    assert asked_while_it_runs - asked_later == pytest.approx(3)  # to decrypt the execution's input
+
+
+def test_more_payments_cost_less_each_only_by_their_traces() -> None:
+    few, many = this_way(2, 1000), this_way(2, 1000 * MILLION)
+    assert per_million(few) - per_million(few, "X-Ray") == pytest.approx(per_million(many) - per_million(many, "X-Ray"))
+    assert per_million(few, "X-Ray") == pytest.approx(3 * 5)  # each request has a second for itself
+    assert per_million(many, "X-Ray") == pytest.approx(3 * 5 / 20, rel=0.05)
+
+
+def test_other_ways_have_no_transitions_and_no_more_than_they_need() -> None:
+    way = this_way(2, MILLION)
+    express, one_function, saga = other_ways(way, 2)
+    for other in (express, one_function, saga):
+        assert not any(line.price == "transition" for line in other.lines)
+        assert per_million(other) < per_million(way)
+        assert other.lacks
+    assert per_million(one_function, "KMS") == pytest.approx(per_million(way, "KMS") - 15)
+    assert per_million(saga, "DynamoDB") > per_million(express, "DynamoDB") > per_million(way, "DynamoDB")
+
+
+def test_every_metric_that_the_functions_count_is_billed() -> None:
+    assert {"PaymentCaptured", "PaymentDeclined", "GatewayLatency", "OldestDoubtSeconds", "CardStored"} <= (
+        cost._own_metrics()
+    )
+
+
+def test_what_could_be_saved_is_part_of_what_is_paid() -> None:
+    way, prices = this_way(2, MILLION), load_prices()
+    for saving in savings(way, 2, prices):
+        assert 0 < saving.usd < per_million(way), saving.what
+        assert saving.loses, saving.what
+
+
+def test_the_tables_add_up_and_the_file_says_the_same(tmp_path: Path) -> None:
+    output = StringIO()
+    show(500_000, 2, tmp_path / "cost.json", Console(file=output, width=200))
+    told = json.loads((tmp_path / "cost.json").read_text())
+    standard = told["ways"][0]
+    assert standard["usd_per_million"] == pytest.approx(per_million(this_way(2, 500_000)))
+    assert f"{standard['usd_per_million']:,.2f}" in output.getvalue()
+    assert f"{standard['usd_per_million'] / 2:,.2f}" in output.getvalue()
+    assert f"{told['base']['usd_per_month']:,.2f}" in output.getvalue()
+    assert [way["name"] for way in told["ways"][1:]] == ["as Express", "one big function", "a saga in the table"]

@@ -1,0 +1,75 @@
+from typing import Any
+
+import pytest
+
+from functions.shared.adapters.velocity import KNOWN
+from tools.estimates.footprint import (
+    captured_writes,
+    item_bytes,
+    memory_mb,
+    settled_writes,
+    stored_bytes,
+    velocity_units,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        ({"S": "Zoë"}, 4),
+        ({"N": "0"}, 1),
+        ({"N": "1999"}, 3),
+        ({"N": "-12345"}, 4),
+        ({"B": b"1234"}, 4),
+        ({"BS": {b"12345678", b"87654321"}}, 16),
+        ({"BOOL": False}, 1),
+        ({"NULL": True}, 1),
+        ({"L": []}, 3),
+        ({"L": [{"S": "ab"}, {"N": "1"}]}, 3 + 3 + 3),
+        ({"M": {"last4": {"S": "4242"}}}, 3 + 1 + 5 + 4),
+    ],
+)
+def test_an_attribute_has_the_size_that_dynamodb_bills(value: dict[str, Any], size: int) -> None:
+    assert item_bytes({"name": value}) == 4 + size
+
+
+def test_a_value_of_a_kind_that_is_never_written_has_no_size() -> None:
+    with pytest.raises(ValueError, match="type SS"):
+        item_bytes({"name": {"SS": {"a"}}})
+
+
+def test_a_transaction_is_billed_twice_and_its_index_once() -> None:
+    by_key = {write.sk: write for write in captured_writes()}
+    assert (by_key["CARD"].units, by_key["PAYMENT"].units) == (2, 2)
+    assert (by_key["POSTING#0001#1"].units, by_key["POSTING#0001#1"].index_units) == (2, {"by_account": 1})
+    assert sum(write.units for write in settled_writes()) == 2 * len(settled_writes())
+    # A record stays where it is by day; by writing it comes to a day's key, and then leaves it for another.
+    assert [
+        write.index_units
+        for writes in (captured_writes(), settled_writes())
+        for write in writes
+        if write.sk == "PAYMENT"
+    ] == [
+        {"by_day": 1, "by_writing": 1},
+        {"by_day": 0, "by_writing": 2},
+    ]
+
+
+def test_the_payment_is_kept_once_however_often_it_was_written() -> None:
+    in_table, in_index = stored_bytes()
+    kept = {write.sk: write for write in (*captured_writes(), *settled_writes()) if "PAYMENT#" in write.pk}
+    assert in_table == sum(write.size + 100 for write in kept.values())
+    by_account = sum(write.size + 100 for key, write in kept.items() if key.startswith("POSTING#"))
+    by_day = len("pkPAYMENT#skPAYMENTday_shard2026-11-23#00created_at2026-11-23T09:00:00.000Z") + 36
+    by_writing = len("pkPAYMENT#skPAYMENTwritten_shard2026-11-24#00written_at2026-11-24T02:00:00.000Z") + 36
+    assert in_index == by_account + by_day + 100 + by_writing + 100
+
+
+def test_a_cards_velocity_costs_one_write_and_two_when_it_pays_without_end() -> None:
+    assert [velocity_units(before) for before in (0, KNOWN - 1, KNOWN, 1_000_000)] == [1, 1, 2, 2]
+
+
+def test_every_function_has_the_memory_that_terraform_gives_it() -> None:
+    assert memory_mb()["charge"] == 512
+    assert memory_mb()["reconcile"] == 1024
+    assert len(memory_mb()) == 15

@@ -1,0 +1,115 @@
+"""A smaller run of `make scale`. What is skewed is skewed as much in it."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from functions.shared.adapters import dynamodb
+from functions.shared.adapters.dynamodb import account_day, account_shard
+from tools.deployment.paths import ROOT
+from tools.estimates import footprint, scale
+from tools.estimates.footprint import captured_writes
+from tools.estimates.scale import MOST_OF_THE_WRITES, Keys, simulate
+
+PAYMENTS = 100_000
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(autouse=True)
+def fewer_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which the busiest has an even larger share: 8 % of the payments."""
+    monkeypatch.setattr(scale, "CARDS", 200_000)
+
+
+def by_kind(keys: list[Keys]) -> dict[str, Keys]:
+    return {each.kind: each for each in keys}
+
+
+def test_no_key_takes_more_than_a_hundredth_of_the_writes_of_its_table_or_index() -> None:
+    for keys in simulate(PAYMENTS):
+        assert keys.share <= MOST_OF_THE_WRITES, keys.kind
+
+
+def test_the_busiest_card_is_busier_than_any_card_is() -> None:
+    cards = by_kind(simulate(PAYMENTS))["CARD#{token}"]
+    first, second = (share for _, share in cards.curve[:2])
+    assert first / second == pytest.approx(2, rel=0.1)  # Zipf's law
+    assert first * cards.count > 50  # times as busy as the average card
+
+
+def test_a_few_shards_are_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamodb, "DOUBT_SHARDS", 64)
+    monkeypatch.setattr(dynamodb, "ACCOUNT_SHARDS", 32)
+    keys = by_kind(simulate(PAYMENTS))
+    assert keys["in_doubt#{shard}"].share > MOST_OF_THE_WRITES
+    assert keys["{account}#{day}#{shard}"].share > MOST_OF_THE_WRITES
+
+
+def test_a_bucket_that_knew_all_of_a_cards_payments_would_be_too_hot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "KNOWN", PAYMENTS)
+    monkeypatch.setattr(scale, "velocity_units", lambda before: 1 + 8 * before // 1024)
+    assert by_kind(simulate(PAYMENTS))["VELOCITY#{fingerprint}"].share > MOST_OF_THE_WRITES
+
+
+@pytest.mark.parametrize("name", scale._NAMES)
+def test_the_shards_are_even_however_a_merchant_names_its_payments(
+    name: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale, "_NAMES", [name])
+    keys = by_kind(simulate(PAYMENTS))
+    assert keys["in_doubt#{shard}"].share <= MOST_OF_THE_WRITES
+    assert keys["{account}#{day}#{shard}"].share <= MOST_OF_THE_WRITES
+
+
+def test_the_keys_are_those_that_the_ledger_writes() -> None:
+    posting = next(write for write in captured_writes() if write.account_day)
+    payment_id = posting.pk.removeprefix("PAYMENT#")
+    assert posting.account_day == account_day("asset:gateway:sparkle", "2026-11-23", account_shard(payment_id))
+
+
+def test_the_document_says_what_a_payment_takes() -> None:
+    writes = captured_writes()
+    calls = footprint.calls(2)
+    symmetric = (
+        calls["kms:GenerateMac"] + calls["kms:Encrypt"] + calls["kms:Decrypt"] + calls["states:DescribeExecution"]
+    )
+    runs = [*footprint.functions(), "status", "status"]
+    takes = {
+        "DescribeExecution": calls["states:DescribeExecution"],
+        "state transitions": len(footprint.path()),
+        "KMS, RSA": calls["kms:Decrypt RSA"],
+        "KMS, symmetric and HMAC": symmetric,
+        "Lambda, concurrent": sum(footprint.MILLISECONDS[run] for run in runs) / 1000,
+        "table, write units": sum(write.units for write in writes),
+        "index `by_account`, write units": sum(write.index_units.get("by_account", 0) for write in writes),
+        "index `by_day`, write units": sum(write.index_units.get("by_day", 0) for write in writes),
+        "index `by_writing`, write units": sum(write.index_units.get("by_writing", 0) for write in writes),
+        "log, MB": footprint.logged_bytes(2).total() / 1e6,
+    }
+    rows = {cells[0]: cells[1:] for cells in map(_cells, (DOCS / "scale.md").read_text().splitlines()) if cells}
+    for name, units in takes.items():
+        told = [float(cell) for cell in rows[name][1:]]
+        assert told == pytest.approx([10 * units, 1000 * units, 10_000 * units], rel=0.1), name
+
+
+def _cells(line: str) -> list[str]:
+    """A table's row, without what is bold and the commas of its numbers."""
+    return (
+        [re.sub(r"\*\*|(?<=\d),(?=\d)", "", cell).strip() for cell in line.strip("|").split("|")] if "|" in line else []
+    )
+
+
+def test_the_picture_shows_every_kind_of_key_and_the_run_fails_above_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console(file=(tmp_path / "output").open("w"), width=200)
+    assert scale.scale(PAYMENTS, 10_000, 0.5, tmp_path, console) is True
+    picture = ElementTree.parse(tmp_path / "hottest-keys.svg")  # noqa: S314
+    texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    for kind in ("CARD#{token}", "VELOCITY#{fingerprint}", "{account}#{day}#{shard}", "in_doubt#{shard}"):
+        assert kind in texts
+    monkeypatch.setattr(scale, "MOST_OF_THE_WRITES", 0.005)
+    assert scale.scale(PAYMENTS, 10_000, 0.5, tmp_path, console) is False

@@ -1,0 +1,295 @@
+"""Executions start, repeat and fail as on AWS."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.aws_facts import facts
+from tests.unit.tools.local.emulator.conftest import Emulator, running_emulator
+from tools.local.emulator.executions import retry_delay_seconds
+
+INVOKE = {"Action": "lambda:InvokeFunction"}
+
+
+@pytest.fixture(scope="module")
+def machine(emulator: Emulator) -> str:
+    return emulator.state_machine({"Wait": {"Type": "Wait", "SecondsPath": "$.seconds", "End": True}})
+
+
+def start(emulator: Emulator, machine: str, name: str, text: str) -> Any:
+    return emulator.client("stepfunctions").start_execution(stateMachineArn=machine, name=name, input=text)
+
+
+def refused(emulator: Emulator, machine: str, name: str, text: str = "{}") -> tuple[int, str, str]:
+    with pytest.raises(ClientError) as caught:
+        start(emulator, machine, name, text)
+    error = caught.value.response
+    return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"], error["Error"]["Message"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a" * 81,
+        "a b",
+        "a\tb",
+        "a\nb",
+        *(f"a{c}b" for c in '<>{}[]?*"#%\\^|~`$&,;:/'),
+        "a\x00b",
+        "a\x7fb",
+        "a\x9fb",
+    ],
+)
+def test_a_name_outside_the_rules_is_invalid(emulator: Emulator, machine: str, name: str) -> None:
+    assert refused(emulator, machine, name) == (400, "InvalidName", f"Invalid Name: '{name}'")
+
+
+@pytest.mark.parametrize("name", ["a", "A-Z_0.9+=@!'()é", "x" * 80])
+def test_a_name_within_the_rules_starts(emulator: Emulator, machine: str, name: str) -> None:
+    assert start(emulator, machine, name, '{"seconds": 0}')["executionArn"].endswith(f":{name}")
+
+
+def test_the_same_name_and_input_while_it_runs_is_the_same_execution(emulator: Emulator, machine: str) -> None:
+    name = uuid.uuid4().hex
+    first, again = (start(emulator, machine, name, '{"seconds": 1}') for _ in range(2))
+    assert (first["executionArn"], first["startDate"]) == (again["executionArn"], again["startDate"])
+
+
+def test_another_input_or_an_ended_execution_is_a_conflict(emulator: Emulator, machine: str) -> None:
+    name = uuid.uuid4().hex
+    arn = start(emulator, machine, name, '{"seconds": 0.3}')["executionArn"]
+    conflict = (400, "ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
+    assert refused(emulator, machine, name, '{"seconds": 0}') == conflict
+    emulator.finished(arn)
+    assert refused(emulator, machine, name, '{"seconds": 0.3}') == conflict
+
+
+def test_a_word_that_is_not_json_is_refused_and_quoted(emulator: Emulator, machine: str) -> None:
+    known = facts("execution_input")
+    status, code, message = refused(emulator, machine, uuid.uuid4().hex, "card_number_in_description")
+    assert (status, code) == (400, known["type"].rpartition("#")[2])
+    assert message.startswith(known["begins"])
+    assert ("'card_number_in_description'" in message) is known["quotes_the_input"]
+
+
+def test_input_that_is_not_json_is_refused_without_repeating_it(emulator: Emulator, machine: str) -> None:
+    status, code, message = refused(emulator, machine, uuid.uuid4().hex, '{"card": 4242')
+    assert (status, code, "4242" in message) == (400, "InvalidExecutionInput", False)
+
+
+def test_input_is_limited_by_its_bytes(emulator: Emulator, machine: str) -> None:
+    limit = 262_144
+    text = json.dumps({"seconds": 0, "x": ""})
+    fits = text.replace('""', f'"{"x" * (limit - len(text))}"')
+    assert start(emulator, machine, uuid.uuid4().hex, fits)["executionArn"]
+    too_long = text.replace('""', f'"{"é" * (limit // 2)}"')
+    assert refused(emulator, machine, uuid.uuid4().hex, too_long)[:2] == (400, "ValidationException")
+
+
+def test_an_execution_starts_at_once(emulator: Emulator) -> None:
+    machine = emulator.state_machine({"Done": {"Type": "Succeed"}})
+    description = emulator.run(machine)
+    assert (description["stopDate"] - description["startDate"]).total_seconds() < 0.1
+
+
+@pytest.mark.parametrize(("retries_made", "delay"), [(0, 1), (1, 2), (2, 4), (3, 5), (9, 5)])
+def test_a_retry_waits_longer_each_time_up_to_its_maximum(retries_made: int, delay: float) -> None:
+    retrier = {"IntervalSeconds": 1, "BackoffRate": 2, "MaxDelaySeconds": 5}
+    assert retry_delay_seconds(retrier, retries_made) == delay
+
+
+def test_full_jitter_waits_between_nothing_and_the_delay() -> None:
+    delays = [retry_delay_seconds({"IntervalSeconds": 4, "JitterStrategy": "FULL"}, 0) for _ in range(50)]
+    assert 0 <= min(delays) < max(delays) <= 4
+    assert len(set(delays)) > 1
+
+
+def test_retry_catch_and_fail_see_the_exceptions_class_and_the_context(emulator: Emulator) -> None:
+    function = emulator.function("""
+class GatewayUnavailable(Exception): pass
+def handler(event, context):
+    if event["retries"] < 2:
+        raise GatewayUnavailable(event["name"])
+    raise type("ChargeUnknown", (Exception,), {})("after " + str(event["retries"]))
+""")
+    machine = emulator.state_machine(
+        {
+            "Charge": {
+                "Type": "Task",
+                "Resource": function,
+                "TimeoutSeconds": 5,
+                "Parameters": {"name.$": "$$.Execution.Name", "retries.$": "$$.State.RetryCount"},
+                "Retry": [
+                    {
+                        "ErrorEquals": ["GatewayUnavailable"],
+                        "IntervalSeconds": 1,
+                        "BackoffRate": 3,
+                        "MaxAttempts": 4,
+                        "MaxDelaySeconds": 1,
+                        "JitterStrategy": "FULL",
+                    }
+                ],
+                "Catch": [{"ErrorEquals": ["ChargeUnknown"], "ResultPath": "$.error", "Next": "Failed"}],
+                "End": True,
+            },
+            "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
+        },
+        {**INVOKE, "Resource": function},
+    )
+    description = emulator.run(machine, input="{}")
+    assert (description["status"], description["error"]) == ("FAILED", "ChargeUnknown")
+    assert json.loads(description["cause"])["errorMessage"] == "after 2"
+
+
+def test_a_task_that_takes_too_long_is_a_states_timeout(emulator: Emulator) -> None:
+    function = emulator.function("import time\ndef handler(event, context):\n    time.sleep(2)", Timeout=3)
+    machine = emulator.state_machine(
+        {"Slow": {"Type": "Task", "Resource": function, "TimeoutSeconds": 1, "End": True}}, INVOKE
+    )
+    started = time.monotonic()
+    assert emulator.run(machine)["error"] == "States.Timeout"
+    assert time.monotonic() - started < 1.8
+
+
+def test_an_execution_that_was_stopped_retries_nothing(emulator: Emulator) -> None:
+    function = emulator.function("def handler(event, context):\n    raise RuntimeError")
+    retry = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "BackoffRate": 1, "MaxAttempts": 9}
+    machine = emulator.state_machine(
+        {"Fail": {"Type": "Task", "Resource": function, "Retry": [retry], "End": True}}, INVOKE
+    )
+    states = emulator.client("stepfunctions")
+    arn = states.start_execution(stateMachineArn=machine, input="{}")["executionArn"]
+
+    def attempts() -> int:
+        events = states.get_execution_history(executionArn=arn)["events"]
+        return sum("Scheduled" in event["type"] for event in events)
+
+    while attempts() == 0:
+        time.sleep(0.05)
+    states.stop_execution(executionArn=arn)
+    stopped_at = attempts()
+    time.sleep(1.5)
+    assert attempts() == stopped_at
+
+
+# -- Versions and aliases
+
+
+def saying(word: str, wait_seconds: int = 0) -> str:
+    states = {
+        "Wait": {"Type": "Wait", "Seconds": wait_seconds, "Next": "Say"},
+        "Say": {"Type": "Pass", "Result": word, "End": True},
+    }
+    return json.dumps({"StartAt": "Wait", "States": states})
+
+
+@pytest.fixture
+def versions(emulator: Emulator) -> list[str]:
+    """The versions of a state machine that says "first", then "second", and is "third" by now; the last waits first."""
+    states, arn = emulator.client("stepfunctions"), emulator.state_machine({"Pass": {"Type": "Pass", "End": True}})
+    published = [
+        states.update_state_machine(stateMachineArn=arn, definition=saying(word, wait), publish=True)
+        for word, wait in (("first", 0), ("second", 1))
+    ]
+    states.update_state_machine(stateMachineArn=arn, definition=saying("third"))
+    return [answer["stateMachineVersionArn"] for answer in published]
+
+
+def alias(emulator: Emulator, **shares: int) -> str:
+    arn: str = emulator.client("stepfunctions").create_state_machine_alias(
+        name="live",
+        routingConfiguration=[{"stateMachineVersionArn": arn, "weight": weight} for arn, weight in shares.items()],
+    )["stateMachineAliasArn"]
+    return arn
+
+
+def test_a_version_runs_as_it_was_published(emulator: Emulator, versions: list[str]) -> None:
+    first = emulator.run(versions[0])
+    assert json.loads(first["output"]) == "first"
+    assert (first["stateMachineVersionArn"], first.get("stateMachineAliasArn")) == (versions[0], None)
+    unqualified = emulator.run(versions[0].rpartition(":")[0])
+    assert json.loads(unqualified["output"]) == "third"
+    assert "stateMachineVersionArn" not in unqualified
+
+
+def test_an_alias_starts_its_versions_by_their_weights(emulator: Emulator, versions: list[str]) -> None:
+    live = alias(emulator, **{versions[0]: 70, versions[1]: 30})
+    runs = [emulator.client("stepfunctions").start_execution(stateMachineArn=live) for _ in range(200)]
+    ended = [emulator.finished(run["executionArn"]) for run in runs]
+    said = [json.loads(execution["output"]) for execution in ended]
+    assert set(said) == {"first", "second"}
+    assert 100 <= said.count("first") <= 180  # four and a half standard deviations
+    assert {execution["stateMachineAliasArn"] for execution in ended} == {live}
+
+
+def test_an_execution_ends_with_the_version_that_it_began_with(emulator: Emulator, versions: list[str]) -> None:
+    states, live = emulator.client("stepfunctions"), alias(emulator, **{versions[1]: 100})
+    began = states.start_execution(stateMachineArn=live)["executionArn"]
+    states.update_state_machine_alias(
+        stateMachineAliasArn=live, routingConfiguration=[{"stateMachineVersionArn": versions[0], "weight": 100}]
+    )
+    assert json.loads(emulator.run(live)["output"]) == "first"
+    assert json.loads(emulator.finished(began)["output"]) == "second"
+
+
+# -- Reads that are eventually consistent
+
+LAG_SECONDS = 1.5
+
+
+@pytest.fixture(scope="module")
+def late(runtime_client_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """An emulator that shows executions as they were a moment ago."""
+    data_dir = tmp_path_factory.mktemp("late")
+    with running_emulator(runtime_client_dir, data_dir, SFN_SEEN_AFTER_SECONDS=str(LAG_SECONDS)) as running:
+        yield running
+
+
+def seen(emulator: Emulator, action: str, arn: str) -> str | None:
+    """The execution's status as this action of the API tells it, or None where it knows no such execution."""
+    states = emulator.client("stepfunctions")
+    if action == "ListExecutions":
+        machine, _, name = arn.replace(":execution:", ":stateMachine:").rpartition(":")
+        listed = states.list_executions(stateMachineArn=machine)["executions"]
+        return next((execution["status"] for execution in listed if execution["name"] == name), None)
+    try:
+        described: dict[str, Any] = states.describe_execution(executionArn=arn)
+    except states.exceptions.ExecutionDoesNotExist:
+        return None
+    # The end is seen as a whole, or not at all.
+    assert ("output" in described, "stopDate" in described) == ((described["status"] != "RUNNING",) * 2)
+    status: str = described["status"]
+    return status
+
+
+@pytest.mark.parametrize("action", facts("executions_seen_late")["eventually_consistent"])
+def test_what_is_eventually_consistent_shows_an_executions_start_and_its_end_late(late: Emulator, action: str) -> None:
+    machine = late.state_machine({"Wait": {"Type": "Wait", "Seconds": 1, "End": True}})
+    arn = start(late, machine, uuid.uuid4().hex, "{}")["executionArn"]
+    history = late.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
+    assert history[0]["type"] == "ExecutionStarted"
+    shown = [seen(late, action, arn)]
+    deadline = time.monotonic() + 10
+    while shown[-1] != "SUCCEEDED" and time.monotonic() < deadline:
+        if (status := seen(late, action, arn)) != shown[-1]:
+            shown.append(status)
+        time.sleep(0.02)
+    assert shown == [None, "RUNNING", "SUCCEEDED"]
+
+
+def test_a_list_has_the_latest_change_first_and_can_be_narrowed_to_a_status(emulator: Emulator) -> None:
+    machine = emulator.state_machine({"Wait": {"Type": "Wait", "SecondsPath": "$.seconds", "End": True}})
+    states = emulator.client("stepfunctions")
+    long, short = (
+        start(emulator, machine, name, json.dumps({"seconds": seconds}))["executionArn"]
+        for name, seconds in (("long", 1), ("short", 0.2))
+    )
+    emulator.finished(long)
+    ended = states.list_executions(stateMachineArn=machine, statusFilter="SUCCEEDED")["executions"]
+    assert [execution["executionArn"] for execution in ended] == [long, short]
+    assert states.list_executions(stateMachineArn=machine, statusFilter="FAILED")["executions"] == []

@@ -1,0 +1,193 @@
+"""The emulator's process."""
+
+import asyncio
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import threading
+import time
+import urllib.parse
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h11
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from tests.unit.tools.local.emulator.conftest import OPERATOR, REGION, Emulator, running_emulator
+from tools.local.emulator import server
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def test_another_version_of_ministack_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(server, "MINISTACK_VERSION", "9.9.9")
+    with pytest.raises(SystemExit, match=r"written for 9\.9\.9"):
+        server.serve(1, tmp_path, ("id", "secret"))
+
+
+def test_sigterm_ends_the_emulator_and_its_functions(runtime_client_dir: str, tmp_path: Path) -> None:
+    with running_emulator(runtime_client_dir, tmp_path) as emulator:
+        function = emulator.function("import os\ndef handler(event, context):\n    return os.getpid()")
+        worker = json.loads(emulator.client("lambda").invoke(FunctionName=function)["Payload"].read())
+        os.kill(worker, 0)
+        emulator.process.send_signal(signal.SIGTERM)
+        assert emulator.process.wait(timeout=10) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def test_a_connection_that_the_client_has_ended_is_ended_at_once(emulator: Emulator) -> None:
+    with connected(emulator.url) as connection:
+        connection.sendall(b"GET /_ministack/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(1) == b"H"
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+
+def test_a_response_is_whole_when_its_head_arrives(emulator: Emulator) -> None:
+    """A storm of small requests by clients that read once and go."""
+    bucket, queue = f"bucket-{uuid.uuid4().hex}", f"queue-{uuid.uuid4().hex}"
+    emulator.client("s3").create_bucket(Bucket=bucket)
+    send = {"QueueUrl": emulator.client("sqs").create_queue(QueueName=queue)["QueueUrl"], "MessageBody": "x" * 300}
+    requests = [
+        ("PUT", f"/{bucket}/key", "s3", {}, "x" * 300),
+        ("POST", "/", "sqs", {"X-Amz-Target": "AmazonSQS.SendMessage"}, json.dumps(send)),
+        (
+            "POST",
+            "/",
+            "sts",
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            "Action=GetCallerIdentity&Version=2011-06-15",
+        ),
+    ]
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda request: answer_in_one_read(emulator, *request), requests * 100))
+    assert {head[:15] for head, _, _ in answers} == {b"HTTP/1.1 200 OK"}
+    assert [head for head, promised, body in answers if len(body) < promised] == []
+
+
+def answer_in_one_read(
+    emulator: Emulator, method: str, path: str, service: str, headers: dict[str, str], body: str
+) -> tuple[bytes, int, bytes]:
+    """The head, the length that it promises, and what came with it of the body."""
+    request = AWSRequest(method, emulator.url + path, headers, body)
+    SigV4Auth(OPERATOR, service, REGION).add_auth(request)
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {urllib.parse.urlsplit(emulator.url).netloc}"]
+    lines += [f"{name}: {value}" for name, value in {**request.headers, "Content-Length": len(body)}.items()]
+    with connected(emulator.url) as connection:
+        connection.sendall("\r\n".join([*lines, "", body]).encode())
+        head, _, came = connection.recv(65536).partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    return head, int(length[1]) if length else 0, came
+
+
+def connected(url: str) -> socket.socket:
+    address = urllib.parse.urlsplit(url)
+    return socket.create_connection((address.hostname, address.port), timeout=10)
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Answers as its path says."""
+    if scope["type"] != "http":
+        return
+    how = scope["path"].strip("/")
+    while (await receive()).get("more_body"):
+        pass
+    if how == "error":
+        raise RuntimeError("before the head")
+    status = {"no-content": 204, "not-modified": 304}.get(how, 200)
+    body = {"large": b"x" * 3_000_000, "small": b"small", "head": b"small"}.get(how, b"")
+    length = [] if how in ("streamed", "not-modified", "no-content") else [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": length})
+    if how == "streamed":
+        for part in (b"first", b"second"):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            await asyncio.to_thread(READ.acquire)
+    await send({"type": "http.response.body", "body": body})
+
+
+READ = threading.Semaphore(0)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The application under Hypercorn, in this process."""
+    stop, config = threading.Event(), Config()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        config.bind = [f"127.0.0.1:{probe.getsockname()[1]}"]
+    config.accesslog = config.errorlog = None
+    send = h11.Connection.send
+    server.send_heads_with_data()
+    running = serve(application, config, shutdown_trigger=lambda: asyncio.to_thread(stop.wait))
+    thread = threading.Thread(target=asyncio.run, args=[running])
+    thread.start()
+    for _ in range(100):
+        try:
+            connected(f"http://{config.bind[0]}").close()
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    yield f"http://{config.bind[0]}"
+    stop.set()
+    thread.join()
+    h11.Connection.send = send  # type: ignore[method-assign]
+
+
+def test_every_kind_of_response_arrives_on_one_connection(url: str) -> None:
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=10)
+    for method, how, status, length in [
+        ("GET", "small", 200, 5),
+        ("GET", "no-content", 204, 0),
+        ("HEAD", "head", 200, 0),
+        ("GET", "not-modified", 304, 0),
+        ("POST", "large", 200, 3_000_000),
+        ("PUT", "empty", 200, 0),
+        ("GET", "small", 200, 5),
+    ]:
+        connection.request(method, f"/{how}", body=b"x" if method in ("POST", "PUT") else None)
+        response = connection.getresponse()
+        assert (how, response.status, len(response.read())) == (how, status, length)
+    connection.close()
+
+
+def test_what_is_streamed_does_not_wait_for_the_rest(url: str) -> None:
+    with connected(url) as connection:
+        connection.sendall(b"GET /streamed HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(65536).endswith(b"\r\n\r\n5\r\nfirst\r\n")
+        READ.release()
+        assert connection.recv(65536) == b"6\r\nsecond\r\n"
+        READ.release()
+        assert connection.recv(65536) == b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [(b"GET /error HTTP/1.1\r\nHost: localhost\r\n\r\n", b"500"), (b"no HTTP at all\r\n\r\n", b"400")],
+)
+def test_an_error_of_the_server_s_own_is_told(url: str, request_: bytes, status: bytes) -> None:
+    with connected(url) as connection:
+        connection.sendall(request_)
+        assert connection.recv(65536).split()[1] == status
+        assert connection.recv(65536) == b""
+
+
+def test_who_asks_whether_to_send_the_body_is_told_before_the_answer(url: str) -> None:
+    with connected(url) as connection:
+        connection.sendall(
+            b"PUT /small HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"x")
+        assert connection.recv(65536).endswith(b"\r\n\r\nsmall")

@@ -1,0 +1,121 @@
+"""How the command talks, at any width."""
+
+import threading
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.progress import TextColumn
+from typer.testing import CliRunner
+
+from functions.screen.rules import RULES_FILE
+from tools.cli.__main__ import app
+from tools.deployment.build import checked_rules
+from tools.estimates import cost
+from tools.output import ExitCode, counted, progress, table, time_text
+from tools.trials import replay
+from tools.trials.events import event_files
+from tools.trials.replay import with_progress
+from tools.trials.rules import load_samples, try_rules
+
+WIDTHS = (40, 80)
+WIDE = ("055496e6-8bf5-4fa1-af74-c91831b0f479", "2026-11-28 14:50:44.789", "asset:gateway:sparkle", "1,234,567.89 USD")
+
+
+def written(print_to: Callable[[Console], object], width: int) -> str:
+    out = StringIO()
+    print_to(Console(file=out, width=width))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_table_folds_what_is_too_wide_and_cuts_nothing(width: int) -> None:
+    narrow = table("A table", ("payment", "time (UTC)", "account"), ("amount",))
+    narrow.add_row(*WIDE)
+    text = written(lambda console: console.print(narrow), width)
+    cells = [[cell.strip() for cell in line.strip("│\n").split("│")] for line in text.splitlines() if "│" in line]
+    assert "…" not in text
+    assert all(len(line) <= width for line in text.splitlines())
+    for number, whole in enumerate(WIDE):
+        assert "".join(row[number] for row in cells).replace(" ", "") == whole.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda console: cost.show(1000, 2, Path("/dev/null"), console),
+        lambda console: try_rules(checked_rules(RULES_FILE), load_samples(), console),
+    ],
+    ids=["cost", "rules-test"],
+)
+def test_what_a_command_shows_is_not_cut_at_80_columns(show: Callable[[Console], object]) -> None:
+    assert "…" not in written(show, 80)
+
+
+def test_in_progress_only_the_description_gives_way() -> None:
+    out = StringIO()
+    console = Console(file=out, width=40, force_terminal=True, color_system=None)
+    with progress(console, TextColumn("{task.completed}/{task.total}"), transient=False) as bar:
+        bar.add_task("a description that is far too long for so narrow a terminal", total=36_000, completed=35_999)
+    assert "35999/36000 a description" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0 entries"), (1, "1 entry"), (2, "2 entries"), (12345, "12,345 entries")]
+)
+def test_one_of_something_is_no_plural(count: int, told: str) -> None:
+    assert counted(count, "entry", "entries") == told
+
+
+def test_times_are_written_one_way() -> None:
+    assert time_text("2026-11-23T09:00:01Z") == "2026-11-23 09:00:01.000"
+    assert time_text("2026-11-23T10:00:01.5+01:00") == "2026-11-23 09:00:01.500"
+
+
+def test_ctrl_c_keeps_the_results_that_there_are_and_begins_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, goes_on, begun = threading.Event(), threading.Event(), list[int]()
+
+    def do(item: int) -> int:
+        begun.append(item)
+        if item == 2:
+            under_way.set()
+            goes_on.wait(10)
+        return item * 10
+
+    def interrupted(asked: object) -> None:
+        under_way.wait(10)
+        threading.Timer(0.1, goes_on.set).start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(replay, "wait", interrupted)
+    results = with_progress([1, 2, 3, 4], do, str, concurrency=1, console=Console(file=StringIO()))
+    assert (list(results), results.interrupted, begun) == ([10, 20], True, [1, 2])
+
+
+def test_an_event_goes_by_the_name_that_the_table_shows_it_by() -> None:
+    assert [file.name for file in event_files([Path("approved_visa")])] == ["approved_visa.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["replay", "aproved_visa"], "Did you mean approved_visa"),
+        (["invoke", "chrage"], "Did you mean charge?"),
+        (["audit", "--stack", "none.json"], "There is no none.json"),
+        (["plan", "nowhere"], "There is no environment 'nowhere'"),
+    ],
+)
+def test_an_error_is_on_standard_error_alone(arguments: list[str], told: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert told in done.stderr
+    assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+@pytest.mark.parametrize("command", ["console", "checkout"])
+def test_what_is_no_port_is_refused_before_anything_listens(command: str, port: str) -> None:
+    done = CliRunner().invoke(app, [command], env={"CONSOLE_PORT": port, "CHECKOUT_PORT": port})
+    assert done.exit_code == ExitCode.USAGE
+    assert "PORT" in done.stderr

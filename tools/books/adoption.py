@@ -1,0 +1,40 @@
+"""Have the books adopt what somebody did to one payment's charge at the gateway, now and not in the night."""
+
+from typing import Any
+
+from rich.console import Console
+
+from functions.shared.domain.shapes import is_id
+from tools.deployment.stack import Stack, StackError
+
+
+def adopt(stack: Stack, payment_id: str, console: Console) -> None:
+    """Adopt, and print what changed. Safe to repeat. Raises StackError where there is nothing that could be adopted."""
+    before = _shown(stack, payment_id)
+    if before["status"] in ("processing", "in_doubt"):
+        raise StackError(f"The payment is {before['status']}: what became of it is found out first (docs/runbook.md).")
+    answer = stack.invoke("resolve", {"payment_id": payment_id, "operation_id": None, "ask_gateway": True})
+    if "errorType" in answer:
+        raise StackError(f"{answer['errorType']}: {answer['errorMessage']}")
+    after = _shown(stack, payment_id)
+    known = {operation["operation_id"]: operation for operation in before["operations"]}
+    changed = [each for each in after["operations"] if known.get(each["operation_id"]) != each]
+    for operation in changed:
+        whose = "the gateway's" if operation["source"] == "gateway" else "our"
+        error = f" ({operation['error']})" if operation["error"] else ""
+        console.print(f"{whose} {operation['type']} of {operation['amount_minor']:,}: {operation['status']}{error}")
+    if not changed:
+        console.print("The books know all that the gateway shows.")
+    console.print(
+        f"{after['status']}: captured {after['captured_minor']:,}, refunded {after['refunded_minor']:,}"
+        f" {after['currency']}"
+    )
+
+
+def _shown(stack: Stack, payment_id: str) -> dict[str, Any]:
+    if not is_id(payment_id):
+        raise StackError("This can't be a payment's id.")
+    payment = stack.payment(payment_id)
+    if "error" in payment and "payment_id" not in payment:
+        raise StackError("There is no payment with this id.")
+    return payment

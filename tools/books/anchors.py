@@ -1,0 +1,147 @@
+"""The ledger's anchors, written by hand; and read in every version, whatever was put in the place of one since."""
+
+import json
+from base64 import b64decode
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.config import Config
+from rich.console import Console
+from rich.markup import escape
+
+from functions.shared.adapters.anchors import ANCHORS, PARTS, to_anchor
+from functions.shared.adapters.kms import KmsMac
+from functions.shared.domain.anchor import NO_ANCHOR, Anchor, Line, from_part, part_hash
+from tools.books.flaws import Flaw
+from tools.deployment.stack import Stack
+
+_AT_A_TIME = 8
+
+Lines = Mapping[str, Sequence[tuple[Anchor, Line]]]
+"""What the anchors say of each payment, in their order."""
+
+
+@dataclass(slots=True)
+class Anchored:
+    """What was read: the anchors that can be believed, and what is wrong with the others."""
+
+    anchors: list[Anchor] = field(default_factory=list)
+    lines: dict[str, list[tuple[Anchor, Line]]] = field(default_factory=lambda: defaultdict(list))
+    flaws: list[Flaw] = field(default_factory=list)
+
+    def covering(self, day: str, written_at: str) -> Anchor | None:
+        """The anchor that must have what was last written then, if there is one."""
+        of_day = [anchor for anchor in self.anchors if anchor.day == day]
+        return of_day[-1] if of_day and of_day[-1].until >= written_at else None
+
+
+def anchor(stack: Stack, day: str, console: Console) -> bool:
+    """Have the function write one more anchor, of that day, and print what it has; whether there is one."""
+    config = Config(read_timeout=900, retries={"total_max_attempts": 1})  # as long as the function may take
+    client = stack.session().client("lambda", endpoint_url=stack.aws_endpoint_url, config=config)
+    with console.status(f"Anchoring {day}"):
+        answer = client.invoke(
+            FunctionName=stack.function_name("anchor"), Qualifier="live", Payload=json.dumps({"day": day}).encode()
+        )
+        said = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        console.print(f"[red]{said['errorType']}:[/red] {escape(said['errorMessage'])}", highlight=False)
+        console.print("There is no anchor of it yet; to try again is safe.")
+        return False
+    console.print(
+        f"Anchor {said['number']}, of {said['day']}: {said['payments']:,} payments with {said['entries']:,} entries.",
+        highlight=False,
+    )
+    console.print(f"Its root: {said['root']}", highlight=False, soft_wrap=True)
+    return True
+
+
+def read_anchors(stack: Stack) -> Anchored:
+    """All anchors, in the order of their numbers. A chain that breaks is believed up to there."""
+    return AnchorReader(stack).read()
+
+
+class AnchorReader:
+    def __init__(self, stack: Stack) -> None:
+        self._s3 = stack.client("s3")
+        self._bucket = stack.known("anchors_bucket")
+        self._mac = KmsMac(stack.client("kms"), stack.known("books_key_arn"))
+
+    def read(self) -> Anchored:
+        found = Anchored()
+        versions, hidden = self._versions()
+        for key in sorted(hidden):
+            found.flaws.append(Flaw(_name(key), "was to be hidden: somebody has put a delete marker over it"))
+        previous, parts = NO_ANCHOR, []
+        numbers = sorted(key for key in versions if key.startswith(ANCHORS))
+        for number, key in enumerate(numbers, start=1):
+            if len(versions[key]) > 1:
+                found.flaws.append(Flaw(_name(key), f"was written {len(versions[key])} times; the first stands"))
+            expected = f"{ANCHORS}{number:08}.json"
+            if key != expected:
+                found.flaws.append(Flaw(_name(expected), f"is gone: the next one is {_name(key)}"))
+                break
+            try:
+                anchor = self._anchor(key, versions[key][0], number, previous)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                found.flaws.append(Flaw(_name(key), str(error)))
+                break
+            previous = anchor.root
+            found.anchors.append(anchor)
+            parts += [(anchor, part) for part in anchor.parts]
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            for anchor, lines in pool.map(lambda part: (part[0], self._part(part[1], versions)), parts):
+                if isinstance(lines, str):
+                    found.flaws.append(Flaw(f"anchor {anchor.number}", lines))
+                    continue
+                for line in lines:
+                    found.lines[line.payment_id].append((anchor, line))
+        return found
+
+    def _versions(self) -> tuple[dict[str, list[str]], set[str]]:
+        """Every object's versions by its key, the oldest first; and the keys that a delete marker hides."""
+        versions: defaultdict[str, list[tuple[Any, str]]] = defaultdict(list)
+        hidden: set[str] = set()
+        for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket):
+            hidden |= {
+                marker["Key"] for marker in page.get("DeleteMarkers", []) if marker["Key"].startswith((ANCHORS, PARTS))
+            }
+            for version in page.get("Versions", []):  # the newest first
+                versions[version["Key"]].insert(0, (version["LastModified"], version["VersionId"]))
+        return {
+            key: [version for _, version in sorted(of_key, key=lambda each: each[0])]
+            for key, of_key in versions.items()
+        }, hidden
+
+    def _anchor(self, key: str, version: str, number: int, previous: str) -> Anchor:
+        """Raises ValueError, which says what is wrong, or what reading it raises."""
+        document = json.loads(self._get(key, version))
+        anchor = to_anchor(document)
+        if anchor.number != number:
+            raise ValueError(f"says that it is number {anchor.number}")
+        if not self._mac.verify(anchor.digest, b64decode(document["mac"])):
+            raise ValueError("is not what its MAC was made of")
+        if anchor.previous != previous:
+            raise ValueError("does not follow the anchor before it: its previous root is another")
+        return anchor
+
+    def _part(self, sha256: str, versions: Mapping[str, list[str]]) -> list[Line] | str:
+        """A part's lines, or what is wrong with it."""
+        key = f"{PARTS}{sha256}.json"
+        if key not in versions:
+            return f"its part {sha256} is gone"
+        part = self._get(key, versions[key][0])
+        return from_part(part) if part_hash(part) == sha256 else f"its part {sha256} is another"
+
+    def _get(self, key: str, version: str) -> bytes:
+        body: bytes = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)["Body"].read()
+        return body
+
+
+def _name(key: str) -> str:
+    """How a flaw names an anchor or a part."""
+    stem = key.rpartition("/")[2].removesuffix(".json")
+    return f"anchor {int(stem)}" if key.startswith(ANCHORS) and stem.isdigit() else key

@@ -1,0 +1,219 @@
+"""The journal as a file for other tools, written day by day and so of any length.
+
+CSV (RFC 4180, UTF-8) has one posting a row under the header `time,entry,payment,reference,gateway,charge,kind,source,
+reverses,account,debit,credit,currency,hash`. Times are UTC, an entry is `payment/number`, amounts are decimals with the
+currency's own places.
+
+XLSX (ECMA-376) has the same rows for people with a spreadsheet, which makes numbers and dates of what it reads in CSV:
+here texts are texts and amounts are numbers, whatever the spreadsheet and its language.
+
+Beancount (https://beancount.github.io) has one transaction an entry, with what CSV has of it as metadata. Credits are
+negative there. The accounts are opened in a file of their own, so that any number of months goes into one ledger.
+
+What a spreadsheet would take for a formula has a single quote before it in CSV and beancount: callers make ids and
+references, gateways sources.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from io import TextIOWrapper
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import xlsxwriter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+
+from functions.shared.domain.ledger import PostedEntry
+from functions.shared.domain.payment import Payment
+from tools.books.money import decimal
+from tools.books.reading import ACCOUNTS, GATEWAY, LedgerError, OpenBooks, a_period, days
+from tools.output import counted, progress
+
+_COLUMNS = (
+    *("time", "entry", "payment", "reference", "gateway", "charge", "kind", "source", "reverses"),
+    *("account", "debit", "credit", "currency", "hash"),
+)
+_ROWS_OF_A_SHEET = 1_048_576
+_COLUMN_WIDTH = 24
+# Beancount knows five roots; money in suspense is owed to us until it is known where it is.
+_ROOTS = {"asset": "Assets", "liability": "Liabilities", "expense": "Expenses", "suspense": "Assets:Suspense"}
+
+
+class Format(StrEnum):
+    CSV = "csv"
+    XLSX = "xlsx"
+    BEANCOUNT = "beancount"
+
+
+Row = dict[str, str | Decimal | None]
+
+
+class Writer(Protocol):
+    def __init__(self, out: BinaryIO, first: str, last: str) -> None: ...
+
+    def write(self, posted: PostedEntry, payment: Payment) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def export(
+    books: OpenBooks, first: str | None, last: str | None, format: Format, out: BinaryIO, console: Console
+) -> None:
+    """Write a period's entries in the order of time; the console is told how far that is. Raises LedgerError."""
+    begin, end = a_period(first, last)
+    period = list(days(max(begin, books.first_day), end))
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("days"))
+    count, writer = 0, _WRITERS[format](out, begin, end)
+    try:
+        with progress(console, *columns) as bar:
+            task = bar.add_task("", total=len(period))
+            for day in period:
+                for posted, payment in books.entries(day):
+                    writer.write(posted, payment)
+                    count += 1
+                    bar.update(task, description=counted(count, "entry", "entries"))
+                bar.advance(task)
+    finally:
+        writer.end()
+    console.print(f"{counted(count, 'entry', 'entries')}, {begin} to {end}.", highlight=False)
+
+
+def open_accounts(books: OpenBooks, out: BinaryIO) -> None:
+    """Write a file for beancount that opens every account when the books were: to be included beside the months."""
+    lines = [f"{books.first_day} open {beancount_account(account)}\n" for account in ACCOUNTS]
+    out.write("".join(lines).encode())
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that is there, or replaced, once it is whole. Raises LedgerError where it can't be written."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        try:
+            with part.open("wb") as file:
+                yield file
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise LedgerError(f"{path} can't be written: {error.strerror}.") from None
+
+
+class CsvWriter:
+    def __init__(self, out: BinaryIO, first: str, last: str) -> None:
+        self._text = TextIOWrapper(out, encoding="utf-8", newline="")
+        self._rows = csv.DictWriter(self._text, _COLUMNS)
+        self._rows.writeheader()
+
+    def write(self, posted: PostedEntry, payment: Payment) -> None:
+        for row in _rows(posted, payment):
+            self._rows.writerow(
+                {name: _harmless(value) if isinstance(value, str) else value for name, value in row.items()}
+            )
+
+    def end(self) -> None:
+        self._text.detach()
+
+
+class XlsxWriter:
+    def __init__(self, out: BinaryIO, first: str, last: str) -> None:
+        # Row by row: what is written is not kept in memory.
+        self._book = xlsxwriter.Workbook(out, {"constant_memory": True})
+        self._sheet = self._book.add_worksheet(f"{first} to {last}")
+        self._sheet.freeze_panes(1, 0)
+        self._sheet.set_column(0, len(_COLUMNS) - 1, _COLUMN_WIDTH)
+        self._places = cache(lambda zero: self._book.add_format({"num_format": zero}))
+        self._next = 0
+        self._write(dict(zip(_COLUMNS, _COLUMNS, strict=True)))
+
+    def write(self, posted: PostedEntry, payment: Payment) -> None:
+        for row in _rows(posted, payment):
+            self._write(row)
+
+    def end(self) -> None:
+        self._book.close()
+
+    def _write(self, row: Row) -> None:
+        if self._next == _ROWS_OF_A_SHEET:
+            raise LedgerError(f"A sheet has {_ROWS_OF_A_SHEET:,} rows, and these are more. Write fewer days at a time.")
+        for column, name in enumerate(_COLUMNS):
+            match row.get(name):
+                case str(text):
+                    self._sheet.write_string(self._next, column, text)
+                case Decimal() as amount:
+                    self._sheet.write_number(self._next, column, amount, self._places(f"{amount * 0:f}"))
+        self._next += 1
+
+
+class BeancountWriter:
+    def __init__(self, out: BinaryIO, first: str, last: str) -> None:
+        self._text = TextIOWrapper(out, encoding="utf-8")
+        self._text.write(f"; Payments, {first} to {last}. What `ledger accounts` writes opens the accounts.\n")
+
+    def write(self, posted: PostedEntry, payment: Payment) -> None:
+        self._text.write(f"\n{posted.posted_at[:10]} * {_quoted(posted.entry.kind)}\n")
+        for name, value in _about(posted, payment).items():
+            if value is not None:
+                self._text.write(f"  {name}: {_quoted(_harmless(value))}\n")
+        for posting in posted.entry.postings:
+            amount = decimal(posting.signed_minor, posting.currency)
+            self._text.write(f"  {beancount_account(posting.account):<24} {amount:>14f} {posting.currency}\n")
+
+    def end(self) -> None:
+        self._text.detach()
+
+
+_WRITERS: dict[Format, type[Writer]] = {
+    Format.CSV: CsvWriter,
+    Format.XLSX: XlsxWriter,
+    Format.BEANCOUNT: BeancountWriter,
+}
+
+
+def beancount_account(account: str) -> str:
+    """`Assets:Gateway:Sparkle` of `asset:gateway:sparkle`."""
+    root, *names = account.split(":")
+    return ":".join([_ROOTS[root], *("".join(map(str.capitalize, name.split("_"))) for name in names)])
+
+
+def _about(posted: PostedEntry, payment: Payment) -> dict[str, str | None]:
+    """What is said of an entry besides its postings."""
+    reverses = posted.entry.reverses
+    return {
+        "time": posted.posted_at,
+        "entry": posted.entry_id,
+        "payment": posted.payment_id,
+        "reference": payment.merchant_reference,
+        "gateway": GATEWAY,
+        "charge": payment.charge_id,
+        "kind": posted.entry.kind,
+        "source": posted.entry.source,
+        "reverses": f"{posted.payment_id}/{reverses}" if reverses else None,
+        "hash": posted.hash,
+    }
+
+
+def _rows(posted: PostedEntry, payment: Payment) -> Iterator[Row]:
+    about = _about(posted, payment)
+    for posting in posted.entry.postings:
+        amount = decimal(posting.amount_minor, posting.currency)
+        yield {**about, "account": posting.account, "currency": posting.currency, posting.direction: amount}
+
+
+def _harmless(text: str) -> str:
+    """With a quote before what would begin a formula, in the cell or in one that a spreadsheet splits it into.
+
+    Source: OWASP, "CSV Injection" (=, +, -, @, tab, carriage return, line feed, and the full-width forms).
+    """
+    return re.sub("(^|[,;\t\r\n])(?=[=+@\t\r\n＝＋－＠-])", r"\1'", text)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

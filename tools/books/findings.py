@@ -1,0 +1,372 @@
+"""What is wrong with a payment: what its executions, the ledger and the gateway say of it, held against each other.
+
+Of a payment whose execution runs nothing is said, as its money is on its way; and while an operation on it is open,
+nothing of its money at the gateway.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from functions.shared.domain.adoption import adopted_id
+from tools.books.flaws import first_flaw
+from tools.books.money import money
+
+Item = Mapping[str, Any]
+Money = dict[str, int]
+"""Minor units by currency, without zeros."""
+
+# What may be at the gateway (None: no charge) when the ledger has this status. In doubt, it may be anything.
+_AT_THE_GATEWAY: dict[str, set[str | None]] = {
+    "captured": {"captured"},
+    "authorized": {"authorized"},
+    "declined": {"declined", None},
+    "stored": {None},
+    "reversed": {"voided", "refunded", None},
+    "voided": {"voided"},
+    "refunded": {"refunded"},
+    "partially_refunded": {"partially_refunded"},
+}
+_TAKEN = {"captured", "partially_refunded", "refunded"}
+_SUCCESSES = {*_TAKEN, "authorized", "declined", "stored", "voided"}
+
+
+class Kind(StrEnum):
+    """What can be wrong with a payment."""
+
+    JOURNAL = "journal differs"  # an entry or a posting is not as it was posted, or is not there
+    CHARGED_TWICE = "charged twice"  # more than one charge at the gateway took or holds money
+    MONEY = "money differs"  # the ledger's net is not the gateway's
+    CHARGE = "charge differs"  # the gateway's charge is not the one that the ledger means
+    INDEX = "index differs"  # it is in doubt and not in the index of doubts, or the other way round
+    LEFT_OPEN = "left open"  # an operation's execution is over, and the ledger waits for it
+    NOT_ADOPTED = "not adopted"  # somebody moved the charge at the gateway, and the books don't know of it yet
+    LOST = "lost"  # it, or an operation on it, was accepted, is over, and the ledger knows nothing of that
+    OUTCOME = "outcome differs"  # the execution says that it succeeded, and the ledger doesn't
+    RECORD = "record differs"  # the record does not agree with its own entries and operations
+    REVERSED_TWICE = "reversed twice"  # more was undone than had been done
+    SETTLED_TWICE = "settled twice"  # a line of the gateway's report was posted more than once
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. `payment_id` is None where it is about all payments together."""
+
+    payment_id: str | None
+    kind: Kind
+    expected: str
+    found: str
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What was read of one payment: its items by sort key, whether the index of doubts has it, and its charges.
+
+    Its execution, and those of the operations on it by their ids, are as ListExecutions has them, or as
+    DescribeExecution where the ledger has no record of them.
+    """
+
+    payment_id: str
+    execution: Item | None = None
+    items: dict[str, Item] = field(default_factory=dict)
+    in_index: bool = False
+    charges: list[Item] = field(default_factory=list)
+    operation_executions: dict[str, Item] = field(default_factory=dict)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether no source has ever heard of it."""
+        return not (self.execution or self.items or self.in_index or self.charges or self.operation_executions)
+
+    @property
+    def record(self) -> Item | None:
+        return self.items.get("PAYMENT")
+
+    @property
+    def status(self) -> str:
+        """As the API shows it, or `lost`."""
+        if self.record:
+            return str(self.record["status"])
+        if self.is_running:
+            return "processing"
+        return "rejected" if self.was_rejected else "lost"
+
+    @property
+    def was_rejected(self) -> bool:
+        """Whether its execution ended without ever asking the gateway for money."""
+        if self.execution is None or self.execution["status"] == "SUCCEEDED":
+            return False
+        request = json.loads(self.execution["input"])
+        is_payment = isinstance(request, dict) and request.get("operation") != "store"
+        asks_for_money = is_payment and isinstance(request.get("amount_minor"), int)
+        return self.execution.get("error") == "PaymentRejected" or not asks_for_money
+
+    @property
+    def is_running(self) -> bool:
+        return self.execution is not None and self.execution["status"] == "RUNNING"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether ledger and gateway must agree."""
+        return not (self.is_running or self.status == "in_doubt" or any(map(_is_open, self.operations())))
+
+    def operations(self) -> list[Item]:
+        """Those that the record knows, and those that it keeps apart."""
+        apart = [item for key, item in self.items.items() if key.startswith("OPERATION#")]
+        return apart + list((self.record or {}).get("operations", []))
+
+    def entries(self) -> dict[str, Item]:
+        """The journal entries by number, in order."""
+        return {key.partition("#")[2]: self.items[key] for key in sorted(self.items) if key.startswith("ENTRY#")}
+
+    def postings(self, entry: str = "") -> list[Item]:
+        """The posting items, or those of one entry."""
+        return [self.items[key] for key in sorted(self.items) if key.startswith(f"POSTING#{entry}")]
+
+    def booked(self) -> Money:
+        """What the ledger says that the gateway has taken, less what it gave back, whether it was paid out or not."""
+        moved = [posting for posting in self.postings() if posting.get("kind") != "settlement"]
+        return _net(moved, "asset:gateway:")
+
+    def at_the_gateway(self) -> Money:
+        """What the gateway has taken, less what it gave back."""
+        return _sum(
+            (charge["currency"], charge["captured_minor"] - charge["refunded_minor"]) for charge in self.charges
+        )
+
+
+def findings(evidence: Mapping[str, Evidence], with_gateway: bool) -> Iterator[Finding]:
+    """All that is wrong: payment by payment, then in total."""
+    booked_in_all: defaultdict[str, int] = defaultdict(int)
+    taken_in_all: defaultdict[str, int] = defaultdict(int)
+    for payment in evidence.values():
+        if payment.is_running:
+            continue
+        yield from _in_the_execution(payment)
+        yield from _in_the_ledger(payment)
+        if with_gateway:
+            yield from _at_the_gateway(payment)
+        if payment.is_settled:
+            for currency, amount in payment.booked().items():
+                booked_in_all[currency] += amount
+            for currency, amount in payment.at_the_gateway().items():
+                taken_in_all[currency] += amount
+    if with_gateway and (booked := _sum(booked_in_all.items())) != (taken := _sum(taken_in_all.items())):
+        yield Finding(None, Kind.MONEY, f"gateway {_show(taken)}", f"ledger {_show(booked)}")
+
+
+def _in_the_execution(payment: Evidence) -> Iterator[Finding]:
+    """Every payment and operation that was started is recorded, or was rejected before any money could move."""
+    execution = payment.execution or {}
+    ended = execution.get("status", "unknown")
+    if payment.status == "lost":
+        yield Finding(payment.payment_id, Kind.LOST, "a record", f"none; execution {ended}")
+    elif ended == "SUCCEEDED" and payment.status not in _SUCCESSES:
+        yield Finding(payment.payment_id, Kind.OUTCOME, "a success, as its execution", payment.status)
+    statuses = {operation["operation_id"]: operation["status"] for operation in payment.operations()}
+    pending = {operation["operation_id"] for operation in payment.operations() if operation.get("pending")}
+    for name, operation in payment.operation_executions.items():
+        ended, status = operation["status"], statuses.get(name)
+        if status is None and payment.record and ended != "RUNNING" and operation.get("error") != "OperationRejected":
+            yield Finding(payment.payment_id, Kind.LOST, f"a record of {name}", f"none; execution {ended}")
+        elif status == "processing" and ended != "RUNNING" and name not in pending:
+            yield Finding(payment.payment_id, Kind.LEFT_OPEN, f"an end of {name}", f"{status}; execution {ended}")
+        elif ended == "SUCCEEDED" and status != "succeeded":
+            yield Finding(payment.payment_id, Kind.OUTCOME, f"{name} a success, as its execution", str(status))
+
+
+def _in_the_ledger(payment: Evidence) -> Iterator[Finding]:
+    """The journal is whole, as `payments ledger verify` has it; nothing is done twice, and the record sums it up."""
+    entries = payment.entries()
+    for number, undoing in _undone(entries).items():
+        done = _lines(entries[number]["postings"]) if number in entries else ()
+        if [_lines(entry["postings"], undo=True) for entry in undoing] != [done]:
+            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, f"{number} undone once", f"{len(undoing)} undo it")
+    settled = Counter(entry["source"].rpartition("@")[0] for entry in entries.values() if entry["kind"] == "settlement")
+    for line, times in settled.items():
+        if times > 1:
+            yield Finding(payment.payment_id, Kind.SETTLED_TWICE, f"{line} settled once", f"{times} times")
+    if payment.record:
+        if flaw := first_flaw(payment.payment_id, payment.items):
+            yield Finding(payment.payment_id, Kind.JOURNAL, "as it was written", f"{flaw.where} {flaw.what}")
+        yield from in_the_record(payment, payment.record, entries)
+    elif payment.items:
+        yield Finding(payment.payment_id, Kind.RECORD, "a record", f"{sorted(payment.items)} without one")
+
+
+def in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> Iterator[Finding]:
+    def finding(what: str, expected: object, found: object) -> Iterator[Finding]:
+        if expected != found:
+            yield Finding(payment.payment_id, Kind.RECORD, f"{what} {expected}", f"{found}")
+
+    def amount(minor: int) -> str:
+        return _show({str(record.get("currency")): minor})
+
+    status, operations = record["status"], payment.operations()
+    in_doubt = status == "in_doubt" or any(operation["status"] == "in_doubt" for operation in operations)
+    if payment.in_index is not in_doubt:
+        found = "in the index of doubts" if payment.in_index else "not in the index of doubts"
+        yield Finding(payment.payment_id, Kind.INDEX, "in doubt" if in_doubt else "no doubt", found)
+    # What one version writes is posted at one time.
+    times = len({entry["posted_at"] for entry in entries.values()})
+    yield from finding("version", max(int(record["version"]), times, 1), int(record["version"]))
+    captured, refunded = int(record["captured_minor"]), int(record["refunded_minor"])
+    done = {
+        kind: [
+            int(each["amount_minor"])
+            for each in operations
+            if (each["type"], each["status"]) == (kind, "succeeded") and not each.get("charge_id")
+        ]
+        for kind in ("capture", "refund")
+    }
+    asked = sum(done["capture"] or [int(record.get("amount_minor") or 0)])
+    yield from finding(f"captured, being {status},", amount(asked if status in _TAKEN else 0), amount(captured))
+    yield from finding("refunded, by its refunds,", amount(sum(done["refund"])), amount(refunded))
+    if status in _TAKEN:
+        as_refunded = {0: "captured", captured: "refunded"}.get(refunded, "partially_refunded")
+        yield from finding(f"status, with {amount(refunded)} of {amount(captured)} refunded,", as_refunded, status)
+    yield from finding("entries that stand:", _text(_wanted(record, operations, entries)), _text(_standing(entries)))
+
+
+def _wanted(record: Item, operations: list[Item], entries: dict[str, Item]) -> list[str]:
+    """The entries that stand if the record is right, but for settlements: of what was done, and of what is in doubt."""
+    status, currency = record["status"], str(record.get("currency"))
+    # Of what is voided, nothing stands.
+    moves = [each for each in operations if each["type"] != "void" and status != "voided"]
+    wanted = [_entry(each["type"], each, currency) for each in moves if each["status"] == "succeeded"]
+    wanted += [_entry("in_doubt", each, currency) for each in moves if each["status"] == "in_doubt"]
+    if status in _TAKEN and not any(entry.startswith("capture") for entry in wanted):
+        wanted.append(_entry("capture", record, currency))
+    # Of a second charge, what was taken stands beside what was given back.
+    wanted += [_entry("capture", each, currency) for each in moves if each.get("charge_id")]
+    # A payment that was to be authorized only, or was stopped before its amount was known, parks nothing.
+    if status == "in_doubt" and entries:
+        wanted.append(_entry("in_doubt", record, currency))
+    return sorted(wanted)
+
+
+def _entry(kind: str, source: Item, currency: str) -> str:
+    """The payment's own entry, or an operation's, as `_standing` tells it."""
+    return f"{kind} of {_show({currency: int(source['amount_minor'])})} for {source.get('operation_id')}"
+
+
+def _standing(entries: dict[str, Item]) -> list[str]:
+    """The entries that undo none, that none has undone, and that are no settlements."""
+    undone = _undone(entries)
+    standing = [
+        entry
+        for number, entry in entries.items()
+        if entry["kind"] != "settlement" and entry.get("reverses") is None and number not in undone
+    ]
+    debits = [[each for each in entry["postings"] if each["direction"] == "debit"] for entry in standing]
+    moved = zip(standing, map(_net, debits), strict=True)
+    return sorted(f"{entry['kind']} of {_show(amount)} for {entry.get('source')}" for entry, amount in moved)
+
+
+def _undone(entries: dict[str, Item]) -> dict[str, list[Item]]:
+    """By an entry's number, the entries that undo it."""
+    undone: defaultdict[str, list[Item]] = defaultdict(list)
+    for entry in entries.values():
+        if (number := entry.get("reverses")) is not None:
+            undone[f"{int(number):04}"].append(entry)
+    return undone
+
+
+def _is_open(operation: Item) -> bool:
+    """Whether it may have moved money that nobody knows of: not so a refund that the gateway says is pending."""
+    return operation["status"] in ("processing", "in_doubt") and not operation.get("pending")
+
+
+def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
+    """At most one charge, the one that is recorded; its money is the ledger's, and no more came back than went."""
+    for each in payment.charges:
+        amounts = [each[f"{name}_minor"] for name in ("refunded", "captured", "amount")]
+        if amounts != sorted(amounts):
+            shown = _text(money(amount, each["currency"]) for amount in amounts)
+            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, "refunded ≤ captured ≤ amount", shown)
+    others = [each["charge_id"] for each in payment.operations() if each.get("charge_id")]
+    own = [charge for charge in payment.charges if charge["id"] not in others]
+    if len(moving := [charge for charge in own if charge["status"] != "declined"]) > 1:
+        yield Finding(payment.payment_id, Kind.CHARGED_TWICE, "one charge", f"{len(moving)}")
+    if not payment.is_settled:
+        return
+    charge = own[0] if own else None
+    if charge and (unknown := list(_not_adopted(payment, charge))):
+        yield from (Finding(payment.payment_id, Kind.NOT_ADOPTED, "on the books", each) for each in unknown)
+        return
+    booked, taken = payment.booked(), payment.at_the_gateway()
+    if booked != taken:
+        yield Finding(payment.payment_id, Kind.MONEY, f"gateway {_show(taken)}", f"ledger {_show(booked)}")
+    status = charge and charge["status"]
+    if status not in _AT_THE_GATEWAY.get(payment.status, {None}):
+        yield Finding(payment.payment_id, Kind.CHARGE, f"one that suits {payment.status}", status or "no charge")
+    # A charge of the wrong amount is what a payment may have been reversed for.
+    elif payment.record and charge and payment.status != "reversed":
+        recorded = _charge_text(*map(payment.record.get, ("charge_id", "amount_minor", "currency")))
+        if recorded != (there := _charge_text(charge["id"], charge["amount_minor"], charge["currency"])):
+            yield Finding(payment.payment_id, Kind.CHARGE, recorded, there)
+
+
+def _not_adopted(payment: Evidence, charge: Item) -> Iterator[str]:
+    """What was done to the charge and is not on the books, of a payment that is not at its end."""
+    if payment.status not in (*_TAKEN, "authorized"):
+        return
+    if payment.status == "authorized" and charge["captured_minor"]:
+        yield f"capture of {money(charge['captured_minor'], charge['currency'])}"
+    operations = {operation["operation_id"]: operation for operation in payment.operations()}
+    for refund in charge["refunds"]:
+        theirs = operations.get(adopted_id("refund", refund["id"]))
+        ours = operations.get(refund["refund_reference"], theirs) or {}
+        has_succeeded, has_failed = ours.get("status") == "succeeded", ours.get("error") == "refund_failed"
+        on_the_books = {
+            "pending": bool(ours.get("pending")) or has_succeeded or has_failed,
+            "succeeded": has_succeeded,
+            "failed": not has_succeeded,
+        }
+        if not on_the_books[refund["status"]]:
+            yield f"refund {refund['id']} of {money(refund['amount_minor'], charge['currency'])} {refund['status']}"
+    if charge["status"] == "voided":
+        yield f"void of {charge['id']} {charge['void_reason'] or ''}".rstrip()
+
+
+def _sum(amounts: Iterable[tuple[str, int]]) -> Money:
+    total: defaultdict[str, int] = defaultdict(int)
+    for currency, amount in amounts:
+        total[currency] += amount
+    return {currency: int(amount) for currency, amount in sorted(total.items()) if amount}
+
+
+def _net(postings: Iterable[Item], accounts: str = "") -> Money:
+    """Debits less credits of the accounts whose names begin like this."""
+    return _sum(
+        (posting["currency"], posting["amount_minor"] if posting["direction"] == "debit" else -posting["amount_minor"])
+        for posting in postings
+        if posting["account"].startswith(accounts)
+    )
+
+
+def _lines(postings: Iterable[Item], undo: bool = False) -> tuple[str, ...]:
+    """Postings as text, in one order; `undo` turns each around."""
+    sides = {"debit": "credit", "credit": "debit"} if undo else {}
+    lines = (
+        f"{sides.get(posting['direction'], posting['direction'])} {posting['account']} "
+        f"{posting['amount_minor']} {posting['currency']}"
+        for posting in postings
+    )
+    return tuple(sorted(lines))
+
+
+def _show(amounts: Money) -> str:
+    return ", ".join(money(amount, currency) for currency, amount in amounts.items()) or "0"
+
+
+def _charge_text(charge_id: str | None, amount_minor: Any, currency: str | None) -> str:
+    amount = money(int(amount_minor), currency) if currency and amount_minor is not None else "no amount"
+    return f"{charge_id or 'no charge'}, {amount}"
+
+
+def _text(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))

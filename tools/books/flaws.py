@@ -1,0 +1,172 @@
+"""What can be wrong with a payment in the ledger: in its journal, with its record's seal, and against the anchors."""
+
+import re
+from base64 import b64decode
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from functions.shared.adapters.dynamodb import (
+    apart_hash,
+    entry_items,
+    open_shard,
+    to_entry,
+    writing_shard,
+    written_shard,
+)
+from functions.shared.domain.anchor import UNSEALED, Anchor, Line, without_mac
+from functions.shared.domain.ledger import NO_ENTRY, PostedEntry
+from functions.shared.domain.seal import digest
+from tools.books.reading import ACCOUNTS
+
+Item = Mapping[str, Any]
+"""An item in Python's types, numbers as Decimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is not as it was written: an entry (`payment/number`), a payment's record, a closed day, an anchor."""
+
+    where: str
+    what: str
+
+
+def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
+    """The first thing that is wrong with a payment's items, given all of them by sort key; None if they are whole.
+
+    From the first on, each entry must be there, balance, follow the one before it, be what its hash was made of, and
+    have exactly its posting items. The record must count them, and have the last one's hash; and the same of the
+    operations that are kept apart from it.
+    """
+    if "PAYMENT" not in items:
+        return Flaw(payment_id, "its record is missing")
+    by_number: defaultdict[int, dict[str, Item]] = defaultdict(dict)
+    apart = {key for key in items if key.startswith("OPERATION#")}
+    if flaw := _flaw_of_apart(items["PAYMENT"], [items[key] for key in apart]):
+        return Flaw(payment_id, flaw)
+    for key in items.keys() - {"PAYMENT"} - apart:
+        match = re.fullmatch(r"(?:ENTRY|POSTING)#(\d{4,})(?:#\d+)?", key)
+        if match is None:
+            return Flaw(payment_id, f"{key} is no item of the ledger")
+        by_number[int(match[1])][key] = items[key]
+    previous, last = NO_ENTRY, max(by_number, default=0)
+    for number in range(1, last + 1):
+        try:
+            previous = _whole(number, previous, by_number[number]).hash
+        except ValueError as error:
+            return Flaw(f"{payment_id}/{number}", str(error))
+        except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
+            return Flaw(f"{payment_id}/{number}", f"can't be read: {error!r}")
+    count, journal_hash = (items["PAYMENT"].get(name) for name in ("entry_count", "journal_hash"))
+    if isinstance(count, int | Decimal) and count > last:
+        return Flaw(f"{payment_id}/{last + 1}", f"is missing: the record counts {count}")
+    if count != last:
+        return Flaw(f"{payment_id}/{last}", f"is not counted: the record counts {count}")
+    if journal_hash != previous:
+        return Flaw(f"{payment_id}/{last}" if last else payment_id, "the record's journal_hash is not its hash")
+    return None
+
+
+def _flaw_of_apart(record: Item, apart: Sequence[Item]) -> str | None:
+    counted = record.get("operations_apart", 0)
+    if len(apart) != counted:
+        return f"has {len(apart)} operations beside its record, which counts {counted}"
+    if apart and apart_hash(map(_plain, apart)) != record.get("apart_hash"):
+        return "an operation beside its record is not as it was written"
+    return None
+
+
+def flaw_of_seal(
+    payment_id: str, record: Item, lines: Sequence[tuple[Anchor, Line]], is_mac: Callable[[bytes, bytes], bool]
+) -> Flaw | None:
+    """Whether the record is as one of the functions wrote it, index keys and all.
+
+    One from before there were seals has none, and must be as the first anchor has it.
+    """
+    item = _plain(record)
+    if "mac" not in item:
+        known = [line.record for anchor, line in lines if anchor.number == 1]
+        marked = str(item.get("written_shard")).startswith(f"{UNSEALED}#")
+        if marked and digest("record", item).hex() in known:
+            return None
+        return Flaw(payment_id, "its record has no MAC")
+    try:
+        mac = b64decode(item["mac"], validate=True)
+    except (TypeError, ValueError):
+        mac = b""
+    if not mac or not is_mac(digest("record", without_mac(item)), mac):
+        return Flaw(payment_id, "its record is not what its MAC was made of")
+    if item.get("pk") != f"PAYMENT#{item.get('payment_id')}":
+        return Flaw(payment_id, f"its record is that of {item.get('payment_id')}")
+    if item["written_shard"] != written_shard(item["written_at"][:10], writing_shard(payment_id)):
+        return Flaw(payment_id, "its record is not where its day's are")
+    awaits_gateway = item["status"] == "authorized" or any(each.get("pending") for each in item["operations"])
+    if item.get("open_shard") != (open_shard(payment_id) if awaits_gateway else None):
+        return Flaw(payment_id, f"its record is {'not ' if awaits_gateway else ''}in the index of open payments")
+    return None
+
+
+def flaw_of_anchors(payment_id: str, items: Mapping[str, Item], lines: Sequence[tuple[Anchor, Line]]) -> Flaw | None:
+    """Where the payment is not as the first anchor that differs has it. An anchor is of a time: a payment may have gone
+    on since, and can't have gone back."""
+    record = _plain(items.get("PAYMENT") or {})
+    for anchor, line in lines:
+        said = f"anchor {anchor.number}, of {anchor.day}, has"
+        if not record:
+            return Flaw(payment_id, f"is gone: {said} it in version {line.version}, with {line.entry_count} entries")
+        try:
+            found = Line.of(record)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            return Flaw(payment_id, f"its record can't be read: {error!r}")
+        if found.version < line.version:
+            return Flaw(payment_id, f"its record is of version {found.version}: {said} version {line.version}")
+        if found.version == line.version and found.record != line.record:
+            return Flaw(payment_id, f"its record of version {found.version} is another: {said} it otherwise")
+        if found.facts != line.facts:
+            return Flaw(payment_id, f"what was asked for is another: {said} it otherwise")
+        last = items.get(f"ENTRY#{line.entry_count:04}", {}).get("hash") if line.entry_count else NO_ENTRY
+        if last != line.journal_hash:
+            return Flaw(f"{payment_id}/{line.entry_count}", f"is gone, or another: {said} it otherwise")
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as int: we store no others. What is none is told apart."""
+    match value:
+        case Decimal():
+            return int(value) if value == int(value) else str(value)
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+def _whole(number: int, previous: str, items: Mapping[str, Item]) -> PostedEntry:
+    """The entry that these items make. Raises ValueError, which says what is wrong, or what reading them raises."""
+    key = f"ENTRY#{number:04}"
+    if key not in items:
+        raise ValueError("is missing, and its postings are there" if items else "is missing")
+    posted = to_entry(_plain(items[key]))
+    if posted.number != number:
+        raise ValueError(f"says that it is number {posted.number}")
+    if posted.previous_hash != previous:
+        raise ValueError("does not follow the entry before it: its previous_hash is another")
+    if not posted.is_intact:
+        raise ValueError("is not what its hash was made of")
+    for posting in posted.entry.postings:
+        if posting.account not in ACCOUNTS:
+            raise ValueError(f"is posted to {posting.account}, which is no account")
+    written = {item["sk"]: item for item in entry_items(posted)}
+    for key in sorted(written.keys() | items.keys()):
+        if key not in items:
+            raise ValueError(f"{key} is missing")
+        if key not in written:
+            raise ValueError(f"{key} is none of its postings")
+        for name in sorted(written[key].keys() | items[key].keys()):
+            found, expected = items[key].get(name), written[key].get(name)
+            if found != expected:
+                raise ValueError(f"{key}: {name} is {found}, and was written as {expected}")
+    return posted

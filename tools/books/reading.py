@@ -1,0 +1,197 @@
+"""A stack's books as accountants read them, day by day. Days are UTC, YYYY-MM-DD; times are UTC too, in ISO 8601."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby, islice
+from operator import attrgetter
+from typing import Self
+
+from functions.shared.adapters.books import DynamoDbBooks
+from functions.shared.adapters.dynamodb import DynamoDbLedger
+from functions.shared.adapters.sparkle import Sparkle
+from functions.shared.domain.ledger import Direction, PostedEntry, chart_of_accounts, turnover
+from functions.shared.domain.payment import Payment
+from functions.shared.ports import AccountPosting, Books, DayTotals, Ledger, RecordedPayment
+from tools.deployment.stack import Stack
+
+GATEWAY = Sparkle.name
+ACCOUNTS = chart_of_accounts(GATEWAY)
+_BATCH = 100
+
+Totals = Counter[tuple[str, str, Direction]]
+"""What was debited and credited in minor units, by account and currency."""
+
+
+class LedgerError(Exception):
+    """What was asked for can't be had of the ledger; the message says why."""
+
+
+def add(totals: Totals, day: DayTotals) -> None:
+    """Add what a day comes to."""
+    for account, by_currency in day.items():
+        for currency, (debits, credits) in by_currency.items():
+            totals[account, currency, "debit"] += debits
+            totals[account, currency, "credit"] += credits
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBooks:
+    """The books, opened for reading. Before the `first_day` there is nothing in them."""
+
+    ledger: Ledger
+    books: Books
+    first_day: str
+
+    @classmethod
+    def of(cls, stack: Stack) -> Self:
+        client = stack.client("dynamodb")
+        books = DynamoDbBooks(client, stack.ledger_table)
+        created: datetime = client.describe_table(TableName=stack.ledger_table)["Table"]["CreationDateTime"]
+        with _damage("a closed day"):
+            first_day = first_day_of(books, created.astimezone(UTC).date().isoformat())
+        return cls(DynamoDbLedger(client, stack.ledger_table), books, first_day)
+
+    def closed_days(self, last: str) -> dict[str, DayTotals]:
+        """The closed days up to the last. Raises LedgerError where one is not as it was written."""
+        if last < self.first_day:
+            return {}
+        with _damage("a closed day"):
+            return self.books.closed_days(self.first_day, last)
+
+    def postings(self, account: str, day: str) -> Iterator[AccountPosting]:
+        """An account's postings of a day, in the order of time. Raises LedgerError where one is not as it was
+        written."""
+        with _damage(f"a posting to {account} of {day}"):
+            yield from self.books.postings(account, day)
+
+    def totals(
+        self, until: str, accounts: Sequence[str] = ACCOUNTS, on_day: Callable[[str], None] = lambda day: None
+    ) -> Totals:
+        """What was posted until the time, which is included. `on_day` is told of each day whose postings are read."""
+        last = until[:10]
+        totals, closed = Totals(), self.closed_days(last)
+        if until < end_of(last):
+            closed.pop(last, None)
+        for day in closed.values():
+            add(totals, {account: day[account] for account in accounts if account in day})
+        for open_day in (day for day in days(self.first_day, last) if day not in closed):
+            on_day(open_day)
+            postings = (posted for account in accounts for posted in self.postings(account, open_day))
+            add(totals, turnover(posted.posting for posted in postings if posted.posted_at <= until))
+        return totals
+
+    def entries(self, day: str) -> Iterator[tuple[PostedEntry, Payment]]:
+        """A day's entries with their payments, in the order of time.
+
+        Raises LedgerError where one is not as it was written.
+        """
+        entry = attrgetter("posted_at", "payment_id", "number")
+        postings = heapq.merge(*(self.postings(account, day) for account in ACCOUNTS), key=entry)
+        numbers = ((payment_id, number) for (_, payment_id, number), _ in groupby(postings, key=entry))
+        while batch := list(islice(numbers, _BATCH)):
+            with _damage(f"an entry of {day}"):
+                found = self.ledger.entries(batch)
+                payments = self.ledger.payments({payment_id for payment_id, _ in batch})
+                yield from [(found[number], payments[number[0]]) for number in batch]
+
+    def payment(self, payment_id: str) -> RecordedPayment:
+        """Raises LedgerError for one that is not there, or is not as it was written."""
+        with _damage(f"the payment {payment_id}"):
+            recorded = self.ledger.find(payment_id)
+        if recorded is None:
+            raise LedgerError(f"The ledger knows no payment {payment_id}.")
+        return recorded
+
+
+def first_day_of(books: Books, created: str) -> str:
+    """The first day that may have postings: that of the table's creation, or of a close that is not empty, as a table
+    that was restored from a backup is younger than its books."""
+    first = created
+    while earlier := [
+        day for day, totals in books.closed_days(f"{int(first[:4]) - 1}-01-01", day_before(first)).items() if totals
+    ]:
+        first = min(earlier)
+    return first
+
+
+@contextmanager
+def _damage(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError):
+        raise LedgerError(
+            f"In the ledger {what} is not as it was written. What is wrong is named by make verify-ledger."
+        ) from None
+
+
+# -- Days and times
+
+
+def now() -> str:
+    return _text(datetime.now(UTC))
+
+
+def a_day(text: str | None) -> str:
+    """A day that has begun; today without one. Raises LedgerError."""
+    today = now()[:10]
+    if text is None:
+        return today
+    try:
+        day = date.fromisoformat(text).isoformat()
+    except ValueError:
+        day = None
+    # fromisoformat also takes 20261123 and 2026-W48-1.
+    if day != text:
+        raise LedgerError(f"{text!r} is no day. Write it like {today} (UTC).")
+    if text > today:
+        raise LedgerError(f"{text} has not begun; today is {today} (UTC).")
+    return text
+
+
+def a_time(text: str | None) -> str:
+    """A time that has come: the end of a day, but not later than now; now without one. Raises LedgerError."""
+    moment = now()
+    if text is None:
+        return moment
+    if len(text) <= len("2026-11-23"):
+        return min(end_of(a_day(text)), moment)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise LedgerError(f"{text!r} is no time. Write a day like {moment[:10]}, or a time like {moment}.") from None
+    at = _text(time if time.tzinfo else time.replace(tzinfo=UTC))
+    if at > moment:
+        raise LedgerError(f"{text} has not come; it is {moment}.")
+    return at
+
+
+def a_period(first: str | None, last: str | None) -> tuple[str, str]:
+    """The first and the last day of a period, each today without one. Raises LedgerError."""
+    period = a_day(first), a_day(last)
+    if period[0] > period[1]:
+        raise LedgerError(f"{period[0]} is later than {period[1]}: no day lies in between.")
+    return period
+
+
+def days(first: str, last: str) -> Iterator[str]:
+    """Each day from the first to the last."""
+    begin = date.fromisoformat(first)
+    for n in range((date.fromisoformat(last) - begin).days + 1):
+        yield (begin + timedelta(n)).isoformat()
+
+
+def day_before(day: str) -> str:
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+
+
+def end_of(day: str) -> str:
+    """The day's last millisecond: the ledger's times have no smaller part."""
+    return f"{day}T23:59:59.999Z"
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,93 @@
+"""Reconcile a day by hand, and show what does not agree."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import SpinnerColumn
+
+from functions.shared.adapters.books import DynamoDbBreaks
+from tools.books.money import readable
+from tools.books.reading import now
+from tools.deployment.stack import Stack, new_payment_id
+from tools.output import counted, print_json, progress, table, time_text
+
+_POLL_SECONDS = 0.5
+
+_DOING = {
+    "report": "Reading the gateway's report",
+    "gateway": "Looking for the report's lines in the ledger",
+    "ledger": "Looking for the ledger's entries in the report",
+    "executions": "Looking for the executions in the ledger",
+    "open": "Looking at what the gateway may have ended by itself",
+    "close": "Closing the day",
+}
+_WHAT_TO_DO = {
+    "ReportUnreadable": "Nothing of the report was believed, and the books have not moved. Have the gateway mend the "
+    "report, and run this again.",
+    "NotReconciled": "See what did not answer, and run this again: what was done is not done twice.",
+}
+_WHAT_TO_DO_ELSE = "The execution's history says more. To run this again is safe: what was done is not done twice."
+
+
+def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False) -> bool:
+    """Run the reconciliation of a day to its end, and print what it found; whether all agrees."""
+    states = stack.client("stepfunctions")
+    execution_arn = states.start_execution(
+        stateMachineArn=stack.live_arn("reconcile"),
+        name=f"{day}-by-hand-{new_payment_id()}",
+        input=json.dumps({"day": day, "cursor": None}),
+    )["executionArn"]
+    with progress(console, SpinnerColumn()) as bar:
+        task = bar.add_task(_DOING["report"], total=None)
+        while (execution := stack.described(execution_arn))["status"] == "RUNNING":
+            history = states.get_execution_history(executionArn=execution_arn, reverseOrder=True, maxResults=10)
+            bar.update(task, description=now_doing(history["events"]))
+            time.sleep(_POLL_SECONDS)
+    if execution["status"] != "SUCCEEDED":
+        error = execution.get("error", execution["status"])
+        console.print(f"[red]{error}:[/red] {escape(_reason(execution.get('cause', '')))}", highlight=False)
+        console.print(_WHAT_TO_DO.get(error, _WHAT_TO_DO_ELSE))
+        console.print(execution_arn, highlight=False, soft_wrap=True)
+        return False
+    breaks = DynamoDbBreaks(stack.client("dynamodb"), stack.ledger_table).open(day)
+    if as_json:
+        print_json({"day": day, "breaks": [asdict(found) | {"since": since} for found, since in breaks.items()]})
+        return not breaks
+    if breaks:
+        columns = ("type", "payment", "item", "expected", "found", "since (UTC)")
+        shown = table(f"What does not agree about {day}", columns)
+        for found, since in sorted(breaks.items(), key=lambda each: each[1]):
+            texts = (found.payment_id, found.item, readable(found.expected), readable(found.found))
+            shown.add_row(found.type, *map(escape, texts), time_text(since))
+        console.print(shown)
+        said = (
+            f"[red]{counted(len(breaks), 'break')} on {day}.[/red] What to do: docs/runbook.md, reconciliation-breaks."
+        )
+        console.print(said, highlight=False)
+    else:
+        console.print(f"[green]{day} agrees:[/green] the gateway, the ledger and the executions.", highlight=False)
+    if day == now()[:10]:
+        console.print("The day is not over: it was compared, and neither settled nor closed.")
+    return not breaks
+
+
+def now_doing(events: Iterable[Mapping[str, Any]]) -> str:
+    """Which side is being compared, as the last step has said; the events of the history are the newest first."""
+    for event in events:
+        cursor = json.loads(event.get("stateExitedEventDetails", {}).get("output", "{}")).get("cursor")
+        if cursor:
+            return _DOING[cursor["side"]]
+    return _DOING["report"]
+
+
+def _reason(cause: str) -> str:
+    """A function's own words, where the cause is what Lambda makes of its error."""
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause

@@ -1,0 +1,196 @@
+"""The books in the terminal: the trial balance, an account's statement, one payment's T-accounts."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import zip_longest
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from functions.shared.domain.ledger import Direction, PostedEntry, Posting
+from functions.shared.domain.payment import Payment
+from functions.shared.ports import AccountPosting
+from tools.books.money import figure, money
+from tools.books.reading import ACCOUNTS, LedgerError, OpenBooks, Totals, a_period, a_time, day_before, days, end_of
+from tools.output import print_json, table, time_text
+
+# The index lags a moment behind the table, and shows half of an entry then: so long is it waited for the other half.
+LOOKS_AGAIN_AFTER_SECONDS = (1, 4)
+
+
+def trial_balance(books: OpenBooks, as_of: str | None, console: Console, *, as_json: bool = False) -> bool:
+    """Print what each account comes to; whether debits equal credits. Raises LedgerError."""
+    until = a_time(as_of)
+    with console.status("Adding up the closed days") as status:
+
+        def totals_now() -> Totals:
+            return books.totals(until, on_day=lambda day: status.update(f"Adding up {day}, which is not closed"))
+
+        totals = totals_now()
+        for pause in LOOKS_AGAIN_AFTER_SECONDS:
+            if any(_imbalances(totals).values()):
+                time.sleep(pause)
+                totals = totals_now()
+    imbalances = _imbalances(totals)
+    if as_json:
+        print_json({"as_of": until, "accounts": _balances(totals)})
+        return not any(imbalances.values())
+    if not imbalances:
+        console.print(f"Nothing was posted until {time_text(until)} UTC.", highlight=False)
+        return True
+    console.print(_trial_balance_table(totals, until))
+    broken = {currency: amount for currency, amount in imbalances.items() if amount}
+    if broken:
+        differences = ", ".join(money(amount, currency) for currency, amount in broken.items())
+        console.print(f"[red]Out of balance:[/red] debits less credits are {differences}.", highlight=False)
+        console.print("make verify-ledger names what is wrong.")
+    else:
+        console.print(f"[green]In balance:[/green] debits equal credits in {', '.join(imbalances)}.", highlight=False)
+    return not broken
+
+
+def statement(
+    books: OpenBooks, account: str, first: str | None, last: str | None, console: Console, *, as_json: bool = False
+) -> None:
+    """Print an account's postings of a period, with its balance before and after. Raises LedgerError."""
+    if account not in ACCOUNTS:
+        raise LedgerError(f"There is no account {account!r}. The accounts are {', '.join(ACCOUNTS)}.")
+    begin, end = a_period(first, last)
+    with console.status("Adding up what was before") as status:
+        before = books.totals(
+            end_of(day_before(begin)), [account], lambda day: status.update(f"Adding up {day}, which is not closed")
+        )
+        lines: defaultdict[str, list[AccountPosting]] = defaultdict(list)
+        for day in days(max(begin, books.first_day), end):
+            status.update(f"Reading {day}")
+            for posted in books.postings(account, day):
+                lines[posted.posting.currency].append(posted)
+    period = begin if begin == end else f"{begin} to {end}"
+    currencies = sorted({currency for _, currency, _ in before} | set(lines))
+    if as_json:
+        postings = [asdict(posted) for currency in currencies for posted in lines[currency]]
+        print_json({"account": account, "from": begin, "to": end, "before": _balances(before), "postings": postings})
+        return
+    for currency in currencies:
+        opening = before[account, currency, "debit"] - before[account, currency, "credit"]
+        console.print(_statement_table(f"{account} in {currency}, {period}", currency, opening, lines[currency]))
+    if not currencies:
+        console.print(f"{account} has no postings until {end}.", highlight=False)
+
+
+def payment(books: OpenBooks, payment_id: str, console: Console, *, as_json: bool = False) -> None:
+    """Print a payment's entries, and each account that they are posted to as a T. Raises LedgerError."""
+    recorded = books.payment(payment_id)
+    if as_json:
+        print_json({"payment_id": payment_id, "status": recorded.payment.status, "entries": recorded.entries})
+        return
+    console.print(f"[bold]{payment_id}[/bold]  {recorded.payment.status}", highlight=False)
+    if not recorded.entries:
+        console.print(f"It has no entries: {_without_entries(recorded.payment)}.", soft_wrap=True)
+        return
+    console.print(_entries_table(recorded.entries))
+    sides: defaultdict[tuple[str, str], list[tuple[PostedEntry, Posting]]] = defaultdict(list)
+    for posted in recorded.entries:
+        for posting in posted.entry.postings:
+            sides[posting.account, posting.currency].append((posted, posting))
+    console.print(Columns((_t_account(*account, postings) for account, postings in sides.items()), padding=(1, 3)))
+
+
+def _without_entries(payment: Payment) -> str:
+    """What it means that nothing was posted to a payment's journal, which has money that moved, and no money that is
+    held at the cardholder's bank.
+    """
+    if payment.status == "in_doubt" or any(operation.status == "in_doubt" for operation in payment.operations):
+        return "whether the gateway holds or has taken money is not known yet"
+    if any(operation.status == "processing" for operation in payment.operations):
+        return "an operation is under way, and money may move with it"
+    if payment.status == "authorized":
+        return "the gateway holds money, and none has moved"
+    return "no money has moved"
+
+
+def _balances(totals: Totals) -> list[dict[str, object]]:
+    """What each account comes to in each currency, for JSON."""
+    return [
+        {
+            "account": account,
+            "currency": currency,
+            "debit_minor": totals[account, currency, "debit"],
+            "credit_minor": totals[account, currency, "credit"],
+        }
+        for account, currency in sorted({(account, currency) for account, currency, _ in totals})
+    ]
+
+
+def _imbalances(totals: Totals) -> dict[str, int]:
+    """Debits less credits of all accounts together, by currency."""
+    found: defaultdict[str, int] = defaultdict(int)
+    for (_, currency, direction), amount in totals.items():
+        found[currency] += amount if direction == "debit" else -amount
+    return dict(sorted(found.items()))
+
+
+def _trial_balance_table(totals: Totals, until: str) -> Table:
+    shown = table(f"Trial balance, {time_text(until)} UTC", ("currency", "account"), ("debits", "credits", "balance"))
+    for currency in _imbalances(totals):
+        sides = [(totals[account, currency, "debit"], totals[account, currency, "credit"]) for account in ACCOUNTS]
+        for account, (debits, credits) in zip(ACCOUNTS, sides, strict=True):
+            if debits or credits:
+                shown.add_row(currency, account, *_figures(currency, debits, credits, debits - credits))
+        debits, credits = map(sum, zip(*sides, strict=True))
+        total = _figures(currency, debits, credits, debits - credits)
+        shown.add_row(currency, "total", *total, style="bold", end_section=True)
+    return shown
+
+
+def _statement_table(title: str, currency: str, opening: int, lines: Iterable[AccountPosting]) -> Table:
+    shown = table(title, ("time (UTC)", "payment", "kind", "for"), ("debit", "credit", "balance"))
+    shown.add_row("opening balance", "", "", "", "", "", figure(opening, currency), style="bold", end_section=True)
+    balance, sums = opening, {"debit": 0, "credit": 0}
+    for posted in lines:
+        posting = posted.posting
+        balance += posting.signed_minor
+        sums[posting.direction] += posting.amount_minor
+        amount = figure(posting.amount_minor, currency)
+        sides = (amount, "") if posting.direction == "debit" else ("", amount)
+        what = (time_text(posted.posted_at), posted.payment_id, posted.kind, escape(posted.source or ""))
+        shown.add_row(*what, *sides, figure(balance, currency))
+    shown.add_section()
+    closing = _figures(currency, sums["debit"], sums["credit"], balance)
+    shown.add_row("closing balance", "", "", "", *closing, style="bold")
+    return shown
+
+
+def _entries_table(entries: Iterable[PostedEntry]) -> Table:
+    shown = table("Entries", ("entry", "kind", "time (UTC)", "for", "reverses"))
+    for posted in entries:
+        entry = posted.entry
+        reverses = str(entry.reverses or "")
+        shown.add_row(str(posted.number), entry.kind, time_text(posted.posted_at), escape(entry.source or ""), reverses)
+    return shown
+
+
+def _t_account(account: str, currency: str, postings: Iterable[tuple[PostedEntry, Posting]]) -> Table:
+    """Debits on the left, credits on the right, the balance below, on its side."""
+    sides: dict[Direction, list[str]] = {"debit": [], "credit": []}
+    balance = 0
+    for posted, posting in postings:
+        amount = figure(posting.amount_minor, currency)
+        sides[posting.direction].append(f"{posted.number} {posted.entry.kind}  {amount}")
+        balance += posting.signed_minor
+    over = f"balance  {figure(abs(balance), currency)}"
+    sheet = Table(title=f"{account}, {currency}", box=box.MINIMAL, show_footer=True, min_width=40)
+    sheet.add_column("debit", over if balance >= 0 else "", justify="right", ratio=1)
+    sheet.add_column("credit", over if balance < 0 else "", justify="right", ratio=1)
+    for debit, credit in zip_longest(sides["debit"], sides["credit"], fillvalue=""):
+        sheet.add_row(debit, credit)
+    return sheet
+
+
+def _figures(currency: str, *amounts: int) -> Iterable[str]:
+    return (figure(amount, currency) for amount in amounts)

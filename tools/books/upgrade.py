@@ -1,0 +1,90 @@
+"""Once, after a version that kept all in one table and sealed nothing: what of it has to be moved, or marked."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rich.console import Console
+
+from functions.shared.adapters.dynamodb import writing_shard, written_shard
+from functions.shared.domain.anchor import UNSEALED
+from tools.deployment.stack import Stack
+
+SEGMENTS = 16
+
+
+def upgrade(stack: Stack, console: Console) -> None:
+    """Move cards, counters and notes out of the ledger, each in one transaction, and mark the records without a seal
+    for the first anchor. Safe to repeat, and to break off."""
+    upgrade = _Upgrade(stack)
+    with console.status("Reading the ledger"), ThreadPoolExecutor(SEGMENTS) as pool:
+        done = sum(pool.map(upgrade.segment, range(SEGMENTS)), Counter[str]())
+    console.print(
+        f"Moved {done['CARD']:,} cards, and {done['VELOCITY'] + done['ENDED']:,} counters and notes. "
+        f"Marked {done['PAYMENT']:,} payments without a seal for the first anchor: make anchor writes it.",
+        highlight=False,
+    )
+
+
+class _Upgrade:
+    def __init__(self, stack: Stack) -> None:
+        self._client = stack.client("dynamodb")
+        self._ledger = stack.ledger_table
+        self._tables = {kind: stack.table_of(kind) for kind in ("CARD", "VELOCITY", "ENDED")}
+
+    def segment(self, number: int) -> Counter[str]:
+        """How much was done in one segment of the ledger, by the kind of item."""
+        done: Counter[str] = Counter()
+        for item in self._items(number):
+            kind = item["pk"]["S"].partition("#")[0]
+            if kind in self._tables:
+                done[kind] += self._move(item, self._tables[kind])
+            elif kind == "PAYMENT":
+                done[kind] += self._mark(item)
+        return done
+
+    def _items(self, number: int) -> Iterator[dict[str, Any]]:
+        """What there is to do: read in whole, but for payments."""
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._ledger,
+            Segment=number,
+            TotalSegments=SEGMENTS,
+            FilterExpression="NOT begins_with(pk, :payment) OR (sk = :record AND attribute_not_exists(mac))",
+            ExpressionAttributeValues={":payment": {"S": "PAYMENT#"}, ":record": {"S": "PAYMENT"}},
+            ConsistentRead=True,
+        )
+        return (item for page in pages for item in page["Items"])
+
+    def _move(self, item: dict[str, Any], table: str) -> bool:
+        """What is in the new table by now stays: it is newer. A card that was erased meanwhile stays erased."""
+        key = {name: item[name] for name in ("pk", "sk")}
+        new = {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}
+        old = {"TableName": self._ledger, "Key": key, "ConditionExpression": "attribute_exists(pk)"}
+        try:
+            self._client.transact_write_items(TransactItems=[{"Put": new}, {"Delete": old}])
+        except self._client.exceptions.TransactionCanceledException as error:
+            codes = [reason["Code"] for reason in error.response["CancellationReasons"]]
+            if codes[0] == "ConditionalCheckFailed":
+                self._client.delete_item(TableName=self._ledger, Key=key)
+            elif codes[1] != "ConditionalCheckFailed":
+                raise
+            return False
+        return True
+
+    def _mark(self, record: dict[str, Any]) -> bool:
+        """Put the record where the first anchor looks, unless it is there, or has a seal by now."""
+        shard = written_shard(UNSEALED, writing_shard(record["payment_id"]["S"]))
+        if record.get("written_shard") == {"S": shard}:
+            return False
+        try:
+            self._client.update_item(
+                TableName=self._ledger,
+                Key={name: record[name] for name in ("pk", "sk")},
+                UpdateExpression="SET written_shard = :shard, written_at = :at",
+                ConditionExpression="attribute_not_exists(mac)",
+                ExpressionAttributeValues={":shard": {"S": shard}, ":at": record["updated_at"]},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True

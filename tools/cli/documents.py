@@ -1,0 +1,38 @@
+"""What is written in the repository from the project itself."""
+
+import typer
+
+from tools.cli.frame import clear_errors, console
+from tools.cli.reference import REFERENCE, reference_text
+from tools.console import mermaid
+from tools.console.definition import Definition
+from tools.deployment.paths import README, STATE_MACHINES
+from tools.deployment.permissions import PERMISSIONS_FILE, permissions
+from tools.local.machine import Machine
+
+app = typer.Typer()
+
+
+@app.command()
+def picture() -> None:
+    """Draw the README's picture of the payment state machine from its definition."""
+    with clear_errors(needs_checkout=True):
+        definition = Definition.from_asl((STATE_MACHINES / "payment.asl.json").read_text())
+        README.write_text(mermaid.with_picture(README.read_text(), definition))
+    console.print(f"Wrote the picture in {README}", highlight=False)
+
+
+@app.command()
+def reference() -> None:
+    """Write docs/command.md, which describes this command, from the command itself."""
+    with clear_errors(needs_checkout=True):
+        REFERENCE.write_text(reference_text())
+    console.print(f"Wrote {REFERENCE}", highlight=False)
+
+
+@app.command(name="permissions")
+def write_permissions() -> None:
+    """Write docs/permissions.yaml: who may do what on the local stack, which must be up."""
+    with clear_errors(needs_checkout=True):
+        PERMISSIONS_FILE.write_text(permissions(Machine.from_environment().terraform()))
+    console.print(f"Wrote {PERMISSIONS_FILE}. Review what changed: git diff", highlight=False)

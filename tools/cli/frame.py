@@ -1,0 +1,95 @@
+"""What every command shares: where it prints, which stack it means, and how it says what went wrong."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.markup import escape
+
+from client.errors import PaymentsError
+from functions.screen.rules import RulesError
+from functions.shared.domain.errors import Unavailable
+from tools.books.reading import LedgerError
+from tools.deployment.packages import PackagesError
+from tools.deployment.paths import CheckoutError, need_checkout
+from tools.deployment.stack import StackError
+from tools.deployment.terraform import TerraformError
+from tools.output import ExitCode
+from tools.trials.events import EventError
+
+_SAYS_AGAIN_SECONDS = 10.0
+# A pipe has no width, and a log is easier to read when its tables are not folded. `asset:bank:` is no picture.
+_PIPE_WIDTH = 160
+console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, emoji=False)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH, emoji=False)
+
+StackOption = Annotated[
+    Path,
+    typer.Option(
+        "--stack", envvar="STACK", show_default="build/stack.json", help="The stack file of the stack to use."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+
+
+@contextmanager
+def clear_errors(*, needs_checkout: bool = False) -> Iterator[None]:
+    """What went wrong, on standard error and without a traceback."""
+    try:
+        if needs_checkout:
+            need_checkout()
+        yield
+    except (
+        CheckoutError,
+        EventError,
+        LedgerError,
+        PackagesError,
+        PaymentsError,
+        RulesError,
+        StackError,
+        TerraformError,
+    ) as error:
+        _fail(type(error).__name__, error)
+    except (BotoCoreError, ClientError, Unavailable) as error:
+        _fail("AWS", error)
+    except SystemExit:  # of a server whose port is taken, which it has said
+        raise typer.Exit(ExitCode.FAILED) from None
+
+
+def _fail(what: str, error: Exception) -> NoReturn:
+    errors.print(f"[red]{what}:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+    raise typer.Exit(ExitCode.FAILED) from None
+
+
+def told(as_json: bool) -> Console:
+    """Where people are told something: beside JSON, on standard error."""
+    return errors if as_json else console
+
+
+@contextmanager
+def steps(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """Two ways to say what is done: each step in a line of its own, and how far a long one is in a line that changes.
+
+    A log has no such line: there it is said every now and then.
+    """
+    with console.status(first) as status:
+        said_at = time.monotonic()
+
+        def say(step: str) -> None:
+            console.print(step, highlight=False)
+            status.update(escape(step))
+
+        def progress(text: str) -> None:
+            nonlocal said_at
+            status.update(escape(text))
+            if not console.is_terminal and time.monotonic() > said_at + _SAYS_AGAIN_SECONDS:
+                said_at = time.monotonic()
+                console.print(f"  {text}", highlight=False)
+
+        yield say, progress

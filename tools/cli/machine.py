@@ -1,0 +1,76 @@
+"""The stack of this machine: up, down, demo."""
+
+import typer
+
+from tools.cli.frame import clear_errors, console, steps
+from tools.deployment.paths import ROOT, STACK_FILE
+from tools.deployment.stack import Stack, api_curlrc, new_payment_id, sandbox_curlrc
+from tools.local.machine import Machine
+from tools.output import exit_unless
+from tools.trials.events import load_api_events
+from tools.trials.replay import replay_all
+
+app = typer.Typer()
+
+
+@app.command()
+def up() -> None:
+    """Start the stack on this machine and deploy to it. Safe to repeat."""
+    with clear_errors(needs_checkout=True):
+        _up()
+        _say_what_next(Stack.load(STACK_FILE))
+
+
+@app.command()
+def down() -> None:
+    """Stop all that `up` started."""
+    with clear_errors(needs_checkout=True):
+        stopped = Machine.from_environment().down()
+    console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@app.command()
+def demo() -> None:
+    """Start the stack, replay every sample event, and show what came of it."""
+    with clear_errors(needs_checkout=True):
+        stack = _up()
+        replays = replay_all(stack, load_api_events([]), console, concurrency=8)
+        _say_what_next(stack)
+    if replays.interrupted:
+        raise KeyboardInterrupt
+    exit_unless(all(replayed.as_expected for replayed in replays))
+
+
+def _up() -> Stack:
+    with steps("Starting") as (say, progress):
+        return Machine.from_environment().up(say, progress)
+
+
+def _say_what_next(stack: Stack) -> None:
+    """Lines to paste; printed as they are, so that the terminal's width breaks none of them."""
+    payment_id = new_payment_id()
+    curl, ask_sandbox = (
+        f"curl --config {file.relative_to(ROOT)}" for file in (api_curlrc(STACK_FILE), sandbox_curlrc(STACK_FILE))
+    )
+    body = (
+        '{"amount_minor": 1999, "currency": "USD", "card_data": '
+        '{"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}}'
+    )
+    headers = f"-H 'Content-Type: application/json' -H 'Idempotency-Key: {payment_id}'"
+    for line in (
+        "",
+        "The stack is up. Pay by hand, then look at the payment:",
+        f"  {curl} {headers} -d '{body}' {stack.api_url}/payments",
+        f"  {curl} {stack.api_url}/payments/{payment_id}",
+        "Its way through the states, and its ledger entries:",
+        f"  make inspect PAYMENT={payment_id}",
+        "All payments in the browser, as they happen:",
+        "  make console",
+        "A shop's checkout, to pay in a browser:",
+        "  make checkout",
+        "What the gateway knows:",
+        f"  {ask_sandbox} {stack.sparkle_url}/sandbox/charges",
+        "Stop everything:",
+        "  make down",
+    ):
+        typer.echo(line)

@@ -1,0 +1,275 @@
+"""The API's calls as commands, by its client: pay, get, refund, capture, void, and the stored cards."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from getpass import getpass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from client import CardData, CardSummary, Operation, Payment, PaymentsClient
+from functions.shared.contracts import is_test_card
+from functions.shared.domain.card_rules import broken_rules
+from tools.books.money import minor, money
+from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors
+from tools.deployment.paths import STACK_FILE
+from tools.deployment.stack import Stack, StackError, new_payment_id
+from tools.output import exit_unless, print_json
+
+app = typer.Typer()
+
+ApiOption = Annotated[
+    str | None,
+    typer.Option(
+        "--api-url",
+        envvar="PAYMENTS_API_URL",
+        help="A deployment's API, in place of a stack file; credentials are found as the AWS CLI finds them.",
+    ),
+]
+IdArgument = Annotated[str, typer.Argument(metavar="PAYMENT", help="The payment's id.")]
+KeyOption = Annotated[
+    str | None, typer.Option("--key", help="The Idempotency-Key; a new one without it. The same again is done once.")
+]
+NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="Don't wait for the end.")]
+AmountArgument = Annotated[str | None, typer.Argument(help="As people write it, 5.00; all there is without it.")]
+CardOption = Annotated[
+    str | None, typer.Option("--card", help="A published test card; without it the card is asked for.")
+]
+
+_GOOD = {"processing", "captured", "authorized", "stored", "voided", "refunded", "partially_refunded", "succeeded"}
+_REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.")
+
+cards = typer.Typer(no_args_is_help=True, help="Stored cards, which a token stands for.")
+app.add_typer(cards, name="cards")
+
+
+def connected(stack_file: StackOption, api_url: str | None) -> PaymentsClient:
+    """The client of the deployment at this URL, or else of the stack. Raises StackError."""
+    if api_url is None:
+        stack = Stack.load(stack_file)
+        return PaymentsClient(stack.api_url, stack.region, stack.session().get_credentials())
+    import boto3  # for the region of a profile
+
+    region = _REGION.search(urlsplit(api_url).netloc)
+    name = region[1] if region else boto3.Session().region_name
+    if name is None:
+        raise StackError("Say in which region the API is: AWS_REGION=eu-west-1")
+    try:
+        return PaymentsClient(api_url, name)
+    except ValueError as error:
+        raise StackError(str(error)) from None
+
+
+def asked_card() -> CardData:
+    """Asks for a card, on standard error and so that it is in no command line and no shell history."""
+
+    def ask(question: str) -> str:
+        typer.echo(question, nl=False, err=True)
+        return input()
+
+    number = getpass("Card number: ").replace(" ", "")
+    card = CardData(number, ask("Expiry date (MM/YY): "), ask("Card holder: "))
+    given = {"card_number": number, "expiry_date": card.expiry_date, "card_holder": card.card_holder}
+    for field, rule in broken_rules(given, datetime.now(UTC)).items():
+        raise StackError(f"{field} {rule}.")
+    return card
+
+
+@app.command()
+def pay(
+    amount: Annotated[str, typer.Argument(help="As people write it: 19.99")],
+    currency: Annotated[str, typer.Argument(help="In ISO 4217: USD")],
+    card: CardOption = None,
+    token: Annotated[str | None, typer.Option(help="The token of a stored card, in place of a card.")] = None,
+    authorize: Annotated[bool, typer.Option("--authorize", help="Hold the money only; capture takes it.")] = False,
+    save_card: Annotated[bool, typer.Option("--save-card", help="Keep the card under a token.")] = False,
+    reference: Annotated[str | None, typer.Option(help="The order's number, or the like.")] = None,
+    description: Annotated[str | None, typer.Option(help="What is paid for.")] = None,
+    key: KeyOption = None,
+    no_wait: NoWaitOption = False,
+    as_json: JsonOption = False,
+    api_url: ApiOption = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Pay with a card, which is sealed before it leaves this machine, or by the token of a stored one."""
+    with clear_errors():
+        amount_minor = _minor(amount, currency)
+        client, key = connected(stack, api_url), key or new_payment_id()
+        _say_key(key)
+        payment = client.pay(
+            amount_minor=amount_minor,
+            currency=currency,
+            card=None if token else _card(card),
+            token=token,
+            capture=not authorize,
+            save_card=save_card or None,
+            merchant_reference=reference,
+            description=description,
+            idempotency_key=key,
+        )
+        payment = payment if no_wait else client.wait(payment.payment_id)
+    _show(payment, as_json)
+    exit_unless(payment.status in _GOOD)
+
+
+@app.command()
+def get(
+    payment_id: IdArgument, as_json: JsonOption = False, api_url: ApiOption = None, stack: StackOption = STACK_FILE
+) -> None:
+    """Show a payment, and what was done to it."""
+    with clear_errors():
+        payment = connected(stack, api_url).payment(payment_id)
+    _show(payment, as_json)
+
+
+@app.command()
+def refund(
+    payment_id: IdArgument,
+    amount: AmountArgument = None,
+    key: KeyOption = None,
+    no_wait: NoWaitOption = False,
+    as_json: JsonOption = False,
+    api_url: ApiOption = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Give money back, or all that is left of it."""
+    _operate("refund", payment_id, amount, key, no_wait, as_json, api_url, stack)
+
+
+@app.command()
+def capture(
+    payment_id: IdArgument,
+    amount: AmountArgument = None,
+    key: KeyOption = None,
+    no_wait: NoWaitOption = False,
+    as_json: JsonOption = False,
+    api_url: ApiOption = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Take what was authorized, or less. It can be done once."""
+    _operate("capture", payment_id, amount, key, no_wait, as_json, api_url, stack)
+
+
+@app.command()
+def void(
+    payment_id: IdArgument,
+    key: KeyOption = None,
+    no_wait: NoWaitOption = False,
+    as_json: JsonOption = False,
+    api_url: ApiOption = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Let go of what was authorized."""
+    _operate("void", payment_id, None, key, no_wait, as_json, api_url, stack)
+
+
+@cards.command()
+def store(
+    card: CardOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+    api_url: ApiOption = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Store a card without charging it, and show its token."""
+    with clear_errors():
+        client, key = connected(stack, api_url), key or new_payment_id()
+        _say_key(key)
+        stored = client.wait(client.store_card(_card(card), idempotency_key=key).payment_id)
+    _show(stored, as_json)
+    exit_unless(stored.status in _GOOD)
+
+
+@cards.command("get")
+def show_card(
+    token: str, as_json: JsonOption = False, api_url: ApiOption = None, stack: StackOption = STACK_FILE
+) -> None:
+    """Show what may be shown of a stored card."""
+    with clear_errors():
+        card = connected(stack, api_url).card(token)
+    if as_json:
+        print_json(card)
+    else:
+        console.print(_card_text(card), highlight=False, soft_wrap=True)
+
+
+@cards.command()
+def erase(token: str, api_url: ApiOption = None, stack: StackOption = STACK_FILE) -> None:
+    """Erase a stored card: its token can't be charged any more."""
+    with clear_errors():
+        connected(stack, api_url).erase_card(token)
+    console.print("Erased.")
+
+
+def _operate(
+    operation: str,
+    payment_id: str,
+    amount: str | None,
+    key: str | None,
+    no_wait: bool,
+    as_json: bool,
+    api_url: str | None,
+    stack: StackOption,
+) -> None:
+    with clear_errors():
+        client, key = connected(stack, api_url), key or new_payment_id()
+        payment = client.payment(payment_id)
+        amounts = () if amount is None else (_minor(amount, payment.currency or ""),)
+        _say_key(key)
+        done: Operation = getattr(client, operation)(payment_id, *amounts, idempotency_key=key)
+        done = done if no_wait else client.wait_for_operation(payment_id, done.operation_id)
+    if as_json:
+        print_json(done)
+    else:
+        console.print(_operation_text(done, payment.currency), highlight=False, soft_wrap=True)
+    exit_unless(done.status in _GOOD)
+
+
+def _say_key(key: str) -> None:
+    """Before anything is sent: whoever gets no answer makes the same call again, with the same key."""
+    errors.print(f"Idempotency-Key {key}", highlight=False, soft_wrap=True, style="dim")
+
+
+def _card(test_card: str | None) -> CardData:
+    if test_card is None:
+        return asked_card()
+    number = test_card.replace(" ", "")
+    if not is_test_card(number):
+        raise StackError("That is no published test card. Leave --card out, and the card is asked for.")
+    return CardData(number, f"{datetime.now(UTC) + timedelta(days=365):%m/%y}", "John Doe")
+
+
+def _minor(amount: str, currency: str) -> int:
+    try:
+        return minor(amount, currency)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _show(payment: Payment, as_json: bool) -> None:
+    if as_json:
+        print_json(payment)
+        return
+    why = payment.decline_code or payment.error
+    facts = [payment.payment_id, payment.status, why, _amount(payment.amount_minor, payment.currency)]
+    facts += [_card_text(payment.card) if payment.card else None, payment.merchant_reference]
+    lines = ["  ".join(filter(None, facts))]
+    if payment.captured_minor:
+        moved = (("captured", payment.captured_minor), ("refunded", payment.refunded_minor))
+        lines.append(" · ".join(f"{what} {_amount(amount, payment.currency)}" for what, amount in moved))
+    lines += [_operation_text(operation, payment.currency) for operation in payment.operations]
+    console.print(*lines, sep="\n", highlight=False, soft_wrap=True, markup=False)
+
+
+def _operation_text(operation: Operation, currency: str | None) -> str:
+    facts = (operation.type, _amount(operation.amount_minor, currency), operation.status, operation.error)
+    return "  ".join(filter(None, (operation.operation_id, *facts)))
+
+
+def _card_text(card: CardSummary) -> str:
+    return "  ".join(filter(None, (f"{card.brand} •••• {card.last4} {card.expiry}", card.token)))
+
+
+def _amount(amount_minor: int | None, currency: str | None) -> str | None:
+    return money(amount_minor, currency) if amount_minor is not None and currency else None

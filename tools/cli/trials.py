@@ -1,0 +1,244 @@
+"""Trying a stack: by events, by past executions, by one function, by many payments."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client import seal as seal_card
+from functions.screen.rules import RULES_FILE
+from functions.shared.domain.shapes import canonical_id
+from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors, told
+from tools.cli.payments import asked_card
+from tools.deployment.build import checked_rules
+from tools.deployment.paths import STACK_FILE
+from tools.deployment.stack import Stack, StackError, new_payment_id
+from tools.output import did_you_mean, exit_unless, print_json
+from tools.trials.audit import audit as audit_payments
+from tools.trials.audit import show
+from tools.trials.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
+from tools.trials.explain import Call, explain
+from tools.trials.invoke import Invocations, failed, function_names
+from tools.trials.replay import replay_all
+from tools.trials.replay_executions import (
+    DEFAULT_CARD,
+    DEFAULT_LIMIT,
+    Ended,
+    executions_named,
+    executions_of,
+    replay_executions,
+)
+from tools.trials.reports import report, write_json, write_junit
+from tools.trials.rules import load_samples, try_rules
+from tools.trials.soak import soak as soak_stack
+
+app = typer.Typer()
+
+
+def _iso_time(text: str) -> datetime:
+    """A time without an offset is in UTC."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text} is no time in ISO 8601, as 2026-01-31T12:00:00Z is.") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+@app.command()
+def replay(
+    events: Annotated[
+        list[Path] | None, typer.Argument(help="Event files, folders of them, or globs; events/api without any.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="How often to replay each event.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many replays at a time.")] = 1,
+    watch: Annotated[bool, typer.Option("--watch", help="Replay an event again when its file changes.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write a report for continuous integration here.")] = None,
+    json_file: Annotated[Path | None, typer.Option(help="Write a report in JSON here.")] = None,
+    as_json: JsonOption = False,
+    execution: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Replay past executions instead, by ARN or payment id, with blanks between. May be repeated."
+        ),
+    ] = None,
+    status: Annotated[
+        Ended | None, typer.Option(case_sensitive=False, help="Replay past executions that ended like this.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(parser=_iso_time, metavar="TIME", help="… that started then or later (ISO 8601).")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(parser=_iso_time, metavar="TIME", help="… that started then or before.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="… and at most so many, the latest.", show_default="20")
+    ] = None,
+    from_stack: Annotated[
+        Path | None, typer.Option(help="The stack file of the stack with the past executions, if it is another one.")
+    ] = None,
+    card: Annotated[
+        str, typer.Option(help="The published test card to put in the place of a sealed card or a token.")
+    ] = DEFAULT_CARD,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Replay sample events, or past executions, and show what came of it."""
+    filters = any((status, since, until, limit))
+    if execution and filters:
+        raise typer.BadParameter("--execution names executions; --status, --since, --until and --limit choose others.")
+    past = execution or filters or from_stack
+    if past and (events or repeat > 1 or watch or junit or json_file or as_json):
+        raise typer.BadParameter(
+            "Events, --repeat, --watch, --junit, --json-file and --json are not for past executions."
+        )
+    with clear_errors():
+        if not past:
+            event_files(events or [])  # a typo is told before anything is asked
+        target = Stack.load(stack)
+        target.call("GET", "/keys")  # fails at once where nobody answers
+        if past:
+            source = Stack.load(from_stack) if from_stack else target
+            with console.status("Reading past executions"):
+                found = (
+                    executions_named(source, [name for names in execution for name in names.split()])
+                    if execution
+                    else executions_of(source, status, since, until, limit or DEFAULT_LIMIT)
+                )
+            replayed = replay_executions(target, found, console, card_number=card, concurrency=concurrency)
+            if replayed.interrupted:
+                raise KeyboardInterrupt
+            exit_unless(all(each.ended for each in replayed))
+
+        def as_expected(files: Iterable[Path]) -> bool:
+            chosen = load_api_events(files)
+            replays = replay_all(target, chosen, told(as_json), repeat=repeat, concurrency=concurrency)
+            if as_json:
+                print_json(report(replays))
+            if junit:
+                write_junit(replays, junit)
+            if json_file:
+                write_json(replays, json_file)
+            if replays.interrupted:
+                raise KeyboardInterrupt
+            return all(replayed.as_expected for replayed in replays)
+
+        passed = as_expected(events or []) if not watch else _watched(events or [], as_expected)
+    exit_unless(passed)
+
+
+@app.command()
+def invoke(
+    function: Annotated[str, typer.Argument(help=f"{', '.join(function_names())}.")],
+    event: Annotated[
+        Path | None, typer.Argument(help="Its event; events/functions/<function>.json without one.")
+    ] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Run one function on one event, and print its answer. What it begins, a charge for instance, is ended by the
+    functions that come next.
+    """
+    with clear_errors():
+        if function not in function_names():
+            raise EventError(f"There is no function {function}.{did_you_mean(function, function_names())}")
+        file = event or FUNCTION_EVENTS / f"{function}.json"
+        answers = Invocations(Stack.load(stack)).invoke_with_next(function, file)
+    console.print_json(json.dumps(answers[function]))
+    for following in list(answers)[1:]:
+        what = "failed" if failed(answers[following]) else "ran"
+        errors.print(f"{following} {what} after it, so that nothing is left half done.", highlight=False)
+    exit_unless(not failed(answers[function]))
+
+
+@app.command()
+def seal(
+    payment_id: Annotated[
+        str | None, typer.Option(help="The Idempotency-Key to seal for; a new one without it.")
+    ] = None,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Seal a card for one payment. The card is asked for, so that it is in no command line and no shell history."""
+    payment_id = payment_id or new_payment_id()
+    with clear_errors():
+        key = Stack.load(stack).call("GET", "/keys").json()["keys"][0]
+        card = asdict(asked_card())
+    typer.echo(f"Sealed for the payment {payment_id}, which must be the Idempotency-Key. The card_data:", err=True)
+    typer.echo(seal_card(card, payment_id, key))
+
+
+@app.command("explain")
+def explain_body(
+    body: Annotated[Path | None, typer.Argument(help="The file with the body; standard input without one.")] = None,
+    call: Annotated[Call, typer.Option(help="What it is to be sent to.")] = Call.PAYMENTS,
+) -> None:
+    """Say what is wrong with a request's body, by field and rule and without repeating it, before it is sent."""
+    try:
+        broken = explain(body.read_bytes() if body else sys.stdin.buffer.read(), call, datetime.now(UTC))
+    except OSError as error:
+        raise typer.BadParameter(f"{body}: {error.strerror}.") from None
+    for rule in broken or ["Nothing is wrong that can be told before."]:
+        typer.echo(rule)
+    exit_unless(not broken)
+
+
+@app.command()
+def audit(
+    payment: Annotated[list[str] | None, typer.Argument(help="Payment ids; all payments without any.")] = None,
+    as_json: JsonOption = False,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Hold executions, ledger and the gateway's sandbox against each other, and show what does not agree."""
+    with clear_errors(needs_checkout=True):
+        target = Stack.load(stack)
+        if not target.sparkle_url:
+            errors.print("This stack has no sandbox, so the gateway's side is left out.")
+        audited = audit_payments(target, list(map(canonical_id, payment)) if payment else None)
+        if unknown := [each.payment_id for each in audited.evidence.values() if each.is_unknown]:
+            raise StackError(f"This stack knows no payment {', '.join(unknown)}.")
+    if as_json:
+        print_json({"payments": len(audited.evidence), "findings": audited.findings})
+    else:
+        show(audited, console)
+    exit_unless(not audited.findings)
+
+
+@app.command()
+def soak(
+    count: Annotated[int, typer.Argument(min=1, help="How many payments.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Another seed, other payments.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many payments at a time.")] = 8,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """Push many payments with faults among them through the API, then hold the sandbox against the ledger."""
+    with clear_errors():
+        passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
+    exit_unless(passed)
+
+
+@app.command(name="rules-test")
+def rules_test(
+    rules: Annotated[
+        Path, typer.Argument(show_default=False, help="The rules; those of the function screen without one.")
+    ] = RULES_FILE,
+) -> None:
+    """Try the screening rules on sample payments, and show which fire."""
+    with clear_errors():
+        as_expected = try_rules(checked_rules(rules), load_samples(), console)
+    exit_unless(as_expected)
+
+
+def _watched(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bool:
+    """Replay event files, and again those that change, until Ctrl-C; whether the last ones went as expected."""
+    passed = False
+    event_files(paths)  # fails at once where there are none
+    with suppress(KeyboardInterrupt):
+        for files in changed_files(paths):
+            # A mistake in a file that is being written is told, and is not the end.
+            with suppress(typer.Exit), clear_errors():
+                passed = as_expected(files)
+            console.print("Watching the event files. Ctrl-C ends it.")
+    return passed

@@ -1,0 +1,182 @@
+"""The console: a stack's payments in the browser of whoever runs it. Read only, and for this machine alone.
+
+It listens on the loopback interface, and answers no page of somebody else's that the same browser shows
+(`tools/local/browsers.py`), though that may have a link to it. There is nothing that a request could change.
+"""
+
+import socket
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+from flask import Flask, Response, abort, request, url_for
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from functions.shared.domain.errors import Unavailable
+from tools.console import aws, pages
+from tools.console.payments import DOUBTS_SHOWN, STATUSES, Payments, Search
+from tools.console.records import BREAK_DAYS, Position
+from tools.deployment.paths import ROOT
+from tools.deployment.stack import Stack, StackError
+from tools.local.browsers import foreign
+
+HOST = "127.0.0.1"
+CONNECTS_WITHIN_SECONDS = 2
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class _Quiet(WSGIRequestHandler):
+    """What was looked at is nobody's business."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        pass
+
+
+def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
+    """The console of a stack. The commands that it shows name the stack file, where one is given."""
+    app = Flask("tools.console", static_folder="static", template_folder=None)
+    app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
+    payments = Payments(stack)
+    frame = {"stack_name": payments.name, "region": stack.region, "url_for": url_for}
+
+    def page(template: str, **values: Any) -> Response:
+        shown = {"page": request.endpoint, "doubt_count": payments.doubt_count(), "doubts_shown": DOUBTS_SHOWN}
+        return Response(pages.render(template, **frame, **shown, **values), mimetype="text/html")
+
+    def error(status: int, heading: str, message: str, command: str | None = None) -> Response:
+        values = {"heading": heading, "message": message, "command": command, "doubt_count": 0, "page": None}
+        return Response(pages.render("error.html", **frame, **values), status, mimetype="text/html")
+
+    @app.before_request
+    def admit() -> Response | None:
+        if header := foreign(request.headers, has_pages=True):
+            return Response(f"This is for this machine; the request's {header} is not.\n", 403, mimetype="text/plain")
+        # Said before AWS's client tries for half a minute.
+        if stack.aws_endpoint_url and request.endpoint != "static" and not _answers(stack.aws_endpoint_url):
+            message = f"The local stack at {stack.aws_endpoint_url} does not answer. Start it; this page then goes on:"
+            return error(502, "The stack is not running", message, "make up")
+        return None
+
+    @app.get("/", endpoint="payments")
+    def newest() -> Response:
+        asked = {name: value.strip() for name, value in request.args.items()}
+        before, after = (Position.read(asked[name]) if name in asked else None for name in ("before", "after"))
+        search = Search(
+            asked.get("status", ""),
+            asked.get("text", ""),
+            _day(asked.get("first")),
+            _day(asked.get("last")),
+            _amount(asked.get("least")),
+            _amount(asked.get("most")),
+            asked.get("currency", "").upper(),
+        )
+        found = payments.page(search, before, after)
+        asked = {name: value for name, value in asked.items() if value and name not in ("before", "after")}
+        return page("payments.html", search=search, asked=asked, statuses=STATUSES, found=found)
+
+    @app.get("/payments/<name>", endpoint="payment")
+    @app.get("/executions/<name>", endpoint="execution")
+    def look(name: str) -> Response:
+        looked = payments.look(name)
+        values = pages.look_values(looked)
+        links = aws.links(stack, looked) if stack.aws_endpoint_url is None else []
+        commands = aws.commands(looked, stack_file)
+        operation_arn = payments.operation_arn
+        return page("payment.html", operation_arn=operation_arn, links=links, commands=commands, **values)
+
+    @app.get("/doubts", endpoint="doubts")
+    def doubts() -> Response:
+        since = {doubt.payment_id: doubt.since for doubt in payments.ledger.doubts(DOUBTS_SHOWN)}
+        found = payments.summaries(list(since))
+        return page("doubts.html", payments=found, since=since, limit=DOUBTS_SHOWN)
+
+    @app.get("/accounts", endpoint="accounts")
+    def accounts() -> Response:
+        today = datetime.now(UTC).date()
+        day = _day(request.args.get("day")) or today
+        totals = payments.ledger.totals(day)
+        currencies = [(currency, list(rows)) for currency, rows in groupby(totals.accounts, attrgetter("currency"))]
+        around = [day - timedelta(1), day + timedelta(1) if day < today else None]
+        return page("accounts.html", day=day, today=today, until=totals.until, currencies=currencies, around=around)
+
+    @app.get("/breaks", endpoint="breaks")
+    def breaks() -> Response:
+        return page("breaks.html", breaks=payments.ledger.breaks(datetime.now(UTC).date()), days=BREAK_DAYS)
+
+    @app.get("/machines", endpoint="machines")
+    def machines() -> Response:
+        return page("machines.html", machines=payments.other_machines())
+
+    @app.get("/docs/<name>.md", endpoint="document")
+    def document(name: str) -> Response:
+        """The runbook and what it links to."""
+        file = ROOT / "docs" / f"{name}.md"
+        if file.parent != ROOT / "docs" or not file.is_file():
+            abort(404)
+        return page("document.html", heading=name, body=pages.document(file.read_text()))
+
+    @app.errorhandler(HTTPException)
+    def refused(refusal: HTTPException) -> Response:
+        return error(refusal.code or 500, refusal.name, refusal.description or "")
+
+    @app.errorhandler(StackError)
+    def unknown(unknown: StackError) -> Response:
+        return error(404, "Not found", str(unknown))
+
+    @app.errorhandler(Unavailable)
+    @app.errorhandler(ClientError)
+    @app.errorhandler(BotoCoreError)
+    def no_answer(trouble: Exception) -> Response:
+        return error(502, "AWS does not answer as it should", str(trouble))
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers.update(HEADERS)
+        if response.status_code == 200 and not response.direct_passthrough:
+            response.add_etag()
+            response.make_conditional(request.environ)
+        return response
+
+    return app
+
+
+def serve(stack: Stack, port: int, stack_file: str | None = None) -> BaseWSGIServer:
+    """The console's server, listening; port 0 takes a free one."""
+    return make_server(HOST, port, create_app(stack, stack_file), threaded=True, request_handler=_Quiet)
+
+
+def _answers(url: str) -> bool:
+    place = urlsplit(url)
+    try:
+        socket.create_connection((place.hostname or "", place.port or 80), CONNECTS_WITHIN_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        abort(400, "A day is written as 2026-11-24.")
+
+
+def _amount(text: str | None) -> Decimal | None:
+    try:
+        return Decimal(text.replace(",", "")) if text else None
+    except InvalidOperation:
+        abort(400, "An amount is written as 19.99.")

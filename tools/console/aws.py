@@ -1,0 +1,32 @@
+"""Where else to look at a payment: in AWS's own console, and by commands to copy."""
+
+from urllib.parse import quote
+
+from tools.console.payments import Look
+from tools.deployment.stack import Stack
+
+_CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
+
+
+def links(stack: Stack, look: Look) -> list[tuple[str, str]]:
+    """Names and addresses in AWS's console of what there is of it."""
+    partition = stack.state_machine_arn.split(":")[1]
+    host = f"https://{stack.region}.{_CONSOLES.get(partition, 'console.aws.amazon.com')}"
+    found = []
+    if look.execution:
+        place = f"#/v2/executions/details/{look.execution['executionArn']}"
+        found.append(("Step Functions", f"{host}/states/home?region={stack.region}{place}"))
+    if look.record:
+        item = f"pk={quote(f'PAYMENT#{look.name}', safe='')}&sk=PAYMENT&table={stack.ledger_table}"
+        place = f"#edit-item?itemMode=2&{item}&route=ROUTE_ITEM_EXPLORER"
+        found.append(("DynamoDB", f"{host}/dynamodbv2/home?region={stack.region}{place}"))
+    return found
+
+
+def commands(look: Look, stack_file: str | None) -> list[str]:
+    """What shows a payment in a terminal."""
+    if not look.summary:
+        return []
+    stack = f" STACK={stack_file}" if stack_file else ""
+    shown = [f"make inspect PAYMENT={look.name}{stack}"]
+    return [*shown, f"make ledger PAYMENT={look.name}{stack}"] if look.record else shown

@@ -1,0 +1,162 @@
+"""A state machine's picture with an execution in it: what templates/_graph.html draws as SVG."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tools.console.definition import END, START, Definition, State, Transition
+from tools.console.history import History, Outcome, Visit
+from tools.console.layout import Box, Line, Picture, lay_out
+
+MARKS = {
+    Outcome.SUCCEEDED: "✓",
+    Outcome.CAUGHT: "!",
+    Outcome.FAILED: "✕",
+    Outcome.STOPPED: "■",
+    Outcome.RUNNING: "…",
+}
+"""Colours are not seen by all."""
+
+SAID = {
+    Outcome.SUCCEEDED: "succeeded",
+    Outcome.CAUGHT: "gave up, and its error was caught",
+    Outcome.FAILED: "failed",
+    Outcome.STOPPED: "was stopped",
+    Outcome.RUNNING: "is running",
+}
+
+# A label's font is 12 pixels high; its last line stands above the arrow's head.
+_CHARACTER_WIDTH, _LABEL_LINE, _LABEL_DESCENT, _LABEL_RISE = 6.4, 13.0, 3.0, 12.0
+_TURN = 0.36
+
+Area = tuple[float, float, float, float]
+"""The middle of a rectangle, its width and its height."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnBox:
+    """A state as it is drawn. `visit` is its latest, `calls` how often its function was called in all visits."""
+
+    box: Box
+    state: State
+    visit: Visit | None
+    visits: int
+    calls: int
+    description: str
+
+    @property
+    def kind(self) -> str:
+        return self.visit.outcome if self.visit else "untaken"
+
+    @property
+    def mark(self) -> str:
+        return MARKS[self.visit.outcome] if self.visit else ""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnLine:
+    """A transition as it is drawn: an SVG path, and its label, if there is one, in lines from a place up."""
+
+    path: str
+    transition: Transition
+    taken: int
+    label: Sequence[str]
+    label_at: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What is taken comes last, on top of what is not."""
+
+    width: float
+    height: float
+    start: Box
+    end: Box
+    started: bool
+    ended: bool
+    boxes: list[DrawnBox]
+    lines: list[DrawnLine]
+    description: str
+
+
+def draw(definition: Definition, history: History | None = None) -> Drawing:
+    """The picture of a state machine, and of an execution of it."""
+    picture = lay_out(definition)
+    taken = history.taken(definition) if history else Counter[Transition]()
+    circles = {box.name: box for box in picture.boxes if box.name in (START, END)}
+    states = [box for box in picture.boxes if box.name not in circles]
+    way = [f"{visit.state} {SAID[visit.outcome]}" for visit in history.visits] if history else []
+    return Drawing(
+        picture.width,
+        picture.height,
+        circles[START],
+        circles[END],
+        bool(way),
+        any(transition.target == END for transition in taken),
+        [_box(box, definition.states[box.name], history) for box in states],
+        sorted(_lines(picture, taken), key=lambda line: line.taken > 0),
+        f"{len(states)} states. " + (f"The way so far: {', '.join(way)}." if way else "Nothing has run."),
+    )
+
+
+def _box(box: Box, state: State, history: History | None) -> DrawnBox:
+    visits = [visit for visit in history.visits if visit.state == state.name] if history else []
+    calls = sum(len(visit.attempts) for visit in visits)
+    errors = [error for visit in visits for error in visit.errors]
+    said = [f"{state.name}, {state.type}."]
+    if visits:
+        said.append(f"It {SAID[visits[-1].outcome]}.")
+    if len(visits) > 1:
+        said.append(f"Visited {len(visits)} times.")
+    if calls > 1:
+        said.append(f"Called {calls} times.")
+    if errors:
+        said.append(f"Errors: {', '.join(errors)}.")
+    return DrawnBox(box, state, visits[-1] if visits else None, len(visits), calls, " ".join([*said, state.comment]))
+
+
+def _lines(picture: Picture, taken: Counter[Transition]) -> Sequence[DrawnLine]:
+    occupied = [(box.x, box.y, box.width, box.height) for box in picture.boxes]
+    drawn: list[DrawnLine] = []
+    # A short line has one place for its label, a long one may have it at each layer that it passes.
+    for line in sorted(picture.lines, key=lambda line: len(line.points)):
+        label = _label(line.transition)
+        x, y = _label_place(line, label, occupied) if label else line.points[-1]
+        drawn.append(DrawnLine(_path(line), line.transition, taken[line.transition], label, (x, y)))
+    return drawn
+
+
+def _label_place(line: Line, label: Sequence[str], occupied: list[Area]) -> tuple[float, float]:
+    """Where a label's last line stands: before the line's end, or else where it enters a layer and nothing else is."""
+    width, height = _CHARACTER_WIDTH * max(map(len, label)), _LABEL_LINE * len(label)
+    upwards = line.points[0][1] > line.points[-1][1]
+    rise = -_LABEL_RISE if not upwards else _LABEL_RISE + height - _LABEL_DESCENT
+    places = [(x, y + rise) for x, y in [line.points[-1], *line.points[1:-1:2]]]
+    areas = [(x, y + _LABEL_DESCENT - height / 2, width, height) for x, y in places]
+    free = (each for each, area in enumerate(areas) if not any(_overlap(area, other) for other in occupied))
+    best = next(free, 0)
+    occupied.append(areas[best])
+    return places[best]
+
+
+def _overlap(one: Area, other: Area) -> bool:
+    return abs(one[0] - other[0]) < (one[2] + other[2]) / 2 and abs(one[1] - other[1]) < (one[3] + other[3]) / 2
+
+
+def _label(transition: Transition) -> list[str]:
+    """A label of two conditions is broken before the `or`; of more, it says how many they are."""
+    first, *others = transition.label.split(" or ")
+    if not first:
+        return []
+    return [first] if not others else [first, f"or {others[0]}" if len(others) == 1 else f"or {len(others)} others"]
+
+
+def _path(line: Line) -> str:
+    """Straight through the layers, and in an S from each to the next: early, as labels stand before a line's end."""
+    (x, y), *points = line.points
+    path = f"M{x:.1f},{y:.1f}"
+    for to_x, to_y in points:
+        middle = y + _TURN * (to_y - y)
+        path += f"C{x:.1f},{middle:.1f} {to_x:.1f},{middle:.1f} {to_x:.1f},{to_y:.1f}"
+        x, y = to_x, to_y
+    return path

@@ -1,0 +1,55 @@
+"""The README's picture of the payment state machine, as Mermaid, made from its definition."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tools.console.definition import Definition, How
+
+BEGIN = "<!-- The picture is made by `make picture`. -->"
+END = "<!-- The end of the picture. -->"
+
+_BEFORE = '    API["POST /payments · POST /cards<br>API Gateway starts the execution itself"] --> {start}'
+_DOUBT = "PaymentInDoubt"
+_AFTER = f"    {_DOUBT} -. also whatever was stopped or timed out .-> Resolve[[resolve, until there is evidence]]"
+
+
+def picture(definition: Definition) -> str:
+    """The state machine in Mermaid: outcomes as stadiums, choices as diamonds, caught errors dotted."""
+    lines = ["```mermaid", "flowchart TD", _BEFORE.format(start=definition.start)]
+    mentioned: set[str] = set()
+
+    def shaped(name: str) -> str:
+        """A state as it is first mentioned, with its shape, and then by its name."""
+        state = definition.states[name]
+        if name in mentioned or not (state.ends or state.type == "Choice"):
+            return name
+        mentioned.add(name)
+        return f"{name}([{name}])" if state.ends else f"{name}{{{name}}}"
+
+    for target, how, label, sources in _grouped(definition):
+        arrow = ("-.->" if how is How.CATCH else "-->") + (f"|{label}|" if label else "")
+        lines.append(f"    {' & '.join(map(shaped, sources))} {arrow} {shaped(target)}")
+    if _DOUBT in definition.states:
+        lines.append(_AFTER)
+    return "\n".join([*lines, "```"])
+
+
+def with_picture(text: str, definition: Definition) -> str:
+    """The text with the picture between its two marks. Raises ValueError if they are not there."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"There is no {BEGIN} with a {END} after it.")
+    return f"{before}{BEGIN}\n{picture(definition)}\n{END}{after}"
+
+
+def _grouped(definition: Definition) -> Iterator[tuple[str, How, str, list[str]]]:
+    """The transitions, those that lead to the same for the same reason together; caught errors come last."""
+    sources: defaultdict[tuple[str, How, str], list[str]] = defaultdict(list)
+    for each in sorted(definition.transitions, key=lambda transition: transition.how is How.CATCH):
+        values = [label.rpartition(" = ")[2].replace("_", "").lower() for label in each.labels]
+        # Outcome's way to PaymentCaptured need not say that the status is captured.
+        said = each.how is How.CHOICE and any(value in each.target.lower() for value in values)
+        sources[each.target, each.how, "" if said else each.label].append(each.source)
+    for (target, how, label), states in sources.items():
+        yield target, how, label, states

@@ -1,0 +1,175 @@
+"""Pages from templates/: the console's, and the one of a payment that is a file by itself."""
+
+import base64
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from tools.console.aws import commands
+from tools.console.graph import draw
+from tools.console.history import Attempt, Event, History, seconds_text
+from tools.console.payments import Look
+from tools.console.records import Entry, money
+from tools.console.timeline import rows
+
+STATIC = Path(__file__).parent / "static"
+
+# Whatever the clocks of a function and of Step Functions differ by.
+_CLOCK_SKEW_SECONDS = 1.0
+
+_LONGEST_ID_SHOWN = 14
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
+@dataclass(frozen=True, slots=True)
+class TAccount:
+    """An account's postings in one currency: number of the entry, debit and credit in minor units."""
+
+    account: str
+    currency: str
+    lines: list[tuple[int, int | None, int | None]]
+
+    @property
+    def debit_minor(self) -> int:
+        return sum(debit or 0 for _, debit, _ in self.lines)
+
+    @property
+    def credit_minor(self) -> int:
+        return sum(credit or 0 for _, _, credit in self.lines)
+
+    @property
+    def balance_minor(self) -> int:
+        """Debits less credits."""
+        return self.debit_minor - self.credit_minor
+
+
+def render(template: str, **values: Any) -> str:
+    """A page of the console."""
+    return environment.get_template(template).render(now=now(), **values)
+
+
+def look_values(look: Look) -> dict[str, Any]:
+    """What templates/_look.html shows of a payment or an execution."""
+    at = now()
+    history = look.history
+    return {
+        "look": look,
+        "drawing": draw(look.definition, history) if look.definition else None,
+        "rows": list(rows(history, at)) if history else [],
+        "seconds": history.duration(at).total_seconds() if history else 0.0,
+        "accounts": t_accounts(look.entries),
+        "posted_by": {entry.number: posted_by(entry, history) for entry in look.entries} if history else {},
+        "operations": (look.record or {}).get("operations") or [],
+    }
+
+
+def single_page(look: Look) -> str:
+    """A payment's page as one file that asks for nothing from anywhere."""
+    style, script = ((STATIC / name).read_text() for name in ("console.css", "console.mjs"))
+    policy = f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'"
+    values = look_values(look) | {"links": [], "commands": commands(look, None)}
+    return render("inspect.html", policy=policy, style=style, script=script, **values)
+
+
+def document(text: str) -> Markup:
+    """A document of ours as HTML, with an anchor at each heading as GitHub gives it."""
+    tokens = _MARKDOWN.parse(text)
+    for heading, content in pairwise(tokens):
+        if heading.type == "heading_open":
+            words = re.sub(r"[^\w\- ]", "", content.content.lower())
+            heading.attrSet("id", words.replace(" ", "-"))
+    # The renderer lets no HTML through.
+    return Markup(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))  # noqa: S704 # nosec B704
+
+
+def t_accounts(entries: Sequence[Entry]) -> list[TAccount]:
+    """The entries by account and currency, in the order in which accounts appear."""
+    lines: defaultdict[tuple[str, str], list[tuple[int, int | None, int | None]]] = defaultdict(list)
+    for entry in entries:
+        for posting in entry.postings:
+            sides = {posting.direction: posting.amount_minor}
+            lines[posting.account, posting.currency].append((entry.number, sides.get("debit"), sides.get("credit")))
+    return [TAccount(account, currency, each) for (account, currency), each in lines.items()]
+
+
+def posted_by(entry: Entry, history: History) -> Event | None:
+    """The event that ended the call which posted the entry; None if this execution didn't."""
+    ended = [attempt for visit in history.visits for attempt in visit.attempts if attempt.ended]
+    if not entry.posted_at or not ended:
+        return None
+    posted_at = datetime.fromisoformat(entry.posted_at)
+
+    def off_by(attempt: Attempt) -> float:
+        """How many seconds the posting lies outside of the call."""
+        assert attempt.ended
+        return max((attempt.started_at - posted_at).total_seconds(), (posted_at - attempt.ended.at).total_seconds())
+
+    nearest = min(ended, key=off_by)
+    return nearest.ended if off_by(nearest) <= _CLOCK_SKEW_SECONDS else None
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _pretty(value: Any) -> str:
+    """JSON to read; text as it is."""
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _moment(moment: datetime | str) -> datetime:
+    return (datetime.fromisoformat(moment) if isinstance(moment, str) else moment).astimezone(UTC)
+
+
+def _age(since: datetime | str, at: datetime) -> str:
+    seconds = max((at - _moment(since)).total_seconds(), 0.0)
+    return seconds_text(seconds) if seconds >= 60 else f"{int(seconds)} s"
+
+
+def _time(moment: datetime | str, timespec: str = "seconds") -> Markup:
+    """A time in UTC, of which console.mjs makes local time."""
+    text = _moment(moment).isoformat(" ", timespec).removesuffix("+00:00")
+    return Markup('<time datetime="{}Z" data-local="{}">{} UTC</time>').format(text.replace(" ", "T"), timespec, text)
+
+
+def _short(name: str) -> str:
+    """An id's beginning, by which it is found."""
+    return name if len(name) <= _LONGEST_ID_SHOWN else f"{name[: _LONGEST_ID_SHOWN - 2]}…"
+
+
+environment = Environment(
+    loader=PackageLoader("tools.console"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+environment.filters.update(
+    px=lambda value: f"{value:.1f}".removesuffix(".0"),
+    money=money,
+    amount=lambda minor, currency: money(minor, currency).removesuffix(f" {currency}"),
+    counted=lambda each: Counter(each).items(),
+    seconds=seconds_text,
+    pretty=_pretty,
+    utc=lambda moment: f"{_moment(moment):%Y-%m-%d %H:%M:%S}",
+    time=_time,
+    short=_short,
+    iso=lambda moment: f"{_moment(moment):%Y-%m-%dT%H:%M:%S.%fZ}",
+    age=_age,
+    words=lambda name: str(name).replace("_", " "),
+)

@@ -1,0 +1,471 @@
+"""Payments as a stack knows them: a page of the newest, and all that there is to see of one.
+
+The ledger's index by_day has those that the ledger knows, however old; ListExecutions has the few that it doesn't:
+those that run, and those that were rejected in the last 90 days. A page reads at most so many payments, so that its
+cost doesn't grow with how many there are.
+"""
+
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from functions.shared.adapters.executions import StepFunctionsExecutions
+from functions.shared.domain.errors import error_code
+from functions.shared.ports import Execution
+from tools.books.money import decimal
+from tools.console.definition import Definition
+from tools.console.history import History, parsed, read
+from tools.console.masking import masked
+from tools.console.records import Entry, Item, LedgerItems, Position
+from tools.deployment.stack import Stack, StackError
+
+PAGE = 50
+"""At most so many payments are on a page."""
+
+LOOKED_AT = 500
+"""At most so many are looked at for a page, to find those of a search, and to count them."""
+
+DOUBTS_SHOWN = 200
+
+_DAYS = 14  # without a payment, at most, that are looked at for a page
+_IDS_LOOKED_AT = 20_000
+_AT_A_TIME = 8
+_EVENTS = 1000
+_REMEMBERED = 2000
+_DOUBTS_FOR_SECONDS = 15
+_CARES_LOOKED_AT = 40
+_ID = re.compile("[A-Za-z0-9_-]{16,80}")
+_SOME_OF_AN_ID = re.compile("[A-Za-z0-9_-]{4,80}")
+
+STATUSES = (
+    *("processing", "captured", "authorized", "declined", "rejected", "reversed", "in_doubt", "stored"),
+    *("voided", "refunded", "partially_refunded"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A payment in one line. What is not known, or doesn't apply, is None."""
+
+    payment_id: str
+    status: str
+    amount_minor: int | None
+    currency: str | None
+    brand: str | None
+    last4: str | None
+    token: str | None
+    fingerprint: str | None
+    merchant_reference: str | None
+    reason: str | None
+    started_at: datetime
+    captured_minor: int = 0
+    refunded_minor: int = 0
+
+    @property
+    def net_minor(self) -> int:
+        return self.captured_minor - self.refunded_minor
+
+    @property
+    def position(self) -> Position:
+        return Position(_milliseconds(self.started_at), self.payment_id)
+
+    @classmethod
+    def of(
+        cls, payment_id: str, record: Item | None, unrecorded: Execution | None, listed: Mapping[str, Any] | None
+    ) -> "Summary":
+        """From the ledger's record, or the execution that it doesn't know, as GET /payments/{payment_id} has it.
+
+        `listed` is the execution as ListExecutions has it, if it is at hand.
+        """
+        listed = listed or {}
+        if record:
+            status, error = record["status"], record.get("error")
+            if status == "in_doubt" and listed.get("status") == "RUNNING":
+                status, error = "processing", None
+            card, reason = record.get("card", {}), record.get("decline_code")
+            amount, currency, reference = map(record.get, ("amount_minor", "currency", "merchant_reference"))
+            started_at = record["created_at"]
+        else:
+            assert unrecorded
+            status = "processing" if unrecorded.running else "rejected" if unrecorded.was_rejected else "in_doubt"
+            error = unrecorded.cause if unrecorded.error == "PaymentRejected" else unrecorded.error
+            card, reason = {}, None
+            amount, currency = unrecorded.payment.amount_minor, unrecorded.payment.currency
+            reference, started_at = masked(unrecorded.payment.merchant_reference), unrecorded.started_at
+        return cls(
+            payment_id,
+            status,
+            amount,
+            currency,
+            card.get("brand"),
+            card.get("last4"),
+            card.get("token"),
+            card.get("fingerprint"),
+            reference,
+            reason or (error_code(error) if error else None),
+            datetime.fromisoformat(started_at),
+            *((record or {}).get(name) or 0 for name in ("captured_minor", "refunded_minor")),
+        )
+
+    def matches(self, search: "Search") -> bool:
+        text, payment_id = search.text.lower(), self.payment_id.lower()
+        reference = (self.merchant_reference or "").lower()
+        amount = None if self.amount_minor is None else decimal(self.amount_minor, self.currency or "")
+        return (
+            search.status in ("", self.status)
+            and search.currency in ("", self.currency)
+            and (search.least is None or (amount is not None and amount >= search.least))
+            and (search.most is None or (amount is not None and amount <= search.most))
+            and (payment_id.startswith(text) or text in reference or text in (self.last4, self.token, self.fingerprint))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which payments: of a status, asked for from a day to another (UTC), of an amount and a currency, and by the
+    beginning of an id, a reference, or the card's token, fingerprint or last four digits. All, where empty."""
+
+    status: str = ""
+    text: str = ""
+    first: date | None = None
+    last: date | None = None
+    least: Decimal | None = None
+    most: Decimal | None = None
+    currency: str = ""
+
+    def __bool__(self) -> bool:
+        return self != Search()
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What payments come to in a currency, in its minor unit."""
+
+    currency: str
+    captured_minor: int
+    refunded_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some payments, newest first. Before `older` and after `newer` there may be more.
+
+    The newest page has counts by status of what the search finds whatever its status, and what those of its status come
+    to; both of the payments since `back_to`, where that is not all of them.
+    """
+
+    payments: list[Summary]
+    older: Position | None = None
+    newer: Position | None = None
+    back_to: str | None = None
+    counts: Counter[str] | None = None
+    money: Sequence[Money] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """The execution that looks after a doubt: how often it has asked the gateway, when last, and when next."""
+
+    arn: str
+    attempts: int
+    last_attempt: datetime | None
+    next_attempt: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A state machine, and its latest executions as ListExecutions has them."""
+
+    name: str
+    executions: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """All there is to see of one execution, and of the payment that it belongs to.
+
+    `execution` is as DescribeExecution has it, masked, with input and output read. Step Functions forgets executions
+    after 90 days; then only the ledger's record and entries are left. An execution of another state machine than the
+    payments' has neither of those.
+    """
+
+    name: str
+    summary: Summary | None
+    execution: Mapping[str, Any] | None
+    definition: Definition | None
+    history: History | None
+    record: Item | None
+    entries: list[Entry]
+    care: Care | None = None
+
+    @property
+    def doubts(self) -> list[str]:
+        """What of it is in doubt: the payment itself, or operations on it."""
+        operations = (self.record or {}).get("operations") or []
+        ids = [each["operation_id"] for each in operations if each["status"] == "in_doubt"]
+        return [self.name, *ids] if self.summary and self.summary.status == "in_doubt" else ids
+
+    @property
+    def is_running(self) -> bool:
+        return self.execution is not None and self.execution["status"] == "RUNNING"
+
+
+class Payments:
+    """A stack's payments. All methods may be called by several threads at once."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.ledger = LedgerItems(stack)
+        self._states = stack.client("stepfunctions")
+        self._ended: dict[str, Execution] = {}
+        self._definitions: dict[str, Definition] = {}
+        self._doubts = (0.0, 0)
+
+    @property
+    def name(self) -> str:
+        """What the deployment's things are called: the state machine's name without what it is for."""
+        return self.stack.state_machine_arn.rpartition(":")[2].removesuffix("-payment")
+
+    def operation_arn(self, operation_id: str) -> str:
+        """The execution of a refund, a capture or a void: of a state machine of its own."""
+        return self.stack.execution_arn(operation_id, "operation")
+
+    def page(self, search: Search, before: Position | None = None, after: Position | None = None) -> Page:
+        """The newest payments that are searched for; or those before a place among all payments, or just after one."""
+        if _ID.fullmatch(search.text) and (one := self.summaries([search.text])):
+            return Page([each for each in one if each.matches(search)])
+        first, last = self._days(search, before, after)
+        executions = list(self._executions_listed(first, last))
+        positions, whole = self._looked_at(search, first, last, before, after)
+        end = positions[-1] if positions else Position(f"{first}T", "")
+        newer_than, older_than = (after, None if whole else end) if after else (None if whole else end, before)
+        beside = {
+            each["name"]: each
+            for each in executions
+            if (not newer_than or _place(each) > newer_than) and (not older_than or _place(each) < older_than)
+        }
+        found = self._summaries(positions, beside, newest_first=after is None)
+        matching = [each for each in found if each.matches(search)]
+        shown = matching[:PAGE]
+        if after:
+            is_last = whole and last >= self._last_day(search)
+            if shown and (len(shown) == PAGE or not is_last):
+                shown.reverse()
+                return Page(shown, shown[-1].position, shown[0].position)
+            # What is newer is looked for on; less than a page of it is the newest page.
+            looked_to = Position(f"{last}T99", "") if whole else positions[-1]
+            return self.page(search) if is_last else self.page(search, after=looked_to)
+        older = shown[-1].position if len(matching) > PAGE else None if whole else end
+        if before:
+            return Page(shown, older, shown[0].position if shown else Position(before.at, ""))
+        others = [each for each in found if each.matches(replace(search, status=""))]
+        return Page(
+            shown,
+            older,
+            back_to=None if whole else end.at,
+            counts=Counter(each.status for each in others),
+            money=_money(matching),
+        )
+
+    def _last_day(self, search: Search) -> date:
+        return search.last or datetime.now(UTC).date()
+
+    def _days(self, search: Search, before: Position | None, after: Position | None) -> tuple[date, date]:
+        """The days to be looked at, of those that the search is for."""
+        first = max(search.first or date.min, self.ledger.first_day)
+        last = self._last_day(search)
+        if before:
+            last = min(last, date.fromisoformat(before.at[:10]))
+        if after:
+            first = max(first, date.fromisoformat(after.at[:10]))
+            return first, min(last, first + timedelta(_DAYS))
+        return max(first, last - timedelta(_DAYS)), last
+
+    def _looked_at(
+        self, search: Search, first: date, last: date, before: Position | None, after: Position | None
+    ) -> tuple[list[Position], bool]:
+        """The ledger's payments to be looked at, and whether these are all of those days, and those all there are."""
+
+        def started() -> Iterator[Position]:
+            return self.ledger.started(first, last, before=before, after=after)
+
+        is_first = after is not None or first <= max(search.first or date.min, self.ledger.first_day)
+        if _SOME_OF_AN_ID.fullmatch(search.text):
+            text = search.text.lower()
+            ids = (each for each in islice(started(), _IDS_LOOKED_AT) if each.payment_id.lower().startswith(text))
+            if begin_so := list(islice(ids, PAGE + 1)):
+                return begin_so, is_first
+        positions = list(islice(started(), LOOKED_AT))
+        return positions, is_first and len(positions) < LOOKED_AT
+
+    def _executions_listed(self, first: date, last: date) -> Iterator[Mapping[str, Any]]:
+        """The executions of these days of which the ledger may not know, or not yet."""
+        for status in (None, "RUNNING", "FAILED", "TIMED_OUT", "ABORTED"):
+            arguments: dict[str, Any] = {"statusFilter": status, "maxResults": 1000} if status else {"maxResults": PAGE}
+            answer = self._states.list_executions(stateMachineArn=self.stack.state_machine_arn, **arguments)
+            yield from (each for each in answer["executions"] if str(first) <= _place(each).at < f"{last}T99")
+
+    def summaries(self, payment_ids: Sequence[str]) -> list[Summary]:
+        """These payments, in this order; those that nobody knows are left out."""
+        records = self.ledger.records(payment_ids)
+        unrecorded = self._executions([each for each in payment_ids if each not in records])
+        known = [each for each in payment_ids if each in records or each in unrecorded]
+        return [Summary.of(each, records.get(each), unrecorded.get(each), None) for each in known]
+
+    def doubt_count(self) -> int:
+        """How many payments are in doubt, as of some seconds ago; counted up to DOUBTS_SHOWN."""
+        at, count = self._doubts
+        if time.monotonic() - at > _DOUBTS_FOR_SECONDS or not at:
+            count = len(self.ledger.doubts(DOUBTS_SHOWN))
+            self._doubts = time.monotonic(), count
+        return count
+
+    def other_machines(self) -> list[Machine]:
+        """The deployment's other state machines, with their latest executions."""
+        pages = self._states.get_paginator("list_state_machines").paginate()
+        others = [
+            machine
+            for page in pages
+            for machine in page["stateMachines"]
+            if machine["name"].startswith(f"{self.name}-")
+            and machine["stateMachineArn"] != self.stack.state_machine_arn
+        ]
+        return [
+            Machine(
+                other["name"],
+                self._states.list_executions(stateMachineArn=other["stateMachineArn"], maxResults=PAGE)["executions"],
+            )
+            for other in sorted(others, key=lambda each: each["name"])
+        ]
+
+    def look(self, name: str) -> Look:
+        """Everything about one payment, or one execution by its ARN. Raises StackError if the stack knows neither."""
+        arn = name if name.startswith("arn:") else self.stack.execution_arn(name)
+        execution = self._describe(arn)
+        payment_id = arn.removeprefix(self.stack.execution_arn(""))
+        record, entries, summary = None, list[Entry](), None
+        if payment_id != arn:
+            name = payment_id
+            record, entries = self.ledger.payment(payment_id)
+            unrecorded = None if record else self._executions([payment_id]).get(payment_id)
+            if record or unrecorded:
+                summary = Summary.of(payment_id, record, unrecorded, execution)
+        if not execution:
+            if not record:
+                raise StackError(f"This stack knows no payment and no execution {name}.")
+            return Look(name, summary, None, None, None, record, entries)
+        pages = self._states.get_paginator("get_execution_history").paginate(
+            executionArn=arn, PaginationConfig={"PageSize": _EVENTS}
+        )
+        history = read((event for page in pages for event in page["events"]), execution)
+        shown = {key: execution.get(key) for key in ("executionArn", "status", "startDate", "stopDate")}
+        details = {key: parsed(execution.get(key)) for key in ("input", "output", "error", "cause")}
+        look = Look(name, summary, shown | masked(details), self._definition(arn), history, record, entries)
+        return replace(look, care=self._care(look.doubts, execution)) if look.doubts else look
+
+    def _care(self, doubts: Sequence[str], execution: Mapping[str, Any]) -> Care | None:
+        """The execution that looks after one of these. Nothing leads from a doubt to it, but they began together."""
+        arn = self.stack.machine_arn("resolve")
+        began = execution.get("stopDate") or execution["startDate"]
+        pages = self._states.get_paginator("list_executions").paginate(
+            stateMachineArn=arn, statusFilter="RUNNING", PaginationConfig={"MaxItems": 10_000}
+        )
+        listed = sorted(
+            (each for page in pages for each in page["executions"]), key=lambda each: abs(each["startDate"] - began)
+        )
+        with ThreadPoolExecutor(_AT_A_TIME) as threads:
+            described = threads.map(self._describe, [each["executionArn"] for each in listed[:_CARES_LOOKED_AT]])
+            for each in described:
+                asked = parsed(each["input"]) if each else {}
+                if each and {asked.get("payment_id"), asked.get("operation_id")} & set(doubts):
+                    return self._care_of(each)
+        return None
+
+    def _care_of(self, execution: Mapping[str, Any]) -> Care:
+        arn = execution["executionArn"]
+        pages = self._states.get_paginator("get_execution_history").paginate(executionArn=arn)
+        visits = read((event for page in pages for event in page["events"]), execution).visits
+        asked = [visit for visit in visits if visit.state == "Resolve"]
+        waits = self._definition(arn).states[visits[-1].state].seconds if visits else None
+        return Care(
+            arn,
+            len(asked),
+            asked[-1].entered_at if asked else None,
+            visits[-1].entered_at + timedelta(seconds=waits) if waits else None,
+        )
+
+    def operations(self, look: Look) -> dict[str, History]:
+        """The ways of a payment's refunds, captures and voids, as far as Step Functions remembers them."""
+        ways = {}
+        for operation in (look.record or {}).get("operations", []):
+            with suppress(StackError):
+                if history := self.look(self.operation_arn(operation["operation_id"])).history:
+                    ways[f"{operation['type'].capitalize()} {operation['operation_id']}"] = history
+        return ways
+
+    def _describe(self, arn: str) -> Mapping[str, Any] | None:
+        try:
+            execution: Mapping[str, Any] = self._states.describe_execution(executionArn=arn)
+        except (self._states.exceptions.ExecutionDoesNotExist, self._states.exceptions.InvalidArn):
+            return None
+        return execution
+
+    def _definition(self, execution_arn: str) -> Definition:
+        """What the execution runs, which may be another version than is deployed now."""
+        answer = self._states.describe_state_machine_for_execution(executionArn=execution_arn)
+        asl = answer["definition"]
+        if asl not in self._definitions:
+            self._definitions[asl] = Definition.from_asl(asl)
+        return self._definitions[asl]
+
+    def _summaries(
+        self, positions: Iterable[Position], executions: Mapping[str, Mapping[str, Any]], newest_first: bool
+    ) -> list[Summary]:
+        """The payments at these places, and those of the executions."""
+        records = self.ledger.records({each.payment_id for each in positions} | set(executions))
+        newest = sorted((name for name in executions if name not in records), key=lambda name: _place(executions[name]))
+        unrecorded = self._executions(newest[-PAGE:])
+        found = [
+            Summary.of(name, records.get(name), unrecorded.get(name), executions.get(name))
+            for name in records.keys() | unrecorded.keys()
+        ]
+        return sorted(found, key=lambda each: each.position, reverse=newest_first)
+
+    def _executions(self, payment_ids: Sequence[str]) -> dict[str, Execution]:
+        """The executions of payments that the ledger doesn't know. One that is over is asked for once."""
+        adapter = StepFunctionsExecutions(self._states, self.stack.state_machine_arn)
+        unknown = [each for each in payment_ids if each not in self._ended]
+        with ThreadPoolExecutor(_AT_A_TIME) as threads:
+            asked = dict(zip(unknown, threads.map(adapter.find, unknown), strict=True))
+        found = {each: self._ended[each] for each in payment_ids if each in self._ended}
+        found |= {name: execution for name, execution in asked.items() if execution}
+        if len(self._ended) > _REMEMBERED:
+            self._ended.clear()
+        self._ended |= {name: execution for name, execution in found.items() if not execution.running}
+        return found
+
+
+def _place(execution: Mapping[str, Any]) -> Position:
+    return Position(_milliseconds(execution["startDate"]), execution["name"])
+
+
+def _milliseconds(moment: datetime) -> str:
+    """As the ledger writes times."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+
+
+def _money(payments: Iterable[Summary]) -> list[Money]:
+    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for each in payments:
+        if each.currency and each.captured_minor:
+            sums[each.currency][0] += each.captured_minor
+            sums[each.currency][1] += each.refunded_minor
+    return [Money(currency, *both) for currency, both in sorted(sums.items())]

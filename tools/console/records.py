@@ -1,0 +1,285 @@
+"""The ledger's items as they lie in its table, for the eye: nothing is checked here, and nothing written.
+
+They are not read by the product's own classes, which could not show what they would refuse.
+"""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from itertools import chain, islice
+from threading import Lock
+from typing import Any, NamedTuple
+
+from functions.shared.adapters.books import DynamoDbBooks
+from functions.shared.adapters.dynamodb import (
+    ACCOUNT_SHARDS,
+    DAY_SHARDS,
+    DOUBT_SHARDS,
+    account_day,
+    day_key,
+    marshal,
+    unmarshal,
+)
+from functions.shared.domain.ledger import Posting
+from tools.books.money import money as written
+from tools.books.reading import ACCOUNTS, days, first_day_of
+from tools.deployment.stack import Stack
+
+Item = Mapping[str, Any]
+
+BREAK_DAYS = 7
+POSTINGS_ADDED = 20_000
+"""At most so many postings are added up for one page, whatever the day has: the next page goes on from there."""
+
+_BATCH = 100
+_AT_A_TIME = 8
+_PAGE_SIZE = 100
+# An index shows a posting a moment late, and a function may take minutes to write one: what is older stays as it is.
+_STILL = timedelta(minutes=15)
+
+
+class Position(NamedTuple):
+    """A payment's place among all: when it was asked for (ISO 8601, UTC, milliseconds), and its id."""
+
+    at: str
+    payment_id: str
+
+    @classmethod
+    def read(cls, text: str) -> "Position":
+        at, _, payment_id = text.partition("~")
+        return cls(at, payment_id)
+
+    def __str__(self) -> str:
+        return f"{self.at}~{self.payment_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A journal entry. `source` is what it was posted for, if not for the payment itself; `reverses` is the number of
+    the entry that it undoes."""
+
+    number: int
+    kind: str
+    posted_at: str
+    postings: tuple[Posting, ...]
+    source: str | None = None
+    reverses: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A payment in doubt, and since when it is (ISO 8601)."""
+
+    payment_id: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What was posted to an account on a day, in one currency. Amounts are in its minor unit."""
+
+    account: str
+    currency: str
+    debit_minor: int
+    credit_minor: int
+
+    @property
+    def net_minor(self) -> int:
+        """Debits less credits."""
+        return self.debit_minor - self.credit_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A day's totals by account and currency, up to a time (ISO 8601) where not all of it is added up yet."""
+
+    accounts: list[Total]
+    until: str | None = None
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is added up of a day: all postings before a time, which will not change any more."""
+
+    before: str = ""
+    sums: defaultdict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where the gateway's settlement and the ledger do not agree, as reconciliation has found it."""
+
+    day: str
+    type: str
+    payment_id: str
+    expected: str
+    found: str
+    seen_at: str
+
+
+class LedgerItems:
+    """The table's items, in Python's types. All methods may be called by several threads at once."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._table = stack.ledger_table
+        self._client = stack.client("dynamodb")
+        self._books = DynamoDbBooks(self._client, stack.ledger_table)
+        self._tallies: defaultdict[date, _Tally] = defaultdict(_Tally)
+        self._adding = Lock()
+
+    @cached_property
+    def first_day(self) -> date:
+        """Before it there is nothing in the ledger."""
+        created: datetime = self._client.describe_table(TableName=self._table)["Table"]["CreationDateTime"]
+        return date.fromisoformat(first_day_of(self._books, created.astimezone(UTC).date().isoformat()))
+
+    def started(
+        self, first: date, last: date, *, before: Position | None = None, after: Position | None = None
+    ) -> Iterator[Position]:
+        """The payments asked for in these days that the ledger knows: the newest first, or the oldest after one."""
+        listed = list(days(first.isoformat(), last.isoformat()))
+        for day in listed if after else reversed(listed):
+            yield from self._started_on(day, before, after)
+
+    def _started_on(self, day: str, before: Position | None, after: Position | None) -> Iterator[Position]:
+        bound = f"created_at {'>=' if after else '<='} :at"
+        at = (after or before or Position(f"{day}T99", "")).at
+
+        def shard(number: int) -> Iterator[Position]:
+            values = {":shard": day_key(day, f"{number:02}"), ":at": at}
+            items = self._query(
+                f"day_shard = :shard AND {bound}",
+                values,
+                IndexName="by_day",
+                ScanIndexForward=after is not None,
+                PaginationConfig={"PageSize": _PAGE_SIZE},
+            )
+            return (Position(item["created_at"], item["pk"].removeprefix("PAYMENT#")) for item in items)
+
+        merged = heapq.merge(*_begun(map(shard, range(DAY_SHARDS))), reverse=after is None)
+        yield from (each for each in merged if (before is None or each < before) and (after is None or each > after))
+
+    def records(self, payment_ids: Iterable[str]) -> dict[str, Item]:
+        """The payments' records that there are."""
+        keys = [marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}) for payment_id in payment_ids]
+        found: dict[str, Item] = {}
+        while keys:
+            batch, keys = keys[:_BATCH], keys[_BATCH:]
+            answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": batch}})
+            for item in map(unmarshal, answer["Responses"].get(self._table, ())):
+                found[item["pk"].removeprefix("PAYMENT#")] = item
+            keys += answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+        return found
+
+    def payment(self, payment_id: str) -> tuple[Item | None, list[Entry]]:
+        """The payment's record, and its journal, oldest entry first."""
+        # ENTRY#… sorts before PAYMENT, POSTING#… after it: the entries hold their postings already.
+        items = self._query(
+            "pk = :pk AND sk <= :payment", {":pk": f"PAYMENT#{payment_id}", ":payment": "PAYMENT"}, ConsistentRead=True
+        )
+        by_key = {item["sk"]: item for item in items}
+        entries = [_entry(key, item) for key, item in by_key.items() if key.startswith("ENTRY#")]
+        return by_key.get("PAYMENT"), entries
+
+    def doubts(self, limit: int) -> list[Doubt]:
+        """The payments in doubt, the oldest first."""
+
+        def of(shard: int) -> list[Doubt]:
+            shard_key = {":shard": f"in_doubt#{shard:02}"}
+            items = self._query("doubt_shard = :shard", shard_key, IndexName="in_doubt", Limit=limit)
+            return [Doubt(item["pk"].removeprefix("PAYMENT#"), item["doubt_since"]) for item in islice(items, limit)]
+
+        with ThreadPoolExecutor(_AT_A_TIME) as threads:
+            found = [doubt for doubts in threads.map(of, range(DOUBT_SHARDS)) for doubt in doubts]
+        return sorted(found, key=lambda doubt: doubt.since)[:limit]
+
+    def totals(self, day: date) -> Totals:
+        """What was posted to each account on a day: as it was closed, or else as it adds up.
+
+        A look remembers what it has added up, so that the next adds what is new: its cost doesn't grow with the day.
+        """
+        closed = self._books.closed_days(day.isoformat(), day.isoformat()).get(day.isoformat())
+        if closed is not None:
+            return Totals(_totals((account, *each) for account in closed for each in closed[account].items()))
+        with self._adding:
+            tally = self._tallies[day]
+            posted = list(islice(self._postings(day, tally.before), POSTINGS_ADDED))
+            still = f"{datetime.now(UTC) - _STILL:%Y-%m-%dT%H:%M:%S}"
+            whole = len(posted) < POSTINGS_ADDED
+            tally.before = max(tally.before, still if whole else min(still, posted[-1]["posted_at"]))
+            sums = defaultdict(lambda: [0, 0], {key: list(both) for key, both in tally.sums.items()})
+            for item in posted:
+                key, side = (item["account"], item["currency"]), int(item["direction"] == "credit")
+                sums[key][side] += item["amount_minor"]
+                if item["posted_at"] < tally.before:
+                    tally.sums[key][side] += item["amount_minor"]
+        rows = ((account, currency, both) for (account, currency), both in sums.items())
+        return Totals(_totals(rows), None if whole else posted[-1]["posted_at"])
+
+    def _postings(self, day: date, since: str) -> Iterator[Item]:
+        """All accounts' postings of a day since a time, in their order."""
+        keys = [account_day(account, day.isoformat(), f"{n:02}") for account in ACCOUNTS for n in range(ACCOUNT_SHARDS)]
+        read: dict[str, Any] = {"IndexName": "by_account", "PaginationConfig": {"PageSize": _PAGE_SIZE}}
+        condition = "account_day = :key AND posted_at >= :since"
+        shards = (self._query(condition, {":key": key, ":since": since or "0"}, **read) for key in keys)
+        return heapq.merge(*_begun(shards), key=lambda item: item["posted_at"])
+
+    def breaks(self, today: date) -> list[Break]:
+        """The last days' open reconciliation breaks, the newest day first."""
+        days = [(today - timedelta(days)).isoformat() for days in range(BREAK_DAYS)]
+        return [
+            Break(
+                day,
+                item["type"],
+                item.get("payment_id", ""),
+                str(item.get("expected", "")),
+                str(item.get("found", "")),
+                item.get("seen_at", ""),
+            )
+            for day in days
+            for item in self._query("pk = :pk", {":pk": f"BREAK#{day}"})
+            if "resolved_at" not in item
+        ]
+
+    def _query(self, condition: str, values: dict[str, Any], **more: Any) -> Iterator[Item]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table, KeyConditionExpression=condition, ExpressionAttributeValues=marshal(values), **more
+        )
+        for page in pages:
+            yield from map(unmarshal, page["Items"])
+
+
+def _begun(iterators: Iterable[Iterator[Any]]) -> list[Iterator[Any]]:
+    """The iterators, each with its first element read, some of them at a time."""
+
+    def begin(iterator: Iterator[Any]) -> Iterator[Any]:
+        return chain(list(islice(iterator, 1)), iterator)
+
+    with ThreadPoolExecutor(_AT_A_TIME) as threads:
+        return list(threads.map(begin, iterators))
+
+
+def _totals(rows: Iterable[tuple[str, str, Sequence[int]]]) -> list[Total]:
+    """By currency, and each currency's accounts in the order of the chart."""
+    totals = [Total(account, currency, debit, credit) for account, currency, (debit, credit) in rows]
+    return sorted(totals, key=lambda total: (total.currency, total.account))
+
+
+def _entry(key: str, item: Item) -> Entry:
+    postings = tuple(
+        Posting(**{name: line[name] for name in ("account", "direction", "amount_minor", "currency")})
+        for line in item["postings"]
+    )
+    number, posted_at = int(key.partition("#")[2]), item.get("posted_at", "")
+    return Entry(number, item["kind"], posted_at, postings, item.get("source"), item.get("reverses"))
+
+
+def money(amount_minor: int | None, currency: str | None) -> str:
+    """`19.99 USD`, with as many decimals as the currency has."""
+    if amount_minor is None or currency is None:
+        return ""
+    return written(amount_minor, currency)

@@ -1,0 +1,133 @@
+"""One payment in the terminal: its way through the states as bars over time, and its ledger entries."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tools.console.graph import MARKS
+from tools.console.history import History, Outcome, Visit, seconds_text
+from tools.console.pages import now
+from tools.console.payments import Look
+from tools.console.records import Entry, money
+from tools.console.timeline import Row, rows
+from tools.output import table, time_text
+
+_LEAST_BAR, _MOST_BAR = 12, 44
+_BESIDE_THE_BAR = 78
+
+_STYLES = {
+    Outcome.SUCCEEDED: "green",
+    Outcome.CAUGHT: "yellow",
+    Outcome.FAILED: "red",
+    Outcome.STOPPED: "red",
+    Outcome.RUNNING: "blue",
+}
+_BARS = {
+    "attempt": ("━", "green"),
+    "step": ("━", "green"),
+    "failed": ("━", "yellow"),
+    "retry": ("·", "dim"),
+    "wait": ("─", "blue"),
+}
+_STATUS_STYLES = {
+    **dict.fromkeys(("captured", "authorized", "stored"), "green"),
+    **dict.fromkeys(("in_doubt", "reversed"), "yellow"),
+    "rejected": "red",
+    "processing": "blue",
+}
+
+
+def show(look: Look, operations: Mapping[str, History], console: Console) -> None:
+    """Print all that there is to see of a payment, or of an execution.
+
+    `operations` are the ways of the payment's refunds, captures and voids, by what each is called.
+    """
+    console.print(*_head(look), sep="\n", highlight=False, soft_wrap=True)
+    if look.history:
+        bar_width = min(max(console.width - _BESIDE_THE_BAR, _LEAST_BAR), _MOST_BAR)
+        console.print(_states("States", look.history, bar_width))
+        for name, history in operations.items():
+            console.print(_states(name, history, bar_width))
+    if look.entries:
+        console.print(_entries(look.entries))
+    elif look.summary:
+        console.print("Nothing was posted." if look.record else "The ledger holds nothing of this payment.")
+
+
+def _head(look: Look) -> Iterator[RenderableType]:
+    summary, execution = look.summary, look.execution
+    title = Text(look.name, style="bold")
+    if summary:
+        title.append(f"  {summary.status}", style=_STATUS_STYLES.get(summary.status, ""))
+        card = f"{summary.brand} •••• {summary.last4}" if summary.last4 else ""
+        amount = money(summary.amount_minor, summary.currency)
+        facts = (summary.reason, amount, card, summary.merchant_reference)
+        title.append("".join(f"  {fact}" for fact in facts if fact), style="not bold")
+    yield title
+    if execution:
+        ended = (execution["status"], execution["error"], execution["cause"])
+        yield Text(" · ".join(part for part in ended if isinstance(part, str)), style="dim")
+        yield Text(str(execution["executionArn"]), style="dim")
+    record = look.record or {}
+    if record.get("caller"):
+        yield Text(f"asked for by {record['caller']}", style="dim")
+    for operation in record.get("operations", []):
+        asked = f" · asked for by {operation['caller']}" if operation.get("caller") else ""
+        if operation.get("source"):
+            asked = " · done at the gateway"
+        amount = money(operation.get("amount_minor"), record.get("currency"))
+        yield Text(f"{operation['type']} {amount} · {operation['status']}{asked}", style="dim")
+    yield ""
+
+
+def _states(name: str, history: History, bar_width: int) -> Table:
+    at = now()
+    took = seconds_text(history.duration(at).total_seconds())
+    title = f"{name}, {took}{'' if history.ended_at else ' so far'}"
+    columns = ("", "state", "0".ljust(bar_width - len(took)) + took)
+    shown = table(title, columns, ("took",))
+    shown.add_column("errors on the way", overflow="fold")
+    for row in rows(history, at):
+        style = _STYLES[row.visit.outcome]
+        mark = Text(MARKS[row.visit.outcome], style=style)
+        shown.add_row(mark, row.visit.state, _bar(row, bar_width), seconds_text(row.seconds), _errors(row.visit))
+    return shown
+
+
+def _bar(row: Row, width: int) -> Text:
+    """The row's bars in characters; what is shorter than one has one all the same."""
+    cells: list[tuple[str, str]] = [(" ", "")] * width
+    # A pause never hides a call.
+    for bar in sorted(row.bars, key=lambda bar: bar.kind != "retry"):
+        first = min(int(bar.start * width), width - 1)
+        for place in range(first, min(max(first + 1, round((bar.start + bar.length) * width)), width)):
+            cells[place] = _BARS[bar.kind]
+    if row.visit.outcome is Outcome.FAILED:
+        cells = [(character, "red" if style == "green" else style) for character, style in cells]
+    return Text.assemble(*cells)
+
+
+def _errors(visit: Visit) -> RenderableType:
+    if not visit.errors:
+        return ""
+    lines = [f"{error} ×{times}" if times > 1 else error for error, times in Counter(visit.errors).items()]
+    end = {Outcome.CAUGHT: "caught", Outcome.SUCCEEDED: "then succeeded"}.get(visit.outcome, visit.outcome.value)
+    return Group(*map(escape, lines[:-1]), Text.assemble(lines[-1], ", ", (end, _STYLES[visit.outcome])))
+
+
+def _entries(entries: list[Entry]) -> Table:
+    shown = table("Ledger", ("entry", "posted (UTC)", "account"), ("debit", "credit"))
+    for entry in entries:
+        named = f"{entry.number} {entry.kind}" + (f" of {entry.reverses}" if entry.reverses is not None else "")
+        for posting in entry.postings:
+            amounts = {posting.direction: money(posting.amount_minor, posting.currency)}
+            shown.add_row(
+                named, time_text(entry.posted_at), posting.account, amounts.get("debit"), amounts.get("credit")
+            )
+            named = ""
+        shown.add_section()
+    return shown

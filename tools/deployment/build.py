@@ -1,0 +1,222 @@
+"""Build what Lambda runs: one zip of all functions, and one layer of their third-party packages.
+
+Both are deterministic: the same sources give the same bytes, so that deploying them again changes nothing. Both hold
+the modules' bytecode beside their sources, as a function can't write it where its packages are: without it every new
+process compiles all that it imports, which takes longer than all else that it does to start.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from functions.screen.rules import RULES_FILE, Rules, check_rules
+from tools.deployment import packages
+from tools.deployment.paths import BUILD, FUNCTIONS, REQUIREMENTS, ROOT
+
+# The AWS APIs that the functions call. botocore's data for the other four hundred services stays out of the layer.
+AWS_SERVICES = ("dynamodb", "kms", "s3", "secretsmanager", "stepfunctions")
+# What their endpoints' names begin with.
+_ENDPOINT_PREFIXES = ("dynamodb", "kms", "s3", "secretsmanager", "states")
+
+# Wheels for Amazon Linux 2023 (glibc 2.34): pip takes these tags one by one, it knows no "or older".
+_GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
+_MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
+
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+# The signature lists the grammar's words in the order of a set, which is another in every process.
+_SIGNATURE_IN_ANY_ORDER = """
+
+class _AnyOrder(str):
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        return sorted(self.split()) == sorted(other.split())
+
+
+_lr_signature = _AnyOrder(_lr_signature)
+"""
+_LEFT_OUT = ("*.pyi", "py.typed", "bin", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+
+
+class Architecture(StrEnum):
+    """What Lambda calls its instruction sets."""
+
+    ARM64 = "arm64"
+    X86_64 = "x86_64"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What Lambda runs on: a runtime like `python3.13` and an architecture, `arm64` or `x86_64`.
+
+    `this_machine` builds for the interpreter that runs this, whatever its system.
+    """
+
+    runtime: str
+    architecture: str
+    this_machine: bool = False
+
+    @classmethod
+    def host(cls) -> "Target":
+        runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+        return cls(runtime, architecture, this_machine=True)
+
+    @property
+    def folder(self) -> Path:
+        return BUILD / "packages" / f"{self.runtime}-{self.architecture}"
+
+    def interpreter(self) -> str | None:
+        """A Python of the target's version, whose bytecode is the target's too, if this machine has one."""
+        if self.runtime == Target.host().runtime:
+            return sys.executable
+        from uv import find_uv_bin  # an installed command has no need of it, and no package
+
+        find = [find_uv_bin(), "python", "find", "--no-project", "--no-python-downloads"]
+        found = subprocess.run([*find, self.runtime.removeprefix("python")], capture_output=True, text=True)
+        return found.stdout.strip() or None
+
+    def pip_arguments(self) -> list[str]:
+        """What makes pip choose the target's wheels instead of this machine's."""
+        if self.this_machine:
+            return []
+        platforms = [f"--platform={tag}_{_MACHINES[self.architecture]}" for tag in _GLIBC_TAGS]
+        return [*platforms, f"--python-version={self.runtime.removeprefix('python')}", "--only-binary=:all:"]
+
+
+def checked_rules(file: Path) -> Rules:
+    """The screening rules of a file without mistakes. Raises RulesError."""
+    from functions.shared.adapters.json_schema import validate  # takes a second that most commands have no use for
+
+    return check_rules(file, validate)
+
+
+def build(target: Target, say: packages.Say = lambda text: None) -> Path:
+    """Build `functions.zip` and, where its inputs changed, `layer.zip`; return the folder that holds them.
+
+    `say` is told how far that is. Raises PackagesError, and RulesError: with a mistake in the screening rules, nothing
+    is built, and so nothing deployed.
+    """
+    checked_rules(RULES_FILE)
+    target.folder.mkdir(parents=True, exist_ok=True)
+    with _alone():
+        with tempfile.TemporaryDirectory(dir=target.folder) as scratch:
+            for path in FUNCTIONS.rglob("*"):
+                if path.suffix in (".py", ".json"):
+                    copy = Path(scratch) / path.relative_to(ROOT)
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, copy)
+            compile_modules(target, Path(scratch), "/var/task")
+            _zip(target.folder / "functions.zip", Path(scratch), Path(scratch).rglob("*"))
+        _build_layer(target, say)
+    return target.folder
+
+
+def runtime_client() -> Path:
+    """The folder with AWS's Python runtime client, which the local emulator starts functions with."""
+    folder = BUILD / "runtime-client"
+    with _alone():
+        if not folder.exists():
+            partial = folder.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            packages.install(REQUIREMENTS / "runtime.txt", ["--no-compile", "--target", str(partial)])
+            partial.rename(folder)
+    return folder
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else builds at the same time: somebody may start a stack while tests start theirs."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build_layer(target: Target, say: packages.Say) -> None:
+    requirements = REQUIREMENTS / "lambda.txt"
+    inputs = [requirements.read_bytes(), Path(__file__).read_bytes(), repr((target, target.interpreter())).encode()]
+    fingerprint = hashlib.sha256(b"\0".join(inputs)).hexdigest()
+    layer, stamp = target.folder / "layer.zip", target.folder / "layer.sha256"
+    if layer.exists() and stamp.exists() and stamp.read_text() == fingerprint:
+        return
+    with tempfile.TemporaryDirectory(dir=target.folder) as scratch:
+        python = Path(scratch) / "python"
+        packages.install(requirements, ["--no-compile", *target.pip_arguments(), "--target", str(python)], say)
+        say("Packing the layer")
+        _prune_botocore(python)
+        _add_parser_tables(python)
+        compile_modules(target, Path(scratch), "/opt")
+        _zip(layer, Path(scratch), python.rglob("*"))
+    stamp.write_text(fingerprint)
+
+
+def _prune_botocore(python: Path) -> None:
+    """Keep its data for our services alone. A client reads the table of all services' endpoints before all else."""
+    data = python / "botocore" / "data"
+    for service in data.iterdir():
+        if service.is_dir() and service.name not in AWS_SERVICES:
+            shutil.rmtree(service)
+    table = data / "endpoints.json"
+    endpoints = json.loads(table.read_text())
+    for partition in endpoints["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in services if name in _ENDPOINT_PREFIXES}
+    table.write_text(json.dumps(endpoints))
+
+
+def _add_parser_tables(python: Path) -> None:
+    """Keep the tables of rule-engine's parser, whose making is two thirds of the time that importing it takes.
+
+    The parser looks for them in a module of this name, and makes them anew where the signature is not its grammar's.
+    """
+    parser = python / "rule_engine" / "parser"
+    write_tables = "from rule_engine.engine import DebugRule; DebugRule('true')"
+    environment = os.environ | {"PYTHONPATH": str(python), "PYTHONHASHSEED": "0"}  # the same tables every time
+    subprocess.run([sys.executable, "-c", write_tables], env=environment, check=True, capture_output=True)
+    (parser / "parser.out").unlink()
+    with (parser / "parsetab.py").open("a") as tables:
+        tables.write(_SIGNATURE_IN_ANY_ORDER)
+
+
+def compile_modules(target: Target, folder: Path, deployed: str) -> None:
+    """Write each module's bytecode, which is not checked against its source: neither changes once it is packed.
+
+    A process of its own, file by file: what Python writes depends on what it has in memory.
+    """
+    interpreter = target.interpreter()
+    if interpreter is None:
+        print(f"There is no {target.runtime} on this machine: the packages have no bytecode, and cold starts are slow.")
+        return
+    where = ["-s", str(folder), "-p", deployed, str(folder)]
+    compile_all = ["-m", "compileall", "-q", "-f", "-o", "0", "--invalidation-mode", "unchecked-hash", *where]
+    environment = {"PYTHONHASHSEED": "0"}
+    subprocess.run([interpreter, "-I", "-S", *compile_all], env=environment, check=True)
+
+
+def _zip(target: Path, root: Path, paths: Iterable[Path]) -> None:
+    def wanted(path: Path) -> bool:
+        relative = path.relative_to(root)
+        return path.is_file() and not any(
+            part.match(pattern) for part in map(Path, relative.parts) for pattern in _LEFT_OUT
+        )
+
+    with zipfile.ZipFile(target.with_suffix(".partial"), "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(filter(wanted, paths)):
+            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), _ZIP_EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, path.read_bytes())
+    target.with_suffix(".partial").replace(target)

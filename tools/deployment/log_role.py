@@ -1,0 +1,36 @@
+"""The role that API Gateway writes logs with, of which an account has one in each region, whoever set it.
+
+Terraform sets it, and unsets it when the deployment that manages it is destroyed, without a look at what is there. So
+somebody else's is looked for before: it is neither displaced nor taken away.
+"""
+
+from collections.abc import Callable
+
+from tools.deployment.stack import StackError
+from tools.deployment.terraform import Terraform
+
+ADDRESS = "aws_api_gateway_account.this"
+
+
+def respect_log_role(terraform: Terraform, say: Callable[[str], object], *, destroying: bool = False) -> None:
+    """Leave somebody else's role in place. Raises StackError where a deployment would displace it.
+
+    A role that is gone is nobody's.
+    """
+    asked = '[var.manage_api_gateway_account, "${local.prefix}-api-logs", var.region]'
+    manages, ours, region = terraform.evaluate(asked)
+    role = terraform.client("apigateway", region).get_account().get("cloudwatchRoleArn") or ""
+    name, iam = role.rpartition("/")[2], terraform.client("iam", region)
+    if name in ("", ours):
+        return
+    try:
+        iam.get_role(RoleName=name)
+    except iam.exceptions.NoSuchEntityException:
+        return
+    if manages and not destroying:
+        raise StackError(
+            f"API Gateway writes this account's logs with {role}, which another deployment has set. "
+            "Set manage_api_gateway_account = false here: its role serves this deployment too."
+        )
+    if terraform.forget(ADDRESS):
+        say(f"API Gateway goes on writing logs with {role}, which another deployment has set.")

@@ -1,0 +1,29 @@
+"""Where things are in a checkout, and what there is of them where the command is installed without one."""
+
+from pathlib import Path
+
+
+class CheckoutError(Exception):
+    """What was asked for needs a checkout of the project; the message says so."""
+
+
+_HERE = Path(__file__).resolve().parent
+ROOT = _HERE.parents[1]
+IS_CHECKOUT = (ROOT / "terraform").is_dir()
+
+BUILD = ROOT / "build" if IS_CHECKOUT else Path("build")
+EVENTS = ROOT / "events"
+FUNCTIONS = ROOT / "functions"
+# An installed command has its own copy of what it reads.
+OPENAPI = (ROOT / "docs" if IS_CHECKOUT else _HERE) / "openapi.yaml"
+README = ROOT / "README.md"
+REQUIREMENTS = ROOT / "requirements"
+STATE_MACHINES = ROOT / "statemachine"
+TERRAFORM = ROOT / "terraform"
+STACK_FILE = BUILD / "stack.json"
+
+
+def need_checkout() -> None:
+    """Raises CheckoutError where the command is installed without the project's Terraform, events and local stack."""
+    if not IS_CHECKOUT:
+        raise CheckoutError("This needs a checkout of the project: run it there, with make or .venv/bin/payments.")

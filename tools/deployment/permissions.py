@@ -1,0 +1,150 @@
+"""Who may do what, written down from Terraform's plan, so that a widening shows in review.
+
+`make permissions` writes `docs/permissions.yaml`; a test compares it with what is deployed.
+"""
+
+import json
+from typing import Any
+
+import yaml
+
+from tools.deployment.paths import ROOT
+from tools.deployment.rewritings import WAYS, Right
+from tools.deployment.terraform import Terraform
+
+PERMISSIONS_FILE = ROOT / "docs" / "permissions.yaml"
+_HEADING = (
+    "# Who may do what. `make permissions` writes this from Terraform's plan: don't edit it, review how it changes.\n"
+)
+
+# What each right of `tools/deployment/rewritings.py` is in a policy: the action, on what, and of which items.
+_RIGHTS: dict[Right, tuple[str, ...]] = {
+    "write payments": ("dynamodb:PutItem", "aws_dynamodb_table.ledger", "PAYMENT#*"),
+    "write days": ("dynamodb:PutItem", "aws_dynamodb_table.ledger", "CLOSE#*"),
+    "seal": ("kms:GenerateMac", 'aws_kms_key.this["books"]'),
+    "delete": ("dynamodb:DeleteItem", "aws_dynamodb_table.ledger"),
+    "write anchors": ("s3:PutObject", "aws_s3_bucket.anchors"),
+    "hide anchors": ("s3:DeleteObject", "aws_s3_bucket.anchors"),
+}
+
+Resources = dict[str, dict[str, Any]]
+
+
+def permissions(terraform: Terraform) -> str:
+    """The policies of a deployed stack's roles, keys, messages, packages and functions as YAML, by their addresses."""
+    resources = terraform.planned()
+    reader = _PolicyReader(resources)
+    inline = _of_type(resources, "aws_iam_role_policy")
+    managed = _of_type(resources, "aws_iam_role_policy_attachment")
+    document: dict[str, Any] = {
+        "roles": {
+            address: {
+                "assumed by": reader.statements(role["assume_role_policy"]),
+                "may": {
+                    sid: statement
+                    for policy in inline.values()
+                    if policy["role"] == role["id"]
+                    for sid, statement in reader.statements(policy["policy"]).items()
+                },
+                "managed policies": [
+                    attachment["policy_arn"] for attachment in managed.values() if attachment["role"] == role["name"]
+                ],
+            }
+            for address, role in _of_type(resources, "aws_iam_role").items()
+        },
+        "keys": {
+            address: reader.statements(key["policy"]) for address, key in _of_type(resources, "aws_kms_key").items()
+        },
+        "topics, queues and buckets": {
+            address: reader.statements(policy["policy"])
+            for kind in ("aws_sns_topic_policy", "aws_sqs_queue", "aws_s3_bucket_policy")
+            for address, policy in _of_type(resources, kind).items()
+        },
+        "auditors": {
+            address: reader.statements(policy["policy"])
+            for address, policy in _of_type(resources, "aws_iam_policy").items()
+            if address == "aws_iam_policy.auditor"
+        },
+        "functions": {
+            address: f"{granted['principal']} may {granted['action']} for {reader.named(granted['source_arn'])}"
+            for address, granted in _of_type(resources, "aws_lambda_permission").items()
+        },
+    }
+    document["how the ledger could be rewritten"] = _rewritings(document["roles"])
+    return _HEADING + yaml.safe_dump(document, width=120)
+
+
+def _rewritings(roles: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What somebody could do with the ledger besides his work, what it takes, which roles have that, what finds it."""
+    who = {
+        right: {role for role, said in roles.items() if _has(said["may"], *sought)} for right, sought in _RIGHTS.items()
+    }
+    return {
+        way.what: {
+            "takes": list(way.takes),
+            "roles that could": sorted(set.intersection(*(who[right] for right in way.takes))),
+            "found by": way.found_by,
+        }
+        for way in WAYS
+    }
+
+
+def _has(may: dict[str, Any], action: str, resource: str, keys: str = "") -> bool:
+    """Whether one of the statements allows it, of items with these keys if there are some."""
+    return any(
+        action in statement["actions"]
+        and any(each.startswith(resource) for each in statement["resources"])
+        and (not keys or any(keys in condition for condition in statement.get("conditions", [])))
+        for statement in may.values()
+    )
+
+
+def _of_type(resources: Resources, kind: str) -> Resources:
+    return {address: values for address, values in resources.items() if address.startswith(f"{kind}.")}
+
+
+class _PolicyReader:
+    """Reads policies, with addresses in place of ARNs, which differ from deployment to deployment."""
+
+    def __init__(self, resources: Resources) -> None:
+        arns: dict[str, str] = {}
+        for address, values in resources.items():
+            for arn in filter(None, (values.get("arn"), values.get("execution_arn"))):
+                arns.setdefault(arn, address)  # a secret's version has the secret's
+        _, _, _, region, account, *_ = resources["aws_dynamodb_table.ledger"]["arn"].split(":")
+        # The longest first: one may be the beginning of another.
+        self._names = [(arn, arns[arn]) for arn in sorted(arns, key=len, reverse=True)]
+        self._names += [(account, "ACCOUNT"), (region, "REGION")]
+
+    def named(self, text: str) -> str:
+        for value, name in self._names:
+            text = text.replace(value, name)
+        return text
+
+    def statements(self, policy: str) -> dict[str, dict[str, list[str]]]:
+        """`{sid: {"denied", "actions", "resources", "principals", "conditions"}}`, what is empty left out.
+
+        Of a statement that denies, "denied" are its actions.
+        """
+        return {statement["Sid"]: self._statement(statement) for statement in json.loads(policy)["Statement"]}
+
+    def _statement(self, statement: dict[str, Any]) -> dict[str, list[str]]:
+        principals = statement.get("Principal", {})
+        if principals == "*":
+            principals = {"anybody": "*"}
+        conditions = statement.get("Condition", {})
+        parts = {
+            "actions" if statement["Effect"] == "Allow" else "denied": _listed(statement["Action"]),
+            "resources": _listed(statement.get("Resource", [])),
+            "principals": [f"{kind} {who}" for kind, named in principals.items() for who in _listed(named)],
+            "conditions": [
+                f"{test} {variable}: {' or '.join(sorted(map(self.named, _listed(values))))}"
+                for test, tested in conditions.items()
+                for variable, values in tested.items()
+            ],
+        }
+        return {part: sorted(map(self.named, texts)) for part, texts in parts.items() if texts}
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value

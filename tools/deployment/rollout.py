@@ -1,0 +1,143 @@
+"""What is in service after a deployment; and a deployment in steps: a share of what is started runs the new versions,
+and if an alarm rings, they are taken back.
+
+Terraform's variable `rollout` does it, so that the state always says what is in service. docs/upgrading.md tells more.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tools.deployment.stack import StackError
+from tools.deployment.terraform import Terraform
+
+LOOK_AGAIN_SECONDS = 5.0
+APPLIES_AT_MOST = 3
+
+
+def apply_until_live(
+    terraform: Terraform, say: Callable[[str], object], *arguments: str, ask: bool = False
+) -> dict[str, Any]:
+    """Apply, and again as long as AWS has a newer version than Terraform saw, or an alias that shares otherwise.
+
+    An update publishes versions, and whoever reads them at once may be told the ones before: the alias, or the
+    definition that names a function's version, then lags behind, and Terraform's next look sees it. `ask` asks before
+    the first change. Returns the outputs. Raises StackError when something still lags after `APPLIES_AT_MOST`.
+    """
+    for attempt in range(1, APPLIES_AT_MOST + 1):
+        terraform.apply(*arguments, show=ask and attempt == 1)
+        outputs = terraform.outputs()
+        behind = _lagging(terraform, outputs)
+        if not behind:
+            return outputs
+        if attempt < APPLIES_AT_MOST:
+            say(f"Applying again, as {', '.join(behind)} lagged behind the newest version.")
+    raise StackError(f"{', '.join(behind)} still lags behind the newest version after {APPLIES_AT_MOST} applies.")
+
+
+def _lagging(terraform: Terraform, outputs: dict[str, Any]) -> list[str]:
+    """Names of what is not as the outputs say: functions and state machines, and their aliases."""
+    functions, states = (terraform.client(service, outputs["region"]) for service in ("lambda", "stepfunctions"))
+
+    def newest(arn: str) -> int:
+        if ":stateMachine:" in arn:  # the newest first
+            version = states.list_state_machine_versions(stateMachineArn=arn, maxResults=1)["stateMachineVersions"][0]
+            return int(version["stateMachineVersionArn"].rpartition(":")[2])
+        pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=arn)
+        versions = [version["Version"] for page in pages for version in page["Versions"]]
+        return max(int(version) for version in versions if version != "$LATEST")
+
+    def shares(arn: str) -> dict[str, int]:
+        """In percent, by version."""
+        if ":stateMachine:" in arn:
+            routes = states.describe_state_machine_alias(stateMachineAliasArn=arn)["routingConfiguration"]
+            return {route["stateMachineVersionArn"].rpartition(":")[2]: route["weight"] for route in routes}
+        function, _, name = arn.rpartition(":")
+        alias = functions.get_alias(FunctionName=function, Name=name)
+        weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+        others = {version: round(100 * weight) for version, weight in weights.items()}
+        return {alias["FunctionVersion"]: 100 - sum(others.values()), **others}
+
+    behind = set()
+    for version_arn in outputs["newest_version_arns"]:
+        arn, _, version = version_arn.rpartition(":")
+        if newest(arn) != int(version):
+            behind.add(arn.rpartition(":")[2])
+    for name, arn in outputs["live_alias_arns"].items():
+        if shares(arn) != {share["version"]: share["percent"] for share in outputs["live_versions"][name]}:
+            behind.add(arn.split(":")[6])
+    return sorted(behind)
+
+
+def roll_out(
+    terraform: Terraform,
+    cloudwatch: Any,
+    *,
+    percent: int,
+    seconds: float,
+    console: Console,
+    approve: bool = True,
+) -> bool:
+    """Let the newest versions have `percent` of what is started for `seconds`, then all, or none if an alarm rings.
+
+    `approve` asks before the first change. Whatever else ends the wait, Ctrl-C too, takes the new versions back.
+    Returns whether they are in service. Raises StackError when there is nothing to keep, or an alarm rings already.
+    """
+    before = terraform.outputs()
+    if "stable_versions" not in before:
+        raise StackError("Nothing is in service yet that could be kept: deploy without PERCENT.")
+    _refuse_while_ringing(cloudwatch, before["alarm_names"])
+    kept = before["stable_versions"]
+
+    def shift(rollout: dict[str, Any] | None, *, ask: bool = False) -> dict[str, Any]:
+        return apply_until_live(terraform, console.print, f"-var=rollout={json.dumps(rollout)}", ask=ask)
+
+    after = shift({"percent": percent, "from": kept}, ask=approve)
+    changed = sorted(name for name, shares in after["live_versions"].items() if len(shares) > 1)
+    if changed:
+        console.print(f"{percent} % of what is started runs the new {', '.join(changed)}.", highlight=False)
+        ringing = ["an interruption"]
+        try:
+            ringing = _watch(cloudwatch, after["alarm_names"], seconds, console)
+        finally:
+            if ringing:
+                console.print(f"[red]Taking the new versions back[/red], because of {escape(', '.join(ringing))}.")
+                shift({"percent": 0, "from": kept})
+        if ringing:
+            return False
+    shift(None)
+    return True
+
+
+def _ringing(cloudwatch: Any, names: list[str]) -> list[str]:
+    pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=names, StateValue="ALARM")
+    return sorted(alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"])
+
+
+def _refuse_while_ringing(cloudwatch: Any, names: list[str]) -> None:
+    if ringing := _ringing(cloudwatch, names):
+        raise StackError(
+            f"{', '.join(ringing)}: what rings already can't tell whether the new versions are good. "
+            "Wait until it is over, or deploy all at once, without PERCENT."
+        )
+
+
+def _watch(cloudwatch: Any, names: list[str], seconds: float, console: Console) -> list[str]:
+    """The alarms that ring, as soon as one does; none when the time is over."""
+    columns = (TextColumn("Watching {task.fields[alarms]} alarms"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=seconds, alarms=len(names))
+        start = time.monotonic()
+        while True:
+            if ringing := _ringing(cloudwatch, names):
+                return ringing
+            passed = time.monotonic() - start
+            if passed >= seconds:
+                return []
+            progress.update(task, completed=passed)
+            time.sleep(min(LOOK_AGAIN_SECONDS, seconds - passed))

@@ -1,0 +1,31 @@
+"""A new generation of a key that KMS can't rotate by itself. docs/rotation.md says when, and what follows."""
+
+import json
+from enum import StrEnum
+
+from tools.deployment.terraform import Terraform, TerraformError
+
+
+class Key(StrEnum):
+    """What the key is for; its generations are the Terraform variable `<key>_keys`."""
+
+    SEALING = "sealing"
+    TOKEN = "token"  # noqa: S105 # nosec B105
+
+
+def rotate(terraform: Terraform, key: Key, *, retire: bool = False) -> list[str]:
+    """Append a generation, or take the oldest away (`retire`), and return what there are then, oldest first.
+
+    Only the environment's keys file is written: the next deployment does it. Raises TerraformError.
+    """
+    variable = f"{key}_keys"
+    generations: list[str] = terraform.evaluate(f"var.{variable}")
+    if retire and len(generations) == 1:
+        raise TerraformError(f"There is only one {key} key. Rotate first, and retire the old one later.")
+    if not retire and not generations[-1].isdecimal():
+        raise TerraformError(f"{variable} ends in {generations[-1]!r}, which has no next. Append a name by hand.")
+    generations = generations[1:] if retire else [*generations, str(int(generations[-1]) + 1)]
+    file = terraform.keys_file
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(known | {variable: generations}, indent=2) + "\n")
+    return generations

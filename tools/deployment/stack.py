@@ -1,0 +1,199 @@
+"""A running stack, local or on AWS: where it is, and signed calls to its API."""
+
+import functools
+import json
+import time
+import uuid
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+import requests
+
+from client.transport import SigV4
+from tools.deployment.private import write_private
+
+_SHOWN_WITHIN_SECONDS = 10
+HTTP_TIMEOUT_SECONDS = 30
+
+
+class StackError(Exception):
+    """There is no such stack, or it does not answer; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What `build/stack.json` says. On AWS the credentials may be absent: then boto3 finds them as it always does."""
+
+    api_url: str
+    region: str
+    state_machine_arn: str
+    ledger_table: str
+    log_group_prefix: str
+    aws_endpoint_url: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    cards_table: str | None = None
+    counters_table: str | None = None
+    books_key_arn: str | None = None
+    anchors_bucket: str | None = None
+    sparkle_url: str | None = None
+    sparkle_api_key: str | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a stack file. Raises StackError."""
+        try:
+            known = {field.name for field in fields(cls)}
+            return cls(**{name: value for name, value in json.loads(path.read_text()).items() if name in known})
+        except FileNotFoundError:
+            raise StackError(
+                f"There is no {path}. Start the local stack (make up), or name another: --stack FILE"
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise StackError(f"{path} is not a stack file: {error}") from None
+
+    def save(self, path: Path) -> None:
+        """Write the stack file, and beside it what curl reads (`--config`), so that no command line has a secret."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, json.dumps(asdict(self), indent=2) + "\n")
+        if self.access_key_id:
+            signature = f'aws-sigv4 = "aws:amz:{self.region}:execute-api"'
+            user = f'user = "{self.access_key_id}:{self.secret_access_key}"'
+            write_private(api_curlrc(path), f"silent\nshow-error\n{signature}\n{user}\n")
+        if self.sparkle_api_key:
+            key = f'header = "Authorization: Bearer {self.sparkle_api_key}"'
+            write_private(sandbox_curlrc(path), f"silent\nshow-error\n{key}\n")
+
+    def known(self, name: str) -> str:
+        """One of the parts that stack files of before don't have. Raises StackError."""
+        value: str | None = getattr(self, name)
+        if value is None:
+            raise StackError(
+                f"The stack file has no {name}. It is older than that: write it anew by make up or make deploy."
+            )
+        return value
+
+    def table_of(self, pk: str) -> str:
+        """The table that has the items with this partition key. Raises StackError."""
+        places = {"CARD": "cards_table", "VELOCITY": "counters_table", "ENDED": "counters_table"}
+        return self.known(places.get(pk.partition("#")[0], "ledger_table"))
+
+    def session(self) -> boto3.Session:
+        return _session(self.access_key_id, self.secret_access_key, self.region)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client for the stack's account."""
+        return self.session().client(service, endpoint_url=self.aws_endpoint_url)  # type: ignore[call-overload]
+
+    def resource(self, service: str) -> Any:
+        """A boto3 resource for the stack's account."""
+        return self.session().resource(service, endpoint_url=self.aws_endpoint_url)  # type: ignore[call-overload]
+
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        """Call the API, signed with SigV4."""
+        data = None if body is None else json.dumps(body).encode()
+        all_headers = {**({"Content-Type": "application/json"} if data else {}), **(headers or {})}
+        credentials = self.session().get_credentials()
+        if credentials is None:
+            raise StackError("No AWS credentials. Put them in the stack file, or configure them as for the AWS CLI.")
+        try:
+            return requests.request(
+                method,
+                self.api_url + path,
+                data=data,
+                headers=all_headers,
+                auth=SigV4(credentials, self.region),
+                timeout=HTTP_TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise StackError(f"{self.api_url} does not answer: {type(error).__name__}. Is the stack up?") from None
+
+    def sandbox(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Call the gateway's sandbox with its key, where the stack has one. `options` are those of requests."""
+        headers = {"Authorization": f"Bearer {self.sparkle_api_key}", **options.pop("headers", {})}
+        url = f"{self.sparkle_url}{path}"
+        return requests.request(method, url, headers=headers, timeout=HTTP_TIMEOUT_SECONDS, **options)
+
+    def execution_arn(self, name: str, machine: str = "payment") -> str:
+        """An execution of one of the stack's state machines. The payment's or the operation's id is its name."""
+        return f"{self.machine_arn(machine).replace(':stateMachine:', ':execution:')}:{name}"
+
+    def described(self, execution_arn: str) -> dict[str, Any]:
+        """The execution, which was started; Step Functions may show it a moment late. Raises StackError."""
+        states, deadline = self.client("stepfunctions"), time.monotonic() + _SHOWN_WITHIN_SECONDS
+        while True:
+            try:
+                execution: dict[str, Any] = states.describe_execution(executionArn=execution_arn)
+                return execution
+            except states.exceptions.ExecutionDoesNotExist:
+                if time.monotonic() > deadline:
+                    raise StackError(f"There is no execution {execution_arn}.") from None
+                time.sleep(0.1)
+
+    def machine_arn(self, name: str) -> str:
+        """One of the stack's state machines: `payment`, `operation`, `resolve` or `reconcile`."""
+        return self.state_machine_arn.removesuffix("payment") + name
+
+    def function_name(self, name: str) -> str:
+        """A function's full name."""
+        return self.log_group_prefix.rsplit("/", 1)[1] + name
+
+    def invoke(self, function: str, event: Any) -> Any:
+        """What a function answers, or its error as Lambda reports it: `{"errorType", "errorMessage", …}`. Raises
+        StackError."""
+        client = self.client("lambda")
+        try:
+            answer = client.invoke(FunctionName=self.function_name(function), Payload=json.dumps(event).encode())
+        except client.exceptions.ResourceNotFoundException:
+            raise StackError(f"This stack has no function {self.function_name(function)}.") from None
+        return json.loads(answer["Payload"].read())
+
+    def live_arn(self, name: str) -> str:
+        """What to start of a state machine, as the API does: the alias of the versions that are in service."""
+        return f"{self.machine_arn(name)}:live"
+
+    def payment(self, payment_id: str) -> dict[str, Any]:
+        """The payment as the API shows it, or its error."""
+        answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}").json()
+        return answer
+
+    def follow(self, payment_id: str, operation_id: str | None = None, *, timeout_seconds: float) -> dict[str, Any]:
+        """Look at a payment until it, or that operation of it, is no longer processing, or the time is over; return the
+        last look.
+        """
+        deadline, pause = time.monotonic() + timeout_seconds, 0.05
+        while True:
+            payment = self.payment(payment_id)
+            followed = payment
+            if operation_id:
+                operations = {each["operation_id"]: each for each in payment.get("operations") or ()}
+                followed = operations.get(operation_id, {})
+            if followed.get("status", "processing") != "processing" or time.monotonic() > deadline:
+                return payment
+            time.sleep(pause)
+            pause = min(pause * 1.5, 1.0)
+
+
+def api_curlrc(stack_file: Path) -> Path:
+    """What curl signs its calls of the stack's API by."""
+    return stack_file.with_suffix(".api.curlrc")
+
+
+def sandbox_curlrc(stack_file: Path) -> Path:
+    """What curl calls the gateway's sandbox by."""
+    return stack_file.with_suffix(".sandbox.curlrc")
+
+
+@functools.cache
+def _session(access_key_id: str | None, secret_access_key: str | None, region: str) -> boto3.Session:
+    """Made once, as that takes longer than a call does."""
+    return boto3.Session(aws_access_key_id=access_key_id, aws_secret_access_key=secret_access_key, region_name=region)
+
+
+def new_payment_id() -> str:
+    return str(uuid.uuid4())

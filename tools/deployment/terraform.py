@@ -1,0 +1,273 @@
+"""Terraform, with the provider from a mirror where there is one."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tools.deployment.paths import BUILD, TERRAFORM
+from tools.deployment.private import PRIVATE_UMASK
+
+# Where people unpack provider mirrors (HOST/hashicorp/aws/VERSION/PLATFORM/…), at most one folder deep.
+_MIRROR_PREFIXES = [Path.home() / ".terraform.d"] + [
+    Path(os.sep, *parts) for parts in (("opt",), ("usr", "share"), ("usr", "local", "share"), ("var", "lib"))
+]
+
+# STS answers in every region, whichever the deployment is for.
+_STS_REGION = "us-east-1"
+
+
+class TerraformError(Exception):
+    """Terraform is missing or failed; the message says what to do."""
+
+
+def find_mirror() -> Path | None:
+    """An unpacked mirror of the AWS provider: `TERRAFORM_PLUGIN_DIR`, else one under the usual prefixes."""
+    if given := os.environ.get("TERRAFORM_PLUGIN_DIR"):
+        return Path(given)
+    for prefix in _MIRROR_PREFIXES:
+        for provider in sorted(prefix.glob("*/*/hashicorp/aws/*/*/terraform-provider-aws_*")):
+            return provider.parents[5]
+    return None
+
+
+def program() -> str:
+    """Where Terraform is. Raises TerraformError where it is not."""
+    if found := shutil.which("terraform"):
+        return found
+    raise TerraformError("Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH.")
+
+
+def _plugin_dir(mirror: Path | None) -> Sequence[str]:
+    return (f"-plugin-dir={mirror}",) if mirror else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Terraform:
+    """The project's Terraform for one environment, with its own data folder.
+
+    `state` is a state file of this machine's own; None keeps it in the backend, in a workspace of the same name.
+    `environment` is added to the process environment. `say` is told how far an apply is that shows nothing itself.
+    """
+
+    name: str
+    state: Path | None = None
+    environment: Mapping[str, str] | None = None
+    say: Callable[[str], object] = lambda text: None
+
+    @classmethod
+    def on_aws(cls, name: str, say: Callable[[str], object] = lambda text: None) -> Self:
+        """That of an environment that has a file of variables. Raises TerraformError."""
+        known = sorted(file.stem for file in (TERRAFORM / "environments").glob("*.tfvars"))
+        if name not in known:
+            raise TerraformError(f"There is no environment {name!r}. terraform/environments has: {', '.join(known)}.")
+        return cls(name, say=say)
+
+    def account(self) -> str:
+        """The AWS account that the credentials are of. Raises TerraformError where there are none that are good.
+
+        Asked first: Terraform would plan what it can without, and call that a plan.
+        """
+        try:
+            return str(self.client("sts", boto3.Session().region_name or _STS_REGION).get_caller_identity()["Account"])
+        except (BotoCoreError, ClientError) as error:
+            raise TerraformError(f"AWS knows no credentials of yours, or they are not good: {error}") from None
+
+    def init(self) -> str:
+        """Initialise, from a mirror first, and return where the provider came from."""
+        mirror = find_mirror()
+        self._run("init", "-input=false", "-reconfigure", *_plugin_dir(mirror))
+        if self.state is None:
+            # A workspace each: one environment's deployment must not take another's for its own.
+            self._run("workspace", "select", "-or-create", self.name)
+        return f"the mirror {mirror}" if mirror else "the registry"
+
+    def check(self) -> None:
+        """Whether the code is formatted and valid; needs no backend and no credentials."""
+        self._run("fmt", "-check", "-diff", "-recursive")
+        self._init_without_backend()
+        self._run("validate")
+
+    def test(self) -> str:
+        """Run Terraform's own tests (terraform/tests), which need no backend and no credentials; return what it said.
+
+        The packages that the variables name must have been built.
+        """
+        self._init_without_backend()
+        return self._run("test")
+
+    def plan(self, *arguments: str) -> None:
+        self._run("plan", "-input=false", *self._state_argument(), *self._var_files(), *arguments, show=True)
+
+    def apply(self, *arguments: str, show: bool = False) -> None:
+        approve = () if show else ("-auto-approve",)
+        # Most of an apply is waiting, and on this machine nobody throttles who asks for much at once.
+        at_once = ("-parallelism=40",) if self.state else ()
+        options = ("-input=false", *approve, *at_once, *self._state_argument(), *self._var_files())
+        self._run("apply", *options, *arguments, show=show, on_line=_Applied(self.say))
+
+    def destroy(self, *arguments: str, show: bool = False) -> None:
+        approve = () if show else ("-auto-approve",)
+        options = ("-input=false", *approve, *self._state_argument(), *self._var_files())
+        self._run("destroy", *options, *arguments, show=show)
+
+    def delete_workspace(self) -> None:
+        """Delete the workspace, which must be empty by now, and what this machine keeps of it."""
+        self._run("workspace", "select", "default")
+        self._run("workspace", "delete", self.name)
+        shutil.rmtree(self._home)
+
+    def client(self, service: Any, region: str | None = None) -> Any:
+        """A boto3 client for the account that Terraform deploys to; without a region, for the environment's."""
+        environment = {**os.environ, **(self.environment or {})}
+        return boto3.client(
+            service,
+            region_name=region or environment.get("AWS_REGION"),
+            endpoint_url=environment.get("AWS_ENDPOINT_URL"),
+            aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=environment.get("AWS_SESSION_TOKEN"),
+        )
+
+    def outputs(self) -> dict[str, Any]:
+        answer = json.loads(self._run("output", "-json", *self._state_argument()))
+        return {name: output["value"] for name, output in answer.items()}
+
+    def pending_changes(self) -> str:
+        """What an apply would change, as the plan tells it; empty if nothing."""
+        arguments = ("-input=false", "-detailed-exitcode", *self._state_argument(), *self._var_files())
+        plan = self._run("plan", *arguments, succeeds_with=(0, 2))
+        return "" if "No changes." in plan else plan
+
+    def planned(self) -> dict[str, Any]:
+        """Each resource's values by its address, as an apply would leave them."""
+        file = self._home / "plan"
+        self._run("plan", "-input=false", f"-out={file}", *self._state_argument(), *self._var_files())
+        plan = json.loads(self._run("show", "-json", str(file)))
+        file.unlink()  # it holds the variables, secrets too
+        return {
+            resource["address"]: resource["values"] for resource in plan["planned_values"]["root_module"]["resources"]
+        }
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression over this environment's variables."""
+        answer = self._run("console", *self._state_argument(), *self._var_files(), stdin=f"jsonencode({expression})")
+        if not answer:
+            raise TerraformError(f"{program()} gave no answer. Is it Terraform 1.9 or newer?")
+        # Before it stand warnings, when the variables ask for what is not in the state yet.
+        return json.loads(json.loads(answer.splitlines()[-1]))
+
+    def forget(self, address: str) -> bool:
+        """Leave a resource, with all its instances, as it is, and manage it no longer; whether it was managed."""
+        state = self.state.read_text() if self.state else self._run("state", "pull")
+        resources = json.loads(state)["resources"] if state else []
+        if address not in [f"{resource['type']}.{resource['name']}" for resource in resources]:
+            return False
+        self._run("state", "rm", *self._state_argument(), address)
+        return True
+
+    def _init_without_backend(self) -> None:
+        self._run("init", "-input=false", "-backend=false", *_plugin_dir(find_mirror()))
+
+    @property
+    def _home(self) -> Path:
+        return self.state.parent if self.state else BUILD / "terraform" / self.name
+
+    @property
+    def keys_file(self) -> Path:
+        """The generations of the keys, once they were rotated: part of the environment, and so of its repository."""
+        folder = self.state.parent if self.state else TERRAFORM / "environments"
+        return folder / f"{self.name}.keys.tfvars.json"
+
+    def _var_files(self) -> Sequence[str]:
+        """The environment's own variables, and over them what commands have written."""
+        written = sorted(self.keys_file.parent.glob(f"{self.name}.*.tfvars.json"))
+        return (f"-var-file=environments/{self.name}.tfvars", *(f"-var-file={file}" for file in written))
+
+    def _state_argument(self) -> Sequence[str]:
+        return (f"-state={self.state}",) if self.state else ()
+
+    def _run(
+        self,
+        *arguments: str,
+        show: bool = False,
+        stdin: str = "",
+        succeeds_with: Sequence[int] = (0,),
+        on_line: Callable[[str], object] = lambda line: None,
+    ) -> str:
+        """What Terraform prints; nothing if it is shown. Raises TerraformError."""
+        environment = {
+            **{name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"},
+            **(self.environment or {}),
+            "TF_DATA_DIR": str(self._home / "terraform-data"),
+            "TF_IN_AUTOMATION": "1",
+        }
+        command = [program(), f"-chdir={TERRAFORM}", *arguments]
+        if show:
+            if _end(subprocess.Popen(command, env=environment, umask=PRIVATE_UMASK)):
+                raise TerraformError(f"terraform {arguments[0]} failed: see above.")
+            return ""
+        plain = {"NO_COLOR": "1", "TF_CLI_ARGS": "-no-color"}
+        with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile("w+") as errors:
+            given.write(stdin)
+            given.seek(0)
+            process = subprocess.Popen(
+                command,
+                env=environment | plain,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                umask=PRIVATE_UMASK,
+            )
+            lines: list[str] = []
+
+            def read() -> None:
+                for line in process.stdout or ():
+                    lines.append(line)
+                    on_line(line)
+
+            status = _end(process, read)
+            errors.seek(0)
+            said, output = errors.read(), "".join(lines)
+        if status not in succeeds_with:
+            raise TerraformError(f"terraform {arguments[0]} failed:\n{(said or output).strip()}")
+        return output
+
+
+def _end(process: "subprocess.Popen[Any]", read: Callable[[], None] = lambda: None) -> int:
+    """Let Terraform come to its end, whatever it says meanwhile; its exit code.
+
+    At Ctrl-C Terraform has the signal as well, and stops by itself once what it is doing is in its state. Killed, it
+    would leave the state locked, and resources that nothing knows of. A second Ctrl-C makes it stop at once.
+    """
+    try:
+        read()
+        return process.wait()
+    except KeyboardInterrupt:
+        read()
+        process.wait()
+        raise
+
+
+class _Applied:
+    """Counts what an apply has done, by the lines that it prints."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say, self._total, self._done = say, 0, 0
+
+    def __call__(self, line: str) -> None:
+        if planned := re.match(r"Plan: (?:\d+ to import, )?(\d+) to add, (\d+) to change, (\d+) to destroy", line):
+            self._total = sum(map(int, planned.groups()))
+        elif re.search(r": (Creation|Modifications|Destruction) complete after ", line):
+            self._done += 1
+            self._say(f"Deploying with Terraform: {self._done} of {self._total} resources")

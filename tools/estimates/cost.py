@@ -1,0 +1,331 @@
+"""What captured payments cost on AWS by service, and what the same would cost if it were built in other ways.
+
+Units are those of footprint.py, prices those of prices.json. A payment costs what it takes until it is settled the day
+after, and what it keeps for a year. Free tiers and discounts are left out.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from functions.shared.adapters.dynamodb import DOUBT_SHARDS
+from tools.deployment.paths import FUNCTIONS
+from tools.estimates import footprint
+
+PRICES_FILE = Path(__file__).with_name("prices.json")
+
+MILLION = 1_000_000
+_GB = 2**30
+_MONTH_SECONDS = 730 * 3600
+_MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger goes on to cost its storage
+METRICS_IN_ALARMS = 110  # a metric that two alarms look at is billed twice; terraform/alarms.tf
+_COMPRESSED = 0.15  # of a log, as it is stored
+
+# A captured payment's execution as an Express workflow: memory is billed by 64 MB and time by 100 ms.
+_EXPRESS_GB, _BETWEEN_STATES_MS = 64 / 1024, 15
+
+# A payment's state while it runs, as a saga would keep it in the table: the request with a sealed card of some 1,000
+# bytes, then its ciphertext. Written when it comes, and after each step.
+_SAGA_WRITE_UNITS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars for so many units; where the number is from, and how sure it is."""
+
+    usd: float
+    per: int
+    unit: str
+    page: str
+    checked: str
+    as_of: str
+
+    @property
+    def each(self) -> float:
+        return self.usd / self.per
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """So many units of one price, by payment or by month."""
+
+    service: str
+    price: str
+    units: float
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to build it: what a payment takes, and what it would not have of what this one has."""
+
+    name: str
+    lines: tuple[Line, ...]
+    lacks: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What could be left out, in dollars per million payments, and what would be lost."""
+
+    what: str
+    usd: float
+    loses: str
+
+
+def load_prices() -> dict[str, Price]:
+    prices = json.loads(PRICES_FILE.read_text())["prices"]
+    return {name: Price(**price) for name, price in prices.items()}
+
+
+def this_way(polls: int, per_month: int) -> Way:
+    """The workflow as it is deployed."""
+    calls, writes = footprint.calls(polls), [*footprint.captured_writes(), *footprint.settled_writes()]
+    symmetric = sum(calls[f"kms:{action}"] for action in ("GenerateMac", "Encrypt", "Decrypt"))
+    requests = 1 + polls
+    table_bytes, index_bytes = footprint.stored_bytes()
+    logged = footprint.logged_bytes(polls)
+    lines = (
+        Line("API Gateway", "api_request", requests),
+        Line("API Gateway", "transfer_gb", requests * footprint.RESPONSE_BYTES / _GB),
+        Line("Step Functions", "transition", len(footprint.path())),
+        Line("Lambda", "lambda_request", len(footprint.functions()) + polls),
+        Line("Lambda", "lambda_gb_second", footprint.gb_seconds(polls)),
+        Line("KMS", "kms_rsa_request", calls["kms:Decrypt RSA"]),
+        # Who asks for an execution has its input decrypted.
+        Line("KMS", "kms_request", symmetric + calls["states:DescribeExecution"]),
+        Line("DynamoDB", "write_unit", sum(write.units + sum(write.index_units.values()) for write in writes)),
+        Line("DynamoDB", "read_unit", footprint.read_units(polls)),
+        Line("DynamoDB", "table_gb_month", _MONTHS_KEPT * (table_bytes + index_bytes) / _GB),
+        Line("DynamoDB", "recovery_gb_month", _MONTHS_KEPT * table_bytes / _GB),
+        Line("CloudWatch Logs", "log_gb", logged.total() / _GB),
+        Line("CloudWatch Logs", "log_gb_month", _MONTHS_KEPT * _COMPRESSED * logged.total() / _GB),
+        Line("X-Ray", "trace", _traces(requests * per_month) / per_month),
+        Line("EventBridge", "event", 2),  # the execution runs, and has succeeded; nobody listens
+    )
+    return Way("this workflow (Standard)", lines, "")
+
+
+def other_ways(way: Way, polls: int) -> tuple[Way, ...]:
+    """The same payment by other means. Each needs a write of its own for what an execution's name does here."""
+    steps = len(footprint.functions())
+    seconds = sum(footprint.MILLISECONDS[name] for name in footprint.functions()) / 1000
+    express_seconds = -(-(seconds * 1000 + len(footprint.path()) * _BETWEEN_STATES_MS) // 100) / 10
+    logged = footprint.logged_bytes(polls)
+    platform = (steps - 1) * footprint.PLATFORM_LOG_BYTES
+    return (
+        Way(
+            "as Express",
+            (
+                *_changed(way, write_unit=1),
+                Line("Step Functions", "express_request", 1),
+                Line("Step Functions", "express_gb_second", express_seconds * _EXPRESS_GB),
+            ),
+            "An execution may run twice, and each step has to tell. There is no history but the log, nobody to ask how "
+            "it stands, and it has five minutes: Persist alone may try for longer.",
+        ),
+        Way(
+            "one big function",
+            _changed(
+                way,
+                write_unit=1,
+                lambda_request=1 - steps,
+                kms_rsa_request=-1,
+                log_gb=-(logged["states"] + platform) / _GB,
+                log_gb_month=-_MONTHS_KEPT * _COMPRESSED * (logged["states"] + platform) / _GB,
+            ),
+            "When it dies, nobody goes on where it was: the money has moved, and nothing is recorded. One role may "
+            "open, encrypt, decrypt and charge a card.",
+        ),
+        Way(
+            "a saga in the table",
+            _changed(
+                way,
+                write_unit=(1 + steps) * _SAGA_WRITE_UNITS,
+                log_gb=-logged["states"] / _GB,
+                log_gb_month=-_MONTHS_KEPT * _COMPRESSED * logged["states"] / _GB,
+            ),
+            "Step follows step by the table's stream: retries, timeouts, timers and the history are the team's own "
+            "code, which must be as right as the rest.",
+        ),
+    )
+
+
+def base() -> tuple[Line, ...]:
+    """What a deployment costs each month without any payment. Three keys are rotated yearly: a dollar more for each."""
+    functions, doubts = footprint.memory_mb(), _MONTH_SECONDS / 300
+    return (
+        Line("KMS", "kms_key_month", 6),
+        Line("CloudWatch", "alarm_metric_month", METRICS_IN_ALARMS),
+        Line("CloudWatch", "metric_month", len(_own_metrics())),
+        Line("CloudWatch", "dashboard_month", 1),
+        Line("Secrets Manager", "secret_month", 1),
+        Line("Secrets Manager", "secret_request", doubts),  # one warm environment; each more asks as often
+        Line("DynamoDB", "read_unit", doubts * (DOUBT_SHARDS / 2 + 1)),
+        Line("DynamoDB", "write_unit", doubts),
+        Line("Lambda", "lambda_request", doubts),
+        Line("Lambda", "lambda_gb_second", doubts * functions["doubts"] / 1024),  # a second each
+    )
+
+
+def firewall(prices: Mapping[str, Price], requests: float) -> float:
+    """What the firewall would add in a month, were it on: three groups of rules, and two rules."""
+    return (
+        prices["firewall_month"].each
+        + 5 * prices["firewall_rule_month"].each
+        + requests * prices["firewall_request"].each
+    )
+
+
+def savings(way: Way, polls: int, prices: Mapping[str, Price]) -> list[Saving]:
+    """What could be saved, and why it is not."""
+
+    def cost(**units: float) -> float:
+        return MILLION * sum(prices[name].each * count for name, count in units.items())
+
+    states_gb = footprint.logged_bytes(polls)["states"] / _GB
+    tokenize_gb_second = footprint.MILLISECONDS["tokenize"] / 1000 * footprint.memory_mb()["tokenize"] / 1024
+    one_poll = this_way(polls + 1, MILLION), this_way(polls, MILLION)
+    return [
+        Saving(
+            "Open the sealed card once: Tokenize and Encrypt as one function",
+            cost(transition=1, kms_rsa_request=1, lambda_request=1, lambda_gb_second=tokenize_gb_second / 2),
+            "One role could open, tokenize and encrypt a card; a screened payment's card would be encrypted.",
+        ),
+        Saving(
+            "One transition less: two Encrypt states, so that ChargeOrStore goes",
+            cost(transition=1),
+            "The state that encrypts would be there twice, with its retries, to be kept alike.",
+        ),
+        Saving(
+            "A sealing key of RSA_2048",
+            cost(kms_rsa_request=2) - cost(kms_request=2),
+            "112 bits of security rather than some 140, for cards that histories keep for 90 days.",
+        ),
+        Saving(
+            "Log the state machine's errors only",
+            cost(log_gb=states_gb, log_gb_month=_MONTHS_KEPT * _COMPRESSED * states_gb),
+            "After 90 days, when Step Functions forgets, nobody could show a payment's way (PCI DSS 10.5.1: a year).",
+        ),
+        Saving(
+            "No traces (tracing_enabled = false)",
+            MILLION * sum(prices[line.price].each * line.units for line in way.lines if line.price == "trace"),
+            "Seeing where the time goes. The first request of each second is traced, and one in twenty of the others, "
+            "so it is the cheaper the more there are.",
+        ),
+        Saving(
+            "An HTTP API in place of a REST API",
+            (1 + polls) * (cost(api_request=1) - cost(http_api_request=1)),
+            "Request models: a card in the clear would reach Step Functions before it is refused.",
+        ),
+        Saving(
+            "One poll less: the client waits a little longer before it asks",
+            _total(one_poll[0].lines, prices) * MILLION - _total(one_poll[1].lines, prices) * MILLION,
+            "Nothing but the client's time.",
+        ),
+    ]
+
+
+def show(per_month: int, polls: int, file: Path, console: Console) -> None:
+    """Print what so many payments cost in a month, and write it as JSON."""
+    prices = load_prices()
+    way = this_way(polls, per_month)
+    ways = (way, *other_ways(way, polls))
+    total = _total(way.lines, prices)
+    month = f"{per_month:,} a month"
+
+    table = Table(title=f"A captured payment, asked for {polls} times", title_justify="left")
+    _columns(table, "service", "unit", "a payment", "price", "$ per million", f"$ of {month}", "share")
+    for line in way.lines:
+        price, usd = prices[line.price], line.units * prices[line.price].each
+        table.add_row(
+            line.service, price.unit, f"{line.units:.4g}", f"${price.usd:g} / {price.per:,}",
+            f"{MILLION * usd:,.2f}", f"{per_month * usd:,.2f}", f"{usd / total:.1%}",
+        )  # fmt: skip
+    table.add_section()
+    table.add_row("all", "", "", "", f"{MILLION * total:,.2f}", f"{per_month * total:,.2f}", "100%", style="bold")
+    console.print(table)
+
+    table = Table(title="By service, and built in other ways: $ per million payments", title_justify="left")
+    _columns(table, "service", *(each.name for each in ways))
+    for service in dict.fromkeys(line.service for line in way.lines):
+        of_service = [[line for line in each.lines if line.service == service] for each in ways]
+        table.add_row(service, *(f"{MILLION * _total(lines, prices):,.2f}" for lines in of_service))
+    table.add_section()
+    table.add_row("all", *(f"{MILLION * _total(each.lines, prices):,.2f}" for each in ways), style="bold")
+    table.add_row(f"{month}", *(f"{per_month * _total(each.lines, prices):,.2f}" for each in ways))
+    console.print(table)
+    for each in ways[1:]:
+        console.print(f"[bold]{each.name}[/bold]: {each.lacks}", highlight=False)
+
+    monthly = base()
+    table = Table(title="Each month, without any payment", title_justify="left")
+    _columns(table, "service", "unit", "units", "$")
+    for line in monthly:
+        usd = line.units * prices[line.price].each
+        table.add_row(line.service, prices[line.price].unit, f"{line.units:,.0f}", f"{usd:,.2f}")
+    table.add_section()
+    table.add_row("all", "", "", f"{_total(monthly, prices):,.2f}", style="bold")
+    wall = firewall(prices, (1 + polls) * per_month)
+    table.add_row("WAF", "where it is on, as in prod", "", f"{wall:,.2f}")
+    console.print(table)
+
+    saved = savings(way, polls, prices)
+    table = Table(title="What saving would cost", title_justify="left")
+    _columns(table, "saving", "$ per million", "what it would lose")
+    for saving in sorted(saved, key=lambda saving: -saving.usd):
+        table.add_row(saving.what, f"{saving.usd:,.2f}", saving.loses)
+    console.print(table)
+
+    told = {
+        "per_month": per_month,
+        "polls": polls,
+        "region": json.loads(PRICES_FILE.read_text())["region"],
+        "ways": [asdict(each) | {"usd_per_million": MILLION * _total(each.lines, prices)} for each in ways],
+        "base": {"lines": [asdict(line) for line in monthly], "usd_per_month": _total(monthly, prices)},
+        "savings": [asdict(saving) for saving in saved],
+        "prices": {name: asdict(price) for name, price in prices.items()},
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(told, indent=2) + "\n")
+    console.print(f"Prices: {PRICES_FILE.name}, {told['region']}. Wrote {file}", highlight=False, soft_wrap=True)
+
+
+def _columns(table: Table, *names: str) -> None:
+    for name in names:
+        text = name in ("service", "unit", "price", "saving", "what it would lose")
+        table.add_column(name, justify="left" if text else "right", overflow="fold")
+
+
+def _total(lines: Sequence[Line], prices: Mapping[str, Price]) -> float:
+    return sum(line.units * prices[line.price].each for line in lines)
+
+
+def _changed(way: Way, **more: float) -> tuple[Line, ...]:
+    """The lines with these units added, and no transitions."""
+    return tuple(
+        Line(line.service, line.price, line.units + more.get(line.price, 0))
+        for line in way.lines
+        if line.price != "transition"
+    )
+
+
+def _traces(requests: float) -> float:
+    """X-Ray's default rule: the first request of each second, and one in twenty of the others."""
+    first = min(requests, _MONTH_SECONDS)
+    return first + 0.05 * (requests - first)
+
+
+def _own_metrics() -> set[str]:
+    """The names of the metrics that the functions count."""
+    names = Counter[str]()
+    for file in FUNCTIONS.rglob("*.py"):
+        text = file.read_text()
+        names.update(re.findall(r'(?:count|duration|add_metric)\("([A-Z]\w+)"', text))
+        names.update(re.findall(r': "([A-Z]\w+[a-z]ed)"', text) if "METRICS = {" in text else [])
+    return set(names)

@@ -1,0 +1,320 @@
+"""Which partition key takes how much of the writes, over millions of payments: docs/scale.md.
+
+A partition of DynamoDB takes 1,000 write units a second, whatever the table takes, and all that is written to one key
+may go to one partition. So no key may have more than a small share of the writes, however skewed the payments are.
+
+Keys and shards are made by the functions that the adapters make them with, and units are counted of what the adapters
+write (footprint.py). Cards and merchants are skewed by Zipf's law: with an exponent of 1 the second pays half as often
+as the first, the third a third as often. Each merchant names its payments in its own way, and the shards are made of
+that name. All of them post to the accounts of one merchant, as a deployment has no other, and are asked for by one
+caller. A card's bank is one of some thousand, and each payment has a reference of its own.
+"""
+
+import json
+import random
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from itertools import accumulate
+from math import ceil, log10
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from functions.shared.adapters.dynamodb import account_day, account_shard, day_shard, doubt_shard, writing_shard
+from functions.shared.adapters.velocity import ASKED_AGAIN, BUCKET, CARDS_BUCKET, HELD, KNOWN
+from functions.shared.domain.ledger import LIABILITY_MERCHANT, asset_gateway
+from tools.estimates.footprint import MILLISECONDS, captured_writes, settled_writes, velocity_units
+
+MOST_OF_THE_WRITES = 0.01
+PARTITION_UNITS = 1000  # write units a second
+
+CARDS = 2_000_000
+MERCHANTS = 100_000
+BINS = 5_000
+
+_BATCH = 50_000
+_DAY = "2026-11-23"
+_PAYMENTS_A_BREAK = 1000  # one in so many is a break for somebody to look at
+
+# How merchants name their payments: by chance, by number, by time and number, by time and chance.
+_NAMES: Sequence[Callable[[int, random.Random], str]] = (
+    lambda n, chance: f"{chance.getrandbits(128):032x}",
+    lambda n, chance: f"order-{n:010}",
+    lambda n, chance: f"{_DAY}-{n // 10_000:05}-{n:09}",
+    lambda n, chance: f"{0x19AAF3C0000 + n // 10:012X}{chance.getrandbits(80):020X}",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The partition keys of one kind, and what is written to them."""
+
+    index: str
+    kind: str
+    count: int
+    share: float  # of the hottest key, of all writes to the table or the index
+    full_at: float  # payments a second at which the hottest key takes what a partition takes
+    curve: tuple[tuple[int, float], ...]  # the share by rank, the hottest first, at a few ranks
+
+
+def simulate(
+    payments: int,
+    rate: int = 10_000,
+    skew: float = 1.0,
+    seed: int = 1,
+    progress: Callable[[Sequence[int]], Iterable[int]] = iter,
+) -> list[Keys]:
+    """So many payments in a row, `rate` a second on one day, each captured at once, and settled the day after.
+
+    The index of doubts is written to while the gateway is down: all of the payments are in doubt, and then are not.
+    """
+    chance = random.Random(seed)  # noqa: S311 # nosec B311
+    cards, merchants = _zipf(CARDS, skew, chance), _zipf(MERCHANTS, skew, chance)
+    account_shards: Counter[str] = Counter()
+    days: Counter[str] = Counter()
+    doubts: Counter[str] = Counter()
+    written: Counter[str] = Counter()
+    paid, counted, velocity = _zeros(CARDS), _zeros(CARDS), _zeros(CARDS)
+    bins, caller = [_Held() for _ in range(BINS)], _Held()
+    units_of_one_more = [velocity_units(before) for before in range(KNOWN + 1)]
+    bucket = int(BUCKET.total_seconds()) * rate
+
+    for start in progress(range(0, payments, _BATCH)):
+        if start % bucket < _BATCH:
+            counted = _zeros(CARDS)
+        if start % (int(CARDS_BUCKET.total_seconds()) * rate) < _BATCH:
+            for held in (*bins, caller):
+                held.cards.clear()
+        batch = range(start, min(start + _BATCH, payments))
+        for n, card, merchant in zip(batch, cards(len(batch)), merchants(len(batch)), strict=True):
+            payment_id = _NAMES[merchant % len(_NAMES)](n, chance)
+            account_shards[account_shard(payment_id)] += 1
+            days[day_shard(_DAY, payment_id)] += 1
+            doubts[doubt_shard(payment_id)] += 1
+            written[writing_shard(payment_id)] += 1
+            before = counted[card]
+            velocity[card] += units_of_one_more[min(before, KNOWN)]
+            counted[card] = before + 1
+            paid[card] += 1
+            bins[card % BINS].count(card)
+            caller.count(card)
+
+    # What is full is asked for once in a while by each process that screens payments.
+    processes = rate * MILLISECONDS["screen"] / 1000
+    asked_again = ceil(processes * payments / rate / ASKED_AGAIN.total_seconds())
+    writes = [*captured_writes(), *settled_writes()]
+    of_payment, of_card, of_reference = (
+        sum(write.units for write in writes if write.pk.startswith(kind))
+        for kind in ("PAYMENT#", "CARD#", "VELOCITY#reference#")
+    )
+    breaks = payments // _PAYMENTS_A_BREAK
+    of_bins, of_caller = [held.units(asked_again) for held in bins], caller.units(asked_again)
+    # A card is counted where its first six and last four digits are as often as it pays.
+    of_velocity = payments * of_reference + sum(velocity) + payments + sum(of_bins) + of_caller
+    of_table = payments * (of_payment + of_card) + of_velocity + breaks + 1
+    accounts = {
+        account_day(account, _DAY, shard): count
+        for shard, count in account_shards.items()
+        for account in (asset_gateway("sparkle"), LIABILITY_MERCHANT)
+    }
+
+    def keys(index: str, kind: str, units: Iterable[int], all_units: int, count: int = 0) -> Keys:
+        hottest_first = sorted(filter(None, units), reverse=True)
+        shares = [(rank, hottest_first[rank - 1] / all_units) for rank in _ranks(len(hottest_first))]
+        full_at = PARTITION_UNITS * payments / hottest_first[0]
+        return Keys(index, kind, count or len(hottest_first), shares[0][1], full_at, tuple(shares))
+
+    return [
+        keys("table", "PAYMENT#{payment_id}", [of_payment], of_table, count=payments),
+        keys("table", "CARD#{token}", (of_card * times for times in paid), of_table),
+        keys("table", "VELOCITY#{fingerprint}", velocity, of_table),
+        keys("table", "VELOCITY#reference#{hash}", [of_reference], of_table, count=payments),
+        keys("table", "VELOCITY#lookalike#{bin}#{last4}", paid, of_table),
+        keys("table", "VELOCITY#bin#{bin}", of_bins, of_table),
+        keys("table", "VELOCITY#caller#{hash}", [of_caller], of_table),
+        keys("table", "BREAK#{day}", [max(breaks, 1)], of_table),
+        keys("table", "CLOSE#{year}", [1], of_table),
+        keys("by_account", "{account}#{day}#{shard}", accounts.values(), sum(accounts.values())),
+        keys("by_day", "{day}#{shard}", days.values(), payments),
+        keys("in_doubt", "in_doubt#{shard}", (2 * count for count in doubts.values()), 2 * payments),
+        keys("by_writing", "{day written}#{shard}", written.values(), payments),
+    ]
+
+
+class _Held:
+    """A bucket of cards that is full after some, and what is written to it."""
+
+    def __init__(self) -> None:
+        self.cards: set[int] = set()
+        self._counted = self._turned_away = 0
+
+    def count(self, card: int) -> None:
+        if len(self.cards) < HELD:
+            self.cards.add(card)
+            self._counted += 1
+        else:
+            self._turned_away += 1
+
+    def units(self, asked_again: int) -> int:
+        """With the writes that are refused, where it was full and so often asked for again."""
+        return self._counted + min(self._turned_away, asked_again)
+
+
+def scale(payments: int, rate: int, skew: float, folder: Path, console: Console) -> bool:
+    """Simulate, print the hottest keys, draw them; whether none takes more than a hundredth of the writes."""
+    found = simulate(
+        payments, rate, skew, progress=lambda batches: track(batches, f"{payments:,} payments", console=console)
+    )
+    table = Table(title=f"The hottest keys of {payments:,} payments, {rate:,} a second", title_justify="left")
+    for column in ("", "key", "keys", "hottest, of all writes", "units a second", "a partition's 1,000 at"):
+        table.add_column(column, justify="left" if column in ("", "key") else "right", overflow="fold")
+    for keys in found:
+        mark = "[green]✓[/green]" if keys.share <= MOST_OF_THE_WRITES else "[red]✗[/red]"
+        units = PARTITION_UNITS * rate / keys.full_at
+        full_at = f"{keys.full_at:,.0f} payments/s" if keys.full_at < 1e6 else "never"
+        table.add_row(
+            keys.index, keys.kind, f"{keys.count:,}", f"{_percent(keys.share)} {mark}", f"{units:,.0f}", full_at
+        )
+    console.print(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {"payments": payments, "rate": rate, "skew": skew, "keys": [asdict(keys) for keys in found]}
+    (folder / "scale.json").write_text(json.dumps(told, indent=2) + "\n")
+    (folder / "hottest-keys.svg").write_text(picture(found, f"{payments:,} payments, {rate:,} a second"))
+    console.print(f"Wrote {folder / 'hottest-keys.svg'} and {folder / 'scale.json'}", highlight=False, soft_wrap=True)
+    return all(keys.share <= MOST_OF_THE_WRITES for keys in found)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.3%}" if share >= 1e-5 else "< 0.001%"
+
+
+def _zeros(count: int) -> "array[int]":
+    return array("Q", bytes(8 * count))
+
+
+def _zipf(count: int, exponent: float, chance: random.Random) -> Callable[[int], list[int]]:
+    """Draws ranks from 0 to `count`, each in proportion to 1 / (rank + 1) ** exponent."""
+    ranks = range(count)
+    up_to = list(accumulate((rank + 1) ** -exponent for rank in ranks))
+    return lambda k: chance.choices(ranks, cum_weights=up_to, k=k)
+
+
+def _ranks(count: int) -> list[int]:
+    """Some ranks up to the last: a few of each order of magnitude."""
+    steps = (round(10 ** (step / 8)) for step in range(8 * 8))
+    return sorted({rank for rank in steps if rank < count} | {count})
+
+
+# -- The picture: share by rank, both in orders of magnitude
+
+_WIDTH, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 1024, 100, 104, 480, 360
+_DECADES_OF_RANKS, _TOP_SHARE, _DECADES_OF_SHARES = 7, 0.1, 8
+_HEIGHT, _LEGEND_LINE = _TOP + _PLOT_HEIGHT + 62, 34
+# Each in the light and in the dark; with the dashes, no two lines are told apart by their colour alone.
+_COLOURS = (
+    *(("#5b6474", "#a3adbd"), ("#1f5fbf", "#82b1ff"), ("#b3541e", "#f0955e"), ("#0f7f7f", "#4fd0c8")),
+    *(("#8a6d00", "#e3c04a"), ("#4d7a1f", "#a5d46a"), ("#5b46a8", "#b9a7ff"), ("#9a2fc4", "#dd8cff")),
+    *(("#6b5b2e", "#cdbb86"), ("#126637", "#5ecb8b"), ("#3b6ea8", "#9cc4f2"), ("#c2185b", "#ff86b0")),
+    ("#7a4a2a", "#d9a77f"),
+)
+_DASHES = ("none", "7 3", "2 3")
+_KINDS = {
+    "PAYMENT#{payment_id}": "A payment and its entries",
+    "CARD#{token}": "A stored card",
+    "VELOCITY#{fingerprint}": "What a card pays",
+    "VELOCITY#reference#{hash}": "An order’s payments",
+    "VELOCITY#lookalike#{bin}#{last4}": "Cards that look alike",
+    "VELOCITY#bin#{bin}": "The cards of a bank",
+    "VELOCITY#caller#{hash}": "The cards of a caller of the API",
+    "BREAK#{day}": "What reconciliation found on a day",
+    "CLOSE#{year}": "The closed days of a year",
+    "{account}#{day}#{shard}": "An account’s postings of a day",
+    "{day}#{shard}": "The payments of a day",
+    "{day written}#{shard}": "The payments that were written on a day",
+    "in_doubt#{shard}": "Payments in doubt, the gateway being down",
+}
+_STYLE = """
+.ground { fill: #fff } text, .ink { fill: #1b2230 } .quiet { fill: #5b6474 } .grid { stroke: #e3e7ee }
+.limit { stroke: #b8282f } text.limit { fill: #b8282f; stroke: none }
+@media (prefers-color-scheme: dark) {
+.ground { fill: #181d26 } text, .ink { fill: #dfe4ec } .quiet { fill: #98a3b5 } .grid { stroke: #2f3846 }
+.limit { stroke: #ff8585 } text.limit { fill: #ff8585 }
+}
+"""
+
+
+def picture(found: Sequence[Keys], title: str) -> str:
+    """An SVG of the keys' shares, in light and dark. A flat line is spread evenly; none may get above the limit."""
+
+    def x(rank: float) -> float:
+        return _LEFT + _PLOT_WIDTH * log10(rank) / _DECADES_OF_RANKS
+
+    def y(share: float) -> float:
+        return _TOP + _PLOT_HEIGHT * log10(_TOP_SHARE / share) / _DECADES_OF_SHARES
+
+    right, bottom = _LEFT + _PLOT_WIDTH, _TOP + _PLOT_HEIGHT
+    colours = "".join(
+        f".c{n} {{ color: {light} }} @media (prefers-color-scheme: dark) {{ .c{n} {{ color: {dark} }} }}\n"
+        for n, (light, dark) in enumerate(_COLOURS)
+    )
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
+        f'font-size="12" role="img" aria-label="Share of the writes by key">',
+        f"<style>{_STYLE}{colours}</style>",
+        f'<rect class="ground" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>',
+        f'<text x="20" y="28" font-size="16" font-weight="600">Is any key hot? {title}</text>',
+        '<text x="20" y="50" class="quiet">Each line is one kind of key, from its busiest key on the left to its '
+        "idlest on the right. A line that</text>",
+        '<text x="20" y="66" class="quiet">stays flat spreads its writes evenly; one that falls has a few busy keys; a '
+        "dot alone is a single key.</text>",
+    ]
+    for decade in range(_DECADES_OF_RANKS + 1):
+        at = x(10**decade)
+        parts.append(f'<path class="grid" d="M{at:.1f} {_TOP}V{bottom}"/>')
+        parts.append(f'<text x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{_short(10**decade)}</text>')
+    for decade in range(_DECADES_OF_SHARES + 1):
+        share = _TOP_SHARE / 10**decade
+        parts.append(f'<path class="grid" d="M{_LEFT} {y(share):.1f}H{right}"/>')
+        label = f"{100 * share:.7f}".rstrip("0").rstrip(".")
+        parts.append(f'<text x="{_LEFT - 8}" y="{y(share) + 4:.1f}" text-anchor="end">{label} %</text>')
+    parts += [
+        f'<text x="20" y="{_TOP - 12}">↑ share of all writes to the table or index, log scale</text>',
+        f'<text x="{right}" y="{bottom + 40}" text-anchor="end">'
+        "rank of the key in its kind, the busiest is 1, log scale →</text>",
+    ]
+    parts.append(f'<text x="{right + 20}" y="{_TOP - 12}">What is it, and how much has its busiest key?</text>')
+    limit = y(MOST_OF_THE_WRITES)
+    parts.append(f'<path class="limit" d="M{_LEFT} {limit:.1f}H{right}" stroke-width="1.5" stroke-dasharray="6 4"/>')
+    parts.append(
+        f'<text class="limit" x="{right - 4}" y="{limit - 6:.1f}" text-anchor="end">limit: no key above 1 %</text>'
+    )
+    for line, keys in enumerate(found):
+        points = " ".join(f"{x(rank):.1f},{min(y(share), bottom):.1f}" for rank, share in keys.curve)
+        first = f'cx="{x(1):.1f}" cy="{min(y(keys.share), bottom):.1f}"'
+        dash = _DASHES[line % len(_DASHES)]
+        at, start = _TOP + 10 + _LEGEND_LINE * line, right + 20
+        where = "the table" if keys.index == "table" else keys.index
+        how_many = f"{_short(keys.count)} {'key' if keys.count == 1 else 'keys'} of {where}"
+        sample = f'<path d="M{start} {at - 4}h26" stroke-width="2.5" stroke-dasharray="{dash}"/>' * (keys.count > 1)
+        parts += [
+            f'<g class="c{line}" stroke="currentColor" fill="none">',
+            f'<polyline points="{points}" stroke-width="2" stroke-dasharray="{dash}"/>',
+            f'<circle {first} r="4" fill="currentColor"/>',
+            f'<circle cx="{start + 13}" cy="{at - 4}" r="4" fill="currentColor"/>{sample}</g>',
+            f'<text x="{start + 34}" y="{at}">{escape(_KINDS[keys.kind])}: {escape(_percent(keys.share))}</text>',
+            f'<text x="{start + 34}" y="{at + 15}" class="quiet">{keys.kind}<tspan>, {how_many}</tspan></text>',
+        ]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _short(count: int) -> str:
+    """1, 100, 10 k, 1.1 M"""
+    for size, unit in ((1_000_000, " M"), (10_000, " k")):
+        if count >= size:
+            return f"{count / (1000 if unit == ' k' else size):.3g}{unit}"
+    return f"{count:,}"

@@ -1,0 +1,241 @@
+"""Customer managed keys: MiniStack 1.5.33 encrypts nothing with them, and asks KMS for nothing; AWS's services do.
+
+What is kept under such a key can be used by whom KMS lets use the key. KMS is called
+
+- on the caller's behalf, with `kms:ViaService` and an encryption context that names what is kept (`_FOR_THE_CALLER`):
+  "Data at rest encryption in Step Functions" (developer guide), "Required permissions for API callers"; "Secret
+  encryption and decryption in AWS Secrets Manager" (user guide); "DynamoDB encryption at rest: usage notes" (DynamoDB
+  developer guide); "Key management" (SNS and SQS developer guides);
+- by a state machine's execution role, directly and so without `kms:ViaService`, when an execution starts (first of
+  these guides). Its data key is good for a minute at least, so nothing is asked again here while an execution runs;
+- by the service itself: by CloudWatch Logs for a group that is to be encrypted, by CloudWatch for an alarm's topic.
+
+A refusal has the code of the service's own API reference, and, where others recorded it, AWS's text.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import error_response_json, get_account_id, get_region
+from ministack.services import cloudwatch, dynamodb, kms, secretsmanager, sns, sqs, stepfunctions
+
+from tools.local.emulator import roles
+from tools.local.emulator.iam import REQUEST, kms_context
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something that is kept under a key; the context is what its data keys are bound to."""
+
+    key: dict[str, Any]
+    context: dict[str, str]
+
+
+_READ = ("kms:Decrypt",)
+_WRITE = ("kms:GenerateDataKey", "kms:Decrypt")
+_TABLE = ("kms:DescribeKey", "kms:CreateGrant", "kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt")
+
+# What the caller must be allowed to do with the key, through the service.
+_FOR_THE_CALLER = {
+    "states:CreateStateMachine": ("kms:DescribeKey", "kms:GenerateDataKey"),
+    "states:UpdateStateMachine": ("kms:DescribeKey", "kms:GenerateDataKey"),
+    "states:DescribeStateMachine": _READ,
+    "states:DescribeStateMachineForExecution": _READ,
+    "states:DescribeExecution": _READ,
+    "states:GetExecutionHistory": _READ,
+    "secretsmanager:CreateSecret": _WRITE,
+    "secretsmanager:UpdateSecret": _WRITE,
+    "secretsmanager:PutSecretValue": _WRITE,
+    "secretsmanager:GetSecretValue": _READ,
+    "dynamodb:CreateTable": _TABLE,
+    **{
+        f"dynamodb:{operation}": _READ
+        for operation in (
+            *("GetItem", "BatchGetItem", "Query", "Scan"),
+            *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ConditionCheckItem"),
+        )
+    },
+    "sns:Publish": _WRITE,
+    "sqs:SendMessage": _WRITE,
+    "sqs:ReceiveMessage": _READ,
+}
+_REFUSALS = {
+    "states": (
+        "KmsAccessDeniedException",
+        "Either your KMS key policy or API caller does not have the required permissions.",
+    ),
+    "secretsmanager": ("AccessDeniedException", "Access to KMS is not allowed"),
+    "dynamodb": ("AccessDeniedException", "KMS key access denied"),
+    "sns": ("KMSAccessDenied", "The caller may not use the topic's KMS key"),
+    "sqs": ("KMS.AccessDeniedException", "The caller may not use the queue's KMS key"),
+    "logs": (
+        "AccessDeniedException",
+        "The specified KMS key does not exist or is not allowed to be used with Arn '{}'",
+    ),
+}
+_LOGS = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey")
+_WITHOUT_CONTEXT = ("kms:DescribeKey", "kms:CreateGrant")
+_ALARM_ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
+
+
+def install() -> None:
+    """Have KMS asked after IAM has let a call through, before an execution starts, and before an alarm is published."""
+    enforce = iam_evaluator.enforce
+    start_execution = stepfunctions._start_execution
+    dispatch_alarm_actions = cloudwatch._dispatch_alarm_actions
+
+    def caller_may(access_key_id: str, action: str, kept: Kept, via: str | None = None) -> bool:
+        context = _context(action, kept)
+        if via:
+            context["kms:ViaService"] = f"{via}.{get_region()}.amazonaws.com"
+        return enforce(access_key_id, action, "kms", get_region(), kept.key["Arn"], context) is None
+
+    @functools.wraps(enforce)
+    def enforce_both(
+        access_key_id: str,
+        iam_action: str,
+        service: str,
+        region: str,
+        resource_arn: str = "*",
+        service_context: dict[str, Any] | None = None,
+    ) -> Any:
+        context = dict(service_context or {})
+        request = context.pop(REQUEST, {})
+        denied = enforce(access_key_id, iam_action, service, region, resource_arn, context)
+        kept = None if denied else _kept(service, request, resource_arn)
+        if kept is None:
+            return denied
+        if service == "logs":
+            allowed = service_may(f"logs.{region}.amazonaws.com", _LOGS, kept)
+        else:
+            actions = _FOR_THE_CALLER.get(iam_action, ())
+            allowed = all(caller_may(access_key_id, action, kept, via=service) for action in actions)
+        code, message = _REFUSALS[service]
+        return None if allowed else iam_evaluator.AuthError(code, message.format(resource_arn))
+
+    @functools.wraps(start_execution)
+    def start(data: dict[str, Any]) -> Any:
+        machine = stepfunctions._state_machines.get(
+            stepfunctions._resolve_state_machine_arn(data.get("stateMachineArn", "")) or ""
+        )
+        kept = _kept("states", {}, machine["stateMachineArn"]) if machine else None
+        if kept is not None and not execution_role_may(machine, kept):
+            code, message = _REFUSALS["states"]
+            return error_response_json(code, message)
+        return start_execution(data)
+
+    def execution_role_may(machine: dict[str, Any], kept: Kept) -> bool:
+        try:
+            session = roles.assume(
+                machine["roleArn"], "states.amazonaws.com", machine["name"][:64], machine["stateMachineArn"]
+            )
+        except roles.RoleNotAssumable:
+            return False
+        return all(caller_may(session.access_key_id, action, kept) for action in _WRITE)
+
+    @functools.wraps(dispatch_alarm_actions)
+    def dispatch(alarm: dict[str, Any], *rest: Any) -> None:
+        def published(topic_arn: str) -> bool:
+            kept = _kept("sns", {}, topic_arn)
+            source = {"aws:sourcearn": alarm.get("AlarmArn"), "aws:sourceaccount": get_account_id()}
+            return kept is None or service_may("cloudwatch.amazonaws.com", _WRITE, kept, source)
+
+        heard = {actions: [arn for arn in alarm.get(actions) or [] if published(arn)] for actions in _ALARM_ACTIONS}
+        dispatch_alarm_actions(alarm | heard, *rest)
+
+    iam_evaluator.enforce = enforce_both
+    stepfunctions._start_execution = start
+    cloudwatch._dispatch_alarm_actions = dispatch
+
+
+def service_may(principal: str, actions: tuple[str, ...], kept: Kept, source: dict[str, Any] | None = None) -> bool:
+    """Whether the key's policy lets an AWS service do all of this by itself, for the source that it names."""
+    contexts = [
+        iam_evaluator.EvalContext(
+            principal_arn="",
+            principal_type="Service",
+            principal_account=get_account_id(),
+            action=action,
+            resource_arn=kept.key["Arn"],
+            region=get_region(),
+            service_context={key.lower(): value for key, value in (_context(action, kept) | (source or {})).items()},
+        )
+        for action in actions
+    ]
+    policy = kept.key.get("Policy")
+    return all(
+        iam_evaluator.evaluate_resource_policy(policy, context, service=principal).decision == "Allow"
+        for context in contexts
+    )
+
+
+def _context(action: str, kept: Kept) -> dict[str, Any]:
+    return kms_context(action, {} if action in _WITHOUT_CONTEXT else {"EncryptionContext": kept.context})
+
+
+# -- What is kept under which key -----------------------------------------------------------------------------------
+
+
+def _kept(service: str, request: dict[str, Any], arn: str) -> Kept | None:
+    """What a call is about, if it is kept under a customer managed key; the key may be the call's to choose."""
+    if service not in _FINDERS:
+        return None
+    key_id, context = _FINDERS[service](request, arn)
+    key = kms._resolve_key(key_id)
+    return Kept(key, context) if key else None
+
+
+Found = tuple[str | None, dict[str, str]]
+
+
+def _execution_data(request: dict[str, Any], arn: str) -> Found:
+    if request.get("includedData") == "METADATA_ONLY":
+        return None, {}
+    of_execution = stepfunctions._executions.get(arn) or {}
+    machine_arn = of_execution.get("stateMachineArn", arn)
+    of_machine = stepfunctions._state_machines.get(machine_arn) or {}
+    configurations = [kept.get("encryptionConfiguration") for kept in (request, of_execution, of_machine)]
+    configuration: dict[str, Any] = next(filter(None, configurations), {})
+    return configuration.get("kmsKeyId"), {"aws:states:stateMachineArn": machine_arn}
+
+
+def _secret(request: dict[str, Any], arn: str) -> Found:
+    secret = secretsmanager._resolve(request.get("SecretId") or arn)[1] or {}
+    version = (
+        request.get("VersionId") or secretsmanager._find_stage_version(secret, "AWSCURRENT")[0] if secret else None
+    )
+    context = {"SecretARN": secret.get("ARN", arn), "SecretVersionId": version or "RequestToValidateKeyAccess"}
+    return request.get("KmsKeyId") or secret.get("KmsKeyId"), context
+
+
+def _table(request: dict[str, Any], arn: str) -> Found:
+    name = arn.partition(":table/")[2].partition("/")[0]
+    description = (dynamodb._tables.get(name) or {}).get("SSEDescription") or {}
+    key_id = (request.get("SSESpecification") or {}).get("KMSMasterKeyId") or description.get("KMSMasterKeyArn")
+    return key_id, {"aws:dynamodb:tableName": name, "aws:dynamodb:subscriberId": get_account_id()}
+
+
+def _topic(request: dict[str, Any], arn: str) -> Found:
+    topic = sns._topics.get(arn) or {}
+    return (topic.get("attributes") or {}).get("KmsMasterKeyId"), {"aws:sns:topicArn": arn}
+
+
+def _queue(request: dict[str, Any], arn: str) -> Found:
+    queue = sqs._queue_by_arn(arn) or {}
+    return (queue.get("attributes") or {}).get("KmsMasterKeyId"), {"aws:sqs:arn": arn}
+
+
+def _log_group(request: dict[str, Any], arn: str) -> Found:
+    return request.get("kmsKeyId"), {"aws:logs:arn": arn.removesuffix(":*")}
+
+
+_FINDERS = {
+    "states": _execution_data,
+    "secretsmanager": _secret,
+    "dynamodb": _table,
+    "sns": _topic,
+    "sqs": _queue,
+    "logs": _log_group,
+}

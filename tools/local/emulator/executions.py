@@ -1,0 +1,227 @@
+"""StartExecution's checks, answers and versions, Retry's delays, and tracing, which MiniStack 1.5.33 lacks.
+
+What AWS does (Step Functions API reference, StartExecution; "Handling errors", developer guide):
+
+- A name has 1 to 80 characters and none of those in `_FORBIDDEN`; else InvalidName. Input is JSON
+  (InvalidExecutionInput) of at most 262,144 bytes of UTF-8 (ValidationException).
+- For a STANDARD state machine, the same name with the same input while that execution runs gives the first answer
+  again; with other input, or once it has ended, ExecutionAlreadyExists.
+- Started by an alias, an execution runs one of the alias's versions, chosen at random by weight; started by a version,
+  that one; and it does so to its end ("State machine deployments with versions and aliases", developer guide).
+  MiniStack runs what is newest.
+- An error's `__type` has its service's namespace in front (measured on AWS by others: `com.amazonaws.swf.service.
+  v2.model#InvalidName`), so a mapping template that compares it must not compare it whole.
+- An execution that was stopped retries nothing.
+- A Retry waits at most MaxDelaySeconds, and with JitterStrategy FULL a random time up to its delay.
+- DescribeExecution and ListExecutions are eventually consistent: they "may not reflect very recent updates and changes"
+  (API reference). Here they tell of executions as they were `SFN_SEEN_AFTER_SECONDS` ago, an environment variable; 0
+  without it.
+
+MiniStack also sleeps 0.15 s before each execution, and forgets `tracingConfiguration`; AWS doesn't.
+"""
+
+import contextvars
+import functools
+import json
+import os
+import random
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import FunctionType
+from typing import Any
+
+from ministack.core.responses import (
+    AccountRegionScopedDict,
+    error_response_json,
+    get_account_id,
+    get_region,
+    json_response,
+)
+from ministack.services import stepfunctions
+
+from tools.local.emulator.iam import current_execution
+
+INPUT_LIMIT_BYTES = 262_144
+_SERVICE = "com.amazonaws.swf.service.v2.model"
+_VALIDATION = "com.amazon.coral.validate"
+_FORBIDDEN = re.compile(r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]""")
+_START_DELAY_SECONDS = 0.15
+_STARTED_BY = ("stateMachineVersionArn", "stateMachineAliasArn")
+
+
+_version: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("state_machine_version", default=None)
+"""What the execution runs whose thread this is, or None for the state machine as it is."""
+
+
+def install() -> None:
+    """Put the checks before MiniStack's StartExecution, and the delays into its retries."""
+    start_execution = stepfunctions._start_execution
+    executions = SeenLate(stepfunctions._executions, float(os.environ.get("SFN_SEEN_AFTER_SECONDS", "0")))
+    describe_execution = _reading(stepfunctions._describe_execution, executions)
+    find_matching_retrier = stepfunctions._find_matching_retrier
+
+    @functools.wraps(start_execution)
+    def start(data: dict[str, Any]) -> Any:
+        return _refusal(data) or _running(data) or start_version(data)
+
+    def start_version(data: dict[str, Any]) -> Any:
+        arn = data.get("stateMachineArn")
+        version = _chosen_version(arn)
+        # The execution's thread begins with a copy of this context.
+        token = _version.set(version)
+        try:
+            answer = start_execution(data)
+        finally:
+            _version.reset(token)
+        execution = stepfunctions._executions.get(json.loads(answer[2]).get("executionArn"))
+        if execution is not None and version is not None:
+            execution["stateMachineVersionArn"] = version["stateMachineVersionArn"]
+            execution["stateMachineAliasArn"] = arn if arn in stepfunctions._state_machine_aliases else None
+        return answer
+
+    @functools.wraps(describe_execution)
+    def describe(data: dict[str, Any]) -> Any:
+        status, headers, body = describe_execution(data)
+        execution = executions.get(data.get("executionArn")) or {}
+        started_by = {name: execution[name] for name in _STARTED_BY if execution.get(name)}
+        return status, headers, json.dumps(json.loads(body) | started_by).encode()
+
+    @functools.wraps(find_matching_retrier)
+    def find(retriers: list[dict[str, Any]], error: str, counts: dict[int, int]) -> Any:
+        execution = current_execution.get()
+        if execution is not None and execution["status"] != "RUNNING":
+            return None, None
+        retrier, index = find_matching_retrier(retriers, error, counts)
+        if retrier is not None:
+            delay = retry_delay_seconds(retrier, counts.get(index, 0))
+            retrier = {**retrier, "IntervalSeconds": delay, "BackoffRate": 1}
+        return retrier, index
+
+    stepfunctions._start_execution = start
+    stepfunctions._describe_execution = describe
+    stepfunctions._list_executions = _reading(stepfunctions._list_executions, executions)
+    stepfunctions._state_machines.__class__ = _StateMachines
+    stepfunctions._find_matching_retrier = find
+    for name in ("_create_state_machine", "_update_state_machine"):
+        setattr(stepfunctions, name, _keeping_tracing(getattr(stepfunctions, name)))
+    _start_at_once()
+
+
+class SeenLate:
+    """Executions by their ARNs, as far as MiniStack's reads use them, as they were so many seconds ago."""
+
+    def __init__(self, executions: Any, seconds: float) -> None:
+        self._executions = executions
+        self._lag = timedelta(seconds=seconds)
+
+    def get(self, arn: object) -> dict[str, Any] | None:
+        execution = self._executions.get(arn)
+        return self._past(execution) if execution else None
+
+    def values(self) -> Iterator[dict[str, Any]]:
+        return filter(None, map(self._past, list(self._executions.values())))
+
+    def _past(self, execution: dict[str, Any]) -> dict[str, Any] | None:
+        seen_until = datetime.now(UTC) - self._lag
+        if datetime.fromisoformat(execution["startDate"]) > seen_until:
+            return None
+        stopped = execution.get("stopDate")
+        if stopped and datetime.fromisoformat(stopped) > seen_until:
+            return execution | {"status": "RUNNING", "stopDate": None, "output": None, "error": None, "cause": None}
+        return execution
+
+
+def _reading(read: Callable[[dict[str, Any]], Any], executions: SeenLate) -> Callable[[dict[str, Any]], Any]:
+    """One of MiniStack's functions, on these executions in the place of its own."""
+    return FunctionType(read.__code__, {**read.__globals__, "_executions": executions}, read.__name__)
+
+
+class _StateMachines(AccountRegionScopedDict):  # type: ignore[misc]
+    """MiniStack's state machines; in an execution's thread, its own is as it was when its version was published."""
+
+    __slots__ = ()
+
+    def get(self, arn: Any, default: Any = None) -> Any:
+        machine, version = super().get(arn, default), _version.get()
+        if machine is None or version is None or version["stateMachineArn"] != arn:
+            return machine
+        return machine | {name: version[name] for name in ("definition", "roleArn")}
+
+
+def _chosen_version(arn: object) -> dict[str, Any] | None:
+    """The version that an execution runs which is started by this ARN; None for the state machine as it is."""
+    alias = stepfunctions._state_machine_aliases.get(arn)
+    if alias:
+        shares = alias["routingConfiguration"]
+        weights = [share["weight"] for share in shares]
+        arn = random.choices(shares, weights)[0]["stateMachineVersionArn"]  # noqa: S311 # nosec B311
+    version: dict[str, Any] | None = stepfunctions._state_machine_versions.get(arn)
+    return version
+
+
+def retry_delay_seconds(retrier: dict[str, Any], retries_made: int) -> float:
+    """How long a Retry entry waits before its next attempt."""
+    delay = float(retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retries_made)
+    delay = min(delay, retrier.get("MaxDelaySeconds", delay))
+    return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay  # noqa: S311 # nosec B311
+
+
+def _keeping_tracing(store: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    @functools.wraps(store)
+    def keep(data: dict[str, Any]) -> Any:
+        answer = store(data)
+        arn = data.get("stateMachineArn") or json.loads(answer[2]).get("stateMachineArn")
+        machine = stepfunctions._state_machines.get(arn)
+        if machine is not None and "tracingConfiguration" in data:
+            machine["tracingConfiguration"] = data["tracingConfiguration"]
+        return answer
+
+    return keep
+
+
+def _refusal(data: dict[str, Any]) -> Any:
+    """The error for a bad name or input, or None."""
+    name, text = data.get("name"), data.get("input", "{}")
+    if name is not None and (not 1 <= len(name) <= 80 or _FORBIDDEN.search(name)):
+        return error_response_json(f"{_SERVICE}#InvalidName", f"Invalid Name: '{name}'")
+    try:
+        size = len(text.encode())
+        json.loads(text)
+    except (ValueError, RecursionError):  # also lone surrogates, which are not UTF-8
+        # AWS quotes any input, and a card number would come back that way: here only a word that a template wrote.
+        quoted = f": Unrecognized token '{text}'" if re.fullmatch("[a-z_]{1,64}", text) else ""
+        return error_response_json(
+            f"{_SERVICE}#InvalidExecutionInput", f"Invalid State Machine Execution Input{quoted}"
+        )
+    if size > INPUT_LIMIT_BYTES:
+        return error_response_json(
+            f"{_VALIDATION}#ValidationException",
+            "1 validation error detected: Value at 'input' failed to satisfy "
+            f"constraint: Member must have length less than or equal to {INPUT_LIMIT_BYTES}",
+        )
+    return None
+
+
+def _running(data: dict[str, Any]) -> Any:
+    """The answer for a name that is taken, or None."""
+    arn = stepfunctions._resolve_state_machine_arn(data.get("stateMachineArn", ""))
+    machine = stepfunctions._state_machines.get(arn) if arn else None
+    if machine is None or not data.get("name"):
+        return None
+    execution_arn = f"arn:aws:states:{get_region()}:{get_account_id()}:execution:{machine['name']}:{data['name']}"
+    execution = stepfunctions._executions.get(execution_arn)
+    if execution is None:
+        return None
+    standard = machine.get("type", "STANDARD") == "STANDARD"
+    if standard and execution["status"] == "RUNNING" and execution["input"] == data.get("input", "{}"):
+        return json_response({"executionArn": execution_arn, "startDate": execution["startDate"]})
+    return error_response_json(f"{_SERVICE}#ExecutionAlreadyExists", f"Execution Already Exists: '{execution_arn}'")
+
+
+def _start_at_once() -> None:
+    code = stepfunctions._run_execution.__code__
+    if _START_DELAY_SECONDS not in code.co_consts:
+        raise RuntimeError("MiniStack's delay before an execution is not where it was")
+    constants = tuple(0 if constant == _START_DELAY_SECONDS else constant for constant in code.co_consts)
+    stepfunctions._run_execution.__code__ = code.replace(co_consts=constants)

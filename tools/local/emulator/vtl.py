@@ -1,0 +1,331 @@
+r"""API Gateway's mapping templates: Velocity by the library `airspeed`, brought to what Velocity 1.7 and AWS do.
+
+Reference: "Variables for data transformations for API Gateway" in the API Gateway developer guide, Velocity 1.7's user
+guide, and what others recorded on AWS (`tests/aws_facts/mapping_templates.yaml`). `tests/velocity/` holds what is here
+to Velocity itself. `airspeed` is adapted in this process, as it differs in what templates depend on:
+
+- **Nothing is `""`.** On API Gateway a reference to nothing (a path that selects nothing or null, a parameter, variable
+  or property that isn't there) is an empty text: it prints as nothing, equals `""` and any other reference to nothing,
+  and is *true* in `#if`, where only null and false are false. Velocity by itself has null for it, which is false in
+  `#if`, and leaves what `#set` would set as it was; `render(…, absent=None)` renders so.
+- It undoes backslash escapes in string literals. Velocity does not (a quote is doubled instead), so that the idiom AWS
+  documents, `$util.escapeJavaScript(…).replaceAll("\\'","'")`, passes the regular expression `\\'`: a backslash and
+  a quote.
+- It calls Python's methods. Velocity calls Java's (see `java.py`).
+- It has Python's idea of truth, equality and names. In Velocity `&&` and `||` stop where the answer is known, and what
+  `#set` sets in a loop is there after it.
+"""
+
+import base64
+import binascii
+import functools
+import operator
+import re
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import airspeed
+
+from tools.local.emulator import java
+
+
+class TransformationError(Exception):
+    """A template that can't be parsed or evaluated. AWS: a configuration error, 500 to the client."""
+
+
+class BodyNotJson(Exception):
+    """The payload was asked for as JSON and is none. AWS: 400 to the client for a request."""
+
+
+class Input:
+    """`$input`: a payload and the request's parameters."""
+
+    def __init__(
+        self, body: str, path: Mapping[str, str], querystring: Mapping[str, str], header: Mapping[str, str]
+    ) -> None:
+        self.body = body if body.strip() else "{}"  # AWS takes an empty payload for an empty object
+        self._parameters = {"path": path, "querystring": querystring, "header": header}
+
+    @functools.cached_property
+    def _document(self) -> Any:
+        try:
+            return java.from_json(self.body)
+        except (ValueError, RecursionError) as error:
+            raise BodyNotJson("Could not parse request body into json") from error
+
+    def path(self, expression: str) -> Any:
+        """The value at a JSONPath, for use in the template, or None."""
+        return _select(self._document, expression)
+
+    def json(self, expression: str) -> str:
+        """The value at a JSONPath as compact JSON, characters beyond ASCII as they are; of nothing, a JSON string."""
+        value = self.path(expression)
+        return java.to_json("" if value is None else value)
+
+    def params(self, name: str | None = None) -> Any:
+        """All parameters by kind, or the one of this very name from path, query string or headers, in this order."""
+        if name is None:
+            return self._parameters
+        return next((kind[name] for kind in self._parameters.values() if name in kind), None)
+
+
+class Util:
+    """`$util`."""
+
+    def escapeJavaScript(self, value: object) -> str:  # noqa: N802 (the template's names)
+        return java.escape_ecma_script(java.text(value))
+
+    def parseJson(self, value: str) -> Any:  # noqa: N802
+        return java.from_json(value)
+
+    def urlEncode(self, value: object) -> str:  # noqa: N802
+        return urllib.parse.quote_plus(java.text(value), safe="*").replace("~", "%7E")
+
+    def urlDecode(self, value: str) -> str:  # noqa: N802
+        return urllib.parse.unquote_plus(value)
+
+    def base64Encode(self, value: object) -> str:  # noqa: N802
+        return base64.b64encode(java.text(value).encode()).decode()
+
+    def base64Decode(self, value: str) -> str:  # noqa: N802
+        try:
+            return base64.b64decode(value, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise java.IllegalArgument("not base64 of text") from error
+
+
+# Where the namespace keeps what a reference to nothing gives; no template can name it.
+_ABSENT = "absent reference"
+
+
+def render(
+    template: str,
+    payload: Input,
+    context: dict[str, Any],
+    stage_variables: Mapping[str, str],
+    absent: str | None = "",
+) -> str:
+    """A template's text. Assignments to `$context.responseOverride` and the like are left in `context`.
+
+    `absent` is what a reference to nothing gives: `""` as on API Gateway, or None as in Velocity by itself.
+    Raises TransformationError, or BodyNotJson when the payload is asked for as JSON and is none.
+    """
+    variables = {"input": payload, "util": Util(), "context": context, "stageVariables": stage_variables}
+    try:
+        return str(_compile(template).merge(variables | {_ABSENT: absent}))
+    except (airspeed.TemplateError, RecursionError) as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, BodyNotJson):
+                raise cause from None
+            cause = cause.__cause__
+        raise TransformationError(str(error)) from error
+
+
+@functools.lru_cache(maxsize=256)
+def _compile(template: str) -> Any:
+    compiled = airspeed.Template(template)
+    compiled.ensure_compiled()
+    return compiled
+
+
+_STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\['([^']*)'\]|\[\"([^\"]*)\"\]|\[(\d+)\]")
+
+
+def _select(document: Any, expression: str) -> Any:
+    """The value at a definite JSONPath ($, .name, ['name'], [0]), or None."""
+    rest = expression.removeprefix("$") if expression.startswith("$") else f".{expression}"
+    value = document
+    while rest:
+        step = _STEP.match(rest)
+        if step is None:
+            raise java.IllegalArgument(f"unsupported JSONPath {expression!r}")
+        rest = rest[step.end() :]
+        name = next((group for group in step.groups()[:3] if group is not None), None)
+        if name is not None:
+            value = value.get(name) if isinstance(value, dict) else None
+        else:
+            index = int(step.group(4))
+            value = value[index] if isinstance(value, list) and index < len(value) else None
+    return value
+
+
+# -- airspeed, adapted --------------------------------------------------------------------------------------------
+
+
+def _is_true(value: object) -> bool:
+    return value is not None and value is not False
+
+
+def _equal(left: object, right: object) -> bool:
+    """Velocity compares by value, and by text where the types differ; null equals only null."""
+    if left is None or right is None:
+        return left is right
+    if type(left) is type(right) or (java.is_number(left) and java.is_number(right)):
+        return left == right
+    return java.text(left) == java.text(right)
+
+
+def _member(owner: object, name: str, arguments: list[Any] | None) -> Any:
+    """`owner.name` or `owner.name(arguments)`; None where Velocity finds no such property or method."""
+    if arguments is None:
+        if isinstance(owner, Mapping):
+            return owner.get(name)
+        return owner.body if isinstance(owner, Input) and name == "body" else None
+    if isinstance(owner, Input | Util):
+        method = getattr(owner, name, None) if not name.startswith("_") else None
+        return method(*arguments) if callable(method) else None
+    found = java.methods_of(owner).get(name)
+    return found(owner, *arguments) if found else None
+
+
+def _divide(left: int, right: int) -> int | None:
+    """Towards zero, as Java divides integers."""
+    return int(operator.truediv(left, right)) if right else None
+
+
+_EQUALITY, _AND, _OR = 8, 12, 13
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": _equal,
+    "!=": lambda left, right: not _equal(left, right),
+    "/": _divide,
+}
+_LITERALS = (
+    airspeed.StringLiteral,
+    airspeed.IntegerLiteral,
+    airspeed.FloatingPointLiteral,
+    airspeed.ArrayLiteral,
+    airspeed.DictionaryLiteral,
+)
+
+
+def _value(terms: list[Any], namespace: Any, loader: Any) -> Any:
+    """What an expression comes to: its terms, and the operators between them."""
+    if len(terms) == 1:
+        return terms[0].calculate(namespace, loader)
+    # The operator that binds loosest, and of its equals the last, is applied at the end.
+    place = max(range(1, len(terms), 2), key=lambda at: (terms[at].precedence, at))
+    operation, left, right = terms[place], terms[:place], terms[place + 1 :]
+    if operation.precedence == _AND:
+        return _truth(left, namespace, loader) and _truth(right, namespace, loader)
+    if operation.precedence == _OR:
+        return _truth(left, namespace, loader) or _truth(right, namespace, loader)
+    return operation.apply_to(_value(left, namespace, loader), _value(right, namespace, loader))
+
+
+def _truth(terms: list[Any], namespace: Any, loader: Any) -> bool:
+    """Whether an expression is true. A literal by itself never is, not even a text."""
+    if len(terms) == 1 and isinstance(terms[0].expression, _LITERALS):
+        return False
+    return _is_true(_value(terms, namespace, loader))
+
+
+def _adapt_airspeed() -> None:
+    name = r"[_a-z][a-z0-9_-]*"  # Velocity's identifiers may hold hyphens
+    airspeed.NameOrCall.NAME = re.compile(f"({name})", re.I)
+    airspeed.SetDirective.PLACE = re.compile(rf"\s*\$!?\{{?({name}(?:\.{name})*)\}}?", re.I)
+    airspeed.StringLiteral.STRING = re.compile(r"'((?:[^']|'')*)'")
+    airspeed.InterpolatedStringLiteral.STRING = re.compile(r'"((?:[^"]|"")*)"')
+    airspeed.NullLiteral.NULL = re.compile("(?!)")  # Velocity 1.7 has no such word
+
+    def parse_single_quoted(self: Any) -> None:
+        self.value = self.identity_match(self.STRING)[0].replace("''", "'")
+
+    def parse_double_quoted(self: Any) -> None:
+        raw = self.identity_match(self.STRING)[0].replace('""', '"')
+        self.value = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda match: chr(int(match[1], 16)), raw)
+        block = airspeed.Block(self.filename, self.value, 0) if re.search(r"[$#]", self.value) else None
+        self.block = block if block and block.end == len(self.value) else None
+
+    interpolate = airspeed.InterpolatedStringLiteral.calculate
+
+    def calculate_double_quoted(self: Any, namespace: Any, loader: Any) -> Any:
+        return interpolate(self, namespace, loader) if self.block else self.value
+
+    airspeed.StringLiteral.parse = parse_single_quoted
+    airspeed.InterpolatedStringLiteral.parse = parse_double_quoted
+    airspeed.InterpolatedStringLiteral.calculate = calculate_double_quoted
+
+    variable = airspeed.NameOrCall.calculate
+
+    def calculate_name(self: Any, owner: Any, loader: Any, namespace: Any) -> Any:
+        if isinstance(owner, airspeed.LocalNamespace):
+            return variable(self, owner, loader, namespace)
+        arguments = None if self.parameters is None else self.parameters.calculate(namespace, loader)
+        value = _member(owner, self.name, arguments)
+        if self.index is not None and isinstance(value, list | dict):
+            index = self.index.calculate(namespace, loader)
+            return value.get(index) if isinstance(value, dict) else value[index]
+        return value
+
+    airspeed.NameOrCall.calculate = calculate_name
+
+    parse_reference = airspeed.FormalReference.parse
+
+    def parse_reference_to_something(self: Any) -> None:
+        parse_reference(self)
+        if calculate := self.calculate:
+
+            def calculate_reference(namespace: Any, loader: Any) -> Any:
+                value = calculate(namespace, loader)
+                return namespace.top()[_ABSENT] if value is None else value
+
+            self.calculate = calculate_reference
+
+    def evaluate_reference(self: Any, stream: Any, namespace: Any, loader: Any) -> None:
+        value = self.calculate(namespace, loader) if self.calculate else None
+        if value is None:  # Velocity leaves a reference to nothing as it is written, unless it is a quiet one
+            value = "" if self.silent and self.expression else self.my_text()
+        stream.write(java.text(value))
+
+    airspeed.FormalReference.parse = parse_reference_to_something
+    airspeed.FormalReference.evaluate_raw = evaluate_reference
+
+    def evaluate_set(self: Any, stream: Any, namespace: Any, loader: Any) -> None:
+        value = self.value.calculate(namespace, loader)
+        if value is None:
+            return
+        *owners, last = self.terms
+        owner = functools.reduce(operator.getitem, owners, namespace) if owners else namespace.find_outermost(last)
+        (namespace.top() if owner is None else owner)[last] = value
+
+    airspeed.SetDirective.evaluate_raw = evaluate_set
+
+    def evaluate_foreach(self: Any, stream: Any, namespace: Any, loader: Any) -> None:
+        found = self.value.calculate(namespace, loader)
+        items = list(found.values()) if isinstance(found, Mapping) else found if isinstance(found, list | range) else []
+        for index, item in enumerate(items):
+            loop = airspeed.LocalNamespace(namespace)
+            last = index == len(items) - 1
+            loop[self.loop_var_name] = item
+            loop["foreach"] = {
+                "count": index + 1,
+                "index": index,
+                "hasNext": not last,
+                "first": not index,
+                "last": last,
+            }
+            self.block.evaluate(stream, loop, loader)
+
+    airspeed.ForeachDirective.evaluate_raw = evaluate_foreach
+    # Velocity takes the rest of a line away after these too, if there is nothing on it.
+    airspeed.ForeachDirective.CLOSE_PAREN = re.compile(r"\s*\)(?:[ \t]*\r?\n)?")
+    airspeed.ElseBlock.START = re.compile(r"#(?:else|\{else\})(?:[ \t]*\r?\n)?", re.I)
+
+    parse_condition = airspeed.Condition.parse
+
+    def parse_truth(self: Any) -> None:
+        parse_condition(self)
+        terms = self.calculate.__self__.expression
+        self.calculate = lambda namespace, loader: _truth(terms, namespace, loader)
+
+    airspeed.Condition.parse = parse_truth
+    airspeed.Expression.calculate = lambda self, namespace, loader: _value(self.expression, namespace, loader)
+    airspeed.UnaryOperatorValue.calculate = lambda self, namespace, loader: not _truth([self.value], namespace, loader)
+    words = {"eq": "==", "ne": "!="}
+    airspeed.BinaryOperator.OPERATORS.update(_OPERATORS | {word: _OPERATORS[sign] for word, sign in words.items()})
+    airspeed.BinaryOperator.PRECEDENCE.update(dict.fromkeys(("==", "!=", "eq", "ne"), _EQUALITY))
+
+
+_adapt_airspeed()

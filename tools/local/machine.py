@@ -1,0 +1,287 @@
+"""The stack on one machine: the AWS emulator and the Sparkle sandbox in the background, and Terraform's deployment."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import requests
+
+from tools.deployment.build import Target, build, runtime_client
+from tools.deployment.paths import BUILD, ROOT, STACK_FILE
+from tools.deployment.private import PRIVATE_UMASK, open_private, private_folder, write_private
+from tools.deployment.rollout import apply_until_live
+from tools.deployment.stack import Stack, StackError, api_curlrc, sandbox_curlrc
+from tools.deployment.terraform import Terraform, TerraformError, program
+
+REGION = "us-east-1"
+START_TIMEOUT_SECONDS = 60
+STOP_TIMEOUT_SECONDS = 15
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A background process of the stack, as `processes.json` remembers it.
+
+    `keys` are those that it lets in, by the variables that it was told them with: everybody may read its arguments.
+    """
+
+    module: str
+    pid: int
+    port: int
+    health_path: str
+    keys: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def owns_its_pid(self) -> bool:
+        """Whether the process is still ours: pids are given out again."""
+        ps = subprocess.run(["ps", "-p", str(self.pid), "-o", "command="], capture_output=True, text=True)
+        return self.module in ps.stdout
+
+    def healthy(self) -> bool:
+        with suppress(requests.RequestException):
+            return requests.get(self.url + self.health_path, timeout=2).ok
+        return False
+
+    def stop(self) -> None:
+        os.kill(self.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        while self.owns_its_pid():
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                return
+            time.sleep(0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One local stack. Its logs, state and process ids live in `home`; `stack_file` tells others where it is.
+
+    A port that is taken is replaced by a free one, unless somebody asked for it (`fixed_ports`).
+    """
+
+    home: Path = BUILD / "local"
+    stack_file: Path = STACK_FILE
+    emulator_port: int = 4566
+    sparkle_port: int = 4567
+    fixed_ports: frozenset[str] = frozenset()
+    emulator_environment: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_environment(cls) -> "Machine":
+        """`EMULATOR_PORT` and `SPARKLE_PORT` choose the ports."""
+        ports = {name.lower(): os.environ[name] for name in ("EMULATOR_PORT", "SPARKLE_PORT") if os.environ.get(name)}
+        for name, port in ports.items():
+            if not port.isdecimal() or not 0 < int(port) < 65536:
+                raise StackError(f"{name.upper()} must be a port number, not {port!r}.")
+        return cls(**{name: int(port) for name, port in ports.items()}, fixed_ports=frozenset(ports))  # type: ignore[arg-type]
+
+    def up(self, say: Say, progress: Say = lambda text: None) -> Stack:
+        """Start what does not run yet, deploy, and write the stack file. Safe to repeat.
+
+        `say` is told of each step, `progress` how far a long one is.
+        """
+        program()  # without Terraform nothing need be started
+        private_folder(self.home)
+        say("Building the functions and their layer")
+        build(Target.host(), progress)
+        try:
+            stack = self._start_and_deploy(say, progress)
+        except TerraformError as error:
+            if self.stack_file.exists():
+                raise
+            # What the emulator did of it is in the way of a second try. Nothing is deployed yet, so nothing is lost by
+            # starting over.
+            say(f"Starting over, as the first deployment failed: {error}")
+            say(f"The emulator's log of it is {self._keep_log()}")
+            stack = self._start_and_deploy(say, progress)
+        stack.save(self.stack_file)
+        return stack
+
+    def _keep_log(self) -> Path:
+        """Where the emulator's log is once the next emulator has one of its own."""
+        return (self.home / "emulator.log").replace(self.home / "emulator.failed.log")
+
+    def _start_and_deploy(self, say: Say, progress: Say) -> Stack:
+        services = self._running_services()
+        if "sparkle" not in services:
+            say("Starting the Sparkle sandbox")
+            self._start_sparkle(services)
+        if "emulator" in services and not self.stack_file.exists():
+            services.pop("emulator").stop()  # half deployed
+        if "emulator" not in services:
+            # The emulator keeps everything in memory: what an earlier one was told is gone.
+            self._forget()
+            say("Starting the AWS emulator")
+            self._start_emulator(services)
+        return self._deploy(services, say, progress)
+
+    def down(self) -> list[str]:
+        """Stop what `up` started; return the names of what was running."""
+        services = {name: service for name, service in self._services().items() if service.owns_its_pid()}
+        for service in services.values():
+            service.stop()
+        self._processes_file.unlink(missing_ok=True)
+        self._forget()
+        return sorted(services)
+
+    def _forget(self) -> None:
+        """Remove what is about an emulator that is gone, and the keys in it."""
+        for file in (
+            *self.home.glob("terraform.tfstate*"),
+            self._keys_file,
+            self.stack_file,
+            api_curlrc(self.stack_file),
+            sandbox_curlrc(self.stack_file),
+        ):
+            file.unlink(missing_ok=True)
+
+    @property
+    def _state(self) -> Path:
+        return self.home / "terraform.tfstate"
+
+    @property
+    def _keys_file(self) -> Path:
+        return Terraform("local", state=self._state).keys_file
+
+    @property
+    def _processes_file(self) -> Path:
+        return self.home / "processes.json"
+
+    def _services(self) -> dict[str, Service]:
+        try:
+            remembered = json.loads(self._processes_file.read_text())
+            return {name: Service(**service) for name, service in remembered.items()}
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
+
+    def _running_services(self) -> dict[str, Service]:
+        running = {}
+        for name, service in self._services().items():
+            if not service.owns_its_pid():
+                continue
+            if service.healthy():
+                running[name] = service
+            else:
+                service.stop()
+        return running
+
+    def _remember(self, services: dict[str, Service]) -> None:
+        write_private(self._processes_file, json.dumps({name: asdict(service) for name, service in services.items()}))
+
+    def _start_sparkle(self, services: dict[str, Service]) -> None:
+        port, keys = self._free_port("sparkle_port"), {"SPARKLE_API_KEY": f"sk_test_{secrets.token_hex(16)}"}
+        self._start(services, "sparkle", ["--port", str(port)], port, "/sandbox/health", keys)
+
+    def _start_emulator(self, services: dict[str, Service]) -> None:
+        port = self._free_port("emulator_port")
+        environment = {
+            "RUNTIME_CLIENT_DIR": str(runtime_client()),
+            "MINISTACK_REGION": REGION,
+            **self.emulator_environment,
+        }
+        arguments = ["--port", str(port), "--data-dir", str(self.home / "emulator")]
+        keys = {
+            "OPERATOR_ACCESS_KEY_ID": f"AKIA{secrets.token_hex(8).upper()}",
+            "OPERATOR_SECRET_ACCESS_KEY": secrets.token_hex(20),
+        }
+        self._start(services, "emulator", arguments, port, "/_ministack/health", keys, environment)
+
+    def _start(
+        self,
+        services: dict[str, Service],
+        name: str,
+        arguments: list[str],
+        port: int,
+        health_path: str,
+        keys: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start a service, remembered from its first moment on: whoever gives up waiting can stop it."""
+        module, log = f"tools.local.{name}", self.home / f"{name}.log"
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            env={**clean, **(environment or {}), **keys},
+            stdin=subprocess.DEVNULL,
+            stdout=open_private(log),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            umask=PRIVATE_UMASK,
+        )
+        services[name] = service = Service(module, process.pid, port, health_path, keys)
+        self._remember(services)
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not service.healthy():
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                tail = "\n".join(log.read_text().splitlines()[-15:])
+                raise StackError(f"{name} did not start. The end of {log}:\n{tail}")
+            time.sleep(0.1)
+
+    def _free_port(self, wish: str) -> int:
+        for port in (getattr(self, wish), 0):
+            with socket.socket() as probe, suppress(OSError):
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+            if wish in self.fixed_ports:
+                raise StackError(f"Port {port} is taken. Free it, or choose another: {wish.upper()}=… make up")
+        raise StackError("This machine has no free port.")
+
+    def terraform(self) -> Terraform:
+        """Terraform as `up` runs it, for a stack that is up."""
+        Stack.load(self.stack_file)  # says what to do where there is none
+        return self._terraform(self._services())
+
+    def _terraform(self, services: Mapping[str, Service]) -> Terraform:
+        target = Target.host()
+        environment = {
+            "AWS_ENDPOINT_URL": services["emulator"].url,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": services["emulator"].keys["OPERATOR_ACCESS_KEY_ID"],
+            "AWS_SECRET_ACCESS_KEY": services["emulator"].keys["OPERATOR_SECRET_ACCESS_KEY"],
+            "TF_VAR_gateway_url": services["sparkle"].url,
+            "TF_VAR_gateway_api_key": services["sparkle"].keys["SPARKLE_API_KEY"],
+            "TF_VAR_lambda_runtime": target.runtime,
+            "TF_VAR_lambda_architecture": target.architecture,
+        }
+        return Terraform("local", state=self._state, environment=environment)
+
+    def _deploy(self, services: Mapping[str, Service], say: Say, progress: Say) -> Stack:
+        emulator, sparkle = services["emulator"], services["sparkle"]
+        terraform = replace(self._terraform(services), say=progress)
+        say("Initialising Terraform")
+        origin = terraform.init()
+        say(f"Deploying with Terraform (AWS provider from {origin}); the first time takes a minute")
+        outputs = apply_until_live(terraform, say)
+        return Stack(
+            api_url=f"{emulator.url}/_aws/execute-api/{outputs['api_id']}/{outputs['stage_name']}",
+            region=outputs["region"],
+            state_machine_arn=outputs["state_machine_arn"],
+            ledger_table=outputs["ledger_table"],
+            cards_table=outputs["cards_table"],
+            counters_table=outputs["counters_table"],
+            books_key_arn=outputs["books_key_arn"],
+            anchors_bucket=outputs["anchors_bucket"],
+            log_group_prefix=outputs["log_group_prefix"],
+            aws_endpoint_url=emulator.url,
+            access_key_id=emulator.keys["OPERATOR_ACCESS_KEY_ID"],
+            secret_access_key=emulator.keys["OPERATOR_SECRET_ACCESS_KEY"],
+            sparkle_url=sparkle.url,
+            sparkle_api_key=sparkle.keys["SPARKLE_API_KEY"],
+        )

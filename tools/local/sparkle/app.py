@@ -1,0 +1,356 @@
+"""The sandbox over HTTP: `docs/sparkle.yaml` as a Flask application.
+
+An answer that must never arrive is left to the server, which looks for the header `DROP`.
+"""
+
+import hmac
+import json
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any
+
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import Forbidden, HTTPException, InternalServerError
+
+from tools.local.browsers import foreign
+from tools.local.sparkle.charges import Card, Charge, ChargeBook, check_amount, check_currency
+from tools.local.sparkle.contract import check
+from tools.local.sparkle.errors import GatewayError, InvalidApiKey, InvalidRequest, RateLimited, snake_case
+from tools.local.sparkle.faults import Fault, Switchboard
+from tools.local.sparkle.idempotency import Answer, IdempotencyKeys
+from tools.local.sparkle.settlements import report, start_of
+
+DROP = "X-Sandbox-Drop"
+"""Header of a response that is not to be sent: `close` or `reset` the connection instead."""
+
+REFUND_STATUSES = {"refund_pending": "pending", "refund_failed": "failed"}
+OTHERWISE = ("partial_approval", *REFUND_STATUSES)
+"""Faults by which something is done, and answered, but not what was asked for."""
+
+_REQUESTS_KEPT = 10_000
+_LINES_PER_PAGE = 10_000
+_NO_ANSWER = 444
+_BRACES = str.maketrans("<>", "{}")
+
+
+def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
+    """A sandbox with its own book (or the given one), faults, keys and request log, all of them in memory."""
+    app = Flask(__name__)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    book = book or ChargeBook()
+    keys = IdempotencyKeys()
+    switchboard = Switchboard()
+    replaced_reports: dict[date, bytes] = {}
+    requests: deque[dict[str, Any]] = deque(maxlen=_REQUESTS_KEPT)
+
+    def perform(operation: str, reference: str, deed: Callable[[], Answer], body: Any = None) -> Response:
+        """Do the deed, once per Idempotency-Key if there is a body to compare, as a fault lets it."""
+        key = None if body is None else _idempotency_key()
+        fault = switchboard.take(operation, reference)
+        g.entry |= {"reference": reference, "fault": fault and fault.fault}
+        if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage", *OTHERWISE):
+            return _instead(fault)
+        earlier = None if key is None else keys.claim(key, request.path, body, reference)
+        if fault and fault.fault == "late":
+            time.sleep(fault.seconds or 0)
+        answer = earlier or _carry_out(deed, keys, key)
+        if fault and fault.fault == "slow":
+            time.sleep(fault.seconds or 0)
+        if key is not None and not earlier:
+            keys.record(key, answer)
+        if fault and fault.fault == "timeout_after":
+            time.sleep(fault.seconds or 0)
+        return _respond(answer) if fault is None or fault.fault in ("slow", *OTHERWISE) else _afterwards(fault)
+
+    @app.before_request
+    def admit() -> None:
+        if foreign(request.headers):
+            raise Forbidden("This is for programs on this machine.")
+        if request.path.startswith("/v1/"):
+            note_arrival()
+        authorization = request.headers.get("Authorization", "")
+        right = hmac.compare_digest(authorization.encode(), f"Bearer {api_key}".encode())
+        if not right and request.endpoint != "health":
+            raise InvalidApiKey
+
+    def note_arrival() -> None:
+        g.entry = {
+            "received_at": book.now(),
+            "method": request.method,
+            # The route, since a path may hold anything.
+            "path": request.url_rule and str(request.url_rule).translate(_BRACES),
+            "reference": None,
+            "idempotency_key": request.headers.get("Idempotency-Key"),
+            "status": None,
+            "fault": None,
+        }
+        requests.append(g.entry)
+
+    @app.after_request
+    def note(response: Response) -> Response:
+        if "entry" in g and DROP not in response.headers:
+            g.entry["status"] = response.status_code
+        return response
+
+    @app.errorhandler(GatewayError)
+    def refuse(error: GatewayError) -> tuple[dict[str, Any], int, dict[str, str]]:
+        return error.body(), error.status, dict(error.headers)
+
+    @app.errorhandler(HTTPException)
+    def fail(error: HTTPException) -> tuple[dict[str, Any], int]:
+        return {"error": {"code": snake_case(error.name), "message": error.description}}, error.code or 500
+
+    @app.post("/v1/charges")
+    def charge() -> Response:
+        body = _body("ChargeRequest")
+        check_currency(body["currency"])
+        check_amount(body["amount_minor"], body["currency"])
+        card = Card.from_number(body["card"]["number"])
+
+        def deed() -> Answer:
+            made = book.charge(
+                body["reference"],
+                body["amount_minor"],
+                body["currency"],
+                card,
+                body.get("capture", True),
+                partially=g.entry["fault"] == "partial_approval",
+            )
+            return _declined(made) if made.decline_code else Answer(201, asdict(made))
+
+        return perform("charge", body["reference"], deed, body)
+
+    @app.get("/v1/charges")
+    def find() -> Response:
+        query = request.args.to_dict()
+        check(query, "ByReference")
+
+        def deed() -> Answer:
+            found = book.find(query["reference"])
+            return Answer(200, {"charges": [asdict(found)] if found else []})
+
+        return perform("find", query["reference"], deed)
+
+    @app.get("/v1/charges/<charge_id>")
+    def get(charge_id: str) -> Response:
+        reference = book.get(charge_id).reference
+        return perform("find", reference, lambda: Answer(200, asdict(book.get(charge_id))))
+
+    @app.post("/v1/charges/<charge_id>/capture")
+    def capture(charge_id: str) -> Response:
+        body = _body("CaptureRequest")
+        reference = book.get(charge_id).reference
+        amount_minor = body.get("amount_minor")
+        check_amount(amount_minor, book.get(charge_id).currency)
+        return perform("capture", reference, lambda: Answer(200, asdict(book.capture(charge_id, amount_minor))), body)
+
+    @app.post("/v1/charges/<charge_id>/void")
+    def void(charge_id: str) -> Response:
+        body = _body("VoidRequest")
+        reference = book.get(charge_id).reference
+        return perform("void", reference, lambda: Answer(200, asdict(book.void(charge_id))), body)
+
+    @app.post("/v1/charges/<charge_id>/refunds")
+    def refund(charge_id: str) -> Response:
+        body = _body("RefundRequest")
+        reference = book.get(charge_id).reference
+        check_amount(body.get("amount_minor"), book.get(charge_id).currency)
+
+        def deed() -> Answer:
+            status = REFUND_STATUSES.get(g.entry["fault"], "succeeded")
+            return Answer(201, asdict(book.refund(charge_id, **body, status=status)))
+
+        return perform("refund", reference, deed, body)
+
+    @app.get("/v1/charges/<charge_id>/refunds")
+    def refunds(charge_id: str) -> Response:
+        query = request.args.to_dict()
+        check(query, "RefundQuery")
+        reference = book.get(charge_id).reference
+
+        def deed() -> Answer:
+            return Answer(200, {"refunds": [asdict(refund) for refund in book.refunds(charge_id, **query)]})
+
+        return perform("find", reference, deed)
+
+    @app.post("/v1/reversals")
+    def reverse() -> Response:
+        reference = _body("ByReference")["reference"]
+        return perform("reverse", reference, lambda: Answer(200, asdict(book.reverse(reference))))
+
+    @app.get("/v1/settlements")
+    def settlements() -> Response:
+        day = _day(request.args.get("date", ""))
+        if (replaced := replaced_reports.get(day)) is not None:
+            return perform("settlements", day.isoformat(), lambda: Answer(200, replaced))
+        start, limit = _page(day)
+
+        def deed() -> Answer:
+            return Answer(200, asdict(report(day, book.settlements(day), start, limit)))
+
+        return perform("settlements", day.isoformat(), deed)
+
+    @app.get("/sandbox/health")
+    def health() -> dict[str, Any]:
+        return {"status": "ok"}
+
+    @app.get("/sandbox/charges")
+    def all_charges() -> dict[str, Any]:
+        return {"charges": [asdict(charge) for charge in book.all()]}
+
+    @app.post("/sandbox/charges/<charge_id>/expire")
+    def expire(charge_id: str) -> dict[str, Any]:
+        return asdict(book.expire(charge_id))
+
+    @app.post("/sandbox/refunds/<refund_id>/succeed")
+    def succeed_refund(refund_id: str) -> dict[str, Any]:
+        return asdict(book.succeed_refund(refund_id))
+
+    @app.post("/sandbox/forget")
+    def forget() -> tuple[str, int]:
+        reference = _body("ByReference")["reference"]
+        book.forget(reference)
+        keys.forget(reference)
+        return "", 204
+
+    @app.post("/sandbox/refunds/<refund_id>/fail")
+    def fail_refund(refund_id: str) -> dict[str, Any]:
+        return asdict(book.fail_refund(refund_id))
+
+    @app.put("/sandbox/settlements/<date>")
+    def replace_report(date: str) -> tuple[str, int]:
+        replaced_reports[_day(date)] = request.get_data()
+        return "", 204
+
+    @app.delete("/sandbox/settlements/<date>")
+    def restore_report(date: str) -> tuple[str, int]:
+        replaced_reports.pop(_day(date), None)
+        return "", 204
+
+    @app.post("/sandbox/clock")
+    def shift_clock() -> dict[str, Any]:
+        book.offset = timedelta(seconds=_body("ClockShift")["offset_seconds"])
+        return {"now": book.now()}
+
+    @app.delete("/sandbox/clock")
+    def restore_clock() -> dict[str, Any]:
+        book.offset = timedelta()
+        return {"now": book.now()}
+
+    @app.get("/sandbox/requests")
+    def all_requests() -> dict[str, Any]:
+        return {"requests": list(requests)}
+
+    @app.post("/sandbox/faults")
+    def add_fault() -> tuple[dict[str, Any], int]:
+        fault = Fault(**_body("Fault"))
+        armed = asdict(fault)
+        switchboard.add(fault)
+        return armed, 201
+
+    @app.delete("/sandbox/faults")
+    def clear_faults() -> tuple[str, int]:
+        switchboard.clear(request.args.get("reference"))
+        return "", 204
+
+    return app
+
+
+def _carry_out(deed: Callable[[], Answer], keys: IdempotencyKeys, key: str | None) -> Answer:
+    try:
+        return deed()
+    except GatewayError as error:
+        return Answer(error.status, error.body())
+    except Exception:
+        if key is not None:
+            keys.release(key)
+        raise
+
+
+def _body(schema: str) -> dict[str, Any]:
+    """The request's JSON object, checked. An absent body is an empty object."""
+    try:
+        body: dict[str, Any] = json.loads(request.get_data() or b"{}")
+    except (ValueError, RecursionError):
+        # Without the cause: the parser's text and traceback hold the body, and with it the card.
+        raise InvalidRequest("The body is not JSON.", reason="invalid_json") from None
+    check(body, schema)
+    return body
+
+
+def _idempotency_key() -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if not 1 <= len(key) <= 255:
+        raise InvalidRequest(
+            "The Idempotency-Key header must have 1 to 255 characters.", reason="missing_idempotency_key"
+        )
+    return key
+
+
+def _day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    # fromisoformat also takes 20261123 and 2026-W48-1.
+    if day is None or day.isoformat() != text:
+        raise InvalidRequest("date must be YYYY-MM-DD.", reason="invalid_field")
+    return day
+
+
+def _page(day: date) -> tuple[int, int]:
+    """Where the page of the day's settlement that is asked for begins, and how many lines it has at most."""
+    query: dict[str, Any] = request.args.to_dict()
+    if re.fullmatch("[0-9]{1,9}", query.get("limit", "")):
+        query["limit"] = int(query["limit"])
+    check(query, "SettlementQuery")
+    return start_of(query.get("cursor"), day), query.get("limit", _LINES_PER_PAGE)
+
+
+def _declined(charge: Charge) -> Answer:
+    error = {
+        "code": "card_declined",
+        "decline_code": charge.decline_code,
+        "message": "The card was declined.",
+    }
+    return Answer(402, {"error": error, "charge": asdict(charge)})
+
+
+def _respond(answer: Answer) -> Response:
+    if isinstance(answer.body, bytes):
+        response = Response(answer.body, mimetype="application/json")
+    else:
+        response = jsonify(answer.body)
+    response.status_code = answer.status
+    if answer.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def _instead(fault: Fault) -> Response:
+    """What happens when nothing is done."""
+    match fault.fault:
+        case "http_429":
+            raise RateLimited
+        case "http_500":
+            raise InternalServerError
+        case "http_502_html":
+            return Response("<html><body><h1>502 Bad Gateway</h1></body></html>\n", 502, mimetype="text/html")
+        case "reset":
+            return _drop("reset")
+        case _:
+            time.sleep(fault.seconds or 0)
+            return _drop("close")
+
+
+def _afterwards(fault: Fault) -> Response:
+    """What comes back when all is done, and nobody is to know."""
+    return Response("It works!\n", 200, mimetype="text/html") if fault.fault == "garbage" else _drop("close")
+
+
+def _drop(how: str) -> Response:
+    return Response(status=_NO_ANSWER, headers={DROP: how})

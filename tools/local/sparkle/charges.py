@@ -1,0 +1,463 @@
+"""The bank's book: every charge there ever was, in memory, and what may be done to it.
+
+Amounts are integers in the currency's ISO 4217 minor unit. Of a card, its brand and last four
+digits are kept.
+"""
+
+import json
+import re
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from iso4217 import Currency
+
+from tools.local.sparkle.errors import (
+    AmountExceedsAuthorized,
+    AmountExceedsCaptured,
+    ChargeNotFound,
+    InvalidRequest,
+    InvalidState,
+    ReferenceAlreadyCharged,
+    ReferenceReversed,
+    RefundNotFound,
+    RefundReferenceUsed,
+)
+from tools.local.sparkle.settlements import SettlementLine
+
+# Sparkle counts these in hundredths, which nobody can pay: docs/sparkle.yaml.
+_IN_HUNDREDTHS = ("ISK", "UGX")
+
+Clock = Callable[[], datetime]
+
+_AUTHORIZED_FOR = timedelta(days=7)
+
+_TEST_CARDS: dict[str, dict[str, str]] = json.loads(
+    (Path(__file__).parents[3] / "functions" / "shared" / "contracts" / "test_cards.json").read_text()
+)
+
+
+def utc_now() -> datetime:
+    """The time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the bank knows of a card once its number is forgotten. `decline_code` is None if it approves."""
+
+    brand: str | None
+    last4: str
+    decline_code: str | None
+
+    @classmethod
+    def from_number(cls, number: str) -> "Card":
+        """A published test card does what it is known for; any other that passes Luhn is approved.
+
+        Raises InvalidRequest (`invalid_card_number`).
+        """
+        if not _passes_luhn(number):
+            raise InvalidRequest("card.number is no card number.", reason="invalid_card_number")
+        known = _TEST_CARDS.get(number, {})
+        return cls(known.get("brand"), number[-4:], known.get("decline_code"))
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRefund:
+    """A refund as its charge shows it. `refund_reference` is the caller's own name for it, None for one without."""
+
+    id: str
+    refund_reference: str | None
+    status: str
+    amount_minor: int
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A charge as it is at one moment, in the shape that the API shows. A change makes a new value.
+
+    `expires_at` is when an authorization ends if nobody captures it. `void_reason` is `expired` where that happened.
+    """
+
+    id: str
+    reference: str
+    status: str
+    amount_minor: int
+    currency: str
+    captured_minor: int
+    refunded_minor: int
+    refunds: tuple[ChargeRefund, ...]
+    fee_minor: int | None
+    card_brand: str | None
+    card_last4: str
+    decline_code: str | None
+    void_reason: str | None
+    created_at: str
+    captured_at: str | None
+    expires_at: str | None
+
+    @property
+    def left_minor(self) -> int:
+        """What may yet be refunded: of what was captured, neither given back nor about to be."""
+        return self.captured_minor - sum(each.amount_minor for each in self.refunds if each.status != "failed")
+
+    def with_refund(self, refund: ChargeRefund) -> "Charge":
+        """The charge with a refund, in its place or as the newest; only what succeeded counts as refunded."""
+        refunds = {each.id: each for each in self.refunds} | {refund.id: refund}
+        refunded_minor = sum(each.amount_minor for each in refunds.values() if each.status == "succeeded")
+        status = {0: "captured", self.captured_minor: "refunded"}.get(refunded_minor, "partially_refunded")
+        return replace(self, refunds=tuple(refunds.values()), refunded_minor=refunded_minor, status=status)
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money given back. `refund_reference` is the caller's own name for it, and `charge` the charge right after it."""
+
+    id: str
+    charge_id: str
+    reference: str
+    refund_reference: str | None
+    status: str
+    amount_minor: int
+    currency: str
+    created_at: str
+    charge: Charge
+
+    @classmethod
+    def of(cls, charge: Charge, refund: ChargeRefund) -> "Refund":
+        return cls(
+            id=refund.id,
+            charge_id=charge.id,
+            reference=charge.reference,
+            refund_reference=refund.refund_reference,
+            status=refund.status,
+            amount_minor=refund.amount_minor,
+            currency=charge.currency,
+            created_at=refund.created_at,
+            charge=charge,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """What a timeout reversal came to; `charge` is None where there was nothing to undo."""
+
+    reference: str
+    result: str
+    charge: Charge | None
+
+
+@dataclass(slots=True)
+class ChargeBook:
+    """Charges by id and by reference, refunds, reversals, settlement lines by day. Safe to share between threads.
+
+    A captured charge settles when its UTC day ends: until then a reversal voids it, after that it refunds it. An
+    authorization expires after seven days. The book's time is the clock's, shifted by `offset`.
+    """
+
+    clock: Clock = utc_now
+    offset: timedelta = timedelta()
+    _charges: dict[str, Charge] = field(default_factory=dict)
+    _ids: dict[str, str] = field(default_factory=dict)
+    _refunded: dict[str, str] = field(default_factory=dict)
+    """By a refund's id, the id of its charge."""
+    _reversals: dict[str, str] = field(default_factory=dict)
+    _lines: defaultdict[str, dict[tuple[str, str], SettlementLine]] = field(default_factory=lambda: defaultdict(dict))
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def charge(
+        self,
+        reference: str,
+        amount_minor: int,
+        currency: str,
+        card: Card,
+        capture: bool = True,
+        *,
+        partially: bool = False,
+    ) -> Charge:
+        """Charge, or only authorize, a card. A decline is a charge too, with status `declined`.
+
+        `partially`, half of the amount is approved: so much is captured, or authorized.
+
+        Raises ReferenceReversed, ReferenceAlreadyCharged.
+        """
+        with self._lock:
+            if reference in self._reversals:
+                raise ReferenceReversed
+            if reference in self._ids:
+                raise ReferenceAlreadyCharged
+            approved_minor = max(1, amount_minor // 2) if partially else amount_minor
+            charge = Charge(
+                id=_new_id("ch"),
+                reference=reference,
+                status="declined" if card.decline_code else "authorized",
+                amount_minor=amount_minor if capture else approved_minor,
+                currency=currency,
+                captured_minor=0,
+                refunded_minor=0,
+                refunds=(),
+                fee_minor=None,
+                card_brand=card.brand,
+                card_last4=card.last4,
+                decline_code=card.decline_code,
+                void_reason=None,
+                created_at=self.now(),
+                captured_at=None,
+                expires_at=None if capture or card.decline_code else self.now(_AUTHORIZED_FOR),
+            )
+            self._ids[reference] = charge.id
+            self._put(charge)
+            return self.capture(charge.id, approved_minor) if capture and not card.decline_code else charge
+
+    def get(self, charge_id: str) -> Charge:
+        """The charge with this id. Raises ChargeNotFound."""
+        with self._lock:
+            if charge_id not in self._charges:
+                raise ChargeNotFound
+            charge = self._charges[charge_id]
+            if charge.status == "authorized" and charge.expires_at and charge.expires_at <= self.now():
+                return self.expire(charge_id)
+            return charge
+
+    def find(self, reference: str) -> Charge | None:
+        """The charge with the caller's own reference, declined ones included."""
+        with self._lock:
+            charge_id = self._ids.get(reference)
+            return self.get(charge_id) if charge_id else None
+
+    def forget(self, reference: str) -> None:
+        """Find nothing by this reference any more, as gateways do after a while: neither a charge nor a reversal.
+
+        The charge stays, with its money, and is known by its own id.
+        """
+        with self._lock:
+            self._ids.pop(reference, None)
+            self._reversals.pop(reference, None)
+
+    def all(self) -> list[Charge]:
+        """Every charge, oldest first."""
+        with self._lock:
+            return [self.get(charge_id) for charge_id in self._charges]
+
+    def capture(self, charge_id: str, amount_minor: int | None = None) -> Charge:
+        """Take what was authorized, or less of it, once; the rest is released.
+
+        Raises ChargeNotFound, InvalidState, AmountExceedsAuthorized.
+        """
+        with self._lock:
+            charge = self.get(charge_id)
+            if charge.status != "authorized":
+                raise InvalidState(f"A charge that is {charge.status} can't be captured.")
+            captured_minor = charge.amount_minor if amount_minor is None else amount_minor
+            if captured_minor > charge.amount_minor:
+                raise AmountExceedsAuthorized
+            now, fee_minor = self.now(), _fee(captured_minor, charge.currency)
+            self._add_line("charge", charge, captured_minor, now, fee_minor=fee_minor)
+            return self._put(
+                replace(
+                    charge,
+                    status="captured",
+                    captured_minor=captured_minor,
+                    fee_minor=fee_minor,
+                    captured_at=now,
+                )
+            )
+
+    def void(self, charge_id: str) -> Charge:
+        """Release what was authorized and not captured. Raises ChargeNotFound, InvalidState."""
+        with self._lock:
+            charge = self.get(charge_id)
+            if charge.status != "authorized":
+                raise InvalidState(f"A charge that is {charge.status} can't be voided.")
+            return self._put(replace(charge, status="voided"))
+
+    def expire(self, charge_id: str) -> Charge:
+        """Release what nobody captured in time. Raises ChargeNotFound, InvalidState."""
+        with self._lock:
+            charge = self._charges.get(charge_id)
+            if charge is None:
+                raise ChargeNotFound
+            if charge.status != "authorized":
+                raise InvalidState(f"A charge that is {charge.status} can't expire.")
+            return self._put(replace(charge, status="voided", void_reason="expired"))
+
+    def refund(
+        self,
+        charge_id: str,
+        amount_minor: int | None = None,
+        refund_reference: str | None = None,
+        *,
+        status: str = "succeeded",
+    ) -> Refund:
+        """Give back what is left of the captured amount, or a part of it. The fee is not given back.
+
+        It may be `pending`, until `succeed_refund` or `fail_refund`, or `failed` at once.
+
+        Raises ChargeNotFound, RefundReferenceUsed, InvalidState, AmountExceedsCaptured.
+        """
+        with self._lock:
+            charge = self.get(charge_id)
+            if refund_reference is not None and self.refunds(charge_id, refund_reference):
+                raise RefundReferenceUsed
+            if charge.status not in ("captured", "partially_refunded", "refunded"):
+                raise InvalidState(f"A charge that is {charge.status} can't be refunded.")
+            refund_minor = charge.left_minor if amount_minor is None else amount_minor
+            if not 0 < refund_minor <= charge.left_minor:
+                raise AmountExceedsCaptured
+            refund = ChargeRefund(_new_id("re"), refund_reference, status, refund_minor, created_at=self.now())
+            self._refunded[refund.id] = charge.id
+            return self._put_refund(charge, refund)
+
+    def succeed_refund(self, refund_id: str) -> Refund:
+        """End a pending refund: the money is given back. Raises RefundNotFound, InvalidState."""
+        return self._end_refund(refund_id, "succeeded", of=("pending",))
+
+    def fail_refund(self, refund_id: str) -> Refund:
+        """What the bank could not deliver comes back: the charge is as if this refund had not been made.
+
+        Raises RefundNotFound, InvalidState.
+        """
+        return self._end_refund(refund_id, "failed", of=("pending", "succeeded"))
+
+    def refunds(self, charge_id: str, refund_reference: str | None = None) -> list[Refund]:
+        """A charge's refunds, oldest first, or just the one with this reference; each with the charge as it is now.
+
+        Raises ChargeNotFound.
+        """
+        with self._lock:
+            charge = self.get(charge_id)
+            named = [each for each in charge.refunds if refund_reference in (None, each.refund_reference)]
+            return [Refund.of(charge, refund) for refund in named]
+
+    def reverse(self, reference: str) -> Reversal:
+        """Make sure that no money stays moved for a reference, now or later. Again gives the same result."""
+        with self._lock:
+            charge = self.find(reference)
+            if reference not in self._reversals:
+                self._reversals[reference] = self._undo(charge)
+            elif charge and charge.left_minor:
+                # A refund has failed since.
+                self.refund(charge.id)
+            return Reversal(reference, self._reversals[reference], self.find(reference))
+
+    def settlements(self, day: date) -> list[SettlementLine]:
+        """The lines of one UTC day, in order. Until the day is over they may still change."""
+        with self._lock:
+            return list(self._lines.get(day.isoformat(), {}).values())
+
+    def _undo(self, charge: Charge | None) -> str:
+        if charge is None:
+            return "tombstoned"
+        if charge.status == "declined":
+            return "declined"
+        if charge.status in ("voided", "refunded"):
+            return "already_reversed"
+        if charge.status == "authorized":
+            self.void(charge.id)
+            return "voided"
+        captured_on = _day(charge.captured_at or "")
+        if charge.left_minor == charge.captured_minor and captured_on >= _day(self.now()):
+            del self._lines[captured_on]["charge", charge.id]
+            self._put(replace(charge, status="voided", captured_minor=0, fee_minor=None, captured_at=None))
+            return "voided"
+        if charge.left_minor:
+            self.refund(charge.id)
+        return "refunded"
+
+    def _end_refund(self, refund_id: str, status: str, of: Collection[str]) -> Refund:
+        with self._lock:
+            if refund_id not in self._refunded:
+                raise RefundNotFound
+            charge = self.get(self._refunded[refund_id])
+            refund = next(each for each in charge.refunds if each.id == refund_id)
+            if refund.status not in of:
+                raise InvalidState(f"A refund that is {refund.status} can't be {status} any more.")
+            return self._put_refund(charge, replace(refund, status=status), before=refund.status)
+
+    def _put_refund(self, charge: Charge, refund: ChargeRefund, before: str | None = None) -> Refund:
+        """Change the charge by its refund's status, with the settlement line of what has moved by that."""
+        charge = self._put(charge.with_refund(refund))
+        if refund.status == "succeeded":
+            self._add_line("refund", charge, -refund.amount_minor, self.now(), refund=refund)
+        elif before == "succeeded":
+            self._add_line("refund_failed", charge, refund.amount_minor, self.now(), refund=refund)
+        return Refund.of(charge, refund)
+
+    def _put(self, charge: Charge) -> Charge:
+        self._charges[charge.id] = charge
+        return charge
+
+    def _add_line(
+        self,
+        kind: str,
+        charge: Charge,
+        amount_minor: int,
+        moved_at: str,
+        *,
+        fee_minor: int = 0,
+        refund: ChargeRefund | None = None,
+    ) -> None:
+        moved, day = refund or charge, _day(moved_at)
+        self._lines[day][kind, moved.id] = SettlementLine(
+            id=moved.id,
+            charge_id=charge.id,
+            reference=charge.reference,
+            refund_reference=refund.refund_reference if refund else None,
+            type=kind,
+            amount_minor=amount_minor,
+            fee_minor=fee_minor,
+            currency=charge.currency,
+            settled_at=f"{day}T23:59:59.999Z",
+        )
+
+    def now(self, later: timedelta = timedelta()) -> str:
+        """The book's time as the API shows it, or a later one: RFC 3339, UTC, milliseconds."""
+        at = (self.clock() + self.offset + later).astimezone(UTC)
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def check_currency(code: str) -> None:
+    """Raise InvalidRequest (`unknown_currency`) unless this is an ISO 4217 currency that has a minor unit."""
+    try:
+        exponent = Currency(code).exponent
+    except ValueError:
+        exponent = None
+    if exponent is None:
+        raise InvalidRequest("currency is no ISO 4217 currency with a minor unit.", reason="unknown_currency")
+
+
+def check_amount(amount_minor: int | None, currency: str) -> None:
+    """Raise InvalidRequest (`invalid_field`) unless it can be paid in this currency."""
+    if amount_minor is not None and amount_minor % _smallest(currency):
+        raise InvalidRequest(f"amount_minor in {currency} must be whole hundreds.", reason="invalid_field")
+
+
+def _new_id(kind: str) -> str:
+    """An id that nobody can take for a card number: it has no twelve digits in a row."""
+    names = iter(lambda: f"{kind}_{secrets.token_hex(12)}", "")
+    return next(name for name in names if not re.search("[0-9]{12}", name))
+
+
+def _day(timestamp: str) -> str:
+    return timestamp[:10]
+
+
+def _fee(captured_minor: int, currency: str) -> int:
+    """2.9 % of what was captured, half up."""
+    smallest = _smallest(currency)
+    return (captured_minor * 29 + 500 * smallest) // (1000 * smallest) * smallest
+
+
+def _smallest(currency: str) -> int:
+    """What can be paid at least."""
+    return 100 if currency in _IN_HUNDREDTHS else 1
+
+
+def _passes_luhn(number: str) -> bool:
+    doubled = str.maketrans("0123456789", "0246813579")
+    return sum(map(int, number[-1::-2] + number[-2::-2].translate(doubled))) % 10 == 0

@@ -1,0 +1,62 @@
+"""`docs/sparkle.yaml`, which the sandbox checks requests against, so that the two can't drift apart."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from tools.local.sparkle.errors import InvalidRequest
+
+_CONTRACT = Path(__file__).parents[3] / "docs" / "sparkle.yaml"
+
+# JSON Schema counts 1.0 as an integer; an amount of money must not arrive as a float.
+_Validator = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
+@cache
+def contract() -> dict[str, Any]:
+    """The whole OpenAPI document."""
+    document: dict[str, Any] = yaml.safe_load(_CONTRACT.read_text(encoding="utf-8"))
+    return document
+
+
+@cache
+def validator(schema: str) -> Any:
+    """The jsonschema validator of one of the contract's component schemas, by its name."""
+    # Crawled here and not with every check: a registry is immutable.
+    registry: Registry[Any] = Registry().with_resource("sparkle", DRAFT202012.create_resource(contract())).crawl()
+    return _Validator({"$ref": f"sparkle#/components/schemas/{schema}"}, registry=registry)
+
+
+def check(body: object, schema: str) -> None:
+    """Raise InvalidRequest (`invalid_field`), naming fields and rules but never a value, unless it fits."""
+    if complaints := sorted(set(_complaints(validator(schema).iter_errors(body)))):
+        raise InvalidRequest("; ".join(complaints) + ".", reason="invalid_field")
+
+
+def _complaints(errors: Iterator[ValidationError]) -> Iterator[str]:
+    for error in errors:
+        where = ".".join(map(str, error.absolute_path)) or "request"
+        expected: Any = error.validator_value
+        match error.validator:
+            case "required":
+                yield f"{where} must have {', '.join(expected)}"
+            case "additionalProperties":
+                yield f"{where} has an unknown field"
+            case "enum":
+                yield f"{where} must be one of {', '.join(expected)}"
+            case "type":
+                yield f"{where} must be of type {expected}"
+            case rule:
+                yield f"{where} must have {rule} {expected}"

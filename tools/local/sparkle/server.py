@@ -1,0 +1,106 @@
+"""The sandbox's socket: threads, kept-alive connections, and connections that break when a fault says so."""
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
+
+from flask import Flask
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.wrappers import Response
+
+from tools.local.sparkle.app import DROP, create_app
+from tools.local.sparkle.charges import ChargeBook, Clock, utc_now
+
+_HOST = "127.0.0.1"
+_MAX_BODY_BYTES = 65_536
+_MAX_REPORT_BYTES = 16_777_216
+
+
+class _Handler(WSGIRequestHandler):
+    """Werkzeug's own handler closes every connection after one answer; a gateway keeps them."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def run_wsgi(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        longest = _MAX_REPORT_BYTES if self.path.startswith("/sandbox/settlements/") else _MAX_BODY_BYTES
+        if "Transfer-Encoding" in self.headers:
+            self.send_error(HTTPStatus.LENGTH_REQUIRED)
+        elif not (length.isascii() and length.isdecimal()):
+            self.send_error(HTTPStatus.BAD_REQUEST)
+        elif int(length) > longest:
+            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        else:
+            self._answer(int(length))
+
+    def _answer(self, body_bytes: int) -> None:
+        environ = self.make_environ()
+        # Read to its end, since the next request's first line follows it.
+        environ["wsgi.input"] = BytesIO(self.rfile.read(body_bytes))
+        response = Response.from_app(self.server.app, environ, buffered=True)
+        if how := response.headers.get(DROP):
+            self._drop(how)
+            return
+        self.send_response(response.status_code)
+        for name, value in response.headers:
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.get_data())
+
+    def _drop(self, how: str) -> None:
+        self.close_connection = True
+        if how == "reset":
+            # Closed here: the server would shut the connection down first, which is a FIN and no RST.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            socket.close(self.connection.detach())
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Quiet; `GET /sandbox/requests` has the log."""
+
+
+class SandboxServer(ThreadedWSGIServer):
+    """Serves a sandbox on the loopback interface. Port 0 takes a free one; a taken one exits and says so."""
+
+    def __init__(self, app: Flask, port: int = 0) -> None:
+        self._connections: set[socket.socket] = set()
+        super().__init__(_HOST, port, app, _Handler)
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a slash at the end."""
+        return f"http://{_HOST}:{self.port}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Stop listening, and end the kept-alive connections, which would go on being served."""
+        super().server_close()
+        for connection in self._connections.copy():
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def running_sandbox(api_key: str, port: int = 0, clock: Clock = utc_now) -> Iterator[str]:
+    """A fresh sandbox in a thread of this process, for as long as the context lasts; gives its URL."""
+    server = SandboxServer(create_app(api_key, ChargeBook(clock)), port)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="sparkle", daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.shutdown()
+        thread.join()

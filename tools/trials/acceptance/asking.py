@@ -1,0 +1,138 @@
+"""Asks every step of a run, whatever came of the others, and says what came of each."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from xml.etree.ElementTree import Element, ElementTree, SubElement  # nosec B405
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tools.trials.acceptance.run import NotAsked, Run, Step
+from tools.trials.acceptance.steps import deployment, examples, failure, hostile, payments, permissions, signals
+
+# A roll-out begins in silence, so it comes before whatever makes alarms ring.
+STEPS = [
+    *deployment.BEFORE,
+    *payments.STEPS,
+    *deployment.ROLL_OUT,
+    *examples.STEPS,
+    *hostile.STEPS,
+    *permissions.STEPS,
+    *failure.STEPS,
+    *signals.STEPS,
+    *deployment.AFTER,
+]
+GROUPS = tuple(dict.fromkeys(step.group for step in STEPS))
+NEEDED = {step.group for step in (*deployment.BEFORE, *deployment.AFTER)}
+"""Groups that are never left out: there is something to ask, and in the end there is nothing."""
+
+
+class Outcome(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_ASKED = "not asked"
+
+
+_COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.NOT_ASKED: "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    group: str
+    name: str
+    outcome: Outcome
+    why: str = ""
+    seconds: float = 0.0
+
+
+def ask(run: Run, steps: Sequence[Step], console: Console) -> list[Result]:
+    """What came of each step. What fails is told at once; after an interruption only what must be done is."""
+    results: list[Result] = []
+    interrupted = False
+    columns = (BarColumn(), TextColumn("{task.completed}/{task.total}"), TextColumn("{task.description}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(steps))
+        for step in steps:
+            progress.update(task, description=escape(f"{step.group}: {step.name}"))
+            if interrupted and not step.always:
+                result = Result(step.group, step.name, Outcome.NOT_ASKED, "Interrupted.")
+            else:
+                result = _asked(run, step)
+            interrupted |= result.why == _INTERRUPTED
+            if result.outcome is Outcome.FAILED:
+                told = f"[red]✗[/red] {step.group}: {escape(step.name)}\n  {escape(result.why)}"
+                console.print(told, highlight=False, soft_wrap=True)
+            results.append(result)
+            progress.advance(task)
+    return results
+
+
+_INTERRUPTED = "It was interrupted."
+
+
+def _asked(run: Run, step: Step) -> Result:
+    run.recorder.step = f"{step.group}/{step.name}"
+    started = time.monotonic()
+    try:
+        step.ask(run)
+        outcome, why = Outcome.PASSED, ""
+    except NotAsked as reason:
+        outcome, why = Outcome.NOT_ASKED, str(reason)
+    except KeyboardInterrupt:
+        outcome, why = Outcome.FAILED, _INTERRUPTED
+    except Exception as error:  # whatever it is, the others are asked, and what was deployed is destroyed
+        outcome, why = Outcome.FAILED, f"{type(error).__name__}: {error}"
+    return Result(step.group, step.name, outcome, run.recorder.cleaned(why), time.monotonic() - started)
+
+
+def show(results: Sequence[Result], notes: Sequence[str], console: Console) -> None:
+    """A row for each group; then why what was not asked was not."""
+    table = Table(title="Acceptance", title_justify="left")
+    table.add_column("group")
+    for outcome in Outcome:
+        table.add_column(str(outcome), justify="right", style=_COLOURS[outcome])
+    table.add_column("took", justify="right")
+    for group in dict.fromkeys(result.group for result in results):
+        of_group = [result for result in results if result.group == group]
+        counts = Counter(result.outcome for result in of_group)
+        took = sum(result.seconds for result in of_group)
+        table.add_row(group, *(str(counts[outcome] or "") for outcome in Outcome), f"{took:.1f} s")
+    console.print(table)
+    reasons = Counter((result.group, result.why) for result in results if result.outcome is Outcome.NOT_ASKED)
+    for (group, why), count in reasons.items():
+        console.print(f"[yellow]not asked[/yellow] {group}, {count}: {escape(why)}", highlight=False, soft_wrap=True)
+    for note in notes:
+        console.print(escape(note), highlight=False, soft_wrap=True)
+
+
+def write_json(run: Run, results: Sequence[Result], file: Path) -> None:
+    counts = Counter(str(result.outcome) for result in results)
+    report = {
+        "environment": run.environment,
+        "counts": {str(outcome): counts[outcome] for outcome in Outcome},
+        "notes": run.notes,
+        "steps": [asdict(result) | {"seconds": round(result.seconds, 3)} for result in results],
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(run.recorder.cleaned(json.dumps(report, indent=2, ensure_ascii=False)) + "\n")
+
+
+def write_junit(results: Sequence[Result], file: Path) -> None:
+    """A test case for each step: a failure where it failed, and skipped where it was not asked."""
+    counts = Counter(result.outcome for result in results)
+    numbers = {"tests": len(results), "failures": counts[Outcome.FAILED], "skipped": counts[Outcome.NOT_ASKED]}
+    suite = Element("testsuite", {"name": "acceptance", **{name: str(number) for name, number in numbers.items()}})
+    for result in results:
+        case = SubElement(suite, "testcase", classname=result.group, name=result.name, time=f"{result.seconds:.3f}")
+        if result.outcome is not Outcome.PASSED:
+            kind = "failure" if result.outcome is Outcome.FAILED else "skipped"
+            SubElement(case, kind, message=result.why)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    ElementTree(suite).write(file, encoding="utf-8", xml_declaration=True)

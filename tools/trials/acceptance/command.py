@@ -1,0 +1,77 @@
+"""The command behind `make acceptance`."""
+
+import os
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+from rich.console import Console
+
+from tools.deployment.paths import BUILD
+from tools.deployment.stack import Stack, StackError
+from tools.deployment.terraform import Terraform
+from tools.trials.acceptance.asking import GROUPS, NEEDED, STEPS, Outcome, ask, show, write_json, write_junit
+from tools.trials.acceptance.deployment import guarded, variables_of
+from tools.trials.acceptance.recorder import Recorder
+from tools.trials.acceptance.run import Run
+
+
+def acceptance(
+    environment: str,
+    *,
+    only: Collection[str],
+    keep: bool,
+    yes: str | None,
+    stack_file: Path,
+    prepare: Callable[[str], Terraform],
+    console: Console,
+) -> bool:
+    """Ask, show what came of it, and write it down; whether nothing failed.
+
+    `only` names groups of steps; empty, all are asked. Raises StackError before anything is made, where nothing may be.
+    """
+    if unknown := set(only) - set(GROUPS):
+        raise StackError(f"{', '.join(sorted(unknown))} is none of {', '.join(GROUPS)}.")
+    recorder = Recorder(BUILD / "acceptance" / f"{environment}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    if environment == "local":
+        stack = Stack.load(stack_file)
+        session = boto3.Session(stack.access_key_id, stack.secret_access_key, region_name=stack.region)
+        recorder.hide(stack.sparkle_api_key, "<gateway key>")
+        run = Run(environment, recorder, session, stack=stack)
+    else:
+        variables, gateway_key = variables_of(environment), os.environ.get("GATEWAY_API_KEY")
+        # As Terraform looks for it; boto3 by itself knows another variable.
+        session = boto3.Session(region_name=variables["region"] or os.environ.get("AWS_REGION"))
+        hide_identity(recorder, session)
+
+        def client(service: str) -> Any:
+            return session.client(service)  # type: ignore[call-overload]
+
+        deployment = guarded(
+            environment, variables, client, yes=yes, gateway_key=gateway_key, prepare=prepare, console=console
+        )
+        recorder.hide(gateway_key, "<gateway key>")
+        run = Run(environment, recorder, session, deployment=deployment, keeps_deployment=keep)
+    frozen = run.credentials.get_frozen_credentials()
+    for secret in (frozen.secret_key, frozen.token):
+        recorder.hide(secret, "<secret>")
+    try:
+        asked = {*only, *NEEDED} if only else GROUPS
+        results = ask(run, [step for step in STEPS if step.group in asked], console)
+    finally:
+        run.close()
+    show(results, run.notes, console)
+    write_json(run, results, recorder.folder / "summary.json")
+    write_junit(results, recorder.folder / "summary.xml")
+    console.print(f"The raw answers, and a summary: {recorder.folder}", highlight=False, soft_wrap=True)
+    return all(result.outcome is not Outcome.FAILED for result in results)
+
+
+def hide_identity(recorder: Recorder, session: boto3.Session) -> None:
+    """Have the account and the caller replaced by AWS's examples."""
+    identity = session.client("sts").get_caller_identity()
+    recorder.hide(identity["Account"], "111122223333")
+    recorder.hide(identity["Arn"], "arn:aws:iam::111122223333:user/somebody")
+    recorder.hide(identity["UserId"], "AIDACKCEVSQ6C2EXAMPLE")

@@ -1,0 +1,295 @@
+"""What a step is given: a deployment, calls of its API and of AWS that are recorded, and what the step may say."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import boto3
+import httpx
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from client import seal
+from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, Stack, new_payment_id
+from tools.trials.acceptance.recorder import Recorder
+
+if TYPE_CHECKING:
+    from tools.trials.acceptance.deployment import Deployment
+
+Protocol = Literal["HTTP/1.1", "HTTP/2"]
+Found = TypeVar("Found")
+
+LOOK_AGAIN_SECONDS = 0.5
+ENDED_WITHIN_SECONDS = 120.0
+_SIGNED_HEADERS = ("Content-Type", "Idempotency-Key")
+
+
+class NotAsked(Exception):
+    """This can't be asked here; the message says why."""
+
+
+class Unexpected(Exception):
+    """The answer is not what the product says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One question. `ask` returns if the answer is right, and else raises; NotAsked where there is nobody to ask."""
+
+    group: str
+    name: str
+    ask: Callable[["Run"], None]
+    always: bool = False
+    """Also after an interruption: what was made is taken down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API answered, and to what."""
+
+    request: Mapping[str, Any]
+    protocol: str
+    status: int
+    headers: Mapping[str, str]
+    """By their names in lower case."""
+    text: str
+
+    @property
+    def json(self) -> Any:
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            raise Unexpected(f"{self} is no JSON: {self.text[:200]}") from None
+
+    def __str__(self) -> str:
+        return f"{self.request['method']} {self.request['path']} over {self.protocol}: {self.status}"
+
+
+class Signature(httpx.Auth):
+    """Signs a request for API Gateway, with what this program itself sets."""
+
+    requires_request_body = True
+
+    def __init__(self, credentials: Credentials, region: str) -> None:
+        self._credentials = credentials.get_frozen_credentials()
+        self._region = region
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+        headers = {name: request.headers[name] for name in _SIGNED_HEADERS if name in request.headers}
+        signed = AWSRequest(request.method, str(request.url), headers=headers, data=request.content)
+        SigV4Auth(self._credentials, "execute-api", self._region).add_auth(signed)
+        request.headers.update(dict(signed.headers))
+        yield request
+
+
+class Run:
+    """One acceptance. `environment` is `local`, or what was named; on AWS `deployment` is what is made for it.
+
+    `keeps_deployment` leaves what was deployed; `notes` are what people should know in the end.
+    """
+
+    def __init__(
+        self,
+        environment: str,
+        recorder: Recorder,
+        session: boto3.Session,
+        *,
+        stack: Stack | None = None,
+        deployment: "Deployment | None" = None,
+        keeps_deployment: bool = False,
+    ) -> None:
+        self.environment = environment
+        self.recorder = recorder
+        self.keeps_deployment = keeps_deployment
+        self.notes: list[str] = []
+        self._session = session
+        self._stack = stack
+        self._deployment = deployment
+        self._http: dict[Protocol, httpx.Client] = {}
+        recorder.watch(session)
+
+    # -- What there is
+
+    @property
+    def stack(self) -> Stack:
+        if self._stack is None:
+            raise NotAsked("Nothing is deployed.")
+        return self._stack
+
+    @stack.setter
+    def stack(self, stack: Stack | None) -> None:
+        self._stack = stack
+
+    @property
+    def deployment(self) -> "Deployment":
+        if self._deployment is None:
+            raise NotAsked("The local stack is shared, and not deployed for this.")
+        return self._deployment
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the deployment's resources begin with, without the dash."""
+        return self.stack.log_group_prefix.rsplit("/", 1)[1].rstrip("-")
+
+    @property
+    def is_emulated(self) -> bool:
+        return self._stack is not None and self._stack.aws_endpoint_url is not None
+
+    def only_on_aws(self, why: str) -> None:
+        if self.is_emulated:
+            raise NotAsked(why)
+
+    def needs_sandbox(self) -> None:
+        if not self.stack.sparkle_url:
+            raise NotAsked("The gateway is not Sparkle's sandbox, which could be told to fail.")
+
+    def client(self, service: str, *, region: str | None = None, session: boto3.Session | None = None) -> Any:
+        """A recorded client, of this account or of another session."""
+        endpoint = self._stack.aws_endpoint_url if self._stack else None
+        return (session or self._session).client(service, endpoint_url=endpoint, region_name=region)  # type: ignore[call-overload]
+
+    @property
+    def credentials(self) -> Credentials:
+        credentials = self._session.get_credentials()
+        assert credentials is not None
+        return credentials
+
+    # -- The API
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        protocol: Protocol = "HTTP/1.1",
+        credentials: Credentials | None = None,
+        signed: bool = True,
+        headers: Mapping[str, str] | None = None,
+        record: bool = True,
+    ) -> Answer:
+        """Call the API. Bytes are sent as they are, all else as JSON; None is no body."""
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        all_headers = {} if content is None else {"Content-Type": "application/json"}
+        if key is not None:
+            all_headers["Idempotency-Key"] = key
+        response = self._client(protocol).request(
+            method,
+            self.stack.api_url + path,
+            content=content,
+            headers={**all_headers, **(headers or {})},
+            auth=Signature(credentials or self.credentials, self.stack.region) if signed else None,
+        )
+        if protocol == "HTTP/2" and response.http_version != protocol:
+            raise NotAsked(f"The API's endpoint speaks {response.http_version} only.")
+        sent = {name.decode(): value.decode(errors="replace") for name, value in response.request.headers.raw}
+        answer = Answer(
+            {
+                "protocol": response.http_version,
+                "method": method,
+                "path": path,
+                "headers": {name.lower(): value for name, value in sent.items()} if protocol == "HTTP/2" else sent,
+                "body": None if content is None else content[:10_000].decode(errors="replace"),
+            },
+            response.http_version,
+            response.status_code,
+            dict(response.headers),
+            response.text,
+        )
+        if record:
+            self.keep(answer)
+        return answer
+
+    def keep(self, answer: Answer) -> None:
+        title = f"{answer.request['method']}{answer.request['path']}"
+        response = {"status": answer.status, "headers": dict(answer.headers), "body": answer.text}
+        self.recorder.save(title, answer.request, response)
+
+    def started(self, path: str, body: Any, *, key: str | None = None, protocol: Protocol = "HTTP/1.1") -> str:
+        """POST, which must be answered 202; the key."""
+        key = key or new_payment_id()
+        expect(self.call("POST", path, body, key=key, protocol=protocol), 202)
+        return key
+
+    def ended(
+        self, payment_id: str, operation_id: str | None = None, *, protocol: Protocol = "HTTP/1.1"
+    ) -> dict[str, Any]:
+        """The payment once it, or that operation of it, is no longer processing. Only the last look is recorded."""
+        return self.until(
+            payment_id,
+            lambda payment: _followed(payment, operation_id).get("status", "processing") != "processing",
+            protocol=protocol,
+        )
+
+    def until(
+        self,
+        payment_id: str,
+        is_over: Callable[[dict[str, Any]], bool],
+        *,
+        protocol: Protocol = "HTTP/1.1",
+        timeout_seconds: float = ENDED_WITHIN_SECONDS,
+    ) -> dict[str, Any]:
+        """The payment as the API shows it once that holds. Right after its start it may not be found yet."""
+        deadline, pause = time.monotonic() + timeout_seconds, 0.05
+        while True:
+            answer = self.call("GET", f"/payments/{payment_id}", protocol=protocol, record=False)
+            payment: dict[str, Any] = answer.json
+            over = is_over(payment)
+            if over or time.monotonic() > deadline:
+                self.keep(answer)
+                if not over:
+                    raise Unexpected(f"After {timeout_seconds:g} s the payment is still: {answer.text}")
+                return payment
+            time.sleep(pause)
+            pause = min(pause * 1.5, 2.0)
+
+    def sealed(self, card_data: Mapping[str, str], payment_id: str) -> str:
+        return seal(card_data, payment_id, self.call("GET", "/keys").json["keys"][0])
+
+    def close(self) -> None:
+        for client in self._http.values():
+            client.close()
+
+    def _client(self, protocol: Protocol) -> httpx.Client:
+        if protocol not in self._http:
+            http2 = protocol == "HTTP/2"
+            # Without TLS nobody can say which protocol he speaks, so there HTTP/2 begins at once.
+            http1 = not http2 or self.stack.api_url.startswith("https:")
+            self._http[protocol] = httpx.Client(
+                http1=http1, http2=http2, timeout=HTTP_TIMEOUT_SECONDS, trust_env=not self.is_emulated
+            )
+        return self._http[protocol]
+
+
+def _followed(payment: Mapping[str, Any], operation_id: str | None) -> Mapping[str, Any]:
+    if operation_id is None:
+        return payment
+    operations: dict[str, Mapping[str, Any]] = {each["operation_id"]: each for each in payment.get("operations") or ()}
+    return operations.get(operation_id, {})
+
+
+def expect(answer: Answer, status: int, code: str | None = None) -> None:
+    """Raises Unexpected unless it is this status, and this error's code if one is given."""
+    found = answer.json.get("error", {}).get("code") if code else None
+    if (answer.status, found) != (status, code):
+        raise Unexpected(f"{answer}, not {status}{f' {code}' if code else ''}: {answer.text[:500]}")
+
+
+def equal(what: str, found: Any, wanted: Any) -> None:
+    """Raises Unexpected unless both are the same."""
+    if found != wanted:
+        raise Unexpected(f"{what} is {found!r}, not {wanted!r}")
+
+
+def wait_for(what: str, look: Callable[[], Found | None], *, timeout_seconds: float) -> Found:
+    """What `look` finds, as soon as it finds something. Raises Unexpected when the time is over."""
+    deadline = time.monotonic() + timeout_seconds
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise Unexpected(f"{what}: not within {timeout_seconds:g} s")
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return found

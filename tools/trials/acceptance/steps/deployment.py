@@ -1,0 +1,157 @@
+"""The deployment itself: it is made, takes a roll-out back, and leaves nothing when it is destroyed."""
+
+import io
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import httpx
+import requests
+from rich.console import Console
+
+from tools.deployment.rollout import roll_out
+from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, Stack
+from tools.trials.acceptance.run import NotAsked, Run, Step, Unexpected, equal, wait_for
+
+ANSWERS_WITHIN_SECONDS = 120.0
+SILENT_WITHIN_SECONDS = 1500.0
+"""An alarm rings until the doubts are counted for the first time, and looks at ten minutes."""
+GONE_WITHIN_SECONDS = 900.0
+"""The index of tags shows for some time what is not there any more."""
+
+LISTED = (
+    ("apigateway", "get_rest_apis", "items", "name"),
+    ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+    ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+    ("dynamodb", "list_tables", "TableNames", None),
+    ("events", "list_rules", "Rules", "Name"),
+    ("iam", "list_roles", "Roles", "RoleName"),
+    ("kms", "list_aliases", "Aliases", "AliasName"),
+    ("lambda", "list_functions", "Functions", "FunctionName"),
+    ("lambda", "list_layers", "Layers", "LayerName"),
+    ("logs", "describe_log_groups", "logGroups", "logGroupName"),
+    ("secretsmanager", "list_secrets", "SecretList", "Name"),
+    ("sns", "list_topics", "Topics", "TopicArn"),
+    ("sqs", "list_queues", "QueueUrls", None),
+    ("stepfunctions", "list_state_machines", "stateMachines", "name"),
+)
+"""Whatever has the deployment's name: service, operation, and where the names are in its answer."""
+
+
+def deploy(run: Run) -> None:
+    deployment = run.deployment
+    deployment.write()
+    terraform = deployment.prepare(deployment.name)
+    terraform.apply()
+    outputs = terraform.outputs()
+    stack = {field.name: outputs[field.name] for field in fields(Stack) if field.name in outputs}
+    if deployment.gateway_key:
+        run.recorder.hide(deployment.gateway_key, "<gateway key>")
+        secret = {"SecretId": outputs["gateway_secret_arn"], "SecretString": deployment.gateway_key}
+        run.client("secretsmanager", region=stack["region"]).put_secret_value(**secret)
+    gateway_url = str(terraform.evaluate("var.gateway_url"))
+    if is_sandbox(gateway_url):
+        stack |= {"sparkle_url": gateway_url, "sparkle_api_key": deployment.gateway_key}
+    run.stack = Stack(**stack)
+
+
+def is_sandbox(gateway_url: str) -> bool:
+    try:
+        return requests.get(f"{gateway_url}/sandbox/health", timeout=HTTP_TIMEOUT_SECONDS).ok
+    except requests.RequestException:
+        return False
+
+
+def answers(run: Run) -> None:
+    def look() -> bool:
+        try:
+            return run.call("GET", "/keys").status == 200
+        except httpx.TransportError:  # a name that is new is not known everywhere at once
+            return False
+
+    wait_for("an answer of GET /keys", look, timeout_seconds=ANSWERS_WITHIN_SECONDS)
+
+
+class Ringing:
+    """CloudWatch, in which an alarm rings as soon as two versions are in service."""
+
+    def __init__(self, cloudwatch: Any, alarm: str, two_are_in_service: Callable[[], bool]) -> None:
+        self._cloudwatch = cloudwatch
+        self._alarm = alarm
+        self._two_are_in_service = two_are_in_service
+
+    def get_paginator(self, operation: str) -> Any:
+        if self._two_are_in_service():
+            self._cloudwatch.set_alarm_state(
+                AlarmName=self._alarm, StateValue="ALARM", StateReason="An acceptance takes a roll-out back"
+            )
+        return self._cloudwatch.get_paginator(operation)
+
+
+def roll_out_taken_back(run: Run) -> None:
+    deployment, cloudwatch = run.deployment, run.client("cloudwatch")
+    terraform = deployment.terraform
+    before = terraform.outputs()
+    alarms = before["alarm_names"]
+
+    def silent() -> bool:
+        pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=alarms, StateValue="ALARM")
+        return not [alarm for page in pages for alarm in page["MetricAlarms"]]
+
+    wait_for("silence of the alarms", silent, timeout_seconds=SILENT_WITHIN_SECONDS)
+    deployment.write(log_level="WARNING")  # so that there are new versions
+    ringing = Ringing(cloudwatch, alarms[0], lambda: terraform.outputs()["live_versions"] != before["live_versions"])
+    quiet = Console(file=io.StringIO())
+    stayed = roll_out(terraform, ringing, percent=50, seconds=600, console=quiet, approve=False)
+    equal("whether the new versions stayed", stayed, False)
+    equal("the versions in service", terraform.outputs()["live_versions"], before["live_versions"])
+
+
+def destroy(run: Run) -> None:
+    deployment = run.deployment
+    if run.keeps_deployment:
+        raise NotAsked(f"KEEP=1. It costs until it is destroyed: make destroy ENV={deployment.name}")
+    if not deployment.is_written:
+        raise NotAsked("Nothing is deployed.")
+    deployment.terraform.destroy()
+    deadline = time.monotonic() + GONE_WITHIN_SECONDS
+    while (left := left_over(run.client, deployment.prefix, deployment.tags)) and time.monotonic() < deadline:
+        time.sleep(30)
+    if left:
+        raise Unexpected(f"this is left: {', '.join(left)}")
+    days, keys = deployment.variables["kms_deletion_window_days"], pending_keys(run.client, deployment.tags)
+    run.notes.append(f"Left, as planned: keys that KMS deletes in {days} days, free until then: {', '.join(keys)}")
+    deployment.delete_workspace()
+
+
+def left_over(client: Callable[[str], Any], prefix: str, tags: Mapping[str, str]) -> list[str]:
+    """Whatever has the deployment's name or its tags, but for KMS keys that are to be deleted."""
+    left = []
+    for service, operation, where, name in LISTED:
+        for page in client(service).get_paginator(operation).paginate():
+            names = (each[name] if name else each for each in page.get(where, ()))
+            left += [f"{service} {each}" for each in names if re.search(rf"\b{prefix}(?![a-z0-9])", each)]
+    pending = pending_keys(client, tags)
+    return left + [arn for arn in tagged(client, tags) if arn not in pending]
+
+
+def pending_keys(client: Callable[[str], Any], tags: Mapping[str, str]) -> list[str]:
+    keys = [arn for arn in tagged(client, tags) if arn.split(":")[2] == "kms"]
+    kms = client("kms")
+    return [arn for arn in keys if kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "PendingDeletion"]
+
+
+def tagged(client: Callable[[str], Any], tags: Mapping[str, str]) -> list[str]:
+    filters = [{"Key": name, "Values": [value]} for name, value in tags.items()]
+    pages = client("resourcegroupstaggingapi").get_paginator("get_resources").paginate(TagFilters=filters)
+    return [found["ResourceARN"] for page in pages for found in page["ResourceTagMappingList"]]
+
+
+BEFORE = [
+    Step("deployment", "it is deployed", deploy),
+    Step("deployment", "it answers", answers),
+]
+ROLL_OUT = [Step("roll-out", "a roll-out is taken back when an alarm rings", roll_out_taken_back)]
+AFTER = [Step("destroy", "it is destroyed, and nothing is left", destroy, always=True)]

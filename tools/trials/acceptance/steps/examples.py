@@ -1,0 +1,349 @@
+"""Every example of `docs/openapi.yaml`: sent if it is a request, and brought about and compared if it is an answer.
+
+What is compared is the status, the content type, the headers that the description names, and the body, value by value,
+but for what is made anew each time (`DIFFERENT`), which must fit its schema.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from tools.deployment.stack import new_payment_id
+from tools.trials.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, examples, request_example
+from tools.trials.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, equal
+from tools.trials.replay import set_fault
+
+Route = tuple[str, str]
+"""Method and path."""
+
+DIFFERENT = {"payment_id", "operation_id", "token", "fingerprint", "transaction_id", "charge_id"}
+DIFFERENT |= {"created_at", "updated_at", "expires_at", "self", "kid", "pem"}
+
+ENDS = {
+    "testCard": "Captured",
+    "sealedCard": "Captured",
+    "savedCard": "CapturedAndKept",
+    "storedCard": "CapturedAndKept",
+    "authorization": "Authorized",
+    "declinedCard": "Declined",
+    "refusedCurrency": "Screened",
+    "expiredCard": "Rejected",
+}
+"""How a payment of each example ends."""
+
+OPERATED = [
+    ("testCard", "refunds", ["part", "tooMuch"], "PartiallyRefunded"),
+    ("testCard", "refunds", ["all"], "Refunded"),
+    ("authorization", "captures", ["part", "all"], "CapturedInPart"),
+    ("authorization", "voids", ["all"], "Voided"),
+]
+"""A payment's example, what is asked for of it, by which examples, and the example that it is like then."""
+
+NOT_PROVOKED = {
+    "too_many_requests": "It takes more requests than a check should make.",
+    "internal_error": "Nothing that a caller can do brings it about.",
+    "bad_gateway": "Nothing that a caller can do brings it about.",
+    "service_unavailable": "Nothing that a caller can do brings it about.",
+    "gateway_timeout": "Nothing that a caller can do brings it about.",
+    "refused_400": "Which malformed requests API Gateway refuses so is not documented.",
+}
+"""Answers that nobody asks for, and why."""
+
+
+# -- Comparing
+
+
+def described(route: Route, status: int) -> Any:
+    """An answer, as the description has it."""
+    return OPERATIONS[route]["responses"][str(status)]
+
+
+def answered(route: Route, status: int) -> list[Any]:
+    """The examples of an answer."""
+    contents = described(route, status).get("content", {}).values()
+    return [body for content in contents for body in examples(content).values()]
+
+
+def form(body: Any) -> Any:
+    """The body without what is different each time, if it is there."""
+    if isinstance(body, list):
+        return [form(each) for each in body]
+    if not isinstance(body, dict):
+        return body
+    return {
+        name: f"a {name}" if name in DIFFERENT and value is not None else form(value) for name, value in body.items()
+    }
+
+
+def compare(answer: Answer, response: Any, status: int, example: Any) -> None:
+    """Raises Unexpected unless the answer is the example of this response of the description."""
+    equal(f"{answer}: the status", answer.status, status)
+    for name in response.get("headers", {}):
+        if name.lower() not in answer.headers:
+            raise Unexpected(f"{answer} has no header {name}")
+    if "content" not in response:
+        equal(f"{answer}: the body", answer.text, "")
+        return
+    ((content_type, content),) = response["content"].items()
+    equal(f"{answer}: the content type", answer.headers.get("content-type", "").partition(";")[0], content_type)
+    body = answer.json
+    # As text, in which 1, 1.0 and true are three things.
+    equal(f"{answer}: the body", spelled(form(body)), spelled(form(example)))
+    problems = [error.message for error in Draft202012Validator(content["schema"]).iter_errors(body)]
+    equal(f"{answer}: what does not fit the schema", problems, [])
+    if "location" in answer.headers:
+        equal(f"{answer}: Location", answer.headers["location"], body["links"]["self"])
+
+
+def spelled(body: Any) -> str:
+    return json.dumps(body, sort_keys=True, ensure_ascii=False)
+
+
+def compare_payment(run: Run, payment_id: str, example: str) -> None:
+    route = ("GET", "/payments/{payment_id}")
+    compare(run.call("GET", f"/payments/{payment_id}"), described(route, 200), 200, EXAMPLES[example])
+
+
+# -- Requests, and what comes of them
+
+
+def send(run: Run, path: str, name: str) -> str:
+    """Send the example of a request, compare its answer, and wait until it is over; the payment's id."""
+    route, payment_id = ("POST", path), new_payment_id()
+    body = request_example(*route, name)
+    if name == "sealedCard":
+        sealed = run.sealed(request_example(*route, "testCard")["card_data"], payment_id)
+        ours = {"kid": jwe_header(sealed)["kid"], "payment_id": payment_id}
+        equal("the sealed card's header", jwe_header(sealed), jwe_header(body["card_data"]) | ours)
+        body |= {"card_data": sealed}
+    if name == "storedCard":
+        body |= {"token": run.ended(send(run, "/cards", "testCard"))["card"]["token"]}
+    compare(run.call("POST", path, body, key=payment_id), described(route, 202), 202, answered(route, 202)[0])
+    run.ended(payment_id)
+    return payment_id
+
+
+def jwe_header(jwe: str) -> dict[str, str]:
+    header: dict[str, str] = json.loads(base64.urlsafe_b64decode(jwe.partition(".")[0] + "=="))
+    return header
+
+
+def a_payment(name: str) -> Callable[[Run], None]:
+    return lambda run: compare_payment(run, send(run, "/payments", name), ENDS[name])
+
+
+def a_card(name: str) -> Callable[[Run], None]:
+    """A card is stored, shown and erased."""
+
+    def ask(run: Run) -> None:
+        payment_id = send(run, "/cards", name)
+        compare_payment(run, payment_id, "Stored")
+        path, route = f"/cards/{run.ended(payment_id)['card']['token']}", "/cards/{token}"
+        compare(run.call("GET", path), described(("GET", route), 200), 200, answered(("GET", route), 200)[0])
+        compare(run.call("DELETE", path), described(("DELETE", route), 204), 204, None)
+        for method in ("GET", "DELETE"):
+            gone = run.call(method, path)
+            compare(gone, described((method, route), 404), 404, answered((method, route), 404)[0])
+
+    return ask
+
+
+def an_operation(first: str, kind: str, names: list[str], end: str) -> Callable[[Run], None]:
+    """Operations on a payment, and the last of them again."""
+
+    def ask(run: Run) -> None:
+        payment_id = send(run, "/payments", first)
+        route, path = ("POST", f"/payments/{{payment_id}}/{kind}"), f"/payments/{payment_id}/{kind}"
+        for name in names:
+            operation_id, body = new_payment_id(), request_example(*route, name)
+            started = run.call("POST", path, body, key=operation_id)
+            compare(started, described(route, 202), 202, answered(route, 202)[0])
+            run.ended(payment_id, operation_id)
+        compare_payment(run, payment_id, end)
+        again = until_not(202, lambda: run.call("POST", path, body, key=operation_id))
+        compare(again, described(route, 409), 409, answered(route, 409)[0])
+
+    return ask
+
+
+def operations_by_themselves(run: Run) -> None:
+    """A refund that is made, and one of a payment that there is not."""
+    route = ("GET", "/payments/{payment_id}/operations/{operation_id}")
+    [content] = described(route, 200)["content"].values()
+    payments = {"succeeded": send(run, "/payments", "testCard"), "paymentNotFound": new_payment_id()}
+    for name, payment_id in payments.items():
+        operation_id, path = new_payment_id(), f"/payments/{payment_id}"
+        run.call("POST", f"{path}/refunds", {"amount_minor": 500}, key=operation_id)
+        for _ in range(60):
+            answer = run.call("GET", f"{path}/operations/{operation_id}")
+            if answer.status == 200 and answer.json["status"] != "processing":
+                break
+            time.sleep(0.5)
+        compare(answer, described(route, 200), 200, examples(content)[name])
+
+
+def until_not(status: int, call: Callable[[], Answer]) -> Answer:
+    """The call's answer once it is another than that, which it is while an execution goes on: its result is known
+    before its end.
+    """
+    for _ in range(20):
+        answer = call()
+        if answer.status != status:
+            break
+    return answer
+
+
+# -- Payments that the gateway makes difficult
+
+
+def under_way(run: Run) -> None:
+    run.needs_sandbox()
+    payment_id = new_payment_id()
+    set_fault(run.stack, {"operation": "charge", "fault": "slow", "seconds": 2, "reference": payment_id})
+    run.started("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
+    run.until(payment_id, lambda payment: "status" in payment)
+    compare_payment(run, payment_id, "Processing")
+    run.ended(payment_id)
+    compare_payment(run, payment_id, "Captured")
+
+
+def reversed_by_the_gateway(run: Run) -> None:
+    run.needs_sandbox()
+    payment_id = new_payment_id()
+    run.stack.sandbox("POST", "/v1/reversals", json={"reference": payment_id}).raise_for_status()
+    run.started("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
+    run.ended(payment_id)
+    compare_payment(run, payment_id, "Reversed")
+
+
+def in_doubt(run: Run) -> None:
+    run.needs_sandbox()
+    payment_id = new_payment_id()
+    for operation in ("charge", "find", "reverse"):
+        fault = {"operation": operation, "fault": "http_500", "times": 1000, "reference": payment_id}
+        set_fault(run.stack, fault)
+    run.started("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
+    run.ended(payment_id)
+    compare_payment(run, payment_id, "InDoubt")
+    run.stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
+
+
+# -- Refusals
+
+
+def refuse(run: Run, route: Route, **changes: Any) -> Answer:
+    """A good request with something about it changed."""
+    method, path = route
+    request: dict[str, Any] = {"key": None, "body": None}
+    if "requestBody" in OPERATIONS[route]:
+        good = examples(OPERATIONS[route]["requestBody"]["content"]["application/json"])
+        request = {"key": new_payment_id(), "body": next(iter(good.values()))}
+    request |= changes
+    ids = {"{payment_id}": request.pop("payment_id", new_payment_id()), "{token}": f"tok_{'a' * 52}"}
+    ids["{operation_id}"] = new_payment_id()
+    for name, value in ids.items():
+        path = path.replace(name, value)
+    return run.call(method, path, request.pop("body"), **request)
+
+
+def of_the_path(run: Run, route: Route) -> Answer:
+    if "{payment_id}" not in route[1]:
+        raise NotAsked("The path has no payment's id.")
+    return refuse(run, route, payment_id="x" * 15)
+
+
+def used_for_another_payment(run: Run, route: Route) -> Answer:
+    """A refund of a payment that there is not, looked for below another."""
+    operation_id = new_payment_id()
+    run.call("POST", f"/payments/{new_payment_id()}/refunds", {"amount_minor": 500}, key=operation_id)
+    return until_not(404, lambda: run.call("GET", f"/payments/{new_payment_id()}/operations/{operation_id}"))
+
+
+def used_before(run: Run, route: Route) -> Answer:
+    """A request that has been carried out, once more."""
+    if route[1] in ("/payments", "/cards"):
+        payment_id, body = new_payment_id(), request_example(*route, "testCard")
+        run.ended(run.started(route[1], body, key=payment_id))
+        return until_not(202, lambda: run.call("POST", route[1], body, key=payment_id))
+    raise NotAsked("The operations of the examples are asked for twice.")
+
+
+PROVOKED: dict[str, Callable[[Run, Route], Answer]] = {
+    "invalid_request": lambda run, route: refuse(run, route, body={"surprise": 1}),
+    "invalid_request_of_the_path": of_the_path,
+    "missing_idempotency_key": lambda run, route: refuse(run, route, key=None),
+    "invalid_idempotency_key": lambda run, route: refuse(run, route, key="x" * 15),
+    "forbidden": lambda run, route: refuse(run, route, signed=False),
+    "refused_403": lambda run, route: refuse(
+        run, route, signed=False, headers={"Authorization": "Bearer nobody-knows-this"}
+    ),
+    "payment_not_found": lambda run, route: refuse(run, route),
+    "operation_not_found": lambda run, route: refuse(run, route),
+    "key_used_for_another_request": used_for_another_payment,
+    "card_not_found": lambda run, route: refuse(run, route),
+    "payment_exists": used_before,
+    "operation_exists": used_before,
+    "request_too_large": lambda run, route: refuse(run, route, body=b" " * (10 * 1024 * 1024 + 1)),
+    "unsupported_media_type": lambda run, route: refuse(
+        run, route, body=b"<all/>", headers={"Content-Type": "application/xml"}
+    ),
+}
+"""How each refusal is brought about, by the example's error code, with its status where one code has two."""
+
+
+def a_refusal(route: Route, status: int, name: str, example: Any) -> Callable[[Run], None]:
+    code = name if name in PROVOKED else example["error"]["code"]
+    if code == "refused":
+        code = f"refused_{status}"
+    if code in NOT_PROVOKED:
+
+        def not_asked(run: Run) -> None:
+            raise NotAsked(NOT_PROVOKED[code])
+
+        return not_asked
+    provoke = PROVOKED[code]
+    return lambda run: compare(provoke(run, route), described(route, status), status, example)
+
+
+def refusals() -> Iterator[Step]:
+    for route, operation in OPERATIONS.items():
+        for status, response in operation["responses"].items():
+            for content in response.get("content", {}).values() if status >= "400" else ():
+                for name, example in examples(content).items():
+                    title = f"{' '.join(route)}: {status} {name}"
+                    yield Step("examples", title, a_refusal(route, int(status), name, example))
+
+
+def no_route(run: Run) -> None:
+    response = DOCUMENT["components"]["responses"]["RouteNotFound"]
+    [example] = examples(response["content"]["application/json"]).values()
+    compare(run.call("GET", "/nowhere"), response, 404, example)
+
+
+def keys(run: Run) -> None:
+    route = ("GET", "/keys")
+    compare(run.call(*route), described(route, 200), 200, answered(route, 200)[0])
+
+
+STEPS = [
+    Step("examples", "GET /keys: 200", keys),
+    *(Step("examples", f"POST /payments: {name}", a_payment(name)) for name in ENDS),
+    *(
+        Step("examples", f"POST /cards: {name}, then shown and erased", a_card(name))
+        for name in ("testCard", "sealedCard")
+    ),
+    *(
+        Step("examples", f"{kind} of {first}: {', '.join(names)}", an_operation(first, kind, names, end))
+        for first, kind, names, end in OPERATED
+    ),
+    Step("examples", "operations by themselves", operations_by_themselves),
+    Step("examples", "a payment that is under way", under_way),
+    Step("examples", "a payment that the gateway refuses", reversed_by_the_gateway),
+    Step("examples", "a payment in doubt", in_doubt),
+    Step("examples", "a route that is not there", no_route),
+    *refusals(),
+]

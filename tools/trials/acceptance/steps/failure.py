@@ -1,0 +1,101 @@
+"""What happens by itself when something fails: a stopped execution is resolved, and what can't be started is kept."""
+
+import json
+import time
+from typing import Any
+
+from tools.deployment.stack import new_payment_id
+from tools.trials.acceptance.run import NotAsked, Run, Step, equal, wait_for
+from tools.trials.acceptance.steps.payments import PAYMENT
+from tools.trials.replay import set_fault
+
+RESOLVED_WITHIN_SECONDS = 600.0
+"""The first wait of the resolve state machine takes 300 seconds."""
+ALARM_WITHIN_SECONDS = 900.0
+"""An alarm looks at five minutes, and CloudWatch may have their metrics some minutes late."""
+IN_FORCE_AFTER_SECONDS = 60.0
+_TRIES = 10
+
+ENDS = {"captured", "reversed", "declined"}
+
+
+def stopped(run: Run) -> str:
+    """A payment whose execution was stopped, while the gateway was slow if it can be told to be."""
+    states = run.client("stepfunctions")
+
+    def end() -> str | None:
+        status: str = run.stack.described(arn)["status"]
+        return None if status == "RUNNING" else status
+
+    for _ in range(_TRIES):
+        payment_id = new_payment_id()
+        if run.stack.sparkle_url:
+            fault = {"operation": "charge", "fault": "slow", "seconds": 3, "reference": payment_id}
+            set_fault(run.stack, fault)
+        run.started("/payments", PAYMENT, key=payment_id)
+        arn = run.stack.execution_arn(payment_id)
+        states.stop_execution(executionArn=arn)
+        if wait_for("the execution's end", end, timeout_seconds=30) == "ABORTED":
+            return payment_id
+    raise NotAsked(f"{_TRIES} executions in a row ended before they could be stopped.")
+
+
+def resolved(run: Run) -> None:
+    payment_id = stopped(run)
+    run.until(payment_id, lambda payment: payment.get("status") in ENDS, timeout_seconds=RESOLVED_WITHIN_SECONDS)
+
+
+def dead_letters(run: Run) -> None:
+    """EventBridge's target leads to nothing for a while, and then somebody does what docs/runbook.md says.
+
+    What fails for such a reason is not tried again, but goes to the queue at once ("Using dead-letter queues to process
+    undelivered events", EventBridge user guide).
+    """
+    run.only_on_aws("The emulator's EventBridge keeps no dead letters, and evaluates no alarm on several metrics.")
+    events, sqs, states = run.client("events"), run.client("sqs"), run.client("stepfunctions")
+    rule, alarm = f"{run.prefix}-payment-ended-badly", f"{run.prefix}-dead-letters"
+    [target] = events.list_targets_by_rule(Rule=rule)["Targets"]
+    queue_url = sqs.get_queue_url(QueueName=f"{run.prefix}-dead-letters")["QueueUrl"]
+    broken = target | {"Arn": target["Arn"].rpartition(":")[0] + ":nowhere"}
+    equal("targets that can't be broken", events.put_targets(Rule=rule, Targets=[broken])["FailedEntries"], [])
+    try:
+        time.sleep(IN_FORCE_AFTER_SECONDS)
+        payment_id = stopped(run)
+        letter = wait_for(
+            "a dead letter",
+            lambda: next(iter(received(sqs, queue_url)), None),
+            timeout_seconds=RESOLVED_WITHIN_SECONDS,
+        )
+        equal("whether it names the payment", payment_id in letter["Body"], True)
+        wait_for(
+            f"the alarm {alarm}",
+            lambda: cloudwatch_alarm(run, alarm)["StateValue"] == "ALARM",
+            timeout_seconds=ALARM_WITHIN_SECONDS,
+        )
+    finally:
+        events.put_targets(Rule=rule, Targets=[target])
+    states.start_execution(
+        stateMachineArn=run.stack.live_arn("resolve"),
+        input=json.dumps({"payment_id": payment_id, "operation_id": None}),
+    )
+    sqs.purge_queue(QueueUrl=queue_url)
+    run.until(payment_id, lambda payment: payment.get("status") in ENDS, timeout_seconds=RESOLVED_WITHIN_SECONDS)
+
+
+def received(sqs: Any, queue_url: str) -> list[dict[str, Any]]:
+    """Messages, which stay in the queue: the alarm counts those that are visible."""
+    answer = sqs.receive_message(
+        QueueUrl=queue_url, VisibilityTimeout=0, WaitTimeSeconds=5, MessageAttributeNames=["All"]
+    )
+    return list(answer.get("Messages", []))
+
+
+def cloudwatch_alarm(run: Run, name: str) -> dict[str, Any]:
+    [alarm] = run.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    return dict(alarm)
+
+
+STEPS = [
+    Step("failure", "an execution is stopped, and resolve brings the payment to its end", resolved),
+    Step("failure", "a broken target leaves a dead letter, which is an alarm", dead_letters),
+]

@@ -1,0 +1,25 @@
+"""Each row of the table of bad input (`tools/trials/acceptance/hostile.py`)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tools.trials.acceptance.hostile import TABLE, Row, send
+from tools.trials.acceptance.run import Run, Step, equal
+
+
+def asking(row: Row) -> Callable[[Run], None]:
+    def ask(run: Run) -> None:
+        outcome = send(run.stack, row)
+        # The requests are in the table, and some of them are large.
+        request = {"method": row.method, "path": row.path[:200], "row": row.name}
+        run.recorder.save(
+            row.name, request, {"status": outcome.status, "headers": outcome.headers, "body": outcome.text}
+        )
+        if outcome.status == 202:
+            outcome = replace(outcome, payment=run.ended(str(row.key)))
+        equal("what is not as it should be", outcome.differences(row), [])
+
+    return ask
+
+
+STEPS = [Step("hostile", row.name, asking(row)) for row in TABLE]

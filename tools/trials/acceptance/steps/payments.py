@@ -1,0 +1,112 @@
+"""Payments of every kind, each over HTTP/1.1 and over HTTP/2, where header names arrive in lower case."""
+
+from collections.abc import Callable
+from typing import Any
+
+from client import CardData, NotFound, PaymentsClient
+from tools.deployment.stack import new_payment_id
+from tools.trials.acceptance.run import Protocol, Run, Step, Unexpected, equal
+
+CARD_DATA = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
+PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "merchant_reference": "order-1001"}
+AUTHORIZATION = PAYMENT | {"capture": False}
+
+
+def paid(run: Run, body: Any = PAYMENT, *, protocol: Protocol = "HTTP/1.1") -> dict[str, Any]:
+    """The payment at its end."""
+    return run.ended(run.started("/payments", body, protocol=protocol), protocol=protocol)
+
+
+def in_the_clear(run: Run, protocol: Protocol) -> None:
+    equal("the status", paid(run, protocol=protocol)["status"], "captured")
+
+
+def sealed(run: Run, protocol: Protocol) -> None:
+    payment_id = new_payment_id()
+    body = PAYMENT | {"card_data": run.sealed(CARD_DATA, payment_id)}
+    run.started("/payments", body, key=payment_id, protocol=protocol)
+    equal("the status", run.ended(payment_id, protocol=protocol)["status"], "captured")
+
+
+def by_token(run: Run, protocol: Protocol) -> None:
+    stored = run.ended(run.started("/cards", {"card_data": CARD_DATA}, protocol=protocol), protocol=protocol)
+    equal("the stored card's status", stored["status"], "stored")
+    body = {name: value for name, value in PAYMENT.items() if name != "card_data"}
+    payment = paid(run, body | {"token": stored["card"]["token"]}, protocol=protocol)
+    equal("the status", (payment["status"], payment["card"]["last4"]), ("captured", "4242"))
+
+
+def declined(run: Run, protocol: Protocol) -> None:
+    card_data = CARD_DATA | {"card_number": "4000000000009995"}
+    payment = paid(run, PAYMENT | {"card_data": card_data}, protocol=protocol)
+    equal("the status", (payment["status"], payment["decline_code"]), ("declined", "insufficient_funds"))
+
+
+def authorized(run: Run, protocol: Protocol) -> None:
+    payment = paid(run, AUTHORIZATION, protocol=protocol)
+    equal("the status", (payment["status"], payment["captured_minor"]), ("authorized", 0))
+
+
+def captured(run: Run, protocol: Protocol) -> None:
+    payment = operated(run, AUTHORIZATION, "captures", {"amount_minor": 1500}, protocol)
+    equal("the status", (payment["status"], payment["captured_minor"]), ("captured", 1500))
+
+
+def voided(run: Run, protocol: Protocol) -> None:
+    equal("the status", operated(run, AUTHORIZATION, "voids", {}, protocol)["status"], "voided")
+
+
+def refunded_in_part(run: Run, protocol: Protocol) -> None:
+    payment = operated(run, PAYMENT, "refunds", {"amount_minor": 500}, protocol)
+    equal("the status", (payment["status"], payment["refunded_minor"]), ("partially_refunded", 500))
+
+
+def refunded(run: Run, protocol: Protocol) -> None:
+    payment = operated(run, PAYMENT, "refunds", {}, protocol)
+    equal("the status", (payment["status"], payment["refunded_minor"]), ("refunded", 1999))
+
+
+def operated(run: Run, first: Any, kind: str, body: Any, protocol: Protocol) -> dict[str, Any]:
+    """A payment after one operation on it."""
+    payment_id = paid(run, first, protocol=protocol)["payment_id"]
+    operation_id = run.started(f"/payments/{payment_id}/{kind}", body, protocol=protocol)
+    return run.ended(payment_id, operation_id, protocol=protocol)
+
+
+def by_the_client(run: Run) -> None:
+    """The client in examples/, which signs, seals and reads by itself; what it is answered is not recorded."""
+    client = PaymentsClient(run.stack.api_url, run.stack.region, run.credentials)
+    card = CardData(**CARD_DATA)
+    payment = client.wait(client.pay(amount_minor=1999, currency="USD", card=card).payment_id)
+    equal("the status", payment.status, "captured")
+    refund = client.refund(payment.payment_id, 500)
+    equal("the refund", client.wait_for_operation(payment.payment_id, refund.operation_id).status, "succeeded")
+    try:
+        client.payment(new_payment_id())
+    except NotFound:
+        return
+    raise Unexpected("A payment that was never made is found.")
+
+
+WAYS: dict[str, Callable[[Run, Protocol], None]] = {
+    "a test card in the clear": in_the_clear,
+    "a sealed card": sealed,
+    "a stored card, by its token": by_token,
+    "a card that is declined": declined,
+    "an authorization": authorized,
+    "an authorization that is captured in part": captured,
+    "an authorization that is voided": voided,
+    "a payment that is refunded in part": refunded_in_part,
+    "a payment that is refunded": refunded,
+}
+PROTOCOLS: tuple[Protocol, ...] = ("HTTP/1.1", "HTTP/2")
+
+
+def _over(protocol: Protocol, way: Callable[[Run, Protocol], None]) -> Callable[[Run], None]:
+    return lambda run: way(run, protocol)
+
+
+STEPS = [
+    *(Step("payments", f"{name}, over {over}", _over(over, way)) for over in PROTOCOLS for name, way in WAYS.items()),
+    Step("payments", "the client in Python pays, refunds and tells an error by its type", by_the_client),
+]

@@ -1,0 +1,178 @@
+"""Who may not: a role without rights, a role with a function's statements about cards, and an administrator."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from tools.trials.acceptance.openapi import DOCUMENT, examples
+from tools.trials.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, equal, wait_for
+from tools.trials.acceptance.steps.examples import compare
+from tools.trials.acceptance.steps.payments import PAYMENT, paid
+
+IN_FORCE_WITHIN_SECONDS = 90.0
+"""IAM is eventually consistent."""
+
+_KNOWS_NOBODY = ("AccessDenied", "InvalidClientTokenId", "UnrecognizedClientException")
+
+
+@contextmanager
+def role(run: Run, name: str, statements: list[Mapping[str, Any]]) -> Iterator[boto3.Session]:
+    """A session of a role of this account that may do what the statements allow, for as long as it is needed."""
+    role_name = f"{run.prefix}-acceptance-{name}"
+    iam, sts = run.client("iam"), run.client("sts")
+    _, partition, _, _, account, caller = sts.get_caller_identity()["Arn"].split(":", 5)
+    if caller == "root":
+        raise NotAsked("The account's root user can't take a role.")
+    trust = [
+        {
+            "Effect": "Allow",
+            "Action": "sts:AssumeRole",
+            "Principal": {"AWS": f"arn:{partition}:iam::{account}:root"},
+        }
+    ]
+    arn = iam.create_role(RoleName=role_name, AssumeRolePolicyDocument=document(trust))["Role"]["Arn"]
+    try:
+        if statements:
+            iam.put_role_policy(RoleName=role_name, PolicyName=name, PolicyDocument=document(statements))
+        key = wait_for(
+            f"the role {role_name}",
+            lambda: unless_denied(lambda: sts.assume_role(RoleArn=arn, RoleSessionName="acceptance")["Credentials"]),
+            timeout_seconds=IN_FORCE_WITHIN_SECONDS,
+        )
+        for secret in ("SecretAccessKey", "SessionToken"):
+            run.recorder.hide(key[secret], "<secret>")
+        session = boto3.Session(
+            key["AccessKeyId"], key["SecretAccessKey"], key["SessionToken"], region_name=run.stack.region
+        )
+        run.recorder.watch(session)
+        yield session
+    finally:
+        if statements:
+            iam.delete_role_policy(RoleName=role_name, PolicyName=name)
+        iam.delete_role(RoleName=role_name)
+
+
+def document(statements: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def unless_denied(call: Callable[[], Any]) -> Any:
+    """What the call returns, or None where AWS says that it may not be made."""
+    try:
+        return call()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code.removesuffix("Exception") not in {each.removesuffix("Exception") for each in _KNOWS_NOBODY}:
+            raise
+        return None
+
+
+def refused(what: str, call: Callable[[], Any]) -> None:
+    """Raises Unexpected unless AWS says that the call may not be made."""
+    if unless_denied(call) is not None:
+        raise Unexpected(f"{what} is allowed")
+
+
+def without_rights(run: Run) -> None:
+    response = DOCUMENT["components"]["responses"]["Forbidden"]
+    example = examples(response["content"]["application/json"])["forbidden"]
+    with role(run, "stranger", []) as session:
+        credentials = session.get_credentials()
+        assert credentials is not None
+
+        def known() -> Answer | None:
+            # Credentials that are new to API Gateway are unknown to it for a moment.
+            answer = run.call("GET", "/keys", credentials=credentials)
+            return None if answer.json.get("error", {}).get("code") == "refused" else answer
+
+        compare(
+            wait_for("the role's credentials", known, timeout_seconds=IN_FORCE_WITHIN_SECONDS), response, 403, example
+        )
+
+
+def a_stored_card(run: Run) -> tuple[str, dict[str, Any]]:
+    """The token of a card that is stored, and its item as the account's administrator reads it."""
+    token = paid(run, PAYMENT | {"save_card": True})["card"]["token"]
+    answer = run.client("dynamodb").get_item(
+        TableName=run.stack.known("cards_table"), Key=card_key(token), ConsistentRead=True
+    )
+    return token, answer["Item"]
+
+
+def card_key(token: str) -> dict[str, Any]:
+    return {"pk": {"S": f"CARD#{token}"}, "sk": {"S": "CARD"}}
+
+
+def reads_of_cards(run: Run, function: str) -> list[Mapping[str, Any]]:
+    """The statements of a function's role that let it read single attributes."""
+    iam, role_name = run.client("iam"), f"{run.prefix}-{function}"
+    [policy] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
+    statements = iam.get_role_policy(RoleName=role_name, PolicyName=policy)["PolicyDocument"]["Statement"]
+    return [statement for statement in statements if "dynamodb:Attributes" in json.dumps(statement.get("Condition"))]
+
+
+def attributes_of(statement: Mapping[str, Any]) -> list[str]:
+    conditions = statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+    return [conditions] if isinstance(conditions, str) else list(conditions)
+
+
+def without_projection(function: str) -> Callable[[Run], None]:
+    """Under a function's own statements, a read of all of a card is refused, and one of what is allowed is not."""
+
+    def ask(run: Run) -> None:
+        token, item = a_stored_card(run)
+        statements = reads_of_cards(run, function)
+        equal("the statements about cards", len(statements), 1)
+        attributes = [name for name in attributes_of(statements[0]) if name in item]
+        forbidden = next(name for name in item if name not in attributes)
+        with role(run, f"like-{function}", statements) as session:
+            client = run.client("dynamodb", session=session)
+
+            def read(*names: str) -> Any:
+                projection = {
+                    "ProjectionExpression": ", ".join(f"#{name}" for name in names),
+                    "ExpressionAttributeNames": {f"#{name}": name for name in names},
+                }
+                return client.get_item(
+                    TableName=run.stack.known("cards_table"), Key=card_key(token), **(projection if names else {})
+                )
+
+            wait_for(
+                f"reading {', '.join(attributes)}",
+                lambda: unless_denied(lambda: read(*attributes)),
+                timeout_seconds=IN_FORCE_WITHIN_SECONDS,
+            )
+            refused("a read without a projection", read)
+            refused(f"a read of {forbidden}", lambda: read(*attributes, forbidden))
+
+    return ask
+
+
+def an_administrators_decrypt(run: Run) -> None:
+    """Of a card that is really stored: a made-up ciphertext might be refused for another reason."""
+    token, item = a_stored_card(run)
+    kms = run.client("kms")
+    # By its id: for a request by alias the emulator asks for the alias in the policy, where AWS asks for the key.
+    key_id = kms.describe_key(KeyId=f"alias/{run.prefix}-card")["KeyMetadata"]["KeyId"]
+    refused(
+        "an administrator's kms:Decrypt",
+        lambda: kms.decrypt(KeyId=key_id, CiphertextBlob=item["ciphertext"]["B"], EncryptionContext={"token": token}),
+    )
+
+
+STEPS = [
+    Step("permissions", "a role without rights calls the API", without_rights),
+    *(
+        Step(
+            "permissions",
+            f"GetItem without a projection, under the statements of {function}",
+            without_projection(function),
+        )
+        for function in ("cards", "encrypt", "tokenize")
+    ),
+    Step("permissions", "an administrator decrypts a stored card", an_administrators_decrypt),
+]

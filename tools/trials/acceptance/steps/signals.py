@@ -1,0 +1,161 @@
+"""What operators are shown: metrics under the dimensions that alarms look at, logs, traces, and the dashboard."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tools.trials.acceptance.run import Run, Step, Unexpected, equal, wait_for
+from tools.trials.acceptance.steps.payments import paid
+
+COUNTED_WITHIN_SECONDS = 900.0
+"""ListMetrics may not show a new metric for fifteen minutes (its page in the CloudWatch API reference)."""
+LOGGED_WITHIN_SECONDS = 180.0
+TRACED_WITHIN_SECONDS = 300.0
+
+# Of the metrics that alarms look at, those that any run brings about. `own` stands for the product's namespace.
+COUNTED = (
+    ("AWS/ApiGateway", "Count"),
+    ("AWS/Lambda", "Invocations"),
+    ("AWS/Lambda", "Errors"),
+    ("AWS/States", "ExecutionsStarted"),
+    ("AWS/States", "ExecutionsFailed"),
+    ("own", "GatewayCalls"),
+    ("own", "PaymentsInDoubt"),
+)
+STEPS_OF_A_PAYMENT = ("tokenize", "screen", "encrypt", "charge", "persist")
+_NO_METRICS = "The emulator counts nothing."
+
+Dimensions = dict[str, str]
+
+
+def alarms(run: Run) -> list[dict[str, Any]]:
+    pages = run.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{run.prefix}-")
+    return [alarm for page in pages for alarm in page["MetricAlarms"]]
+
+
+def watched(run: Run) -> Iterator[tuple[str, str, Dimensions]]:
+    """Namespace, name and dimensions of every metric that an alarm looks at."""
+    for alarm in alarms(run):
+        queried = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", ()) if "MetricStat" in query]
+        for metric in queried or [alarm]:
+            yield metric["Namespace"], metric["MetricName"], as_dict(metric["Dimensions"])
+
+
+def counted(run: Run, namespace: str, name: str) -> list[Dimensions]:
+    """The dimensions under which a metric is counted, where they are this deployment's."""
+    pages = run.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace=namespace, MetricName=name)
+    found = (as_dict(metric["Dimensions"]) for page in pages for metric in page["Metrics"])
+    return [each for each in found if namespace == run.prefix or any(run.prefix in value for value in each.values())]
+
+
+def as_dict(dimensions: list[dict[str, str]]) -> Dimensions:
+    return {each["Name"]: each["Value"] for each in dimensions}
+
+
+def is_counted(of: str, name: str) -> Callable[[Run], None]:
+    """Within some minutes, one of the alarms' metrics of this name has data under its very dimensions."""
+
+    def ask(run: Run) -> None:
+        run.only_on_aws(_NO_METRICS)
+        namespace = run.prefix if of == "own" else of
+        looked_at = [dimensions for *metric, dimensions in watched(run) if metric == [namespace, name]]
+        equal(f"whether an alarm looks at {namespace} {name}", bool(looked_at), True)
+        wait_for(
+            f"{namespace} {name} under {looked_at}",
+            lambda: [each for each in counted(run, namespace, name) if each in looked_at],
+            timeout_seconds=COUNTED_WITHIN_SECONDS,
+        )
+
+    return ask
+
+
+def under_no_other_dimensions(run: Run) -> None:
+    """Else an alarm would look at nothing, and be silent."""
+    run.only_on_aws(_NO_METRICS)
+    wrong = []
+    for namespace, name, dimensions in watched(run):
+        kinds = [set(each) for each in counted(run, namespace, name)]
+        if kinds and set(dimensions) not in kinds:
+            wrong.append(f"{namespace} {name} is watched under {set(dimensions)}, and counted under {kinds}")
+    equal("what is watched in vain", wrong, [])
+
+
+def functions_log(run: Run) -> None:
+    payment_id = paid(run)["payment_id"]
+    for function in STEPS_OF_A_PAYMENT:
+        logged(run, run.stack.log_group_prefix + function, f'"{payment_id}"')
+
+
+def state_machine_logs(run: Run) -> None:
+    run.only_on_aws("The emulator's Step Functions write no logs.")
+    payment_id = paid(run)["payment_id"]
+    logged(run, f"/aws/vendedlogs/states/{run.prefix}-payment", f'"{payment_id}"')
+
+
+def api_logs(run: Run) -> None:
+    run.only_on_aws("The emulator's API Gateway writes no access log.")
+    answer = run.call("GET", "/keys")
+    logged(run, f"/aws/apigateway/{run.prefix}", f'"{answer.headers["x-amzn-requestid"]}"')
+
+
+def logged(run: Run, group: str, pattern: str) -> None:
+    logs = run.client("logs")
+    wait_for(
+        f"{pattern} in {group}",
+        lambda: logs.filter_log_events(logGroupName=group, filterPattern=pattern)["events"],
+        timeout_seconds=LOGGED_WITHIN_SECONDS,
+    )
+
+
+def traced(run: Run) -> None:
+    run.only_on_aws("The emulator has no X-Ray.")
+    begin = datetime.now(UTC)
+    paid(run)
+    xray = run.client("xray")
+
+    def seen() -> set[str]:
+        pages = xray.get_paginator("get_trace_summaries").paginate(
+            StartTime=begin - timedelta(minutes=1), EndTime=datetime.now(UTC)
+        )
+        services = (service for page in pages for trace in page["TraceSummaries"] for service in trace["ServiceIds"])
+        return {name for service in services for name in service.get("Names", ()) if run.prefix in name}
+
+    wait_for("a trace", lambda: seen() or None, timeout_seconds=TRACED_WITHIN_SECONDS)
+
+
+def widgets(run: Run) -> list[dict[str, Any]]:
+    body = run.client("cloudwatch").get_dashboard(DashboardName=run.prefix)["DashboardBody"]
+    return list(json.loads(body)["widgets"])
+
+
+def dashboard_has_every_alarm(run: Run) -> None:
+    [shown] = (widget["properties"]["alarms"] for widget in widgets(run) if widget["type"] == "alarm")
+    equal("the alarms shown", sorted(shown), sorted(alarm["AlarmArn"] for alarm in alarms(run)))
+
+
+def dashboard_is_drawn(run: Run) -> None:
+    """CloudWatch draws each graph of it; the pictures are kept."""
+    run.only_on_aws("The emulator draws no graphs.")
+    cloudwatch = run.client("cloudwatch")
+    for widget in widgets(run):
+        if widget["type"] != "metric":
+            continue
+        graph = {name: value for name, value in widget["properties"].items() if name != "region"}
+        image = cloudwatch.get_metric_widget_image(MetricWidget=json.dumps(graph))["MetricWidgetImage"]
+        if not image.startswith(b"\x89PNG"):
+            raise Unexpected(f"{graph['title']} is no picture: {base64.b64encode(image[:16])!r}")
+        run.recorder.write(f"{graph['title']}.png", image)
+
+
+STEPS = [
+    *(Step("signals", f"{name} is counted where an alarm looks for it", is_counted(of, name)) for of, name in COUNTED),
+    Step("signals", "no alarm looks under other dimensions than those that are counted", under_no_other_dimensions),
+    Step("signals", "the functions log a payment", functions_log),
+    Step("signals", "the state machine logs a payment", state_machine_logs),
+    Step("signals", "the API logs a call", api_logs),
+    Step("signals", "a payment is traced", traced),
+    Step("signals", "the dashboard shows every alarm", dashboard_has_every_alarm),
+    Step("signals", "the dashboard's graphs are drawn", dashboard_is_drawn),
+]

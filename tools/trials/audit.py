@@ -1,0 +1,158 @@
+"""The audit: payments as executions, the ledger and the gateway's sandbox have them, and what does not agree.
+
+Each source is read as it lies there, without the product's own classes: those could not hold most of what is looked
+for.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from functions.shared.adapters.currencies import minor_unit
+from functions.shared.adapters.dynamodb import DOUBT_SHARDS
+from functions.shared.adapters.sparkle import MINOR_UNITS
+from tools.books.findings import Evidence, Finding, Item, findings
+from tools.deployment.stack import Stack
+from tools.output import counted, table
+
+_FEW = 100
+_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was read, and what is wrong with it."""
+
+    evidence: dict[str, Evidence]
+    findings: list[Finding]
+
+
+def audit(stack: Stack, payment_ids: Collection[str] | None = None) -> Audit:
+    """Audit some payments, or all that there are. Without a sandbox (on AWS) the gateway's side is left out."""
+    evidence = _read(stack, payment_ids)
+    with_gateway = stack.sparkle_url is not None
+    # The sources are read one after the other, and a payment may have moved in between: a second look at those.
+    if suspects := {finding.payment_id for finding in findings(evidence, with_gateway) if finding.payment_id}:
+        operations = {payment_id: evidence[payment_id].operation_executions for payment_id in suspects}
+        evidence |= _read(stack, suspects, operations)
+    return Audit(evidence, list(findings(evidence, with_gateway)))
+
+
+def show(audited: Audit, console: Console) -> None:
+    """Print how many payments ended how, and a table of the findings."""
+    payments = audited.evidence.values()
+    statuses = Counter(payment.status for payment in payments)
+    operations = Counter(f"{each['type']} {each['status']}" for payment in payments for each in payment.operations())
+    for ends in filter(None, (statuses, operations)):
+        console.print(" · ".join(f"{count:,} {end}" for end, count in ends.most_common()), highlight=False)
+    if audited.findings:
+        shown = table("Findings", ("payment", "what", "expected", "found"))
+        for finding in audited.findings[:_SHOWN]:
+            shown.add_row(finding.payment_id or "all", finding.kind, finding.expected, finding.found)
+        console.print(shown)
+        if len(audited.findings) > _SHOWN:
+            console.print(f"… and {len(audited.findings) - _SHOWN:,} more.", highlight=False)
+    color = "red" if audited.findings else "green"
+    found = f"{counted(len(audited.findings), 'finding')} in {counted(len(audited.evidence), 'payment')}"
+    console.print(f"[{color}]{found}[/{color}]", highlight=False)
+
+
+def _read(
+    stack: Stack, payment_ids: Collection[str] | None, operation_ids: Mapping[str, Collection[str]] | None = None
+) -> dict[str, Evidence]:
+    """The executions first, then the ledger, the gateway last; of a few payments one by one, else all at once.
+
+    Of a few, the operations are those that their records know, and those of these ids: among all executions nobody
+    finds them by their payment.
+    """
+    one_by_one = payment_ids is not None and len(payment_ids) <= _FEW
+    evidence: dict[str, Evidence] = {}
+
+    def of(payment_id: str) -> Evidence:
+        return evidence.setdefault(payment_id, Evidence(payment_id))
+
+    operations = {} if one_by_one else {each["name"]: each for each in _executions(stack, "operation")}
+    for execution in _executions(stack, "payment", payment_ids if one_by_one else None):
+        of(execution["name"]).execution = execution
+    for item in _items(stack, payment_ids if one_by_one else None):
+        of(item["pk"].removeprefix("PAYMENT#")).items[item["sk"]] = item
+    for payment_id in _doubts(stack):
+        of(payment_id).in_index = True
+    for charge in _charges(stack):
+        of(charge["reference"]).charges.append(charge)
+    if payment_ids is not None:
+        evidence = {payment_id: of(payment_id) for payment_id in payment_ids}
+    for payment in evidence.values():
+        if payment.execution and not payment.is_running and not payment.record:
+            [payment.execution] = _executions(stack, "payment", [payment.payment_id])
+        names = {each["operation_id"] for each in payment.operations() if not each.get("charge_id")}
+        names |= set((operation_ids or {}).get(payment.payment_id, ()))
+        if one_by_one:
+            operations |= {execution["name"]: execution for execution in _executions(stack, "operation", names)}
+        payment.operation_executions = {name: operations.pop(name) for name in names if name in operations}
+    for execution in _executions(stack, "operation", operations):  # those that no record knows
+        request = json.loads(execution["input"])
+        asked_of = request.get("payment_id") if isinstance(request, dict) else None
+        if isinstance(asked_of, str) and asked_of in evidence:
+            evidence[asked_of].operation_executions[execution["name"]] = execution
+    return evidence
+
+
+def _executions(stack: Stack, machine: str, names: Collection[str] | None = None) -> Iterator[Item]:
+    """A state machine's executions, as ListExecutions has them, or as DescribeExecution those of these names."""
+    states = stack.client("stepfunctions")
+    if names is None:
+        for page in states.get_paginator("list_executions").paginate(stateMachineArn=stack.machine_arn(machine)):
+            yield from page["executions"]
+    for name in names or ():
+        try:
+            yield states.describe_execution(executionArn=stack.execution_arn(name, machine))
+        except states.exceptions.ExecutionDoesNotExist:
+            continue
+
+
+def _items(stack: Stack, payment_ids: Collection[str] | None) -> Iterator[Item]:
+    """The payments' items in Python's types; stored cards are left out."""
+    table: Any = stack.resource("dynamodb").Table(stack.ledger_table)
+    client = table.meta.client
+    if payment_ids is None:
+        pages = client.get_paginator("scan").paginate(TableName=table.name, ConsistentRead=True)
+        yield from (item for page in pages for item in page["Items"] if item["pk"].startswith("PAYMENT#"))
+    for payment_id in payment_ids or ():
+        pages = client.get_paginator("query").paginate(
+            TableName=table.name,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": f"PAYMENT#{payment_id}"},
+            ConsistentRead=True,
+        )
+        yield from (item for page in pages for item in page["Items"])
+
+
+def _doubts(stack: Stack) -> Iterator[str]:
+    """The payments that the index of doubts holds."""
+    table: Any = stack.resource("dynamodb").Table(stack.ledger_table)
+    for shard in range(DOUBT_SHARDS):
+        pages = table.meta.client.get_paginator("query").paginate(
+            TableName=table.name,
+            IndexName="in_doubt",
+            KeyConditionExpression="doubt_shard = :shard",
+            ExpressionAttributeValues={":shard": f"in_doubt#{shard:02}"},
+        )
+        yield from (item["pk"].removeprefix("PAYMENT#") for page in pages for item in page["Items"])
+
+
+def _charges(stack: Stack) -> Iterator[Item]:
+    if stack.sparkle_url:
+        yield from map(_in_our_units, stack.sandbox("GET", "/sandbox/charges").json()["charges"])
+
+
+def _in_our_units(charge: Item) -> Item:
+    """Its amounts as the ledger has them; what can't be had there is left as it is, and so differs."""
+    decimals = MINOR_UNITS.get(charge["currency"], minor_unit(charge["currency"]) or 0)
+    times = 10 ** (decimals - (minor_unit(charge["currency"]) or 0))
+    amounts = {name: amount for name, amount in charge.items() if name.endswith("_minor") and amount is not None}
+    return {**charge} | {name: amount // times for name, amount in amounts.items() if amount % times == 0}

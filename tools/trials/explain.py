@@ -1,0 +1,105 @@
+"""What is wrong with a request's body, by field and rule: all of it, before it is sent.
+
+The API names the first rule that is broken, and some only as one of many (docs/architecture.md, "A payment"). This asks
+the API's own description, and then what no schema can say. What is in a field is in no answer: it may be a card number.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from functions.shared import strict_json
+from functions.shared.domain.card_number import refused_fields
+from functions.shared.domain.card_rules import broken_rules
+from tools.deployment.paths import OPENAPI
+
+SEAL = "card_data: seal this card. In the clear none is taken but published test cards, and these not everywhere"
+
+
+class Call(StrEnum):
+    PAYMENTS = "payments"
+    CARDS = "cards"
+    REFUNDS = "refunds"
+    CAPTURES = "captures"
+    VOIDS = "voids"
+
+
+_SCHEMAS = {
+    Call.CARDS: "CardRequest",
+    Call.REFUNDS: "AmountRequest",
+    Call.CAPTURES: "AmountRequest",
+    Call.VOIDS: "VoidRequest",
+}
+
+
+def explain(body: bytes, call: Call, now: datetime) -> list[str]:
+    """Each rule that the body of a call breaks, with the field's name before it; none where nothing is wrong."""
+    try:
+        request = strict_json.loads(body)
+    except ValueError:
+        return ["the body: must be JSON, and no field may be there twice"]
+    schema = _SCHEMAS.get(call, "CardPayment")
+    if call is Call.PAYMENTS and isinstance(request, dict):
+        by_card, by_token = (request.get(name) is not None for name in ("card_data", "token"))
+        if by_card == by_token:
+            return ["card_data, token: one of them is needed, and not both"]
+        schema = "CardPayment" if by_card else "TokenPayment"
+    broken = [told for error in _validator(schema).iter_errors(request) for told in _told(error)]
+    return list(dict.fromkeys(broken)) or list(_unseen(request, now))
+
+
+@cache
+def _validator(schema: str) -> Draft202012Validator:
+    components = yaml.safe_load(OPENAPI.read_text())["components"]
+    return Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": components})
+
+
+def _unseen(request: dict[str, Any], now: datetime) -> Iterator[str]:
+    """What no schema can say."""
+    texts = {name: request.get(name) for name in ("merchant_reference", "description")}
+    for name in refused_fields(texts):
+        yield f"{name}: looks like a card number"
+    card_data = request.get("card_data")
+    if isinstance(card_data, dict):
+        for name, rule in broken_rules(card_data, now).items():
+            yield f"{name}: {rule}"
+
+
+def _told(error: ValidationError) -> Iterator[str]:
+    place = "/".join(map(str, error.absolute_path)) or "the body"
+    rule: Any = error.validator_value
+    instance: Any = error.instance
+    schema: Any = error.schema
+    match error.validator:
+        case "required":
+            yield from (f"{name}: is missing" for name in rule if name not in instance)
+        case "additionalProperties":
+            yield f"{place}: may have no field but {', '.join(schema.get('properties', ())) or 'none'}"
+        case "oneOf" if isinstance(instance, dict) or {"type": "null"} in rule:
+            for within in error.context or ():
+                if within.schema_path[0] == 0:  # the card in the clear, or what may be null
+                    yield from _told(within)
+        case "oneOf":
+            yield f"{place}: must be a sealed card, five parts in base64url with dots between, or a test card's data"
+        case "enum":
+            yield SEAL
+        case "type":
+            yield f"{place}: must be of the type {rule}"
+        case "minimum":
+            yield f"{place}: must be at least {rule}"
+        case "maximum":
+            yield f"{place}: must be at most {rule}"
+        case "minLength":
+            yield f"{place}: must have at least {rule} characters"
+        case "maxLength":
+            yield f"{place}: must have at most {rule} characters"
+        case "pattern":
+            yield f"{place}: must be like {rule}"
+        case "not":
+            yield f"{place}: has a character that is refused, as a line break is"

@@ -1,0 +1,248 @@
+"""Replay sample events against a running stack."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import SpinnerColumn, TextColumn
+from rich.table import Table
+
+from tools.deployment.stack import Stack, StackError, new_payment_id
+from tools.output import counted, progress, table
+from tools.trials.events import ApiEvent, Request, outcome
+
+FOLLOW_TIMEOUT_SECONDS = 120
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Results(list[Result]):
+    """The results that there are; not all of them where somebody has `interrupted`."""
+
+    interrupted = False
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of an event.
+
+    `body` is the payment at its end, or the answer where no payment is followed. `problem` says why neither is
+    known.
+    """
+
+    event: ApiEvent
+    payment_id: str | None = None
+    http_status: int | None = None
+    body: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    problem: str | None = None
+
+    @property
+    def as_expected(self) -> bool:
+        return not self.differences
+
+    @property
+    def happened(self) -> str:
+        """What happened in a few words."""
+        return "unknown" if self.http_status is None else outcome(self.http_status, self.body)
+
+    @property
+    def differences(self) -> list[str]:
+        """What is not as expected."""
+        if self.problem:
+            return [self.problem]
+        if self.http_status != self.event.http_status:
+            return [f"the HTTP status is {self.http_status}, not {self.event.http_status}"]
+        wanted = {"error": self.event.error} if self.event.error else self.event.payment
+        return list(_differences(self.body, wanted))
+
+    @property
+    def told(self) -> str:
+        """What happened, and line by line what is not as expected."""
+        return "\n  ".join([self.happened, *self.differences])
+
+
+def _differences(shown: Any, wanted: Any, name: str = "") -> Iterator[str]:
+    """Objects are compared by the fields that are wanted, lists item by item, messages by holding the wanted text."""
+    if isinstance(wanted, dict) and isinstance(shown, dict):
+        for field_name, value in wanted.items():
+            yield from _differences(shown.get(field_name), value, f"{name}.{field_name}" if name else field_name)
+    elif isinstance(wanted, list) and isinstance(shown, list) and len(shown) == len(wanted):
+        for number, (item, value) in enumerate(zip(shown, wanted, strict=True)):
+            yield from _differences(item, value, f"{name}[{number}]")
+    elif isinstance(wanted, str) and isinstance(shown, str) and wanted.endswith("."):
+        if wanted not in shown:
+            yield f"{name} is {shown!r}, without {wanted!r}"
+    elif shown != wanted:
+        yield f"{name} is {json.dumps(shown)}, not {json.dumps(wanted)}"
+
+
+def replay(stack: Stack, event: ApiEvent) -> Replayed:
+    """Send the event under a new idempotency key, and follow its payment or operation to the end.
+
+    An answer that gets lost is told as a problem and raises nothing, as it must not end a thousand replays.
+    """
+    key, payment_id = new_payment_id(), None
+    started = time.perf_counter()
+    try:
+        given = _given(stack, event.given) if event.given else {}
+        payment_id = given["payment_id"] if event.is_about_what_is_given else key
+        if event.fault:
+            set_fault(stack, event.fault | {"reference": payment_id})
+        started = time.perf_counter()
+        http_status, body = _send(stack, event.request.filled_in(given), key)
+    except (StackError, requests.RequestException) as error:
+        return Replayed(event, payment_id, seconds=time.perf_counter() - started, problem=str(error))
+    seconds = time.perf_counter() - started
+    return Replayed(event, payment_id if http_status == 202 else None, http_status, body, seconds)
+
+
+def _given(stack: Stack, request: Request) -> dict[str, str]:
+    """Make the request that an event is given, and say what `${payment_id}` and `${token}` stand for after it.
+
+    Raises StackError where it came to nothing.
+    """
+    key = new_payment_id()
+    http_status, payment = _send(stack, request, key)
+    if not payment.get("card"):
+        raise StackError(f"What the event is given came to nothing: {outcome(http_status, payment)}")
+    return {"payment_id": key, "token": payment["card"]["token"]}
+
+
+def _send(stack: Stack, request: Request, key: str) -> tuple[int, dict[str, Any]]:
+    """The HTTP status, and the answer or, if there is one to follow, the payment at the end."""
+    answer = stack.call(request.method, request.path, request.body, {"Idempotency-Key": key})
+    body = _json(answer)
+    if answer.status_code == 202:
+        ids = (body["payment_id"], body.get("operation_id"))
+        body = stack.follow(*ids, timeout_seconds=FOLLOW_TIMEOUT_SECONDS)
+    return answer.status_code, body
+
+
+def replay_all(
+    stack: Stack, events: Sequence[ApiEvent], console: Console, *, repeat: int = 1, concurrency: int = 1
+) -> Results[Replayed]:
+    """Replay the events, all of them `repeat` times and so many at a time, and print a table of what came of them.
+
+    Events that need the sandbox are left out where there is none.
+    """
+    possible = [event for event in events if stack.sparkle_url or not event.fault]
+    for event in events:
+        if event not in possible:
+            console.print(f"{event.name} is left out: it needs the Sparkle sandbox, and this stack has none.")
+    started = time.perf_counter()
+    replays = with_progress(
+        possible * repeat,
+        lambda event: replay(stack, event),
+        lambda event: f"{event.name}: {event.description}",
+        concurrency=concurrency,
+        console=console,
+    )
+    seconds = time.perf_counter() - started
+    console.print(_table(replays) if repeat == 1 else _table_of_repeated(replays))
+    if repeat > 1:
+        done = f"{counted(len(replays), 'replay')} in {seconds:.1f} s, {len(replays) / seconds:.1f}/s"
+        console.print(done, highlight=False)
+    if replays.interrupted:
+        console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {len(possible) * repeat} replays.")
+    if unexpected := sum(not replayed.as_expected for replayed in replays):
+        console.print(f"[red]{unexpected} of {counted(len(replays), 'replay')} did not go as expected.[/red]")
+    return replays
+
+
+def with_progress(
+    items: Sequence[Item],
+    do: Callable[[Item], Result],
+    describe: Callable[[Item], str],
+    *,
+    concurrency: int,
+    console: Console,
+) -> Results[Result]:
+    """Do something with each of the items, so many at a time, showing how far it is; the results in the same order.
+
+    Ctrl-C begins no more of them, and waits for those that are under way; again, and those are given up too.
+    """
+    columns = (SpinnerColumn(), TextColumn("{task.completed}/{task.total}"))
+    results = Results[Result]()
+    with progress(console, *columns) as bar, ThreadPoolExecutor(concurrency) as pool:
+        task = bar.add_task("", total=len(items))
+
+        def done(item: Item) -> Result:
+            bar.update(task, description=describe(item))
+            result = do(item)
+            bar.advance(task)
+            return result
+
+        asked = [pool.submit(done, item) for item in items]
+        try:
+            wait(asked)
+        except KeyboardInterrupt:
+            results.interrupted = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            bar.update(task, description="Interrupted: waiting for those that are under way")
+        results.extend(each.result() for each in asked if not each.cancelled())
+    return results
+
+
+def _table(replays: Sequence[Replayed]) -> Table:
+    shown = table("Sample events", ("event", "expected", "happened", "payment"), ("took",))
+    for replayed in replays:
+        mark = "[green]✓[/green] " if replayed.as_expected else "[red]✗[/red] "
+        shown.add_row(
+            replayed.event.name,
+            replayed.event.expected,
+            mark + escape(replayed.told),
+            replayed.payment_id or "–",
+            f"{replayed.seconds:.2f} s",
+        )
+    return shown
+
+
+def _table_of_repeated(replays: Sequence[Replayed]) -> Table:
+    """A row for each event, with a payment for each way in which it was not as expected."""
+    shown = table("Sample events", ("event", "expected", "as expected", "otherwise"), ("median", "longest"))
+    of_event: dict[Path, list[Replayed]] = {}
+    for replayed in replays:
+        of_event.setdefault(replayed.event.file, []).append(replayed)
+    for repeated in of_event.values():
+        event, seconds = repeated[0].event, [replayed.seconds for replayed in repeated]
+        otherwise: dict[str, list[Replayed]] = {}
+        for replayed in repeated:
+            if not replayed.as_expected:
+                otherwise.setdefault(replayed.told, []).append(replayed)
+        as_expected = sum(replayed.as_expected for replayed in repeated)
+        shown.add_row(
+            event.name,
+            event.expected,
+            f"[{'green' if as_expected == len(repeated) else 'red'}]{as_expected}[/] of {len(repeated)}",
+            escape(
+                "\n".join(f"{len(alike)} × {how}\n  {alike[0].payment_id or ''}" for how, alike in otherwise.items())
+            ),
+            f"{statistics.median(seconds):.2f} s",
+            f"{max(seconds):.2f} s",
+        )
+    return shown
+
+
+def set_fault(stack: Stack, fault: dict[str, Any]) -> None:
+    """Arm a fault at the sandbox. Raises StackError."""
+    answer = stack.sandbox("POST", "/sandbox/faults", json=fault)
+    if not answer.ok:
+        raise StackError(f"The sandbox refused the fault {json.dumps(fault)}: {answer.text}")
+
+
+def _json(answer: requests.Response) -> dict[str, Any]:
+    try:
+        body = answer.json() if answer.content else {}
+    except ValueError:
+        body = None
+    return body if isinstance(body, dict) else {"error": {"code": "not JSON"}}

@@ -1,0 +1,196 @@
+"""Replay what past executions of the payment state machine were given, under new ids and with test cards.
+
+A sealed card opens only where its key is and was sealed for its own payment, and a token stands for a card of its own
+stack: a published test card takes the place of either. Of the rest only what is known to be no card is taken over.
+"""
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import islice, takewhile
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from functions.shared.contracts import is_test_card
+from tools.deployment.stack import Stack, StackError, new_payment_id
+from tools.output import table, time_text
+from tools.trials.replay import FOLLOW_TIMEOUT_SECONDS, Results, with_progress
+
+DEFAULT_CARD = "4242424242424242"
+DEFAULT_LIMIT = 20
+
+_TAKEN_OVER = ("operation", "amount_minor", "currency", "capture", "save_card", "merchant_reference", "description")
+
+
+class Ended(StrEnum):
+    """How an execution may have ended, in Step Functions' words."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    ABORTED = "ABORTED"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedExecution:
+    """A past execution and the one that was started anew, both as Step Functions describes them.
+
+    `card` says which card was sent. `now` is None where the past input was no payment's, and nothing was started.
+    """
+
+    past: dict[str, Any]
+    card: str
+    now: dict[str, Any] | None
+
+    @property
+    def ended(self) -> bool:
+        return self.now is not None and self.now["status"] != "RUNNING"
+
+
+def executions_named(stack: Stack, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The stack's payment executions with these ARNs or payment ids. Raises StackError."""
+    states = stack.client("stepfunctions")
+    return [_described(states, _arn(stack, name)) for name in names]
+
+
+def executions_of(
+    stack: Stack, status: Ended | None, since: datetime | None, until: datetime | None, limit: int
+) -> list[dict[str, Any]]:
+    """The stack's latest payment executions, the oldest first, that ended like this and started in this time."""
+    states = stack.client("stepfunctions")
+    filters = {"statusFilter": status.value} if status else {}
+    pages = states.get_paginator("list_executions").paginate(stateMachineArn=stack.state_machine_arn, **filters)
+    the_latest_first = (execution for page in pages for execution in page["executions"])
+    # Those that ended come in the order of their ends.
+    young_enough = takewhile(lambda each: since is None or _latest(each) >= since, the_latest_first)
+    wanted = (
+        execution["executionArn"]
+        for execution in young_enough
+        if execution["status"] != "RUNNING"
+        and (since is None or execution["startDate"] >= since)
+        and (until is None or execution["startDate"] <= until)
+    )
+    return [_described(states, arn) for arn in reversed(list(islice(wanted, limit)))]
+
+
+def replay_executions(
+    stack: Stack, past: Sequence[dict[str, Any]], console: Console, *, card_number: str, concurrency: int = 1
+) -> Results[ReplayedExecution]:
+    """Start the inputs of past executions anew on a stack, follow them to their ends, and print a table of both.
+
+    Raises StackError where the number is no published test card's.
+    """
+    if not is_test_card(card_number):
+        raise StackError("That is no published test card. See functions/shared/contracts/test_cards.json.")
+    replays = with_progress(
+        past,
+        lambda execution: _replayed(stack, execution, card_number),
+        lambda execution: str(execution["name"]),
+        concurrency=concurrency,
+        console=console,
+    )
+    console.print(_table(replays) if replays else "There is no such execution.")
+    if replays.interrupted:
+        console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {len(past)} executions.")
+    if unfinished := sum(not replayed.ended for replayed in replays):
+        console.print(f"[red]{unfinished} of {len(replays)} were not replayed to an end.[/red]")
+    return replays
+
+
+def with_test_card(request: dict[str, Any], card_number: str) -> tuple[dict[str, Any], str]:
+    """An execution's input with a test card where another card was, and which card it has now."""
+    taken_over = {name: request[name] for name in _TAKEN_OVER if name in request}
+    match request:
+        case {"token": _}:
+            was = "a token"
+        case {"card_data": str()}:
+            was = "a sealed one"
+        case {"card_data": {"card_number": str(number)} as card} if is_test_card(number):
+            return taken_over | {"card_data": card}, f"…{number[-4:]}, as it was"
+        case {"card_data": _}:
+            was = "another one"
+        case _:
+            return taken_over, "none, as it was"
+    expiry = datetime.now(UTC) + timedelta(days=365)
+    test_card = {"card_number": card_number, "expiry_date": f"{expiry:%m/%y}", "card_holder": "John Doe"}
+    return taken_over | {"card_data": test_card}, f"…{card_number[-4:]} for {was}"
+
+
+def ending(execution: dict[str, Any]) -> str:
+    """How an execution ended, in a few words: `SUCCEEDED · captured`, `FAILED · PaymentRejected · ExpiredCard`."""
+    output = json.loads(execution.get("output") or "{}")
+    words = [execution["status"], output.get("status"), output.get("decline_code")]
+    # Ours are the names of errors. Step Functions' own causes may quote the input, and an operator's are any text.
+    words += [
+        name for name in (execution.get("error"), execution.get("cause")) if re.fullmatch("[A-Za-z.]+", name or "")
+    ]
+    return " · ".join(filter(None, words))
+
+
+def _arn(stack: Stack, name: str) -> str:
+    """The ARN of the execution with this ARN or name."""
+    arn = name if name.startswith("arn:") else stack.execution_arn(name)
+    if re.search(":execution:[^:]*-operation:", arn):
+        raise StackError(
+            f"{name} is the execution of a refund, a capture or a void. Only payments can be replayed: an operation is "
+            "about one payment, which has gone on since. Among the events in events/api are operations of every kind."
+        )
+    if not arn.startswith(stack.execution_arn("")):
+        raise StackError(
+            f"{name} is no execution of {stack.state_machine_arn}. Name the stack that it is of: --from-stack, or FROM="
+        )
+    return arn
+
+
+def _latest(execution: dict[str, Any]) -> datetime:
+    """When it ended, or began if it runs."""
+    latest: datetime = execution.get("stopDate") or execution["startDate"]
+    return latest
+
+
+def _described(states: Any, arn: str) -> dict[str, Any]:
+    try:
+        execution: dict[str, Any] = states.describe_execution(executionArn=arn)
+    except (states.exceptions.ExecutionDoesNotExist, states.exceptions.InvalidArn):
+        raise StackError(f"There is no execution {arn}.") from None
+    return execution
+
+
+def _replayed(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedExecution:
+    request = json.loads(past["input"])
+    if not isinstance(request, dict):
+        return ReplayedExecution(past, "–", None)
+    request, card = with_test_card(request, card_number)
+    started = stack.client("stepfunctions").start_execution(
+        stateMachineArn=stack.live_arn("payment"), name=new_payment_id(), input=json.dumps(request)
+    )
+    deadline, pause = time.monotonic() + FOLLOW_TIMEOUT_SECONDS, 0.05
+    while True:
+        now = stack.described(started["executionArn"])
+        if now["status"] != "RUNNING" or time.monotonic() > deadline:
+            return ReplayedExecution(past, card, now)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 1.0)
+
+
+def _table(replays: Sequence[ReplayedExecution]) -> Table:
+    shown = table("Past executions", ("execution, and payment now", "ended then", "card now", "ended now"))
+    shown.columns[0].no_wrap = True  # an id that is folded can be neither searched for nor copied
+    for replayed in replays:
+        then = ending(replayed.past)
+        now = ending(replayed.now) if replayed.now else "not replayed: its input is no payment's"
+        shown.add_row(
+            f"{replayed.past['name']}\n{time_text(replayed.past['startDate'])} UTC\n"
+            + (replayed.now["name"] if replayed.now else "–"),
+            escape(then),
+            replayed.card,
+            ("= " if then == now else "[yellow]≠[/yellow] ") + escape(now),
+        )
+    return shown

@@ -1,0 +1,51 @@
+"""What came of replayed events, for other programs: JUnit's XML for continuous integration, JSON (events/README.md)."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element, ElementTree, SubElement  # nosec B405
+
+from tools.trials.replay import Replayed
+
+
+def write_junit(replays: Sequence[Replayed], file: Path) -> None:
+    """A test case for each replay; one that did not go as expected is a failure, with what the API showed."""
+    failures = sum(not replayed.as_expected for replayed in replays)
+    seconds = sum(replayed.seconds for replayed in replays)
+    counts = {"tests": str(len(replays)), "failures": str(failures), "time": f"{seconds:.3f}"}
+    suite = Element("testsuite", {"name": "replay", **counts})
+    for replayed in replays:
+        case = SubElement(
+            suite, "testcase", classname="replay", name=replayed.event.name, time=f"{replayed.seconds:.3f}"
+        )
+        if not replayed.as_expected:
+            message = f"expected {replayed.event.expected}, but {replayed.happened}: {', '.join(replayed.differences)}"
+            SubElement(case, "failure", message=message).text = json.dumps(replayed.body, indent=2)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    ElementTree(suite).write(file, encoding="utf-8", xml_declaration=True)
+
+
+def report(replays: Sequence[Replayed]) -> dict[str, object]:
+    """An object for each replay, with all that the API showed."""
+    return {
+        "as_expected": all(replayed.as_expected for replayed in replays),
+        "replays": [
+            {
+                "event": replayed.event.name,
+                "expected": replayed.event.expected,
+                "happened": replayed.happened,
+                "as_expected": replayed.as_expected,
+                "differences": replayed.differences,
+                "payment_id": replayed.payment_id,
+                "http_status": replayed.http_status,
+                "body": replayed.body,
+                "seconds": round(replayed.seconds, 3),
+            }
+            for replayed in replays
+        ],
+    }
+
+
+def write_json(replays: Sequence[Replayed], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(report(replays), indent=2, ensure_ascii=False) + "\n")

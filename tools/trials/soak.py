@@ -1,0 +1,428 @@
+"""The soak: many payments at once through the REST API, and refunds, captures and voids after them, with cards and
+faults of all sorts, and then the audit.
+
+What is sent depends on the seed alone, but for the payments' ids: those are new each time.
+"""
+
+import json
+import os
+import random
+import subprocess
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from client import seal
+from tools.books.findings import Evidence
+from tools.deployment.paths import FUNCTIONS
+from tools.deployment.stack import Stack, StackError, new_payment_id
+from tools.output import counted, progress, table
+from tools.trials.audit import Audit, audit
+from tools.trials.audit import show as show_audit
+from tools.trials.replay import set_fault
+
+FAULTS = (
+    *("timeout_before", "timeout_after", "reset", "slow", "late", "garbage"),
+    *("http_429", "http_500", "http_502_html"),
+)
+_DONE = {"refund": {"partially_refunded", "refunded"}, "capture": {"captured"}, "void": {"voided"}}
+CURRENCIES = ("USD", "EUR", "GBP", "JPY", "KWD")
+STALLED_SECONDS = 600
+# The resolve state machine asks the gateway after five minutes; what is still in doubt then stays so for an hour.
+RESOLVED_WITHIN_SECONDS = 400
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A refund, capture or void to be sent, of all that there is without an amount."""
+
+    type: str
+    amount_minor: int | None = None
+    operation_id: str = field(default_factory=new_payment_id)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {} if self.amount_minor is None else {"amount_minor": self.amount_minor}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A payment to be sent, or a card to be stored, and the status that it ends with if no fault strikes.
+
+    `repeat` says with which body its key is used once more: the same, or another one. Once it has ended, the operations
+    are sent at one moment; there is room for one of them only. The faults strike the payment or, if there are any, the
+    operations.
+    """
+
+    path: str
+    body: dict[str, Any]
+    status: str
+    sealed: bool = False
+    faults: tuple[dict[str, Any], ...] = ()
+    repeat: str | None = None
+    operations: tuple[Operation, ...] = ()
+    payment_id: str = field(default_factory=new_payment_id)
+
+    @property
+    def names(self) -> set[str]:
+        """Of its executions."""
+        return {self.payment_id, *(operation.operation_id for operation in self.operations)}
+
+    def explains(self, status: str, operations: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether it may have ended like this, as its card, its operations or its faults have it."""
+        ends = Counter(operation["status"] for operation in operations)
+        if not self.operations:
+            return status == self.status or (bool(self.faults) and status in ("reversed", "in_doubt"))
+        if self.faults and ends["in_doubt"] == 1:
+            return status == self.status and ends["succeeded"] == 0
+        done = next((operation["type"] for operation in operations if operation["status"] == "succeeded"), "")
+        return ends == Counter(succeeded=1, rejected=len(self.operations) - 1) and status in _DONE[done]
+
+
+def plan(count: int, seed: int) -> Iterator[Planned]:
+    """The payments of a soak, in order: one in twenty meets a fault, one in five is refunded, captured or voided."""
+    dice = random.Random(seed)  # noqa: S311 # nosec B311
+    cards: dict[str, dict[str, str]] = json.loads((FUNCTIONS / "shared" / "contracts" / "test_cards.json").read_text())
+    approved = [number for number, card in cards.items() if card["outcome"] == "approved"]
+    declined = [number for number, card in cards.items() if card["outcome"] == "declined"]
+
+    def chance(of: float) -> bool:
+        return dice.random() < of
+
+    for _ in range(count):
+        good, stored, expired, authorized = chance(0.85), chance(0.05), chance(0.02), chance(0.1)
+        sealed, faulty, repeat = chance(0.2), chance(0.05), dice.choice(("same", "other")) if chance(0.02) else None
+        goes_on = chance(0.2)
+        card = {
+            "card_number": dice.choice(approved if good else declined),
+            "expiry_date": "01/20" if expired else "12/30",
+            "card_holder": "John Doe",
+        }
+        if stored:
+            yield Planned("/cards", {"card_data": card}, "stored", sealed, repeat=repeat)
+            continue
+        body = {
+            "card_data": card,
+            "amount_minor": round(10 ** dice.uniform(0, 7.99)),
+            "currency": dice.choice(CURRENCIES),
+            "capture": not authorized,
+        }
+        charged = "authorized" if authorized else "captured"
+        status = "rejected" if expired else charged if good else "declined"
+        operations = tuple(_operations(dice, body)) if goes_on and status == charged else ()
+        asked = (operations[0].type, "find") if operations else ("charge", "find", "reverse")
+        faults = tuple(_faults(dice, asked)) if faulty and not expired else ()
+        yield Planned("/payments", body, status, sealed, faults, repeat, operations)
+
+
+def _operations(dice: random.Random, body: dict[str, Any]) -> Iterator[Operation]:
+    """One or two that the payment allows, but for each other: of two refunds, each is of more than half."""
+    types, count = ("refund",) if body["capture"] else ("capture", "void"), dice.choice((1, 1, 2))
+    for _ in range(count):
+        type, part = dice.choice(types), dice.randint(body["amount_minor"] // 2 + 1, body["amount_minor"])
+        # A second refund of all that is left would find something.
+        everything = type == "void" or (count == 1 and dice.random() < 0.5)
+        yield Operation(type, None if everything else part)
+
+
+def _faults(dice: random.Random, asked: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A fault for the first of these calls, and in half of the cases for those that find out about it or undo it."""
+    for operation in asked:
+        if operation == asked[0] or dice.random() < 0.5:
+            fault = {"operation": operation, "fault": dice.choice(FAULTS), "times": dice.choice((1, 1, 2, 3, 6))}
+            # Short waits end by the gateway's closing the connection, long ones by our own patience.
+            waits = fault["fault"] in ("timeout_before", "timeout_after", "slow", "late")
+            yield fault | ({"seconds": dice.choice((0.2, 30))} if waits else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident memory in MiB. `functions` are the emulator's child processes, `workers` how many they are."""
+
+    emulator: float
+    functions: float
+    sandbox: float
+    soak: float
+    workers: int
+
+    @classmethod
+    def now(cls, stack: Stack) -> "Memory":
+        ps = subprocess.run(["ps", "-ax", "-o", "pid=,ppid=,rss=,args="], capture_output=True, text=True, check=True)
+        rows = [line.split(None, 3) for line in ps.stdout.splitlines()]
+        sizes = {int(pid): int(rss) / 1024 for pid, _, rss, *_ in rows}
+
+        def serving(module: str, url: str | None) -> int | None:
+            begin = f"-m {module} --port {urlsplit(url or '').port} "
+            return next((int(pid) for pid, _, _, *args in rows if args and begin in args[0]), None)
+
+        emulator, sandbox = (
+            serving("tools.local.emulator", stack.aws_endpoint_url),
+            serving("tools.local.sparkle", stack.sparkle_url),
+        )
+        workers = [int(pid) for pid, parent, *_ in rows if int(parent) == emulator]
+        return cls(
+            emulator=sizes.get(emulator or 0, 0),
+            functions=sum(sizes[pid] for pid in workers),
+            sandbox=sizes.get(sandbox or 0, 0),
+            soak=sizes[os.getpid()],
+            workers=len(workers),
+        )
+
+
+@dataclass(slots=True)
+class Course:
+    """How a soak went.
+
+    What the API showed last of each payment that was over, what was answered amiss, and the memory after so many.
+    """
+
+    shown: dict[str, dict[str, Any]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    memory: dict[int, Memory] = field(default_factory=dict)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Console) -> bool:
+    """Send the payments, wait for their ends, audit them, print what came of it; whether all is as it should be.
+
+    Ctrl-C ends it early: what has ended by then is audited, and KeyboardInterrupt raised at the end. Raises StackError,
+    also where there is no sandbox.
+    """
+    if not stack.sparkle_url:
+        raise StackError("A soak needs the Sparkle sandbox, and this stack has none.")
+    planned = {payment.payment_id: payment for payment in plan(count, seed)}
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f}/s"))
+    with progress(console, *columns, transient=False) as bar:
+        course = _push(stack, planned, concurrency, bar)
+    if course.interrupted:
+        ended = {payment_id: planned[payment_id] for payment_id in course.shown}
+        console.print(f"[yellow]Interrupted:[/yellow] {len(ended):,} of {counted(count, 'payment')} had ended.")
+        planned = ended
+    with console.status("Taking the faults back") as status:
+        stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
+        _await_doubts(stack, course, status.update)
+        status.update(f"Reading {counted(len(planned), 'payment')} in all three places")
+        audited = audit(stack, planned)
+    course.problems += disagreements(planned, course.shown, audited)
+    _show(planned, course, audited, console)
+    if course.interrupted:
+        raise KeyboardInterrupt
+    return not course.problems and not audited.findings
+
+
+def disagreements(
+    planned: Mapping[str, Planned], shown: Mapping[str, Mapping[str, Any]], audited: Audit
+) -> Iterator[str]:
+    """Payments that the API and the ledger show differently, or whose end is none that was planned for."""
+    for payment_id, payment in planned.items():
+        evidence = audited.evidence[payment_id]
+        status, operations = evidence.status, evidence.operations()
+        ended = _told(status, operations)
+        if (
+            payment_id in shown
+            and (told := _told(shown[payment_id]["status"], shown[payment_id]["operations"])) != ended
+        ):
+            yield f"{payment_id} is {told} over the API, and {ended} in the ledger"
+        if not payment.explains(status, operations):
+            faults = [f"{fault['times']} × {fault['fault']} on {fault['operation']}" for fault in payment.faults]
+            yield f"{payment_id} is {ended} and not {payment.status}, with {', '.join(faults) or 'no fault'}"
+
+
+def _told(status: str, operations: Iterable[Mapping[str, Any]]) -> str:
+    return ", ".join([status, *(f"{operation['type']} {operation['status']}" for operation in operations)])
+
+
+def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, bar: Progress) -> Course:
+    """Send all payments, so many undisturbed ones at a time, and follow each to its end.
+
+    One with a fault takes up to minutes and is not counted: it would only hold the others up.
+    """
+    course, waiting, under_way = Course(), deque(planned.values()), dict[str, Planned]()
+    going_on: set[str] = set()
+    [key, *_] = stack.call("GET", "/keys").json()["keys"]
+    task = bar.add_task("", total=len(planned), rate=0.0)
+    course.memory[0] = Memory.now(stack)
+    started = moved = time.monotonic()
+    faulty = 0
+    with _until_interrupted(course), ThreadPoolExecutor(concurrency) as pool:
+        while (waiting or under_way) and time.monotonic() < moved + STALLED_SECONDS:
+            running = _running(stack)
+            ended = [payment_id for payment_id, each in under_way.items() if running.isdisjoint(each.names)]
+            for payment in pool.map(stack.payment, ended):
+                if payment.get("status", "processing") == "processing":
+                    continue
+                moved = time.monotonic()
+                sent = under_way[payment["payment_id"]]
+                if sent.operations and sent.payment_id not in going_on:
+                    going_on.add(sent.payment_id)
+                    course.problems += _operate(stack, sent)
+                elif _are_over(payment["operations"], sent.operations):
+                    course.shown[sent.payment_id] = payment
+                    del under_way[sent.payment_id]
+            free = concurrency - sum(not payment.faults for payment in under_way.values())
+            batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+            for sent, problem in zip(batch, pool.map(lambda each: _send(stack, each, key), batch), strict=True):
+                faulty += bool(sent.faults)
+                if problem is None:
+                    under_way[sent.payment_id] = sent
+                else:
+                    course.problems.append(problem)
+            done, course.seconds = len(course.shown), time.monotonic() - started
+            if len(course.memory) == 1 and done >= len(planned) // 10:
+                course.memory[done] = Memory.now(stack)
+            statuses = _counts(payment["status"] for payment in course.shown.values())
+            described = f"{statuses}, {faulty:,} with faults"
+            bar.update(task, completed=done, rate=done / course.seconds, description=described)
+            if not batch:
+                time.sleep(0.05)
+    course.memory[len(course.shown) if course.interrupted else len(planned)] = Memory.now(stack)
+    return course
+
+
+def _are_over(shown: Sequence[dict[str, Any]], sent: Sequence[Operation]) -> bool:
+    """Whether all operations have ended. Each is on record then; before, its execution may not even be listed yet."""
+    return len(shown) >= len(sent) and all(operation["status"] != "processing" for operation in shown)
+
+
+def _running(stack: Stack) -> set[str]:
+    """The names of the executions that run, of payments and operations."""
+    pages = stack.client("stepfunctions").get_paginator("list_executions")
+    arns = (stack.state_machine_arn, stack.machine_arn("operation"))
+    found = [page for arn in arns for page in pages.paginate(stateMachineArn=arn, statusFilter="RUNNING")]
+    return {execution["name"] for page in found for execution in page["executions"]}
+
+
+def _send(stack: Stack, payment: Planned, key: dict[str, str]) -> str | None:
+    """Arm the payment's faults and post it, twice if that is planned; what was answered amiss, or None."""
+    if not payment.operations:
+        _arm_faults(stack, payment)
+    body = payment.body
+    if payment.sealed:
+        body = body | {"card_data": seal(body["card_data"], payment.payment_id, key)}
+    headers = {"Idempotency-Key": payment.payment_id}
+    try:
+        first = stack.call("POST", payment.path, body, headers)
+        if first.status_code != 202:
+            return f"{payment.payment_id}: POST {payment.path} was answered {first.status_code} {first.text}"
+        if payment.repeat:
+            other = {"card_data": {**payment.body["card_data"], "card_holder": "Jane Doe"}}
+            again = stack.call("POST", payment.path, body | (other if payment.repeat == "other" else {}), headers)
+            exists = again.status_code == 409 and again.json().get("payment_id") == payment.payment_id
+            same = payment.repeat == "same" and again.status_code == 202 and again.json() == first.json()
+            if not (exists or same):
+                return f"{payment.payment_id}: the key used again was answered {again.status_code} {again.text}"
+    except StackError as error:
+        return f"{payment.payment_id}: {error}"
+    return None
+
+
+def _operate(stack: Stack, payment: Planned) -> Iterator[str]:
+    """Arm the faults for the payment's operations and post these; what was answered amiss."""
+    _arm_faults(stack, payment)
+    for operation in payment.operations:
+        path, headers = f"/payments/{payment.payment_id}/{operation.type}s", {"Idempotency-Key": operation.operation_id}
+        try:
+            answer = stack.call("POST", path, operation.body, headers)
+        except StackError as error:
+            yield f"{operation.operation_id}: {error}"
+            continue
+        if answer.status_code != 202 or answer.json()["operation_id"] != operation.operation_id:
+            yield f"{operation.operation_id}: POST {path} was answered {answer.status_code} {answer.text}"
+
+
+def _arm_faults(stack: Stack, payment: Planned) -> None:
+    for fault in payment.faults:
+        set_fault(stack, fault | {"reference": payment.payment_id})
+
+
+@contextmanager
+def _until_interrupted(course: Course) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        course.interrupted = True
+
+
+def _await_doubts(stack: Stack, course: Course, say: Callable[[str], object]) -> None:
+    """Give the payments and operations in doubt the time to be resolved."""
+    deadline = time.monotonic() + RESOLVED_WITHIN_SECONDS
+    while (doubtful := list(filter(_in_doubt, course.shown.values()))) and time.monotonic() < deadline:
+        left = deadline - time.monotonic()
+        say(f"{counted(len(doubtful), 'payment')} in doubt: waiting until that is resolved, at most {left:.0f} s more")
+        time.sleep(1)
+        course.shown |= {payment["payment_id"]: stack.payment(payment["payment_id"]) for payment in doubtful}
+
+
+def _in_doubt(payment: Mapping[str, Any]) -> bool:
+    return "in_doubt" in {payment["status"], *(operation["status"] for operation in payment["operations"])}
+
+
+def _show(planned: Mapping[str, Planned], course: Course, audited: Audit, console: Console) -> None:
+    console.print(_latencies(planned, audited))
+    console.print(_memories(course.memory))
+    for problem in course.problems[:_SHOWN]:
+        console.print(f"[red]✗[/red] {problem}", highlight=False)
+    if len(course.problems) > _SHOWN:
+        console.print(f"… and {len(course.problems) - _SHOWN:,} more.", highlight=False)
+    faulty = sum(bool(payment.faults) for payment in planned.values())
+    rate = len(planned) / course.seconds if course.seconds else 0.0
+    console.print(
+        f"{counted(len(planned), 'payment')} in {course.seconds:,.0f} s, {rate:.1f}/s; {faulty:,} met faults; "
+        f"{len(course.problems):,} were answered or ended amiss",
+        highlight=False,
+    )
+    show_audit(audited, console)
+
+
+def _latencies(planned: Mapping[str, Planned], audited: Audit) -> Table:
+    shown = table("From the start to the end", ("",), ("payments", "p50", "p99", "longest"))
+    for name, faulty in (("undisturbed", False), ("with faults", True)):
+        ids = [payment_id for payment_id, payment in planned.items() if bool(payment.faults) is faulty]
+        seconds = sorted(filter(None, (_seconds(audited.evidence[payment_id]) for payment_id in ids)))
+        if seconds:
+            at = [seconds[min(int(len(seconds) * share), len(seconds) - 1)] for share in (0.5, 0.99, 1)]
+            shown.add_row(name, f"{len(seconds):,}", *(f"{each:.2f} s" for each in at))
+    return shown
+
+
+def _seconds(evidence: Evidence) -> float | None:
+    """From the execution's start until the last that was done about the payment by itself; None if it is not over."""
+    execution = evidence.execution
+    if execution is None or "stopDate" not in execution or not evidence.is_settled:
+        return None
+    end: datetime = execution["stopDate"]
+    if evidence.record and not evidence.operations():
+        end = max(end, datetime.fromisoformat(evidence.record["updated_at"]))
+    return float((end - execution["startDate"]).total_seconds())
+
+
+def _memories(memory: Mapping[int, Memory]) -> Table:
+    shown = table("Memory", ("MiB after",), ("emulator", "functions (processes)", "sandbox", "soak"))
+    for done, now in memory.items():
+        functions = f"{now.functions:,.0f} ({now.workers})"
+        shown.add_row(f"{done:,}", f"{now.emulator:,.0f}", functions, f"{now.sandbox:,.1f}", f"{now.soak:,.1f}")
+    if len(memory) > 1:
+        (*_, (before, middle), (after, end)) = memory.items()
+        thousands = (after - before) / 1000
+        growth = [
+            (getattr(end, name) - getattr(middle, name)) / thousands
+            for name in ("emulator", "functions", "sandbox", "soak")
+        ]
+        shown.add_row("per 1,000 more", *(f"{each:+,.2f}" for each in growth))
+    return shown
+
+
+def _counts(statuses: Iterable[str]) -> str:
+    return " · ".join(f"{count:,} {status}" for status, count in Counter(statuses).most_common())
