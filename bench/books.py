@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target
-from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.adapters.dynamodb import DynamoDbLedger
+from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import capture_entry, turnover
 from tools.books import statements as commands
 from tools.books.reading import OpenBooks

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from mypy_boto3_stepfunctions.client import SFNClient
 
-from functions.shared.adapters.dynamodb import DynamoDbLedger, sealed
 from functions.shared.adapters.kms import KmsMac
+from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.runtime import now
 from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS
 

@@ -7,9 +7,9 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import UNCONFIRMED, ReversalUnconfirmed
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
-from functions.shared.doubt import record_doubt, undo_charge
-from functions.shared.operations import undo_other_charge
 from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment, VelocityCounter
+from functions.shared.use_cases.undo_charge import record_doubt, undo_charge
+from functions.shared.use_cases.undo_other_charge import undo_other_charge
 
 
 @dataclass(frozen=True, slots=True)

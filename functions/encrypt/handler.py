@@ -4,8 +4,8 @@ from typing import Any
 
 from functions.encrypt.encrypt_data import encrypt_card, stored_card
 from functions.shared import runtime
-from functions.shared.card_data import open_card
 from functions.shared.domain.card import CardSummary
+from functions.shared.use_cases.open_card import open_card
 
 
 @runtime.function("encrypt", uses=(runtime.card_opener, runtime.card_cipher))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from functions.shared import runtime
-from functions.shared.operations import Reserved, perform_operation
+from functions.shared.use_cases.perform_operation import Reserved, perform_operation
 
 
 @runtime.function("perform", uses=(runtime.gateway, runtime.ledger))

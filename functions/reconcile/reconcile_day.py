@@ -32,7 +32,6 @@ from functions.shared.domain.settlement import (
     settled_as,
     settlement_source,
 )
-from functions.shared.operations import adopt_shown
 from functions.shared.ports import (
     AccountPosting,
     Books,
@@ -44,6 +43,7 @@ from functions.shared.ports import (
     PaymentGateway,
     RecordedPayment,
 )
+from functions.shared.use_cases.adopt_charge import adopt_shown
 
 LINES_READ = 10_000
 # A minute's work, of the five that a step has. Each step is seven events of the 25,000 that an execution may have.

@@ -3,8 +3,8 @@
 from functions.shared.domain.errors import PaymentNotFound, PaymentUnderWay
 from functions.shared.domain.operation import OperationRequest
 from functions.shared.domain.payment import Payment
-from functions.shared.operations import adopt_charge
 from functions.shared.ports import Executions, Ledger, PaymentGateway
+from functions.shared.use_cases.adopt_charge import adopt_charge
 
 
 def reserve_operation(

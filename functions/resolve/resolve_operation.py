@@ -5,8 +5,10 @@ from typing import get_args
 from functions.shared.domain.errors import InvalidInput, PaymentNotFound, error_code
 from functions.shared.domain.operation import Operation, OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.operations import Performed, adopt_charge, perform_operation, reserved_in, settle_operation
 from functions.shared.ports import Execution, Executions, Ledger, PaymentGateway
+from functions.shared.use_cases.adopt_charge import adopt_charge
+from functions.shared.use_cases.perform_operation import Performed, perform_operation, reserved_in
+from functions.shared.use_cases.settle_operation import settle_operation
 
 
 def resolve_operation(

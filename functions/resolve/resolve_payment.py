@@ -5,9 +5,10 @@ from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import PaymentNotFound
 from functions.shared.domain.ledger import capture_entry, clear_suspense
 from functions.shared.domain.payment import Payment
-from functions.shared.doubt import record_doubt, undo_charge
-from functions.shared.operations import adopt_charge, undo_other_charge
 from functions.shared.ports import Executions, Ledger, PaymentGateway, RecordedPayment
+from functions.shared.use_cases.adopt_charge import adopt_charge
+from functions.shared.use_cases.undo_charge import record_doubt, undo_charge
+from functions.shared.use_cases.undo_other_charge import undo_other_charge
 
 
 def resolve_payment(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from functions.shared import runtime
-from functions.shared.card_data import open_card
+from functions.shared.use_cases.open_card import open_card
 from functions.tokenize.tokenize_card import Acceptance, recall_card, tokenize_card
 
 

@@ -38,7 +38,7 @@ def do(block: Block, folder: Path) -> None:
     if block.file:
         path = folder / block.file
         assert not path.exists()
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text)
     elif block.language == "diff":
         run(folder, "git", "apply", "-C1", given=block.text)

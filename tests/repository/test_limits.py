@@ -10,8 +10,10 @@ from functions.anchor.anchor_day import LINES_A_PART
 from functions.doubts import look_after
 from functions.reconcile.reconcile_day import LINES_SETTLED
 from functions.screen.rules import CHECKED_WITHIN_SECONDS, load_rules
-from functions.shared.adapters import secrets, velocity
-from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DOUBT_SHARDS, DOUBTS_COUNTED, WRITTEN_SHARDS
+from functions.shared.adapters import secrets
+from functions.shared.adapters.table import velocity
+from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, DOUBT_SHARDS, WRITTEN_SHARDS
+from functions.shared.adapters.table.ledger import MAX_DOUBTS_COUNTED
 from functions.shared.contracts import load
 from functions.shared.domain.anchor import SEEN_WITHIN
 from functions.shared.domain.operation import OPERATIONS_KEPT, RESERVED_WITHIN_SECONDS, SEEN_WITHIN_SECONDS
@@ -79,7 +81,7 @@ LIMITS = {
     "a doubt is asked for": "after {}, {}, then every {} seconds".format(*WAITS),
     "doubts are counted": (
         f"every {found(SCHEDULE, 'terraform/eventbridge.tf')} minutes, "
-        f"of each of {DOUBT_SHARDS} shards the first {DOUBTS_COUNTED}"
+        f"of each of {DOUBT_SHARDS} shards the first {MAX_DOUBTS_COUNTED}"
     ),
     "who ended badly without an event is found": (
         f"by the next count that begins {look_after.GRACE.total_seconds() / 60:g} minutes or more after its end"

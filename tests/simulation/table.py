@@ -17,7 +17,7 @@ Condition = Callable[[Item, Item], bool]
 """Whether it holds of an item (empty if there is none) with these values."""
 
 ATTEMPTS = 2
-TIMEOUT_SECONDS = 3  # to connect and to read, as runtime._client has it
+TIMEOUT_SECONDS = 3  # to connect and to read, as runtime/factories.py has it
 
 _TABLES = {"PAYMENT": "ledger", "CARD": "cards", "VELOCITY": "counters", "ENDED": "counters"}
 _RETURNED = {"ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from functions.doubts.look_after import GRACE
-from functions.shared.adapters.dynamodb import DOUBT_SHARDS
+from functions.shared.adapters.table.keys import DOUBT_SHARDS
 from tests.stack.conftest import WAIT_SCALE
 from tests.stack.driver import Driver
 from tools.deployment.stack import Stack, new_payment_id

@@ -10,9 +10,9 @@ from itertools import groupby, islice
 from operator import attrgetter
 from typing import Self
 
-from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.adapters.dynamodb import DynamoDbLedger
-from functions.shared.adapters.sparkle import Sparkle
+from functions.shared.adapters.gateways.sparkle.client import Sparkle
+from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import Direction, PostedEntry, chart_of_accounts, turnover
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import AccountPosting, Books, DayTotals, Ledger, RecordedPayment

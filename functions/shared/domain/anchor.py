@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from functions.shared.domain.seal import digest, facts
+from functions.shared.domain.times import iso
 
 UNSEALED = "unsealed"
 """In place of a day: the records from before there were seals. The first anchor has them too, and no other may."""
@@ -95,8 +96,7 @@ class Anchor:
 
 def surely_seen(day: str, at: str) -> str:
     """Until when a look at the day at that time has surely seen what was written on it."""
-    seen = datetime.fromisoformat(at) - SEEN_WITHIN
-    return min(f"{day}T23:59:59.999Z", seen.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z")
+    return min(f"{day}T23:59:59.999Z", iso(datetime.fromisoformat(at) - SEEN_WITHIN))
 
 
 def part_hash(part: bytes) -> str:

@@ -22,7 +22,8 @@ from functions.shared.domain.ledger import (
 )
 from functions.shared.domain.operation import OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.operations import Performed, Reserved, outcome_of, perform_operation, settle_operation
+from functions.shared.use_cases.perform_operation import Performed, Reserved, perform_operation
+from functions.shared.use_cases.settle_operation import outcome_of, settle_operation
 from tests.fakes import FakeGateway, FakeLedger
 from tests.samples import LATER, card, operation_request, order, payment, shown
 

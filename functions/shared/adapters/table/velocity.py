@@ -22,9 +22,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from functions.shared.adapters.dynamodb import ledger_errors, marshal, read_batch, unmarshal
+from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch, unmarshal
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.payment import NO_CURRENCY, Payment, PaymentRequest
+from functions.shared.domain.times import iso
 from functions.shared.ports import Velocity
 
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ HAS_ROOM = "(attribute_not_exists(payments) OR payments < :known)"
 # A set has what is added to it once, however often that is repeated.
 ADD = "SET expires_at = :expires_at ADD #held :these"
 HOLDS_MORE = "attribute_not_exists(#held) OR size(#held) < :held"
-
-Item = dict[str, Any]
 
 
 class DynamoDbVelocityCounter:
@@ -134,15 +133,16 @@ class DynamoDbVelocityCounter:
 
     def _payments(self, fingerprint: str, currency: str, since: str) -> list[Item]:
         """The card's buckets."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk AND sk >= :since",
+        buckets = query(
+            self._client,
+            self._table,
+            "pk = :pk AND sk >= :since",
+            {":pk": f"VELOCITY#{fingerprint}", ":since": since},
             ProjectionExpression="sk, payments, expiry_dates, #currency",
             ExpressionAttributeNames={"#currency": currency},
-            ExpressionAttributeValues=marshal({":pk": f"VELOCITY#{fingerprint}", ":since": since}),
             ConsistentRead=True,
         )
-        return [unmarshal(item) for page in pages for item in page["Items"]]
+        return list(buckets)
 
     def _count_cards(self, keys: Mapping[str, str], card: CardSummary, started: datetime) -> dict[str, list[Item]]:
         """Count the card under each of the keys, and return its buckets of the last hour, by the kinds of the keys."""
@@ -205,5 +205,5 @@ def _hash(text: str, size: int = 8) -> bytes:
 
 def _start(at: datetime, bucket: timedelta) -> str:
     """When the bucket starts that a moment is in."""
-    start = datetime.fromtimestamp(at.timestamp() // bucket.total_seconds() * bucket.total_seconds(), UTC)
-    return start.strftime("%Y-%m-%dT%H:%M:%SZ")
+    seconds = bucket.total_seconds()
+    return iso(datetime.fromtimestamp(at.timestamp() // seconds * seconds, UTC), "seconds")
