@@ -28,6 +28,7 @@ from functions.shared.runtime import clock, factories
 from tests.mocked_aws import TABLE, MockedAws
 from tests.samples import CARD_DATA, HOLDER, PAN, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output
+from tests.unit.functions.events import HANDLERS
 
 EVENT: dict[str, Any] = {
     "payment_id": "payment-of-ours-1",
@@ -308,8 +309,7 @@ def test_a_currencys_decimals_come_from_the_standard() -> None:
 
 
 def test_a_cold_start_imports_no_adapter_and_none_of_their_packages() -> None:
-    verbs = ("tokenize", "screen", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts", "anchor")
-    handlers = ", ".join(f"functions.{verb}.handler" for verb in verbs)
+    handlers = ", ".join(f"functions.{function}.handler" for function in HANDLERS)
     look = f"import sys, {handlers}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()  # noqa: S603
     assert "functions.cards.handler" in loaded
