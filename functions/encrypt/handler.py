@@ -1,4 +1,4 @@
-"""State `Encrypt`: the card, or the token of a stored one, in; its ciphertext and the transaction's id out."""
+"""State `Encrypt`: takes the card, or a stored card's token, and returns its ciphertext and the transaction's id."""
 
 from typing import Any
 

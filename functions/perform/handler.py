@@ -1,4 +1,4 @@
-"""State `Perform`: an operation that was reserved in, what the gateway made of it out."""
+"""State `Perform`: takes an operation that was reserved, and returns what the gateway made of it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""State `Reserve`: a refund, capture or void that was asked for in; whether it may be done out."""
+"""State `Reserve`: takes a request for a refund, capture or void, and returns whether it may be done."""
 
 from typing import Any
 

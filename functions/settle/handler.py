@@ -1,4 +1,4 @@
-"""State `Settle`: what the gateway made of an operation in, what was recorded out."""
+"""State `Settle`: takes what the gateway made of an operation, and returns what was recorded."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""State `Tokenize`: the request and its card, or the token of a stored one, in; the card's token and summary out."""
+"""State `Tokenize`: takes the request with its card or a stored card's token, and returns the card's summary."""
 
 from typing import Any
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.anchor.anchor_day import LINES_A_PART
+from functions.anchor.anchor_day import MAX_PART_LINES
 from functions.doubts import look_after
 from functions.reconcile.reconcile_day import LINES_SETTLED
 from functions.screen.rules import CHECKED_WITHIN_SECONDS, load_rules
@@ -98,7 +98,7 @@ LIMITS = {
     "shards of an account's day": str(ACCOUNT_SHARDS),
     "settlement lines settled in one step": str(LINES_SETTLED),
     "shards of the day on which records were last written": str(WRITTEN_SHARDS),
-    "lines in a part of an anchor": str(LINES_A_PART),
+    "lines in a part of an anchor": str(MAX_PART_LINES),
     "an anchor of a day that is not over is whole": f"up to {SEEN_WITHIN.seconds} seconds before it was taken",
     "an anchor can't be deleted": f"for {default('anchor_retention_days')} days",
 }

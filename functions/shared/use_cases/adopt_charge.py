@@ -11,7 +11,7 @@ from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
 def look(charge_id: str, *, gateway: PaymentGateway) -> Charge:
     """The charge as the gateway shows it, by its own id: gateways forget references.
 
-    Raises GatewayOutcomeUnknown where it does not show it, though there is one: it has not caught up.
+    Raises GatewayOutcomeUnknown if the gateway does not show it: there is one, so the gateway has not caught up.
     """
     charge = gateway.find(charge_id)
     if charge is None:
@@ -22,8 +22,8 @@ def look(charge_id: str, *, gateway: PaymentGateway) -> Charge:
 def adopt_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> RecordedPayment:
     """Look at the payment's charge, record what the books don't know of it, and return what is recorded then.
 
-    `known` has to be read before: what is recorded meanwhile is a conflict. Raises GatewayMismatch for a charge that
-    can't be the payment's, LedgerConflict, LedgerUnavailable, and what `look` and the gateway raise.
+    `known` has to be read before, so that whatever is recorded meanwhile is a conflict. Raises GatewayMismatch for a
+    charge that can't be the payment's, LedgerConflict, LedgerUnavailable, and what `look` and the gateway raise.
     """
     if known.payment.status not in ADOPTING:
         return known

@@ -18,7 +18,7 @@ from functions.shared.use_cases.adopt_charge import look
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """An operation that was reserved, as the gateway has to be asked for it."""
+    """An operation that was reserved, with what the gateway needs."""
 
     payment_id: str
     operation_id: str
@@ -30,7 +30,7 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """The charge as the gateway showed it then, or None where nobody knows; and why it has refused, or is not known."""
+    """The charge as the gateway showed it, or None if that is unknown; and why it refused, or why it is unknown."""
 
     charge: Charge | None = None
     reason: str | None = None
@@ -46,7 +46,7 @@ class Performed:
 
 
 def reserved_in(payment: Payment, operation: Operation) -> Reserved:
-    """An open operation of the payment's record, as the gateway has to be asked for it."""
+    """An open operation of the payment's record, with what the gateway needs."""
     charge_id = operation.charge_id or payment.charge_id
     assert operation.amount_minor and payment.currency and charge_id
     return Reserved(
@@ -60,10 +60,10 @@ def reserved_in(payment: Payment, operation: Operation) -> Reserved:
 
 
 def perform_operation(reserved: Reserved, *, gateway: PaymentGateway, ledger: Ledger) -> Performed:
-    """Have the gateway do what was reserved, unless it has ended: the ledger never forgets that, and gateways do.
+    """Have the gateway do what was reserved, unless it has ended: gateways forget that, and the ledger never does.
 
-    Raises GatewayOutcomeUnknown where neither its answer nor a look tells what happened, GatewayMismatch where it
-    answered that it did something else, LedgerUnavailable, and what the gateway raises.
+    Raises GatewayOutcomeUnknown if neither its answer nor a look tells what happened, GatewayMismatch if it answered
+    that it did something else, LedgerUnavailable, and what the gateway raises.
     """
     payment = ledger.payment(reserved.payment_id)
     operation = payment.operation(reserved.operation_id) if payment else None
@@ -77,7 +77,7 @@ def perform_operation(reserved: Reserved, *, gateway: PaymentGateway, ledger: Le
             raise  # not there yet is not the same as never there
         return Performed(charge)
     if isinstance(done, Refused):
-        # Perhaps because it was done, by an attempt whose answer was lost, or something else by somebody else.
+        # Perhaps an attempt whose answer was lost has done it already, or somebody has done something else there.
         charge = look(reserved.charge_id, gateway=gateway)
         if reserved.type != "refund" and done.reason == "invalid_state" and charge.status == "authorized":
             raise GatewayOutcomeUnknown("The gateway refuses what the charge allows: what it shows is not the newest.")

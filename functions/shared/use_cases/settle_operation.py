@@ -1,4 +1,4 @@
-"""Settle an operation in the ledger, as the gateway did it or not; what became of it is never guessed."""
+"""Record in the ledger what became of an operation, and never guess it."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,7 @@ from functions.shared.use_cases.perform_operation import Performed
 
 
 def outcome_of(payment: Payment, operation_id: str) -> dict[str, Any]:
-    """What the state machine needs to go on and to end: it chooses by the operation's status."""
+    """What the state machine needs to go on or to end. It chooses by the operation's status."""
     operation = payment.operation(operation_id)
     assert operation  # it was just recorded, or found there
     return {
@@ -37,9 +37,9 @@ def outcome_of(payment: Payment, operation_id: str) -> dict[str, Any]:
 def settle_operation(payment_id: str, operation_id: str, performed: Performed, *, ledger: Ledger, now: str) -> Payment:
     """Record what became of an operation, with its entries, and return the payment. Safe to repeat.
 
-    What the charge shows is adopted, which settles the operation if it was done. If it was refused, that gives the
-    reserved amount free; one that is pending goes on reserving it; and an unknown outcome, or a charge that can't be
-    the payment's, leaves the operation in doubt with its amount in suspense. Raises LedgerUnavailable, LedgerConflict,
+    What the charge shows is adopted, which settles the operation if it was done. If it was refused, the reserved amount
+    is released; while it is pending, the amount stays reserved. An unknown outcome, or a charge that can't be the
+    payment's, leaves the operation in doubt with its amount in suspense. Raises LedgerUnavailable, LedgerConflict,
     PaymentNotFound.
     """
     known = ledger.find(payment_id)

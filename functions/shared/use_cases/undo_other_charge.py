@@ -26,7 +26,7 @@ def undo_other_charge(
         else:
             performed = perform_operation(reserved, gateway=gateway, ledger=ledger)
         if performed.charge and not is_undone(performed.charge) and not _is_pending(performed.charge, operation):
-            # It is there, and somebody has to look at why it stays.
+            # The charge is still there, and somebody has to find out why.
             performed = Performed(reason=performed.reason or "refund_failed")
     except UNCONFIRMED as error:
         performed = Performed(reason=type(error).__name__)

@@ -59,7 +59,7 @@ def test_only_the_first_has_what_is_from_before_there_were_seals() -> None:
 
 
 def test_a_large_day_is_kept_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LINES_A_PART", 3)
+    monkeypatch.setattr(module, "MAX_PART_LINES", 3)
     written, anchors = FakeWritten(), FakeAnchors()
     written.by_day = {DAY: [line(f"pay-{n}") for n in range(8)]}
     anchor = anchored(written, anchors)
