@@ -6,8 +6,8 @@ from tests.stack.driver import SEEN_AFTER_SECONDS
 from tools.deployment.paths import BUILD
 from tools.local.machine import Machine
 
-# State machines wait and back off so much shorter.
-WAIT_SCALE = 0.03
+# State machines wait and back off a twentieth of their time: long enough to see a doubt, and to outlast a busy machine.
+WAIT_SCALE = 0.05
 
 # Each of pytest's workers has one: a test may take a permission away, count cards, or clear all faults.
 _HOME = BUILD / "-".join(("test-stack", *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])))
