@@ -31,7 +31,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_sessionfinish() -> None:
     for process in _starting:
-        process.communicate()
+        process.wait()
         MACHINE.down()
 
 
