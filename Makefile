@@ -17,7 +17,6 @@ CHECKOV := .venv-checkov
 GENERATORS := .venv-generators
 PAYMENTS := $(VENV)/bin/python -m tools.cli
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
-export PYTHONDONTWRITEBYTECODE := 1
 
 # $(call option,STACK,--stack): the option, if the variable has a value.
 option = $(if $(value $1),$2="$$$1")
@@ -41,8 +40,8 @@ $(VENV)/requirements.sha: requirements/dev.txt
 	@echo "Setting up $(VENV)"
 	@"$$PYTHON" -m venv $(VENV)
 	@{ PATH="$$PATH:$(VENV)/bin" command -v uv >/dev/null && \
-	  PATH="$$PATH:$(VENV)/bin" uv pip install --quiet --require-hashes --python $(VENV) -r requirements/dev.txt; } || \
-	  $(VENV)/bin/python -m tools.cli.packages requirements/dev.txt
+	  PATH="$$PATH:$(VENV)/bin" uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV) -r requirements/dev.txt; } || \
+	  $(VENV)/bin/python -m tools.deployment.packages requirements/dev.txt
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
