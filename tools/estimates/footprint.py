@@ -21,7 +21,8 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, settlement_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import StoredCard
-from tools.deployment.paths import STATE_MACHINES, TERRAFORM
+from tools.deployment.definitions import definition
+from tools.deployment.paths import TERRAFORM
 
 Calls = Mapping[str, int]
 
@@ -104,7 +105,7 @@ class Write:
 
 def path(machine: str = "payment") -> list[tuple[str, str]]:
     """The states that a captured payment goes through, each with its type. Step Functions bills one transition each."""
-    states: dict[str, Any] = json.loads((STATE_MACHINES / f"{machine}.asl.json").read_text())
+    states: dict[str, Any] = json.loads(definition(machine))
     name, found = states["StartAt"], []
     while name:
         state = states["States"][name]
