@@ -20,7 +20,7 @@ from tools.books.statements import statement as show_statement
 from tools.books.statements import trial_balance as show_trial_balance
 from tools.books.upgrade import upgrade as upgrade_ledger
 from tools.books.verification import verify as verify_ledger
-from tools.cli.frame import JsonOption, StackOption, clear_errors, console, told
+from tools.cli.frame import JsonOption, StackOption, clear_errors, console, prose_console
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack
 from tools.output import exit_unless
@@ -42,7 +42,9 @@ def reconcile(
 ) -> None:
     """Hold the gateway's report, the ledger and the executions of a day against each other, and show what breaks."""
     with clear_errors():
-        agrees = reconcile_day(Stack.load(stack), a_day(day or day_before(now()[:10])), told(as_json), as_json=as_json)
+        agrees = reconcile_day(
+            Stack.load(stack), a_day(day or day_before(now()[:10])), prose_console(as_json), as_json=as_json
+        )
     exit_unless(agrees)
 
 
@@ -66,7 +68,7 @@ def trial_balance(
 ) -> None:
     """Show what each account comes to, and whether debits equal credits."""
     with clear_errors():
-        balanced = show_trial_balance(OpenBooks.of(Stack.load(stack)), as_of, told(as_json), as_json=as_json)
+        balanced = show_trial_balance(OpenBooks.of(Stack.load(stack)), as_of, prose_console(as_json), as_json=as_json)
     exit_unless(balanced)
 
 
@@ -80,7 +82,7 @@ def statement(
 ) -> None:
     """Show an account's postings of some days, with its balance before and after."""
     with clear_errors():
-        show_statement(OpenBooks.of(Stack.load(stack)), account, first, last, told(as_json), as_json=as_json)
+        show_statement(OpenBooks.of(Stack.load(stack)), account, first, last, prose_console(as_json), as_json=as_json)
 
 
 @ledger.command()
@@ -140,5 +142,5 @@ def verify(as_json: JsonOption = False, stack: StackOption = STACK_FILE) -> None
     """Read the whole ledger, and show what is not as it was written."""
     with clear_errors():
         target = Stack.load(stack)
-        intact = verify_ledger(target, OpenBooks.of(target), told(as_json), as_json=as_json)
+        intact = verify_ledger(target, OpenBooks.of(target), prose_console(as_json), as_json=as_json)
     exit_unless(intact)

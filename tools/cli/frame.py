@@ -67,8 +67,8 @@ def _fail(what: str, error: Exception) -> NoReturn:
     raise typer.Exit(ExitCode.FAILED) from None
 
 
-def told(as_json: bool) -> Console:
-    """Where people are told something: beside JSON, on standard error."""
+def prose_console(as_json: bool) -> Console:
+    """Where text for people goes: to standard error when JSON takes standard output."""
     return errors if as_json else console
 
 

@@ -14,7 +14,7 @@ import typer
 from client import seal as seal_card
 from functions.screen.rules import RULES_FILE
 from functions.shared.domain.shapes import canonical_id
-from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors, told
+from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors, prose_console
 from tools.cli.payments import asked_card
 from tools.deployment.build import checked_rules
 from tools.deployment.paths import STACK_FILE
@@ -36,6 +36,7 @@ from tools.trials.replay_executions import (
 )
 from tools.trials.reports import report, write_json, write_junit
 from tools.trials.rules import load_samples, try_rules
+from tools.trials.rules import show as show_tried
 from tools.trials.soak import soak as soak_stack
 
 app = typer.Typer()
@@ -116,7 +117,7 @@ def replay(
 
         def as_expected(files: Iterable[Path]) -> bool:
             chosen = load_api_events(files)
-            replays = replay_all(target, chosen, told(as_json), repeat=repeat, concurrency=concurrency)
+            replays = replay_all(target, chosen, prose_console(as_json), repeat=repeat, concurrency=concurrency)
             if as_json:
                 print_json(report(replays))
             if junit:
@@ -173,15 +174,18 @@ def seal(
 @app.command("explain")
 def explain_body(
     body: Annotated[Path | None, typer.Argument(help="The file with the body; standard input without one.")] = None,
-    call: Annotated[Call, typer.Option(help="What it is to be sent to.")] = Call.PAYMENTS,
+    call: Annotated[Call, typer.Option(help="The call whose body it is.")] = Call.PAYMENTS,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what is wrong with a request's body, by field and rule and without repeating it, before it is sent."""
     try:
         broken = explain(body.read_bytes() if body else sys.stdin.buffer.read(), call, datetime.now(UTC))
     except OSError as error:
         raise typer.BadParameter(f"{body}: {error.strerror}.") from None
-    for rule in broken or ["Nothing is wrong that can be told before."]:
-        typer.echo(rule)
+    if as_json:
+        print_json({"call": call, "broken_rules": broken})
+    else:
+        typer.echo("\n".join(broken or ["Nothing is wrong that can be checked before it is sent."]))
     exit_unless(not broken)
 
 
@@ -224,11 +228,18 @@ def rules_test(
     rules: Annotated[
         Path, typer.Argument(show_default=False, help="The rules; those of the function screen without one.")
     ] = RULES_FILE,
+    as_json: JsonOption = False,
 ) -> None:
     """Try the screening rules on sample payments, and show which fire."""
     with clear_errors():
-        as_expected = try_rules(checked_rules(rules), load_samples(), console)
-    exit_unless(as_expected)
+        checked = checked_rules(rules)
+        tried = try_rules(checked, load_samples())
+    if as_json:
+        samples = [asdict(sample) | {"as_expected": sample.as_expected} for sample in tried]
+        print_json({"version": checked.version, "samples": samples})
+    else:
+        show_tried(checked, tried, console)
+    exit_unless(all(sample.as_expected for sample in tried))
 
 
 def _watched(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bool:

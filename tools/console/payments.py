@@ -275,6 +275,15 @@ class Payments:
             money=_money(matching),
         )
 
+    def newest(self, search: Search, limit: int) -> list[Summary]:
+        """At most `limit` of the payments that match the search, newest first, from as many pages as that takes."""
+        page = self.page(search)
+        found = page.payments
+        while page.older and len(found) < limit:
+            page = self.page(search, before=page.older)
+            found += page.payments
+        return found[:limit]
+
     def _last_day(self, search: Search) -> date:
         return search.last or datetime.now(UTC).date()
 

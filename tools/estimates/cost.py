@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -231,8 +232,8 @@ def savings(way: Way, polls: int, prices: Mapping[str, Price]) -> list[Saving]:
     ]
 
 
-def show(per_month: int, polls: int, file: Path, console: Console) -> None:
-    """Print what so many payments cost in a month, and write it as JSON."""
+def show(per_month: int, polls: int, file: Path, console: Console) -> dict[str, Any]:
+    """Print what this many payments cost in a month, and write it as JSON; what was written."""
     prices = load_prices()
     way = this_way(polls, per_month)
     ways = (way, *other_ways(way, polls))
@@ -282,7 +283,7 @@ def show(per_month: int, polls: int, file: Path, console: Console) -> None:
         table.add_row(saving.what, f"{saving.usd:,.2f}", saving.loses)
     console.print(table)
 
-    told = {
+    estimate = {
         "per_month": per_month,
         "polls": polls,
         "region": json.loads(PRICES_FILE.read_text())["region"],
@@ -292,8 +293,9 @@ def show(per_month: int, polls: int, file: Path, console: Console) -> None:
         "prices": {name: asdict(price) for name, price in prices.items()},
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(told, indent=2) + "\n")
-    console.print(f"Prices: {PRICES_FILE.name}, {told['region']}. Wrote {file}", highlight=False, soft_wrap=True)
+    file.write_text(json.dumps(estimate, indent=2) + "\n")
+    console.print(f"Prices: {PRICES_FILE.name}, {estimate['region']}. Wrote {file}", highlight=False, soft_wrap=True)
+    return estimate
 
 
 def _columns(table: Table, *names: str) -> None:

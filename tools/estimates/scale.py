@@ -20,6 +20,7 @@ from html import escape
 from itertools import accumulate
 from math import ceil, log10
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -165,8 +166,11 @@ class _Held:
         return self._counted + min(self._turned_away, asked_again)
 
 
-def scale(payments: int, rate: int, skew: float, folder: Path, console: Console) -> bool:
-    """Simulate, print the hottest keys, draw them; whether none takes more than a hundredth of the writes."""
+def scale(payments: int, rate: int, skew: float, folder: Path, console: Console) -> dict[str, Any]:
+    """Simulate, print the hottest keys and draw them; the result, as it was written to scale.json.
+
+    Its `within_limit` says whether no key takes more than 1 % of the writes.
+    """
     found = simulate(
         payments, rate, skew, progress=lambda batches: track(batches, f"{payments:,} payments", console=console)
     )
@@ -182,11 +186,17 @@ def scale(payments: int, rate: int, skew: float, folder: Path, console: Console)
         )
     console.print(table)
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"payments": payments, "rate": rate, "skew": skew, "keys": [asdict(keys) for keys in found]}
-    (folder / "scale.json").write_text(json.dumps(told, indent=2) + "\n")
+    result = {
+        "payments": payments,
+        "rate": rate,
+        "skew": skew,
+        "within_limit": all(keys.share <= MOST_OF_THE_WRITES for keys in found),
+        "keys": [asdict(keys) for keys in found],
+    }
+    (folder / "scale.json").write_text(json.dumps(result, indent=2) + "\n")
     (folder / "hottest-keys.svg").write_text(picture(found, f"{payments:,} payments, {rate:,} a second"))
     console.print(f"Wrote {folder / 'hottest-keys.svg'} and {folder / 'scale.json'}", highlight=False, soft_wrap=True)
-    return all(keys.share <= MOST_OF_THE_WRITES for keys in found)
+    return result
 
 
 def _percent(share: float) -> str:
