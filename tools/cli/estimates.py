@@ -1,4 +1,4 @@
-"""What payments cost, and which keys of the table grow hot."""
+"""Estimates: what payments cost, and which keys of the table get hot."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def cost(
     polls: Annotated[int, typer.Option(min=0, help="How often a client reads each payment's status.")] = 2,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what captured payments cost on AWS, by service, beside other ways to build the same."""
+    """Estimate the cost of captured payments on AWS by service, and compare other designs."""
     with clear_errors(needs_checkout=True):
         estimate = show_cost(per_month, polls, BUILD / "cost.json", prose_console(as_json))
     if as_json:

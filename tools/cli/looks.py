@@ -1,4 +1,4 @@
-"""Looking at payments, and at what they go through."""
+"""Commands that show payments and what happened to them."""
 
 import logging
 from dataclasses import asdict, replace
@@ -90,7 +90,7 @@ def serve_console(
     port: Annotated[int, typer.Option(envvar="CONSOLE_PORT", min=0, max=65535, help="0 takes a free one.")] = 4568,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Show a stack's payments in the browser, as they happen. Read only, for this machine alone, until Ctrl-C."""
+    """Serve the console, a live read-only view of a stack's payments, to this machine's browser until Ctrl-C."""
     with clear_errors():
         server = web.serve(Stack.load(stack), port, None if stack == STACK_FILE else str(stack))
     console.print(f"The console is at http://localhost:{server.port}  (Ctrl-C stops it)", highlight=False)
@@ -102,7 +102,7 @@ def checkout(
     port: Annotated[int, typer.Option(envvar="CHECKOUT_PORT", min=1, max=65535, help="Where to serve it.")] = 8080,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Serve the shop's checkout in examples/checkout, paid through a stack, until Ctrl-C."""
+    """Serve the shop in examples/checkout, which pays through a stack, until Ctrl-C."""
     with clear_errors():
         target = Stack.load(stack)
         payments = PaymentsClient(target.api_url, target.region, target.session().get_credentials())

@@ -1,4 +1,4 @@
-"""Trying a stack: by events, by past executions, by one function, by many payments."""
+"""Commands that try out a stack with events, past executions, a single function, or many payments."""
 
 import json
 import sys
@@ -43,7 +43,7 @@ app = typer.Typer()
 
 
 def _iso_time(text: str) -> datetime:
-    """A time without an offset is in UTC."""
+    """A time without an offset is UTC."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -88,7 +88,7 @@ def replay(
     ] = DEFAULT_CARD,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Replay sample events, or past executions, and show what came of it."""
+    """Replay sample events, or past executions, and show the results."""
     filters = any((status, since, until, limit))
     if execution and filters:
         raise typer.BadParameter("--execution names executions; --status, --since, --until and --limit choose others.")
@@ -99,9 +99,9 @@ def replay(
         )
     with clear_errors():
         if not past:
-            event_files(events or [])  # a typo is told before anything is asked
+            event_files(events or [])  # reports a typo before anything is read
         target = Stack.load(stack)
-        target.call("GET", "/keys")  # fails at once where nobody answers
+        target.call("GET", "/keys")  # fails early if the stack doesn't answer
         if past:
             source = Stack.load(from_stack) if from_stack else target
             with console.status("Reading past executions"):
@@ -140,9 +140,8 @@ def invoke(
     ] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Run one function on one event, and print its answer. What it begins, a charge for instance, is ended by the
-    functions that come next.
-    """
+    """Run one function on one event, and print its answer. If it leaves something open, such as a charge, the functions
+    that follow it in the state machine run too."""
     with clear_errors():
         if function not in function_names():
             raise EventError(f"There is no function {function}.{did_you_mean(function, function_names())}")
@@ -177,7 +176,7 @@ def explain_body(
     call: Annotated[Call, typer.Option(help="The call whose body it is.")] = Call.PAYMENTS,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is wrong with a request's body, by field and rule and without repeating it, before it is sent."""
+    """Check a request's body before it is sent: list the broken rules by field, without repeating any value."""
     try:
         broken = explain(body.read_bytes() if body else sys.stdin.buffer.read(), call, datetime.now(UTC))
     except OSError as error:
@@ -195,7 +194,7 @@ def audit(
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Hold executions, ledger and the gateway's sandbox against each other, and show what does not agree."""
+    """Compare executions, ledger and the gateway's sandbox, and show what does not agree."""
     with clear_errors(needs_checkout=True):
         target = Stack.load(stack)
         if not target.sparkle_url:
@@ -217,7 +216,7 @@ def soak(
     concurrency: Annotated[int, typer.Option(min=1, help="How many payments at a time.")] = 8,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Push many payments with faults among them through the API, then hold the sandbox against the ledger."""
+    """Send many payments with faults among them through the API, then compare the sandbox with the ledger."""
     with clear_errors():
         passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
     exit_unless(passed)
@@ -230,7 +229,7 @@ def rules_test(
     ] = RULES_FILE,
     as_json: JsonOption = False,
 ) -> None:
-    """Try the screening rules on sample payments, and show which fire."""
+    """Try the screening rules on sample payments, and show which rules match."""
     with clear_errors():
         checked = checked_rules(rules)
         tried = try_rules(checked, load_samples())
@@ -243,12 +242,13 @@ def rules_test(
 
 
 def _watched(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bool:
-    """Replay event files, and again those that change, until Ctrl-C; whether the last ones went as expected."""
+    """Replay event files, and again whenever they change, until Ctrl-C. Returns whether the last replay was as
+    expected."""
     passed = False
-    event_files(paths)  # fails at once where there are none
+    event_files(paths)  # fails early if there are none
     with suppress(KeyboardInterrupt):
         for files in changed_files(paths):
-            # A mistake in a file that is being written is told, and is not the end.
+            # A file may be broken while it is being edited: report the error and go on.
             with suppress(typer.Exit), clear_errors():
                 passed = as_expected(files)
             console.print("Watching the event files. Ctrl-C ends it.")
