@@ -33,7 +33,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from functions.shared.domain.ledger import PostedEntry
 from functions.shared.domain.payment import Payment
 from tools.books.money import decimal
-from tools.books.reading import ACCOUNTS, GATEWAY, LedgerError, OpenBooks, a_period, days
+from tools.books.reading import ACCOUNTS, GATEWAY, LedgerError, OpenBooks, days, parse_period
 from tools.output import counted, progress
 
 _COLUMNS = (
@@ -67,7 +67,7 @@ def export(
     books: OpenBooks, first: str | None, last: str | None, format: Format, out: BinaryIO, console: Console
 ) -> None:
     """Write a period's entries in chronological order, and report progress to the console. Raises LedgerError."""
-    begin, end = a_period(first, last)
+    begin, end = parse_period(first, last)
     period = list(days(max(begin, books.first_day), end))
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("days"))
     count, writer = 0, _WRITERS[format](out, begin, end)

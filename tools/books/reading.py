@@ -136,7 +136,7 @@ def now() -> str:
     return _text(datetime.now(UTC))
 
 
-def a_day(text: str | None) -> str:
+def parse_day(text: str | None) -> str:
     """A day that has begun; today if None. Raises LedgerError."""
     today = now()[:10]
     if text is None:
@@ -153,13 +153,13 @@ def a_day(text: str | None) -> str:
     return text
 
 
-def a_time(text: str | None) -> str:
+def parse_time(text: str | None) -> str:
     """A time in the past, or the end of a day, but at most now; now if None. Raises LedgerError."""
     moment = now()
     if text is None:
         return moment
     if len(text) <= len("2026-11-23"):
-        return min(end_of(a_day(text)), moment)
+        return min(end_of(parse_day(text)), moment)
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -170,9 +170,9 @@ def a_time(text: str | None) -> str:
     return at
 
 
-def a_period(first: str | None, last: str | None) -> tuple[str, str]:
+def parse_period(first: str | None, last: str | None) -> tuple[str, str]:
     """A period's first and last day; each is today if None. Raises LedgerError."""
-    period = a_day(first), a_day(last)
+    period = parse_day(first), parse_day(last)
     if period[0] > period[1]:
         raise LedgerError(f"{period[0]} is later than {period[1]}: no day lies in between.")
     return period

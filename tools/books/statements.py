@@ -16,7 +16,17 @@ from functions.shared.domain.ledger import Direction, PostedEntry, Posting
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import AccountPosting
 from tools.books.money import figure, money
-from tools.books.reading import ACCOUNTS, LedgerError, OpenBooks, Totals, a_period, a_time, day_before, days, end_of
+from tools.books.reading import (
+    ACCOUNTS,
+    LedgerError,
+    OpenBooks,
+    Totals,
+    day_before,
+    days,
+    end_of,
+    parse_period,
+    parse_time,
+)
 from tools.output import print_json, table, time_text
 
 # The index lags behind the table, and may show half of an entry. The statement is then read again after these seconds.
@@ -25,7 +35,7 @@ LOOKS_AGAIN_AFTER_SECONDS = (1, 4)
 
 def trial_balance(books: OpenBooks, as_of: str | None, console: Console, *, as_json: bool = False) -> bool:
     """Print each account's balance. Returns whether debits equal credits. Raises LedgerError."""
-    until = a_time(as_of)
+    until = parse_time(as_of)
     with console.status("Adding up the closed days") as status:
 
         def totals_now() -> Totals:
@@ -60,7 +70,7 @@ def statement(
     """Print an account's postings of a period, with its balance before and after. Raises LedgerError."""
     if account not in ACCOUNTS:
         raise LedgerError(f"There is no account {account!r}. The accounts are {', '.join(ACCOUNTS)}.")
-    begin, end = a_period(first, last)
+    begin, end = parse_period(first, last)
     with console.status("Adding up what was before") as status:
         before = books.totals(
             end_of(day_before(begin)), [account], lambda day: status.update(f"Adding up {day}, which is not closed")

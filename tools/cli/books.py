@@ -13,7 +13,7 @@ from tools.books.adoption import adopt as adopt_movements
 from tools.books.anchors import anchor as anchor_day
 from tools.books.export import Format, open_accounts, replaced_file
 from tools.books.export import export as export_journal
-from tools.books.reading import OpenBooks, a_day, day_before, now
+from tools.books.reading import OpenBooks, day_before, now, parse_day
 from tools.books.reconciliation import reconcile as reconcile_day
 from tools.books.statements import payment as show_payment
 from tools.books.statements import statement as show_statement
@@ -43,7 +43,7 @@ def reconcile(
     """Compare the gateway's report, the ledger and the executions of a day, and show the breaks."""
     with clear_errors():
         agrees = reconcile_day(
-            Stack.load(stack), a_day(day or day_before(now()[:10])), prose_console(as_json), as_json=as_json
+            Stack.load(stack), parse_day(day or day_before(now()[:10])), prose_console(as_json), as_json=as_json
         )
     exit_unless(agrees)
 
@@ -126,7 +126,7 @@ def anchor(
 ) -> None:
     """Anchor a day's payments in storage that nobody can change, for `verify` to compare."""
     with clear_errors():
-        anchored = anchor_day(Stack.load(stack), a_day(day), console)
+        anchored = anchor_day(Stack.load(stack), parse_day(day), console)
     exit_unless(anchored)
 
 
