@@ -1,4 +1,4 @@
-"""How the command talks: its exit codes, tables and progress that fit any width, plurals, and times."""
+"""How the command prints: exit codes, tables and progress that fit any width, plurals, and times."""
 
 import difflib
 import json
@@ -18,28 +18,28 @@ from functions.shared.domain.times import iso
 
 
 class ExitCode(IntEnum):
-    """What the command ends with, beside 0. Make turns each of them into 2."""
+    """The command's exit codes other than 0. Make turns each of them into 2."""
 
     FOUND = 1
-    """It was done, and not all is as it should be: a finding, a break, a payment that was declined."""
+    """Done, but something is wrong: a finding, a break, a declined payment."""
 
     USAGE = 2
-    """The command line is wrong, and nothing was done."""
+    """The command line is wrong; nothing was done."""
 
     FAILED = 3
-    """It could not be done, or not to its end; standard error says why."""
+    """It failed, perhaps halfway; standard error says why."""
 
     INTERRUPTED = 130
-    """Ctrl-C. What was done until then was shown."""
+    """Ctrl-C. Results so far were shown."""
 
 
 def exit_unless(good: bool) -> None:
-    """End the command, with 1 where something is not as it should be."""
+    """End the command, with exit code 1 unless `good`."""
     raise typer.Exit(0 if good else ExitCode.FOUND)
 
 
 def table(title: str, texts: Iterable[str], figures: Iterable[str] = ()) -> Table:
-    """An empty table. Where it is too narrow for a text it folds it, and it cuts nothing."""
+    """An empty table that folds long texts and never cuts them."""
     columns = [Column(name, overflow="fold") for name in texts]
     return Table(
         *columns,
@@ -50,7 +50,8 @@ def table(title: str, texts: Iterable[str], figures: Iterable[str] = ()) -> Tabl
 
 
 def progress(console: Console, *columns: ProgressColumn, transient: bool = True) -> Progress:
-    """Progress in one line, with the columns, a description and the time; only the description gives way."""
+    """Progress in one line: the columns, a description and the time. In a narrow terminal only the description is cut.
+    Progress in one line: the columns, a description and the time. In a narrow terminal only the description is cut."""
     description = TextColumn(
         "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
     )
@@ -63,19 +64,19 @@ def counted(count: int, one: str, several: str | None = None) -> str:
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """` Did you mean charge?` where some of the words are like this one; else nothing."""
+    """` Did you mean charge?` if some of the words are similar to this one, else an empty string."""
     close = difflib.get_close_matches(word, sorted(words), cutoff=0.75)
     return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def time_text(time: datetime | str) -> str:
-    """A time as people read it: UTC, to the millisecond, `2026-11-23 09:00:01.000`."""
+    """A time for people: UTC, to the millisecond, `2026-11-23 09:00:01.000`."""
     moment = datetime.fromisoformat(time) if isinstance(time, str) else time
     return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
 def print_json(value: Any) -> None:
-    """Print what `--json` asks for on standard output: amounts as integers in minor units, times in ISO 8601."""
+    """Print `--json` output: amounts are integers in minor units, times ISO 8601."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
 
 

@@ -1,4 +1,5 @@
-"""Have the books adopt what somebody did to one payment's charge at the gateway, now and not in the night."""
+"""Adopt into the books, at once, what somebody did to a payment's charge at the gateway. The nightly run does the same.
+Adopt into the books, at once, what somebody did to a payment's charge at the gateway. The nightly run does the same."""
 
 from typing import Any
 
@@ -9,7 +10,8 @@ from tools.deployment.stack import Stack, StackError
 
 
 def adopt(stack: Stack, payment_id: str, console: Console) -> None:
-    """Adopt, and print what changed. Safe to repeat. Raises StackError where there is nothing that could be adopted."""
+    """Adopt the gateway's movements and print what changed. Safe to repeat. Raises StackError if nothing can be
+    adopted."""
     before = _shown(stack, payment_id)
     if before["status"] in ("processing", "in_doubt"):
         raise StackError(f"The payment is {before['status']}: what became of it is found out first (docs/runbook.md).")

@@ -1,4 +1,5 @@
-"""The ledger's anchors, written by hand; and read in every version, whatever was put in the place of one since."""
+"""The ledger's anchors: write one by hand, and read them in all their S3 versions, so that a replaced one is noticed.
+The ledger's anchors: write one by hand, and read them in all their S3 versions, so that a replaced one is noticed."""
 
 import json
 from base64 import b64decode
@@ -21,26 +22,26 @@ from tools.deployment.stack import Stack
 _AT_A_TIME = 8
 
 Lines = Mapping[str, Sequence[tuple[Anchor, Line]]]
-"""What the anchors say of each payment, in their order."""
+"""The anchors' lines by payment, each payment's in the order of the anchors."""
 
 
 @dataclass(slots=True)
 class Anchored:
-    """What was read: the anchors that can be believed, and what is wrong with the others."""
+    """The anchors that can be trusted, and what is wrong with the others."""
 
     anchors: list[Anchor] = field(default_factory=list)
     lines: dict[str, list[tuple[Anchor, Line]]] = field(default_factory=lambda: defaultdict(list))
     flaws: list[Flaw] = field(default_factory=list)
 
     def covering(self, day: str, written_at: str) -> Anchor | None:
-        """The anchor that must have what was last written then, if there is one."""
+        """The anchor that must hold what was last written at this time, if one exists yet."""
         of_day = [anchor for anchor in self.anchors if anchor.day == day]
         return of_day[-1] if of_day and of_day[-1].until >= written_at else None
 
 
 def anchor(stack: Stack, day: str, console: Console) -> bool:
-    """Have the function write one more anchor, of that day, and print what it has; whether there is one."""
-    config = Config(read_timeout=900, retries={"total_max_attempts": 1})  # as long as the function may take
+    """Have the anchor function anchor this day, and print what the anchor holds. Returns whether there is one."""
+    config = Config(read_timeout=900, retries={"total_max_attempts": 1})  # the function's own timeout
     client = stack.session().client("lambda", endpoint_url=stack.aws_endpoint_url, config=config)
     with console.status(f"Anchoring {day}"):
         answer = client.invoke(
@@ -60,7 +61,8 @@ def anchor(stack: Stack, day: str, console: Console) -> bool:
 
 
 def read_anchors(stack: Stack) -> Anchored:
-    """All anchors, in the order of their numbers. A chain that breaks is believed up to there."""
+    """Read all anchors, in the order of their numbers. Where the chain breaks, only those before the break are trusted.
+    Read all anchors, in the order of their numbers. Where the chain breaks, only those before the break are trusted."""
     return AnchorReader(stack).read()
 
 
@@ -102,14 +104,14 @@ class AnchorReader:
         return found
 
     def _versions(self) -> tuple[dict[str, list[str]], set[str]]:
-        """Every object's versions by its key, the oldest first; and the keys that a delete marker hides."""
+        """The versions of every object by key, oldest first, and the keys that a delete marker hides."""
         versions: defaultdict[str, list[tuple[Any, str]]] = defaultdict(list)
         hidden: set[str] = set()
         for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket):
             hidden |= {
                 marker["Key"] for marker in page.get("DeleteMarkers", []) if marker["Key"].startswith((ANCHORS, PARTS))
             }
-            for version in page.get("Versions", []):  # the newest first
+            for version in page.get("Versions", []):  # S3 lists the newest first
                 versions[version["Key"]].insert(0, (version["LastModified"], version["VersionId"]))
         return {
             key: [version for _, version in sorted(of_key, key=lambda each: each[0])]
@@ -117,7 +119,7 @@ class AnchorReader:
         }, hidden
 
     def _anchor(self, key: str, version: str, number: int, previous: str) -> Anchor:
-        """Raises ValueError, which says what is wrong, or what reading it raises."""
+        """Read one anchor. Raises ValueError, which says what is wrong, or whatever reading it raises."""
         document = json.loads(self._get(key, version))
         anchor = to_anchor(document)
         if anchor.number != number:
@@ -142,6 +144,6 @@ class AnchorReader:
 
 
 def _name(key: str) -> str:
-    """How a flaw names an anchor or a part."""
+    """The name of an anchor or a part in a flaw."""
     stem = key.rpartition("/")[2].removesuffix(".json")
     return f"anchor {int(stem)}" if key.startswith(ANCHORS) and stem.isdigit() else key

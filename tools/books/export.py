@@ -1,17 +1,17 @@
-"""The journal as a file for other tools, written day by day and so of any length.
+"""Export the journal to a file for other tools. It is written day by day, so its length is not limited by memory.
 
-CSV (RFC 4180, UTF-8) has one posting a row under the header `time,entry,payment,reference,gateway,charge,kind,source,
-reverses,account,debit,credit,currency,hash`. Times are UTC, an entry is `payment/number`, amounts are decimals with the
-currency's own places.
+CSV (RFC 4180, UTF-8) has one row a posting, with the header `time,entry,payment,reference,gateway,charge,kind,source,
+reverses,account,debit,credit,currency,hash`. Times are UTC, an entry is `payment/number`, and amounts are decimals in
+the currency's major unit.
 
-XLSX (ECMA-376) has the same rows for people with a spreadsheet, which makes numbers and dates of what it reads in CSV:
-here texts are texts and amounts are numbers, whatever the spreadsheet and its language.
+XLSX (ECMA-376) has the same rows. A spreadsheet guesses numbers and dates when it opens CSV; in XLSX, texts are texts
+and amounts are numbers in every spreadsheet and language.
 
-Beancount (https://beancount.github.io) has one transaction an entry, with what CSV has of it as metadata. Credits are
-negative there. The accounts are opened in a file of their own, so that any number of months goes into one ledger.
+Beancount (https://beancount.github.io) has one transaction per entry, with the other CSV columns as metadata. Credits
+are negative there. The accounts are opened in a file of their own, so that one ledger can include any number of months.
 
-What a spreadsheet would take for a formula has a single quote before it in CSV and beancount: callers make ids and
-references, gateways sources.
+In CSV and beancount, a text that a spreadsheet would take for a formula gets a single quote in front: callers choose
+ids and references, and gateways choose sources.
 """
 
 import csv
@@ -33,7 +33,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from functions.shared.domain.ledger import PostedEntry
 from functions.shared.domain.payment import Payment
 from tools.books.money import decimal
-from tools.books.reading import ACCOUNTS, GATEWAY, LedgerError, OpenBooks, a_period, days
+from tools.books.reading import ACCOUNTS, GATEWAY, LedgerError, OpenBooks, days, parse_period
 from tools.output import counted, progress
 
 _COLUMNS = (
@@ -42,7 +42,7 @@ _COLUMNS = (
 )
 _ROWS_OF_A_SHEET = 1_048_576
 _COLUMN_WIDTH = 24
-# Beancount knows five roots; money in suspense is owed to us until it is known where it is.
+# Beancount has five root accounts. Money in suspense is an asset until we know where it is.
 _ROOTS = {"asset": "Assets", "liability": "Liabilities", "expense": "Expenses", "suspense": "Assets:Suspense"}
 
 
@@ -66,8 +66,8 @@ class Writer(Protocol):
 def export(
     books: OpenBooks, first: str | None, last: str | None, format: Format, out: BinaryIO, console: Console
 ) -> None:
-    """Write a period's entries in the order of time; the console is told how far that is. Raises LedgerError."""
-    begin, end = a_period(first, last)
+    """Write a period's entries in chronological order, and report progress to the console. Raises LedgerError."""
+    begin, end = parse_period(first, last)
     period = list(days(max(begin, books.first_day), end))
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("days"))
     count, writer = 0, _WRITERS[format](out, begin, end)
@@ -86,14 +86,15 @@ def export(
 
 
 def open_accounts(books: OpenBooks, out: BinaryIO) -> None:
-    """Write a file for beancount that opens every account when the books were: to be included beside the months."""
+    """Write a beancount file that opens every account on the first day of the books, to be included beside the months.
+    Write a beancount file that opens every account on the first day of the books, to be included beside the months."""
     lines = [f"{books.first_day} open {beancount_account(account)}\n" for account in ACCOUNTS]
     out.write("".join(lines).encode())
 
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that is there, or replaced, once it is whole. Raises LedgerError where it can't be written."""
+    """Open a temporary file that replaces `path` once it is complete. Raises LedgerError if it can't be written."""
     part = path.with_name(f"{path.name}.part")
     try:
         try:
@@ -124,7 +125,7 @@ class CsvWriter:
 
 class XlsxWriter:
     def __init__(self, out: BinaryIO, first: str, last: str) -> None:
-        # Row by row: what is written is not kept in memory.
+        # In constant-memory mode each row is written out before the next.
         self._book = xlsxwriter.Workbook(out, {"constant_memory": True})
         self._sheet = self._book.add_worksheet(f"{first} to {last}")
         self._sheet.freeze_panes(1, 0)
@@ -178,13 +179,13 @@ _WRITERS: dict[Format, type[Writer]] = {
 
 
 def beancount_account(account: str) -> str:
-    """`Assets:Gateway:Sparkle` of `asset:gateway:sparkle`."""
+    """`Assets:Gateway:Sparkle` for `asset:gateway:sparkle`."""
     root, *names = account.split(":")
     return ":".join([_ROOTS[root], *("".join(map(str.capitalize, name.split("_"))) for name in names)])
 
 
 def _about(posted: PostedEntry, payment: Payment) -> dict[str, str | None]:
-    """What is said of an entry besides its postings."""
+    """An entry's metadata: everything but its postings."""
     reverses = posted.entry.reverses
     return {
         "time": posted.posted_at,
@@ -208,7 +209,7 @@ def _rows(posted: PostedEntry, payment: Payment) -> Iterator[Row]:
 
 
 def _harmless(text: str) -> str:
-    """With a quote before what would begin a formula, in the cell or in one that a spreadsheet splits it into.
+    """The text, with a quote in front if a spreadsheet could take it, or a cell that it splits it into, for a formula.
 
     Source: OWASP, "CSV Injection" (=, +, -, @, tab, carriage return, line feed, and the full-width forms).
     """

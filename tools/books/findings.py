@@ -1,7 +1,7 @@
-"""What is wrong with a payment: what its executions, the ledger and the gateway say of it, held against each other.
+"""Compare what a payment's executions, the ledger and the gateway say of it, and list the differences.
 
-Of a payment whose execution runs nothing is said, as its money is on its way; and while an operation on it is open,
-nothing of its money at the gateway.
+A payment whose execution still runs has no findings, since its money may be moving. While an operation on a payment is
+open, its money at the gateway is not compared.
 """
 
 import json
@@ -17,9 +17,9 @@ from tools.books.money import money
 
 Item = Mapping[str, Any]
 Money = dict[str, int]
-"""Minor units by currency, without zeros."""
+"""Amounts in minor units by currency; zeros are left out."""
 
-# What may be at the gateway (None: no charge) when the ledger has this status. In doubt, it may be anything.
+# The charge's possible statuses at the gateway (None: no charge) for each status in the ledger. In doubt allows any.
 _AT_THE_GATEWAY: dict[str, set[str | None]] = {
     "captured": {"captured"},
     "authorized": {"authorized"},
@@ -35,25 +35,25 @@ _SUCCESSES = {*_TAKEN, "authorized", "declined", "stored", "voided"}
 
 
 class Kind(StrEnum):
-    """What can be wrong with a payment."""
+    """The kinds of findings."""
 
-    JOURNAL = "journal differs"  # an entry or a posting is not as it was posted, or is not there
+    JOURNAL = "journal differs"  # an entry or a posting differs from what was posted, or is missing
     CHARGED_TWICE = "charged twice"  # more than one charge at the gateway took or holds money
-    MONEY = "money differs"  # the ledger's net is not the gateway's
-    CHARGE = "charge differs"  # the gateway's charge is not the one that the ledger means
-    INDEX = "index differs"  # it is in doubt and not in the index of doubts, or the other way round
-    LEFT_OPEN = "left open"  # an operation's execution is over, and the ledger waits for it
-    NOT_ADOPTED = "not adopted"  # somebody moved the charge at the gateway, and the books don't know of it yet
-    LOST = "lost"  # it, or an operation on it, was accepted, is over, and the ledger knows nothing of that
-    OUTCOME = "outcome differs"  # the execution says that it succeeded, and the ledger doesn't
-    RECORD = "record differs"  # the record does not agree with its own entries and operations
-    REVERSED_TWICE = "reversed twice"  # more was undone than had been done
+    MONEY = "money differs"  # the ledger's net amount differs from the gateway's
+    CHARGE = "charge differs"  # the ledger refers to another charge than the gateway has
+    INDEX = "index differs"  # it is in doubt but not in the index of doubts, or the other way round
+    LEFT_OPEN = "left open"  # an operation's execution has ended, but the ledger still shows it as open
+    NOT_ADOPTED = "not adopted"  # somebody changed the charge at the gateway, and the books don't show it yet
+    LOST = "lost"  # it, or an operation on it, was accepted and has ended, but the ledger doesn't know it
+    OUTCOME = "outcome differs"  # the execution succeeded, but the ledger shows another outcome
+    RECORD = "record differs"  # the record contradicts its own entries or operations
+    REVERSED_TWICE = "reversed twice"  # more was reversed than had been posted
     SETTLED_TWICE = "settled twice"  # a line of the gateway's report was posted more than once
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. `payment_id` is None where it is about all payments together."""
+    """One finding. `payment_id` is None for a finding about all payments together."""
 
     payment_id: str | None
     kind: Kind
@@ -63,10 +63,10 @@ class Finding:
 
 @dataclass(slots=True)
 class Evidence:
-    """What was read of one payment: its items by sort key, whether the index of doubts has it, and its charges.
+    """All that was read about one payment: its items by sort key, whether the index of doubts has it, and its charges.
 
-    Its execution, and those of the operations on it by their ids, are as ListExecutions has them, or as
-    DescribeExecution where the ledger has no record of them.
+    `execution`, and the executions of its operations by operation id, are in the form of ListExecutions, or of
+    DescribeExecution if the ledger has no record of them.
     """
 
     payment_id: str
@@ -78,7 +78,7 @@ class Evidence:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether no source has ever heard of it."""
+        """Whether no source knows the payment."""
         return not (self.execution or self.items or self.in_index or self.charges or self.operation_executions)
 
     @property
@@ -87,7 +87,7 @@ class Evidence:
 
     @property
     def status(self) -> str:
-        """As the API shows it, or `lost`."""
+        """The status that the API shows, or `lost`."""
         if self.record:
             return str(self.record["status"])
         if self.is_running:
@@ -96,7 +96,7 @@ class Evidence:
 
     @property
     def was_rejected(self) -> bool:
-        """Whether its execution ended without ever asking the gateway for money."""
+        """Whether its execution ended without asking the gateway for money."""
         if self.execution is None or self.execution["status"] == "SUCCEEDED":
             return False
         request = json.loads(self.execution["input"])
@@ -110,11 +110,11 @@ class Evidence:
 
     @property
     def is_settled(self) -> bool:
-        """Whether ledger and gateway must agree."""
+        """Whether ledger and gateway must agree by now."""
         return not (self.is_running or self.status == "in_doubt" or any(map(_is_open, self.operations())))
 
     def operations(self) -> list[Item]:
-        """Those that the record knows, and those that it keeps apart."""
+        """All operations: those within the record, and those in items of their own."""
         apart = [item for key, item in self.items.items() if key.startswith("OPERATION#")]
         return apart + list((self.record or {}).get("operations", []))
 
@@ -123,23 +123,23 @@ class Evidence:
         return {key.partition("#")[2]: self.items[key] for key in sorted(self.items) if key.startswith("ENTRY#")}
 
     def postings(self, entry: str = "") -> list[Item]:
-        """The posting items, or those of one entry."""
+        """The posting items of all entries, or of one."""
         return [self.items[key] for key in sorted(self.items) if key.startswith(f"POSTING#{entry}")]
 
     def booked(self) -> Money:
-        """What the ledger says that the gateway has taken, less what it gave back, whether it was paid out or not."""
+        """By the ledger: what the gateway has captured less what it has refunded, paid out or not."""
         moved = [posting for posting in self.postings() if posting.get("kind") != "settlement"]
         return _net(moved, "asset:gateway:")
 
     def at_the_gateway(self) -> Money:
-        """What the gateway has taken, less what it gave back."""
+        """By the gateway: what it has captured less what it has refunded."""
         return _sum(
             (charge["currency"], charge["captured_minor"] - charge["refunded_minor"]) for charge in self.charges
         )
 
 
 def findings(evidence: Mapping[str, Evidence], with_gateway: bool) -> Iterator[Finding]:
-    """All that is wrong: payment by payment, then in total."""
+    """All findings: payment by payment, then those about all together."""
     booked_in_all: defaultdict[str, int] = defaultdict(int)
     taken_in_all: defaultdict[str, int] = defaultdict(int)
     for payment in evidence.values():
@@ -159,7 +159,7 @@ def findings(evidence: Mapping[str, Evidence], with_gateway: bool) -> Iterator[F
 
 
 def _in_the_execution(payment: Evidence) -> Iterator[Finding]:
-    """Every payment and operation that was started is recorded, or was rejected before any money could move."""
+    """Every payment and operation that was started is recorded, or was rejected before money could move."""
     execution = payment.execution or {}
     ended = execution.get("status", "unknown")
     if payment.status == "lost":
@@ -179,7 +179,7 @@ def _in_the_execution(payment: Evidence) -> Iterator[Finding]:
 
 
 def _in_the_ledger(payment: Evidence) -> Iterator[Finding]:
-    """The journal is whole, as `payments ledger verify` has it; nothing is done twice, and the record sums it up."""
+    """The journal is intact, as `payments ledger verify` defines it; nothing is posted twice; the record is its sum."""
     entries = payment.entries()
     for number, undoing in _undone(entries).items():
         done = _lines(entries[number]["postings"]) if number in entries else ()
@@ -210,7 +210,7 @@ def in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> 
     if payment.in_index is not in_doubt:
         found = "in the index of doubts" if payment.in_index else "not in the index of doubts"
         yield Finding(payment.payment_id, Kind.INDEX, "in doubt" if in_doubt else "no doubt", found)
-    # What one version writes is posted at one time.
+    # All entries of one version of the record have the same time.
     times = len({entry["posted_at"] for entry in entries.values()})
     yield from finding("version", max(int(record["version"]), times, 1), int(record["version"]))
     captured, refunded = int(record["captured_minor"]), int(record["refunded_minor"])
@@ -232,29 +232,29 @@ def in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> 
 
 
 def _wanted(record: Item, operations: list[Item], entries: dict[str, Item]) -> list[str]:
-    """The entries that stand if the record is right, but for settlements: of what was done, and of what is in doubt."""
+    """The entries, except settlements, that must stand if the record is right: what was done, and what is in doubt."""
     status, currency = record["status"], str(record.get("currency"))
-    # Of what is voided, nothing stands.
+    # After a void, nothing stands.
     moves = [each for each in operations if each["type"] != "void" and status != "voided"]
     wanted = [_entry(each["type"], each, currency) for each in moves if each["status"] == "succeeded"]
     wanted += [_entry("in_doubt", each, currency) for each in moves if each["status"] == "in_doubt"]
     if status in _TAKEN and not any(entry.startswith("capture") for entry in wanted):
         wanted.append(_entry("capture", record, currency))
-    # Of a second charge, what was taken stands beside what was given back.
+    # For a second charge, the capture and its refund both stand.
     wanted += [_entry("capture", each, currency) for each in moves if each.get("charge_id")]
-    # A payment that was to be authorized only, or was stopped before its amount was known, parks nothing.
+    # An authorization, or a payment that was stopped before its amount was known, posts nothing to suspense.
     if status == "in_doubt" and entries:
         wanted.append(_entry("in_doubt", record, currency))
     return sorted(wanted)
 
 
 def _entry(kind: str, source: Item, currency: str) -> str:
-    """The payment's own entry, or an operation's, as `_standing` tells it."""
+    """The entry of a payment or an operation, in the form that `_standing` returns."""
     return f"{kind} of {_show({currency: int(source['amount_minor'])})} for {source.get('operation_id')}"
 
 
 def _standing(entries: dict[str, Item]) -> list[str]:
-    """The entries that undo none, that none has undone, and that are no settlements."""
+    """The entries that stand: neither reversals, nor reversed, nor settlements."""
     undone = _undone(entries)
     standing = [
         entry
@@ -267,7 +267,7 @@ def _standing(entries: dict[str, Item]) -> list[str]:
 
 
 def _undone(entries: dict[str, Item]) -> dict[str, list[Item]]:
-    """By an entry's number, the entries that undo it."""
+    """The reversals of each entry, by the entry's number."""
     undone: defaultdict[str, list[Item]] = defaultdict(list)
     for entry in entries.values():
         if (number := entry.get("reverses")) is not None:
@@ -276,12 +276,13 @@ def _undone(entries: dict[str, Item]) -> dict[str, list[Item]]:
 
 
 def _is_open(operation: Item) -> bool:
-    """Whether it may have moved money that nobody knows of: not so a refund that the gateway says is pending."""
+    """Whether it may have moved money unnoticed. A refund that the gateway reports as pending has not."""
     return operation["status"] in ("processing", "in_doubt") and not operation.get("pending")
 
 
 def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
-    """At most one charge, the one that is recorded; its money is the ledger's, and no more came back than went."""
+    """The recorded charge is the only one, its money is what the ledger says, and no more was refunded than captured.
+    The recorded charge is the only one, its money is what the ledger says, and no more was refunded than captured."""
     for each in payment.charges:
         amounts = [each[f"{name}_minor"] for name in ("refunded", "captured", "amount")]
         if amounts != sorted(amounts):
@@ -303,7 +304,7 @@ def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
     status = charge and charge["status"]
     if status not in _AT_THE_GATEWAY.get(payment.status, {None}):
         yield Finding(payment.payment_id, Kind.CHARGE, f"one that suits {payment.status}", status or "no charge")
-    # A charge of the wrong amount is what a payment may have been reversed for.
+    # A wrong amount is one reason to reverse a payment.
     elif payment.record and charge and payment.status != "reversed":
         recorded = _charge_text(*map(payment.record.get, ("charge_id", "amount_minor", "currency")))
         if recorded != (there := _charge_text(charge["id"], charge["amount_minor"], charge["currency"])):
@@ -311,7 +312,7 @@ def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
 
 
 def _not_adopted(payment: Evidence, charge: Item) -> Iterator[str]:
-    """What was done to the charge and is not on the books, of a payment that is not at its end."""
+    """Changes of the charge at the gateway that the books of an unfinished payment don't have yet."""
     if payment.status not in (*_TAKEN, "authorized"):
         return
     if payment.status == "authorized" and charge["captured_minor"]:
@@ -340,7 +341,7 @@ def _sum(amounts: Iterable[tuple[str, int]]) -> Money:
 
 
 def _net(postings: Iterable[Item], accounts: str = "") -> Money:
-    """Debits less credits of the accounts whose names begin like this."""
+    """Debits less credits of the accounts whose names begin with `accounts`."""
     return _sum(
         (posting["currency"], posting["amount_minor"] if posting["direction"] == "debit" else -posting["amount_minor"])
         for posting in postings
@@ -349,7 +350,7 @@ def _net(postings: Iterable[Item], accounts: str = "") -> Money:
 
 
 def _lines(postings: Iterable[Item], undo: bool = False) -> tuple[str, ...]:
-    """Postings as text, in one order; `undo` turns each around."""
+    """Postings as sorted lines of text; `undo` swaps debit and credit."""
     sides = {"debit": "credit", "credit": "debit"} if undo else {}
     lines = (
         f"{sides.get(posting['direction'], posting['direction'])} {posting['account']} "

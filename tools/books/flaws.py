@@ -1,4 +1,4 @@
-"""What can be wrong with a payment in the ledger: in its journal, with its record's seal, and against the anchors."""
+"""Flaws of a payment in the ledger: in its journal, in its record's seal, and against the anchors."""
 
 import re
 from base64 import b64decode
@@ -16,23 +16,24 @@ from functions.shared.domain.seal import digest
 from tools.books.reading import ACCOUNTS
 
 Item = Mapping[str, Any]
-"""An item in Python's types, numbers as Decimal."""
+"""An item in Python types; numbers are Decimal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is not as it was written: an entry (`payment/number`), a payment's record, a closed day, an anchor."""
+    """Something that differs from what was written: an entry (`payment/number`), a record, a closed day, or an anchor.
+    Something that differs from what was written: an entry (`payment/number`), a record, a closed day, or an anchor."""
 
     where: str
     what: str
 
 
 def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
-    """The first thing that is wrong with a payment's items, given all of them by sort key; None if they are whole.
+    """The first flaw of a payment, given all of its items by sort key; None if it is intact.
 
-    From the first on, each entry must be there, balance, follow the one before it, be what its hash was made of, and
-    have exactly its posting items. The record must count them, and have the last one's hash; and the same of the
-    operations that are kept apart from it.
+    Entries must be numbered without gaps, balance, carry the hash of the entry before and a correct hash of their own,
+    and have exactly their posting items. The record must count the entries and hold the last one's hash. The same holds
+    for operations in items of their own.
     """
     if "PAYMENT" not in items:
         return Flaw(payment_id, "its record is missing")
@@ -75,9 +76,9 @@ def _flaw_of_apart(record: Item, apart: Sequence[Item]) -> str | None:
 def flaw_of_seal(
     payment_id: str, record: Item, lines: Sequence[tuple[Anchor, Line]], is_mac: Callable[[bytes, bytes], bool]
 ) -> Flaw | None:
-    """Whether the record is as one of the functions wrote it, index keys and all.
+    """The flaw of a record whose seal is not the MAC of all its attributes, index keys included.
 
-    One from before there were seals has none, and must be as the first anchor has it.
+    A record from before seals were introduced has none; it must be what the first anchor has.
     """
     item = _plain(record)
     if "mac" not in item:
@@ -105,8 +106,8 @@ def flaw_of_seal(
 
 
 def flaw_of_anchors(payment_id: str, items: Mapping[str, Item], lines: Sequence[tuple[Anchor, Line]]) -> Flaw | None:
-    """Where the payment is not as the first anchor that differs has it. An anchor is of a time: a payment may have gone
-    on since, and can't have gone back."""
+    """The flaw of a payment that differs from an anchor. A payment may have grown since it was anchored, but entries
+    that an anchor lists can't have gone."""
     record = _plain(items.get("PAYMENT") or {})
     for anchor, line in lines:
         said = f"anchor {anchor.number}, of {anchor.day}, has"
@@ -129,7 +130,7 @@ def flaw_of_anchors(payment_id: str, items: Mapping[str, Item], lines: Sequence[
 
 
 def _plain(value: Any) -> Any:
-    """Numbers as int: we store no others. What is none is told apart."""
+    """Numbers as int, since we store no others; a number that is not an integer becomes text."""
     match value:
         case Decimal():
             return int(value) if value == int(value) else str(value)
@@ -141,7 +142,7 @@ def _plain(value: Any) -> Any:
 
 
 def _whole(number: int, previous: str, items: Mapping[str, Item]) -> PostedEntry:
-    """The entry that these items make. Raises ValueError, which says what is wrong, or what reading them raises."""
+    """The entry that these items hold. Raises ValueError, which says what is wrong, or whatever reading them raises."""
     key = f"ENTRY#{number:04}"
     if key not in items:
         raise ValueError("is missing, and its postings are there" if items else "is missing")

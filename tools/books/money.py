@@ -1,4 +1,4 @@
-"""Money as people write it: with the currency's own decimals."""
+"""Amounts as people write them, with the currency's own decimals."""
 
 import re
 from decimal import Decimal
@@ -12,7 +12,7 @@ def decimal(amount_minor: int, currency: str) -> Decimal:
 
 
 def figure(amount_minor: int, currency: str) -> str:
-    """`1,234.50`, for where the currency is said elsewhere."""
+    """`1,234.50`, without the currency."""
     return f"{decimal(amount_minor, currency):,f}"
 
 
@@ -22,7 +22,7 @@ def money(amount_minor: int, currency: str) -> str:
 
 
 def minor(amount: str, currency: str) -> int:
-    """123450 for `1,234.50` and USD. Raises ValueError where it is no amount of that currency."""
+    """123450 for `1,234.50` and USD. Raises ValueError if the text is not an amount in that currency."""
     places = decimals(currency)
     if places is None:
         raise ValueError(f"{currency!r} is no currency. Write it as in ISO 4217, like USD.")
@@ -35,5 +35,5 @@ def minor(amount: str, currency: str) -> int:
 
 
 def readable(text: str) -> str:
-    """The text with its amounts in minor units, `charge ch_1 of 123450 USD`, as people write them."""
+    """The text with amounts in minor units, `charge ch_1 of 123450 USD`, turned into `charge ch_1 of 1,234.50 USD`."""
     return re.sub(r"(-?\b\d+) ([A-Z]{3})\b", lambda found: money(int(found[1]), found[2]), text)

@@ -1,4 +1,4 @@
-"""A stack's books as accountants read them, day by day. Days are UTC, YYYY-MM-DD; times are UTC too, in ISO 8601."""
+"""Read a stack's books day by day, as accountants do. Days (YYYY-MM-DD) and times (ISO 8601) are in UTC."""
 
 import heapq
 from collections import Counter
@@ -24,15 +24,15 @@ ACCOUNTS = chart_of_accounts(GATEWAY)
 _BATCH = 100
 
 Totals = Counter[tuple[str, str, Direction]]
-"""What was debited and credited in minor units, by account and currency."""
+"""Debits and credits in minor units, by account and currency."""
 
 
 class LedgerError(Exception):
-    """What was asked for can't be had of the ledger; the message says why."""
+    """The ledger can't answer the request; the message says why."""
 
 
 def add(totals: Totals, day: DayTotals) -> None:
-    """Add what a day comes to."""
+    """Add a day's totals."""
     for account, by_currency in day.items():
         for currency, (debits, credits) in by_currency.items():
             totals[account, currency, "debit"] += debits
@@ -41,7 +41,7 @@ def add(totals: Totals, day: DayTotals) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OpenBooks:
-    """The books, opened for reading. Before the `first_day` there is nothing in them."""
+    """The books, open for reading. They are empty before `first_day`."""
 
     ledger: Ledger
     books: Books
@@ -57,14 +57,14 @@ class OpenBooks:
         return cls(DynamoDbLedger(client, stack.ledger_table), books, first_day)
 
     def closed_days(self, last: str) -> dict[str, DayTotals]:
-        """The closed days up to the last. Raises LedgerError where one is not as it was written."""
+        """The closed days up to `last`. Raises LedgerError if one differs from what was written."""
         if last < self.first_day:
             return {}
         with _damage("a closed day"):
             return self.books.closed_days(self.first_day, last)
 
     def postings(self, account: str, day: str) -> Iterator[AccountPosting]:
-        """An account's postings of a day, in the order of time. Raises LedgerError where one is not as it was
+        """An account's postings of a day in chronological order. Raises LedgerError if one differs from what was
         written."""
         with _damage(f"a posting to {account} of {day}"):
             yield from self.books.postings(account, day)
@@ -72,7 +72,8 @@ class OpenBooks:
     def totals(
         self, until: str, accounts: Sequence[str] = ACCOUNTS, on_day: Callable[[str], None] = lambda day: None
     ) -> Totals:
-        """What was posted until the time, which is included. `on_day` is told of each day whose postings are read."""
+        """What was posted up to and including `until`. `on_day` is called for each day whose postings have to be read.
+        What was posted up to and including `until`. `on_day` is called for each day whose postings have to be read."""
         last = until[:10]
         totals, closed = Totals(), self.closed_days(last)
         if until < end_of(last):
@@ -86,9 +87,9 @@ class OpenBooks:
         return totals
 
     def entries(self, day: str) -> Iterator[tuple[PostedEntry, Payment]]:
-        """A day's entries with their payments, in the order of time.
+        """A day's entries with their payments, in chronological order.
 
-        Raises LedgerError where one is not as it was written.
+        Raises LedgerError if one differs from what was written.
         """
         entry = attrgetter("posted_at", "payment_id", "number")
         postings = heapq.merge(*(self.postings(account, day) for account in ACCOUNTS), key=entry)
@@ -100,7 +101,7 @@ class OpenBooks:
                 yield from [(found[number], payments[number[0]]) for number in batch]
 
     def payment(self, payment_id: str) -> RecordedPayment:
-        """Raises LedgerError for one that is not there, or is not as it was written."""
+        """Raises LedgerError if the payment is missing, or differs from what was written."""
         with _damage(f"the payment {payment_id}"):
             recorded = self.ledger.find(payment_id)
         if recorded is None:
@@ -109,8 +110,8 @@ class OpenBooks:
 
 
 def first_day_of(books: Books, created: str) -> str:
-    """The first day that may have postings: that of the table's creation, or of a close that is not empty, as a table
-    that was restored from a backup is younger than its books."""
+    """The first day that may have postings: the day the table was created, or an earlier day whose close is not empty.
+    A table restored from a backup is younger than its books."""
     first = created
     while earlier := [
         day for day, totals in books.closed_days(f"{int(first[:4]) - 1}-01-01", day_before(first)).items() if totals
@@ -136,8 +137,8 @@ def now() -> str:
     return _text(datetime.now(UTC))
 
 
-def a_day(text: str | None) -> str:
-    """A day that has begun; today without one. Raises LedgerError."""
+def parse_day(text: str | None) -> str:
+    """A day that has begun; today if None. Raises LedgerError."""
     today = now()[:10]
     if text is None:
         return today
@@ -145,7 +146,7 @@ def a_day(text: str | None) -> str:
         day = date.fromisoformat(text).isoformat()
     except ValueError:
         day = None
-    # fromisoformat also takes 20261123 and 2026-W48-1.
+    # fromisoformat also accepts 20261123 and 2026-W48-1.
     if day != text:
         raise LedgerError(f"{text!r} is no day. Write it like {today} (UTC).")
     if text > today:
@@ -153,13 +154,13 @@ def a_day(text: str | None) -> str:
     return text
 
 
-def a_time(text: str | None) -> str:
-    """A time that has come: the end of a day, but not later than now; now without one. Raises LedgerError."""
+def parse_time(text: str | None) -> str:
+    """A time in the past, or the end of a day, but at most now; now if None. Raises LedgerError."""
     moment = now()
     if text is None:
         return moment
     if len(text) <= len("2026-11-23"):
-        return min(end_of(a_day(text)), moment)
+        return min(end_of(parse_day(text)), moment)
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -170,9 +171,9 @@ def a_time(text: str | None) -> str:
     return at
 
 
-def a_period(first: str | None, last: str | None) -> tuple[str, str]:
-    """The first and the last day of a period, each today without one. Raises LedgerError."""
-    period = a_day(first), a_day(last)
+def parse_period(first: str | None, last: str | None) -> tuple[str, str]:
+    """A period's first and last day; each is today if None. Raises LedgerError."""
+    period = parse_day(first), parse_day(last)
     if period[0] > period[1]:
         raise LedgerError(f"{period[0]} is later than {period[1]}: no day lies in between.")
     return period
@@ -190,7 +191,7 @@ def day_before(day: str) -> str:
 
 
 def end_of(day: str) -> str:
-    """The day's last millisecond: the ledger's times have no smaller part."""
+    """The day's last millisecond, the ledger's smallest unit of time."""
     return f"{day}T23:59:59.999Z"
 
 

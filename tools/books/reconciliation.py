@@ -1,4 +1,4 @@
-"""Reconcile a day by hand, and show what does not agree."""
+"""Reconcile a day by hand, and show the breaks."""
 
 import json
 import time
@@ -35,7 +35,7 @@ _WHAT_TO_DO_ELSE = "The execution's history says more. To run this again is safe
 
 
 def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False) -> bool:
-    """Run the reconciliation of a day to its end, and print what it found; whether all agrees."""
+    """Run a day's reconciliation to its end, and print its breaks. Returns whether there are none."""
     states = stack.client("stepfunctions")
     execution_arn = states.start_execution(
         stateMachineArn=stack.live_arn("reconcile"),
@@ -77,7 +77,7 @@ def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False
 
 
 def now_doing(events: Iterable[Mapping[str, Any]]) -> str:
-    """Which side is being compared, as the last step has said; the events of the history are the newest first."""
+    """Which side is being compared, by the last step that has begun; history events come newest first."""
     for event in events:
         cursor = json.loads(event.get("stateExitedEventDetails", {}).get("output", "{}")).get("cursor")
         if cursor:
@@ -86,7 +86,7 @@ def now_doing(events: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _reason(cause: str) -> str:
-    """A function's own words, where the cause is what Lambda makes of its error."""
+    """The function's own message, if the cause is Lambda's JSON of an error."""
     try:
         return str(json.loads(cause)["errorMessage"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""The books in the terminal: the trial balance, an account's statement, one payment's T-accounts."""
+"""The books in the terminal: trial balance, account statement, and a payment's T-accounts."""
 
 import time
 from collections import defaultdict
@@ -16,16 +16,26 @@ from functions.shared.domain.ledger import Direction, PostedEntry, Posting
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import AccountPosting
 from tools.books.money import figure, money
-from tools.books.reading import ACCOUNTS, LedgerError, OpenBooks, Totals, a_period, a_time, day_before, days, end_of
+from tools.books.reading import (
+    ACCOUNTS,
+    LedgerError,
+    OpenBooks,
+    Totals,
+    day_before,
+    days,
+    end_of,
+    parse_period,
+    parse_time,
+)
 from tools.output import print_json, table, time_text
 
-# The index lags a moment behind the table, and shows half of an entry then: so long is it waited for the other half.
+# The index lags behind the table, and may show half of an entry. The statement is then read again after these seconds.
 LOOKS_AGAIN_AFTER_SECONDS = (1, 4)
 
 
 def trial_balance(books: OpenBooks, as_of: str | None, console: Console, *, as_json: bool = False) -> bool:
-    """Print what each account comes to; whether debits equal credits. Raises LedgerError."""
-    until = a_time(as_of)
+    """Print each account's balance. Returns whether debits equal credits. Raises LedgerError."""
+    until = parse_time(as_of)
     with console.status("Adding up the closed days") as status:
 
         def totals_now() -> Totals:
@@ -60,7 +70,7 @@ def statement(
     """Print an account's postings of a period, with its balance before and after. Raises LedgerError."""
     if account not in ACCOUNTS:
         raise LedgerError(f"There is no account {account!r}. The accounts are {', '.join(ACCOUNTS)}.")
-    begin, end = a_period(first, last)
+    begin, end = parse_period(first, last)
     with console.status("Adding up what was before") as status:
         before = books.totals(
             end_of(day_before(begin)), [account], lambda day: status.update(f"Adding up {day}, which is not closed")
@@ -84,7 +94,7 @@ def statement(
 
 
 def payment(books: OpenBooks, payment_id: str, console: Console, *, as_json: bool = False) -> None:
-    """Print a payment's entries, and each account that they are posted to as a T. Raises LedgerError."""
+    """Print a payment's entries, and each account they are posted to as a T. Raises LedgerError."""
     recorded = books.payment(payment_id)
     if as_json:
         print_json({"payment_id": payment_id, "status": recorded.payment.status, "entries": recorded.entries})
@@ -102,9 +112,8 @@ def payment(books: OpenBooks, payment_id: str, console: Console, *, as_json: boo
 
 
 def _without_entries(payment: Payment) -> str:
-    """What it means that nothing was posted to a payment's journal, which has money that moved, and no money that is
-    held at the cardholder's bank.
-    """
+    """Why a payment has no journal entries: the journal holds money that moved, not money that is held at the
+    cardholder's bank."""
     if payment.status == "in_doubt" or any(operation.status == "in_doubt" for operation in payment.operations):
         return "whether the gateway holds or has taken money is not known yet"
     if any(operation.status == "processing" for operation in payment.operations):
@@ -115,7 +124,7 @@ def _without_entries(payment: Payment) -> str:
 
 
 def _balances(totals: Totals) -> list[dict[str, object]]:
-    """What each account comes to in each currency, for JSON."""
+    """Each account's balance in each currency, for JSON."""
     return [
         {
             "account": account,
@@ -128,7 +137,7 @@ def _balances(totals: Totals) -> list[dict[str, object]]:
 
 
 def _imbalances(totals: Totals) -> dict[str, int]:
-    """Debits less credits of all accounts together, by currency."""
+    """Debits less credits over all accounts, by currency."""
     found: defaultdict[str, int] = defaultdict(int)
     for (_, currency, direction), amount in totals.items():
         found[currency] += amount if direction == "debit" else -amount
@@ -176,7 +185,7 @@ def _entries_table(entries: Iterable[PostedEntry]) -> Table:
 
 
 def _t_account(account: str, currency: str, postings: Iterable[tuple[PostedEntry, Posting]]) -> Table:
-    """Debits on the left, credits on the right, the balance below, on its side."""
+    """An account as a T: debits left, credits right, and the balance below on its side."""
     sides: dict[Direction, list[str]] = {"debit": [], "credit": []}
     balance = 0
     for posted, posting in postings:

@@ -1,4 +1,4 @@
-"""Once, after a version that kept all in one table and sealed nothing: what of it has to be moved, or marked."""
+"""Upgrade, once, from a version that kept everything in one table without seals."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ SEGMENTS = 16
 
 
 def upgrade(stack: Stack, console: Console) -> None:
-    """Move cards, counters and notes out of the ledger, each in one transaction, and mark the records without a seal
-    for the first anchor. Safe to repeat, and to break off."""
+    """Move cards, counters and notes out of the ledger, each in one transaction, and mark records without a seal for
+    the first anchor. Safe to interrupt and to repeat."""
     upgrade = _Upgrade(stack)
     with console.status("Reading the ledger"), ThreadPoolExecutor(SEGMENTS) as pool:
         done = sum(pool.map(upgrade.segment, range(SEGMENTS)), Counter[str]())
@@ -34,7 +34,7 @@ class _Upgrade:
         self._tables = {kind: stack.table_of(kind) for kind in ("CARD", "VELOCITY", "ENDED")}
 
     def segment(self, number: int) -> Counter[str]:
-        """How much was done in one segment of the ledger, by the kind of item."""
+        """Upgrade one segment of the ledger, and count what was done by kind of item."""
         done: Counter[str] = Counter()
         for item in self._items(number):
             kind = item["pk"]["S"].partition("#")[0]
@@ -45,7 +45,7 @@ class _Upgrade:
         return done
 
     def _items(self, number: int) -> Iterator[dict[str, Any]]:
-        """What there is to do: read in whole, but for payments."""
+        """The items that have to be moved or marked: everything but payments, and records without a seal."""
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._ledger,
             Segment=number,
@@ -57,7 +57,7 @@ class _Upgrade:
         return (item for page in pages for item in page["Items"])
 
     def _move(self, item: dict[str, Any], table: str) -> bool:
-        """What is in the new table by now stays: it is newer. A card that was erased meanwhile stays erased."""
+        """Move an item unless the new table has one already, which is newer. An erased card stays erased."""
         key = {name: item[name] for name in ("pk", "sk")}
         new = {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}
         old = {"TableName": self._ledger, "Key": key, "ConditionExpression": "attribute_exists(pk)"}

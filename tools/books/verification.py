@@ -1,4 +1,4 @@
-"""Whether the ledger is as it was written: every payment's record and journal, every closed day, every anchor."""
+"""Verify that the ledger is as it was written: every payment's record and journal, closed day, and anchor."""
 
 import re
 import time
@@ -29,10 +29,10 @@ SEGMENTS = 64
 _AT_A_TIME = 8
 _SHOWN = 50
 
-# A payment may be read while it is written, some items before and some after: so often, and so long, is it read anew.
+# A scan may see a payment in the middle of a write. It is then read again after these seconds.
 LOOKS_AGAIN_AFTER_SECONDS = (0.0, 1.0)
 
-# What an index has an item by. Of what is no payment's, nothing may be in one.
+# The key attributes of the indexes. Only a payment's items may have them.
 _INDEX_KEYS = {"account_day", "posted_at", "doubt_shard", "doubt_since", "open_shard", "written_shard", "written_at"}
 _MOVED = ("CARD", "VELOCITY", "ENDED")  # to other tables
 _CARD = {"pk", "sk", "token", "fingerprint", "brand", "bin", "last4", "expiry", "expires_at"}
@@ -40,9 +40,9 @@ _CARD = {"pk", "sk", "token", "fingerprint", "brand", "bin", "last4", "expiry", 
 
 @dataclass(slots=True)
 class Verified:
-    """How much was read, what is wrong with it, and what the postings of each day come to.
+    """How much was read, the flaws, and the sums of each day's postings.
 
-    `written` counts the payments by the day of their last version, `unsealed` those from before there were seals, and
+    `written` counts payments by the day of their last version, `unsealed` those from before seals were introduced, and
     `payment_ids` are all that have a record.
     """
 
@@ -64,7 +64,7 @@ class Verified:
                 self.written[str(item.get("written_at"))[:10]] += 1
         self.entries += item["sk"].startswith("ENTRY#")
         if item["sk"].startswith("POSTING#"):
-            with suppress(KeyError, TypeError, ValueError):  # then it is a flaw of its entry
+            with suppress(KeyError, TypeError, ValueError):  # otherwise it is reported as its entry's flaw
                 side = item["account"], item["currency"], item["direction"]
                 self.by_day.setdefault(item["posted_at"][:10], Totals())[side] += int(item["amount_minor"])
 
@@ -81,8 +81,8 @@ class Verified:
 
 
 def verify(stack: Stack, books: OpenBooks, console: Console, *, as_json: bool = False) -> bool:
-    """Read the whole ledger and print what is not as it was written; whether all is."""
-    # The anchors and closes first: what they say of a payment or a day stays true, whatever is written meanwhile.
+    """Read the whole ledger and print its flaws. Returns whether there are none."""
+    # Anchors and closes come first: what they say stays true whatever is written in the meantime.
     with console.status("Reading the anchors"):
         anchored = read_anchors(stack)
     closed = books.closed_days(now()[:10])
@@ -139,9 +139,9 @@ def _show(flaws: list[Flaw], verified: Verified, closed: int, anchored: Anchored
 
 
 def days_without_anchor(anchored: Anchored, written: Mapping[str, int], today: str) -> Iterator[Flaw]:
-    """From the first day that has an anchor on, each day that is over has one, if anything was last written on it.
+    """Days since the first anchored one on which something was last written, but which have no anchor.
 
-    Yesterday may wait for the night's.
+    Today has none yet, and yesterday's may still come tonight.
     """
     days = {anchor.day for anchor in anchored.anchors}
     for day in sorted(written):
@@ -150,7 +150,7 @@ def days_without_anchor(anchored: Anchored, written: Mapping[str, int], today: s
 
 
 def flaws_of_closes(closed: Mapping[str, DayTotals], by_day: Mapping[str, Totals]) -> Iterator[Flaw]:
-    """Where a closed day is not what its postings come to."""
+    """Closed days that differ from the sum of their postings."""
     for day, totals in closed.items():
         kept, posted = Totals(), by_day.get(day, Totals())
         add(kept, totals)
@@ -164,7 +164,8 @@ def flaws_of_closes(closed: Mapping[str, DayTotals], by_day: Mapping[str, Totals
 
 
 def flaw_elsewhere(item: Item, today: str) -> Flaw | None:
-    """What is wrong with an item that is no payment's: a closed day, a break, or nothing that belongs there."""
+    """The flaw of an item outside payments: of a closed day, of a break, or of an item that doesn't belong in the
+    table."""
     kind, _, of = item["pk"].partition("#")
     where = f"{item['pk']} {item['sk']}"
     if kind in _MOVED and not item.keys() & _INDEX_KEYS:
@@ -179,18 +180,19 @@ def flaw_elsewhere(item: Item, today: str) -> Flaw | None:
 
 
 class _Reader:
-    """Reads the tables, a segment at a time. May be shared between threads."""
+    """Reads the tables segment by segment. Can be shared between threads."""
 
     def __init__(self, stack: Stack, anchored: Anchored) -> None:
         self._table = stack.ledger_table
         self._cards_table = stack.known("cards_table")
-        # A resource's client gives items in Python's types, and unlike the resource is safe to share.
+        # Unlike the resource, its client can be shared, and it too returns items in Python types.
         self._client = stack.resource("dynamodb").meta.client
         self._mac = KmsMac(stack.client("kms"), stack.known("books_key_arn"))
         self._anchored = anchored
 
     def segment(self, number: int) -> Verified:
-        """Verify what is in one segment of the ledger. A payment's items come together, or it is read again."""
+        """Verify one segment of the ledger. A payment's items come together; if they don't, the payment is read again.
+        Verify one segment of the ledger. A payment's items come together; if they don't, the payment is read again."""
         part, today = Verified(), now()[:10]
         scanned = self._items("scan", self._table, Segment=number, TotalSegments=SEGMENTS)
         for pk, items in groupby(scanned, key=itemgetter("pk")):
@@ -205,7 +207,7 @@ class _Reader:
         return part
 
     def cards(self) -> Verified:
-        """Verify that the cards' table has nothing but cards. What is encrypted of them is not read."""
+        """Verify that the table of cards holds only cards. Their ciphertext is not read."""
         part = Verified()
         for item in self._items(
             "scan",
@@ -230,7 +232,7 @@ class _Reader:
         )
 
     def _flaw_of_day(self, payment_id: str, record: Item) -> Flaw | None:
-        """Whether the anchor of the day on which a record was last written has it."""
+        """The flaw of a record that is missing in the anchor of the day on which it was last written."""
         if "mac" not in record:
             return None
         anchor = self._anchored.covering(record["written_at"][:10], record["written_at"])
@@ -242,7 +244,7 @@ class _Reader:
 
     @staticmethod
     def _flaw_of_sums(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
-        """Whether the record is what its own entries and operations come to."""
+        """The flaw of a record that differs from the sum of its entries and operations."""
         evidence = Evidence(payment_id, items=dict(items), in_index="doubt_shard" in items["PAYMENT"])
         finding = next(in_the_record(evidence, items["PAYMENT"], evidence.entries()), None)
         return Flaw(payment_id, f"{finding.kind}: {finding.expected}, and is {finding.found}") if finding else None

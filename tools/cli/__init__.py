@@ -1,1 +1,1 @@
-"""The command `payments`: build, deploy, run on one machine, replay and look. Makefile targets only call it."""
+"""The command `payments`: build, deploy, run locally, pay, replay and inspect. Makefile targets only call it."""

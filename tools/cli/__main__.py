@@ -1,4 +1,4 @@
-"""`payments`, the project's one command. `make help` lists the same by target."""
+"""`payments`, the project's command. `make help` lists the same by make target."""
 
 import tomllib
 from importlib import metadata
@@ -28,14 +28,13 @@ def main_options(
 ) -> None:
     """The card payment workflow: run it, try it, deploy it.
 
-    Exit codes: 0 all is well · 1 something is not as it should be, a finding for instance, or a payment that was
-    declined · 2 the command line is wrong · 3 it could not be done · 130 Ctrl-C. Make turns all but 0 into 2. Errors
-    are on standard error.
+    Exit codes: 0 success · 1 done, but something is wrong, such as a finding or a declined payment · 2 wrong usage · 3
+    failed · 130 interrupted by Ctrl-C. Make turns every exit code other than 0 into 2. Errors go to standard error.
     """
 
 
 def version() -> str:
-    """Of the checkout or, where there is none, of the package that is installed."""
+    """The checkout's version or, without a checkout, the installed package's."""
     if IS_CHECKOUT:
         return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
     return metadata.version("payments")

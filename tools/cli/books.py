@@ -13,14 +13,14 @@ from tools.books.adoption import adopt as adopt_movements
 from tools.books.anchors import anchor as anchor_day
 from tools.books.export import Format, open_accounts, replaced_file
 from tools.books.export import export as export_journal
-from tools.books.reading import OpenBooks, a_day, day_before, now
+from tools.books.reading import OpenBooks, day_before, now, parse_day
 from tools.books.reconciliation import reconcile as reconcile_day
 from tools.books.statements import payment as show_payment
 from tools.books.statements import statement as show_statement
 from tools.books.statements import trial_balance as show_trial_balance
 from tools.books.upgrade import upgrade as upgrade_ledger
 from tools.books.verification import verify as verify_ledger
-from tools.cli.frame import JsonOption, StackOption, clear_errors, console, told
+from tools.cli.frame import JsonOption, StackOption, clear_errors, console, prose_console
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack
 from tools.output import exit_unless
@@ -40,9 +40,11 @@ def reconcile(
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Hold the gateway's report, the ledger and the executions of a day against each other, and show what breaks."""
+    """Compare the gateway's report, the ledger and the executions of a day, and show the breaks."""
     with clear_errors():
-        agrees = reconcile_day(Stack.load(stack), a_day(day or day_before(now()[:10])), told(as_json), as_json=as_json)
+        agrees = reconcile_day(
+            Stack.load(stack), parse_day(day or day_before(now()[:10])), prose_console(as_json), as_json=as_json
+        )
     exit_unless(agrees)
 
 
@@ -51,7 +53,7 @@ def adopt(
     payment: Annotated[str, typer.Argument(help="The payment's id.")],
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Book what somebody did to a payment's charge at the gateway, and show what that was. Safe to repeat."""
+    """Book what somebody did to a payment's charge at the gateway, and show what it was. Safe to repeat."""
     with clear_errors():
         adopt_movements(Stack.load(stack), payment, console)
 
@@ -64,9 +66,9 @@ def trial_balance(
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Show what each account comes to, and whether debits equal credits."""
+    """Show each account's balance, and whether debits equal credits."""
     with clear_errors():
-        balanced = show_trial_balance(OpenBooks.of(Stack.load(stack)), as_of, told(as_json), as_json=as_json)
+        balanced = show_trial_balance(OpenBooks.of(Stack.load(stack)), as_of, prose_console(as_json), as_json=as_json)
     exit_unless(balanced)
 
 
@@ -78,14 +80,14 @@ def statement(
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Show an account's postings of some days, with its balance before and after."""
+    """Show an account's postings of a period, with its balance before and after."""
     with clear_errors():
-        show_statement(OpenBooks.of(Stack.load(stack)), account, first, last, told(as_json), as_json=as_json)
+        show_statement(OpenBooks.of(Stack.load(stack)), account, first, last, prose_console(as_json), as_json=as_json)
 
 
 @ledger.command()
 def payment(payment_id: str, as_json: JsonOption = False, stack: StackOption = STACK_FILE) -> None:
-    """Show a payment's entries, and its accounts as Ts."""
+    """Show a payment's entries and its T-accounts."""
     with clear_errors():
         show_payment(OpenBooks.of(Stack.load(stack)), canonical_id(payment_id), console, as_json=as_json)
 
@@ -98,11 +100,11 @@ def export(
     out: Annotated[Path | None, typer.Option(help="The file; standard output without it.")] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Write the journal of some days for other tools."""
+    """Export the journal of a period for other tools."""
     with clear_errors():
         books = OpenBooks.of(Stack.load(stack))
         with replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
-            # Where the journal itself scrolls by, how far it is would be in the way.
+            # Progress would get in the way when the journal itself scrolls by.
             progress = Console(stderr=True, quiet=out is None and sys.stdout.isatty())
             export_journal(books, first, last, format, file, progress)
 
@@ -112,7 +114,7 @@ def accounts(
     out: Annotated[Path | None, typer.Option(help="The file; standard output without it.")] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Write a file for beancount that opens the accounts, to be included once beside the journal's months."""
+    """Write a beancount file that opens the accounts, to be included once beside the journal's months."""
     with clear_errors(), replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
         open_accounts(OpenBooks.of(Stack.load(stack)), file)
 
@@ -122,23 +124,24 @@ def anchor(
     day: Annotated[str | None, typer.Argument(help="Which day (UTC), like 2026-11-23; today without it.")] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Write what a day's payments are where nobody can change it, for `verify` to compare."""
+    """Anchor a day's payments in storage that nobody can change, for `verify` to compare."""
     with clear_errors():
-        anchored = anchor_day(Stack.load(stack), a_day(day), console)
+        anchored = anchor_day(Stack.load(stack), parse_day(day), console)
     exit_unless(anchored)
 
 
 @ledger.command()
 def upgrade(stack: StackOption = STACK_FILE) -> None:
-    """Once, after an older version: move cards and counters to their tables, and have what has no seal anchored."""
+    """Upgrade the ledger of an older version, once: move cards and counters to their tables, and anchor unsealed
+    records."""
     with clear_errors():
         upgrade_ledger(Stack.load(stack), console)
 
 
 @ledger.command()
 def verify(as_json: JsonOption = False, stack: StackOption = STACK_FILE) -> None:
-    """Read the whole ledger, and show what is not as it was written."""
+    """Verify the whole ledger, and show what differs from what was written."""
     with clear_errors():
         target = Stack.load(stack)
-        intact = verify_ledger(target, OpenBooks.of(target), told(as_json), as_json=as_json)
+        intact = verify_ledger(target, OpenBooks.of(target), prose_console(as_json), as_json=as_json)
     exit_unless(intact)

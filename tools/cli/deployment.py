@@ -40,7 +40,7 @@ def deploy(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before the first change.")] = False,
     stack: Annotated[Path | None, typer.Option(help="Where to write the stack file.")] = None,
 ) -> None:
-    """Deploy to AWS, in steps if asked for, and write a stack file for replay and the like."""
+    """Deploy to AWS, gradually if --percent is given, and write a stack file for other commands."""
     with clear_errors(needs_checkout=True):
         terraform = _prepared(environment)
         respect_log_role(terraform, console.print)
@@ -61,7 +61,7 @@ def deploy(
 
 @app.command()
 def destroy(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
-    """Take a deployment to AWS down, with all that it holds. Asks before it does."""
+    """Destroy a deployment on AWS with all its data. Asks first."""
     with clear_errors(needs_checkout=True):
         terraform = _prepared(environment)
         respect_log_role(terraform, console.print, destroying=True)
@@ -82,9 +82,9 @@ def accept(
     ] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Ask a deployment everything that the product says of itself, and keep every raw answer (docs/acceptance.md)."""
+    """Test a deployment against everything the product promises, and keep every raw answer (docs/acceptance.md)."""
     with clear_errors(needs_checkout=True):
-        from tools.trials.acceptance.command import acceptance  # only now: its requests are megabytes
+        from tools.trials.acceptance.command import acceptance  # imported late: its requests are megabytes
 
         passed = acceptance(
             environment,
@@ -137,7 +137,7 @@ def build_packages(
         Architecture | None, typer.Option(help="arm64 without one, where a runtime is named.")
     ] = None,
 ) -> None:
-    """Build what Lambda runs: the functions' zip and their layer."""
+    """Build what Lambda runs: the zip of the functions, and their layer."""
     with clear_errors(needs_checkout=True):
         if architecture and not runtime:
             raise typer.BadParameter("Name the runtime too, like --runtime python3.13.")
@@ -148,7 +148,7 @@ def build_packages(
 
 
 def _prepared(environment: str) -> Terraform:
-    """Terraform for an AWS environment, initialised, with the packages built that its variables name."""
+    """Terraform for an AWS environment, initialised, with the packages built for its runtime and architecture."""
     with steps("Looking for credentials") as (say, progress):
         terraform = Terraform.on_aws(environment, progress)
         say(f"AWS account {terraform.account()}")

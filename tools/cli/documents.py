@@ -1,4 +1,4 @@
-"""What is written in the repository from the project itself."""
+"""Commands that generate parts of the repository from the project itself."""
 
 import typer
 
@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @app.command()
 def picture() -> None:
-    """Draw the README's picture of the payment state machine from its definition."""
+    """Draw the README's diagram of the payment state machine from its definition."""
     with clear_errors(needs_checkout=True):
         drawn = Definition.from_asl(definition("payment"))
         README.write_text(mermaid.with_picture(README.read_text(), drawn))
@@ -25,7 +25,7 @@ def picture() -> None:
 
 @app.command()
 def reference() -> None:
-    """Write docs/command.md, which describes this command, from the command itself."""
+    """Generate docs/command.md from the command itself."""
     with clear_errors(needs_checkout=True):
         REFERENCE.write_text(reference_text())
     console.print(f"Wrote {REFERENCE}", highlight=False)
@@ -33,7 +33,7 @@ def reference() -> None:
 
 @app.command(name="permissions")
 def write_permissions() -> None:
-    """Write docs/permissions.yaml: who may do what on the local stack, which must be up."""
+    """Generate docs/permissions.yaml, who may do what, from the local stack, which must be up."""
     with clear_errors(needs_checkout=True):
         PERMISSIONS_FILE.write_text(permissions(Machine.from_environment().terraform()))
     console.print(f"Wrote {PERMISSIONS_FILE}. Review what changed: git diff", highlight=False)

@@ -1,14 +1,14 @@
-"""What payments cost, and which keys of the table grow hot."""
+"""Estimates: what payments cost, and which keys of the table get hot."""
 
 from typing import Annotated
 
 import typer
 
-from tools.cli.frame import clear_errors, console
+from tools.cli.frame import JsonOption, clear_errors, prose_console
 from tools.deployment.paths import BUILD
 from tools.estimates.cost import show as show_cost
 from tools.estimates.scale import scale as simulate_scale
-from tools.output import exit_unless
+from tools.output import exit_unless, print_json
 
 app = typer.Typer()
 
@@ -16,11 +16,14 @@ app = typer.Typer()
 @app.command()
 def cost(
     per_month: Annotated[int, typer.Argument(min=1, help="Captured payments a month.")] = 1_000_000,
-    polls: Annotated[int, typer.Option(min=0, help="How often a client asks how a payment is.")] = 2,
+    polls: Annotated[int, typer.Option(min=0, help="How often a client reads each payment's status.")] = 2,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show what captured payments cost on AWS, by service, beside other ways to build the same."""
+    """Estimate the cost of captured payments on AWS by service, and compare other designs."""
     with clear_errors(needs_checkout=True):
-        show_cost(per_month, polls, BUILD / "cost.json", console)
+        estimate = show_cost(per_month, polls, BUILD / "cost.json", prose_console(as_json))
+    if as_json:
+        print_json(estimate)
 
 
 @app.command()
@@ -28,6 +31,10 @@ def scale(
     payments: Annotated[int, typer.Argument(min=1000, help="How many payments.")] = 10_000_000,
     rate: Annotated[int, typer.Option(min=1, help="How many of them a second.")] = 10_000,
     skew: Annotated[float, typer.Option(min=0, help="Zipf's exponent of cards and merchants.")] = 1.0,
+    as_json: JsonOption = False,
 ) -> None:
-    """Simulate which keys of the table and its indexes take how much of the writes, and draw it."""
-    exit_unless(simulate_scale(payments, rate, skew, BUILD, console))
+    """Simulate what share of the writes the hottest keys of the table and its indexes take, and draw it."""
+    result = simulate_scale(payments, rate, skew, BUILD, prose_console(as_json))
+    if as_json:
+        print_json(result)
+    exit_unless(result["within_limit"])

@@ -1,4 +1,4 @@
-"""What every command shares: where it prints, which stack it means, and how it says what went wrong."""
+"""What all commands share: consoles, the stack option, and error messages."""
 
 import sys
 import time
@@ -24,7 +24,7 @@ from tools.output import ExitCode
 from tools.trials.events import EventError
 
 _SAYS_AGAIN_SECONDS = 10.0
-# A pipe has no width, and a log is easier to read when its tables are not folded. `asset:bank:` is no picture.
+# A pipe has no width, and a log is easier to read when its tables are not folded. `asset:bank:` is not an emoji.
 _PIPE_WIDTH = 160
 console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, emoji=False)
 errors = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH, emoji=False)
@@ -40,7 +40,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for other 
 
 @contextmanager
 def clear_errors(*, needs_checkout: bool = False) -> Iterator[None]:
-    """What went wrong, on standard error and without a traceback."""
+    """Print an error on standard error, without a traceback, and exit."""
     try:
         if needs_checkout:
             need_checkout()
@@ -58,7 +58,7 @@ def clear_errors(*, needs_checkout: bool = False) -> Iterator[None]:
         _fail(type(error).__name__, error)
     except (BotoCoreError, ClientError, Unavailable) as error:
         _fail("AWS", error)
-    except SystemExit:  # of a server whose port is taken, which it has said
+    except SystemExit:  # a server that reported its port as taken
         raise typer.Exit(ExitCode.FAILED) from None
 
 
@@ -67,16 +67,16 @@ def _fail(what: str, error: Exception) -> NoReturn:
     raise typer.Exit(ExitCode.FAILED) from None
 
 
-def told(as_json: bool) -> Console:
-    """Where people are told something: beside JSON, on standard error."""
+def prose_console(as_json: bool) -> Console:
+    """Where text for people goes: to standard error when JSON takes standard output."""
     return errors if as_json else console
 
 
 @contextmanager
 def steps(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """Two ways to say what is done: each step in a line of its own, and how far a long one is in a line that changes.
+    """Two callbacks: the first prints a step on a line of its own, the second updates a status line.
 
-    A log has no such line: there it is said every now and then.
+    Outside a terminal there is no status line; progress is printed every few seconds instead.
     """
     with console.status(first) as status:
         said_at = time.monotonic()

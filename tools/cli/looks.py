@@ -1,6 +1,8 @@
-"""Looking at payments, and at what they go through."""
+"""Commands that show payments and what happened to them."""
 
 import logging
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -8,30 +10,72 @@ import typer
 from werkzeug.serving import make_server
 
 from client import PaymentsClient
+from client.models import PaymentStatus
 from examples.checkout.app import create_app as create_checkout
 from functions.shared.contracts import load
 from functions.shared.domain.shapes import canonical_id
-from tools.cli.frame import StackOption, clear_errors, console
+from tools.cli.frame import JsonOption, StackOption, clear_errors, console, prose_console
 from tools.console import app as web
 from tools.console import pages, terminal
-from tools.console.payments import Payments
+from tools.console.payments import PAGE, Payments, Search
 from tools.deployment.paths import BUILD, STACK_FILE
 from tools.deployment.stack import Stack
+from tools.output import counted, print_json
 
 app = typer.Typer()
+
+
+def _iso_day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text} is not a day. Write it like 2026-11-23.") from None
+
+
+@app.command(name="list")
+def list_payments(
+    day: Annotated[
+        date | None, typer.Option(parser=_iso_day, metavar="DAY", help="A day (UTC) like 2026-11-23. Default: today.")
+    ] = None,
+    status: Annotated[PaymentStatus | None, typer.Option(help="Only payments with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most this many, the newest.")] = PAGE,
+    as_json: JsonOption = False,
+    stack: StackOption = STACK_FILE,
+) -> None:
+    """List the payments of a day, newest first."""
+    day = day or datetime.now(UTC).date()
+    with clear_errors():
+        search = Search(status=status or "", first=day, last=day)
+        found = Payments(Stack.load(stack)).newest(search, limit + 1)  # one more tells whether there are more
+    listed = found[:limit]
+    if as_json:
+        print_json({"day": str(day), "payments": listed, "has_more": len(found) > limit})
+    else:
+        terminal.show_list(day, listed, console)
+    if len(found) > limit:
+        shown = counted(limit, "payment")
+        prose_console(as_json).print(f"Only the newest {shown} of the day; --limit shows more.", highlight=False)
 
 
 @app.command()
 def inspect(
     payment_id: Annotated[str, typer.Argument(help="The payment's id, or the ARN of any execution.")],
     file: Annotated[Path | None, typer.Argument(help="Where to write the page.")] = None,
-    html: Annotated[bool, typer.Option("--html", help="Write a page that needs nothing else.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write one self-contained HTML page.")] = False,
+    as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Show one payment: its way through the states, and its ledger entries."""
+    """Show one payment: the states it went through, and its ledger entries."""
+    if as_json and (html or file):
+        raise typer.BadParameter("Choose either --json or a page.")
     with clear_errors():
         payments = Payments(Stack.load(stack))
         look = payments.look(canonical_id(payment_id))
+        if as_json:
+            shown = asdict(replace(look, definition=None)) | {"operations": payments.operations(look)}
+            del shown["definition"]
+            print_json(shown)
+            return
         if not (html or file):
             terminal.show(look, payments.operations(look), console)
             return
@@ -46,7 +90,7 @@ def serve_console(
     port: Annotated[int, typer.Option(envvar="CONSOLE_PORT", min=0, max=65535, help="0 takes a free one.")] = 4568,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Show a stack's payments in the browser, as they happen. Read only, for this machine alone, until Ctrl-C."""
+    """Serve the console, a live read-only view of a stack's payments, to this machine's browser until Ctrl-C."""
     with clear_errors():
         server = web.serve(Stack.load(stack), port, None if stack == STACK_FILE else str(stack))
     console.print(f"The console is at http://localhost:{server.port}  (Ctrl-C stops it)", highlight=False)
@@ -58,7 +102,7 @@ def checkout(
     port: Annotated[int, typer.Option(envvar="CHECKOUT_PORT", min=1, max=65535, help="Where to serve it.")] = 8080,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Serve the shop's checkout in examples/checkout, paid through a stack, until Ctrl-C."""
+    """Serve the shop in examples/checkout, which pays through a stack, until Ctrl-C."""
     with clear_errors():
         target = Stack.load(stack)
         payments = PaymentsClient(target.api_url, target.region, target.session().get_credentials())

@@ -1,4 +1,4 @@
-"""The stack of this machine: up, down, demo."""
+"""The local stack: up, down, demo."""
 
 import typer
 
@@ -15,7 +15,7 @@ app = typer.Typer()
 
 @app.command()
 def up() -> None:
-    """Start the stack on this machine and deploy to it. Safe to repeat."""
+    """Start the local stack and deploy to it. Safe to repeat."""
     with clear_errors(needs_checkout=True):
         _up()
         _say_what_next(Stack.load(STACK_FILE))
@@ -23,7 +23,7 @@ def up() -> None:
 
 @app.command()
 def down() -> None:
-    """Stop all that `up` started."""
+    """Stop everything that `up` started."""
     with clear_errors(needs_checkout=True):
         stopped = Machine.from_environment().down()
     console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
@@ -31,7 +31,7 @@ def down() -> None:
 
 @app.command()
 def demo() -> None:
-    """Start the stack, replay every sample event, and show what came of it."""
+    """Start the stack, replay every sample event, and show the results."""
     with clear_errors(needs_checkout=True):
         stack = _up()
         replays = replay_all(stack, load_api_events([]), console, concurrency=8)
@@ -47,7 +47,7 @@ def _up() -> Stack:
 
 
 def _say_what_next(stack: Stack) -> None:
-    """Lines to paste; printed as they are, so that the terminal's width breaks none of them."""
+    """Print commands to paste, unwrapped so that the terminal's width doesn't break them."""
     payment_id = new_payment_id()
     curl, ask_sandbox = (
         f"curl --config {file.relative_to(ROOT)}" for file in (api_curlrc(STACK_FILE), sandbox_curlrc(STACK_FILE))

@@ -1,4 +1,4 @@
-"""The API's calls as commands, by its client: pay, get, refund, capture, void, and the stored cards."""
+"""The API's calls as commands: pay, get, refund, capture, void, and stored cards."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -45,11 +45,11 @@ app.add_typer(cards, name="cards")
 
 
 def connected(stack_file: StackOption, api_url: str | None) -> PaymentsClient:
-    """The client of the deployment at this URL, or else of the stack. Raises StackError."""
+    """The client of the API at this URL, or else of the stack's API. Raises StackError."""
     if api_url is None:
         stack = Stack.load(stack_file)
         return PaymentsClient(stack.api_url, stack.region, stack.session().get_credentials())
-    import boto3  # for the region of a profile
+    import boto3  # reads the profile's region
 
     region = _REGION.search(urlsplit(api_url).netloc)
     name = region[1] if region else boto3.Session().region_name
@@ -62,7 +62,7 @@ def connected(stack_file: StackOption, api_url: str | None) -> PaymentsClient:
 
 
 def asked_card() -> CardData:
-    """Asks for a card, on standard error and so that it is in no command line and no shell history."""
+    """Ask for a card, so that its number is in no command line and no shell history."""
 
     def ask(question: str) -> str:
         typer.echo(question, nl=False, err=True)
@@ -92,7 +92,7 @@ def pay(
     api_url: ApiOption = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Pay with a card, which is sealed before it leaves this machine, or by the token of a stored one."""
+    """Pay with a card, which is sealed before it leaves this machine, or with a stored card's token."""
     with clear_errors():
         amount_minor = _minor(amount, currency)
         client, key = connected(stack, api_url), key or new_payment_id()
@@ -117,7 +117,7 @@ def pay(
 def get(
     payment_id: IdArgument, as_json: JsonOption = False, api_url: ApiOption = None, stack: StackOption = STACK_FILE
 ) -> None:
-    """Show a payment, and what was done to it."""
+    """Show a payment and its operations."""
     with clear_errors():
         payment = connected(stack, api_url).payment(payment_id)
     _show(payment, as_json)
@@ -133,7 +133,7 @@ def refund(
     api_url: ApiOption = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Give money back, or all that is left of it."""
+    """Refund a payment, fully or in part."""
     _operate("refund", payment_id, amount, key, no_wait, as_json, api_url, stack)
 
 
@@ -147,7 +147,7 @@ def capture(
     api_url: ApiOption = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Take what was authorized, or less. It can be done once."""
+    """Capture an authorized payment, fully or in part. This can be done once."""
     _operate("capture", payment_id, amount, key, no_wait, as_json, api_url, stack)
 
 
@@ -160,7 +160,7 @@ def void(
     api_url: ApiOption = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Let go of what was authorized."""
+    """Void an authorized payment."""
     _operate("void", payment_id, None, key, no_wait, as_json, api_url, stack)
 
 
@@ -185,7 +185,7 @@ def store(
 def show_card(
     token: str, as_json: JsonOption = False, api_url: ApiOption = None, stack: StackOption = STACK_FILE
 ) -> None:
-    """Show what may be shown of a stored card."""
+    """Show a stored card, without its number."""
     with clear_errors():
         card = connected(stack, api_url).card(token)
     if as_json:
@@ -227,7 +227,7 @@ def _operate(
 
 
 def _say_key(key: str) -> None:
-    """Before anything is sent: whoever gets no answer makes the same call again, with the same key."""
+    """Print the key before anything is sent: after a lost answer, the same call can be repeated with the same key."""
     errors.print(f"Idempotency-Key {key}", highlight=False, soft_wrap=True, style="dim")
 
 

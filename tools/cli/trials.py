@@ -1,4 +1,4 @@
-"""Trying a stack: by events, by past executions, by one function, by many payments."""
+"""Commands that try out a stack with events, past executions, a single function, or many payments."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ import typer
 from client import seal as seal_card
 from functions.screen.rules import RULES_FILE
 from functions.shared.domain.shapes import canonical_id
-from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors, told
+from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors, prose_console
 from tools.cli.payments import asked_card
 from tools.deployment.build import checked_rules
 from tools.deployment.paths import STACK_FILE
@@ -36,13 +36,14 @@ from tools.trials.replay_executions import (
 )
 from tools.trials.reports import report, write_json, write_junit
 from tools.trials.rules import load_samples, try_rules
+from tools.trials.rules import show as show_tried
 from tools.trials.soak import soak as soak_stack
 
 app = typer.Typer()
 
 
 def _iso_time(text: str) -> datetime:
-    """A time without an offset is in UTC."""
+    """A time without an offset is UTC."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -87,7 +88,7 @@ def replay(
     ] = DEFAULT_CARD,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Replay sample events, or past executions, and show what came of it."""
+    """Replay sample events, or past executions, and show the results."""
     filters = any((status, since, until, limit))
     if execution and filters:
         raise typer.BadParameter("--execution names executions; --status, --since, --until and --limit choose others.")
@@ -98,9 +99,9 @@ def replay(
         )
     with clear_errors():
         if not past:
-            event_files(events or [])  # a typo is told before anything is asked
+            event_files(events or [])  # reports a typo before anything is read
         target = Stack.load(stack)
-        target.call("GET", "/keys")  # fails at once where nobody answers
+        target.call("GET", "/keys")  # fails early if the stack doesn't answer
         if past:
             source = Stack.load(from_stack) if from_stack else target
             with console.status("Reading past executions"):
@@ -116,7 +117,7 @@ def replay(
 
         def as_expected(files: Iterable[Path]) -> bool:
             chosen = load_api_events(files)
-            replays = replay_all(target, chosen, told(as_json), repeat=repeat, concurrency=concurrency)
+            replays = replay_all(target, chosen, prose_console(as_json), repeat=repeat, concurrency=concurrency)
             if as_json:
                 print_json(report(replays))
             if junit:
@@ -139,9 +140,8 @@ def invoke(
     ] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Run one function on one event, and print its answer. What it begins, a charge for instance, is ended by the
-    functions that come next.
-    """
+    """Run one function on one event, and print its answer. If it leaves something open, such as a charge, the functions
+    that follow it in the state machine run too."""
     with clear_errors():
         if function not in function_names():
             raise EventError(f"There is no function {function}.{did_you_mean(function, function_names())}")
@@ -173,15 +173,18 @@ def seal(
 @app.command("explain")
 def explain_body(
     body: Annotated[Path | None, typer.Argument(help="The file with the body; standard input without one.")] = None,
-    call: Annotated[Call, typer.Option(help="What it is to be sent to.")] = Call.PAYMENTS,
+    call: Annotated[Call, typer.Option(help="The call whose body it is.")] = Call.PAYMENTS,
+    as_json: JsonOption = False,
 ) -> None:
-    """Say what is wrong with a request's body, by field and rule and without repeating it, before it is sent."""
+    """Check a request's body before it is sent: list the broken rules by field, without repeating any value."""
     try:
         broken = explain(body.read_bytes() if body else sys.stdin.buffer.read(), call, datetime.now(UTC))
     except OSError as error:
         raise typer.BadParameter(f"{body}: {error.strerror}.") from None
-    for rule in broken or ["Nothing is wrong that can be told before."]:
-        typer.echo(rule)
+    if as_json:
+        print_json({"call": call, "broken_rules": broken})
+    else:
+        typer.echo("\n".join(broken or ["Nothing is wrong that can be checked before it is sent."]))
     exit_unless(not broken)
 
 
@@ -191,7 +194,7 @@ def audit(
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Hold executions, ledger and the gateway's sandbox against each other, and show what does not agree."""
+    """Compare executions, ledger and the gateway's sandbox, and show what does not agree."""
     with clear_errors(needs_checkout=True):
         target = Stack.load(stack)
         if not target.sparkle_url:
@@ -213,7 +216,7 @@ def soak(
     concurrency: Annotated[int, typer.Option(min=1, help="How many payments at a time.")] = 8,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Push many payments with faults among them through the API, then hold the sandbox against the ledger."""
+    """Send many payments with faults among them through the API, then compare the sandbox with the ledger."""
     with clear_errors():
         passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
     exit_unless(passed)
@@ -224,20 +227,28 @@ def rules_test(
     rules: Annotated[
         Path, typer.Argument(show_default=False, help="The rules; those of the function screen without one.")
     ] = RULES_FILE,
+    as_json: JsonOption = False,
 ) -> None:
-    """Try the screening rules on sample payments, and show which fire."""
+    """Try the screening rules on sample payments, and show which rules match."""
     with clear_errors():
-        as_expected = try_rules(checked_rules(rules), load_samples(), console)
-    exit_unless(as_expected)
+        checked = checked_rules(rules)
+        tried = try_rules(checked, load_samples())
+    if as_json:
+        samples = [asdict(sample) | {"as_expected": sample.as_expected} for sample in tried]
+        print_json({"version": checked.version, "samples": samples})
+    else:
+        show_tried(checked, tried, console)
+    exit_unless(all(sample.as_expected for sample in tried))
 
 
 def _watched(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bool:
-    """Replay event files, and again those that change, until Ctrl-C; whether the last ones went as expected."""
+    """Replay event files, and again whenever they change, until Ctrl-C. Returns whether the last replay was as
+    expected."""
     passed = False
-    event_files(paths)  # fails at once where there are none
+    event_files(paths)  # fails early if there are none
     with suppress(KeyboardInterrupt):
         for files in changed_files(paths):
-            # A mistake in a file that is being written is told, and is not the end.
+            # A file may be broken while it is being edited: report the error and go on.
             with suppress(typer.Exit), clear_errors():
                 passed = as_expected(files)
             console.print("Watching the event files. Ctrl-C ends it.")

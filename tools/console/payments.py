@@ -1,8 +1,8 @@
-"""Payments as a stack knows them: a page of the newest, and all that there is to see of one.
+"""Read a stack's payments: a page of the newest, and everything about one.
 
-The ledger's index by_day has those that the ledger knows, however old; ListExecutions has the few that it doesn't:
-those that run, and those that were rejected in the last 90 days. A page reads at most so many payments, so that its
-cost doesn't grow with how many there are.
+The ledger's index by_day holds every payment that the ledger knows, however old. ListExecutions adds the few that it
+doesn't know: running ones, and those rejected in the last 90 days. A page reads a limited number of payments, so its
+cost doesn't grow with their total number.
 """
 
 import re
@@ -28,14 +28,14 @@ from tools.console.records import Entry, Item, LedgerItems, Position
 from tools.deployment.stack import Stack, StackError
 
 PAGE = 50
-"""At most so many payments are on a page."""
+"""At most this many payments are on a page."""
 
 LOOKED_AT = 500
-"""At most so many are looked at for a page, to find those of a search, and to count them."""
+"""At most this many payments are read for a page, to search and to count them."""
 
 DOUBTS_SHOWN = 200
 
-_DAYS = 14  # without a payment, at most, that are looked at for a page
+_DAYS = 14  # at most this many days are read for a page
 _IDS_LOOKED_AT = 20_000
 _AT_A_TIME = 8
 _EVENTS = 1000
@@ -130,8 +130,8 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which payments: of a status, asked for from a day to another (UTC), of an amount and a currency, and by the
-    beginning of an id, a reference, or the card's token, fingerprint or last four digits. All, where empty."""
+    """A search: by status, first and last day (UTC), amount, currency, and the beginning of an id, a reference, or the
+    card's token, fingerprint or last four digits. An empty field matches every payment."""
 
     status: str = ""
     text: str = ""
@@ -274,6 +274,15 @@ class Payments:
             counts=Counter(each.status for each in others),
             money=_money(matching),
         )
+
+    def newest(self, search: Search, limit: int) -> list[Summary]:
+        """At most `limit` of the payments that match the search, newest first, from as many pages as that takes."""
+        page = self.page(search)
+        found = page.payments
+        while page.older and len(found) < limit:
+            page = self.page(search, before=page.older)
+            found += page.payments
+        return found[:limit]
 
     def _last_day(self, search: Search) -> date:
         return search.last or datetime.now(UTC).date()

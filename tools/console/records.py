@@ -33,12 +33,12 @@ Item = Mapping[str, Any]
 
 BREAK_DAYS = 7
 POSTINGS_ADDED = 20_000
-"""At most so many postings are added up for one page, whatever the day has: the next page goes on from there."""
+"""At most this many postings are added up for one page; the next page continues from there."""
 
 _BATCH = 100
 _AT_A_TIME = 8
 _PAGE_SIZE = 100
-# An index shows a posting a moment late, and a function may take minutes to write one: what is older stays as it is.
+# An index shows a posting a moment late, and a function may take minutes to write one. Older sums don't change.
 _STILL = timedelta(minutes=15)
 
 

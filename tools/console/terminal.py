@@ -1,7 +1,8 @@
 """One payment in the terminal: its way through the states as bars over time, and its ledger entries."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -11,7 +12,7 @@ from rich.text import Text
 from tools.console.graph import MARKS
 from tools.console.history import History, Outcome, Visit, seconds_text
 from tools.console.pages import now
-from tools.console.payments import Look
+from tools.console.payments import Look, Summary
 from tools.console.records import Entry, money
 from tools.console.timeline import Row, rows
 from tools.output import table, time_text
@@ -56,6 +57,25 @@ def show(look: Look, operations: Mapping[str, History], console: Console) -> Non
         console.print(_entries(look.entries))
     elif look.summary:
         console.print("Nothing was posted." if look.record else "The ledger holds nothing of this payment.")
+
+
+def show_list(day: date, payments: Sequence[Summary], console: Console) -> None:
+    """Print a day's payments, one a line."""
+    columns = ("started (UTC)", "status", "reference", "card", "payment")
+    shown = table(f"Payments of {day}", columns, ("amount",))
+    for each in payments:
+        status = Text(each.status, style=_STATUS_STYLES.get(each.status, ""))
+        if each.reason:
+            status.append(f" {each.reason}", style="dim")
+        shown.add_row(
+            f"{each.started_at:%H:%M:%S}",
+            status,
+            Text(each.merchant_reference or ""),
+            f"{each.brand} •••• {each.last4}" if each.last4 else "",
+            each.payment_id,
+            money(each.amount_minor, each.currency),
+        )
+    console.print(shown if payments else f"No payments on {day}.", highlight=False)
 
 
 def _head(look: Look) -> Iterator[RenderableType]:

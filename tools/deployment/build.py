@@ -1,8 +1,8 @@
-"""Build what Lambda runs: one zip of all functions, and one layer of their third-party packages.
+"""Build what Lambda runs: one zip of all functions, and one layer with their third-party packages.
 
-Both are deterministic: the same sources give the same bytes, so that deploying them again changes nothing. Both hold
-the modules' bytecode beside their sources, as a function can't write it where its packages are: without it every new
-process compiles all that it imports, which takes longer than all else that it does to start.
+Both are deterministic: the same sources give the same bytes, so deploying them again changes nothing. Both contain the
+modules' bytecode beside the sources. A function can't write bytecode where its packages are, so without it every cold
+start would compile everything it imports, which takes longer than the rest of the start.
 """
 
 import fcntl
@@ -27,15 +27,15 @@ from tools.deployment.paths import BUILD, FUNCTIONS, REQUIREMENTS, ROOT
 
 # The AWS APIs that the functions call. botocore's data for the other four hundred services stays out of the layer.
 AWS_SERVICES = ("dynamodb", "kms", "s3", "secretsmanager", "stepfunctions")
-# What their endpoints' names begin with.
+# The beginnings of these services' endpoint names.
 _ENDPOINT_PREFIXES = ("dynamodb", "kms", "s3", "secretsmanager", "states")
 
-# Wheels for Amazon Linux 2023 (glibc 2.34): pip takes these tags one by one, it knows no "or older".
+# Wheels for Amazon Linux 2023 (glibc 2.34). pip has no "or older", so every tag is listed.
 _GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-# The signature lists the grammar's words in the order of a set, which is another in every process.
+# The signature lists the grammar's words in the order of a set, which differs from process to process.
 _SIGNATURE_IN_ANY_ORDER = """
 
 class _AnyOrder(str):
@@ -51,7 +51,7 @@ _LEFT_OUT = ("*.pyi", "py.typed", "bin", "RECORD", "INSTALLER", "REQUESTED", "di
 
 
 class Architecture(StrEnum):
-    """What Lambda calls its instruction sets."""
+    """Lambda's names for instruction sets."""
 
     ARM64 = "arm64"
     X86_64 = "x86_64"
@@ -61,7 +61,7 @@ class Architecture(StrEnum):
 class Target:
     """What Lambda runs on: a runtime like `python3.13` and an architecture, `arm64` or `x86_64`.
 
-    `this_machine` builds for the interpreter that runs this, whatever its system.
+    `this_machine` builds for the running interpreter, on any system.
     """
 
     runtime: str
@@ -79,17 +79,18 @@ class Target:
         return BUILD / "packages" / f"{self.runtime}-{self.architecture}"
 
     def interpreter(self) -> str | None:
-        """A Python of the target's version, whose bytecode is the target's too, if this machine has one."""
+        """A Python of the target's version, if this machine has one: only that writes bytecode which the target can
+        load."""
         if self.runtime == Target.host().runtime:
             return sys.executable
-        from uv import find_uv_bin  # an installed command has no need of it, and no package
+        from uv import find_uv_bin  # imported late: an installed command has no uv
 
         find = [find_uv_bin(), "python", "find", "--no-project", "--no-python-downloads"]
         found = subprocess.run([*find, self.runtime.removeprefix("python")], capture_output=True, text=True)
         return found.stdout.strip() or None
 
     def pip_arguments(self) -> list[str]:
-        """What makes pip choose the target's wheels instead of this machine's."""
+        """pip's arguments to choose the target's wheels instead of this machine's."""
         if self.this_machine:
             return []
         platforms = [f"--platform={tag}_{_MACHINES[self.architecture]}" for tag in _GLIBC_TAGS]
@@ -97,17 +98,17 @@ class Target:
 
 
 def checked_rules(file: Path) -> Rules:
-    """The screening rules of a file without mistakes. Raises RulesError."""
-    from functions.shared.adapters.json_schema import validate  # takes a second that most commands have no use for
+    """Load the screening rules from a file and check them. Raises RulesError."""
+    from functions.shared.adapters.json_schema import validate  # imported late: it takes a second
 
     return check_rules(file, validate)
 
 
 def build(target: Target, say: packages.Say = lambda text: None) -> Path:
-    """Build `functions.zip` and, where its inputs changed, `layer.zip`; return the folder that holds them.
+    """Build `functions.zip` and, if its inputs changed, `layer.zip`; return their folder.
 
-    `say` is told how far that is. Raises PackagesError, and RulesError: with a mistake in the screening rules, nothing
-    is built, and so nothing deployed.
+    Progress is reported to `say`. Raises PackagesError, or RulesError: rules with a mistake are neither built nor
+    deployed.
     """
     checked_rules(RULES_FILE)
     target.folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,7 @@ def build(target: Target, say: packages.Say = lambda text: None) -> Path:
 
 
 def runtime_client() -> Path:
-    """The folder with AWS's Python runtime client, which the local emulator starts functions with."""
+    """The folder with AWS's Python runtime client, which the local emulator runs functions with."""
     folder = BUILD / "runtime-client"
     with _alone():
         if not folder.exists():
@@ -138,7 +139,7 @@ def runtime_client() -> Path:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Nobody else builds at the same time: somebody may start a stack while tests start theirs."""
+    """Hold a lock: somebody may start a stack while tests start theirs."""
     BUILD.mkdir(exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -164,7 +165,8 @@ def _build_layer(target: Target, say: packages.Say) -> None:
 
 
 def _prune_botocore(python: Path) -> None:
-    """Keep its data for our services alone. A client reads the table of all services' endpoints before all else."""
+    """Remove botocore's data for services that we don't use, the endpoints table included: every client reads it first.
+    Remove botocore's data for services that we don't use, the endpoints table included: every client reads it first."""
     data = python / "botocore" / "data"
     for service in data.iterdir():
         if service.is_dir() and service.name not in AWS_SERVICES:
@@ -178,13 +180,13 @@ def _prune_botocore(python: Path) -> None:
 
 
 def _add_parser_tables(python: Path) -> None:
-    """Keep the tables of rule-engine's parser, whose making is two thirds of the time that importing it takes.
+    """Add the generated tables of rule-engine's parser; generating them is two thirds of its import time.
 
-    The parser looks for them in a module of this name, and makes them anew where the signature is not its grammar's.
+    The parser loads them from a module of this name, unless their signature differs from its grammar's.
     """
     parser = python / "rule_engine" / "parser"
     write_tables = "from rule_engine.engine import DebugRule; DebugRule('true')"
-    environment = os.environ | {"PYTHONPATH": str(python), "PYTHONHASHSEED": "0"}  # the same tables every time
+    environment = os.environ | {"PYTHONPATH": str(python), "PYTHONHASHSEED": "0"}  # same tables every time
     subprocess.run([sys.executable, "-c", write_tables], env=environment, check=True, capture_output=True)
     (parser / "parser.out").unlink()
     with (parser / "parsetab.py").open("a") as tables:
@@ -192,9 +194,9 @@ def _add_parser_tables(python: Path) -> None:
 
 
 def compile_modules(target: Target, folder: Path, deployed: str) -> None:
-    """Write each module's bytecode, which is not checked against its source: neither changes once it is packed.
+    """Compile all modules to bytecode that is not checked against its source, since packed files never change.
 
-    A process of its own, file by file: what Python writes depends on what it has in memory.
+    This runs in a fresh process, file by file, because Python's output depends on what is in memory.
     """
     interpreter = target.interpreter()
     if interpreter is None:

@@ -1,7 +1,7 @@
-"""The role that API Gateway writes logs with, of which an account has one in each region, whoever set it.
+"""The role that API Gateway writes logs with. An account has one per region, shared by all its APIs.
 
-Terraform sets it, and unsets it when the deployment that manages it is destroyed, without a look at what is there. So
-somebody else's is looked for before: it is neither displaced nor taken away.
+Terraform sets it without looking at the current one, and unsets it when the managing deployment is destroyed. So we
+check first, and neither displace nor remove somebody else's role.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ ADDRESS = "aws_api_gateway_account.this"
 
 
 def respect_log_role(terraform: Terraform, say: Callable[[str], object], *, destroying: bool = False) -> None:
-    """Leave somebody else's role in place. Raises StackError where a deployment would displace it.
+    """Leave somebody else's role in place. Raises StackError if a deployment would displace it.
 
-    A role that is gone is nobody's.
+    A role that no longer exists may be replaced.
     """
     asked = '[var.manage_api_gateway_account, "${local.prefix}-api-logs", var.region]'
     manages, ours, region = terraform.evaluate(asked)

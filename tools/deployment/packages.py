@@ -1,6 +1,6 @@
-"""Install packages at their locked versions, and say how far that is.
+"""Install packages at their locked versions, and report progress.
 
-`make setup` runs this before there is any package, so it needs the standard library alone.
+`make setup` runs this before any package is installed, so it imports only the standard library.
 """
 
 import re
@@ -13,18 +13,18 @@ Say = Callable[[str], object]
 
 
 class PackagesError(Exception):
-    """The packages could not be installed; pip has said why on standard error."""
+    """The packages could not be installed; pip has printed the reason on standard error."""
 
 
 def install(requirements: Path, arguments: Iterable[str] = (), say: Say = lambda text: None) -> None:
-    """Install what a lock file names, with further arguments of pip. Raises PackagesError."""
+    """Install a lock file's packages; `arguments` are passed to pip. Raises PackagesError."""
     total, fetched = len(re.findall(r"^[a-zA-Z0-9]", requirements.read_text(), re.MULTILINE)), 0
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
     lock = ["--require-hashes", "--requirement", str(requirements)]
     with subprocess.Popen([*pip, *lock, *arguments], stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             match line.split()[0:1]:
-                case ["Ignoring"]:  # it is for other systems
+                case ["Ignoring"]:  # for other systems
                     total -= 1
                 case ["Collecting"]:
                     fetched += 1
@@ -36,7 +36,7 @@ def install(requirements: Path, arguments: Iterable[str] = (), say: Say = lambda
 
 
 def _show(text: str) -> None:
-    """One line that changes in a terminal; in a log a line now and then."""
+    """Show progress: one changing line in a terminal, an occasional line in a log."""
     if sys.stdout.isatty():
         print(f"\r\033[K{text}", end="", flush=True)
     elif not re.search(r": \d+ of", text) or re.search(r": \d*[05]0 of", text):

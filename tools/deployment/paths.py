@@ -1,10 +1,10 @@
-"""Where things are in a checkout, and what there is of them where the command is installed without one."""
+"""Paths of a checkout, and what an installed command without a checkout has of them."""
 
 from pathlib import Path
 
 
 class CheckoutError(Exception):
-    """What was asked for needs a checkout of the project; the message says so."""
+    """The command needs a checkout of the project; the message says so."""
 
 
 _HERE = Path(__file__).resolve().parent
@@ -14,7 +14,7 @@ IS_CHECKOUT = (ROOT / "terraform").is_dir()
 BUILD = ROOT / "build" if IS_CHECKOUT else Path("build")
 EVENTS = ROOT / "events"
 FUNCTIONS = ROOT / "functions"
-# An installed command has its own copy of what it reads.
+# An installed command has its own copy.
 OPENAPI = (ROOT / "docs" if IS_CHECKOUT else _HERE) / "openapi.yaml"
 README = ROOT / "README.md"
 REQUIREMENTS = ROOT / "requirements"
@@ -24,6 +24,6 @@ STACK_FILE = BUILD / "stack.json"
 
 
 def need_checkout() -> None:
-    """Raises CheckoutError where the command is installed without the project's Terraform, events and local stack."""
+    """Raises CheckoutError if the command is installed without the project's Terraform, events and local stack."""
     if not IS_CHECKOUT:
         raise CheckoutError("This needs a checkout of the project: run it there, with make or .venv/bin/payments.")

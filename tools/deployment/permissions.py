@@ -1,4 +1,4 @@
-"""Who may do what, written down from Terraform's plan, so that a widening shows in review.
+"""List who may do what, from Terraform's plan, so that a wider permission shows in review.
 
 `make permissions` writes `docs/permissions.yaml`; a test compares it with what is deployed.
 """
@@ -17,7 +17,7 @@ _HEADING = (
     "# Who may do what. `make permissions` writes this from Terraform's plan: don't edit it, review how it changes.\n"
 )
 
-# What each right of `tools/deployment/rewritings.py` is in a policy: the action, on what, and of which items.
+# Each right of `tools/deployment/rewritings.py` as a policy has it: the action, its resource, and the items' keys.
 _RIGHTS: dict[Right, tuple[str, ...]] = {
     "write payments": ("dynamodb:PutItem", "aws_dynamodb_table.ledger", "PAYMENT#*"),
     "write days": ("dynamodb:PutItem", "aws_dynamodb_table.ledger", "CLOSE#*"),
@@ -31,7 +31,7 @@ Resources = dict[str, dict[str, Any]]
 
 
 def permissions(terraform: Terraform) -> str:
-    """The policies of a deployed stack's roles, keys, messages, packages and functions as YAML, by their addresses."""
+    """The policies of a deployed stack's roles, keys, queues, topics, buckets and functions as YAML, by address."""
     resources = terraform.planned()
     reader = _PolicyReader(resources)
     inline = _of_type(resources, "aws_iam_role_policy")
@@ -75,7 +75,7 @@ def permissions(terraform: Terraform) -> str:
 
 
 def _rewritings(roles: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What somebody could do with the ledger besides his work, what it takes, which roles have that, what finds it."""
+    """The ways to rewrite the ledger: the rights each takes, which roles have them, and which check would find it."""
     who = {
         right: {role for role, said in roles.items() if _has(said["may"], *sought)} for right, sought in _RIGHTS.items()
     }
@@ -90,7 +90,7 @@ def _rewritings(roles: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _has(may: dict[str, Any], action: str, resource: str, keys: str = "") -> bool:
-    """Whether one of the statements allows it, of items with these keys if there are some."""
+    """Whether a statement allows the action, on items with these keys if any are given."""
     return any(
         action in statement["actions"]
         and any(each.startswith(resource) for each in statement["resources"])
@@ -104,15 +104,15 @@ def _of_type(resources: Resources, kind: str) -> Resources:
 
 
 class _PolicyReader:
-    """Reads policies, with addresses in place of ARNs, which differ from deployment to deployment."""
+    """Reads policies. Replaces ARNs, which differ between deployments, with Terraform addresses."""
 
     def __init__(self, resources: Resources) -> None:
         arns: dict[str, str] = {}
         for address, values in resources.items():
             for arn in filter(None, (values.get("arn"), values.get("execution_arn"))):
-                arns.setdefault(arn, address)  # a secret's version has the secret's
+                arns.setdefault(arn, address)  # a secret's version has the secret's ARN
         _, _, _, region, account, *_ = resources["aws_dynamodb_table.ledger"]["arn"].split(":")
-        # The longest first: one may be the beginning of another.
+        # The longest first, as one ARN may be the beginning of another.
         self._names = [(arn, arns[arn]) for arn in sorted(arns, key=len, reverse=True)]
         self._names += [(account, "ACCOUNT"), (region, "REGION")]
 
@@ -122,9 +122,9 @@ class _PolicyReader:
         return text
 
     def statements(self, policy: str) -> dict[str, dict[str, list[str]]]:
-        """`{sid: {"denied", "actions", "resources", "principals", "conditions"}}`, what is empty left out.
+        """`{sid: {"denied", "actions", "resources", "principals", "conditions"}}`, without empty values.
 
-        Of a statement that denies, "denied" are its actions.
+        A statement with the effect Deny lists its actions under "denied".
         """
         return {statement["Sid"]: self._statement(statement) for statement in json.loads(policy)["Statement"]}
 

@@ -1,15 +1,15 @@
-"""Files that hold keys or payments, for their owner's eyes alone."""
+"""Files that hold keys or payments, readable by their owner only."""
 
 import os
 from pathlib import Path
 from typing import TextIO
 
 PRIVATE_UMASK = 0o077
-"""For processes that write such files."""
+"""The umask for processes that write such files."""
 
 
 def open_private(file: Path) -> TextIO:
-    """The file, empty and to be written, which nobody else may read, whoever could before."""
+    """Open a file for writing, emptied, with permissions for its owner only, whatever they were before."""
     opened = open(file, "w", opener=lambda path, flags: os.open(path, flags, 0o600))  # noqa: SIM115
     os.fchmod(opened.fileno(), 0o600)
     return opened
@@ -21,6 +21,6 @@ def write_private(file: Path, text: str) -> None:
 
 
 def private_folder(folder: Path) -> None:
-    """A folder that nobody else may look into, made where it is not there."""
+    """Create a folder that only its owner can read."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)

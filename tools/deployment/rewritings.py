@@ -1,7 +1,7 @@
-"""How somebody could rewrite the ledger behind its back, what it takes, and what finds it.
+"""How somebody could rewrite the ledger unnoticed by the product: the rights it takes, and the check that finds it.
 
-docs/permissions.yaml lists the ways, with the roles that have what each takes;
-tests/unit/tools/books/test_rewriting.py goes each.
+docs/permissions.yaml lists the ways, with the roles that have the rights; tests/unit/tools/books/test_rewriting.py
+tries each.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,8 @@ VERIFY, AUDIT = "make verify-ledger", "make audit"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`takes` is all that it takes. Of what no anchor has yet, `make audit` finds what only the gateway can tell."""
+    """One way, and all rights that it takes. Before the next anchor, `make audit` finds only what the gateway
+    contradicts."""
 
     what: str
     takes: tuple[Right, ...]

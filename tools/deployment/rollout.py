@@ -1,7 +1,7 @@
-"""What is in service after a deployment; and a deployment in steps: a share of what is started runs the new versions,
-and if an alarm rings, they are taken back.
+"""Deploy completely, or gradually: a share of new work runs the new versions, and an alarm takes them back.
 
-Terraform's variable `rollout` does it, so that the state always says what is in service. docs/upgrading.md tells more.
+A gradual deployment sets Terraform's variable `rollout`, so that the state always says which versions are in service.
+docs/upgrading.md tells more.
 """
 
 import json
@@ -23,11 +23,11 @@ APPLIES_AT_MOST = 3
 def apply_until_live(
     terraform: Terraform, say: Callable[[str], object], *arguments: str, ask: bool = False
 ) -> dict[str, Any]:
-    """Apply, and again as long as AWS has a newer version than Terraform saw, or an alias that shares otherwise.
+    """Apply, and apply again while AWS has a newer version than Terraform saw, or an alias shares otherwise.
 
-    An update publishes versions, and whoever reads them at once may be told the ones before: the alias, or the
-    definition that names a function's version, then lags behind, and Terraform's next look sees it. `ask` asks before
-    the first change. Returns the outputs. Raises StackError when something still lags after `APPLIES_AT_MOST`.
+    An update publishes versions, but a read right after it may return the versions before. Then an alias, or the
+    definition that names a function's version, lags behind until the next apply. `ask` asks before the first change.
+    Returns the outputs. Raises StackError if something still lags after `APPLIES_AT_MOST`.
     """
     for attempt in range(1, APPLIES_AT_MOST + 1):
         terraform.apply(*arguments, show=ask and attempt == 1)
@@ -41,11 +41,11 @@ def apply_until_live(
 
 
 def _lagging(terraform: Terraform, outputs: dict[str, Any]) -> list[str]:
-    """Names of what is not as the outputs say: functions and state machines, and their aliases."""
+    """The functions and state machines, with their aliases, that differ from the outputs."""
     functions, states = (terraform.client(service, outputs["region"]) for service in ("lambda", "stepfunctions"))
 
     def newest(arn: str) -> int:
-        if ":stateMachine:" in arn:  # the newest first
+        if ":stateMachine:" in arn:  # Step Functions lists the newest first
             version = states.list_state_machine_versions(stateMachineArn=arn, maxResults=1)["stateMachineVersions"][0]
             return int(version["stateMachineVersionArn"].rpartition(":")[2])
         pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=arn)
@@ -53,7 +53,7 @@ def _lagging(terraform: Terraform, outputs: dict[str, Any]) -> list[str]:
         return max(int(version) for version in versions if version != "$LATEST")
 
     def shares(arn: str) -> dict[str, int]:
-        """In percent, by version."""
+        """The percentage of each version."""
         if ":stateMachine:" in arn:
             routes = states.describe_state_machine_alias(stateMachineAliasArn=arn)["routingConfiguration"]
             return {route["stateMachineVersionArn"].rpartition(":")[2]: route["weight"] for route in routes}
@@ -83,10 +83,11 @@ def roll_out(
     console: Console,
     approve: bool = True,
 ) -> bool:
-    """Let the newest versions have `percent` of what is started for `seconds`, then all, or none if an alarm rings.
+    """Send `percent` of new work to the newest versions for `seconds`, then all of it, or none if an alarm rings.
 
-    `approve` asks before the first change. Whatever else ends the wait, Ctrl-C too, takes the new versions back.
-    Returns whether they are in service. Raises StackError when there is nothing to keep, or an alarm rings already.
+    `approve` asks before the first change. If the wait is interrupted, by Ctrl-C for instance, the new versions are
+    taken back. Returns whether they are in service. Raises StackError if there is no version to go back to, or an alarm
+    rings already.
     """
     before = terraform.outputs()
     if "stable_versions" not in before:
@@ -128,7 +129,7 @@ def _refuse_while_ringing(cloudwatch: Any, names: list[str]) -> None:
 
 
 def _watch(cloudwatch: Any, names: list[str], seconds: float, console: Console) -> list[str]:
-    """The alarms that ring, as soon as one does; none when the time is over."""
+    """Wait, and return the ringing alarms as soon as one rings; an empty list when the time is over."""
     columns = (TextColumn("Watching {task.fields[alarms]} alarms"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=seconds, alarms=len(names))

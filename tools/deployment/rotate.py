@@ -1,4 +1,4 @@
-"""A new generation of a key that KMS can't rotate by itself. docs/rotation.md says when, and what follows."""
+"""Begin a new generation of a key that KMS can't rotate by itself. docs/rotation.md says when, and what follows."""
 
 import json
 from enum import StrEnum
@@ -7,16 +7,16 @@ from tools.deployment.terraform import Terraform, TerraformError
 
 
 class Key(StrEnum):
-    """What the key is for; its generations are the Terraform variable `<key>_keys`."""
+    """A key's purpose; its generations are the Terraform variable `<key>_keys`."""
 
     SEALING = "sealing"
     TOKEN = "token"  # noqa: S105 # nosec B105
 
 
 def rotate(terraform: Terraform, key: Key, *, retire: bool = False) -> list[str]:
-    """Append a generation, or take the oldest away (`retire`), and return what there are then, oldest first.
+    """Append a generation, or remove the oldest (`retire`). Returns all generations, oldest first.
 
-    Only the environment's keys file is written: the next deployment does it. Raises TerraformError.
+    This writes only the environment's keys file; the next deployment applies it. Raises TerraformError.
     """
     variable = f"{key}_keys"
     generations: list[str] = terraform.evaluate(f"var.{variable}")

@@ -1,4 +1,4 @@
-"""A running stack, local or on AWS: where it is, and signed calls to its API."""
+"""A running stack, local or on AWS: its addresses and names, and signed calls to its API."""
 
 import functools
 import json
@@ -19,12 +19,12 @@ HTTP_TIMEOUT_SECONDS = 30
 
 
 class StackError(Exception):
-    """There is no such stack, or it does not answer; the message says what to do."""
+    """There is no such stack, or it doesn't answer; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What `build/stack.json` says. On AWS the credentials may be absent: then boto3 finds them as it always does."""
+    """The content of `build/stack.json`. On AWS the credentials may be absent; boto3 then finds them as usual."""
 
     api_url: str
     region: str
@@ -55,7 +55,8 @@ class Stack:
             raise StackError(f"{path} is not a stack file: {error}") from None
 
     def save(self, path: Path) -> None:
-        """Write the stack file, and beside it what curl reads (`--config`), so that no command line has a secret."""
+        """Write the stack file, and curl configurations (`--config`) beside it, so that no command line contains a
+        secret."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_private(path, json.dumps(asdict(self), indent=2) + "\n")
         if self.access_key_id:
@@ -67,7 +68,7 @@ class Stack:
             write_private(sandbox_curlrc(path), f"silent\nshow-error\n{key}\n")
 
     def known(self, name: str) -> str:
-        """One of the parts that stack files of before don't have. Raises StackError."""
+        """A field that older stack files lack. Raises StackError if it is missing."""
         value: str | None = getattr(self, name)
         if value is None:
             raise StackError(
@@ -76,7 +77,7 @@ class Stack:
         return value
 
     def table_of(self, pk: str) -> str:
-        """The table that has the items with this partition key. Raises StackError."""
+        """The table that holds the items with this partition key. Raises StackError."""
         places = {"CARD": "cards_table", "VELOCITY": "counters_table", "ENDED": "counters_table"}
         return self.known(places.get(pk.partition("#")[0], "ledger_table"))
 
@@ -114,17 +115,18 @@ class Stack:
             raise StackError(f"{self.api_url} does not answer: {type(error).__name__}. Is the stack up?") from None
 
     def sandbox(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Call the gateway's sandbox with its key, where the stack has one. `options` are those of requests."""
+        """Call the gateway's sandbox with its key, if the stack has one. `options` are those of requests."""
         headers = {"Authorization": f"Bearer {self.sparkle_api_key}", **options.pop("headers", {})}
         url = f"{self.sparkle_url}{path}"
         return requests.request(method, url, headers=headers, timeout=HTTP_TIMEOUT_SECONDS, **options)
 
     def execution_arn(self, name: str, machine: str = "payment") -> str:
-        """An execution of one of the stack's state machines. The payment's or the operation's id is its name."""
+        """The ARN of an execution. Its name is the payment's or the operation's id."""
         return f"{self.machine_arn(machine).replace(':stateMachine:', ':execution:')}:{name}"
 
     def described(self, execution_arn: str) -> dict[str, Any]:
-        """The execution, which was started; Step Functions may show it a moment late. Raises StackError."""
+        """Describe an execution that was just started, which Step Functions may show a moment late. Raises StackError.
+        Describe an execution that was just started, which Step Functions may show a moment late. Raises StackError."""
         states, deadline = self.client("stepfunctions"), time.monotonic() + _SHOWN_WITHIN_SECONDS
         while True:
             try:
@@ -136,7 +138,7 @@ class Stack:
                 time.sleep(0.1)
 
     def machine_arn(self, name: str) -> str:
-        """One of the stack's state machines: `payment`, `operation`, `resolve` or `reconcile`."""
+        """The ARN of a state machine: `payment`, `operation`, `resolve` or `reconcile`."""
         return self.state_machine_arn.removesuffix("payment") + name
 
     def function_name(self, name: str) -> str:
@@ -144,8 +146,10 @@ class Stack:
         return self.log_group_prefix.rsplit("/", 1)[1] + name
 
     def invoke(self, function: str, event: Any) -> Any:
-        """What a function answers, or its error as Lambda reports it: `{"errorType", "errorMessage", …}`. Raises
-        StackError."""
+        """Invoke a function. Returns its answer, or its error as Lambda reports it: `{"errorType", "errorMessage", …}`.
+
+        Raises StackError.
+        """
         client = self.client("lambda")
         try:
             answer = client.invoke(FunctionName=self.function_name(function), Payload=json.dumps(event).encode())
@@ -154,18 +158,17 @@ class Stack:
         return json.loads(answer["Payload"].read())
 
     def live_arn(self, name: str) -> str:
-        """What to start of a state machine, as the API does: the alias of the versions that are in service."""
+        """The ARN to start executions of, as the API does: the alias of the versions in service."""
         return f"{self.machine_arn(name)}:live"
 
     def payment(self, payment_id: str) -> dict[str, Any]:
-        """The payment as the API shows it, or its error."""
+        """The payment as the API shows it, or the API's error."""
         answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}").json()
         return answer
 
     def follow(self, payment_id: str, operation_id: str | None = None, *, timeout_seconds: float) -> dict[str, Any]:
-        """Look at a payment until it, or that operation of it, is no longer processing, or the time is over; return the
-        last look.
-        """
+        """Read a payment until it, or one of its operations, is no longer processing, or the time is over. Returns the
+        last answer."""
         deadline, pause = time.monotonic() + timeout_seconds, 0.05
         while True:
             payment = self.payment(payment_id)
@@ -180,18 +183,18 @@ class Stack:
 
 
 def api_curlrc(stack_file: Path) -> Path:
-    """What curl signs its calls of the stack's API by."""
+    """The file with which curl signs calls to the stack's API."""
     return stack_file.with_suffix(".api.curlrc")
 
 
 def sandbox_curlrc(stack_file: Path) -> Path:
-    """What curl calls the gateway's sandbox by."""
+    """The file with which curl calls the gateway's sandbox."""
     return stack_file.with_suffix(".sandbox.curlrc")
 
 
 @functools.cache
 def _session(access_key_id: str | None, secret_access_key: str | None, region: str) -> boto3.Session:
-    """Made once, as that takes longer than a call does."""
+    """Cached, because making a session takes longer than a call."""
     return boto3.Session(aws_access_key_id=access_key_id, aws_secret_access_key=secret_access_key, region_name=region)
 
 

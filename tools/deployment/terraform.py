@@ -1,4 +1,4 @@
-"""Terraform, with the provider from a mirror where there is one."""
+"""Runs Terraform, with the AWS provider from a local mirror if there is one."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tools.deployment.paths import BUILD, TERRAFORM
 from tools.deployment.private import PRIVATE_UMASK
 
-# Where people unpack provider mirrors (HOST/hashicorp/aws/VERSION/PLATFORM/…), at most one folder deep.
+# The usual folders for unpacked provider mirrors (HOST/hashicorp/aws/VERSION/PLATFORM/…), at most one level deep.
 _MIRROR_PREFIXES = [Path.home() / ".terraform.d"] + [
     Path(os.sep, *parts) for parts in (("opt",), ("usr", "share"), ("usr", "local", "share"), ("var", "lib"))
 ]
@@ -34,7 +34,7 @@ class TerraformError(Exception):
 
 
 def find_mirror() -> Path | None:
-    """An unpacked mirror of the AWS provider: `TERRAFORM_PLUGIN_DIR`, else one under the usual prefixes."""
+    """An unpacked mirror of the AWS provider: `TERRAFORM_PLUGIN_DIR`, or else one under the usual prefixes."""
     if given := os.environ.get("TERRAFORM_PLUGIN_DIR"):
         return Path(given)
     for prefix in _MIRROR_PREFIXES:
@@ -44,7 +44,7 @@ def find_mirror() -> Path | None:
 
 
 def program() -> str:
-    """Where Terraform is. Raises TerraformError where it is not."""
+    """Terraform's path. Raises TerraformError if it is not installed."""
     if found := shutil.which("terraform"):
         return found
     raise TerraformError("Terraform is not installed. Install Terraform 1.9 or newer, and see that it is on the PATH.")
@@ -58,8 +58,8 @@ def _plugin_dir(mirror: Path | None) -> Sequence[str]:
 class Terraform:
     """The project's Terraform for one environment, with its own data folder.
 
-    `state` is a state file of this machine's own; None keeps it in the backend, in a workspace of the same name.
-    `environment` is added to the process environment. `say` is told how far an apply is that shows nothing itself.
+    `state` is a local state file; with None the state is in the backend, in a workspace named like the environment.
+    `environment` is added to the process environment. Progress of an apply that prints nothing itself goes to `say`.
     """
 
     name: str
@@ -69,16 +69,16 @@ class Terraform:
 
     @classmethod
     def on_aws(cls, name: str, say: Callable[[str], object] = lambda text: None) -> Self:
-        """That of an environment that has a file of variables. Raises TerraformError."""
+        """Terraform for an environment that has a file of variables. Raises TerraformError."""
         known = sorted(file.stem for file in (TERRAFORM / "environments").glob("*.tfvars"))
         if name not in known:
             raise TerraformError(f"There is no environment {name!r}. terraform/environments has: {', '.join(known)}.")
         return cls(name, say=say)
 
     def account(self) -> str:
-        """The AWS account that the credentials are of. Raises TerraformError where there are none that are good.
+        """The AWS account of the credentials. Raises TerraformError if there are no valid credentials.
 
-        Asked first: Terraform would plan what it can without, and call that a plan.
+        This is checked first, because Terraform without credentials would print an incomplete plan.
         """
         try:
             return str(self.client("sts", boto3.Session().region_name or _STS_REGION).get_caller_identity()["Account"])
@@ -86,22 +86,22 @@ class Terraform:
             raise TerraformError(f"AWS knows no credentials of yours, or they are not good: {error}") from None
 
     def init(self) -> str:
-        """Initialise, from a mirror first, and return where the provider came from."""
+        """Initialise, preferably from a mirror. Returns where the provider came from."""
         mirror = find_mirror()
         self._run("init", "-input=false", "-reconfigure", *_plugin_dir(mirror))
         if self.state is None:
-            # A workspace each: one environment's deployment must not take another's for its own.
+            # Each environment has a workspace, so that a deployment never takes over another's resources.
             self._run("workspace", "select", "-or-create", self.name)
         return f"the mirror {mirror}" if mirror else "the registry"
 
     def check(self) -> None:
-        """Whether the code is formatted and valid; needs no backend and no credentials."""
+        """Check that the code is formatted and valid; needs no backend and no credentials."""
         self._run("fmt", "-check", "-diff", "-recursive")
         self._init_without_backend()
         self._run("validate")
 
     def test(self) -> str:
-        """Run Terraform's own tests (terraform/tests), which need no backend and no credentials; return what it said.
+        """Run Terraform's own tests (terraform/tests), which need no backend and no credentials. Returns their output.
 
         The packages that the variables name must have been built.
         """
@@ -113,7 +113,7 @@ class Terraform:
 
     def apply(self, *arguments: str, show: bool = False) -> None:
         approve = () if show else ("-auto-approve",)
-        # Most of an apply is waiting, and on this machine nobody throttles who asks for much at once.
+        # An apply mostly waits, and the local emulator doesn't throttle.
         at_once = ("-parallelism=40",) if self.state else ()
         options = ("-input=false", *approve, *at_once, *self._state_argument(), *self._var_files())
         self._run("apply", *options, *arguments, show=show, on_line=_Applied(self.say))
@@ -124,13 +124,13 @@ class Terraform:
         self._run("destroy", *options, *arguments, show=show)
 
     def delete_workspace(self) -> None:
-        """Delete the workspace, which must be empty by now, and what this machine keeps of it."""
+        """Delete the workspace, which must be empty, and this machine's files for it."""
         self._run("workspace", "select", "default")
         self._run("workspace", "delete", self.name)
         shutil.rmtree(self._home)
 
     def client(self, service: Any, region: str | None = None) -> Any:
-        """A boto3 client for the account that Terraform deploys to; without a region, for the environment's."""
+        """A boto3 client for the account that Terraform deploys to, by default in the environment's region."""
         environment = {**os.environ, **(self.environment or {})}
         return boto3.client(
             service,
@@ -146,31 +146,31 @@ class Terraform:
         return {name: output["value"] for name, output in answer.items()}
 
     def pending_changes(self) -> str:
-        """What an apply would change, as the plan tells it; empty if nothing."""
+        """What an apply would change, as printed by plan; empty if nothing."""
         arguments = ("-input=false", "-detailed-exitcode", *self._state_argument(), *self._var_files())
         plan = self._run("plan", *arguments, succeeds_with=(0, 2))
         return "" if "No changes." in plan else plan
 
     def planned(self) -> dict[str, Any]:
-        """Each resource's values by its address, as an apply would leave them."""
+        """The planned values of each resource, by address."""
         file = self._home / "plan"
         self._run("plan", "-input=false", f"-out={file}", *self._state_argument(), *self._var_files())
         plan = json.loads(self._run("show", "-json", str(file)))
-        file.unlink()  # it holds the variables, secrets too
+        file.unlink()  # it contains the variables, secrets included
         return {
             resource["address"]: resource["values"] for resource in plan["planned_values"]["root_module"]["resources"]
         }
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression over this environment's variables."""
+        """Evaluate an expression over the environment's variables."""
         answer = self._run("console", *self._state_argument(), *self._var_files(), stdin=f"jsonencode({expression})")
         if not answer:
             raise TerraformError(f"{program()} gave no answer. Is it Terraform 1.9 or newer?")
-        # Before it stand warnings, when the variables ask for what is not in the state yet.
+        # Terraform prints warnings before it if the variables contain what the state lacks.
         return json.loads(json.loads(answer.splitlines()[-1]))
 
     def forget(self, address: str) -> bool:
-        """Leave a resource, with all its instances, as it is, and manage it no longer; whether it was managed."""
+        """Stop managing a resource and all its instances, without changing them. Returns whether it was managed."""
         state = self.state.read_text() if self.state else self._run("state", "pull")
         resources = json.loads(state)["resources"] if state else []
         if address not in [f"{resource['type']}.{resource['name']}" for resource in resources]:
@@ -187,12 +187,13 @@ class Terraform:
 
     @property
     def keys_file(self) -> Path:
-        """The generations of the keys, once they were rotated: part of the environment, and so of its repository."""
+        """The file with the keys' generations, once keys were rotated. It belongs to the environment, and so into
+        version control."""
         folder = self.state.parent if self.state else TERRAFORM / "environments"
         return folder / f"{self.name}.keys.tfvars.json"
 
     def _var_files(self) -> Sequence[str]:
-        """The environment's own variables, and over them what commands have written."""
+        """The environment's own variable files, then those that commands have written, which take precedence."""
         written = sorted(self.keys_file.parent.glob(f"{self.name}.*.tfvars.json"))
         return (f"-var-file=environments/{self.name}.tfvars", *(f"-var-file={file}" for file in written))
 
@@ -207,7 +208,7 @@ class Terraform:
         succeeds_with: Sequence[int] = (0,),
         on_line: Callable[[str], object] = lambda line: None,
     ) -> str:
-        """What Terraform prints; nothing if it is shown. Raises TerraformError."""
+        """Run Terraform. Returns its output, or nothing if the output is shown. Raises TerraformError."""
         environment = {
             **LESS_GARBAGE_COLLECTION,
             **{name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"},
@@ -249,10 +250,10 @@ class Terraform:
 
 
 def _end(process: "subprocess.Popen[Any]", read: Callable[[], None] = lambda: None) -> int:
-    """Let Terraform come to its end, whatever it says meanwhile; its exit code.
+    """Wait until Terraform has ended, reading its output meanwhile. Returns its exit code.
 
-    At Ctrl-C Terraform has the signal as well, and stops by itself once what it is doing is in its state. Killed, it
-    would leave the state locked, and resources that nothing knows of. A second Ctrl-C makes it stop at once.
+    Ctrl-C reaches Terraform too, which stops by itself after saving its state. If we killed it, the state would stay
+    locked, and some resources would be in no state. A second Ctrl-C makes Terraform stop at once.
     """
     try:
         read()
@@ -264,7 +265,7 @@ def _end(process: "subprocess.Popen[Any]", read: Callable[[], None] = lambda: No
 
 
 class _Applied:
-    """Counts what an apply has done, by the lines that it prints."""
+    """Counts an apply's finished operations by the lines that Terraform prints."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say, self._total, self._done = say, 0, 0

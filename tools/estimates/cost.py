@@ -1,7 +1,7 @@
-"""What captured payments cost on AWS by service, and what the same would cost if it were built in other ways.
+"""Estimate what captured payments cost on AWS by service, and what other designs would cost.
 
-Units are those of footprint.py, prices those of prices.json. A payment costs what it takes until it is settled the day
-after, and what it keeps for a year. Free tiers and discounts are left out.
+Units come from footprint.py, prices from prices.json. A payment's cost covers everything until it is settled the day
+after, and a year of storage. Free tiers and discounts are left out.
 """
 
 import json
@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,21 +24,21 @@ PRICES_FILE = Path(__file__).with_name("prices.json")
 MILLION = 1_000_000
 _GB = 2**30
 _MONTH_SECONDS = 730 * 3600
-_MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger goes on to cost its storage
-METRICS_IN_ALARMS = 110  # a metric that two alarms look at is billed twice; terraform/alarms.tf
-_COMPRESSED = 0.15  # of a log, as it is stored
+_MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger still costs its storage
+METRICS_IN_ALARMS = 110  # a metric in two alarms is billed twice; terraform/alarms.tf
+_COMPRESSED = 0.15  # stored size of a log over its written size
 
-# A captured payment's execution as an Express workflow: memory is billed by 64 MB and time by 100 ms.
+# A captured payment's execution as an Express workflow: memory is billed in steps of 64 MB, time in steps of 100 ms.
 _EXPRESS_GB, _BETWEEN_STATES_MS = 64 / 1024, 15
 
-# A payment's state while it runs, as a saga would keep it in the table: the request with a sealed card of some 1,000
-# bytes, then its ciphertext. Written when it comes, and after each step.
+# The state of a running payment as a saga would keep it in the table: the request with a sealed card of about 1,000
+# bytes, later the ciphertext. It is written at the start and after each step.
 _SAGA_WRITE_UNITS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Dollars for so many units; where the number is from, and how sure it is."""
+    """A price in dollars for `per` units, its source, and when it was checked."""
 
     usd: float
     per: int
@@ -53,7 +54,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """So many units of one price, by payment or by month."""
+    """Units billed at one price, per payment or per month."""
 
     service: str
     price: str
@@ -62,7 +63,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way to build it: what a payment takes, and what it would not have of what this one has."""
+    """A design: what a payment uses, and what the design lacks compared with this one."""
 
     name: str
     lines: tuple[Line, ...]
@@ -71,7 +72,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What could be left out, in dollars per million payments, and what would be lost."""
+    """A possible saving in dollars per million payments, and what it would lose."""
 
     what: str
     usd: float
@@ -97,7 +98,7 @@ def this_way(polls: int, per_month: int) -> Way:
         Line("Lambda", "lambda_request", len(footprint.functions()) + polls),
         Line("Lambda", "lambda_gb_second", footprint.gb_seconds(polls)),
         Line("KMS", "kms_rsa_request", calls["kms:Decrypt RSA"]),
-        # Who asks for an execution has its input decrypted.
+        # Reading an execution decrypts its input.
         Line("KMS", "kms_request", symmetric + calls["states:DescribeExecution"]),
         Line("DynamoDB", "write_unit", sum(write.units + sum(write.index_units.values()) for write in writes)),
         Line("DynamoDB", "read_unit", footprint.read_units(polls)),
@@ -106,13 +107,14 @@ def this_way(polls: int, per_month: int) -> Way:
         Line("CloudWatch Logs", "log_gb", logged.total() / _GB),
         Line("CloudWatch Logs", "log_gb_month", _MONTHS_KEPT * _COMPRESSED * logged.total() / _GB),
         Line("X-Ray", "trace", _traces(requests * per_month) / per_month),
-        Line("EventBridge", "event", 2),  # the execution runs, and has succeeded; nobody listens
+        Line("EventBridge", "event", 2),  # execution started and succeeded; no rule matches them
     )
     return Way("this workflow (Standard)", lines, "")
 
 
 def other_ways(way: Way, polls: int) -> tuple[Way, ...]:
-    """The same payment by other means. Each needs a write of its own for what an execution's name does here."""
+    """The same payment in other designs. Each needs one more write for the uniqueness that execution names give here.
+    The same payment in other designs. Each needs one more write for the uniqueness that execution names give here."""
     steps = len(footprint.functions())
     seconds = sum(footprint.MILLISECONDS[name] for name in footprint.functions()) / 1000
     express_seconds = -(-(seconds * 1000 + len(footprint.path()) * _BETWEEN_STATES_MS) // 100) / 10
@@ -157,7 +159,8 @@ def other_ways(way: Way, polls: int) -> tuple[Way, ...]:
 
 
 def base() -> tuple[Line, ...]:
-    """What a deployment costs each month without any payment. Three keys are rotated yearly: a dollar more for each."""
+    """A deployment's monthly cost without any payment. Three keys are rotated yearly, which costs a dollar more for
+    each."""
     functions, doubts = footprint.memory_mb(), _MONTH_SECONDS / 300
     return (
         Line("KMS", "kms_key_month", 6),
@@ -165,7 +168,7 @@ def base() -> tuple[Line, ...]:
         Line("CloudWatch", "metric_month", len(_own_metrics())),
         Line("CloudWatch", "dashboard_month", 1),
         Line("Secrets Manager", "secret_month", 1),
-        Line("Secrets Manager", "secret_request", doubts),  # one warm environment; each more asks as often
+        Line("Secrets Manager", "secret_request", doubts),  # for one warm environment; every other reads as often
         Line("DynamoDB", "read_unit", doubts * (DOUBT_SHARDS / 2 + 1)),
         Line("DynamoDB", "write_unit", doubts),
         Line("Lambda", "lambda_request", doubts),
@@ -174,7 +177,7 @@ def base() -> tuple[Line, ...]:
 
 
 def firewall(prices: Mapping[str, Price], requests: float) -> float:
-    """What the firewall would add in a month, were it on: three groups of rules, and two rules."""
+    """The monthly cost of the firewall if it is on: three rule groups and two rules."""
     return (
         prices["firewall_month"].each
         + 5 * prices["firewall_rule_month"].each
@@ -183,7 +186,7 @@ def firewall(prices: Mapping[str, Price], requests: float) -> float:
 
 
 def savings(way: Way, polls: int, prices: Mapping[str, Price]) -> list[Saving]:
-    """What could be saved, and why it is not."""
+    """What could be saved, and why it isn't."""
 
     def cost(**units: float) -> float:
         return MILLION * sum(prices[name].each * count for name, count in units.items())
@@ -231,8 +234,8 @@ def savings(way: Way, polls: int, prices: Mapping[str, Price]) -> list[Saving]:
     ]
 
 
-def show(per_month: int, polls: int, file: Path, console: Console) -> None:
-    """Print what so many payments cost in a month, and write it as JSON."""
+def show(per_month: int, polls: int, file: Path, console: Console) -> dict[str, Any]:
+    """Print what this many payments cost in a month, and write it as JSON; what was written."""
     prices = load_prices()
     way = this_way(polls, per_month)
     ways = (way, *other_ways(way, polls))
@@ -282,7 +285,7 @@ def show(per_month: int, polls: int, file: Path, console: Console) -> None:
         table.add_row(saving.what, f"{saving.usd:,.2f}", saving.loses)
     console.print(table)
 
-    told = {
+    estimate = {
         "per_month": per_month,
         "polls": polls,
         "region": json.loads(PRICES_FILE.read_text())["region"],
@@ -292,8 +295,9 @@ def show(per_month: int, polls: int, file: Path, console: Console) -> None:
         "prices": {name: asdict(price) for name, price in prices.items()},
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(told, indent=2) + "\n")
-    console.print(f"Prices: {PRICES_FILE.name}, {told['region']}. Wrote {file}", highlight=False, soft_wrap=True)
+    file.write_text(json.dumps(estimate, indent=2) + "\n")
+    console.print(f"Prices: {PRICES_FILE.name}, {estimate['region']}. Wrote {file}", highlight=False, soft_wrap=True)
+    return estimate
 
 
 def _columns(table: Table, *names: str) -> None:
@@ -307,7 +311,7 @@ def _total(lines: Sequence[Line], prices: Mapping[str, Price]) -> float:
 
 
 def _changed(way: Way, **more: float) -> tuple[Line, ...]:
-    """The lines with these units added, and no transitions."""
+    """The design's lines without state transitions, with `more` units added by price."""
     return tuple(
         Line(line.service, line.price, line.units + more.get(line.price, 0))
         for line in way.lines
@@ -316,13 +320,13 @@ def _changed(way: Way, **more: float) -> tuple[Line, ...]:
 
 
 def _traces(requests: float) -> float:
-    """X-Ray's default rule: the first request of each second, and one in twenty of the others."""
+    """Traces by X-Ray's default rule: the first request of each second, and one in twenty of the others."""
     first = min(requests, _MONTH_SECONDS)
     return first + 0.05 * (requests - first)
 
 
 def _own_metrics() -> set[str]:
-    """The names of the metrics that the functions count."""
+    """The names of the metrics that the functions emit."""
     names = Counter[str]()
     for file in FUNCTIONS.rglob("*.py"):
         text = file.read_text()

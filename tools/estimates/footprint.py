@@ -1,8 +1,8 @@
-"""What one payment that is captured, and settled the day after, takes of AWS: read from the product itself.
+"""What one payment, captured and settled the day after, uses on AWS, read from the product itself.
 
-States and transitions come from the state machine, memory from the Terraform, items from what the adapters write. What
-can't be read from there, the calls that each function makes and how much it logs, is a table, which
-tests/workflow/test_footprint.py holds against a payment that is run.
+States and transitions come from the state machine, memory from Terraform, and items from what the adapters write. The
+calls of each function and the size of its logs can't be read; they are in tables here, which
+tests/workflow/test_footprint.py checks against a real run of a payment.
 """
 
 import json
@@ -26,10 +26,9 @@ from tools.deployment.paths import TERRAFORM
 
 Calls = Mapping[str, int]
 
-# What the functions ask of AWS for one captured payment, its card sealed and kept, with a reference and by a caller.
-# `status` is a poll of a payment that
-# runs, `status_recorded` one of a payment that is recorded, and `reconcile` a line of the settlement report. Charge
-# asks Secrets Manager too, every five minutes: that is by the hour, and not by the payment.
+# Each function's AWS calls for one captured payment with a sealed card that is kept, a reference and a caller. `status`
+# is a poll of a running payment, `status_recorded` one of a recorded payment, and `reconcile` one line of the
+# settlement report. Charge also reads its secret every five minutes, which counts by the hour and not by the payment.
 CALLS: Mapping[str, Calls] = {
     "tokenize": {"kms:Decrypt RSA": 1, "kms:GenerateMac": 2},
     "screen": {"dynamodb:UpdateItem": 5, "dynamodb:Query": 1, "dynamodb:BatchGetItem": 1},
@@ -41,8 +40,8 @@ CALLS: Mapping[str, Calls] = {
     "status_recorded": {"dynamodb:Query": 1},
 }
 
-# How long each function takes when it is warm, in milliseconds; `reconcile` for one line of the report. Assumed: 5 for
-# a call of DynamoDB, 15 for a transaction, 10 for KMS, 20 with an RSA key, 400 for the gateway, and some for itself.
+# Each function's warm duration in milliseconds; `reconcile` for one line of the report. Assumed: 5 for a DynamoDB call,
+# 15 for a transaction, 10 for KMS, 20 with an RSA key, 400 for the gateway, and a little for the function itself.
 MILLISECONDS: Mapping[str, int] = {
     "tokenize": 45,
     "screen": 40,
@@ -53,7 +52,7 @@ MILLISECONDS: Mapping[str, int] = {
     "status": 15,
 }
 
-# What each function writes to its log, in bytes: its own line or two, and its metrics.
+# Bytes that each function writes to its log: its own line or two, and its metrics.
 LOGGED_BYTES: Mapping[str, int] = {
     "tokenize": 285,
     "screen": 285,
@@ -63,19 +62,19 @@ LOGGED_BYTES: Mapping[str, int] = {
     "status": 285,
 }
 
-# What is logged by Lambda of each run, by Step Functions of each event, by API Gateway of each request; and a response.
+# Bytes logged by Lambda per invocation, by Step Functions per event, and by API Gateway per request; and a response's.
 PLATFORM_LOG_BYTES, _EVENT_LOG_BYTES, _ACCESS_LOG_BYTES, RESPONSE_BYTES = 400, 400, 650, 1500
 
-# Of history events: a Task is entered, scheduled, started, done and left; any other state is entered and left.
+# History events: a Task is entered, scheduled, started, done and left; any other state is entered and left.
 _TASK_EVENTS, _OTHER_EVENTS, _EXECUTION_EVENTS = 5, 2, 2
 
-# What a captured payment's Choice states see.
+# The input of a captured payment's Choice states.
 _CAPTURED = {"$.screening.action": "allow", "$.payment.operation": "charge", "$.status": "captured"}
 
-# DynamoDB bills writes by the KB, twice in a transaction, and reads by 4 KB; an item has 100 bytes more on the disk.
+# DynamoDB bills writes by the KB, twice in a transaction, and reads by 4 KB. Storage adds 100 bytes per item.
 _WRITE_UNIT, _READ_UNIT, _ITEM_OVERHEAD = 1024, 4096, 100
 
-# The indexes in which a record is, and its keys there. A posting is in by_account whole.
+# The indexes that contain a record, with its keys there. A posting is in by_account as a whole.
 _RECORD_INDEXES = {
     "by_day": ("pk", "sk", "day_shard", "created_at"),
     "by_writing": ("pk", "sk", "written_shard", "written_at"),
@@ -86,13 +85,13 @@ _MEMORY = re.compile(r"^    (\w+) = \{\n +timeout += \d+\n +memory += (\d+)", re
 _STARTED, _RECORDED, _SETTLED = "2026-11-23T09:00:00.000Z", "2026-11-23T09:00:01.000Z", "2026-11-24T02:00:00.000Z"
 _FINGERPRINT = "fp_" + "a" * 52
 _TOKEN = "tok_" + "a" * 52
-_CIPHERTEXT_BYTES = 240  # of the card's 90 bytes of JSON
+_CIPHERTEXT_BYTES = 240  # for the card's 90 bytes of JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One item that is written: its partition key, and in the index by_account; its size, and what it is billed; and
-    the same in each index that has it."""
+    """One item write: the item's partition key, its key in the index by_account, its size, and its billed units in the
+    table and in each index."""
 
     pk: str
     sk: str
@@ -120,23 +119,23 @@ def path(machine: str = "payment") -> list[tuple[str, str]]:
 
 
 def history_events() -> int:
-    """The events in the history of a captured payment's execution, each of which is a line in its log."""
+    """The number of events in a captured payment's execution history. Each is a line in its log."""
     return _EXECUTION_EVENTS + sum(_TASK_EVENTS if kind == "Task" else _OTHER_EVENTS for _, kind in path())
 
 
 def functions() -> list[str]:
-    """The functions that a captured payment's states call, in their order."""
+    """The functions that a captured payment's states call, in order."""
     return [name.lower() for name, kind in path() if kind == "Task"]
 
 
 @cache
 def memory_mb() -> dict[str, int]:
-    """The functions' memory, by name."""
+    """Each function's memory in MB."""
     return {name: int(memory) for name, memory in _MEMORY.findall((TERRAFORM / "functions.tf").read_text())}
 
 
 def calls(polls: int) -> Counter[str]:
-    """The calls of a captured payment that is polled so often, the first time while it runs."""
+    """The calls of a captured payment with this many polls, the first of them while it runs."""
     total: Counter[str] = Counter()
     for function in [*functions(), "reconcile"]:
         total.update(CALLS[function])
@@ -146,9 +145,8 @@ def calls(polls: int) -> Counter[str]:
 
 
 def read_units(polls: int) -> float:
-    """The velocity of the card and of four other keys, the latter eventually consistent, whether it is recorded, the
-    polls, and reconciliation: the payment, its status, and its postings in the index twice; and the record for the
-    anchors of two nights."""
+    """Read units: velocity by card and, eventually consistent, by four other keys; whether the payment is recorded; the
+    polls; reconciliation (the payment, its status, and its postings in the index twice); and two nights' anchors."""
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
     return 1 + 4 * EARLIER / 2 + 1 + polls + 1 + 1 + (postings + 1) * posting + 2
@@ -156,7 +154,7 @@ def read_units(polls: int) -> float:
 
 @cache
 def captured_writes() -> tuple[Write, ...]:
-    """What is written until the payment is captured: by Screen and by Persist."""
+    """Writes until the payment is captured, by Screen and by Persist."""
     client = _Recorder()
     DynamoDbVelocityCounter(client, "counters").count(PAYMENT.payment_id, _REQUEST, _SUMMARY, _STARTED)  # type: ignore[arg-type]
     card = StoredCard(_SUMMARY, bytes(_CIPHERTEXT_BYTES), _RECORDED)
@@ -167,7 +165,7 @@ def captured_writes() -> tuple[Write, ...]:
 
 @cache
 def settled_writes() -> tuple[Write, ...]:
-    """What reconciliation writes the day after, of the payment's line in the settlement report."""
+    """Writes of the reconciliation on the day after, for the payment's line in the settlement report."""
     client = _Recorder()
     captured, _ = PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
     entry = settlement_entry("sparkle", 1999, 59, "USD", f"charge:ch_{'0' * 24}@2026-11-23")
@@ -177,7 +175,7 @@ def settled_writes() -> tuple[Write, ...]:
 
 
 def stored_bytes() -> tuple[int, int]:
-    """What a settled payment keeps in the table, and in its indexes. Cards and velocity go after a while."""
+    """Bytes that a settled payment keeps in the table and in its indexes. Cards and velocity expire."""
     items = {(write.pk, write.sk): write for write in [*captured_writes(), *settled_writes()]}
     kept = [write for (pk, _), write in items.items() if pk.startswith("PAYMENT#")]
     in_table = sum(write.size + _ITEM_OVERHEAD for write in kept)
@@ -185,7 +183,7 @@ def stored_bytes() -> tuple[int, int]:
 
 
 def logged_bytes(polls: int) -> Counter[str]:
-    """What a payment writes to the logs: of the state machine's events, of the functions, and of the API."""
+    """Bytes that a payment writes to the logs of the state machine, the functions and the API."""
     runs = [*functions(), *["status"] * polls]
     return Counter(
         states=history_events() * _EVENT_LOG_BYTES,
@@ -195,15 +193,15 @@ def logged_bytes(polls: int) -> Counter[str]:
 
 
 def gb_seconds(polls: int) -> float:
-    """What the functions' runs are billed for, if all are warm."""
+    """Billed GB-seconds, if all functions are warm."""
     runs = [*functions(), "reconcile", *["status"] * polls]
     return sum(MILLISECONDS[name] / 1000 * memory_mb()[name] / 1024 for name in runs)
 
 
 def velocity_units(payments: int) -> int:
-    """What is billed for counting one more payment of a card that had so many before it in its five minutes."""
+    """Units billed for counting one more payment of a card that already had `payments` within five minutes."""
     size = _velocity_bytes(min(payments + 1, KNOWN))
-    return ceil(size / _WRITE_UNIT) * (1 if payments < KNOWN else 2)  # the second after one that is refused
+    return ceil(size / _WRITE_UNIT) * (1 if payments < KNOWN else 2)  # the second follows a refused one
 
 
 def _velocity_bytes(known: int) -> int:
@@ -239,12 +237,12 @@ def _value_bytes(value: Mapping[str, Any]) -> int:
 
 
 def sealing(at: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Seals records as at that time, by a MAC that is none and as long as one."""
+    """A sealing function at a fixed time, whose fake MAC is as long as a real one."""
     return lambda record: sealed(record, SimpleNamespace(mac=lambda message: bytes(32)), at)
 
 
 class _Recorder:
-    """A DynamoDB client that keeps what it is asked to write, and knows nothing."""
+    """A DynamoDB client that records writes, and finds nothing."""
 
     exceptions = SimpleNamespace(ConditionalCheckFailedException=KeyError, TransactionCanceledException=KeyError)
 
@@ -259,7 +257,7 @@ class _Recorder:
             self._keep(write["Put"]["Item"], times=2)
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        """Of the velocity: none of its items gets larger than one unit, but for a card's that pays without end."""
+        """A velocity update. Its item stays within one unit, except for a card that pays again and again."""
         key = request["Key"]
         size = item_bytes(key | request["ExpressionAttributeValues"])
         self.writes.append(Write(key["pk"]["S"], key["sk"]["S"], None, size, velocity_units(0)))
@@ -278,7 +276,7 @@ class _Recorder:
         sizes = {"by_account": size} if account_day else {}
         if "day_shard" in item:
             sizes = {name: item_bytes({key: item[key] for key in keys}) for name, keys in _RECORD_INDEXES.items()}
-        # A later version of a record stays where it is by day, and by writing leaves one key and comes to another.
+        # A later version of a record keeps its key in by_day, but moves to another key in by_writing.
         is_later = item.get("version", {"N": "1"}) != {"N": "1"}
         written = {"by_account": 1, "by_day": 0 if is_later else 1, "by_writing": 2 if is_later else 1}
         index_units = {name: ceil(in_index / _WRITE_UNIT) * written[name] for name, in_index in sizes.items()}
@@ -305,4 +303,4 @@ PAYMENT = Payment.first(
     now=_RECORDED,
     charge_id="ch_" + "0" * 24,
 )
-"""A captured payment like most, whose card is kept."""
+"""A typical captured payment whose card is kept."""

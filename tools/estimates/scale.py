@@ -1,13 +1,13 @@
-"""Which partition key takes how much of the writes, over millions of payments: docs/scale.md.
+"""Simulate what share of the writes each partition key takes, over millions of payments: docs/scale.md.
 
-A partition of DynamoDB takes 1,000 write units a second, whatever the table takes, and all that is written to one key
-may go to one partition. So no key may have more than a small share of the writes, however skewed the payments are.
+A DynamoDB partition takes 1,000 write units a second, however much the whole table takes, and all writes to one key may
+go to one partition. So no key may take more than a small share of the writes, however skewed the payments are.
 
-Keys and shards are made by the functions that the adapters make them with, and units are counted of what the adapters
-write (footprint.py). Cards and merchants are skewed by Zipf's law: with an exponent of 1 the second pays half as often
-as the first, the third a third as often. Each merchant names its payments in its own way, and the shards are made of
-that name. All of them post to the accounts of one merchant, as a deployment has no other, and are asked for by one
-caller. A card's bank is one of some thousand, and each payment has a reference of its own.
+Keys and shards come from the adapters' own functions, and units from what the adapters write (footprint.py). Cards and
+merchants are skewed by Zipf's law: with an exponent of 1 the second pays half as often as the first, the third a third
+as often. Each merchant names its payments in its own way, and shards are derived from that name. All of them post to
+the accounts of one merchant, as a deployment has only one, and one caller sends all of them. There are some thousand
+banks, and each payment has its own reference.
 """
 
 import json
@@ -20,6 +20,7 @@ from html import escape
 from itertools import accumulate
 from math import ceil, log10
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -39,9 +40,9 @@ BINS = 5_000
 
 _BATCH = 50_000
 _DAY = "2026-11-23"
-_PAYMENTS_A_BREAK = 1000  # one in so many is a break for somebody to look at
+_PAYMENTS_A_BREAK = 1000  # share of payments that end as a break for somebody to look at
 
-# How merchants name their payments: by chance, by number, by time and number, by time and chance.
+# How merchants name their payments: randomly, by number, by time and number, by time and a random part.
 _NAMES: Sequence[Callable[[int, random.Random], str]] = (
     lambda n, chance: f"{chance.getrandbits(128):032x}",
     lambda n, chance: f"order-{n:010}",
@@ -52,14 +53,14 @@ _NAMES: Sequence[Callable[[int, random.Random], str]] = (
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The partition keys of one kind, and what is written to them."""
+    """The partition keys of one kind, and the writes to them."""
 
     index: str
     kind: str
     count: int
-    share: float  # of the hottest key, of all writes to the table or the index
-    full_at: float  # payments a second at which the hottest key takes what a partition takes
-    curve: tuple[tuple[int, float], ...]  # the share by rank, the hottest first, at a few ranks
+    share: float  # the hottest key's share of all writes to the table or index
+    full_at: float  # payments a second at which the hottest key fills a partition
+    curve: tuple[tuple[int, float], ...]  # shares by rank, the hottest first, at a few ranks
 
 
 def simulate(
@@ -69,9 +70,9 @@ def simulate(
     seed: int = 1,
     progress: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> list[Keys]:
-    """So many payments in a row, `rate` a second on one day, each captured at once, and settled the day after.
+    """Simulate `payments` payments, `rate` a second on one day, each captured at once and settled the day after.
 
-    The index of doubts is written to while the gateway is down: all of the payments are in doubt, and then are not.
+    The index of doubts is simulated for a gateway that is down: all payments enter it, and leave it again.
     """
     chance = random.Random(seed)  # noqa: S311 # nosec B311
     cards, merchants = _zipf(CARDS, skew, chance), _zipf(MERCHANTS, skew, chance)
@@ -104,7 +105,7 @@ def simulate(
             bins[card % BINS].count(card)
             caller.count(card)
 
-    # What is full is asked for once in a while by each process that screens payments.
+    # Each process that screens payments tries a full bucket again once in a while.
     processes = rate * MILLISECONDS["screen"] / 1000
     asked_again = ceil(processes * payments / rate / ASKED_AGAIN.total_seconds())
     writes = [*captured_writes(), *settled_writes()]
@@ -114,7 +115,7 @@ def simulate(
     )
     breaks = payments // _PAYMENTS_A_BREAK
     of_bins, of_caller = [held.units(asked_again) for held in bins], caller.units(asked_again)
-    # A card is counted where its first six and last four digits are as often as it pays.
+    # A lookalike bucket, by first six and last four digits, is written as often as its card pays.
     of_velocity = payments * of_reference + sum(velocity) + payments + sum(of_bins) + of_caller
     of_table = payments * (of_payment + of_card) + of_velocity + breaks + 1
     accounts = {
@@ -147,7 +148,7 @@ def simulate(
 
 
 class _Held:
-    """A bucket of cards that is full after some, and what is written to it."""
+    """A bucket that holds a limited number of cards, and the writes to it."""
 
     def __init__(self) -> None:
         self.cards: set[int] = set()
@@ -161,12 +162,15 @@ class _Held:
             self._turned_away += 1
 
     def units(self, asked_again: int) -> int:
-        """With the writes that are refused, where it was full and so often asked for again."""
+        """Write units, including refused writes while it was full: at most `asked_again` of them."""
         return self._counted + min(self._turned_away, asked_again)
 
 
-def scale(payments: int, rate: int, skew: float, folder: Path, console: Console) -> bool:
-    """Simulate, print the hottest keys, draw them; whether none takes more than a hundredth of the writes."""
+def scale(payments: int, rate: int, skew: float, folder: Path, console: Console) -> dict[str, Any]:
+    """Simulate, print the hottest keys and draw them; the result, as it was written to scale.json.
+
+    Its `within_limit` says whether no key takes more than 1 % of the writes.
+    """
     found = simulate(
         payments, rate, skew, progress=lambda batches: track(batches, f"{payments:,} payments", console=console)
     )
@@ -182,11 +186,17 @@ def scale(payments: int, rate: int, skew: float, folder: Path, console: Console)
         )
     console.print(table)
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"payments": payments, "rate": rate, "skew": skew, "keys": [asdict(keys) for keys in found]}
-    (folder / "scale.json").write_text(json.dumps(told, indent=2) + "\n")
+    result = {
+        "payments": payments,
+        "rate": rate,
+        "skew": skew,
+        "within_limit": all(keys.share <= MOST_OF_THE_WRITES for keys in found),
+        "keys": [asdict(keys) for keys in found],
+    }
+    (folder / "scale.json").write_text(json.dumps(result, indent=2) + "\n")
     (folder / "hottest-keys.svg").write_text(picture(found, f"{payments:,} payments, {rate:,} a second"))
     console.print(f"Wrote {folder / 'hottest-keys.svg'} and {folder / 'scale.json'}", highlight=False, soft_wrap=True)
-    return all(keys.share <= MOST_OF_THE_WRITES for keys in found)
+    return result
 
 
 def _percent(share: float) -> str:
@@ -198,24 +208,24 @@ def _zeros(count: int) -> "array[int]":
 
 
 def _zipf(count: int, exponent: float, chance: random.Random) -> Callable[[int], list[int]]:
-    """Draws ranks from 0 to `count`, each in proportion to 1 / (rank + 1) ** exponent."""
+    """Draws ranks below `count`, each with a probability proportional to 1 / (rank + 1) ** exponent."""
     ranks = range(count)
     up_to = list(accumulate((rank + 1) ** -exponent for rank in ranks))
     return lambda k: chance.choices(ranks, cum_weights=up_to, k=k)
 
 
 def _ranks(count: int) -> list[int]:
-    """Some ranks up to the last: a few of each order of magnitude."""
+    """A few ranks of each order of magnitude, and the last."""
     steps = (round(10 ** (step / 8)) for step in range(8 * 8))
     return sorted({rank for rank in steps if rank < count} | {count})
 
 
-# -- The picture: share by rank, both in orders of magnitude
+# -- The picture: share by rank, both axes logarithmic
 
 _WIDTH, _LEFT, _TOP, _PLOT_WIDTH, _PLOT_HEIGHT = 1024, 100, 104, 480, 360
 _DECADES_OF_RANKS, _TOP_SHARE, _DECADES_OF_SHARES = 7, 0.1, 8
 _HEIGHT, _LEGEND_LINE = _TOP + _PLOT_HEIGHT + 62, 34
-# Each in the light and in the dark; with the dashes, no two lines are told apart by their colour alone.
+# Pairs for light and dark. With the dashes, no two lines differ by colour alone.
 _COLOURS = (
     *(("#5b6474", "#a3adbd"), ("#1f5fbf", "#82b1ff"), ("#b3541e", "#f0955e"), ("#0f7f7f", "#4fd0c8")),
     *(("#8a6d00", "#e3c04a"), ("#4d7a1f", "#a5d46a"), ("#5b46a8", "#b9a7ff"), ("#9a2fc4", "#dd8cff")),
@@ -249,7 +259,7 @@ _STYLE = """
 
 
 def picture(found: Sequence[Keys], title: str) -> str:
-    """An SVG of the keys' shares, in light and dark. A flat line is spread evenly; none may get above the limit."""
+    """An SVG of the keys' shares for light and dark mode. An even spread is a flat line; none may cross the limit."""
 
     def x(rank: float) -> float:
         return _LEFT + _PLOT_WIDTH * log10(rank) / _DECADES_OF_RANKS

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,26 +46,40 @@ def load_samples(file: Path = SAMPLES_FILE) -> list[Sample]:
         raise EventError(f"{file} holds no samples: {error!r}") from None
 
 
-def try_rules(rules: Rules, samples: Iterable[Sample], console: Console) -> bool:
-    """Screen the samples and print which rules fired; whether all went as expected. Raises RulesError."""
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A sample, and what the rules said of it."""
+
+    name: str
+    expected: Screening
+    happened: Screening
+
+    @property
+    def as_expected(self) -> bool:
+        return self.happened == self.expected
+
+
+def try_rules(rules: Rules, samples: Iterable[Sample]) -> list[Tried]:
+    """Screen the samples. Raises RulesError."""
+    return [Tried(sample.name, sample.expected, rules.screen(sample.facts)) for sample in samples]
+
+
+def show(rules: Rules, tried: Sequence[Tried], console: Console) -> None:
+    """Print the samples, and how often each rule fired."""
     screened = table("Samples", ("sample", "expected", "happened"))
     fired: Counter[str] = Counter()
-    unexpected = 0
-    for sample in samples:
-        happened = rules.screen(sample.facts)
-        unexpected += happened != sample.expected
-        mark = "[green]✓[/green] " if happened == sample.expected else "[red]✗[/red] "
-        screened.add_row(sample.name, _told(sample.expected), mark + _told(happened))
-        fired.update(name for name in (happened.rule, *happened.flags) if name)
+    for sample in tried:
+        mark = "[green]✓[/green] " if sample.as_expected else "[red]✗[/red] "
+        screened.add_row(sample.name, _decision(sample.expected), mark + _decision(sample.happened))
+        fired.update(name for name in (sample.happened.rule, *sample.happened.flags) if name)
     counted = table(f"Rules, version {rules.version}", ("rule", "action", "samples", "reason"))
     for rule in rules.rules:
         counted.add_row(rule.name, rule.action, str(fired[rule.name] or "[yellow]none[/yellow]"), rule.reason)
     console.print(counted, screened)
-    if unexpected:
-        console.print(f"[red]{unexpected} of {screened.row_count} samples did not go as expected.[/red]")
-    return not unexpected
+    if unexpected := sum(not sample.as_expected for sample in tried):
+        console.print(f"[red]{unexpected} of {len(tried)} samples did not go as expected.[/red]")
 
 
-def _told(screening: Screening) -> str:
+def _decision(screening: Screening) -> str:
     denied = f"deny {screening.rule}" if screening.rule else "allow"
     return " · ".join([denied, *(f"flag {name}" for name in screening.flags)])

@@ -38,7 +38,7 @@ FAULTS = (
 _DONE = {"refund": {"partially_refunded", "refunded"}, "capture": {"captured"}, "void": {"voided"}}
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "KWD")
 STALLED_SECONDS = 600
-# The resolve state machine asks the gateway after five minutes; what is still in doubt then stays so for an hour.
+# The resolve state machine asks the gateway after five minutes; a payment still in doubt then stays so for an hour.
 RESOLVED_WITHIN_SECONDS = 400
 _SHOWN = 20
 

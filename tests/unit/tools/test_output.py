@@ -19,8 +19,10 @@ from tools.trials import replay
 from tools.trials.events import event_files
 from tools.trials.replay import with_progress
 from tools.trials.rules import load_samples, try_rules
+from tools.trials.rules import show as show_tried
 
 WIDTHS = (40, 80)
+RULES = checked_rules(RULES_FILE)
 WIDE = ("055496e6-8bf5-4fa1-af74-c91831b0f479", "2026-11-28 14:50:44.789", "asset:gateway:sparkle", "1,234,567.89 USD")
 
 
@@ -46,7 +48,7 @@ def test_a_table_folds_what_is_too_wide_and_cuts_nothing(width: int) -> None:
     "show",
     [
         lambda console: cost.show(1000, 2, Path("/dev/null"), console),
-        lambda console: try_rules(checked_rules(RULES_FILE), load_samples(), console),
+        lambda console: show_tried(RULES, try_rules(RULES, load_samples()), console),
     ],
     ids=["cost", "rules-test"],
 )

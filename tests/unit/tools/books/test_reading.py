@@ -13,7 +13,17 @@ from functions.shared.domain.ledger import JournalEntry, capture_entry, refund_e
 from tests.fakes import FakeBooks, FakeBreaks, FakeExecutions, FakeGateway, FakeLedger
 from tests.samples import payment
 from tools.books import reading as module
-from tools.books.reading import LedgerError, OpenBooks, Totals, a_day, a_period, a_time, days, end_of, first_day_of
+from tools.books.reading import (
+    LedgerError,
+    OpenBooks,
+    Totals,
+    days,
+    end_of,
+    first_day_of,
+    parse_day,
+    parse_period,
+    parse_time,
+)
 
 FIRST = "2024-02-27"
 DAYS = list(days(FIRST, "2024-03-02"))
@@ -111,9 +121,9 @@ class TestDaysAndTimes:
         monkeypatch.setattr(module, "now", lambda: "2024-02-29T12:00:00.000Z")
 
     def test_without_a_word_it_is_today_and_now(self) -> None:
-        assert a_day(None) == "2024-02-29"
-        assert a_time(None) == "2024-02-29T12:00:00.000Z"
-        assert a_period(None, None) == ("2024-02-29", "2024-02-29")
+        assert parse_day(None) == "2024-02-29"
+        assert parse_time(None) == "2024-02-29T12:00:00.000Z"
+        assert parse_period(None, None) == ("2024-02-29", "2024-02-29")
 
     @pytest.mark.parametrize(
         ("text", "time"),
@@ -126,29 +136,29 @@ class TestDaysAndTimes:
         ],
     )
     def test_a_time_is_a_moment_or_the_end_of_a_day_in_utc(self, text: str, time: str) -> None:
-        assert a_time(text) == time
+        assert parse_time(text) == time
 
     @pytest.mark.parametrize("text", ["yesterday", "2024-02-30", "20240228", "2024-W09-1", "2024-2-28", ""])
     def test_what_is_no_day_is_refused(self, text: str) -> None:
         with pytest.raises(LedgerError, match=f"'{text}' is no day"):
-            a_day(text)
+            parse_day(text)
         with pytest.raises(LedgerError, match="is no day"):
-            a_time(text)
+            parse_time(text)
 
     def test_what_is_no_time_is_refused(self) -> None:
         with pytest.raises(LedgerError, match="is no time"):
-            a_time("2024-02-28T25:00:00Z")
+            parse_time("2024-02-28T25:00:00Z")
 
     def test_what_has_not_come_is_refused(self) -> None:
-        for refuse in (a_day, a_time):
+        for refuse in (parse_day, parse_time):
             with pytest.raises(LedgerError, match="2024-03-01 has not begun; today is 2024-02-29"):
                 refuse("2024-03-01")
         with pytest.raises(LedgerError, match="has not come"):
-            a_time("2024-02-29T12:00:00.001Z")
+            parse_time("2024-02-29T12:00:00.001Z")
 
     def test_a_period_ends_no_sooner_than_it_begins(self) -> None:
         with pytest.raises(LedgerError, match="no day lies in between"):
-            a_period("2024-02-28", "2024-02-27")
+            parse_period("2024-02-28", "2024-02-27")
 
 
 def test_now_is_written_as_the_ledger_writes_it() -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from tools.cli.__main__ import app
 from tools.estimates import cost, footprint
 from tools.estimates.cost import MILLION, Way, load_prices, other_ways, savings, show, this_way
 
@@ -70,11 +72,22 @@ def test_what_could_be_saved_is_part_of_what_is_paid() -> None:
 
 def test_the_tables_add_up_and_the_file_says_the_same(tmp_path: Path) -> None:
     output = StringIO()
-    show(500_000, 2, tmp_path / "cost.json", Console(file=output, width=200))
+    returned = show(500_000, 2, tmp_path / "cost.json", Console(file=output, width=200))
     told = json.loads((tmp_path / "cost.json").read_text())
+    assert json.loads(json.dumps(returned)) == told
     standard = told["ways"][0]
     assert standard["usd_per_million"] == pytest.approx(per_million(this_way(2, 500_000)))
     assert f"{standard['usd_per_million']:,.2f}" in output.getvalue()
     assert f"{standard['usd_per_million'] / 2:,.2f}" in output.getvalue()
     assert f"{told['base']['usd_per_month']:,.2f}" in output.getvalue()
     assert [way["name"] for way in told["ways"][1:]] == ["as Express", "one big function", "a saga in the table"]
+
+
+def test_the_command_prints_the_estimate_in_json_and_the_tables_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.cli.estimates.BUILD", tmp_path)
+    run = CliRunner().invoke(app, ["cost", "500000", "--json"])
+    assert run.exit_code == 0
+    assert json.loads(run.stdout) == json.loads((tmp_path / "cost.json").read_text())
+    assert "By service" in run.stderr

@@ -1,13 +1,16 @@
 """A smaller run of `make scale`. What is skewed is skewed as much in it."""
 
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from functions.shared.adapters.table import keys as table_keys
+from tools.cli.__main__ import app
 from tools.deployment.paths import ROOT
 from tools.estimates import footprint, scale
 from tools.estimates.footprint import captured_writes
@@ -107,10 +110,22 @@ def test_the_picture_shows_every_kind_of_key_and_the_run_fails_above_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = Console(file=(tmp_path / "output").open("w"), width=200)
-    assert scale.scale(PAYMENTS, 10_000, 0.5, tmp_path, console) is True
+    result = scale.scale(PAYMENTS, 10_000, 0.5, tmp_path, console)
+    assert result["within_limit"] is True
+    assert json.loads((tmp_path / "scale.json").read_text()) == json.loads(json.dumps(result))
     picture = ElementTree.parse(tmp_path / "hottest-keys.svg")  # noqa: S314
     texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
     for kind in ("CARD#{token}", "VELOCITY#{fingerprint}", "{account}#{day}#{shard}", "in_doubt#{shard}"):
         assert kind in texts
     monkeypatch.setattr(scale, "MOST_OF_THE_WRITES", 0.005)
-    assert scale.scale(PAYMENTS, 10_000, 0.5, tmp_path, console) is False
+    assert scale.scale(PAYMENTS, 10_000, 0.5, tmp_path, console)["within_limit"] is False
+
+
+def test_the_command_prints_the_result_in_json_and_fails_above_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.cli.estimates.BUILD", tmp_path)
+    monkeypatch.setattr(scale, "MOST_OF_THE_WRITES", 0.005)
+    run = CliRunner().invoke(app, ["scale", "1000", "--json"])
+    assert (run.exit_code, json.loads(run.stdout)["within_limit"]) == (1, False)
+    assert "The hottest keys of 1,000 payments" in run.stderr

@@ -106,9 +106,12 @@ def test_the_command_reads_a_file_and_fails_where_a_rule_is_broken(tmp_path: Pat
     file = tmp_path / "body.json"
     file.write_text(json.dumps(BODY))
     run = called(str(file))
-    assert (run.exit_code, run.output.strip()) == (0, "Nothing is wrong that can be told before.")
+    assert (run.exit_code, run.output.strip()) == (0, "Nothing is wrong that can be checked before it is sent.")
     file.write_text(json.dumps(BODY | {"card_data": CARD_DATA | {"card_number": UNLISTED_PAN}}))
     run = called(str(file))
     assert (run.exit_code, run.output.strip()) == (1, SEAL)
+    run = called(str(file), "--json")
+    assert (run.exit_code, json.loads(run.output)) == (1, {"call": "payments", "broken_rules": [SEAL]})
     assert called("--call", "voids", given=b"{}").exit_code == 0
+    assert json.loads(called("--call", "voids", "--json", given=b"{}").output)["broken_rules"] == []
     assert "No such file or directory" in called(str(tmp_path / "none")).output

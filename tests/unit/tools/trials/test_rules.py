@@ -58,6 +58,16 @@ def test_a_rule_that_no_sample_shows_is_named(rules_file: Callable[[Change], str
     assert re.search(r"amex_at_night +│ flag +│ none +│ It is rare\.", output)
 
 
+def test_the_samples_in_json_say_what_each_expected_and_what_happened(rules_file: Callable[[Change], str]) -> None:
+    status, output = rules_test("--json")
+    samples = json.loads(output)["samples"]
+    assert (status, len(samples)) == (0, len(load_samples()))
+    assert all(sample["as_expected"] and sample["happened"] == sample["expected"] for sample in samples)
+    status, output = rules_test(rules_file(lambda document: document["rules"].pop(0)), "--json")
+    unexpected = [sample for sample in json.loads(output)["samples"] if not sample["as_expected"]]
+    assert (status, len(unexpected), unexpected[0]["happened"]["rule"]) == (1, 2, None)
+
+
 def test_a_mistake_is_told_and_nothing_else(rules_file: Callable[[Change], str]) -> None:
     status, output = rules_test(rules_file(lambda document: document["rules"][2].update(when="amount > 1")))
     assert status == ExitCode.FAILED
