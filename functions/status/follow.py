@@ -12,9 +12,11 @@ from time import monotonic
 from typing import TypeVar
 
 from functions.shared.domain.errors import Unavailable
+from functions.shared.domain.operation import Operation
+from functions.shared.domain.payment import Payment
 from functions.shared.ports import Execution
 
-Record = TypeVar("Record")
+Record = TypeVar("Record", Payment, Operation)
 
 # An execution is asked for after so long, and once more if it runs then. A card that is no good is rejected within a
 # second, and many a payment is captured before the first.

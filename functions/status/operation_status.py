@@ -7,7 +7,7 @@ from functions.shared.domain.errors import PaymentNotFound, error_code
 from functions.shared.domain.operation import Operation
 from functions.shared.ports import Execution, Executions, Ledger
 from functions.status.follow import follow
-from functions.status.payment_status import is_moving, shown_operation
+from functions.status.payment_status import operation_has_ended, shown_operation
 
 
 class ForAnotherPayment(Exception):
@@ -43,7 +43,7 @@ def operation_status(
     operation, execution = follow(
         recorded,
         find,
-        has_ended=lambda operation: not is_moving(operation),
+        has_ended=operation_has_ended,
         is_in_doubt=lambda operation: False,
         wait_seconds=wait_seconds,
         sleep=sleep,

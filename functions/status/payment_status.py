@@ -24,21 +24,29 @@ def payment_status(
     payment, execution = follow(
         lambda: ledger.payment(payment_id),
         lambda: executions.find(payment_id),
-        has_ended=lambda payment: payment.status != "in_doubt" and not any(map(is_moving, payment.operations)),
-        is_in_doubt=lambda payment: payment.status == "in_doubt",
+        has_ended=_has_ended,
+        is_in_doubt=_is_in_doubt,
         wait_seconds=wait_seconds,
         sleep=sleep,
     )
     if payment is None:
         return _not_recorded(payment_id, execution) if execution else None
     # Where the ledger is in doubt and the execution runs, Compensate is at work: the doubt is not the end of it yet.
-    is_under_way = payment.status == "in_doubt" and execution is not None and execution.running
+    is_under_way = _is_in_doubt(payment) and execution is not None and execution.running
     return _recorded(payment) | (_UNDER_WAY if is_under_way else {})
 
 
-def is_moving(operation: Operation) -> bool:
-    """Whether an operation is on its way to its end, and not at the gateway for days."""
-    return operation.status == "processing" and not operation.pending
+def _has_ended(payment: Payment) -> bool:
+    return not _is_in_doubt(payment) and all(map(operation_has_ended, payment.operations))
+
+
+def _is_in_doubt(payment: Payment) -> bool:
+    return payment.status == "in_doubt"
+
+
+def operation_has_ended(operation: Operation) -> bool:
+    """Whether nothing more is to be waited for: also where the gateway has it, for days perhaps."""
+    return operation.status != "processing" or operation.pending
 
 
 def _recorded(payment: Payment) -> dict[str, Any]:

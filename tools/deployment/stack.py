@@ -16,6 +16,8 @@ from tools.deployment.private import write_private
 
 _SHOWN_WITHIN_SECONDS = 10
 HTTP_TIMEOUT_SECONDS = 30
+# So long the API is asked to wait for a payment's end.
+_WAIT_SECONDS = 20
 
 
 class StackError(Exception):
@@ -157,18 +159,18 @@ class Stack:
         """What to start of a state machine, as the API does: the alias of the versions that are in service."""
         return f"{self.machine_arn(name)}:live"
 
-    def payment(self, payment_id: str) -> dict[str, Any]:
-        """The payment as the API shows it, or its error."""
-        answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}").json()
+    def payment(self, payment_id: str, wait_seconds: int = 0) -> dict[str, Any]:
+        """The payment as the API shows it, or its error; waits so long at most for its end."""
+        answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}?wait={wait_seconds}").json()
         return answer
 
     def follow(self, payment_id: str, operation_id: str | None = None, *, timeout_seconds: float) -> dict[str, Any]:
         """Look at a payment until it, or that operation of it, is no longer processing, or the time is over; return the
-        last look.
+        last look. The first look shows what has ended already; from the second on, the API waits for it.
         """
-        deadline, pause = time.monotonic() + timeout_seconds, 0.05
+        deadline, pause, wait = time.monotonic() + timeout_seconds, 0.05, 0
         while True:
-            payment = self.payment(payment_id)
+            payment = self.payment(payment_id, wait)
             followed = payment
             if operation_id:
                 operations = {each["operation_id"]: each for each in payment.get("operations") or ()}
@@ -177,6 +179,7 @@ class Stack:
                 return payment
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
+            wait = max(0, min(_WAIT_SECONDS, int(deadline - time.monotonic())))
 
 
 def api_curlrc(stack_file: Path) -> Path:
