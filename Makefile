@@ -133,8 +133,8 @@ anchor: setup ## Write what a day's payments are where nobody can change it (DAY
 upgrade-ledger: setup ## Once, after an older version: give cards and counters their tables, and let what has no seal be anchored, on STACK=file
 	@$(PAYMENTS) ledger upgrade
 
-cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, POLLS=2), beside other ways to build the same
-	@$(PAYMENTS) cost $(call option,POLLS,--polls) $(call arguments,PER_MONTH)
+cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, LOOKS=1), beside other ways to build the same
+	@$(PAYMENTS) cost $(call option,LOOKS,--looks) $(call arguments,PER_MONTH)
 
 scale: setup ## Simulate the hottest keys of the table and its indexes (N=10000000, RATE=10000, SKEW=1.0)
 	@$(PAYMENTS) scale $(call option,RATE,--rate) $(call option,SKEW,--skew) $(call arguments,N)

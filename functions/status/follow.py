@@ -18,10 +18,6 @@ from functions.shared.ports import Execution
 
 Record = TypeVar("Record", Payment, Operation)
 
-# An execution is asked for after so long, and once more if it runs then. A card that is no good is rejected within a
-# second, and many a payment is captured before the first.
-ASKED_AFTER_SECONDS = (1.5, 5.0)
-
 # One that was just started may not be seen yet. So nobody is told "none" before so long has gone by.
 SEEN_WITHIN_SECONDS = 1.0
 
@@ -35,23 +31,25 @@ def follow(
     *,
     has_ended: Callable[[Record], bool],
     is_in_doubt: Callable[[Record], bool],
+    asked_after: tuple[float, float],
     wait_seconds: int,
     sleep: Callable[[float], None],
 ) -> tuple[Record | None, Execution | None]:
     """What is recorded once it has ended, or that and the execution once this has; else both when the wait is over.
 
     `recorded` looks into the ledger. `find` asks for the execution, which alone knows what is not recorded, and whether
-    somebody is at work on what `is_in_doubt`. Without a wait it is asked for at once. Raises Unavailable.
+    somebody is at work on what `is_in_doubt`. It is asked for after the first of so many seconds, and after the second if
+    it runs then; without a wait at once. Raises Unavailable.
     """
     began, elapsed, until = monotonic(), 0.0, float(wait_seconds)
-    asks = [min(seconds, until) for seconds in ASKED_AFTER_SECONDS]
+    asks = [min(seconds, until) for seconds in asked_after]
     execution: Execution | None = None
     trouble: Unavailable | None = None
     while True:
         record = recorded()
         if record is not None and has_ended(record):
             return record, None
-        if record is not None and is_in_doubt(record) and len(asks) == len(ASKED_AFTER_SECONDS):
+        if record is not None and is_in_doubt(record) and len(asks) == len(asked_after):
             asks[0] = elapsed  # nobody is at work on most doubts, and time would not tell
         if asks and elapsed >= asks[0] and (record is None or is_in_doubt(record)):
             del asks[0]

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from functions.shared.domain.errors import PaymentNotFound, error_code
-from functions.shared.domain.operation import Operation
+from functions.shared.domain.operation import SEEN_WITHIN_SECONDS, Operation
 from functions.shared.ports import Execution, Executions, Ledger
 from functions.status.follow import follow
 from functions.status.payment_status import operation_has_ended, shown_operation
+
+# Most operations are recorded before the first. One on a payment that there is not is rejected once that would be seen.
+ASKED_AFTER_SECONDS = (1.5, SEEN_WITHIN_SECONDS + 2.0)
 
 
 class ForAnotherPayment(Exception):
@@ -45,6 +48,7 @@ def operation_status(
         find,
         has_ended=operation_has_ended,
         is_in_doubt=lambda operation: False,
+        asked_after=ASKED_AFTER_SECONDS,
         wait_seconds=wait_seconds,
         sleep=sleep,
     )

@@ -10,6 +10,10 @@ from functions.shared.domain.payment import Payment
 from functions.shared.ports import Execution, Executions, Ledger
 from functions.status.follow import follow
 
+# Many a payment is captured before the first, a card that is no good is rejected within a second if the functions run
+# already, and within a few if they have to start.
+ASKED_AFTER_SECONDS = (1.5, 5.0)
+
 _UNDER_WAY = {"status": "processing", "error": None}
 
 
@@ -26,6 +30,7 @@ def payment_status(
         lambda: executions.find(payment_id),
         has_ended=_has_ended,
         is_in_doubt=_is_in_doubt,
+        asked_after=ASKED_AFTER_SECONDS,
         wait_seconds=wait_seconds,
         sleep=sleep,
     )

@@ -16,11 +16,11 @@ app = typer.Typer()
 @app.command()
 def cost(
     per_month: Annotated[int, typer.Argument(min=1, help="Captured payments a month.")] = 1_000_000,
-    polls: Annotated[int, typer.Option(min=0, help="How often a client asks how a payment is.")] = 2,
+    looks: Annotated[int, typer.Option(min=0, help="How often a client looks; the first look waits for the end.")] = 1,
 ) -> None:
     """Show what captured payments cost on AWS, by service, beside other ways to build the same."""
     with clear_errors(needs_checkout=True):
-        show_cost(per_month, polls, BUILD / "cost.json", console)
+        show_cost(per_month, looks, BUILD / "cost.json", console)
 
 
 @app.command()

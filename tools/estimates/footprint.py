@@ -20,15 +20,18 @@ from functions.shared.adapters.velocity import EARLIER, KNOWN, DynamoDbVelocityC
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, settlement_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
-from functions.shared.ports import StoredCard
+from functions.shared.ports import Execution, StoredCard
+from functions.status.follow import follow
+from functions.status.handler import LONGEST_WAIT_SECONDS
+from functions.status.payment_status import ASKED_AFTER_SECONDS
 from tools.deployment.paths import STATE_MACHINES, TERRAFORM
 
 Calls = Mapping[str, int]
 
 # What the functions ask of AWS for one captured payment, its card sealed and kept, with a reference and by a caller.
-# `status` is a poll of a payment that
-# runs, `status_recorded` one of a payment that is recorded, and `reconcile` a line of the settlement report. Charge
-# asks Secrets Manager too, every five minutes: that is by the hour, and not by the payment.
+# `status` is a look at a payment that runs, without a wait, `status_recorded` one at a payment that is recorded, and
+# `reconcile` a line of the settlement report. Charge asks Secrets Manager too, every five minutes: that is by the hour,
+# and not by the payment.
 CALLS: Mapping[str, Calls] = {
     "tokenize": {"kms:Decrypt RSA": 1, "kms:GenerateMac": 2},
     "screen": {"dynamodb:UpdateItem": 5, "dynamodb:Query": 1, "dynamodb:BatchGetItem": 1},
@@ -51,6 +54,9 @@ MILLISECONDS: Mapping[str, int] = {
     "reconcile": 40,
     "status": 15,
 }
+
+# What Step Functions takes from one state to the next, assumed too.
+BETWEEN_STATES_MS = 15
 
 # What each function writes to its log, in bytes: its own line or two, and its metrics.
 LOGGED_BYTES: Mapping[str, int] = {
@@ -134,23 +140,59 @@ def memory_mb() -> dict[str, int]:
     return {name: int(memory) for name, memory in _MEMORY.findall((TERRAFORM / "functions.tf").read_text())}
 
 
-def calls(polls: int) -> Counter[str]:
-    """The calls of a captured payment that is polled so often, the first time while it runs."""
+def milliseconds() -> int:
+    """How long a captured payment takes, from its start to its record."""
+    return sum(MILLISECONDS[name] for name in functions()) + len(path()) * BETWEEN_STATES_MS
+
+
+def waiting(seconds: float) -> Counter[str]:
+    """What a wait asks of AWS for a payment that is recorded after so long."""
+    asked: Counter[str] = Counter()
+    slept = 0.0
+    running = Execution(True, None, None, _REQUEST.to_dict(), _STARTED, None)
+
+    def sleep(pause: float) -> None:
+        nonlocal slept
+        slept += pause
+
+    def recorded() -> Payment | None:
+        asked["dynamodb:Query"] += 1
+        return PAYMENT if slept >= seconds else None
+
+    def find() -> Execution:
+        asked["states:DescribeExecution"] += 1
+        return running
+
+    follow(
+        recorded,
+        find,
+        has_ended=lambda _: True,
+        is_in_doubt=lambda _: False,
+        asked_after=ASKED_AFTER_SECONDS,
+        wait_seconds=LONGEST_WAIT_SECONDS,
+        sleep=sleep,
+    )
+    return asked
+
+
+def calls(looks: int) -> Counter[str]:
+    """The calls of a captured payment whose client looks so often, and waits for its end the first time."""
     total: Counter[str] = Counter()
     for function in [*functions(), "reconcile"]:
         total.update(CALLS[function])
-    for poll in range(polls):
-        total.update(CALLS["status_recorded" if poll else "status"])
+    for look in range(looks):
+        total.update(CALLS["status_recorded"] if look else waiting(milliseconds() / 1000))
     return total
 
 
-def read_units(polls: int) -> float:
+def read_units(looks: int) -> float:
     """The velocity of the card and of four other keys, the latter eventually consistent, whether it is recorded, the
-    polls, and reconciliation: the payment, its status, and its postings in the index twice; and the record for the
+    looks, and reconciliation: the payment, its status, and its postings in the index twice; and the record for the
     anchors of two nights."""
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
-    return 1 + 4 * EARLIER / 2 + 1 + polls + 1 + 1 + (postings + 1) * posting + 2
+    looked = waiting(milliseconds() / 1000)["dynamodb:Query"] + looks - 1 if looks else 0
+    return 1 + 4 * EARLIER / 2 + 1 + looked + 1 + 1 + (postings + 1) * posting + 2
 
 
 @cache
@@ -183,20 +225,22 @@ def stored_bytes() -> tuple[int, int]:
     return in_table, sum(size + _ITEM_OVERHEAD for write in kept for size in write.index_sizes.values())
 
 
-def logged_bytes(polls: int) -> Counter[str]:
+def logged_bytes(looks: int) -> Counter[str]:
     """What a payment writes to the logs: of the state machine's events, of the functions, and of the API."""
-    runs = [*functions(), *["status"] * polls]
+    runs = [*functions(), *["status"] * looks]
     return Counter(
         states=history_events() * _EVENT_LOG_BYTES,
         functions=sum(LOGGED_BYTES[name] + PLATFORM_LOG_BYTES for name in runs),
-        api=(1 + polls) * _ACCESS_LOG_BYTES,
+        api=(1 + looks) * _ACCESS_LOG_BYTES,
     )
 
 
-def gb_seconds(polls: int) -> float:
-    """What the functions' runs are billed for, if all are warm."""
-    runs = [*functions(), "reconcile", *["status"] * polls]
-    return sum(MILLISECONDS[name] / 1000 * memory_mb()[name] / 1024 for name in runs)
+def gb_seconds(looks: int) -> float:
+    """What the functions' runs are billed for, if all are warm; a wait for as long as the payment takes."""
+    runs = [(name, MILLISECONDS[name]) for name in [*functions(), "reconcile", *["status"] * looks]]
+    if looks:
+        runs.append(("status", milliseconds()))
+    return sum(duration / 1000 * memory_mb()[name] / 1024 for name, duration in runs)
 
 
 def velocity_units(payments: int) -> int:
