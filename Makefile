@@ -209,7 +209,8 @@ lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the stat
 	$(VENV)/bin/lint-imports --no-cache
 	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml functions client tools examples bench
 	git ls-files -z --cached --others --exclude-standard | xargs -0 $(VENV)/bin/detect-secrets-hook
-	$(VENV)/bin/statelint --ignore URI,FLOAT statemachine/*.json
+	$(PAYMENTS) definitions
+	$(VENV)/bin/statelint --ignore URI,FLOAT build/statemachine/*.json
 	$(VENV)/bin/openapi-spec-validator docs/openapi.yaml docs/sparkle.yaml
 	$(PAYMENTS) validate
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks

@@ -7,6 +7,9 @@ locals {
     reconcile = ["reconcile"]
   }
 
+  # What every state retries, in the place of "lambda_retries" in its own list.
+  lambda_retries = trim(file("${path.module}/../statemachine/lambda_retries.json"), "[] \n")
+
   state_machine_names = { for name in keys(local.state_machines) : name => "${local.prefix}-${name}" }
 
   # Text, as functions that look at executions are themselves called by the state machines.
@@ -27,9 +30,12 @@ resource "aws_sfn_state_machine" "this" {
   role_arn = aws_iam_role.state_machine[each.key].arn
   tags     = merge(local.tags, { Name = local.state_machine_names[each.key] })
 
-  definition = templatefile("${path.module}/../statemachine/${each.key}.asl.json", {
-    for function in each.value : "${function}_function_arn" => aws_lambda_function.this[function].qualified_arn
-  })
+  definition = replace(
+    templatefile("${path.module}/../statemachine/${each.key}.asl.json", {
+      for function in each.value : "${function}_function_arn" => aws_lambda_function.this[function].qualified_arn
+    }),
+    "\"lambda_retries\"", local.lambda_retries,
+  )
 
   encryption_configuration {
     type                              = "CUSTOMER_MANAGED_KMS_KEY"

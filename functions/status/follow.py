@@ -38,8 +38,8 @@ def follow(
     """What is recorded once it has ended, or that and the execution once this has; else both when the wait is over.
 
     `recorded` looks into the ledger. `find` asks for the execution, which alone knows what is not recorded, and whether
-    somebody is at work on what `is_in_doubt`. It is asked for after the first of so many seconds, and after the second if
-    it runs then; without a wait at once. Raises Unavailable.
+    somebody is at work on what `is_in_doubt`. It is asked for after the first of so many seconds, and after the second
+    if it runs then; without a wait at once. Raises Unavailable.
     """
     began, elapsed, until = monotonic(), 0.0, float(wait_seconds)
     asks = [min(seconds, until) for seconds in asked_after]

@@ -1,6 +1,7 @@
 """Payments over the REST API, and what becomes of them at the gateway and in the ledger."""
 
 import json
+import re
 import time
 
 import pytest
@@ -8,6 +9,7 @@ import requests
 
 from client.transport import SigV4
 from tests.stack.driver import CARD_DATA, PAYMENT, Driver
+from tools.deployment.definitions import MACHINES, definition
 from tools.deployment.stack import new_payment_id
 
 HAPPY_PATH = [
@@ -83,6 +85,14 @@ def test_the_same_json_in_another_order_is_the_same_body(driver: Driver) -> None
     _, again = driver.post("/payments", turned, payment_id)
     assert (first.status_code, again.status_code) == (202, 202)
     assert driver.ended(payment_id)["status"] == "captured"
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_state_machine_is_deployed_as_its_definition_is_read(driver: Driver, name: str) -> None:
+    states, arn = driver.stack.client("stepfunctions"), driver.stack.machine_arn(name)
+    deployed = states.describe_state_machine(stateMachineArn=arn)["definition"]
+    with_placeholders = re.sub(r"arn:[^\"]+:function:[^\"]*-(\w+):\d+", r"${\1_function_arn}", deployed)
+    assert json.loads(with_placeholders) == json.loads(definition(name))
 
 
 def test_a_payment_that_everybody_but_the_books_has_forgotten_is_not_charged_again(driver: Driver) -> None:

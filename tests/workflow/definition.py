@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-MACHINES = tuple(sorted(file.name.removesuffix(".asl.json") for file in (ROOT / "statemachine").glob("*.asl.json")))
+from tools.deployment.definitions import MACHINES, definition
 
+ROOT = Path(__file__).parents[2]
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
 
@@ -16,18 +16,14 @@ def function_arn(function: str) -> str:
     return f"arn:aws:lambda:eu-west-1:123456789012:function:{function}"
 
 
-def template(machine: str) -> str:
-    return (ROOT / "statemachine" / f"{machine}.asl.json").read_text()
-
-
 def placeholders(machine: str) -> set[str]:
     """The names that Terraform has to fill in."""
-    return set(_PLACEHOLDER.findall(template(machine)))
+    return set(_PLACEHOLDER.findall(definition(machine)))
 
 
 def render(machine: str) -> str:
     # Not by string.Template, which would make one `$` of `$$.Execution.Name`; Terraform's templatefile does not.
-    return _PLACEHOLDER.sub(lambda match: function_arn(match[1].removesuffix("_function_arn")), template(machine))
+    return _PLACEHOLDER.sub(lambda match: function_arn(match[1].removesuffix("_function_arn")), definition(machine))
 
 
 DEFINITIONS: dict[str, dict[str, Any]] = {machine: json.loads(render(machine)) for machine in MACHINES}

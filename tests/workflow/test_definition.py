@@ -16,7 +16,6 @@ from functions.shared.domain.operation import RESERVED_WITHIN_SECONDS
 from tests.aws_facts import facts
 from tests.workflow.definition import (
     DEFINITIONS,
-    MACHINES,
     PAYMENT,
     ROOT,
     STATES,
@@ -25,6 +24,7 @@ from tests.workflow.definition import (
     placeholders,
     successors,
 )
+from tools.deployment.definitions import MACHINES
 
 AWS_ERRORS = {
     "States.ALL",

@@ -9,6 +9,7 @@ import typer
 
 from tools.cli.frame import StackOption, clear_errors, console, steps
 from tools.deployment.build import Architecture, Target, build
+from tools.deployment.definitions import write_definitions
 from tools.deployment.log_role import respect_log_role
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.rollout import apply_until_live, roll_out
@@ -119,6 +120,14 @@ def validate() -> None:
     with clear_errors(needs_checkout=True):
         Terraform("validate").check()
     console.print("The Terraform is formatted and valid.")
+
+
+@app.command()
+def definitions() -> None:
+    """Write the state machines' definitions as they are deployed, with the retries that all states share."""
+    with clear_errors(needs_checkout=True):
+        folder = write_definitions()
+    console.print(f"Wrote {folder}", highlight=False)
 
 
 @app.command(name="build")

@@ -6,7 +6,8 @@ from tools.cli.frame import clear_errors, console
 from tools.cli.reference import REFERENCE, reference_text
 from tools.console import mermaid
 from tools.console.definition import Definition
-from tools.deployment.paths import README, STATE_MACHINES
+from tools.deployment.definitions import definition
+from tools.deployment.paths import README
 from tools.deployment.permissions import PERMISSIONS_FILE, permissions
 from tools.local.machine import Machine
 
@@ -17,8 +18,8 @@ app = typer.Typer()
 def picture() -> None:
     """Draw the README's picture of the payment state machine from its definition."""
     with clear_errors(needs_checkout=True):
-        definition = Definition.from_asl((STATE_MACHINES / "payment.asl.json").read_text())
-        README.write_text(mermaid.with_picture(README.read_text(), definition))
+        drawn = Definition.from_asl(definition("payment"))
+        README.write_text(mermaid.with_picture(README.read_text(), drawn))
     console.print(f"Wrote the picture in {README}", highlight=False)
 
 

@@ -24,7 +24,8 @@ from functions.shared.ports import Execution, StoredCard
 from functions.status.follow import follow
 from functions.status.handler import LONGEST_WAIT_SECONDS
 from functions.status.payment_status import ASKED_AFTER_SECONDS
-from tools.deployment.paths import STATE_MACHINES, TERRAFORM
+from tools.deployment.definitions import definition
+from tools.deployment.paths import TERRAFORM
 
 Calls = Mapping[str, int]
 
@@ -110,7 +111,7 @@ class Write:
 
 def path(machine: str = "payment") -> list[tuple[str, str]]:
     """The states that a captured payment goes through, each with its type. Step Functions bills one transition each."""
-    states: dict[str, Any] = json.loads((STATE_MACHINES / f"{machine}.asl.json").read_text())
+    states: dict[str, Any] = json.loads(definition(machine))
     name, found = states["StartAt"], []
     while name:
         state = states["States"][name]

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from tests.unit.tools.console.machines import MACHINE
-from tests.workflow.definition import MACHINES, template
 from tools.console.definition import Definition, How, Transition, condition
+from tools.deployment.definitions import MACHINES, definition
 
 
 def test_states_know_what_they_are_for_and_whether_they_are_an_end() -> None:
@@ -58,6 +58,6 @@ def test_a_condition_is_said_in_a_few_words(rule: dict[str, Any], words: str) ->
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_state_machine_can_be_read_with_its_placeholders(machine: str) -> None:
-    definition = Definition.from_asl(template(machine))
-    reached = {definition.start, *(transition.target for transition in definition.transitions)}
-    assert reached == set(definition.states)
+    read = Definition.from_asl(definition(machine))
+    reached = {read.start, *(transition.target for transition in read.transitions)}
+    assert reached == set(read.states)

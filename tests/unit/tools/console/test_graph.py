@@ -4,11 +4,11 @@ import pytest
 
 from tests.unit.tools.console.histories import CAUGHT, history
 from tests.unit.tools.console.machines import MACHINE
-from tests.workflow.definition import MACHINES, template
 from tools.console.definition import Definition
 from tools.console.graph import draw
+from tools.deployment.definitions import MACHINES, definition
 
-ALL = {machine: Definition.from_asl(template(machine)) for machine in MACHINES} | {"small": MACHINE}
+ALL = {machine: Definition.from_asl(definition(machine)) for machine in MACHINES} | {"small": MACHINE}
 CHARACTER_WIDTH, LINE_HEIGHT = 6.0, 12.0
 
 Area = tuple[float, float, float, float]

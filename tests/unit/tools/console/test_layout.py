@@ -3,11 +3,11 @@ from itertools import combinations, pairwise
 import pytest
 
 from tests.unit.tools.console.machines import ASL, MACHINE
-from tests.workflow.definition import MACHINES, template
 from tools.console.definition import END, START, Definition
 from tools.console.layout import Box, Picture, lay_out
+from tools.deployment.definitions import MACHINES, definition
 
-ALL = {machine: Definition.from_asl(template(machine)) for machine in MACHINES} | {"small": MACHINE}
+ALL = {machine: Definition.from_asl(definition(machine)) for machine in MACHINES} | {"small": MACHINE}
 
 
 def boxes(picture: Picture) -> dict[str, Box]:

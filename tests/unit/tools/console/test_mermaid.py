@@ -1,15 +1,15 @@
 import pytest
 
 from tests.unit.tools.console.machines import MACHINE
-from tests.workflow.definition import template
 from tools.console.definition import Definition
 from tools.console.mermaid import BEGIN, END, picture, with_picture
+from tools.deployment.definitions import definition
 from tools.deployment.paths import README
 
 
 def test_the_readme_s_picture_is_the_payment_state_machine_s() -> None:
     text = README.read_text()
-    assert with_picture(text, Definition.from_asl(template("payment"))) == text, "It is stale: make picture"
+    assert with_picture(text, Definition.from_asl(definition("payment"))) == text, "It is stale: make picture"
 
 
 def test_outcomes_are_stadiums_choices_diamonds_and_caught_errors_dotted() -> None:
@@ -26,7 +26,7 @@ def test_outcomes_are_stadiums_choices_diamonds_and_caught_errors_dotted() -> No
 
 
 def test_ways_to_the_same_are_one_line_and_what_a_name_says_is_no_label() -> None:
-    lines = picture(Definition.from_asl(template("payment"))).splitlines()
+    lines = picture(Definition.from_asl(definition("payment"))).splitlines()
     assert "    Persist & Compensate --> Outcome{Outcome}" in lines
     assert "    Outcome --> PaymentCaptured([PaymentCaptured])" in lines
 
