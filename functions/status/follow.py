@@ -18,7 +18,10 @@ from functions.shared.ports import Execution
 
 Record = TypeVar("Record", Payment, Operation)
 
-# One that was just started may not be seen yet. So nobody is told "none" before so long has gone by.
+LONGEST_WAIT_SECONDS = 25
+"""API Gateway waits 29 s for a function's answer."""
+
+# An execution that was just started may not be seen yet. So nobody is told "none" before so long has gone by.
 SEEN_WITHIN_SECONDS = 1.0
 
 # A look comes late by a fifth of the time at most, and the longest wait takes some forty.

@@ -5,6 +5,7 @@ from typing import Any
 from functions.shared import http, runtime
 from functions.shared.domain.errors import Unavailable
 from functions.shared.domain.shapes import canonical_id, is_id
+from functions.status.follow import LONGEST_WAIT_SECONDS
 from functions.status.operation_status import ForAnotherPayment, operation_status
 from functions.status.payment_status import payment_status
 
@@ -55,9 +56,6 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         return _KEY_USED
     return http.answer(200, found) if found else not_found
 
-
-LONGEST_WAIT_SECONDS = 25
-"""API Gateway waits 29 s for this function's answer."""
 
 _WAITS = {str(seconds): seconds for seconds in range(LONGEST_WAIT_SECONDS + 1)}
 _NO_WAIT = http.error(400, "invalid_request", "wait is a whole number of seconds from 0 to 25.")

@@ -15,8 +15,8 @@ from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DOUBT_SHARDS, DOU
 from functions.shared.contracts import load
 from functions.shared.domain.anchor import SEEN_WITHIN
 from functions.shared.domain.operation import OPERATIONS_KEPT, RESERVED_WITHIN_SECONDS, SEEN_WITHIN_SECONDS
+from functions.status.follow import LONGEST_WAIT_SECONDS
 from functions.status.follow import SEEN_WITHIN_SECONDS as SHOWN_WITHIN_SECONDS
-from functions.status.handler import LONGEST_WAIT_SECONDS
 from tests.aws_facts import facts
 from tests.documents import document
 from tests.workflow.definition import DEFINITIONS, PAYMENT

@@ -21,8 +21,7 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, settlement_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Execution, StoredCard
-from functions.status.follow import follow
-from functions.status.handler import LONGEST_WAIT_SECONDS
+from functions.status.follow import LONGEST_WAIT_SECONDS, follow
 from functions.status.payment_status import ASKED_AFTER_SECONDS
 from tools.deployment.definitions import definition
 from tools.deployment.paths import TERRAFORM

@@ -10,7 +10,7 @@ from functions.shared.domain.errors import ExecutionsUnavailable, LedgerUnavaila
 from functions.shared.domain.operation import SEEN_WITHIN_SECONDS
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Execution
-from functions.status import handler
+from functions.status.follow import LONGEST_WAIT_SECONDS
 from functions.status.operation_status import ForAnotherPayment, operation_status
 from functions.status.payment_status import payment_status
 from tests.aws_facts import facts
@@ -234,7 +234,7 @@ def test_an_operation_that_nobody_knows_or_that_is_another_payments_is_not_waite
 def test_the_longest_wait_and_its_last_looks_are_within_what_api_gateway_waits_for() -> None:
     most = facts("integration_timeout")["integration_timeout_seconds"]
     assert function_timeouts()["status"] == most
-    assert most > handler.LONGEST_WAIT_SECONDS + 3
+    assert most > LONGEST_WAIT_SECONDS + 3
 
 
 def test_time_that_looks_take_is_time_that_was_waited(monkeypatch: pytest.MonkeyPatch) -> None:
