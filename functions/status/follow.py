@@ -24,8 +24,8 @@ LONGEST_WAIT_SECONDS = 25
 # An execution that was just started may not be seen yet. So nobody is told "none" before so long has gone by.
 SEEN_WITHIN_SECONDS = 1.0
 
-# A look comes late by a fifth of the time at most, and the longest wait takes some forty.
-_SHARE_OF_THE_TIME, _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 0.05, 1.0
+# A look comes late by a tenth of the time at most, and the longest wait takes some sixty.
+_SHARE_OF_THE_TIME, _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 0.05, 1.0
 
 
 def follow(

@@ -239,7 +239,10 @@ def show(per_month: int, looks: int, file: Path, console: Console) -> None:
     total = _total(way.lines, prices)
     month = f"{per_month:,} a month"
 
-    table = Table(title=f"A captured payment, waited for, and looked at {looks} times in all", title_justify="left")
+    table = Table(
+        title=f"A captured payment; looks of its client: {looks}, the first of which waits for its end",
+        title_justify="left",
+    )
     _columns(table, "service", "unit", "a payment", "price", "$ per million", f"$ of {month}", "share")
     for line in way.lines:
         price, usd = prices[line.price], line.units * prices[line.price].each
