@@ -133,8 +133,8 @@ anchor: setup ## Anchor a day's payments where nobody can change them (DAY=, by 
 upgrade-ledger: setup ## Migrate an older version's ledger, once: move cards and counters to their own tables, and mark unsealed records for the first anchor, on STACK=file
 	@$(PAYMENTS) ledger upgrade
 
-cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, POLLS=2), compared with other designs
-	@$(PAYMENTS) cost $(call option,POLLS,--polls) $(call arguments,PER_MONTH)
+cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, LOOKS=1), compared with other designs
+	@$(PAYMENTS) cost $(call option,LOOKS,--looks) $(call arguments,PER_MONTH)
 
 scale: setup ## Simulate the hottest keys of the table and its indexes (N=10000000, RATE=10000, SKEW=1.0)
 	@$(PAYMENTS) scale $(call option,RATE,--rate) $(call option,SKEW,--skew) $(call arguments,N)

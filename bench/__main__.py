@@ -23,6 +23,7 @@ class Extent:
     warm_calls: int
     counted: int
     one_by_one: int
+    answered: int
     at_once: dict[int, int]
     repeats: int
     payments: int
@@ -30,8 +31,8 @@ class Extent:
     reads: int
 
 
-FULL = Extent(15, 5, 200, 10, 100, {1: 40, 8: 160, 32: 320, 64: 640}, 3, 10_000, (1_000, 10_000, 100_000), 5)
-SMALL = Extent(2, 1, 20, 2, 10, {1: 5, 8: 16}, 1, 50, (1_000, 3_000), 2)
+FULL = Extent(15, 5, 200, 10, 100, 50, {1: 40, 8: 160, 32: 320, 64: 640}, 3, 10_000, (1_000, 10_000, 100_000), 5)
+SMALL = Extent(2, 1, 20, 2, 10, 5, {1: 5, 8: 16}, 1, 50, (1_000, 3_000), 2)
 """Under three minutes on two cores: fewer samples, at most 8 payments at once, 50 in a row, and 3,000 entries."""
 
 
@@ -48,6 +49,7 @@ def sections(stack: Stack, extent: Extent) -> dict[str, Callable[[], Section]]:
         "warm": lambda: processes.warm_calls(alone, tasks, extent.warm_calls),
         "calls": lambda: workflow.counted_calls(product, extent.counted),
         "latency": lambda: workflow.end_to_end(product, nothing, bare, extent.one_by_one),
+        "answered": lambda: workflow.answered(stack, extent.answered),
         "throughput": lambda: workflow.throughput(product, nothing, bare, extent.at_once, extent.repeats),
         "payments": lambda: workflow.drift(product, nothing, extent.payments),
         "ledger": lambda: books.reads(stack, extent.entries, extent.reads),

@@ -283,14 +283,18 @@ def counted_calls(product: Workflow, payments: int) -> Section:
 
 
 def _pay(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
-    body = {name: value for name, value in request.items() if name not in ("operation", "caller")}  # the API adds these
-    answer = stack.call("POST", "/payments", body, {"Idempotency-Key": payment_id})
-    if answer.status_code != requests.codes.accepted:
-        raise RuntimeError(f"POST /payments was answered {answer.status_code} {answer.text}")
+    _post(stack, request, payment_id)
     arn = stack.execution_arn(payment_id)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while stack.described(arn)["status"] == "RUNNING" and time.monotonic() < deadline:
         time.sleep(0.1)
+
+
+def _post(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
+    body = {name: value for name, value in request.items() if name not in ("operation", "caller")}  # the API adds these
+    answer = stack.call("POST", "/payments", body, {"Idempotency-Key": payment_id})
+    if answer.status_code != requests.codes.accepted:
+        raise RuntimeError(f"POST /payments was answered {answer.status_code} {answer.text}")
 
 
 def _record_calls(stack: Stack, on: bool) -> None:
@@ -339,6 +343,59 @@ def end_to_end(product: Workflow, nothing: Workflow, bare_calls: Workflow, round
             Row("p99, against functions that make the bare calls", "ms", p99[0], p99[2]),
         ],
         notes=("From the execution's start to its end, as Step Functions has them. The gateway answers at once.",),
+    )
+
+
+def answered(stack: Stack, rounds: int, gateway_seconds: float = 0.4) -> Section:
+    """From POST to the answer that says how a payment ended: waited for by one request, beside polling."""
+    till, asked = Till(stack), {"waiting": list[float](), "polling": list[float]()}
+
+    def look(payment_id: str, wait_seconds: int) -> bool:
+        """Whether it has ended."""
+        return bool(stack.payment(payment_id, wait_seconds).get("status", "processing") != "processing")
+
+    def wait(payment_id: str) -> None:
+        while not look(payment_id, 20):
+            pass
+
+    def poll(payment_id: str) -> None:
+        pause = 0.1
+        while not look(payment_id, 0):
+            time.sleep(pause)
+            pause = min(1.5 * pause, 2.0)
+
+    def pay(way: str, follow: Callable[[str], None]) -> Callable[[], float]:
+        def measure() -> float:
+            request, payment_id = till.payment()
+            fault = {"operation": "charge", "fault": "slow", "seconds": gateway_seconds, "reference": payment_id}
+            stack.sandbox("POST", "/sandbox/faults", json=fault).raise_for_status()
+            begun, started = time.time(), time.perf_counter()
+            _post(stack, request, payment_id)
+            follow(payment_id)
+            took = 1000 * (time.perf_counter() - started)
+            asked[way].append(_calls_since(stack, begun)["states DescribeExecution"])
+            return took
+
+        return measure
+
+    _record_calls(stack, True)
+    try:
+        waited, polled = interleaved(rounds, pay("waiting", wait), pay("polling", poll), warm_up=2)
+    finally:
+        _record_calls(stack, False)
+    calls = [Samples(tuple(asked[way][2:])) for way in ("waiting", "polling")]
+    return Section(
+        "From POST to the answer that says how the payment ended",
+        "polling as the client did before: again after 0.1 s, 0.15 s and so on, up to 2 s",
+        [
+            Row("p50, GET with wait=20", "ms", waited, polled, Target("times", 1.1)),
+            Row("p99, GET with wait=20", "ms", Samples((waited.percentile(99),)), Samples((polled.percentile(99),))),
+            Row("DescribeExecution a payment", "calls", calls[0], calls[1], Target("itself", 1.0)),
+        ],
+        notes=(
+            f"The gateway answers after {gateway_seconds:g} s. One payment at a time, with a sealed card. There is no "
+            "network in between: what a poll's way to AWS and back takes is not in it.",
+        ),
     )
 
 

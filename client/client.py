@@ -37,6 +37,8 @@ from .transport import SigV4, Transport
 _APPEARS_WITHIN_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
+# So long the API is asked to wait for an end. It may be asked for 25 seconds, and gives up after 29.
+_WAIT_SECONDS = 20
 # What is sent and is no text.
 _TYPES = {"amount_minor": int, "capture": bool, "save_card": bool}
 
@@ -142,12 +144,15 @@ class PaymentsClient:
         no_order = {"amount_minor": None, "currency": None, "merchant_reference": None}
         return self._start("/cards", {"card_data": self._sealed(card, key)}, key, no_order)
 
-    def payment(self, payment_id: str) -> Payment:
-        """The payment as it is now. Raises NotFound."""
-        return Payment.from_json(self._transport.call("GET", _path("payments", payment_id)))
+    def payment(self, payment_id: str, *, wait_seconds: int = 0) -> Payment:
+        """The payment as it is now, or as it ends if it does within so many seconds (25 at most): one call in either
+        case. Raises NotFound.
+        """
+        path = _path("payments", payment_id)
+        return Payment.from_json(self._transport.call("GET", path, wait_seconds=wait_seconds))
 
     def wait(self, payment_id: str, *, timeout_seconds: float = 60.0) -> Payment:
-        """The payment, or the card being stored, once it is no longer processing.
+        """The payment, or the card being stored, once it is no longer processing. The API answers when it has ended.
 
         As long as there is time, it is looked for again, whatever goes wrong on the way. When the time is over, raises
         StillProcessing, or what went wrong if nothing was ever seen: NoAnswer, TooManyRequests. Raises NotFound.
@@ -265,11 +270,16 @@ class PaymentsClient:
         return Payment.from_json(self._found(_path("payments", payment_id), deadline))
 
     def _found(self, path: str, deadline: float | None = None) -> dict[str, Any]:
-        """What is there, or will be in a moment. Raises NotFound."""
+        """What is there, or will be in a moment; with a deadline, what it ends as, if it does. Raises NotFound."""
+        wait_seconds = 0 if deadline is None else _WAIT_SECONDS
+
+        def look() -> dict[str, Any]:
+            return self._transport.call("GET", path, wait_seconds=wait_seconds, deadline=deadline)
+
         for _ in _looks(_APPEARS_WITHIN_SECONDS):
             with suppress(NotFound):
-                return self._transport.call("GET", path, deadline=deadline)
-        return self._transport.call("GET", path, deadline=deadline)
+                return look()
+        return look()
 
 
 def _looks(timeout_seconds: float) -> Iterator[None]:

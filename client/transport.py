@@ -1,6 +1,7 @@
 """One call to the API: signed, and repeated as long as that can help and is safe."""
 
 import json
+import math
 import random
 import time
 from datetime import UTC, datetime, timedelta
@@ -89,9 +90,11 @@ class Transport:
         body: dict[str, Any] | None = None,
         *,
         idempotency_key: str | None = None,
+        wait_seconds: int = 0,
         deadline: float | None = None,
     ) -> dict[str, Any]:
-        """The answer's JSON, {} where it has none.
+        """The answer's JSON, {} where it has none. For `wait_seconds`, or until a second before the deadline if that is
+        sooner, the API may wait for what is asked about to end; one that doesn't know of that answers at once.
 
         Only what the API says in its own JSON counts. A call that is answered by 429, by 5xx, by anybody else or not at
         all is made again with the same key and the same bytes, after a random pause that doubles on average, or the
@@ -105,15 +108,20 @@ class Transport:
             headers["Idempotency-Key"] = idempotency_key
         unclear: str | None = None
         for tries in count(1):
+            left = math.inf if deadline is None else deadline - time.monotonic()
+            wait = max(0, math.floor(min(wait_seconds, left - 1)))
             pause = _dice.uniform(0, min(_FIRST_PAUSE_SECONDS * 2.0**tries, _LONGEST_PAUSE_SECONDS))
             try:
                 answer = self._session.request(
                     method,
-                    self._api_url + path,
+                    self._api_url + path + (f"?wait={wait}" if wait else ""),
                     data=data,
                     headers=headers,
                     auth=self._signature,
-                    timeout=(_CONNECT_TIMEOUT_SECONDS, self._timeout(deadline)),
+                    timeout=(
+                        _CONNECT_TIMEOUT_SECONDS,
+                        min(wait + self._timeout_seconds, max(left, _LEAST_TIMEOUT_SECONDS)),
+                    ),
                     allow_redirects=False,
                 )
             except requests.RequestException as error:
@@ -146,10 +154,6 @@ class Transport:
         if unclear:
             raise NoAnswer(told, idempotency_key)
         raise TooManyRequests(told)
-
-    def _timeout(self, deadline: float | None) -> float:
-        left = self._timeout_seconds if deadline is None else deadline - time.monotonic()
-        return min(self._timeout_seconds, max(left, _LEAST_TIMEOUT_SECONDS))
 
 
 def _now() -> datetime:

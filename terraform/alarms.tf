@@ -307,7 +307,7 @@ locals {
 
     {
       for name, dimensions in local.function_dimensions : "function-throttles-${name}" => {
-        means   = "Lambda does not run the ${name} function as often as it is called: the account's concurrency is used up."
+        means   = "Lambda does not run the ${name} function as often as it is called: the account's concurrency is used up, or that of the function."
         section = "function-throttles"
         metrics = {
           count = { namespace = "AWS/Lambda", name = "Throttles", dimensions = dimensions, stat = "Sum" }

@@ -37,10 +37,10 @@ locals {
 
   # Everything else about one item is answered by a function.
   function_routes = {
-    get_payment   = { item = "payments", http_method = "GET", function = "status" }
-    get_operation = { item = "operations", http_method = "GET", function = "status" }
-    get_card      = { item = "cards", http_method = "GET", function = "cards" }
-    delete_card   = { item = "cards", http_method = "DELETE", function = "cards" }
+    get_payment   = { item = "payments", http_method = "GET", function = "status", query = ["wait"] }
+    get_operation = { item = "operations", http_method = "GET", function = "status", query = ["wait"] }
+    get_card      = { item = "cards", http_method = "GET", function = "cards", query = [] }
+    delete_card   = { item = "cards", http_method = "DELETE", function = "cards", query = [] }
   }
 
   # item = { resource, its path with * for the parameters, the parameters }
@@ -337,7 +337,10 @@ resource "aws_api_gateway_method" "function" {
   http_method          = each.value.http_method
   authorization        = "AWS_IAM"
   request_validator_id = aws_api_gateway_request_validator.this.id
-  request_parameters   = { for parameter in local.items[each.value.item].parameters : "method.request.path.${parameter}" => true }
+  request_parameters = merge(
+    { for parameter in local.items[each.value.item].parameters : "method.request.path.${parameter}" => true },
+    { for parameter in each.value.query : "method.request.querystring.${parameter}" => false },
+  )
 }
 
 resource "aws_api_gateway_integration" "function" {

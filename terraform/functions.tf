@@ -379,8 +379,9 @@ locals {
       ])
     }
 
+    # It may be asked to wait for 25 seconds, and API Gateway waits no longer than this for its answer.
     status = {
-      timeout = 5
+      timeout = 29
       memory  = 512
       environment = merge(local.payment_executions_environment, local.operation_executions_environment, {
         DYNAMODB_TABLE = aws_dynamodb_table.ledger.name

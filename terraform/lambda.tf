@@ -32,6 +32,9 @@ resource "aws_lambda_function" "this" {
   timeout       = each.value.timeout
   memory_size   = each.value.memory
 
+  # Whoever waits for a payment's end holds a run, and must leave some to those who pay. -1 is as many as there are.
+  reserved_concurrent_executions = each.key == "status" && var.status_concurrency != null ? var.status_concurrency : -1
+
   environment {
     variables = merge(local.common_environment, each.value.environment)
   }

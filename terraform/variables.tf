@@ -281,6 +281,17 @@ variable "api_throttling_rate" {
   }
 }
 
+variable "status_concurrency" {
+  description = "How many may wait for a payment's end, or look at one, at once; more get 500. Taken from the account's concurrent runs of functions, and null to share these."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.status_concurrency == null ? true : var.status_concurrency >= 1 && floor(var.status_concurrency) == var.status_concurrency
+    error_message = "The status function's concurrency must be a whole number from 1 on, or null."
+  }
+}
+
 variable "api_throttling_burst" {
   description = "How many requests the API takes at once; the rest get 429."
   type        = number

@@ -30,6 +30,9 @@ _HEADERS = {
 }
 
 
+# So long one request of the page follows a payment; it is answered as soon as the payment has ended.
+FOLLOWED_SECONDS = 20
+
 # The deployment's `accepted_brands`, as they are by default: what is not among them is told before it is sent.
 BRANDS = ("visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro")
 
@@ -59,9 +62,9 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
             raise Refused(404, "order_not_found")
         return order
 
-    def payment_of(order: Order) -> api.Payment | None:
+    def payment_of(order: Order, wait_seconds: int = 0) -> api.Payment | None:
         try:
-            return payments.payment(order.payment_id)
+            return payments.payment(order.payment_id, wait_seconds=wait_seconds)
         except api.NotFound:
             return None
 
@@ -124,7 +127,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
     @app.get("/api/orders/<order_id>/payment")
     def follow(order_id: str) -> ResponseReturnValue:
         order = order_of(order_id)
-        return {"payment": _shown(payment_of(order), order)}
+        return {"payment": _shown(payment_of(order, wait_seconds=FOLLOWED_SECONDS), order)}
 
     @app.post("/api/orders/<order_id>/attempts")
     def begin_attempt(order_id: str) -> ResponseReturnValue:

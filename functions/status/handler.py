@@ -5,6 +5,7 @@ from typing import Any
 from functions.shared import http, runtime
 from functions.shared.domain.errors import Unavailable
 from functions.shared.domain.shapes import canonical_id, is_id
+from functions.status.follow import LONGEST_WAIT_SECONDS
 from functions.status.operation_status import ForAnotherPayment, operation_status
 from functions.status.payment_status import payment_status
 
@@ -26,11 +27,18 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     not_found = _PAYMENT_NOT_FOUND if operation_id is None else _OPERATION_NOT_FOUND
     if not is_id(payment_id) or not (operation_id is None or is_id(operation_id)):
         return not_found  # without a look: where it would be looked for, it would be written down
+    wait_seconds = _WAITS.get((event.get("queryStringParameters") or {}).get("wait", "0"))
+    if wait_seconds is None:
+        return _NO_WAIT
     try:
         ledger = runtime.ledger()
         if operation_id is None:
             found = payment_status(
-                canonical_id(payment_id), ledger=ledger, executions=runtime.executions(), sleep=runtime.sleep
+                canonical_id(payment_id),
+                ledger=ledger,
+                executions=runtime.executions(),
+                sleep=runtime.sleep,
+                wait_seconds=wait_seconds,
             )
         else:
             found = operation_status(
@@ -39,6 +47,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
                 ledger=ledger,
                 executions=runtime.operation_executions(),
                 sleep=runtime.sleep,
+                wait_seconds=wait_seconds,
             )
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))
@@ -48,6 +57,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     return http.answer(200, found) if found else not_found
 
 
+_WAITS = {str(seconds): seconds for seconds in range(LONGEST_WAIT_SECONDS + 1)}
+_NO_WAIT = http.error(400, "invalid_request", "wait is a whole number of seconds from 0 to 25.")
 _PAYMENT_NOT_FOUND = http.error(404, "payment_not_found", "There is no payment with this id.")
 _OPERATION_NOT_FOUND = http.error(404, "operation_not_found", "There is no operation with this id.")
 _KEY_USED = http.error(

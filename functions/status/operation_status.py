@@ -4,8 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from functions.shared.domain.errors import PaymentNotFound, error_code
+from functions.shared.domain.operation import SEEN_WITHIN_SECONDS, Operation
 from functions.shared.ports import Execution, Executions, Ledger
-from functions.status.payment_status import PAUSES_SECONDS, shown_operation
+from functions.status.follow import follow
+from functions.status.payment_status import operation_has_ended, shown_operation
+
+# Most operations are recorded before the first. One on a payment that there is not is rejected once that would be seen.
+ASKED_AFTER_SECONDS = (1.5, SEEN_WITHIN_SECONDS + 2.0)
 
 
 class ForAnotherPayment(Exception):
@@ -13,36 +18,43 @@ class ForAnotherPayment(Exception):
 
 
 def operation_status(
-    payment_id: str, operation_id: str, *, ledger: Ledger, executions: Executions, sleep: Callable[[float], None]
+    payment_id: str,
+    operation_id: str,
+    *,
+    ledger: Ledger,
+    executions: Executions,
+    sleep: Callable[[float], None],
+    wait_seconds: int = 0,
 ) -> dict[str, Any] | None:
     """The operation as `GET /payments/{payment_id}/operations/{operation_id}` shows it, or None if nobody knows one.
 
-    It is also the place where an operation shows whose payment has no record to show it in: there is none, or it was
-    rejected. `executions` are the operations' executions. Raises ForAnotherPayment, Unavailable.
+    Waits so long for it to end. It is also the place where an operation shows whose payment has no record to show it
+    in: there is none, or it was rejected. `executions` are the operations' executions. Raises ForAnotherPayment,
+    Unavailable.
     """
-    for pause in PAUSES_SECONDS:
-        if shown := _look(payment_id, operation_id, ledger=ledger, executions=executions):
-            return shown
-        sleep(pause)
-    return _look(payment_id, operation_id, ledger=ledger, executions=executions)
 
+    def recorded() -> Operation | None:
+        payment = ledger.payment(payment_id)
+        return payment.operation(operation_id) if payment else None
 
-def _look(payment_id: str, operation_id: str, *, ledger: Ledger, executions: Executions) -> dict[str, Any] | None:
-    if shown := _recorded(payment_id, operation_id, ledger):
-        return shown
-    execution = executions.find(operation_id)
-    if execution is None:
-        return None
-    if execution.request.get("payment_id") != payment_id:
-        raise ForAnotherPayment
-    # It may have been recorded, and have ended, since the first look.
-    return _recorded(payment_id, operation_id, ledger) or _not_recorded(payment_id, operation_id, execution)
+    def find() -> Execution | None:
+        execution = executions.find(operation_id)
+        if execution and execution.request.get("payment_id") != payment_id:
+            raise ForAnotherPayment
+        return execution
 
-
-def _recorded(payment_id: str, operation_id: str, ledger: Ledger) -> dict[str, Any] | None:
-    payment = ledger.payment(payment_id)
-    operation = payment.operation(operation_id) if payment else None
-    return {"payment_id": payment_id} | shown_operation(operation) if operation else None
+    operation, execution = follow(
+        recorded,
+        find,
+        has_ended=operation_has_ended,
+        is_in_doubt=lambda operation: False,
+        asked_after=ASKED_AFTER_SECONDS,
+        wait_seconds=wait_seconds,
+        sleep=sleep,
+    )
+    if operation is not None:
+        return {"payment_id": payment_id} | shown_operation(operation)
+    return _not_recorded(payment_id, operation_id, execution) if execution else None
 
 
 def _not_recorded(payment_id: str, operation_id: str, execution: Execution) -> dict[str, Any]:

@@ -8,42 +8,50 @@ from functions.shared.domain.errors import error_code
 from functions.shared.domain.operation import Operation
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import Execution, Executions, Ledger
+from functions.status.follow import follow
+
+# Many a payment is captured before the first, a card that is no good is rejected within a second if the functions run
+# already, and within a few if they have to start.
+ASKED_AFTER_SECONDS = (1.5, 5.0)
 
 _UNDER_WAY = {"status": "processing", "error": None}
 
 
-# DescribeExecution is eventually consistent, and an execution that was just started may not be there yet. So nobody is
-# told "none" before so long has gone by, look after look.
-PAUSES_SECONDS = (0.2, 0.3, 0.5)
-
-
 def payment_status(
-    payment_id: str, *, ledger: Ledger, executions: Executions, sleep: Callable[[float], None]
+    payment_id: str, *, ledger: Ledger, executions: Executions, sleep: Callable[[float], None], wait_seconds: int = 0
 ) -> dict[str, Any] | None:
     """The payment as `GET /payments/{payment_id}` shows it, or None if nobody knows one.
 
-    Raises Unavailable.
+    Waits so long for it to end: neither the payment is processing then, nor an operation on it, but for those that the
+    gateway has and takes days for. Raises Unavailable.
     """
-    for pause in PAUSES_SECONDS:
-        if shown := _look(payment_id, ledger=ledger, executions=executions):
-            return shown
-        sleep(pause)
-    return _look(payment_id, ledger=ledger, executions=executions)
+    payment, execution = follow(
+        lambda: ledger.payment(payment_id),
+        lambda: executions.find(payment_id),
+        has_ended=_has_ended,
+        is_in_doubt=_is_in_doubt,
+        asked_after=ASKED_AFTER_SECONDS,
+        wait_seconds=wait_seconds,
+        sleep=sleep,
+    )
+    if payment is None:
+        return _not_recorded(payment_id, execution) if execution else None
+    # Where the ledger is in doubt and the execution runs, Compensate is at work: the doubt is not the end of it yet.
+    is_under_way = _is_in_doubt(payment) and execution is not None and execution.running
+    return _recorded(payment) | (_UNDER_WAY if is_under_way else {})
 
 
-def _look(payment_id: str, *, ledger: Ledger, executions: Executions) -> dict[str, Any] | None:
-    payment = ledger.payment(payment_id)
-    if payment is not None and payment.status != "in_doubt":
-        return _recorded(payment)
-    execution = executions.find(payment_id)
-    if execution is not None and execution.running:
-        # Also where the ledger is in doubt: Compensate is at work, and the doubt is not the end of it yet.
-        return _not_recorded(payment_id, execution) if payment is None else _recorded(payment) | _UNDER_WAY
-    # It may have been recorded, and have ended, since the first look.
-    payment = ledger.payment(payment_id)
-    if payment is not None:
-        return _recorded(payment)
-    return _not_recorded(payment_id, execution) if execution is not None else None
+def _has_ended(payment: Payment) -> bool:
+    return not _is_in_doubt(payment) and all(map(operation_has_ended, payment.operations))
+
+
+def _is_in_doubt(payment: Payment) -> bool:
+    return payment.status == "in_doubt"
+
+
+def operation_has_ended(operation: Operation) -> bool:
+    """Whether nothing more is to be waited for: also where the gateway has it, for days perhaps."""
+    return operation.status != "processing" or operation.pending
 
 
 def _recorded(payment: Payment) -> dict[str, Any]:

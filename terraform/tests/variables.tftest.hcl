@@ -32,6 +32,7 @@ run "values_just_outside_what_is_allowed_are_refused" {
     token_keys                      = ["1", "1"]
     api_throttling_rate             = 0
     api_throttling_burst            = 1.5
+    status_concurrency              = 0
   }
 
   expect_failures = [
@@ -53,6 +54,7 @@ run "values_just_outside_what_is_allowed_are_refused" {
     var.token_keys,
     var.api_throttling_rate,
     var.api_throttling_burst,
+    var.status_concurrency,
   ]
 }
 
@@ -142,12 +144,18 @@ run "values_on_the_edge_are_taken" {
     sealing_keys                 = ["1", "2"]
     token_keys                   = ["2"]
     api_throttling_burst         = 1
+    status_concurrency           = 300
     tags                         = { Team = "payments", Environment = "mine" }
   }
 
   assert {
     condition     = toset(keys(aws_kms_key.this)) == toset(["books", "card", "data", "vault", "sealing-1", "sealing-2", "token-2"])
     error_message = "There must be a key for each generation."
+  }
+
+  assert {
+    condition     = [for name, function in aws_lambda_function.this : name if function.reserved_concurrent_executions != -1] == ["status"]
+    error_message = "Who waits must have runs of his own, and nobody else."
   }
 
   assert {

@@ -17,7 +17,8 @@ from functions.shared.adapters.table.ledger import MAX_DOUBTS_COUNTED
 from functions.shared.contracts import load
 from functions.shared.domain.anchor import SEEN_WITHIN
 from functions.shared.domain.operation import OPERATIONS_KEPT, RESERVED_WITHIN_SECONDS, SEEN_WITHIN_SECONDS
-from functions.status.payment_status import PAUSES_SECONDS
+from functions.status.follow import LONGEST_WAIT_SECONDS
+from functions.status.follow import SEEN_WITHIN_SECONDS as SHOWN_WITHIN_SECONDS
 from tests.aws_facts import facts
 from tests.documents import document
 from tests.workflow.definition import DEFINITIONS, PAYMENT
@@ -66,7 +67,8 @@ LIMITS = {
     "operations that are open at once": str(OPERATIONS_KEPT),
     "an operation waits for its payment's end": f"{RESERVED_WITHIN_SECONDS} seconds from when it was asked for",
     "an operation waits for its payment to be seen": f"{SEEN_WITHIN_SECONDS} seconds from when it was asked for",
-    "`GET` looks for a payment that cannot be seen": f"{sum(PAUSES_SECONDS):g} second",
+    "`GET` waits for a payment's or an operation's end (`wait`)": f"{LONGEST_WAIT_SECONDS} seconds",
+    "`GET` looks for a payment that cannot be seen": f"{SHOWN_WITHIN_SECONDS:g} second",
     "flags by screening rules": str(FIELDS["flags"]["maxItems"]),
     "length of a rule's name": f"{load('rule')['properties']['name']['maxLength']} characters",
     "cards, and declines, that are counted by reference, BIN, caller or digits": f"{velocity.HELD} in twenty minutes",

@@ -36,7 +36,7 @@ GIVEN = {
     "verify-ledger": "tools.cli ledger verify",
     "anchor": "tools.cli ledger anchor -- {DAY}",
     "upgrade-ledger": "tools.cli ledger upgrade",
-    "cost": "tools.cli cost --polls={POLLS} -- {PER_MONTH}",
+    "cost": "tools.cli cost --looks={LOOKS} -- {PER_MONTH}",
     "scale": "tools.cli scale --rate={RATE} --skew={SKEW} -- {N}",
     "rules-test": "tools.cli rules-test -- {RULES}",
     "checkout": "tools.cli checkout",

@@ -17,6 +17,14 @@ def test_a_captured_payment_makes_the_calls_that_it_needs_and_no_other(stack: St
     assert {count.what for count in section.counts} >= {"kms Decrypt", "dynamodb TransactWriteItems", "states entered"}
 
 
+def test_a_captured_payment_that_is_waited_for_asks_step_functions_once_at_most(stack: Stack) -> None:
+    section = workflow.answered(stack, 2)
+    [calls] = [row for row in section.rows if row.unit == "calls"]
+    assert calls.measured.most <= 1
+    assert calls.floor is not None
+    assert calls.floor.least >= 1  # so that they are counted
+
+
 @pytest.mark.parametrize("function", ["charge", "status"])
 def test_a_function_is_measured_beside_the_clients_and_calls_that_it_needs(
     alone: processes.Processes, function: str

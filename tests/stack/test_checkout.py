@@ -168,20 +168,36 @@ def test_a_double_click_and_a_second_window_pay_once(driver: Driver, page: Page)
 
 
 def test_a_slow_payment_is_followed_to_its_end(driver: Driver, page: Page) -> None:
+    looks: list[Route] = []
+
+    def keep_waiting(route: Route) -> None:
+        if route.request.method == "GET":
+            looks.append(route)
+        else:
+            route.fallback()
+
+    page.route("**/payment", keep_waiting)
     page.clock.install()
     choose(page, "Visa …1111")
-    with page.expect_response(lambda answer: answer.request.method == "POST" and answer.url.endswith("/payment")):
+    with page.expect_request(lambda request: request.method == "GET" and request.url.endswith("/payment")):
         pay(page)
         expect(page.get_by_role("heading", name="Paying …")).to_be_focused()
         take_screenshots(page, "checkout-paying")
-    # From its first look on, the page knows for how long it has followed the payment.
-    with page.expect_response(lambda answer: answer.request.method == "GET" and answer.url.endswith("/payment")):
-        tell(page, status="processing")
     page.clock.fast_forward(10_000)
     expect(page.get_by_role("status")).to_contain_text("This takes longer than usual.")
-    page.unroute_all()
+    assert len(looks) == 1
+    looks[0].continue_()
     expect(page.get_by_text(f"{THANK_YOU} 1111.")).to_be_visible(timeout=15_000)
     assert len(driver.charges(payment_id(page))) == 1
+
+
+def test_the_customer_waits_for_one_request(driver: Driver, page: Page) -> None:
+    looks: list[str] = []
+    page.on("request", lambda request: looks.append(request.method) if request.url.endswith("/payment") else None)
+    choose(page, "Visa …4242")
+    pay(page)
+    expect(page.get_by_text(f"{THANK_YOU} 4242.")).to_be_visible()
+    assert looks == ["POST", "GET"]
 
 
 def tell(page: Page, **changes: Any) -> None:

@@ -5,7 +5,9 @@ import re
 import time
 
 import pytest
+import requests
 
+from client.transport import SigV4
 from tests.stack.driver import CARD_DATA, PAYMENT, Driver
 from tools.deployment.definitions import MACHINES, definition
 from tools.deployment.stack import new_payment_id
@@ -160,6 +162,80 @@ def test_an_unknown_payment_is_not_found(driver: Driver) -> None:
     answer = driver.stack.call("GET", f"/payments/{new_payment_id()}")
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "payment_not_found"
+
+
+def waited(driver: Driver, path: str, query: str) -> tuple[requests.Response, float]:
+    """The answer, and after how many seconds it came."""
+    began = time.monotonic()
+    answer = driver.stack.call("GET", f"/payments/{path}{query}")
+    assert answer.headers["Cache-Control"] == "no-store"
+    return answer, time.monotonic() - began
+
+
+def test_a_wait_is_answered_as_soon_as_the_payment_has_ended(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "slow", seconds=2)
+    driver.pay(payment_id)
+    answer, seconds = waited(driver, payment_id, "?wait=25")
+    assert (answer.status_code, answer.json()["status"]) == (200, "captured")
+    assert 1 < seconds < 12
+    answer, seconds = waited(driver, payment_id, "?wait=25")
+    assert answer.json()["status"] == "captured"
+    assert seconds < 3
+
+
+def test_a_wait_that_is_over_shows_the_payment_as_it_is(driver: Driver) -> None:
+    payment_id = new_payment_id()
+    driver.set_fault(payment_id, "charge", "slow", seconds=4)
+    driver.pay(payment_id)
+    answer, seconds = waited(driver, payment_id, "?wait=2")
+    assert (answer.status_code, answer.json()["status"]) == (200, "processing")
+    assert 2 <= seconds < 4
+    driver.ended(payment_id)
+
+
+def test_a_card_that_is_no_good_is_told_long_before_the_wait_is_over(driver: Driver) -> None:
+    payment_id, _ = driver.pay(card_data=CARD_DATA | {"expiry_date": "12/20"})
+    answer, seconds = waited(driver, payment_id, "?wait=25")
+    assert (answer.json()["status"], answer.json()["error"]) == ("rejected", "expired_card")
+    assert seconds < 10
+
+
+def test_a_payment_or_an_operation_that_nobody_knows_is_not_waited_for(driver: Driver) -> None:
+    payment_id = driver.paid()["payment_id"]
+    for path in (new_payment_id(), f"{payment_id}/operations/{new_payment_id()}"):
+        answer, seconds = waited(driver, path, "?wait=25")
+        assert answer.status_code == 404
+        assert seconds < 6
+
+
+def test_an_operation_is_waited_for_by_itself(driver: Driver) -> None:
+    payment_id, refund_id = driver.paid()["payment_id"], new_payment_id()
+    driver.set_fault(payment_id, "refund", "slow", seconds=1.5)
+    driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 500}, refund_id)
+    answer, seconds = waited(driver, f"{payment_id}/operations/{refund_id}", "?wait=25")
+    assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+    assert seconds < 12
+
+
+@pytest.mark.parametrize("query", ["?wait=26", "?wait=-1", "?wait=", "?wait=1.5", "?wait=soon", "?wait=1&wait=99"])
+def test_a_wait_that_is_no_number_of_seconds_up_to_25_is_refused(driver: Driver, query: str) -> None:
+    for path in (new_payment_id(), f"{new_payment_id()}/operations/{new_payment_id()}"):
+        answer, seconds = waited(driver, path, query)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+        assert seconds < 5
+
+
+def test_a_wait_must_be_signed_as_it_is(driver: Driver) -> None:
+    credentials = driver.stack.session().get_credentials()
+    assert credentials
+    url = f"{driver.stack.api_url}/payments/{driver.paid()['payment_id']}"
+    auth = SigV4(credentials, driver.stack.region)
+    signed = requests.Request("GET", url, params={"wait": "20"}, auth=auth).prepare()
+    with requests.Session() as session:
+        assert session.send(signed, timeout=30).status_code == 200
+        signed.url = f"{url}?wait=21"
+        assert session.send(signed, timeout=30).status_code == 403
 
 
 def test_a_name_survives_the_mapping_template(driver: Driver) -> None:

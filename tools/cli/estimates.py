@@ -16,12 +16,14 @@ app = typer.Typer()
 @app.command()
 def cost(
     per_month: Annotated[int, typer.Argument(min=1, help="Captured payments a month.")] = 1_000_000,
-    polls: Annotated[int, typer.Option(min=0, help="How often a client reads each payment's status.")] = 2,
+    looks: Annotated[
+        int, typer.Option(min=0, help="How often a client reads each payment; the first read waits for its end.")
+    ] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the cost of captured payments on AWS by service, and compare other designs."""
     with clear_errors(needs_checkout=True):
-        estimate = show_cost(per_month, polls, BUILD / "cost.json", prose_console(as_json))
+        estimate = show_cost(per_month, looks, BUILD / "cost.json", prose_console(as_json))
     if as_json:
         print_json(estimate)
 

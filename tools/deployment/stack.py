@@ -16,6 +16,8 @@ from tools.deployment.private import write_private
 
 _SHOWN_WITHIN_SECONDS = 10
 HTTP_TIMEOUT_SECONDS = 30
+# So long the API is asked to wait for a payment's end.
+_WAIT_SECONDS = 20
 
 
 class StackError(Exception):
@@ -161,17 +163,17 @@ class Stack:
         """The ARN to start executions of, as the API does: the alias of the versions in service."""
         return f"{self.machine_arn(name)}:live"
 
-    def payment(self, payment_id: str) -> dict[str, Any]:
-        """The payment as the API shows it, or the API's error."""
-        answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}").json()
+    def payment(self, payment_id: str, wait_seconds: int = 0) -> dict[str, Any]:
+        """The payment as the API shows it, or the API's error. The API waits for its end for at most this long."""
+        answer: dict[str, Any] = self.call("GET", f"/payments/{payment_id}?wait={wait_seconds}").json()
         return answer
 
     def follow(self, payment_id: str, operation_id: str | None = None, *, timeout_seconds: float) -> dict[str, Any]:
         """Read a payment until it, or one of its operations, is no longer processing, or the time is over. Returns the
-        last answer."""
-        deadline, pause = time.monotonic() + timeout_seconds, 0.05
+        last answer. From the second read on, the API waits for the end."""
+        deadline, pause, wait = time.monotonic() + timeout_seconds, 0.05, 0
         while True:
-            payment = self.payment(payment_id)
+            payment = self.payment(payment_id, wait)
             followed = payment
             if operation_id:
                 operations = {each["operation_id"]: each for each in payment.get("operations") or ()}
@@ -180,6 +182,7 @@ class Stack:
                 return payment
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
+            wait = max(0, min(_WAIT_SECONDS, int(deadline - time.monotonic())))
 
 
 def api_curlrc(stack_file: Path) -> Path:

@@ -29,7 +29,7 @@ METRICS_IN_ALARMS = 110  # a metric in two alarms is billed twice; terraform/ala
 _COMPRESSED = 0.15  # stored size of a log over its written size
 
 # A captured payment's execution as an Express workflow: memory is billed in steps of 64 MB, time in steps of 100 ms.
-_EXPRESS_GB, _BETWEEN_STATES_MS = 64 / 1024, 15
+_EXPRESS_GB = 64 / 1024
 
 # The state of a running payment as a saga would keep it in the table: the request with a sealed card of about 1,000
 # bytes, later the ciphertext. It is written at the start and after each step.
@@ -84,24 +84,24 @@ def load_prices() -> dict[str, Price]:
     return {name: Price(**price) for name, price in prices.items()}
 
 
-def this_way(polls: int, per_month: int) -> Way:
+def this_way(looks: int, per_month: int) -> Way:
     """The workflow as it is deployed."""
-    calls, writes = footprint.calls(polls), [*footprint.captured_writes(), *footprint.settled_writes()]
+    calls, writes = footprint.calls(looks), [*footprint.captured_writes(), *footprint.settled_writes()]
     symmetric = sum(calls[f"kms:{action}"] for action in ("GenerateMac", "Encrypt", "Decrypt"))
-    requests = 1 + polls
+    requests = 1 + looks
     table_bytes, index_bytes = footprint.stored_bytes()
-    logged = footprint.logged_bytes(polls)
+    logged = footprint.logged_bytes(looks)
     lines = (
         Line("API Gateway", "api_request", requests),
         Line("API Gateway", "transfer_gb", requests * footprint.RESPONSE_BYTES / _GB),
         Line("Step Functions", "transition", len(footprint.path())),
-        Line("Lambda", "lambda_request", len(footprint.functions()) + polls),
-        Line("Lambda", "lambda_gb_second", footprint.gb_seconds(polls)),
+        Line("Lambda", "lambda_request", len(footprint.functions()) + looks),
+        Line("Lambda", "lambda_gb_second", footprint.gb_seconds(looks)),
         Line("KMS", "kms_rsa_request", calls["kms:Decrypt RSA"]),
         # Reading an execution decrypts its input.
         Line("KMS", "kms_request", symmetric + calls["states:DescribeExecution"]),
         Line("DynamoDB", "write_unit", sum(write.units + sum(write.index_units.values()) for write in writes)),
-        Line("DynamoDB", "read_unit", footprint.read_units(polls)),
+        Line("DynamoDB", "read_unit", footprint.read_units(looks)),
         Line("DynamoDB", "table_gb_month", _MONTHS_KEPT * (table_bytes + index_bytes) / _GB),
         Line("DynamoDB", "recovery_gb_month", _MONTHS_KEPT * table_bytes / _GB),
         Line("CloudWatch Logs", "log_gb", logged.total() / _GB),
@@ -112,13 +112,12 @@ def this_way(polls: int, per_month: int) -> Way:
     return Way("this workflow (Standard)", lines, "")
 
 
-def other_ways(way: Way, polls: int) -> tuple[Way, ...]:
-    """The same payment in other designs. Each needs one more write for the uniqueness that execution names give here.
-    The same payment in other designs. Each needs one more write for the uniqueness that execution names give here."""
+def other_ways(way: Way, looks: int) -> tuple[Way, ...]:
+    """The same payment in other designs. Each needs a write more, for the uniqueness that execution names give."""
     steps = len(footprint.functions())
     seconds = sum(footprint.MILLISECONDS[name] for name in footprint.functions()) / 1000
-    express_seconds = -(-(seconds * 1000 + len(footprint.path()) * _BETWEEN_STATES_MS) // 100) / 10
-    logged = footprint.logged_bytes(polls)
+    express_seconds = -(-(seconds * 1000 + len(footprint.path()) * footprint.BETWEEN_STATES_MS) // 100) / 10
+    logged = footprint.logged_bytes(looks)
     platform = (steps - 1) * footprint.PLATFORM_LOG_BYTES
     return (
         Way(
@@ -185,15 +184,15 @@ def firewall(prices: Mapping[str, Price], requests: float) -> float:
     )
 
 
-def savings(way: Way, polls: int, prices: Mapping[str, Price]) -> list[Saving]:
+def savings(way: Way, looks: int, prices: Mapping[str, Price]) -> list[Saving]:
     """What could be saved, and why it isn't."""
 
     def cost(**units: float) -> float:
         return MILLION * sum(prices[name].each * count for name, count in units.items())
 
-    states_gb = footprint.logged_bytes(polls)["states"] / _GB
+    states_gb = footprint.logged_bytes(looks)["states"] / _GB
     tokenize_gb_second = footprint.MILLISECONDS["tokenize"] / 1000 * footprint.memory_mb()["tokenize"] / 1024
-    one_poll = this_way(polls + 1, MILLION), this_way(polls, MILLION)
+    one_look = this_way(looks + 2, MILLION), this_way(looks + 1, MILLION)
     return [
         Saving(
             "Open the sealed card once: Tokenize and Encrypt as one function",
@@ -223,26 +222,29 @@ def savings(way: Way, polls: int, prices: Mapping[str, Price]) -> list[Saving]:
         ),
         Saving(
             "An HTTP API in place of a REST API",
-            (1 + polls) * (cost(api_request=1) - cost(http_api_request=1)),
+            (1 + looks) * (cost(api_request=1) - cost(http_api_request=1)),
             "Request models: a card in the clear would reach Step Functions before it is refused.",
         ),
         Saving(
-            "One poll less: the client waits a little longer before it asks",
-            _total(one_poll[0].lines, prices) * MILLION - _total(one_poll[1].lines, prices) * MILLION,
-            "Nothing but the client's time.",
+            "One look less at a payment that has ended",
+            _total(one_look[0].lines, prices) * MILLION - _total(one_look[1].lines, prices) * MILLION,
+            "Nothing, where the client keeps what the first look said.",
         ),
     ]
 
 
-def show(per_month: int, polls: int, file: Path, console: Console) -> dict[str, Any]:
-    """Print what this many payments cost in a month, and write it as JSON; what was written."""
+def show(per_month: int, looks: int, file: Path, console: Console) -> dict[str, Any]:
+    """Print what this many payments cost in a month, and write it as JSON. Returns what was written."""
     prices = load_prices()
-    way = this_way(polls, per_month)
-    ways = (way, *other_ways(way, polls))
+    way = this_way(looks, per_month)
+    ways = (way, *other_ways(way, looks))
     total = _total(way.lines, prices)
     month = f"{per_month:,} a month"
 
-    table = Table(title=f"A captured payment, asked for {polls} times", title_justify="left")
+    table = Table(
+        title=f"A captured payment; looks of its client: {looks}, the first of which waits for its end",
+        title_justify="left",
+    )
     _columns(table, "service", "unit", "a payment", "price", "$ per million", f"$ of {month}", "share")
     for line in way.lines:
         price, usd = prices[line.price], line.units * prices[line.price].each
@@ -274,11 +276,11 @@ def show(per_month: int, polls: int, file: Path, console: Console) -> dict[str, 
         table.add_row(line.service, prices[line.price].unit, f"{line.units:,.0f}", f"{usd:,.2f}")
     table.add_section()
     table.add_row("all", "", "", f"{_total(monthly, prices):,.2f}", style="bold")
-    wall = firewall(prices, (1 + polls) * per_month)
+    wall = firewall(prices, (1 + looks) * per_month)
     table.add_row("WAF", "where it is on, as in prod", "", f"{wall:,.2f}")
     console.print(table)
 
-    saved = savings(way, polls, prices)
+    saved = savings(way, looks, prices)
     table = Table(title="What saving would cost", title_justify="left")
     _columns(table, "saving", "$ per million", "what it would lose")
     for saving in sorted(saved, key=lambda saving: -saving.usd):
@@ -287,7 +289,7 @@ def show(per_month: int, polls: int, file: Path, console: Console) -> dict[str, 
 
     estimate = {
         "per_month": per_month,
-        "polls": polls,
+        "looks": looks,
         "region": json.loads(PRICES_FILE.read_text())["region"],
         "ways": [asdict(each) | {"usd_per_million": MILLION * _total(each.lines, prices)} for each in ways],
         "base": {"lines": [asdict(line) for line in monthly], "usd_per_month": _total(monthly, prices)},

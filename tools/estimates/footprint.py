@@ -20,14 +20,16 @@ from functions.shared.adapters.table.velocity import EARLIER, KNOWN, DynamoDbVel
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, settlement_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
-from functions.shared.ports import StoredCard
+from functions.shared.ports import Execution, StoredCard
+from functions.status.follow import LONGEST_WAIT_SECONDS, follow
+from functions.status.payment_status import ASKED_AFTER_SECONDS
 from tools.deployment.definitions import definition
 from tools.deployment.paths import TERRAFORM
 
 Calls = Mapping[str, int]
 
 # Each function's AWS calls for one captured payment with a sealed card that is kept, a reference and a caller. `status`
-# is a poll of a running payment, `status_recorded` one of a recorded payment, and `reconcile` one line of the
+# reads a running payment once, `status_recorded` a recorded one, and `reconcile` one line of the
 # settlement report. Charge also reads its secret every five minutes, which counts by the hour and not by the payment.
 CALLS: Mapping[str, Calls] = {
     "tokenize": {"kms:Decrypt RSA": 1, "kms:GenerateMac": 2},
@@ -51,6 +53,9 @@ MILLISECONDS: Mapping[str, int] = {
     "reconcile": 40,
     "status": 15,
 }
+
+# Step Functions' time between two states, an assumption too.
+BETWEEN_STATES_MS = 15
 
 # Bytes that each function writes to its log: its own line or two, and its metrics.
 LOGGED_BYTES: Mapping[str, int] = {
@@ -134,22 +139,59 @@ def memory_mb() -> dict[str, int]:
     return {name: int(memory) for name, memory in _MEMORY.findall((TERRAFORM / "functions.tf").read_text())}
 
 
-def calls(polls: int) -> Counter[str]:
-    """The calls of a captured payment with this many polls, the first of them while it runs."""
+def milliseconds() -> int:
+    """How long a captured payment takes, from its start to its record."""
+    return sum(MILLISECONDS[name] for name in functions()) + len(path()) * BETWEEN_STATES_MS
+
+
+def waiting(seconds: float) -> Counter[str]:
+    """The AWS calls of a wait for a payment that is recorded after this many seconds."""
+    asked: Counter[str] = Counter()
+    slept = 0.0
+    running = Execution(True, None, None, _REQUEST.to_dict(), _STARTED, None)
+
+    def sleep(pause: float) -> None:
+        nonlocal slept
+        slept += pause
+
+    def recorded() -> Payment | None:
+        asked["dynamodb:Query"] += 1
+        return PAYMENT if slept >= seconds else None
+
+    def find() -> Execution:
+        asked["states:DescribeExecution"] += 1
+        return running
+
+    follow(
+        recorded,
+        find,
+        has_ended=lambda _: True,
+        is_in_doubt=lambda _: False,
+        asked_after=ASKED_AFTER_SECONDS,
+        wait_seconds=LONGEST_WAIT_SECONDS,
+        sleep=sleep,
+    )
+    return asked
+
+
+def calls(looks: int) -> Counter[str]:
+    """The calls of a captured payment that its client reads this often; the first read waits for the end."""
     total: Counter[str] = Counter()
     for function in [*functions(), "reconcile"]:
         total.update(CALLS[function])
-    for poll in range(polls):
-        total.update(CALLS["status_recorded" if poll else "status"])
+    for look in range(looks):
+        total.update(CALLS["status_recorded"] if look else waiting(milliseconds() / 1000))
     return total
 
 
-def read_units(polls: int) -> float:
+def read_units(looks: int) -> float:
     """Read units: velocity by card and, eventually consistent, by four other keys; whether the payment is recorded; the
-    polls; reconciliation (the payment, its status, and its postings in the index twice); and two nights' anchors."""
+    client's reads; reconciliation (the payment, its status, and its postings in the index twice); and two nights'
+    anchors."""
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
-    return 1 + 4 * EARLIER / 2 + 1 + polls + 1 + 1 + (postings + 1) * posting + 2
+    looked = waiting(milliseconds() / 1000)["dynamodb:Query"] + looks - 1 if looks else 0
+    return 1 + 4 * EARLIER / 2 + 1 + looked + 1 + 1 + (postings + 1) * posting + 2
 
 
 @cache
@@ -182,20 +224,22 @@ def stored_bytes() -> tuple[int, int]:
     return in_table, sum(size + _ITEM_OVERHEAD for write in kept for size in write.index_sizes.values())
 
 
-def logged_bytes(polls: int) -> Counter[str]:
+def logged_bytes(looks: int) -> Counter[str]:
     """Bytes that a payment writes to the logs of the state machine, the functions and the API."""
-    runs = [*functions(), *["status"] * polls]
+    runs = [*functions(), *["status"] * looks]
     return Counter(
         states=history_events() * _EVENT_LOG_BYTES,
         functions=sum(LOGGED_BYTES[name] + PLATFORM_LOG_BYTES for name in runs),
-        api=(1 + polls) * _ACCESS_LOG_BYTES,
+        api=(1 + looks) * _ACCESS_LOG_BYTES,
     )
 
 
-def gb_seconds(polls: int) -> float:
-    """Billed GB-seconds, if all functions are warm."""
-    runs = [*functions(), "reconcile", *["status"] * polls]
-    return sum(MILLISECONDS[name] / 1000 * memory_mb()[name] / 1024 for name in runs)
+def gb_seconds(looks: int) -> float:
+    """Billed GB-seconds, if all functions are warm; a wait lasts as long as the payment."""
+    runs = [(name, MILLISECONDS[name]) for name in [*functions(), "reconcile", *["status"] * looks]]
+    if looks:
+        runs.append(("status", milliseconds()))
+    return sum(duration / 1000 * memory_mb()[name] / 1024 for name, duration in runs)
 
 
 def velocity_units(payments: int) -> int:

@@ -73,12 +73,13 @@ async function doOnce(button, deed, failed) {
   }
 }
 
-/** Look at the payment until nothing more will become of it. */
+/** Show the payment until nothing more will become of it. The back end answers a look as soon as it has ended. */
 async function follow(payment) {
-  const since = performance.now();
-  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(1.5 * pause, LONGEST_PAUSE_MS)) {
-    show(payment, performance.now() - since > SLOW_MS);
-    if (!UNSETTLED.includes(payment.status) && !UNSETTLED.includes(payment.refund)) return;
+  let slow = false;
+  const timer = setTimeout(() => show(payment, (slow = true)), SLOW_MS);
+  for (let pause = 0; ; pause = Math.min(1.5 * pause + FIRST_PAUSE_MS, LONGEST_PAUSE_MS)) {
+    show(payment, slow);
+    if (!UNSETTLED.includes(payment.status) && !UNSETTLED.includes(payment.refund)) return clearTimeout(timer);
     await new Promise((resolve) => setTimeout(resolve, pause));
     // Where the shop can't be reached just now, the next look may do it.
     payment = (await call("GET", "/payment").catch(() => ({}))).payment ?? payment;

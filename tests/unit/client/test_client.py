@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import requests
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -217,6 +218,47 @@ def test_waiting_ends_when_the_payment_is_no_longer_processing(
     assert len(time.slept) == 3
 
 
+def test_a_wait_is_one_call_which_the_api_answers_when_the_payment_has_ended(
+    api: ScriptedApi, payments: PaymentsClient, time: FakeTime
+) -> None:
+    api.script(shown("captured"), shown("declined"), shown("captured"))
+    assert payments.wait(KEY).status == "captured"
+    assert payments.payment(KEY, wait_seconds=25).status == "declined"
+    assert payments.payment(KEY).status == "captured"
+    assert api.asked == [("GET", f"/payments/{KEY}{query}") for query in ("?wait=20", "?wait=25", "")]
+    assert time.slept == []
+
+
+def test_the_api_has_as_long_to_answer_as_it_was_asked_to_wait_and_some(
+    api: ScriptedApi, payments: PaymentsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed, send = list[tuple[float, float]](), requests.Session.request
+
+    def request(session: requests.Session, *call: Any, **options: Any) -> requests.Response:
+        allowed.append(options["timeout"])
+        return send(session, *call, **options)
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    api.script(*[shown("captured")] * 5)
+    payments.payment(KEY)
+    payments.payment(KEY, wait_seconds=25)
+    payments.wait(KEY)
+    payments.wait(KEY, timeout_seconds=7)
+    payments.wait(KEY, timeout_seconds=0.5)
+    assert [seconds for _, seconds in allowed] == pytest.approx([0.2, 25.2, 20.2, 6.2, 0.2])
+
+
+def test_an_api_that_does_not_wait_is_asked_again_and_ever_more_seldom(
+    api: ScriptedApi, payments: PaymentsClient, time: FakeTime
+) -> None:
+    api.script(*[shown("processing")] * 8, shown("captured"))
+    assert payments.wait(KEY, timeout_seconds=10).status == "captured"
+    assert time.slept == sorted(time.slept)
+    waits = [int(path.rpartition("=")[2]) for _, path in api.asked]
+    assert waits == sorted(waits, reverse=True)
+    assert waits[0] == 9
+
+
 def test_waiting_has_an_end(api: ScriptedApi, payments: PaymentsClient, time: FakeTime) -> None:
     api.script(*[shown("processing")] * 100)
     with pytest.raises(StillProcessing):
@@ -394,7 +436,7 @@ def test_an_operation_is_started_under_its_own_key_and_followed_to_its_end(
     assert (
         api.asked
         == [("POST", f"/payments/{KEY}/{path}")] * 2
-        + [("GET", f"/payments/{KEY}/operations/refund-1-of-order-1001")] * 3
+        + [("GET", f"/payments/{KEY}/operations/refund-1-of-order-1001?wait=20")] * 3
     )
     assert [(call.headers["Idempotency-Key"], call.json) for call in api.calls[:2]] == [
         ("refund-1-of-order-1001", body)

@@ -19,7 +19,8 @@ another region or service, which is INVALID_SIGNATURE ("Troubleshoot request sig
 should be scoped to …"); `~1` in the path of a patch operation, which is a slash (RFC 6901); `$context.path`, which is
 what the client sent, with the stage or the base path (`tests/aws_facts/request_path.yaml`); and header names, which
 "are processed in a case-sensitive way" ("Amazon API Gateway important notes"): templates see them, and required ones
-are looked for, as the client wrote them, which is in lower case over HTTP/2. Not here: `requestParameters` of the
+are looked for, as the client wrote them, which is in lower case over HTTP/2; of a query parameter that comes more than
+once, a function's event has the last value (`tests/aws_facts/query_string.yaml`). Not here: `requestParameters` of the
 integration, and `$context.requestOverride`.
 """
 
@@ -84,6 +85,8 @@ def install() -> None:
     def lambda_event(*rest: Any, **more: Any) -> dict[str, Any]:
         event: dict[str, Any] = build_event(*rest, **more)
         event["requestContext"]["path"] = _sent_path.get()
+        every = event["multiValueQueryStringParameters"]
+        event["queryStringParameters"] = every and {name: values[-1] for name, values in every.items()}
         return event
 
     @functools.wraps(application)

@@ -223,7 +223,7 @@ def confirm(base: str, account_id: str, yes: str | None, console: Console) -> No
 def estimated_usd() -> float:
     """What a run costs, by the cost model: its payments, and what stands by the month for its hours."""
     prices = cost.load_prices()
-    of_payments = sum(line.units * prices[line.price].each for line in cost.this_way(polls=5, per_month=PAYMENTS).lines)
+    of_payments = sum(line.units * prices[line.price].each for line in cost.this_way(looks=5, per_month=PAYMENTS).lines)
     by_the_month = sum(line.units * prices[line.price].each for line in cost.base())
     return PAYMENTS * of_payments + by_the_month * HOURS / 730
 

@@ -5,8 +5,9 @@ import pytest
 
 from functions.shared import runtime
 from functions.shared.domain.errors import InvalidInput, Unavailable
+from functions.shared.ports import Execution
 from functions.status.handler import handler
-from tests.samples import payment
+from tests.samples import STARTED_AT, payment
 from tests.unit.functions.conftest import Output, World
 
 UUID = "c56a4180-65aa-42ec-a945-5fd21dec0538"
@@ -51,6 +52,45 @@ def test_what_cannot_be_read_is_503_and_not_404(world: World, output: Output, br
     answer = handler(EVENT, None)
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (503, "service_unavailable")
     assert "arn:aws" not in answer["body"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [{"payment_id": "payment-of-ours-1"}, {"payment_id": "payment-of-ours-1", "operation_id": "refund-of-ours-1"}],
+)
+@pytest.mark.parametrize(
+    "wait",
+    ["", "26", "-1", "+1", "1.5", "1e1", "05", "00", " 5", "5 ", "٣", "²", "20s", "true", "4000056655665556", "9" * 99],
+)
+def test_a_wait_that_is_no_number_of_seconds_up_to_25_is_refused(
+    world: World, output: Output, wait: str, path: dict[str, str]
+) -> None:
+    world.ledger.faults.arm("find", Unavailable("Not to be asked."))
+    answer = handler({"pathParameters": path, "queryStringParameters": {"wait": wait}}, None)
+    error = json.loads(answer["body"])["error"]
+    assert (answer["statusCode"], error["code"]) == (400, "invalid_request")
+    assert error["message"] == "wait is a whole number of seconds from 0 to 25."
+
+
+def test_a_wait_that_is_refused_is_neither_logged_nor_answered(world: World, output: Output) -> None:
+    for wait in ("4000056655665556", "4000056655665556 or so"):
+        answer = handler(EVENT | {"queryStringParameters": {"wait": wait}}, None)
+        assert "4000056655665556" not in output.text + answer["body"]
+
+
+@pytest.mark.parametrize(
+    ("query", "waited"),
+    [(None, 0), ({}, 0), ({"other": "1"}, 0), ({"wait": "0"}, 0), ({"wait": "1"}, 1), ({"wait": "25"}, 25)],
+)
+def test_a_payment_that_runs_is_waited_for_as_long_as_is_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch, query: dict[str, str] | None, waited: int
+) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(runtime, "sleep", paused.append)
+    world.executions.executions["payment-of-ours-1"] = Execution(True, None, None, {}, STARTED_AT, None)
+    answer = handler(EVENT | {"queryStringParameters": query}, None)
+    assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (200, "processing")
+    assert sum(paused) == pytest.approx(waited)
 
 
 @pytest.mark.parametrize("parameters", [None, {}, [], "payment-of-ours-1", {"payment_id": None}, {"payment_id": 1}])

@@ -31,12 +31,15 @@ def test_a_state_costs_twenty_five_dollars_per_million_payments() -> None:
     assert per_million(this_way(2, MILLION), "Step Functions") == pytest.approx(25 * len(footprint.path()))
 
 
-def test_a_poll_costs_a_request_a_run_and_a_read() -> None:
-    none, one, two = (this_way(polls, 100 * MILLION) for polls in (0, 1, 2))
-    asked_while_it_runs = per_million(one) - per_million(none)
-    asked_later = per_million(two) - per_million(one)
-    assert 3.5 + 0.2 < asked_later < asked_while_it_runs
-    assert asked_while_it_runs - asked_later == pytest.approx(3)  # to decrypt the execution's input
+def test_a_wait_costs_a_request_its_time_and_its_reads_and_a_look_a_run_and_a_read() -> None:
+    none, one, two = (this_way(looks, 100 * MILLION) for looks in (0, 1, 2))
+    waited, looked = per_million(one) - per_million(none), per_million(two) - per_million(one)
+    assert 3.5 + 0.2 < looked < waited
+    for service in ("Lambda", "DynamoDB"):
+        assert per_million(one, service) - per_million(none, service) > per_million(two, service) - per_million(
+            one, service
+        )
+    assert per_million(one, "KMS") == per_million(none, "KMS")  # no execution's input is decrypted
 
 
 def test_more_payments_cost_less_each_only_by_their_traces() -> None:

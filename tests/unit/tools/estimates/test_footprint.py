@@ -7,9 +7,11 @@ from tools.estimates.footprint import (
     captured_writes,
     item_bytes,
     memory_mb,
+    milliseconds,
     settled_writes,
     stored_bytes,
     velocity_units,
+    waiting,
 )
 
 
@@ -67,6 +69,15 @@ def test_the_payment_is_kept_once_however_often_it_was_written() -> None:
 
 def test_a_cards_velocity_costs_one_write_and_two_when_it_pays_without_end() -> None:
     assert [velocity_units(before) for before in (0, KNOWN - 1, KNOWN, 1_000_000)] == [1, 1, 2, 2]
+
+
+def test_most_waits_ask_the_ledger_some_times_and_step_functions_not_once() -> None:
+    usual, slow, longest = (waiting(seconds) for seconds in (milliseconds() / 1000, 3, 60))
+    assert usual["states:DescribeExecution"] == 0
+    assert 8 < usual["dynamodb:Query"] < 20
+    assert slow["states:DescribeExecution"] == 1
+    assert longest["states:DescribeExecution"] == 2
+    assert longest["dynamodb:Query"] <= 65
 
 
 def test_every_function_has_the_memory_that_terraform_gives_it() -> None:

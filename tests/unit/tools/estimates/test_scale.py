@@ -10,6 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from functions.shared.adapters.table import keys as table_keys
+from tests.aws_facts import facts
 from tools.cli.__main__ import app
 from tools.deployment.paths import ROOT
 from tools.estimates import footprint, scale
@@ -76,24 +77,34 @@ def test_the_keys_are_those_that_the_ledger_writes() -> None:
 
 def test_the_document_says_what_a_payment_takes() -> None:
     writes = captured_writes()
-    calls = footprint.calls(2)
-    symmetric = (
-        calls["kms:GenerateMac"] + calls["kms:Encrypt"] + calls["kms:Decrypt"] + calls["states:DescribeExecution"]
-    )
-    runs = [*footprint.functions(), "status", "status"]
+    calls = footprint.calls(1)
+    symmetric = calls["kms:GenerateMac"] + calls["kms:Encrypt"] + calls["kms:Decrypt"]
+    runs = [*footprint.functions(), "status"]
+    running = sum(footprint.MILLISECONDS[run] for run in runs) + footprint.milliseconds()
     takes = {
-        "DescribeExecution": calls["states:DescribeExecution"],
+        "API requests": 2,
+        "DescribeExecution, one payment in twenty rejected or slow": footprint.waiting(3)["states:DescribeExecution"]
+        / 20,
         "state transitions": len(footprint.path()),
         "KMS, RSA": calls["kms:Decrypt RSA"],
         "KMS, symmetric and HMAC": symmetric,
-        "Lambda, concurrent": sum(footprint.MILLISECONDS[run] for run in runs) / 1000,
+        "Lambda, concurrent": running / 1000,
         "table, write units": sum(write.units for write in writes),
         "index `by_account`, write units": sum(write.index_units.get("by_account", 0) for write in writes),
         "index `by_day`, write units": sum(write.index_units.get("by_day", 0) for write in writes),
         "index `by_writing`, write units": sum(write.index_units.get("by_writing", 0) for write in writes),
-        "log, MB": footprint.logged_bytes(2).total() / 1e6,
+        "log, MB": footprint.logged_bytes(1).total() / 1e6,
     }
     rows = {cells[0]: cells[1:] for cells in map(_cells, (DOCS / "scale.md").read_text().splitlines()) if cells}
+    known = facts("step_functions_quotas")
+    quotas = {
+        "StartExecution": known["StartExecution"]["per_second"],
+        "DescribeExecution, one payment in twenty rejected or slow": known["DescribeExecution"]["per_second"],
+        "state transitions": known["StateTransition"]["per_second"],
+        "KMS, RSA": known["kms_rsa"]["per_second"],
+        "Lambda, concurrent": known["lambda_concurrent"],
+    }
+    assert {name: float(rows[name][0]) for name in quotas} == quotas
     for name, units in takes.items():
         told = [float(cell) for cell in rows[name][1:]]
         assert told == pytest.approx([10 * units, 1000 * units, 10_000 * units], rel=0.1), name

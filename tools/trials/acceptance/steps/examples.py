@@ -178,8 +178,8 @@ def operations_by_themselves(run: Run) -> None:
     for name, payment_id in payments.items():
         operation_id, path = new_payment_id(), f"/payments/{payment_id}"
         run.call("POST", f"{path}/refunds", {"amount_minor": 500}, key=operation_id)
-        for _ in range(60):
-            answer = run.call("GET", f"{path}/operations/{operation_id}")
+        for _ in range(10):
+            answer = run.call("GET", f"{path}/operations/{operation_id}?wait=20")
             if answer.status == 200 and answer.json["status"] != "processing":
                 break
             time.sleep(0.5)
@@ -207,8 +207,9 @@ def under_way(run: Run) -> None:
     run.started("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
     run.until(payment_id, lambda payment: "status" in payment)
     compare_payment(run, payment_id, "Processing")
-    run.ended(payment_id)
-    compare_payment(run, payment_id, "Captured")
+    route = ("GET", "/payments/{payment_id}")
+    waited = run.call("GET", f"/payments/{payment_id}?wait=25")
+    compare(waited, described(route, 200), 200, EXAMPLES["Captured"])
 
 
 def reversed_by_the_gateway(run: Run) -> None:
@@ -243,11 +244,12 @@ def refuse(run: Run, route: Route, **changes: Any) -> Answer:
         good = examples(OPERATIONS[route]["requestBody"]["content"]["application/json"])
         request = {"key": new_payment_id(), "body": next(iter(good.values()))}
     request |= changes
+    query = request.pop("query", "")
     ids = {"{payment_id}": request.pop("payment_id", new_payment_id()), "{token}": f"tok_{'a' * 52}"}
     ids["{operation_id}"] = new_payment_id()
     for name, value in ids.items():
         path = path.replace(name, value)
-    return run.call(method, path, request.pop("body"), **request)
+    return run.call(method, path + query, request.pop("body"), **request)
 
 
 def of_the_path(run: Run, route: Route) -> Answer:
@@ -275,6 +277,7 @@ def used_before(run: Run, route: Route) -> Answer:
 PROVOKED: dict[str, Callable[[Run, Route], Answer]] = {
     "invalid_request": lambda run, route: refuse(run, route, body={"surprise": 1}),
     "invalid_request_of_the_path": of_the_path,
+    "invalid_request_of_the_wait": lambda run, route: refuse(run, route, query="?wait=26"),
     "missing_idempotency_key": lambda run, route: refuse(run, route, key=None),
     "invalid_idempotency_key": lambda run, route: refuse(run, route, key="x" * 15),
     "forbidden": lambda run, route: refuse(run, route, signed=False),

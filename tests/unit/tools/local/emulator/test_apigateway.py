@@ -398,6 +398,23 @@ def test_a_functions_event_has_the_same_path(emulator: Emulator) -> None:
     assert api.call("GET", b"", "/payments?x=1").body == f"/_aws/execute-api/{api.api_id}/test/payments"
 
 
+@pytest.fixture(scope="module")
+def telling_queries(emulator: Emulator) -> Api:
+    query = "[event['queryStringParameters'], event['multiValueQueryStringParameters']]"
+    source = f"import json\ndef handler(event, context):\n    return {{'statusCode': 200, 'body': json.dumps({query})}}"
+    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{emulator.function(source)}/invocations"
+    return deploy(emulator, "GET", {"type": "AWS_PROXY", "integrationHttpMethod": "POST", "uri": uri}, [])
+
+
+@pytest.mark.parametrize("fact", facts("query_string"), ids=lambda fact: fact["query"] or "none")
+def test_a_functions_event_has_the_query_string_as_it_was_seen_on_aws(
+    telling_queries: Api, fact: dict[str, Any]
+) -> None:
+    single, every = telling_queries.call("GET", b"", "/payments" + fact["query"]).json
+    assert single == fact["event"]
+    assert {name: values[-1] for name, values in every.items()} == single if every else single is None
+
+
 @pytest.mark.parametrize("name", ["X-Given", "x-given", "X-GIVEN"])
 def test_header_names_are_those_that_the_client_wrote(emulator: Emulator, name: str) -> None:
     template = "#foreach($name in $input.params().header.keySet())$name #end[$input.params('X-Given')]"
