@@ -55,6 +55,10 @@ def broken_by_write(key: Key, before: Item | None, after: Item, book: Book) -> I
     elif key[1] == "PAYMENT":
         yield from _broken_by_record(old, new)
         yield from _broken_by_pending(old, new, book)
+        # A reversal that is on its way may arrive at any time: what it would undo must not be said to stand.
+        is_asked = new["payment_id"] in book.asked_to_reverse
+        if is_asked and new["status"] not in ("in_doubt", "reversed", "declined"):
+            yield f"I3: {new['status']} is recorded, and we have asked the gateway to reverse it"
     elif key[1] not in ("CARD", "ATTENDED", "CHECKED") and old:
         yield f"{key[1]} is written a second time"
 
@@ -101,6 +105,14 @@ def _broken_by_pending(old: Record, new: Record, book: Book) -> Iterator[str]:
         name, status = operation["operation_id"], operation["status"]
         if status == "succeeded" and before.get(name) != status and name in pending:
             yield f"I9: {name} is recorded as done, and is pending at the gateway"
+
+
+def broken_by_attendance(name: str, table: Table) -> str | None:
+    """What is broken if the payment or operation counts as looked after, and no execution of resolve is there for it."""
+    record = _plain(table.items.get((f"PAYMENT#{name.partition('_')[0]}", "PAYMENT"), {}))
+    operation = next((each for each in _open(record) if each["operation_id"] == name), None)
+    is_doubtful = operation or (record.get("payment_id"), record.get("status")) == (name, "in_doubt")
+    return "I4: in doubt, and nobody is there who is said to look after it" if is_doubtful else None
 
 
 def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterator[str]:
@@ -167,6 +179,10 @@ def broken_operation(execution: Execution, paid: Execution | None, table: Table,
         yield "I8: succeeded, and the execution says that it was rejected"
     if book.refunded[name] != (done and request["operation"] == "refund"):
         yield f"I9: {operation and operation['status']}, and refunded {book.refunded[name]} times"
+    # A capture that somebody has reversed, before we looked, has left nothing to see.
+    is_seen = request.get("operation") == "void" or record.get("status") != "voided"
+    if f"{request.get('payment_id')}-{request.get('operation')}-{name}" in book.moved and is_seen and not done:
+        yield f"I9: {operation and operation['status']}, and done at the gateway"
 
 
 def is_shown(body: Record, recorded: Item | None) -> bool:

@@ -1,6 +1,7 @@
 """One run: a few payments and what is done to them, the bad luck that the seed makes up, and what is broken then."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -121,6 +122,8 @@ class World:
         """Those of payments and operations, by their names."""
         self._resolving: set[str] = set()
         """The names of those that were started to resolve, where they were given one."""
+        self._looking: defaultdict[str, list[Execution]] = defaultdict(list)
+        """Those that were started to resolve, by what they look after."""
         # Step Functions tells of each end once, or never; and what it shows of an execution is as old as this.
         self._events_lost = random.choice((0, 0, 0.3, 1))
         self._shown_after = timedelta(seconds=random.choice((0, 0, 1, 5)))
@@ -359,8 +362,11 @@ class World:
             ask()
 
     def _resolve(self, machine: str, name: str) -> None:
-        request = {"payment_id": None, "operation_id": None} | {f"{machine}_id": name}
-        Execution(self._machines, "resolve", DEFINITIONS["resolve"], "resolve", request)
+        self._start_resolve("resolve", {"payment_id": None, "operation_id": None} | {f"{machine}_id": name})
+
+    def _start_resolve(self, name: str, request: dict[str, Any]) -> None:
+        execution = Execution(self._machines, "resolve", DEFINITIONS["resolve"], name, request)
+        self._looking[request["operation_id"] or request["payment_id"]].append(execution)
 
     def _schedule(self) -> None:
         """Doubts runs every five minutes, or now and then for hours not; and no more once it has found all there is."""
@@ -423,7 +429,7 @@ class World:
             is_new = name not in self._resolving
             if is_new:
                 self._resolving.add(name)
-                Execution(self._machines, "resolve", DEFINITIONS["resolve"], name, json.loads(input))
+                self._start_resolve(name, json.loads(input))
             return is_new
 
         if not self._ask_states("StartExecution", start):
@@ -457,6 +463,11 @@ class World:
         self._tell(f"table: {key[1]} {after.get('status', {}).get('S', '')}")
         for what in invariants.broken_by_write(key, before, after, self.book):
             self._break(what)
+        if key[1] == "ATTENDED":
+            name = key[0].rpartition("#")[2]
+            is_there = any(execution.status == "RUNNING" for execution in self._looking[name])
+            if not is_there and (broken := invariants.broken_by_attendance(name, self.table)):
+                self._break(broken)
 
     def _break(self, what: str) -> None:
         self._tell(f"BROKEN: {what}")
