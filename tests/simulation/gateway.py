@@ -189,9 +189,9 @@ class GatewaySession:
         # What was done is shown only so long after: not shown yet is not the same as never.
         self.refund_statuses: tuple[str, ...] = ("succeeded", "succeeded", "succeeded", "pending")
         """Of a refund that is asked for, the one or the other. What is pending ends sooner or later."""
-        self._found_after = timedelta(seconds=random.choice((0, 0, 60)))
+        self._found_after = timedelta(seconds=random.choice((0, 60)))
         self._keys = IdempotencyKeys()
-        self._keys_kept_seconds = 10 ** random.uniform(0, 5)
+        self._keys_kept_seconds = 10 ** random.uniform(0, random.choice((5, -1)))
         self._clock = clock
         self._network = network
         self._random = random

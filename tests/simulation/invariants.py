@@ -76,6 +76,10 @@ def _broken_by_record(old: Record, new: Record) -> Iterator[str]:
         came_back = (was, operations.get(name, {}).get("error")) == ("succeeded", "refund_failed")
         if is_now not in NEXT_OPERATION_STATUSES[was] and not (is_now == "rejected" and came_back):
             yield f"I6: {name} moves from {was} to {is_now}"
+        # What was reserved, the state allowed; so if it does not any more, what has changed it must be on the books.
+        refused = was in ("processing", "in_doubt") and operations[name].get("error") == "invalid_state"
+        if refused and new["status"] == "authorized":
+            yield f"I9: {name} is rejected for the payment's state, and that is still authorized"
     reserved = sum(each["amount_minor"] for each in _open(new) if each["type"] == "refund")
     # What was reserved before may be too much by what somebody refunds at the gateway: it is refused there.
     reserves_more = any(each["operation_id"] not in earlier for each in _open(new))
@@ -105,14 +109,6 @@ def _broken_by_pending(old: Record, new: Record, book: Book) -> Iterator[str]:
         name, status = operation["operation_id"], operation["status"]
         if status == "succeeded" and before.get(name) != status and name in pending:
             yield f"I9: {name} is recorded as done, and is pending at the gateway"
-
-
-def broken_by_attendance(name: str, table: Table) -> str | None:
-    """What is broken if the payment or operation counts as looked after, and no execution of resolve is there for it."""
-    record = _plain(table.items.get((f"PAYMENT#{name.partition('_')[0]}", "PAYMENT"), {}))
-    operation = next((each for each in _open(record) if each["operation_id"] == name), None)
-    is_doubtful = operation or (record.get("payment_id"), record.get("status")) == (name, "in_doubt")
-    return "I4: in doubt, and nobody is there who is said to look after it" if is_doubtful else None
 
 
 def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterator[str]:
