@@ -1,12 +1,12 @@
-# Every target calls `payments` (tools/cli/) or a tool of its own name.
+# Every target calls `payments` (tools/cli/) or the tool that it is named after.
 #
-# What a variable holds is data. Make expands no value (`$(value …)`), and pastes none into a command: recipes have the
-# variable's name, for the shell to take the value from the environment, as one word and unread.
+# A variable's value is data. Make neither expands it (`$(value …)`) nor pastes it into a command: recipes contain the
+# variable's name, and the shell takes the value from the environment, as one word and without interpreting it.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down replay invoke seal explain inspect console picture reference audit adopt soak reconcile trial-balance statement ledger export accounts verify-ledger anchor upgrade-ledger checkout cost scale rules-test plan deploy destroy acceptance rotate permissions build sbom advisories bench test test-all simulate mutants lint lock clean
 
-# Values from the command line would be expanded on their way into the environment; those that come from it are not.
+# Make would expand values from the command line when it exports them; it does not expand those from the environment.
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
 	$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
@@ -17,23 +17,23 @@ CHECKOV := .venv-checkov
 GENERATORS := .venv-generators
 PAYMENTS := $(VENV)/bin/python -m tools.cli
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
-export PYTHONDONTWRITEBYTECODE := 1
 
 # $(call option,STACK,--stack): the option, if the variable has a value.
 option = $(if $(value $1),$2="$$$1")
 # $(call flag,YES,--yes): the flag, likewise.
 flag = $(if $(value $1),$2)
-# $(call arguments,KEY ENV): what follows the options, and may begin with a dash; of these as far as they have a value.
+# $(call arguments,KEY ENV): the arguments after the options, which may begin with a dash; those that have a value.
 arguments = -- $(foreach name,$1,$(if $(value $(name)),"$$$(name)"))
-# $(call each,EVENT): the same for a variable with several values between blanks. `set -f`: they match no files.
+# $(call each,EVENT): the same for a variable with several values, separated by blanks. `set -f` keeps the shell from
+# expanding them as globs.
 each = -- $(if $(value $1),$$$1)
-# $(call need,PAYMENT,which,inspect PAYMENT=…): stop, and say how, if the variable has no value.
+# $(call need,PAYMENT,which,inspect PAYMENT=…): stop with an example if the variable has no value.
 need = $(if $(value $1),,$(error Say $2: make $3))
 
-help: ## Say what each target does
+help: ## List the targets and what they do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-setup: $(VENV)/requirements.sha ## Make the virtual environment, with every package at its locked version
+setup: $(VENV)/requirements.sha ## Create the virtual environment, with every package at its locked version
 
 $(VENV)/requirements.sha: requirements/dev.txt
 	@"$$PYTHON" -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; choose one with make PYTHON=…")'
@@ -41,8 +41,8 @@ $(VENV)/requirements.sha: requirements/dev.txt
 	@echo "Setting up $(VENV)"
 	@"$$PYTHON" -m venv $(VENV)
 	@{ PATH="$$PATH:$(VENV)/bin" command -v uv >/dev/null && \
-	  PATH="$$PATH:$(VENV)/bin" uv pip install --quiet --require-hashes --python $(VENV) -r requirements/dev.txt; } || \
-	  $(VENV)/bin/python -m tools.cli.packages requirements/dev.txt
+	  PATH="$$PATH:$(VENV)/bin" uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV) -r requirements/dev.txt; } || \
+	  $(VENV)/bin/python -m tools.deployment.packages requirements/dev.txt
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -52,7 +52,7 @@ $(CHECKOV)/requirements.sha: requirements/checkov.txt | setup
 	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(CHECKOV) -r requirements/checkov.txt
 	@touch $@
 
-# Without a registry of npm's, the client in TypeScript is not tested.
+# Without access to an npm registry, the TypeScript client is not tested.
 $(GENERATORS)/requirements.sha: requirements/generators.txt requirements/generators/package-lock.json | setup
 	@echo "Setting up $(GENERATORS)"
 	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(GENERATORS)
@@ -62,13 +62,13 @@ $(GENERATORS)/requirements.sha: requirements/generators.txt requirements/generat
 	  ci --silent --ignore-scripts --prefix $(GENERATORS) || echo "npm could not install the generator of TypeScript."
 	@touch $@
 
-demo: setup ## Start the stack on this machine, replay every sample event, show what came of it
+demo: setup ## Start the stack on this machine, replay every sample event, and show the outcomes
 	@$(PAYMENTS) demo
 
 up: setup ## Start the stack on this machine and deploy to it (EMULATOR_PORT=, SPARKLE_PORT=)
 	@$(PAYMENTS) up
 
-down: setup ## Stop all that `make up` started
+down: setup ## Stop everything that `make up` started
 	@$(PAYMENTS) down
 
 replay: setup ## Replay sample events (EVENT=, REPEAT=, CONCURRENCY=, WATCH=1, JUNIT=, JSON=) or past executions (EXECUTION=, or STATUS=, SINCE=, UNTIL=, LIMIT=, FROM=; CARD=), on STACK=file
@@ -81,65 +81,65 @@ invoke: setup ## Run one function on one event (FUNCTION=charge EVENT=file), on 
 	$(call need,FUNCTION,which,invoke FUNCTION=charge)
 	@$(PAYMENTS) invoke $(call arguments,FUNCTION EVENT)
 
-seal: setup ## Seal a card for one payment (PAYMENT=id), on STACK=file; the card is asked for
+seal: setup ## Seal a card, which it prompts for, for one payment (PAYMENT=id), on STACK=file
 	@$(PAYMENTS) seal $(call option,PAYMENT,--payment-id)
 
-explain: setup ## Say what is wrong with a request's body, by field and rule (BODY=file CALL=payments, cards or refunds)
+explain: setup ## Show what is wrong with a request's body, by field and rule (BODY=file CALL=payments, cards or refunds)
 	@$(PAYMENTS) explain $(call option,CALL,--call) $(call arguments,BODY)
 
-inspect: setup ## Show one payment, its states and its ledger entries (PAYMENT=id), or write it as a page (HTML=1), on STACK=file
+inspect: setup ## Show one payment with its states and ledger entries (PAYMENT=id), or write it as a page (HTML=1), on STACK=file
 	$(call need,PAYMENT,which,inspect PAYMENT=…)
 	@$(PAYMENTS) inspect $(call flag,HTML,--html) $(call arguments,PAYMENT $(if $(filter-out 1,$(value HTML)),HTML))
 
-console: setup ## Show the payments in the browser, as they happen (CONSOLE_PORT=), on STACK=file
+console: setup ## Show all payments in the browser, as they happen (CONSOLE_PORT=), on STACK=file
 	@$(PAYMENTS) console
 
-audit: setup ## Hold executions, ledger and gateway against each other (PAYMENT=id, or all), on STACK=file
+audit: setup ## Compare executions, ledger and gateway (PAYMENT=id, or all), on STACK=file
 	@set -f; $(PAYMENTS) audit $(call each,PAYMENT)
 
 adopt: setup ## Book what was done to a payment's charge at the gateway (PAYMENT=id), on STACK=file
 	$(call need,PAYMENT,which,adopt PAYMENT=…)
 	@$(PAYMENTS) adopt $(call arguments,PAYMENT)
 
-soak: setup ## Push N payments with faults among them through the API, then audit them (SEED=, CONCURRENCY=, STACK=file)
+soak: setup ## Send N payments, some with faults, through the API, then audit them (SEED=, CONCURRENCY=, STACK=file)
 	@$(PAYMENTS) soak $(call option,SEED,--seed) $(call option,CONCURRENCY,--concurrency) $(call arguments,N)
 
-reconcile: setup ## Hold a day's report, ledger and executions against each other (DAY=, yesterday without it), on STACK=file
+reconcile: setup ## Compare the gateway's report, the ledger and the executions of a day (DAY=, by default yesterday), on STACK=file
 	@$(PAYMENTS) reconcile $(call arguments,DAY)
 
-trial-balance: setup ## Show what each account comes to, and whether debits equal credits (AS_OF=day or time), on STACK=file
+trial-balance: setup ## Show each account's balance, and whether debits equal credits (AS_OF=day or time), on STACK=file
 	@$(PAYMENTS) ledger trial-balance $(call option,AS_OF,--as-of)
 
 statement: setup ## Show an account's postings (ACCOUNT=asset:bank FROM=day TO=day), on STACK=file
 	$(call need,ACCOUNT,which,statement ACCOUNT=asset:bank)
 	@$(PAYMENTS) ledger statement $(call option,FROM,--from) $(call option,TO,--to) $(call arguments,ACCOUNT)
 
-ledger: setup ## Show a payment's entries, and its accounts as Ts (PAYMENT=id), on STACK=file
+ledger: setup ## Show a payment's entries and T-accounts (PAYMENT=id), on STACK=file
 	$(call need,PAYMENT,which,ledger PAYMENT=…)
 	@$(PAYMENTS) ledger payment $(call arguments,PAYMENT)
 
 export: setup ## Write the journal of some days (FROM=day TO=day FORMAT=csv, xlsx or beancount, OUT=file), on STACK=file
 	@$(PAYMENTS) ledger export $(call option,FROM,--from) $(call option,TO,--to) $(call option,FORMAT,--format) $(call option,OUT,--out)
 
-accounts: setup ## Write a file for beancount that opens the accounts, beside the months of make export (OUT=file), on STACK=file
+accounts: setup ## Write the beancount file that opens the accounts, for use with the months from make export (OUT=file), on STACK=file
 	@$(PAYMENTS) ledger accounts $(call option,OUT,--out)
 
-verify-ledger: setup ## Read the whole ledger, and show what is not as it was written, on STACK=file
+verify-ledger: setup ## Verify the whole ledger, and show what differs from what was written, on STACK=file
 	@$(PAYMENTS) ledger verify
 
-anchor: setup ## Write what a day's payments are where nobody can change it (DAY=, today without it), on STACK=file
+anchor: setup ## Anchor a day's payments where nobody can change them (DAY=, by default today), on STACK=file
 	@$(PAYMENTS) ledger anchor $(call arguments,DAY)
 
-upgrade-ledger: setup ## Once, after an older version: give cards and counters their tables, and let what has no seal be anchored, on STACK=file
+upgrade-ledger: setup ## Migrate an older version's ledger, once: move cards and counters to their own tables, and mark unsealed records for the first anchor, on STACK=file
 	@$(PAYMENTS) ledger upgrade
 
-cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, POLLS=2), beside other ways to build the same
+cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, POLLS=2), compared with other designs
 	@$(PAYMENTS) cost $(call option,POLLS,--polls) $(call arguments,PER_MONTH)
 
 scale: setup ## Simulate the hottest keys of the table and its indexes (N=10000000, RATE=10000, SKEW=1.0)
 	@$(PAYMENTS) scale $(call option,RATE,--rate) $(call option,SKEW,--skew) $(call arguments,N)
 
-rules-test: setup ## Try the screening rules on sample payments, and show which fire (RULES=file)
+rules-test: setup ## Try the screening rules on sample payments, and show which rules fire (RULES=file)
 	@$(PAYMENTS) rules-test $(call arguments,RULES)
 
 checkout: setup ## Serve the example checkout page (CHECKOUT_PORT=8080), on STACK=file
@@ -149,39 +149,39 @@ plan: setup ## Show what a deployment to AWS would change (ENV=dev)
 	$(call need,ENV,where,plan ENV=dev)
 	@$(PAYMENTS) plan $(call arguments,ENV)
 
-deploy: setup ## Deploy to AWS (ENV=dev), in steps if asked for (PERCENT=10 MINUTES=15), unasked with YES=1
+deploy: setup ## Deploy to AWS (ENV=dev), optionally in steps (PERCENT=10 MINUTES=15), without confirmation with YES=1
 	$(call need,ENV,where,deploy ENV=dev)
 	@$(PAYMENTS) deploy $(call option,PERCENT,--percent) $(call option,MINUTES,--minutes) $(call flag,YES,--yes) $(call arguments,ENV)
 
-destroy: setup ## Take a deployment to AWS down, with all that it holds (ENV=dev)
+destroy: setup ## Destroy a deployment on AWS, with all its data (ENV=dev)
 	$(call need,ENV,where,destroy ENV=dev)
 	@$(PAYMENTS) destroy $(call arguments,ENV)
 
-acceptance: setup ## Ask a deployment of its own in AWS everything, and destroy it (ENV=dev, ONLY=payments …, KEEP=1, YES=account id), or the local stack (ENV=local, STACK=file)
+acceptance: setup ## Deploy temporarily to AWS, test every promise, and destroy it (ENV=dev, ONLY=payments …, KEEP=1, YES=account id); or test the local stack (ENV=local, STACK=file)
 	$(call need,ENV,where,acceptance ENV=dev)
 	@$(PAYMENTS) accept $(call option,ONLY,--only) $(call flag,KEEP,--keep) $(call arguments,ENV)
 
-rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or end the oldest (RETIRE=1)
+rotate: setup ## Begin a new generation of a key (KEY=sealing or token, ENV=local), or retire the oldest (RETIRE=1)
 	$(call need,KEY,which,rotate KEY=sealing ENV=dev)$(call need,ENV,where,rotate KEY=sealing ENV=dev)
 	@$(PAYMENTS) rotate $(call flag,RETIRE,--retire) $(call arguments,KEY ENV)
 
-picture: setup ## Draw the README's picture of the payment state machine anew
+picture: setup ## Redraw the README's picture of the payment state machine
 	@$(PAYMENTS) picture
 
-reference: setup ## Write docs/command.md anew, which describes the command
+reference: setup ## Regenerate docs/command.md, the command's reference
 	@$(PAYMENTS) reference
 
-permissions: setup ## Write docs/permissions.yaml, who may do what, from the plan of the stack that is up
+permissions: setup ## Regenerate docs/permissions.yaml (who may do what) from the plan of the running stack
 	@$(PAYMENTS) permissions
 
 build: setup ## Build the functions' zip and their layer for this machine, or for Lambda (RUNTIME=python3.13 ARCHITECTURE=arm64)
 	@$(PAYMENTS) build $(call option,RUNTIME,--runtime) $(call option,ARCHITECTURE,--architecture)
 
-sbom: setup ## List what the layer is made of, as CycloneDX in build/sbom.json
+sbom: setup ## List the layer's packages, as CycloneDX in build/sbom.json
 	@mkdir -p build
 	@PYTHONWARNINGS=ignore $(VENV)/bin/cyclonedx-py requirements requirements/lambda.txt --pyproject pyproject.toml -o build/sbom.json
 
-advisories: setup ## Ask OSV, over the network, what is known against the locked packages (OSV_URL=)
+advisories: setup ## Query OSV, over the network, for known vulnerabilities in the locked packages (OSV_URL=)
 	@failed=; for name in dev checkov generators; do \
 	  $(VENV)/bin/pip-audit --strict --vulnerability-service osv $(call option,OSV_URL,--osv-url) --progress-spinner off \
 	    --disable-pip --no-deps -r requirements/$$name.txt || failed=1; \
@@ -190,19 +190,19 @@ advisories: setup ## Ask OSV, over the network, what is known against the locked
 test: setup ## Run the tests that find most mistakes, in two processes (WORKERS=)
 	@$(VENV)/bin/python -m pytest -m first -n "$$WORKERS"
 
-test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: those of make test, then the rest
+test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: first those of make test, then the rest
 	@$(VENV)/bin/python -m pytest -m rest -n "$$WORKERS"
 
-bench: setup ## Measure speed, size, calls and growth beside their floors (SMALL=1: under three minutes; ONLY=cold …)
+bench: setup ## Measure speed, size, calls and growth against their floors (SMALL=1: under three minutes; ONLY=cold …)
 	@set -f; $(VENV)/bin/python -m bench $(call flag,SMALL,--small) $(call each,ONLY)
 
-simulate: setup ## Play the workflow in a world of bad luck, RUNS=5000 times, or one run again (SEED=n)
+simulate: setup ## Simulate the workflow with random failures, RUNS=5000 times, or repeat one run (SEED=n)
 	@$(VENV)/bin/python -m tests.simulation $(call option,SEED,--seed) $(call arguments,RUNS)
 
-mutants: setup ## Break the product on purpose in many ways, and see that the simulation notices each
+mutants: setup ## Break the product on purpose in many ways, and check that the simulation notices each
 	@$(VENV)/bin/python -m tests.simulation.mutants
 
-lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the state machine, the APIs' descriptions, Terraform, security, and that no secret is kept here
+lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, state machines, API descriptions, Terraform, security, and that no secret is committed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -215,9 +215,9 @@ lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, the stat
 	$(PAYMENTS) validate
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
 
-lock: setup ## Lock the versions of every package anew
+lock: setup ## Lock the versions of every package again
 	set -e; for name in dev checkov generators; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 	set -e; for name in lambda runtime; do $(COMPILE) -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
 
-clean: down ## Stop the stack, and remove what was built
+clean: down ## Stop the stack, and remove everything that was built
 	rm -rf build

@@ -13,9 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target
-from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.adapters.dynamodb import DynamoDbLedger
+from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import capture_entry, turnover
+from functions.shared.domain.times import iso
 from tools.books import statements as commands
 from tools.books.reading import OpenBooks
 from tools.deployment.stack import Stack
@@ -63,7 +64,7 @@ def items_of(payments: int, day: str) -> Iterator[dict[str, Any]]:
     """All items of so many captured payments, as the ledger writes them."""
     midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
     for n in range(payments):
-        at = (midnight + timedelta(milliseconds=n)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = iso(midnight + timedelta(milliseconds=n))
         first = replace(PAYMENT, payment_id=uuid.uuid4().hex, created_at=at, updated_at=at)
         kept = _Kept()
         DynamoDbLedger(kept, TABLE, sealing(at)).record(*first.post(_ENTRY))  # type: ignore[arg-type]

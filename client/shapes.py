@@ -53,8 +53,8 @@ def is_token(value: object) -> TypeGuard[str]:
 def is_sealed_card(value: object) -> TypeGuard[str]:
     """Whether it can be a sealed card. None of its segments has 12 digits in a row, dashes and underscores aside.
 
-    Of cards that were really sealed, some three in ten million have: about 920 characters of one are random, and
-    920 * (10/62)**12 is 3e-7. Such a one is sealed again.
+    About three in ten million sealed cards do have such a segment: some 920 characters of one are random, and
+    920 * (10/62)**12 is 3e-7. The client seals such a card again.
     """
     if not isinstance(value, str) or not re.fullmatch(SEALED_CARD, value):
         return False

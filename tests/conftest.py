@@ -24,6 +24,7 @@ REST = (
     "tests/faults/test_matrix.py",
     "tests/faults/test_late_and_repeated_events.py",
     # Deployments, and Terraform's plans with every kind of variables.
+    "tests/stack/test_access.py::test_a_limit_on_callers_is_deployed_with_the_api_and_so_is_its_end",
     "tests/stack/test_acceptance.py",
     "tests/stack/test_deployment.py",
     "tests/unit/terraform/",
@@ -31,6 +32,8 @@ REST = (
     "tests/stack/test_alarms.py",
     "tests/stack/test_leaks.py",
     "tests/stack/test_permissions.py",
+    # What waits for minutes.
+    "tests/stack/test_resolve.py::test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end",
     # Clients that are generated, and requests that nobody thought of.
     "tests/stack/test_generated_clients.py",
     "tests/stack/test_openapi.py",
@@ -54,12 +57,16 @@ REST = (
     "tests/simulation/test_simulation.py::test_the_rules_hold_in_worlds_that_nobody_has_seen",
 )
 
-# What takes minutes, the longest first. All tests of a folder share its stack.
+# What begins before all else, the longest first. While each worker is at one of these, its stack starts.
 LONG = (
     "tests/faults/",
-    "tests/stack/",
     "tests/stack/test_deployment.py",
     "tests/unit/terraform/test_own_tests.py",
+    "tests/workflow/",
+    "tests/stack/test_bad_input.py",
+    "tests/stack/test_operations.py",
+    "tests/stack/test_resolve.py",
+    "tests/stack/",
 )
 
 
@@ -69,14 +76,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
-    """With several workers, one has all tests of a file, or of a folder with a stack: what they share is made once."""
+    """With several workers, one has all tests of a file, and all that need the stack with a proxy: what they share is
+    made once. The other stack each worker has for itself.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return max((scope for scope in LONG if file.startswith(scope)), key=len, default=file)
+        return "tests/faults/" if file.startswith("tests/faults/") else file
 
     def _assign_work_unit(self, node: Any) -> None:
-        if longest := next((scope for scope in LONG if scope in self.workqueue), None):
+        waiting = (scope for prefix in LONG for scope in self.workqueue if scope.startswith(prefix))
+        if longest := next(waiting, None):
             self.workqueue.move_to_end(longest, last=False)
         super()._assign_work_unit(node)
 

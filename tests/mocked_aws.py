@@ -4,14 +4,18 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import boto3
+from botocore.loaders import JSONFileLoader
 from moto import mock_aws
 from moto.dynamodb.responses import DynamoHandler
+from moto.kms import models as kms_models
+from moto.kms.utils import generate_private_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -20,8 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from mypy_boto3_stepfunctions.client import SFNClient
 
-from functions.shared.adapters.dynamodb import DynamoDbLedger, sealed
 from functions.shared.adapters.kms import KmsMac
+from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.runtime import now
 from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS
 
@@ -39,6 +43,10 @@ SECRET_ID = "gateway"
 API_KEY = "sk_test_sparkle"  # pragma: allowlist secret
 AUTHORIZATION = {"Authorization": f"Bearer {API_KEY}"}
 ROLE_ARN = "arn:aws:iam::123456789012:role/state-machine"
+
+
+# Each session reads the services' descriptions anew, and each mocked account begins with a session of its own.
+JSONFileLoader.load_file = staticmethod(cache(JSONFileLoader().load_file))  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)
@@ -93,8 +101,23 @@ def one_request_at_a_time() -> Iterator[None]:
 
 
 @contextmanager
+def no_idle_key_pairs() -> Iterator[None]:
+    """moto makes a key pair, which takes a while, for keys that have none: symmetric ones, and those of MACs."""
+
+    def generate_if_used(spec: str) -> Any:
+        return generate_private_key(spec) if spec.startswith(("RSA_", "ECC_")) else None
+
+    with patch.object(kms_models, "generate_private_key", generate_if_used):
+        yield
+
+
+@contextmanager
 def mocked_aws() -> Iterator[MockedAws]:
-    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}), one_request_at_a_time():
+    with (
+        mock_aws(config={"stepfunctions": {"execute_state_machine": True}}),
+        one_request_at_a_time(),
+        no_idle_key_pairs(),
+    ):
         dynamodb = boto3.client("dynamodb", REGION)
         dynamodb.create_table(
             TableName=TABLE,

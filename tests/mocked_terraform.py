@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.deployment.paths import ROOT, TERRAFORM
-from tools.deployment.terraform import find_mirror
+from tools.deployment.terraform import LESS_GARBAGE_COLLECTION, find_mirror
 
 REQUIRED = {
     "environment": "test",
@@ -106,7 +106,7 @@ def _terraform(folder: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"}
     done = subprocess.run(  # noqa: S603
         ["terraform", f"-chdir={folder / 'terraform'}", *arguments],  # noqa: S607
-        env=environment | {"TF_DATA_DIR": str(folder / "data"), "TF_IN_AUTOMATION": "1"},
+        env=environment | LESS_GARBAGE_COLLECTION | {"TF_DATA_DIR": str(folder / "data"), "TF_IN_AUTOMATION": "1"},
         capture_output=True,
         text=True,
     )

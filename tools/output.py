@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from functions.shared.domain.times import iso
+
 
 class ExitCode(IntEnum):
     """What the command ends with, beside 0. Make turns each of them into 2."""
@@ -84,7 +86,7 @@ def _plain(value: Any) -> Any:
         case Decimal():
             return int(value) if value == value.to_integral_value() else float(value)
         case datetime():
-            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            return iso(value)
         case bytes():
             return None
     return str(value)

@@ -7,17 +7,17 @@ from functions.shared.domain.anchor import NO_ANCHOR, UNSEALED, Anchor, Line, pa
 from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.ports import Anchors, Mac, Written
 
-# As many connections as botocore keeps.
-_AT_A_TIME = 10
-# So many a part: a few megabytes, and few parts for a day like most.
-LINES_A_PART = 10_000
+# As many connections as botocore keeps open.
+_MAX_CONNECTIONS = 10
+# A part has at most this many lines: a few megabytes, so that most days have few parts.
+MAX_PART_LINES = 10_000
 
 
 def anchor_day(day: str, *, written: Written, anchors: Anchors, mac: Mac, now: str) -> Anchor:
     """Write the next anchor, of the payments that were last written on that day, and return it.
 
-    Safe to repeat: a later anchor of the same day stands for it, and has what was written since, too. Raises
-    LedgerUnavailable (also where somebody else has anchored meanwhile), KeyServiceUnavailable, KeyUnusable.
+    Safe to repeat: the last anchor of a day stands for the day, and includes what was written since the one before.
+    Raises LedgerUnavailable (also if another run has written an anchor meanwhile), KeyServiceUnavailable, KeyUnusable.
     """
     last = anchors.last()
     days = [day] if last else [day, UNSEALED]
@@ -39,19 +39,19 @@ def anchor_day(day: str, *, written: Written, anchors: Anchors, mac: Mac, now: s
         previous=last.root if last else NO_ANCHOR,
     )
     if not anchors.keep(anchor, mac.mac(anchor.digest)):
-        raise LedgerUnavailable("Somebody else has written an anchor meanwhile.")
+        raise LedgerUnavailable("Another run has written an anchor meanwhile.")
     return anchor
 
 
 def _parts(shards: Sequence[tuple[str, int]], written: Written) -> Iterator[list[Line]]:
-    """The shards' lines, some shards in memory at a time."""
+    """The shards' lines in parts. Only some of the shards are in memory at a time."""
     lines: list[Line] = []
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        for begin in range(0, len(shards), _AT_A_TIME):
-            for found in pool.map(lambda shard: list(written.lines(*shard)), shards[begin : begin + _AT_A_TIME]):
+    with ThreadPoolExecutor(_MAX_CONNECTIONS) as pool:
+        for begin in range(0, len(shards), _MAX_CONNECTIONS):
+            for found in pool.map(lambda shard: list(written.lines(*shard)), shards[begin : begin + _MAX_CONNECTIONS]):
                 lines += found
-            while len(lines) >= LINES_A_PART:
-                yield lines[:LINES_A_PART]
-                lines = lines[LINES_A_PART:]
+            while len(lines) >= MAX_PART_LINES:
+                yield lines[:MAX_PART_LINES]
+                lines = lines[MAX_PART_LINES:]
     if lines:
         yield lines

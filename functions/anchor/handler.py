@@ -1,4 +1,4 @@
-"""Every night, and by hand: anchor a day, the one before without one."""
+"""Every night, and by hand: anchor the day that the event names, or else the day before."""
 
 from datetime import date, timedelta
 from typing import Any

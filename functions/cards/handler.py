@@ -18,7 +18,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         card = runtime.card_vault().summary(token, runtime.now())
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))
-        return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")
+        return http.UNAVAILABLE
     return http.answer(200, card.to_dict()) if card else _NOT_FOUND
 
 

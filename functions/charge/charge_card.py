@@ -23,12 +23,12 @@ def charge_card(
     """Return `{"outcome": "captured" | "authorized" | "declined", "gateway", "charge_id", "decline_code", "shown"}`; or
     the outcome `recorded` alone where the ledger has the payment already, and the gateway is not asked.
 
-    The outcome is what was asked for, and `shown` the charge with all that was done to it since, by whomever.
-    Safe to repeat: every attempt has the same idempotency key. But a gateway forgets keys after a day or so, and Step
-    Functions its executions after 90; the ledger forgets nothing, so that it is asked first.
+    The outcome is that of the request, and `shown` is the charge with all that anybody has done to it since.
+    Safe to repeat: every attempt has the same idempotency key. But a gateway forgets keys after about a day, and Step
+    Functions forgets executions after 90 days. The ledger forgets nothing, so it is asked first.
 
-    Raises LedgerUnavailable, GatewayOutcomeUnknown where neither the gateway's answer nor a look by reference tells
-    what happened, GatewayMismatch where it charged something else, and what the gateway and the cipher raise.
+    Raises LedgerUnavailable, GatewayOutcomeUnknown if neither the gateway's answer nor a search by reference tells what
+    happened, GatewayMismatch if the gateway charged something else, and what the gateway and the cipher raise.
     """
     if ledger.statuses([payment_id]):
         return {"outcome": "recorded"}

@@ -1,4 +1,4 @@
-"""State `Charge`: the ciphertext in, the gateway's outcome out."""
+"""State `Charge`: takes the ciphertext, and returns the gateway's outcome."""
 
 import base64
 from typing import Any

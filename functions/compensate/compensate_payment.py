@@ -3,36 +3,25 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import UNCONFIRMED, ReversalUnconfirmed
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
-from functions.shared.doubt import record_doubt, undo_charge
-from functions.shared.operations import undo_other_charge
 from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment, VelocityCounter
+from functions.shared.use_cases.undo_charge import record_doubt, undo_charge
+from functions.shared.use_cases.undo_other_charge import undo_other_charge
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What Charge said: its outcome, `unknown` where it said nothing, and the charge's id."""
+    """What Charge returned: its outcome, or `unknown` if it did not return, and the charge's id."""
 
     outcome: str
     charge_id: str | None = None
 
 
 def payment_from(event: dict[str, Any], now: str) -> Payment:
-    """The payment's first record, in doubt, as the state's input tells it."""
-    return Payment.first(
-        event["payment_id"],
-        "in_doubt",
-        PaymentRequest.from_request(event["payment"]),
-        CardSummary.from_dict(event["card"]),
-        event["transaction_id"],
-        started_at=event["started_at"],
-        now=now,
-        error=event["error"],
-        flags=tuple(event["flags"]),
-    )
+    """The payment's first record, in doubt, from the state's input."""
+    return Payment.first_of(event, "in_doubt", event["transaction_id"], now=now, error=event["error"])
 
 
 def compensate_payment(
@@ -46,12 +35,12 @@ def compensate_payment(
 ) -> Payment:
     """Bring the payment to an end that the gateway has confirmed, record it, and return the record.
 
-    `payment` is its first record: in doubt, with the error that led here. What the ledger already knows stays: an
-    outcome that an earlier state did record, before its answer got lost, stands. If what was `made` is another charge
-    than the recorded one, that one is undone. A decline of the gateway's is counted.
+    `payment` is its first record: in doubt, with the error that led here. If the ledger has a record already, that one
+    stands: an earlier state has recorded the outcome, and its answer got lost. If the charge that was `made` is not the
+    recorded one, it is undone. If the gateway declined the payment, the decline is counted.
 
-    Raises ReversalUnconfirmed while the gateway does not confirm (the ledger says in doubt), LedgerUnavailable, and
-    LedgerConflict where somebody else recorded at the same time.
+    Raises ReversalUnconfirmed while the gateway does not confirm the reversal (the ledger says in doubt),
+    LedgerUnavailable, and LedgerConflict if another process recorded at the same time.
     """
     known = ledger.find(payment.payment_id)
     if known is None:
@@ -72,7 +61,7 @@ def compensate_payment(
 
 
 def _look(payment: Payment, gateway: PaymentGateway) -> Made:
-    """What there is at the gateway under our reference. Raises ReversalUnconfirmed."""
+    """What the gateway has made under our reference. Raises ReversalUnconfirmed."""
     try:
         found = gateway.find_by_reference(payment.payment_id)
     except UNCONFIRMED as error:
@@ -83,13 +72,13 @@ def _look(payment: Payment, gateway: PaymentGateway) -> Made:
 
 
 def _undo_another(known: RecordedPayment, made: Made, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
-    """Record that there is a second charge, then undo it: until that is confirmed, the record says what is left."""
+    """Record that there is a second charge, then undo it. The record shows it as open until that is confirmed."""
     payment = known.payment
     assert made.charge_id and payment.amount_minor and payment.currency
     operation = payment.operation(made.charge_id)
     if operation is None:
         captured = made.outcome == "captured"
-        # What was taken is on the books like any capture, for the refund and the gateway's report to be held against.
+        # What the second charge took is booked like any capture, so that its refund and the gateway's report fit.
         entries = [capture_entry(gateway.name, payment.amount_minor, payment.currency, made.charge_id)]
         payment = payment.undo_other_charge(made.charge_id, "refund" if captured else "void", now)
         payment, posted = payment.post(*entries if captured else ())

@@ -1,4 +1,4 @@
-"""State `Compensate`: a payment that failed after money may have moved in, how it ended out."""
+"""State `Compensate`: takes a payment that failed after money may have moved, and returns how it ended."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch, PaymentError
 from functions.shared.domain.payment import PaymentRequest
 
-# What Compensate itself recorded has an error; an outcome that an earlier state recorded was counted there.
+# Counted only if Compensate recorded the end, which then has an error. An earlier state counts what it recorded.
 METRICS = {"reversed": "PaymentReversed", "declined": "PaymentDeclined"}
 
 

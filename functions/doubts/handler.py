@@ -1,4 +1,4 @@
-"""On a schedule: how many payments are in doubt, and for how long; and who ended badly without anybody's noticing."""
+"""On a schedule: count the payments in doubt, and start resolve for executions that nobody looks after."""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     age = datetime.fromisoformat(now) - datetime.fromisoformat(doubts.oldest_since or now)
     runtime.count("PaymentsInDoubt", doubts.count)
     runtime.duration("OldestDoubtSeconds", age.total_seconds())
-    # The count is told even if this fails.
+    # The metrics are written even if this fails.
     checked = look_after_unattended(
         {"payment": runtime.executions(), "operation": runtime.operation_executions()},
         attendance=runtime.attendance(),

@@ -1,7 +1,7 @@
 """Find the executions that ended badly and that nobody looks after, and start resolve for them.
 
-Step Functions tells EventBridge of an execution's end, and EventBridge starts resolve; but the telling is best effort.
-So nobody relies on it: who ended badly, and was not seen by resolve's first look, is not looked after.
+Step Functions tells EventBridge of an execution's end, and EventBridge starts resolve. These events are best effort, so
+nothing relies on them: an execution that ended badly, and that no first look of resolve has seen, is found here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,23 +10,25 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from functions.shared.domain.shapes import is_id
+from functions.shared.domain.times import iso
 from functions.shared.ports import Attendance, Executions, ExecutionSummary, StateMachine
 
 ENDED_BADLY = ("FAILED", "TIMED_OUT", "ABORTED")
 
-# What the event and resolve's first look may take; mostly it is a second.
+# How long the event and resolve's first look may take; mostly it is a second.
 GRACE = timedelta(minutes=2)
 
-# Lists are eventually consistent. What they don't show after so long, reconciliation finds in the night.
+# Lists are eventually consistent. An execution that they show later than this is found by reconciliation at night.
 SHOWN_WITHIN = timedelta(minutes=15)
 
-# The first time, and after an outage of ours. Attendance is kept for longer.
+# How far the first run looks back, and one after a long outage. Attendance is kept for longer.
 LOOKED_BACK = timedelta(days=7)
 
-# The ended come in the order of their ends. If they came in that of their starts, one could have begun so much earlier.
+# Lists have ended executions in the order of their ends. Should it be the order of their starts, an execution may have
+# started at most this long before it ended.
 LONGEST = timedelta(hours=1)
 
-# What fits into one run, of each list; and what leaves Step Functions time for new payments.
+# At most this many pages of each list fit into one run, and starting more at once would slow down new payments.
 PAGES_READ = 100
 STARTED_AT_ONCE = 500
 
@@ -44,8 +46,8 @@ def look_after_unattended(
 ) -> Checked:
     """Start resolve for the executions that nobody looks after, the longest over first.
 
-    `machines` are `payment` and `operation`. A run goes on where the last one ended; what is too much for one run is
-    left to the next. Safe to repeat, and to run twice at once. Raises ExecutionsUnavailable, LedgerUnavailable.
+    `machines` are `payment` and `operation`. A run goes on where the last one ended, and leaves to the next run what it
+    can't finish. Safe to repeat, and to run twice at once. Raises ExecutionsUnavailable, LedgerUnavailable.
     """
     moment, checked_until = _time(now), attendance.checked_until()
     since, until = moment - LOOKED_BACK, moment - GRACE
@@ -57,7 +59,7 @@ def look_after_unattended(
         for status in ENDED_BADLY:
             pages = _pages(executions, status, since)
             for page in islice(pages, PAGES_READ):
-                # Who was started by hand, under a name that is no id, was rejected: no money moved.
+                # An execution whose name is no id was started by hand and rejected: no money moved.
                 ended = {each.name: _ended(each) for each in page if is_id(each.name)}
                 of_these = [name for name, at in ended.items() if since <= at <= until]
                 unattended += [(ended[name], machine, name) for name in attendance.unattended(machine, of_these)]
@@ -66,18 +68,18 @@ def look_after_unattended(
     started = 0
     for _, machine, name in unattended[:STARTED_AT_ONCE]:
         request = {"payment_id": None, "operation_id": None} | {f"{machine}_id": name}
-        # Each time the same name, so that it is started once.
+        # The name is the same each time, so that resolve is started once.
         started += resolve.start(f"{machine}-{name}", request)
-    if left := unattended[STARTED_AT_ONCE:]:
-        until = left[0][0]
+    if not_started := unattended[STARTED_AT_ONCE:]:
+        until = not_started[0][0]
     if is_all:
-        checked_until = until.isoformat(timespec="milliseconds")
+        checked_until = iso(until)
         attendance.check_until(checked_until)
     return Checked(started, checked_until)
 
 
 def _pages(executions: Executions, status: str, since: datetime) -> Iterator[list[ExecutionSummary]]:
-    """Those of the status, the last to end first, as long as one may have ended since then."""
+    """Pages of the executions with this status, the last to end first, while any may have ended since then."""
     token: str | None = None
     while True:
         page, token = executions.page(token, status)

@@ -16,9 +16,9 @@ def encrypt_card(card: Card, context: dict[str, str], *, cipher: CardCipher) -> 
 
 
 def stored_card(token: str, *, card_vault: CardVault, now: str) -> dict[str, Any]:
-    """The same of a card that was encrypted before, and stored under its token.
+    """The same for a card that is stored, encrypted, under its token.
 
-    Raises UnknownToken where it was erased meanwhile, and LedgerUnavailable.
+    Raises UnknownToken if the card was erased meanwhile, and LedgerUnavailable.
     """
     ciphertext = card_vault.ciphertext(token, now)
     if ciphertext is None:

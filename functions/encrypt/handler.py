@@ -1,11 +1,11 @@
-"""State `Encrypt`: the card, or the token of a stored one, in; its ciphertext and the transaction's id out."""
+"""State `Encrypt`: takes the card, or a stored card's token, and returns its ciphertext and the transaction's id."""
 
 from typing import Any
 
 from functions.encrypt.encrypt_data import encrypt_card, stored_card
 from functions.shared import runtime
-from functions.shared.card_data import open_card
 from functions.shared.domain.card import CardSummary
+from functions.shared.use_cases.open_card import open_card
 
 
 @runtime.function("encrypt", uses=(runtime.card_opener, runtime.card_cipher))

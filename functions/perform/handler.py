@@ -1,9 +1,9 @@
-"""State `Perform`: an operation that was reserved in, what the gateway made of it out."""
+"""State `Perform`: takes an operation that was reserved, and returns what the gateway made of it."""
 
 from typing import Any
 
 from functions.shared import runtime
-from functions.shared.operations import Reserved, perform_operation
+from functions.shared.use_cases.perform_operation import Reserved, perform_operation
 
 
 @runtime.function("perform", uses=(runtime.gateway, runtime.ledger))

@@ -1,4 +1,4 @@
-"""State `Persist`: the gateway's outcome in, what was recorded out."""
+"""State `Persist`: takes the gateway's outcome, and returns what was recorded."""
 
 import base64
 from typing import Any

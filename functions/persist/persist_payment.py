@@ -3,32 +3,27 @@
 from typing import Any
 
 from functions.shared.domain.adoption import adopt
-from functions.shared.domain.card import CardSummary
 from functions.shared.domain.charge import Charge
 from functions.shared.domain.ledger import capture_entry
-from functions.shared.domain.payment import Payment, PaymentRequest
+from functions.shared.domain.payment import Payment
 from functions.shared.ports import CardVault, Ledger, StoredCard, VelocityCounter
 
 
 def payment_from(event: dict[str, Any], now: str) -> Payment:
-    """The payment's first record, as the state's input tells it."""
+    """The payment's first record, from the state's input."""
     charge = event["charge"]
-    return Payment.first(
-        event["payment_id"],
+    return Payment.first_of(
+        event,
         charge["outcome"],
-        PaymentRequest.from_request(event["payment"]),
-        CardSummary.from_dict(event["card"]),
         event["encrypted"]["transaction_id"],
-        started_at=event["started_at"],
         now=now,
         charge_id=charge.get("charge_id"),
         decline_code=charge.get("decline_code"),
-        flags=tuple(event["flags"]),
     )
 
 
 def recorded_before(payment_id: str, *, ledger: Ledger) -> Payment:
-    """The payment that Charge found in the ledger, so that it charged nothing. It ends as the record says."""
+    """The payment that Charge found in the ledger, and so did not charge again. It ends as the record says."""
     known = ledger.payment(payment_id)
     assert known  # nothing is ever deleted
     return known
@@ -47,9 +42,9 @@ def persist_payment(
 ) -> Payment:
     """Write the payment, its journal entries and the card to be kept, all or nothing. Safe to repeat.
 
-    Only a capture moves money. `shown` is the charge as Charge saw it: what was done to it since it was asked for is
-    adopted. What the gateway declined is counted, once it is recorded. A card that was charged by its token is kept for
-    another while, unless it was erased meanwhile. Raises LedgerUnavailable, LedgerConflict.
+    Only a capture moves money. `shown` is the charge as Charge saw it: what was done to it since is adopted.
+    A decline of the gateway's is counted once it is recorded. A stored card that was charged by its token is kept for
+    longer, unless it was erased meanwhile. Raises LedgerUnavailable, LedgerConflict.
     """
     entries, card = [], None
     token = payment.card.token if payment.card else None

@@ -1,4 +1,4 @@
-"""State `Compare`: a day and where to go on in, what was found so far and where to go on from there out."""
+"""State `Compare`: takes a day and where a step begins, and returns where the next one begins, or what was found."""
 
 from dataclasses import asdict
 from datetime import datetime, timedelta

@@ -1,7 +1,7 @@
-"""Hold three sides against each other for one day: the gateway's settlement report, the ledger, and the executions.
+"""Compare three sides of one day: the gateway's settlement report, the ledger, and the executions.
 
-It goes step by step, so that a day of any size fits: each step takes a part of one side and says where the next one
-begins. A step may be repeated.
+The comparison goes step by step, so that a day of any size fits: each step takes a part of one side and says where the
+next one begins. A step may be repeated.
 """
 
 from collections import Counter
@@ -32,7 +32,6 @@ from functions.shared.domain.settlement import (
     settled_as,
     settlement_source,
 )
-from functions.shared.operations import adopt_shown
 from functions.shared.ports import (
     AccountPosting,
     Books,
@@ -44,9 +43,10 @@ from functions.shared.ports import (
     PaymentGateway,
     RecordedPayment,
 )
+from functions.shared.use_cases.adopt_charge import adopt_shown
 
 LINES_READ = 10_000
-# A minute's work, of the five that a step has. Each step is seven events of the 25,000 that an execution may have.
+# About a minute's work of the five minutes that a step has. A step is seven of an execution's at most 25,000 events.
 LINES_SETTLED = 2_000
 SHARDS_READ = 16
 
@@ -66,7 +66,7 @@ BEGIN = Cursor("report")
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """One run over one day (UTC, YYYY-MM-DD). `count` is told of what has to be an alarm."""
+    """One run over one day (UTC, YYYY-MM-DD). `count` is called with the metrics that have to raise an alarm."""
 
     day: str
     run: str
@@ -99,7 +99,7 @@ class Reconciliation:
         """What the run has found so far."""
         return self.breaks.of_run(self.day, self.run)
 
-    # -- The report as a whole: nothing is believed of one that is cut off
+    # -- The report as a whole: if it is cut off, nothing in it is believed
 
     def _check_report(self, page: str | None) -> Cursor:
         keys, totals = Counter[str](), Counter[tuple[str, int]]()
@@ -112,8 +112,8 @@ class Reconciliation:
                 totals[line.currency, 1] += line.fee_minor
         if keys.total() != part.line_count:
             raise SettlementUnreadable(f"The settlement report has {keys.total()} of its {part.line_count} lines.")
-        said = {(currency, n): sums[n] for currency, sums in part.totals.items() for n in (0, 1)}
-        if +totals != +Counter(said) or -totals != -Counter(said):
+        totals_given = {(currency, n): sums[n] for currency, sums in part.totals.items() for n in (0, 1)}
+        if +totals != +Counter(totals_given) or -totals != -Counter(totals_given):
             raise SettlementUnreadable("The settlement report's lines don't sum up to its totals.")
         for key, line in lines.items():
             if keys[key] > 1:
@@ -163,7 +163,7 @@ class Reconciliation:
             self._settle(line, known)
 
     def _settle(self, line: SettlementLine, known: RecordedPayment) -> None:
-        """Post that the gateway paid, or got, what the line says; and if a refund failed, that its money is back."""
+        """Post the line's settlement; and of a refund that failed, that its money is back."""
         payment, entries = known.payment.next_version(self.now), list[JournalEntry]()
         if line.type == "refund_failed":
             refund = entry_of(line, payment, known.entries)
@@ -197,7 +197,7 @@ class Reconciliation:
         return Cursor("ledger", str(shards.stop)) if shards.stop < self.books.shards else Cursor("executions")
 
     def _look_for(self, posted: AccountPosting) -> None:
-        """An entry without a line: was it undone, did the gateway do it on another day, or not at all?"""
+        """Find out why an entry has no line: it was undone, or the gateway did it on another day, or not at all."""
         known = self.ledger.find(posted.payment_id)
         if known is None or posted.number not in {entry.number for entry in standing(known.entries)}:
             return
@@ -213,7 +213,7 @@ class Reconciliation:
             expected = f"a line for the {posted.kind} of {amount}"
             self._record("missing_at_gateway", posted.payment_id, f"entry {posted.number}", expected, found)
 
-    # -- The executions' side: whoever was accepted has a record, or was rejected
+    # -- The executions' side: every payment that was accepted is recorded, or was rejected
 
     def _compare_executions(self, page: str | None) -> Cursor:
         executions, next_page = self.executions.page(page)
@@ -221,7 +221,7 @@ class Reconciliation:
         statuses = self.ledger.statuses([each.name for each in day])
         for execution in day:
             self._compare_execution(execution, statuses.get(execution.name))
-        # They come newest first: those that ended in the order of their ends.
+        # Lists are newest first: ended executions come in the order of their ends.
         passed = any((each.stopped_at or each.started_at)[:10] < self.day for each in executions)
         return Cursor("executions", next_page) if next_page and not passed else Cursor("open")
 
@@ -234,7 +234,7 @@ class Reconciliation:
                 why = found.error if found and found.error else execution.status
                 self._record("missing_in_ledger", execution.name, "execution", "a payment", f"execution {why}")
 
-    # -- What the gateway ends by itself: an authorization expires, a refund is pending no longer
+    # -- What the gateway ends by itself: an authorization that expires, a refund that is pending
 
     def _look_at_open(self, page: str | None) -> Cursor:
         payment_ids, next_page = self.ledger.awaiting_gateway(page)
@@ -244,7 +244,7 @@ class Reconciliation:
         return Cursor("open", next_page) if next_page else Cursor("close")
 
     def _adopt(self, known: RecordedPayment) -> RecordedPayment:
-        """The payment with all that the gateway shows of it; what can't be adopted is a break."""
+        """The payment with all that the gateway shows of it. If that can't be adopted, it is recorded as a break."""
         payment = known.payment
         if payment.status not in ADOPTING:
             return known
@@ -278,7 +278,7 @@ class Reconciliation:
 
 
 def _names(refund: Refund) -> tuple[str | None, str]:
-    """By which of our operations' ids a refund may be known."""
+    """The ids of operations under which a refund may be recorded."""
     return refund.reference, adopted_id("refund", refund.refund_id)
 
 

@@ -1,11 +1,11 @@
-"""State `Reserve`: a refund, capture or void that was asked for in; whether it may be done out."""
+"""State `Reserve`: takes a request for a refund, capture or void, and returns whether it may be done."""
 
 from typing import Any
 
 from functions.reserve.reserve_operation import reserve_operation
 from functions.shared import runtime
 from functions.shared.domain.operation import OperationRequest
-from functions.shared.operations import outcome_of
+from functions.shared.use_cases.settle_operation import outcome_of
 
 
 def _payment_id(event: runtime.Event) -> object:

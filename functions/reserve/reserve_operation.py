@@ -3,8 +3,8 @@
 from functions.shared.domain.errors import PaymentNotFound, PaymentUnderWay
 from functions.shared.domain.operation import OperationRequest
 from functions.shared.domain.payment import Payment
-from functions.shared.operations import adopt_charge
 from functions.shared.ports import Executions, Ledger, PaymentGateway
+from functions.shared.use_cases.adopt_charge import adopt_charge
 
 
 def reserve_operation(
@@ -12,11 +12,11 @@ def reserve_operation(
 ) -> Payment:
     """Record the operation as processing, or as rejected if it may not be done, and return the payment. Safe to repeat.
 
-    What may be done depends on what was done at the gateway, too: that is adopted first.
+    Whether it may be done also depends on what was done at the gateway itself, so that is adopted first.
 
     Raises PaymentNotFound (also for a payment that was rejected: it was never recorded), PaymentUnderWay while the
-    payment has no end, or may just not be seen, yet, LedgerUnavailable, and LedgerConflict where somebody else recorded
-    at the same time; and GatewayMismatch and what the gateway raises.
+    payment has not ended or perhaps cannot be seen yet, LedgerUnavailable, LedgerConflict if another process recorded
+    at the same time, GatewayMismatch, and what the gateway raises.
     """
     known = ledger.find(request.payment_id)
     if known is None:
@@ -29,7 +29,7 @@ def reserve_operation(
         raise PaymentUnderWay("The payment has no end yet.")
     if known.payment.operation(request.operation_id):
         return known.payment
-    # When it is too late, its execution is long over, and nobody would ask the gateway for it.
+    # The execution of a request that is too old has ended long ago, and no other would ask the gateway for it.
     if request.is_too_late(now):
         reserved = known.payment.reject(request, "expired", now)
     else:

@@ -1,4 +1,4 @@
-"""States `Look` and `Resolve`: a payment or an operation whose execution ended badly in, its status out."""
+"""States `Look` and `Resolve`: take a payment or an operation whose execution ended badly, and return its status."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,8 +9,8 @@ from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch, PaymentUnderWay
 from functions.shared.domain.shapes import is_id
 
-# An execution that looks stays for its first wait, if it does not know better. A look that comes later is one that got
-# lost on its way, and who had it taken may have gone.
+# An execution of resolve runs for at least this long, its first wait. A look that comes later was delayed on its way,
+# and the execution that asked for it may be gone.
 STAYS = timedelta(minutes=5)
 
 USES = (
@@ -25,7 +25,7 @@ USES = (
 
 @runtime.function("resolve", uses=USES)
 def handler(event: runtime.Event) -> dict[str, Any]:
-    asked: dict[str, Any] = {
+    ports: dict[str, Any] = {
         "gateway": runtime.gateway(),
         "ledger": runtime.ledger(),
         "now": runtime.now(),
@@ -34,9 +34,9 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     payment_id, error, payments = event["payment_id"], None, runtime.executions()
     if event["operation_id"]:
         executions = runtime.operation_executions()
-        payment_id, status = resolve_operation(event["operation_id"], executions=executions, payments=payments, **asked)
+        payment_id, status = resolve_operation(event["operation_id"], executions=executions, payments=payments, **ports)
     else:
-        status, error = resolve_payment(payment_id, executions=payments, **asked)
+        status, error = resolve_payment(payment_id, executions=payments, **ports)
     if not event["ask_gateway"]:
         if status == "processing":
             # An execution that has ended may be shown as running for a moment yet.
@@ -52,9 +52,9 @@ def handler(event: runtime.Event) -> dict[str, Any]:
 
 
 def _goes_on(event: runtime.Event) -> bool:
-    """Whether what had this look taken is sure to be there yet, so that it looks after the other until its end.
+    """Whether the execution that asked for this look surely still runs, and so looks after the payment or operation.
 
-    Only an execution that was started for an id is: a name that is none could be a card number, and moved no money.
+    Nobody looks after a name that is no id: it could be a card number, and its execution moved no money.
     """
     if "started_at" not in event or not is_id(event["operation_id"] or event["payment_id"]):
         return False

@@ -1,12 +1,14 @@
-"""Clear the doubt about an operation whose execution did not come to a planned end, by asking for it again."""
+"""Clear the doubt about an operation whose execution ended unexpectedly, by asking the gateway for it again."""
 
 from typing import get_args
 
 from functions.shared.domain.errors import InvalidInput, PaymentNotFound, error_code
 from functions.shared.domain.operation import Operation, OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.operations import Performed, adopt_charge, perform_operation, reserved_in, settle_operation
 from functions.shared.ports import Execution, Executions, Ledger, PaymentGateway
+from functions.shared.use_cases.adopt_charge import adopt_charge
+from functions.shared.use_cases.perform_operation import Performed, perform_operation, reserved_in
+from functions.shared.use_cases.settle_operation import settle_operation
 
 
 def resolve_operation(
@@ -22,13 +24,13 @@ def resolve_operation(
     """Return the payment's id and the operation's status: `succeeded`, `rejected`, `in_doubt`, `processing`, or
     `pending` where the gateway has it and has not ended it yet.
 
-    What the gateway shows is adopted, and may tell what became of it. Else what was reserved is asked of the gateway,
-    again or for the first time: that is safe, and what the merchant wanted.
-    What was not is rejected, so that it can't be reserved any more. Without `ask_gateway`, it is only recorded that
-    there is a doubt. `executions` are the operations' executions, `payments` the payments'.
+    What the gateway shows is adopted, which may tell what became of the operation. If it doesn't, an operation that was
+    reserved is asked of the gateway, again or for the first time: that is safe, and it is what the merchant wanted. One
+    that was never reserved is rejected, so that it can't be reserved any more. Without `ask_gateway`, only the doubt is
+    recorded. `executions` are the operations' executions, `payments` are the payments'.
 
-    Raises PaymentNotFound where nobody knows the operation, and what the ports and the gateway raise; then the
-    operation stays in doubt.
+    Raises PaymentNotFound if nobody knows the operation, and what the ports and the gateway raise; then the operation
+    stays in doubt.
     """
     execution = executions.find(operation_id)
     if execution is None:
@@ -40,11 +42,12 @@ def resolve_operation(
         return request.payment_id, "processing"
     known = ledger.find(request.payment_id)
     if known is None:
-        # A Reserve that is late could still find the payment, once it is recorded; and then it has to say that this was
-        # rejected. Only a payment that is rejected itself never is.
+        # Once the payment is recorded, a late Reserve could still find it, and then the record must say that this
+        # operation was rejected. Only a payment that was rejected itself is never recorded.
         paid = payments.find(request.payment_id)
-        comes = paid is not None and not paid.was_rejected
-        return request.payment_id, "processing" if comes or not request.is_too_late(now) else "rejected"
+        may_be_recorded = paid is not None and not paid.was_rejected
+        waits = may_be_recorded or not request.is_too_late(now)
+        return request.payment_id, "processing" if waits else "rejected"
     payment = known.payment
     operation = payment.operation(operation_id)
     if operation is None:
@@ -69,7 +72,7 @@ def _of(payment: Payment, operation_id: str) -> Operation:
 
 
 def _was_no_operation(execution: Execution) -> bool:
-    """Whether Reserve could never have taken it for one. It was started by hand, and what with may be anything."""
+    """Whether Reserve can't have accepted the input: the execution was started by hand, and with anything."""
     is_readable = "payment_id" in execution.request and execution.request.get("operation") in get_args(OperationType)
     return not is_readable or (execution.error, execution.cause) == ("OperationRejected", InvalidInput.__name__)
 

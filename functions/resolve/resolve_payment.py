@@ -1,13 +1,14 @@
-"""Clear the doubt about a payment whose execution did not come to a planned end, by evidence alone."""
+"""Clear the doubt about a payment whose execution ended unexpectedly, by evidence alone."""
 
 from functions.shared.domain.adoption import adopt
 from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import PaymentNotFound
 from functions.shared.domain.ledger import capture_entry, clear_suspense
 from functions.shared.domain.payment import Payment
-from functions.shared.doubt import record_doubt, undo_charge
-from functions.shared.operations import adopt_charge, undo_other_charge
 from functions.shared.ports import Executions, Ledger, PaymentGateway, RecordedPayment
+from functions.shared.use_cases.adopt_charge import adopt_charge
+from functions.shared.use_cases.undo_charge import record_doubt, undo_charge
+from functions.shared.use_cases.undo_other_charge import undo_other_charge
 
 
 def resolve_payment(
@@ -21,11 +22,11 @@ def resolve_payment(
 ) -> tuple[str, str | None]:
     """Return the payment's status (the ledger's, `rejected`, or `processing` while its execution runs) and its error.
 
-    A payment that the ledger doesn't know is recorded as in doubt; without `ask_gateway` that is all.
-    Doubt ends as the gateway proves: what it did as asked is recorded as that, with what was done to it since, and
-    anything else is undone. Without a doubt, what the gateway shows and the books don't know is adopted.
-    That the gateway knows no charge counts as absence, so this is to be called only some time after the execution
-    ended; even then a reversal makes sure that none can come.
+    A payment that the ledger doesn't know is recorded as in doubt; without `ask_gateway` nothing else is done.
+    The gateway's evidence ends the doubt: a charge as it was asked for is recorded, with what was done to it since, and
+    anything else is undone. If there is no doubt, what the gateway shows and the books don't know is adopted.
+    If the gateway shows no charge, that counts as evidence that there is none. So this is to be called only some time
+    after the execution has ended; even then, a reversal makes sure that no charge can come.
 
     Raises PaymentNotFound, ReversalUnconfirmed and what the ports raise; then the payment stays in doubt.
     """
@@ -69,7 +70,7 @@ def resolve_payment(
 def _undo_others(
     payment: Payment, *, gateway: PaymentGateway, ledger: Ledger, now: str, ask_gateway: bool
 ) -> tuple[str, str | None]:
-    """A payment that is in no doubt itself: undo the charges beside its own that Compensate could not."""
+    """Undo the charges beside the payment's own that Compensate could not undo. The payment itself is in no doubt."""
     for operation in payment.operations:
         if operation.charge_id and operation.is_open:
             if not ask_gateway:

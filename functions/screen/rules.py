@@ -73,14 +73,15 @@ class Facts:
     caller_declines_1h: int
 
 
-# What every rule is tried with: each fact at either end. No list has the currency that is none.
+# Every rule is tried with each fact's least and greatest value. No list has the currency NO_CURRENCY.
 _LEAST = Facts("store", 0, "USD", "visa", "400000", "fp_" + 52 * "a", 0, False, 1, 1, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0)
 _MOST = Facts(
     "charge", 10**12 - 1, NO_CURRENCY, "unknown", "999999", "fp_" + 52 * "7", 23, True, 10**6, 10**6, 10**18, 10**18,
     *8 * [10**6],
 )  # fmt: skip
 
-# Texts that a regular expression fits all but to their end: one that tries every way to fit them never comes to it.
+# Texts that match a regular expression except at their end: one that backtracks over every way to match them takes for
+# ever.
 _ALMOST = {
     "currency": ["AAB"],
     "brand": ["a" * 31 + "_"],
@@ -123,8 +124,8 @@ class Rule:
         """Whether it does, where the names mean this. Raises RulesError."""
         try:
             return bool(self.expression.matches(names))
-        except Exception as error:  # Whatever it is that can't be computed: rule-engine lets Python's own errors pass.
-            raise RulesError(f"rule {self.name}: {_said(error)}") from None
+        except Exception as error:  # Any: rule-engine lets Python's own errors pass.
+            raise RulesError(f"rule {self.name}: {_message_of(error)}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def _parsed(document: dict[str, Any], limit: Callable[[], AbstractContextManager
             with limit():
                 expression = rule_engine.Rule(when, context)
         except Exception as error:  # As in `fires`: constant parts are computed here.
-            raise RulesError(f"rule {name}: {_said(error)}") from None
+            raise RulesError(f"rule {name}: {_message_of(error)}") from None
         kind = expression.statement.expression.result_type
         if kind != rule_engine.DataType.BOOLEAN:
             raise RulesError(f"rule {name}: its expression is neither true nor false, but {kind.name}.")
@@ -216,12 +217,12 @@ def _check_names(document: dict[str, Any]) -> None:
 
 
 def _check_everywhere(rule: Rule, lists: Lists) -> None:
-    """Ask the rule with each fact that it asks for at either end, in every combination, and with long texts."""
-    asked = [field.name for field in fields(Facts) if field.name in rule.expression.context.symbols]
-    ends = [[getattr(_LEAST, name), getattr(_MOST, name)] for name in asked]
-    combinations = [dict(zip(asked, values, strict=True)) for values in product(*ends)]
-    least = {name: getattr(_LEAST, name) for name in asked}
-    almost = [least | {name: text} for name in asked for text in _ALMOST.get(name, [])]
+    """Try the rule with every combination of the least and greatest values of the facts in it, and with long texts."""
+    names = [field.name for field in fields(Facts) if field.name in rule.expression.context.symbols]
+    ends = [[getattr(_LEAST, name), getattr(_MOST, name)] for name in names]
+    combinations = [dict(zip(names, values, strict=True)) for values in product(*ends)]
+    least = {name: getattr(_LEAST, name) for name in names}
+    almost = [least | {name: text} for name in names for text in _ALMOST.get(name, [])]
     for facts in combinations + almost:
         try:
             rule.fires(facts | lists)
@@ -231,7 +232,7 @@ def _check_everywhere(rule: Rule, lists: Lists) -> None:
 
 @contextmanager
 def _time_limit() -> Iterator[None]:
-    """Whatever is computed for too long raises TooSlow. Regular expressions too look at signals while they try."""
+    """Raise _TooSlow in whatever computes for too long. Regular expressions check for signals too while they match."""
 
     def stop(*_: object) -> None:
         raise _TooSlow
@@ -245,8 +246,8 @@ def _time_limit() -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-def _said(error: Exception) -> str:
-    """What rule-engine said, or the type of an error of Python's own."""
-    said = getattr(error, "message", type(error).__name__)
+def _message_of(error: Exception) -> str:
+    """rule-engine's own message, or the type of an error of Python's."""
+    message = getattr(error, "message", type(error).__name__)
     suggestion = getattr(error, "suggestion", None)
-    return f"{said}. Is it {suggestion}?" if suggestion else f"{said}."
+    return f"{message}. Is it {suggestion}?" if suggestion else f"{message}."

@@ -1,9 +1,10 @@
-"""State `Settle`: what the gateway made of an operation in, what was recorded out."""
+"""State `Settle`: takes what the gateway made of an operation, and returns what was recorded."""
 
 from typing import Any
 
 from functions.shared import runtime
-from functions.shared.operations import Performed, outcome_of, settle_operation
+from functions.shared.use_cases.perform_operation import Performed
+from functions.shared.use_cases.settle_operation import outcome_of, settle_operation
 
 METRICS = {
     "succeeded": "OperationSucceeded",

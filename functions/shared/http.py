@@ -5,7 +5,7 @@ from typing import Any
 
 
 def answer(status: int, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Nobody keeps it on the way: the next may be another, and it is none of their business."""
+    """An answer that no cache on the way may keep: the next one may differ, and it is nobody else's business."""
     return {
         "statusCode": status,
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
@@ -15,3 +15,7 @@ def answer(status: int, body: dict[str, Any] | None = None) -> dict[str, Any]:
 
 def error(status: int, code: str, message: str) -> dict[str, Any]:
     return answer(status, {"error": {"code": code, "message": message}})
+
+
+UNAVAILABLE = error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")
+"""The answer when a service that has to be asked does not answer."""

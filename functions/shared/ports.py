@@ -152,7 +152,7 @@ class Ledger(Protocol):
         ...
 
     def doubts(self) -> Doubts:
-        """The payments in doubt, as of a moment ago. Thousands of them need not be counted to the last."""
+        """The payments in doubt, as of a moment ago. The count need not be exact when there are thousands."""
         ...
 
 
@@ -175,7 +175,7 @@ DayTotals = dict[str, dict[str, tuple[int, int]]]
 class Books(Protocol):
     """All payments' postings, by account and day (UTC, YYYY-MM-DD). Raises LedgerUnavailable.
 
-    An account's day lies in so many `shards`.
+    An account's day is spread over this many `shards`.
     """
 
     shards: int
@@ -364,7 +364,7 @@ class Attendance(Protocol):
 class Written(Protocol):
     """The payments by the day (UTC, YYYY-MM-DD) on which their records were last written, as of a moment ago.
 
-    A day lies in so many `shards`. Raises LedgerUnavailable.
+    A day is spread over this many `shards`. Raises LedgerUnavailable.
     """
 
     shards: int

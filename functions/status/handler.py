@@ -42,7 +42,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
             )
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))
-        return http.error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")
+        return http.UNAVAILABLE
     except ForAnotherPayment:
         return _KEY_USED
     return http.answer(200, found) if found else not_found

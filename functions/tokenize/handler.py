@@ -1,9 +1,9 @@
-"""State `Tokenize`: the request and its card, or the token of a stored one, in; the card's token and summary out."""
+"""State `Tokenize`: takes the request with its card or a stored card's token, and returns the card's summary."""
 
 from typing import Any
 
 from functions.shared import runtime
-from functions.shared.card_data import open_card
+from functions.shared.use_cases.open_card import open_card
 from functions.tokenize.tokenize_card import Acceptance, recall_card, tokenize_card
 
 

@@ -1,4 +1,4 @@
-"""Check the request and its card, and name the card by a fingerprint and, where it is to be kept, by a token."""
+"""Check the request and its card; derive the card's fingerprint and, if the card is to be kept, its token."""
 
 import base64
 from collections.abc import Callable
@@ -25,7 +25,7 @@ MinorUnit = Callable[[str], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Which cards a deployment takes: of these brands, and published test cards or none of them."""
+    """Which cards a deployment takes: those of these brands, and published test cards if `test_cards`."""
 
     brands: frozenset[str]
     test_cards: bool
@@ -49,10 +49,10 @@ def tokenize_card(
     minor_unit: MinorUnit,
     now: str,
 ) -> dict[str, Any]:
-    """Return `{"payment": …, "card": …, "test_card": …}`: the request without its card, what may be known of the card,
-    and whether it is a published test card.
+    """Return `{"payment": …, "card": …, "test_card": …}`: the request without its card, the card's summary, and whether
+    it is a published test card.
 
-    `save_card` is the deployment's answer where the request has none. Raises InvalidInput, TestCardNotAccepted,
+    `save_card` says whether the card is kept if the request doesn't say. Raises InvalidInput, TestCardNotAccepted,
     BrandNotAccepted, ExpiredCard (only to charge: an expired card may be stored), UnknownCurrency, and what the token's
     key raises.
     """
@@ -60,8 +60,8 @@ def tokenize_card(
     _check_currency(payment, minor_unit)
     for field, rule in broken_rules(card.to_card_data(), _time(now)).items():
         raise InvalidInput(f"{field} {rule}.")
-    asked_for = request.get("save_card")
-    keep = payment.operation == "store" or (save_card if asked_for is None else asked_for)
+    requested = request.get("save_card")
+    keep = payment.operation == "store" or (save_card if requested is None else requested)
     token = card_token(card, payment_id, token_mac) if keep else None
     summary = card.summary(token, fingerprint(card, token_mac))
     test_card = is_test_card(card.pan)
@@ -80,7 +80,7 @@ def recall_card(
     minor_unit: MinorUnit,
     now: str,
 ) -> dict[str, Any]:
-    """The same of a stored card, by its token.
+    """The same for a stored card, by its token.
 
     Raises UnknownToken, TestCardNotAccepted, BrandNotAccepted, ExpiredCard, UnknownCurrency, and what the vault and the
     token's key raise.
@@ -97,17 +97,18 @@ def recall_card(
 
 
 def card_token(card: Card, payment_id: str, token_mac: Mac) -> str:
-    """One request that is repeated gives one token. Two give two, from which nobody sees that the numbers are equal."""
+    """A repeated request gives the same token. Two requests give two, which do not show if the numbers are equal."""
     return "tok_" + _keyed_hash(f"{card.pan}/{payment_id}", token_mac)
 
 
 def fingerprint(card: Card, token_mac: Mac) -> str:
-    """The same number gives the same fingerprint, and no fingerprint gives its number away."""
+    """The same number gives the same fingerprint, from which nobody can tell the number."""
     return _fingerprint(card.pan, token_mac)
 
 
 def _is_stored_test_card(card: CardSummary, token_mac: Mac) -> bool:
-    """Its number is not known here, but its fingerprint is. The key is asked about numbers that look like it alone."""
+    """Whether the card's fingerprint is a test card's; its number is not known here. KMS is asked only about the test
+    numbers with the same first six and last four digits."""
     alike = [pan for pan in load("test_cards") if (pan[:6], pan[-4:]) == (card.bin, card.last4)]
     return card.fingerprint in [_fingerprint(pan, token_mac) for pan in alike]
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import requests
 
-from functions.shared.adapters.dynamodb import unmarshal
+from functions.shared.adapters.table.items import unmarshal
 from functions.shared.domain.operation import OperationType
 from functions.shared.domain.payment import Status
 from functions.shared.domain.shapes import is_id

@@ -19,13 +19,16 @@ from tests.documents import DOCUMENTS, MANUAL, README, Block, Document
 from tools.cli.__main__ import app
 from tools.deployment.paths import ROOT
 
-RUN = {"docs/tutorial.md", "docs/extending.md"}
+EXTENDING = [Document(path) for path in sorted((ROOT / "docs" / "extending").glob("*.md"))]
+PAGES = [*DOCUMENTS, *EXTENDING]
+
+RUN = {"docs/tutorial.md", *map(str, EXTENDING)}
 """Documents whose commands are run, one after the other, by tests of their own."""
 
 NOT_OURS = {"ConcurrentExecutions", "ERROR_CODE", "ERROR_MESSAGE", "StopExecution"}
 """Names that are AWS's own, and that nothing here uses."""
 
-each_document = pytest.mark.parametrize("page", DOCUMENTS, ids=str)
+each_document = pytest.mark.parametrize("page", PAGES, ids=str)
 
 
 @cache
@@ -136,7 +139,7 @@ def shell_blocks(page: Document) -> list[Block]:
 
 def commands() -> Iterator[Any]:
     """Every command that a document shows and no test runs, and those in code font within its text."""
-    for page in DOCUMENTS:
+    for page in PAGES:
         shown = [] if str(page) in RUN else shell_blocks(page)
         mentioned = [Block("sh", None, 0, span) for span in page.code if re.match(r"(make|payments) [a-z]", span)]
         for block in shown + mentioned:
@@ -195,7 +198,7 @@ def test_every_link_leads_somewhere(page: Document) -> None:
 @each_document
 def test_every_path_that_is_named_is_there(page: Document) -> None:
     texts = page.code + [block.text for block in shell_blocks(page)]
-    # What extending.md adds is not there yet.
+    # What a page of docs/extending/ adds is not there yet.
     new = {block.file for block in page.blocks if block.file}
     paths = [path for text in texts for path in named_paths(text) if path not in new]
     assert [path for path in paths if not is_there(path) and not is_there(path, page.path.parent)] == []
@@ -218,7 +221,7 @@ def test_every_json_that_is_shown_is_json(page: Document) -> None:
 
 def test_the_readme_has_every_document_and_each_picture_is_in_one() -> None:
     linked = {link for link in README.links if link.startswith("docs/")}
-    shown = {f"docs/{link}" for page in DOCUMENTS if page.path.parent == ROOT / "docs" for link in page.links}
+    shown = {f"docs/{link}" for page in PAGES if page.path.parent == ROOT / "docs" for link in page.links}
     pictures = {name for name in shown if name.endswith((".png", ".svg"))}
     assert {name for name in tracked() if name.startswith("docs/")} - linked - pictures == set()
 

@@ -1,4 +1,4 @@
-"""The examples in docs/extending.md, each applied to a copy of the project where the commands that it shows are run."""
+"""The pages of docs/extending/, each applied to a copy of the project where the commands that it shows are run."""
 
 import os
 import shutil
@@ -10,8 +10,8 @@ import pytest
 from tests.documents import Block, document
 from tools.deployment.paths import ROOT
 
-EXTENDING = document("extending")
-HEADINGS = [line.removeprefix("## ") for line in EXTENDING.text.splitlines() if line.startswith("## ")]
+INDEX = document("extending/README")
+PAGES = ["gateway", "rule", "state"]
 
 
 def run(folder: Path, *command: str, given: str | None = None) -> str:
@@ -38,7 +38,7 @@ def do(block: Block, folder: Path) -> None:
     if block.file:
         path = folder / block.file
         assert not path.exists()
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text)
     elif block.language == "diff":
         run(folder, "git", "apply", "-C1", given=block.text)
@@ -47,20 +47,21 @@ def do(block: Block, folder: Path) -> None:
         run(folder, "bash", "-euo", "pipefail", "-c", f"{make}\n{block.text}")
 
 
-@pytest.mark.parametrize("heading", HEADINGS)
-def test_an_example_works_as_it_is_shown(copy: Path, heading: str) -> None:
-    blocks = EXTENDING.blocks_of(heading)
+@pytest.mark.parametrize("page", PAGES)
+def test_an_example_works_as_it_is_shown(copy: Path, page: str) -> None:
+    blocks = document(f"extending/{page}").blocks
     assert {block.language for block in blocks} >= {"diff", "sh"}
     for block in blocks:
         do(block, copy)
 
 
-def test_each_rule_gateway_and_state_has_an_example() -> None:
-    assert HEADINGS == ["A new rule", "A new gateway", "A new state"]
+def test_every_page_is_tried_and_the_index_has_it() -> None:
+    written = {path.name for path in INDEX.path.parent.glob("*.md")} - {INDEX.path.name}
+    assert written == {f"{page}.md" for page in PAGES} == set(INDEX.links)
 
 
 def test_an_example_that_does_not_fit_any_more_is_found(copy: Path) -> None:
-    (block, *_) = (block for block in EXTENDING.blocks_of("A new rule") if block.language == "diff")
+    (block, *_) = (block for block in document("extending/rule").blocks if block.language == "diff")
     rules = copy / "functions" / "screen" / "rules.json"
     rules.write_text(rules.read_text().replace("Many small payments", "Few large payments"))
     with pytest.raises(AssertionError, match="patch does not apply"):

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from functions.anchor.anchor_day import LINES_A_PART
+from functions.anchor.anchor_day import MAX_PART_LINES
 from functions.doubts import look_after
 from functions.reconcile.reconcile_day import LINES_SETTLED
 from functions.screen.rules import CHECKED_WITHIN_SECONDS, load_rules
-from functions.shared.adapters import secrets, velocity
-from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DOUBT_SHARDS, DOUBTS_COUNTED, WRITTEN_SHARDS
+from functions.shared.adapters import secrets
+from functions.shared.adapters.table import velocity
+from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, DOUBT_SHARDS, WRITTEN_SHARDS
+from functions.shared.adapters.table.ledger import MAX_DOUBTS_COUNTED
 from functions.shared.contracts import load
 from functions.shared.domain.anchor import SEEN_WITHIN
 from functions.shared.domain.operation import OPERATIONS_KEPT, RESERVED_WITHIN_SECONDS, SEEN_WITHIN_SECONDS
@@ -79,7 +81,7 @@ LIMITS = {
     "a doubt is asked for": "after {}, {}, then every {} seconds".format(*WAITS),
     "doubts are counted": (
         f"every {found(SCHEDULE, 'terraform/eventbridge.tf')} minutes, "
-        f"of each of {DOUBT_SHARDS} shards the first {DOUBTS_COUNTED}"
+        f"of each of {DOUBT_SHARDS} shards the first {MAX_DOUBTS_COUNTED}"
     ),
     "who ended badly without an event is found": (
         f"by the next count that begins {look_after.GRACE.total_seconds() / 60:g} minutes or more after its end"
@@ -96,7 +98,7 @@ LIMITS = {
     "shards of an account's day": str(ACCOUNT_SHARDS),
     "settlement lines settled in one step": str(LINES_SETTLED),
     "shards of the day on which records were last written": str(WRITTEN_SHARDS),
-    "lines in a part of an anchor": str(LINES_A_PART),
+    "lines in a part of an anchor": str(MAX_PART_LINES),
     "an anchor of a day that is not over is whole": f"up to {SEEN_WITHIN.seconds} seconds before it was taken",
     "an anchor can't be deleted": f"for {default('anchor_retention_days')} days",
 }

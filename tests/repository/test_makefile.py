@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,12 @@ def test_every_target_and_every_variable_is_tried() -> None:
     assert targets == set(GIVEN) | OF_THEIR_OWN
     described = set(re.findall(r"\b([A-Z][A-Z_]*)=", "".join(re.findall("##.*", MAKEFILE))))
     assert described <= VARIABLES
+
+
+def test_every_module_that_is_run_is_there() -> None:
+    modules = {*re.findall(r"python -m ([\w.]+)", MAKEFILE)}
+    assert "tools.cli" in modules
+    assert [module for module in modules if find_spec(module) is None] == []
 
 
 @pytest.mark.parametrize("by", ["command line", "environment"])

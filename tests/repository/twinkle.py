@@ -1,4 +1,4 @@
-"""A stand-in for the gateway of the example in docs/extending.md: its API over a gateway in memory."""
+"""A stand-in for the gateway of the example in docs/extending/gateway.md: its API over a gateway in memory."""
 
 import threading
 from collections.abc import Callable, Iterator

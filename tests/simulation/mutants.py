@@ -45,16 +45,17 @@ class Mutant:
             (folder / file).write_text(text.replace(old, new))
 
 
-LEDGER = "functions/shared/adapters/dynamodb.py"
+LEDGER = "functions/shared/adapters/table/ledger.py"
 CHARGE = "functions/charge/charge_card.py"
-DOUBT = "functions/shared/doubt.py"
+UNDO_CHARGE = "functions/shared/use_cases/undo_charge.py"
 PERSIST = "functions/persist/persist_payment.py"
 COMPENSATE = "functions/compensate/compensate_payment.py"
 RESOLVE = "functions/resolve/resolve_payment.py"
 RESOLVE_OPERATION = "functions/resolve/resolve_operation.py"
-OPERATIONS = "functions/shared/operations.py"
+PERFORM = "functions/shared/use_cases/perform_operation.py"
+SETTLE = "functions/shared/use_cases/settle_operation.py"
 PAYMENT = "functions/shared/domain/payment.py"
-VELOCITY = "functions/shared/adapters/velocity.py"
+VELOCITY = "functions/shared/adapters/table/velocity.py"
 LOOK_AFTER = "functions/doubts/look_after.py"
 BOOK = "tools/local/sparkle/charges.py"
 PAYMENT_STATES = "statemachine/payment.asl.json"
@@ -108,7 +109,7 @@ MUTANTS = (
         "what is not found is not reversed",
         (
             (
-                DOUBT,
+                UNDO_CHARGE,
                 "gateway.reverse(payment.payment_id)",
                 f"gateway.reverse(payment.payment_id) if charge else {NO_CHARGE}",
             ),
@@ -118,7 +119,7 @@ MUTANTS = (
         "a reversal is not registered before the deed",
         (
             (COMPENSATE, "replace(payment, reversing=True)", "payment"),
-            (DOUBT, "if not payment.reversing:", "if False:"),
+            (UNDO_CHARGE, "if not payment.reversing:", "if False:"),
         ),
     ),
     Mutant(
@@ -135,7 +136,7 @@ MUTANTS = (
     ),
     Mutant(
         "the gateway is asked for an operation that has ended",
-        ((OPERATIONS, "if operation is None or not operation.is_open:", "if operation is None:"),),
+        ((PERFORM, "if operation is None or not operation.is_open:", "if operation is None:"),),
     ),
     Mutant(
         "a capture at the gateway is not adopted",
@@ -196,7 +197,7 @@ MUTANTS = (
         "who records the doubt second goes on from an entry of their own",
         (
             (
-                DOUBT,
+                UNDO_CHARGE,
                 "recorded = ledger.find(payment.payment_id)",
                 "recorded = RecordedPayment(*payment.post(*suspense))",
             ),
@@ -255,21 +256,21 @@ MUTANTS = (
     ),
     Mutant(
         "every attempt at an operation has an idempotency key of its own",
-        ((OPERATIONS, 'f"{reserved.payment_id}-{reserved.type}-{reserved.operation_id}"', RANDOM),),
+        ((PERFORM, 'f"{reserved.payment_id}-{reserved.type}-{reserved.operation_id}"', RANDOM),),
     ),
     Mutant(
         "every attempt at a refund has a reference of its own",
-        ((OPERATIONS, "reserved.currency, reserved.operation_id, key", f"reserved.currency, {RANDOM}, key"),),
+        ((PERFORM, "reserved.currency, reserved.operation_id, key", f"reserved.currency, {RANDOM}, key"),),
     ),
     Mutant(
         "a refusal is believed though the look is an old one",
-        ((OPERATIONS, 'done.reason == "invalid_state" and charge.status', "None and charge.status"),),
+        ((PERFORM, 'done.reason == "invalid_state" and charge.status', "None and charge.status"),),
     ),
     Mutant(
         "an operation without an answer is called refused",
         (
             (
-                OPERATIONS,
+                SETTLE,
                 'payment.end(operation, "in_doubt", reason, now)',
                 'payment.end(operation, "rejected", reason, now)',
             ),

@@ -17,7 +17,7 @@ Condition = Callable[[Item, Item], bool]
 """Whether it holds of an item (empty if there is none) with these values."""
 
 ATTEMPTS = 2
-TIMEOUT_SECONDS = 3  # to connect and to read, as runtime._client has it
+TIMEOUT_SECONDS = 3  # to connect and to read, as runtime/factories.py has it
 
 _TABLES = {"PAYMENT": "ledger", "CARD": "cards", "VELOCITY": "counters", "ENDED": "counters"}
 _RETURNED = {"ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
@@ -129,27 +129,24 @@ class TableClient:
         found = self._ask(lambda: [self._table.items[key] for key in keys if key in self._table.items], "BatchGetItem")
         return {"Responses": {table: [_projected(asked, item) for item in found]}, "UnprocessedKeys": {}}
 
-    def query(self, **request: Any) -> dict[str, Any]:
-        """Of an index: the items that have its key."""
-        known = {"TableName", "IndexName", "KeyConditionExpression", "ExpressionAttributeValues", "Limit"}
-        _check(request, {*known, *_PROJECTION})
-        condition, values = _condition(request["KeyConditionExpression"]), request["ExpressionAttributeValues"]
-        found = self._ask(lambda: [item for item in self._table.items.values() if condition(item, values)], "Query")
-        return {"Items": [_projected(request, item) for item in found][: request["Limit"]]}
-
     def get_paginator(self, operation: str) -> Any:
         if operation != "query":
             raise Unknown(operation)
         return SimpleNamespace(paginate=self._query)
 
     def _query(self, **request: Any) -> Iterator[dict[str, Any]]:
+        """The items of one partition of the table, or of an index those that have its key; all in one page."""
         known = {"TableName", "KeyConditionExpression", "ExpressionAttributeValues", "ConsistentRead"}
-        _check(request, {*known, *_PROJECTION})
-        values = request["ExpressionAttributeValues"]
-        _check_place(request["TableName"], {"pk": values[":pk"]})
-        condition = _condition(request["KeyConditionExpression"])
-        found = self._ask(lambda: [i for i in self._table.of(values[":pk"]["S"]) if condition(i, values)], "Query")
-        yield {"Items": [_projected(request, item) for item in found]}
+        _check(request, {*known, *_PROJECTION, "IndexName", "PaginationConfig"})
+        condition, values = _condition(request["KeyConditionExpression"]), request["ExpressionAttributeValues"]
+
+        def items() -> list[Item]:
+            of = self._table.items.values() if "IndexName" in request else self._table.of(values[":pk"]["S"])
+            return [item for item in of if condition(item, values)]
+
+        if "IndexName" not in request:
+            _check_place(request["TableName"], {"pk": values[":pk"]})
+        yield {"Items": [_projected(request, item) for item in self._ask(items, "Query")]}
 
     def _ask(self, deed: Callable[[], Any], operation: str) -> Any:
         for _ in range(ATTEMPTS):

@@ -8,21 +8,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
 from unittest import mock
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from functions.shared import runtime
-from functions.shared.adapters import sparkle
-from functions.shared.adapters.attendance import DynamoDbAttendance
 from functions.shared.adapters.currencies import minor_unit
-from functions.shared.adapters.dynamodb import DynamoDbCardVault, DynamoDbLedger, sealed
 from functions.shared.adapters.executions import StepFunctionsExecutions, StepFunctionsStateMachine
-from functions.shared.adapters.velocity import DynamoDbVelocityCounter
+from functions.shared.adapters.gateways.sparkle import client as sparkle
+from functions.shared.adapters.table.attendance import DynamoDbAttendance
+from functions.shared.adapters.table.cards import DynamoDbCardVault
+from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
+from functions.shared.adapters.table.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import Card
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
+from functions.shared.runtime import clock, frame
 from functions.tokenize.tokenize_card import card_token
 from tests.fakes import FakeCardCipher, FakeMac
 from tests.samples import TEST_CARDS
@@ -585,15 +587,19 @@ def play(world: World) -> Run:
         for factory, adapter in world.adapters.items():
             patches.enter_context(mock.patch.object(runtime, factory, lambda adapter=adapter: adapter))
         silence = Silence()
-        stand_ins = {
-            "now": world.clock.iso,
-            "sleep": world.clock.sleep,
-            "_dice": world.random,
-            "validate": Validation(),
-            "logger": silence,
-            "metrics": silence,
-        }
-        for name, stand_in in stand_ins.items():
-            patches.enter_context(mock.patch.object(runtime, name, stand_in))
+        # What handlers call by the runtime's name, and what the runtime's own modules call.
+        stand_ins: list[tuple[ModuleType, str, Any]] = [
+            (runtime, "now", world.clock.iso),
+            (runtime, "sleep", world.clock.sleep),
+            (clock, "sleep", world.clock.sleep),
+            (clock, "_random", world.random),
+            (runtime, "validate", validation := Validation()),
+            (frame, "validate", validation),
+            (runtime, "logger", silence),
+            (frame, "logger", silence),
+            (frame, "metrics", silence),
+        ]
+        for module, name, stand_in in stand_ins:
+            patches.enter_context(mock.patch.object(module, name, stand_in))
         world.live()
     return world.run

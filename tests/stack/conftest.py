@@ -1,41 +1,51 @@
-"""A stack of the tests' own: on free ports, in a folder of its own, started once and stopped at the end."""
+"""A stack of the tests' own, started once and stopped at the end."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.chromium import browser  # noqa: F401
-from tests.stack.driver import SEEN_AFTER_SECONDS, Driver
-from tools.deployment.paths import BUILD
+from tests.stack.driver import Driver
+from tests.stack.own import MACHINE
 from tools.deployment.stack import Stack
 from tools.local.machine import Machine
 
-# State machines wait and back off a tenth of their time.
-WAIT_SCALE = 0.1
+_starting: list[subprocess.Popen[str]] = []
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the stack, which takes a minute of mostly waiting, while tests run that need none.
+
+    In a process of its own: those tests replace much of what is in this one.
+    """
+    needed = any("stack" in getattr(item, "fixturenames", ()) for item in session.items)
+    needed = any("stack" in getattr(item, "fixturenames", ()) for item in session.items)
+    if session.config.option.collectonly or not needed:
+        return
+    MACHINE.down()
+    command = [sys.executable, "-m", "tests.stack.own"]
+    _starting.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))  # noqa: S603
+
+
+def pytest_sessionfinish() -> None:
+    for process in _starting:
+        process.wait()
+        MACHINE.down()
 
 
 @pytest.fixture(scope="session")
 def machine() -> Machine:
-    home = BUILD / "test-stack"
-    return Machine(
-        home=home,
-        stack_file=home / "stack.json",
-        emulator_port=0,
-        sparkle_port=0,
-        emulator_environment={
-            "SFN_WAIT_SCALE": str(WAIT_SCALE),
-            "SFN_SEEN_AFTER_SECONDS": str(SEEN_AFTER_SECONDS),
-        },
-    )
+    return MACHINE
 
 
 @pytest.fixture(scope="session")
-def stack(machine: Machine) -> Iterator[Stack]:
-    machine.down()
-    try:
-        yield machine.up(print)
-    finally:
-        machine.down()
+def stack() -> Stack:
+    [process] = _starting
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return Stack.load(MACHINE.stack_file)
 
 
 @pytest.fixture

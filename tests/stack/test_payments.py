@@ -213,7 +213,7 @@ def test_a_reversal_that_can_not_be_confirmed_leaves_the_payment_in_doubt_with_i
     driver: Driver,
 ) -> None:
     payment_id = new_payment_id()
-    driver.set_fault(payment_id, "charge", "timeout_after", seconds=6, times=100)
+    driver.set_fault(payment_id, "charge", "garbage", times=100)
     driver.set_fault(payment_id, "find", "http_500", times=100)
     driver.set_fault(payment_id, "reverse", "http_502_html", times=100)
     driver.pay(payment_id)

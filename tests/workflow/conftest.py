@@ -16,8 +16,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from functions.shared import runtime
-from functions.shared.domain.ledger import balances
 from functions.shared.ports import RecordedPayment
+from functions.shared.runtime import factories
+from tests.balances import balances
 from tests.mocked_aws import API_KEY, AUTHORIZATION, ROLE_ARN, MockedAws, mocked_aws, new_id
 from tests.samples import CARD_DATA, PAN
 from tests.workflow.definition import render
@@ -35,8 +36,8 @@ FACTORIES = (
     runtime.executions,
     runtime.operation_executions,
     runtime.gateway,
-    runtime._client,
-    runtime._session,
+    factories._client,
+    factories._session,
 )
 DEADLINE_SECONDS = 30
 

@@ -17,11 +17,12 @@ from functions.shared.domain.errors import (
     LedgerUnavailable,
     SecretUnavailable,
 )
-from functions.shared.domain.ledger import balances, capture_entry, in_doubt_entry
+from functions.shared.domain.ledger import capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Velocity
 from functions.status.payment_status import payment_status
 from functions.tokenize.tokenize_card import card_token, fingerprint
+from tests.balances import balances
 from tests.mocked_aws import COUNTERS_TABLE, new_id
 from tests.samples import DECLINED_PAN, HOLDER, PAN, TEST_CARDS, UNLISTED_PAN, card
 from tests.workflow.conftest import Execution, Workflow, by

@@ -20,6 +20,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 
 from client import seal
 from functions.shared import runtime
+from functions.shared.runtime import factories
 from functions.status.handler import handler as status
 from tests.mocked_aws import new_id
 from tests.samples import CARD_DATA
@@ -61,7 +62,7 @@ def sealing_key() -> rsa.RSAPrivateKey:
 @pytest.fixture
 def seen(workflow: Workflow, monkeypatch: pytest.MonkeyPatch, sealing_key: rsa.RSAPrivateKey) -> Iterator[Seen]:
     """Every client of the functions tells what it is asked. What is sealed moto can't open, so that is done here."""
-    seen, make = Seen(workflow), runtime._client.__wrapped__
+    seen, make = Seen(workflow), factories._client.__wrapped__
 
     def open_sealed(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, bytes]] | None:
         asked = json.loads(params["body"])
@@ -77,7 +78,7 @@ def seen(workflow: Workflow, monkeypatch: pytest.MonkeyPatch, sealing_key: rsa.R
         made.meta.events.register_first("before-call.kms.Decrypt", open_sealed)
         return made
 
-    monkeypatch.setattr(runtime, "_client", client)
+    monkeypatch.setattr(factories, "_client", client)
     for factory in (*FACTORIES, runtime.card_opener):
         factory.cache_clear()
     yield seen

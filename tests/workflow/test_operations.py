@@ -9,8 +9,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 
 from functions.resolve.handler import handler as resolve
 from functions.shared import runtime
-from functions.shared.domain.ledger import balances, capture_entry, refund_entry
+from functions.shared.domain.ledger import capture_entry, refund_entry
 from functions.shared.domain.operation import SEEN_WITHIN_SECONDS
+from tests.balances import balances
 from tests.mocked_aws import new_id
 from tests.samples import DECLINED_PAN
 from tests.workflow.conftest import Execution, Workflow, by

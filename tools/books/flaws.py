@@ -8,14 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from functions.shared.adapters.dynamodb import (
-    apart_hash,
-    entry_items,
-    open_shard,
-    to_entry,
-    writing_shard,
-    written_shard,
-)
+from functions.shared.adapters.table import keys
+from functions.shared.adapters.table.ledger import apart_hash, entry_items, to_entry
 from functions.shared.domain.anchor import UNSEALED, Anchor, Line, without_mac
 from functions.shared.domain.ledger import NO_ENTRY, PostedEntry
 from functions.shared.domain.seal import digest
@@ -100,10 +94,12 @@ def flaw_of_seal(
         return Flaw(payment_id, "its record is not what its MAC was made of")
     if item.get("pk") != f"PAYMENT#{item.get('payment_id')}":
         return Flaw(payment_id, f"its record is that of {item.get('payment_id')}")
-    if item["written_shard"] != written_shard(item["written_at"][:10], writing_shard(payment_id)):
+    written = keys.written_shard(item["written_at"][:10], keys.shard_of(payment_id, keys.WRITTEN_SHARDS))
+    if item["written_shard"] != written:
         return Flaw(payment_id, "its record is not where its day's are")
     awaits_gateway = item["status"] == "authorized" or any(each.get("pending") for each in item["operations"])
-    if item.get("open_shard") != (open_shard(payment_id) if awaits_gateway else None):
+    opened = keys.open_shard(keys.shard_of(payment_id, keys.OPEN_SHARDS))
+    if item.get("open_shard") != (opened if awaits_gateway else None):
         return Flaw(payment_id, f"its record is {'not ' if awaits_gateway else ''}in the index of open payments")
     return None
 

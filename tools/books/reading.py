@@ -10,11 +10,12 @@ from itertools import groupby, islice
 from operator import attrgetter
 from typing import Self
 
-from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.adapters.dynamodb import DynamoDbLedger
-from functions.shared.adapters.sparkle import Sparkle
+from functions.shared.adapters.gateways.sparkle.client import Sparkle
+from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import Direction, PostedEntry, chart_of_accounts, turnover
 from functions.shared.domain.payment import Payment
+from functions.shared.domain.times import iso
 from functions.shared.ports import AccountPosting, Books, DayTotals, Ledger, RecordedPayment
 from tools.deployment.stack import Stack
 
@@ -194,4 +195,4 @@ def end_of(day: str) -> str:
 
 
 def _text(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(time)

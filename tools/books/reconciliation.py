@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import SpinnerColumn
 
-from functions.shared.adapters.books import DynamoDbBreaks
+from functions.shared.adapters.table.books import DynamoDbBreaks
 from tools.books.money import readable
 from tools.books.reading import now
 from tools.deployment.stack import Stack, new_payment_id

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from functions.shared.adapters.dynamodb import writing_shard, written_shard
+from functions.shared.adapters.table import keys
 from functions.shared.domain.anchor import UNSEALED
 from tools.deployment.stack import Stack
 
@@ -74,7 +74,7 @@ class _Upgrade:
 
     def _mark(self, record: dict[str, Any]) -> bool:
         """Put the record where the first anchor looks, unless it is there, or has a seal by now."""
-        shard = written_shard(UNSEALED, writing_shard(record["payment_id"]["S"]))
+        shard = keys.written_shard(UNSEALED, keys.shard_of(record["payment_id"]["S"], keys.WRITTEN_SHARDS))
         if record.get("written_shard") == {"S": shard}:
             return False
         try:

@@ -14,15 +14,15 @@ from itertools import chain, islice
 from threading import Lock
 from typing import Any, NamedTuple
 
-from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.adapters.dynamodb import (
+from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.items import marshal, unmarshal
+from functions.shared.adapters.table.keys import (
     ACCOUNT_SHARDS,
     DAY_SHARDS,
     DOUBT_SHARDS,
     account_day,
-    day_key,
-    marshal,
-    unmarshal,
+    day_shard,
+    doubt_shard,
 )
 from functions.shared.domain.ledger import Posting
 from tools.books.money import money as written
@@ -150,7 +150,7 @@ class LedgerItems:
         at = (after or before or Position(f"{day}T99", "")).at
 
         def shard(number: int) -> Iterator[Position]:
-            values = {":shard": day_key(day, f"{number:02}"), ":at": at}
+            values = {":shard": day_shard(day, number), ":at": at}
             items = self._query(
                 f"day_shard = :shard AND {bound}",
                 values,
@@ -189,7 +189,7 @@ class LedgerItems:
         """The payments in doubt, the oldest first."""
 
         def of(shard: int) -> list[Doubt]:
-            shard_key = {":shard": f"in_doubt#{shard:02}"}
+            shard_key = {":shard": doubt_shard(shard)}
             items = self._query("doubt_shard = :shard", shard_key, IndexName="in_doubt", Limit=limit)
             return [Doubt(item["pk"].removeprefix("PAYMENT#"), item["doubt_since"]) for item in islice(items, limit)]
 
@@ -222,7 +222,7 @@ class LedgerItems:
 
     def _postings(self, day: date, since: str) -> Iterator[Item]:
         """All accounts' postings of a day since a time, in their order."""
-        keys = [account_day(account, day.isoformat(), f"{n:02}") for account in ACCOUNTS for n in range(ACCOUNT_SHARDS)]
+        keys = [account_day(account, day.isoformat(), n) for account in ACCOUNTS for n in range(ACCOUNT_SHARDS)]
         read: dict[str, Any] = {"IndexName": "by_account", "PaginationConfig": {"PageSize": _PAGE_SIZE}}
         condition = "account_day = :key AND posted_at >= :since"
         shards = (self._query(condition, {":key": key, ":since": since or "0"}, **read) for key in keys)

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from functions.shared.adapters.dynamodb import DOUBT_SHARDS
+from functions.shared.adapters.table.keys import DOUBT_SHARDS
 from tools.deployment.paths import FUNCTIONS
 from tools.estimates import footprint
 

@@ -15,8 +15,8 @@ from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
-from functions.shared.adapters.dynamodb import DynamoDbLedger, sealed
-from functions.shared.adapters.velocity import EARLIER, KNOWN, DynamoDbVelocityCounter
+from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
+from functions.shared.adapters.table.velocity import EARLIER, KNOWN, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, settlement_entry
 from functions.shared.domain.payment import Payment, PaymentRequest

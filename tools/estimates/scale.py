@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from functions.shared.adapters.dynamodb import account_day, account_shard, day_shard, doubt_shard, writing_shard
-from functions.shared.adapters.velocity import ASKED_AGAIN, BUCKET, CARDS_BUCKET, HELD, KNOWN
+from functions.shared.adapters.table import keys as table_keys
+from functions.shared.adapters.table.velocity import ASKED_AGAIN, BUCKET, CARDS_BUCKET, HELD, KNOWN
 from functions.shared.domain.ledger import LIABILITY_MERCHANT, asset_gateway
 from tools.estimates.footprint import MILLISECONDS, captured_writes, settled_writes, velocity_units
 
@@ -75,10 +75,10 @@ def simulate(
     """
     chance = random.Random(seed)  # noqa: S311 # nosec B311
     cards, merchants = _zipf(CARDS, skew, chance), _zipf(MERCHANTS, skew, chance)
-    account_shards: Counter[str] = Counter()
-    days: Counter[str] = Counter()
-    doubts: Counter[str] = Counter()
-    written: Counter[str] = Counter()
+    account_shards: Counter[int] = Counter()
+    days: Counter[int] = Counter()
+    doubts: Counter[int] = Counter()
+    written: Counter[int] = Counter()
     paid, counted, velocity = _zeros(CARDS), _zeros(CARDS), _zeros(CARDS)
     bins, caller = [_Held() for _ in range(BINS)], _Held()
     units_of_one_more = [velocity_units(before) for before in range(KNOWN + 1)]
@@ -93,10 +93,10 @@ def simulate(
         batch = range(start, min(start + _BATCH, payments))
         for n, card, merchant in zip(batch, cards(len(batch)), merchants(len(batch)), strict=True):
             payment_id = _NAMES[merchant % len(_NAMES)](n, chance)
-            account_shards[account_shard(payment_id)] += 1
-            days[day_shard(_DAY, payment_id)] += 1
-            doubts[doubt_shard(payment_id)] += 1
-            written[writing_shard(payment_id)] += 1
+            account_shards[table_keys.shard_of(payment_id, table_keys.ACCOUNT_SHARDS)] += 1
+            days[table_keys.shard_of(payment_id, table_keys.DAY_SHARDS)] += 1
+            doubts[table_keys.shard_of(payment_id, table_keys.DOUBT_SHARDS)] += 1
+            written[table_keys.shard_of(payment_id, table_keys.WRITTEN_SHARDS)] += 1
             before = counted[card]
             velocity[card] += units_of_one_more[min(before, KNOWN)]
             counted[card] = before + 1
@@ -118,7 +118,7 @@ def simulate(
     of_velocity = payments * of_reference + sum(velocity) + payments + sum(of_bins) + of_caller
     of_table = payments * (of_payment + of_card) + of_velocity + breaks + 1
     accounts = {
-        account_day(account, _DAY, shard): count
+        table_keys.account_day(account, _DAY, shard): count
         for shard, count in account_shards.items()
         for account in (asset_gateway("sparkle"), LIABILITY_MERCHANT)
     }

@@ -127,6 +127,7 @@ class Machine:
             self._forget()
             say("Starting the AWS emulator")
             self._start_emulator(services)
+        self._wait_until_healthy(services)
         return self._deploy(services, say, progress)
 
     def down(self) -> list[str]:
@@ -210,28 +211,34 @@ class Machine:
         keys: Mapping[str, str],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start a service, remembered from its first moment on: whoever gives up waiting can stop it."""
-        module, log = f"tools.local.{name}", self.home / f"{name}.log"
+        """Begin to start a service, remembered from its first moment on: whoever gives up waiting can stop it."""
+        module = f"tools.local.{name}"
         clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             env={**clean, **(environment or {}), **keys},
             stdin=subprocess.DEVNULL,
-            stdout=open_private(log),
+            stdout=open_private(self.home / f"{name}.log"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
             umask=PRIVATE_UMASK,
         )
-        services[name] = service = Service(module, process.pid, port, health_path, keys)
+        services[name] = Service(module, process.pid, port, health_path, keys)
         self._remember(services)
+
+    def _wait_until_healthy(self, services: Mapping[str, Service]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not service.healthy():
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                tail = "\n".join(log.read_text().splitlines()[-15:])
-                raise StackError(f"{name} did not start. The end of {log}:\n{tail}")
-            time.sleep(0.1)
+        for name, service in services.items():
+            while not service.healthy():
+                alive = service.owns_its_pid()
+                if not alive or time.monotonic() > deadline:
+                    if alive:
+                        service.stop()
+                    log = self.home / f"{name}.log"
+                    tail = "\n".join(log.read_text().splitlines()[-15:])
+                    raise StackError(f"{name} did not start. The end of {log}:\n{tail}")
+                time.sleep(0.1)
 
     def _free_port(self, wish: str) -> int:
         for port in (getattr(self, wish), 0):

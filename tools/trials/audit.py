@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from functions.shared.adapters.currencies import minor_unit
-from functions.shared.adapters.dynamodb import DOUBT_SHARDS
-from functions.shared.adapters.sparkle import MINOR_UNITS
+from functions.shared.adapters.gateways.sparkle.mapping import MINOR_UNITS
+from functions.shared.adapters.table.keys import DOUBT_SHARDS, doubt_shard
 from tools.books.findings import Evidence, Finding, Item, findings
 from tools.deployment.stack import Stack
 from tools.output import counted, table
@@ -140,7 +140,7 @@ def _doubts(stack: Stack) -> Iterator[str]:
             TableName=table.name,
             IndexName="in_doubt",
             KeyConditionExpression="doubt_shard = :shard",
-            ExpressionAttributeValues={":shard": f"in_doubt#{shard:02}"},
+            ExpressionAttributeValues={":shard": doubt_shard(shard)},
         )
         yield from (item["pk"].removeprefix("PAYMENT#") for page in pages for item in page["Items"])
 

@@ -11,8 +11,6 @@ from functools import cache
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
 from functions.shared import strict_json
 from functions.shared.domain.card_number import refused_fields
@@ -55,7 +53,9 @@ def explain(body: bytes, call: Call, now: datetime) -> list[str]:
 
 
 @cache
-def _validator(schema: str) -> Draft202012Validator:
+def _validator(schema: str) -> Any:
+    from jsonschema import Draft202012Validator  # takes a second that most commands have no use for
+
     components = yaml.safe_load(OPENAPI.read_text())["components"]
     return Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": components})
 
@@ -71,7 +71,7 @@ def _unseen(request: dict[str, Any], now: datetime) -> Iterator[str]:
             yield f"{name}: {rule}"
 
 
-def _told(error: ValidationError) -> Iterator[str]:
+def _told(error: Any) -> Iterator[str]:
     place = "/".join(map(str, error.absolute_path)) or "the body"
     rule: Any = error.validator_value
     instance: Any = error.instance

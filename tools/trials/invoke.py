@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from functions.shared.domain.times import iso
 from tools.deployment.paths import FUNCTIONS, need_checkout
 from tools.deployment.stack import Stack, new_payment_id
 from tools.trials.events import FUNCTION_EVENTS, EventError, filled_in
@@ -39,7 +40,7 @@ class Invocations:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = iso(datetime.now(UTC))
         self._answers: dict[str, Any] = {"payment_id": new_payment_id(), "now": now}
 
     def invoke(self, function: str, event_file: Path) -> Any:

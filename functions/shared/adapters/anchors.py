@@ -1,59 +1,29 @@
-"""What anchors are made of, from the ledger's index `by_writing`; and the anchors, in a bucket with Object Lock.
+"""The anchors, in a bucket with Object Lock.
 
 | key                     | what                                                                                      |
 |-------------------------|-------------------------------------------------------------------------------------------|
 | `anchors/{number}.json` | an anchor as JSON, with its root and its MAC (base64); the number has eight digits        |
 | `parts/{sha256}.json`   | lines of an anchor, by the hash that the anchor has of them: `[[payment_id, version, …]]` |
 
-No key is written twice. Who puts another object, or a delete marker, in the place of one leaves the version before it,
-which the bucket's retention holds: who verifies reads versions (tools/books/anchors.py).
+No key is written twice. Where somebody puts another object, or a delete marker, in the place of one, the version before
+stays, as the bucket's retention holds it: verification reads all versions (tools/books/anchors.py).
 """
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from functions.shared.adapters.dynamodb import (
-    WRITTEN_SHARDS,
-    ledger_errors,
-    marshal,
-    read_batch,
-    written_shard,
-)
-from functions.shared.domain.anchor import Anchor, Line, part_hash
+from functions.shared.adapters.table.items import ledger_errors
+from functions.shared.domain.anchor import Anchor, part_hash
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_s3.client import S3Client
 
 ANCHORS, PARTS = "anchors/", "parts/"
 _ANCHOR_FIELDS = tuple(field.name for field in fields(Anchor))
-
-
-class DynamoDbWritten:
-    """`Written` by the index, which has the keys; the records are read from the table itself."""
-
-    shards = WRITTEN_SHARDS
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
-
-    def lines(self, day: str, shard: int) -> Iterator[Line]:
-        with ledger_errors():
-            pages = self._client.get_paginator("query").paginate(
-                TableName=self._table,
-                IndexName="by_writing",
-                KeyConditionExpression="written_shard = :shard",
-                ExpressionAttributeValues=marshal({":shard": written_shard(day, f"{shard:02}")}),
-            )
-            keys = [(item["pk"]["S"], item["sk"]["S"]) for page in pages for item in page["Items"]]
-        for record in read_batch(self._client, self._table, keys):
-            yield Line.of(record)
 
 
 class S3Anchors:
@@ -80,14 +50,15 @@ class S3Anchors:
         return self._put(f"{ANCHORS}{anchor.number:08}.json", json.dumps(document, indent=1).encode())
 
     def _put(self, key: str, body: bytes) -> bool:
-        """Whether it is new. S3 wants a checksum of what is to be locked ("PutObject", Amazon S3 API reference)."""
+        """Write an object, and return whether its key is new. S3 wants a checksum of an object that is to be locked
+        ("PutObject", Amazon S3 API reference)."""
         with ledger_errors("S3"):
             try:
                 self._client.put_object(
                     Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256"
                 )
             except ClientError as error:
-                # The latter, where two do it at once ("Conditional writes", S3 user guide).
+                # The second is the answer where two write the key at once ("Conditional writes", S3 user guide).
                 if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
                     raise
                 return False
@@ -95,5 +66,5 @@ class S3Anchors:
 
 
 def to_anchor(document: dict[str, Any]) -> Anchor:
-    """An anchor's document, read back. Raises KeyError for what is none."""
+    """The anchor of its document. Raises KeyError for a document of anything else."""
     return Anchor(**{name: document[name] for name in _ANCHOR_FIELDS} | {"parts": tuple(document["parts"])})

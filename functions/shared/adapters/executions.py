@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -14,6 +13,7 @@ from functions.shared.domain.errors import ExecutionsUnavailable
 from functions.shared.domain.operation import OperationType
 from functions.shared.domain.payment import Purpose
 from functions.shared.domain.shapes import is_gateway_id
+from functions.shared.domain.times import iso
 from functions.shared.ports import Execution, ExecutionSummary
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class StepFunctionsExecutions:
             error=_name(answer.get("error")),
             cause=_name(answer.get("cause")),
             request=_request(answer["input"]),
-            started_at=_iso(answer["startDate"]),
+            started_at=iso(answer["startDate"]),
             stopped_at=_stopped_at(answer),
         )
 
@@ -80,7 +80,7 @@ class StepFunctionsExecutions:
             answer = self._client.list_executions(stateMachineArn=self._state_machine_arn, maxResults=1000, **more)
         found = [
             ExecutionSummary(
-                execution["name"], execution["status"], _iso(execution["startDate"]), _stopped_at(execution)
+                execution["name"], execution["status"], iso(execution["startDate"]), _stopped_at(execution)
             )
             for execution in answer["executions"]
         ]
@@ -120,8 +120,4 @@ def _name(text: str | None) -> str | None:
 
 def _stopped_at(execution: Any) -> str | None:
     """When it stopped, if it has."""
-    return _iso(execution["stopDate"]) if execution.get("stopDate") else None
-
-
-def _iso(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return iso(execution["stopDate"]) if execution.get("stopDate") else None

@@ -12,15 +12,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from functions.shared.domain.seal import digest, facts
+from functions.shared.domain.times import iso
 
 UNSEALED = "unsealed"
-"""In place of a day: the records from before there were seals. The first anchor has them too, and no other may."""
+"""Stands for a day: that of the records from before there were seals. Only the first anchor may have them."""
 
 NO_ANCHOR = "0" * 64
 """What the first anchor has in place of a root before it."""
 
 SEEN_WITHIN = timedelta(minutes=1)
-"""So long after it was written a record surely is in the index that a day is read from."""
+"""A record is surely in the index of its day this long after it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,8 @@ class Anchor:
 
 
 def surely_seen(day: str, at: str) -> str:
-    """Until when a look at the day at that time has surely seen what was written on it."""
-    seen = datetime.fromisoformat(at) - SEEN_WITHIN
-    return min(f"{day}T23:59:59.999Z", seen.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z")
+    """Until when a read of the day at that time has surely seen every write."""
+    return min(f"{day}T23:59:59.999Z", iso(datetime.fromisoformat(at) - SEEN_WITHIN))
 
 
 def part_hash(part: bytes) -> str:

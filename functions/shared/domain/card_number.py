@@ -30,7 +30,7 @@ _SHORTEST, _LONGEST = RULES["card_number"]["shortest"], RULES["card_number"]["lo
 """How many digits a card number may have."""
 
 _BETWEEN_GROUPS: int = RULES["text"]["between_groups"]
-"""So many characters may stand between two groups of digits of one number; none of them is a letter."""
+"""At most this many characters, and no letter, may stand between two groups of digits of one number."""
 
 _GROUP = re.compile("[0-9]+")
 _UUID, _TIME, _IBAN_START = (re.compile(RULES["text"][name]) for name in ("uuid", "time", "iban_start"))

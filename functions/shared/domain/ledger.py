@@ -22,9 +22,6 @@ ASSET_BANK = "asset:bank"
 NO_ENTRY = "0" * 64
 """What the first entry of a payment has in place of a hash before it."""
 
-Balances = dict[tuple[str, str], int]
-"""Debits less credits in minor units, by account and currency, without zeros."""
-
 
 def asset_gateway(gateway: str) -> str:
     """The account of what a gateway owes us, `asset:gateway:sparkle`."""
@@ -142,14 +139,6 @@ def standing(journal: Iterable[PostedEntry]) -> list[PostedEntry]:
     entries = list(journal)
     undone = {posted.entry.reverses for posted in entries}
     return [posted for posted in entries if posted.entry.reverses is None and posted.number not in undone]
-
-
-def balances(entries: Iterable[JournalEntry]) -> Balances:
-    """What the entries come to."""
-    totals: defaultdict[tuple[str, str], int] = defaultdict(int)
-    for posting in (posting for entry in entries for posting in entry.postings):
-        totals[posting.account, posting.currency] += posting.signed_minor
-    return {key: total for key, total in totals.items() if total}
 
 
 def clear_suspense(journal: Iterable[PostedEntry], source: str | None = None) -> list[JournalEntry]:

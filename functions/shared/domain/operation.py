@@ -17,15 +17,15 @@ Refusal = Literal["amount_exceeds_captured", "amount_exceeds_authorized", "inval
 """Why an operation may not be done; these are the API's words."""
 
 RESERVED_WITHIN_SECONDS = 3600
-"""Later than so long after it was asked for, no operation is reserved: its execution has long given up."""
+"""An operation that was asked for longer ago than this is not reserved: its execution has given up long before."""
 
 SEEN_WITHIN_SECONDS = 10
-"""A payment that cannot be seen so long after an operation on it was asked for is none: Step Functions shows executions
-a moment after they start."""
+"""A payment that is not seen this long after an operation on it was asked for does not exist: Step Functions shows an
+execution a moment after its start."""
 
 OPERATIONS_KEPT = 100
-"""A payment's record has no more of them, as it is read and written as a whole: so many may be open at once. Of more,
-the oldest that have ended are kept apart."""
+"""A payment's record holds at most this many operations, as it is read and written as a whole. So at most this many may
+be open at once, and when there are more, the oldest that have ended are kept apart from the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Operation:
 
     @property
     def is_open(self) -> bool:
-        """Whether it may yet move money: what it reserved nobody else may have."""
+        """Whether it may yet move money, so that no other operation may have the amount that it reserved."""
         return self.status in ("processing", "in_doubt")
 
 

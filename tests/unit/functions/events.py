@@ -1,11 +1,15 @@
-"""What the state machine and API Gateway hand each function."""
+"""Every function there is, what it is given, and what has to be there before."""
 
-from typing import Any, Literal
+from importlib import import_module
+from typing import Any
 
 from functions.encrypt.encrypt_data import encrypt_card
+from functions.shared import runtime
+from functions.shared.domain.ledger import capture_entry
 from functions.shared.ports import CardCipher
 from tests.samples import (
     CARD_DATA,
+    LATER,
     PAN,
     REQUEST,
     STARTED_AT,
@@ -13,15 +17,27 @@ from tests.samples import (
     TOKEN,
     TRANSACTION_ID,
     card,
+    operation_request,
     payment,
     shown,
 )
+from tests.unit.functions.conftest import World
+from tools.deployment.paths import ROOT
 
-FunctionName = Literal["tokenize", "screen", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts"]
+HANDLERS: dict[str, runtime.Handler] = {
+    file.parent.name: import_module(f"functions.{file.parent.name}.handler").handler
+    for file in sorted((ROOT / "functions").glob("*/handler.py"))
+}
+
+OF_NO_PAYMENT = ("anchor", "cards", "doubts", "reconcile")
+"""The functions that are about more than one payment, or about none."""
 
 
-def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dict[str, Any]:
-    """A new, valid event of payment `payment-of-ours-1`. `cipher` is the one that the function will decrypt with."""
+def event_for(function: str, cipher: CardCipher, pan: str = PAN) -> dict[str, Any]:
+    """A new, valid event of payment `payment-of-ours-1`. `cipher` is the one that the function will decrypt with.
+
+    Raises KeyError for a function that has none here yet.
+    """
     encrypted = encrypt_card(card(pan), SUMMARY.encryption_context, cipher=cipher)
     card_data = CARD_DATA | {"card_number": pan}
     recorded = {
@@ -30,8 +46,9 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
         "payment": REQUEST.to_dict(),
         "card": SUMMARY.to_dict(),
     }
+    operation = {"payment_id": "payment-of-ours-1", "operation_id": "operation-of-ours-1"}
     request = {"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001"}
-    events: dict[FunctionName, dict[str, Any]] = {
+    events: dict[str, dict[str, Any]] = {
         "tokenize": {"payment_id": "payment-of-ours-1", "request": request | {"card_data": card_data}},
         "screen": recorded | {"test_card": True},
         "encrypt": {
@@ -67,5 +84,25 @@ def event_for(function: FunctionName, cipher: CardCipher, pan: str = PAN) -> dic
         "status": {"httpMethod": "GET", "pathParameters": {"payment_id": "payment-of-ours-1"}},
         "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
         "doubts": {},
+        "reserve": {
+            "operation_id": "operation-of-ours-1",
+            "requested_at": STARTED_AT,
+            "request": {"operation": "refund", "payment_id": "payment-of-ours-1", "amount_minor": 500},
+        },
+        "perform": operation | {"type": "refund", "amount_minor": 500, "currency": "USD", "charge_id": "ch_1"},
+        "settle": operation | {"performed": {"charge": None, "reason": "States.Timeout"}},
+        "resolve": {"payment_id": "payment-of-ours-1", "operation_id": None, "ask_gateway": True},
+        "reconcile": {"day": "2026-11-23", "run": "run-1", "started_at": STARTED_AT, "cursor": None},
+        "anchor": {"day": "2026-11-23"},
     }
     return events[function]
+
+
+def prepare(function: str, world: World) -> None:
+    """Record what the function's event goes on from."""
+    if function in ("reserve", "perform", "settle", "resolve"):
+        paid, entries = payment("payment-of-ours-1").post(capture_entry("sparkle", 1999, "USD"))
+        world.ledger.record(paid, entries)
+        world.gateway.charges[paid.payment_id] = shown(paid)
+        if function in ("perform", "settle"):
+            world.ledger.record(paid.reserve(operation_request(paid, "refund", 500, "operation-of-ours-1"), LATER))

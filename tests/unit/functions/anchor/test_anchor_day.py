@@ -11,10 +11,10 @@ import pytest
 from functions.anchor import anchor_day as module
 from functions.anchor.anchor_day import anchor_day
 from functions.anchor.handler import handler
-from functions.shared.adapters import dynamodb
-from functions.shared.adapters.anchors import DynamoDbWritten, S3Anchors
-from functions.shared.adapters.dynamodb import writing_shard, written_shard
+from functions.shared.adapters.anchors import S3Anchors
 from functions.shared.adapters.kms import KmsMac
+from functions.shared.adapters.table import keys
+from functions.shared.adapters.table.written import DynamoDbWritten
 from functions.shared.domain.anchor import NO_ANCHOR, UNSEALED, Anchor, Line, from_part, surely_seen
 from functions.shared.domain.errors import InvalidInput, LedgerUnavailable
 from functions.shared.domain.ledger import capture_entry
@@ -59,7 +59,7 @@ def test_only_the_first_has_what_is_from_before_there_were_seals() -> None:
 
 
 def test_a_large_day_is_kept_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LINES_A_PART", 3)
+    monkeypatch.setattr(module, "MAX_PART_LINES", 3)
     written, anchors = FakeWritten(), FakeAnchors()
     written.by_day = {DAY: [line(f"pay-{n}") for n in range(8)]}
     anchor = anchored(written, anchors)
@@ -100,7 +100,7 @@ class TestHandler:
 @pytest.fixture(scope="module")
 def small_aws() -> Iterator[MockedAws]:
     with mocked_aws() as account, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dynamodb, "WRITTEN_SHARDS", 2)
+        patch.setattr(keys, "WRITTEN_SHARDS", 2)
         patch.setattr(DynamoDbWritten, "shards", 2)
         yield account
 
@@ -122,8 +122,8 @@ class TestAdapters:
 
     def test_a_records_line_is_what_its_mac_is_made_of(self, small_aws: MockedAws) -> None:
         small_aws.ledger(lambda: f"{DAY}T09:00:00.000Z").record(payment("pay-2"))
-        written, shard = DynamoDbWritten(small_aws.dynamodb, TABLE), int(writing_shard("pay-2"))
-        assert written_shard(DAY, f"{shard:02}") == f"{DAY}#{shard:02}"
+        written, shard = DynamoDbWritten(small_aws.dynamodb, TABLE), keys.shard_of("pay-2", keys.WRITTEN_SHARDS)
+        assert keys.written_shard(DAY, shard) == f"{DAY}#{shard:02}"
         [found] = [each for each in written.lines(DAY, shard) if each.payment_id == "pay-2"]
         key = {"pk": {"S": "PAYMENT#pay-2"}, "sk": {"S": "PAYMENT"}}
         mac = small_aws.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]["mac"]["S"]

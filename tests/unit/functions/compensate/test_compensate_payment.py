@@ -16,7 +16,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.ledger import NO_ENTRY, JournalEntry, capture_entry, in_doubt_entry, refund_entry
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
-from functions.shared.doubt import record_doubt, undo_charge
+from functions.shared.use_cases.undo_charge import record_doubt, undo_charge
 from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger, FakeVelocityCounter, Faults
 from tests.samples import DECLINED_PAN, LATER, NOW, PAN, REQUEST, card, order, payment
 

@@ -12,7 +12,7 @@ from tests.unit.functions.conftest import Output, World
 
 PAYMENT, OPERATION = "payment-number-1", "operation-number-1"
 ENDED = Execution(False, "States.Timeout", None, {"amount_minor": 1999}, NOW, LATER)
-CHECKED = "2026-11-23T09:05:00.000+00:00"
+CHECKED = "2026-11-23T09:05:00.000Z"
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import pytest
 from functions.doubts import look_after
 from functions.doubts.look_after import Checked, look_after_unattended
 from functions.shared.domain.errors import ExecutionsUnavailable
+from functions.shared.domain.times import iso
 from functions.shared.ports import Execution, ExecutionSummary
 from tests.fakes import FakeAttendance, FakeExecutions, FakeStateMachine
 
@@ -15,7 +16,7 @@ NOON = datetime.fromisoformat("2026-11-23T12:00:00.000+00:00")
 
 def ago(**before: float) -> str:
     """So long before noon."""
-    return (NOON - timedelta(**before)).isoformat(timespec="milliseconds")
+    return iso(NOON - timedelta(**before))
 
 
 def ended(at: str, error: str | None = "States.Runtime", started_at: str | None = None) -> Execution:

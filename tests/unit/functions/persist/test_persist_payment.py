@@ -5,9 +5,10 @@ import pytest
 from functions.persist.persist_payment import persist_payment
 from functions.shared.domain.charge import Charge, Refund
 from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
-from functions.shared.domain.ledger import balances, capture_entry
+from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import RecordedPayment, StoredCard
+from tests.balances import balances
 from tests.fakes import LEDGER_DOWN, FakeLedger, FakeVelocityCounter
 from tests.samples import EXPIRES_AT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, TOKEN, payment, shown
 

@@ -9,14 +9,15 @@ import pytest
 
 from functions.reconcile import reconcile_day
 from functions.reconcile.reconcile_day import BEGIN, Cursor, Reconciliation
-from functions.shared.adapters.books import DynamoDbBooks
+from functions.shared.adapters.table.books import DynamoDbBooks
 from functions.shared.domain.charge import REDACTED, Charge
 from functions.shared.domain.errors import GatewayOutcomeUnknown, InvalidInput, SettlementUnreadable
-from functions.shared.domain.ledger import balances, capture_entry, refund_entry
+from functions.shared.domain.ledger import capture_entry, refund_entry
 from functions.shared.domain.payment import Payment
 from functions.shared.domain.settlement import Break, SettlementLine, SettlementPage
-from functions.shared.operations import adopt_charge
 from functions.shared.ports import Execution
+from functions.shared.use_cases.adopt_charge import adopt_charge
+from tests.balances import balances
 from tests.fakes import FakeBooks, FakeBreaks, FakeExecutions, FakeGateway, FakeLedger
 from tests.samples import LATER, NOW, REQUEST, STARTED_AT, card, operation_request, order, payment
 

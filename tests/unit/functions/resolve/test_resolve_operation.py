@@ -5,8 +5,9 @@ import pytest
 from functions.reserve.reserve_operation import reserve_operation
 from functions.resolve.resolve_operation import resolve_operation
 from functions.shared.domain.errors import GatewayOutcomeUnknown, PaymentNotFound
-from functions.shared.domain.ledger import balances, capture_entry, in_doubt_entry, refund_entry, refund_in_doubt_entry
+from functions.shared.domain.ledger import capture_entry, in_doubt_entry, refund_entry, refund_in_doubt_entry
 from functions.shared.ports import Execution, RecordedPayment
+from tests.balances import balances
 from tests.fakes import FakeExecutions, FakeGateway, FakeLedger
 from tests.samples import LATER, NOW, card, operation_request, order, payment, shown
 

@@ -15,7 +15,7 @@ from iso4217 import Currency
 from functions.screen.rules import RULES_FILE, Facts, Rules, RulesError, Screening, check_rules, load_rules
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.json_schema import validate
-from functions.shared.adapters.velocity import EARLIER, HELD
+from functions.shared.adapters.table.velocity import EARLIER, HELD
 from tests.samples import TEST_CARDS
 from tools.trials.rules import load_samples
 

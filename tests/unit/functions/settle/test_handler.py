@@ -5,7 +5,7 @@ import pytest
 from functions.settle.handler import handler
 from functions.shared.domain.charge import Charge, Refund, RefundStatus
 from functions.shared.domain.ledger import capture_entry
-from functions.shared.operations import Performed
+from functions.shared.use_cases.perform_operation import Performed
 from tests.samples import LATER, NOW, operation_request, payment, shown
 from tests.unit.functions.conftest import Output, World
 

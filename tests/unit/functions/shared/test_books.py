@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 
 from functions.resolve.resolve_operation import resolve_operation
 from functions.shared.domain.errors import GatewayOutcomeUnknown
-from functions.shared.domain.ledger import Balances, JournalEntry, balances, capture_entry, in_doubt_entry
+from functions.shared.domain.ledger import JournalEntry, capture_entry, in_doubt_entry
 from functions.shared.domain.operation import Operation, OperationRequest, OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.operations import Performed, Reserved, perform_operation, settle_operation
 from functions.shared.ports import Execution, RecordedPayment
+from functions.shared.use_cases.perform_operation import Performed, Reserved, perform_operation
+from functions.shared.use_cases.settle_operation import settle_operation
+from tests.balances import Balances, balances
 from tests.fakes import FakeExecutions, FakeGateway, FakeLedger
 from tests.samples import LATER, card, order, payment
 

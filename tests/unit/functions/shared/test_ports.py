@@ -9,12 +9,12 @@ import pytest
 import requests
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
-from functions.shared.adapters.attendance import DynamoDbAttendance
 from functions.shared.adapters.currencies import minor_unit
-from functions.shared.adapters.dynamodb import DynamoDbCardVault
+from functions.shared.adapters.gateways.sparkle.client import Sparkle
 from functions.shared.adapters.kms import KmsCardCipher, KmsMac
-from functions.shared.adapters.sparkle import Sparkle
-from functions.shared.adapters.velocity import DynamoDbVelocityCounter
+from functions.shared.adapters.table.attendance import DynamoDbAttendance
+from functions.shared.adapters.table.cards import DynamoDbCardVault
+from functions.shared.adapters.table.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.charge import Charge, Refused
 from functions.shared.domain.errors import (

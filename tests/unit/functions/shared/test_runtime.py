@@ -24,9 +24,11 @@ from functions.shared.domain.errors import (
     LedgerUnavailable,
     PaymentError,
 )
+from functions.shared.runtime import clock, factories
 from tests.mocked_aws import TABLE, MockedAws
 from tests.samples import CARD_DATA, HOLDER, PAN, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output
+from tests.unit.functions.events import HANDLERS
 
 EVENT: dict[str, Any] = {
     "payment_id": "payment-of-ours-1",
@@ -44,7 +46,7 @@ FACTORIES = [
     runtime.operation_executions,
     runtime.gateway,
 ]
-KEPT = (*FACTORIES, runtime._client, runtime._session)
+KEPT = (*FACTORIES, factories._client, factories._session)
 
 
 def handler_of(call: runtime.UseCase) -> runtime.Handler:
@@ -243,7 +245,7 @@ class TestFactories:
             factory.cache_clear()
 
     def test_all_adapters_of_a_service_have_one_client(self) -> None:
-        assert runtime._client("dynamodb") is runtime._client("dynamodb")
+        assert factories._client("dynamodb") is factories._client("dynamodb")
 
     def test_what_a_function_uses_is_made_before_its_first_call_on_lambda(
         self, monkeypatch: pytest.MonkeyPatch
@@ -307,8 +309,7 @@ def test_a_currencys_decimals_come_from_the_standard() -> None:
 
 
 def test_a_cold_start_imports_no_adapter_and_none_of_their_packages() -> None:
-    verbs = ("tokenize", "screen", "encrypt", "charge", "persist", "compensate", "status", "cards", "doubts", "anchor")
-    handlers = ", ".join(f"functions.{verb}.handler" for verb in verbs)
+    handlers = ", ".join(f"functions.{function}.handler" for function in HANDLERS)
     look = f"import sys, {handlers}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()  # noqa: S603
     assert "functions.cards.handler" in loaded
@@ -321,7 +322,7 @@ class TestAfterConflicts:
     @pytest.fixture
     def pauses(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         slept: list[float] = []
-        monkeypatch.setattr(runtime, "sleep", slept.append)
+        monkeypatch.setattr(clock, "sleep", slept.append)
         return slept
 
     def test_who_comes_second_tries_again_at_once(self, pauses: list[float]) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.json_schema import validate
-from functions.shared.card_data import open_card
 from functions.shared.domain import errors
 from functions.shared.domain.card import Card
 from functions.shared.domain.card_number import BRANDS, passes_luhn
@@ -23,6 +22,7 @@ from functions.shared.domain.errors import (
     UnknownToken,
 )
 from functions.shared.ports import CardOpener, StoredCard
+from functions.shared.use_cases.open_card import open_card
 from functions.tokenize.tokenize_card import Acceptance, card_token, fingerprint, recall_card, tokenize_card
 from tests.fakes import FakeCardVault, FakeMac
 from tests.samples import (

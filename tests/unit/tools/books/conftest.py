@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from functions.anchor.anchor_day import anchor_day
 from functions.reconcile.reconcile_day import Cursor, Reconciliation
-from functions.shared.adapters import dynamodb
-from functions.shared.adapters.anchors import DynamoDbWritten, S3Anchors
-from functions.shared.adapters.books import DynamoDbBooks
+from functions.shared.adapters.anchors import S3Anchors
 from functions.shared.adapters.kms import KmsMac
+from functions.shared.adapters.table import keys
+from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.written import DynamoDbWritten
 from functions.shared.domain.anchor import Anchor
 from functions.shared.domain.ledger import (
     JournalEntry,
@@ -129,7 +130,7 @@ class KnownBooks:
 @pytest.fixture(scope="module")
 def books() -> Iterator[KnownBooks]:
     with mocked_aws() as aws, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dynamodb, "ACCOUNT_SHARDS", SHARDS)
+        patch.setattr(keys, "ACCOUNT_SHARDS", SHARDS)
         patch.setattr(DynamoDbBooks, "shards", SHARDS)
         # moto gives the whole table for each segment.
         patch.setattr(verify, "SEGMENTS", 1)

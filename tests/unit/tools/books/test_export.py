@@ -23,13 +23,13 @@ from functions.shared.domain.ledger import (
     EntryKind,
     JournalEntry,
     PostedEntry,
-    balances,
     capture_entry,
     in_doubt_entry,
     refund_entry,
     refund_in_doubt_entry,
     settlement_entry,
 )
+from tests.balances import balances
 from tests.fakes import FakeBooks, FakeLedger
 from tests.unit.tools.books.conftest import KnownBooks, Run, post
 from tools.books.export import Format, beancount_account, export, open_accounts

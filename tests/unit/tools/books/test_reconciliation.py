@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from functions.shared.adapters.books import DynamoDbBreaks
+from functions.shared.adapters.table.books import DynamoDbBreaks
 from functions.shared.domain.settlement import Break
 from tests.mocked_aws import ROLE_ARN, TABLE
 from tests.unit.tools.books.conftest import KnownBooks, Run, days_ago

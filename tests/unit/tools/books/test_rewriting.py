@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from functions.shared.adapters import dynamodb
-from functions.shared.adapters.anchors import ANCHORS, PARTS, DynamoDbWritten
-from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.adapters.dynamodb import entry_items, marshal, sealed, unmarshal
+from functions.shared.adapters.anchors import ANCHORS, PARTS
 from functions.shared.adapters.kms import KmsMac
+from functions.shared.adapters.table import keys
+from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.items import marshal, unmarshal
+from functions.shared.adapters.table.ledger import entry_items, sealed
+from functions.shared.adapters.table.written import DynamoDbWritten
 from functions.shared.domain.ledger import NO_ENTRY, PostedEntry, capture_entry, refund_entry, turnover
 from functions.shared.domain.operation import Operation, OperationRequest
 from functions.shared.domain.payment import Payment, PaymentRequest
@@ -329,9 +331,9 @@ def added(books: Books) -> None:
 def anchored_books() -> Iterator[tuple[Books, tuple[list[Any], dict[str, bytes]]]]:
     with mocked_aws() as aws, pytest.MonkeyPatch.context() as patch:
         for owner, name, value in (
-            (dynamodb, "ACCOUNT_SHARDS", 2),  # moto takes long for a query
+            (keys, "ACCOUNT_SHARDS", 2),  # moto takes long for a query
             (DynamoDbBooks, "shards", 2),
-            (dynamodb, "WRITTEN_SHARDS", 2),
+            (keys, "WRITTEN_SHARDS", 2),
             (DynamoDbWritten, "shards", 2),
             (verify, "SEGMENTS", 1),  # moto gives the whole table for each
             (verify, "LOOKS_AGAIN_AFTER_SECONDS", (0,)),

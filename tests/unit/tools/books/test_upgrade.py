@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from functions.shared.adapters import dynamodb
-from functions.shared.adapters.anchors import DynamoDbWritten
-from functions.shared.adapters.books import DynamoDbBooks
-from functions.shared.adapters.dynamodb import DynamoDbCardVault, entry_items, marshal
+from functions.shared.adapters.table import keys
+from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.cards import DynamoDbCardVault
+from functions.shared.adapters.table.items import marshal
+from functions.shared.adapters.table.ledger import entry_items
+from functions.shared.adapters.table.written import DynamoDbWritten
 from functions.shared.domain.ledger import capture_entry
 from tests.mocked_aws import ANCHORS_BUCKET, CARDS_TABLE, COUNTERS_TABLE, REGION, TABLE, MockedAws, mocked_aws
 from tests.samples import payment
@@ -35,7 +37,7 @@ def put(aws: MockedAws, *items: dict[str, Any], table: str = TABLE) -> None:
         aws.dynamodb.put_item(TableName=table, Item=marshal(item))
 
 
-def keys(aws: MockedAws, table: str) -> list[str]:
+def pks(aws: MockedAws, table: str) -> list[str]:
     return sorted(item["pk"]["S"] for item in aws.dynamodb.scan(TableName=table)["Items"])
 
 
@@ -53,7 +55,7 @@ def aws() -> Iterator[MockedAws]:
         patch.setattr(module, "SEGMENTS", 1)  # moto gives the whole table for each
         patch.setattr(verify, "SEGMENTS", 1)
         patch.setattr(verify, "LOOKS_AGAIN_AFTER_SECONDS", (0,))
-        patch.setattr(dynamodb, "WRITTEN_SHARDS", 2)
+        patch.setattr(keys, "WRITTEN_SHARDS", 2)
         patch.setattr(DynamoDbWritten, "shards", 2)
         put(account, CARD, COUNTER, CHECKED, *unsealed("pay-1"))
         yield account
@@ -82,9 +84,9 @@ def verified(aws: MockedAws) -> tuple[bool, str]:
 
 def test_cards_and_counters_go_to_their_tables_and_a_token_from_before_goes_on_working(aws: MockedAws) -> None:
     assert "Moved 1 cards, and 2 counters and notes. Marked 1 payments" in upgraded(aws)
-    assert keys(aws, CARDS_TABLE) == ["CARD#tok_1"]
-    assert keys(aws, COUNTERS_TABLE) == ["ENDED#CHECKED", "VELOCITY#fp_1"]
-    assert set(keys(aws, TABLE)) == {"PAYMENT#pay-1"}
+    assert pks(aws, CARDS_TABLE) == ["CARD#tok_1"]
+    assert pks(aws, COUNTERS_TABLE) == ["ENDED#CHECKED", "VELOCITY#fp_1"]
+    assert set(pks(aws, TABLE)) == {"PAYMENT#pay-1"}
     assert DynamoDbCardVault(aws.dynamodb, CARDS_TABLE).ciphertext("tok_1", "2026-11-23T09:00:00.000Z") == b"x"
     assert "Moved 0 cards, and 0 counters and notes. Marked 0 payments" in upgraded(aws)
 
@@ -96,7 +98,7 @@ def test_what_is_newer_in_the_new_table_stays(aws: MockedAws) -> None:
         "Item"
     ]
     assert item["until"]["S"] == "2026-11-28T09:00:00Z"
-    assert set(keys(aws, TABLE)) == {"PAYMENT#pay-1"}
+    assert set(pks(aws, TABLE)) == {"PAYMENT#pay-1"}
 
 
 def test_before_it_the_verification_names_what_lies_there_and_what_has_no_seal(aws: MockedAws) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from functions.shared.adapters.dynamodb import apart_hash, entry_items
+from functions.shared.adapters.table.ledger import apart_hash, entry_items
 from functions.shared.domain.ledger import NO_ENTRY, PostedEntry, Posting, capture_entry, refund_entry
 from functions.shared.domain.payment import Payment
 from tests.samples import payment

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -67,7 +68,11 @@ class Bench:
         self.aws.ledger().record(*payment.post(*entries))
 
     def put(self, **item: Any) -> None:
-        self.stack.resource("dynamodb").Table(TABLE).put_item(Item=item)
+        self._table.put_item(Item=item)
+
+    @cached_property
+    def _table(self) -> Any:
+        return self.stack.resource("dynamodb").Table(TABLE)
 
 
 @pytest.fixture

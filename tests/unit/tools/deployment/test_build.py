@@ -77,7 +77,7 @@ def test_the_layer_has_the_endpoints_of_our_services_as_botocore_has_them(tmp_pa
 
 
 def test_the_layer_has_data_for_every_service_that_the_runtime_asks_for() -> None:
-    runtime = (ROOT / "functions" / "shared" / "runtime.py").read_text()
+    runtime = (ROOT / "functions" / "shared" / "runtime" / "factories.py").read_text()
     asked = {part.split('"')[1] for part in runtime.split("_client(")[1:] if part.startswith('"')}
     assert asked == set(build.AWS_SERVICES)
 

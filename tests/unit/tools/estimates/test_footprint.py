@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from functions.shared.adapters.velocity import KNOWN
+from functions.shared.adapters.table.velocity import KNOWN
 from tools.estimates.footprint import (
     captured_writes,
     item_bytes,

@@ -7,8 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from functions.shared.adapters import dynamodb
-from functions.shared.adapters.dynamodb import account_day, account_shard
+from functions.shared.adapters.table import keys as table_keys
 from tools.deployment.paths import ROOT
 from tools.estimates import footprint, scale
 from tools.estimates.footprint import captured_writes
@@ -41,8 +40,8 @@ def test_the_busiest_card_is_busier_than_any_card_is() -> None:
 
 
 def test_a_few_shards_are_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb, "DOUBT_SHARDS", 64)
-    monkeypatch.setattr(dynamodb, "ACCOUNT_SHARDS", 32)
+    monkeypatch.setattr(table_keys, "DOUBT_SHARDS", 64)
+    monkeypatch.setattr(table_keys, "ACCOUNT_SHARDS", 32)
     keys = by_kind(simulate(PAYMENTS))
     assert keys["in_doubt#{shard}"].share > MOST_OF_THE_WRITES
     assert keys["{account}#{day}#{shard}"].share > MOST_OF_THE_WRITES
@@ -67,7 +66,9 @@ def test_the_shards_are_even_however_a_merchant_names_its_payments(
 def test_the_keys_are_those_that_the_ledger_writes() -> None:
     posting = next(write for write in captured_writes() if write.account_day)
     payment_id = posting.pk.removeprefix("PAYMENT#")
-    assert posting.account_day == account_day("asset:gateway:sparkle", "2026-11-23", account_shard(payment_id))
+    assert posting.account_day == table_keys.account_day(
+        "asset:gateway:sparkle", "2026-11-23", table_keys.shard_of(payment_id, table_keys.ACCOUNT_SHARDS)
+    )
 
 
 def test_the_document_says_what_a_payment_takes() -> None:

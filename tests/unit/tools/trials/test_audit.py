@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from functions.shared.adapters.dynamodb import entry_items
+from functions.shared.adapters.table.ledger import entry_items
 from functions.shared.domain.adoption import adopted_id
 from functions.shared.domain.ledger import (
     NO_ENTRY,

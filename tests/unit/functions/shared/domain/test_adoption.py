@@ -13,7 +13,6 @@ from functions.shared.domain.charge import REDACTED, Charge, Refund, RefundStatu
 from functions.shared.domain.errors import GatewayMismatch
 from functions.shared.domain.ledger import (
     PostedEntry,
-    balances,
     capture_entry,
     in_doubt_entry,
     refund_entry,
@@ -22,6 +21,7 @@ from functions.shared.domain.ledger import (
 from functions.shared.domain.operation import Operation, OperationType
 from functions.shared.domain.payment import Payment
 from functions.shared.domain.shapes import is_id
+from tests.balances import balances
 from tests.samples import EXPIRES_AT, LATER, NOW, operation_request, payment
 
 HELD = Charge("sparkle", "ch_1", "pay-1", "authorized", 1999, "USD", 0, expires_at=EXPIRES_AT)

@@ -10,7 +10,6 @@ from functions.shared.domain.ledger import (
     JournalEntry,
     PostedEntry,
     Posting,
-    balances,
     capture_entry,
     in_doubt_entry,
     refund_entry,
@@ -18,6 +17,7 @@ from functions.shared.domain.ledger import (
     settlement_entry,
     standing,
 )
+from tests.balances import balances
 
 accounts = st.sampled_from(["asset:gateway:sparkle", "liability:merchant", "suspense:in_doubt", "expense:fees"])
 currencies = st.sampled_from(["USD", "JPY", "KWD"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from functions.shared.adapters.velocity import HELD, KNOWN, DynamoDbVelocityCounter
+from functions.shared.adapters.table.velocity import HELD, KNOWN, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.domain.payment import PaymentRequest

@@ -1,4 +1,4 @@
-"""The `card_data` of a request, opened: sealed for real cards, in the clear for published test cards alone."""
+"""Open the `card_data` of a request: real cards come sealed, and only published test cards in the clear."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.ports import CardOpener
 
-# What the card security code is called: at Visa, Mastercard, American Express, Discover, JCB, and by people.
+# The names of the card security code: of Visa, Mastercard, American Express, Discover and JCB, and everyday ones.
 _SECURITY_CODE_NAMES = {"cvv", "cvv2", "cvc", "cvc2", "cid", "cav", "cav2", "csc", "securitycode", "cardsecuritycode"}
 
 Validate = Callable[[str, Any], None]

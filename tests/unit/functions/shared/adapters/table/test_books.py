@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
-from functions.shared.adapters import books as adapter
-from functions.shared.adapters.books import DynamoDbBooks, DynamoDbBreaks
-from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS
+from functions.shared.adapters.table import books as adapter
+from functions.shared.adapters.table.books import DynamoDbBooks, DynamoDbBreaks
+from functions.shared.adapters.table.keys import ACCOUNT_SHARDS
 from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.domain.ledger import Posting, capture_entry, refund_entry
 from functions.shared.domain.settlement import Break

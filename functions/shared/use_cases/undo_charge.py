@@ -1,4 +1,4 @@
-"""Payments in doubt: how they are recorded, and how a charge is undone that may have gone through.
+"""Record a payment as in doubt, and undo a charge that may have gone through.
 
 The undo is registered before the deed: the ledger says `reversing` before the gateway is asked to reverse, so that a
 charge that is found later is never taken for a capture while a reversal may still be on its way.
@@ -20,17 +20,17 @@ def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -
     assert request.amount_minor is not None and request.currency is not None
     suspense = [in_doubt_entry(request.amount_minor, request.currency)] if request.capture else []
     ledger.record(*payment.post(*suspense))
-    # Perhaps somebody else recorded the same a moment before, and their entry's hash is the one to go on from.
+    # Another process may have recorded the same a moment before: then the next entry follows its entry.
     recorded = ledger.find(payment.payment_id)
     assert recorded
     return recorded
 
 
 def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
-    """Reverse whatever the gateway did for a payment in doubt, record the end, and return the record. Safe to repeat.
+    """Reverse what the gateway did for a payment in doubt, record the end, and return the record. Safe to repeat.
 
-    The end is `reversed`, or `declined` where the gateway says that it had declined. Its error is GatewayMismatch where
-    the charge that was found is not the one that was asked for. Raises ReversalUnconfirmed while the gateway does not
+    The end is `reversed`, or `declined` if the gateway says that it had declined. Its error is GatewayMismatch if the
+    charge that was found is not the one that was asked for. Raises ReversalUnconfirmed while the gateway does not
     confirm, LedgerUnavailable, LedgerConflict.
     """
     payment = known.payment
@@ -45,8 +45,8 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     charge = charge or reversal.charge
     entries = clear_suspense(known.entries)
     # Only a payment that was to be captured has money in suspense.
-    asked = payment.payment_id, payment.amount_minor, payment.currency
-    as_asked = charge is None or charge.is_as_asked(*asked, capture=bool(entries))
+    requested = payment.payment_id, payment.amount_minor, payment.currency
+    as_requested = charge is None or charge.is_as_asked(*requested, capture=bool(entries))
     if charge is not None and charge.captured_minor > 0:
         captured = capture_entry(gateway.name, charge.captured_minor, charge.currency)
         entries += [captured, captured.reverse(payment.entry_count + len(entries) + 1)]
@@ -54,7 +54,7 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
         "declined" if reversal.result == "declined" else "reversed",
         charge_id=charge.charge_id if charge else None,
         decline_code=charge.decline_code if charge else None,
-        error=payment.error if as_asked else GatewayMismatch.__name__,
+        error=payment.error if as_requested else GatewayMismatch.__name__,
         updated_at=now,
     )
     ended, posted = ended.post(*entries)

@@ -13,16 +13,12 @@ from functions.shared.domain.errors import (
     LedgerConflict,
     PaymentNotFound,
 )
-from functions.shared.domain.ledger import (
-    balances,
-    capture_entry,
-    in_doubt_entry,
-    refund_entry,
-    refund_in_doubt_entry,
-)
+from functions.shared.domain.ledger import capture_entry, in_doubt_entry, refund_entry, refund_in_doubt_entry
 from functions.shared.domain.operation import OperationType
 from functions.shared.domain.payment import Payment
-from functions.shared.operations import Performed, Reserved, outcome_of, perform_operation, settle_operation
+from functions.shared.use_cases.perform_operation import Performed, Reserved, perform_operation
+from functions.shared.use_cases.settle_operation import outcome_of, settle_operation
+from tests.balances import balances
 from tests.fakes import FakeGateway, FakeLedger
 from tests.samples import LATER, card, operation_request, order, payment, shown
 

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from itertools import chain, groupby, islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, account_day, ledger_errors, marshal, unmarshal
+from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query
+from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, account_day, payment_id_of
 from functions.shared.domain.ledger import Posting
 from functions.shared.domain.settlement import Break
 from functions.shared.ports import AccountPosting, DayTotals
@@ -24,9 +25,9 @@ from functions.shared.ports import AccountPosting, DayTotals
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-# As many connections as botocore keeps.
-_AT_A_TIME = 10
-# So much of each shard is in memory at a time, of a day of any size.
+# As many connections as botocore keeps open.
+_MAX_CONNECTIONS = 10
+# How many postings of each shard are in memory at a time, however many the day has.
 _PAGE_SIZE = 500
 _POSTING_FIELDS = tuple(field.name for field in fields(Posting))
 _BREAK_FIELDS = tuple(field.name for field in fields(Break))
@@ -42,12 +43,12 @@ class DynamoDbBooks:
         self._table = table
 
     def postings(self, account: str, day: str, shards: Sequence[int] | None = None) -> Iterator[AccountPosting]:
-        with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            read = range(self.shards) if shards is None else shards
-            begun = list(pool.map(lambda shard: _begun(self._shard(account, day, shard)), read))
+        with ThreadPoolExecutor(_MAX_CONNECTIONS) as pool:
+            numbers = range(self.shards) if shards is None else shards
+            by_shard = list(pool.map(lambda shard: _first_page_read(self._shard(account, day, shard)), numbers))
         posted_at = attrgetter("posted_at")
-        for _, at_once in groupby(heapq.merge(*begun, key=posted_at), key=posted_at):
-            yield from sorted(at_once, key=attrgetter("payment_id", "number"))
+        for _, of_one_time in groupby(heapq.merge(*by_shard, key=posted_at), key=posted_at):
+            yield from sorted(of_one_time, key=attrgetter("payment_id", "number"))
 
     def close(self, day: str, totals: DayTotals, at: str) -> None:
         item = {"pk": f"CLOSE#{day[:4]}", "sk": day, "totals": totals, "closed_at": at}
@@ -58,14 +59,20 @@ class DynamoDbBooks:
         found: dict[str, DayTotals] = {}
         for year in range(int(first[:4]), int(last[:4]) + 1):
             values = {":pk": f"CLOSE#{year}", ":first": first, ":last": last}
-            items = _query(self._client, self._table, "pk = :pk AND sk BETWEEN :first AND :last", values)
+            items = query(self._client, self._table, "pk = :pk AND sk BETWEEN :first AND :last", values)
             found |= {item["sk"]: _to_totals(item["totals"]) for item in items}
         return found
 
     def _shard(self, account: str, day: str, shard: int) -> Iterator[AccountPosting]:
-        values = {":key": account_day(account, day, f"{shard:02}")}
-        read: Any = {"IndexName": "by_account", "PaginationConfig": {"PageSize": _PAGE_SIZE}}
-        return map(_to_posting, _query(self._client, self._table, "account_day = :key", values, **read))
+        items = query(
+            self._client,
+            self._table,
+            "account_day = :key",
+            {":key": account_day(account, day, shard)},
+            IndexName="by_account",
+            PaginationConfig={"PageSize": _PAGE_SIZE},
+        )
+        return map(_to_posting, items)
 
 
 class DynamoDbBreaks:
@@ -85,7 +92,7 @@ class DynamoDbBreaks:
         return [_to_break(item) for item in self._of_day(day) if item["run"] == run]
 
     def open(self, day: str) -> dict[Break, str]:
-        """The day's breaks that the last run has found, and since when each is one."""
+        """The day's breaks that the last run has found, and since when there is each."""
         return {_to_break(item): item["since"] for item in self._of_day(day) if "resolved_at" not in item}
 
     def resolve_others(self, day: str, run: str, at: str) -> None:
@@ -93,41 +100,30 @@ class DynamoDbBreaks:
             if item["run"] != run and "resolved_at" not in item:
                 self._put(item | {"resolved_at": at})
 
-    def _of_day(self, day: str) -> Iterator[dict[str, Any]]:
+    def _of_day(self, day: str) -> Iterator[Item]:
         return self._items("pk = :pk", pk=f"BREAK#{day}")
 
-    def _items(self, condition: str, **keys: str) -> Iterator[dict[str, Any]]:
+    def _items(self, condition: str, **keys: str) -> Iterator[Item]:
         values = {f":{name}": value for name, value in keys.items()}
-        return _query(self._client, self._table, condition, values, ConsistentRead=True)
+        return query(self._client, self._table, condition, values, ConsistentRead=True)
 
-    def _put(self, item: dict[str, Any]) -> None:
+    def _put(self, item: Item) -> None:
         with ledger_errors():
             self._client.put_item(TableName=self._table, Item=marshal(item))
 
 
-def _query(
-    client: "DynamoDBClient", table: str, condition: str, values: dict[str, Any], **more: Any
-) -> Iterator[dict[str, Any]]:
-    with ledger_errors():
-        pages = client.get_paginator("query").paginate(
-            TableName=table, KeyConditionExpression=condition, ExpressionAttributeValues=marshal(values), **more
-        )
-        for page in pages:
-            yield from map(unmarshal, page["Items"])
-
-
-def _begun(postings: Iterator[AccountPosting]) -> Iterator[AccountPosting]:
-    """The postings, with their first page read."""
+def _first_page_read(postings: Iterator[AccountPosting]) -> Iterator[AccountPosting]:
+    """The same postings, with their first page read."""
     return chain(list(islice(postings, 1)), postings)
 
 
-def _to_break(item: dict[str, Any]) -> Break:
+def _to_break(item: Item) -> Break:
     return Break(**{name: item[name] for name in _BREAK_FIELDS})
 
 
-def _to_posting(item: dict[str, Any]) -> AccountPosting:
+def _to_posting(item: Item) -> AccountPosting:
     return AccountPosting(
-        payment_id=item["pk"].removeprefix("PAYMENT#"),
+        payment_id=payment_id_of(item["pk"]),
         number=int(item["sk"].split("#")[1]),
         kind=item["kind"],
         source=item.get("source"),

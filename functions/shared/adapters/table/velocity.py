@@ -11,9 +11,9 @@ the cards' fingerprints, and `declines`, hashes of the ids of payments that were
 (the hash of a merchant's reference), `lookalike` (a card's first six and last four digits), `bin` and `caller` (the
 hash of its ARN). All are there until `expires_at`.
 
-The last hour of a card is the bucket in which it began and all later ones: 60 to 65 minutes, and what started since; of
-anything else it is 60 to 80 minutes. The last day is up to five minutes longer too. A rule is never told of less than
-the time that it asks for, nor, up to what a bucket holds, of fewer cards.
+The last hour of a card is the bucket in which that hour began and all later ones: 60 to 65 minutes. For the other keys
+it is 60 to 80 minutes, and the last day is at most five minutes longer than a day. So a rule never sees a shorter time
+than it asks for, and never fewer cards, up to what a bucket holds.
 """
 
 import hashlib
@@ -22,9 +22,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from functions.shared.adapters.dynamodb import ledger_errors, marshal, read_batch, unmarshal
+from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch, unmarshal
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.payment import NO_CURRENCY, Payment, PaymentRequest
+from functions.shared.domain.times import iso
 from functions.shared.ports import Velocity
 
 if TYPE_CHECKING:
@@ -33,22 +34,22 @@ if TYPE_CHECKING:
 BUCKET, CARDS_BUCKET = timedelta(minutes=5), timedelta(minutes=20)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
-# The other buckets that the last hour reaches into, besides the one that it ends in.
+# How many buckets the last hour reaches into, besides the one that it ends in.
 EARLIER = HOUR // CARDS_BUCKET
 
-# Longer than any window reaches.
+# How long a bucket is kept: longer than any window.
 KEPT = DAY + HOUR
 
-# So many payments a card's bucket knows again; a later one that is repeated counts twice. A bucket that knew all of
-# them would grow with each, and a write costs by the size of its item: docs/scale.md.
+# A card's bucket recognises at most this many payments; a later one that is repeated counts twice. A bucket that held
+# all of them would grow with each, and a write costs by the size of its item: docs/scale.md.
 KNOWN = 32
 
-# So many cards, and as many declines, the other buckets hold: they stay below one kilobyte, and a limit of 150 in an
-# hour can be asked for.
+# The other buckets hold at most this many cards, and as many declines: they stay below one kilobyte, and a rule can
+# have a limit of up to 150 in an hour.
 HELD = 50
 
-# A shop's back end is one caller, so its bucket is full in no time, and so is a busy BIN's. A process that saw that
-# asks of it no more than once in so long: however many pay, none of these keys is hot.
+# A shop's back end is one caller, so its bucket is soon full, and so is a busy BIN's. A process that has seen a full
+# bucket reads it again only after this time, so that none of these keys is hot, however many customers pay.
 ASKED_AGAIN = timedelta(seconds=5)
 
 COUNT_ONE_MORE = "SET expires_at = :expires_at ADD payments :one, #currency :amount_minor"
@@ -56,11 +57,9 @@ COUNT_AND_KNOW_IT = f"{COUNT_ONE_MORE}, counted :these, expiry_dates :expiry_dat
 IS_NOT_KNOWN = "NOT contains(counted, :this)"
 HAS_ROOM = "(attribute_not_exists(payments) OR payments < :known)"
 
-# A set has what is added to it once, however often that is repeated.
+# Adding an element to a set again changes nothing.
 ADD = "SET expires_at = :expires_at ADD #held :these"
 HOLDS_MORE = "attribute_not_exists(#held) OR size(#held) < :held"
-
-Item = dict[str, Any]
 
 
 class DynamoDbVelocityCounter:
@@ -69,8 +68,7 @@ class DynamoDbVelocityCounter:
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
-        # What this process knows of the keys whose buckets are full: the bucket, when it was asked for, and the ones
-        # before it.
+        # What this process knows of keys whose buckets are full: the bucket, when it was read, and the earlier ones.
         self._bucket = ""
         self._full: dict[tuple[str, str], tuple[datetime, Item]] = {}
         self._earlier: dict[str, list[Item]] = {}
@@ -134,24 +132,25 @@ class DynamoDbVelocityCounter:
 
     def _payments(self, fingerprint: str, currency: str, since: str) -> list[Item]:
         """The card's buckets."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk AND sk >= :since",
+        buckets = query(
+            self._client,
+            self._table,
+            "pk = :pk AND sk >= :since",
+            {":pk": f"VELOCITY#{fingerprint}", ":since": since},
             ProjectionExpression="sk, payments, expiry_dates, #currency",
             ExpressionAttributeNames={"#currency": currency},
-            ExpressionAttributeValues=marshal({":pk": f"VELOCITY#{fingerprint}", ":since": since}),
             ConsistentRead=True,
         )
-        return [unmarshal(item) for page in pages for item in page["Items"]]
+        return list(buckets)
 
     def _count_cards(self, keys: Mapping[str, str], card: CardSummary, started: datetime) -> dict[str, list[Item]]:
         """Count the card under each of the keys, and return its buckets of the last hour, by the kinds of the keys."""
         last = {key: self._add(key, "cards", _hash(card.fingerprint), started) for key in keys.values()}
         starts = [_start(started - n * CARDS_BUCKET, CARDS_BUCKET) for n in range(1, EARLIER + 1)]
-        asked = [(key, start) for key in last if key not in self._earlier for start in starts]
-        earlier: dict[str, list[Item]] = {key: [] for key, _ in asked} | self._earlier
-        # Nobody counts in these any more, so they may be read as of a moment ago, which costs half.
-        for bucket in read_batch(self._client, self._table, asked, ConsistentRead=False):
+        missing = [(key, start) for key in last if key not in self._earlier for start in starts]
+        earlier: dict[str, list[Item]] = {key: [] for key, _ in missing} | self._earlier
+        # Nothing is counted in these any more, so an eventually consistent read will do, which costs half.
+        for bucket in read_batch(self._client, self._table, missing, ConsistentRead=False):
             earlier[bucket["pk"]].append(bucket)
         self._earlier = {key: earlier[key] for key, held in self._full if held == "cards"}
         return {kind: [last[key], *earlier[key]] for kind, key in keys.items()}
@@ -161,8 +160,8 @@ class DynamoDbVelocityCounter:
         bucket = _start(started, CARDS_BUCKET)
         if bucket != self._bucket:
             self._bucket, self._full, self._earlier = bucket, {}, {}
-        asked_at, full = self._full.get((key, held), (started, None))
-        if full is not None and abs(started - asked_at) < ASKED_AGAIN:
+        read_at, full = self._full.get((key, held), (started, None))
+        if full is not None and abs(started - read_at) < ASKED_AGAIN:
             return full
         try:
             answer = self._client.update_item(
@@ -184,13 +183,13 @@ class DynamoDbVelocityCounter:
         return unmarshal(answer["Attributes"])
 
 
-def _keys(asked: PaymentRequest | Payment, card: CardSummary | None) -> dict[str, str]:
-    """By what a payment's card and its decline are counted, besides the card: partition keys by their kinds."""
+def _keys(payment: PaymentRequest | Payment, card: CardSummary | None) -> dict[str, str]:
+    """The partition keys under which a payment's card and its decline are counted besides the card's own, by kind."""
     named = {
-        "reference": asked.merchant_reference and _hash(asked.merchant_reference, 16).hex(),
+        "reference": payment.merchant_reference and _hash(payment.merchant_reference, 16).hex(),
         "lookalike": card and f"{card.bin}#{card.last4}",
         "bin": card and card.bin,
-        "caller": asked.caller and _hash(asked.caller, 16).hex(),
+        "caller": payment.caller and _hash(payment.caller, 16).hex(),
     }
     return {kind: f"VELOCITY#{kind}#{name}" for kind, name in named.items() if name}
 
@@ -204,6 +203,6 @@ def _hash(text: str, size: int = 8) -> bytes:
 
 
 def _start(at: datetime, bucket: timedelta) -> str:
-    """When the bucket starts that a moment is in."""
-    start = datetime.fromtimestamp(at.timestamp() // bucket.total_seconds() * bucket.total_seconds(), UTC)
-    return start.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """When the bucket starts that contains the moment."""
+    seconds = bucket.total_seconds()
+    return iso(datetime.fromtimestamp(at.timestamp() // seconds * seconds, UTC), "seconds")

@@ -1,16 +1,16 @@
-"""Which executions that ended badly somebody looks after, in the table of what is forgotten.
+"""Which executions that ended badly somebody looks after, in the table of what is forgotten after a while.
 
-| pk                       | sk         | what                                                          |
-|--------------------------|------------|---------------------------------------------------------------|
-| `ENDED#{machine}#{name}` | `ATTENDED` | somebody looks after this execution; there until `expires_at` |
-| `ENDED#CHECKED`          | `CHECKED`  | `until`: who ended badly before was looked for                |
+| pk                       | sk         | what                                                                   |
+|--------------------------|------------|------------------------------------------------------------------------|
+| `ENDED#{machine}#{name}` | `ATTENDED` | somebody looks after this execution; kept until `expires_at`           |
+| `ENDED#CHECKED`          | `CHECKED`  | `until`: every execution that ended badly before then was looked after |
 """
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from functions.shared.adapters.dynamodb import ledger_errors, marshal, read_batch, unmarshal
+from functions.shared.adapters.table.items import ledger_errors, marshal, read_batch, unmarshal
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from functions.shared.adapters import dynamodb
-from functions.shared.adapters.dynamodb import ACCOUNT_SHARDS, DynamoDbCardVault, DynamoDbLedger, sealed, unmarshal
 from functions.shared.adapters.kms import KmsMac
+from functions.shared.adapters.table import keys
+from functions.shared.adapters.table import ledger as ledger_adapter
+from functions.shared.adapters.table.cards import DynamoDbCardVault
+from functions.shared.adapters.table.items import unmarshal
+from functions.shared.adapters.table.keys import ACCOUNT_SHARDS
+from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.domain import payment as domain
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import NO_ENTRY, capture_entry, in_doubt_entry
@@ -192,8 +196,8 @@ def test_an_accounts_postings_of_a_day_are_found_by_the_index(aws: MockedAws) ->
 def test_many_doubts_are_counted_only_so_far_but_the_oldest_is_found(
     aws: MockedAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dynamodb, "DOUBTS_COUNTED", 1)
-    monkeypatch.setattr(dynamodb, "DOUBT_SHARDS", 16)
+    monkeypatch.setattr(ledger_adapter, "MAX_DOUBTS_COUNTED", 1)
+    monkeypatch.setattr(keys, "DOUBT_SHARDS", 16)
     ledger = aws.ledger()
     for day in range(1, 29):
         ledger.record(payment(new_id(), "in_doubt", updated_at=f"2002-02-{29 - day:02}T00:00:00.000Z"))

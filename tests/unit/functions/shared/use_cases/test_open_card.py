@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 
 from functions.shared.adapters.json_schema import validate
-from functions.shared.card_data import open_card
 from functions.shared.domain.card import Card
 from functions.shared.domain.errors import (
     CardDataMustBeSealed,
@@ -15,6 +14,7 @@ from functions.shared.domain.errors import (
     SensitiveAuthenticationData,
 )
 from functions.shared.ports import CardOpener
+from functions.shared.use_cases.open_card import open_card
 from tests.samples import CARD_DATA, PAN, UNLISTED_PAN
 
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.shared.adapters.currencies import minor_unit
-from functions.shared.adapters.sparkle import MINOR_UNITS, Sparkle
+from functions.shared.adapters.gateways.sparkle.client import Sparkle
+from functions.shared.adapters.gateways.sparkle.mapping import MINOR_UNITS
 from functions.shared.domain.charge import REDACTED, Charge
 from functions.shared.domain.errors import (
     GatewayBusy,

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from functions.doubts.look_after import LOOKED_BACK
-from functions.shared.adapters.attendance import DynamoDbAttendance
+from functions.shared.adapters.table.attendance import DynamoDbAttendance
 from functions.shared.domain.errors import LedgerUnavailable
 from tests.mocked_aws import COUNTERS_TABLE, MockedAws, new_id
 from tests.samples import NOW

@@ -1,0 +1,1 @@
+"""The payment gateways: one module or package each, which implements `PaymentGateway`."""

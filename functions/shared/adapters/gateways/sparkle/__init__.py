@@ -1,0 +1,1 @@
+"""The Sparkle payment gateway, as its contract says in docs/sparkle.yaml."""

@@ -1,0 +1,162 @@
+"""The Sparkle payment gateway over HTTP, as its contract says in docs/sparkle.yaml."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import requests
+
+from functions.shared import strict_json
+from functions.shared.adapters.gateways.sparkle.mapping import MINOR_UNITS, NAME, NO_CHARGE, REFUSALS, SparkleMapping
+from functions.shared.domain.card import Card
+from functions.shared.domain.charge import Charge, Order, Refused, Reversal
+from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, SettlementUnreadable
+from functions.shared.domain.settlement import SettlementPage
+
+Outcome = TypeVar("Outcome")
+CallObserver = Callable[[str, float, bool], None]
+
+
+class Sparkle:
+    """`PaymentGateway` on Sparkle's REST API.
+
+    Only what Sparkle says in so many words counts. Its own JSON with a status of 2xx or 402 is an outcome, and so is a
+    refusal because of the charge's state or amounts; any other 4xx refuses the request itself. Everything else (a
+    timeout, a dropped connection, a 5xx, an answer that is not Sparkle's JSON) leaves the outcome unknown.
+    SparkleMapping says what becomes of texts and amounts, and what `iso_minor_unit` and `minor_units` are.
+
+    `api_key` is called for every request, so that a rotated key is picked up. `observe` is told each call's operation,
+    its duration in seconds, and whether it had an outcome; a decline is one.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        url: str,
+        api_key: Callable[[], str],
+        *,
+        connect_timeout_seconds: float,
+        read_timeout_seconds: float,
+        iso_minor_unit: Callable[[str], int | None],
+        minor_units: Mapping[str, int] = MINOR_UNITS,
+        observe: CallObserver = lambda operation, seconds, succeeded: None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._api_key = api_key
+        self._timeouts = (connect_timeout_seconds, read_timeout_seconds)
+        self._mapping = SparkleMapping(iso_minor_unit, minor_units)
+        self._observe = observe
+        self._session = requests.Session()
+
+    def charge(self, order: Order, card: Card, idempotency_key: str) -> Charge:
+        return self._create_charge(order, card, idempotency_key, capture=True)
+
+    def authorize(self, order: Order, card: Card, idempotency_key: str) -> Charge:
+        return self._create_charge(order, card, idempotency_key, capture=False)
+
+    def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:
+        body = {"amount_minor": self._mapping.to_amount(amount_minor, currency)}
+        return self._operate("capture", self._mapping.charge, f"/v1/charges/{charge_id}/capture", body, idempotency_key)
+
+    def void(self, charge_id: str, idempotency_key: str) -> Charge | Refused:
+        return self._operate("void", self._mapping.charge, f"/v1/charges/{charge_id}/void", {}, idempotency_key)
+
+    def refund(
+        self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
+    ) -> Charge | Refused:
+        body = {"amount_minor": self._mapping.to_amount(amount_minor, currency), "refund_reference": reference}
+        return self._operate(
+            "refund", self._mapping.refunded_charge, f"/v1/charges/{charge_id}/refunds", body, idempotency_key
+        )
+
+    def find_by_reference(self, reference: str) -> Charge | None:
+        return self._call("find", self._mapping.listed_charge, "GET", "/v1/charges", params={"reference": reference})
+
+    def find(self, charge_id: str) -> Charge | None:
+        return self._call("find", self._mapping.found_charge, "GET", f"/v1/charges/{charge_id}")
+
+    def reverse(self, reference: str) -> Reversal:
+        return self._call("reverse", self._mapping.reversal, "POST", "/v1/reversals", json={"reference": reference})
+
+    def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
+        query = {"date": day, "limit": str(limit)} | ({"cursor": page} if page else {})
+
+        def read(answer: requests.Response) -> SettlementPage:
+            try:
+                body = strict_json.loads(answer.content)
+            except ValueError:
+                if answer.status_code != requests.codes.ok:
+                    raise GatewayOutcomeUnknown(f"Sparkle answered {answer.status_code}.") from None
+                raise SettlementUnreadable(f"The settlement report of {day} is cut off: it is not JSON.") from None
+            return self._mapping.settlement(self._understood(answer.status_code, body))
+
+        return self._send("settlements", read, "GET", "/v1/settlements", params=query)
+
+    def _create_charge(self, order: Order, card: Card, idempotency_key: str, *, capture: bool) -> Charge:
+        body = self._mapping.charge_request(order, card, capture=capture)
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._call("charge", self._mapping.answered_charge, "POST", "/v1/charges", json=body, headers=headers)
+
+    def _operate(
+        self,
+        operation: str,
+        read: Callable[[dict[str, Any]], Charge],
+        path: str,
+        body: dict[str, Any],
+        idempotency_key: str,
+    ) -> Charge | Refused:
+        def outcome(answer: dict[str, Any]) -> Charge | Refused:
+            code = answer["error"]["code"] if "error" in answer else None
+            if code == NO_CHARGE:
+                raise GatewayRefused("Sparkle knows no such charge.")
+            return Refused(REFUSALS[code]) if code else read(answer)
+
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._call(operation, outcome, "POST", path, json=body, headers=headers)
+
+    def _call(
+        self, operation: str, read: Callable[[dict[str, Any]], Outcome], method: str, path: str, **request: Any
+    ) -> Outcome:
+        def understand(answer: requests.Response) -> Outcome:
+            try:
+                body = strict_json.loads(answer.content)
+            except ValueError:
+                raise GatewayOutcomeUnknown(f"Sparkle answered {answer.status_code}, and not with JSON.") from None
+            return read(self._understood(answer.status_code, body))
+
+        return self._send(operation, understand, method, path, **request)
+
+    def _send(
+        self, operation: str, read: Callable[[requests.Response], Outcome], method: str, path: str, **request: Any
+    ) -> Outcome:
+        headers = {"Authorization": f"Bearer {self._api_key()}", **request.pop("headers", {})}
+        started, succeeded = time.perf_counter(), False
+        try:
+            outcome = read(self._answer(method, path, headers=headers, **request))
+            succeeded = True
+            return outcome
+        finally:
+            self._observe(operation, time.perf_counter() - started, succeeded)
+
+    def _answer(self, method: str, path: str, **request: Any) -> requests.Response:
+        try:
+            return self._session.request(
+                method, self._url + path, timeout=self._timeouts, allow_redirects=False, **request
+            )
+        except requests.RequestException as error:
+            # `from None`: the exception holds the request, and the request the card.
+            raise GatewayOutcomeUnknown(f"Sparkle did not answer: {type(error).__name__}.") from None
+
+    def _understood(self, status: int, body: Any) -> dict[str, Any]:
+        if not isinstance(body, dict):
+            raise GatewayOutcomeUnknown(f"Sparkle answered {status} with something that is not its JSON.")
+        code = body["error"].get("code") if isinstance(body.get("error"), dict) else None
+        decided = (code in REFUSALS and status in (409, 422)) or (status, code) == (404, NO_CHARGE)
+        if (status in (200, 201) and code is None) or (status == 402 and "charge" in body) or decided:
+            return body
+        if status == 429:
+            raise GatewayBusy("Sparkle answered 429.")
+        if not 400 <= status < 500 or code is None or (status == 409 and code != "reference_reversed"):
+            raise GatewayOutcomeUnknown(f"Sparkle answered {status}.")
+        raise GatewayRefused(f"Sparkle refused: {status}.")

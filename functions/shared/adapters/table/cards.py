@@ -1,0 +1,80 @@
+"""The stored cards in a table of their own, from which they can be erased."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from functions.shared.adapters.table.items import Item, ledger_errors, marshal, unmarshal
+from functions.shared.adapters.table.keys import card_key
+from functions.shared.domain.card import CardSummary
+from functions.shared.domain.times import epoch_seconds
+from functions.shared.ports import StoredCard
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+EXISTS = "attribute_exists(pk)"
+EXISTS_AND_ENDS_EARLIER = f"{EXISTS} AND expires_at < :expires_at"
+
+_SUMMARY_FIELDS = tuple(field.name for field in fields(CardSummary))
+
+
+class DynamoDbCardVault:
+    """`CardVault` in the cards' table, whose TTL attribute is `expires_at` (epoch seconds)."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def renew(self, token: str, until: str) -> None:
+        with ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.update_item(
+                TableName=self._table,
+                Key=marshal(card_key(token)),
+                UpdateExpression="SET expires_at = :expires_at",
+                ConditionExpression=EXISTS_AND_ENDS_EARLIER,
+                ExpressionAttributeValues=marshal({":expires_at": epoch_seconds(until)}),
+            )
+
+    def ciphertext(self, token: str, at: str) -> bytes | None:
+        card = self._read(token, at, ("ciphertext",))
+        return bytes(card["ciphertext"]) if card else None
+
+    def summary(self, token: str, at: str) -> CardSummary | None:
+        card = self._read(token, at, _SUMMARY_FIELDS)
+        return CardSummary.from_dict(card) if card else None
+
+    def _read(self, token: str, at: str, attributes: Sequence[str]) -> Item | None:
+        """These attributes of the card, or None once its time is over: DynamoDB may take days to delete it then."""
+        names = {f"#{name}": name for name in (*attributes, "expires_at")}
+        with ledger_errors():
+            answer = self._client.get_item(
+                TableName=self._table,
+                Key=marshal(card_key(token)),
+                ProjectionExpression=", ".join(names),
+                ExpressionAttributeNames=names,
+                ConsistentRead=True,
+            )
+        if "Item" not in answer:
+            return None
+        item = unmarshal(answer["Item"])
+        return item if item.pop("expires_at") > datetime.fromisoformat(at).timestamp() else None
+
+    def erase(self, token: str) -> bool:
+        with ledger_errors():
+            try:
+                self._client.delete_item(
+                    TableName=self._table, Key=marshal(card_key(token)), ConditionExpression=EXISTS
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False
+        return True
+
+
+def card_item(card: StoredCard) -> Item:
+    """The item that the ledger writes with the payment that asked for the card to be kept."""
+    assert card.summary.token  # by which it is kept
+    kept = {"ciphertext": card.ciphertext, "expires_at": epoch_seconds(card.until)}
+    return card_key(card.summary.token) | card.summary.to_dict() | kept

@@ -1,0 +1,119 @@
+"""Items as DynamoDB takes and gives them, and the ways to read more than one of them."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from functions.shared.domain.errors import LedgerUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+Item = dict[str, Any]
+"""An item in Python's types: str, int, bool, bytes and None, lists and dicts of these, and sets of bytes."""
+
+MAX_BATCH_KEYS = 100
+"""How many keys one BatchGetItem takes ("BatchGetItem", DynamoDB API reference)."""
+
+
+# boto3 has such a pair too: for decimals and all that we don't store, and it takes all of boto3 to import.
+def marshal(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The item as DynamoDB takes it, without attributes that are None. Raises TypeError for a type that we don't store:
+    of numbers, only int is one.
+    """
+    return {name: _attribute(value) for name, value in item.items() if value is not None}
+
+
+def unmarshal(item: Mapping[str, Any]) -> Item:
+    """The inverse of `marshal`."""
+    return {name: _plain(attribute) for name, attribute in item.items()}
+
+
+def _attribute(value: Any) -> dict[str, Any]:
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case str():
+            return {"S": value}
+        case bytes():
+            return {"B": value}
+        case set():
+            return {"BS": list(value)}
+        case list() | tuple():
+            return {"L": [_attribute(each) for each in value]}
+        case dict():
+            return {"M": {name: _attribute(each) for name, each in value.items()}}
+    raise TypeError(f"A ledger holds no {type(value).__name__}.")
+
+
+def _plain(attribute: Mapping[str, Any]) -> Any:
+    [(kind, value)] = attribute.items()
+    match kind:
+        case "NULL":
+            return None
+        case "N":
+            return int(value)
+        case "L":
+            return [_plain(each) for each in value]
+        case "M":
+            return {name: _plain(each) for name, each in value.items()}
+    return value
+
+
+@contextmanager
+def ledger_errors(service: str = "DynamoDB") -> Iterator[None]:
+    """Turn every error of AWS's into LedgerUnavailable, so that it is retried.
+
+    Also a refusal: the money has moved already, and an operator may yet mend the permission.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise LedgerUnavailable(f"{service}: {error.response['Error']['Code']}") from None
+    except BotoCoreError as error:
+        raise LedgerUnavailable(f"{service}: {type(error).__name__}") from None
+
+
+def query(
+    client: "DynamoDBClient",
+    table: str,
+    condition: str,
+    values: Mapping[str, Any],
+    *,
+    limit: int | None = None,
+    **parameters: Any,
+) -> Iterator[Item]:
+    """The items that a key condition selects, in the order of their sort keys; at most `limit` of them if given.
+
+    The `values` are those of the condition, in Python's types, and `parameters` are more of Query's own. Pages are read
+    as they are needed. Raises LedgerUnavailable.
+    """
+    if limit is not None:
+        parameters["PaginationConfig"] = {"PageSize": limit}
+    with ledger_errors():
+        pages = client.get_paginator("query").paginate(
+            TableName=table, KeyConditionExpression=condition, ExpressionAttributeValues=marshal(values), **parameters
+        )
+        yield from islice((unmarshal(item) for page in pages for item in page["Items"]), limit)
+
+
+def read_batch(
+    client: "DynamoDBClient", table: str, keys: Collection[tuple[str, str]], **parameters: Any
+) -> Iterator[Item]:
+    """The items with these pairs of pk and sk that exist, in no order. Raises LedgerUnavailable."""
+    remaining = [marshal({"pk": pk, "sk": sk}) for pk, sk in keys]
+    while remaining:
+        batch, remaining = remaining[:MAX_BATCH_KEYS], remaining[MAX_BATCH_KEYS:]
+        request: Any = {"Keys": batch, "ConsistentRead": True} | parameters
+        with ledger_errors():
+            answer = client.batch_get_item(RequestItems={table: request})
+        yield from map(unmarshal, answer["Responses"].get(table, []))
+        unprocessed: Any = answer["UnprocessedKeys"].get(table)
+        remaining += unprocessed["Keys"] if unprocessed else []

@@ -1,0 +1,303 @@
+"""The ledger in a DynamoDB table from which nobody deletes. keys.py has the items and indexes.
+
+Every version of a record has a seal: a MAC over the item, with its index keys and the head of its journal. An entry is
+bound to it by the chain of hashes, and what else is written of an entry follows from it.
+"""
+
+import time
+from base64 import b64encode
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from functions.shared.adapters.table import keys
+from functions.shared.adapters.table.cards import card_item
+from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch
+from functions.shared.domain.card import CardSummary
+from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
+from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
+from functions.shared.domain.operation import Operation, in_order
+from functions.shared.domain.payment import Payment, Status
+from functions.shared.domain.seal import digest
+from functions.shared.ports import Doubts, Mac, RecordedPayment, StoredCard
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+# How many payments a page of `awaiting_gateway` has.
+OPEN_PAGE_SIZE = 500
+
+# At most this many payments in doubt are counted in each shard: a person is woken for the first one already, and the
+# count stays cheap on a day when all payments are in doubt.
+MAX_DOUBTS_COUNTED = 1000
+
+# Two transactions that touch one item at once are both refused, and DynamoDB's client repeats none of them.
+_CONFLICT_PAUSES_SECONDS = (0.02, 0.05, 0.1)
+
+IS_NEW = "attribute_not_exists(pk)"
+REPLACES_THE_VERSION_BEFORE = "version = :version_before"
+
+
+class _ConditionFailed(Exception):
+    """A write's condition did not hold: another item is there already."""
+
+
+def sealed(record: Item, mac: Mac, at: str) -> Item:
+    """A record as it is written at that time: with the keys of the index `by_writing`, and the MAC over all of it."""
+    shard = keys.shard_of(record["payment_id"], keys.WRITTEN_SHARDS)
+    written = record | {"written_at": at, "written_shard": keys.written_shard(at[:10], shard)}
+    item = _without_none(written)
+    try:
+        return item | {"mac": b64encode(mac.mac(digest("record", item))).decode()}
+    except (KeyServiceUnavailable, KeyUnusable) as error:
+        raise LedgerUnavailable(f"A record can't be sealed: {error}") from None
+
+
+class DynamoDbLedger:
+    """`Ledger` in one table. Uniqueness lives in the data: every item is written on the condition that it is new.
+
+    (A `ClientRequestToken` would only last ten minutes, and botocore repeats by itself a write whose answer was lost.)
+    `seal` is `sealed` with a MAC and a time. To read, neither it nor the cards' table is needed.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        seal: Callable[[Item], Item] | None = None,
+        cards_table: str | None = None,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._seal = seal
+        self._cards_table = cards_table
+
+    def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
+        writes = [self._put_payment(payment), *self._put_apart(payment)]
+        writes += [_put(self._table, item, IS_NEW) for posted in entries for item in entry_items(posted)]
+        if card:
+            assert self._cards_table
+            writes.append(_put(self._cards_table, card_item(card), IS_NEW))
+        try:
+            self._write_transaction(writes)
+        except _ConditionFailed:
+            if not self._holds(payment, entries):
+                raise LedgerConflict("The ledger holds another record of this payment.") from None
+
+    def payment(self, payment_id: str) -> Payment | None:
+        items = self._up_to_the_record(payment_id, since=keys.FIRST_OPERATION)
+        return _whole_payment(items) if items else None
+
+    def find(self, payment_id: str) -> RecordedPayment | None:
+        items = self._up_to_the_record(payment_id, since=keys.FIRST_ENTRY)
+        if not items:
+            return None
+        entries = [to_entry(item) for item in items if item["sk"].startswith(keys.FIRST_ENTRY)]
+        return RecordedPayment(_whole_payment(items), tuple(entries))
+
+    def _up_to_the_record(self, payment_id: str, since: str) -> list[Item]:
+        """The payment's items from this sort key on. ENTRY#… sorts before OPERATION#…, that before PAYMENT, and
+        POSTING#… after it: the entries hold their postings already."""
+        values = {":pk": keys.payment_pk(payment_id), ":since": since, ":record": keys.RECORD}
+        condition = "pk = :pk AND sk BETWEEN :since AND :record"
+        return list(query(self._client, self._table, condition, values, ConsistentRead=True))
+
+    def statuses(self, payment_ids: Collection[str]) -> dict[str, Status]:
+        items = self._batch(
+            [(payment_id, keys.RECORD) for payment_id in payment_ids],
+            ProjectionExpression="payment_id, #status",
+            ExpressionAttributeNames={"#status": "status"},
+        )
+        return {item["payment_id"]: item["status"] for item in items}
+
+    def payments(self, payment_ids: Collection[str]) -> dict[str, Payment]:
+        items = self._batch([(payment_id, keys.RECORD) for payment_id in payment_ids])
+        return {payment.payment_id: payment for payment in map(_to_payment, items)}
+
+    def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
+        items = self._batch([(payment_id, keys.entry_sk(number)) for payment_id, number in numbers])
+        return {(posted.payment_id, posted.number): posted for posted in map(to_entry, items)}
+
+    def _batch(self, sort_keys: Collection[tuple[str, str]], **projection: Any) -> Iterator[Item]:
+        """Items by pairs of a payment's id and a sort key, in no order."""
+        pairs = [(keys.payment_pk(payment_id), sort_key) for payment_id, sort_key in sort_keys]
+        return read_batch(self._client, self._table, pairs, **projection)
+
+    def awaiting_gateway(self, page: str | None) -> tuple[list[str], str | None]:
+        first, _, after = (page or "0#").partition("#")
+        found: list[str] = []
+        for shard in range(int(first), keys.OPEN_SHARDS):
+            found += self._open_of(shard, after, OPEN_PAGE_SIZE - len(found))
+            if len(found) == OPEN_PAGE_SIZE:
+                return found, f"{shard}#{found[-1]}"
+            after = ""
+        return found, None
+
+    def _open_of(self, shard: int, after: str, limit: int) -> list[str]:
+        """The first of the shard's open payments whose ids come after this one."""
+        items = query(
+            self._client,
+            self._table,
+            "open_shard = :shard AND pk > :after",
+            {":shard": keys.open_shard(shard), ":after": keys.payment_pk(after)},
+            limit=limit,
+            IndexName="open",
+            ProjectionExpression="pk",
+        )
+        return [keys.payment_id_of(item["pk"]) for item in items]
+
+    def doubts(self) -> Doubts:
+        since = [moment for shard in range(keys.DOUBT_SHARDS) for moment in self._doubts_of(shard)]
+        return Doubts(len(since), min(since, default=None))
+
+    def _doubts_of(self, shard: int) -> list[str]:
+        """Since when the shard's payments are in doubt, the oldest first."""
+        items = query(
+            self._client,
+            self._table,
+            "doubt_shard = :shard",
+            {":shard": keys.doubt_shard(shard)},
+            limit=MAX_DOUBTS_COUNTED,
+            IndexName="in_doubt",
+            ProjectionExpression="doubt_since",
+        )
+        return [item["doubt_since"] for item in items]
+
+    def _holds(self, payment: Payment, entries: Sequence[PostedEntry]) -> bool:
+        """Whether exactly this was recorded before, by an earlier attempt whose answer got lost."""
+        stored = self.find(payment.payment_id)
+        return (
+            stored is not None
+            and stored.payment.is_same_as(payment)
+            and stored.journal[payment.entry_count - len(entries) :] == tuple(posted.entry for posted in entries)
+        )
+
+    def _put_payment(self, payment: Payment) -> Item:
+        payment_id, created_at = payment.payment_id, payment.created_at
+        record = asdict(payment) | {"pk": keys.payment_pk(payment_id), "sk": keys.RECORD}
+        record["day_shard"] = keys.day_shard(created_at[:10], keys.shard_of(payment_id, keys.DAY_SHARDS))
+        record["operations"] = [_operation_item(each) for each in payment.operations if each.kept_apart is None]
+        if apart := [_apart_item(payment, each) for each in payment.operations if each.kept_apart is not None]:
+            record |= {"operations_apart": len(apart), "apart_hash": apart_hash(apart)}
+        if since := payment.in_doubt_since:
+            shard = keys.shard_of(payment_id, keys.DOUBT_SHARDS)
+            record |= {"doubt_shard": keys.doubt_shard(shard), "doubt_since": since}
+        if payment.awaits_gateway:
+            record["open_shard"] = keys.open_shard(keys.shard_of(payment_id, keys.OPEN_SHARDS))
+        assert self._seal
+        record = self._seal(record)
+        if payment.version == 1:
+            return _put(self._table, record, IS_NEW)
+        return _put(self._table, record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
+
+    def _put_apart(self, payment: Payment) -> Iterator[Item]:
+        """The operations that this version puts beside the record, whose version is the condition for them too."""
+        for operation in payment.operations:
+            if operation.kept_apart == payment.version:
+                yield {"Put": {"TableName": self._table, "Item": marshal(_apart_item(payment, operation))}}
+
+    def _write_transaction(self, writes: list[Item]) -> None:
+        for pause in (*_CONFLICT_PAUSES_SECONDS, None):
+            with ledger_errors():
+                try:
+                    self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+                    return
+                except self._client.exceptions.TransactionCanceledException as error:
+                    codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
+                    if "ConditionalCheckFailed" in codes:
+                        raise _ConditionFailed from None
+                    if "TransactionConflict" not in codes or pause is None:
+                        raise
+                time.sleep(pause)
+
+
+def _put(table: str, item: Item, condition: str, values: Item | None = None) -> Item:
+    put = {"TableName": table, "Item": marshal(item), "ConditionExpression": condition}
+    return {"Put": put | ({"ExpressionAttributeValues": marshal(values)} if values else {})}
+
+
+def entry_items(posted: PostedEntry) -> Iterator[Item]:
+    """What is written of an entry: its own item, then one for each of its postings."""
+    own = {"pk": keys.payment_pk(posted.payment_id), "posted_at": posted.posted_at}
+    entry = asdict(posted.entry) | {"postings": [asdict(posting) for posting in posted.entry.postings]}
+    chain = {"number": posted.number, "previous_hash": posted.previous_hash, "hash": posted.hash}
+    yield own | entry | chain | {"sk": keys.entry_sk(posted.number)}
+    day, shard = posted.posted_at[:10], keys.shard_of(posted.payment_id, keys.ACCOUNT_SHARDS)
+    for n, posting in enumerate(entry["postings"], start=1):
+        yield (
+            own
+            | posting
+            | {
+                "sk": keys.posting_sk(posted.number, n),
+                "account_day": keys.account_day(posting["account"], day, shard),
+                "kind": posted.entry.kind,
+                "source": posted.entry.source,
+            }
+        )
+
+
+def _operation_item(operation: Operation) -> Item:
+    """The operation without fields that have their default, so that a version that does not know a new field yet can
+    read every operation that does not need it."""
+    return {each.name: value for each in fields(operation) if (value := getattr(operation, each.name)) != each.default}
+
+
+def _apart_item(payment: Payment, operation: Operation) -> Item:
+    """An operation as it is kept apart from the record."""
+    key = {"pk": keys.payment_pk(payment.payment_id), "sk": keys.operation_sk(operation.operation_id)}
+    return _without_none(key | _operation_item(operation))
+
+
+def apart_hash(items: Iterable[Mapping[str, Any]]) -> str:
+    """The hash of all operations that are kept apart from a record. The record has it, so that its seal is about them
+    too."""
+    return digest("operations", {item["sk"]: item for item in items}).hex()
+
+
+def _without_none(item: Item) -> Item:
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def _whole_payment(items: Sequence[Item]) -> Payment:
+    """The payment of these items, of which the record is the last. Raises LedgerUnavailable where a write came between
+    the reads of two of them."""
+    apart = [_to_operation(each) for each in items if each["sk"].startswith(keys.FIRST_OPERATION)]
+    if len(apart) != items[-1].get("operations_apart", 0):
+        raise LedgerUnavailable("The payment was read while it was written.")
+    return _to_payment(items[-1], apart)
+
+
+def _to_payment(item: Item, apart: Sequence[Operation] = ()) -> Payment:
+    record: dict[str, Any] = {field.name: item.get(field.name) for field in fields(Payment)}
+    return Payment(
+        **record
+        | {
+            "card": CardSummary.from_dict(item["card"]) if "card" in item else None,
+            "flags": tuple(item["flags"]),
+            "operations": in_order([*apart, *map(_to_operation, item["operations"])]),
+        }
+    )
+
+
+def _to_operation(item: Mapping[str, Any]) -> Operation:
+    known: dict[str, Any] = {
+        each.name: item.get(each.name, None if each.default is MISSING else each.default) for each in fields(Operation)
+    }
+    return Operation(**known)
+
+
+def to_entry(item: Mapping[str, Any]) -> PostedEntry:
+    """The entry of its own item. Raises ValueError, KeyError or TypeError for an item that no entry has."""
+    return PostedEntry(
+        payment_id=keys.payment_id_of(item["pk"]),
+        number=item["number"],
+        posted_at=item["posted_at"],
+        entry=JournalEntry(
+            item["kind"],
+            tuple(Posting(**posting) for posting in item["postings"]),
+            item.get("source"),
+            item.get("reverses"),
+        ),
+        previous_hash=item["previous_hash"],
+        hash=item["hash"],
+    )

@@ -1,0 +1,40 @@
+"""The time, and waiting for it to pass."""
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from functions.shared.domain.errors import LedgerConflict
+from functions.shared.domain.times import iso
+
+Result = TypeVar("Result")
+
+_random = random.SystemRandom()
+
+
+def now() -> str:
+    """The time in UTC as ISO 8601 with milliseconds, `2026-11-23T09:00:00.000Z`."""
+    return iso(datetime.now(UTC))
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+CONFLICT_PAUSES_SECONDS = (0.02, 0.04, 0.08, 0.16, 0.32)
+
+
+def after_conflicts(call: Callable[[], Result]) -> Result:
+    """Call, and call again after a moment each time somebody else has written the same record meanwhile.
+
+    A Retry in the state machine waits for at least a second, so that operations which come at once would wait for many.
+    Raises LedgerConflict after the last try.
+    """
+    for pause in CONFLICT_PAUSES_SECONDS:
+        with suppress(LedgerConflict):
+            return call()
+        sleep(pause * _random.uniform(0.5, 1.5))
+    return call()

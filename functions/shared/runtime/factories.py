@@ -1,0 +1,178 @@
+"""The adapters that the environment asks for. Each is made once and kept for the invocations that follow.
+
+An adapter and its packages are imported by its factory alone: a function imports only what it uses.
+"""
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from functions.shared.runtime import frame
+from functions.shared.runtime.clock import now
+
+if TYPE_CHECKING:
+    from functions.shared import ports
+
+
+@cache
+def _session() -> Any:
+    # botocore's own session: boto3 is a layer on top of it, which takes a tenth of a cold start, and we use none of it.
+    import botocore.session
+
+    return botocore.session.get_session()
+
+
+@cache
+def _client(service: str) -> Any:
+    """A client that gives up well within the functions' own timeouts: two attempts of at most 3 seconds each."""
+    from botocore.config import Config
+
+    config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
+    return _session().create_client(service, config=config)
+
+
+def minor_unit(currency: str) -> int | None:
+    """The currency's decimals by ISO 4217 as it is today, or None."""
+    from functions.shared.adapters import currencies
+
+    return currencies.minor_unit(currency)
+
+
+def decimals(currency: str) -> int | None:
+    """The currency's decimals, or None. Currencies that ISO 4217 has dropped have theirs too."""
+    from functions.shared.adapters import currencies
+
+    return currencies.decimals(currency)
+
+
+@cache
+def card_cipher() -> "ports.CardCipher":
+    from functions.shared.adapters.kms import KmsCardCipher
+
+    return KmsCardCipher(_client("kms"), os.environ["KMS_KEY_ID"])
+
+
+@cache
+def card_opener() -> "ports.CardOpener":
+    from functions.shared.adapters.jwe import KmsCardOpener
+
+    return KmsCardOpener(_client("kms"), frozenset(os.environ["SEALING_KEY_IDS"].split(",")))
+
+
+@cache
+def token_mac() -> "ports.Mac":
+    from functions.shared.adapters.kms import KmsMac
+
+    return KmsMac(_client("kms"), os.environ["TOKEN_KEY_ID"])
+
+
+@cache
+def books_mac() -> "ports.Mac":
+    from functions.shared.adapters.kms import KmsMac
+
+    return KmsMac(_client("kms"), os.environ["BOOKS_KEY_ID"])
+
+
+@cache
+def ledger() -> "ports.Ledger":
+    """A function that only reads needs DYNAMODB_TABLE alone; one that records also `uses` books_mac."""
+    from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
+
+    def seal(record: dict[str, Any]) -> dict[str, Any]:
+        return sealed(record, books_mac(), now())
+
+    return DynamoDbLedger(_client("dynamodb"), os.environ["DYNAMODB_TABLE"], seal, os.environ.get("CARDS_TABLE"))
+
+
+@cache
+def books() -> "ports.Books":
+    from functions.shared.adapters.table.books import DynamoDbBooks
+
+    return DynamoDbBooks(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
+def breaks() -> "ports.Breaks":
+    from functions.shared.adapters.table.books import DynamoDbBreaks
+
+    return DynamoDbBreaks(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
+def written() -> "ports.Written":
+    from functions.shared.adapters.table.written import DynamoDbWritten
+
+    return DynamoDbWritten(_client("dynamodb"), os.environ["DYNAMODB_TABLE"])
+
+
+@cache
+def anchors() -> "ports.Anchors":
+    from functions.shared.adapters.anchors import S3Anchors
+
+    return S3Anchors(_client("s3"), os.environ["ANCHORS_BUCKET"])
+
+
+@cache
+def card_vault() -> "ports.CardVault":
+    from functions.shared.adapters.table.cards import DynamoDbCardVault
+
+    return DynamoDbCardVault(_client("dynamodb"), os.environ["CARDS_TABLE"])
+
+
+@cache
+def velocity_counter() -> "ports.VelocityCounter":
+    from functions.shared.adapters.table.velocity import DynamoDbVelocityCounter
+
+    return DynamoDbVelocityCounter(_client("dynamodb"), os.environ["COUNTERS_TABLE"])
+
+
+@cache
+def executions() -> "ports.Executions":
+    from functions.shared.adapters.executions import StepFunctionsExecutions
+
+    return StepFunctionsExecutions(_client("stepfunctions"), os.environ["STATE_MACHINE_ARN"])
+
+
+@cache
+def operation_executions() -> "ports.Executions":
+    from functions.shared.adapters.executions import StepFunctionsExecutions
+
+    return StepFunctionsExecutions(_client("stepfunctions"), os.environ["OPERATION_STATE_MACHINE_ARN"])
+
+
+@cache
+def resolve_machine() -> "ports.StateMachine":
+    from functions.shared.adapters.executions import StepFunctionsStateMachine
+
+    return StepFunctionsStateMachine(_client("stepfunctions"), os.environ["RESOLVE_STATE_MACHINE_ARN"])
+
+
+@cache
+def attendance() -> "ports.Attendance":
+    from functions.shared.adapters.table.attendance import DynamoDbAttendance
+
+    return DynamoDbAttendance(_client("dynamodb"), os.environ["COUNTERS_TABLE"])
+
+
+@cache
+def gateway() -> "ports.PaymentGateway":
+    from functions.shared.adapters.gateways.sparkle.client import Sparkle
+    from functions.shared.adapters.secrets import SecretsManagerSecret
+
+    return Sparkle(
+        os.environ["GATEWAY_URL"],
+        SecretsManagerSecret(_client("secretsmanager"), os.environ["GATEWAY_SECRET_ID"]),
+        connect_timeout_seconds=float(os.environ["GATEWAY_CONNECT_TIMEOUT_SECONDS"]),
+        read_timeout_seconds=float(os.environ["GATEWAY_READ_TIMEOUT_SECONDS"]),
+        iso_minor_unit=decimals,
+        observe=_measure_gateway_call,
+    )
+
+
+def _measure_gateway_call(operation: str, seconds: float, succeeded: bool) -> None:
+    frame.count("GatewayCalls")
+    if not succeeded:
+        frame.count("GatewayErrors")
+    frame.metrics.add_metric("GatewayLatency", MetricUnit.Milliseconds, seconds * 1000)

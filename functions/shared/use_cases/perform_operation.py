@@ -1,0 +1,119 @@
+"""Have the gateway do a refund, capture or void that was reserved.
+
+Asking again is safe at any time: the idempotency key is the operation's own, a charge is captured or voided once, and a
+refund has the operation's id as its reference. So the way to find out what became of an operation is to ask again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from functions.shared.domain.charge import Charge, Refused
+from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown
+from functions.shared.domain.operation import Operation, OperationType
+from functions.shared.domain.payment import Payment
+from functions.shared.ports import Ledger, PaymentGateway
+from functions.shared.use_cases.adopt_charge import look
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """An operation that was reserved, with what the gateway needs."""
+
+    payment_id: str
+    operation_id: str
+    type: OperationType
+    amount_minor: int
+    currency: str
+    charge_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """The charge as the gateway showed it, or None if that is unknown; and why it refused, or why it is unknown."""
+
+    charge: Charge | None = None
+    reason: str | None = None
+
+    @classmethod
+    def from_dict(cls, performed: Mapping[str, Any]) -> "Performed":
+        """Read what `to_dict` gave to the next state."""
+        charge = performed["charge"]
+        return cls(Charge.from_dict(charge) if charge else None, performed["reason"])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"charge": self.charge.to_dict() if self.charge else None, "reason": self.reason}
+
+
+def reserved_in(payment: Payment, operation: Operation) -> Reserved:
+    """An open operation of the payment's record, with what the gateway needs."""
+    charge_id = operation.charge_id or payment.charge_id
+    assert operation.amount_minor and payment.currency and charge_id
+    return Reserved(
+        payment.payment_id,
+        operation.operation_id,
+        operation.type,
+        operation.amount_minor,
+        payment.currency,
+        charge_id,
+    )
+
+
+def perform_operation(reserved: Reserved, *, gateway: PaymentGateway, ledger: Ledger) -> Performed:
+    """Have the gateway do what was reserved, unless it has ended: gateways forget that, and the ledger never does.
+
+    Raises GatewayOutcomeUnknown if neither its answer nor a look tells what happened, GatewayMismatch if it answered
+    that it did something else, LedgerUnavailable, and what the gateway raises.
+    """
+    payment = ledger.payment(reserved.payment_id)
+    operation = payment.operation(reserved.operation_id) if payment else None
+    if operation is None or not operation.is_open:
+        return Performed()  # the record stands
+    try:
+        done = _ask(reserved, gateway)
+    except GatewayOutcomeUnknown:
+        charge = look(reserved.charge_id, gateway=gateway)
+        if not _shows(charge, reserved):
+            raise  # not there yet is not the same as never there
+        return Performed(charge)
+    if isinstance(done, Refused):
+        # Perhaps an attempt whose answer was lost has done it already, or somebody has done something else there.
+        charge = look(reserved.charge_id, gateway=gateway)
+        if reserved.type != "refund" and done.reason == "invalid_state" and charge.status == "authorized":
+            raise GatewayOutcomeUnknown("The gateway refuses what the charge allows: what it shows is not the newest.")
+        return Performed(charge, done.reason)
+    if not _is_as_asked(done, reserved):
+        raise GatewayMismatch(f"The gateway's {reserved.type} is not the one that was asked for.")
+    return Performed(done)
+
+
+def _ask(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refused:
+    key = f"{reserved.payment_id}-{reserved.type}-{reserved.operation_id}"
+    match reserved.type:
+        case "capture":
+            return gateway.capture(reserved.charge_id, reserved.amount_minor, reserved.currency, key)
+        case "void":
+            return gateway.void(reserved.charge_id, key)
+        case "refund":
+            return gateway.refund(
+                reserved.charge_id, reserved.amount_minor, reserved.currency, reserved.operation_id, key
+            )
+
+
+def _shows(charge: Charge, reserved: Reserved) -> bool:
+    """Whether the charge shows what became of the operation, whoever asked for it."""
+    if reserved.type == "refund":
+        return charge.refund(reserved.operation_id) is not None
+    return charge.status != "authorized"
+
+
+def _is_as_asked(charge: Charge, reserved: Reserved) -> bool:
+    asked = (reserved.charge_id, reserved.currency)
+    if (charge.charge_id, charge.currency) != asked:
+        return False
+    if reserved.type == "refund":
+        refund = charge.refund(reserved.operation_id)
+        return refund is not None and refund.amount_minor == reserved.amount_minor
+    if reserved.type == "void":
+        return charge.status == "voided"
+    return charge.captured_minor == reserved.amount_minor

@@ -1,0 +1,84 @@
+"""Record in the ledger what became of an operation, and never guess it."""
+
+from dataclasses import replace
+from typing import Any
+
+from functions.shared.domain.adoption import adopt, adopt_undone
+from functions.shared.domain.errors import GatewayMismatch, LedgerConflict, PaymentNotFound, error_code
+from functions.shared.domain.ledger import (
+    JournalEntry,
+    PostedEntry,
+    clear_suspense,
+    in_doubt_entry,
+    refund_in_doubt_entry,
+)
+from functions.shared.domain.operation import Operation
+from functions.shared.domain.payment import Payment
+from functions.shared.ports import Ledger
+from functions.shared.use_cases.perform_operation import Performed
+
+
+def outcome_of(payment: Payment, operation_id: str) -> dict[str, Any]:
+    """What the state machine needs to go on or to end. It chooses by the operation's status."""
+    operation = payment.operation(operation_id)
+    assert operation  # it was just recorded, or found there
+    return {
+        "payment_id": payment.payment_id,
+        "operation_id": operation_id,
+        "type": operation.type,
+        "amount_minor": operation.amount_minor,
+        "currency": payment.currency,
+        "charge_id": payment.charge_id,
+        "status": operation.status,
+        "error": {"Error": operation.error},
+    }
+
+
+def settle_operation(payment_id: str, operation_id: str, performed: Performed, *, ledger: Ledger, now: str) -> Payment:
+    """Record what became of an operation, with its entries, and return the payment. Safe to repeat.
+
+    What the charge shows is adopted, which settles the operation if it was done. If it was refused, the reserved amount
+    is released; while it is pending, the amount stays reserved. An unknown outcome, or a charge that can't be the
+    payment's, leaves the operation in doubt with its amount in suspense. Raises LedgerUnavailable, LedgerConflict,
+    PaymentNotFound.
+    """
+    known = ledger.find(payment_id)
+    if known is None:
+        raise PaymentNotFound("There is no payment with this id.")
+    reserved = known.payment.operation(operation_id)
+    if reserved is None:
+        raise LedgerConflict("The operation was never reserved.")
+    payment, posted = known.payment, tuple[PostedEntry, ...]()
+    if performed.charge:
+        try:
+            if reserved.charge_id:
+                payment, posted = adopt_undone(payment, known.entries, reserved, performed.charge, now)
+            else:
+                payment, posted = adopt(payment, known.entries, performed.charge, now)
+        except GatewayMismatch as mismatch:
+            performed = Performed(reason=type(mismatch).__name__)
+    operation = payment.operation(operation_id)
+    assert operation
+    reason = error_code(performed.reason or "")
+    if performed.charge and performed.reason and operation.is_open and not operation.pending:
+        payment = payment.end(operation, "rejected", reason, now)
+        payment, more = payment.post(*clear_suspense(known.entries, operation_id))
+        posted += more
+    elif performed.charge is None and operation.status == "processing" and not operation.pending:
+        payment = payment.end(operation, "in_doubt", reason, now)
+        payment, posted = payment.post(*_suspense(payment, operation))
+    if payment == known.payment:
+        return payment
+    recorded = replace(payment, version=known.payment.version + 1)
+    ledger.record(recorded, posted)
+    return recorded
+
+
+def _suspense(payment: Payment, operation: Operation) -> list[JournalEntry]:
+    assert operation.amount_minor and payment.currency
+    match operation.type:
+        case "capture":
+            return [in_doubt_entry(operation.amount_minor, payment.currency, operation.operation_id)]
+        case "refund":
+            return [refund_in_doubt_entry(operation.amount_minor, payment.currency, operation.operation_id)]
+    return []

@@ -1,0 +1,24 @@
+"""The stack of this test process: on free ports, in a folder of its own. `python -m tests.stack.own` starts it."""
+
+import os
+
+from tests.stack.driver import SEEN_AFTER_SECONDS
+from tools.deployment.paths import BUILD
+from tools.local.machine import Machine
+
+# State machines wait and back off a twentieth of their time: long enough to see a doubt, and to outlast a busy machine.
+WAIT_SCALE = 0.05
+
+# Each of pytest's workers has one: a test may take a permission away, count cards, or clear all faults.
+_HOME = BUILD / "-".join(("test-stack", *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])))
+
+MACHINE = Machine(
+    home=_HOME,
+    stack_file=_HOME / "stack.json",
+    emulator_port=0,
+    sparkle_port=0,
+    emulator_environment={"SFN_WAIT_SCALE": str(WAIT_SCALE), "SFN_SEEN_AFTER_SECONDS": str(SEEN_AFTER_SECONDS)},
+)
+
+if __name__ == "__main__":
+    MACHINE.up(print)
