@@ -43,6 +43,10 @@ class Book(ChargeBook):
         self.reversals: Counter[str] = Counter()
         self.refunded: Counter[str] = Counter()
         """How often, by the refunds' own references, and not failed."""
+        self.moved: set[str] = set()
+        """The idempotency keys by which a charge was captured or voided."""
+        self.asked_to_reverse: set[str] = set()
+        """The references that we have asked to be reversed, whether that has arrived or not."""
         self.history: defaultdict[str, list[tuple[datetime, Charge]]] = defaultdict(list)
         """What each charge was from when on, by its reference."""
         self._mischarged = mischarged
@@ -185,9 +189,9 @@ class GatewaySession:
         # What was done is shown only so long after: not shown yet is not the same as never.
         self.refund_statuses: tuple[str, ...] = ("succeeded", "succeeded", "succeeded", "pending")
         """Of a refund that is asked for, the one or the other. What is pending ends sooner or later."""
-        self._found_after = timedelta(seconds=random.choice((0, 0, 60)))
+        self._found_after = timedelta(seconds=random.choice((0, 60)))
         self._keys = IdempotencyKeys()
-        self._keys_kept_seconds = 10 ** random.uniform(0, 5)
+        self._keys_kept_seconds = 10 ** random.uniform(0, random.choice((5, -1)))
         self._clock = clock
         self._network = network
         self._random = random
@@ -202,6 +206,8 @@ class GatewaySession:
         body = json.loads(json.dumps(more.get("json")))
         path = f"/v1/{url.rpartition('/v1/')[2]}"
         operation = f"{method} {_CHARGE_ID.sub('{id}', path)}"
+        if operation == "POST /v1/reversals":
+            self._book.asked_to_reverse.add(body["reference"])
 
         def deed() -> HttpAnswer:
             try:
@@ -231,9 +237,9 @@ class GatewaySession:
             case "POST /v1/charges":
                 return once("ChargeRequest", lambda: self._charge(body))
             case "POST /v1/charges/{id}/capture":
-                return once("CaptureRequest", lambda: Answer(200, asdict(book.capture(charge_id, **body))))
+                return once("CaptureRequest", lambda: self._moved(key, book.capture(charge_id, **body)))
             case "POST /v1/charges/{id}/void":
-                return once("VoidRequest", lambda: Answer(200, asdict(book.void(charge_id))))
+                return once("VoidRequest", lambda: self._moved(key, book.void(charge_id)))
             case "POST /v1/charges/{id}/refunds":
                 return once("RefundRequest", lambda: Answer(201, asdict(self._refund(charge_id, body))))
             case "GET /v1/charges":
@@ -257,6 +263,10 @@ class GatewaySession:
             return Answer(201, asdict(charge))
         error = {"code": "card_declined", "decline_code": charge.decline_code}
         return Answer(402, {"error": error, "charge": asdict(charge)})
+
+    def _moved(self, key: str | None, charge: Charge) -> Answer:
+        self._book.moved.add(str(key))
+        return Answer(200, asdict(charge))
 
     def _refund(self, charge_id: str, body: Any) -> Refund:
         status = self._random.choice(self.refund_statuses)

@@ -55,6 +55,10 @@ def broken_by_write(key: Key, before: Item | None, after: Item, book: Book) -> I
     elif key[1] == "PAYMENT":
         yield from _broken_by_record(old, new)
         yield from _broken_by_pending(old, new, book)
+        # A reversal that is on its way may arrive at any time: what it would undo must not be said to stand.
+        is_asked = new["payment_id"] in book.asked_to_reverse
+        if is_asked and new["status"] not in ("in_doubt", "reversed", "declined"):
+            yield f"I3: {new['status']} is recorded, and we have asked the gateway to reverse it"
     elif key[1] not in ("CARD", "ATTENDED", "CHECKED") and old:
         yield f"{key[1]} is written a second time"
 
@@ -72,6 +76,10 @@ def _broken_by_record(old: Record, new: Record) -> Iterator[str]:
         came_back = (was, operations.get(name, {}).get("error")) == ("succeeded", "refund_failed")
         if is_now not in NEXT_OPERATION_STATUSES[was] and not (is_now == "rejected" and came_back):
             yield f"I6: {name} moves from {was} to {is_now}"
+        # What was reserved, the state allowed; so if it does not any more, what has changed it must be on the books.
+        refused = was in ("processing", "in_doubt") and operations[name].get("error") == "invalid_state"
+        if refused and new["status"] == "authorized":
+            yield f"I9: {name} is rejected for the payment's state, and that is still authorized"
     reserved = sum(each["amount_minor"] for each in _open(new) if each["type"] == "refund")
     # What was reserved before may be too much by what somebody refunds at the gateway: it is refused there.
     reserves_more = any(each["operation_id"] not in earlier for each in _open(new))
@@ -167,6 +175,10 @@ def broken_operation(execution: Execution, paid: Execution | None, table: Table,
         yield "I8: succeeded, and the execution says that it was rejected"
     if book.refunded[name] != (done and request["operation"] == "refund"):
         yield f"I9: {operation and operation['status']}, and refunded {book.refunded[name]} times"
+    # A capture that somebody has reversed, before we looked, has left nothing to see.
+    is_seen = request.get("operation") == "void" or record.get("status") != "voided"
+    if f"{request.get('payment_id')}-{request.get('operation')}-{name}" in book.moved and is_seen and not done:
+        yield f"I9: {operation and operation['status']}, and done at the gateway"
 
 
 def is_shown(body: Record, recorded: Item | None) -> bool:

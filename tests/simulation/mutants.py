@@ -21,7 +21,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("functions", "tools", "statemachine", "docs", "tests")
-RUNS = 20_000
+RUNS = 5_000
 FIRST_SEED = 1
 
 _HUNT = "import sys, tests.conftest; from tests.simulation.mutants import hunt; hunt(*map(int, sys.argv[1:]))"

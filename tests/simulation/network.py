@@ -43,6 +43,8 @@ class Weather:
     crash: float = 0
     """How likely a function dies on the way."""
     outages: list[Outage] = field(default_factory=list)
+    where: str | None = None
+    """The one service whose requests the fates meet, with all others well; None for every service's."""
 
     def outage(self, service: str, operation: str, at: float) -> Outage | None:
         for outage in self.outages:
@@ -54,7 +56,7 @@ class Weather:
         if outage := self.outage(service, operation, at):
             return outage.fate
         dice = random.random()
-        if at < self.calm_at:
+        if at < self.calm_at and self.where in (None, service):
             for fate, likelihood in self.likely.items():
                 dice -= likelihood
                 if dice < 0:

@@ -168,6 +168,11 @@ class TestNetwork:
         assert clock.run(days=2)
         assert (learned, len(done)) == ([learns], deeds)
 
+    def test_bad_luck_that_is_one_service_s_leaves_the_others_alone(self) -> None:
+        weather = Weather(1, {"refused": 1}, where="lambda")
+        fates = [weather.fate(service, "a question", 0, Random(1)) for service in ("lambda", "sparkle")]  # noqa: S311
+        assert fates == ["refused", "fine"]
+
 
 class TestGateway:
     @pytest.mark.parametrize(

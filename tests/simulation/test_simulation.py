@@ -69,6 +69,8 @@ def test_what_a_mutant_breaks_is_still_there(mutant: Mutant) -> None:
         "an operation without an answer is called refused",
         "nobody looks for executions that no event told of",
         "a payment that cannot be seen yet is none",
+        "a look that comes late looks after something",
+        "a refusal is believed though the look is an old one",
         "the gateway is asked for a payment that the books know",
         "the gateway is asked for an operation that has ended",
     ],

@@ -1,6 +1,7 @@
 """One run: a few payments and what is done to them, the bad luck that the seed makes up, and what is broken then."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -123,8 +124,15 @@ class World:
         """Those of payments and operations, by their names."""
         self._resolving: set[str] = set()
         """The names of those that were started to resolve, where they were given one."""
+        self._looking: defaultdict[str, list[Execution]] = defaultdict(list)
+        """Those that were started to resolve, by what they look after."""
         # Step Functions tells of each end once, or never; and what it shows of an execution is as old as this.
         self._events_lost = random.choice((0, 0, 0.3, 1))
+        # What seldom happens everywhere is what much of comes at once in some worlds, and nothing in others.
+        self._captured = random.choice((0.7, 0.1))
+        self._stopped = random.choice((0.2, 0.05, 0.6))
+        self._resolved_by_hand = random.choice((0.05, 0, 0.4))
+        self._times_meddled = random.choice(((0,), (0, 0, 1, 2)))
         self._shown_after = timedelta(seconds=random.choice((0, 0, 1, 5)))
         self._last_bad_end = self.clock.seconds
         self._is_scheduled = False
@@ -168,7 +176,7 @@ class World:
             "card_vault": DynamoDbCardVault(client, "cards"),
             "executions": StepFunctionsExecutions(states, STATE_MACHINES + "payment"),
             "operation_executions": StepFunctionsExecutions(states, STATE_MACHINES + "operation"),
-            "attendance": DynamoDbAttendance(client, "counters"),
+            "attendance": Attendance(client, self._attended),
             "resolve_machine": StepFunctionsStateMachine(states, STATE_MACHINES + "resolve:live"),
             "gateway": gateway,
         }
@@ -279,7 +287,7 @@ class World:
             "operation": "charge",
             "amount_minor": random.randint(1, 99_999_999),
             "currency": random.choice(("USD", "EUR", "JPY", "KWD") if random.random() < 0.96 else ("XTS", "KPW")),
-            "capture": random.random() < 0.7,
+            "capture": random.random() < self._captured,
             "save_card": random.random() < 0.5,
             "merchant_reference": "order-1001",
             "caller": "arn:aws:iam::123456789012:user/shop",
@@ -298,7 +306,7 @@ class World:
             self.partially_approved.add(payment_id)
         if random.random() < 0.1:
             self.clock.after(seconds + 10 ** random.uniform(0, 6), lambda: self.book.release(payment_id))
-        for _ in range(random.choice((0, 0, 0, 1, 2))):
+        for _ in range(random.choice(self._times_meddled)):
             self.clock.after(seconds + 10 ** random.uniform(-1, 5), lambda: self._meddle(payment_id))
         self._expect("payment", payment_id, request, seconds)
         # From before the payment's start on, or from its end; several may come at one moment.
@@ -333,11 +341,13 @@ class World:
     def _expect(self, machine: str, name: str, request: dict[str, Any], seconds: float) -> None:
         """Start an execution after so many seconds, and perhaps stop it."""
         random = self.random
-        stop_after = 10 ** random.uniform(-2, 3) if random.random() < 0.25 else None
+        stop_after = 10 ** random.uniform(-2, 3) if random.random() < self._stopped else None
         stopped_as = random.choice(STOPPED)
-        if random.random() < 0.1:  # by hand, whether it helps or not
-            self.clock.subject = name
-            self.clock.after(10 ** random.uniform(-1, 4), lambda: self._resolve(machine, name))
+        if random.random() < self._resolved_by_hand:  # whether it helps or not, perhaps before there is anything
+            self.clock.subject, wait = name, 10 ** random.uniform(-1, 4)
+            is_early = machine == "operation" and random.random() < 0.5
+            self.clock.after(0 if is_early else wait, lambda: self._resolve(machine, name))
+            seconds += wait if is_early else 0
 
         def start() -> None:
             self.clock.subject = name
@@ -361,8 +371,11 @@ class World:
             ask()
 
     def _resolve(self, machine: str, name: str) -> None:
-        request = {"payment_id": None, "operation_id": None} | {f"{machine}_id": name}
-        Execution(self._machines, "resolve", DEFINITIONS["resolve"], "resolve", request)
+        self._start_resolve("resolve", {"payment_id": None, "operation_id": None} | {f"{machine}_id": name})
+
+    def _start_resolve(self, name: str, request: dict[str, Any]) -> None:
+        execution = Execution(self._machines, "resolve", DEFINITIONS["resolve"], name, request)
+        self._looking[request["operation_id"] or request["payment_id"]].append(execution)
 
     def _schedule(self) -> None:
         """Doubts runs every five minutes, or now and then for hours not; and no more once it has found all there is."""
@@ -383,8 +396,8 @@ class World:
     def _weather(self) -> Weather:
         random, start = self.random, self.clock.seconds
         badness = random.choice((0, 0.02, 0.1, 0.3))
-        shares = [random.random() ** 2 for _ in FATES]
-        likely = {fate: badness * share / sum(shares) for fate, share in zip(FATES, shares, strict=True)}
+        shares = [random.choice((0, 1)) * random.random() ** 2 for _ in FATES]
+        likely = {fate: badness * share / (sum(shares) or 1) for fate, share in zip(FATES, shares, strict=True)}
         outages = []
         for _ in range(random.choice((0, 1, 2, 3, 4))):
             service, operation = random.choice(OUTAGES)
@@ -392,7 +405,8 @@ class World:
             end = begin + 10 ** random.uniform(0.5, 5)
             (fate,) = random.choices(FATES, (1, 2, 3, 1, 1))
             outages.append(Outage(service, operation, fate, begin, end))
-        return Weather(start + 10 ** random.uniform(1, 4.5), likely, random.choice((0, 0, badness / 2)), outages)
+        where, crash = random.choice((None, "sparkle", "lambda", "dynamodb")), random.choice((0, 0, badness / 2))
+        return Weather(start + 10 ** random.uniform(1, 4.5), likely, crash, outages, where)
 
     def _describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
         machine, name = executionArn.rsplit(":", 2)[1:]
@@ -425,7 +439,7 @@ class World:
             is_new = name not in self._resolving
             if is_new:
                 self._resolving.add(name)
-                Execution(self._machines, "resolve", DEFINITIONS["resolve"], name, json.loads(input))
+                self._start_resolve(name, json.loads(input))
             return is_new
 
         if not self._ask_states("StartExecution", start):
@@ -460,12 +474,30 @@ class World:
         for what in invariants.broken_by_write(key, before, after, self.book):
             self._break(what)
 
+    def _attended(self, name: str) -> None:
+        # Who saw at once that there was no doubt has gone, and a second copy of that look may come a moment later.
+        since = self.clock.now() - timedelta(minutes=5)
+        if not any(each.stopped_at is None or each.stopped_at > since for each in self._looking[name]):
+            self._break("I4: it counts as looked after, and whoever did has gone")
+
     def _break(self, what: str) -> None:
         self._tell(f"BROKEN: {what}")
         self.run.broken.append(Broken(self.clock.subject, what))
 
     def _tell(self, what: str) -> None:
         self.run.trace.append((self.clock.seconds, self.clock.subject, what))
+
+
+class Attendance(DynamoDbAttendance):
+    """`attended` is told who is said to be looked after, when that is said: the write itself may come late."""
+
+    def __init__(self, client: Any, attended: Callable[[str], None]) -> None:
+        super().__init__(client, "counters")
+        self._attended = attended
+
+    def attend(self, machine: str, name: str, at: str) -> None:
+        self._attended(name)
+        super().attend(machine, name, at)
 
 
 class Cipher(FakeCardCipher):
