@@ -45,8 +45,17 @@ AUTHORIZATION = {"Authorization": f"Bearer {API_KEY}"}
 ROLE_ARN = "arn:aws:iam::123456789012:role/state-machine"
 
 
-# Each session reads the services' descriptions anew, and each mocked account begins with a session of its own.
-JSONFileLoader.load_file = staticmethod(cache(JSONFileLoader().load_file))  # type: ignore[method-assign]
+# Each session reads the services' descriptions anew, and each mocked account begins with a session of its own. The file
+# of endpoints is left out, as botocore changes what it has read of it.
+_load_anew = JSONFileLoader().load_file
+_load_once = cache(_load_anew)
+
+
+def _load_file(file_path: str) -> Any:
+    return _load_anew(file_path) if file_path.endswith("endpoints") else _load_once(file_path)
+
+
+JSONFileLoader.load_file = lambda self, file_path: _load_file(file_path)  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)
