@@ -50,8 +50,8 @@ def table(title: str, texts: Iterable[str], figures: Iterable[str] = ()) -> Tabl
 
 
 def progress(console: Console, *columns: ProgressColumn, transient: bool = True) -> Progress:
-    """Progress in one line: the columns, a description and the time. In a narrow terminal only the description is cut.
-    Progress in one line: the columns, a description and the time. In a narrow terminal only the description is cut."""
+    """Progress in one line: the columns, a description and the time. In a narrow terminal only the description is
+    cut."""
     description = TextColumn(
         "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
     )

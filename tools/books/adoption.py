@@ -1,5 +1,5 @@
-"""Adopt into the books, at once, what somebody did to a payment's charge at the gateway. The nightly run does the same.
-Adopt into the books, at once, what somebody did to a payment's charge at the gateway. The nightly run does the same."""
+"""Adopt into the books, at once, what somebody did to a payment's charge at the gateway. The nightly run does the
+same."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
-"""The ledger's anchors: write one by hand, and read them in all their S3 versions, so that a replaced one is noticed.
-The ledger's anchors: write one by hand, and read them in all their S3 versions, so that a replaced one is noticed."""
+"""The ledger's anchors: write one by hand, and read them in all their S3 versions, so that a replaced one is
+noticed."""
 
 import json
 from base64 import b64decode
@@ -61,8 +61,8 @@ def anchor(stack: Stack, day: str, console: Console) -> bool:
 
 
 def read_anchors(stack: Stack) -> Anchored:
-    """Read all anchors, in the order of their numbers. Where the chain breaks, only those before the break are trusted.
-    Read all anchors, in the order of their numbers. Where the chain breaks, only those before the break are trusted."""
+    """Read all anchors, in the order of their numbers. Where the chain breaks, only those before the break are
+    trusted."""
     return AnchorReader(stack).read()
 
 

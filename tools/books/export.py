@@ -86,8 +86,8 @@ def export(
 
 
 def open_accounts(books: OpenBooks, out: BinaryIO) -> None:
-    """Write a beancount file that opens every account on the first day of the books, to be included beside the months.
-    Write a beancount file that opens every account on the first day of the books, to be included beside the months."""
+    """Write a beancount file that opens every account on the first day of the books, to be included beside the
+    months."""
     lines = [f"{books.first_day} open {beancount_account(account)}\n" for account in ACCOUNTS]
     out.write("".join(lines).encode())
 

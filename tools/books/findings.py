@@ -281,8 +281,8 @@ def _is_open(operation: Item) -> bool:
 
 
 def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
-    """The recorded charge is the only one, its money is what the ledger says, and no more was refunded than captured.
-    The recorded charge is the only one, its money is what the ledger says, and no more was refunded than captured."""
+    """The recorded charge is the only one, its money is what the ledger says, and no more was refunded than
+    captured."""
     for each in payment.charges:
         amounts = [each[f"{name}_minor"] for name in ("refunded", "captured", "amount")]
         if amounts != sorted(amounts):

@@ -21,8 +21,8 @@ Item = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Something that differs from what was written: an entry (`payment/number`), a record, a closed day, or an anchor.
-    Something that differs from what was written: an entry (`payment/number`), a record, a closed day, or an anchor."""
+    """Something that differs from what was written: an entry (`payment/number`), a record, a closed day, or an
+    anchor."""
 
     where: str
     what: str

@@ -72,8 +72,8 @@ class OpenBooks:
     def totals(
         self, until: str, accounts: Sequence[str] = ACCOUNTS, on_day: Callable[[str], None] = lambda day: None
     ) -> Totals:
-        """What was posted up to and including `until`. `on_day` is called for each day whose postings have to be read.
-        What was posted up to and including `until`. `on_day` is called for each day whose postings have to be read."""
+        """What was posted up to and including `until`. `on_day` is called for each day whose postings have to be
+        read."""
         last = until[:10]
         totals, closed = Totals(), self.closed_days(last)
         if until < end_of(last):

@@ -191,8 +191,8 @@ class _Reader:
         self._anchored = anchored
 
     def segment(self, number: int) -> Verified:
-        """Verify one segment of the ledger. A payment's items come together; if they don't, the payment is read again.
-        Verify one segment of the ledger. A payment's items come together; if they don't, the payment is read again."""
+        """Verify one segment of the ledger. A payment's items come together; if they don't, the payment is read
+        again."""
         part, today = Verified(), now()[:10]
         scanned = self._items("scan", self._table, Segment=number, TotalSegments=SEGMENTS)
         for pk, items in groupby(scanned, key=itemgetter("pk")):

@@ -165,8 +165,8 @@ def _build_layer(target: Target, say: packages.Say) -> None:
 
 
 def _prune_botocore(python: Path) -> None:
-    """Remove botocore's data for services that we don't use, the endpoints table included: every client reads it first.
-    Remove botocore's data for services that we don't use, the endpoints table included: every client reads it first."""
+    """Remove botocore's data for services that we don't use, the endpoints table included: every client reads it
+    first."""
     data = python / "botocore" / "data"
     for service in data.iterdir():
         if service.is_dir() and service.name not in AWS_SERVICES:

@@ -127,8 +127,8 @@ class Stack:
         return f"{self.machine_arn(machine).replace(':stateMachine:', ':execution:')}:{name}"
 
     def described(self, execution_arn: str) -> dict[str, Any]:
-        """Describe an execution that was just started, which Step Functions may show a moment late. Raises StackError.
-        Describe an execution that was just started, which Step Functions may show a moment late. Raises StackError."""
+        """Describe an execution that was just started, which Step Functions may show a moment late. Raises
+        StackError."""
         states, deadline = self.client("stepfunctions"), time.monotonic() + _SHOWN_WITHIN_SECONDS
         while True:
             try:
