@@ -64,7 +64,7 @@ LIMITS = {
     "body, with `api_firewall`": f"{1024 * int(found(BODY_LIMIT, 'terraform/waf.tf'))} bytes",
     "requests over time": f"{default('api_throttling_rate')} a second",
     "requests at once": default("api_throttling_burst"),
-    "operations that are open at once": str(OPERATIONS_KEPT),
+    "open operations of a payment": str(OPERATIONS_KEPT),
     "an operation waits for its payment's end": f"{RESERVED_WITHIN_SECONDS} seconds from when it was asked for",
     "an operation waits for its payment to be seen": f"{SEEN_WITHIN_SECONDS} seconds from when it was asked for",
     "`GET` waits for a payment's or an operation's end (`wait`)": f"{LONGEST_WAIT_SECONDS} seconds",
@@ -72,27 +72,27 @@ LIMITS = {
     "flags by screening rules": str(FIELDS["flags"]["maxItems"]),
     "length of a rule's name": f"{load('rule')['properties']['name']['maxLength']} characters",
     "cards, and declines, that are counted by reference, BIN, caller or digits": f"{velocity.HELD} in twenty minutes",
-    "a full count is looked at again by a process": f"after {velocity.ASKED_AGAIN.total_seconds():g} seconds",
-    "payments that a card's count knows again": f"the first {velocity.KNOWN} of five minutes",
+    "a process rereads a full count": f"after {velocity.ASKED_AGAIN.total_seconds():g} seconds",
+    "payments that a card's count recognizes": f"the first {velocity.KNOWN} of five minutes",
     "CPU time to parse or to try out a rule": f"{CHECKED_WITHIN_SECONDS} seconds",
     "connecting to the gateway": f"{default('gateway_connect_timeout_seconds')} seconds",
     "the gateway's answer": f"{default('gateway_read_timeout_seconds')} seconds",
     "attempts of Charge": attempts("Charge"),
     "attempts of Persist": attempts("Persist"),
     "a payment's execution": f"{PAYMENT['TimeoutSeconds']} seconds, then it is resolved",
-    "a doubt is asked for": "after {}, {}, then every {} seconds".format(*WAITS),
+    "the gateway is asked about a doubt": "after {}, {}, then every {} seconds".format(*WAITS),
     "doubts are counted": (
         f"every {found(SCHEDULE, 'terraform/eventbridge.tf')} minutes, "
-        f"of each of {DOUBT_SHARDS} shards the first {MAX_DOUBTS_COUNTED}"
+        f"at most {MAX_DOUBTS_COUNTED} in each of {DOUBT_SHARDS} shards"
     ),
-    "who ended badly without an event is found": (
+    "an execution that ended badly without an event is found": (
         f"by the next count that begins {look_after.GRACE.total_seconds() / 60:g} minutes or more after its end"
     ),
-    "after an outage of the count, it is looked back": (
-        f"{look_after.LOOKED_BACK.days} days at most, to {look_after.PAGES_READ} pages of "
+    "how far the count looks back after an outage": (
+        f"at most {look_after.LOOKED_BACK.days} days and {look_after.PAGES_READ} pages of "
         f"{facts('executions_seen_late')['page_size_limit']} of each list; reconciliation finds the rest"
     ),
-    "those found are looked after": f"{look_after.STARTED_AT_ONCE} in one count, the longest over first",
+    "`resolve` executions that one count starts": f"at most {look_after.STARTED_AT_ONCE}, the oldest first",
     "a changed gateway key is picked up": f"within {secrets.MAX_AGE_SECONDS} seconds",
     "a stored card is kept": f"{default('card_retention_days')} days after it was last used",
     "logs are kept": f"{default('log_retention_days')} days",
@@ -101,7 +101,7 @@ LIMITS = {
     "settlement lines settled in one step": str(LINES_SETTLED),
     "shards of the day on which records were last written": str(WRITTEN_SHARDS),
     "lines in a part of an anchor": str(MAX_PART_LINES),
-    "an anchor of a day that is not over is whole": f"up to {SEEN_WITHIN.seconds} seconds before it was taken",
+    "an anchor of an unfinished day is complete": f"up to {SEEN_WITHIN.seconds} seconds before it was taken",
     "an anchor can't be deleted": f"for {default('anchor_retention_days')} days",
 }
 
