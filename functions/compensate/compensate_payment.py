@@ -14,7 +14,8 @@ from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment, Velo
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What Charge said: its outcome, `unknown` where it said nothing, and the charge's id."""
+    """What Charge said: its outcome, `unknown` where it said nothing, and the charge's id. Where the outcome is
+    `recorded`, Charge made none."""
 
     outcome: str
     charge_id: str | None = None
@@ -54,6 +55,8 @@ def compensate_payment(
     LedgerConflict where somebody else recorded at the same time.
     """
     known = ledger.find(payment.payment_id)
+    if known and made.outcome == "recorded":
+        return known.payment
     if known is None:
         known = record_doubt(replace(payment, reversing=True), request, ledger=ledger)
     now = payment.updated_at
