@@ -13,7 +13,8 @@ from functions.shared.use_cases.undo_other_charge import undo_other_charge
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What Charge returned: its outcome, or `unknown` if it did not return, and the charge's id."""
+    """What Charge returned: its outcome, or `unknown` if it did not return, and the charge's id. Where the outcome is
+    `recorded`, Charge made no charge."""
 
     outcome: str
     charge_id: str | None = None
@@ -43,6 +44,8 @@ def compensate_payment(
     LedgerUnavailable, and LedgerConflict if another process recorded at the same time.
     """
     known = ledger.find(payment.payment_id)
+    if known and made.outcome == "recorded":
+        return known.payment
     if known is None:
         known = record_doubt(replace(payment, reversing=True), request, ledger=ledger)
     now = payment.updated_at

@@ -4,8 +4,9 @@ from typing import Any
 
 from functions.shared.domain.adoption import adopt
 from functions.shared.domain.charge import Charge
+from functions.shared.domain.errors import LedgerConflict
 from functions.shared.domain.ledger import capture_entry
-from functions.shared.domain.payment import Payment
+from functions.shared.domain.payment import FAILURES, Payment
 from functions.shared.ports import CardVault, Ledger, StoredCard, VelocityCounter
 
 
@@ -23,9 +24,14 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
 
 
 def recorded_before(payment_id: str, *, ledger: Ledger) -> Payment:
-    """The payment that Charge found in the ledger, and so did not charge again. It ends as the record says."""
+    """The payment that Charge found in the ledger, and so did not charge again. It ends as the record says.
+
+    Raises LedgerConflict if the record is of a failure.
+    """
     known = ledger.payment(payment_id)
     assert known  # nothing is ever deleted
+    if known.status in FAILURES:
+        raise LedgerConflict(f"The payment was recorded before, as {known.status}.")
     return known
 
 

@@ -24,7 +24,7 @@ TASK_OUTLIVES_FUNCTION_SECONDS = 5
 
 _PATH = re.compile(r"\$(\.\w+)*")
 _MATH_ADD = re.compile(r"States\.MathAdd\((.+), (-?\d+)\)")
-_EVERY_STATE = {"Type", "Comment", "Next"}
+_EVERY_STATE = {"Type", "Comment", "Next", "End"}
 _FIELDS = {
     "Task": _EVERY_STATE | {"Resource", "Parameters", "TimeoutSeconds", "ResultPath", "OutputPath", "Retry", "Catch"},
     "Choice": _EVERY_STATE | {"Choices", "Default"},
@@ -138,7 +138,7 @@ class Execution:
                     return _put(data, catcher.get("ResultPath", "$"), error), catcher["Next"]
             raise _Failed(reply.error, reply.message)
         data = _put(data, state.get("ResultPath", "$"), reply.answer)
-        return self._read(state.get("OutputPath", "$"), data), state["Next"]
+        return self._read(state.get("OutputPath", "$"), data), None if state.get("End") else state["Next"]
 
     def _invoke(self, function: str, payload: str, timeout_seconds: int) -> Reply:
         """The first answer within the Task's time."""

@@ -49,5 +49,5 @@ def test_the_state_machine_that_does_nothing_takes_the_payment_s_way(stack: Stac
     nothing = workflow.do_nothing_workflow(product)
     request, payment_id = workflow.Till(stack).payment()
     assert nothing.run(request, payment_id) > 0
-    assert workflow.states_entered(nothing.events(payment_id))[-1] == "PaymentCaptured"
+    assert workflow.states_entered(nothing.events(payment_id))[-1] == "Persist"
     assert stack.payment(payment_id)["error"]["code"] == "payment_not_found"

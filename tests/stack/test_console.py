@@ -93,7 +93,7 @@ def test_a_payment_is_followed_to_its_end_while_one_looks(browser: Browser, cons
         tokenize.locator("summary").first.click()
         take_screenshots(page, "console-running")
         expect(status).to_have_text("captured", timeout=20_000)
-        expect(page.locator("#state-PaymentCaptured")).to_have_class("state succeeded")
+        expect(page.locator("#state-Persist")).to_have_class("state succeeded")
         expect(page.get_by_role("status")).to_have_text("captured")
         expect(tokenize).to_have_attribute("open", "")
         expect(page.locator("main")).not_to_have_attribute("data-live", "1000")

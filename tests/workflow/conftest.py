@@ -63,6 +63,11 @@ class Execution:
     def ended_in(self) -> str:
         return self.states[-1]
 
+    @property
+    def ended_as(self) -> str:
+        """The status of the payment in the output, or the state that failed the execution."""
+        return str(self.output["status"]) if self.output and "status" in self.output else self.ended_in
+
 
 def by(pan: str = PAN, **changes: str) -> dict[str, Any]:
     """A request's card."""

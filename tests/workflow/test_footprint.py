@@ -99,7 +99,7 @@ def pay_sealed(workflow: Workflow, sealing_key: rsa.RSAPrivateKey) -> Callable[[
         order = {"merchant_reference": "order-1001", "description": "Two tickets"}
         caller = "arn:aws:sts::123456789012:assumed-role/payments-caller"
         execution = workflow.run(payment_id, card_data=card, save_card=True, caller=caller, **order)
-        assert execution.ended_in == "PaymentCaptured"
+        assert execution.ended_as == "captured"
         return payment_id
 
     return pay

@@ -193,7 +193,7 @@ def test_a_persist_whose_answer_got_lost_until_the_payment_was_refunded_ends_as_
 
     monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", refund_first)
     execution = workflow.run(payment_id)
-    assert execution.states[-3:] == ["Compensate", "Outcome", "PaymentCaptured"]
+    assert execution.states[-3:] == ["Compensate", "Outcome", "PaymentRecorded"]
     assert workflow.record_of(execution).payment.status == "refunded"
 
 

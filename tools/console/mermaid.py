@@ -48,8 +48,14 @@ def _grouped(definition: Definition) -> Iterator[tuple[str, How, str, list[str]]
     sources: defaultdict[tuple[str, How, str], list[str]] = defaultdict(list)
     for each in sorted(definition.transitions, key=lambda transition: transition.how is How.CATCH):
         values = [label.rpartition(" = ")[2].replace("_", "").lower() for label in each.labels]
-        # Outcome's way to PaymentCaptured need not say that the status is captured.
+        # Outcome's way to PaymentReversed need not say that the status is reversed.
         said = each.how is How.CHOICE and any(value in each.target.lower() for value in values)
-        sources[each.target, each.how, "" if said else each.label].append(each.source)
+        sources[each.target, each.how, "" if said else _short(each.label)].append(each.source)
     for (target, how, label), states in sources.items():
         yield target, how, label, states
+
+
+def _short(label: str) -> str:
+    """The first of more than two conditions, and how many others there are."""
+    first, *others = label.split(" or ")
+    return label if len(others) < 2 else f"{first} or {len(others)} others"

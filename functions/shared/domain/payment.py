@@ -55,6 +55,9 @@ NEXT_STATUSES: dict[Status, frozenset[Status]] = {
     "partially_refunded": frozenset({"captured", "partially_refunded", "refunded", "voided"}),
 }
 
+FAILURES: frozenset[Status] = frozenset({"reversed", "in_doubt"})
+"""The statuses of payments whose executions fail."""
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from functions.persist.handler import METRICS, handler
-from functions.shared.domain.errors import InvalidInput, LedgerUnavailable
+from functions.shared.domain.errors import InvalidInput, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.payment import Status
 from tests.fakes import LEDGER_DOWN
 from tests.samples import REQUEST, STARTED_AT, STORE, SUMMARY, TOKEN, payment, shown
@@ -51,7 +51,7 @@ def test_a_card_is_stored_as_charge_never_called_says_it(world: World, output: O
     assert output.metrics() == {"CardStored": [1.0]}
 
 
-@pytest.mark.parametrize("status", ["captured", "declined", "reversed", "in_doubt", "refunded"])
+@pytest.mark.parametrize("status", ["captured", "declined", "refunded", "voided"])
 def test_of_a_payment_that_was_recorded_before_it_says_what_the_record_says(
     world: World, output: Output, status: Status
 ) -> None:
@@ -60,6 +60,14 @@ def test_of_a_payment_that_was_recorded_before_it_says_what_the_record_says(
     assert handler(event("recorded", charge={"outcome": "recorded"}), None) == known.outcome()
     assert world.ledger.records["payment-of-ours-1"].payment == known
     assert (world.card_vault.cards, output.metrics()) == ({}, {})
+
+
+@pytest.mark.parametrize("status", ["reversed", "in_doubt"])
+def test_a_payment_that_was_recorded_before_as_a_failure_fails_again(world: World, status: Status) -> None:
+    world.ledger.record(known := payment("payment-of-ours-1", status))
+    with pytest.raises(LedgerConflict, match=status):
+        handler(event("recorded", charge={"outcome": "recorded"}), None)
+    assert world.ledger.records["payment-of-ours-1"].payment == known
 
 
 def test_what_could_not_be_recorded_is_not_counted(world: World, output: Output) -> None:

@@ -27,8 +27,8 @@ def test_outcomes_are_stadiums_choices_diamonds_and_caught_errors_dotted() -> No
 
 def test_ways_to_the_same_are_one_line_and_what_a_name_says_is_no_label() -> None:
     lines = picture(Definition.from_asl(definition("payment"))).splitlines()
-    assert "    Persist & Compensate --> Outcome{Outcome}" in lines
-    assert "    Outcome --> PaymentCaptured([PaymentCaptured])" in lines
+    assert "    Deny & SkipCharge & Charge --> Persist([Persist])" in lines
+    assert "    Outcome --> PaymentReversed([PaymentReversed])" in lines
 
 
 def test_the_picture_replaces_what_is_between_its_marks_and_nothing_else() -> None:
