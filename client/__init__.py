@@ -8,7 +8,8 @@ It needs the packages `botocore`, `requests` and `cryptography`.
     if payment.status == "captured":
         client.refund(payment.payment_id, 500)
 
-A declined or rejected payment is a value: look at `status`, `decline_code` and `error`. What is raised is in errors.py.
+A declined or rejected payment is a value, not an exception: look at `status`, `decline_code` and `error`. errors.py
+lists the exceptions.
 """
 
 from .client import PaymentsClient

@@ -1,4 +1,4 @@
-"""The API's calls, by name."""
+"""A method for each call of the API."""
 
 import json
 import time
@@ -37,9 +37,9 @@ from .transport import SigV4, Transport
 _APPEARS_WITHIN_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
-# So long the API is asked to wait for an end. It may be asked for 25 seconds, and gives up after 29.
+# How long a request asks the API to wait for the end. The API accepts at most 25 seconds, and times out after 29.
 _WAIT_SECONDS = 20
-# What is sent and is no text.
+# The fields that are not strings.
 _TYPES = {"amount_minor": int, "capture": bool, "save_card": bool}
 
 Ended = TypeVar("Ended", Payment, Operation)
@@ -48,13 +48,15 @@ Ended = TypeVar("Ended", Payment, Operation)
 class PaymentsClient:
     """Calls the payments API. Safe to share between threads.
 
-    Whatever changes something takes an `idempotency_key`, and makes one without it: a UUID, or 16 to 64 of
-    `A-Z a-z 0-9 _ -` without a run of 12 or more digits (dashes and underscores aside). The same call with the same key
-    is done once, however often it is made: keep the key with your order before you call, and a crash in between loses
-    nothing. The key of a payment is its `payment_id`, the key of a refund, a capture or a void is its `operation_id`.
+    Every call that starts a payment, stores a card, or refunds, captures or voids takes an `idempotency_key`, and
+    generates one if you pass none. A key is a UUID, or 16 to 64 characters of `A-Z a-z 0-9 _ -` without a run of 12 or
+    more digits (dashes and underscores do not interrupt a run). The API carries out a call at most once per key,
+    however often you repeat it: save the key with your order before you call, and a crash in between loses nothing.
+    The key of a payment is its `payment_id`; the key of a refund, a capture or a void is its `operation_id`.
 
-    All calls raise errors.PaymentsError. What has a card number where none belongs, is of another type than it must be
-    (an amount in Decimal, say), or is a card that breaks a rule, is not sent: NotSent names the field and the rule.
+    Every call may raise errors.PaymentsError. The client refuses to send a card number in the wrong field, a value of
+    the wrong type (a Decimal as the amount, say), or a card that breaks a rule: it raises NotSent, whose message says
+    what is wrong.
     """
 
     def __init__(
@@ -67,11 +69,12 @@ class PaymentsClient:
         timeout_seconds: float = 10.0,
         sealing_key_fingerprint: str | None = None,
     ) -> None:
-        """`credentials` are botocore's, as `boto3.Session(…).get_credentials()` gives them; without, they are looked
-        for as the AWS CLI does. A call is tried `attempts` times, and each try waits `timeout_seconds` for its answer.
-        `sealing_key_fingerprint` is `fingerprint(key.pem)` of the one key that cards may be sealed with.
+        """`credentials` are botocore's, as `boto3.Session(…).get_credentials()` returns them; by default, the client
+        looks for them in the same places as the AWS CLI. A call is tried at most `attempts` times, and each try waits
+        `timeout_seconds` for its answer. `sealing_key_fingerprint` pins the only key that may seal cards: it is that
+        key's `fingerprint(key.pem)`.
 
-        Raises ValueError where `api_url` is not https:// (http:// will do for an API on this machine).
+        Raises ValueError if `api_url` does not begin with https:// (http:// is allowed for an API on this machine).
         """
         if not _is_safe(api_url):
             raise ValueError("The API's URL must begin with https://; http:// is for this machine's own addresses.")
@@ -84,18 +87,21 @@ class PaymentsClient:
 
     @classmethod
     def from_stack_file(cls, path: Path, **options: Any) -> Self:
-        """A client of the stack that a file like `build/stack.json` describes."""
+        """Create a client of the stack that a file like `build/stack.json` describes."""
         stack = json.loads(path.read_text())
         key_id = stack.get("access_key_id")
         credentials = Credentials(key_id, stack["secret_access_key"]) if key_id else None
         return cls(stack["api_url"], stack["region"], credentials, **options)
 
     def keys(self) -> tuple[SealingKey, ...]:
-        """The keys to seal cards with. Any will do; the first is as good as the others."""
+        """Get the keys to seal cards with. You may use any of them; the first is as good as the others."""
         return tuple(SealingKey.from_json(key) for key in self._transport.call("GET", "/keys")["keys"])
 
     def sealing_key(self) -> SealingKey:
-        """The key to seal cards with: the pinned one, or any. Raises CardNotSealed where there is none."""
+        """Get the key to seal cards with: the pinned one, or any if none is pinned.
+
+        Raises CardNotSealed if the API has no such key.
+        """
         for key in self.keys():
             with suppress(ValueError):
                 if self._fingerprint is None or fingerprint(key.pem) == self._fingerprint:
@@ -115,12 +121,13 @@ class PaymentsClient:
         description: str | None = None,
         idempotency_key: str | None = None,
     ) -> Payment:
-        """Start a payment by a card or by the token of a stored one. It is `processing` then: `wait` for its end.
+        """Start a payment with a card or with the token of a stored card. Its status is `processing`: `wait` for the
+        final one.
 
-        `card` is one in the clear, which is sealed here, or one that a browser sealed for this very `idempotency_key`.
-        `save_card` keeps it under a token, `payment.card.token`, or not; without it the deployment decides.
-        A key that was used before gives the payment that it started, however far that is. Raises KeyUsedForAnother
-        where that payment has another amount, currency or reference.
+        `card` is a card in the clear, which the client seals, or one that a browser sealed for this `idempotency_key`.
+        `save_card` says whether to store the card under a token, `payment.card.token`; by default the deployment
+        decides. If the key was used before, returns the payment that it started, in its present state. Raises
+        KeyUsedForAnother if that payment has a different amount, currency or reference.
         """
         key = _key(idempotency_key)
         _check_types(
@@ -145,57 +152,59 @@ class PaymentsClient:
         return self._start("/cards", {"card_data": self._sealed(card, key)}, key, no_order)
 
     def payment(self, payment_id: str, *, wait_seconds: int = 0) -> Payment:
-        """The payment as it is now, or as it ends if it does within so many seconds (25 at most): one call in either
-        case. Raises NotFound.
+        """Get the payment in one call. The API answers at once, or when the payment has ended, but after at most
+        `wait_seconds` (25 or less). Raises NotFound.
         """
         path = _path("payments", payment_id)
         return Payment.from_json(self._transport.call("GET", path, wait_seconds=wait_seconds))
 
     def wait(self, payment_id: str, *, timeout_seconds: float = 60.0) -> Payment:
-        """The payment, or the card being stored, once it is no longer processing. The API answers when it has ended.
+        """Wait until the payment, or the storing of a card, is no longer processing. The API answers as soon as it
+        has ended.
 
-        As long as there is time, it is looked for again, whatever goes wrong on the way. When the time is over, raises
-        StillProcessing, or what went wrong if nothing was ever seen: NoAnswer, TooManyRequests. Raises NotFound.
+        Until the timeout, the client asks again after busy, failed or missing answers. After the timeout, it raises
+        StillProcessing; or NoAnswer or TooManyRequests if no answer ever showed the payment. Raises NotFound if there
+        is no such payment.
         """
         return self._ended(payment_id, lambda deadline: self._shown(payment_id, deadline), timeout_seconds)
 
     def refund(
         self, payment_id: str, amount_minor: int | None = None, *, idempotency_key: str | None = None
     ) -> Operation:
-        """Start giving back this amount, or all that is left. `wait_for_operation` tells whether it was done."""
+        """Start a refund of this amount, or of everything not yet refunded. `wait_for_operation` returns its result."""
         return self._operate("refund", payment_id, amount_minor, idempotency_key)
 
     def capture(
         self, payment_id: str, amount_minor: int | None = None, *, idempotency_key: str | None = None
     ) -> Operation:
-        """Start capturing this amount, or all that is authorized. It can be done once."""
+        """Start capturing this amount, or all that is authorized. A payment can be captured only once."""
         return self._operate("capture", payment_id, amount_minor, idempotency_key)
 
     def void(self, payment_id: str, *, idempotency_key: str | None = None) -> Operation:
-        """Start letting go of what is authorized and not captured."""
+        """Start releasing an authorization that was not captured."""
         return self._operate("void", payment_id, None, idempotency_key)
 
     def wait_for_operation(self, payment_id: str, operation_id: str, *, timeout_seconds: float = 60.0) -> Operation:
-        """The refund, capture or void once it is no longer processing. Waits, and raises, as `wait` does.
+        """Wait until the refund, capture or void is no longer processing. Raises the same errors as `wait`.
 
-        Also raises NotFound where the payment was rejected, or there is no such operation; and KeyUsedForAnother where
-        the operation is one on another payment.
+        Also raises NotFound if the payment was rejected or there is no such operation, and KeyUsedForAnother if the
+        operation belongs to another payment.
         """
         return self._ended(
             operation_id, lambda deadline: self._shown_operation(payment_id, operation_id, deadline), timeout_seconds
         )
 
     def card(self, token: str) -> CardSummary:
-        """What may be shown of a stored card. Raises NotFound."""
+        """Get the details of a stored card that may be displayed. Raises NotFound."""
         return CardSummary.from_json(self._transport.call("GET", _path("cards", token)))
 
     def erase_card(self, token: str) -> None:
-        """Erase a stored card. It can't be charged any more; one that is not there is left so."""
+        """Erase a stored card, which can't be charged from then on. Does nothing if there is no such card."""
         with suppress(NotFound):
             self._transport.call("DELETE", _path("cards", token))
 
     def _sealed(self, card: CardData | str | None, payment_id: str) -> str | None:
-        """No card leaves this process in the clear, not even a test card."""
+        """Seal the card: none leaves this process in the clear, not even a test card."""
         if isinstance(card, CardData):
             card_data = asdict(card)
             _check_types(**card_data)
@@ -239,7 +248,7 @@ class PaymentsClient:
         return Operation(operation_id=key, type=operation, status="processing", amount_minor=amount_minor)
 
     def _ended(self, id: str, show: Callable[[float], Ended], timeout_seconds: float) -> Ended:
-        """What is shown, given when to give up, once it is there and no longer processing."""
+        """Call `show` with the deadline until it returns something that is no longer processing."""
         deadline, seen = time.monotonic() + timeout_seconds, None
         for _ in _looks(timeout_seconds):
             try:
@@ -253,7 +262,7 @@ class PaymentsClient:
         raise StillProcessing(f"{id} is still processing after {timeout_seconds:g} s.")
 
     def _shown_operation(self, payment_id: str, operation_id: str, deadline: float | None = None) -> Operation:
-        """The operation, given the moment that one may take to appear. Raises NotFound, KeyUsedForAnother."""
+        """Get the operation, allowing for the moment until a new one appears. Raises NotFound, KeyUsedForAnother."""
         path = _path("payments", payment_id, "operations", operation_id)
         try:
             shown = self._found(path, deadline)
@@ -266,11 +275,13 @@ class PaymentsClient:
         return Operation.from_json(shown)
 
     def _shown(self, payment_id: str, deadline: float | None = None) -> Payment:
-        """The payment, given the moment that one just started may take to appear. Raises NotFound."""
+        """Get the payment, which may not appear until a moment after its start. Raises NotFound."""
         return Payment.from_json(self._found(_path("payments", payment_id), deadline))
 
     def _found(self, path: str, deadline: float | None = None) -> dict[str, Any]:
-        """What is there, or will be in a moment; with a deadline, what it ends as, if it does. Raises NotFound."""
+        """Get what is at the path, trying again for a few seconds if nothing is there yet; with a deadline, ask the API
+        to wait for it to end. Raises NotFound.
+        """
         wait_seconds = 0 if deadline is None else _WAIT_SECONDS
 
         def look() -> dict[str, Any]:
@@ -283,7 +294,7 @@ class PaymentsClient:
 
 
 def _looks(timeout_seconds: float) -> Iterator[None]:
-    """Times to look: now, and then ever more seldom until the time is over."""
+    """Yield whenever it is time to look: at once, and then after ever longer pauses until the timeout."""
     deadline, pause = time.monotonic() + timeout_seconds, _FIRST_PAUSE_SECONDS
     yield
     while time.monotonic() + pause <= deadline:
@@ -293,7 +304,7 @@ def _looks(timeout_seconds: float) -> Iterator[None]:
 
 
 def _is_safe(api_url: str) -> bool:
-    """Whether cards and signatures may go there: encrypted, or not over a network."""
+    """Whether cards and signatures may be sent to this URL: it is encrypted, or it does not leave this machine."""
     url = urlsplit(api_url)
     if url.scheme == "https":
         return bool(url.hostname)

@@ -1,4 +1,4 @@
-"""How many decimals a currency has: by ISO 4217, as the books go by it."""
+"""How many decimals a currency has according to ISO 4217, which the books use."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,9 @@ _DECIMALS: dict[str, int] = json.loads(Path(__file__).with_name("decimals.json")
 
 
 def decimals(currency: str) -> int | None:
-    """USD 2, JPY 0, KWD 3, and HUF 2, whatever a browser or a cash desk makes of it. None of what is no currency.
+    """Return the number of decimals, or None for an unknown currency: USD has 2, JPY 0, KWD 3, and HUF 2, even if
+    browsers and cash desks round it otherwise.
 
-    An amount in minor units is a price times ten to this: `int(price.scaleb(decimals(currency)))` of a Decimal.
+    To convert a Decimal price to minor units: `int(price.scaleb(decimals(currency)))`.
     """
     return _DECIMALS.get(currency)

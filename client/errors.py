@@ -1,17 +1,17 @@
-"""Everything that the client raises.
+"""The errors that the client raises.
 
 PaymentsError
-├── NotSent                the client itself refuses: nothing has left the process
-├── RequestRefused         the API said no: nothing was done, and the same again would be refused again
-│   ├── AccessDenied         the credentials are wrong, expired, or may not do this
+├── NotSent                the client itself refused the call: nothing has left the process
+├── RequestRefused         the API refused the call: it did nothing, and would refuse the same call again
+│   ├── AccessDenied         the credentials are wrong, expired, or not allowed to make this call
 │   ├── NotFound             there is no such payment, operation or stored card
-│   └── KeyUsedForAnother    the idempotency key belongs to another payment, card or operation than this one
-├── CardNotSealed          the card or the key is not fit for it: nothing was sent
-├── TooManyRequests        the API was busy at every try: nothing was done; later, with the same key
-├── NoAnswer               no answer at any try, or a failure: it may have been done; again, with the same key
-└── StillProcessing        the time to wait is over; the payment or operation goes on
+│   └── KeyUsedForAnother    the idempotency key belongs to a different payment, card or operation
+├── CardNotSealed          the card or the sealing key is unsuitable: the card was not sent
+├── TooManyRequests        the API was busy at every try and did nothing: try later, with the same key
+├── NoAnswer               the tries failed or got no answer: the call may have taken effect; repeat it, same key
+└── StillProcessing        the timeout has passed; the payment or operation goes on
 
-A declined payment and a rejected refund are none of these: they are values. No message holds card data.
+A declined payment and a rejected refund are not errors but return values. No message contains card data.
 """
 
 
@@ -20,11 +20,11 @@ class PaymentsError(Exception):
 
 
 class NotSent(PaymentsError):
-    """It is of a wrong type, has a card number in the clear, or breaks a rule; the message says which field and why."""
+    """A value has a wrong type, holds a card number in the clear, or breaks a rule; the message says what is wrong."""
 
 
 class RequestRefused(PaymentsError):
-    """The API refused the request. `code` and `message` are its own, `status` is the HTTP status."""
+    """The API refused the request. `code` and `message` come from the API, `status` is the HTTP status."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{status} {code}: {message}")
@@ -34,7 +34,7 @@ class RequestRefused(PaymentsError):
 
 
 class AccessDenied(RequestRefused):
-    """The credentials are unknown, wrong or expired, or what they belong to may not make this call."""
+    """The credentials are unknown, wrong or expired, or their user or role may not make this call."""
 
 
 class NotFound(RequestRefused):
@@ -42,11 +42,11 @@ class NotFound(RequestRefused):
 
 
 class KeyUsedForAnother(RequestRefused):
-    """The idempotency key was used before, for something else than this. Make a new key for a new payment."""
+    """The idempotency key was used before, for a different request. Use a new key for a new payment."""
 
 
 class CardNotSealed(PaymentsError):
-    """The card has a field that is not taken, a security code for instance, or the API's key is not to be trusted."""
+    """The card has a field that is not accepted, such as a security code, or the API's sealing key can't be trusted."""
 
 
 class TooManyRequests(PaymentsError):
@@ -54,10 +54,10 @@ class TooManyRequests(PaymentsError):
 
 
 class NoAnswer(PaymentsError):
-    """No try brought an answer that says what happened.
+    """No try got an answer that says what happened.
 
-    A call with an `idempotency_key` may have been carried out. Make it again with the same key: that does it once at
-    most, and tells. A call without one changed nothing, or may be repeated as it is.
+    A call with an `idempotency_key` may have been carried out. Repeat it with the same key: it takes effect at most
+    once, and the answer says what happened. A call without a key changed nothing, or is safe to repeat.
     """
 
     def __init__(self, message: str, idempotency_key: str | None) -> None:
@@ -66,4 +66,4 @@ class NoAnswer(PaymentsError):
 
 
 class StillProcessing(PaymentsError):
-    """The time to wait is over; the message says what was seen last. Nothing is wrong yet: wait again or look later."""
+    """The timeout passed before the end; the message says what was last seen. This is no failure: wait again or later."""

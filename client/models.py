@@ -1,4 +1,4 @@
-"""What the client takes and gives. A field that the API adds one day is ignored."""
+"""The client's arguments and results. It ignores fields that it does not know, so the API may add some."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -24,7 +24,7 @@ OperationStatus = Literal["processing", "succeeded", "rejected", "in_doubt"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CardData:
-    """A card in the clear, to be sealed by the client. It prints as asterisks."""
+    """A card in the clear, which the client seals. Its repr hides the data."""
 
     card_number: str
     expiry_date: str  # "MM/YY"
@@ -36,8 +36,8 @@ class CardData:
 
 @dataclass(frozen=True, slots=True)
 class CardSummary:
-    """What is shown of a card. `token` is None where it is not kept; `fingerprint` is the same for the same number, and
-    None where a screening rule denied it."""
+    """The details of a card that may be displayed. `token` is None if the card is not stored. Equal card numbers have
+    equal fingerprints; `fingerprint` is None if a screening rule denied the card."""
 
     token: str | None
     fingerprint: str | None
@@ -53,9 +53,10 @@ class CardSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A refund, a capture or a void. `error` says why one was rejected: `amount_exceeds_captured`, for instance.
+    """A refund, a capture or a void. `error` says why it was rejected: `amount_exceeds_captured`, for instance.
 
-    `source` is `gateway` where it was not asked for here, but done in the gateway's dashboard, or by the gateway.
+    `source` is `gateway` if the operation was not requested through this API, but made in the gateway's dashboard or by
+    the gateway itself.
     """
 
     operation_id: str
@@ -73,11 +74,12 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """A payment, or a card being stored. What is not known yet, or does not apply, is None.
+    """A payment, or the storing of a card. A field that is not known yet, or does not apply, is None.
 
-    Amounts are in the currency's minor unit. `declined` comes with a `decline_code`, `rejected` with an `error`.
-    `authorized` holds until `expires_at`; `voided` has the `error` `expired` if nobody captured it by then.
-    `in_doubt` means that money may have moved: it is being found out, and it is neither paid nor failed until then.
+    Amounts are in the currency's minor unit. A `declined` payment has a `decline_code`, a `rejected` one an `error`.
+    An `authorized` payment can be captured until `expires_at`; if it was not, it becomes `voided` with the `error`
+    `expired`. `in_doubt` means that money may have moved: until the API has found out, the payment has neither
+    succeeded nor failed.
     """
 
     payment_id: str
@@ -107,13 +109,13 @@ class Payment:
         return cls(**_known(cls, body) | nested | _times(body, "expires_at", "created_at", "updated_at"))
 
     def operation(self, operation_id: str) -> Operation | None:
-        """The refund, capture or void with this id, if the payment shows it."""
+        """Return the refund, capture or void with this id, or None if the payment does not list it."""
         return next((each for each in self.operations if each.operation_id == operation_id), None)
 
 
 @dataclass(frozen=True, slots=True)
 class SealingKey:
-    """The public key that cards are sealed with."""
+    """A public key to seal cards with."""
 
     kid: str
     alg: str

@@ -1,14 +1,14 @@
-"""Seal a card for one payment. Copy this file into your back end; it needs the package `cryptography` alone.
+"""Seal a card for one payment. Copy this file into your back end; it needs only the package `cryptography`.
 
-    keys = GET /keys                                    # signed with SigV4, as every call
+    keys = GET /keys                                    # signed with SigV4, like every call
     card_data = seal({"card_number": …, "expiry_date": "MM/YY", "card_holder": …}, payment_id, keys["keys"][0])
     POST /payments, Idempotency-Key: payment_id         # {"amount_minor": …, "currency": …, "card_data": card_data}
 
-The result is a compact JWE (RFC 7516), `alg` RSA-OAEP-256 and `enc` A256GCM (RFC 7518), that any JOSE library makes as
-well. It is good for the one payment whose id is in its header.
+The result is a compact JWE (RFC 7516) with the `alg` RSA-OAEP-256 and the `enc` A256GCM (RFC 7518), which any JOSE
+library can make as well. It is valid only for the payment whose id is in its header.
 
-Whoever could put a key of his own in the place of yours could read what is sealed with it. Note the key's `fingerprint`
-when you know that it is yours, and no other is sealed with:
+An attacker who replaced your key with his own could read every card sealed with it. To prevent that, note the key's
+`fingerprint` while you know that the key is yours, and pass it on every call; `seal` then refuses any other key:
 
     card_data = seal(card, payment_id, key, fingerprint="…")
 """
@@ -30,10 +30,10 @@ _TAG_BYTES = 16
 
 
 def seal(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, str], fingerprint: str | None = None) -> str:
-    """Seal `{"card_number", "expiry_date", "card_holder"}` with a key as `GET /keys` has it, for this payment alone.
+    """Seal `{"card_number", "expiry_date", "card_holder"}` for this payment only, with a key from `GET /keys`.
 
-    Raises ValueError, which repeats no card data, where the card has any other field, as a security code would be, or
-    the key is not an RSA public key in PEM of 2048 bits at least, or not the one with the `fingerprint`.
+    Raises ValueError, whose message contains no card data, if the card has any other field, such as a security code, or
+    if the key is not an RSA public key in PEM of at least 2048 bits, or does not have the `fingerprint`.
     """
     if not set(card_data) <= _FIELDS:
         raise ValueError("A card has a card_number, an expiry_date and a card_holder. No security code is taken.")
@@ -53,8 +53,8 @@ def seal(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, str], 
 
 
 def fingerprint(pem: str) -> str:
-    """The SHA-256 of a sealing key, in hex: of its SubjectPublicKeyInfo in DER, as `openssl pkey -pubin -outform DER`
-    writes it. Raises ValueError where it is not an RSA public key in PEM.
+    """Return the SHA-256 of a sealing key in hex. It hashes the SubjectPublicKeyInfo in DER, which `openssl pkey -pubin
+    -outform DER` writes. Raises ValueError if `pem` is not an RSA public key in PEM.
     """
     return _fingerprint(_public_key(pem))
 
@@ -76,5 +76,5 @@ def _fingerprint(public_key: rsa.RSAPublicKey) -> str:
 
 
 def _encoded(segment: bytes) -> str:
-    """base64url without padding (RFC 7515, section 2)."""
+    """Encode in base64url without padding (RFC 7515, section 2)."""
     return base64.urlsafe_b64encode(segment).decode().rstrip("=")

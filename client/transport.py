@@ -1,4 +1,4 @@
-"""One call to the API: signed, and repeated as long as that can help and is safe."""
+"""Sign each call to the API, and repeat it as long as that is useful and safe."""
 
 import json
 import math
@@ -22,9 +22,9 @@ _CONNECT_TIMEOUT_SECONDS = 3.0
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _LEAST_TIMEOUT_SECONDS = 1.0
-# Opened as they are needed. Each thread that is in a call has one.
+# The pool opens connections on demand: one for each thread that is making a call.
 _MOST_CONNECTIONS = 256
-# AWS takes a signature of the last five minutes, or the next.
+# AWS accepts a signature whose time is at most five minutes off.
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 _SIGNED_HEADERS = ("Content-Type", "Idempotency-Key")
 _KEY_USED = ("payment_exists", "operation_exists")
@@ -34,17 +34,19 @@ _dice = random.SystemRandom()
 
 
 class SigV4(AuthBase):
-    """Signs a request for API Gateway. Only what this program sets is signed, since proxies change the rest."""
+    """Signs a request for API Gateway. It signs only the headers that this program sets, since proxies may change
+    the others.
+    """
 
     def __init__(self, credentials: Credentials, region: str) -> None:
         self._credentials = credentials
         self._region = region
-        self._behind = timedelta()  # so far is this machine's clock behind the API's
+        self._behind = timedelta()  # how far this machine's clock is behind the API's
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         headers = {name: request.headers[name] for name in _SIGNED_HEADERS if name in request.headers}
         signed = AWSRequest(request.method, request.url, headers=headers, data=request.body)
-        # Frozen, since credentials of a role may be renewed by another thread in the middle of it.
+        # Frozen, since another thread may renew a role's credentials while this one signs.
         signer = _SignerOfATime(self._credentials.get_frozen_credentials(), "execute-api", self._region)
         signer.timestamp = (_now() + self._behind).strftime(SIGV4_TIMESTAMP)
         signer.add_auth(signed)
@@ -52,7 +54,7 @@ class SigV4(AuthBase):
         return request
 
     def corrects_clock(self, answer: requests.Response) -> bool:
-        """Whether the request was signed at another time than the API's, which is signed with from now on."""
+        """Return whether the signature's time differed from the API's; if so, later ones use the API's time."""
         date = _date(answer, "Date")
         signed_at = datetime.strptime(answer.request.headers["X-Amz-Date"], SIGV4_TIMESTAMP).replace(tzinfo=UTC)
         if date is None or abs(date - signed_at) < _CLOCK_TOLERANCE:
@@ -62,7 +64,7 @@ class SigV4(AuthBase):
 
 
 class _SignerOfATime(SigV4Auth):
-    """botocore's, which by itself signs with this machine's time."""
+    """botocore's signer with a time of our choice; its own is this machine's time."""
 
     timestamp: str
 
@@ -93,14 +95,16 @@ class Transport:
         wait_seconds: int = 0,
         deadline: float | None = None,
     ) -> dict[str, Any]:
-        """The answer's JSON, {} where it has none. For `wait_seconds`, or until a second before the deadline if that is
-        sooner, the API may wait for what is asked about to end; one that doesn't know of that answers at once.
+        """Make the call, and return its answer's JSON, or {} if the status is 204. The API may delay its answer until
+        the payment or operation has ended, for at most `wait_seconds` and at most until a second before the deadline;
+        an API without this feature answers at once.
 
-        Only what the API says in its own JSON counts. A call that is answered by 429, by 5xx, by anybody else or not at
-        all is made again with the same key and the same bytes, after a random pause that doubles on average, or the
-        one that `Retry-After` asks for: until the `deadline` (of time.monotonic) if there is one, and else so many
-        times, unless a pause of more than five seconds is asked for. A call that is refused for the time of its
-        signature is made again with the API's. Raises RequestRefused, TooManyRequests and NoAnswer.
+        Only answers in the API's own JSON count. After a 429, a 5xx, an answer from anything else, or none, `call`
+        repeats the request with the same key and the same bytes. It pauses before each try: at random, for twice as
+        long on average each time, or longer if `Retry-After` says so. With a `deadline` (of time.monotonic), it tries
+        until then; without one, it makes at most `attempts` tries, and gives up sooner if it would have to pause for
+        more than five seconds. If the API refuses a signature because of its time, `call` signs again with the API's
+        time. Raises RequestRefused, TooManyRequests and NoAnswer.
         """
         data = None if body is None else json.dumps(body).encode()
         headers = {} if data is None else {"Content-Type": "application/json"}
@@ -125,7 +129,7 @@ class Transport:
                     allow_redirects=False,
                 )
             except requests.RequestException as error:
-                # Its name alone: the exception holds the request.
+                # Report only the exception's name, since its text may show the request.
                 last = unclear = type(error).__name__
             else:
                 own, last = _own_json(answer), f"HTTP {answer.status_code}"
@@ -140,7 +144,7 @@ class Transport:
                     else:
                         refusal = _refusal(answer.status_code, own["error"])
                         if unclear and idempotency_key and refusal.code not in _KEY_USED:
-                            break  # this try did nothing, and an earlier one may have
+                            break  # this try did nothing, but an earlier one may have
                         raise refusal
             if deadline is None:
                 if tries >= self._attempts or pause > _LONGEST_PAUSE_SECONDS:
@@ -161,7 +165,7 @@ def _now() -> datetime:
 
 
 def _retry_after(answer: requests.Response) -> float:
-    """The seconds that `Retry-After` asks to wait, which it says as such or as a date (RFC 9110, 10.2.3)."""
+    """Return the seconds to wait by `Retry-After`, which gives them as a number or as a date (RFC 9110, 10.2.3)."""
     asked = answer.headers.get("Retry-After", "")
     if asked.isascii() and asked.isdecimal():
         return float(asked)
@@ -177,7 +181,9 @@ def _date(answer: requests.Response, header: str) -> datetime | None:
 
 
 def _own_json(answer: requests.Response) -> dict[str, Any] | None:
-    """The API's answer: an object, and an error where it is not a success; None where somebody else answered."""
+    """Return the API's JSON object; None if the answer is not the API's, since it is no object, or a failure without an
+    `error`.
+    """
     if answer.status_code == 204:
         return {}
     try:
