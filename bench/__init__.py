@@ -1,1 +1,3 @@
-"""What the product costs in time, memory, size and calls, each beside its floor: `make bench`, docs/benchmarks.md."""
+"""Measures the product's time, memory, size and calls, and compares each with its floor: `make bench`,
+docs/benchmarks.md.
+"""

@@ -1,4 +1,4 @@
-"""`make bench`: measure everything, beside its floor, on a stack of its own."""
+"""`make bench`: measure everything and compare it with its floor, on a separate stack."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tools.local.machine import Machine
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is measured of each."""
+    """How many samples each part takes."""
 
     starts: int
     memory: int
@@ -37,7 +37,7 @@ SMALL = Extent(2, 1, 20, 2, 10, 5, {1: 5, 8: 16}, 1, 50, (1_000, 3_000), 2)
 
 
 def sections(stack: Stack, extent: Extent) -> dict[str, Callable[[], Section]]:
-    """The parts of the benchmark by their names, each to be measured in its turn."""
+    """Return the parts of the benchmark by name; calling one measures it."""
     alone = processes.Processes(stack)
     product = workflow.Workflow(stack, stack.live_arn("payment"))
     tasks = {function: alone.task(function) for function in processes.CLIENTS}

@@ -1,6 +1,7 @@
-"""A function that makes the bare calls that one of ours makes, and answers what ours did.
+"""A function that makes only the calls to AWS and the gateway that one of the product's functions makes, and returns
+its recorded answer.
 
-It is deployed by itself: `calls.json` beside it has the recorded call, with `{payment_id}` where the payment's id was.
+Its package holds this file and `calls.json`, the recorded calls with `{payment_id}` in place of the payment's id.
 """
 
 import json
@@ -25,7 +26,7 @@ def handler(event: dict[str, Any], context: object) -> Any:
         try:
             getattr(_client(service), xform_name(operation))(**parameters)
         except ClientError as error:
-            # Of a card that is kept already, or a payment that is counted: an answer as good as any.
+            # The card is already stored or the payment already counted: this answer takes as long as any other.
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
     for method, url, headers, body, *_ in recorded["exchanges"]:

@@ -1,4 +1,4 @@
-"""The ledger's commands over more and more entries: what they read, and how long they take."""
+"""What the ledger's commands read and how long they take as the number of entries grows."""
 
 import io
 import time
@@ -32,7 +32,7 @@ _BATCH = 25
 
 
 class Reads:
-    """What a DynamoDB client read: how many requests, and how many items they looked at."""
+    """Counts a DynamoDB client's requests, and the items that these scanned."""
 
     def __init__(self, client: Any) -> None:
         self.requests = self.items = 0
@@ -43,7 +43,7 @@ class Reads:
         self.items += parsed.get("ScannedCount", 1 if "Item" in parsed else 0)
 
     def of(self, command: Callable[[], object]) -> tuple[int, int, float]:
-        """The command's requests, items and milliseconds."""
+        """Run the command, and return its requests, items and milliseconds."""
         self.requests = self.items = 0
         started = time.perf_counter()
         command()
@@ -51,7 +51,7 @@ class Reads:
 
 
 class _Kept:
-    """Stands for a DynamoDB client: keeps the items that the ledger would write."""
+    """Takes the place of a DynamoDB client, and keeps the items that the ledger would write."""
 
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
@@ -61,7 +61,7 @@ class _Kept:
 
 
 def items_of(payments: int, day: str) -> Iterator[dict[str, Any]]:
-    """All items of so many captured payments, as the ledger writes them."""
+    """Yield all items of this many captured payments, as the ledger writes them."""
     midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
     for n in range(payments):
         at = iso(midnight + timedelta(milliseconds=n))
@@ -72,7 +72,7 @@ def items_of(payments: int, day: str) -> Iterator[dict[str, Any]]:
 
 
 def reads(stack: Stack, sizes: tuple[int, ...], rounds: int) -> Section:
-    """`sizes`: how many entries the table has in all, each more than the one before."""
+    """Measure each command at each of the `sizes`: the total numbers of entries in the table, in ascending order."""
     client = stack.client("dynamodb")
     _create_table(stack)
     books = DynamoDbBooks(client, TABLE)
@@ -138,7 +138,7 @@ def _section(
 
 
 def _create_table(stack: Stack) -> None:
-    """A table like the ledger's."""
+    """Create a table with the keys and indexes of the ledger's table."""
     client = stack.client("dynamodb")
     table = client.describe_table(TableName=stack.ledger_table)["Table"]
     indexes = [
@@ -155,7 +155,7 @@ def _create_table(stack: Stack) -> None:
 
 
 def _seed(client: Any, payments: int, day: str) -> list[str]:
-    """Write the payments; their ids."""
+    """Write the payments, and return their ids."""
     items = items_of(payments, day)
     ids: list[str] = []
 

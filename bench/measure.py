@@ -1,4 +1,4 @@
-"""Measurements beside their floors, and what they should come to."""
+"""Measurements, their floors and their targets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What was measured, in the order in which it was. There is at least one."""
+    """The measured values in the order in which they were taken, at least one."""
 
     values: tuple[float, ...]
 
@@ -25,7 +25,7 @@ class Samples:
         return max(self.values)
 
     def percentile(self, percent: float) -> float:
-        """The nearest rank: the least value that so many percent of all are not above."""
+        """Return the percentile by nearest rank: the least value that `percent` % of all values don't exceed."""
         ordered = sorted(self.values)
         return ordered[max(0, -int(-len(ordered) * percent // 100) - 1)]
 
@@ -35,7 +35,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the measured should come to: times the floor's, more than the floor's in the same unit, or by itself."""
+    """A limit on the measured value: its ratio to the floor, its difference from the floor, or the value itself."""
 
     of: Literal["times", "more", "itself"]
     limit: float
@@ -58,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measurement, its floor's, and its target. A row without a target is there to explain another."""
+    """One measurement, its floor, and its target. A row without a target is there to explain another."""
 
     what: str
     unit: str
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def figure(self) -> float | None:
-        """By medians."""
+        """The value to compare with the target, computed from the medians."""
         if self.target is None:
             return None
         return self.target.figure(self.measured.median, self.floor.median if self.floor else None)
@@ -91,7 +91,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What was counted, and what it must be: no matter how fast or busy the machine is."""
+    """A counted number, and the number expected. Neither depends on how fast or busy the machine is."""
 
     what: str
     counted: float
@@ -135,7 +135,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the benchmark. `against` says what the floor is, `notes` what has to be known to read it."""
+    """A part of the benchmark. `against` says what the floor is, and `notes` explain how to read the results."""
 
     name: str
     against: str
@@ -155,9 +155,9 @@ class Section:
 
 
 def interleaved(rounds: int, *measures: Callable[[], float], warm_up: int = 0) -> tuple[Samples, ...]:
-    """Take each measurement in turn, again and again, so that a busy moment of the machine meets all alike.
+    """Take the measurements in turn, again and again, so that a busy moment of the machine affects all of them equally.
 
-    What the first `warm_up` rounds give is thrown away.
+    The results of the first `warm_up` rounds are discarded.
     """
     taken = [[measure() for measure in measures] for _ in range(warm_up + rounds)][warm_up:]
     return tuple(Samples(values) for values in zip(*taken, strict=True))

@@ -1,14 +1,16 @@
-"""A process like the functions' own, with their package and layer: `python -S -m bench.process HOW …`.
+"""A process like those of the functions, with their package and layer: `python -S -m bench.process HOW …`.
 
-    cold    function NAME     import the handler, and with it make its clients
-    cold    floor CLIENT …    import boto3, and make a client of each AWS service, and of the gateway
-    record  TASK              answer the task's event with the stack that the environment names, and keep what it took
-    memory  TASK              answer the event, or do the bare calls that this takes, with what was recorded; once
-    warm    TASK              the same again and again, each in turn
+    cold    function NAME               import the handler, which creates its clients
+    cold    floor CLIENT …              import boto3, and create the clients of these AWS services and of the gateway
+    record  TASK                        handle the task's event on the stack that the environment names, and record
+                                        every call and answer in the task
+    memory  function|floor TASK         handle the event once, or make only its calls, with the recorded answers
+    warm    TASK ROUNDS WARM_UP         do both in turn, again and again
 
-It imports nothing that the measured does not import anyway. A task is a JSON file, and so is what is kept: `event`, the
-`calls` to AWS as `[service, operation, parameters]`, AWS's `answers` as `[status, headers, body]`, and the gateway's
-`exchanges` as `[method, url, headers, body, status, answer's headers, answer]`. Bytes are `{"base64": …}`.
+It imports nothing that the measured code does not import anyway. A task is a JSON file with the `event`; after `record`
+it also holds the `calls` to AWS as `[service, operation, parameters]`, AWS's `answers` as `[status, headers, body]`,
+and the `exchanges` with the gateway as `[method, url, headers, body, status, answer's headers, answer]`. Bytes are
+`{"base64": …}`.
 """
 
 import importlib
@@ -31,7 +33,7 @@ def main(how: str, *arguments: str) -> None:
     else:
         _warm(*arguments)
     sys.stdout.flush()
-    os._exit(0)  # what the interpreter does at its end is no part of a start
+    os._exit(0)  # skips the interpreter's shutdown, which is not part of a start
 
 
 def _handler(function: str) -> Any:
@@ -56,7 +58,7 @@ def _cold(which: str, *names: str) -> None:
         _clients(names)
 
 
-# -- What a call takes, as it was answered once
+# -- Recording the calls and answers of one event
 
 
 def _record(task_file: str) -> None:
@@ -73,7 +75,7 @@ def _record(task_file: str) -> None:
     make_api_call, send, exchange = client_class._make_api_call, endpoint_class._send, adapter_class.send
 
     def call(self: Any, operation: str, parameters: Any) -> Any:
-        calls.append([self.meta.service_model.service_name, operation, dict(parameters)])  # before botocore adds to it
+        calls.append([self.meta.service_model.service_name, operation, dict(parameters)])  # before botocore adds some
         return make_api_call(self, operation, parameters)
 
     def ask_aws(self: Any, request: Any) -> Any:
@@ -93,7 +95,7 @@ def _record(task_file: str) -> None:
     _save(task_file, task | {"calls": calls, "answers": answers, "exchanges": exchanges, "answer": answer})
 
 
-# -- The same, with what was answered then, at once
+# -- The same calls with the recorded answers, which come at once
 
 
 def _memory(which: str, task_file: str) -> None:
@@ -107,7 +109,7 @@ def _warm(task_file: str, rounds: str, warm_up: str) -> None:
     from time import perf_counter
 
     task = _load(task_file)
-    # A secret is asked for every five minutes, and not by a warm call.
+    # The function reads its secret every five minutes, so not on a warm call.
     calls = [call for call in task["calls"] if call[1] != "GetSecretValue"]
     runs = _function(task), _floor(task, calls)
     taken: tuple[list[float], list[float]] = [], []
@@ -127,7 +129,7 @@ def _function(task: dict[str, Any]) -> Callable[[], None]:
 
 
 def _floor(task: dict[str, Any], wanted: list[Any]) -> Callable[[], None]:
-    """The calls that the function makes, and nothing else."""
+    """Return a callable that makes the function's calls, and does nothing else."""
     from botocore import xform_name
 
     _answer_at_once(task)
@@ -147,7 +149,7 @@ def _floor(task: dict[str, Any], wanted: list[Any]) -> Callable[[], None]:
 
 
 def _answer_at_once(task: dict[str, Any]) -> None:
-    """Each operation is answered by its recorded answers in turn, without a connection."""
+    """Answer each operation with its recorded answers in turn, without a connection."""
     from botocore import endpoint
     from botocore.awsrequest import AWSResponse
     from botocore.compat import HTTPHeaders
@@ -187,9 +189,9 @@ def _answer_for_the_gateway(turns: Iterator[Any]) -> None:
 
 
 def _peak_memory_bytes() -> int:
-    """The most that this process ever had resident."""
+    """Return this process's peak resident memory."""
     try:
-        # Not getrusage's, which begins with what the parent had when it started this process.
+        # Not from getrusage, whose value starts at the parent's memory when it started this process.
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
     except OSError:

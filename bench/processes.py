@@ -1,4 +1,4 @@
-"""Each function's process by itself: its start, its memory, a warm call, and what it is packed in."""
+"""Measures each function's process on its own: its start, its memory, a warm call, and the size of its packages."""
 
 import importlib.util
 import json
@@ -42,17 +42,17 @@ CLIENTS = {
     "cards": ("dynamodb",),
     "doubts": ("dynamodb", "stepfunctions"),
 }
-"""Of what each function makes a client: AWS services, and the gateway, which is asked by requests.
+"""The clients that each function creates: of AWS services, and of the gateway, which it calls with requests.
 
-Anchor is left out: it runs once a night, and goes on from the day that it has anchored, so that no call is like the one
-before."""
+Anchor is not measured: it runs once a night and continues after the last day that it anchored, so no two of its calls
+are alike."""
 
 MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Starts processes like the functions' own, on the packages as they are deployed."""
+    """Starts processes like those of the functions, with the deployed packages."""
 
     stack: Stack
 
@@ -66,7 +66,7 @@ class Processes:
 
     @cached_property
     def _path(self) -> str:
-        """As the emulator has it, and at its end boto3 for the floors, and this repository for `bench.process`."""
+        """The emulator's search path, then boto3 for the floors, and this repository for `bench.process`."""
         layer = self._unpacked("layer.zip")
         as_deployed = search_path(str(self._code), [str(layer)], str(runtime_client()))
         return os.pathsep.join([as_deployed, str(_boto3()), str(ROOT)])
@@ -79,7 +79,7 @@ class Processes:
         return folder
 
     def environment(self, function: str) -> dict[str, str]:
-        """What the emulator gives the deployed function, with a key of its role."""
+        """Return the environment that the emulator gives the deployed function, with credentials of its role."""
         name = self.stack.log_group_prefix.rsplit("/", 1)[1] + function
         deployed = self.stack.client("lambda").get_function_configuration(FunctionName=name)
         return {
@@ -93,13 +93,13 @@ class Processes:
             "HOME": tempfile.gettempdir(),
             "LANG": "en_US.UTF-8",
             "PYTHONPATH": self._path,
-            # On AWS the packages' folders can't be written to: what they lack is compiled in each process anew.
+            # As on AWS, where the packages' folders are read-only: each process compiles modules without bytecode anew.
             "PYTHONDONTWRITEBYTECODE": "1",
             "TZ": ":UTC",
         }
 
     def _key_of(self, role_name: str) -> dict[str, str]:
-        """A session of a role that trusts AWS's services alone, and for this moment the operator as well."""
+        """Get credentials of a role. It trusts only AWS services, so let it trust the operator for a moment."""
         iam, sts = self.stack.client("iam"), self.stack.client("sts")
         role = iam.get_role(RoleName=role_name)["Role"]
         trust, operator = role["AssumeRolePolicyDocument"], {"AWS": sts.get_caller_identity()["Arn"]}
@@ -117,7 +117,7 @@ class Processes:
         }
 
     def run(self, environment: dict[str, str], *arguments: str) -> tuple[float, float]:
-        """The process's wall and CPU seconds, from its start to its end."""
+        """Run the process, and return its wall and CPU seconds."""
         command = [sys.executable, "-S", "-m", "bench.process", *arguments]
         with tempfile.TemporaryFile() as errors:
             started = time.perf_counter()
@@ -133,7 +133,7 @@ class Processes:
         return wall, used.ru_utime + used.ru_stime
 
     def task(self, function: str) -> Path:
-        """What one call of the function takes, as the stack answers it. Cards are sealed, as real ones are."""
+        """Record one call of the function on the stack, with a sealed card as in production; return the task's file."""
         event = Invocations(self.stack).event(FUNCTION_EVENTS / f"{function}.json")
         if "card_data" in event.get("request", {}):
             [key, *_] = self.stack.call("GET", "/keys").json()["keys"]
@@ -146,7 +146,7 @@ class Processes:
 
 
 def _boto3() -> Path:
-    """A folder with boto3 as the layer would have it, with its bytecode: the functions do with botocore alone."""
+    """Make a folder with boto3 and its bytecode, as the layer would hold it; the functions use only botocore."""
     folder = HOME / "boto3"
     shutil.rmtree(folder, ignore_errors=True)
     for package in ("boto3", "s3transfer"):
@@ -161,7 +161,7 @@ def cold_starts(processes: Processes, functions: Sequence[str], rounds: int) -> 
     for function in functions:
         environment = processes.environment(function)
         starts = ("function", function), ("floor", *CLIENTS[function])
-        # The first round only brings the files into memory.
+        # The first round only loads the files into the page cache.
         taken = [[processes.run(environment, "cold", *start) for start in starts] for _ in range(1 + rounds)][1:]
         for n, clock in enumerate(("wall", "CPU")):
             measured, floor = (
@@ -216,7 +216,7 @@ def warm_calls(processes: Processes, tasks: dict[str, Path], rounds: int) -> Sec
 
 
 def sizes(packages: Path) -> Section:
-    """What is unpacked on AWS."""
+    """Measure the sizes of the packages as unpacked on AWS."""
     by_package: dict[str, int] = {}
     with zipfile.ZipFile(packages / "layer.zip") as layer:
         for entry in layer.infolist():

@@ -1,4 +1,4 @@
-"""What was measured: in the terminal, as JSON, and drawn."""
+"""Presents the results: in the terminal, as JSON, and as pictures."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tools.deployment.paths import ROOT
 _VERSIONS = ("boto3", "botocore", "cryptography", "fastjsonschema", "jsonschema", "requests", "ministack")
 _COLOURS = ("#1f5fa8", "#c4572a", "#3d8a4e", "#7a5aa6")
 _MARKERS = "osD^"
-# What is drawn black takes the colour of the text where the picture is shown; matplotlib knows no such colour.
+# Matplotlib can't draw in CSS variables: these colours stand for them, and become the page's ink and background.
 _INK, _GROUND = "#000001", "#fffffe"
 _INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 _STYLE = """<style>
@@ -76,7 +76,7 @@ def show_machine(machine: dict[str, Any], console: Console) -> None:
 
 @contextmanager
 def progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """Show what is being measured, and for how long; call it with the name of what begins."""
+    """Show what is being measured, and for how long. Call the yielded function with the name of each part."""
     with Progress(SpinnerColumn(), "{task.description}", TimeElapsedColumn(), console=console, transient=True) as bar:
 
         def begin(name: str) -> None:
@@ -132,7 +132,7 @@ def _mark(holds: bool | None) -> str:
 
 
 def verdict(sections: Sequence[Section], console: Console) -> bool:
-    """Say what was missed; whether all that was counted is as it must be."""
+    """Print the missed targets and the wrong counts, and return whether all counts are right."""
     rows = [(section, row) for section in sections for row in section.rows if row.holds is False]
     counts = [(section, count) for section in sections for count in section.counts if not count.holds]
     targets = sum(row.target is not None for section in sections for row in section.rows)
@@ -157,8 +157,8 @@ def save(sections: Sequence[Section], machine: dict[str, Any], file: Path) -> No
 
 
 def draw(figure: Figure, folder: Path) -> Path:
-    """Write the picture, in light and dark; its file."""
-    # The same curves make the same bytes, and text stays text.
+    """Write the picture, in light and dark, and return its file."""
+    # Equal curves must give equal bytes, and text must stay text.
     mpl.rcParams |= {"svg.hashsalt": figure.file, "svg.fonttype": "none", "font.size": 11}
     mpl.rcParams |= dict.fromkeys(
         ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK

@@ -1,4 +1,4 @@
-"""Payments through the state machine, beside the same state machine with functions that do nothing."""
+"""Measures payments through the state machine, and compares them with state machines of simpler functions."""
 
 import io
 import json
@@ -39,9 +39,10 @@ WHY_CALLED = {
 
 
 def needed_calls() -> Counter[str]:
-    """What a captured payment with a sealed card needs at least of warm functions: what the cost model prices.
+    """Return the minimum number of calls for a captured payment with a sealed card and warm functions, as in the cost
+    model.
 
-    The gateway's secret is read every five minutes in each process, not per payment.
+    It leaves out the gateway's secret, which each process reads every five minutes and not per payment.
     """
     functions = footprint.functions()
     needed = Counter({"states StartExecution": 1, "lambda Invoke": len(functions), "gateway charge": 1})
@@ -58,14 +59,14 @@ _PATIENCE_SECONDS = 300
 
 @dataclass(frozen=True)
 class Workflow:
-    """A state machine on a stack, or its alias `live`, that can be run. Safe to share between threads."""
+    """Runs a state machine of a stack, or its alias `live`. Safe to share between threads."""
 
     stack: Stack
     arn: str
 
     @cached_property
     def _states(self) -> Any:
-        # As many connections as there are threads.
+        # Enough connections for all threads.
         from botocore.config import Config
 
         config = Config(max_pool_connections=100, retries={"total_max_attempts": 5, "mode": "standard"})
@@ -76,9 +77,10 @@ class Workflow:
         return str(answer["executionArn"])
 
     def run(self, request: dict[str, Any], payment_id: str, expected_seconds: float = 0.0) -> float:
-        """Start it, wait for its end, and return its seconds from the one to the other, as the service has them.
+        """Run an execution to its end, and return its duration in seconds by the service's own timestamps.
 
-        It is not looked at before the expected time is nearly over: looking takes from what is measured.
+        Nothing polls the execution until most of the expected time has passed, since polling slows down what is
+        measured.
         """
         arn = self.start(request, payment_id)
         time.sleep(0.8 * expected_seconds)
@@ -100,7 +102,7 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Till:
-    """Makes payments: each with an id and a sealed card of its own."""
+    """Makes payment requests, each with a new id and a card sealed for it."""
 
     stack: Stack
 
@@ -112,7 +114,7 @@ class Till:
     def payment(self) -> tuple[dict[str, Any], str]:
         payment_id = new_payment_id()
         card = {"card_number": "3530111333300000", "expiry_date": "12/30", "card_holder": "John Doe"}
-        # What the API's request template makes of a request.
+        # The same input as the API's request template makes from a request.
         request = {"operation": "charge", "amount_minor": 1999, "currency": "USD", "merchant_reference": payment_id}
         request["caller"] = "arn:aws:sts::123456789012:assumed-role/payments-caller"
         return request | {"card_data": seal(card, payment_id, self._key), "save_card": True}, payment_id
@@ -123,13 +125,13 @@ def states_entered(events: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def tasks_failed(events: Sequence[dict[str, Any]]) -> Counter[str]:
-    """The errors of tasks and what they say of themselves, whether a retry mended them or not."""
+    """Count the tasks' errors with their messages, whether or not a retry succeeded later."""
     details = (event.get("taskFailedEventDetails") or event.get("lambdaFunctionFailedEventDetails") for event in events)
     return Counter(f"{detail['error']} {_message(detail.get('cause', ''))}" for detail in details if detail)
 
 
 def _message(cause: str) -> str:
-    """Of what Lambda makes of an exception."""
+    """Return the message of the exception that Lambda serialized as JSON; else the cause as it is."""
     try:
         return str(json.loads(cause)["errorMessage"])
     except (ValueError, KeyError, TypeError):
@@ -137,7 +139,7 @@ def _message(cause: str) -> str:
 
 
 def do_nothing_workflow(product: Workflow) -> Workflow:
-    """Deploy the product's own definition with functions that answer at once what the product's answered."""
+    """Deploy the product's definition with functions that at once return the answers of the product's functions."""
     request, payment_id = Till(product.stack).payment()
     product.run(request, payment_id)
     answers = task_answers(product.events(payment_id))
@@ -150,14 +152,16 @@ def do_nothing_workflow(product: Workflow) -> Workflow:
 
 
 def bare_workflow(product: Workflow, tasks: Mapping[str, Path]) -> Workflow:
-    """The same with functions that only make the bare calls that the product's make, by their own roles and layer."""
+    """Deploy the product's definition with functions that only make the product's calls to AWS and the gateway. They
+    have the roles and the layer of the product's functions.
+    """
 
     def package(state: str) -> dict[str, str]:
         task = tasks.get(state.lower())
         if task is None:
             return {"bare.py": "def handler(event, context): ..."}
         recorded = json.loads(task.read_text())
-        # A secret is read every five minutes, not per payment.
+        # Each function reads its secret every five minutes, not per payment.
         recorded["calls"] = [call for call in recorded["calls"] if call[1] != "GetSecretValue"]
         calls = json.dumps(recorded).replace(recorded["event"]["payment_id"], "{payment_id}")
         return {"bare.py": Path(__file__).with_name("bare.py").read_text(), "calls.json": calls}
@@ -172,7 +176,7 @@ def _beside(
     package: Callable[[str], dict[str, str]],
     as_the_product: bool = False,
 ) -> Workflow:
-    """The product's state machine once more, with other functions. `package` is told a state, and gives files."""
+    """Deploy a copy of the product's state machine with other functions. `package` returns the files for a state."""
     stack = product.stack
     states, functions = stack.client("stepfunctions"), stack.client("lambda")
     machine = states.describe_state_machine(stateMachineArn=stack.state_machine_arn)
@@ -204,7 +208,7 @@ def _beside(
 
 
 def _role(stack: Stack, name: str) -> str:
-    """A role for functions and a state machine."""
+    """Create a role for the functions and the state machine."""
     iam = stack.client("iam")
     services = ["lambda.amazonaws.com", "states.amazonaws.com"]
     trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
@@ -227,7 +231,7 @@ def _zipped(files: dict[str, str]) -> bytes:
 
 
 def task_answers(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What each state's function answered."""
+    """Return the answer of each state's function."""
     state, answers = "", {}
     for event in events:
         if "stateEnteredEventDetails" in event:
@@ -238,13 +242,13 @@ def task_answers(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return answers
 
 
-# -- What is counted
+# -- Counts
 
 
 def counted_calls(product: Workflow, payments: int) -> Section:
-    """Pay through the API, one after the other, and count what the emulator was asked for meanwhile."""
+    """Make payments through the API, one after the other, and count the calls that the emulator receives meanwhile."""
     stack, till = product.stack, Till(product.stack)
-    _pay(stack, *till.payment())  # so that the functions run, and have the gateway's secret
+    _pay(stack, *till.payment())  # warms the functions up, and lets them read the gateway's secret
     counts: list[Counter[str]] = []
     entered: list[list[str]] = []
     _record_calls(stack, True)
@@ -261,7 +265,7 @@ def counted_calls(product: Workflow, payments: int) -> Section:
             entered.append(states_entered(events))
     finally:
         _record_calls(stack, False)
-    # All payments are alike, and shown is one; of any that differ, the worst.
+    # All payments should make the same calls. If some differ, show the highest count of each call.
     most = Counter({name: max(count[name] for count in counts) for count in counts for name in count})
     needed, happy_path = needed_calls(), [name for name, _ in footprint.path()]
     names = sorted(needed | most, key=[*WHY_CALLED, *most].index)
@@ -298,8 +302,8 @@ def _post(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
 
 
 def _record_calls(stack: Stack, on: bool) -> None:
-    """Have the emulator keep its audit log."""
-    stack.client("cloudtrail").lookup_events(MaxResults=1)  # its module must be there before it can be told
+    """Turn the emulator's audit log on or off."""
+    stack.client("cloudtrail").lookup_events(MaxResults=1)  # imports the module, which must exist to be configured
     setting = {"cloudtrail._recording_enabled": str(on).lower()}
     credentials = stack.session().get_credentials()
     assert credentials
@@ -308,7 +312,7 @@ def _record_calls(stack: Stack, on: bool) -> None:
 
 
 def _calls_since(stack: Stack, begun: float) -> Counter[str]:
-    """Calls that the functions made, by service and action; ours, with the operator's key, aside."""
+    """Count the functions' calls by service and action. Leave out our own, which have the operator's key."""
     events = stack.client("cloudtrail").lookup_events(StartTime=begun, MaxResults=50)["Events"]
     return Counter(
         f"{event['EventSource'].removesuffix('.amazonaws.com')} {event['EventName']}"
@@ -322,7 +326,7 @@ def _gateway_calls(stack: Stack, payment_id: str) -> int:
     return sum(request["reference"] == payment_id for request in log)
 
 
-# -- What is timed
+# -- Times
 
 
 def end_to_end(product: Workflow, nothing: Workflow, bare_calls: Workflow, rounds: int) -> Section:
@@ -347,11 +351,11 @@ def end_to_end(product: Workflow, nothing: Workflow, bare_calls: Workflow, round
 
 
 def answered(stack: Stack, rounds: int, gateway_seconds: float = 0.4) -> Section:
-    """From POST to the answer that says how a payment ended: waited for by one request, beside polling."""
+    """Measure the time from POST to the answer with the payment's final status, by a waiting request and by polling."""
     till, asked = Till(stack), {"waiting": list[float](), "polling": list[float]()}
 
     def look(payment_id: str, wait_seconds: int) -> bool:
-        """Whether it has ended."""
+        """Return whether the payment has ended."""
         return bool(stack.payment(payment_id, wait_seconds).get("status", "processing") != "processing")
 
     def wait(payment_id: str) -> None:
@@ -402,7 +406,7 @@ def answered(stack: Stack, rounds: int, gateway_seconds: float = 0.4) -> Section
 def throughput(
     product: Workflow, nothing: Workflow, bare_calls: Workflow, payments: dict[int, int], repeats: int
 ) -> Section:
-    """`payments`: how many are made in all, by how many of them at a time."""
+    """Measure the throughput. `payments` maps the number of concurrent payments to the total number."""
     till = Till(product.stack)
     rows: list[Row] = []
     lines: dict[str, list[float]] = {
@@ -420,7 +424,7 @@ def throughput(
         return measure
 
     for at_once in payments:
-        # First once for the processes of the functions to be there: as many as are called at once.
+        # The warm-up round starts the functions' processes: as many as there are concurrent calls.
         rates = interleaved(repeats, *(rate(each, at_once) for each in (nothing, bare_calls, product)), warm_up=1)
         floor, calls, measured = rates
         for line, samples in zip(lines.values(), (measured, floor, calls), strict=True):
@@ -469,12 +473,12 @@ def _per_second(workflow: Workflow, made: Sequence[tuple[dict[str, Any], str]], 
 
 
 def drift(product: Workflow, nothing: Workflow, payments: int, at_once: int = 8) -> Section:
-    """Whether the last payments of many take longer than the first."""
+    """Measure whether the last of many payments take longer than the first."""
     till = Till(product.stack)
     tenth = payments // 10
     workflows = {"payments": product, "do nothing": nothing}
     tenths: dict[str, list[Samples]] = {name: [] for name in workflows}
-    for workflow in workflows.values():  # so that the first tenth starts no processes
+    for workflow in workflows.values():  # starts the processes before the first tenth
         _milliseconds(workflow, [till.payment() for _ in range(4 * at_once)], at_once)
     for _ in range(10):
         for name, workflow in workflows.items():

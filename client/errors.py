@@ -66,4 +66,4 @@ class NoAnswer(PaymentsError):
 
 
 class StillProcessing(PaymentsError):
-    """The timeout passed before the end; the message says what was last seen. This is no failure: wait again or later."""
+    """The timeout passed before the end. The message says what was last seen. Nothing has failed yet: wait again."""

@@ -1,6 +1,6 @@
-"""A shop's checkout on the payments API: `make checkout` serves it.
+"""A shop's checkout that uses the payments API: `make checkout` serves it.
 
-`page/` runs in the customer's browser: it seals the card there, and follows the payment to its end. `app.py` is the
-shop's back end: it signs and forwards, by client, and never has a card in the clear. `orders.py` stands for
-the shop's database.
+`page/` runs in the customer's browser: it seals the card, and follows the payment to its end. `app.py` is the shop's
+back end: it signs and forwards requests with `client`, and never sees a card in the clear. `orders.py` takes the place
+of the shop's database.
 """

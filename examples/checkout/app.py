@@ -1,4 +1,6 @@
-"""The shop's back end: it knows the order, signs, and forwards. Cards pass through it sealed; it can't open them."""
+"""The shop's back end: it knows the order, and signs and forwards requests. It can't open the sealed cards that it
+forwards.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,7 +19,7 @@ from examples.checkout.orders import Order, Orders
 
 _PAGE = Path(__file__).parent / "page"
 _HEADERS = {
-    # This server's own files and nothing else: no inline script, no other host, no frame, no form that sends itself.
+    # Allow only this server's own files: no inline scripts, no other hosts, no frames, no form submissions.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -30,15 +32,15 @@ _HEADERS = {
 }
 
 
-# So long one request of the page follows a payment; it is answered as soon as the payment has ended.
+# How long one request of the page may wait for a payment's end; the answer comes as soon as the payment has ended.
 FOLLOWED_SECONDS = 20
 
-# The deployment's `accepted_brands`, as they are by default: what is not among them is told before it is sent.
+# The default of the deployment's `accepted_brands`: the page tells the customer of any other brand before it pays.
 BRANDS = ("visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro")
 
 
 class Refused(Exception):
-    """A request that this shop's page does not make, or made too late."""
+    """A request that this shop's page never makes, or made too late."""
 
     def __init__(self, status: int, code: str) -> None:
         super().__init__(code)
@@ -47,9 +49,9 @@ class Refused(Exception):
 
 
 def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[str, str]]) -> Flask:
-    """A shop that is paid through this client.
+    """Create a shop that takes its payments with this client.
 
-    `test_cards` are listed on the page: by number, each with its `brand`, `outcome` and, if declined, `decline_code`.
+    The page lists `test_cards`. They map numbers to the `brand`, the `outcome` and, if declined, the `decline_code`.
     """
     app = Flask(__name__, static_folder=_PAGE, static_url_path="/page")
     app.config.update(MAX_CONTENT_LENGTH=16_384, TRUSTED_HOSTS=["localhost", "127.0.0.1"])
@@ -70,7 +72,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
 
     @app.before_request
     def admit() -> None:
-        """Only this shop's own pages change anything: another site can neither send JSON nor name this origin."""
+        """Allow changes only to this shop's own pages: another site can neither send JSON nor claim this origin."""
         changes, origin = request.method == "POST", request.headers.get("Origin")
         if (changes or origin is not None) and urlsplit(origin or "").netloc != request.host:
             raise Refused(403, "another_site")
@@ -97,7 +99,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
 
     @app.get("/")
     def buy() -> ResponseReturnValue:
-        """Another order. There is no cookie: whoever has its page's address, which can't be guessed, may pay it."""
+        """Create an order. There is no cookie: anyone who knows its page's address, which can't be guessed, may pay."""
         return redirect(f"/orders/{orders.create().order_id}", 303)
 
     @app.get("/orders/<order_id>")
@@ -110,7 +112,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
 
     @app.get("/client/<any('card_brands.json', 'card_rules.json', 'decimals.json'):table>")
     def tables(table: str) -> ResponseReturnValue:
-        """What the client and the page both go by."""
+        """Serve the tables that both the client and the page use."""
         return send_from_directory(_PAGE.parents[2] / "client", table)
 
     @app.get("/api/orders/<order_id>")
@@ -131,7 +133,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
 
     @app.post("/api/orders/<order_id>/attempts")
     def begin_attempt(order_id: str) -> ResponseReturnValue:
-        """What to seal the card for, and by which key; or the payment, where the order is paid or may yet be."""
+        """Return the id and the key to seal the card with; or the payment, if the order is paid or may yet be paid."""
         order = order_of(order_id)
         payment = payment_of(order)
         if payment is not None and not orders.begin_attempt(order, after=payment):
@@ -156,7 +158,7 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
 
     @app.post("/api/orders/<order_id>/refund")
     def refund(order_id: str) -> ResponseReturnValue:
-        """For trying it out. In a shop, this is behind the sign-in of its staff."""
+        """Refund the order, for trying it out. A real shop would let only its staff do this."""
         order = order_of(order_id)
         payments.refund(order.payment_id, idempotency_key=order.refund_id)
         order.refund_requested = True
@@ -170,7 +172,7 @@ def _error(status: int, code: str) -> ResponseReturnValue:
 
 
 def _shown(payment: api.Payment | None, order: Order) -> dict[str, Any] | None:
-    """What the customer's page is told of a payment."""
+    """Return what the customer's page may know about a payment."""
     if payment is None:
         return None
     refund = payment.operation(order.refund_id)

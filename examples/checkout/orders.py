@@ -1,4 +1,4 @@
-"""The shop's orders, in memory: a shop has them in its database."""
+"""The shop's orders, in memory. A real shop keeps them in its database."""
 
 import secrets
 import threading
@@ -7,7 +7,7 @@ from typing import Any
 
 from client import Payment
 
-# The customer was not charged, and may try again.
+# The statuses in which the customer was not charged, and may try again.
 UNPAID = ("declined", "rejected", "reversed")
 
 
@@ -20,10 +20,11 @@ class Item:
 
 @dataclass(slots=True)
 class Order:
-    """What is bought, and the attempt at paying for it that counts.
+    """The items bought, and the number of the current attempt to pay for them.
 
-    Ids of payments and refunds follow from the order alone. So an attempt has one payment, whatever is clicked,
-    reloaded or lost; and another attempt begins only once the one before it has failed for good.
+    The ids of payments and refunds depend only on the order and the attempt. So an attempt has one payment, whatever
+    the customer clicks or reloads and whatever gets lost; and the next attempt begins only once the one before has
+    failed for good.
     """
 
     order_id: str
@@ -58,7 +59,7 @@ class Orders:
         self._lock = threading.Lock()
 
     def create(self) -> Order:
-        """A new order. Its id can't be guessed: whoever has it may pay."""
+        """Create an order. Its id can't be guessed, since anyone who knows it may pay."""
         order = Order(secrets.token_urlsafe(16), BASKET, "USD")
         self._orders[order.order_id] = order
         return order
@@ -67,7 +68,7 @@ class Orders:
         return self._orders.get(order_id)
 
     def begin_attempt(self, order: Order, after: Payment) -> bool:
-        """Whether there may be another attempt after this payment; it begins once, even if two ask at a time.
+        """Begin the next attempt if this payment failed, and return whether it failed. Concurrent calls begin only one.
 
         In a database: `UPDATE … SET attempt = attempt + 1 WHERE order_id = … AND attempt = …`
         """

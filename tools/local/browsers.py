@@ -1,13 +1,13 @@
-"""Requests that somebody else's web page makes of a server on this machine.
+"""Recognizes requests that a foreign web page makes to a server on this machine.
 
-A browser lets any page send requests to loopback addresses, and says so:
+A browser lets any page send requests to loopback addresses, but its headers show where a request comes from:
 
-- `Origin` is the page's, wherever a page may change something or read the answer ("HTTP-network-or-cache fetch", Fetch
-  Standard);
-- `Sec-Fetch-Site` says how the page is related to the server, for an image's GET too, which has no Origin (Fetch
-  Metadata Request Headers, W3C; loopback counts as a trustworthy URL);
-- `Host` is the name in the URL: one of the attacker's own that has come to mean 127.0.0.1 ("DNS rebinding") would make
-  the page and the server one origin.
+- `Origin` is the page's origin. The browser sends it with every request by which a page may change something or read
+  the answer ("HTTP-network-or-cache fetch", Fetch Standard).
+- `Sec-Fetch-Site` says how the page is related to the server. It also comes with an image's GET, which has no Origin
+  (Fetch Metadata Request Headers, W3C; loopback counts as a trustworthy URL).
+- `Host` is the host name in the URL. An attacker may let a name of his own resolve to 127.0.0.1 ("DNS rebinding"), so
+  that for the browser the page and the server have the same origin.
 """
 
 from typing import Protocol
@@ -17,15 +17,15 @@ _OUR_NAMES = {"127.0.0.1", "localhost", "::1"}
 
 
 class Headers(Protocol):
-    """A request's headers. Names are asked for in lower case."""
+    """A request's headers, looked up by names in lower case."""
 
     def get(self, name: str, default: str, /) -> str: ...
 
 
 def foreign(headers: Headers, *, has_pages: bool = False) -> str | None:
-    """The header that shows a request to be a foreign page's, or None.
+    """Return the name of the header that shows that a foreign page made the request, or None.
 
-    Who `has_pages` may be linked to: such a link shows the page to whom the browser belongs, and to nobody else.
+    With `has_pages`, other sites may link to the server's pages: a link shows the page only to the browser's user.
     """
     host = headers.get("host", "").lower()
     if _name(host) not in _OUR_NAMES:

@@ -1,7 +1,7 @@
-"""`python -m tools.local.emulator --port 4566 --data-dir build/emulator`: AWS on this machine, in the foreground.
+"""`python -m tools.local.emulator --port 4566 --data-dir build/emulator`: emulate AWS here, in the foreground.
 
-The operator's access key comes by the variables OPERATOR_ACCESS_KEY_ID and OPERATOR_SECRET_ACCESS_KEY, as everybody may
-read a process's arguments.
+The variables OPERATOR_ACCESS_KEY_ID and OPERATOR_SECRET_ACCESS_KEY hold the operator's access key. It is not an
+argument, since every user of the machine can read a process's arguments.
 """
 
 import argparse

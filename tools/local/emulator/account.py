@@ -1,7 +1,7 @@
-"""The role that API Gateway writes an account's logs with, which MiniStack 1.5.33 takes unseen and never misses.
+"""The account's role for API Gateway's logs, which MiniStack 1.5.33 neither checks nor requires.
 
-What AWS does ("Set up CloudWatch logging for REST APIs", API Gateway developer guide): UpdateAccount refuses a role
-that API Gateway can't assume, an empty ARN unsets it, and without one no stage can have logs.
+AWS does ("Set up CloudWatch logging for REST APIs", API Gateway developer guide): UpdateAccount refuses a role that
+API Gateway can't assume, an empty ARN removes the role, and without a role no stage can have logs.
 """
 
 import functools
@@ -21,7 +21,7 @@ LOGS_WITHOUT_ROLE = "CloudWatch Logs role ARN must be set in account settings to
 
 
 def install() -> None:
-    """Have MiniStack look at the role when it is set, and miss it where logs are wanted."""
+    """Make MiniStack check the role when it is set, and require one when a stage is to have logs."""
     update_account = apigateway_v1._update_account
     update_stage = apigateway_v1._update_stage
 

@@ -1,12 +1,12 @@
 """Alarms on metric math, and DescribeAlarms in XML, which MiniStack 1.5.33 lacks.
 
-What AWS does (CloudWatch API reference, PutMetricAlarm and DescribeAlarms): an alarm has either a MetricName with its
-Namespace, or `Metrics`, and is described with all that it was made of. MiniStack forgets `Metrics`, and of the rest
-tells callers of the query protocol, such as Terraform, a third.
+On AWS (CloudWatch API reference, PutMetricAlarm and DescribeAlarms) an alarm has either a MetricName with its
+Namespace, or `Metrics`, and DescribeAlarms returns everything that the alarm was created with. MiniStack drops
+`Metrics`, and returns only a third of the other fields to callers of the query protocol, such as Terraform.
 
-An alarm on `Metrics` is evaluated whenever somebody puts metric data, where AWS does it every minute; one whose metrics
-never had any stays as it is, since nobody here sends what AWS's services send. What missing data do is in "Configuring
-how CloudWatch alarms treat missing data", CloudWatch user guide.
+An alarm on `Metrics` is evaluated here whenever metric data arrive; AWS evaluates it every minute. If its metrics never
+had any data, it keeps its state, since nothing here sends the metrics that AWS's services send. For the effect of
+missing data see "Configuring how CloudWatch alarms treat missing data", CloudWatch user guide.
 """
 
 import functools
@@ -34,7 +34,7 @@ _OF_ONE_METRIC = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "
 
 
 def install() -> None:
-    """Have MiniStack keep and evaluate `Metrics`, and describe alarms in full."""
+    """Make MiniStack keep and evaluate `Metrics`, and describe alarms in full."""
     evaluate_alarm = cloudwatch._evaluate_alarm
     put_metric_alarm = cloudwatch._put_metric_alarm
     describe_alarms = cloudwatch._describe_alarms
@@ -74,14 +74,14 @@ def install() -> None:
 
 
 def periods_looked_at(alarm: Mapping[str, Any], readings: Readings = HARSHEST) -> range:
-    """Their numbers, the latest last."""
+    """Return the numbers of the periods that the alarm evaluates, the latest last."""
     return range(alarm["EvaluationPeriods"] + readings.periods_beyond)
 
 
 def state(alarm: Mapping[str, Any], series: Mapping[str, Series], readings: Readings = HARSHEST) -> str:
-    """The state that an alarm on `Metrics` comes to, given each metric's values in `periods_looked_at`, by its id.
+    """Compute the state of an alarm on `Metrics` from the values of each metric, by id, in `periods_looked_at`.
 
-    The alarm as DescribeAlarms has it: `StateValue` is what it stays in where missing data are ignored.
+    `alarm` is as DescribeAlarms returns it. Its `StateValue` is the state that it keeps if it ignores missing data.
     """
     periods, counted = periods_looked_at(alarm, readings), alarm["EvaluationPeriods"]
     (watched,) = (query for query in alarm["Metrics"] if query.get("ReturnData", True))
@@ -105,7 +105,9 @@ def state(alarm: Mapping[str, Any], series: Mapping[str, Series], readings: Read
 
 
 def _state(points: Sequence[bool | None], counted: int, to_alarm: int, treatment: str) -> str | None:
-    """By the guide's tables. A point is whether it breaches, None where it is missing; None means no change."""
+    """Determine the state by the guide's tables, or None for no change. A point says whether it breaches; a missing
+    point is None.
+    """
     real = [point for point in points if point is not None]
     filled = {"breaching": [True], "notBreaching": [False]}.get(treatment, []) * max(counted - len(real), 0)
     if (filled + real)[-counted:].count(True) >= to_alarm:
@@ -114,14 +116,14 @@ def _state(points: Sequence[bool | None], counted: int, to_alarm: int, treatment
         return "OK"
     if treatment == "ignore":
         return None
-    # "Avoiding premature transitions": a breach that is old enough, with nothing after it that speaks against it.
+    # "Avoiding premature transitions": alarm only if the breach is old enough, and no later point contradicts it.
     if not real:
         return "INSUFFICIENT_DATA"
     return "ALARM" if len(points) - points.index(True) >= to_alarm else None
 
 
 def _evaluate(alarm: dict[str, Any], now: float) -> None:
-    """Bring an alarm's state up to date, and tell whom it tells."""
+    """Update an alarm's state, and run its actions if the state changed."""
     periods, series, known = periods_looked_at(alarm), {}, False
     for query in alarm["Metrics"]:
         if "MetricStat" not in query:
@@ -157,7 +159,7 @@ def _shapes(operation: str) -> Any:
 
 
 def _read(shape: Shape, params: Mapping[str, Any], name: str = "") -> Any:
-    """A value from the query protocol's flat parameters, `Metrics.member.1.Id=…`; None if it is not there."""
+    """Read a value from the query protocol's flat parameters, `Metrics.member.1.Id=…`; return None if it is absent."""
     if isinstance(shape, StructureShape):
         fields = {
             field: _read(inner, params, f"{name}.{field}" if name else field) for field, inner in shape.members.items()
@@ -182,7 +184,7 @@ def _read(shape: Shape, params: Mapping[str, Any], name: str = "") -> Any:
 
 
 def _xml(tag: str, shape: Shape, value: Any) -> str:
-    """The value as an XML element; what the shape doesn't know is left out."""
+    """Write the value as an XML element, without members that the shape does not have."""
     match value:
         case dict():
             assert isinstance(shape, StructureShape)
