@@ -1,27 +1,34 @@
 """REST API integrations that MiniStack 1.5.33 lacks: `AWS` to Step Functions actions, and templates in `MOCK`.
 
-MiniStack's `AWS` integration knows Lambda and SQS; its `MOCK` sends templates unrendered. On AWS ("Set up REST API
-integrations" and "Mapping template transformations", API Gateway developer guide) an integration
+MiniStack's `AWS` integration supports only Lambda and SQS, and its `MOCK` does not render templates. On AWS ("Set up
+REST API integrations" and "Mapping template transformations", API Gateway developer guide) an integration with the URI
 `arn:aws:apigateway:{region}:states:action/{Action}`
 
 1. picks the request template by the request's Content-Type, and renders it (`vtl.py`);
 2. assumes the integration's `credentials` role, and signs the call to the service with it;
-3. picks the integration response whose `selectionPattern` matches the whole HTTP status code, else the one without;
+3. picks the integration response whose `selectionPattern` matches the whole HTTP status code, else the one without a
+   pattern;
 4. maps headers, renders the response template, and applies `$context.responseOverride`.
 
-What fails on the way is answered by the API's gateway responses: a role or template that can't be used, or an answer
-that no integration response matches, by API_CONFIGURATION_ERROR; a service that doesn't answer by INTEGRATION_TIMEOUT
-or INTEGRATION_FAILURE. Smaller gaps are here too: REQUEST_TOO_LARGE above 10 MB; a request model that counts only
-for its own content type (or `$default`), and takes an empty body for an empty object (localstack's pull request 7916
-compared it with AWS); a failed Lambda proxy call, which is DEFAULT_5XX (AWS: status 502 unless
-the gateway response sets one; 500 here) and never the function's own error text; a signature whose credential scope is
-another region or service, which is INVALID_SIGNATURE ("Troubleshoot request signing", IAM user guide: "Credential
-should be scoped to …"); `~1` in the path of a patch operation, which is a slash (RFC 6901); `$context.path`, which is
-what the client sent, with the stage or the base path (`tests/aws_facts/request_path.yaml`); and header names, which
-"are processed in a case-sensitive way" ("Amazon API Gateway important notes"): templates see them, and required ones
-are looked for, as the client wrote them, which is in lower case over HTTP/2; of a query parameter that comes more than
-once, a function's event has the last value (`tests/aws_facts/query_string.yaml`). Not here: `requestParameters` of the
-integration, and `$context.requestOverride`.
+If a step fails, one of the API's gateway responses answers: API_CONFIGURATION_ERROR if a role or template can't be used
+or no integration response matches, INTEGRATION_TIMEOUT or INTEGRATION_FAILURE if the service doesn't answer.
+
+This module also adds:
+
+- REQUEST_TOO_LARGE for bodies above 10 MB;
+- request models that apply only to their own content type (or `$default`), and validate an empty body as an empty
+  object (localstack's pull request 7916 compared it with AWS);
+- DEFAULT_5XX for a failed Lambda proxy call (AWS: status 502 unless the gateway response sets one; 500 here), without
+  the function's error text;
+- INVALID_SIGNATURE for a signature whose credential scope has another region or service ("Troubleshoot request
+  signing", IAM user guide: "Credential should be scoped to …");
+- `~1` for a slash in the path of a patch operation (RFC 6901);
+- `$context.path` as the client sent it, with the stage or the base path (`tests/aws_facts/request_path.yaml`);
+- header names that "are processed in a case-sensitive way" ("Amazon API Gateway important notes"): templates and the
+  check for required headers see them as the client wrote them, which is in lower case over HTTP/2;
+- the last value of a repeated query parameter in a function's event (`tests/aws_facts/query_string.yaml`).
+
+The integration's `requestParameters` and `$context.requestOverride` are not supported.
 """
 
 import contextvars
@@ -46,19 +53,19 @@ from tools.local.emulator import java, roles, vtl
 
 PAYLOAD_LIMIT_BYTES = 10 * 1024 * 1024
 _TARGET_PREFIXES = {"states": "AWSStepFunctions"}
-# The name under which API Gateway's sessions appear in CloudTrail.
+# The session name that CloudTrail shows for API Gateway.
 _SESSION_NAME = "BackplaneAssumeRoleSession"
 
 Response = tuple[int, dict[str, Any], bytes]
 _request: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("rest_api_request")
-# The path as the client sent it; MiniStack goes on with what is left of it behind the stage or the base path.
+# The path as the client sent it; MiniStack keeps only the part after the stage or the base path.
 _sent_path: contextvars.ContextVar[str] = contextvars.ContextVar("sent_path", default="")
-# The request's header names by themselves in lower case, which is all that MiniStack keeps of them.
+# The request's header names as the client wrote them, by their lower-case forms, which are all that MiniStack keeps.
 _header_names: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("header_names", default={})  # noqa: B039
 
 
 class IntegrationError(Exception):
-    """An integration that failed before it had an answer; `response_type` names the gateway response."""
+    """An integration failed before it could answer. `response_type` names the gateway response."""
 
     def __init__(self, response_type: str, message: str = "Internal server error") -> None:
         super().__init__(message)
@@ -66,11 +73,11 @@ class IntegrationError(Exception):
 
 
 class MalformedProxyResponse(Exception):
-    """A Lambda proxy function that raised, or returned no `{"statusCode": …}`."""
+    """A Lambda proxy function raised an exception, or did not return `{"statusCode": …}`."""
 
 
 def install() -> None:
-    """Replace MiniStack's handlers by ours; those of theirs that stay are called from here."""
+    """Replace MiniStack's handlers with ours, some of which call the original ones."""
     execute = apigateway_v1._execute_in_scope
     custom = apigateway_v1._invoke_lambda_custom_v1
     proxy_response = apigateway_v1._lambda_proxy_response
@@ -176,7 +183,7 @@ def install() -> None:
 
     @functools.wraps(put_integration)
     def put(api_id: str, resource_id: str, http_method: str, data: dict[str, Any]) -> Any:
-        # A mock has no integration method; MiniStack gives it POST, which Terraform would want to take away again.
+        # A mock has no integration method. MiniStack sets POST, which Terraform would try to remove on each apply.
         mock = {"httpMethod": data.get("httpMethod")} if data.get("type") == "MOCK" else {}
         return put_integration(api_id, resource_id, http_method, data | mock)
 
@@ -186,7 +193,7 @@ def install() -> None:
     ) -> Any:
         if iam_action == "execute-api:Invoke" and (problem := _scope_problem(more["resource_arn"], headers)):
             return more["auth_error_response"](iam_evaluator.AuthError("SignatureDoesNotMatch", problem))
-        # MiniStack answers a caller whom IAM refuses by itself; AWS by the gateway response ACCESS_DENIED.
+        # If IAM denies the call, MiniStack answers on its own, but AWS with the gateway response ACCESS_DENIED.
         denied = enforce(service, iam_action, headers, query, *rest, **more)
         if denied is None or iam_action != "execute-api:Invoke" or b"not authorized" not in denied[2]:
             return denied
@@ -206,7 +213,7 @@ def install() -> None:
 
 
 def _scope_problem(method_arn: str, headers: dict[str, Any]) -> str | None:
-    """What AWS says of a credential scope that is not the API's, or None."""
+    """Return AWS's message if the signature's credential scope does not match the API, else None."""
     api = apigateway_v1.find_api_scope(_api_and_stage(method_arn)[0])
     signature = sigv4.parse_header_signature(headers)
     if api is None or not isinstance(signature, sigv4.HeaderSignature):
@@ -240,7 +247,7 @@ def _apply_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> di
 
 
 def _access_denied(method_arn: str, headers: dict[str, Any], query: dict[str, Any]) -> Any:
-    """The gateway response ACCESS_DENIED of the stage that the method's ARN names, or None if there is none."""
+    """Return the gateway response ACCESS_DENIED of the stage in the method's ARN, or None if there is no such stage."""
     api_id, stage_name = _api_and_stage(method_arn)
     stage = apigateway_v1.stages_for_api(api_id).get(stage_name)
     if stage is None:
@@ -282,7 +289,7 @@ async def _invoke_action(
 def _call(
     role: roles.Session, region: str, service: str, action: str, payload: bytes, timeout_seconds: float
 ) -> tuple[int, Mapping[str, str], str]:
-    """The action, over the emulator's own port, so that signature and permissions are checked as for any caller."""
+    """Call the action through the emulator's own port, which checks signature and permissions as for any caller."""
     host = f"127.0.0.1:{os.environ['GATEWAY_PORT']}"
     signed = AWSRequest(
         "POST",
@@ -326,7 +333,7 @@ def _invoke_mock(integration: dict[str, Any]) -> Response:
 
 
 def _media_type(headers: Mapping[str, Any]) -> str:
-    """The request's content type without its parameters; AWS takes an absent one for application/json."""
+    """Return the request's content type without its parameters. Like AWS, default to application/json."""
     header = str(apigateway_v1._header_ci(headers, "content-type") or "application/json")
     return header.split(";", 1)[0].strip().lower()
 
@@ -369,7 +376,7 @@ def _render(template: str, body: str, context: dict[str, Any]) -> str:
 def _context(
     resource: dict[str, Any], caller: dict[str, Any] | None, authorizer: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """`$context` of the request at hand, its maps included, with empty overrides."""
+    """Build the current request's `$context`, with its nested maps and with empty overrides."""
     request = _request.get()
     event = apigateway_v1._build_lambda_event_v1(
         request["api_id"],
@@ -401,7 +408,7 @@ def _context(
 def _respond(
     integration: dict[str, Any], status: int, headers: Mapping[str, str], body: str, context: dict[str, Any]
 ) -> Response:
-    """The integration response that the status selects: its status, headers and rendered body, overrides applied."""
+    """Render the integration response that matches the status, and apply the overrides."""
     selected = apigateway_v1._select_service_integration_response(integration, status)
     if selected is None:
         raise IntegrationError("API_CONFIGURATION_ERROR")
@@ -424,7 +431,7 @@ def _respond(
 
 
 def _response_template(templates: dict[str, str]) -> tuple[str, str | None]:
-    """The template of the first type the client accepts, else application/json's, else the first; None without any."""
+    """Pick the template of the first type that the client accepts, else of application/json, else the first, if any."""
     accepted = str(apigateway_v1._header_ci(_request.get()["headers"], "accept") or "")
     wanted = [part.split(";", 1)[0].strip().lower() for part in accepted.split(",")]
     for media_type in [*wanted, "application/json", *templates]:
@@ -434,7 +441,7 @@ def _response_template(templates: dict[str, str]) -> tuple[str, str | None]:
 
 
 def _mapped(source: str, headers: Mapping[str, str], body: str, context: dict[str, Any]) -> str:
-    """A response parameter's value: `'static'`, or a part of the integration's answer or of the context."""
+    """Return a response parameter's value: a `'static'` one, or a part of the integration's answer or the context."""
     if len(source) >= 2 and source[0] == source[-1] == "'":
         return source[1:-1]
     if source.startswith("integration.response.header."):
@@ -456,5 +463,5 @@ def _mapped(source: str, headers: Mapping[str, str], body: str, context: dict[st
 def _set_header(headers: dict[str, Any], name: str, value: str) -> None:
     for existing in [key for key in headers if key.lower() == name.lower()]:
         del headers[existing]
-    # A line break would end the header: VTL must not be able to add one.
+    # A line break would end the header, so a template must not be able to insert one.
     headers[name] = value.replace("\r", "").replace("\n", "")

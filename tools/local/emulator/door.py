@@ -1,14 +1,14 @@
-"""Who gets in. MiniStack 1.5.33 is made for everybody: the key `test`, any account number and no key at all are root,
-without a signature; paths of its own need none either, and its answers may be read by every web page.
+"""Access control. MiniStack 1.5.33 lets everybody in: the key `test`, any account number, or no key at all act as root
+without a signature; its own paths need no signature either, and every web page may read its answers.
 
-Here there is no root. There is the operator, an IAM user whose key the emulator was started with; whom it makes, and
-what functions and services assume. Every request is signed by one of these, in its header or its query, as on AWS
-("Signature Version 4", IAM user guide), also where MiniStack asks for nothing. API Gateway alone decides for itself, by
-each method's authorization. MiniStack's own paths (`/_ministack/reset`) are the operator's; that of its health says
-nothing but that it is there.
+Here nobody is root. The emulator admits the operator, an IAM user whose key it was started with; the users that the
+operator creates; and the roles that functions and services assume. One of them must sign every request, in its header
+or its query, as on AWS ("Signature Version 4", IAM user guide), even where MiniStack requires no signature. The only
+exception is API Gateway, where each method's authorization decides. Only the operator may use MiniStack's own paths
+(`/_ministack/reset`); its health path needs no signature, and says only that the emulator runs.
 
-No web page comes in (`tools/local/browsers.py`), and no answer has CORS headers. WebSockets, which nothing here
-speaks, are refused.
+Requests from web pages are refused (`tools/local/browsers.py`), and no answer has CORS headers. WebSockets are refused
+too, since nothing here uses them.
 """
 
 import functools
@@ -31,7 +31,7 @@ from tools.local.browsers import foreign
 
 HEALTH_PATH = "/_ministack/health"
 _OWN_PATHS = ("/_ministack/", "/_localstack/")
-# It takes a capability of its own instead of a signature, and serves databases, of which there are none.
+# This path accepts its own kind of token instead of a signature. It serves databases, and there are none here.
 _DATABASE_BROKER = "/_ministack/rds/iam-auth"
 _DOWNLOAD_SECONDS = 300
 _ONCE = (b"authorization", b"host", b"origin", b"sec-fetch-site")
@@ -45,13 +45,13 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Operator:
-    """The access key of the account's operator, who may do everything."""
+    """The access key of the account's operator, who has all permissions."""
 
     access_key_id: str
     secret_access_key: str
 
     def enroll(self) -> None:
-        """Make the operator known to IAM. Safe to repeat."""
+        """Create the operator's IAM user and access key. Safe to repeat."""
         everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
         user = {"UserName": "operator"}
         iam._create_user(user)
@@ -65,7 +65,7 @@ class Operator:
         }
 
     def presigned(self, url: str) -> str:
-        """The URL, good for a GET for five minutes, whoever makes it."""
+        """Presign the URL: for five minutes, anyone may GET it."""
         request = AWSRequest("GET", url)
         credentials = Credentials(self.access_key_id, self.secret_access_key)
         SigV4QueryAuth(credentials, "lambda", get_region(), _DOWNLOAD_SECONDS).add_auth(request)
@@ -73,7 +73,7 @@ class Operator:
 
 
 def install(operator: Operator) -> None:
-    """Take root away, and ask for signatures where MiniStack does not."""
+    """Disable root access, and require signatures where MiniStack does not."""
     operator.enroll()
     own_path_without_body = app._handle_pre_body_request
     own_path_with_body = app._handle_post_body_shortcuts
@@ -81,12 +81,12 @@ def install(operator: Operator) -> None:
     code_url, layer_url = lambda_svc._presigned_code_url, lambda_svc._layer_content_url
 
     async def nothing_before_the_signature(*_: object) -> None:
-        """A signature covers the body, so the body is read first."""
+        """Answer nothing before the body is read, since the signature covers it."""
 
     async def admit(
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]], request_id: str
     ) -> Response | None:
-        """The answer to whom is not let in, or to what is MiniStack's own; None where the request goes on."""
+        """Answer a request that is refused or is for one of MiniStack's own paths; return None to let it pass."""
         if app._parse_execute_api_url(headers.get("host", ""), path):
             return None
         access_key_id = extract_access_key_id(headers, query)
@@ -101,13 +101,13 @@ def install(operator: Operator) -> None:
         answer = await own_path_without_body(method, path, headers, query, request_id) or await own_path_with_body(
             method, path, headers, body, query, request_id
         )
-        operator.enroll()  # a reset forgets everybody
+        operator.enroll()  # a reset deletes all users
         return answer or (404, {"Content-Type": "application/json"}, b"{}")
 
     @functools.wraps(enforce)
     def enforce_signed(access_key_id: str, iam_action: str, *rest: Any, **more: Any) -> Any:
         if iam_action == "execute-api:Invoke" and iam_evaluator._anonymous.get():
-            return None  # API Gateway's own answer says that the token is missing
+            return None  # API Gateway itself answers that the token is missing
         return enforce(access_key_id, iam_action, *rest, **more)
 
     def no_root(_: str) -> bool:
@@ -125,14 +125,14 @@ def install(operator: Operator) -> None:
 def _unsigned(
     access_key_id: str, headers: Mapping[str, str], query: Mapping[str, list[str]]
 ) -> iam_evaluator.AuthError | None:
-    """What is wrong with the signature of the request at hand, or None where it was checked and is right."""
+    """Return what is wrong with the current request's signature, or None if it is valid."""
     signed = iam_evaluator._signed_request.get()
     if signed is None:
         return iam_evaluator.AuthError("MissingAuthenticationToken", "Request is missing Authentication Token")
-    if signed.s3_scoped:  # MiniStack would leave it to S3, wherever it goes
+    if signed.s3_scoped:  # MiniStack leaves the check of such a signature to S3, even if the request is not for S3
         iam_evaluator._signed_request.set(replace(signed, headers=headers, s3_scoped=False))
     checked = iam_evaluator.authenticate(access_key_id, get_account_id())
-    if checked is None:  # a signature by another key than the one that the request would act for
+    if checked is None:  # the signature is by another key than the one that the request acts for
         return iam_evaluator.AuthError(
             "UnsupportedSignature", "The request signature does not conform to AWS standards."
         )
@@ -149,7 +149,7 @@ def _refusal(message: str) -> Response:
 
 
 def guarded(application: Application) -> Application:
-    """The application for this machine's programs alone."""
+    """Wrap the application so that only programs on this machine can use it."""
 
     async def guard(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -1,16 +1,17 @@
-"""Customer managed keys: MiniStack 1.5.33 encrypts nothing with them, and asks KMS for nothing; AWS's services do.
+"""Customer managed keys: AWS's services encrypt with them and call KMS for it, but MiniStack 1.5.33 does neither.
 
-What is kept under such a key can be used by whom KMS lets use the key. KMS is called
+Only a caller that KMS allows to use such a key can use the data encrypted with it. KMS is called
 
-- on the caller's behalf, with `kms:ViaService` and an encryption context that names what is kept (`_FOR_THE_CALLER`):
+- on the caller's behalf, with `kms:ViaService` and an encryption context that names the data (`_FOR_THE_CALLER`):
   "Data at rest encryption in Step Functions" (developer guide), "Required permissions for API callers"; "Secret
   encryption and decryption in AWS Secrets Manager" (user guide); "DynamoDB encryption at rest: usage notes" (DynamoDB
   developer guide); "Key management" (SNS and SQS developer guides);
-- by a state machine's execution role, directly and so without `kms:ViaService`, when an execution starts (first of
-  these guides). Its data key is good for a minute at least, so nothing is asked again here while an execution runs;
-- by the service itself: by CloudWatch Logs for a group that is to be encrypted, by CloudWatch for an alarm's topic.
+- by a state machine's execution role, directly and therefore without `kms:ViaService`, when an execution starts (first
+  of these guides). Step Functions reuses the data key for at least a minute, so this module does not ask KMS again
+  while an execution runs;
+- by the service itself: CloudWatch Logs calls it to encrypt a log group, and CloudWatch for an alarm's topic.
 
-A refusal has the code of the service's own API reference, and, where others recorded it, AWS's text.
+The error codes are from the API reference of each service. The messages are AWS's where others recorded them.
 """
 
 import functools
@@ -27,7 +28,7 @@ from tools.local.emulator.iam import REQUEST, kms_context
 
 @dataclass(frozen=True)
 class Kept:
-    """Something that is kept under a key; the context is what its data keys are bound to."""
+    """Something encrypted with a key. Its data keys are bound to the encryption context."""
 
     key: dict[str, Any]
     context: dict[str, str]
@@ -37,7 +38,7 @@ _READ = ("kms:Decrypt",)
 _WRITE = ("kms:GenerateDataKey", "kms:Decrypt")
 _TABLE = ("kms:DescribeKey", "kms:CreateGrant", "kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt")
 
-# What the caller must be allowed to do with the key, through the service.
+# What KMS must allow the caller to do with the key through the service.
 _FOR_THE_CALLER = {
     "states:CreateStateMachine": ("kms:DescribeKey", "kms:GenerateDataKey"),
     "states:UpdateStateMachine": ("kms:DescribeKey", "kms:GenerateDataKey"),
@@ -81,7 +82,7 @@ _ALARM_ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 
 
 def install() -> None:
-    """Have KMS asked after IAM has let a call through, before an execution starts, and before an alarm is published."""
+    """Check KMS permissions once IAM allows a call, before an execution starts, and before an alarm is published."""
     enforce = iam_evaluator.enforce
     start_execution = stepfunctions._start_execution
     dispatch_alarm_actions = cloudwatch._dispatch_alarm_actions
@@ -151,7 +152,7 @@ def install() -> None:
 
 
 def service_may(principal: str, actions: tuple[str, ...], kept: Kept, source: dict[str, Any] | None = None) -> bool:
-    """Whether the key's policy lets an AWS service do all of this by itself, for the source that it names."""
+    """Return whether the key's policy allows all actions to an AWS service that acts for the given source."""
     contexts = [
         iam_evaluator.EvalContext(
             principal_arn="",
@@ -175,11 +176,11 @@ def _context(action: str, kept: Kept) -> dict[str, Any]:
     return kms_context(action, {} if action in _WITHOUT_CONTEXT else {"EncryptionContext": kept.context})
 
 
-# -- What is kept under which key -----------------------------------------------------------------------------------
+# -- Which data are encrypted with which key ------------------------------------------------------------------------
 
 
 def _kept(service: str, request: dict[str, Any], arn: str) -> Kept | None:
-    """What a call is about, if it is kept under a customer managed key; the key may be the call's to choose."""
+    """Return the data that a call uses if a customer managed key encrypts it. The call itself may choose the key."""
     if service not in _FINDERS:
         return None
     key_id, context = _FINDERS[service](request, arn)

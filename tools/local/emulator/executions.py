@@ -2,22 +2,22 @@
 
 What AWS does (Step Functions API reference, StartExecution; "Handling errors", developer guide):
 
-- A name has 1 to 80 characters and none of those in `_FORBIDDEN`; else InvalidName. Input is JSON
-  (InvalidExecutionInput) of at most 262,144 bytes of UTF-8 (ValidationException).
-- For a STANDARD state machine, the same name with the same input while that execution runs gives the first answer
-  again; with other input, or once it has ended, ExecutionAlreadyExists.
-- Started by an alias, an execution runs one of the alias's versions, chosen at random by weight; started by a version,
-  that one; and it does so to its end ("State machine deployments with versions and aliases", developer guide).
-  MiniStack runs what is newest.
-- An error's `__type` has its service's namespace in front (measured on AWS by others: `com.amazonaws.swf.service.
-  v2.model#InvalidName`), so a mapping template that compares it must not compare it whole.
-- An execution that was stopped retries nothing.
-- A Retry waits at most MaxDelaySeconds, and with JitterStrategy FULL a random time up to its delay.
+- A name must have 1 to 80 characters and none of those in `_FORBIDDEN`, else the call fails with InvalidName. The input
+  must be JSON (InvalidExecutionInput) of at most 262,144 bytes of UTF-8 (ValidationException).
+- For a STANDARD state machine, the same name with the same input returns the first answer again while that execution
+  runs. Another input, or an execution that has ended, gives ExecutionAlreadyExists.
+- An execution started by an alias runs one of the alias's versions, chosen at random by weight; one started by a
+  version runs that version. It keeps the version until its end ("State machine deployments with versions and aliases",
+  developer guide). MiniStack always runs the newest definition.
+- An error's `__type` starts with its service's namespace (measured on AWS by others: `com.amazonaws.swf.service.
+  v2.model#InvalidName`), so a mapping template must not compare the whole string.
+- A stopped execution retries nothing.
+- A Retry waits at most MaxDelaySeconds; with JitterStrategy FULL it waits a random time up to its delay.
 - DescribeExecution and ListExecutions are eventually consistent: they "may not reflect very recent updates and changes"
-  (API reference). Here they tell of executions as they were `SFN_SEEN_AFTER_SECONDS` ago, an environment variable; 0
-  without it.
+  (API reference). Here they show executions as they were `SFN_SEEN_AFTER_SECONDS` ago, an environment variable that
+  defaults to 0.
 
-MiniStack also sleeps 0.15 s before each execution, and forgets `tracingConfiguration`; AWS doesn't.
+Unlike AWS, MiniStack also sleeps 0.15 s before each execution, and drops `tracingConfiguration`.
 """
 
 import contextvars
@@ -51,11 +51,11 @@ _STARTED_BY = ("stateMachineVersionArn", "stateMachineAliasArn")
 
 
 _version: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("state_machine_version", default=None)
-"""What the execution runs whose thread this is, or None for the state machine as it is."""
+"""The version that the current thread's execution runs, or None for the state machine's newest definition."""
 
 
 def install() -> None:
-    """Put the checks before MiniStack's StartExecution, and the delays into its retries."""
+    """Add the checks to MiniStack's StartExecution, the delays to its retries, and the rest of what it lacks."""
     start_execution = stepfunctions._start_execution
     executions = SeenLate(stepfunctions._executions, float(os.environ.get("SFN_SEEN_AFTER_SECONDS", "0")))
     describe_execution = _reading(stepfunctions._describe_execution, executions)
@@ -68,7 +68,7 @@ def install() -> None:
     def start_version(data: dict[str, Any]) -> Any:
         arn = data.get("stateMachineArn")
         version = _chosen_version(arn)
-        # The execution's thread begins with a copy of this context.
+        # The execution's thread starts with a copy of this context.
         token = _version.set(version)
         try:
             answer = start_execution(data)
@@ -109,7 +109,7 @@ def install() -> None:
 
 
 class SeenLate:
-    """Executions by their ARNs, as far as MiniStack's reads use them, as they were so many seconds ago."""
+    """Executions by ARN as they were some seconds ago, with those methods of a dict that MiniStack's reads use."""
 
     def __init__(self, executions: Any, seconds: float) -> None:
         self._executions = executions
@@ -133,12 +133,14 @@ class SeenLate:
 
 
 def _reading(read: Callable[[dict[str, Any]], Any], executions: SeenLate) -> Callable[[dict[str, Any]], Any]:
-    """One of MiniStack's functions, on these executions in the place of its own."""
+    """Return a copy of a MiniStack function that reads these executions instead of its own."""
     return FunctionType(read.__code__, {**read.__globals__, "_executions": executions}, read.__name__)
 
 
 class _StateMachines(AccountRegionScopedDict):  # type: ignore[misc]
-    """MiniStack's state machines; in an execution's thread, its own is as it was when its version was published."""
+    """MiniStack's state machines. In the thread of an execution by a version, its machine has that version's definition
+    and role.
+    """
 
     __slots__ = ()
 
@@ -150,7 +152,7 @@ class _StateMachines(AccountRegionScopedDict):  # type: ignore[misc]
 
 
 def _chosen_version(arn: object) -> dict[str, Any] | None:
-    """The version that an execution runs which is started by this ARN; None for the state machine as it is."""
+    """Return the version that an execution started by this ARN runs, or None for the newest definition."""
     alias = stepfunctions._state_machine_aliases.get(arn)
     if alias:
         shares = alias["routingConfiguration"]
@@ -161,7 +163,7 @@ def _chosen_version(arn: object) -> dict[str, Any] | None:
 
 
 def retry_delay_seconds(retrier: dict[str, Any], retries_made: int) -> float:
-    """How long a Retry entry waits before its next attempt."""
+    """Return how long a Retry entry waits before its next attempt."""
     delay = float(retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retries_made)
     delay = min(delay, retrier.get("MaxDelaySeconds", delay))
     return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay  # noqa: S311 # nosec B311
@@ -181,7 +183,7 @@ def _keeping_tracing(store: Callable[[dict[str, Any]], Any]) -> Callable[[dict[s
 
 
 def _refusal(data: dict[str, Any]) -> Any:
-    """The error for a bad name or input, or None."""
+    """Return the error for an invalid name or input, or None."""
     name, text = data.get("name"), data.get("input", "{}")
     if name is not None and (not 1 <= len(name) <= 80 or _FORBIDDEN.search(name)):
         return error_response_json(f"{_SERVICE}#InvalidName", f"Invalid Name: '{name}'")
@@ -189,7 +191,7 @@ def _refusal(data: dict[str, Any]) -> Any:
         size = len(text.encode())
         json.loads(text)
     except (ValueError, RecursionError):  # also lone surrogates, which are not UTF-8
-        # AWS quotes any input, and a card number would come back that way: here only a word that a template wrote.
+        # AWS quotes any input, which might hold a card number. Quote only a word such as our templates write.
         quoted = f": Unrecognized token '{text}'" if re.fullmatch("[a-z_]{1,64}", text) else ""
         return error_response_json(
             f"{_SERVICE}#InvalidExecutionInput", f"Invalid State Machine Execution Input{quoted}"
@@ -204,7 +206,7 @@ def _refusal(data: dict[str, Any]) -> Any:
 
 
 def _running(data: dict[str, Any]) -> Any:
-    """The answer for a name that is taken, or None."""
+    """Return the answer for a name that is already in use, or None."""
     arn = stepfunctions._resolve_state_machine_arn(data.get("stateMachineArn", ""))
     machine = stepfunctions._state_machines.get(arn) if arn else None
     if machine is None or not data.get("name"):
