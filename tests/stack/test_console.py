@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,9 @@ from tools.deployment.stack import Stack
 
 # Slow enough to be seen, and quicker than the gateway's read timeout.
 SLOW_SECONDS = 4
+
+# An event starts resolve once a payment is in doubt, and Step Functions lists executions late.
+STARTED_WITHIN_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +156,11 @@ def test_the_resolve_state_machine_s_executions_are_there_with_their_loop(
     browser: Browser, console: str, payments: dict[str, str]
 ) -> None:
     with opened(browser, f"{console}/machines") as page:
-        page.get_by_role("region", name="-resolve").get_by_role("link").first.click()
+        execution = page.get_by_role("region", name="-resolve").get_by_role("link").first
+        deadline = time.monotonic() + STARTED_WITHIN_SECONDS
+        while not execution.is_visible() and time.monotonic() < deadline:
+            page.reload()
+        execution.click()
         expect(page.locator("#state-HowLongToWait")).to_be_visible()
         expect(page.get_by_role("heading", level=1)).to_contain_text("-resolve:")
         take_screenshots(page, "console-resolve")
