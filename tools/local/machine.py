@@ -1,4 +1,4 @@
-"""The stack on one machine: the AWS emulator and the Sparkle sandbox in the background, and Terraform's deployment."""
+"""Runs the stack on one machine: the AWS emulator and the Sparkle sandbox in the background, deployed by Terraform."""
 
 import json
 import os
@@ -31,9 +31,10 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A background process of the stack, as `processes.json` remembers it.
+    """A background process of the stack, as recorded in `processes.json`.
 
-    `keys` are those that it lets in, by the variables that it was told them with: everybody may read its arguments.
+    `keys` are the credentials that it accepts, by the environment variables that pass them to it: every user of the
+    machine could read them in its arguments.
     """
 
     module: str
@@ -47,7 +48,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def owns_its_pid(self) -> bool:
-        """Whether the process is still ours: pids are given out again."""
+        """Return whether the process is still ours, since the system reuses pids."""
         ps = subprocess.run(["ps", "-p", str(self.pid), "-o", "command="], capture_output=True, text=True)
         return self.module in ps.stdout
 
@@ -68,9 +69,9 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One local stack. Its logs, state and process ids live in `home`; `stack_file` tells others where it is.
+    """One local stack. Its logs, state and process ids are in `home`; `stack_file` tells other programs where it is.
 
-    A port that is taken is replaced by a free one, unless somebody asked for it (`fixed_ports`).
+    If a port is taken, another is used instead, unless the port was explicitly chosen (`fixed_ports`).
     """
 
     home: Path = BUILD / "local"
@@ -82,7 +83,7 @@ class Machine:
 
     @classmethod
     def from_environment(cls) -> "Machine":
-        """`EMULATOR_PORT` and `SPARKLE_PORT` choose the ports."""
+        """Take the ports from the variables `EMULATOR_PORT` and `SPARKLE_PORT`, if they are set."""
         ports = {name.lower(): os.environ[name] for name in ("EMULATOR_PORT", "SPARKLE_PORT") if os.environ.get(name)}
         for name, port in ports.items():
             if not port.isdecimal() or not 0 < int(port) < 65536:
@@ -90,11 +91,11 @@ class Machine:
         return cls(**{name: int(port) for name, port in ports.items()}, fixed_ports=frozenset(ports))  # type: ignore[arg-type]
 
     def up(self, say: Say, progress: Say = lambda text: None) -> Stack:
-        """Start what does not run yet, deploy, and write the stack file. Safe to repeat.
+        """Start the services that do not run yet, deploy, and write the stack file. Safe to repeat.
 
-        `say` is told of each step, `progress` how far a long one is.
+        `say` reports each step, `progress` the progress of a long one.
         """
-        program()  # without Terraform nothing need be started
+        program()  # fails before anything is started if there is no Terraform
         private_folder(self.home)
         say("Building the functions and their layer")
         build(Target.host(), progress)
@@ -103,8 +104,8 @@ class Machine:
         except TerraformError as error:
             if self.stack_file.exists():
                 raise
-            # What the emulator did of it is in the way of a second try. Nothing is deployed yet, so nothing is lost by
-            # starting over.
+            # The half-deployed resources would make a second try fail. Starting over loses nothing, since no stack was
+            # in use yet.
             say(f"Starting over, as the first deployment failed: {error}")
             say(f"The emulator's log of it is {self._keep_log()}")
             stack = self._start_and_deploy(say, progress)
@@ -112,7 +113,7 @@ class Machine:
         return stack
 
     def _keep_log(self) -> Path:
-        """Where the emulator's log is once the next emulator has one of its own."""
+        """Rename the emulator's log, so that the next emulator does not overwrite it, and return its new path."""
         return (self.home / "emulator.log").replace(self.home / "emulator.failed.log")
 
     def _start_and_deploy(self, say: Say, progress: Say) -> Stack:
@@ -123,7 +124,7 @@ class Machine:
         if "emulator" in services and not self.stack_file.exists():
             services.pop("emulator").stop()  # half deployed
         if "emulator" not in services:
-            # The emulator keeps everything in memory: what an earlier one was told is gone.
+            # The emulator keeps everything in memory, so the resources of an earlier one are gone.
             self._forget()
             say("Starting the AWS emulator")
             self._start_emulator(services)
@@ -131,7 +132,7 @@ class Machine:
         return self._deploy(services, say, progress)
 
     def down(self) -> list[str]:
-        """Stop what `up` started; return the names of what was running."""
+        """Stop the services that `up` started, and return the names of those that were running."""
         services = {name: service for name, service in self._services().items() if service.owns_its_pid()}
         for service in services.values():
             service.stop()
@@ -140,7 +141,7 @@ class Machine:
         return sorted(services)
 
     def _forget(self) -> None:
-        """Remove what is about an emulator that is gone, and the keys in it."""
+        """Remove the files that describe an emulator that is gone, with its keys."""
         for file in (
             *self.home.glob("terraform.tfstate*"),
             self._keys_file,
@@ -211,7 +212,7 @@ class Machine:
         keys: Mapping[str, str],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Begin to start a service, remembered from its first moment on: whoever gives up waiting can stop it."""
+        """Start a service, and record it at once, so that it can be stopped even if it never becomes healthy."""
         module = f"tools.local.{name}"
         clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         process = subprocess.Popen(
@@ -251,8 +252,8 @@ class Machine:
         raise StackError("This machine has no free port.")
 
     def terraform(self) -> Terraform:
-        """Terraform as `up` runs it, for a stack that is up."""
-        Stack.load(self.stack_file)  # says what to do where there is none
+        """Return Terraform, configured as in `up`, for a running stack."""
+        Stack.load(self.stack_file)  # if there is no stack, its error says what to do
         return self._terraform(self._services())
 
     def _terraform(self, services: Mapping[str, Service]) -> Terraform:

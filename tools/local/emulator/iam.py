@@ -1,25 +1,25 @@
 """Policy evaluation that MiniStack 1.5.33 lacks: some condition keys, and the state machine's own role.
 
 - "Single-valued vs. multivalued context keys" (IAM user guide): "Multivalued context keys require a condition set
-  operator." A key is multivalued by its type and not by how many values a request has for it, so it is a list here even
-  for one, and without `ForAnyValue:` or `ForAllValues:` no condition on it holds.
+  operator." A key's type makes it multivalued, not the number of values in a request. So a multivalued key is always a
+  list here, and a condition on it is false without `ForAnyValue:` or `ForAllValues:`.
 - "AWS KMS condition keys" (KMS developer guide): `kms:EncryptionContext:<key>`, `kms:EncryptionContextKeys`,
-  `kms:EncryptionAlgorithm`, `kms:MacAlgorithm`, `kms:CallerAccount`, from the request. `kms:ViaService` is absent, as
-  for every call that a principal makes itself; services that call for a principal are in `encryption.py`.
-- "Using IAM policy conditions for fine-grained access control" (DynamoDB developer guide): `dynamodb:LeadingKeys`, the
-  partition keys that a request names (a Scan names none); `dynamodb:Attributes`, every attribute that it names, the
-  key's own included, so that also a request for whole items names some; `dynamodb:Select`, which reads always have,
-  and `dynamodb:ReturnValues`, which writes of one item always have, whether or not the request says it.
-- "Authorization for versions and aliases" (Step Functions developer guide): asked for is the state machine's own ARN;
-  the version or alias is `states:StateMachineQualifier`.
-- "AWS global condition context keys" (IAM user guide): `aws:PrincipalArn` of a role's session is the role's ARN.
+  `kms:EncryptionAlgorithm`, `kms:MacAlgorithm` and `kms:CallerAccount` come from the request. `kms:ViaService` is
+  absent, as in every call that a principal makes itself; `encryption.py` makes the calls of services for a principal.
+- "Using IAM policy conditions for fine-grained access control" (DynamoDB developer guide): `dynamodb:LeadingKeys` are
+  the partition keys that a request names (a Scan names none). `dynamodb:Attributes` are all attributes that it names,
+  including the key's, so even a request for whole items has some. Every read has `dynamodb:Select`, and every write of
+  one item has `dynamodb:ReturnValues`, even if the request does not set them.
+- "Authorization for versions and aliases" (Step Functions developer guide): the resource is the state machine's own
+  ARN; the version or alias is `states:StateMachineQualifier`.
+- "AWS global condition context keys" (IAM user guide): the `aws:PrincipalArn` of a role's session is the role's ARN.
   `aws:SecureTransport` says whether a request came over TLS. It is true here, where nothing leaves the machine.
 - "How API Gateway resource policies affect authorization workflow" (API Gateway developer guide), Table A: in the API's
-  own account an Allow in either policy lets in, and for the API's that holds whomever it names, the account too.
+  own account, an Allow in either policy suffices. This holds for any principal in the API's policy, even the account.
 - "How Step Functions works with IAM": a Task calls its function under the state machine's role. Without
-  `lambda:InvokeFunction` on that function the task fails with `Lambda.AWSLambdaException`, seen on AWS (aws-deployment-
-  framework issue 460: Error `Lambda.AWSLambdaException`, Cause "… is not authorized to perform: lambda:InvokeFunction …
-  Error Code: AccessDeniedException"), so the Retry that names it applies.
+  `lambda:InvokeFunction` on that function the task fails with `Lambda.AWSLambdaException`, as seen on AWS (aws-
+  deployment-framework issue 460: Error `Lambda.AWSLambdaException`, Cause "… is not authorized to perform:
+  lambda:InvokeFunction … Error Code: AccessDeniedException"), so a Retry that names this error applies.
 """
 
 import contextvars
@@ -41,14 +41,14 @@ current_execution: contextvars.ContextVar[dict[str, Any] | None] = contextvars.C
 
 
 REQUEST = "emulator:Request"
-"""Where a check's context carries the request itself, for `encryption.py`; no policy can name it."""
+"""The key of the request itself in a check's context, for `encryption.py`. No policy can refer to it."""
 
 _READS = {"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"}
 _WRITES_OF_ONE_ITEM = {"PutItem", "UpdateItem", "DeleteItem"}
 
 
 def install() -> None:
-    """Add the keys to what MiniStack evaluates, and the evaluation to Step Functions' calls of functions."""
+    """Add the condition keys to MiniStack's evaluation, and check permissions when Step Functions calls a function."""
     request_tag_context = iam_actions.request_tag_context
     extract_resource_arn = iam_actions.extract_resource_arn
     resolve_condition_key = iam_evaluator._resolve_condition_key
@@ -118,14 +118,14 @@ def install() -> None:
     iam_evaluator.combine_resource_policy = combine
     iam_actions.request_tag_context = context_of
     iam_actions.extract_resource_arn = resource_arn_of
-    # It does not know the action; `dynamodb_context` does.
+    # MiniStack's own function does not know the action, so `dynamodb_context` replaces it.
     iam_actions.dynamodb_service_context = lambda _: {}
     stepfunctions._run_execution = run
     stepfunctions._call_lambda = call
 
 
 def role_of_session(principal_arn: str) -> str:
-    """The ARN that aws:PrincipalArn has on AWS: for a role's session, the role's (its path is left out here)."""
+    """Return the ARN that aws:PrincipalArn has on AWS: for a role's session the role's ARN, here without its path."""
     session = re.fullmatch(r"arn:([^:]+):sts::([0-9]+):assumed-role/([^/]+)/.*", principal_arn or "")
     return f"arn:{session[1]}:iam::{session[2]}:role/{session[3]}" if session else principal_arn
 
@@ -139,13 +139,13 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 
 def _qualified(arn: object) -> tuple[object, str | None]:
-    """A state machine's own ARN, and the version or alias that was named with it."""
+    """Split an ARN into the state machine's own ARN and the version or alias, if it has one."""
     parts = arn.split(":") if isinstance(arn, str) else []
     return (":".join(parts[:7]), parts[7]) if len(parts) == 8 and parts[5] == "stateMachine" else (arn, None)
 
 
 def kms_context(iam_action: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The KMS condition keys of a request; those that don't apply are absent."""
+    """Return the KMS condition keys that apply to a request."""
     context: dict[str, Any] = {"kms:CallerAccount": get_account_id()}
     encryption_context = request.get("EncryptionContext")
     if isinstance(encryption_context, dict) and encryption_context:
@@ -161,13 +161,13 @@ def kms_context(iam_action: str, request: dict[str, Any]) -> dict[str, Any]:
 # -- DynamoDB -------------------------------------------------------------------------------------------------------
 
 _EQUALITY = re.compile(r"([#\w.-]+)\s*=\s*(:\w+)")
-# An attribute at the beginning of a path; not a placeholder for a value, nor a function.
+# The first attribute of a path, but no placeholder for a value, and no function.
 _NAME = re.compile(r"(?<![\w.:#])(?:#\w+|[A-Za-z_]\w*)\b(?!\s*\()")
 _KEYWORDS = {"ADD", "AND", "BETWEEN", "DELETE", "IN", "NOT", "OR", "REMOVE", "SET"}
 
 
 def dynamodb_context(iam_action: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The DynamoDB condition keys of a request in any of its forms, transactions and batches included."""
+    """Return the DynamoDB condition keys of a request, which may be a transaction or a batch."""
     operation = iam_action.partition(":")[2]
     parts = list(_parts(request))
     lists = {
@@ -184,7 +184,7 @@ def dynamodb_context(iam_action: str, request: dict[str, Any]) -> dict[str, Any]
 
 
 def _parts(request: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the request does, item by item: `(table, {"Key" or "Item": …, "ProjectionExpression": …})`."""
+    """Yield each part of the request with its table: `(table, {"Key" or "Item": …, "ProjectionExpression": …})`."""
     for item in request.get("TransactItems") or []:
         for part in item.values():
             yield part.get("TableName", ""), part
@@ -242,11 +242,11 @@ def _plain(value: dict[str, Any]) -> str:
 
 
 def _authorize(execution: dict[str, Any], function_ref: str) -> None:
-    """Raise the error that a task ends with when the execution's role may not call the function."""
+    """Raise the task's error if the execution's role may not call the function."""
     machine = stepfunctions._state_machines.get(execution["stateMachineArn"])
     function, config, name = lambda_svc._get_func_record_for_ref(function_ref)
     if not function or not config:
-        return  # MiniStack's own error says that there is no such function
+        return  # MiniStack then raises its own error
     arn = function_ref if function_ref.startswith("arn:") else config.get("FunctionArn", name)
     try:
         session = roles.assume(

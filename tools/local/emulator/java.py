@@ -1,7 +1,8 @@
-"""What Java gives a Velocity template: methods on strings and collections, regular expressions, and text forms.
+"""The parts of Java that a Velocity template can use: methods of strings and collections, regular expressions, and
+`toString()`.
 
-API Gateway renders mapping templates in Java, so `"$x.replaceAll(…)"` means `String.replaceAll`. Only what templates
-can reach is here. Indexes count code points, where Java counts UTF-16 units (they differ for emoji only).
+API Gateway renders mapping templates in Java, so `"$x.replaceAll(…)"` means `String.replaceAll`. Indexes count code
+points here and UTF-16 units in Java; these differ for emoji only.
 """
 
 import functools
@@ -18,15 +19,15 @@ _REPLACEMENT = re.compile(r"\\(.)|\$(\d)|\$\{(\w+)\}", re.DOTALL)
 
 
 class IllegalArgument(ValueError):
-    """A call that Java would answer with an exception, which fails the template's transformation."""
+    """Java would raise an exception, so that the template's transformation fails."""
 
 
 class JsonList(list[Any]):
-    """A list of a JSON document: it prints as JSON, as AWS was seen to do, and any other list as Java's do."""
+    """A list from a JSON document. It prints as JSON, as others saw on AWS; any other list prints as in Java."""
 
 
 def text(value: object) -> str:
-    """A value as Velocity prints it: `toString()`, so `true`, `{a=1}`, `[a, b]`, `1.0E7`."""
+    """Return a value as Velocity prints it, by `toString()`: `true`, `{a=1}`, `[a, b]`, `1.0E7`."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -45,7 +46,7 @@ def text(value: object) -> str:
 
 
 def _double(value: float) -> str:
-    """`Double.toString`: with an exponent below 10^-3 and from 10^7 on."""
+    """`Double.toString`, which writes an exponent for values below 10^-3 and from 10^7 on."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "-Infinity" if value < 0 else "Infinity"
     if value == 0 or 1e-3 <= abs(value) < 1e7:
@@ -60,7 +61,7 @@ def is_number(value: object) -> bool:
 
 
 def from_json(document: str) -> Any:
-    """A JSON document, of whose duplicate members the last counts. Raises ValueError, or RecursionError."""
+    """Parse a JSON document; of duplicate members the last one counts. Raises ValueError or RecursionError."""
     return _lists(json.loads(document, parse_constant=_refuse_constant))
 
 
@@ -75,7 +76,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def to_json(value: Any) -> str:
-    """Compact JSON, characters beyond ASCII as they are."""
+    """Return compact JSON that does not escape characters beyond ASCII."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{to_json(text(name))}:{to_json(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list):
@@ -84,8 +85,9 @@ def to_json(value: Any) -> str:
 
 
 def escape_ecma_script(value: str) -> str:
-    r"""Apache Commons `StringEscapeUtils.escapeEcmaScript`: quotes (`'` too), `\` and `/` get a backslash, the rest
-    outside U+0020..U+007F becomes `\uXXXX` in upper case, as a surrogate pair beyond the basic plane."""
+    r"""Apache Commons `StringEscapeUtils.escapeEcmaScript`. It puts a backslash before quotes (`'` too), `\` and `/`,
+    and writes `\b`, `\n`, `\t`, `\f` and `\r`. Other characters outside U+0020..U+007F become `\uXXXX` in upper case,
+    as a surrogate pair beyond the basic plane."""
     return "".join(_ESCAPES.get(character) or _unicode_escape(character) for character in value)
 
 
@@ -111,13 +113,13 @@ def _unicode_escape(character: str) -> str:
 
 @functools.cache
 def _compiled(pattern: str) -> Any:
-    r"""A pattern of java.util.regex, where \w, \d, \s and \b are ASCII and \p{…} is not. `regex` takes its flag for all
-    of them, so a pattern has the one or the other."""
+    r"""Compile a pattern of java.util.regex, where \w, \d, \s and \b are ASCII but \p{…} is Unicode. In `regex` one
+    flag applies to all of them, so a pattern can't use both kinds."""
     return regex.compile(pattern, 0 if r"\p{" in pattern else regex.ASCII)
 
 
 def _replacement(template: str) -> Callable[[Any], str]:
-    r"""A `Matcher.appendReplacement` template: `$1`, `${name}`, and `\x` for a literal x."""
+    r"""Parse a `Matcher.appendReplacement` template with `$1`, `${name}`, and `\x` for a literal x."""
     leftover = _REPLACEMENT.sub("", template)
     if "$" in leftover or "\\" in leftover:
         raise IllegalArgument(f"Illegal group reference in {template!r}")
@@ -133,13 +135,13 @@ def _replacement(template: str) -> Callable[[Any], str]:
 
 
 def _split(value: str, pattern: str, limit: int = 0) -> list[str]:
-    """`String.split`: no groups in the result, and without a limit no trailing empty strings."""
+    """`String.split`, whose result has no groups and, without a limit, no trailing empty strings."""
     parts: list[str] = []
     start = 0
     for match in _compiled(pattern).finditer(value):
         if limit > 0 and len(parts) == limit - 1:
             break
-        if match.end() == 0:  # Java 8: a zero-width match at the beginning never makes an empty first part
+        if match.end() == 0:  # Java 8: a zero-width match at the beginning never gives an empty first part
             continue
         parts.append(value[start : match.start()])
         start = match.end()
@@ -211,7 +213,7 @@ MAP_METHODS: Methods = OBJECT_METHODS | {
 
 
 def methods_of(value: object) -> Methods:
-    """The Java methods a template may call on a value; none on null."""
+    """Return the Java methods that a template may call on a value; null has none."""
     if isinstance(value, str):
         return STRING_METHODS
     if isinstance(value, list):

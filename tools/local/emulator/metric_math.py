@@ -1,8 +1,7 @@
-"""Metric math, as far as our alarms use it ("Math expressions with metrics", CloudWatch user guide).
+"""The part of metric math that our alarms use ("Math expressions with metrics", CloudWatch user guide).
 
-Arithmetic, comparisons, arrays, FILL, IF, MAX, MIN and SUM. A time series has a value for some of the periods that are
-looked at, which are numbered. Where the guide leaves open what becomes of a value that is missing, `Readings` says
-which way it is read.
+It has arithmetic, comparisons, arrays, FILL, IF, MAX, MIN and SUM. The periods are numbered; a time series has a value
+for some of them. `Readings` chooses an interpretation where the guide does not say how missing values are treated.
 """
 
 import operator
@@ -35,12 +34,14 @@ _AGGREGATE: dict[str, Callable[[list[float]], float]] = {"SUM": sum, "MAX": max,
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """How to read what AWS's documentation leaves open; by default as is worst for an alarm that should come back.
+    """An interpretation of what AWS's documentation leaves open. The default is the worst for an alarm that should
+    return to OK.
 
-    `dynamodb_missing`: what becomes of an alarm that looks at AWS/DynamoDB where data are missing. "ignored": they are
-    ignored whatever the alarm was told, as the API reference says; "as_told": that is but the default, as the user
-    guide has it; "ignored_in_each_metric": so strictly that no expression helps. `periods_beyond`: how many more are
-    looked at than the alarm counts.
+    `dynamodb_missing` says how an alarm on AWS/DynamoDB treats missing data. "ignored": it ignores them regardless of
+    its TreatMissingData, as the API reference says. "as_told": it ignores them only by default, as the user guide says.
+    "ignored_in_each_metric": it ignores every period in which one of its DynamoDB metrics has no data, so that no
+    expression helps. `periods_beyond` is the number of periods that CloudWatch looks at beyond the alarm's
+    EvaluationPeriods.
     """
 
     dynamodb_missing: Literal["ignored", "as_told", "ignored_in_each_metric"] = "ignored"
@@ -58,7 +59,7 @@ def evaluate(
     periods: range,
     readings: Readings = HARSHEST,
 ) -> Series:
-    """The expression's value in each of the periods where it has one. Raises ValueError for what it can't read."""
+    """Return the expression's values in those periods that have one. Raises ValueError if it can't parse it."""
     parser = _Parser(_tokens(expression), series, periods, readings)
     value = parser.comparison()
     if parser.tokens or not isinstance(value, dict):
@@ -79,7 +80,7 @@ def _tokens(expression: str) -> list[str]:
 
 @dataclass(slots=True)
 class _Parser:
-    """By recursive descent, each rule giving the value of what it read."""
+    """A recursive-descent parser: each rule returns the value of what it parsed."""
 
     tokens: list[str]
     series: Mapping[str, Series]

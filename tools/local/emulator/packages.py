@@ -1,7 +1,7 @@
-"""Lambda's code from S3: MiniStack 1.5.33 makes an empty function or layer of an object that is not there.
+"""Lambda's code from S3: if the object does not exist, MiniStack 1.5.33 creates an empty function or layer.
 
-AWS refuses CreateFunction and PublishLayerVersion then (tests/aws_facts/lambda_code_from_s3.yaml), and here
-UpdateFunctionCode is refused like them.
+AWS refuses CreateFunction and PublishLayerVersion (tests/aws_facts/lambda_code_from_s3.yaml). This module does so too,
+and also refuses UpdateFunctionCode.
 """
 
 import functools
@@ -16,11 +16,11 @@ NOT_THERE = (
 
 
 class _NoSuchKey(bytes):
-    """In place of the code, which MiniStack looks at next."""
+    """Marks missing code; MiniStack's next step is to check whether it can read the code."""
 
 
 def install() -> None:
-    """Have MiniStack refuse code that is not there."""
+    """Make MiniStack refuse code that does not exist."""
     fetch_code, reject_unreadable = lambda_svc._fetch_code_from_s3, lambda_svc._reject_unreadable_zip
 
     @functools.wraps(fetch_code)

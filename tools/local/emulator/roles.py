@@ -1,10 +1,11 @@
-"""Service roles: MiniStack 1.5.33 lets a service act without its role; AWS has it assume the role first.
+"""Service roles: on AWS a service must assume a role before it acts; in MiniStack 1.5.33 it acts without one.
 
-API Gateway (an integration's `credentials`) and Step Functions (a state machine's `roleArn`) act under a session of
-that role, which the role's trust policy must allow to the service ("IAM roles for services", IAM user guide). What the
-session may do is then decided by MiniStack's own evaluator, as for any caller.
+API Gateway (an integration's `credentials`) and Step Functions (a state machine's `roleArn`) act with a session of the
+role, whose trust policy must allow the service to assume it ("IAM roles for services", IAM user guide). MiniStack's own
+evaluator then decides what the session may do, as for any caller.
 
-A function acts under its execution role; the credentials that MiniStack gives it can be worked out from its name.
+A function acts with its execution role. This module also gives functions secret credentials, since those from MiniStack
+could be derived from the function's name.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ _SESSION_SECONDS = 3600
 
 
 class RoleNotAssumable(Exception):
-    """No such role, or its trust policy does not let the service assume it."""
+    """There is no such role, or its trust policy does not let the service assume it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Session:
 
 
 def assume(role_arn: str, service: str, session_name: str, source_arn: str) -> Session:
-    """A session of the role for a service (`states.amazonaws.com`) acting for a resource (`aws:SourceArn`).
+    """Open a session of the role for a service (`states.amazonaws.com`) that acts for a resource (`aws:SourceArn`).
 
     Raises RoleNotAssumable.
     """
@@ -56,7 +57,7 @@ def assume(role_arn: str, service: str, session_name: str, source_arn: str) -> S
 
 
 def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
-    """The variables with a function's credentials, which last as long as its execution environment does."""
+    """Return the variables with a function's credentials, which are valid as long as its execution environment."""
     account_id = config["FunctionArn"].split(":")[4]
     role_name, name = config.get("Role", "").rsplit("/", 1)[-1], config.get("FunctionName", "")[:64]
     session = _session(f"arn:aws:sts::{account_id}:assumed-role/{role_name}/{name}", UserId=f"{role_name}:{name}")
@@ -68,7 +69,7 @@ def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _session(arn: str, **more: Any) -> Session:
-    """One session an ARN, registered again each time: calls are many, and a reset forgets sessions."""
+    """Register the ARN's only session again. Calls are many, so they share a session, and a reset deletes it."""
     digest = hmac.new(_SALT, arn.encode(), hashlib.sha512).hexdigest()
     session = Session(arn, f"ASIA{digest[:16].upper()}", digest[16:56], digest[56:])
     secrets_of_it = {"SecretAccessKey": session.secret_access_key, "SessionToken": session.session_token}

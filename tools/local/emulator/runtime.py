@@ -1,15 +1,16 @@
 """Python functions under AWS's own runtime client, instead of MiniStack 1.5.33's worker script.
 
-MiniStack runs Python handlers by a script of its own, which reports each exception as `Runtime.HandlerError`, runs in
-the emulator's virtualenv and hands down its whole environment. On AWS ("Using the Lambda runtime API" and "Using Lambda
-environment variables", Lambda developer guide) the managed Python runtime is `awslambdaric`, so an error carries the
-exception's class name, message and stack trace, and a function sees its code, its layers and the documented variables.
+MiniStack runs Python handlers with its own script, which reports every exception as `Runtime.HandlerError`, runs in the
+emulator's virtualenv, and passes on its whole environment. On AWS ("Using the Lambda runtime API" and "Using Lambda
+environment variables", Lambda developer guide) the managed Python runtime is `awslambdaric`. There an error carries the
+exception's class name, message and stack trace, and a function sees only its code, its layers and the documented
+variables.
 
-A version's or an alias's FunctionArn ends in its name (GetFunction and ListVersionsByFunction, API reference);
-MiniStack leaves it out where a function is published as it is made or changed.
+The FunctionArn of a version or an alias ends in its name (GetFunction and ListVersionsByFunction, API reference);
+MiniStack omits it if a function is published while it is created or updated.
 
 MiniStack has a Runtime API for custom runtimes (`ProvidedWorker`). Here Python functions run on it: `bootstrap` starts
-`awslambdaric`, which is read from the directory that the variable RUNTIME_CLIENT_DIR names (`pip install --target`).
+`awslambdaric` from the directory in the variable RUNTIME_CLIENT_DIR (`pip install --target`).
 """
 
 import functools
@@ -38,7 +39,7 @@ _LOG_LIMIT_BYTES = 1024 * 1024
 
 
 def install() -> None:
-    """Send Python functions to the Runtime API worker."""
+    """Run Python functions in the Runtime API worker."""
     if not Path(os.environ.get(RUNTIME_CLIENT_DIR, ""), "awslambdaric").is_dir():
         raise SystemExit(
             f"{RUNTIME_CLIENT_DIR} must name a directory that holds awslambdaric "
@@ -89,10 +90,10 @@ def _is_python(config: dict[str, Any]) -> bool:
 
 
 def python_environment(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
-    """The environment AWS gives a Python function, and nothing of the emulator's own.
+    """Return the environment variables that AWS gives a Python function, without those of the emulator's process.
 
-    Paths are this machine's (no /var/task here), and AWS_ENDPOINT_URL is the emulator's own, or what it was started
-    with, so that a proxy can stand in between.
+    Paths are this machine's (there is no /var/task). AWS_ENDPOINT_URL is the emulator's own URL or, so that a proxy can
+    stand in between, the value with which the emulator was started.
     """
     name, version = config.get("FunctionName", ""), config.get("Version", "$LATEST")
     _, region = lambda_runtime._account_region_from_function_config(config)
@@ -113,7 +114,7 @@ def python_environment(config: dict[str, Any], code_dir: str, port: int) -> dict
         "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
         "AWS_REGION": region,
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-        # No home: a function must not find the developer's ~/.aws.
+        # Not the developer's home: a function must not find ~/.aws.
         "HOME": tempfile.gettempdir(),
         "LAMBDA_RUNTIME_DIR": os.environ[RUNTIME_CLIENT_DIR],
         "LAMBDA_TASK_ROOT": code_dir,
@@ -126,15 +127,15 @@ def python_environment(config: dict[str, Any], code_dir: str, port: int) -> dict
 
 
 def _layer_directories(config: dict[str, Any]) -> list[str]:
-    """The function's layers, extracted once each, the one that takes precedence first."""
+    """Extract each layer of the function once, and return the directories by descending precedence."""
     zips = [lambda_svc._resolve_layer_zip(layer) for layer in config.get("Layers") or []]
     return [lambda_svc._docker_extracted_dir(data, "layer") for data in reversed(zips) if data]
 
 
 @functools.lru_cache(maxsize=64)
 def _with_bootstrap(code_zip: bytes) -> bytes:
-    """The deployment package with the executable that a custom runtime starts by."""
-    # -S: the standard library, but no site-packages; the function's own come by PYTHONPATH.
+    """Add the executable that starts a custom runtime to the deployment package."""
+    # -S: the standard library without site-packages; PYTHONPATH has the function's packages.
     script = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S -m awslambdaric "$_HANDLER"\n'
     package = io.BytesIO(code_zip)
     with zipfile.ZipFile(package, "a") as archive:
@@ -152,7 +153,7 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         self._log_pipe: Any = None
 
     def invoke(self, event: object, request_id: str, **options: Any) -> dict[str, Any]:
-        """As MiniStack's, but an environment that fails to start fails the call with its own error, and its log."""
+        """Invoke the function. Unlike MiniStack, if its environment fails to start, return that error and the log."""
         try:
             result: dict[str, Any] = super().invoke(event, request_id, **options)
             failure = result.get("error_payload")
@@ -179,13 +180,14 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
 
     def _build_handler_class(self, *arguments: Any) -> Any:
         handler = _for_the_runtime_alone(super()._build_handler_class(*arguments))
-        # Headers and body in one packet, at once: else Nagle's algorithm holds the body back for up to 40 ms.
+        # Send headers and body in one packet at once; else Nagle's algorithm delays the body for up to 40 ms.
         handler.wbufsize = 64 * 1024
         handler.disable_nagle_algorithm = True
         return handler
 
-    # The log. MiniStack reads it in a thread and, after each call, waits 50 ms for a first line. But what a function
-    # wrote before it answered is in the pipe by then, so reading the pipe until it is empty is complete, and immediate.
+    # The log. MiniStack reads it in a thread, and waits up to 50 ms after each call for a first line. But when a
+    # function has answered, its log is already in the pipe. So reading the pipe until it is empty misses nothing, and
+    # needs no wait.
 
     def _pump_output(self, stream: Any, log_queue: object) -> None:
         """Drain the pipe between calls and during long ones, so that a full pipe never blocks the function."""
@@ -197,7 +199,7 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
             stream.close()
 
     def _read_log(self) -> bool:
-        """Move what the pipe holds into the buffer; False at its end."""
+        """Move the pipe's content into the buffer; return False at the end of the stream."""
         pipe = self._log_pipe
         with self._log_lock:
             while pipe is not None and not pipe.closed:
@@ -222,7 +224,7 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
 
 
 def _for_the_runtime_alone(handler: Any) -> Any:
-    """The Runtime API without web pages, which would take a function's events from it or answer in its place."""
+    """Refuse web pages at the Runtime API, where they could take a function's events or answer in its place."""
 
     class Handler(handler):  # type: ignore[misc]
         def parse_request(self) -> bool:

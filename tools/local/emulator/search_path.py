@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 
 def search_path(code: str, layers: Sequence[str], runtime_client: str) -> str:
-    """PYTHONPATH as on AWS: the code first, then the layers (the one that takes precedence first), the runtime's own
-    packages last."""
+    """Return PYTHONPATH in the order of AWS: the code, the layers by descending precedence, and the runtime's own
+    packages.
+    """
     site_packages = f"python/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     of_layers = (f"{layer}/{part}" for part in (site_packages, "python") for layer in layers)
     return os.pathsep.join([code, *of_layers, runtime_client])

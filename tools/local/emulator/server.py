@@ -1,4 +1,4 @@
-"""MiniStack 1.5.33 (PyPI, MIT) in the foreground, with what it lacks filled in before it serves."""
+"""Runs MiniStack 1.5.33 (PyPI, MIT) in the foreground, with patches for what it lacks."""
 
 import asyncio
 import importlib.metadata
@@ -18,11 +18,11 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT, with signatures checked and IAM policies enforced.
 
     `operator` is the operator's access key: its id and its secret. MiniStack's temporary files go below `data_dir`.
-    Raises SystemExit when MiniStack is not the version that the patches were written for.
+    Raises SystemExit if the patches were written for another version of MiniStack.
     """
     _check_version()
     _configure(port, data_dir)
-    # Only now: MiniStack reads its configuration while it is imported.
+    # Import only now, since MiniStack reads its configuration on import.
     from ministack import app
     from ministack.core import hypercorn_compat
 
@@ -47,7 +47,7 @@ async def _run(application: object, port: int) -> None:
 
     async def read_until_closed(server: TCPServer) -> None:
         await read_data(server)
-        # Else a connection that the client has closed stays, with all its tasks, until the keep-alive time is over.
+        # Otherwise a connection that the client closed stays, with all its tasks, until the keep-alive timeout.
         await server.idle_task.stop()
 
     TCPServer._read_data = read_until_closed  # type: ignore[assignment, method-assign]
@@ -59,16 +59,17 @@ async def _run(application: object, port: int) -> None:
     config.bind = [f"127.0.0.1:{port}"]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
-    config.h11_pass_raw_headers = True  # names as the client wrote them
+    config.h11_pass_raw_headers = True  # keeps the spelling of header names
     await serve_asgi(application, config, shutdown_trigger=stopped.wait)  # type: ignore[arg-type]
 
 
 def send_heads_with_data() -> None:
-    """Hold a response's head until its first data, or its end, so that both leave in one write.
+    """Delay a response's head until its first data or its end, so that both go out in one write.
 
-    Hypercorn writes the head by itself. When Go's HTTP client has a head, the AWS SDK closes the request's body; and if
-    Go has not noticed yet that it is sent, it cuts the connection. A body that comes later is lost then, and the SDK
-    repeats a request that was done: what it made exists already. What comes with the head is read in any case.
+    Hypercorn writes the head separately. As soon as Go's HTTP client has read it, the AWS SDK closes the request's
+    body; if Go has not yet noticed that the body was sent, it closes the connection. A response body that arrives later
+    is lost, and the SDK repeats a request that was already carried out: the resource exists. Data that arrive together
+    with the head are always read.
     """
     send, heads = h11.Connection.send, WeakKeyDictionary[h11.Connection, bytes]()
 

@@ -1,19 +1,19 @@
-r"""API Gateway's mapping templates: Velocity by the library `airspeed`, brought to what Velocity 1.7 and AWS do.
+r"""API Gateway's mapping templates, rendered with the Velocity library `airspeed`, adapted to Velocity 1.7 and AWS.
 
-Reference: "Variables for data transformations for API Gateway" in the API Gateway developer guide, Velocity 1.7's user
-guide, and what others recorded on AWS (`tests/aws_facts/mapping_templates.yaml`). `tests/velocity/` holds what is here
-to Velocity itself. `airspeed` is adapted in this process, as it differs in what templates depend on:
+References: "Variables for data transformations for API Gateway" in the API Gateway developer guide, Velocity 1.7's user
+guide, and what others recorded on AWS (`tests/aws_facts/mapping_templates.yaml`). `tests/velocity/` compares this
+module with Velocity itself. The module patches `airspeed`, which differs in features that templates depend on:
 
-- **Nothing is `""`.** On API Gateway a reference to nothing (a path that selects nothing or null, a parameter, variable
-  or property that isn't there) is an empty text: it prints as nothing, equals `""` and any other reference to nothing,
-  and is *true* in `#if`, where only null and false are false. Velocity by itself has null for it, which is false in
-  `#if`, and leaves what `#set` would set as it was; `render(…, absent=None)` renders so.
-- It undoes backslash escapes in string literals. Velocity does not (a quote is doubled instead), so that the idiom AWS
-  documents, `$util.escapeJavaScript(…).replaceAll("\\'","'")`, passes the regular expression `\\'`: a backslash and
-  a quote.
-- It calls Python's methods. Velocity calls Java's (see `java.py`).
-- It has Python's idea of truth, equality and names. In Velocity `&&` and `||` stop where the answer is known, and what
-  `#set` sets in a loop is there after it.
+- **Nothing is `""`.** On API Gateway a reference to nothing (a path that selects nothing or null; a parameter, variable
+  or property that does not exist) is an empty text. It prints as nothing, equals `""` and any other reference to
+  nothing, and is *true* in `#if`, where only null and false are false. In Velocity itself it is null, which is false in
+  `#if`, and `#set` to null leaves the variable unchanged; `render(…, absent=None)` does the same.
+- `airspeed` resolves backslash escapes in string literals. Velocity does not (a quote is doubled instead). So in the
+  idiom that AWS documents, `$util.escapeJavaScript(…).replaceAll("\\'","'")`, the regular expression is `\\'`: a
+  backslash and a quote.
+- `airspeed` calls Python's methods, Velocity Java's (see `java.py`).
+- `airspeed` has Python's truth, equality and names. In Velocity `&&` and `||` short-circuit, and a variable that `#set`
+  sets in a loop keeps its value afterwards.
 """
 
 import base64
@@ -31,11 +31,11 @@ from tools.local.emulator import java
 
 
 class TransformationError(Exception):
-    """A template that can't be parsed or evaluated. AWS: a configuration error, 500 to the client."""
+    """A template can't be parsed or evaluated. AWS reports a configuration error, a 500 to the client."""
 
 
 class BodyNotJson(Exception):
-    """The payload was asked for as JSON and is none. AWS: 400 to the client for a request."""
+    """A template reads the payload as JSON, but it is not JSON. AWS answers 400 if the payload is a request."""
 
 
 class Input:
@@ -55,16 +55,16 @@ class Input:
             raise BodyNotJson("Could not parse request body into json") from error
 
     def path(self, expression: str) -> Any:
-        """The value at a JSONPath, for use in the template, or None."""
+        """Return the value at a JSONPath, for use in the template, or None."""
         return _select(self._document, expression)
 
     def json(self, expression: str) -> str:
-        """The value at a JSONPath as compact JSON, characters beyond ASCII as they are; of nothing, a JSON string."""
+        """Return the value at a JSONPath as compact JSON without escapes beyond ASCII; for nothing, an empty string."""
         value = self.path(expression)
         return java.to_json("" if value is None else value)
 
     def params(self, name: str | None = None) -> Any:
-        """All parameters by kind, or the one of this very name from path, query string or headers, in this order."""
+        """Return all parameters by kind, or the first of exactly this name from path, query string and headers."""
         if name is None:
             return self._parameters
         return next((kind[name] for kind in self._parameters.values() if name in kind), None)
@@ -73,7 +73,7 @@ class Input:
 class Util:
     """`$util`."""
 
-    def escapeJavaScript(self, value: object) -> str:  # noqa: N802 (the template's names)
+    def escapeJavaScript(self, value: object) -> str:  # noqa: N802 (templates use these names)
         return java.escape_ecma_script(java.text(value))
 
     def parseJson(self, value: str) -> Any:  # noqa: N802
@@ -95,7 +95,7 @@ class Util:
             raise java.IllegalArgument("not base64 of text") from error
 
 
-# Where the namespace keeps what a reference to nothing gives; no template can name it.
+# The namespace's key for the value of a reference to nothing. No template can refer to it.
 _ABSENT = "absent reference"
 
 
@@ -106,10 +106,10 @@ def render(
     stage_variables: Mapping[str, str],
     absent: str | None = "",
 ) -> str:
-    """A template's text. Assignments to `$context.responseOverride` and the like are left in `context`.
+    """Render a template. Its assignments to `$context.responseOverride` and the like change `context`.
 
-    `absent` is what a reference to nothing gives: `""` as on API Gateway, or None as in Velocity by itself.
-    Raises TransformationError, or BodyNotJson when the payload is asked for as JSON and is none.
+    `absent` is the value of a reference to nothing: `""` as on API Gateway, or None as in Velocity itself.
+    Raises TransformationError, or BodyNotJson if the template reads a payload as JSON that is not JSON.
     """
     variables = {"input": payload, "util": Util(), "context": context, "stageVariables": stage_variables}
     try:
@@ -134,7 +134,7 @@ _STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\['([^']*)'\]|\[\"([^\"]*)\"\]|\[(\d+)\
 
 
 def _select(document: Any, expression: str) -> Any:
-    """The value at a definite JSONPath ($, .name, ['name'], [0]), or None."""
+    """Return the value at a definite JSONPath ($, .name, ['name'], [0]), or None."""
     rest = expression.removeprefix("$") if expression.startswith("$") else f".{expression}"
     value = document
     while rest:
@@ -159,7 +159,7 @@ def _is_true(value: object) -> bool:
 
 
 def _equal(left: object, right: object) -> bool:
-    """Velocity compares by value, and by text where the types differ; null equals only null."""
+    """Compare like Velocity: by value, or by text if the types differ; null equals only null."""
     if left is None or right is None:
         return left is right
     if type(left) is type(right) or (java.is_number(left) and java.is_number(right)):
@@ -168,7 +168,7 @@ def _equal(left: object, right: object) -> bool:
 
 
 def _member(owner: object, name: str, arguments: list[Any] | None) -> Any:
-    """`owner.name` or `owner.name(arguments)`; None where Velocity finds no such property or method."""
+    """Evaluate `owner.name` or `owner.name(arguments)`; return None if Velocity finds no such property or method."""
     if arguments is None:
         if isinstance(owner, Mapping):
             return owner.get(name)
@@ -181,7 +181,7 @@ def _member(owner: object, name: str, arguments: list[Any] | None) -> Any:
 
 
 def _divide(left: int, right: int) -> int | None:
-    """Towards zero, as Java divides integers."""
+    """Round towards zero, as Java does for integers."""
     return int(operator.truediv(left, right)) if right else None
 
 
@@ -201,10 +201,10 @@ _LITERALS = (
 
 
 def _value(terms: list[Any], namespace: Any, loader: Any) -> Any:
-    """What an expression comes to: its terms, and the operators between them."""
+    """Evaluate an expression: terms with operators between them."""
     if len(terms) == 1:
         return terms[0].calculate(namespace, loader)
-    # The operator that binds loosest, and of its equals the last, is applied at the end.
+    # The loosest operator has the highest number. Of the loosest ones, the last is applied at the end.
     place = max(range(1, len(terms), 2), key=lambda at: (terms[at].precedence, at))
     operation, left, right = terms[place], terms[:place], terms[place + 1 :]
     if operation.precedence == _AND:
@@ -215,7 +215,7 @@ def _value(terms: list[Any], namespace: Any, loader: Any) -> Any:
 
 
 def _truth(terms: list[Any], namespace: Any, loader: Any) -> bool:
-    """Whether an expression is true. A literal by itself never is, not even a text."""
+    """Return whether an expression is true. A lone literal is always false, even a text."""
     if len(terms) == 1 and isinstance(terms[0].expression, _LITERALS):
         return False
     return _is_true(_value(terms, namespace, loader))
@@ -227,7 +227,7 @@ def _adapt_airspeed() -> None:
     airspeed.SetDirective.PLACE = re.compile(rf"\s*\$!?\{{?({name}(?:\.{name})*)\}}?", re.I)
     airspeed.StringLiteral.STRING = re.compile(r"'((?:[^']|'')*)'")
     airspeed.InterpolatedStringLiteral.STRING = re.compile(r'"((?:[^"]|"")*)"')
-    airspeed.NullLiteral.NULL = re.compile("(?!)")  # Velocity 1.7 has no such word
+    airspeed.NullLiteral.NULL = re.compile("(?!)")  # Velocity 1.7 has no null literal
 
     def parse_single_quoted(self: Any) -> None:
         self.value = self.identity_match(self.STRING)[0].replace("''", "'")
@@ -275,7 +275,7 @@ def _adapt_airspeed() -> None:
 
     def evaluate_reference(self: Any, stream: Any, namespace: Any, loader: Any) -> None:
         value = self.calculate(namespace, loader) if self.calculate else None
-        if value is None:  # Velocity leaves a reference to nothing as it is written, unless it is a quiet one
+        if value is None:  # Velocity prints the source text of a reference to null, unless it is a quiet reference
             value = "" if self.silent and self.expression else self.my_text()
         stream.write(java.text(value))
 
@@ -309,7 +309,7 @@ def _adapt_airspeed() -> None:
             self.block.evaluate(stream, loop, loader)
 
     airspeed.ForeachDirective.evaluate_raw = evaluate_foreach
-    # Velocity takes the rest of a line away after these too, if there is nothing on it.
+    # Velocity removes the rest of the line after these directives too, if it is blank.
     airspeed.ForeachDirective.CLOSE_PAREN = re.compile(r"\s*\)(?:[ \t]*\r?\n)?")
     airspeed.ElseBlock.START = re.compile(r"#(?:else|\{else\})(?:[ \t]*\r?\n)?", re.I)
 

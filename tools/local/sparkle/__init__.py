@@ -1,5 +1,5 @@
 """The Sparkle gateway's sandbox: `docs/sparkle.yaml`, served on this machine.
 
-app.py speaks HTTP, charges.py is the bank's book, settlements.py its report of a day, faults.py breaks things on
-demand, server.py is the socket.
+app.py has the HTTP routes, charges.py the bank's books, settlements.py the report of a day, faults.py the faults on
+demand, and server.py the HTTP server.
 """

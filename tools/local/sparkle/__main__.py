@@ -1,6 +1,6 @@
-"""`python -m tools.local.sparkle --port 8787`: the sandbox, until SIGTERM or Ctrl-C.
+"""`python -m tools.local.sparkle --port 8787`: run the sandbox until SIGTERM or Ctrl-C.
 
-The bearer key that it accepts comes by the variable SPARKLE_API_KEY, as everybody may read a process's arguments.
+The variable SPARKLE_API_KEY holds the bearer key that it accepts; any user of the machine could read an argument.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from tools.local.sparkle.server import SandboxServer
 
 
 def main() -> None:
-    """Serve, having printed one line: the URL."""
+    """Print the URL on a line, and serve."""
     parser = argparse.ArgumentParser(prog="python -m tools.local.sparkle", description="The Sparkle gateway's sandbox.")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (the default)")
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
-"""The sandbox over HTTP: `docs/sparkle.yaml` as a Flask application.
+"""The sandbox's HTTP interface: `docs/sparkle.yaml` as a Flask application.
 
-An answer that must never arrive is left to the server, which looks for the header `DROP`.
+For an answer that must not arrive it sets the header `DROP`, at which the server breaks the connection.
 """
 
 import hmac
@@ -25,11 +25,11 @@ from tools.local.sparkle.idempotency import Answer, IdempotencyKeys
 from tools.local.sparkle.settlements import report, start_of
 
 DROP = "X-Sandbox-Drop"
-"""Header of a response that is not to be sent: `close` or `reset` the connection instead."""
+"""Header of a response that must not be sent. It says what to do instead: `close` or `reset` the connection."""
 
 REFUND_STATUSES = {"refund_pending": "pending", "refund_failed": "failed"}
 OTHERWISE = ("partial_approval", *REFUND_STATUSES)
-"""Faults by which something is done, and answered, but not what was asked for."""
+"""Faults with which the sandbox carries out and answers a request, but with a result that was not requested."""
 
 _REQUESTS_KEPT = 10_000
 _LINES_PER_PAGE = 10_000
@@ -38,7 +38,7 @@ _BRACES = str.maketrans("<>", "{}")
 
 
 def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
-    """A sandbox with its own book (or the given one), faults, keys and request log, all of them in memory."""
+    """Create a sandbox with its own books (or the given ones), faults, keys and request log, all of them in memory."""
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     book = book or ChargeBook()
@@ -48,7 +48,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     requests: deque[dict[str, Any]] = deque(maxlen=_REQUESTS_KEPT)
 
     def perform(operation: str, reference: str, deed: Callable[[], Answer], body: Any = None) -> Response:
-        """Do the deed, once per Idempotency-Key if there is a body to compare, as a fault lets it."""
+        """Carry out the operation as the fault allows; with a `body` to compare, only once per Idempotency-Key."""
         key = None if body is None else _idempotency_key()
         fault = switchboard.take(operation, reference)
         g.entry |= {"reference": reference, "fault": fault and fault.fault}
@@ -81,7 +81,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         g.entry = {
             "received_at": book.now(),
             "method": request.method,
-            # The route, since a path may hold anything.
+            # The route and not the path, which may contain anything.
             "path": request.url_rule and str(request.url_rule).translate(_BRACES),
             "reference": None,
             "idempotency_key": request.headers.get("Idempotency-Key"),
@@ -272,11 +272,11 @@ def _carry_out(deed: Callable[[], Answer], keys: IdempotencyKeys, key: str | Non
 
 
 def _body(schema: str) -> dict[str, Any]:
-    """The request's JSON object, checked. An absent body is an empty object."""
+    """Parse and check the request's JSON object. An absent body counts as an empty object."""
     try:
         body: dict[str, Any] = json.loads(request.get_data() or b"{}")
     except (ValueError, RecursionError):
-        # Without the cause: the parser's text and traceback hold the body, and with it the card.
+        # Without the cause: the parser's exception holds the body, and with it the card.
         raise InvalidRequest("The body is not JSON.", reason="invalid_json") from None
     check(body, schema)
     return body
@@ -296,14 +296,14 @@ def _day(text: str) -> date:
         day = date.fromisoformat(text)
     except ValueError:
         day = None
-    # fromisoformat also takes 20261123 and 2026-W48-1.
+    # fromisoformat also accepts 20261123 and 2026-W48-1.
     if day is None or day.isoformat() != text:
         raise InvalidRequest("date must be YYYY-MM-DD.", reason="invalid_field")
     return day
 
 
 def _page(day: date) -> tuple[int, int]:
-    """Where the page of the day's settlement that is asked for begins, and how many lines it has at most."""
+    """Return the number of the requested page's first line, and the greatest number of lines that it may have."""
     query: dict[str, Any] = request.args.to_dict()
     if re.fullmatch("[0-9]{1,9}", query.get("limit", "")):
         query["limit"] = int(query["limit"])
@@ -332,7 +332,7 @@ def _respond(answer: Answer) -> Response:
 
 
 def _instead(fault: Fault) -> Response:
-    """What happens when nothing is done."""
+    """Answer, or drop the connection, without carrying out the operation."""
     match fault.fault:
         case "http_429":
             raise RateLimited
@@ -348,7 +348,7 @@ def _instead(fault: Fault) -> Response:
 
 
 def _afterwards(fault: Fault) -> Response:
-    """What comes back when all is done, and nobody is to know."""
+    """Hide that the operation was carried out: answer garbage, or drop the connection."""
     return Response("It works!\n", 200, mimetype="text/html") if fault.fault == "garbage" else _drop("close")
 
 

@@ -1,7 +1,7 @@
-"""The bank's book: every charge there ever was, in memory, and what may be done to it.
+"""The bank's books: every charge ever made, in memory, and the operations on charges.
 
-Amounts are integers in the currency's ISO 4217 minor unit. Of a card, its brand and last four
-digits are kept.
+Amounts are integers in the currency's ISO 4217 minor unit. The books keep a card's brand and last four digits, not its
+number.
 """
 
 import json
@@ -29,7 +29,7 @@ from tools.local.sparkle.errors import (
 )
 from tools.local.sparkle.settlements import SettlementLine
 
-# Sparkle counts these in hundredths, which nobody can pay: docs/sparkle.yaml.
+# Sparkle counts these in hundredths, though no one can pay fractions of their main unit: docs/sparkle.yaml.
 _IN_HUNDREDTHS = ("ISK", "UGX")
 
 Clock = Callable[[], datetime]
@@ -42,13 +42,13 @@ _TEST_CARDS: dict[str, dict[str, str]] = json.loads(
 
 
 def utc_now() -> datetime:
-    """The time, aware, in UTC."""
+    """Return the current time, timezone-aware, in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the bank knows of a card once its number is forgotten. `decline_code` is None if it approves."""
+    """What the bank keeps of a card, without its number. `decline_code` is None if the bank approves its charges."""
 
     brand: str | None
     last4: str
@@ -56,9 +56,9 @@ class Card:
 
     @classmethod
     def from_number(cls, number: str) -> "Card":
-        """A published test card does what it is known for; any other that passes Luhn is approved.
+        """Look up a card: a published test card gets its documented result, and any other card is approved.
 
-        Raises InvalidRequest (`invalid_card_number`).
+        Raises InvalidRequest (`invalid_card_number`) if the number fails the Luhn check.
         """
         if not _passes_luhn(number):
             raise InvalidRequest("card.number is no card number.", reason="invalid_card_number")
@@ -68,7 +68,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class ChargeRefund:
-    """A refund as its charge shows it. `refund_reference` is the caller's own name for it, None for one without."""
+    """A refund as its charge lists it. `refund_reference` is the caller's own name for it, or None."""
 
     id: str
     refund_reference: str | None
@@ -79,9 +79,9 @@ class ChargeRefund:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge as it is at one moment, in the shape that the API shows. A change makes a new value.
+    """A charge at one moment, with the API's fields. A change creates a new value.
 
-    `expires_at` is when an authorization ends if nobody captures it. `void_reason` is `expired` where that happened.
+    `expires_at` is when an authorization ends if it is not captured; then `void_reason` is `expired`.
     """
 
     id: str
@@ -103,11 +103,11 @@ class Charge:
 
     @property
     def left_minor(self) -> int:
-        """What may yet be refunded: of what was captured, neither given back nor about to be."""
+        """The amount that can still be refunded: the captured amount less all refunds that have not failed."""
         return self.captured_minor - sum(each.amount_minor for each in self.refunds if each.status != "failed")
 
     def with_refund(self, refund: ChargeRefund) -> "Charge":
-        """The charge with a refund, in its place or as the newest; only what succeeded counts as refunded."""
+        """Return the charge with the refund added or replaced. Only refunds that succeeded count as refunded."""
         refunds = {each.id: each for each in self.refunds} | {refund.id: refund}
         refunded_minor = sum(each.amount_minor for each in refunds.values() if each.status == "succeeded")
         status = {0: "captured", self.captured_minor: "refunded"}.get(refunded_minor, "partially_refunded")
@@ -116,7 +116,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Money given back. `refund_reference` is the caller's own name for it, and `charge` the charge right after it."""
+    """A refund as the API shows it by itself. `charge` is the refunded charge, with this refund."""
 
     id: str
     charge_id: str
@@ -145,7 +145,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """What a timeout reversal came to; `charge` is None where there was nothing to undo."""
+    """The result of a timeout reversal; `charge` is None if the reference had no charge."""
 
     reference: str
     result: str
@@ -154,10 +154,10 @@ class Reversal:
 
 @dataclass(slots=True)
 class ChargeBook:
-    """Charges by id and by reference, refunds, reversals, settlement lines by day. Safe to share between threads.
+    """Charges by id and by reference, refunds, reversals, and settlement lines by day. Safe to share between threads.
 
-    A captured charge settles when its UTC day ends: until then a reversal voids it, after that it refunds it. An
-    authorization expires after seven days. The book's time is the clock's, shifted by `offset`.
+    A captured charge settles when its UTC day ends: until then a reversal voids it, and afterwards it refunds it. An
+    authorization expires after seven days. The books' time is the clock's, shifted by `offset`.
     """
 
     clock: Clock = utc_now
@@ -165,7 +165,7 @@ class ChargeBook:
     _charges: dict[str, Charge] = field(default_factory=dict)
     _ids: dict[str, str] = field(default_factory=dict)
     _refunded: dict[str, str] = field(default_factory=dict)
-    """By a refund's id, the id of its charge."""
+    """Maps a refund's id to the id of its charge."""
     _reversals: dict[str, str] = field(default_factory=dict)
     _lines: defaultdict[str, dict[tuple[str, str], SettlementLine]] = field(default_factory=lambda: defaultdict(dict))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -180,9 +180,9 @@ class ChargeBook:
         *,
         partially: bool = False,
     ) -> Charge:
-        """Charge, or only authorize, a card. A decline is a charge too, with status `declined`.
+        """Charge a card, or only authorize the amount. A declined charge is recorded too, with the status `declined`.
 
-        `partially`, half of the amount is approved: so much is captured, or authorized.
+        With `partially`, the bank approves half of the amount, so only half is captured or authorized.
 
         Raises ReferenceReversed, ReferenceAlreadyCharged.
         """
@@ -215,7 +215,7 @@ class ChargeBook:
             return self.capture(charge.id, approved_minor) if capture and not card.decline_code else charge
 
     def get(self, charge_id: str) -> Charge:
-        """The charge with this id. Raises ChargeNotFound."""
+        """Get the charge with this id. Raises ChargeNotFound."""
         with self._lock:
             if charge_id not in self._charges:
                 raise ChargeNotFound
@@ -225,27 +225,27 @@ class ChargeBook:
             return charge
 
     def find(self, reference: str) -> Charge | None:
-        """The charge with the caller's own reference, declined ones included."""
+        """Find the charge, even a declined one, with the caller's reference."""
         with self._lock:
             charge_id = self._ids.get(reference)
             return self.get(charge_id) if charge_id else None
 
     def forget(self, reference: str) -> None:
-        """Find nothing by this reference any more, as gateways do after a while: neither a charge nor a reversal.
+        """Forget which charge and reversal belong to this reference, as gateways do after a while.
 
-        The charge stays, with its money, and is known by its own id.
+        The charge still exists, its money stays moved, and it can be found by its own id.
         """
         with self._lock:
             self._ids.pop(reference, None)
             self._reversals.pop(reference, None)
 
     def all(self) -> list[Charge]:
-        """Every charge, oldest first."""
+        """Return all charges, the oldest first."""
         with self._lock:
             return [self.get(charge_id) for charge_id in self._charges]
 
     def capture(self, charge_id: str, amount_minor: int | None = None) -> Charge:
-        """Take what was authorized, or less of it, once; the rest is released.
+        """Capture the authorized amount or a part of it, which is possible only once, and release the rest.
 
         Raises ChargeNotFound, InvalidState, AmountExceedsAuthorized.
         """
@@ -269,7 +269,7 @@ class ChargeBook:
             )
 
     def void(self, charge_id: str) -> Charge:
-        """Release what was authorized and not captured. Raises ChargeNotFound, InvalidState."""
+        """Release an authorization that was not captured. Raises ChargeNotFound, InvalidState."""
         with self._lock:
             charge = self.get(charge_id)
             if charge.status != "authorized":
@@ -277,7 +277,7 @@ class ChargeBook:
             return self._put(replace(charge, status="voided"))
 
     def expire(self, charge_id: str) -> Charge:
-        """Release what nobody captured in time. Raises ChargeNotFound, InvalidState."""
+        """Release an authorization that was not captured in time. Raises ChargeNotFound, InvalidState."""
         with self._lock:
             charge = self._charges.get(charge_id)
             if charge is None:
@@ -294,9 +294,9 @@ class ChargeBook:
         *,
         status: str = "succeeded",
     ) -> Refund:
-        """Give back what is left of the captured amount, or a part of it. The fee is not given back.
+        """Refund the rest of the captured amount, or a part of it. The fee is not refunded.
 
-        It may be `pending`, until `succeed_refund` or `fail_refund`, or `failed` at once.
+        With the status `pending` it stays so until `succeed_refund` or `fail_refund`; with `failed` it fails at once.
 
         Raises ChargeNotFound, RefundReferenceUsed, InvalidState, AmountExceedsCaptured.
         """
@@ -314,18 +314,18 @@ class ChargeBook:
             return self._put_refund(charge, refund)
 
     def succeed_refund(self, refund_id: str) -> Refund:
-        """End a pending refund: the money is given back. Raises RefundNotFound, InvalidState."""
+        """Let a pending refund succeed: the money moves. Raises RefundNotFound, InvalidState."""
         return self._end_refund(refund_id, "succeeded", of=("pending",))
 
     def fail_refund(self, refund_id: str) -> Refund:
-        """What the bank could not deliver comes back: the charge is as if this refund had not been made.
+        """Let a refund fail, since the bank could not deliver the money: it no longer counts as refunded.
 
         Raises RefundNotFound, InvalidState.
         """
         return self._end_refund(refund_id, "failed", of=("pending", "succeeded"))
 
     def refunds(self, charge_id: str, refund_reference: str | None = None) -> list[Refund]:
-        """A charge's refunds, oldest first, or just the one with this reference; each with the charge as it is now.
+        """Return a charge's refunds, oldest first, or only the one with this reference, each with the present charge.
 
         Raises ChargeNotFound.
         """
@@ -335,18 +335,18 @@ class ChargeBook:
             return [Refund.of(charge, refund) for refund in named]
 
     def reverse(self, reference: str) -> Reversal:
-        """Make sure that no money stays moved for a reference, now or later. Again gives the same result."""
+        """Ensure that a reference moves no money, now or later. A repeated reversal returns the same result."""
         with self._lock:
             charge = self.find(reference)
             if reference not in self._reversals:
                 self._reversals[reference] = self._undo(charge)
             elif charge and charge.left_minor:
-                # A refund has failed since.
+                # A refund has failed since the reversal.
                 self.refund(charge.id)
             return Reversal(reference, self._reversals[reference], self.find(reference))
 
     def settlements(self, day: date) -> list[SettlementLine]:
-        """The lines of one UTC day, in order. Until the day is over they may still change."""
+        """Return the lines of one UTC day, in order. They may change until the day is over."""
         with self._lock:
             return list(self._lines.get(day.isoformat(), {}).values())
 
@@ -380,7 +380,7 @@ class ChargeBook:
             return self._put_refund(charge, replace(refund, status=status), before=refund.status)
 
     def _put_refund(self, charge: Charge, refund: ChargeRefund, before: str | None = None) -> Refund:
-        """Change the charge by its refund's status, with the settlement line of what has moved by that."""
+        """Record the refund's status in its charge, and add a settlement line if money moved."""
         charge = self._put(charge.with_refund(refund))
         if refund.status == "succeeded":
             self._add_line("refund", charge, -refund.amount_minor, self.now(), refund=refund)
@@ -416,7 +416,7 @@ class ChargeBook:
         )
 
     def now(self, later: timedelta = timedelta()) -> str:
-        """The book's time as the API shows it, or a later one: RFC 3339, UTC, milliseconds."""
+        """Return the books' time plus `later` as the API shows it: RFC 3339, UTC, with milliseconds."""
         at = (self.clock() + self.offset + later).astimezone(UTC)
         return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -432,13 +432,13 @@ def check_currency(code: str) -> None:
 
 
 def check_amount(amount_minor: int | None, currency: str) -> None:
-    """Raise InvalidRequest (`invalid_field`) unless it can be paid in this currency."""
+    """Raise InvalidRequest (`invalid_field`) unless the amount can be paid in this currency."""
     if amount_minor is not None and amount_minor % _smallest(currency):
         raise InvalidRequest(f"amount_minor in {currency} must be whole hundreds.", reason="invalid_field")
 
 
 def _new_id(kind: str) -> str:
-    """An id that nobody can take for a card number: it has no twelve digits in a row."""
+    """Make an id without twelve digits in a row, so that it can't be mistaken for a card number."""
     names = iter(lambda: f"{kind}_{secrets.token_hex(12)}", "")
     return next(name for name in names if not re.search("[0-9]{12}", name))
 
@@ -448,13 +448,13 @@ def _day(timestamp: str) -> str:
 
 
 def _fee(captured_minor: int, currency: str) -> int:
-    """2.9 % of what was captured, half up."""
+    """Return 2.9 % of the captured amount, rounded half up."""
     smallest = _smallest(currency)
     return (captured_minor * 29 + 500 * smallest) // (1000 * smallest) * smallest
 
 
 def _smallest(currency: str) -> int:
-    """What can be paid at least."""
+    """Return the smallest amount that can be paid, in minor units."""
     return 100 if currency in _IN_HUNDREDTHS else 1
 
 

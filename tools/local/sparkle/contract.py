@@ -1,4 +1,4 @@
-"""`docs/sparkle.yaml`, which the sandbox checks requests against, so that the two can't drift apart."""
+"""Checks requests against `docs/sparkle.yaml`, so that the sandbox and its contract can't drift apart."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -26,21 +26,21 @@ _Validator = extend(  # type: ignore[no-untyped-call]
 
 @cache
 def contract() -> dict[str, Any]:
-    """The whole OpenAPI document."""
+    """Load the whole OpenAPI document."""
     document: dict[str, Any] = yaml.safe_load(_CONTRACT.read_text(encoding="utf-8"))
     return document
 
 
 @cache
 def validator(schema: str) -> Any:
-    """The jsonschema validator of one of the contract's component schemas, by its name."""
-    # Crawled here and not with every check: a registry is immutable.
+    """Return the jsonschema validator of the contract's component schema with this name."""
+    # A registry is immutable: unless it is crawled here, every check would crawl it again.
     registry: Registry[Any] = Registry().with_resource("sparkle", DRAFT202012.create_resource(contract())).crawl()
     return _Validator({"$ref": f"sparkle#/components/schemas/{schema}"}, registry=registry)
 
 
 def check(body: object, schema: str) -> None:
-    """Raise InvalidRequest (`invalid_field`), naming fields and rules but never a value, unless it fits."""
+    """Raise InvalidRequest (`invalid_field`) unless the body fits; its message names fields and rules but no values."""
     if complaints := sorted(set(_complaints(validator(schema).iter_errors(body)))):
         raise InvalidRequest("; ".join(complaints) + ".", reason="invalid_field")
 

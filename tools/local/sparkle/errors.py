@@ -1,14 +1,14 @@
-"""What Sparkle refuses with. A class name in snake case is the error's `code` on the wire.
+"""Sparkle's errors. A class name in snake case is the error's `code` on the wire.
 
 GatewayError
 ├── InvalidApiKey           401
 ├── ChargeNotFound          404
 ├── RefundNotFound          404
-├── RequestInProgress       409  the same key is being worked on
+├── RequestInProgress       409  a request with the same key is being processed
 ├── ReferenceReversed       409  the reference was reversed, before or after it was charged
-├── ReferenceAlreadyCharged 409  one reference, one charge
-├── RefundReferenceUsed     409  one refund_reference of a charge, one refund
-├── InvalidState            409  the charge, or the refund, can't do that (any more)
+├── ReferenceAlreadyCharged 409  a reference can have only one charge
+├── RefundReferenceUsed     409  a charge can have only one refund with the same refund_reference
+├── InvalidState            409  the charge or refund does not allow the operation, or no longer does
 ├── InvalidRequest          422  `reason` says what kind
 ├── IdempotencyKeyReused    422  for another request
 ├── AmountExceedsAuthorized 422
@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 
 class GatewayError(Exception):
-    """A refusal: no money has moved. Its text never repeats what the caller sent."""
+    """The gateway refused the request, and moved no money. The text never repeats what the caller sent."""
 
     status: ClassVar[int]
     message: ClassVar[str]
@@ -34,11 +34,11 @@ class GatewayError(Exception):
 
     @classmethod
     def code(cls) -> str:
-        """The error's name on the wire: `ReferenceReversed` is `reference_reversed`."""
+        """Return the error's name on the wire: `reference_reversed` for `ReferenceReversed`."""
         return snake_case(cls.__name__)
 
     def body(self) -> dict[str, Any]:
-        """The JSON answer: `{"error": {"code", "message"}}`, with a `reason` where there is one."""
+        """Return the JSON answer: `{"error": {"code", "message"}}`, with a `reason` if there is one."""
         error = {"code": self.code(), "message": str(self)}
         return {"error": error | ({"reason": self.reason} if self.reason else {})}
 
@@ -111,5 +111,5 @@ class RateLimited(GatewayError):
 
 
 def snake_case(name: str) -> str:
-    """`ReferenceReversed` and `Not Found` become `reference_reversed` and `not_found`."""
+    """Convert `ReferenceReversed` or `Not Found` to `reference_reversed` or `not_found`."""
     return re.sub(r"(?<=[a-z])\s*(?=[A-Z])", "_", name).lower().replace(" ", "_")

@@ -1,4 +1,4 @@
-"""The switchboard: which of the next requests go wrong, and how."""
+"""The switchboard, which decides which of the next requests go wrong, and how."""
 
 import threading
 from collections import defaultdict, deque
@@ -9,7 +9,7 @@ _DEFAULT_SECONDS = {"timeout_before": 30.0, "timeout_after": 30.0, "slow": 2.0, 
 
 @dataclass(slots=True)
 class Fault:
-    """A fault for the next `times` requests of one operation, of one reference only if there is one."""
+    """A fault for the next `times` requests of one operation; with a `reference`, only for requests about it."""
 
     operation: str
     fault: str
@@ -24,25 +24,25 @@ class Fault:
 
 @dataclass(slots=True)
 class Switchboard:
-    """Faults in the order in which they were added; those for a reference go before those for any."""
+    """Faults in the order in which they were added. Those for the request's reference come before those for any."""
 
     _faults: defaultdict[tuple[str, str | None], deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, fault: Fault) -> None:
-        """Arm a fault, behind those that wait already."""
+        """Arm a fault, to apply after those already armed."""
         with self._lock:
             self._faults[fault.operation, fault.reference].append(fault)
 
     def clear(self, reference: str | None = None) -> None:
-        """Disarm those for one reference, or them all; requests that already sleep sleep on."""
+        """Disarm the faults for one reference, or all of them. Requests that are already delayed stay delayed."""
         with self._lock:
             for address in list(self._faults):
                 if reference in (None, address[1]):
                     del self._faults[address]
 
     def take(self, operation: str, reference: str) -> Fault | None:
-        """The fault that this request meets, counted down, or None."""
+        """Use up one of the fault's times for this request, and return the fault; or None if there is no fault."""
         with self._lock:
             for address in ((operation, reference), (operation, None)):
                 if waiting := self._faults.get(address):

@@ -1,4 +1,4 @@
-"""Idempotency keys: the same request gets its first answer again, whatever has happened since."""
+"""Idempotency keys: a repeated request gets its first answer again, regardless of what has happened since."""
 
 import hmac
 import json
@@ -12,7 +12,7 @@ from tools.local.sparkle.errors import IdempotencyKeyReused, RequestInProgress
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP status and its body, which is said to be JSON: an object, or bytes as they are."""
+    """An HTTP status and a body with JSON's content type: an object to encode, or bytes to send unchanged."""
 
     status: int
     body: dict[str, Any] | bytes
@@ -21,9 +21,9 @@ class Answer:
 
 @dataclass(slots=True)
 class IdempotencyKeys:
-    """Each key with its request's fingerprint and, in time, its answer. Safe to share between threads.
+    """Each key with its request's fingerprint and, once there is one, its answer. Safe to share between threads.
 
-    The newest `kept` are remembered; an older one's charge is still safe from being made twice, by its reference.
+    It keeps the newest `kept` keys. Even without its key, a charge can't be made twice, thanks to its reference.
     """
 
     kept: int = 10_000
@@ -33,8 +33,8 @@ class IdempotencyKeys:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def claim(self, key: str, path: str, body: dict[str, Any], reference: str) -> Answer | None:
-        """Take the key for this request, about the charge with this reference, to `record` or `release` later; or the
-        answer that it has already.
+        """Claim the key for this request about the charge with this reference, and return None; or return the key's
+        answer if it has one. The caller must `record` an answer for the claim or `release` it.
 
         Raises IdempotencyKeyReused (another path or body), RequestInProgress.
         """
@@ -53,18 +53,18 @@ class IdempotencyKeys:
         return replace(answer, replayed=True)
 
     def record(self, key: str, answer: Answer) -> None:
-        """Answer the claimed key like this from now on."""
+        """Store the answer of a claimed key, for later requests with the key."""
         with self._lock:
             fingerprint, _ = self._answers[key]
             self._answers[key] = (fingerprint, answer)
 
     def release(self, key: str) -> None:
-        """Forget a claim that came to nothing."""
+        """Forget a claim whose request got no answer."""
         with self._lock:
             self._delete(key)
 
     def forget(self, reference: str) -> None:
-        """Forget the answered keys that were used for a charge."""
+        """Forget the answered keys of requests about this charge."""
         with self._lock:
             for key in [key for key, used_for in self._used_for.items() if used_for == reference]:
                 if self._answers[key][1]:
@@ -74,11 +74,11 @@ class IdempotencyKeys:
         del self._answers[key], self._used_for[key]
 
     def _forget_oldest(self) -> None:
-        """Make room for one more, as far as the oldest are answered."""
+        """Make room for one more key by forgetting the oldest ones, up to the first without an answer."""
         while len(self._answers) >= self.kept and self._answers[oldest := next(iter(self._answers))][1]:
             self._delete(oldest)
 
     def _fingerprint(self, path: str, body: dict[str, Any]) -> bytes:
-        # Keyed, because a bare SHA-256 of a body with a card number in it can be searched for the number.
+        # Keyed, since a plain SHA-256 of a body with a card number could be reversed by trying all numbers.
         canonical = json.dumps([path, body], sort_keys=True, separators=(",", ":")).encode()
         return hmac.digest(self._secret, canonical, "sha256")

@@ -1,4 +1,4 @@
-"""The sandbox's socket: threads, kept-alive connections, and connections that break when a fault says so."""
+"""The sandbox's HTTP server, with threads, persistent connections, and connections that a fault breaks."""
 
 import socket
 import struct
@@ -22,7 +22,7 @@ _MAX_REPORT_BYTES = 16_777_216
 
 
 class _Handler(WSGIRequestHandler):
-    """Werkzeug's own handler closes every connection after one answer; a gateway keeps them."""
+    """Keeps connections open, like a real gateway. Werkzeug's own handler closes each after one answer."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -41,7 +41,7 @@ class _Handler(WSGIRequestHandler):
 
     def _answer(self, body_bytes: int) -> None:
         environ = self.make_environ()
-        # Read to its end, since the next request's first line follows it.
+        # Read the whole body, since the next request follows it on the connection.
         environ["wsgi.input"] = BytesIO(self.rfile.read(body_bytes))
         response = Response.from_app(self.server.app, environ, buffered=True)
         if how := response.headers.get(DROP):
@@ -57,16 +57,18 @@ class _Handler(WSGIRequestHandler):
     def _drop(self, how: str) -> None:
         self.close_connection = True
         if how == "reset":
-            # Closed here: the server would shut the connection down first, which is a FIN and no RST.
+            # Close it here: the server would shut the connection down first, which sends FIN instead of RST.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             socket.close(self.connection.detach())
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Quiet; `GET /sandbox/requests` has the log."""
+        """Log nothing; `GET /sandbox/requests` has the log."""
 
 
 class SandboxServer(ThreadedWSGIServer):
-    """Serves a sandbox on the loopback interface. Port 0 takes a free one; a taken one exits and says so."""
+    """Serves a sandbox on the loopback interface. With port 0 it picks a free port; if the port is taken, it exits with
+    a message.
+    """
 
     def __init__(self, app: Flask, port: int = 0) -> None:
         self._connections: set[socket.socket] = set()
@@ -74,7 +76,7 @@ class SandboxServer(ThreadedWSGIServer):
 
     @property
     def url(self) -> str:
-        """Where it is, without a slash at the end."""
+        """The server's URL, without a trailing slash."""
         return f"http://{_HOST}:{self.port}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -86,7 +88,7 @@ class SandboxServer(ThreadedWSGIServer):
         super().shutdown_request(request)
 
     def server_close(self) -> None:
-        """Stop listening, and end the kept-alive connections, which would go on being served."""
+        """Stop listening, and shut down the persistent connections, which would otherwise still be served."""
         super().server_close()
         for connection in self._connections.copy():
             with suppress(OSError):
@@ -95,7 +97,7 @@ class SandboxServer(ThreadedWSGIServer):
 
 @contextmanager
 def running_sandbox(api_key: str, port: int = 0, clock: Clock = utc_now) -> Iterator[str]:
-    """A fresh sandbox in a thread of this process, for as long as the context lasts; gives its URL."""
+    """Run a new sandbox in a thread of this process within the context, and yield its URL."""
     server = SandboxServer(create_app(api_key, ChargeBook(clock)), port)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="sparkle", daemon=True)
     thread.start()

@@ -9,7 +9,7 @@ from tools.local.sparkle.errors import InvalidRequest
 
 @dataclass(frozen=True, slots=True)
 class SettlementLine:
-    """One movement of a day's settlement: the charge or refund `id`. `amount_minor` is negative for a refund."""
+    """One movement of a day's settlement. `id` is the charge's or refund's; the amount of a refund is negative."""
 
     id: str
     charge_id: str
@@ -24,7 +24,7 @@ class SettlementLine:
 
 @dataclass(frozen=True, slots=True)
 class SettlementTotal:
-    """What all lines in one currency sum up to."""
+    """The sums of all lines in one currency."""
 
     currency: str
     amount_minor: int
@@ -33,7 +33,7 @@ class SettlementTotal:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A page of a day's lines. `line_count` and `totals` are the whole day's; the last page has no `next_cursor`."""
+    """A page of a day's lines. `line_count` and `totals` cover the whole day; the last page has no `next_cursor`."""
 
     date: str
     lines: list[SettlementLine]
@@ -43,7 +43,7 @@ class Settlement:
 
 
 def report(day: date, lines: list[SettlementLine], start: int, limit: int) -> Settlement:
-    """The page of at most `limit` of the day's lines that begins with the line number `start`, counted from 0."""
+    """Return the page of at most `limit` lines that begins with line number `start`, counted from 0."""
     end = start + limit
     return Settlement(
         date=day.isoformat(),
@@ -55,7 +55,10 @@ def report(day: date, lines: list[SettlementLine], start: int, limit: int) -> Se
 
 
 def start_of(cursor: str | None, day: date) -> int:
-    """Where the cursor's page begins; 0 without one. Raises InvalidRequest for a cursor that this day never gave."""
+    """Return the number of the first line of the cursor's page, or 0 without a cursor.
+
+    Raises InvalidRequest if the cursor is not from this day's report.
+    """
     if cursor is None:
         return 0
     with suppress(ValueError):
@@ -66,7 +69,7 @@ def start_of(cursor: str | None, day: date) -> int:
 
 
 def _cursor(day: date, start: int) -> str:
-    """Opaque on the wire, so that it may become something else one day."""
+    """Make an opaque cursor, so that its content can change one day."""
     return f"{day} {start}".encode().hex()
 
 
