@@ -1,16 +1,17 @@
-# What a person is woken for, and told when it is over. One entry an alarm; the runbook has a section of that name.
-#   means       what it says to that person
-#   section     the runbook's section, where several alarms share one
-#   metrics     what it looks at, by the name that the expression knows it by
-#   expression  metric math over them; without one there is one metric
-#   above       the value that is too much
-#   periods     how many periods of five minutes in a row it must be too much
-#   missing     what no data says: "notBreaching", nothing happened; "breaching", somebody should have counted; "ignore",
-#               nobody knows, so the alarm stays as it is
+# The alarms that page the person on call, who also learns when one is over. One entry per alarm; the runbook has a
+# section with the alarm's name.
+#   means       the message to the person on call
+#   section     the runbook's section, if several alarms share one
+#   metrics     the metrics, by their ids in the expression
+#   expression  metric math over the metrics; without it there is only one metric
+#   above       the threshold: the alarm breaches above it
+#   periods     the number of consecutive periods of five minutes that must breach
+#   missing     what missing data mean: "notBreaching", nothing happened; "breaching", a count should have arrived;
+#               "ignore", nobody can know, so the alarm keeps its state
 #
-# Payments that are rejected or reversed end as failed executions, and functions answer by raising errors: both happen on
-# any day. So those alarms look at the share that fails. Ten is the least that a share is taken of, so that a quiet night
-# with one failed payment wakes nobody.
+# Executions of rejected or reversed payments end as failed, and functions signal some results by raising errors; both
+# happen every day. So these alarms look at the share of failures, of at least ten: a single failed payment in a quiet
+# night wakes nobody.
 
 locals {
   alarm_arns = "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm:${local.prefix}-*"
@@ -30,7 +31,7 @@ locals {
 
   throttled_tables = { table = "the ledger's table", cards = "the table of cards", counters = "the table of counters" }
 
-  # DynamoDB counts a table and each of its indexes apart ("DynamoDB Metrics and dimensions", developer guide).
+  # A table and each of its indexes have separate metrics ("DynamoDB Metrics and dimensions", developer guide).
   capacity_dimensions = merge(
     {
       table    = local.ledger_dimensions
@@ -51,7 +52,7 @@ locals {
           count = { namespace = local.prefix, name = "PaymentsInDoubt", dimensions = local.own_dimensions, stat = "Maximum" }
         }
         above   = 0
-        periods = 2 # a payment that is reversed within the minute is in doubt meanwhile, and may be seen so once
+        periods = 2 # a payment that is reversed within a minute is briefly in doubt, and may be counted once
         missing = "breaching"
       }
 
@@ -254,7 +255,7 @@ locals {
         expression = "FILL(waiting, 0) + FILL(lost, 0) + FILL(operations_lost, 0) + FILL(days_lost, 0)"
         above      = 0
         periods    = 1
-        missing    = "notBreaching" # SQS is silent about a queue that is empty and that nobody uses
+        missing    = "notBreaching" # SQS sends no metrics of an empty queue that nobody uses
       }
 
       api-errors = {
@@ -270,9 +271,10 @@ locals {
       }
     },
 
-    # DynamoDB sends no zeros, and where its data are missing an alarm may stay as it is, whatever `missing` says
-    # (PutMetricAlarm, API reference). So each looks at the count of doubts too, which comes every five minutes, and adds
-    # nothing, as it is never negative. And each looks at one metric, so that none waits for data of another.
+    # DynamoDB sends no zeros, and an alarm on its metrics may keep its state while data are missing, whatever `missing`
+    # says (PutMetricAlarm, API reference). So each alarm also uses the count of doubts, which arrives every five
+    # minutes and adds nothing, since it is never negative. Each alarm has only one DynamoDB metric, so that none waits
+    # for another's data.
     merge([
       for place, dimensions in local.capacity_dimensions : {
         for what, name in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "ledger-throttled-${place}-${what}" => {

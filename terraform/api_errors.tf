@@ -1,5 +1,5 @@
-# What API Gateway answers by itself, in the API's own error shape. The messages are fixed: API Gateway's own
-# quote the request, and a card number may be in it.
+# API Gateway's own error answers, in the API's error format. The messages are fixed, since API Gateway's messages quote
+# the request, which may contain a card number.
 
 locals {
   forbidden = { status = "403", code = "forbidden", message = "The request is not signed, its signature is wrong or has expired, or its caller may not make it." }
@@ -27,7 +27,7 @@ locals {
     INTEGRATION_TIMEOUT          = { status = "504", code = "gateway_timeout", message = "A service behind the API took too long. Try again with the same Idempotency-Key." }
     API_CONFIGURATION_ERROR      = { status = "500", code = "internal_error", message = "Something went wrong in the API." }
     DEFAULT_5XX                  = { status = "500", code = "internal_error", message = "Something went wrong in the API." }
-    # No status: whatever is left keeps its own. Unknown credentials are the most of it, with 403.
+    # The remaining errors keep their own status. Most of them are unknown credentials, with 403.
     DEFAULT_4XX = { status = null, code = "refused", message = "The request was refused: its credentials are unknown, or it is malformed." }
   }
 

@@ -1,20 +1,20 @@
 locals {
   stage_name = "v1"
 
-  # collection = { path of one item, below it }
+  # collection = the path of an item below the collection
   collections = {
     payments = "{payment_id}"
     cards    = "{token}"
   }
 
-  # What may be done to a payment, below it: POST /payments/{payment_id}/<path>.
+  # The operations on a payment: POST /payments/{payment_id}/<path>.
   operations = {
     refunds  = { type = "refund", model = "amount_request" }
     captures = { type = "capture", model = "amount_request" }
     voids    = { type = "void", model = "void_request" }
   }
 
-  # Each POST starts an execution of a state machine; the template makes the execution's input of the request.
+  # Each POST starts an execution of a state machine; the template turns the request into the execution's input.
   start_routes = merge(
     {
       payments = { machine = "payment", model = "payment_request", template = "start_payment.vtl", parameters = {} }
@@ -35,7 +35,7 @@ locals {
     { for path, resource in aws_api_gateway_resource.operation : path => resource.id },
   )
 
-  # Everything else about one item is answered by a function.
+  # A function answers all other requests about an item.
   function_routes = {
     get_payment   = { item = "payments", http_method = "GET", function = "status", query = ["wait"] }
     get_operation = { item = "operations", http_method = "GET", function = "status", query = ["wait"] }
@@ -43,7 +43,7 @@ locals {
     delete_card   = { item = "cards", http_method = "DELETE", function = "cards", query = [] }
   }
 
-  # item = { resource, its path with * for the parameters, the parameters }
+  # item = { the resource, its path with * for each parameter, the parameters }
   items = merge(
     {
       for collection, parameter in local.collections : collection => {
@@ -61,8 +61,8 @@ locals {
     },
   )
 
-  # Where a request ends up that matches no route: the root, and the greedy path below it, which also takes the
-  # methods that a known path doesn't have.
+  # Requests that match no route go to the root or to the greedy path below it, which also gets the methods that a known
+  # path does not have.
   unknown_routes = {
     root  = aws_api_gateway_rest_api.this.root_resource_id
     other = aws_api_gateway_resource.other.id
@@ -75,7 +75,7 @@ locals {
 
   templates = "${path.module}/api/templates"
 
-  # What card numbers look like, of all brands at once: begins with one of these, and has one of these lengths.
+  # A pattern for the card numbers of all brands: one of a brand's prefixes, and one of its lengths.
   card_number = join("|", [
     for brand in local.card_brands : format("(?=%s)(%s)",
       join("|", flatten([
@@ -89,10 +89,10 @@ locals {
 
   card_in_the_clear = templatefile("${local.templates}/card_in_the_clear.vtl", { card_numbers = jsonencode(var.test_cards_accepted ? keys(local.test_cards) : []) })
 
-  # On every answer: the next may be another, and it is nobody's business on the way. Functions say so for themselves.
+  # No answer may be cached: the next one may differ, and no intermediary may keep it. Functions set this themselves.
   no_store = "'no-store'"
 
-  # What every template begins with: the ids of the request.
+  # Every template begins with the request's ids.
   ids = {
     for machine in ["payment", "operation"] :
     machine => join("", [file("${local.templates}/ids.vtl"), file("${local.templates}/${machine}_ids.vtl")])
@@ -106,7 +106,7 @@ resource "aws_api_gateway_rest_api" "this" {
   description = "Takes card payments and stores cards"
   tags        = merge(local.tags, { Name = local.prefix })
 
-  # A second name without mutual TLS would be a way around it.
+  # The default endpoint has no mutual TLS, so it would be a way around it.
   disable_execute_api_endpoint = var.api_domain != null
 
   endpoint_configuration {
@@ -119,17 +119,18 @@ resource "aws_api_gateway_rest_api" "this" {
   }
 }
 
-# --- Callers: whom IAM allows, and of them only those that var.api_callers lets through
+# --- Callers: IAM must allow them, and var.api_callers may restrict them further
 
 locals {
   calling_accounts = [for principal in var.api_callers.principals : principal if can(regex("^[0-9]+$", principal))]
   calling_arns     = setsubtract(var.api_callers.principals, local.calling_accounts)
 
-  # In the API's own account an Allow here would let in whom IAM doesn't, and none is needed: one of the two policies has to
-  # allow. Across accounts both have to ("How API Gateway resource policies affect authorization workflow", developer guide).
+  # In the API's own account one of the two policies must allow a call. So an Allow here is not needed, and would admit
+  # callers that IAM does not allow. Across accounts both policies must allow a call ("How API Gateway resource policies
+  # affect authorization workflow", developer guide).
   other_accounts = setsubtract(concat(local.calling_accounts, [for arn in local.calling_arns : split(":", arn)[4]]), [local.account_id])
 
-  # Whoever meets all of a statement's conditions is refused.
+  # A caller that meets all conditions of a statement is refused.
   refused_callers = {
     OtherPrincipals = [
       { test = "StringNotEquals", variable = "aws:PrincipalAccount", values = local.calling_accounts },
@@ -137,13 +138,13 @@ locals {
     ]
     OtherAddresses    = [{ test = "NotIpAddress", variable = "aws:SourceIp", values = var.api_callers.ip_ranges }]
     OtherVpcEndpoints = [{ test = "StringNotEquals", variable = "aws:SourceVpce", values = var.api_callers.vpc_endpoints }]
-    # API Gateway knows nothing but TLS. A private API must have a policy, and a policy a statement.
+    # It refuses nobody, since API Gateway only accepts TLS. But a private API needs a policy, and that a statement.
     WithoutTls = [{ test = "Bool", variable = "aws:SecureTransport", values = ["false"] }]
   }
 }
 
 data "aws_iam_policy_document" "callers" {
-  # An account and not its roles: IAM is asked there too.
+  # Whole accounts and not their roles, since the caller's own IAM policies must allow the call too.
   dynamic "statement" {
     for_each = length(local.other_accounts) > 0 ? [local.other_accounts] : []
 
@@ -189,7 +190,7 @@ data "aws_iam_policy_document" "callers" {
   }
 }
 
-# Always there: one that was taken away would live on in the new deployment, as that is made first.
+# The policy always exists. If Terraform removed it, the new deployment, which is made first, would still contain it.
 resource "aws_api_gateway_rest_api_policy" "this" {
   rest_api_id = aws_api_gateway_rest_api.this.id
   policy      = data.aws_iam_policy_document.callers.json
@@ -221,7 +222,7 @@ resource "aws_api_gateway_resource" "operation" {
   path_part   = each.key
 }
 
-# One operation, of whatever type: GET /payments/{payment_id}/operations/{operation_id}.
+# One operation of any type: GET /payments/{payment_id}/operations/{operation_id}.
 resource "aws_api_gateway_resource" "every_operation" {
   rest_api_id = aws_api_gateway_rest_api.this.id
   parent_id   = aws_api_gateway_resource.item["payments"].id
@@ -258,8 +259,8 @@ resource "aws_api_gateway_method" "start" {
   authorization        = "AWS_IAM"
   request_validator_id = aws_api_gateway_request_validator.this.id
   request_models       = { "application/json" = aws_api_gateway_model.this[each.value.model].name }
-  # Whether the key is there is asked in the template: API Gateway may look for a required header in this spelling alone,
-  # and over HTTP/2 it comes in lower case.
+  # The template checks that the key is there: API Gateway may accept a required header only in this spelling, and over
+  # HTTP/2 its name is in lower case.
   request_parameters = merge(
     { "method.request.header.Idempotency-Key" = false },
     contains(keys(local.operations), each.key) ? { "method.request.path.payment_id" = true } : {},
@@ -315,7 +316,7 @@ resource "aws_api_gateway_integration_response" "accepted" {
   response_templates  = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/accepted.vtl")]) }
 }
 
-# Whatever Step Functions answers but 200; the template turns the errors that it knows into another status.
+# Every answer of Step Functions except 200; the template gives the errors that it knows other statuses.
 resource "aws_api_gateway_integration_response" "refused" {
   for_each = local.start_routes
 
@@ -354,7 +355,7 @@ resource "aws_api_gateway_integration" "function" {
   uri                     = aws_lambda_alias.live[each.value.function].invoke_arn
 }
 
-# --- The sealing key's public half: no function, the answer is written down
+# --- The sealing key's public half: a fixed answer without a function
 
 resource "aws_api_gateway_resource" "keys" {
   rest_api_id = aws_api_gateway_rest_api.this.id
@@ -363,7 +364,7 @@ resource "aws_api_gateway_resource" "keys" {
 }
 
 resource "aws_api_gateway_method" "keys" {
-  #checkov:skip=CKV2_AWS_53:The answer is written down, whatever the request says
+  #checkov:skip=CKV2_AWS_53:The answer is fixed, whatever the request contains
 
   rest_api_id   = aws_api_gateway_rest_api.this.id
   resource_id   = aws_api_gateway_resource.keys.id
@@ -412,7 +413,7 @@ resource "aws_api_gateway_integration_response" "keys" {
 # --- Unknown routes: 404
 
 resource "aws_api_gateway_method" "unknown" {
-  #checkov:skip=CKV2_AWS_53:The answer is 404, whatever the request says
+  #checkov:skip=CKV2_AWS_53:The answer is 404, whatever the request contains
 
   for_each = local.unknown_routes
 
@@ -431,7 +432,7 @@ resource "aws_api_gateway_integration" "unknown" {
   type                 = "MOCK"
   passthrough_behavior = "NEVER"
 
-  # The common types, so that what they carry to a route that isn't there gets 404 rather than 415.
+  # The common content types, so that a body sent to an unknown route gets 404 rather than 415.
   request_templates = {
     for content_type in [
       "application/json",
@@ -470,11 +471,11 @@ resource "aws_api_gateway_integration_response" "unknown" {
 # --- Deployment
 
 locals {
-  # name = resource instance; all that a deployment takes a snapshot of
+  # name = resource instance; everything that is part of a deployment's snapshot
   deployed = [
     {
       api = { private = local.private, disable_execute_api_endpoint = aws_api_gateway_rest_api.this.disable_execute_api_endpoint }
-      # As it was asked for: API Gateway writes it differently once it has it.
+      # The policy as configured, since API Gateway returns it in another form.
       policy = { id = aws_api_gateway_rest_api_policy.this.id, json = data.aws_iam_policy_document.callers.json }
     },
     aws_api_gateway_resource.collection,
@@ -506,8 +507,8 @@ locals {
 resource "aws_api_gateway_deployment" "this" {
   rest_api_id = aws_api_gateway_rest_api.this.id
 
-  # Whatever changes in the API must make a new deployment. Empty attributes don't count: the provider has them null
-  # after it made a resource, and empty from the next refresh on, which is no change.
+  # Every change of the API must make a new deployment. Empty attributes are left out: in the provider's state they are
+  # null after a resource is created, and empty from the next refresh on, which is no change.
   triggers = {
     api = sha256(jsonencode([
       for resources in local.deployed : {
@@ -524,10 +525,10 @@ resource "aws_api_gateway_deployment" "this" {
 }
 
 resource "aws_api_gateway_stage" "this" {
-  #checkov:skip=CKV_AWS_120:A status out of a cache would be out of date, and every POST must reach the state machine
-  #checkov:skip=CKV2_AWS_4:Execution logs quote a refused body, and a card number may be in it; the access log says enough
-  #checkov:skip=CKV2_AWS_51:The certificate would be shown to an HTTP server behind the API, and there is none
-  #checkov:skip=CKV2_AWS_77:The rules against Log4j are in waf.tf, in a dynamic block that the check doesn't read
+  #checkov:skip=CKV_AWS_120:A cached status would be out of date, and every POST must reach the state machine
+  #checkov:skip=CKV2_AWS_4:Execution logs quote refused bodies, which may contain card numbers; the access log suffices
+  #checkov:skip=CKV2_AWS_51:The certificate is for an HTTP server behind the API, and there is none
+  #checkov:skip=CKV2_AWS_77:The rules against Log4j are in waf.tf, in a dynamic block that the check can't read
 
   rest_api_id          = aws_api_gateway_rest_api.this.id
   deployment_id        = aws_api_gateway_deployment.this.id
@@ -535,7 +536,7 @@ resource "aws_api_gateway_stage" "this" {
   xray_tracing_enabled = var.tracing_enabled
   tags                 = merge(local.tags, { Name = "${local.prefix}-${local.stage_name}" })
 
-  # The route and not the path, which is the caller's to write: nothing that he sends is logged.
+  # Log the route and not the path, since the caller chooses the path: nothing that a caller sends is logged.
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.this["api"].arn
     format = jsonencode({
@@ -560,19 +561,19 @@ resource "aws_api_gateway_stage" "this" {
 }
 
 resource "aws_api_gateway_method_settings" "this" {
-  #checkov:skip=CKV_AWS_225:A status out of a cache would be out of date, and every POST must reach the state machine
+  #checkov:skip=CKV_AWS_225:Answers must not be cached, for the reasons at the stage
 
   rest_api_id = aws_api_gateway_rest_api.this.id
   stage_name  = aws_api_gateway_stage.this.stage_name
   method_path = "*/*"
 
   settings {
-    # By method; those of the stage, which alarms and dashboard look at, come without it and are free.
+    # This is for metrics by method. Alarms and dashboard use those of the stage, which always exist and are free.
     metrics_enabled        = false
     throttling_rate_limit  = var.api_throttling_rate
     throttling_burst_limit = var.api_throttling_burst
     data_trace_enabled     = false
-    # Execution logs say why a body was refused by quoting it: a card number, perhaps. The access log says enough.
+    # Execution logs quote a refused body, which may contain a card number.
     logging_level = "OFF"
   }
 }
@@ -581,7 +582,7 @@ resource "aws_api_gateway_account" "this" {
   count = var.manage_api_gateway_account ? 1 : 0
 
   cloudwatch_role_arn = aws_iam_role.api_logs[0].arn
-  reset_on_delete     = true # else the account would name a role that is gone, and deployments that want logs would fail
+  reset_on_delete     = true # otherwise the account keeps a deleted role, and deployments with logs fail
 
   depends_on = [aws_iam_role_policy_attachment.api_logs]
 }

@@ -1,9 +1,9 @@
-# What a request's body must look like for an execution to exist at all.
+# The schemas that a request's body must match before an execution starts.
 
 locals {
   models_folder = "${path.module}/api/models"
 
-  # What a request and a function's input have in common is said once, for both.
+  # The definitions that requests and the functions' inputs share.
   definitions  = jsondecode(file("${path.module}/../functions/shared/contracts/definitions.json"))
   refused_text = jsonencode(local.definitions.refused_text)
 
@@ -12,12 +12,12 @@ locals {
     sealed_card  = jsonencode(local.definitions.sealed_card)
   })
 
-  # What a payment is for, whichever card it is made by.
+  # The fields of a payment that do not depend on the card.
   order_schema = templatefile("${local.models_folder}/order.json.tftpl", {
     refused_text = local.refused_text
   })
 
-  # file = the model's name in the API, where only letters and digits are allowed
+  # file = the model's name in the API, which may contain only letters and digits
   models = {
     payment_request = "PaymentRequest"
     card_request    = "CardRequest"
@@ -33,7 +33,7 @@ resource "aws_api_gateway_model" "this" {
   name         = each.value
   content_type = "application/json"
 
-  # Decoded and encoded again: one spelling, and a mistake shows at plan.
+  # Decode and encode again, for a uniform format and so that the plan already reveals invalid JSON.
   schema = jsonencode(jsondecode(templatefile("${local.models_folder}/${each.key}.json.tftpl", {
     card_data = local.card_data_schema
     order     = local.order_schema

@@ -1,5 +1,6 @@
-# Who verifies the ledger (make verify-ledger, make audit) reads all of it, and its anchors in every version, and asks KMS
-# whether a seal is right. To be attached to the auditors' own users and roles; nothing here is attached to anybody.
+# To verify the ledger (make verify-ledger, make audit), an auditor reads all of it and every version of its anchors,
+# and asks KMS to verify the seals. Attach the policy to the auditors' own users and roles: Terraform attaches it to
+# nobody.
 
 data "aws_iam_policy_document" "auditor" {
   statement {
@@ -11,7 +12,7 @@ data "aws_iam_policy_document" "auditor" {
     ]
   }
 
-  # Which cards are stored, and no ciphertext: a read names what it wants.
+  # Lists the stored cards without their ciphertexts: a read must name its attributes.
   statement {
     sid       = "ListCards"
     actions   = ["dynamodb:Scan"]

@@ -1,8 +1,8 @@
-# What callers of the API may be allowed, one policy a kind of work, to be attached to the merchant's own users and roles.
-# Nothing here is attached to anybody.
+# Policies for callers of the API, one per kind of work. Attach them to the merchant's own users and roles; Terraform
+# attaches them to nobody.
 
 locals {
-  # name = what it allows, and its calls as METHOD/path
+  # name = a description of what the policy allows, and the calls as METHOD/path
   caller_policies = {
     charge = {
       allows = "starting payments and storing cards"

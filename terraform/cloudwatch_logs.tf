@@ -3,7 +3,7 @@ locals {
   # The vendedlogs prefix keeps Step Functions from adding to the account's log resource policy, which is limited in size.
   state_machine_log_prefix = "/aws/vendedlogs/states/${local.prefix}-"
   api_log_group            = "/aws/apigateway/${local.prefix}"
-  # Of what is delivered to log groups, the encryption context says no more than this.
+  # The encryption context of log deliveries says no more than this about their source.
   log_delivery_source = "arn:${local.partition}:logs:${local.region}:${local.account_id}:*"
 
   log_groups = merge(

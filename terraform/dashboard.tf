@@ -1,5 +1,6 @@
-# The story of the payments, from top to bottom and in each row from left to right: asked, ended, in doubt, the gateway,
-# and what all of it runs on. The body's structure: "Dashboard Body Structure and Syntax", CloudWatch API reference.
+# The dashboard follows the payments from top to bottom, and in each row from left to right: requests, results, doubts,
+# the gateway, and the services that everything runs on. For the format see "Dashboard Body Structure and Syntax",
+# CloudWatch API reference.
 
 locals {
   dashboard_rows = [
@@ -175,7 +176,7 @@ locals {
     },
   ]
 
-  # The grid has 24 columns. Below the alarms each row is a heading of 1 and graphs of 6.
+  # The grid has 24 columns. Below the alarms each row has a heading of height 1 and graphs of height 6.
   dashboard_alarms_height = 6
   dashboard_row_height    = 7
 }

@@ -1,4 +1,4 @@
-# A domain name of the merchant's own, with mutual TLS (var.api_domain).
+# The merchant's own domain name, with mutual TLS (var.api_domain).
 
 resource "aws_api_gateway_domain_name" "this" {
   count = var.api_domain == null ? 0 : 1

@@ -1,4 +1,4 @@
-# The books. What is written here stays: there is no time to live, and no role of ours may delete.
+# The books. Nothing is ever removed: items have no time to live, and no role of ours may delete any.
 resource "aws_dynamodb_table" "ledger" {
   name                        = "${local.prefix}-ledger"
   billing_mode                = "PAY_PER_REQUEST"
@@ -17,7 +17,7 @@ resource "aws_dynamodb_table" "ledger" {
     type = "S"
   }
 
-  # {account}#{day}#{shard}: a busy account's postings of one day lie on several partitions.
+  # {account}#{day}#{shard}. The shards spread a busy account's postings of a day over several partitions.
   attribute {
     name = "account_day"
     type = "S"
@@ -28,7 +28,7 @@ resource "aws_dynamodb_table" "ledger" {
     type = "S"
   }
 
-  # in_doubt#{shard}, and since when. Only payments in doubt have them, so the index holds nothing else.
+  # in_doubt#{shard}, and the time since when. Only payments in doubt have both, so the index holds no other items.
   attribute {
     name = "doubt_shard"
     type = "S"
@@ -39,19 +39,20 @@ resource "aws_dynamodb_table" "ledger" {
     type = "S"
   }
 
-  # open#{shard}. Only payments of which the gateway may yet end something by itself have it.
+  # open#{shard}. Only payments that the gateway may still change by itself have it.
   attribute {
     name = "open_shard"
     type = "S"
   }
 
-  # {day}#{shard}, and when, of each payment's last version: what a day's anchor is made of.
+  # {day}#{shard} and the time of each payment's latest version. A day's anchor is made from them.
   attribute {
     name = "written_shard"
     type = "S"
   }
 
-  # {day}#{shard}, and when the payment was asked for. It never changes, so that only a payment's first record costs a write.
+  # {day}#{shard} and the time of the payment's request. They never change, so only a payment's first record costs a
+  # write to the index.
   attribute {
     name = "day_shard"
     type = "S"
@@ -112,7 +113,7 @@ resource "aws_dynamodb_table" "ledger" {
   }
 }
 
-# The stored cards, each until its time is over or it is erased.
+# The stored cards, each until it expires or is erased.
 resource "aws_dynamodb_table" "cards" {
   name                        = "${local.prefix}-cards"
   billing_mode                = "PAY_PER_REQUEST"
@@ -146,9 +147,9 @@ resource "aws_dynamodb_table" "cards" {
   }
 }
 
-# What is counted or noted for a while, and then forgotten: how often cards paid, and who looks after which execution.
+# Temporary counts and notes: how often cards paid, and which executions that ended badly are being handled.
 resource "aws_dynamodb_table" "counters" {
-  #checkov:skip=CKV_AWS_28:Nobody brings back counters of an hour or a day, and notes that are lost are made anew
+  #checkov:skip=CKV_AWS_28:Counters of an hour or a day are not worth restoring, and lost notes are written again
 
   name                        = "${local.prefix}-counters"
   billing_mode                = "PAY_PER_REQUEST"

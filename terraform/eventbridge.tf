@@ -1,6 +1,6 @@
-# Whatever ended otherwise than planned is looked after: what was reversed or rejected is found to be so at once.
-# Only the execution's name is handed on; the event also holds its input. Step Functions sends these events by best effort:
-# whom none tells of, doubts finds.
+# Resolve examines every execution that failed, timed out or was stopped. If the payment was reversed or rejected, it
+# sees so at once. It gets only the execution's name, since the event also holds the input. Step Functions sends these
+# events on a best-effort basis; the doubts function finds executions whose event got lost.
 locals {
   looked_after = {
     payment   = "{\"payment_id\": <name>, \"operation_id\": null}"
@@ -37,7 +37,7 @@ resource "aws_cloudwatch_event_target" "resolve" {
     input_template = each.value
   }
 
-  # EventBridge tries for a day, and then leaves it to the queue, whose depth is an alarm.
+  # EventBridge retries for a day, and then moves the event to the queue, whose depth has an alarm.
   dead_letter_config {
     arn = aws_sqs_queue.dead_letters.arn
   }
@@ -51,7 +51,7 @@ locals {
       when  = "rate(5 minutes)"
       input = {}
     }
-    # Half an hour after midnight (UTC), when what was written before is in the index.
+    # Half an hour after midnight (UTC), when the index contains everything written before midnight.
     anchor = {
       does  = "Anchors the day before"
       when  = "cron(30 0 * * ? *)"
@@ -88,7 +88,7 @@ resource "aws_lambda_permission" "scheduled" {
   source_arn    = aws_cloudwatch_event_rule.scheduled[each.key].arn
 }
 
-# Two hours after midnight (UTC), when the day's last charges are on the books and the gateway has closed its own.
+# Two hours after midnight (UTC), when the day's last charges are in the books and the gateway has closed its day.
 resource "aws_cloudwatch_event_rule" "reconcile" {
   name                = "${local.prefix}-reconcile"
   description         = "Reconciles the day before"
