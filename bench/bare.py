@@ -26,7 +26,7 @@ def handler(event: dict[str, Any], context: object) -> Any:
         try:
             getattr(_client(service), xform_name(operation))(**parameters)
         except ClientError as error:
-            # The card is already stored or the payment already counted: this answer takes as long as any other.
+            # The card is already stored or the payment already counted, which is as good as any other answer.
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
     for method, url, headers, body, *_ in recorded["exchanges"]:

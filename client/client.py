@@ -152,8 +152,8 @@ class PaymentsClient:
         return self._start("/cards", {"card_data": self._sealed(card, key)}, key, no_order)
 
     def payment(self, payment_id: str, *, wait_seconds: int = 0) -> Payment:
-        """Get the payment in one call. The API answers at once, or when the payment has ended, but after at most
-        `wait_seconds` (25 or less). Raises NotFound.
+        """Get the payment in a single call. With `wait_seconds` (at most 25), the API answers when the payment has
+        ended or the time is over; without it, at once. Raises NotFound.
         """
         path = _path("payments", payment_id)
         return Payment.from_json(self._transport.call("GET", path, wait_seconds=wait_seconds))

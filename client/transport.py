@@ -100,11 +100,11 @@ class Transport:
         an API without this feature answers at once.
 
         Only answers in the API's own JSON count. After a 429, a 5xx, an answer from anything else, or none, `call`
-        repeats the request with the same key and the same bytes. It pauses before each try: at random, for twice as
-        long on average each time, or longer if `Retry-After` says so. With a `deadline` (of time.monotonic), it tries
-        until then; without one, it makes at most `attempts` tries, and gives up sooner if it would have to pause for
-        more than five seconds. If the API refuses a signature because of its time, `call` signs again with the API's
-        time. Raises RequestRefused, TooManyRequests and NoAnswer.
+        repeats the request with the same key and the same bytes. Between tries it pauses for a random time that doubles
+        on average, or longer if `Retry-After` asks for it. With a `deadline` (of time.monotonic), it tries until then;
+        without one, it makes at most `attempts` tries, and gives up sooner if it would have to pause for more than five
+        seconds. If the API refuses a signature because of its time, `call` signs again with the API's time. Raises
+        RequestRefused, TooManyRequests and NoAnswer.
         """
         data = None if body is None else json.dumps(body).encode()
         headers = {} if data is None else {"Content-Type": "application/json"}

@@ -1,7 +1,7 @@
-# One entry a function; everything that a function needs is said here and nowhere else.
-#   timeout      seconds; shorter than the Task's TimeoutSeconds in the state machine
-#   environment  on top of local.common_environment
-#   statements   what its role may do, on top of writing its own logs and traces
+# One entry per function; everything that a function needs is defined here and nowhere else.
+#   timeout      in seconds; must be shorter than the Task's TimeoutSeconds in the state machine
+#   environment  variables in addition to local.common_environment
+#   statements   permissions of its role, in addition to writing its own logs and traces
 
 locals {
   common_environment = {
@@ -33,7 +33,7 @@ locals {
     },
   ]
 
-  # Who writes the ledger seals what it writes.
+  # Functions that write the ledger seal their records.
   ledger_environment = {
     DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
     BOOKS_KEY_ID   = aws_kms_key.this["books"].arn
@@ -55,7 +55,7 @@ locals {
     resources = [aws_kms_key.this["books"].arn]
   }
 
-  # Text, as the key's policy names them: those of the functions below that have the statement SealBooks.
+  # The functions below with the statement SealBooks. They are named literally, since the key's policy refers to them.
   sealing_roles = ["anchor", "compensate", "persist", "reconcile", "reserve", "resolve", "settle"]
 
   read_ledger = {
@@ -65,7 +65,7 @@ locals {
     conditions = local.payments_only
   }
 
-  # By the partition key that a request names. A Null of false: ForAllValues also holds where the key is missing.
+  # Conditions on a request's partition keys. Null must be false since ForAllValues is true without any value.
   payments_only = [
     { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["PAYMENT#*"] },
@@ -83,7 +83,7 @@ locals {
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["VELOCITY#*"] },
   ]
 
-  # What is counted only Screen may look up.
+  # The function may count declines, but only Screen may read counts.
   count_decline = {
     sid        = "CountDecline"
     actions    = ["dynamodb:UpdateItem"]
@@ -91,9 +91,10 @@ locals {
     conditions = local.velocity_only
   }
 
-  # One for all of a stored card but the ciphertext, and one for the ciphertext. What is wanted must be asked for by name: the
-  # attributes of a request are those that it names, so a read of everything has the key's alone, and Select tells it apart.
-  # A read always has one ("Using IAM policy conditions for fine-grained access control", DynamoDB developer guide).
+  # One for everything of a stored card except the ciphertext, and one for the ciphertext. A request must name the
+  # attributes that it reads. dynamodb:Attributes has only the named ones, so for a read of whole items only the key's;
+  # dynamodb:Select, which every read has, excludes such reads ("Using IAM policy conditions for fine-grained access
+  # control", DynamoDB developer guide).
   card_attributes_only = {
     for sid, attributes in {
       ReadCard           = ["token", "fingerprint", "brand", "bin", "last4", "expiry"]
@@ -117,13 +118,13 @@ locals {
     }
   }
 
-  # The context names the card: by its token where it is kept, else by its fingerprint. It names nothing else.
+  # The encryption context names the card by its token or, if it is not stored, by its fingerprint, and nothing else.
   card_context_conditions = [
     { test = "Null", variable = "kms:EncryptionContextKeys", values = ["false"] },
     { test = "ForAllValues:StringEquals", variable = "kms:EncryptionContextKeys", values = ["token", "fingerprint"] },
   ]
 
-  # A sealed card names its key by this id (`kid`).
+  # A sealed card refers to its key by this id (`kid`).
   sealing_environment = {
     SEALING_KEY_IDS = join(",", [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].key_id])
   }
@@ -139,7 +140,7 @@ locals {
     { test = "StringEquals", variable = "kms:EncryptionAlgorithm", values = ["RSAES_OAEP_SHA_256"] },
   ]
 
-  # What is known of a payment or an operation that the ledger doesn't know (yet): its execution.
+  # The ledger may not know a payment or an operation (yet); then its state comes from its execution.
   payment_executions_environment   = { STATE_MACHINE_ARN = local.state_machine_arns["payment"] }
   operation_executions_environment = { OPERATION_STATE_MACHINE_ARN = local.state_machine_arns["operation"] }
   see_executions = {
@@ -228,7 +229,8 @@ locals {
       })
       statements = concat(local.gateway_statements, [
         {
-          # Whether the ledger knows the payment, and not one thing more: see local.read_card.
+          # Allows Charge to see whether the ledger knows the payment, and nothing else. As in local.read_card, the
+          # request must name its attributes.
           sid       = "SeeWhetherRecorded"
           actions   = ["dynamodb:BatchGetItem"]
           resources = [aws_dynamodb_table.ledger.arn]
@@ -262,7 +264,7 @@ locals {
       statements = concat(local.write_ledger, [
         local.count_decline,
         {
-          # A payment and its card are written in one transaction, whose keys may be judged together.
+          # One transaction writes a payment and its card, and IAM may evaluate the keys of both together.
           sid       = "KeepCard"
           actions   = ["dynamodb:PutItem"]
           resources = [aws_dynamodb_table.ledger.arn, aws_dynamodb_table.cards.arn]
@@ -379,7 +381,7 @@ locals {
       ])
     }
 
-    # It may be asked to wait for 25 seconds, and API Gateway waits no longer than this for its answer.
+    # A request may ask it to wait for up to 25 seconds; API Gateway waits at most 29 seconds for the answer.
     status = {
       timeout = 29
       memory  = 512
@@ -396,7 +398,7 @@ locals {
       statements = [
         local.read_card["ReadCard"],
         {
-          # Without its old values in the answer.
+          # The answer must not return the old values.
           sid       = "EraseCard"
           actions   = ["dynamodb:DeleteItem"]
           resources = [aws_dynamodb_table.cards.arn]
@@ -465,7 +467,7 @@ locals {
           conditions = local.payments_only
         },
         {
-          # It may add, and neither delete nor shorten what is locked.
+          # The function may add anchors, but neither delete locked ones nor shorten their retention.
           sid       = "KeepAnchors"
           actions   = ["s3:GetObject", "s3:PutObject"]
           resources = ["${aws_s3_bucket.anchors.arn}/*"]

@@ -10,7 +10,7 @@ data "aws_iam_policy_document" "trust" {
       identifiers = ["${each.key}.amazonaws.com"]
     }
 
-    # On this account's behalf alone. The others don't say on whose behalf they come.
+    # Only on behalf of this account. The other services do not say for which account they act.
     dynamic "condition" {
       for_each = contains(["events", "states"], each.key) ? [local.account_id] : []
 
@@ -41,7 +41,7 @@ data "aws_iam_policy_document" "function" {
     resources = ["${aws_cloudwatch_log_group.this["function_${each.key}"].arn}:*"]
   }
 
-  # X-Ray knows no resources to narrow this to.
+  # X-Ray has no resources to restrict this to.
   statement {
     sid       = "WriteTraces"
     actions   = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
@@ -80,7 +80,7 @@ resource "aws_iam_role_policy" "function" {
 resource "aws_iam_role" "state_machine" {
   for_each = local.state_machines
 
-  # Also a function may be called resolve.
+  # The suffix prevents a name clash with a function's role, as both have a resolve.
   name               = "${local.state_machine_names[each.key]}-state-machine"
   description        = "What the ${each.key} state machine may do"
   assume_role_policy = data.aws_iam_policy_document.trust["states"].json
@@ -93,7 +93,7 @@ data "aws_iam_policy_document" "state_machine" {
   statement {
     sid     = "InvokeSteps"
     actions = ["lambda:InvokeFunction"]
-    # Whichever version an execution began with.
+    # All versions, since an execution keeps the one that it started with.
     resources = [for function in each.value : "${aws_lambda_function.this[function].arn}:*"]
   }
 
@@ -125,7 +125,7 @@ data "aws_iam_policy_document" "state_machine" {
     }
   }
 
-  # Log deliveries and traces have no resources to narrow these two to.
+  # Log deliveries and traces have no resources to restrict these two statements to.
   statement {
     sid = "DeliverLogs"
     actions = [
@@ -168,8 +168,8 @@ resource "aws_iam_role" "api" {
   tags               = merge(local.tags, { Name = "${local.prefix}-api" })
 }
 
-# Who starts what is in service names the alias, and a key of several values needs the set operator. It holds for no request
-# without the alias.
+# API Gateway and EventBridge start the live state machines by their alias. The condition key is multivalued, so it
+# needs a set operator; ForAnyValue is false for a request without an alias.
 data "aws_iam_policy_document" "api" {
   statement {
     sid       = "StartPayment"

@@ -1,18 +1,20 @@
-# Keys apart, so that none of them opens more than one kind of thing.
-#   card     card numbers: Encrypt by one function, Decrypt by another, always with the token as context
-#   data     what AWS encrypts for us: the ledger, the counters, the logs, the gateway's secret, the executions' histories,
-#            the alarms and what could not be delivered
-#   vault    what DynamoDB encrypts of the stored cards
-#   books    the MAC over each version of a payment's record, and over each anchor: who writes them can make one, and who
-#            audits can verify it. It is not replaced: what it sealed must be verified for as long as the books are kept
-#   sealing  what clients seal cards with; its private half opens them, in two functions
-#   token    the MAC over a card number that is the card's token
-# KMS rotates the first three by itself. It can't rotate the others: of sealing and token each generation is a key of its own
-# (docs/rotation.md).
+# Separate keys, so that each protects only one kind of data.
+#   card     card numbers: one function encrypts, another decrypts, always with the token or fingerprint as context
+#   data     data that AWS encrypts for us: the ledger, the counters, the logs, the gateway's secret, the executions'
+#            histories, the alarms and the dead letters
+#   vault    the table of stored cards, which DynamoDB encrypts
+#   books    MACs of each version of a payment's record and of each anchor: the functions that write them make the MACs,
+#            and auditors verify them. The key is never replaced, since its MACs must be verifiable as long as the books
+#            are kept
+#   sealing  clients seal cards with its public half; two functions open them with the private half
+#   token    the MAC of a card number, which is the card's token
+# KMS rotates the first three automatically. It can't rotate the others: each generation of sealing and token is a new
+# key (docs/rotation.md).
 #
-# A policy that named a role as its principal would do without the role's own policy. These name the account and ask for the
-# role by condition, so that both must allow: who takes an action away from the role has taken it away. Who administers the
-# account administers the keys but, unlike under KMS's default policy, can't use them.
+# If a key policy named a role as its principal, the role would need no policy of its own. These policies name the
+# account and restrict the role by a condition, so that both policies must allow an action: removing it from the role's
+# policy is enough to revoke it. The account's administrators administer the keys but, unlike under KMS's default
+# policy, can't use them.
 
 locals {
   served_sealing_key = "sealing-${var.sealing_keys[length(var.sealing_keys) - 1]}"
@@ -20,10 +22,10 @@ locals {
 
   account_root = "arn:${local.partition}:iam::${local.account_id}:root"
 
-  # uses = { sid = what may be done with the key }
-  #   by          by whom, { kind of principal = principal }; without it by the account
-  #   roles       and by these roles of it alone
-  #   conditions  and in this way alone
+  # uses = { sid = the allowed actions }
+  #   by          the principal, { type = principal }; the account by default
+  #   roles       allows only these roles of the account
+  #   conditions  allows the actions only under these conditions
   customer_keys = merge(
     {
       card = {
@@ -53,7 +55,7 @@ locals {
         spec        = "HMAC_256"
         uses = {
           SealBooks = { actions = ["kms:GenerateMac"], roles = local.sealing_roles, conditions = [] }
-          # The account, so that an auditor needs a policy as well (audit.tf). None of our roles has one.
+          # The principal is the account, so an auditor also needs a policy (audit.tf). None of our roles has it.
           VerifyBooks = {
             actions    = ["kms:VerifyMac"]
             conditions = [{ test = "StringEquals", variable = "kms:CallerAccount", values = [local.account_id] }]
@@ -87,7 +89,7 @@ locals {
     { test = "StringLike", variable = "kms:EncryptionContext:SourceArn", values = [local.log_delivery_source] },
   ]
 
-  # As AWS's own key for DynamoDB does it: whoever may use the table may, through the table only, use the key.
+  # Like AWS's own key for DynamoDB: everyone who may use the table may use the key, but only through DynamoDB.
   table_key_use = {
     by = { AWS = "*" }
     actions = [
@@ -105,9 +107,9 @@ locals {
   }
 
   data_key_uses = {
-    # What Step Functions keeps of an execution, the execution's role encrypts. It calls KMS itself and not through Step
-    # Functions, so a condition on kms:ViaService would keep every execution from starting ("Data at rest encryption in Step
-    # Functions", developer guide). Each role's own policy names its own state machine.
+    # An execution's role encrypts the data that Step Functions stores for the execution. It calls KMS directly and not
+    # through Step Functions, so with a condition on kms:ViaService no execution could start ("Data at rest encryption
+    # in Step Functions", developer guide). Each role's own policy names its own state machine.
     EncryptExecutions = {
       actions = ["kms:Decrypt", "kms:GenerateDataKey"]
       roles   = [for machine in keys(local.state_machines) : "${machine}-state-machine"]
@@ -120,8 +122,8 @@ locals {
       ]
     }
 
-    # Whoever reads an execution, or makes a state machine, uses the key through Step Functions, and so with the others. The
-    # account, so that a role needs a statement of its own as well.
+    # To read an execution or create a state machine, a caller uses the key through Step Functions; likewise for the
+    # other services. The principal is the account, so that a role also needs a statement of its own.
     EncryptSecretsExecutionsAndMessages = {
       actions = ["kms:Decrypt", "kms:GenerateDataKey*"]
       conditions = [
@@ -148,7 +150,7 @@ locals {
       ]
     }
 
-    # The state machine's log passes through here ("Data at rest encryption in Step Functions").
+    # This service delivers the state machines' logs ("Data at rest encryption in Step Functions").
     DeliverLogs = {
       by         = { Service = "delivery.logs.amazonaws.com" }
       actions    = ["kms:Decrypt*"]
@@ -166,7 +168,8 @@ locals {
       conditions = [{ test = "ArnLike", variable = "aws:SourceArn", values = [local.alarm_arns] }]
     }
 
-    # By the queue and not by the rule: EventBridge does not tell KMS for whom it asks (same guide).
+    # The condition names the queue and not the rule, since EventBridge does not tell KMS which rule it acts for (same
+    # guide).
     EncryptDeadLetters = {
       by      = { Service = "events.amazonaws.com" }
       actions = ["kms:Decrypt", "kms:GenerateDataKey*"]
@@ -196,19 +199,19 @@ resource "aws_kms_alias" "this" {
   target_key_id = each.value.key_id
 }
 
-# Anyone may have the public half.
+# The public half is not secret.
 data "aws_kms_public_key" "sealing" {
   key_id = aws_kms_key.this[local.served_sealing_key].arn
 }
 
 data "aws_iam_policy_document" "key" {
-  #checkov:skip=CKV_AWS_109:In a key policy "*" is the one key that has the policy
-  #checkov:skip=CKV_AWS_111:In a key policy "*" is the one key that has the policy
-  #checkov:skip=CKV_AWS_356:In a key policy "*" is the one key that has the policy
+  #checkov:skip=CKV_AWS_109:In a key policy "*" means only the key that has the policy
+  #checkov:skip=CKV_AWS_111:In a key policy "*" means only the key that has the policy
+  #checkov:skip=CKV_AWS_356:In a key policy "*" means only the key that has the policy
 
   for_each = local.customer_keys
 
-  # No kms:CreateGrant: a grant would let somebody in without a word in the policy.
+  # No kms:CreateGrant, since a grant gives access that the policy does not show.
   statement {
     sid = "AdministerKey"
     actions = [
@@ -258,7 +261,7 @@ data "aws_iam_policy_document" "key" {
         content {
           test     = "ArnEquals"
           variable = "aws:PrincipalArn"
-          # Text, as the roles come from the functions map, which names the keys.
+          # Written out, since the functions map defines the roles and refers to the keys: a reference would be a cycle.
           values = [
             for role in condition.value : "arn:${local.partition}:iam::${local.account_id}:role/${local.prefix}-${role}"
           ]

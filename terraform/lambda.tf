@@ -12,11 +12,11 @@ resource "aws_lambda_layer_version" "dependencies" {
 }
 
 resource "aws_lambda_function" "this" {
-  #checkov:skip=CKV_AWS_115:Reserving would take from the whole account; the API's throttle bounds how many run
-  #checkov:skip=CKV_AWS_116:Dead letters are of asynchronous calls; those on a schedule have alarms for their silence
-  #checkov:skip=CKV_AWS_117:Nothing can connect to them; limiting where they connect to takes a VPC with NAT and endpoints, which cost by the hour
-  #checkov:skip=CKV_AWS_173:The variables are names and ARNs; the one secret is in Secrets Manager
-  #checkov:skip=CKV_AWS_272:A signing profile and its bucket are the account's; the plan pins each package by its hash
+  #checkov:skip=CKV_AWS_115:A reservation would take from the whole account; the API's throttle limits concurrent runs
+  #checkov:skip=CKV_AWS_116:Dead letters are for asynchronous calls; if those on a schedule stop, alarms tell
+  #checkov:skip=CKV_AWS_117:Nothing can connect to them; limiting egress takes a VPC, NAT and endpoints, billed hourly
+  #checkov:skip=CKV_AWS_173:The variables are names and ARNs; the only secret is in Secrets Manager
+  #checkov:skip=CKV_AWS_272:A signing profile and its bucket belong to the account; the plan pins packages by hash
 
   for_each = local.functions
 
@@ -32,7 +32,8 @@ resource "aws_lambda_function" "this" {
   timeout       = each.value.timeout
   memory_size   = each.value.memory
 
-  # Whoever waits for a payment's end holds a run, and must leave some to those who pay. -1 is as many as there are.
+  # Each request that waits for a payment's end occupies a concurrent run. The limit keeps some free for payments; -1
+  # means no limit.
   reserved_concurrent_executions = each.key == "status" && var.status_concurrency != null ? var.status_concurrency : -1
 
   environment {
@@ -47,7 +48,7 @@ resource "aws_lambda_function" "this" {
     }
   }
 
-  # Text, as the functions' logger writes JSON itself.
+  # Text, since the functions' own logger writes JSON.
   logging_config {
     log_format = "Text"
     log_group  = aws_cloudwatch_log_group.this["function_${each.key}"].name
@@ -60,8 +61,8 @@ resource "aws_lambda_function" "this" {
   tags = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
 
   lifecycle {
-    # Three calls in a row must fit, as Resolve may look, look again and reverse: a function that is killed in between
-    # can't say what it knows.
+    # The timeout must allow three calls in a row, since Resolve may look, look again and reverse. A function that is
+    # killed in between can't return what it has learned.
     precondition {
       condition = (
         !contains(keys(each.value.environment), "GATEWAY_URL") ||
@@ -71,7 +72,7 @@ resource "aws_lambda_function" "this" {
     }
   }
 
-  # A function that runs before its role may write logs loses them.
+  # If a function ran before its role may write logs, its logs would be lost.
   depends_on = [aws_iam_role_policy.function]
 }
 

@@ -1,4 +1,4 @@
-# What was called otherwise in deployments from before.
+# Resources that earlier deployments know by other names.
 
 moved {
   from = aws_cloudwatch_event_rule.doubts

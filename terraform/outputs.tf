@@ -2,7 +2,7 @@ output "api_url" {
   description = "The API's URL; a path like /payments is appended to it."
   value       = var.api_domain == null ? aws_api_gateway_stage.this.invoke_url : "https://${var.api_domain.domain_name}"
 
-  # Before that, the domain has no API behind it.
+  # Until the mapping exists, the domain leads to no API.
   depends_on = [aws_api_gateway_base_path_mapping.this]
 }
 
@@ -103,7 +103,7 @@ output "log_group_prefix" {
   description = "What each function's log group begins with; the function's short name follows."
   value       = local.function_log_prefix
 
-  # Else it is all that is left of a plan that fails, and Terraform says that it can be applied.
+  # Otherwise a failed plan would contain only this output, and Terraform would say that it can be applied.
   depends_on = [aws_cloudwatch_log_group.this]
 }
 

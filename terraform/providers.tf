@@ -1,4 +1,4 @@
-# Credentials, and the endpoint of an emulator if there is one, come from the environment (AWS_PROFILE, AWS_ENDPOINT_URL …).
+# Credentials and, for an emulator, the endpoint come from the environment (AWS_PROFILE, AWS_ENDPOINT_URL …).
 provider "aws" {
   region = var.region
 }

@@ -1,6 +1,6 @@
-# What takes part in a roll-out is started by its alias `live`: the state machines, and the functions that no state
-# machine calls. A state machine's definition names its functions' versions, so an execution ends with the code that it
-# began with, and a version that was good stays as good as it was.
+# A roll-out moves the alias `live` of the state machines and of the functions that no state machine calls. Callers
+# start them by this alias. A state machine's definition names its functions' versions, so an execution ends with the
+# code that it started with, and an earlier version that worked keeps working.
 
 locals {
   live                 = "live"
@@ -15,7 +15,7 @@ locals {
     for name, newest in local.newest_versions : name => var.rollout == null ? newest : lookup(var.rollout.from, name, newest)
   }
 
-  # name = [{ version, percent }], those that get nothing left out
+  # name = [{ version, percent }], without versions of zero percent
   live_versions = {
     for name, newest in local.newest_versions : name => [
       for share in(

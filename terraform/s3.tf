@@ -1,26 +1,27 @@
-# The functions' packages, on their way to Lambda, which keeps a copy: by their bucket it takes all functions at once, where
-# Terraform would upload a file for one after the other. An object's name holds its content's hash, so it never changes.
+# Lambda takes the functions' packages from this bucket, and keeps a copy. So all functions deploy at once, whereas
+# Terraform would upload files for one function after the other. An object's name contains the hash of its content, so
+# an object never changes.
 resource "aws_s3_bucket" "packages" {
-  #checkov:skip=CKV_AWS_18:Who puts packages there is in CloudTrail with the rest of a deployment
-  #checkov:skip=CKV_AWS_144:A deployment elsewhere uploads its own
-  #checkov:skip=CKV_AWS_145:They hold code and no data; S3 encrypts them with its own key, without a right to ours for who deploys
-  #checkov:skip=CKV2_AWS_61:Nothing piles up: Terraform takes away what it replaces, with all its versions
-  #checkov:skip=CKV2_AWS_62:Nobody waits for a package but the deployment that uploads it
+  #checkov:skip=CKV_AWS_18:CloudTrail can record who uploads packages, with the rest of a deployment
+  #checkov:skip=CKV_AWS_144:A deployment in another region uploads its own packages
+  #checkov:skip=CKV_AWS_145:Packages are code without data; with S3's own key, a deployment needs no permission for ours
+  #checkov:skip=CKV2_AWS_61:Nothing accumulates: Terraform removes a package that it replaces, with all versions
+  #checkov:skip=CKV2_AWS_62:Only the deployment that uploads a package waits for it
 
   bucket        = "${local.prefix}-packages-${local.account_id}"
   force_destroy = true
   tags          = merge(local.tags, { Name = "${local.prefix}-packages" })
 }
 
-# The ledger's anchors: each is written once, and nobody takes it away before its time is over. In compliance mode that is
-# nobody at all, the account's root user included ("Locking objects with Object Lock", S3 user guide); in governance mode,
-# where a deployment may be destroyed, it takes a permission that no role of ours has.
+# The ledger's anchors. Each is written once, and can't be deleted before its retention ends. In compliance mode nobody
+# can delete it, not even the account's root user ("Locking objects with Object Lock", S3 user guide). In governance
+# mode, for deployments that may be destroyed, deletion requires a permission that none of our roles has.
 resource "aws_s3_bucket" "anchors" {
-  #checkov:skip=CKV_AWS_18:Who reads and writes anchors is in CloudTrail; what is in them is in the ledger as well
-  #checkov:skip=CKV_AWS_144:An anchor is there to be compared with the table, which is in this region
-  #checkov:skip=CKV_AWS_145:They hold ids and hashes; S3 encrypts them with its own key, without a right to ours for who audits
-  #checkov:skip=CKV2_AWS_61:They stay: a few hundred kilobytes for each thousand payments
-  #checkov:skip=CKV2_AWS_62:Nobody waits for an anchor; that one is missing is an alarm
+  #checkov:skip=CKV_AWS_18:CloudTrail can record who reads and writes anchors; their content is in the ledger as well
+  #checkov:skip=CKV_AWS_144:An anchor serves to be compared with the table, which is in this region
+  #checkov:skip=CKV_AWS_145:Anchors hold ids and hashes; with S3's own key, an auditor needs no permission for ours
+  #checkov:skip=CKV2_AWS_61:Anchors are kept: a few hundred kilobytes per thousand payments
+  #checkov:skip=CKV2_AWS_62:Nobody waits for an anchor; a missing one raises an alarm
 
   bucket              = "${local.prefix}-anchors-${local.account_id}"
   object_lock_enabled = true
@@ -39,7 +40,7 @@ resource "aws_s3_bucket_object_lock_configuration" "anchors" {
   }
 }
 
-# What both buckets have.
+# The settings of both buckets.
 locals {
   buckets = { packages = aws_s3_bucket.packages, anchors = aws_s3_bucket.anchors }
 }

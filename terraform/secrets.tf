@@ -1,5 +1,5 @@
 resource "aws_secretsmanager_secret" "gateway" {
-  #checkov:skip=CKV2_AWS_57:The gateway issues the key and has no call that renews it; an operator stores the new one
+  #checkov:skip=CKV2_AWS_57:The gateway issues the key and has no call to renew it; an operator stores a new one
 
   name                    = "${local.prefix}/gateway-api-key"
   description             = "The payment gateway's bearer key"
@@ -9,7 +9,7 @@ resource "aws_secretsmanager_secret" "gateway" {
 }
 
 resource "aws_secretsmanager_secret_version" "gateway" {
-  # Whether there is a key is no secret, only its value is.
+  # Only the key's value is secret, not whether there is one.
   count = nonsensitive(var.gateway_api_key != null) ? 1 : 0
 
   secret_id     = aws_secretsmanager_secret.gateway.id

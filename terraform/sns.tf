@@ -1,4 +1,4 @@
-# Where alarms go, and that they are over. What else subscribes (a pager, a chat) is the team's own.
+# Alarms, and the news that they are over, go to this topic. The team adds further subscribers itself (a pager, a chat).
 resource "aws_sns_topic" "alarms" {
   name              = "${local.prefix}-alarms"
   kms_master_key_id = aws_kms_key.this["data"].arn

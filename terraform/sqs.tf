@@ -1,13 +1,14 @@
 locals {
   dead_letter_queue_name = "${local.prefix}-dead-letters"
-  # Text, as the key's policy and the queue's own name the queue.
+  # Written out, since the key's policy and the queue's own policy name the queue.
   dead_letter_queue_arn = "arn:${local.partition}:sqs:${local.region}:${local.account_id}:${local.dead_letter_queue_name}"
 }
 
-# What EventBridge could not hand on: each message is a payment that nobody resolves until somebody starts it.
+# The events that EventBridge could not deliver: each is a payment or operation that stays unresolved until resolve is
+# started for it.
 resource "aws_sqs_queue" "dead_letters" {
   name                              = local.dead_letter_queue_name
-  message_retention_seconds         = 1209600 # 14 days, the longest there is
+  message_retention_seconds         = 1209600 # 14 days, the maximum
   kms_master_key_id                 = aws_kms_key.this["data"].arn
   kms_data_key_reuse_period_seconds = 300
   policy                            = data.aws_iam_policy_document.dead_letters.json

@@ -7,12 +7,12 @@ locals {
     reconcile = ["reconcile"]
   }
 
-  # What every state retries, in the place of "lambda_retries" in its own list.
+  # The retries that all states share; they replace "lambda_retries" in a state's own list.
   lambda_retries = trim(file("${path.module}/../statemachine/lambda_retries.json"), "[] \n")
 
   state_machine_names = { for name in keys(local.state_machines) : name => "${local.prefix}-${name}" }
 
-  # Text, as functions that look at executions are themselves called by the state machines.
+  # Written out, since some functions refer to state machines, which in turn refer to functions.
   state_machine_arns = {
     for name, full_name in local.state_machine_names :
     name => "arn:${local.partition}:states:${local.region}:${local.account_id}:stateMachine:${full_name}"
@@ -20,7 +20,7 @@ locals {
 }
 
 resource "aws_sfn_state_machine" "this" {
-  #checkov:skip=CKV_AWS_285:It wants execution data in the log; terraform/checks demands the opposite
+  #checkov:skip=CKV_AWS_285:This check requires execution data in the log, terraform/checks the opposite
 
   for_each = local.state_machines
 
@@ -43,7 +43,7 @@ resource "aws_sfn_state_machine" "this" {
     kms_data_key_reuse_period_seconds = 300
   }
 
-  # Every transition, and never what goes in or comes out.
+  # Log every transition, but never input or output.
   logging_configuration {
     level                  = "ALL"
     include_execution_data = false
@@ -54,6 +54,6 @@ resource "aws_sfn_state_machine" "this" {
     enabled = var.tracing_enabled
   }
 
-  # Step Functions checks at once that the role may deliver logs.
+  # Step Functions checks at creation that the role may deliver logs.
   depends_on = [aws_iam_role_policy.state_machine]
 }

@@ -29,8 +29,8 @@ variable "region" {
     error_message = "The region must look like eu-west-1."
   }
 
-  # The provider needs the region and all else needs the provider, so nothing is planned where this fails, and it is all that is
-  # said. A condition must name its own variable.
+  # This checks the region since the provider needs it, and everything else needs the provider: if the check fails,
+  # Terraform plans nothing and reports only this error. A condition must refer to its own variable.
   validation {
     condition     = var.region == "" || alltrue([for name in ["functions", "layer"] : fileexists("${local.packages}/${name}.zip")])
     error_message = "The functions' packages are not built. Run this first, in the project's folder: make build RUNTIME=${var.lambda_runtime} ARCHITECTURE=${var.lambda_architecture}"
@@ -48,7 +48,7 @@ variable "tags" {
   }
 
   validation {
-    # A resource has 50 at most, four of which are ours.
+    # A resource has at most 50 tags, four of which are ours.
     condition = length(var.tags) <= 46 && alltrue([
       for key, value in var.tags :
       length(key) >= 1 && length(key) <= 128 && length(value) <= 256 && can(regex("^[\\p{L}\\p{N}\\p{Z}_.:/=+@-]*$", "${key}${value}"))
@@ -57,7 +57,7 @@ variable "tags" {
   }
 
   validation {
-    # For IAM they are the same key.
+    # IAM does not distinguish upper and lower case in keys.
     condition = alltrue([
       for keys in [setunion(keys(var.tags), ["Project", "Environment", "ManagedBy", "Name"])] :
       length(keys) == length(toset([for key in keys : lower(key)]))
@@ -72,7 +72,7 @@ variable "lambda_runtime" {
   default     = "python3.13"
 
   validation {
-    # Those that Lambda has, the AWS provider knows, and the functions are written for.
+    # The runtimes that Lambda offers, the AWS provider knows, and the functions support.
     condition     = contains(["python3.11", "python3.12", "python3.13"], var.lambda_runtime)
     error_message = "The runtime must be python3.11, python3.12 or python3.13."
   }
@@ -106,7 +106,7 @@ variable "log_retention_days" {
   default     = 365
 
   validation {
-    # The values from a year on that CloudWatch Logs accepts.
+    # The values of at least a year that CloudWatch Logs accepts.
     condition     = contains([365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
     error_message = "Logs are kept for 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653 days."
   }
@@ -141,7 +141,7 @@ variable "anchor_retention_days" {
   default     = 3653
 
   validation {
-    # The upper bound is S3's: a hundred years.
+    # The upper limit is S3's, a hundred years.
     condition     = var.anchor_retention_days >= 1 && var.anchor_retention_days <= 36500 && floor(var.anchor_retention_days) == var.anchor_retention_days
     error_message = "Anchors are kept for a whole number of days, 1 to 36500."
   }
@@ -163,7 +163,7 @@ variable "gateway_url" {
   type        = string
 
   validation {
-    # Card numbers travel to it, so in the clear only to this machine.
+    # Card numbers are sent to this URL, so plain HTTP is allowed only on this machine.
     condition     = can(regex("^(https://[^/?#@]+|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?)$", var.gateway_url))
     error_message = "The gateway's URL must be https://host without a trailing slash; http only on 127.0.0.1 or localhost."
   }
@@ -192,7 +192,7 @@ variable "gateway_connect_timeout_seconds" {
   }
 }
 
-# That both nest inside the functions' own timeouts is checked in lambda.tf.
+# lambda.tf checks that both timeouts fit into the functions' own timeouts.
 variable "gateway_read_timeout_seconds" {
   description = "How long a function waits for the payment gateway's answer, in seconds."
   type        = number
@@ -353,7 +353,7 @@ variable "api_firewall" {
   default     = null
 
   validation {
-    # The bounds are AWS WAF's.
+    # The limits are AWS WAF's.
     condition = try(var.api_firewall.rate_limit, null) == null || try(
       var.api_firewall.rate_limit >= 10 && var.api_firewall.rate_limit <= 2000000000 && floor(var.api_firewall.rate_limit) == var.api_firewall.rate_limit, false
     )

@@ -1,24 +1,26 @@
-# A firewall before the API (var.api_firewall).
+# A firewall in front of the API (var.api_firewall).
 #
-# It has no log and keeps no samples: its records would hold the callers' signatures, and snippets of a body that a rule
-# matched, which may be of a card number.
+# It writes no log and keeps no samples: its records would contain the callers' signatures, and the parts of a body that
+# a rule matched, which may belong to a card number.
 
 locals {
-  # group = { its rules that only count }
+  # group = [its rules that only count requests]
   managed_rule_groups = {
     AWSManagedRulesAmazonIpReputationList = []
-    # It blocks bodies of more than 8 KB, which a request may have; RefuseTooLarge has the bound of the API's own models.
+    # This rule blocks bodies of more than 8 KB, which a valid request may have. RefuseTooLarge has a limit that fits
+    # the API's own models.
     AWSManagedRulesCommonRuleSet         = ["SizeRestrictions_BODY"]
     AWSManagedRulesKnownBadInputsRuleSet = []
   }
 
-  # No request that the models allow is as long: 8,192 bytes of sealed card, and the other fields with every character
-  # escaped. API Gateway shows the firewall 16 KB, so that nothing gets past its rules unseen.
+  # Every request that the models allow is shorter: it has at most 8,192 bytes of sealed card, and the other fields,
+  # even with every character escaped. The firewall inspects the first 16 KB of a body, so that nothing bypasses its
+  # rules.
   body_limit_bytes = 12 * 1024
 }
 
 resource "aws_wafv2_web_acl" "this" {
-  #checkov:skip=CKV2_AWS_31:Its records would hold signatures and snippets of bodies, and so perhaps of a card number
+  #checkov:skip=CKV2_AWS_31:The log would contain signatures and parts of bodies, perhaps of a card number
 
   count = var.api_firewall == null ? 0 : 1
 

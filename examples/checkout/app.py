@@ -35,7 +35,7 @@ _HEADERS = {
 # How long one request of the page may wait for a payment's end; the answer comes as soon as the payment has ended.
 FOLLOWED_SECONDS = 20
 
-# The default of the deployment's `accepted_brands`: the page tells the customer of any other brand before it pays.
+# The default of the deployment's `accepted_brands`: the page rejects any other brand before it sends the card.
 BRANDS = ("visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro")
 
 

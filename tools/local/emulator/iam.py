@@ -161,7 +161,7 @@ def kms_context(iam_action: str, request: dict[str, Any]) -> dict[str, Any]:
 # -- DynamoDB -------------------------------------------------------------------------------------------------------
 
 _EQUALITY = re.compile(r"([#\w.-]+)\s*=\s*(:\w+)")
-# The first attribute of a path, but no placeholder for a value, and no function.
+# An attribute at the start of a path; neither a placeholder for a value nor a function.
 _NAME = re.compile(r"(?<![\w.:#])(?:#\w+|[A-Za-z_]\w*)\b(?!\s*\()")
 _KEYWORDS = {"ADD", "AND", "BETWEEN", "DELETE", "IN", "NOT", "OR", "REMOVE", "SET"}
 
