@@ -91,10 +91,9 @@ locals {
     conditions = local.velocity_only
   }
 
-  # One for everything of a stored card except the ciphertext, and one for the ciphertext. A request must name the
-  # attributes that it reads. dynamodb:Attributes has only the named ones, so for a read of whole items only the key's;
-  # dynamodb:Select, which every read has, excludes such reads ("Using IAM policy conditions for fine-grained access
-  # control", DynamoDB developer guide).
+  # One for all of a stored card except the ciphertext, and one for the ciphertext. dynamodb:Attributes has only the
+  # attributes that a request names, so a read of whole items has just the key's; dynamodb:Select, which every read has,
+  # excludes it ("Using IAM policy conditions for fine-grained access control", DynamoDB developer guide).
   card_attributes_only = {
     for sid, attributes in {
       ReadCard           = ["token", "fingerprint", "brand", "bin", "last4", "expiry"]
