@@ -80,7 +80,7 @@ resource "aws_iam_role_policy" "function" {
 resource "aws_iam_role" "state_machine" {
   for_each = local.state_machines
 
-  # The suffix prevents a name clash with a function's role, as both have a resolve.
+  # A function is called resolve too; the suffix keeps the names of the two roles apart.
   name               = "${local.state_machine_names[each.key]}-state-machine"
   description        = "What the ${each.key} state machine may do"
   assume_role_policy = data.aws_iam_policy_document.trust["states"].json
