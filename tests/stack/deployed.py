@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from functions.shared import http
 from tests.mapping_templates import Message
 from tools.deployment.paths import ROOT
 from tools.deployment.stack import Stack
@@ -161,13 +162,18 @@ _OF_OPERATIONS = {"operation_not_found", "key_used_for_another_request"}
 
 
 def function_refusals(function: str, path: str) -> set[Answer]:
-    """What a function refuses with on a route: its handler's calls of `http.error`, but for those of another route."""
+    """What a function refuses with on a route: its handler's calls of `http.error` and the answers of `http` that it
+    names, but for those of another route."""
     elsewhere = {"payment_not_found"} if "{operation_id}" in path else _OF_OPERATIONS
     tree = ast.parse((ROOT / "functions" / function / "handler.py").read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "http.error"]
     refusals = ([ast.literal_eval(argument) for argument in call.args] for call in calls)
+    attributes = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "http"
+    ]
+    shared = [getattr(http, node.attr) for node in attributes if node.attr.isupper()]
     return {
         answer(status, {"error": {"code": code, "message": message}})
         for status, code, message in refusals
         if code not in elsewhere
-    }
+    } | {answer(each["statusCode"], json.loads(each["body"])) for each in shared}
