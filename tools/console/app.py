@@ -1,7 +1,7 @@
-"""The console: a stack's payments in the browser of whoever runs it. Read only, and for this machine alone.
+"""The console: it shows a stack's payments in the browser of the person who runs it. Read-only and local.
 
-It listens on the loopback interface, and answers no page of somebody else's that the same browser shows
-(`tools/local/browsers.py`), though that may have a link to it. There is nothing that a request could change.
+It listens on the loopback interface only and rejects cross-site requests from other pages in the same browser
+(`tools/local/browsers.py`); following a link to the console is allowed. No request can change anything.
 """
 
 import socket
@@ -40,14 +40,14 @@ HEADERS = {
 
 
 class _Quiet(WSGIRequestHandler):
-    """What was looked at is nobody's business."""
+    """A request handler without an access log: which payments were viewed stays private."""
 
     def log(self, type: str, message: str, *args: Any) -> None:
         pass
 
 
 def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
-    """The console of a stack. The commands that it shows name the stack file, where one is given."""
+    """Create the console of a stack. The commands that it shows include the stack file if one is given."""
     app = Flask("tools.console", static_folder="static", template_folder=None)
     app.config.update(PROVIDE_AUTOMATIC_OPTIONS=False)
     payments = Payments(stack)
@@ -65,7 +65,7 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
     def admit() -> Response | None:
         if header := foreign(request.headers, has_pages=True):
             return Response(f"This is for this machine; the request's {header} is not.\n", 403, mimetype="text/plain")
-        # Said before AWS's client tries for half a minute.
+        # Report this right away: the AWS client would retry for half a minute.
         if stack.aws_endpoint_url and request.endpoint != "static" and not _answers(stack.aws_endpoint_url):
             message = f"The local stack at {stack.aws_endpoint_url} does not answer. Start it; this page then goes on:"
             return error(502, "The stack is not running", message, "make up")
@@ -123,7 +123,7 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
 
     @app.get("/docs/<name>.md", endpoint="document")
     def document(name: str) -> Response:
-        """The runbook and what it links to."""
+        """Show a document from docs/: the runbook, or one that it links to."""
         file = ROOT / "docs" / f"{name}.md"
         if file.parent != ROOT / "docs" or not file.is_file():
             abort(404)
@@ -155,7 +155,7 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
 
 
 def serve(stack: Stack, port: int, stack_file: str | None = None) -> BaseWSGIServer:
-    """The console's server, listening; port 0 takes a free one."""
+    """Create the console's server, already listening. Port 0 selects a free port."""
     return make_server(HOST, port, create_app(stack, stack_file), threaded=True, request_handler=_Quiet)
 
 

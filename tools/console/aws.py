@@ -1,4 +1,4 @@
-"""Where else to look at a payment: in AWS's own console, and by commands to copy."""
+"""Other ways to look at a payment: links to the AWS console, and shell commands to copy."""
 
 from urllib.parse import quote
 
@@ -9,7 +9,7 @@ _CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-
 
 
 def links(stack: Stack, look: Look) -> list[tuple[str, str]]:
-    """Names and addresses in AWS's console of what there is of it."""
+    """Return the name and URL of each AWS console page for the execution and the ledger record, if they exist."""
     partition = stack.state_machine_arn.split(":")[1]
     host = f"https://{stack.region}.{_CONSOLES.get(partition, 'console.aws.amazon.com')}"
     found = []
@@ -24,7 +24,7 @@ def links(stack: Stack, look: Look) -> list[tuple[str, str]]:
 
 
 def commands(look: Look, stack_file: str | None) -> list[str]:
-    """What shows a payment in a terminal."""
+    """Return the shell commands that show the payment; none if the execution belongs to no payment."""
     if not look.summary:
         return []
     stack = f" STACK={stack_file}" if stack_file else ""

@@ -1,7 +1,7 @@
-"""A state machine as a graph: its states, and the transitions between them, read from its ASL.
+"""A state machine as a graph: its states and the transitions between them, read from its ASL.
 
-Templates with `${…}` placeholders, as statemachine/*.asl.json are, read like deployed definitions. What is inside a
-Parallel or a Map state is not taken apart: it is one state here.
+Templates with `${…}` placeholders, such as statemachine/*.asl.json, can be read as well as deployed definitions. A
+Parallel or Map state counts as one state; its inner states are not read.
 """
 
 import json
@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 START, END = "(start)", "(end)"
-"""The two circles of a picture, which are no states."""
+"""The two circles of a diagram; they are not states."""
 
 _COMPARISONS = {
     "Equals": "=",
@@ -35,7 +35,7 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One state. `comment` says why it is there; `ends` whether an execution may end in it; a Wait lasts `seconds`."""
+    """One state. `comment` explains its purpose, `ends` tells whether it is terminal, `seconds` is a Wait's length."""
 
     name: str
     type: str
@@ -46,7 +46,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A way from a state to another. `labels` are the conditions of a choice, or the errors of a catch."""
+    """A transition between two states. `labels` holds the conditions of a choice or the errors of a catch."""
 
     source: str
     target: str
@@ -59,7 +59,7 @@ class Transition:
 
     @property
     def label(self) -> str:
-        """When it is taken, in a few words; nothing for an error that is like any other."""
+        """A short text that says when the transition is taken; empty if it catches all errors."""
         if self.catches_all:
             return ""
         first, *others = self.labels or ("",)
@@ -78,7 +78,7 @@ class Definition:
 
     @classmethod
     def from_asl(cls, asl: str) -> "Definition":
-        """Read a definition in JSON, as Step Functions returns it or as its file holds it."""
+        """Parse a definition in JSON, from Step Functions or from a file."""
         machine = json.loads(asl)
         states = {
             name: State(name, state["Type"], state.get("Comment", ""), _ends(state), state.get("Seconds"))
@@ -93,7 +93,7 @@ def _ends(state: Mapping[str, Any]) -> bool:
 
 
 def _merged(transitions: Iterator[Transition]) -> Iterator[Transition]:
-    """One transition for all between the same two states."""
+    """Merge the transitions of the same kind between the same two states into one."""
     labels: dict[tuple[str, str, How], tuple[str, ...]] = {}
     for each in transitions:
         key = (each.source, each.target, each.how)
@@ -114,7 +114,7 @@ def _transitions(name: str, state: Mapping[str, Any]) -> Iterator[Transition]:
 
 
 def condition(rule: Mapping[str, Any]) -> str:
-    """A choice rule in a few words: `$.payment.operation` that `StringEquals` `store` is `operation = store`."""
+    """Describe a choice rule briefly: `StringEquals` `store` on `$.payment.operation` becomes `operation = store`."""
     for word in ("And", "Or"):
         if word in rule:
             return f" {word.lower()} ".join(map(condition, rule[word]))

@@ -1,4 +1,4 @@
-"""A state machine's picture with an execution in it: what templates/_graph.html draws as SVG."""
+"""The diagram of a state machine and one execution of it, which templates/_graph.html draws as SVG."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MARKS = {
     Outcome.STOPPED: "■",
     Outcome.RUNNING: "…",
 }
-"""Colours are not seen by all."""
+"""Symbols in addition to the colours, because not everybody can tell colours apart."""
 
 SAID = {
     Outcome.SUCCEEDED: "succeeded",
@@ -25,17 +25,17 @@ SAID = {
     Outcome.RUNNING: "is running",
 }
 
-# A label's font is 12 pixels high; its last line stands above the arrow's head.
+# The label font is 12 pixels high; the last line of a label is placed above the arrowhead.
 _CHARACTER_WIDTH, _LABEL_LINE, _LABEL_DESCENT, _LABEL_RISE = 6.4, 13.0, 3.0, 12.0
 _TURN = 0.36
 
 Area = tuple[float, float, float, float]
-"""The middle of a rectangle, its width and its height."""
+"""A rectangle: x and y of its center, width, height."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnBox:
-    """A state as it is drawn. `visit` is its latest, `calls` how often its function was called in all visits."""
+    """A drawn state. `visit` is the latest visit; `calls` counts the calls of the state's function over all visits."""
 
     box: Box
     state: State
@@ -55,7 +55,7 @@ class DrawnBox:
 
 @dataclass(frozen=True, slots=True)
 class DrawnLine:
-    """A transition as it is drawn: an SVG path, and its label, if there is one, in lines from a place up."""
+    """A drawn transition: an SVG path, and the lines of its label (empty without one), the last at `label_at`."""
 
     path: str
     transition: Transition
@@ -66,7 +66,7 @@ class DrawnLine:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What is taken comes last, on top of what is not."""
+    """A complete diagram. Transitions that were taken come last in `lines`, so they are drawn on top of the others."""
 
     width: float
     height: float
@@ -80,7 +80,7 @@ class Drawing:
 
 
 def draw(definition: Definition, history: History | None = None) -> Drawing:
-    """The picture of a state machine, and of an execution of it."""
+    """Draw a state machine and, if a history is given, the path of that execution."""
     picture = lay_out(definition)
     taken = history.taken(definition) if history else Counter[Transition]()
     circles = {box.name: box for box in picture.boxes if box.name in (START, END)}
@@ -118,7 +118,7 @@ def _box(box: Box, state: State, history: History | None) -> DrawnBox:
 def _lines(picture: Picture, taken: Counter[Transition]) -> Sequence[DrawnLine]:
     occupied = [(box.x, box.y, box.width, box.height) for box in picture.boxes]
     drawn: list[DrawnLine] = []
-    # A short line has one place for its label, a long one may have it at each layer that it passes.
+    # A short line has only one place for its label; a long line can have its label at each layer that it crosses.
     for line in sorted(picture.lines, key=lambda line: len(line.points)):
         label = _label(line.transition)
         x, y = _label_place(line, label, occupied) if label else line.points[-1]
@@ -127,7 +127,7 @@ def _lines(picture: Picture, taken: Counter[Transition]) -> Sequence[DrawnLine]:
 
 
 def _label_place(line: Line, label: Sequence[str], occupied: list[Area]) -> tuple[float, float]:
-    """Where a label's last line stands: before the line's end, or else where it enters a layer and nothing else is."""
+    """Choose the position of a label's last line: at the line's end, or else at the first free entry into a layer."""
     width, height = _CHARACTER_WIDTH * max(map(len, label)), _LABEL_LINE * len(label)
     upwards = line.points[0][1] > line.points[-1][1]
     rise = -_LABEL_RISE if not upwards else _LABEL_RISE + height - _LABEL_DESCENT
@@ -144,7 +144,7 @@ def _overlap(one: Area, other: Area) -> bool:
 
 
 def _label(transition: Transition) -> list[str]:
-    """A label of two conditions is broken before the `or`; of more, it says how many they are."""
+    """Split a label before `or` into two lines. With more than two conditions, the second line counts the others."""
     first, *others = transition.label.split(" or ")
     if not first:
         return []
@@ -152,7 +152,7 @@ def _label(transition: Transition) -> list[str]:
 
 
 def _path(line: Line) -> str:
-    """Straight through the layers, and in an S from each to the next: early, as labels stand before a line's end."""
+    """An SVG path of S curves between the points. The curves bend early, because labels are near the line's end."""
     (x, y), *points = line.points
     path = f"M{x:.1f},{y:.1f}"
     for to_x, to_y in points:

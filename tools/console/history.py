@@ -1,7 +1,7 @@
-"""What an execution made of its state machine: its visits to the states, and each visit's attempts.
+"""The course of an execution: its visits to the states, and the attempts of each visit.
 
-A function that a Task names by its ARN leaves LambdaFunction… events on AWS, and Task… events in the emulator, as the
-optimised integration does everywhere. Both are read.
+If a Task names its function by ARN, AWS records LambdaFunction… events, but the emulator records Task… events. The
+optimised integration produces Task… events in both. This module reads both kinds.
 """
 
 import json
@@ -28,15 +28,15 @@ class Outcome(StrEnum):
     """How a visit to a state went."""
 
     SUCCEEDED = "succeeded"
-    CAUGHT = "caught"  # it gave up, and the state machine went on elsewhere
+    CAUGHT = "caught"  # it gave up, and a catch transition was taken
     FAILED = "failed"
-    STOPPED = "stopped"  # the execution was stopped, or ran out of time
+    STOPPED = "stopped"  # the execution was stopped or timed out
     RUNNING = "running"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of the history. `details` are as JSON says them, with nested JSON read, and card numbers masked."""
+    """One event of the history. `details` is plain JSON data with nested JSON parsed and card numbers masked."""
 
     id: int
     type: str
@@ -45,7 +45,7 @@ class Event:
 
     @property
     def error(self) -> str | None:
-        """The error that it tells of."""
+        """The name of the error that the event reports, or None."""
         if "error" in self.details:
             return str(self.details["error"])
         return "States.Timeout" if self.type.endswith("TimedOut") else None
@@ -53,7 +53,7 @@ class Event:
 
 @dataclass(slots=True)
 class Attempt:
-    """One call of a Task's function. `ended` is the event that ended it, None while it runs."""
+    """One call of a Task's function. `ended` is the event that ended the call, or None while it runs."""
 
     started_at: datetime
     ended: Event | None = None
@@ -78,13 +78,13 @@ class Visit:
 
     @property
     def errors(self) -> list[str]:
-        """The errors of its attempts, in order."""
+        """The errors of the attempts, in order."""
         return [attempt.error for attempt in self.attempts if attempt.error]
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a visit's time: `kind` is `attempt`, `failed`, `retry` (the pause before one), `wait`, or `step`."""
+    """A part of a visit's time. `kind` is `attempt`, `failed`, `retry` (the pause before a retry), `wait` or `step`."""
 
     kind: str
     start: datetime
@@ -93,7 +93,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """An execution so far. `events` has those that belong to no state, such as its beginning and its end."""
+    """An execution so far. `events` holds the events outside of any state, such as its start and end."""
 
     started_at: datetime
     ended_at: datetime | None
@@ -104,17 +104,17 @@ class History:
         return (self.ended_at or now) - self.started_at
 
     def outcomes(self) -> dict[str, Outcome]:
-        """How the latest visit to each state went."""
+        """The outcome of the latest visit to each state."""
         return {visit.state: visit.outcome for visit in self.visits}
 
     def taken(self, definition: Definition) -> Counter[Transition]:
-        """How often each transition was taken, those from the start and to the end included."""
+        """Count how often each transition was taken, including those from the start and to the end."""
         taken: Counter[Transition] = Counter()
         if self.visits:
             taken[Transition(START, self.visits[0].state, How.NEXT)] += 1
         for visit, following in pairwise(self.visits):
             ways = [t for t in definition.transitions if (t.source, t.target) == (visit.state, following.state)]
-            # A caught error's way may lead to where the planned way leads to.
+            # A catch may lead to the same state as the regular transition; choose the one that fits the outcome.
             ways.sort(key=lambda way: (way.how is How.CATCH) != (visit.outcome is Outcome.CAUGHT))
             taken.update(ways[:1])
         for last in self.visits[-1:]:
@@ -124,7 +124,7 @@ class History:
 
 
 def read(events: Iterable[Mapping[str, Any]], execution: Mapping[str, Any]) -> History:
-    """Read the events of GetExecutionHistory, and the execution as DescribeExecution has it."""
+    """Build a History from the events of GetExecutionHistory and the answer of DescribeExecution."""
     visits: list[Visit] = []
     outside: list[Event] = []
     for raw in events:
@@ -151,7 +151,7 @@ def read(events: Iterable[Mapping[str, Any]], execution: Mapping[str, Any]) -> H
 
 
 def spans(visit: Visit, until: datetime) -> Iterator[Span]:
-    """A visit's time in parts, up to now where it is not over."""
+    """Split a visit's time into spans. If the visit is not over, the last span ends at `until`."""
     over = visit.exited_at or until
     if not visit.attempts:
         yield Span("wait" if visit.type == "Wait" else "step", visit.entered_at, over)
@@ -182,7 +182,7 @@ def _event(raw: Mapping[str, Any]) -> Event:
 
 
 def parsed(text: Any) -> Any:
-    """What a text says in JSON, if it does."""
+    """Parse a text as JSON; return the value unchanged if it is not JSON."""
     try:
         return json.loads(text)
     except (TypeError, ValueError):
@@ -190,7 +190,7 @@ def parsed(text: Any) -> Any:
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration as short as it can be understood: `0.121 s`, `12.3 s`, `5 min 3 s`, `2 h 5 min`, `3 d 4 h`."""
+    """Format a duration briefly: `0.121 s`, `12.3 s`, `5 min 3 s`, `2 h 5 min`, `3 d 4 h`."""
     if seconds < 60:
         return f"{seconds:.{3 if seconds < 1 else 1}f} s"
     size, unit, part, part_unit = next(row for row in _UNITS if seconds >= row[0])

@@ -1,10 +1,10 @@
-"""Where the boxes and lines of a state machine's picture go: top down, in layers, the way Step Functions draws it.
+"""Layout of a state machine diagram: top down and in layers, as Step Functions draws it.
 
-Sugiyama's method in its four steps: turn loops around, give each state a layer, order each layer so that few lines
-cross, and straighten the lines. It is written here, as the packages that do it don't serve: grandalf is not maintained
-(its last release is of January 2023), fast-sugiyama gives another picture at each run, which one that is updated while
-it is looked at must not, and igraph gives a line that passes a layer as much room as a box, which makes ours twice as
-wide.
+This is Sugiyama's method with its four steps: reverse the transitions that close loops, assign each state to a layer,
+order each layer to reduce line crossings, and straighten the lines. None of the existing packages fits: grandalf is no
+longer maintained (last release in January 2023); fast-sugiyama gives a different layout on each run, which is no good
+for a diagram that updates while somebody watches it; and igraph gives a line that crosses a layer as much room as a
+box, which would make our diagram twice as wide.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,14 +22,14 @@ MARGIN = 16.0
 
 _SWEEPS = 16
 _STRAIGHTENING_SWEEPS = 300
-# How strongly a line pulls its ends together: the planned way is the straightest.
+# How strongly a line pulls its ends together. Regular transitions pull most, so their lines are the straightest.
 _WEIGHTS = {How.NEXT: 32.0, How.CHOICE: 1.0, How.CATCH: 0.5}
 _IN_A_LANE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A state, or one of the two circles: its middle and its size."""
+    """A state or one of the two circles: its center and its size."""
 
     name: str
     x: float
@@ -40,7 +40,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A transition's way from box to box, through these points."""
+    """The line of a transition from box to box, through these points."""
 
     transition: Transition
     points: tuple[tuple[float, float], ...]
@@ -48,7 +48,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A laid out state machine; x goes right and y down from its corner."""
+    """The finished layout of a state machine. The origin is the top left corner; x grows to the right, y downwards."""
 
     width: float
     height: float
@@ -58,7 +58,7 @@ class Picture:
 
 @dataclass(eq=False, slots=True)
 class _Node:
-    """A box, or (without a name) the lane in which a line passes a layer. Neighbours have a weight."""
+    """A box or, if `name` is None, the lane in which a line crosses a layer. Each neighbour comes with a weight."""
 
     name: str | None
     layer: int
@@ -78,7 +78,7 @@ Rows = list[list[_Node]]
 
 @lru_cache(maxsize=16)
 def lay_out(definition: Definition) -> Picture:
-    """The picture of a state machine; the same each time."""
+    """Compute the layout of a state machine. The result is deterministic."""
     transitions = [
         Transition(START, definition.start, How.NEXT),
         *definition.transitions,
@@ -101,7 +101,7 @@ def lay_out(definition: Definition) -> Picture:
 
 
 def _closing_loops(transitions: Sequence[Transition]) -> set[Transition]:
-    """The transitions that lead back to where an execution has come from."""
+    """Find the transitions that lead back to a state on the path from the start."""
     back: set[Transition] = set()
     done: set[str] = set()
 
@@ -119,7 +119,7 @@ def _closing_loops(transitions: Sequence[Transition]) -> set[Transition]:
 
 
 def _layers(definition: Definition, down: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Each box's layer: below all that lead to it. Failures stand below successes, which keeps the bottom narrow."""
+    """Assign each box to a layer below all its predecessors. Fail states go below Succeed states, to save width."""
     states = definition.states.values()
     ends = [[state.name for state in states if state.type == kind] for kind in ("Succeed", "Fail")]
     order = [*down, *((success, failure) for success in ends[0] for failure in ends[1])]
@@ -131,7 +131,7 @@ def _layers(definition: Definition, down: Sequence[tuple[str, str]]) -> dict[str
 
 
 def _chain(top: _Node, bottom: _Node, weight: float) -> list[_Node]:
-    """The nodes of a line, with a lane in every layer that it passes; each knows its neighbours then."""
+    """Create a line's nodes, with a lane in each layer that the line crosses, and link each node to its neighbours."""
     chain = [top, *(_Node(None, layer) for layer in range(top.layer + 1, bottom.layer)), bottom]
     for upper, lower in pairwise(chain):
         link = _IN_A_LANE if upper.name is None and lower.name is None else weight
@@ -141,7 +141,7 @@ def _chain(top: _Node, bottom: _Node, weight: float) -> list[_Node]:
 
 
 def _ordered(chains: Sequence[Sequence[_Node]]) -> Rows:
-    """The layers, each from left to right so that few lines cross: the best of some sweeps down and up."""
+    """Order each layer to reduce line crossings: sweep down and up several times and keep the best result."""
     nodes = list(dict.fromkeys(node for chain in chains for node in chain))
     rows: Rows = [[] for _ in range(1 + max(node.layer for node in nodes))]
     for node in nodes:
@@ -170,7 +170,7 @@ def _sort_by_neighbours(row: list[_Node], rows: Rows, downwards: bool) -> None:
 
 
 def _swap_neighbours(rows: Rows) -> None:
-    """Swap two that stand side by side as long as that helps."""
+    """Swap two adjacent nodes wherever this reduces the number of crossings."""
     for row in rows:
         for place in range(len(row) - 1):
             before = _crossings(rows)
@@ -189,14 +189,14 @@ def _crossings(rows: Rows) -> int:
 
 
 def _straighten(rows: Rows) -> None:
-    """Give each node its x: as near to its neighbours' as the order and the widths in its layer allow."""
+    """Set each node's x as close to its neighbours' as the order and the widths in its layer allow."""
     for row in rows:
         for node, offset in zip(row, _offsets(row), strict=True):
             node.x = offset
     for sweep in range(_STRAIGHTENING_SWEEPS):
         downwards = sweep % 2 == 0
         for row in rows if downwards else reversed(rows):
-            # First one side and then the other; in the end both count, so that neither pulls all to itself.
+            # The first third of the sweeps uses one side's neighbours, the rest both, so that neither side dominates.
             last = sweep >= _STRAIGHTENING_SWEEPS // 3
             _place(row, [node.above + node.below if last else node.above if downwards else node.below for node in row])
     left = min(node.x - node.width / 2 for row in rows for node in row)
@@ -206,7 +206,7 @@ def _straighten(rows: Rows) -> None:
 
 
 def _stand_upright(lanes: Sequence[_Node], rows: Rows) -> None:
-    """Make a line's lanes one vertical piece, if those beside them leave the room."""
+    """Align a line's lanes vertically if the adjacent nodes leave enough room."""
     if len(lanes) < 2:
         return
     least, most = 0.0, float("inf")
@@ -224,19 +224,19 @@ def _stand_upright(lanes: Sequence[_Node], rows: Rows) -> None:
 
 
 def _distance(left: _Node, right: _Node) -> float:
-    """How far the middles of two that stand side by side must at least be apart."""
+    """The minimum distance between the centers of two adjacent nodes."""
     gap = COLUMN_GAP if left.name is not None and right.name is not None else LANE_GAP
     return (left.width + right.width) / 2 + gap
 
 
 def _offsets(row: Sequence[_Node]) -> list[float]:
-    """How far right of the first each node must at least be."""
+    """The minimum distance of each node from the first one in its row."""
     return list(accumulate((_distance(left, right) for left, right in pairwise(row)), initial=0.0))
 
 
 def _place(row: Sequence[_Node], links: Sequence[Sequence[tuple[_Node, float]]]) -> None:
-    """Least squares: the nodes' order and distances are kept by pooling those that would violate them."""
-    pools: list[tuple[float, float, int]] = []  # wished place less the offset, weight, number of nodes
+    """Place a row's nodes by least squares. Nodes that would violate order or minimum distance are pooled."""
+    pools: list[tuple[float, float, int]] = []  # desired place minus the offset, weight, number of nodes
     offsets = _offsets(row)
     for node, offset, neighbours in zip(row, offsets, links, strict=True):
         weight = sum(weight for _, weight in neighbours)
@@ -282,7 +282,7 @@ def _picture(rows: Rows, lines: Iterable[tuple[Transition, Sequence[_Node]]]) ->
 
 
 def _beside(end: int, chain: Sequence[_Node]) -> float:
-    """Where a line that goes up leaves or reaches a box: beside the middle, which belongs to those that go down."""
+    """The x at which an upward line meets a box: off center, because the center is used by downward lines."""
     node = chain[end]
     # With nothing in between, both ends lie on the same side.
     beyond, other = (chain[0], chain[1]) if len(chain) == 2 else (chain[1 if end == 0 else -2], node)

@@ -1,7 +1,7 @@
-"""What an execution holds, as it may be shown: of card numbers the first six and last four digits (PCI DSS 3.4.1).
+"""Masks the data of an execution for display: card numbers keep their first six and last four digits (PCI DSS 3.4.1).
 
-There should be none: an execution holds sealed cards, ciphertext and published test cards. But an execution that was
-started by hand, or was rejected, may hold anything.
+Normally there are no real card numbers: an execution holds sealed cards, ciphertext and published test cards. But an
+execution that was started by hand, or was rejected, may hold anything.
 """
 
 import json
@@ -15,7 +15,7 @@ _SHORTEST_THAT_ONLY_A_CARD_HAS = 13
 
 
 def masked(value: Any) -> Any:
-    """The value as JSON says it, with whatever may be a card number masked, and halves of characters as `?`."""
+    """Return the value as plain JSON data: possible card numbers are masked, unpaired surrogates become `?`."""
     text = json.dumps(redacted(value, _mask), ensure_ascii=False)
     return json.loads(text.encode(errors="replace"))
 
@@ -23,5 +23,5 @@ def masked(value: Any) -> Any:
 def _mask(number: str) -> str:
     digits = re.sub(r"\D", "", number)
     if len(digits) < _SHORTEST_THAT_ONLY_A_CARD_HAS and not (brand_of(digits) and passes_luhn(digits)):
-        return number  # an AWS account's number, in every ARN
+        return number  # probably an AWS account id, which every ARN contains
     return f"{digits[:6]}{'*' * (len(digits) - 10)}{digits[-4:]}"

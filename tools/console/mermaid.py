@@ -1,4 +1,4 @@
-"""The README's picture of the payment state machine, as Mermaid, made from its definition."""
+"""Generates the README's Mermaid diagram of the payment state machine from its definition."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ _AFTER = f"    {_DOUBT} -. also whatever was stopped or timed out .-> Resolve[[r
 
 
 def picture(definition: Definition) -> str:
-    """The state machine in Mermaid: outcomes as stadiums, choices as diamonds, caught errors dotted."""
+    """Draw the state machine in Mermaid: end states as stadiums, choices as diamonds, catches as dotted arrows."""
     lines = ["```mermaid", "flowchart TD", _BEFORE.format(start=definition.start)]
     mentioned: set[str] = set()
 
     def shaped(name: str) -> str:
-        """A state as it is first mentioned, with its shape, and then by its name."""
+        """Return a state's name, with its shape when it is mentioned for the first time."""
         state = definition.states[name]
         if name in mentioned or not (state.ends or state.type == "Choice"):
             return name
@@ -35,7 +35,7 @@ def picture(definition: Definition) -> str:
 
 
 def with_picture(text: str, definition: Definition) -> str:
-    """The text with the picture between its two marks. Raises ValueError if they are not there."""
+    """Return the text with the diagram placed between its two markers. Raises ValueError if they are missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -44,11 +44,11 @@ def with_picture(text: str, definition: Definition) -> str:
 
 
 def _grouped(definition: Definition) -> Iterator[tuple[str, How, str, list[str]]]:
-    """The transitions, those that lead to the same for the same reason together; caught errors come last."""
+    """Group the transitions that have the same target, kind and label; caught errors come last."""
     sources: defaultdict[tuple[str, How, str], list[str]] = defaultdict(list)
     for each in sorted(definition.transitions, key=lambda transition: transition.how is How.CATCH):
         values = [label.rpartition(" = ")[2].replace("_", "").lower() for label in each.labels]
-        # Outcome's way to PaymentReversed need not say that the status is reversed.
+        # A target's name can make the label redundant: PaymentReversed already says that the status is reversed.
         said = each.how is How.CHOICE and any(value in each.target.lower() for value in values)
         sources[each.target, each.how, "" if said else _short(each.label)].append(each.source)
     for (target, how, label), states in sources.items():
@@ -56,6 +56,6 @@ def _grouped(definition: Definition) -> Iterator[tuple[str, How, str, list[str]]
 
 
 def _short(label: str) -> str:
-    """The first of more than two conditions, and how many others there are."""
+    """Shorten a label with more than two conditions to the first one and the number of others."""
     first, *others = label.split(" or ")
     return label if len(others) < 2 else f"{first} or {len(others)} others"

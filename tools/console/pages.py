@@ -1,4 +1,4 @@
-"""Pages from templates/: the console's, and the one of a payment that is a file by itself."""
+"""Renders the templates: the console's pages, and the page of one payment as a standalone file."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ from tools.console.timeline import rows
 
 STATIC = Path(__file__).parent / "static"
 
-# Whatever the clocks of a function and of Step Functions differ by.
+# Tolerance for the difference between the clocks of a function and of Step Functions.
 _CLOCK_SKEW_SECONDS = 1.0
 
 _LONGEST_ID_SHOWN = 14
@@ -34,7 +34,7 @@ _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 @dataclass(frozen=True, slots=True)
 class TAccount:
-    """An account's postings in one currency: number of the entry, debit and credit in minor units."""
+    """An account's postings in one currency. A line has the entry's number, the debit and the credit in minor units."""
 
     account: str
     currency: str
@@ -50,17 +50,17 @@ class TAccount:
 
     @property
     def balance_minor(self) -> int:
-        """Debits less credits."""
+        """Debits minus credits."""
         return self.debit_minor - self.credit_minor
 
 
 def render(template: str, **values: Any) -> str:
-    """A page of the console."""
+    """Render a template with these values and the current time."""
     return environment.get_template(template).render(now=now(), **values)
 
 
 def look_values(look: Look) -> dict[str, Any]:
-    """What templates/_look.html shows of a payment or an execution."""
+    """Collect the values with which templates/_look.html shows a payment or an execution."""
     at = now()
     history = look.history
     return {
@@ -75,7 +75,7 @@ def look_values(look: Look) -> dict[str, Any]:
 
 
 def single_page(look: Look) -> str:
-    """A payment's page as one file that asks for nothing from anywhere."""
+    """Render a payment's page as a self-contained file that loads nothing else."""
     style, script = ((STATIC / name).read_text() for name in ("console.css", "console.mjs"))
     policy = f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'"
     values = look_values(look) | {"links": [], "commands": commands(look, None)}
@@ -83,18 +83,18 @@ def single_page(look: Look) -> str:
 
 
 def document(text: str) -> Markup:
-    """A document of ours as HTML, with an anchor at each heading as GitHub gives it."""
+    """Render one of our Markdown documents as HTML, with the same heading anchors as on GitHub."""
     tokens = _MARKDOWN.parse(text)
     for heading, content in pairwise(tokens):
         if heading.type == "heading_open":
             words = re.sub(r"[^\w\- ]", "", content.content.lower())
             heading.attrSet("id", words.replace(" ", "-"))
-    # The renderer lets no HTML through.
+    # Markdown with raw HTML disabled is safe to mark as HTML.
     return Markup(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))  # noqa: S704 # nosec B704
 
 
 def t_accounts(entries: Sequence[Entry]) -> list[TAccount]:
-    """The entries by account and currency, in the order in which accounts appear."""
+    """Group the entries' postings by account and currency, in order of first appearance."""
     lines: defaultdict[tuple[str, str], list[tuple[int, int | None, int | None]]] = defaultdict(list)
     for entry in entries:
         for posting in entry.postings:
@@ -104,14 +104,14 @@ def t_accounts(entries: Sequence[Entry]) -> list[TAccount]:
 
 
 def posted_by(entry: Entry, history: History) -> Event | None:
-    """The event that ended the call which posted the entry; None if this execution didn't."""
+    """Find the event that ended the call which posted the entry; None if this execution did not post it."""
     ended = [attempt for visit in history.visits for attempt in visit.attempts if attempt.ended]
     if not entry.posted_at or not ended:
         return None
     posted_at = datetime.fromisoformat(entry.posted_at)
 
     def off_by(attempt: Attempt) -> float:
-        """How many seconds the posting lies outside of the call."""
+        """By how many seconds the posting lies outside the call; negative if it lies inside."""
         assert attempt.ended
         return max((attempt.started_at - posted_at).total_seconds(), (posted_at - attempt.ended.at).total_seconds())
 
@@ -128,7 +128,7 @@ def digest(text: str) -> str:
 
 
 def _pretty(value: Any) -> str:
-    """JSON to read; text as it is."""
+    """Format a value as indented JSON; leave text unchanged."""
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
@@ -142,13 +142,13 @@ def _age(since: datetime | str, at: datetime) -> str:
 
 
 def _time(moment: datetime | str, timespec: str = "seconds") -> Markup:
-    """A time in UTC, of which console.mjs makes local time."""
+    """Render a time in UTC, which console.mjs converts to local time."""
     text = _moment(moment).isoformat(" ", timespec).removesuffix("+00:00")
     return Markup('<time datetime="{}Z" data-local="{}">{} UTC</time>').format(text.replace(" ", "T"), timespec, text)
 
 
 def _short(name: str) -> str:
-    """An id's beginning, by which it is found."""
+    """Abbreviate a long id to its first characters, which are enough to find it."""
     return name if len(name) <= _LONGEST_ID_SHOWN else f"{name[: _LONGEST_ID_SHOWN - 2]}…"
 
 

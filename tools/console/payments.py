@@ -28,14 +28,14 @@ from tools.console.records import Entry, Item, LedgerItems, Position
 from tools.deployment.stack import Stack, StackError
 
 PAGE = 50
-"""At most this many payments are on a page."""
+"""The maximum number of payments on a page."""
 
 LOOKED_AT = 500
-"""At most this many payments are read for a page, to search and to count them."""
+"""The maximum number of payments that are read, searched and counted for a page."""
 
 DOUBTS_SHOWN = 200
 
-_DAYS = 14  # at most this many days are read for a page
+_DAYS = 14  # the range of days that is read for a page
 _IDS_LOOKED_AT = 20_000
 _AT_A_TIME = 8
 _EVENTS = 1000
@@ -53,7 +53,7 @@ STATUSES = (
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A payment in one line. What is not known, or doesn't apply, is None."""
+    """A payment in one line. Fields that are unknown or do not apply are None."""
 
     payment_id: str
     status: str
@@ -81,9 +81,9 @@ class Summary:
     def of(
         cls, payment_id: str, record: Item | None, unrecorded: Execution | None, listed: Mapping[str, Any] | None
     ) -> "Summary":
-        """From the ledger's record, or the execution that it doesn't know, as GET /payments/{payment_id} has it.
+        """Summarize the ledger's record or, if the ledger has none, the execution, as GET /payments/{payment_id} does.
 
-        `listed` is the execution as ListExecutions has it, if it is at hand.
+        `listed` is the execution's entry from ListExecutions or DescribeExecution, if available.
         """
         listed = listed or {}
         if record:
@@ -130,8 +130,11 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search: by status, first and last day (UTC), amount, currency, and the beginning of an id, a reference, or the
-    card's token, fingerprint or last four digits. An empty field matches every payment."""
+    """Search criteria: status, first and last day (UTC), amounts, currency and `text`. Empty fields match everything.
+
+    `text` matches the start of a payment id, a part of the merchant reference, or the card's token, fingerprint or last
+    four digits.
+    """
 
     status: str = ""
     text: str = ""
@@ -147,7 +150,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """What payments come to in a currency, in its minor unit."""
+    """The sums of some payments in one currency, in its minor unit."""
 
     currency: str
     captured_minor: int
@@ -156,10 +159,11 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some payments, newest first. Before `older` and after `newer` there may be more.
+    """Some payments, newest first. There may be more before `older` and after `newer`.
 
-    The newest page has counts by status of what the search finds whatever its status, and what those of its status come
-    to; both of the payments since `back_to`, where that is not all of them.
+    Only the newest page has `counts` and `money`. `counts` has the number of payments by status, and ignores the status
+    searched for; `money` has the sums of the matching payments. Both cover the payments since `back_to`, or all if it
+    is None.
     """
 
     payments: list[Summary]
@@ -172,7 +176,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """The execution that looks after a doubt: how often it has asked the gateway, when last, and when next."""
+    """The execution that resolves a doubt: how often it has asked the gateway, and when it last did and next will."""
 
     arn: str
     attempts: int
@@ -182,7 +186,7 @@ class Care:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A state machine, and its latest executions as ListExecutions has them."""
+    """A state machine and its latest executions, in the form of ListExecutions."""
 
     name: str
     executions: Sequence[Mapping[str, Any]]
@@ -190,11 +194,11 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """All there is to see of one execution, and of the payment that it belongs to.
+    """Everything known about one execution and the payment that it belongs to.
 
-    `execution` is as DescribeExecution has it, masked, with input and output read. Step Functions forgets executions
-    after 90 days; then only the ledger's record and entries are left. An execution of another state machine than the
-    payments' has neither of those.
+    `execution` has the fields of DescribeExecution, masked and with input and output parsed. Step Functions deletes
+    executions after 90 days; then only the ledger's record and entries are left. An execution of any state machine
+    other than the payments' has no record and no entries.
     """
 
     name: str
@@ -208,7 +212,7 @@ class Look:
 
     @property
     def doubts(self) -> list[str]:
-        """What of it is in doubt: the payment itself, or operations on it."""
+        """The ids of whatever is in doubt: the payment itself, operations on it, or both."""
         operations = (self.record or {}).get("operations") or []
         ids = [each["operation_id"] for each in operations if each["status"] == "in_doubt"]
         return [self.name, *ids] if self.summary and self.summary.status == "in_doubt" else ids
@@ -219,7 +223,7 @@ class Look:
 
 
 class Payments:
-    """A stack's payments. All methods may be called by several threads at once."""
+    """A stack's payments. All methods are thread-safe."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -231,15 +235,15 @@ class Payments:
 
     @property
     def name(self) -> str:
-        """What the deployment's things are called: the state machine's name without what it is for."""
+        """The prefix of the deployment's resource names: the state machine's name without `-payment`."""
         return self.stack.state_machine_arn.rpartition(":")[2].removesuffix("-payment")
 
     def operation_arn(self, operation_id: str) -> str:
-        """The execution of a refund, a capture or a void: of a state machine of its own."""
+        """The ARN of the execution of a refund, capture or void, which run in a separate state machine."""
         return self.stack.execution_arn(operation_id, "operation")
 
     def page(self, search: Search, before: Position | None = None, after: Position | None = None) -> Page:
-        """The newest payments that are searched for; or those before a place among all payments, or just after one."""
+        """Return a page of the matching payments: the newest, or those before or directly after a position."""
         if _ID.fullmatch(search.text) and (one := self.summaries([search.text])):
             return Page([each for each in one if each.matches(search)])
         first, last = self._days(search, before, after)
@@ -260,7 +264,7 @@ class Payments:
             if shown and (len(shown) == PAGE or not is_last):
                 shown.reverse()
                 return Page(shown, shown[-1].position, shown[0].position)
-            # What is newer is looked for on; less than a page of it is the newest page.
+            # Continue the search in newer payments. If they do not fill a page, show the newest page instead.
             looked_to = Position(f"{last}T99", "") if whole else positions[-1]
             return self.page(search) if is_last else self.page(search, after=looked_to)
         older = shown[-1].position if len(matching) > PAGE else None if whole else end
@@ -276,7 +280,7 @@ class Payments:
         )
 
     def newest(self, search: Search, limit: int) -> list[Summary]:
-        """At most `limit` of the payments that match the search, newest first, from as many pages as that takes."""
+        """Return at most `limit` matching payments, newest first, reading as many pages as necessary."""
         page = self.page(search)
         found = page.payments
         while page.older and len(found) < limit:
@@ -288,7 +292,7 @@ class Payments:
         return search.last or datetime.now(UTC).date()
 
     def _days(self, search: Search, before: Position | None, after: Position | None) -> tuple[date, date]:
-        """The days to be looked at, of those that the search is for."""
+        """The first and last day to read for this page, within the days of the search."""
         first = max(search.first or date.min, self.ledger.first_day)
         last = self._last_day(search)
         if before:
@@ -301,7 +305,7 @@ class Payments:
     def _looked_at(
         self, search: Search, first: date, last: date, before: Position | None, after: Position | None
     ) -> tuple[list[Position], bool]:
-        """The ledger's payments to be looked at, and whether these are all of those days, and those all there are."""
+        """Return the ledger's payments to examine, and whether those days are read fully and no earlier day is left."""
 
         def started() -> Iterator[Position]:
             return self.ledger.started(first, last, before=before, after=after)
@@ -316,21 +320,21 @@ class Payments:
         return positions, is_first and len(positions) < LOOKED_AT
 
     def _executions_listed(self, first: date, last: date) -> Iterator[Mapping[str, Any]]:
-        """The executions of these days of which the ledger may not know, or not yet."""
+        """List the executions of these days that may be missing from the ledger, for now or for good."""
         for status in (None, "RUNNING", "FAILED", "TIMED_OUT", "ABORTED"):
             arguments: dict[str, Any] = {"statusFilter": status, "maxResults": 1000} if status else {"maxResults": PAGE}
             answer = self._states.list_executions(stateMachineArn=self.stack.state_machine_arn, **arguments)
             yield from (each for each in answer["executions"] if str(first) <= _place(each).at < f"{last}T99")
 
     def summaries(self, payment_ids: Sequence[str]) -> list[Summary]:
-        """These payments, in this order; those that nobody knows are left out."""
+        """Summarize these payments in this order, without those that are unknown."""
         records = self.ledger.records(payment_ids)
         unrecorded = self._executions([each for each in payment_ids if each not in records])
         known = [each for each in payment_ids if each in records or each in unrecorded]
         return [Summary.of(each, records.get(each), unrecorded.get(each), None) for each in known]
 
     def doubt_count(self) -> int:
-        """How many payments are in doubt, as of some seconds ago; counted up to DOUBTS_SHOWN."""
+        """The number of payments in doubt, at most DOUBTS_SHOWN. It may be some seconds old."""
         at, count = self._doubts
         if time.monotonic() - at > _DOUBTS_FOR_SECONDS or not at:
             count = len(self.ledger.doubts(DOUBTS_SHOWN))
@@ -338,7 +342,7 @@ class Payments:
         return count
 
     def other_machines(self) -> list[Machine]:
-        """The deployment's other state machines, with their latest executions."""
+        """List the deployment's other state machines with their latest executions."""
         pages = self._states.get_paginator("list_state_machines").paginate()
         others = [
             machine
@@ -356,7 +360,7 @@ class Payments:
         ]
 
     def look(self, name: str) -> Look:
-        """Everything about one payment, or one execution by its ARN. Raises StackError if the stack knows neither."""
+        """Look up a payment by its id or an execution by its ARN. Raises StackError if there is no such thing."""
         arn = name if name.startswith("arn:") else self.stack.execution_arn(name)
         execution = self._describe(arn)
         payment_id = arn.removeprefix(self.stack.execution_arn(""))
@@ -381,7 +385,10 @@ class Payments:
         return replace(look, care=self._care(look.doubts, execution)) if look.doubts else look
 
     def _care(self, doubts: Sequence[str], execution: Mapping[str, Any]) -> Care | None:
-        """The execution that looks after one of these. Nothing leads from a doubt to it, but they began together."""
+        """Find the execution that resolves one of these doubts.
+
+        A doubt holds no reference to it, so the executions that started closest to the doubt are tried first.
+        """
         arn = self.stack.machine_arn("resolve")
         began = execution.get("stopDate") or execution["startDate"]
         pages = self._states.get_paginator("list_executions").paginate(
@@ -412,7 +419,7 @@ class Payments:
         )
 
     def operations(self, look: Look) -> dict[str, History]:
-        """The ways of a payment's refunds, captures and voids, as far as Step Functions remembers them."""
+        """Return the histories of a payment's refunds, captures and voids, as far as Step Functions still has them."""
         ways = {}
         for operation in (look.record or {}).get("operations", []):
             with suppress(StackError):
@@ -428,7 +435,7 @@ class Payments:
         return execution
 
     def _definition(self, execution_arn: str) -> Definition:
-        """What the execution runs, which may be another version than is deployed now."""
+        """The definition that the execution runs, which may not be the currently deployed version."""
         answer = self._states.describe_state_machine_for_execution(executionArn=execution_arn)
         asl = answer["definition"]
         if asl not in self._definitions:
@@ -438,7 +445,7 @@ class Payments:
     def _summaries(
         self, positions: Iterable[Position], executions: Mapping[str, Mapping[str, Any]], newest_first: bool
     ) -> list[Summary]:
-        """The payments at these places, and those of the executions."""
+        """Summarize the payments at these positions and those of the executions."""
         records = self.ledger.records({each.payment_id for each in positions} | set(executions))
         newest = sorted((name for name in executions if name not in records), key=lambda name: _place(executions[name]))
         unrecorded = self._executions(newest[-PAGE:])
@@ -449,7 +456,7 @@ class Payments:
         return sorted(found, key=lambda each: each.position, reverse=newest_first)
 
     def _executions(self, payment_ids: Sequence[str]) -> dict[str, Execution]:
-        """The executions of payments that the ledger doesn't know. One that is over is asked for once."""
+        """Fetch the executions of payments that the ledger does not know. Ended executions are cached."""
         adapter = StepFunctionsExecutions(self._states, self.stack.state_machine_arn)
         unknown = [each for each in payment_ids if each not in self._ended]
         with ThreadPoolExecutor(_AT_A_TIME) as threads:
@@ -467,7 +474,7 @@ def _place(execution: Mapping[str, Any]) -> Position:
 
 
 def _milliseconds(moment: datetime) -> str:
-    """As the ledger writes times."""
+    """Format a time as the ledger does."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
 
 

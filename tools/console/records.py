@@ -1,6 +1,7 @@
-"""The ledger's items as they lie in its table, for the eye: nothing is checked here, and nothing written.
+"""Reads the ledger's items straight from its table, for display only: nothing is validated and nothing is written.
 
-They are not read by the product's own classes, which could not show what they would refuse.
+The payments' items are not read through the product's own classes, because those reject invalid items, which must be
+visible here.
 """
 
 import heapq
@@ -33,17 +34,17 @@ Item = Mapping[str, Any]
 
 BREAK_DAYS = 7
 POSTINGS_ADDED = 20_000
-"""At most this many postings are added up for one page; the next page continues from there."""
+"""The maximum number of postings that are added up per request; the next request continues from there."""
 
 _BATCH = 100
 _AT_A_TIME = 8
 _PAGE_SIZE = 100
-# An index shows a posting a moment late, and a function may take minutes to write one. Older sums don't change.
+# The index lags behind the table, and a function may take minutes to write a posting. Older sums are final.
 _STILL = timedelta(minutes=15)
 
 
 class Position(NamedTuple):
-    """A payment's place among all: when it was asked for (ISO 8601, UTC, milliseconds), and its id."""
+    """A payment's position among all payments: the time of its request (ISO 8601, UTC, milliseconds) and its id."""
 
     at: str
     payment_id: str
@@ -59,8 +60,10 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A journal entry. `source` is what it was posted for, if not for the payment itself; `reverses` is the number of
-    the entry that it undoes."""
+    """A journal entry. `reverses` is the number of the entry that it reverses.
+
+    `source` identifies what caused the entry if that was not the payment itself.
+    """
 
     number: int
     kind: str
@@ -72,7 +75,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A payment in doubt, and since when it is (ISO 8601)."""
+    """A payment in doubt, and the time since which it has been in doubt (ISO 8601)."""
 
     payment_id: str
     since: str
@@ -80,7 +83,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What was posted to an account on a day, in one currency. Amounts are in its minor unit."""
+    """A day's postings to an account in one currency, added up. Amounts are in the currency's minor unit."""
 
     account: str
     currency: str
@@ -89,13 +92,13 @@ class Total:
 
     @property
     def net_minor(self) -> int:
-        """Debits less credits."""
+        """The net amount: debits minus credits."""
         return self.debit_minor - self.credit_minor
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A day's totals by account and currency, up to a time (ISO 8601) where not all of it is added up yet."""
+    """A day's totals by account and currency. They reach up to `until` (ISO 8601); if it is None, they are complete."""
 
     accounts: list[Total]
     until: str | None = None
@@ -103,7 +106,7 @@ class Totals:
 
 @dataclass(slots=True)
 class _Tally:
-    """What is added up of a day: all postings before a time, which will not change any more."""
+    """The sums of a day's postings before a time; these postings no longer change."""
 
     before: str = ""
     sums: defaultdict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
@@ -111,7 +114,7 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Where the gateway's settlement and the ledger do not agree, as reconciliation has found it."""
+    """A difference between the gateway's settlement and the ledger, found by reconciliation."""
 
     day: str
     type: str
@@ -122,7 +125,7 @@ class Break:
 
 
 class LedgerItems:
-    """The table's items, in Python's types. All methods may be called by several threads at once."""
+    """The table's items, converted to Python types. All methods are thread-safe."""
 
     def __init__(self, stack: Stack) -> None:
         self._table = stack.ledger_table
@@ -133,14 +136,14 @@ class LedgerItems:
 
     @cached_property
     def first_day(self) -> date:
-        """Before it there is nothing in the ledger."""
+        """The first day on which the ledger may have payments."""
         created: datetime = self._client.describe_table(TableName=self._table)["Table"]["CreationDateTime"]
         return date.fromisoformat(first_day_of(self._books, created.astimezone(UTC).date().isoformat()))
 
     def started(
         self, first: date, last: date, *, before: Position | None = None, after: Position | None = None
     ) -> Iterator[Position]:
-        """The payments asked for in these days that the ledger knows: the newest first, or the oldest after one."""
+        """Yield the ledger's payments of these days, newest first; if `after` is given, oldest first from there."""
         listed = list(days(first.isoformat(), last.isoformat()))
         for day in listed if after else reversed(listed):
             yield from self._started_on(day, before, after)
@@ -164,7 +167,7 @@ class LedgerItems:
         yield from (each for each in merged if (before is None or each < before) and (after is None or each > after))
 
     def records(self, payment_ids: Iterable[str]) -> dict[str, Item]:
-        """The payments' records that there are."""
+        """Fetch the payments' records by id; payments without a record are missing from the result."""
         keys = [marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}) for payment_id in payment_ids]
         found: dict[str, Item] = {}
         while keys:
@@ -176,8 +179,8 @@ class LedgerItems:
         return found
 
     def payment(self, payment_id: str) -> tuple[Item | None, list[Entry]]:
-        """The payment's record, and its journal, oldest entry first."""
-        # ENTRY#… sorts before PAYMENT, POSTING#… after it: the entries hold their postings already.
+        """Return the payment's record, and its journal with the oldest entry first."""
+        # ENTRY#… sorts before PAYMENT, POSTING#… after it. The entries already include their postings.
         items = self._query(
             "pk = :pk AND sk <= :payment", {":pk": f"PAYMENT#{payment_id}", ":payment": "PAYMENT"}, ConsistentRead=True
         )
@@ -186,7 +189,7 @@ class LedgerItems:
         return by_key.get("PAYMENT"), entries
 
     def doubts(self, limit: int) -> list[Doubt]:
-        """The payments in doubt, the oldest first."""
+        """Return at most `limit` payments in doubt, the oldest doubt first."""
 
         def of(shard: int) -> list[Doubt]:
             shard_key = {":shard": doubt_shard(shard)}
@@ -198,9 +201,9 @@ class LedgerItems:
         return sorted(found, key=lambda doubt: doubt.since)[:limit]
 
     def totals(self, day: date) -> Totals:
-        """What was posted to each account on a day: as it was closed, or else as it adds up.
+        """Return a day's totals by account, either from the day's closing or, before that, as the sums of its postings.
 
-        A look remembers what it has added up, so that the next adds what is new: its cost doesn't grow with the day.
+        Sums are kept between calls, so each call adds only new postings and its cost does not grow over the day.
         """
         closed = self._books.closed_days(day.isoformat(), day.isoformat()).get(day.isoformat())
         if closed is not None:
@@ -221,7 +224,7 @@ class LedgerItems:
         return Totals(_totals(rows), None if whole else posted[-1]["posted_at"])
 
     def _postings(self, day: date, since: str) -> Iterator[Item]:
-        """All accounts' postings of a day since a time, in their order."""
+        """Yield a day's postings to all accounts since a time, in chronological order."""
         keys = [account_day(account, day.isoformat(), n) for account in ACCOUNTS for n in range(ACCOUNT_SHARDS)]
         read: dict[str, Any] = {"IndexName": "by_account", "PaginationConfig": {"PageSize": _PAGE_SIZE}}
         condition = "account_day = :key AND posted_at >= :since"
@@ -229,7 +232,7 @@ class LedgerItems:
         return heapq.merge(*_begun(shards), key=lambda item: item["posted_at"])
 
     def breaks(self, today: date) -> list[Break]:
-        """The last days' open reconciliation breaks, the newest day first."""
+        """Return the open reconciliation breaks of the last BREAK_DAYS days, newest day first."""
         days = [(today - timedelta(days)).isoformat() for days in range(BREAK_DAYS)]
         return [
             Break(
@@ -254,7 +257,7 @@ class LedgerItems:
 
 
 def _begun(iterators: Iterable[Iterator[Any]]) -> list[Iterator[Any]]:
-    """The iterators, each with its first element read, some of them at a time."""
+    """Return the iterators with the first element of each already fetched, several in parallel."""
 
     def begin(iterator: Iterator[Any]) -> Iterator[Any]:
         return chain(list(islice(iterator, 1)), iterator)
@@ -264,7 +267,7 @@ def _begun(iterators: Iterable[Iterator[Any]]) -> list[Iterator[Any]]:
 
 
 def _totals(rows: Iterable[tuple[str, str, Sequence[int]]]) -> list[Total]:
-    """By currency, and each currency's accounts in the order of the chart."""
+    """Sort the totals by currency, then by account, which is the order of the chart of accounts."""
     totals = [Total(account, currency, debit, credit) for account, currency, (debit, credit) in rows]
     return sorted(totals, key=lambda total: (total.currency, total.account))
 
@@ -279,7 +282,7 @@ def _entry(key: str, item: Item) -> Entry:
 
 
 def money(amount_minor: int | None, currency: str | None) -> str:
-    """`19.99 USD`, with as many decimals as the currency has."""
+    """Format an amount like `19.99 USD`, with the currency's number of decimals; empty if anything is None."""
     if amount_minor is None or currency is None:
         return ""
     return written(amount_minor, currency)

@@ -1,4 +1,4 @@
-"""One payment in the terminal: its way through the states as bars over time, and its ledger entries."""
+"""Shows a payment in the terminal: its path through the states as a bar chart over time, and its ledger entries."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,9 +43,9 @@ _STATUS_STYLES = {
 
 
 def show(look: Look, operations: Mapping[str, History], console: Console) -> None:
-    """Print all that there is to see of a payment, or of an execution.
+    """Print everything about a payment or an execution.
 
-    `operations` are the ways of the payment's refunds, captures and voids, by what each is called.
+    `operations` maps a title to the history of each of the payment's refunds, captures and voids.
     """
     console.print(*_head(look), sep="\n", highlight=False, soft_wrap=True)
     if look.history:
@@ -60,7 +60,7 @@ def show(look: Look, operations: Mapping[str, History], console: Console) -> Non
 
 
 def show_list(day: date, payments: Sequence[Summary], console: Console) -> None:
-    """Print a day's payments, one a line."""
+    """Print a day's payments, one per line."""
     columns = ("started (UTC)", "status", "reference", "card", "payment")
     shown = table(f"Payments of {day}", columns, ("amount",))
     for each in payments:
@@ -119,9 +119,9 @@ def _states(name: str, history: History, bar_width: int) -> Table:
 
 
 def _bar(row: Row, width: int) -> Text:
-    """The row's bars in characters; what is shorter than one has one all the same."""
+    """Draw the row's bars in characters; each bar is at least one character long."""
     cells: list[tuple[str, str]] = [(" ", "")] * width
-    # A pause never hides a call.
+    # Draw the pauses first, so that they never hide a call.
     for bar in sorted(row.bars, key=lambda bar: bar.kind != "retry"):
         first = min(int(bar.start * width), width - 1)
         for place in range(first, min(max(first + 1, round((bar.start + bar.length) * width)), width)):

@@ -1,4 +1,4 @@
-"""An execution's visits on one scale of time, for the terminal and for pages."""
+"""An execution's visits on a common time scale, for the terminal and the pages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SAID = {
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A part of a row: where it begins and how long it is, as parts of the whole time, and what it says."""
+    """A part of a row. `start` and `length` are fractions of the execution's whole duration."""
 
     kind: str
     start: float
@@ -31,7 +31,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A visit: seconds after the execution's start, how long it took, and its bars."""
+    """A visit with its bars. It began `after_seconds` after the execution's start and took `seconds`."""
 
     visit: Visit
     after_seconds: float
@@ -40,12 +40,12 @@ class Row:
 
 
 def rows(history: History, now: datetime) -> Iterator[Row]:
-    """A row for each visit, in order."""
+    """Yield a row for each visit, in order."""
     until = history.ended_at or now
     whole = max(history.duration(now).total_seconds(), 0.001)
 
     def after(moment: datetime) -> float:
-        # What was under way when its execution was stopped ends later, or never.
+        # A call that was running when the execution was stopped may end later, or never.
         return max((min(moment, until) - history.started_at).total_seconds(), 0.0)
 
     for visit in history.visits:
