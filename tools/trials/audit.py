@@ -1,7 +1,7 @@
-"""The audit: payments as executions, the ledger and the gateway's sandbox have them, and what does not agree.
+"""The audit: compares payments across executions, the ledger and the gateway's sandbox, and reports differences.
 
-Each source is read as it lies there, without the product's own classes: those could not hold most of what is looked
-for.
+The sources are read without the product's own classes, because those could not represent most of the errors that the
+audit looks for.
 """
 
 import json
@@ -25,17 +25,17 @@ _SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was read, and what is wrong with it."""
+    """The evidence that was read, and the findings in it."""
 
     evidence: dict[str, Evidence]
     findings: list[Finding]
 
 
 def audit(stack: Stack, payment_ids: Collection[str] | None = None) -> Audit:
-    """Audit some payments, or all that there are. Without a sandbox (on AWS) the gateway's side is left out."""
+    """Audit these payments, or all if none are given. Without a sandbox (on AWS), the gateway is not checked."""
     evidence = _read(stack, payment_ids)
     with_gateway = stack.sparkle_url is not None
-    # The sources are read one after the other, and a payment may have moved in between: a second look at those.
+    # The sources are read one after another, and a payment may change in between. Read suspicious payments again.
     if suspects := {finding.payment_id for finding in findings(evidence, with_gateway) if finding.payment_id}:
         operations = {payment_id: evidence[payment_id].operation_executions for payment_id in suspects}
         evidence |= _read(stack, suspects, operations)
@@ -43,7 +43,7 @@ def audit(stack: Stack, payment_ids: Collection[str] | None = None) -> Audit:
 
 
 def show(audited: Audit, console: Console) -> None:
-    """Print how many payments ended how, and a table of the findings."""
+    """Print the number of payments and operations by status, and a table of the findings."""
     payments = audited.evidence.values()
     statuses = Counter(payment.status for payment in payments)
     operations = Counter(f"{each['type']} {each['status']}" for payment in payments for each in payment.operations())
@@ -64,10 +64,10 @@ def show(audited: Audit, console: Console) -> None:
 def _read(
     stack: Stack, payment_ids: Collection[str] | None, operation_ids: Mapping[str, Collection[str]] | None = None
 ) -> dict[str, Evidence]:
-    """The executions first, then the ledger, the gateway last; of a few payments one by one, else all at once.
+    """Read the executions first, then the ledger and last the gateway. A few payments are read one by one, else all.
 
-    Of a few, the operations are those that their records know, and those of these ids: among all executions nobody
-    finds them by their payment.
+    Executions cannot be looked up by payment. For a few payments, the operations read are therefore those in the
+    payments' records and those in `operation_ids`.
     """
     one_by_one = payment_ids is not None and len(payment_ids) <= _FEW
     evidence: dict[str, Evidence] = {}
@@ -94,7 +94,7 @@ def _read(
         if one_by_one:
             operations |= {execution["name"]: execution for execution in _executions(stack, "operation", names)}
         payment.operation_executions = {name: operations.pop(name) for name in names if name in operations}
-    for execution in _executions(stack, "operation", operations):  # those that no record knows
+    for execution in _executions(stack, "operation", operations):  # those that are in no record
         request = json.loads(execution["input"])
         asked_of = request.get("payment_id") if isinstance(request, dict) else None
         if isinstance(asked_of, str) and asked_of in evidence:
@@ -103,7 +103,7 @@ def _read(
 
 
 def _executions(stack: Stack, machine: str, names: Collection[str] | None = None) -> Iterator[Item]:
-    """A state machine's executions, as ListExecutions has them, or as DescribeExecution those of these names."""
+    """Yield all executions from ListExecutions or, if names are given, those from DescribeExecution."""
     states = stack.client("stepfunctions")
     if names is None:
         for page in states.get_paginator("list_executions").paginate(stateMachineArn=stack.machine_arn(machine)):
@@ -116,7 +116,7 @@ def _executions(stack: Stack, machine: str, names: Collection[str] | None = None
 
 
 def _items(stack: Stack, payment_ids: Collection[str] | None) -> Iterator[Item]:
-    """The payments' items in Python's types; stored cards are left out."""
+    """Yield the payments' items, converted to Python types, without stored cards."""
     table: Any = stack.resource("dynamodb").Table(stack.ledger_table)
     client = table.meta.client
     if payment_ids is None:
@@ -133,7 +133,7 @@ def _items(stack: Stack, payment_ids: Collection[str] | None) -> Iterator[Item]:
 
 
 def _doubts(stack: Stack) -> Iterator[str]:
-    """The payments that the index of doubts holds."""
+    """Yield the ids of the payments in the index of doubts."""
     table: Any = stack.resource("dynamodb").Table(stack.ledger_table)
     for shard in range(DOUBT_SHARDS):
         pages = table.meta.client.get_paginator("query").paginate(
@@ -151,7 +151,10 @@ def _charges(stack: Stack) -> Iterator[Item]:
 
 
 def _in_our_units(charge: Item) -> Item:
-    """Its amounts as the ledger has them; what can't be had there is left as it is, and so differs."""
+    """Convert a charge's amounts to the ledger's minor units.
+
+    An amount that the ledger cannot represent stays unchanged and therefore shows up as a difference.
+    """
     decimals = MINOR_UNITS.get(charge["currency"], minor_unit(charge["currency"]) or 0)
     times = 10 ** (decimals - (minor_unit(charge["currency"]) or 0))
     amounts = {name: amount for name, amount in charge.items() if name.endswith("_minor") and amount is not None}

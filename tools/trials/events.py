@@ -1,4 +1,4 @@
-"""Sample requests with the outcome that they should have, as `events/api/*.json` holds them."""
+"""Sample requests and their expected outcomes, from `events/api/*.json`."""
 
 import glob
 import json
@@ -21,7 +21,7 @@ _OF_WHAT_IS_GIVEN = {"payment_id", "token"}
 
 
 class EventError(Exception):
-    """An event file can't be used; the message says why."""
+    """An event file cannot be used; the message explains why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ApiEvent:
-    """A request to the API, and what should come of it.
+    """A request to the API and its expected outcome.
 
-    `given` is made first, and its payment followed to its end. `http_status` and, where the request is accepted, the
-    fields of the payment once nothing about it is processing; where it is refused, the fields of the error. `fault` is
-    set at the Sparkle sandbox for this payment alone, after what is given.
+    If there is a `given` request, it is sent first, and its payment is followed to the end. `http_status` is the
+    expected status. `payment` has the expected fields of the payment once nothing in it is processing any more, `error`
+    those of the error if the request is rejected. `fault` is set at the Sparkle sandbox after `given`, for this payment
+    only.
     """
 
     file: Path
@@ -57,7 +58,7 @@ class ApiEvent:
 
     @classmethod
     def load(cls, file: Path) -> "ApiEvent":
-        """Read an event file. Raises EventError."""
+        """Read an event file. Raises EventError if it cannot be read or is invalid."""
         try:
             event = json.loads(file.read_text())
             given, expected = event.get("given"), event["expected"]
@@ -85,18 +86,20 @@ class ApiEvent:
 
     @property
     def is_about_what_is_given(self) -> bool:
-        """Whether it is about the payment that is given, and makes none of its own."""
+        """Whether the request concerns the payment of `given` and creates none itself."""
         return "${payment_id}" in self.request.path
 
     @property
     def expected(self) -> str:
-        """The expectation in a few words."""
+        """A short description of the expected outcome."""
         return outcome(self.http_status, {"error": self.error} if self.error else self.payment)
 
 
 def outcome(http_status: int, shown: Mapping[str, Any]) -> str:
-    """An answer, or the payment as it is shown after that, in a few words: `202 declined · lost_card`,
-    `202 captured · refund rejected · amount_exceeds_captured`, `400 refused · invalid_request`.
+    """Describe an answer, or the payment that followed it, in a few words.
+
+    Examples: `202 declined · lost_card`, `202 captured · refund rejected · amount_exceeds_captured`,
+    `400 refused · invalid_request`.
     """
     words = [shown.get("status"), shown.get("decline_code"), shown.get("error")]
     if isinstance(shown.get("error"), dict):
@@ -107,8 +110,9 @@ def outcome(http_status: int, shown: Mapping[str, Any]) -> str:
 
 
 def filled_in(value: Any, resolve: Callable[[str], Any]) -> Any:
-    """The value with each `${name}` in its strings replaced by `resolve(name)`; a string that is nothing else may
-    become anything.
+    """Replace each `${name}` in the value's strings by `resolve(name)`.
+
+    A string that consists of one reference only becomes whatever `resolve` returns, of any type.
     """
     if isinstance(value, dict):
         return {name: filled_in(item, resolve) for name, item in value.items()}
@@ -122,23 +126,23 @@ def filled_in(value: Any, resolve: Callable[[str], Any]) -> Any:
 
 
 def event_files(paths: Iterable[Path]) -> list[Path]:
-    """The event files that files, folders and globs name, or all there are. Raises EventError where one names none."""
+    """Find the event files for these files, folders and globs (default: all). Raises EventError if one has no match."""
     need_checkout()
     found = [file for path in paths or [API_EVENTS] for file in _named_by(path)]
     return list(dict.fromkeys(found))
 
 
 def load_api_events(paths: Iterable[Path]) -> list[ApiEvent]:
-    """The events in the files that `event_files` finds."""
+    """Load the events from the files that `event_files` finds."""
     return [ApiEvent.load(file) for file in event_files(paths)]
 
 
 def changed_files(paths: Iterable[Path], *, pause_seconds: float = 0.3) -> Iterator[list[Path]]:
-    """The event files, and from then on those that are new or have changed, whenever there are any."""
+    """Yield all event files, and after that the new and changed ones whenever there are some."""
     seen: dict[Path, int] = {}
     while True:
         found = seen
-        # An editor may be about to put a new file in the old one's place.
+        # A file may be missing for a moment while an editor replaces it.
         with suppress(EventError, FileNotFoundError):
             found = {file: file.stat().st_mtime_ns for file in event_files(paths)}
         if changed := [file for file, modified in found.items() if seen.get(file) != modified]:
@@ -153,7 +157,7 @@ def _named_by(path: Path) -> list[Path]:
     matching = map(Path, glob.glob(str(path), recursive=True))
     files = [path] if path.is_file() else sorted(file for file in matching if file.is_file())
     if not files and (named := API_EVENTS / f"{path}.json").is_file():
-        return [named]  # as the table of replays names it
+        return [named]  # a name from the table of replays
     if not files:
         names = [file.stem for file in API_EVENTS.glob("*.json")]
         raise EventError(

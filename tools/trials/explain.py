@@ -1,7 +1,8 @@
-"""What is wrong with a request's body, by field and rule: all of it, before it is sent.
+"""Lists everything that is wrong with a request's body, by field and rule, before the request is sent.
 
-The API names the first rule that is broken, and some only as one of many (docs/architecture.md, "A payment"). This asks
-the API's own description, and then what no schema can say. What is in a field is in no answer: it may be a card number.
+The API names only the first broken rule, and some only as one of many (docs/architecture.md, "A payment"). This module
+checks the body against the API's own OpenAPI description, and then against the rules that no schema can express. It
+never repeats a field's value, which may be a card number.
 """
 
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ _SCHEMAS = {
 
 
 def explain(body: bytes, call: Call, now: datetime) -> list[str]:
-    """Each rule that the body of a call breaks, with the field's name before it; none where nothing is wrong."""
+    """List the rules that the body breaks, each after the field's name; an empty list if the body is valid."""
     try:
         request = strict_json.loads(body)
     except ValueError:
@@ -54,14 +55,14 @@ def explain(body: bytes, call: Call, now: datetime) -> list[str]:
 
 @cache
 def _validator(schema: str) -> Any:
-    from jsonschema import Draft202012Validator  # takes a second that most commands have no use for
+    from jsonschema import Draft202012Validator  # takes a second to import, and most commands don't need it
 
     components = yaml.safe_load(OPENAPI.read_text())["components"]
     return Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": components})
 
 
 def _unseen(request: dict[str, Any], now: datetime) -> Iterator[str]:
-    """What no schema can say."""
+    """Check the rules that a JSON schema cannot express."""
     texts = {name: request.get(name) for name in ("merchant_reference", "description")}
     for name in refused_fields(texts):
         yield f"{name}: looks like a card number"
@@ -83,7 +84,7 @@ def _told(error: Any) -> Iterator[str]:
             yield f"{place}: may have no field but {', '.join(schema.get('properties', ())) or 'none'}"
         case "oneOf" if isinstance(instance, dict) or {"type": "null"} in rule:
             for within in error.context or ():
-                if within.schema_path[0] == 0:  # the card in the clear, or what may be null
+                if within.schema_path[0] == 0:  # the card in the clear, or the variant that is not null
                     yield from _told(within)
         case "oneOf":
             yield f"{place}: must be a sealed card, five parts in base64url with dots between, or a test card's data"

@@ -1,7 +1,7 @@
-"""Run one function of a stack on one event, and after it those that must follow.
+"""Invokes one function of a stack with one event, and then the functions that must follow it.
 
-A charge that nobody records is money that no book knows, and a refund that is reserved and never performed holds the
-payment. In a state machine another function comes next, so one comes next here.
+A charge that is not recorded would be missing from the books, and a refund that is reserved but never performed would
+block the payment. As in the state machine, the next function therefore runs as well.
 """
 
 import json
@@ -15,27 +15,27 @@ from tools.deployment.paths import FUNCTIONS, need_checkout
 from tools.deployment.stack import Stack, new_payment_id
 from tools.trials.events import FUNCTION_EVENTS, EventError, filled_in
 
-# What follows a function that has answered, and one that has raised an error.
+# The function that follows a successful one, and the function that follows a failed one.
 _NEXT = {"charge": "persist", "reserve": "perform", "perform": "settle"}
 _NEXT_AFTER_ERROR = {"charge": "compensate"}
 
 
 def function_names() -> list[str]:
-    """Every function that there is."""
+    """The names of all functions, sorted."""
     return sorted(file.parent.name for file in FUNCTIONS.glob("*/handler.py"))
 
 
 def failed(answer: Any) -> bool:
-    """Whether it is an error as Lambda reports one."""
+    """Whether the answer is an error in the form in which Lambda reports it."""
     return isinstance(answer, dict) and "errorType" in answer
 
 
 class Invocations:
     """Invokes functions by their short names.
 
-    A string `${encrypt.ciphertext}` in an event stands for a field of what the function `encrypt` answers to its own
-    sample event: a ciphertext opens only where its key is, so it can't be kept in a file. `${payment_id}` is a new id,
-    and `${now}` the time.
+    In an event, a string like `${encrypt.ciphertext}` stands for a field of the answer of the function `encrypt` to its
+    own sample event. A file cannot contain a ciphertext, because only the stack with the right key can decrypt it.
+    `${payment_id}` stands for a new id, `${now}` for the current time.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -44,11 +44,11 @@ class Invocations:
         self._answers: dict[str, Any] = {"payment_id": new_payment_id(), "now": now}
 
     def invoke(self, function: str, event_file: Path) -> Any:
-        """The function's answer, or its error as Lambda reports it: `{"errorType", "errorMessage", …}`."""
+        """Return the function's answer, or its error as reported by Lambda: `{"errorType", "errorMessage", …}`."""
         return self.invoke_with_next(function, event_file)[function]
 
     def invoke_with_next(self, function: str, event_file: Path) -> dict[str, Any]:
-        """The answers by function, of this one and of those that had to follow it."""
+        """Return the answers of this function and those that followed, by function name."""
         answers: dict[str, Any] = {}
         current: str | None = function
         event = self.event(event_file)
@@ -60,8 +60,10 @@ class Invocations:
         return answers
 
     def event(self, event_file: Path, known: Mapping[str, Any] | None = None) -> Any:
-        """The event with its references filled in. Fields that are `known` take no sample's value: what follows goes on
-        with the payment that was asked for."""
+        """Load an event and fill in its references. Values in `known` replace the sample's.
+
+        This way the functions that follow continue with the same payment.
+        """
         need_checkout()
         try:
             event = json.loads(event_file.read_text())

@@ -1,4 +1,4 @@
-"""Replay sample events against a running stack."""
+"""Replays sample events against a running stack."""
 
 import json
 import statistics
@@ -26,17 +26,17 @@ Result = TypeVar("Result")
 
 
 class Results(list[Result]):
-    """The results that there are; not all of them where somebody has `interrupted`."""
+    """The available results; incomplete if `interrupted`."""
 
     interrupted = False
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of an event.
+    """The result of one event.
 
-    `body` is the payment at its end, or the answer where no payment is followed. `problem` says why neither is
-    known.
+    `body` is the payment in its final state, or the API's answer if there was no payment to follow. `problem` explains
+    why neither is known.
     """
 
     event: ApiEvent
@@ -52,12 +52,12 @@ class Replayed:
 
     @property
     def happened(self) -> str:
-        """What happened in a few words."""
+        """A short description of the result."""
         return "unknown" if self.http_status is None else outcome(self.http_status, self.body)
 
     @property
     def differences(self) -> list[str]:
-        """What is not as expected."""
+        """The differences between the result and the expectation."""
         if self.problem:
             return [self.problem]
         if self.http_status != self.event.http_status:
@@ -67,12 +67,12 @@ class Replayed:
 
     @property
     def told(self) -> str:
-        """What happened, and line by line what is not as expected."""
+        """The result, followed by one line for each difference."""
         return "\n  ".join([self.happened, *self.differences])
 
 
 def _differences(shown: Any, wanted: Any, name: str = "") -> Iterator[str]:
-    """Objects are compared by the fields that are wanted, lists item by item, messages by holding the wanted text."""
+    """Compare the expected fields of objects and all items of lists. A message only has to contain the expected one."""
     if isinstance(wanted, dict) and isinstance(shown, dict):
         for field_name, value in wanted.items():
             yield from _differences(shown.get(field_name), value, f"{name}.{field_name}" if name else field_name)
@@ -89,7 +89,7 @@ def _differences(shown: Any, wanted: Any, name: str = "") -> Iterator[str]:
 def replay(stack: Stack, event: ApiEvent) -> Replayed:
     """Send the event under a new idempotency key, and follow its payment or operation to the end.
 
-    An answer that gets lost is told as a problem and raises nothing, as it must not end a thousand replays.
+    If an answer gets lost, the result has a `problem`. No exception is raised, because it would abort a long run.
     """
     key, payment_id = new_payment_id(), None
     started = time.perf_counter()
@@ -107,9 +107,9 @@ def replay(stack: Stack, event: ApiEvent) -> Replayed:
 
 
 def _given(stack: Stack, request: Request) -> dict[str, str]:
-    """Make the request that an event is given, and say what `${payment_id}` and `${token}` stand for after it.
+    """Send the request in an event's `given`, and return the values of `${payment_id}` and `${token}`.
 
-    Raises StackError where it came to nothing.
+    Raises StackError if the resulting payment has no card.
     """
     key = new_payment_id()
     http_status, payment = _send(stack, request, key)
@@ -119,7 +119,7 @@ def _given(stack: Stack, request: Request) -> dict[str, str]:
 
 
 def _send(stack: Stack, request: Request, key: str) -> tuple[int, dict[str, Any]]:
-    """The HTTP status, and the answer or, if there is one to follow, the payment at the end."""
+    """Send a request. Return the HTTP status, and the final payment if one was accepted, else the answer's body."""
     answer = stack.call(request.method, request.path, request.body, {"Idempotency-Key": key})
     body = _json(answer)
     if answer.status_code == 202:
@@ -131,9 +131,9 @@ def _send(stack: Stack, request: Request, key: str) -> tuple[int, dict[str, Any]
 def replay_all(
     stack: Stack, events: Sequence[ApiEvent], console: Console, *, repeat: int = 1, concurrency: int = 1
 ) -> Results[Replayed]:
-    """Replay the events, all of them `repeat` times and so many at a time, and print a table of what came of them.
+    """Replay all events `repeat` times, at most `concurrency` at once, and print a table of the results.
 
-    Events that need the sandbox are left out where there is none.
+    Events that need the sandbox are skipped if the stack has none.
     """
     possible = [event for event in events if stack.sparkle_url or not event.fault]
     for event in events:
@@ -167,9 +167,9 @@ def with_progress(
     concurrency: int,
     console: Console,
 ) -> Results[Result]:
-    """Do something with each of the items, so many at a time, showing how far it is; the results in the same order.
+    """Call `do` for each item, at most `concurrency` at once, with a progress bar. Results keep the items' order.
 
-    Ctrl-C begins no more of them, and waits for those that are under way; again, and those are given up too.
+    After Ctrl-C no more items are started, and the running ones are awaited. A second Ctrl-C abandons these as well.
     """
     columns = (SpinnerColumn(), TextColumn("{task.completed}/{task.total}"))
     results = Results[Result]()
@@ -208,7 +208,7 @@ def _table(replays: Sequence[Replayed]) -> Table:
 
 
 def _table_of_repeated(replays: Sequence[Replayed]) -> Table:
-    """A row for each event, with a payment for each way in which it was not as expected."""
+    """Create a table with a row for each event, and one payment id for each kind of unexpected result."""
     shown = table("Sample events", ("event", "expected", "as expected", "otherwise"), ("median", "longest"))
     of_event: dict[Path, list[Replayed]] = {}
     for replayed in replays:
@@ -234,7 +234,7 @@ def _table_of_repeated(replays: Sequence[Replayed]) -> Table:
 
 
 def set_fault(stack: Stack, fault: dict[str, Any]) -> None:
-    """Arm a fault at the sandbox. Raises StackError."""
+    """Arm a fault at the sandbox. Raises StackError if the sandbox rejects it."""
     answer = stack.sandbox("POST", "/sandbox/faults", json=fault)
     if not answer.ok:
         raise StackError(f"The sandbox refused the fault {json.dumps(fault)}: {answer.text}")

@@ -1,7 +1,7 @@
-"""Replay what past executions of the payment state machine were given, under new ids and with test cards.
+"""Replays the inputs of past executions of the payment state machine, under new ids and with test cards.
 
-A sealed card opens only where its key is and was sealed for its own payment, and a token stands for a card of its own
-stack: a published test card takes the place of either. Of the rest only what is known to be no card is taken over.
+A sealed card can be opened only with its stack's key and for its own payment, and a token is valid only in its own
+stack. A published test card replaces either. Of the other fields, only those known to hold no card data are copied.
 """
 
 import json
@@ -30,7 +30,7 @@ _TAKEN_OVER = ("operation", "amount_minor", "currency", "capture", "save_card", 
 
 
 class Ended(StrEnum):
-    """How an execution may have ended, in Step Functions' words."""
+    """The final statuses of an execution, as Step Functions names them."""
 
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
@@ -40,9 +40,9 @@ class Ended(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReplayedExecution:
-    """A past execution and the one that was started anew, both as Step Functions describes them.
+    """A past execution and its replay, both in the form of DescribeExecution.
 
-    `card` says which card was sent. `now` is None where the past input was no payment's, and nothing was started.
+    `card` tells which card was sent. `now` is None if the past input was not a payment; then nothing was started.
     """
 
     past: dict[str, Any]
@@ -55,7 +55,7 @@ class ReplayedExecution:
 
 
 def executions_named(stack: Stack, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The stack's payment executions with these ARNs or payment ids. Raises StackError."""
+    """Fetch the stack's payment executions with these ARNs or payment ids. Raises StackError if one does not exist."""
     states = stack.client("stepfunctions")
     return [_described(states, _arn(stack, name)) for name in names]
 
@@ -63,12 +63,12 @@ def executions_named(stack: Stack, names: Sequence[str]) -> list[dict[str, Any]]
 def executions_of(
     stack: Stack, status: Ended | None, since: datetime | None, until: datetime | None, limit: int
 ) -> list[dict[str, Any]]:
-    """The stack's latest payment executions, the oldest first, that ended like this and started in this time."""
+    """Fetch the latest payment executions with this final status and start time, at most `limit`, oldest first."""
     states = stack.client("stepfunctions")
     filters = {"statusFilter": status.value} if status else {}
     pages = states.get_paginator("list_executions").paginate(stateMachineArn=stack.state_machine_arn, **filters)
     the_latest_first = (execution for page in pages for execution in page["executions"])
-    # Those that ended come in the order of their ends.
+    # Ended executions are listed in the order in which they ended.
     young_enough = takewhile(lambda each: since is None or _latest(each) >= since, the_latest_first)
     wanted = (
         execution["executionArn"]
@@ -83,9 +83,9 @@ def executions_of(
 def replay_executions(
     stack: Stack, past: Sequence[dict[str, Any]], console: Console, *, card_number: str, concurrency: int = 1
 ) -> Results[ReplayedExecution]:
-    """Start the inputs of past executions anew on a stack, follow them to their ends, and print a table of both.
+    """Start new executions with the inputs of past ones, follow them to the end, and print a table of both.
 
-    Raises StackError where the number is no published test card's.
+    Raises StackError if the card number is not that of a published test card.
     """
     if not is_test_card(card_number):
         raise StackError("That is no published test card. See functions/shared/contracts/test_cards.json.")
@@ -105,7 +105,7 @@ def replay_executions(
 
 
 def with_test_card(request: dict[str, Any], card_number: str) -> tuple[dict[str, Any], str]:
-    """An execution's input with a test card where another card was, and which card it has now."""
+    """Replace any other card in an execution's input by a test card; also return a description of the card now sent."""
     taken_over = {name: request[name] for name in _TAKEN_OVER if name in request}
     match request:
         case {"token": _}:
@@ -124,10 +124,10 @@ def with_test_card(request: dict[str, Any], card_number: str) -> tuple[dict[str,
 
 
 def ending(execution: dict[str, Any]) -> str:
-    """How an execution ended, in a few words: `SUCCEEDED · captured`, `FAILED · PaymentRejected · ExpiredCard`."""
+    """Describe an execution's end: `SUCCEEDED · captured`, `FAILED · PaymentRejected · ExpiredCard`."""
     output = json.loads(execution.get("output") or "{}")
     words = [execution["status"], output.get("status"), output.get("decline_code")]
-    # Ours are the names of errors. Step Functions' own causes may quote the input, and an operator's are any text.
+    # Show only error names. Causes from Step Functions may quote the input, and those from operators may be any text.
     words += [
         name for name in (execution.get("error"), execution.get("cause")) if re.fullmatch("[A-Za-z.]+", name or "")
     ]
@@ -135,7 +135,7 @@ def ending(execution: dict[str, Any]) -> str:
 
 
 def _arn(stack: Stack, name: str) -> str:
-    """The ARN of the execution with this ARN or name."""
+    """Convert the name or ARN of a payment execution of this stack to its ARN."""
     arn = name if name.startswith("arn:") else stack.execution_arn(name)
     if re.search(":execution:[^:]*-operation:", arn):
         raise StackError(
@@ -150,7 +150,7 @@ def _arn(stack: Stack, name: str) -> str:
 
 
 def _latest(execution: dict[str, Any]) -> datetime:
-    """When it ended, or began if it runs."""
+    """The time at which the execution ended, or started if it is still running."""
     latest: datetime = execution.get("stopDate") or execution["startDate"]
     return latest
 
@@ -182,7 +182,7 @@ def _replayed(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedE
 
 def _table(replays: Sequence[ReplayedExecution]) -> Table:
     shown = table("Past executions", ("execution, and payment now", "ended then", "card now", "ended now"))
-    shown.columns[0].no_wrap = True  # an id that is folded can be neither searched for nor copied
+    shown.columns[0].no_wrap = True  # a wrapped id can be neither searched for nor copied
     for replayed in replays:
         then = ending(replayed.past)
         now = ending(replayed.now) if replayed.now else "not replayed: its input is no payment's"

@@ -1,4 +1,4 @@
-"""What came of replayed events, for other programs: JUnit's XML for continuous integration, JSON (events/README.md)."""
+"""Reports of replayed events for other programs: JUnit XML for continuous integration, and JSON (events/README.md)."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from tools.trials.replay import Replayed
 
 
 def write_junit(replays: Sequence[Replayed], file: Path) -> None:
-    """A test case for each replay; one that did not go as expected is a failure, with what the API showed."""
+    """Write a test case for each replay. An unexpected result is a failure, which contains what the API returned."""
     failures = sum(not replayed.as_expected for replayed in replays)
     seconds = sum(replayed.seconds for replayed in replays)
     counts = {"tests": str(len(replays)), "failures": str(failures), "time": f"{seconds:.3f}"}
@@ -26,7 +26,7 @@ def write_junit(replays: Sequence[Replayed], file: Path) -> None:
 
 
 def report(replays: Sequence[Replayed]) -> dict[str, object]:
-    """An object for each replay, with all that the API showed."""
+    """Build the JSON report, with an object for each replay that contains everything the API returned."""
     return {
         "as_expected": all(replayed.as_expected for replayed in replays),
         "replays": [

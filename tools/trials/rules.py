@@ -1,4 +1,4 @@
-"""Try the rules of the function screen on sample payments."""
+"""Tries the rules of the `screen` function on sample payments."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ SAMPLES_FILE = FUNCTIONS / "screen" / "samples.json"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A payment's facts, and what the rules should say of it."""
+    """A payment's facts, and the screening result that the rules should give."""
 
     name: str
     facts: Facts
@@ -26,9 +26,9 @@ class Sample:
 
 
 def load_samples(file: Path = SAMPLES_FILE) -> list[Sample]:
-    """Read `{"ordinary": facts, "samples": […]}`: what a sample doesn't say is as in the ordinary payment.
+    """Read `{"ordinary": facts, "samples": […]}`. Facts that a sample omits are taken from `ordinary`.
 
-    Raises EventError.
+    Raises EventError if the file cannot be read or has another format.
     """
     try:
         document = json.loads(file.read_text())
@@ -48,7 +48,7 @@ def load_samples(file: Path = SAMPLES_FILE) -> list[Sample]:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A sample, and what the rules said of it."""
+    """A sample's expected and actual screening result."""
 
     name: str
     expected: Screening

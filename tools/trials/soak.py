@@ -1,7 +1,7 @@
-"""The soak: many payments at once through the REST API, and refunds, captures and voids after them, with cards and
-faults of all sorts, and then the audit.
+"""The soak: sends many concurrent payments through the REST API, with many kinds of cards and faults, then audits them.
 
-What is sent depends on the seed alone, but for the payments' ids: those are new each time.
+Refunds, captures and voids follow some of the payments. The seed alone determines what is sent, except for the ids,
+which are new each time.
 """
 
 import json
@@ -38,14 +38,14 @@ FAULTS = (
 _DONE = {"refund": {"partially_refunded", "refunded"}, "capture": {"captured"}, "void": {"voided"}}
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "KWD")
 STALLED_SECONDS = 600
-# The resolve state machine asks the gateway after five minutes; a payment still in doubt then stays so for an hour.
+# The resolve state machine asks the gateway after five minutes. If that fails, it waits an hour.
 RESOLVED_WITHIN_SECONDS = 400
 _SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A refund, capture or void to be sent, of all that there is without an amount."""
+    """A refund, capture or void to send. Without an amount, it covers everything that is left."""
 
     type: str
     amount_minor: int | None = None
@@ -58,11 +58,11 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A payment to be sent, or a card to be stored, and the status that it ends with if no fault strikes.
+    """A payment to send or a card to store, and its expected final status if no fault occurs.
 
-    `repeat` says with which body its key is used once more: the same, or another one. Once it has ended, the operations
-    are sent at one moment; there is room for one of them only. The faults strike the payment or, if there are any, the
-    operations.
+    If `repeat` is set, the idempotency key is used a second time, with the same or another body. The operations are
+    sent in quick succession after the payment has ended; only one of them can succeed. The faults affect the operations
+    or, if there are none, the payment itself.
     """
 
     path: str
@@ -76,11 +76,11 @@ class Planned:
 
     @property
     def names(self) -> set[str]:
-        """Of its executions."""
+        """The names of its executions."""
         return {self.payment_id, *(operation.operation_id for operation in self.operations)}
 
     def explains(self, status: str, operations: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether it may have ended like this, as its card, its operations or its faults have it."""
+        """Whether the card, the operations or the faults explain this final status."""
         ends = Counter(operation["status"] for operation in operations)
         if not self.operations:
             return status == self.status or (bool(self.faults) and status in ("reversed", "in_doubt"))
@@ -91,7 +91,7 @@ class Planned:
 
 
 def plan(count: int, seed: int) -> Iterator[Planned]:
-    """The payments of a soak, in order: one in twenty meets a fault, one in five is refunded, captured or voided."""
+    """Yield the payments of a soak: about one in 20 meets a fault, one in 5 is refunded, captured or voided."""
     dice = random.Random(seed)  # noqa: S311 # nosec B311
     cards: dict[str, dict[str, str]] = json.loads((FUNCTIONS / "shared" / "contracts" / "test_cards.json").read_text())
     approved = [number for number, card in cards.items() if card["outcome"] == "approved"]
@@ -127,28 +127,28 @@ def plan(count: int, seed: int) -> Iterator[Planned]:
 
 
 def _operations(dice: random.Random, body: dict[str, Any]) -> Iterator[Operation]:
-    """One or two that the payment allows, but for each other: of two refunds, each is of more than half."""
+    """Yield one or two operations, each possible alone but not both: each refund or capture is for more than half."""
     types, count = ("refund",) if body["capture"] else ("capture", "void"), dice.choice((1, 1, 2))
     for _ in range(count):
         type, part = dice.choice(types), dice.randint(body["amount_minor"] // 2 + 1, body["amount_minor"])
-        # A second refund of all that is left would find something.
+        # A second operation without an amount would cover the rest and therefore succeed.
         everything = type == "void" or (count == 1 and dice.random() < 0.5)
         yield Operation(type, None if everything else part)
 
 
 def _faults(dice: random.Random, asked: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A fault for the first of these calls, and in half of the cases for those that find out about it or undo it."""
+    """Yield a fault for the first of these calls, and with a chance of one half for each of the recovery calls."""
     for operation in asked:
         if operation == asked[0] or dice.random() < 0.5:
             fault = {"operation": operation, "fault": dice.choice(FAULTS), "times": dice.choice((1, 1, 2, 3, 6))}
-            # Short waits end by the gateway's closing the connection, long ones by our own patience.
+            # After a short wait, the gateway closes the connection; a long wait ends with our own timeout.
             waits = fault["fault"] in ("timeout_before", "timeout_after", "slow", "late")
             yield fault | ({"seconds": dice.choice((0.2, 30))} if waits else {})
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory in MiB. `functions` are the emulator's child processes, `workers` how many they are."""
+    """Resident memory in MiB. `functions` is that of the emulator's child processes, `workers` is their number."""
 
     emulator: float
     functions: float
@@ -182,9 +182,10 @@ class Memory:
 
 @dataclass(slots=True)
 class Course:
-    """How a soak went.
+    """The course of a soak.
 
-    What the API showed last of each payment that was over, what was answered amiss, and the memory after so many.
+    `shown` has the API's last answer about each ended payment, `problems` the wrong answers, and `memory` the memory
+    use by the number of ended payments.
     """
 
     shown: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -195,10 +196,10 @@ class Course:
 
 
 def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Console) -> bool:
-    """Send the payments, wait for their ends, audit them, print what came of it; whether all is as it should be.
+    """Send the payments, wait until they end, audit them and print the results. Return whether all went as expected.
 
-    Ctrl-C ends it early: what has ended by then is audited, and KeyboardInterrupt raised at the end. Raises StackError,
-    also where there is no sandbox.
+    After Ctrl-C, only the payments that have ended are audited, and KeyboardInterrupt is raised at the end. Raises
+    StackError, for example if the stack has no sandbox.
     """
     if not stack.sparkle_url:
         raise StackError("A soak needs the Sparkle sandbox, and this stack has none.")
@@ -225,7 +226,7 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
 def disagreements(
     planned: Mapping[str, Planned], shown: Mapping[str, Mapping[str, Any]], audited: Audit
 ) -> Iterator[str]:
-    """Payments that the API and the ledger show differently, or whose end is none that was planned for."""
+    """Describe payments that differ between the API and the ledger, or that ended in an unplanned way."""
     for payment_id, payment in planned.items():
         evidence = audited.evidence[payment_id]
         status, operations = evidence.status, evidence.operations()
@@ -245,9 +246,9 @@ def _told(status: str, operations: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, bar: Progress) -> Course:
-    """Send all payments, so many undisturbed ones at a time, and follow each to its end.
+    """Send all payments and follow each to its end, with at most `concurrency` undisturbed ones at a time.
 
-    One with a fault takes up to minutes and is not counted: it would only hold the others up.
+    Payments with faults do not count towards this limit: they can take minutes and would hold up the others.
     """
     course, waiting, under_way = Course(), deque(planned.values()), dict[str, Planned]()
     going_on: set[str] = set()
@@ -292,12 +293,12 @@ def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, bar: P
 
 
 def _are_over(shown: Sequence[dict[str, Any]], sent: Sequence[Operation]) -> bool:
-    """Whether all operations have ended. Each is on record then; before, its execution may not even be listed yet."""
+    """Whether all operations are on record and have ended. A new operation may not even be listed as running yet."""
     return len(shown) >= len(sent) and all(operation["status"] != "processing" for operation in shown)
 
 
 def _running(stack: Stack) -> set[str]:
-    """The names of the executions that run, of payments and operations."""
+    """The names of the running executions of payments and operations."""
     pages = stack.client("stepfunctions").get_paginator("list_executions")
     arns = (stack.state_machine_arn, stack.machine_arn("operation"))
     found = [page for arn in arns for page in pages.paginate(stateMachineArn=arn, statusFilter="RUNNING")]
@@ -305,7 +306,7 @@ def _running(stack: Stack) -> set[str]:
 
 
 def _send(stack: Stack, payment: Planned, key: dict[str, str]) -> str | None:
-    """Arm the payment's faults and post it, twice if that is planned; what was answered amiss, or None."""
+    """Arm the payment's faults and post it, twice if that is planned. Return what was wrong with an answer, or None."""
     if not payment.operations:
         _arm_faults(stack, payment)
     body = payment.body
@@ -329,7 +330,7 @@ def _send(stack: Stack, payment: Planned, key: dict[str, str]) -> str | None:
 
 
 def _operate(stack: Stack, payment: Planned) -> Iterator[str]:
-    """Arm the faults for the payment's operations and post these; what was answered amiss."""
+    """Arm the faults for the payment's operations, post the operations, and yield what was wrong with the answers."""
     _arm_faults(stack, payment)
     for operation in payment.operations:
         path, headers = f"/payments/{payment.payment_id}/{operation.type}s", {"Idempotency-Key": operation.operation_id}
@@ -356,7 +357,7 @@ def _until_interrupted(course: Course) -> Iterator[None]:
 
 
 def _await_doubts(stack: Stack, course: Course, say: Callable[[str], object]) -> None:
-    """Give the payments and operations in doubt the time to be resolved."""
+    """Wait until no payment or operation is in doubt any more, at most RESOLVED_WITHIN_SECONDS."""
     deadline = time.monotonic() + RESOLVED_WITHIN_SECONDS
     while (doubtful := list(filter(_in_doubt, course.shown.values()))) and time.monotonic() < deadline:
         left = deadline - time.monotonic()
@@ -398,7 +399,7 @@ def _latencies(planned: Mapping[str, Planned], audited: Audit) -> Table:
 
 
 def _seconds(evidence: Evidence) -> float | None:
-    """From the execution's start until the last that was done about the payment by itself; None if it is not over."""
+    """The time from the execution's start to the payment's end, without operations; None if it has not ended."""
     execution = evidence.execution
     if execution is None or "stopDate" not in execution or not evidence.is_settled:
         return None
