@@ -1,5 +1,5 @@
-"""`make acceptance`: everything that the product says of itself, asked of a deployment, and every raw answer kept.
+"""`make acceptance`: checks a deployment against everything the product promises, and keeps every raw answer.
 
-On AWS it is asked of an environment that is made for it and destroyed afterwards; `docs/acceptance.md` says how to run
-it. On the local stack it is asked of what `make up` started. `steps/` has the questions.
+On AWS, the checks run against an environment that is created for them and destroyed afterwards; `docs/acceptance.md`
+explains how to run them. Locally, they run against the stack that `make up` started. The checks are in `steps/`.
 """

@@ -1,4 +1,4 @@
-"""Asks every step of a run, whatever came of the others, and says what came of each."""
+"""Runs all steps of an acceptance, even if some fail, and reports the result of each."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from rich.table import Table
 from tools.trials.acceptance.run import NotAsked, Run, Step
 from tools.trials.acceptance.steps import deployment, examples, failure, hostile, payments, permissions, signals
 
-# A roll-out begins in silence, so it comes before whatever makes alarms ring.
+# A roll-out needs silent alarms, so it comes before the steps that trigger alarms.
 STEPS = [
     *deployment.BEFORE,
     *payments.STEPS,
@@ -31,7 +31,7 @@ STEPS = [
 ]
 GROUPS = tuple(dict.fromkeys(step.group for step in STEPS))
 NEEDED = {step.group for step in (*deployment.BEFORE, *deployment.AFTER)}
-"""Groups that are never left out: there is something to ask, and in the end there is nothing."""
+"""Groups that always run: they create the deployment and destroy it in the end."""
 
 
 class Outcome(StrEnum):
@@ -53,7 +53,7 @@ class Result:
 
 
 def ask(run: Run, steps: Sequence[Step], console: Console) -> list[Result]:
-    """What came of each step. What fails is told at once; after an interruption only what must be done is."""
+    """Run the steps, and print failures at once. After an interruption, run only the steps with `always`."""
     results: list[Result] = []
     interrupted = False
     columns = (BarColumn(), TextColumn("{task.completed}/{task.total}"), TextColumn("{task.description}"))
@@ -87,13 +87,13 @@ def _asked(run: Run, step: Step) -> Result:
         outcome, why = Outcome.NOT_ASKED, str(reason)
     except KeyboardInterrupt:
         outcome, why = Outcome.FAILED, _INTERRUPTED
-    except Exception as error:  # whatever it is, the others are asked, and what was deployed is destroyed
+    except Exception as error:  # whatever went wrong, the other steps must run and the deployment must be destroyed
         outcome, why = Outcome.FAILED, f"{type(error).__name__}: {error}"
     return Result(step.group, step.name, outcome, run.recorder.cleaned(why), time.monotonic() - started)
 
 
 def show(results: Sequence[Result], notes: Sequence[str], console: Console) -> None:
-    """A row for each group; then why what was not asked was not."""
+    """Print a row for each group, then the reasons why steps were not asked, then the notes."""
     table = Table(title="Acceptance", title_justify="left")
     table.add_column("group")
     for outcome in Outcome:
@@ -125,7 +125,7 @@ def write_json(run: Run, results: Sequence[Result], file: Path) -> None:
 
 
 def write_junit(results: Sequence[Result], file: Path) -> None:
-    """A test case for each step: a failure where it failed, and skipped where it was not asked."""
+    """Write a JUnit test case for each step; steps that were not asked count as skipped."""
     counts = Counter(result.outcome for result in results)
     numbers = {"tests": len(results), "failures": counts[Outcome.FAILED], "skipped": counts[Outcome.NOT_ASKED]}
     suite = Element("testsuite", {"name": "acceptance", **{name: str(number) for name, number in numbers.items()}})

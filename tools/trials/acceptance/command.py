@@ -28,9 +28,10 @@ def acceptance(
     prepare: Callable[[str], Terraform],
     console: Console,
 ) -> bool:
-    """Ask, show what came of it, and write it down; whether nothing failed.
+    """Run the steps, show the results and write them to files. Return whether no step failed.
 
-    `only` names groups of steps; empty, all are asked. Raises StackError before anything is made, where nothing may be.
+    `only` names groups of steps; if it is empty, all steps run. Raises StackError, before anything is created, if no
+    environment may be created.
     """
     if unknown := set(only) - set(GROUPS):
         raise StackError(f"{', '.join(sorted(unknown))} is none of {', '.join(GROUPS)}.")
@@ -42,7 +43,7 @@ def acceptance(
         run = Run(environment, recorder, session, stack=stack)
     else:
         variables, gateway_key = variables_of(environment), os.environ.get("GATEWAY_API_KEY")
-        # As Terraform looks for it; boto3 by itself knows another variable.
+        # The variable that Terraform reads; boto3 by default reads another one.
         session = boto3.Session(region_name=variables["region"] or os.environ.get("AWS_REGION"))
         hide_identity(recorder, session)
 
@@ -70,7 +71,7 @@ def acceptance(
 
 
 def hide_identity(recorder: Recorder, session: boto3.Session) -> None:
-    """Have the account and the caller replaced by AWS's examples."""
+    """Make the recorder replace the account and the caller by AWS's example values."""
     identity = session.client("sts").get_caller_identity()
     recorder.hide(identity["Account"], "111122223333")
     recorder.hide(identity["Arn"], "arn:aws:iam::111122223333:user/somebody")

@@ -1,7 +1,7 @@
-"""An environment in AWS that is made for one acceptance, and what must be so before it is.
+"""An AWS environment that is created for one acceptance run, and the conditions for creating it.
 
-Nothing is made without a budget that tells somebody, and without a yes that names the account; and nothing at all by
-the variables of production.
+An environment is created only if a budget notifies somebody and the user has confirmed the account, and never from the
+variables of a production environment.
 """
 
 import json
@@ -24,28 +24,28 @@ from tools.estimates import cost
 
 ENVIRONMENTS = TERRAFORM / "environments"
 HOURS = 2
-"""How long the longest run stands, deploying and destroying included."""
+"""The duration of the longest run, including deployment and destruction."""
 PAYMENTS = 500
-"""More than a run makes."""
+"""An upper bound for the number of payments in a run."""
 READ_BUDGETS = "budgets:ViewBudget"
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """An environment of its own, with the variables of `base`. Its files and its workspace stay until it is gone."""
+    """A separate environment with the variables of `base`. Its files and workspace exist until it is destroyed."""
 
     base: str
     name: str
     variables: Mapping[str, Any]
-    """What it has otherwise than `base`."""
+    """The variables that differ from those of `base`."""
     tags: Mapping[str, str]
     gateway_key: str | None
     prepare: Callable[[str], Terraform]
-    """Terraform for an environment, initialised, with its packages built."""
+    """Builds the packages and returns an initialised Terraform for an environment."""
 
     @property
     def prefix(self) -> str:
-        """What the names of its resources begin with."""
+        """The common prefix of its resource names."""
         return "-".join(self.tags[name] for name in ("Project", "Environment"))
 
     @property
@@ -57,7 +57,7 @@ class Deployment:
         return self._files[0].exists()
 
     def write(self, **more: Any) -> None:
-        """The files by which every command knows the environment, so that one that is left can be destroyed by hand."""
+        """Write the files that define the environment for every command, so a leftover can be destroyed by hand."""
         tfvars, overrides = self._files
         tfvars.write_text((ENVIRONMENTS / f"{self.base}.tfvars").read_text())
         overrides.write_text(json.dumps({**self.variables, **more}, indent=2) + "\n")
@@ -73,7 +73,7 @@ class Deployment:
 
 
 Clients = Callable[[str], Any]
-"""Gives a client of the account by the service's name."""
+"""Creates a client of the account for a service, given its name."""
 
 
 def guarded(
@@ -86,7 +86,7 @@ def guarded(
     prepare: Callable[[str], Terraform],
     console: Console,
 ) -> Deployment:
-    """The environment that may be made. Raises StackError, with what to do, where it may not."""
+    """Return the environment to create. Raises StackError, with advice, if it must not be created."""
     if not variables["has_gateway_key"] and not gateway_key:
         raise StackError(f"Nobody could be charged: put the key for {variables['gateway_url']} into GATEWAY_API_KEY.")
     account_id = clients("sts").get_caller_identity()["Account"]
@@ -106,7 +106,7 @@ def guarded(
             "api_domain": None,
             "api_throttling_rate": 100,
             "api_throttling_burst": 200,
-            # One for each account and region, which would be gone with this deployment.
+            # The role exists once per account and region; destroying this deployment would remove it.
             "manage_api_gateway_account": not has_log_role(clients("apigateway"), clients("iam")),
         },
         tags={"Project": variables["name"], "Environment": name},
@@ -116,7 +116,7 @@ def guarded(
 
 
 def variables_of(base: str) -> dict[str, Any]:
-    """What an environment's file says, without a workspace for it. Raises StackError where it must not be used."""
+    """Evaluate an environment's variables without a workspace. Raises StackError if they must not be used."""
     if not (ENVIRONMENTS / f"{base}.tfvars").exists():
         raise StackError(f"There is no environment {base}: write terraform/environments/{base}.tfvars first.")
     terraform = Terraform(base, state=BUILD / "acceptance" / "no.tfstate")
@@ -131,7 +131,7 @@ def variables_of(base: str) -> dict[str, Any]:
 
 
 def refuse_production(base: str, variables: Mapping[str, Any]) -> None:
-    """Raises StackError where the variables are those of an environment that must stay."""
+    """Raises StackError if the variables belong to a production or protected environment."""
     if any(re.search("prod|^live", name) for name in (base, variables["environment"])):
         raise StackError(f"{base} is production by its name. Accept by the variables of another environment.")
     if variables["deletion_protection"]:
@@ -142,9 +142,9 @@ def refuse_production(base: str, variables: Mapping[str, Any]) -> None:
 
 
 def find_budget(budgets: Any, account_id: str, needed_usd: float) -> str:
-    """A budget that covers all that the account costs, has enough left, and tells somebody; in words.
+    """Find a budget that covers all the account's costs, has enough left and notifies somebody. Return a description.
 
-    Raises StackError where there is none, or where it can't be seen.
+    Raises StackError if there is none, or if the budgets cannot be read.
     """
     try:
         pages = budgets.get_paginator("describe_budgets").paginate(AccountId=account_id)
@@ -175,7 +175,7 @@ def find_budget(budgets: Any, account_id: str, needed_usd: float) -> str:
 
 
 def flaws(budget: Mapping[str, Any], needed_usd: float) -> Iterator[str]:
-    """Why a budget is no guard."""
+    """Yield the reasons why a budget does not protect the account."""
     if budget["BudgetType"] != "COST":
         yield "it is not about cost"
         return
@@ -195,12 +195,12 @@ def spent_of(budget: Mapping[str, Any]) -> float:
 
 
 def is_told(budgets: Any, account_id: str, name: str) -> bool:
-    """Whether the budget has a notification with somebody who gets it."""
+    """Whether the budget has a notification with at least one subscriber."""
     of = {"AccountId": account_id, "BudgetName": name}
     return any(
         budgets.describe_subscribers_for_notification(
             **of,
-            # Without its state, which is no part of what names it.
+            # The state is not part of a notification's identity.
             Notification={name: value for name, value in notification.items() if name != "NotificationState"},
         )["Subscribers"]
         for notification in budgets.describe_notifications_for_budget(**of).get("Notifications", ())
@@ -208,7 +208,7 @@ def is_told(budgets: Any, account_id: str, name: str) -> bool:
 
 
 def confirm(base: str, account_id: str, yes: str | None, console: Console) -> None:
-    """Raises StackError unless somebody has said yes to this very account."""
+    """Raises StackError unless the user confirms this account or environment."""
     if yes is not None:
         if yes != account_id:
             raise StackError(f"YES={yes} is a yes to another account than {account_id}, which the credentials are of.")
@@ -221,7 +221,7 @@ def confirm(base: str, account_id: str, yes: str | None, console: Console) -> No
 
 
 def estimated_usd() -> float:
-    """What a run costs, by the cost model: its payments, and what stands by the month for its hours."""
+    """The cost of a run according to the cost model: its payments, and its share of the monthly fixed costs."""
     prices = cost.load_prices()
     of_payments = sum(line.units * prices[line.price].each for line in cost.this_way(looks=5, per_month=PAYMENTS).lines)
     by_the_month = sum(line.units * prices[line.price].each for line in cost.base())
@@ -229,7 +229,7 @@ def estimated_usd() -> float:
 
 
 def has_log_role(apigateway: Any, iam: Any) -> bool:
-    """Whether API Gateway has a role to write this account's logs with, and it still is there."""
+    """Whether API Gateway has a role for writing logs in this account, and that role still exists."""
     arn = apigateway.get_account().get("cloudwatchRoleArn")
     if not arn:
         return False

@@ -1,7 +1,7 @@
-"""Bad input, and good input at its limits: what each request is answered, and what comes of it.
+"""Invalid input, and valid input at its limits: the expected answer to each request, and the resulting payment.
 
-One row is one request. They are sent to real deployments by `make acceptance`, and to the local stack by its tests as
-well. Headers are sent as they are, which clients of higher rank would not do.
+Each row is one request. `make acceptance` sends them to real deployments, and the local stack's tests send them too.
+Headers are sent unchanged, which higher-level HTTP clients would not do.
 """
 
 import base64
@@ -25,7 +25,7 @@ from tools.deployment.stack import Stack, new_payment_id
 CARD_DATA = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
 PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA}
 TEST_NUMBER = CARD_DATA["card_number"]
-# Stands for a real card: it passes Luhn (Stripe publishes it), and it is not on this product's list.
+# Stands for a real card number: it passes the Luhn check (Stripe publishes it) and is not on our list of test cards.
 NUMBER = "4000056655665556"
 SPACED = " ".join(re.findall("....", NUMBER))
 FULL_WIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in NUMBER)
@@ -33,7 +33,7 @@ ARABIC = "".join(chr(ord(digit) + 0x0630) for digit in NUMBER)
 BENGALI = "".join(chr(ord(digit) + 0x09B6) for digit in NUMBER)
 MATHEMATICAL = "".join(chr(ord(digit) + 0x1D7A8) for digit in NUMBER)
 KEYCAPS = "".join(f"{digit}\ufe0f\u20e3" for digit in NUMBER)
-# It has a sealed card's shape, and opens nowhere.
+# Looks like a sealed card, but no key can open it.
 SEALED = ".".join(["eyJ" + "a" * 200, "a" * 683, "a" * 16, "a" * 120, "a" * 22])
 PAYMENT_TEXT = json.dumps(PAYMENT)
 MEBIBYTE = 1024 * 1024
@@ -42,7 +42,7 @@ Sign = Callable[[Stack, AWSRequest], None]
 
 
 class SignedAt(SigV4Auth):
-    """A signature made some minutes from now."""
+    """Signs with a time that is some minutes from now."""
 
     minutes = 0.0
 
@@ -59,7 +59,7 @@ def signed(
     region: str | None = None,
     minutes: float = 0,
 ) -> Sign:
-    """Signs as the stack's own caller does, but for what is given."""
+    """Create a function that signs like the stack's own caller, except for the given values."""
 
     def sign(stack: Stack, request: AWSRequest) -> None:
         own = stack.session().get_credentials()
@@ -85,15 +85,15 @@ def signed_for_another_body(stack: Stack, request: AWSRequest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One request, and what must come of it."""
+    """One request and its expected result."""
 
     name: str
     body: Any = field(default_factory=lambda: PAYMENT)
-    """Bytes are sent as they are, all else as JSON; a function makes it from the payment's id."""
+    """Bytes are sent unchanged, other values as JSON. A function creates the body from the payment's id."""
     status: int = 400
     code: str | None = "invalid_request"
     ended: str | None = None
-    """The payment's status, and its error if it has one; None where no execution may exist."""
+    """The payment's final status, followed by its error if any; None if no execution may exist."""
     method: str = "POST"
     path: str = "/payments"
     key: str | bytes | None = field(default_factory=new_payment_id)
@@ -103,7 +103,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a row was answered, and the payment in the end where there is one."""
+    """The answer to a row's request, and the final payment if there is one."""
 
     status: int
     headers: Mapping[str, str]
@@ -111,7 +111,7 @@ class Outcome:
     payment: Mapping[str, Any] | None = None
 
     def differences(self, row: Row) -> list[str]:
-        """What is not as the row says."""
+        """The differences between this outcome and the row."""
         found = [] if self.status == row.status else [f"the status is {self.status}, not {row.status}: {self.text}"]
         ended = " ".join(filter(None, (self.payment["status"], self.payment["error"]))) if self.payment else None
         if ended != row.ended:
@@ -145,12 +145,12 @@ def forbidden(name: str, sign: Sign, **more: Any) -> Row:
 
 
 def paying(**changes: Any) -> dict[str, Any]:
-    """The payment with other fields; None leaves one out."""
+    """The payment with these fields changed; a field set to None is omitted."""
     return {name: value for name, value in (PAYMENT | changes).items() if value is not None}
 
 
 def escaped(text: str) -> str:
-    """Each character as its escape in JSON."""
+    """Encode each character as a JSON escape sequence."""
     return "".join(f"\\u{ord(character):04x}" for character in text)
 
 
@@ -158,7 +158,7 @@ def encoded(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
-# --- The card, over POST /payments and POST /cards alike. A number in the clear must be a published test card's.
+# --- The card, for both POST /payments and POST /cards. A number in the clear must be that of a published test card.
 
 REFUSED_CARD_DATA: dict[str, Any] = {
     "a number that is no test card's": CARD_DATA | {"card_number": NUMBER},
@@ -229,7 +229,7 @@ REFUSED_CARD_DATA: dict[str, Any] = {
     "a JWE as JSON": {"protected": "YQ", "ciphertext": "YQ"},
 }
 
-# What no JSON library writes. Of two members of one name the last counts, and it alone is passed on.
+# JSON that no library produces. If two members have the same name, only the last one counts and is passed on.
 REST = '"expiry_date": "12/30", "card_holder": "John Doe"'
 
 ODD_ACCEPTED: dict[str, str] = {
@@ -269,7 +269,7 @@ def carrying(path: str, card_data: Any) -> dict[str, Any]:
 
 
 def headed(header: str) -> Callable[[str], Any]:
-    """Makes a payment with a JWE of this header; %s is the payment's id. No key is tried on such a one."""
+    """Create payments with a JWE that has this header; %s stands for the payment's id. No key is tried on these."""
     return lambda payment_id: paying(
         card_data=".".join([encoded(header.replace("%s", payment_id).encode()), *SEALED.split(".")[1:]])
     )
@@ -399,7 +399,7 @@ FIELDS = [
             "and nothing": "",
         }.items()
     ),
-    # Integers, however they are written.
+    # Other notations of integers.
     *(
         accepted(f"amount {literal}", PAYMENT_TEXT.replace("1999", literal).encode())
         for literal in ("1999.0", "1.999e3")
@@ -516,7 +516,7 @@ BODIES = [
         )
     ),
     Row("XML as JSON", b"<card/>"),
-    # API Gateway takes an absent type for application/json.
+    # API Gateway treats a missing media type as application/json.
     accepted("no media type", headers={}),
     Row("XML without a media type", b"<card/>", headers={}),
     accepted("a charset", headers={"Content-Type": "application/json; charset=utf-8"}),
@@ -777,7 +777,7 @@ TABLE = [*CARDS, *FIELDS, *BODIES, *KEYS, *OPERATIONS, *TOKENS, *ROUTES, *SIGNAT
 
 
 def send(stack: Stack, row: Row) -> Outcome:
-    """Only what API Gateway asks for is signed, so a header can be anything."""
+    """Send a row's request. Only the mandatory headers are signed, so all others can have any value."""
     body = row.body(row.key) if callable(row.body) else row.body
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = AWSRequest(row.method, stack.api_url + row.path, data=data)

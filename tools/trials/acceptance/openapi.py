@@ -1,4 +1,4 @@
-"""`docs/openapi.yaml`, with every reference replaced by what it leads to."""
+"""`docs/openapi.yaml` with all references resolved."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
     for method in METHODS
     if method in item
 }
-"""By method and path; the parameters of the path are among the operation's own."""
+"""The operations by method and path. Each operation includes the parameters of its path."""
 
 
 def examples(media_type: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Raw answers, of the API and of AWS's own APIs, kept as files without secrets and signatures."""
+"""Stores the raw answers of our API and of AWS's APIs in files, without secrets and signatures."""
 
 import json
 import re
@@ -10,12 +10,12 @@ from typing import Any
 import boto3
 
 _LEFT_OUT = {"authorization", "x-amz-security-token", "cookie", "set-cookie"}
-"""Headers that sign a request, or let somebody in."""
+"""Headers that hold signatures or credentials."""
 
 _SECRETS = (
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "AKIAIOSFODNN7EXAMPLE"),  # pragma: allowlist secret
     (re.compile(r"(Signature=)[0-9a-f]{64}"), r"\1<signature>"),
-    # A field of JSON, of JSON in a string, or an element of XML.
+    # A field in JSON, a field in JSON that is quoted in a string, or an XML element.
     (
         re.compile(r"""((?:SecretAccessKey|SessionToken|SecretString)(?:\\?"\s*:\s*\\?"|>))[^"\\<]+"""),
         r"\1<secret>",
@@ -25,9 +25,9 @@ _SECRETS = (
 
 
 class Recorder:
-    """Keeps answers below `folder`, a folder for each step, numbered as they came. Safe to share between threads.
+    """Stores answers below `folder`, in a folder per step, numbered in order of arrival. Thread-safe.
 
-    A file is JSON: `{"step", "request", "response"}`, the response with `status`, `headers` and `body` as text.
+    Each file is JSON: `{"step", "request", "response"}`. The response has `status`, `headers` and `body` (as text).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,12 +38,12 @@ class Recorder:
         self._lock = threading.Lock()
 
     def hide(self, secret: str | None, instead: str) -> None:
-        """Whatever is written from now on has this `instead` of the secret."""
+        """Replace the secret by `instead` in everything that is recorded from now on."""
         if secret:
             self._hidden[secret] = instead
 
     def watch(self, session: boto3.Session) -> None:
-        """Keep whatever AWS answers to clients that this session makes from now on."""
+        """Record all AWS answers to clients that this session creates from now on."""
         session.events.register("before-parameter-build", _remember_parameters)
         session.events.register("response-received", self._received)
 
@@ -61,7 +61,7 @@ class Recorder:
         return file
 
     def cleaned(self, text: str) -> str:
-        """The text without secrets. The longest go first, as one may be a part of another."""
+        """Remove the secrets from a text, the longest first, because one may be part of another."""
         for secret in sorted(self._hidden, key=len, reverse=True):
             text = text.replace(secret, self._hidden[secret])
         for pattern, placeholder in _SECRETS:
@@ -100,5 +100,5 @@ def _without_signature(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_name(text: str) -> str:
-    """A file's name: no more than letters, digits, dots and dashes, and not too long for any file system."""
+    """Convert a text to a file name of letters, digits, dots and dashes, short enough for every file system."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")[-100:]

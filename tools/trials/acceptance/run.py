@@ -1,4 +1,4 @@
-"""What a step is given: a deployment, calls of its API and of AWS that are recorded, and what the step may say."""
+"""What every step uses: the deployment, recorded calls to its API and to AWS, assertions and their exceptions."""
 
 import json
 import time
@@ -28,33 +28,33 @@ _SIGNED_HEADERS = ("Content-Type", "Idempotency-Key")
 
 
 class NotAsked(Exception):
-    """This can't be asked here; the message says why."""
+    """This step cannot run here; the message explains why."""
 
 
 class Unexpected(Exception):
-    """The answer is not what the product says."""
+    """The answer is not what the product promises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One question. `ask` returns if the answer is right, and else raises; NotAsked where there is nobody to ask."""
+    """One check. `ask` raises an exception if the check fails, and NotAsked if it is not possible here."""
 
     group: str
     name: str
     ask: Callable[["Run"], None]
     always: bool = False
-    """Also after an interruption: what was made is taken down."""
+    """Run the step even after an interruption, to destroy what was created."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the API answered, and to what."""
+    """An answer of the API, with its request."""
 
     request: Mapping[str, Any]
     protocol: str
     status: int
     headers: Mapping[str, str]
-    """By their names in lower case."""
+    """The keys are in lower case."""
     text: str
 
     @property
@@ -69,7 +69,7 @@ class Answer:
 
 
 class Signature(httpx.Auth):
-    """Signs a request for API Gateway, with what this program itself sets."""
+    """Signs a request for API Gateway. Of the optional headers, it signs only those that this program sets itself."""
 
     requires_request_body = True
 
@@ -86,9 +86,9 @@ class Signature(httpx.Auth):
 
 
 class Run:
-    """One acceptance. `environment` is `local`, or what was named; on AWS `deployment` is what is made for it.
+    """One acceptance run. `environment` is `local` or the base environment; on AWS, `deployment` is created from that.
 
-    `keeps_deployment` leaves what was deployed; `notes` are what people should know in the end.
+    If `keeps_deployment` is set, the deployment is not destroyed. `notes` are shown to the user at the end.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Run:
         self._http: dict[Protocol, httpx.Client] = {}
         recorder.watch(session)
 
-    # -- What there is
+    # -- The deployment
 
     @property
     def stack(self) -> Stack:
@@ -131,7 +131,7 @@ class Run:
 
     @property
     def prefix(self) -> str:
-        """What the names of the deployment's resources begin with, without the dash."""
+        """The prefix of the deployment's resource names, without the final dash."""
         return self.stack.log_group_prefix.rsplit("/", 1)[1].rstrip("-")
 
     @property
@@ -147,7 +147,7 @@ class Run:
             raise NotAsked("The gateway is not Sparkle's sandbox, which could be told to fail.")
 
     def client(self, service: str, *, region: str | None = None, session: boto3.Session | None = None) -> Any:
-        """A recorded client, of this account or of another session."""
+        """Create a recorded AWS client, from this run's session or from another one."""
         endpoint = self._stack.aws_endpoint_url if self._stack else None
         return (session or self._session).client(service, endpoint_url=endpoint, region_name=region)  # type: ignore[call-overload]
 
@@ -172,7 +172,7 @@ class Run:
         headers: Mapping[str, str] | None = None,
         record: bool = True,
     ) -> Answer:
-        """Call the API. Bytes are sent as they are, all else as JSON; None is no body."""
+        """Call the API. Bytes are sent unchanged, None means no body, and everything else is sent as JSON."""
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         all_headers = {} if content is None else {"Content-Type": "application/json"}
         if key is not None:
@@ -210,7 +210,7 @@ class Run:
         self.recorder.save(title, answer.request, response)
 
     def started(self, path: str, body: Any, *, key: str | None = None, protocol: Protocol = "HTTP/1.1") -> str:
-        """POST, which must be answered 202; the key."""
+        """Send a POST request, expect the status 202, and return the idempotency key."""
         key = key or new_payment_id()
         expect(self.call("POST", path, body, key=key, protocol=protocol), 202)
         return key
@@ -218,7 +218,7 @@ class Run:
     def ended(
         self, payment_id: str, operation_id: str | None = None, *, protocol: Protocol = "HTTP/1.1"
     ) -> dict[str, Any]:
-        """The payment once it, or that operation of it, is no longer processing. Only the last look is recorded."""
+        """Wait until the payment, or the given operation on it, has ended. Only the last answer is recorded."""
         return self.until(
             payment_id,
             lambda payment: _followed(payment, operation_id).get("status", "processing") != "processing",
@@ -233,7 +233,7 @@ class Run:
         protocol: Protocol = "HTTP/1.1",
         timeout_seconds: float = ENDED_WITHIN_SECONDS,
     ) -> dict[str, Any]:
-        """The payment as the API shows it once that holds. Right after its start it may not be found yet."""
+        """Poll the payment until `is_over` accepts it, and return it. A new payment may not be found at first."""
         deadline, pause = time.monotonic() + timeout_seconds, 0.05
         while True:
             answer = self.call("GET", f"/payments/{payment_id}", protocol=protocol, record=False)
@@ -257,7 +257,7 @@ class Run:
     def _client(self, protocol: Protocol) -> httpx.Client:
         if protocol not in self._http:
             http2 = protocol == "HTTP/2"
-            # Without TLS nobody can say which protocol he speaks, so there HTTP/2 begins at once.
+            # Without TLS the protocol cannot be negotiated, so HTTP/2 has to be used from the start.
             http1 = not http2 or self.stack.api_url.startswith("https:")
             self._http[protocol] = httpx.Client(
                 http1=http1, http2=http2, timeout=HTTP_TIMEOUT_SECONDS, trust_env=not self.is_emulated
@@ -273,20 +273,20 @@ def _followed(payment: Mapping[str, Any], operation_id: str | None) -> Mapping[s
 
 
 def expect(answer: Answer, status: int, code: str | None = None) -> None:
-    """Raises Unexpected unless it is this status, and this error's code if one is given."""
+    """Raises Unexpected unless the answer has this status and, if given, this error code."""
     found = answer.json.get("error", {}).get("code") if code else None
     if (answer.status, found) != (status, code):
         raise Unexpected(f"{answer}, not {status}{f' {code}' if code else ''}: {answer.text[:500]}")
 
 
 def equal(what: str, found: Any, wanted: Any) -> None:
-    """Raises Unexpected unless both are the same."""
+    """Raises Unexpected unless both values are equal."""
     if found != wanted:
         raise Unexpected(f"{what} is {found!r}, not {wanted!r}")
 
 
 def wait_for(what: str, look: Callable[[], Found | None], *, timeout_seconds: float) -> Found:
-    """What `look` finds, as soon as it finds something. Raises Unexpected when the time is over."""
+    """Poll `look` until it finds something, and return that. Raises Unexpected after the timeout."""
     deadline = time.monotonic() + timeout_seconds
     while not (found := look()):
         if time.monotonic() > deadline:

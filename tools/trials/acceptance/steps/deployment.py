@@ -1,4 +1,4 @@
-"""The deployment itself: it is made, takes a roll-out back, and leaves nothing when it is destroyed."""
+"""The deployment itself: it is created, rolls back a bad release, and leaves nothing behind when destroyed."""
 
 import io
 import re
@@ -17,9 +17,9 @@ from tools.trials.acceptance.run import NotAsked, Run, Step, Unexpected, equal, 
 
 ANSWERS_WITHIN_SECONDS = 120.0
 SILENT_WITHIN_SECONDS = 1500.0
-"""An alarm rings until the doubts are counted for the first time, and looks at ten minutes."""
+"""One alarm fires until the doubts are first counted, and it evaluates ten minutes."""
 GONE_WITHIN_SECONDS = 900.0
-"""The index of tags shows for some time what is not there any more."""
+"""The tagging API lists resources for some time after their deletion."""
 
 LISTED = (
     ("apigateway", "get_rest_apis", "items", "name"),
@@ -37,7 +37,7 @@ LISTED = (
     ("sqs", "list_queues", "QueueUrls", None),
     ("stepfunctions", "list_state_machines", "stateMachines", "name"),
 )
-"""Whatever has the deployment's name: service, operation, and where the names are in its answer."""
+"""Where to look for resources with the deployment's name: service, operation, list in the answer, name field."""
 
 
 def deploy(run: Run) -> None:
@@ -68,14 +68,14 @@ def answers(run: Run) -> None:
     def look() -> bool:
         try:
             return run.call("GET", "/keys").status == 200
-        except httpx.TransportError:  # a name that is new is not known everywhere at once
+        except httpx.TransportError:  # a new host name takes time to propagate
             return False
 
     wait_for("an answer of GET /keys", look, timeout_seconds=ANSWERS_WITHIN_SECONDS)
 
 
 class Ringing:
-    """CloudWatch, in which an alarm rings as soon as two versions are in service."""
+    """A CloudWatch client that sets an alarm off as soon as two versions are in service."""
 
     def __init__(self, cloudwatch: Any, alarm: str, two_are_in_service: Callable[[], bool]) -> None:
         self._cloudwatch = cloudwatch
@@ -101,7 +101,7 @@ def roll_out_taken_back(run: Run) -> None:
         return not [alarm for page in pages for alarm in page["MetricAlarms"]]
 
     wait_for("silence of the alarms", silent, timeout_seconds=SILENT_WITHIN_SECONDS)
-    deployment.write(log_level="WARNING")  # so that there are new versions
+    deployment.write(log_level="WARNING")  # publishes new versions
     ringing = Ringing(cloudwatch, alarms[0], lambda: terraform.outputs()["live_versions"] != before["live_versions"])
     quiet = Console(file=io.StringIO())
     stayed = roll_out(terraform, ringing, percent=50, seconds=600, console=quiet, approve=False)
@@ -127,7 +127,7 @@ def destroy(run: Run) -> None:
 
 
 def left_over(client: Callable[[str], Any], prefix: str, tags: Mapping[str, str]) -> list[str]:
-    """Whatever has the deployment's name or its tags, but for KMS keys that are to be deleted."""
+    """List all resources with the deployment's name or tags, except KMS keys pending deletion."""
     left = []
     for service, operation, where, name in LISTED:
         for page in client(service).get_paginator(operation).paginate():

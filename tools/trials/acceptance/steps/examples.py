@@ -1,7 +1,7 @@
-"""Every example of `docs/openapi.yaml`: sent if it is a request, and brought about and compared if it is an answer.
+"""All examples of `docs/openapi.yaml`: example requests are sent, example answers are provoked and compared.
 
-What is compared is the status, the content type, the headers that the description names, and the body, value by value,
-but for what is made anew each time (`DIFFERENT`), which must fit its schema.
+The comparison covers the status, the content type, the presence of the documented headers, and all values of the body.
+Values that differ each time (`DIFFERENT`) only have to match the schema.
 """
 
 import base64
@@ -33,7 +33,7 @@ ENDS = {
     "refusedCurrency": "Screened",
     "expiredCard": "Rejected",
 }
-"""How a payment of each example ends."""
+"""The example that shows the final state of each example payment."""
 
 OPERATED = [
     ("testCard", "refunds", ["part", "tooMuch"], "PartiallyRefunded"),
@@ -41,7 +41,7 @@ OPERATED = [
     ("authorization", "captures", ["part", "all"], "CapturedInPart"),
     ("authorization", "voids", ["all"], "Voided"),
 ]
-"""A payment's example, what is asked for of it, by which examples, and the example that it is like then."""
+"""The example of a payment, the kind and the examples of operations on it, and the example it should match then."""
 
 NOT_PROVOKED = {
     "too_many_requests": "It takes more requests than a check should make.",
@@ -51,25 +51,25 @@ NOT_PROVOKED = {
     "gateway_timeout": "Nothing that a caller can do brings it about.",
     "refused_400": "Which malformed requests API Gateway refuses so is not documented.",
 }
-"""Answers that nobody asks for, and why."""
+"""Answers that no step provokes, and why."""
 
 
 # -- Comparing
 
 
 def described(route: Route, status: int) -> Any:
-    """An answer, as the description has it."""
+    """The description of an answer."""
     return OPERATIONS[route]["responses"][str(status)]
 
 
 def answered(route: Route, status: int) -> list[Any]:
-    """The examples of an answer."""
+    """The example bodies of an answer."""
     contents = described(route, status).get("content", {}).values()
     return [body for content in contents for body in examples(content).values()]
 
 
 def form(body: Any) -> Any:
-    """The body without what is different each time, if it is there."""
+    """Replace the values that differ each time by placeholders, unless they are null."""
     if isinstance(body, list):
         return [form(each) for each in body]
     if not isinstance(body, dict):
@@ -80,7 +80,7 @@ def form(body: Any) -> Any:
 
 
 def compare(answer: Answer, response: Any, status: int, example: Any) -> None:
-    """Raises Unexpected unless the answer is the example of this response of the description."""
+    """Raises Unexpected unless the answer matches the example and the described response."""
     equal(f"{answer}: the status", answer.status, status)
     for name in response.get("headers", {}):
         if name.lower() not in answer.headers:
@@ -91,7 +91,7 @@ def compare(answer: Answer, response: Any, status: int, example: Any) -> None:
     ((content_type, content),) = response["content"].items()
     equal(f"{answer}: the content type", answer.headers.get("content-type", "").partition(";")[0], content_type)
     body = answer.json
-    # As text, in which 1, 1.0 and true are three things.
+    # Compare as text, because Python considers 1, 1.0 and True equal.
     equal(f"{answer}: the body", spelled(form(body)), spelled(form(example)))
     problems = [error.message for error in Draft202012Validator(content["schema"]).iter_errors(body)]
     equal(f"{answer}: what does not fit the schema", problems, [])
@@ -112,7 +112,7 @@ def compare_payment(run: Run, payment_id: str, example: str) -> None:
 
 
 def send(run: Run, path: str, name: str) -> str:
-    """Send the example of a request, compare its answer, and wait until it is over; the payment's id."""
+    """Send an example request, compare its answer, wait until the payment ends, and return its id."""
     route, payment_id = ("POST", path), new_payment_id()
     body = request_example(*route, name)
     if name == "sealedCard":
@@ -137,7 +137,7 @@ def a_payment(name: str) -> Callable[[Run], None]:
 
 
 def a_card(name: str) -> Callable[[Run], None]:
-    """A card is stored, shown and erased."""
+    """Create a check that stores, shows and deletes a card."""
 
     def ask(run: Run) -> None:
         payment_id = send(run, "/cards", name)
@@ -153,7 +153,7 @@ def a_card(name: str) -> Callable[[Run], None]:
 
 
 def an_operation(first: str, kind: str, names: list[str], end: str) -> Callable[[Run], None]:
-    """Operations on a payment, and the last of them again."""
+    """Create a check that makes operations on a payment and then sends the last one again."""
 
     def ask(run: Run) -> None:
         payment_id = send(run, "/payments", first)
@@ -171,7 +171,7 @@ def an_operation(first: str, kind: str, names: list[str], end: str) -> Callable[
 
 
 def operations_by_themselves(run: Run) -> None:
-    """A refund that is made, and one of a payment that there is not."""
+    """Check a refund that succeeds, and a refund of an unknown payment."""
     route = ("GET", "/payments/{payment_id}/operations/{operation_id}")
     [content] = described(route, 200)["content"].values()
     payments = {"succeeded": send(run, "/payments", "testCard"), "paymentNotFound": new_payment_id()}
@@ -187,8 +187,9 @@ def operations_by_themselves(run: Run) -> None:
 
 
 def until_not(status: int, call: Callable[[], Answer]) -> Answer:
-    """The call's answer once it is another than that, which it is while an execution goes on: its result is known
-    before its end.
+    """Repeat the call until it returns another status, and return that answer.
+
+    The result of an execution is visible shortly before the execution ends; until then the status stays the same.
     """
     for _ in range(20):
         answer = call()
@@ -237,7 +238,7 @@ def in_doubt(run: Run) -> None:
 
 
 def refuse(run: Run, route: Route, **changes: Any) -> Answer:
-    """A good request with something about it changed."""
+    """Send a valid request with some changes."""
     method, path = route
     request: dict[str, Any] = {"key": None, "body": None}
     if "requestBody" in OPERATIONS[route]:
@@ -259,14 +260,14 @@ def of_the_path(run: Run, route: Route) -> Answer:
 
 
 def used_for_another_payment(run: Run, route: Route) -> Answer:
-    """A refund of a payment that there is not, looked for below another."""
+    """Request a refund of an unknown payment, then look for it under another payment."""
     operation_id = new_payment_id()
     run.call("POST", f"/payments/{new_payment_id()}/refunds", {"amount_minor": 500}, key=operation_id)
     return until_not(404, lambda: run.call("GET", f"/payments/{new_payment_id()}/operations/{operation_id}"))
 
 
 def used_before(run: Run, route: Route) -> Answer:
-    """A request that has been carried out, once more."""
+    """Send a request again after it has been carried out."""
     if route[1] in ("/payments", "/cards"):
         payment_id, body = new_payment_id(), request_example(*route, "testCard")
         run.ended(run.started(route[1], body, key=payment_id))
@@ -295,7 +296,7 @@ PROVOKED: dict[str, Callable[[Run, Route], Answer]] = {
         run, route, body=b"<all/>", headers={"Content-Type": "application/xml"}
     ),
 }
-"""How each refusal is brought about, by the example's error code, with its status where one code has two."""
+"""How to provoke each refusal: by example name or error code, with the status if one code has two."""
 
 
 def a_refusal(route: Route, status: int, name: str, example: Any) -> Callable[[Run], None]:

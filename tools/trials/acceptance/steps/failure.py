@@ -1,4 +1,4 @@
-"""What happens by itself when something fails: a stopped execution is resolved, and what can't be started is kept."""
+"""Automatic recovery: a stopped execution is resolved, and an event whose target fails goes to the dead letters."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from tools.trials.replay import set_fault
 RESOLVED_WITHIN_SECONDS = 600.0
 """The first wait of the resolve state machine takes 300 seconds."""
 ALARM_WITHIN_SECONDS = 900.0
-"""An alarm looks at five minutes, and CloudWatch may have their metrics some minutes late."""
+"""The alarm evaluates five minutes, and CloudWatch may receive the metrics some minutes late."""
 IN_FORCE_AFTER_SECONDS = 60.0
 _TRIES = 10
 
@@ -20,7 +20,7 @@ ENDS = {"captured", "reversed", "declined"}
 
 
 def stopped(run: Run) -> str:
-    """A payment whose execution was stopped, while the gateway was slow if it can be told to be."""
+    """Start a payment, stop its execution and return its id. If there is a sandbox, it responds slowly meanwhile."""
     states = run.client("stepfunctions")
 
     def end() -> str | None:
@@ -46,10 +46,10 @@ def resolved(run: Run) -> None:
 
 
 def dead_letters(run: Run) -> None:
-    """EventBridge's target leads to nothing for a while, and then somebody does what docs/runbook.md says.
+    """Break EventBridge's target for a while, then do what docs/runbook.md tells an operator to do.
 
-    What fails for such a reason is not tried again, but goes to the queue at once ("Using dead-letter queues to process
-    undelivered events", EventBridge user guide).
+    EventBridge does not retry such a failure, but sends the event to the dead-letter queue at once ("Using dead-letter
+    queues to process undelivered events", EventBridge user guide).
     """
     run.only_on_aws("The emulator's EventBridge keeps no dead letters, and evaluates no alarm on several metrics.")
     events, sqs, states = run.client("events"), run.client("sqs"), run.client("stepfunctions")
@@ -83,7 +83,7 @@ def dead_letters(run: Run) -> None:
 
 
 def received(sqs: Any, queue_url: str) -> list[dict[str, Any]]:
-    """Messages, which stay in the queue: the alarm counts those that are visible."""
+    """Receive messages but leave them visible in the queue, because the alarm counts the visible ones."""
     answer = sqs.receive_message(
         QueueUrl=queue_url, VisibilityTimeout=0, WaitTimeSeconds=5, MessageAttributeNames=["All"]
     )

@@ -1,4 +1,4 @@
-"""Each row of the table of bad input (`tools/trials/acceptance/hostile.py`)."""
+"""A step for each row of the table of bad input (`tools/trials/acceptance/hostile.py`)."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ from tools.trials.acceptance.run import Run, Step, equal
 def asking(row: Row) -> Callable[[Run], None]:
     def ask(run: Run) -> None:
         outcome = send(run.stack, row)
-        # The requests are in the table, and some of them are large.
+        # Record no body: the table has all bodies, and some are large.
         request = {"method": row.method, "path": row.path[:200], "row": row.name}
         run.recorder.save(
             row.name, request, {"status": outcome.status, "headers": outcome.headers, "body": outcome.text}

@@ -1,4 +1,4 @@
-"""Payments of every kind, each over HTTP/1.1 and over HTTP/2, where header names arrive in lower case."""
+"""Payments of every kind, each over HTTP/1.1 and over HTTP/2, which sends header names in lower case."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ AUTHORIZATION = PAYMENT | {"capture": False}
 
 
 def paid(run: Run, body: Any = PAYMENT, *, protocol: Protocol = "HTTP/1.1") -> dict[str, Any]:
-    """The payment at its end."""
+    """Make a payment, wait until it ends, and return it."""
     return run.ended(run.started("/payments", body, protocol=protocol), protocol=protocol)
 
 
@@ -67,14 +67,14 @@ def refunded(run: Run, protocol: Protocol) -> None:
 
 
 def operated(run: Run, first: Any, kind: str, body: Any, protocol: Protocol) -> dict[str, Any]:
-    """A payment after one operation on it."""
+    """Make a payment and one operation on it, and return the payment after both have ended."""
     payment_id = paid(run, first, protocol=protocol)["payment_id"]
     operation_id = run.started(f"/payments/{payment_id}/{kind}", body, protocol=protocol)
     return run.ended(payment_id, operation_id, protocol=protocol)
 
 
 def by_the_client(run: Run) -> None:
-    """The client in examples/, which signs, seals and reads by itself; what it is answered is not recorded."""
+    """Use the client in examples/, which signs, seals and polls by itself. Its answers are not recorded."""
     client = PaymentsClient(run.stack.api_url, run.stack.region, run.credentials)
     card = CardData(**CARD_DATA)
     payment = client.wait(client.pay(amount_minor=1999, currency="USD", card=card).payment_id)

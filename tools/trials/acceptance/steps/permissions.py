@@ -1,4 +1,4 @@
-"""Who may not: a role without rights, a role with a function's statements about cards, and an administrator."""
+"""Denied access: for a role without rights, a role with a function's card statements, and an administrator."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ _KNOWS_NOBODY = ("AccessDenied", "InvalidClientTokenId", "UnrecognizedClientExce
 
 @contextmanager
 def role(run: Run, name: str, statements: list[Mapping[str, Any]]) -> Iterator[boto3.Session]:
-    """A session of a role of this account that may do what the statements allow, for as long as it is needed."""
+    """Create a temporary role with these policy statements, and provide a session that has assumed it."""
     role_name = f"{run.prefix}-acceptance-{name}"
     iam, sts = run.client("iam"), run.client("sts")
     _, partition, _, _, account, caller = sts.get_caller_identity()["Arn"].split(":", 5)
@@ -61,7 +61,7 @@ def document(statements: Sequence[Mapping[str, Any]]) -> str:
 
 
 def unless_denied(call: Callable[[], Any]) -> Any:
-    """What the call returns, or None where AWS says that it may not be made."""
+    """Return the call's result, or None if AWS denies access."""
     try:
         return call()
     except ClientError as error:
@@ -72,7 +72,7 @@ def unless_denied(call: Callable[[], Any]) -> Any:
 
 
 def refused(what: str, call: Callable[[], Any]) -> None:
-    """Raises Unexpected unless AWS says that the call may not be made."""
+    """Raises Unexpected unless AWS denies the call."""
     if unless_denied(call) is not None:
         raise Unexpected(f"{what} is allowed")
 
@@ -85,7 +85,7 @@ def without_rights(run: Run) -> None:
         assert credentials is not None
 
         def known() -> Answer | None:
-            # Credentials that are new to API Gateway are unknown to it for a moment.
+            # API Gateway takes a moment to recognize new credentials.
             answer = run.call("GET", "/keys", credentials=credentials)
             return None if answer.json.get("error", {}).get("code") == "refused" else answer
 
@@ -95,7 +95,7 @@ def without_rights(run: Run) -> None:
 
 
 def a_stored_card(run: Run) -> tuple[str, dict[str, Any]]:
-    """The token of a card that is stored, and its item as the account's administrator reads it."""
+    """Store a card, and return its token and its item as read with the run's own credentials."""
     token = paid(run, PAYMENT | {"save_card": True})["card"]["token"]
     answer = run.client("dynamodb").get_item(
         TableName=run.stack.known("cards_table"), Key=card_key(token), ConsistentRead=True
@@ -108,7 +108,7 @@ def card_key(token: str) -> dict[str, Any]:
 
 
 def reads_of_cards(run: Run, function: str) -> list[Mapping[str, Any]]:
-    """The statements of a function's role that let it read single attributes."""
+    """The statements of a function's role that allow access only to certain attributes."""
     iam, role_name = run.client("iam"), f"{run.prefix}-{function}"
     [policy] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
     statements = iam.get_role_policy(RoleName=role_name, PolicyName=policy)["PolicyDocument"]["Statement"]
@@ -121,7 +121,7 @@ def attributes_of(statement: Mapping[str, Any]) -> list[str]:
 
 
 def without_projection(function: str) -> Callable[[Run], None]:
-    """Under a function's own statements, a read of all of a card is refused, and one of what is allowed is not."""
+    """Create a check that a function's statements allow reading certain attributes of a card, but no others."""
 
     def ask(run: Run) -> None:
         token, item = a_stored_card(run)
@@ -153,10 +153,10 @@ def without_projection(function: str) -> Callable[[Run], None]:
 
 
 def an_administrators_decrypt(run: Run) -> None:
-    """Of a card that is really stored: a made-up ciphertext might be refused for another reason."""
+    """Try to decrypt the ciphertext of a stored card; a made-up one might be rejected for another reason."""
     token, item = a_stored_card(run)
     kms = run.client("kms")
-    # By its id: for a request by alias the emulator asks for the alias in the policy, where AWS asks for the key.
+    # Use the key's id: for an alias, the emulator looks for the alias in the policy, but AWS looks for the key.
     key_id = kms.describe_key(KeyId=f"alias/{run.prefix}-card")["KeyMetadata"]["KeyId"]
     refused(
         "an administrator's kms:Decrypt",

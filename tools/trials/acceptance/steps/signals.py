@@ -1,4 +1,4 @@
-"""What operators are shown: metrics under the dimensions that alarms look at, logs, traces, and the dashboard."""
+"""What operators see: metrics under the dimensions that the alarms use, logs, traces and the dashboard."""
 
 import base64
 import json
@@ -10,11 +10,11 @@ from tools.trials.acceptance.run import Run, Step, Unexpected, equal, wait_for
 from tools.trials.acceptance.steps.payments import paid
 
 COUNTED_WITHIN_SECONDS = 900.0
-"""ListMetrics may not show a new metric for fifteen minutes (its page in the CloudWatch API reference)."""
+"""ListMetrics may take fifteen minutes to list a new metric (see its page in the CloudWatch API reference)."""
 LOGGED_WITHIN_SECONDS = 180.0
 TRACED_WITHIN_SECONDS = 300.0
 
-# Of the metrics that alarms look at, those that any run brings about. `own` stands for the product's namespace.
+# The alarms' metrics that every run produces. `own` stands for the product's namespace.
 COUNTED = (
     ("AWS/ApiGateway", "Count"),
     ("AWS/Lambda", "Invocations"),
@@ -36,7 +36,7 @@ def alarms(run: Run) -> list[dict[str, Any]]:
 
 
 def watched(run: Run) -> Iterator[tuple[str, str, Dimensions]]:
-    """Namespace, name and dimensions of every metric that an alarm looks at."""
+    """Yield the namespace, name and dimensions of each metric that an alarm uses."""
     for alarm in alarms(run):
         queried = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", ()) if "MetricStat" in query]
         for metric in queried or [alarm]:
@@ -44,7 +44,7 @@ def watched(run: Run) -> Iterator[tuple[str, str, Dimensions]]:
 
 
 def counted(run: Run, namespace: str, name: str) -> list[Dimensions]:
-    """The dimensions under which a metric is counted, where they are this deployment's."""
+    """The sets of dimensions under which this deployment publishes a metric."""
     pages = run.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace=namespace, MetricName=name)
     found = (as_dict(metric["Dimensions"]) for page in pages for metric in page["Metrics"])
     return [each for each in found if namespace == run.prefix or any(run.prefix in value for value in each.values())]
@@ -55,7 +55,7 @@ def as_dict(dimensions: list[dict[str, str]]) -> Dimensions:
 
 
 def is_counted(of: str, name: str) -> Callable[[Run], None]:
-    """Within some minutes, one of the alarms' metrics of this name has data under its very dimensions."""
+    """Create a check that this metric gets data under exactly the dimensions that an alarm uses."""
 
     def ask(run: Run) -> None:
         run.only_on_aws(_NO_METRICS)
@@ -72,7 +72,7 @@ def is_counted(of: str, name: str) -> Callable[[Run], None]:
 
 
 def under_no_other_dimensions(run: Run) -> None:
-    """Else an alarm would look at nothing, and be silent."""
+    """Check the dimensions of all alarms; an alarm with wrong dimensions would get no data and never fire."""
     run.only_on_aws(_NO_METRICS)
     wrong = []
     for namespace, name, dimensions in watched(run):
@@ -136,7 +136,7 @@ def dashboard_has_every_alarm(run: Run) -> None:
 
 
 def dashboard_is_drawn(run: Run) -> None:
-    """CloudWatch draws each graph of it; the pictures are kept."""
+    """Let CloudWatch render each graph of the dashboard, and keep the images."""
     run.only_on_aws("The emulator draws no graphs.")
     cloudwatch = run.client("cloudwatch")
     for widget in widgets(run):
