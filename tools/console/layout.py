@@ -284,6 +284,6 @@ def _picture(rows: Rows, lines: Iterable[tuple[Transition, Sequence[_Node]]]) ->
 def _beside(end: int, chain: Sequence[_Node]) -> float:
     """The x at which an upward line meets a box: off center, because the center is used by downward lines."""
     node = chain[end]
-    # With nothing in between, both ends lie on the same side.
+    # If the line crosses no layer, both of its ends are on the same side of the boxes.
     beyond, other = (chain[0], chain[1]) if len(chain) == 2 else (chain[1 if end == 0 else -2], node)
     return node.x + (node.width / 3 if beyond.x > other.x else -node.width / 3)

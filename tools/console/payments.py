@@ -1,4 +1,4 @@
-"""Read a stack's payments: a page of the newest, and everything about one.
+"""Reads a stack's payments: a page of the newest, or everything about one.
 
 The ledger's index by_day holds every payment that the ledger knows, however old. ListExecutions adds the few that it
 doesn't know: running ones, and those rejected in the last 90 days. A page reads a limited number of payments, so its

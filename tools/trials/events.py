@@ -33,7 +33,7 @@ class Request:
     body: Any = None
 
     def filled_in(self, values: Mapping[str, str]) -> "Request":
-        """The request with `${payment_id}` and `${token}` replaced."""
+        """Return the request with `${payment_id}` and `${token}` replaced."""
         return Request(self.method, filled_in(self.path, values.get), filled_in(self.body, values.get))
 
 

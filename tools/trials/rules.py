@@ -60,7 +60,7 @@ class Tried:
 
 
 def try_rules(rules: Rules, samples: Iterable[Sample]) -> list[Tried]:
-    """Screen the samples. Raises RulesError."""
+    """Screen the samples. Raises RulesError if a rule cannot be evaluated."""
     return [Tried(sample.name, sample.expected, rules.screen(sample.facts)) for sample in samples]
 
 

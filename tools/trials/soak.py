@@ -91,7 +91,7 @@ class Planned:
 
 
 def plan(count: int, seed: int) -> Iterator[Planned]:
-    """Yield the payments of a soak: about one in 20 meets a fault, one in 5 is refunded, captured or voided."""
+    """Yield the payments of a soak. About one in 20 meets a fault; of the successful ones, one in 5 has operations."""
     dice = random.Random(seed)  # noqa: S311 # nosec B311
     cards: dict[str, dict[str, str]] = json.loads((FUNCTIONS / "shared" / "contracts" / "test_cards.json").read_text())
     approved = [number for number, card in cards.items() if card["outcome"] == "approved"]

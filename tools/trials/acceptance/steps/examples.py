@@ -108,7 +108,7 @@ def compare_payment(run: Run, payment_id: str, example: str) -> None:
     compare(run.call("GET", f"/payments/{payment_id}"), described(route, 200), 200, EXAMPLES[example])
 
 
-# -- Requests, and what comes of them
+# -- Requests and their results
 
 
 def send(run: Run, path: str, name: str) -> str:
@@ -198,7 +198,7 @@ def until_not(status: int, call: Callable[[], Answer]) -> Answer:
     return answer
 
 
-# -- Payments that the gateway makes difficult
+# -- Payments with trouble at the gateway
 
 
 def under_way(run: Run) -> None:
