@@ -1,4 +1,4 @@
-"""State `Screen`: the payment and what may be known of its card in, what the rules say of it out."""
+"""State `Screen`: takes the payment and its card's summary, and returns the verdict of the screening rules."""
 
 from typing import Any
 

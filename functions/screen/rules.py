@@ -1,7 +1,7 @@
-"""The rules that a payment has to pass, which are data: rules.json.
+"""The screening rules for payments, which are data: rules.json.
 
-A rule fires where its expression `when` is true. Expressions are in the language of rule-engine, over the payment's
-`Facts` and the file's `lists`, each by its name. Every rule is asked of every payment, so each stands for itself.
+A rule fires if its expression `when` is true. Expressions use the language of rule-engine, and refer to the payment's
+`Facts` and the file's `lists` by name. Every rule is evaluated for every payment, independently of the others.
 """
 
 import json
@@ -28,11 +28,11 @@ RULES_FILE = Path(__file__).with_name("rules.json")
 Lists = dict[str, list[str] | dict[str, int]]
 
 Action = Literal["deny", "flag", "alarm"]
-"""Decline the payment; let it go on, and note it; note it, and wake somebody."""
+"""`deny` declines the payment, `flag` marks it and lets it proceed, and `alarm` also alerts a person."""
 
 
 class RulesError(Exception):
-    """A rules file can't be used, or a rule can't be computed. The message names the rule and what is wrong."""
+    """A rules file is invalid, or a rule can't be evaluated. The message names the rule and the fault."""
 
 
 class _TooSlow(Exception):
@@ -41,14 +41,14 @@ class _TooSlow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a rule may ask of a payment, or of a card that is only to be stored.
+    """The facts that a rule can use about a payment, or about a card that is only to be stored.
 
-    Amounts are in the currency's minor unit; a card that is only stored has none, of XXX.
+    Amounts are in the currency's minor unit. For a card that is only stored, the amount is 0 and the currency XXX.
 
-    What is counted in the last hour or day is the card's, this payment included: payments and stores, amounts in the
-    same currency, and expiry dates. `lookalike_cards` are the cards with the same first six and last four digits. A
-    reference, a BIN or a caller has the cards that came with it, and the payments that the gateway declined. Of a
-    reference or a caller that is not given, there are none: 0.
+    Counts cover the last hour or day and include this payment. Those of the card are its payments and requests to store
+    it, their amounts in the same currency, and its expiry dates. `lookalike_cards` have the same first six and last
+    four digits. A reference, a BIN and a caller each have a count of the cards used with it and of the payments that
+    the gateway declined; if the reference or the caller is missing, its counts are 0.
     """
 
     operation: str  # "charge" or "store"
@@ -73,15 +73,14 @@ class Facts:
     caller_declines_1h: int
 
 
-# Every rule is tried with each fact's least and greatest value. No list has the currency NO_CURRENCY.
+# Every rule is tested with each fact's least and greatest value. No list contains the currency NO_CURRENCY.
 _LEAST = Facts("store", 0, "USD", "visa", "400000", "fp_" + 52 * "a", 0, False, 1, 1, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0)
 _MOST = Facts(
     "charge", 10**12 - 1, NO_CURRENCY, "unknown", "999999", "fp_" + 52 * "7", 23, True, 10**6, 10**6, 10**18, 10**18,
     *8 * [10**6],
 )  # fmt: skip
 
-# Texts that match a regular expression except at their end: one that backtracks over every way to match them takes for
-# ever.
+# Texts that match a regular expression except at their end, on which a backtracking expression takes for ever.
 _ALMOST = {
     "currency": ["AAB"],
     "brand": ["a" * 31 + "_"],
@@ -90,12 +89,12 @@ _ALMOST = {
 }
 
 CHECKED_WITHIN_SECONDS = 2
-"""A rule that takes more CPU time to be parsed, or to answer all that it is tried with, is refused."""
+"""A rule is refused if parsing it, or evaluating all of its test values, takes more CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """What the rules say of a payment, by their names: the first that denies it, or None, and all that flag it."""
+    """The verdict on a payment, as names of rules: the first that denies it, or None, and all that flag it."""
 
     rule: str | None = None
     flags: tuple[str, ...] = ()
@@ -121,10 +120,10 @@ class Rule:
     expression: "rule_engine.Rule"
 
     def fires(self, names: Mapping[str, Any]) -> bool:
-        """Whether it does, where the names mean this. Raises RulesError."""
+        """Whether the rule fires for these values of the names. Raises RulesError."""
         try:
             return bool(self.expression.matches(names))
-        except Exception as error:  # Any: rule-engine lets Python's own errors pass.
+        except Exception as error:  # rule-engine does not catch Python's own errors
             raise RulesError(f"rule {self.name}: {_message_of(error)}") from None
 
 
@@ -146,22 +145,22 @@ class Rules:
 
     @property
     def alarming(self) -> frozenset[str]:
-        """The names of the rules that wake somebody."""
+        """The names of the rules that alert a person."""
         return frozenset(rule.name for rule in self.rules if rule.action == "alarm")
 
 
 @cache
 def load_rules() -> Rules:
-    """The rules that this was deployed with, for which `check_rules` found nothing wrong. Parsed once in a process."""
+    """The deployed rules, which `check_rules` has accepted. Each process parses them once."""
     return _parsed(json.loads(RULES_FILE.read_text()))
 
 
 def check_rules(file: Path, validate: Callable[[str, Any], None]) -> Rules:
-    """The rules of a file, if nothing is wrong with it that can be found without a payment.
+    """Load a rules file and check everything that can be checked without a payment.
 
-    Each rule must have its shape and a name of its own, ask for facts and lists alone and suit their types, be true or
-    false, and be computable whatever the facts are, within CHECKED_WITHIN_SECONDS. `validate(contract, instance)`
-    checks shapes. To be called in a program's main thread. Raises RulesError.
+    Each rule must match its contract and have a unique name. Its expression may use only facts and lists, according to
+    their types, must be true or false, and must be computable for all facts within CHECKED_WITHIN_SECONDS.
+    `validate(contract, instance)` checks contracts. Call this function in the main thread. Raises RulesError.
     """
     try:
         document = strict_json.loads(file.read_bytes())
@@ -191,7 +190,7 @@ def _parsed(document: dict[str, Any], limit: Callable[[], AbstractContextManager
         try:
             with limit():
                 expression = rule_engine.Rule(when, context)
-        except Exception as error:  # As in `fires`: constant parts are computed here.
+        except Exception as error:  # as in `fires`, because parsing computes the constant parts
             raise RulesError(f"rule {name}: {_message_of(error)}") from None
         kind = expression.statement.expression.result_type
         if kind != rule_engine.DataType.BOOLEAN:
@@ -217,7 +216,7 @@ def _check_names(document: dict[str, Any]) -> None:
 
 
 def _check_everywhere(rule: Rule, lists: Lists) -> None:
-    """Try the rule with every combination of the least and greatest values of the facts in it, and with long texts."""
+    """Evaluate the rule for every combination of the least and greatest values of its facts, and for long texts."""
     names = [field.name for field in fields(Facts) if field.name in rule.expression.context.symbols]
     ends = [[getattr(_LEAST, name), getattr(_MOST, name)] for name in names]
     combinations = [dict(zip(names, values, strict=True)) for values in product(*ends)]
@@ -232,7 +231,7 @@ def _check_everywhere(rule: Rule, lists: Lists) -> None:
 
 @contextmanager
 def _time_limit() -> Iterator[None]:
-    """Raise _TooSlow in whatever computes for too long. Regular expressions check for signals too while they match."""
+    """Raise _TooSlow in a computation that takes too long, even in a regular expression, which checks for signals."""
 
     def stop(*_: object) -> None:
         raise _TooSlow
@@ -247,7 +246,7 @@ def _time_limit() -> Iterator[None]:
 
 
 def _message_of(error: Exception) -> str:
-    """rule-engine's own message, or the type of an error of Python's."""
+    """The message of an error of rule-engine's, or the type of another error."""
     message = getattr(error, "message", type(error).__name__)
     suggestion = getattr(error, "suggestion", None)
     return f"{message}. Is it {suggestion}?" if suggestion else f"{message}."

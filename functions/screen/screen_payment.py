@@ -1,4 +1,4 @@
-"""Ask the rules whether a payment may be charged, or a card stored."""
+"""Apply the screening rules to a payment, or to a card that is only to be stored."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -21,11 +21,11 @@ def screen_payment(
     rules: Rules,
     velocity_counter: VelocityCounter,
 ) -> dict[str, Any]:
-    """Return `{"action": "allow" | "deny", "rule", "decline_code", "flags"}`, of a card that is only stored too.
+    """Return `{"action": "allow" | "deny", "rule", "decline_code", "flags"}`, even for a card that is only stored.
 
-    `rule` is the first that denies the payment and `decline_code` is `screened:` and its name, both None if it is
-    allowed. Safe to repeat: the payment is counted once. Raises LedgerUnavailable, and InternalError where a rule can't
-    be computed.
+    `rule` is the first rule that denies the payment, and `decline_code` is `screened:` and its name; both are None if
+    the payment is allowed. The call may be repeated: the payment is counted once. Raises LedgerUnavailable, and
+    InternalError if a rule can't be evaluated.
     """
     velocity = velocity_counter.count(payment_id, payment, card, started_at)
     facts = Facts(

@@ -1,11 +1,11 @@
-"""Answers for API Gateway's Lambda proxy integration, in the API's shapes."""
+"""Responses for API Gateway's Lambda proxy integration, in the API's format."""
 
 import json
 from typing import Any
 
 
 def answer(status: int, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """An answer that no cache on the way may keep: the next one may differ, and it is nobody else's business."""
+    """A response that no cache may store: the next response may differ, and the content is confidential."""
     return {
         "statusCode": status,
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
@@ -18,4 +18,4 @@ def error(status: int, code: str, message: str) -> dict[str, Any]:
 
 
 UNAVAILABLE = error(503, "service_unavailable", "Nothing is known right now. Ask again in a moment.")
-"""The answer when a service that has to be asked does not answer."""
+"""The response if a service that the function depends on is unavailable."""

@@ -1,11 +1,11 @@
-"""What the use cases need from the outside, in their own words. Adapters implement these; tests fake them."""
+"""The interfaces that the use cases need, in the domain's terms. Adapters implement them; tests fake them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-# Only named here: a function imports of the domain what it uses.
+# For annotations only: each function imports just the parts of the domain that it uses.
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -36,12 +36,12 @@ class CardOpener(Protocol):
     """
 
     def open(self, sealed: str, payment_id: str) -> bytes:
-        """What was sealed for this payment: the card data as JSON."""
+        """The content sealed for this payment: the card data as JSON."""
         ...
 
 
 class Mac(Protocol):
-    """A keyed hash, of a card's number or of a record; the key never leaves KMS.
+    """A keyed hash of a card number or a record; the key never leaves KMS.
 
     Raises KeyServiceUnavailable, KeyUnusable.
     """
@@ -52,8 +52,8 @@ class Mac(Protocol):
 class PaymentGateway(Protocol):
     """A card payment gateway.
 
-    Every call may raise GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, GatewayMismatch (a currency or an amount
-    that is none) and, with nothing sent, SecretUnavailable. A text that is not what it must be comes as REDACTED.
+    Every call may raise GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, GatewayMismatch (an invalid currency or
+    amount) and, before anything is sent, SecretUnavailable. REDACTED replaces every malformed text.
     """
 
     name: str
@@ -63,37 +63,37 @@ class PaymentGateway(Protocol):
         ...
 
     def authorize(self, order: Order, card: Card, idempotency_key: str) -> Charge:
-        """Hold the money, to be captured or voided later."""
+        """Hold the money for a later capture or void."""
         ...
 
     def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:
-        """Take what was authorized, or less of it; the rest is released."""
+        """Capture the authorized amount or less; the rest is released."""
         ...
 
     def void(self, charge_id: str, idempotency_key: str) -> Charge | Refused:
-        """Release what was authorized."""
+        """Release the authorized amount."""
         ...
 
     def refund(
         self, charge_id: str, amount_minor: int, currency: str, reference: str, idempotency_key: str
     ) -> Charge | Refused:
-        """Give back what was captured, or a part of it. One reference, one refund of the charge, which shows it."""
+        """Refund the captured amount or a part of it. A reference names one refund, which the charge shows."""
         ...
 
     def find_by_reference(self, reference: str) -> Charge | None:
-        """The charge with our reference, or None if the gateway knows none (yet). What it shows may be a moment old."""
+        """The charge with our reference, or None if the gateway knows none (yet). The data may be a moment old."""
         ...
 
     def find(self, charge_id: str) -> Charge | None:
-        """The charge with the gateway's own id, or None if it does not show it (yet). As above, but never forgotten."""
+        """The charge with the gateway's own id, or None if it is not visible (yet). The gateway never forgets an id."""
         ...
 
     def reverse(self, reference: str) -> Reversal:
-        """The timeout reversal: undo the charge, or make sure that it can't happen any more. Idempotent."""
+        """The timeout reversal: undo the charge, or make sure that it can never happen. Idempotent."""
         ...
 
     def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
-        """A page of the settlement report of a day (UTC, YYYY-MM-DD). Raises SettlementUnreadable."""
+        """A page of the settlement report for a day (UTC, YYYY-MM-DD). Raises SettlementUnreadable."""
         ...
 
 
@@ -106,14 +106,14 @@ class RecordedPayment:
 
     @property
     def journal(self) -> tuple[JournalEntry, ...]:
-        """The entries, without when they were posted."""
+        """The entries without their numbers, times and hashes."""
         return tuple(posted.entry for posted in self.entries)
 
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """How many payments are in doubt, themselves or an operation of theirs, and since when the oldest of them is
-    (ISO 8601), or None without any."""
+    """The number of payments that are in doubt or have an operation in doubt, and the start of the oldest doubt
+    (ISO 8601), or None if there is none."""
 
     count: int
     oldest_since: str | None
@@ -123,10 +123,10 @@ class Ledger(Protocol):
     """The payment ledger. Raises LedgerUnavailable."""
 
     def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
-        """Write the payment's next version, its new entries (`Payment.post`) and a card to be kept, all or nothing.
+        """Write the payment's next version, its new entries (`Payment.post`) and a card to be stored, all or nothing.
 
-        `payment.version` 1 must be new; a later one replaces the version before it. Writing the same again is a
-        success; raises LedgerConflict if something else is there.
+        `payment.version` 1 must be new; a later version replaces its predecessor. Writing the same again succeeds;
+        raises LedgerConflict if the ledger holds anything else.
         """
         ...
 
@@ -135,20 +135,20 @@ class Ledger(Protocol):
     def find(self, payment_id: str) -> RecordedPayment | None: ...
 
     def statuses(self, payment_ids: Collection[str]) -> dict[str, Status]:
-        """The status of each payment that is recorded."""
+        """The status of each recorded payment among these ids."""
         ...
 
     def payments(self, payment_ids: Collection[str]) -> dict[str, Payment]:
-        """Each payment that is recorded, without those of its operations that are kept apart."""
+        """Each recorded payment among these ids, without the operations stored apart from its record."""
         ...
 
     def entries(self, numbers: Collection[tuple[str, int]]) -> dict[tuple[str, int], PostedEntry]:
-        """The entries with these numbers in their payments' journals; what there is of them."""
+        """The existing entries among these pairs of payment id and number in the payment's journal."""
         ...
 
     def awaiting_gateway(self, page: str | None) -> tuple[list[str], str | None]:
-        """Some payments of which the gateway may yet end something by itself (`Payment.awaits_gateway`), as of a moment
-        ago; and what gives the next ones, or None."""
+        """A page of the ids of payments for which `Payment.awaits_gateway` is true, as of a moment ago; and the token
+        for the next page, or None."""
         ...
 
     def doubts(self) -> Doubts:
@@ -158,7 +158,7 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AccountPosting:
-    """A posting as its account has it: of which entry of which payment, of what kind, from what source, and when."""
+    """A posting in its account, with its entry's payment, number, kind and source, and the time of posting."""
 
     payment_id: str
     number: int
@@ -169,49 +169,49 @@ class AccountPosting:
 
 
 DayTotals = dict[str, dict[str, tuple[int, int]]]
-"""What was debited and credited in minor units, by account and currency."""
+"""The total debits and credits in minor units, by account and currency."""
 
 
 class Books(Protocol):
     """All payments' postings, by account and day (UTC, YYYY-MM-DD). Raises LedgerUnavailable.
 
-    An account's day is spread over this many `shards`.
+    `shards` is the number of shards over which an account's day is spread.
     """
 
     shards: int
 
     def postings(self, account: str, day: str, shards: Sequence[int] | None = None) -> Iterator[AccountPosting]:
-        """An account's postings of a day in the order of time, payment and number, as of a moment ago; only those of
-        some shards if given."""
+        """An account's postings of a day, ordered by time, payment and number, as of a moment ago; if `shards` is
+        given, only those in these shards."""
         ...
 
     def close(self, day: str, totals: DayTotals, at: str) -> None:
-        """Keep what a day that is over comes to, so that nobody has to add it up again."""
+        """Store the totals of a day that is over, so that they need not be computed again."""
         ...
 
     def closed_days(self, first: str, last: str) -> dict[str, DayTotals]:
-        """The days from the first to the last that were closed."""
+        """The totals of the closed days from `first` to `last`."""
         ...
 
 
 class Breaks(Protocol):
-    """What reconciliation found, by day. Raises LedgerUnavailable."""
+    """The breaks that reconciliation found, by day. Raises LedgerUnavailable."""
 
     def record(self, found: Break, run: str, at: str) -> None: ...
 
     def of_run(self, day: str, run: str) -> list[Break]:
-        """What the run has found so far."""
+        """The breaks that the run has found so far."""
         ...
 
     def resolve_others(self, day: str, run: str, at: str) -> None:
-        """The day's breaks that the run has not found are none any more."""
+        """Mark those breaks of the day as resolved that the run has not found."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCard:
-    """A card that can be charged again by its token: the summary, the card encrypted under that token, and when its
-    time is over (UTC, ISO 8601)."""
+    """A card that can be charged again by its token: the summary, the card encrypted under that token, and the time
+    at which it expires from the vault (UTC, ISO 8601)."""
 
     summary: CardSummary
     ciphertext: bytes
@@ -219,21 +219,21 @@ class StoredCard:
 
 
 class CardVault(Protocol):
-    """The stored cards, which `Ledger.record` stores with the payment that asked for it. Times are UTC in ISO 8601.
+    """The stored cards. `Ledger.record` stores each with the payment that requested it. Times are UTC in ISO 8601.
 
     Raises LedgerUnavailable.
     """
 
     def renew(self, token: str, until: str) -> None:
-        """Keep a card for longer. One that was erased meanwhile stays erased."""
+        """Extend the time for which a card is kept. A card erased in the meantime stays erased."""
         ...
 
     def ciphertext(self, token: str, at: str) -> bytes | None:
-        """The card encrypted under its token, or None if there is none or its time is over."""
+        """The card encrypted under its token, or None if there is none or its time has expired."""
         ...
 
     def summary(self, token: str, at: str) -> CardSummary | None:
-        """The card, or None if there is none or its time is over."""
+        """The card's summary, or None if there is no card or its time has expired."""
         ...
 
     def erase(self, token: str) -> bool:
@@ -243,11 +243,11 @@ class CardVault(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Velocity:
-    """What came before a payment, itself included: in the last hour, and of the card's payments in the last day too.
+    """The activity up to and including a payment in the last hour and, for the card's payments, in the last day, too.
 
-    How often the card paid or was to be stored, and how much of one currency, in its minor unit. With how many expiry
-    dates it came. How many cards came with the merchant's reference, with the card's first six and last four digits,
-    with its BIN, from the caller; and how many payments of these the gateway declined. What is not known counts none.
+    For the card: the payments and requests to store it, their amount in the payment's currency (in its minor unit), and
+    the expiry dates used. For the merchant's reference, the BIN and the caller: the cards used, and the payments that
+    the gateway declined. `lookalike_cards` share the card's first six and last four digits. Unknown keys count 0.
     """
 
     payments_1h: int
@@ -265,16 +265,16 @@ class Velocity:
 
 
 class VelocityCounter(Protocol):
-    """Counts payments, and cards to be stored, whatever becomes of them. Raises LedgerUnavailable."""
+    """Counts payments and requests to store a card, whatever their outcome. Raises LedgerUnavailable."""
 
     def count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
-        """Count the payment, and return the velocity with it. Counting it again changes nothing, but for a card that
-        pays dozens of times within minutes: then it may count as one more.
+        """Count the payment, and return the velocity that includes it. Counting a payment again changes nothing, except
+        for a card that pays dozens of times within minutes: the repetition may then count as another payment.
 
-        The hour and the day are those before the payment started (UTC, ISO 8601), rounded up to whole five minutes of
-        the clock, for what is asked of other than the card to whole twenty minutes, and the time since. So of payments
-        that come at once, the last one to be counted sees them all. Cards and declines are counted to 50 in each twenty
-        minutes. Where there are more, what is told may be seconds old.
+        The hour and the day before the payment's start (UTC, ISO 8601) are extended back to a full five minutes of the
+        clock, or twenty for keys other than the card, and include the time since the start. Of concurrent payments, the
+        last to be counted thus sees all others. At most 50 cards and 50 declines are counted in each twenty minutes;
+        beyond that, the counts may be seconds old.
         """
         ...
 
@@ -285,7 +285,7 @@ class VelocityCounter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """An execution of a payment or an operation. `error` and `cause` are its Fail state's, `request` is its input
+    """An execution for a payment or an operation. `error` and `cause` come from its Fail state; `request` is its input
     without the card."""
 
     running: bool
@@ -304,14 +304,14 @@ class Execution:
 
     @property
     def was_rejected(self) -> bool:
-        """Whether a payment ended without asking the gateway for money, and never will."""
+        """Whether the payment has ended without a request for money to the gateway, and can't make one any more."""
         asked_for_none = self.payment.operation == "store" or self.payment.amount_minor is None
         return not self.running and (self.error == "PaymentRejected" or asked_for_none)
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionSummary:
-    """What a list of executions tells of each. `status` is Step Functions' own word."""
+    """An execution in a list of executions. `status` is Step Functions' own term."""
 
     name: str
     status: str
@@ -320,42 +320,42 @@ class ExecutionSummary:
 
 
 class Executions(Protocol):
-    """The executions of one state machine, by their names: a payment's or an operation's id.
+    """The executions of one state machine, by name, which is the id of a payment or an operation.
 
-    What has just happened to an execution, its start too, may be seen a moment late. Raises ExecutionsUnavailable.
+    Changes to an execution, including its start, may become visible a moment late. Raises ExecutionsUnavailable.
     """
 
     def find(self, name: str) -> Execution | None: ...
 
     def page(self, token: str | None, status: str | None = None) -> tuple[list[ExecutionSummary], str | None]:
-        """Some executions, the newest first, or those of one status; and what gives the next ones, or None."""
+        """A page of executions, newest first, optionally of one status; and the token for the next page, or None."""
         ...
 
 
 class StateMachine(Protocol):
-    """A state machine whose executions are started here. Raises ExecutionsUnavailable."""
+    """A state machine whose executions can be started. Raises ExecutionsUnavailable."""
 
     def start(self, name: str, request: Mapping[str, Any]) -> bool:
-        """Start an execution, unless there was one of that name; whether this one is new, as far as is known."""
+        """Start an execution unless one of this name is known to exist, and return whether it was started."""
         ...
 
 
 class Attendance(Protocol):
-    """Which executions somebody looks after, of those that ended badly. Raises LedgerUnavailable.
+    """The failed executions that somebody already looks after. Raises LedgerUnavailable.
 
     `machine` is the state machine's name, `payment` or `operation`; times are UTC in ISO 8601.
     """
 
     def attend(self, machine: str, name: str, at: str) -> None:
-        """Remember that somebody looks after this execution."""
+        """Record that somebody looks after this execution."""
         ...
 
     def unattended(self, machine: str, names: Collection[str]) -> set[str]:
-        """Those of the executions that nobody looks after."""
+        """The executions among these that nobody looks after."""
         ...
 
     def checked_until(self) -> str | None:
-        """Until when all that ended has been checked, or None before the first time."""
+        """The time until which all ended executions have been checked, or None before the first check."""
         ...
 
     def check_until(self, moment: str) -> None: ...
@@ -364,25 +364,26 @@ class Attendance(Protocol):
 class Written(Protocol):
     """The payments by the day (UTC, YYYY-MM-DD) on which their records were last written, as of a moment ago.
 
-    A day is spread over this many `shards`. Raises LedgerUnavailable.
+    `shards` is the number of shards over which a day is spread. Raises LedgerUnavailable.
     """
 
     shards: int
 
     def lines(self, day: str, shard: int) -> Iterator[Line]:
-        """What an anchor says of each, in no order. UNSEALED stands for the days before there were seals."""
+        """The anchor lines of the payments, in no particular order. UNSEALED as the day stands for the time before
+        seals existed."""
         ...
 
 
 class Anchors(Protocol):
-    """The ledger's anchors, which are only ever added to. Raises LedgerUnavailable."""
+    """The ledger's anchors, an append-only series. Raises LedgerUnavailable."""
 
     def last(self) -> Anchor | None: ...
 
     def keep_part(self, part: bytes) -> None:
-        """Keep lines of the next anchor, which has their hash."""
+        """Store a part with lines of the next anchor, which will contain the part's hash."""
         ...
 
     def keep(self, anchor: Anchor, mac: bytes) -> bool:
-        """Keep an anchor, whose parts are kept; False if there is one of its number."""
+        """Store an anchor whose parts are already stored; False if an anchor of its number exists."""
         ...

@@ -1,8 +1,9 @@
-"""The backstop under everything that is logged: card numbers are taken out, and other libraries kept quiet.
+"""The last line of defence for logs: it removes card numbers and silences other libraries.
 
-Nobody should log a card, and nothing here is a reason to. It covers what goes through `logging`, whoever adds handlers
-or sets levels, and http.client's own debug output. It does not cover what is printed (in functions/, ruff forbids it),
-`warnings` shown on standard error, or digits that are encoded: for those, whoever holds a card says nothing at all.
+Code must never log a card, and must not rely on this module to remove one. The module covers everything that goes
+through `logging`, whatever handlers and levels are set, and http.client's debug output. It does not cover printed text
+(ruff forbids print in functions/), `warnings` on standard error, or encoded digits: code that holds a card must not
+output any of these.
 """
 
 import http.client
@@ -26,16 +27,16 @@ IDS: dict[str, Callable[[str], object]] = {
     "transaction_id": re.compile("[0-9a-f]{64}").fullmatch,
     "xray_trace_id": re.compile("1-[0-9a-f]{8}-[0-9a-f]{24}").fullmatch,
 }
-"""Keys whose text is left alone where it is what it must be: such ids may have as many digits as a card number has."""
+"""Keys whose text is not redacted if it is a valid id: such ids may have as many digits as a card number."""
 
-# ISO/IEC 7812-1: card numbers have up to 19 digits; the shortest in use have 12. No Luhn test, as a mistyped number is
-# nearly the real one.
+# Card numbers have up to 19 digits (ISO/IEC 7812-1); the shortest in use have 12. There is no Luhn check, because a
+# mistyped number is still close to the real one.
 _DIGITS = re.compile(r"\d(?:[ -]?\d){11,}")
 
 
 def redacted(value: Any, mask: Callable[[str], str] = lambda number: MASK) -> Any:
-    """The value as JSON says it, without what looks like a card number, and without any run of 12 or more digits,
-    single spaces and dashes between them or not.
+    """The value in JSON's types, without apparent card numbers and without any run of 12 or more digits, even if
+    single spaces or dashes separate them.
     """
     match value:
         case str():
@@ -68,15 +69,16 @@ def _without_card_numbers(text: str, mask: Callable[[str], str]) -> str:
 
 
 def to_json(log: Any) -> str:
-    """A log line of ours. Powertools' `json_serializer`: it is given everything that the line will say."""
+    """Serialize one of our log lines, as Powertools' `json_serializer`, which receives everything in the line."""
     return json.dumps(redacted(log), separators=(",", ":"))
 
 
 def install(own: str) -> None:
-    """Have every log record of this process made as the logger named `own` may write it, or others may.
+    """Install a log record factory that leaves records of the logger `own` alone and restricts all others.
 
-    At DEBUG boto3, botocore and urllib3 print whole requests: the card is in there as JSON, and in base64, where no
-    look at digits finds it. So of other loggers, nothing below WARNING reaches a handler, whatever its level.
+    At DEBUG, boto3, botocore and urllib3 print whole requests, which contain the card as JSON and in base64, where a
+    search for digits can't find it. So no record below WARNING from another logger reaches a handler, whatever the
+    handler's level. Messages at WARNING and above are redacted.
     """
 
     class Record(logging.LogRecord):
@@ -92,7 +94,7 @@ def install(own: str) -> None:
             return str(redacted(super().getMessage()))
 
     logging.setLogRecordFactory(Record)
-    # Where a handler fails, logging would print the record as it came.
+    # If a handler fails, logging would print the unredacted record.
     logging.raiseExceptions = False
-    # With a `debuglevel`, it prints what it sends. (Importing it costs nothing: boto3 would do it a moment later.)
+    # With a `debuglevel`, http.client prints what it sends. (The import costs nothing: boto3 imports it anyway.)
     vars(http.client)["print"] = lambda *args: None

@@ -1,18 +1,18 @@
-"""JSON as strangers send it."""
+"""Strict parsing of untrusted JSON."""
 
 import json
 from collections import Counter
 from typing import Any, NoReturn
 
 NESTED_AT_MOST = 32
-"""Nothing that we read has more levels."""
+"""The maximum depth of nesting; nothing that we read is nested more deeply."""
 
 
 def loads(text: str | bytes) -> Any:
-    """The value, where every parser would read the same one (RFC 8259, in UTF-8).
+    """Parse JSON (RFC 8259, in UTF-8) that every parser would read as the same value.
 
-    Raises ValueError for two members of one name, numbers that are none or too large, halves of surrogate pairs, bytes
-    that are not UTF-8, and what is nested more than `NESTED_AT_MOST` levels deep.
+    Raises ValueError for duplicate member names, NaN, infinite or too large numbers, unpaired surrogates, bytes that
+    are not UTF-8, and values nested more than `NESTED_AT_MOST` levels deep.
     """
     try:
         decoded = text.decode() if isinstance(text, bytes) else text
@@ -36,7 +36,7 @@ def _is_nested_deeply(value: Any) -> bool:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Of two values under one name, json.loads would silently take the last."""
+    """Build a JSON object, rejecting duplicate names, of which json.loads would silently keep the last value."""
     for name, count in Counter(name for name, _ in pairs).items():
         if count > 1:
             raise ValueError(f"{name} is there {count} times.")

@@ -1,10 +1,10 @@
-"""Following what the ledger has of a payment or an operation until it has ended, or for so many seconds.
+"""Waiting until the ledger shows that a payment or an operation has ended, or until the given time is over.
 
-The ledger is read strongly consistently, and may be read often. DescribeExecution may not: an account has 15 a second
-("Service quotas", Step Functions developer guide), and what it tells is a moment old. So whoever waits reads the ledger
-alone at first, where most payments end within a second or two. Step Functions is asked only for what the ledger doesn't
-know by then: that a payment was rejected, or that there is none. It is asked twice for a request at most, and where it
-does not answer, the ledger may yet.
+Ledger reads are strongly consistent and may be frequent. DescribeExecution is limited to 15 calls a second per account
+("Service quotas", Step Functions developer guide), and its data is a moment old. So a waiting request at first reads
+only the ledger, where most payments end within a second or two. It asks Step Functions only for what the ledger doesn't
+know by then: that a payment was rejected, or that it does not exist. A request asks Step Functions at most twice, and
+goes on reading the ledger if Step Functions does not answer.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from functions.shared.ports import Execution
 Record = TypeVar("Record", Payment, Operation)
 
 LONGEST_WAIT_SECONDS = 25
-"""API Gateway waits 29 s for a function's answer."""
+"""The longest wait, in seconds. API Gateway waits at most 29 s for a function's response."""
 
-# An execution that was just started may not be seen yet. So nobody is told "none" before so long has gone by.
+# A new execution may not be visible yet, so a request waits at least this long before it reports that there is none.
 SEEN_WITHIN_SECONDS = 1.0
 
-# A look comes late by a tenth of the time at most, and the longest wait takes some sixty.
+# Pauses are a tenth of the elapsed time within these bounds, so the longest wait needs some sixty reads.
 _SHARE_OF_THE_TIME, _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 0.05, 1.0
 
 
@@ -38,11 +38,13 @@ def follow(
     wait_seconds: int,
     sleep: Callable[[float], None],
 ) -> tuple[Record | None, Execution | None]:
-    """What is recorded once it has ended, or that and the execution once this has; else both when the wait is over.
+    """Return the record and None once the record has ended, the record and the execution once the execution has ended,
+    or both when the wait is over.
 
-    `recorded` looks into the ledger. `find` asks for the execution, which alone knows what is not recorded, and whether
-    somebody is at work on what `is_in_doubt`. It is asked for after the first of so many seconds, and after the second
-    if it runs then; without a wait at once. Raises Unavailable.
+    `recorded` reads the ledger. `find` looks up the execution, which is needed if nothing is recorded, and to learn
+    whether a record that `is_in_doubt` is still being worked on. The lookup happens after the first number of seconds
+    in `asked_after`, and after the second if the execution is still running then; without a wait, it happens at once.
+    Raises Unavailable.
     """
     began, elapsed, until = monotonic(), 0.0, float(wait_seconds)
     asks = [min(seconds, until) for seconds in asked_after]
@@ -53,7 +55,7 @@ def follow(
         if record is not None and has_ended(record):
             return record, None
         if record is not None and is_in_doubt(record) and len(asks) == len(asked_after):
-            asks[0] = elapsed  # nobody is at work on most doubts, and time would not tell
+            asks[0] = elapsed  # waiting would not help: most doubts have no running execution
         if asks and elapsed >= asks[0] and (record is None or is_in_doubt(record)):
             del asks[0]
             try:
@@ -64,7 +66,7 @@ def follow(
                 if execution is None and elapsed < SEEN_WITHIN_SECONDS:
                     asks, until = [SEEN_WITHIN_SECONDS], max(until, SEEN_WITHIN_SECONDS)
                 elif execution is None or not execution.running:
-                    return recorded(), execution  # it may have been recorded, and have ended, since the last look
+                    return recorded(), execution  # the record may have been written or ended since the last read
         if elapsed >= until:
             break
         pause = min(max(_SHARE_OF_THE_TIME * elapsed, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS, until - elapsed)

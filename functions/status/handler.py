@@ -11,7 +11,7 @@ from functions.status.payment_status import payment_status
 
 
 def _payment_id(event: runtime.Event) -> object:
-    """Read before the contract is checked, so that a refusal is logged under the payment's id too."""
+    """Read the id before the contract is checked, so that refusals are logged with the payment's id, too."""
     match event:
         case {"pathParameters": {"payment_id": payment_id}}:
             return payment_id
@@ -26,7 +26,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     payment_id, operation_id = (event["pathParameters"].get(name) for name in ("payment_id", "operation_id"))
     not_found = _PAYMENT_NOT_FOUND if operation_id is None else _OPERATION_NOT_FOUND
     if not is_id(payment_id) or not (operation_id is None or is_id(operation_id)):
-        return not_found  # without a look: where it would be looked for, it would be written down
+        return not_found  # without a lookup, which could leave an invalid id, perhaps a card number, in logs
     wait_seconds = _WAITS.get((event.get("queryStringParameters") or {}).get("wait", "0"))
     if wait_seconds is None:
         return _NO_WAIT

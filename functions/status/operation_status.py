@@ -1,4 +1,4 @@
-"""What is known of one operation on a payment: from the ledger, else from its execution."""
+"""The status of an operation on a payment, from the ledger or, failing that, from the operation's execution."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +9,13 @@ from functions.shared.ports import Execution, Executions, Ledger
 from functions.status.follow import follow
 from functions.status.payment_status import operation_has_ended, shown_operation
 
-# Most operations are recorded before the first. One on a payment that there is not is rejected once that would be seen.
+# Most operations are recorded before the first lookup. An operation on a payment that does not exist is rejected once
+# the payment would have become visible.
 ASKED_AFTER_SECONDS = (1.5, SEEN_WITHIN_SECONDS + 2.0)
 
 
 class ForAnotherPayment(Exception):
-    """The operation is one on another payment than the one that was asked about."""
+    """The operation belongs to a payment other than the requested one."""
 
 
 def operation_status(
@@ -26,11 +27,11 @@ def operation_status(
     sleep: Callable[[float], None],
     wait_seconds: int = 0,
 ) -> dict[str, Any] | None:
-    """The operation as `GET /payments/{payment_id}/operations/{operation_id}` shows it, or None if nobody knows one.
+    """The operation as `GET /payments/{payment_id}/operations/{operation_id}` shows it, or None if it is unknown.
 
-    Waits so long for it to end. It is also the place where an operation shows whose payment has no record to show it
-    in: there is none, or it was rejected. `executions` are the operations' executions. Raises ForAnotherPayment,
-    Unavailable.
+    Waits at most `wait_seconds` for the operation to end. It also shows an operation whose payment has no record,
+    because the payment does not exist or was rejected. `executions` are the operations' executions. Raises
+    ForAnotherPayment, Unavailable.
     """
 
     def recorded() -> Operation | None:
@@ -58,7 +59,7 @@ def operation_status(
 
 
 def _not_recorded(payment_id: str, operation_id: str, execution: Execution) -> dict[str, Any]:
-    """One that runs, that was rejected as there is no payment, or that ended in a way that nobody planned."""
+    """An operation that is running, was rejected because its payment does not exist, or ended unexpectedly."""
     status, error = "in_doubt", execution.error
     if execution.running:
         status = "processing"

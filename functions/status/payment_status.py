@@ -1,4 +1,4 @@
-"""What is known of a payment: from the ledger, else from its execution."""
+"""The status of a payment, from the ledger or, failing that, from its execution."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,8 +10,8 @@ from functions.shared.domain.payment import Payment
 from functions.shared.ports import Execution, Executions, Ledger
 from functions.status.follow import follow
 
-# Many a payment is captured before the first, a card that is no good is rejected within a second if the functions run
-# already, and within a few if they have to start.
+# Many payments are captured before the first lookup. An invalid card is rejected within a second if the functions are
+# warm, and within a few seconds after a cold start.
 ASKED_AFTER_SECONDS = (1.5, 5.0)
 
 _UNDER_WAY = {"status": "processing", "error": None}
@@ -20,10 +20,10 @@ _UNDER_WAY = {"status": "processing", "error": None}
 def payment_status(
     payment_id: str, *, ledger: Ledger, executions: Executions, sleep: Callable[[float], None], wait_seconds: int = 0
 ) -> dict[str, Any] | None:
-    """The payment as `GET /payments/{payment_id}` shows it, or None if nobody knows one.
+    """The payment as `GET /payments/{payment_id}` shows it, or None if it is unknown.
 
-    Waits so long for it to end: neither the payment is processing then, nor an operation on it, but for those that the
-    gateway has and takes days for. Raises Unavailable.
+    Waits at most `wait_seconds` for the payment to end, which means that neither the payment nor any operation on it is
+    processing, except for operations that are pending at the gateway, perhaps for days. Raises Unavailable.
     """
     payment, execution = follow(
         lambda: ledger.payment(payment_id),
@@ -36,7 +36,7 @@ def payment_status(
     )
     if payment is None:
         return _not_recorded(payment_id, execution) if execution else None
-    # Where the ledger is in doubt and the execution runs, Compensate is at work: the doubt is not the end of it yet.
+    # If the ledger is in doubt while the execution runs, Compensate is still at work, and the doubt is not final.
     is_under_way = _is_in_doubt(payment) and execution is not None and execution.running
     return _recorded(payment) | (_UNDER_WAY if is_under_way else {})
 
@@ -50,7 +50,7 @@ def _is_in_doubt(payment: Payment) -> bool:
 
 
 def operation_has_ended(operation: Operation) -> bool:
-    """Whether nothing more is to be waited for: also where the gateway has it, for days perhaps."""
+    """Whether waiting any longer is useless, which includes an operation that is pending at the gateway."""
     return operation.status != "processing" or operation.pending
 
 
@@ -76,8 +76,8 @@ def _recorded(payment: Payment) -> dict[str, Any]:
 
 
 def _card(payment: Payment) -> dict[str, Any] | None:
-    """What is shown of the card. Where a rule denied it, its fingerprint is not: whoever tries numbers out would see
-    from it which is the one that he looks for, and the limit on his tries would limit nothing."""
+    """The card as shown. If a rule denied the payment, the fingerprint is hidden: it would tell somebody who tries out
+    card numbers which one is right, and the limit on attempts would be useless."""
     if payment.card is None:
         return None
     return payment.card.to_dict() | ({"fingerprint": None} if payment.was_screened else {})
@@ -93,7 +93,7 @@ def shown_operation(operation: Operation) -> dict[str, Any]:
 
 
 def _not_recorded(payment_id: str, execution: Execution) -> dict[str, Any]:
-    """A payment that runs, was rejected, or ended in a way that nobody planned: then its money is in doubt."""
+    """A payment that is running, was rejected, or ended unexpectedly, in which case its money is in doubt."""
     status, error = "in_doubt", execution.error
     if execution.running:
         status = "processing"

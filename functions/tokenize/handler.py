@@ -1,4 +1,4 @@
-"""State `Tokenize`: takes the request with its card or a stored card's token, and returns the card's summary."""
+"""State `Tokenize`: takes the request with a card or a stored card's token, and returns the card's summary."""
 
 from typing import Any
 

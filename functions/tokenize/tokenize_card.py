@@ -25,7 +25,7 @@ MinorUnit = Callable[[str], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Which cards a deployment takes: those of these brands, and published test cards if `test_cards`."""
+    """The cards that a deployment accepts: those of these brands, and published test cards if `test_cards`."""
 
     brands: frozenset[str]
     test_cards: bool
@@ -52,9 +52,9 @@ def tokenize_card(
     """Return `{"payment": …, "card": …, "test_card": …}`: the request without its card, the card's summary, and whether
     it is a published test card.
 
-    `save_card` says whether the card is kept if the request doesn't say. Raises InvalidInput, TestCardNotAccepted,
-    BrandNotAccepted, ExpiredCard (only to charge: an expired card may be stored), UnknownCurrency, and what the token's
-    key raises.
+    `save_card` is the default for requests that don't say whether to keep the card. Raises InvalidInput,
+    TestCardNotAccepted, BrandNotAccepted, ExpiredCard (only for a charge: an expired card may be stored),
+    UnknownCurrency, and the errors of `token_mac`.
     """
     payment = PaymentRequest.from_request(request)
     _check_currency(payment, minor_unit)
@@ -80,10 +80,10 @@ def recall_card(
     minor_unit: MinorUnit,
     now: str,
 ) -> dict[str, Any]:
-    """The same for a stored card, by its token.
+    """Look up a stored card by its token, and return the same as `tokenize_card`.
 
-    Raises UnknownToken, TestCardNotAccepted, BrandNotAccepted, ExpiredCard, UnknownCurrency, and what the vault and the
-    token's key raise.
+    Raises UnknownToken, TestCardNotAccepted, BrandNotAccepted, ExpiredCard, UnknownCurrency, and the errors of
+    `card_vault` and `token_mac`.
     """
     payment = PaymentRequest.from_request(request)
     _check_currency(payment, minor_unit)
@@ -97,18 +97,19 @@ def recall_card(
 
 
 def card_token(card: Card, payment_id: str, token_mac: Mac) -> str:
-    """A repeated request gives the same token. Two requests give two, which do not show if the numbers are equal."""
+    """A repeated request yields the same token. Different requests yield different tokens, even for the same number,
+    and the tokens don't reveal whether the numbers are equal."""
     return "tok_" + _keyed_hash(f"{card.pan}/{payment_id}", token_mac)
 
 
 def fingerprint(card: Card, token_mac: Mac) -> str:
-    """The same number gives the same fingerprint, from which nobody can tell the number."""
+    """The same number yields the same fingerprint, which does not reveal the number."""
     return _fingerprint(card.pan, token_mac)
 
 
 def _is_stored_test_card(card: CardSummary, token_mac: Mac) -> bool:
-    """Whether the card's fingerprint is a test card's; its number is not known here. KMS is asked only about the test
-    numbers with the same first six and last four digits."""
+    """Whether the stored card is a test card, judged by its fingerprint, as its number is unknown here. KMS is called
+    only for test numbers with the same first six and last four digits."""
     alike = [pan for pan in load("test_cards") if (pan[:6], pan[-4:]) == (card.bin, card.last4)]
     return card.fingerprint in [_fingerprint(pan, token_mac) for pan in alike]
 

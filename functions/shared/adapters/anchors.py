@@ -1,12 +1,12 @@
 """The anchors, in a bucket with Object Lock.
 
-| key                     | what                                                                                      |
+| key                     | content                                                                                   |
 |-------------------------|-------------------------------------------------------------------------------------------|
 | `anchors/{number}.json` | an anchor as JSON, with its root and its MAC (base64); the number has eight digits        |
-| `parts/{sha256}.json`   | lines of an anchor, by the hash that the anchor has of them: `[[payment_id, version, …]]` |
+| `parts/{sha256}.json`   | lines of an anchor, named by their hash in the anchor: `[[payment_id, version, …]]`       |
 
-No key is written twice. Where somebody puts another object, or a delete marker, in the place of one, the version before
-stays, as the bucket's retention holds it: verification reads all versions (tools/books/anchors.py).
+No key is written twice. If somebody overwrites an object, or puts a delete marker on it, the bucket's retention still
+holds the earlier version: verification reads all versions (tools/books/anchors.py).
 """
 
 import json
@@ -50,15 +50,16 @@ class S3Anchors:
         return self._put(f"{ANCHORS}{anchor.number:08}.json", json.dumps(document, indent=1).encode())
 
     def _put(self, key: str, body: bytes) -> bool:
-        """Write an object, and return whether its key is new. S3 wants a checksum of an object that is to be locked
-        ("PutObject", Amazon S3 API reference)."""
+        """Write an object unless its key exists, and return whether the key was new. S3 requires a checksum for an
+        object to be locked ("PutObject", Amazon S3 API reference)."""
         with ledger_errors("S3"):
             try:
                 self._client.put_object(
                     Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256"
                 )
             except ClientError as error:
-                # The second is the answer where two write the key at once ("Conditional writes", S3 user guide).
+                # S3 answers with the second code if two clients write the key at once ("Conditional writes", S3 user
+                # guide).
                 if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
                     raise
                 return False
@@ -66,5 +67,5 @@ class S3Anchors:
 
 
 def to_anchor(document: dict[str, Any]) -> Anchor:
-    """The anchor of its document. Raises KeyError for a document of anything else."""
+    """Read an anchor from its JSON document. Raises KeyError if the document lacks a field."""
     return Anchor(**{name: document[name] for name in _ANCHOR_FIELDS} | {"parts": tuple(document["parts"])})

@@ -16,8 +16,8 @@ def minor_unit(currency: str) -> int | None:
 
 
 def decimals(currency: str) -> int | None:
-    """The same of every currency that there was, also when the standard has dropped it (HRK 2): what was paid in it is
-    in the books for ever.
+    """The same for every currency that ever existed, including those that the standard has dropped (HRK 2): the books
+    keep payments in such a currency for ever.
     """
     return _ever().get(currency)
 

@@ -1,4 +1,4 @@
-"""What the ledger does not know (yet), as Step Functions tells of the executions."""
+"""Executions as Step Functions shows them, for payments and operations that the ledger does not know (yet)."""
 
 import json
 import re
@@ -26,8 +26,8 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and not looks_like_a_card_number(value)
 
 
-# Of the request only these are read, where they are what they must be: the card stays in the execution. An execution
-# that was rejected, or was started by hand, may hold anything.
+# Only these fields of the request are read, and only if they are valid: the card stays in the execution. The input of
+# an execution that was rejected, or started by hand, may hold anything.
 _READ: dict[str, Callable[[Any], bool]] = {
     "operation": lambda value: value in _PURPOSES,
     "payment_id": is_gateway_id,
@@ -63,7 +63,7 @@ class StepFunctionsExecutions:
             try:
                 answer = self._client.describe_execution(executionArn=f"{self._prefix}:{name}")
             except (self._client.exceptions.ExecutionDoesNotExist, self._client.exceptions.InvalidArn):
-                return None  # an id that no execution could have makes an ARN that is none
+                return None  # an impossible execution name makes an invalid ARN
         return Execution(
             running=answer["status"] in ("RUNNING", "PENDING_REDRIVE"),
             error=_name(answer.get("error")),
@@ -91,7 +91,7 @@ class StepFunctionsStateMachine:
     """`StateMachine` by StartExecution."""
 
     def __init__(self, client: "SFNClient", arn: str) -> None:
-        """`arn` is the state machine's own, or that of a version or an alias."""
+        """`arn` is the ARN of the state machine, or of a version or an alias of it."""
         self._client = client
         self._arn = arn
 
@@ -114,10 +114,11 @@ def _request(execution_input: str) -> dict[str, Any]:
 
 
 def _name(text: str | None) -> str | None:
-    """An error's name, as state machines give it. People may stop an execution in any words, which are not told on."""
+    """The text, if it is an error name as state machines use it. People who stop an execution may enter any text, which
+    is not passed on."""
     return text if text and re.fullmatch("[A-Za-z][A-Za-z0-9_.]{0,79}", text) and _is_text(text) else None
 
 
 def _stopped_at(execution: Any) -> str | None:
-    """When it stopped, if it has."""
+    """The time at which the execution stopped, or None if it has not."""
     return iso(execution["stopDate"]) if execution.get("stopDate") else None

@@ -1,7 +1,7 @@
-"""Contracts checked by fastjsonschema.
+"""Validation of contracts by fastjsonschema.
 
-What breaks one is explained by jsonschema, which takes longer to import than all of our own code: a function pays for
-that only where there is something to explain.
+jsonschema explains the violations. Importing it takes longer than importing all of our own code, so a function imports
+it only when there is a violation to explain.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from functions.shared.domain.errors import InvalidInput
 
 
 def validate(contract: str, instance: Any) -> None:
-    """Raise InvalidInput where the instance breaks `contracts/<contract>.json`.
+    """Raise InvalidInput if the instance violates `contracts/<contract>.json`.
 
     The message names the place and the rule, never the value: the value may be a card number.
     """
@@ -32,13 +32,14 @@ def validate(contract: str, instance: Any) -> None:
 
 
 def prepare(contract: str) -> None:
-    """Make the contract's check, which is kept."""
+    """Compile the contract's check and cache it."""
     _check(contract)
 
 
 @cache
 def _check(contract: str) -> Callable[[Any], Any]:
-    # Copies, as it writes into what it is given. `definitions#/card` refers to the file of that name.
+    # The loader returns copies, as fastjsonschema modifies its arguments. `definitions#/card` refers to the file of
+    # that name.
     files = {"": lambda name: deepcopy(contracts.load(name))}
     check: Callable[[Any], Any] = fastjsonschema.compile(
         files[""](contract), handlers=files, use_default=False, use_formats=False, detailed_exceptions=False

@@ -1,4 +1,4 @@
-"""What is wrong with an instance that breaks its contract, as jsonschema finds it."""
+"""Explanations by jsonschema of why an instance violates its contract."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from functions.shared import contracts
 
 
 def explain(contract: str, instance: Any) -> str:
-    """The place and the rule, never the value."""
+    """Name the place and the rule of a violation, never the value."""
     error = best_match(validator(contract).iter_errors(instance))
     return _explain(error) if error else "the input breaks the contract."
 
 
 def validator(contract: str) -> Draft4Validator:
-    """jsonschema's own for `contracts/<contract>.json`."""
+    """jsonschema's validator for `contracts/<contract>.json`."""
     registry: Registry[Any] = Registry().with_resource(
         "definitions", DRAFT4.create_resource(contracts.load("definitions"))
     )
@@ -31,7 +31,7 @@ def _explain(error: ValidationError) -> str:
         missing = next(name for name in rule if name not in instance)
         return f"Missing {missing.replace('_', ' ')}."
     if error.validator == "oneOf" and error.context:
-        return _explain(error.context[0])  # the first is the usual way
+        return _explain(error.context[0])  # the error in the first, most usual alternative
     place = "/".join(map(str, error.absolute_path)) or "the input"
     if error.validator == "additionalProperties":
         return f"{place} has a field that the contract does not know."

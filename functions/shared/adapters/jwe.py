@@ -1,7 +1,7 @@
-"""Sealed cards: compact JWE (RFC 7516) with RSA-OAEP-256 and A256GCM (RFC 7518), its private key in KMS.
+"""Sealed cards: compact JWE (RFC 7516) with RSA-OAEP-256 and A256GCM (RFC 7518), with the private key in KMS.
 
-The header is checked before any key is used: whoever made the JWE wrote it, so it chooses nothing. One algorithm, one
-encryption, no compression, a key of ours, and this payment's id.
+The header comes from the sender, so it is checked before any key is used and may choose nothing: it must name the one
+algorithm, the one encryption, no compression, a key of ours, and this payment's id.
 """
 
 import base64
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 ALGORITHM = "RSA-OAEP-256"
 ENCRYPTION = "A256GCM"
 _HEADER_NAMES = {"alg", "enc", "kid", "payment_id", "typ", "cty"}
-# RFC 7516, 4.1.11 and 4.1.12: nobody has to say what it is. Our clients don't; others do, jwcrypto as JWE for instance.
+# Both headers are optional (RFC 7516, 4.1.11 and 4.1.12). Our clients omit them; others don't: jwcrypto writes typ JWE.
 _TYPES = ("JOSE", "JWE")
 _CONTENT_TYPES = ("json", "application/json")
 _KEY_BYTES, _IV_BYTES, _TAG_BYTES = 32, 12, 16
 
 
 class KmsCardOpener:
-    """`CardOpener` with RSA_4096 keys in KMS. `key_ids` are those that are served or were; a `kid` is one of them."""
+    """`CardOpener` with RSA_4096 keys in KMS. `key_ids` holds all keys published now or before; `kid` must be one."""
 
     def __init__(self, client: "KMSClient", key_ids: Collection[str]) -> None:
         self._client = client
@@ -58,7 +58,7 @@ class KmsCardOpener:
             raise SealedCardTampered("The sealed card does not open.") from None
 
     def _checked(self, header: dict[str, Any], payment_id: str) -> str:
-        """The id of the key that the header names, if the header is one of ours and for this payment."""
+        """Return the id of the key in the header, if the header is acceptable and names this payment."""
         if (header.get("alg"), header.get("enc")) != (ALGORITHM, ENCRYPTION) or not header.keys() <= _HEADER_NAMES:
             raise SealingNotSupported(f"Seal with {ALGORITHM} and {ENCRYPTION}, without compression or extensions.")
         if header.get("typ", "JOSE") not in _TYPES or header.get("cty", "json") not in _CONTENT_TYPES:
@@ -83,7 +83,7 @@ class KmsCardOpener:
 
 
 def _decoded(segment: str) -> bytes:
-    """base64url without padding (RFC 7515, section 2), and nothing that only looks like it."""
+    """Decode base64url without padding (RFC 7515, section 2), and reject any deviation from it."""
     if not re.fullmatch("[A-Za-z0-9_-]+", segment):
         raise InvalidSealedCard("A segment of the sealed card is not base64url.")
     try:

@@ -1,4 +1,4 @@
-"""Card encryption, card tokens and the ledger's seals by AWS KMS: no key is ever in a function's memory."""
+"""Card encryption, card tokens and the ledger's seals with AWS KMS. No key ever enters a function's memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable
 if TYPE_CHECKING:
     from mypy_boto3_kms.client import KMSClient
 
-# The errors that say so of themselves: "You can retry the request" in the KMS API reference, and its throttling.
+# The errors that the KMS API reference describes with "You can retry the request", and throttling.
 _TRANSIENT = {
     "DependencyTimeoutException",
     "KMSInternalException",
@@ -27,7 +27,7 @@ _TRANSIENT = {
 
 @contextmanager
 def kms_errors() -> Iterator[None]:
-    """Turn KMS's errors into ours. Only AWS's error code is kept: its message may quote the request."""
+    """Translate KMS's errors into ours. Only AWS's error code is kept, as the message may quote the request."""
     try:
         yield
     except ClientError as error:
@@ -56,7 +56,7 @@ class KmsCardCipher:
 
 
 class KmsMac:
-    """`Mac` with an HMAC_256 KMS key (of cards: PCI DSS v4.0.1, 3.5.1.1, keyed cryptographic hashes)."""
+    """`Mac` with an HMAC_256 KMS key (for cards, see PCI DSS v4.0.1, 3.5.1.1, keyed cryptographic hashes)."""
 
     def __init__(self, client: "KMSClient", key_id: str) -> None:
         self._client = client
@@ -68,7 +68,7 @@ class KmsMac:
         return answer["Mac"]
 
     def verify(self, message: bytes, mac: bytes) -> bool:
-        """Whether the MAC is of this message. It takes another permission than to make one."""
+        """Whether the MAC belongs to this message. Verifying needs another permission than making a MAC."""
         with kms_errors():
             try:
                 self._client.verify_mac(KeyId=self._key_id, Message=message, Mac=mac, MacAlgorithm="HMAC_SHA_256")

@@ -1,4 +1,4 @@
-"""A secret from AWS Secrets Manager, kept for five minutes: soon enough for a rotation, rare enough for the bill."""
+"""A secret from AWS Secrets Manager, cached for five minutes, so that rotation takes effect soon and costs stay low."""
 
 import time
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ MAX_AGE_SECONDS = 300
 
 
 class SecretsManagerSecret:
-    """Call it to get the secret's string. Raises SecretUnavailable."""
+    """A callable that returns the secret's string. Raises SecretUnavailable."""
 
     def __init__(self, client: "SecretsManagerClient", secret_id: str) -> None:
         self._client = client

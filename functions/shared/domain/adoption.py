@@ -1,12 +1,11 @@
-"""What a gateway shows of a charge is evidence, whoever caused it: the books adopt what they don't know yet.
+"""The charge as the gateway shows it is evidence, whoever caused a movement: the books adopt what they don't know yet.
 
 Merchants capture, void and refund in their gateway's dashboard, authorizations expire there, refunds fail days later.
-Each such movement becomes an operation of its own, with `source` `gateway`, and the entry that it calls for.
+Each such movement becomes an operation of its own, with `source` `gateway`, and is posted to the journal.
 
-A look may be older than what is recorded. So nothing is undone because it is not shown, and of two states the one that
-comes later on a charge's way wins: an authorization is captured or voided, a capture may be voided, and a refund is
-pending, then succeeds, then fails. Therefore to adopt the same twice, or an older look after a newer one, changes
-nothing.
+A snapshot of a charge may be older than the record. A movement missing from the snapshot is therefore never undone, and
+the later of two states wins: an authorization is captured or voided, a capture may be voided, and a refund is pending,
+then succeeds, then fails. Adopting the same snapshot twice, or an older one after a newer one, thus changes nothing.
 """
 
 import hashlib
@@ -27,7 +26,7 @@ from functions.shared.domain.operation import Operation, OperationType
 from functions.shared.domain.payment import Payment
 
 ADOPTING = frozenset({"authorized", "captured", "partially_refunded", "refunded"})
-"""The statuses in which a charge may yet move. In doubt, it is for evidence to say first what has become of it."""
+"""The statuses in which a charge may still move. A payment in doubt needs evidence of its outcome first."""
 
 _STEPS: tuple[RefundStatus | None, ...] = (None, "pending", "succeeded", "failed")
 
@@ -36,7 +35,7 @@ _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 def adopted_id(type: OperationType, gateway_id: str) -> str:
-    """The id of an operation that nobody asked of us: always the same for what the gateway calls like this."""
+    """The id of an operation that nobody requested from us, derived from the gateway's id and so always the same."""
     name = hashlib.sha256(f"{type} {gateway_id}".encode()).hexdigest()[:32]
     return f"gateway-{name.translate(_LETTERS)}"
 
@@ -44,10 +43,10 @@ def adopted_id(type: OperationType, gateway_id: str) -> str:
 def adopt(
     payment: Payment, journal: Iterable[PostedEntry], charge: Charge, now: str
 ) -> tuple[Payment, tuple[PostedEntry, ...]]:
-    """The payment, in the same version, with all that its charge shows of it, and the entries that this adds.
+    """Return the payment, in the same version, with every movement that its charge shows, and the entries to add.
 
-    `journal` is what was posted before. Operations of ours that are open end where the charge shows that they were
-    done, or can't be any more. Raises GatewayMismatch for a charge that can't be the payment's.
+    `journal` holds the entries posted before. An open operation of ours ends if the charge shows that it was done, or
+    that it can no longer be done. Raises GatewayMismatch for a charge that can't be the payment's.
     """
     if payment.status not in ADOPTING:
         return payment, ()
@@ -69,15 +68,18 @@ def adopt(
 
 
 def is_undone(charge: Charge) -> bool:
-    """Whether it has come to nothing, by whomever."""
+    """Whether anybody has voided the charge or refunded it in full."""
     return charge.status in ("voided", "refunded")
 
 
 def adopt_undone(
     payment: Payment, journal: Iterable[PostedEntry], undoing: Operation, charge: Charge, now: str
 ) -> tuple[Payment, tuple[PostedEntry, ...]]:
-    """The same of a charge beside the payment's own, which is only there to be undone: the operation that undoes it
-    ends when it is, and is pending while the gateway has it. Raises GatewayMismatch for a charge that is another."""
+    """Adopt a second charge of the payment, which exists only to be undone, and return the same as `adopt`.
+
+    The operation that undoes the charge succeeds once the charge is undone, and is pending while the gateway shows its
+    refund. Raises GatewayMismatch for any other charge.
+    """
     if charge.charge_id != undoing.charge_id:
         raise GatewayMismatch("The gateway shows another charge than the one to be undone.")
     if not undoing.is_open:
@@ -114,7 +116,7 @@ class _Adoption:
         amount_minor = payment.captured_minor or payment.amount_minor or 0
         operation = self._asked("void", amount_minor) or self._adopted("void", charge.charge_id, amount_minor, self.now)
         self._reject_others(operation)
-        # What was captured, too: the gateway has reversed it.
+        # The gateway has reversed the capture as well, if there was one.
         captured = [posted for posted in standing(self.journal) if posted.entry.kind == "capture"]
         self._settle(
             operation,
@@ -126,7 +128,7 @@ class _Adoption:
         operation = self.payment.operation(refund.reference or "")
         if operation is None or (operation.type, operation.amount_minor) != ("refund", refund.amount_minor):
             if operation and operation.is_open:
-                # What was done under our reference, but not as asked, is nothing that we asked for.
+                # A refund with our reference but another amount or type is not the one we requested.
                 self._reject(operation, GatewayMismatch.code())
             operation = self.payment.operation(adopted_id("refund", refund.refund_id)) or self._adopted(
                 "refund", refund.refund_id, refund.amount_minor, refund.created_at
@@ -163,7 +165,7 @@ class _Adoption:
         self._settle(operation, *entries)
 
     def check(self) -> None:
-        """Raise GatewayMismatch where the movements don't come to what the charge says of itself."""
+        """Raise GatewayMismatch if the movements don't add up to the charge's own amounts."""
         payment, charge = self.payment, self.charge
         if payment.captured_minor and charge.captured_minor not in (0, payment.captured_minor):
             raise GatewayMismatch("The gateway shows another captured amount than it did.")
@@ -171,7 +173,7 @@ class _Adoption:
             raise GatewayMismatch("The gateway shows more refunds than it captured.")
 
     def _asked(self, type: OperationType, amount_minor: int) -> Operation | None:
-        """An open operation of ours that this may be."""
+        """Our open operation of this type and amount, if there is one."""
         asked = (type, amount_minor, True)
         operations = (each for each in self.payment.operations if each.charge_id is None)
         return next((each for each in operations if (each.type, each.amount_minor, each.is_open) == asked), None)
@@ -189,7 +191,7 @@ class _Adoption:
         )
 
     def _reject_others(self, done: Operation) -> None:
-        """An authorization is captured or voided once, and what is voided can't be refunded."""
+        """Reject the other open operations: a charge is captured or voided only once, and not refunded once voided."""
         for operation in self.payment.operations:
             if operation.is_open and operation.charge_id is None and operation.operation_id != done.operation_id:
                 self._reject(operation, "invalid_state")
@@ -209,7 +211,7 @@ class _Adoption:
 
 
 def _step(operation: Operation) -> RefundStatus | None:
-    """How far a refund has come, as far as it is recorded. One that was rejected for another reason was never made."""
+    """The refund's recorded progress. A refund rejected for any reason but `refund_failed` was never made."""
     if operation.error == "refund_failed":
         return "failed"
     if operation.status == "succeeded":

@@ -1,7 +1,7 @@
-"""Anchors: what the ledger was at a time, kept outside of it, so that what is gone or was rewritten since shows.
+"""Anchors: the ledger's state at a point in time, kept outside the ledger to reveal later deletions and rewrites.
 
-An anchor has a line for each payment whose record's last version was written on its day. Its root is made of all of
-them and of the root before: none can be changed, left out or put in later without a difference in every later root.
+An anchor has one line for each payment whose record's last version was written on the anchor's day. Its root hashes
+all lines and the previous root: changing, omitting or inserting a line later changes every later root.
 """
 
 import hashlib
@@ -15,20 +15,21 @@ from functions.shared.domain.seal import digest, facts
 from functions.shared.domain.times import iso
 
 UNSEALED = "unsealed"
-"""Stands for a day: that of the records from before there were seals. Only the first anchor may have them."""
+"""Replaces the day for records written before seals existed. Only the first anchor may contain them."""
 
 NO_ANCHOR = "0" * 64
-"""What the first anchor has in place of a root before it."""
+"""The first anchor's `previous`, as no root precedes it."""
 
 SEEN_WITHIN = timedelta(minutes=1)
-"""A record is surely in the index of its day this long after it was written."""
+"""A record is assumed to be in its day's index this long after it was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A payment as an anchor has it: which version of its record, and the head of its journal.
+    """A payment in an anchor: the version of its record, and the head of its journal.
 
-    `record` is the digest that the record's MAC is made of, `facts` one of what no version changes; both in hex.
+    `record` is the digest under the record's MAC, and `facts` the digest of the fields that no version changes; both
+    are in hex.
     """
 
     payment_id: str
@@ -40,7 +41,7 @@ class Line:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Line":
-        """The line of a record, given as it was written. Raises KeyError, TypeError or ValueError for what is none."""
+        """The line for a record, given as stored. Raises KeyError, TypeError or ValueError for a malformed record."""
         return cls(
             record["payment_id"],
             int(record["version"]),
@@ -52,12 +53,12 @@ class Line:
 
 
 def without_mac(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a record its MAC is made of."""
+    """The part of a record that its MAC covers."""
     return {name: value for name, value in record.items() if name != "mac"}
 
 
 def to_part(lines: Iterable[Line]) -> bytes:
-    """Lines as they are kept: JSON, in the order of the payments' ids, each line a list."""
+    """Serialize lines as JSON: one list per line, sorted by payment id."""
     in_order = sorted(lines, key=lambda line: line.payment_id)
     return json.dumps([list(asdict(line).values()) for line in in_order], separators=(",", ":")).encode()
 
@@ -69,10 +70,10 @@ def from_part(part: bytes) -> list[Line]:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One anchor. `number` counts them from 1 on. Of one day there may be several: the last of them stands for it.
+    """One anchor. `number` counts from 1. A day may have several anchors; the last one is the day's.
 
-    What was last written on the `day` (UTC) `until` then is in it; what was written later may be. `parts` has the
-    SHA-256 of each of its parts, in hex.
+    The anchor contains every record last written on `day` (UTC) up to `until`, and perhaps some written later. `parts`
+    holds the SHA-256 of each part, in hex.
     """
 
     number: int
@@ -86,7 +87,7 @@ class Anchor:
 
     @property
     def digest(self) -> bytes:
-        """What the anchor's MAC is made of."""
+        """The digest that the anchor's MAC covers."""
         return digest("anchor", asdict(self))
 
     @property
@@ -95,7 +96,7 @@ class Anchor:
 
 
 def surely_seen(day: str, at: str) -> str:
-    """Until when a read of the day at that time has surely seen every write."""
+    """The time up to which a read of the day's index, made at `at`, has seen every write."""
     return min(f"{day}T23:59:59.999Z", iso(datetime.fromisoformat(at) - SEEN_WITHIN))
 
 

@@ -1,4 +1,4 @@
-"""A payment card in memory, and what may be said of it outside.
+"""A payment card in memory, and the summary of it that may be disclosed.
 
 Source: PCI DSS v4.0.1, requirement 3.4.1 (first six and last four digits are the most that may be shown).
 """
@@ -15,10 +15,10 @@ from functions.shared.domain.errors import InvalidCardNumber, InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class CardSummary:
-    """What the outside may know of a card: enough to recognise it, not enough to use it.
+    """The card data that may be disclosed: enough to recognise the card, not enough to use it.
 
-    `token` names one stored card; it is None where the card is not kept. `fingerprint` is the same for the same number,
-    whoever stored it and however often.
+    `token` names one stored card; it is None if the card is not kept. `fingerprint` depends on the card number alone:
+    it stays the same whoever stores the card, and however often.
     """
 
     token: str | None
@@ -30,7 +30,7 @@ class CardSummary:
 
     @classmethod
     def from_dict(cls, card: Mapping[str, Any]) -> "CardSummary":
-        """The inverse of `to_dict`. A card that was stored before fingerprints were has its number's hash as token."""
+        """The inverse of `to_dict`. For cards stored before fingerprints existed, the token is the number's hash."""
         known = {} if "fingerprint" in card else {"fingerprint": "fp_" + card["token"].removeprefix("tok_")}
         return cls(**card, **known)
 
@@ -39,21 +39,21 @@ class CardSummary:
 
     @property
     def encryption_context(self) -> dict[str, str]:
-        """What the card's ciphertext is bound to: the stored card that it is of, or the number where none is kept."""
+        """The context that binds the card's ciphertext: the token of a stored card, otherwise the fingerprint."""
         return {"token": self.token} if self.token else {"fingerprint": self.fingerprint}
 
     def not_kept(self) -> "CardSummary":
         return replace(self, token=None)
 
     def expired(self, now: datetime) -> bool:
-        """A card is good until its expiry month has ended everywhere."""
+        """Whether the expiry month has ended everywhere; the card is valid until then."""
         month, year = self.expiry.split("/")
         return has_expired((2000 + int(year), int(month)), now)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Card:
-    """A card in the clear. It exists only in a function's memory, and prints itself masked."""
+    """A card in the clear. It exists only in a function's memory, and its `repr` is masked."""
 
     pan: str
     expiry_month: int

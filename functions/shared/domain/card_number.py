@@ -1,12 +1,12 @@
-"""What looks like a card number: the one rule for every text that people or gateways write.
+"""Detection of card numbers, by one rule for every text that people or gateways write.
 
-It catches accidents and copy-paste, not secret writing. It needs the standard library alone, as the client has copies
-of this file, of card_brands.json and of card_rules.json for itself (client/). The checkout's page goes by the
-same two, in examples/checkout/page/rules.mjs.
+The rule catches accidents and copy-paste, not deliberate obfuscation. This module needs only the standard library,
+because the client has its own copies of it, of card_brands.json and of card_rules.json (client/). The checkout page
+uses the same two JSON files in examples/checkout/page/rules.mjs.
 
-Sources: ISO/IEC 7812-1 (structure, Luhn check digit); of prefixes and lengths: card_brands.json; of IBANs: ISO 13616-1
-and SWIFT's IBAN registry, seen 2026-11-28. Of the lengths in these sources, 13 is left out: nobody has such a card any
-more, and many an order number; and Maestro's 12 but for the blocks that had it.
+Sources: ISO/IEC 7812-1 for the structure and the Luhn check digit; card_brands.json for prefixes and lengths; ISO
+13616-1 and SWIFT's IBAN registry, seen 2026-11-28, for IBANs. Two lengths in these sources are left out: 13, as no such
+card is in use any more while many order numbers have 13 digits, and Maestro's 12, except in the blocks that used it.
 """
 
 import json
@@ -16,18 +16,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# (brand, first and last issuer prefix, lengths). Narrow ranges stand before the wide ones that contain them.
+# (brand, first and last issuer prefix, lengths). A narrow range comes before a wide one that contains it.
 _BRANDS: tuple[tuple[str, str, str, frozenset[int]], ...] = tuple(
     (each["brand"], first, last or first, frozenset(each["lengths"]))
     for each in json.loads(Path(__file__).with_name("card_brands.json").read_text())["brands"]
     for first, _, last in (prefixes.partition("-") for prefixes in each["begins"])
 )
 BRANDS = frozenset(brand for brand, *_ in _BRANDS)
-"""Every brand that is known, by its code in the API."""
+"""The API's codes of all known brands."""
 
 RULES: Mapping[str, Mapping[str, Any]] = json.loads(Path(__file__).with_name("card_rules.json").read_text())
 _SHORTEST, _LONGEST = RULES["card_number"]["shortest"], RULES["card_number"]["longest"]
-"""How many digits a card number may have."""
+"""The smallest and largest number of digits in a card number."""
 
 _BETWEEN_GROUPS: int = RULES["text"]["between_groups"]
 """At most this many characters, and no letter, may stand between two groups of digits of one number."""
@@ -36,17 +36,17 @@ _GROUP = re.compile("[0-9]+")
 _UUID, _TIME, _IBAN_START = (re.compile(RULES["text"][name]) for name in ("uuid", "time", "iban_start"))
 _IBAN_LENGTHS: Mapping[str, int] = RULES["text"]["iban_lengths"]
 _HANGUL_FILLERS = {"\u115f", "\u1160"}
-"""Letters to Unicode, and nothing to the eye."""
+"""Characters that Unicode classifies as letters, but that are invisible."""
 
 
 def passes_luhn(digits: str) -> bool:
-    """Whether the last digit is the Luhn check digit of those before it."""
+    """Whether the last digit is the Luhn check digit of the digits before it."""
     doubled = (2 * int(digit) for digit in digits[-2::-2])
     return (sum(map(int, digits[-1::-2])) + sum(d - 9 if d > 9 else d for d in doubled)) % 10 == 0
 
 
 def brand_of(number: str) -> str | None:
-    """The card brand whose issuer range and length fit, or None."""
+    """The card brand whose issuer range and length match the number, or None."""
     for brand, first, last, lengths in _BRANDS:
         if first <= number[: len(first)] <= last and len(number) in lengths:
             return brand
@@ -54,27 +54,27 @@ def brand_of(number: str) -> str | None:
 
 
 def is_card_number(number: str) -> bool:
-    """Whether it is digits alone, with a brand's prefix, one of that brand's lengths and the right check digit."""
+    """Whether the text is all digits, with a brand's prefix, one of that brand's lengths and a valid check digit."""
     written = re.fullmatch(f"[0-9]{{{_SHORTEST},{_LONGEST}}}", number)
     return written is not None and passes_luhn(number) and brand_of(number) is not None
 
 
 def looks_like_a_card_number(text: str) -> bool:
-    """Whether there is one anywhere in the text."""
+    """Whether the text contains a card number anywhere."""
     return bool(card_numbers(text))
 
 
 def refused_fields(texts: Mapping[str, str | None]) -> list[str]:
-    """The names of the texts that look like a card number, to be told to whoever wrote them; never what they say."""
+    """The names of the texts that contain a card number. An error message may quote the names, but not the texts."""
     return [name for name, text in texts.items() if text and looks_like_a_card_number(text)]
 
 
 def card_numbers(text: str) -> list[tuple[int, int]]:
-    """Where in the text card numbers begin and end.
+    """The start and end positions of the card numbers in the text.
 
-    Digits of any script count; what is invisible or combines with the character before it does not, and neither do
-    UUIDs, times and IBANs. A number is a run of whole groups of digits, with at most three characters and no letter
-    between two of them, that has a brand's prefix, one of that brand's lengths, and the right check digit.
+    Digits of any script count. Invisible and combining characters are ignored, and so are UUIDs, times and IBANs. A
+    number is a run of whole groups of digits, with at most three characters and no letter between two groups, that has
+    a brand's prefix, one of that brand's lengths, and a valid check digit.
     """
     plain, positions = _normalised(text)
     groups = [group.span() for group in _GROUP.finditer(plain)]
@@ -93,9 +93,9 @@ def card_numbers(text: str) -> list[tuple[int, int]]:
 
 
 def _normalised(text: str) -> tuple[str, list[int]]:
-    """The digits that the text shows, in ASCII, among its other characters; and where each of these stands in the text.
+    """The text's visible characters, with digits in ASCII, and the position of each of them in the original text.
 
-    UUIDs, times (ISO 8601) and IBANs are crossed out.
+    The letter x replaces every character of UUIDs, times (ISO 8601) and IBANs.
     """
     shown = [
         (str(unicodedata.digit(character, character)), position)
@@ -112,7 +112,7 @@ def _normalised(text: str) -> tuple[str, list[int]]:
 
 
 def is_blank(text: str) -> bool:
-    """Whether there is nothing in it to be seen."""
+    """Whether the text has no visible character."""
     return all(character.isspace() or _is_invisible(character) for character in unicodedata.normalize("NFKC", text))
 
 
@@ -121,7 +121,7 @@ def _is_invisible(character: str) -> bool:
 
 
 def _ibans(text: str) -> Iterator[str]:
-    """The IBANs in it, in groups of four or in one: of their country's length, and with the right check digits."""
+    """The IBANs in the text, with or without single spaces, of their country's length and with valid check digits."""
     for start in _IBAN_START.finditer(text):
         length = _IBAN_LENGTHS.get(start[0][:2], 0)
         iban = re.compile(rf"(?: ?[0-9A-Z]){{{length}}}(?![0-9A-Za-z])").match(text, start.start())

@@ -1,7 +1,7 @@
-"""What a card has to be, as far as the card and the time can tell.
+"""The rules for card data that can be checked with nothing but the data and the time.
 
-It needs the standard library alone, as the client has a copy of this file for itself (client/card_rules.py).
-The checkout's page has the same rules in examples/checkout/page/rules.mjs, with the same numbers of card_rules.json.
+This module needs only the standard library, because the client has its own copy of it (client/card_rules.py). The
+checkout page implements the same rules in examples/checkout/page/rules.mjs, with the same numbers from card_rules.json.
 """
 
 import re
@@ -13,22 +13,22 @@ from .card_number import RULES, is_blank, is_card_number, looks_like_a_card_numb
 _EXPIRY_DATE, _CARD_HOLDER = RULES["expiry_date"], RULES["card_holder"]
 
 LAST_PLACE = timezone(timedelta(hours=_EXPIRY_DATE["last_place_hours"]))
-"""Where a month ends last. A card is good until then: whoever holds it may be there."""
+"""The time zone in which a month ends last. A card is valid until then, because its holder may be there."""
 
 LONGEST_VALIDITY_YEARS: int = _EXPIRY_DATE["longest_years"]
-"""A card that is good for longer is none: its date was mistyped."""
+"""The longest plausible validity of a card. A later expiry date must be a typing error."""
 
 LONGEST_HOLDER: int = _CARD_HOLDER["longest"]
 
 
 def expiry_of(expiry_date: str) -> tuple[int, int] | None:
-    """`(2030, 12)` of `12/30`, or None where it is not MM/YY."""
+    """Parse `12/30` as `(2030, 12)`. Returns None if the text is not MM/YY."""
     written = re.fullmatch(_EXPIRY_DATE["pattern"], expiry_date)
     return (2000 + int(written[2]), int(written[1])) if written else None
 
 
 def has_expired(expiry: tuple[int, int], now: datetime) -> bool:
-    """Whether its month has ended everywhere. `now` has a time zone."""
+    """Whether the expiry month has ended everywhere. `now` must have a time zone."""
     here = now.astimezone(LAST_PLACE)
     return (here.year, here.month) > expiry
 
@@ -39,7 +39,7 @@ def expires_too_late(expiry: tuple[int, int], now: datetime) -> bool:
 
 
 def broken_rules(card_data: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """The rules that a card breaks, by its fields; what is in them is in no rule. An expired card breaks none."""
+    """The broken rule for each invalid field. The texts never quote the field. An expired card breaks no rule."""
     broken = {}
     if not is_card_number(card_data["card_number"]):
         broken["card_number"] = "must be a card's: digits alone, with a brand's prefix and length and the check digit"

@@ -1,4 +1,4 @@
-"""What a gateway is asked, and what it answers, in the field's words and not one gateway's."""
+"""Requests to a gateway and its answers, in the industry's terms rather than one gateway's."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,12 +11,12 @@ RefundStatus = Literal["pending", "succeeded", "failed"]
 ReversalResult = Literal["voided", "refunded", "tombstoned", "already_reversed", "declined"]
 
 REDACTED: Any = "[redacted]"
-"""Stands for a text of the gateway that is not what it must be. It may be a card number: it is not kept or shown."""
+"""Replaces a malformed text from the gateway. The text may be a card number, so it is neither kept nor shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be paid. `reference` is our payment_id: all that finds the charge after a timeout."""
+    """The payment to request. `reference` is our payment_id, the only way to find the charge after a timeout."""
 
     reference: str
     amount_minor: int
@@ -27,9 +27,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Money that is, or may be, given back. `reference` is our operation's id, or None if we did not ask for it.
+    """A refund at the gateway. `reference` is our operation's id, or None if we did not request the refund.
 
-    What is `pending` may yet succeed or fail, and what `succeeded` may yet fail.
+    A `pending` refund may still succeed or fail, and a `succeeded` one may still fail.
     """
 
     refund_id: str
@@ -41,10 +41,10 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge as its gateway shows it, with all that was done to it by anybody.
+    """A charge as its gateway shows it, including every movement on it, whoever made it.
 
-    Amounts are in the currency's minor unit, times are UTC. `captured_minor` is 0 again once it is voided.
-    `expires_at` is when an authorization ends by itself, and `void_reason` says `expired` where it did.
+    Amounts are in the currency's minor unit, times are UTC. `captured_minor` returns to 0 once the charge is voided.
+    `expires_at` is the time at which an authorization ends by itself; `void_reason` is `expired` if it has.
     """
 
     gateway: str
@@ -61,31 +61,34 @@ class Charge:
     expires_at: str | None = None
 
     def is_for(self, reference: str, amount_minor: int | None, currency: str | None) -> bool:
-        """Whether it is the charge of this payment, and every text of it is what it must be."""
+        """Whether the charge belongs to this payment and none of its texts was malformed."""
         texts = [self.charge_id, self.status, self.decline_code, self.void_reason, self.captured_at, self.expires_at]
         texts += [text for refund in self.refunds for text in (refund.refund_id, refund.status, refund.created_at)]
         asked = (reference, amount_minor, currency)
         return REDACTED not in texts and (self.reference, self.amount_minor, self.currency) == asked
 
     def is_as_asked(self, reference: str, amount_minor: int | None, currency: str | None, *, capture: bool) -> bool:
-        """Whether it is the charge that was asked for, whatever was done to it since: what was to be captured was
-        captured in full. What is declined or voided holds and has taken nothing."""
+        """Whether the charge is the one requested, whatever happened to it since.
+
+        A charge to be captured must have been captured in full. A declined or voided charge passes, too: it holds no
+        money and has taken none.
+        """
         has_all = self.captured_minor == amount_minor or self.status in ("declined", "voided")
         return self.is_for(reference, amount_minor, currency) and (has_all or not capture)
 
     def outcome(self, *, capture: bool) -> Literal["captured", "authorized", "declined"]:
-        """What came of asking for it, if it is as asked: before anything else was done to it."""
+        """The result of requesting the charge, before any later movement. The charge must be as requested."""
         if self.status == "declined":
             return "declined"
         return "captured" if capture else "authorized"
 
     def refund(self, reference: str) -> Refund | None:
-        """The refund with our reference, if it is shown."""
+        """The refund with this reference, or None if the charge shows none."""
         return next((each for each in self.refunds if each.reference == reference), None)
 
     @classmethod
     def from_dict(cls, charge: Mapping[str, Any]) -> "Charge":
-        """Read what `to_dict` gave to the next state."""
+        """The inverse of `to_dict`, which passes the charge to the next state."""
         return cls(**{**charge, "refunds": tuple(Refund(**refund) for refund in charge["refunds"])})
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +97,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """A confirmed timeout reversal. `charge` is None where there was none: the reference is now refused for good."""
+    """A confirmed timeout reversal. `charge` is None if none existed; the reference can then never be charged."""
 
     result: ReversalResult
     charge: Charge | None
@@ -102,6 +105,6 @@ class Reversal:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The gateway did nothing, and never will for this request: a value, as a decline is one."""
+    """The gateway did nothing, and never will for this request. Like a decline, this is a value and not an error."""
 
     reason: Refusal

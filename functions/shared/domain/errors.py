@@ -1,23 +1,23 @@
 """Every error that leaves a function. A class name is the error name in the state machine, so it is public API.
 
 PaymentError
-├── Rejection                  the card or the request is no good; never retried
+├── Rejection                  the card or the request is unacceptable; never retried
 │   ├── InvalidInput
 │   ├── InvalidCardNumber
 │   ├── BrandNotAccepted
 │   ├── TestCardNotAccepted
-│   ├── CardNumberInText         where a reference, a description or a name belongs
+│   ├── CardNumberInText         in a reference, a description or a name
 │   ├── CardDataMustBeSealed
-│   ├── InvalidSealedCard        not a compact JWE, or no card in it
+│   ├── InvalidSealedCard        not a compact JWE, or its content is not a card
 │   ├── SealedCardTampered
 │   ├── SealedForAnotherPayment
-│   ├── SealingNotSupported      another alg, enc or compression than ours
+│   ├── SealingNotSupported      an alg, enc or compression that we don't support
 │   ├── UnknownSealingKey
 │   ├── SensitiveAuthenticationData
 │   ├── ExpiredCard
 │   ├── UnknownToken             no card is stored under it
 │   └── UnknownCurrency
-├── Unavailable                try again; nothing is known to be wrong with the payment
+├── Unavailable                retry; no fault of the payment is known
 │   ├── KeyServiceUnavailable
 │   ├── SecretUnavailable
 │   ├── LedgerUnavailable
@@ -26,15 +26,15 @@ PaymentError
 │   ├── GatewayOutcomeUnknown  money may have moved
 │   ├── ReversalUnconfirmed    money may have moved and may not be back
 │   └── PaymentUnderWay        it has no end, or cannot be seen, yet: what is to be done with it has to wait
-├── KeyUnusable                the key is disabled, gone, or not ours to use
+├── KeyUnusable                the key is disabled or deleted, or we may not use it
 ├── GatewayRefused             the gateway refused to process the request at all
-├── GatewayMismatch            the gateway charged another amount or currency than asked
-├── SettlementUnreadable       the gateway's settlement report is cut off, or none
+├── GatewayMismatch            the gateway's charge is not the one requested, for instance in amount or currency
+├── SettlementUnreadable       the gateway's settlement report is truncated or malformed
 ├── LedgerConflict             the ledger holds another record under this payment's id
 ├── PaymentNotFound            neither the ledger nor any execution knows the payment
-└── InternalError              anything unforeseen, without its data
+└── InternalError              any unforeseen error, without its data
 
-Messages are written by us and never contain card data: they end up in the execution's history.
+We write every message ourselves, without card data: messages end up in the execution's history.
 """
 
 import re
@@ -55,7 +55,7 @@ def error_code(error_name: str) -> str:
 
 
 class Rejection(PaymentError):
-    """The card or the request is no good. The gateway was not called, and repeating would not help."""
+    """The card or the request is unacceptable. The gateway was not called, and a retry would not help."""
 
 
 class InvalidInput(Rejection):
@@ -67,43 +67,43 @@ class InvalidCardNumber(Rejection):
 
 
 class BrandNotAccepted(Rejection):
-    """The card's brand is none that this deployment takes."""
+    """This deployment does not accept the card's brand."""
 
 
 class TestCardNotAccepted(Rejection):
-    """The number is a published test card's, and this deployment takes none."""
+    """The number belongs to a published test card, and this deployment does not accept test cards."""
 
 
 class CardNumberInText(Rejection):
-    """A text that is kept and shown looks like a card number. The message says which."""
+    """A text field that is stored and shown looks like a card number. The message names the field."""
 
 
 class CardDataMustBeSealed(Rejection):
-    """A card number in the clear that is not a published test card."""
+    """The request has a card number in the clear, and it is not a published test card's."""
 
 
 class InvalidSealedCard(Rejection):
-    """The sealed card is not a compact JWE, or what is in it is no card."""
+    """The sealed card is not a compact JWE, or its content is not a card."""
 
 
 class SealedCardTampered(Rejection):
-    """The sealed card does not open: its header, key, ciphertext or tag is not what was sealed."""
+    """The sealed card can't be decrypted: its header, key, ciphertext or tag was changed after sealing."""
 
 
 class SealedForAnotherPayment(Rejection):
-    """The sealed card is good for another payment_id than this one."""
+    """The card was sealed for a different payment_id."""
 
 
 class SealingNotSupported(Rejection):
-    """The sealed card asks for another algorithm, encryption or compression than ours."""
+    """The sealed card uses an algorithm, encryption or compression that we don't support."""
 
 
 class UnknownSealingKey(Rejection):
-    """The sealed card names a key that we neither serve nor served."""
+    """The sealed card names a key that we neither publish now nor published before."""
 
 
 class SensitiveAuthenticationData(Rejection):
-    """There is a security code in the sealed card. PCI DSS 3.3.1 forbids keeping it, so we take none."""
+    """The sealed card contains a security code. PCI DSS 3.3.1 forbids storing it, so we accept none."""
 
 
 class ExpiredCard(Rejection):
@@ -111,7 +111,7 @@ class ExpiredCard(Rejection):
 
 
 class UnknownToken(Rejection):
-    """No card is stored under this token, or not any more."""
+    """No card is stored under this token, or it no longer is."""
 
 
 class UnknownCurrency(Rejection):
@@ -119,7 +119,7 @@ class UnknownCurrency(Rejection):
 
 
 class Unavailable(PaymentError):
-    """A dependency did not answer. Repeating is safe."""
+    """A dependency did not answer. A retry is safe."""
 
 
 class KeyServiceUnavailable(Unavailable):
@@ -139,35 +139,35 @@ class ExecutionsUnavailable(Unavailable):
 
 
 class GatewayBusy(Unavailable):
-    """The gateway said that it did nothing, and to come back."""
+    """The gateway said that it did nothing and that the call should be retried."""
 
 
 class GatewayOutcomeUnknown(Unavailable):
-    """No answer, or none that can be understood: money may have moved."""
+    """The gateway's answer is missing or unintelligible: money may have moved."""
 
 
 class ReversalUnconfirmed(Unavailable):
-    """The gateway did not confirm the reversal: the ledger says in doubt until it does."""
+    """The gateway did not confirm the reversal. The payment stays in doubt in the ledger until it does."""
 
 
 class PaymentUnderWay(Unavailable):
-    """The payment has no end yet, or cannot be seen yet: what is to be done with it has to wait."""
+    """The payment has not ended or is not visible yet, so the operation on it has to wait."""
 
 
 class KeyUnusable(PaymentError):
-    """KMS refused the key: disabled, deleted, not permitted, or the wrong encryption context."""
+    """KMS rejected the use of the key: it is disabled, deleted or not permitted, or the encryption context is wrong."""
 
 
 class GatewayRefused(PaymentError):
-    """The gateway refused to process the request: a wrong key, a body it can't read, a reversed reference."""
+    """The gateway refused to process the request: its key is wrong, its body unreadable, or its reference reversed."""
 
 
 class GatewayMismatch(PaymentError):
-    """The gateway's charge is not the one that was asked for."""
+    """The gateway's charge is not the one that was requested."""
 
 
 class SettlementUnreadable(PaymentError):
-    """The gateway's settlement report is cut off, or is not what its contract says."""
+    """The gateway's settlement report is truncated or violates its contract."""
 
 
 class LedgerConflict(PaymentError):
@@ -179,8 +179,8 @@ class PaymentNotFound(PaymentError):
 
 
 class InternalError(PaymentError):
-    """An unforeseen error. It carries the original's type, and none of its data."""
+    """An unforeseen error. It carries the original error's type, but none of its data."""
 
 
 UNCONFIRMED = (GatewayBusy, GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SecretUnavailable)
-"""What the gateway's port raises: it has not confirmed what it was asked for, for whatever reason."""
+"""The errors of the gateway's port: for one of these reasons, the gateway has not confirmed the request."""

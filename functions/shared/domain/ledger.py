@@ -1,7 +1,7 @@
-"""Double-entry bookkeeping: balanced, immutable journal entries. Nothing is corrected but by a new entry.
+"""Double-entry bookkeeping: balanced, immutable journal entries. Only a new entry can correct an earlier one.
 
-A payment's entries form a chain: each carries the hash of the one before it, so that one that was changed, taken away
-or put in later shows.
+A payment's entries form a chain: each carries the hash of its predecessor, which reveals an entry that was changed,
+removed or inserted later.
 """
 
 import hashlib
@@ -20,16 +20,16 @@ EXPENSE_FEES = "expense:fees"
 ASSET_BANK = "asset:bank"
 
 NO_ENTRY = "0" * 64
-"""What the first entry of a payment has in place of a hash before it."""
+"""The previous hash of a payment's first entry."""
 
 
 def asset_gateway(gateway: str) -> str:
-    """The account of what a gateway owes us, `asset:gateway:sparkle`."""
+    """The account for the money that a gateway owes us, such as `asset:gateway:sparkle`."""
     return f"asset:gateway:{gateway}"
 
 
 def chart_of_accounts(gateway: str) -> tuple[str, ...]:
-    """Every account that there is."""
+    """All accounts of the ledger."""
     return asset_gateway(gateway), ASSET_BANK, LIABILITY_MERCHANT, SUSPENSE_IN_DOUBT, EXPENSE_FEES
 
 
@@ -52,7 +52,7 @@ class Posting:
 
 
 def turnover(postings: Iterable[Posting]) -> dict[str, dict[str, tuple[int, int]]]:
-    """What was debited and credited in minor units, by account and currency."""
+    """Total debits and credits in minor units, by account and currency."""
     totals: dict[str, dict[str, tuple[int, int]]] = {}
     for posting in postings:
         by_currency = totals.setdefault(posting.account, {})
@@ -69,10 +69,10 @@ def turnover(postings: Iterable[Posting]) -> dict[str, dict[str, tuple[int, int]
 class JournalEntry:
     """At least two postings whose debits equal their credits in every currency.
 
-    `source` is what it was posted for, where that is not the payment itself: an operation's id, or the id of a line in
-    the gateway's settlement report. `reverses` is the number of the entry that it undoes.
+    `source` is None for an entry of the payment itself; otherwise it names the operation, or the line of a settlement
+    report, that the entry was posted for. `reverses` is the number of the entry that this one undoes.
 
-    Raises ValueError for anything unbalanced, so that such an entry can't exist.
+    Raises ValueError for unbalanced postings, so that an unbalanced entry can't exist.
     """
 
     kind: EntryKind
@@ -92,14 +92,14 @@ class JournalEntry:
             raise ValueError("Debits and credits must be equal in every currency.")
 
     def reverse(self, number: int, kind: EntryKind = "reversal", source: str | None = None) -> "JournalEntry":
-        """The entry that undoes this one, which has that number in its payment's journal."""
+        """The entry that undoes this one; `number` is this entry's number in its payment's journal."""
         postings = tuple(posting.reverse() for posting in self.postings)
         return JournalEntry(kind, postings, source or self.source, number)
 
 
 @dataclass(frozen=True, slots=True)
 class PostedEntry:
-    """An entry in a payment's journal, where it has its number, from 1 on, and its time (ISO 8601 in UTC)."""
+    """An entry in a payment's journal, with its number, counted from 1, and the time of posting (ISO 8601 in UTC)."""
 
     payment_id: str
     number: int
@@ -112,7 +112,7 @@ class PostedEntry:
     def after(
         cls, previous_hash: str, entry: JournalEntry, *, payment_id: str, number: int, posted_at: str
     ) -> "PostedEntry":
-        """The entry, chained to the one whose hash is given, or to NO_ENTRY."""
+        """The entry, chained to its predecessor by `previous_hash`, which is NO_ENTRY for the first."""
         text = json.dumps(
             [previous_hash, payment_id, number, posted_at, asdict(entry)], sort_keys=True, separators=(",", ":")
         )
@@ -124,7 +124,7 @@ class PostedEntry:
 
     @property
     def is_intact(self) -> bool:
-        """Whether it is what its hash was made of."""
+        """Whether the entry still matches its hash."""
         return self == PostedEntry.after(
             self.previous_hash,
             self.entry,
@@ -135,14 +135,14 @@ class PostedEntry:
 
 
 def standing(journal: Iterable[PostedEntry]) -> list[PostedEntry]:
-    """The entries that undo none, and that none has undone."""
+    """The entries still in effect: they neither reverse another entry nor have been reversed."""
     entries = list(journal)
     undone = {posted.entry.reverses for posted in entries}
     return [posted for posted in entries if posted.entry.reverses is None and posted.number not in undone]
 
 
 def clear_suspense(journal: Iterable[PostedEntry], source: str | None = None) -> list[JournalEntry]:
-    """What takes out of suspense what a doubt has put there: the payment's own, or that of an operation (`source`)."""
+    """The entries that reverse a doubt's postings to suspense, of the payment itself or of an operation (`source`)."""
     return [
         posted.entry.reverse(posted.number)
         for posted in standing(journal)
@@ -163,22 +163,22 @@ def capture_entry(gateway: str, amount_minor: int, currency: str, source: str | 
 
 
 def refund_entry(gateway: str, amount_minor: int, currency: str, source: str) -> JournalEntry:
-    """The gateway gave money back to the card, and we owe the merchant so much less."""
+    """The gateway gave money back to the card, and we owe the merchant less by that amount."""
     return _transfer("refund", LIABILITY_MERCHANT, asset_gateway(gateway), amount_minor, currency, source)
 
 
 def in_doubt_entry(amount_minor: int, currency: str, source: str | None = None) -> JournalEntry:
-    """Nobody knows yet whether the gateway has the money: it is parked in suspense until there is evidence."""
+    """It is unknown whether the gateway has the money, which stays in suspense until there is evidence."""
     return _transfer("in_doubt", SUSPENSE_IN_DOUBT, LIABILITY_MERCHANT, amount_minor, currency, source)
 
 
 def refund_in_doubt_entry(amount_minor: int, currency: str, source: str) -> JournalEntry:
-    """Nobody knows yet whether the gateway gave the money back: it is parked in suspense until there is evidence."""
+    """It is unknown whether the gateway gave the money back; the amount stays in suspense until there is evidence."""
     return _transfer("in_doubt", LIABILITY_MERCHANT, SUSPENSE_IN_DOUBT, amount_minor, currency, source)
 
 
 def settlement_entry(gateway: str, amount_minor: int, fee_minor: int, currency: str, source: str) -> JournalEntry:
-    """The gateway paid out what it owed us for one line of its report, less its fee; of a negative line, it kept it."""
+    """The gateway paid out the amount of one line of its report, less its fee; it withheld a negative amount."""
     debits = {ASSET_BANK: amount_minor - fee_minor, EXPENSE_FEES: fee_minor, asset_gateway(gateway): -amount_minor}
     postings = (
         Posting(account, "debit" if amount > 0 else "credit", abs(amount), currency)

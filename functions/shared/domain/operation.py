@@ -1,7 +1,7 @@
-"""What may be done to a payment afterwards: capture what was authorized, void it, or refund what was captured.
+"""Operations on an existing payment: capture or void an authorization, or refund a capture.
 
-An operation is reserved in the payment's record before the gateway is asked, so that two at once can't have the same
-money; then it is settled or released, as the gateway did it or not.
+An operation is reserved in the payment's record before the gateway is called, so that two concurrent operations can't
+use the same money. It is then settled if the gateway carried it out, and released if not.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,25 +14,25 @@ from functions.shared.domain.shapes import whole
 OperationType = Literal["refund", "capture", "void"]
 OperationStatus = Literal["processing", "succeeded", "rejected", "in_doubt"]
 Refusal = Literal["amount_exceeds_captured", "amount_exceeds_authorized", "invalid_state", "too_many_operations"]
-"""Why an operation may not be done; these are the API's words."""
+"""The reasons for refusing an operation, in the API's terms."""
 
 RESERVED_WITHIN_SECONDS = 3600
-"""An operation that was asked for longer ago than this is not reserved: its execution has given up long before."""
+"""An operation requested longer ago than this is not reserved: its execution gave up long before."""
 
 SEEN_WITHIN_SECONDS = 10
-"""A payment that is not seen this long after an operation on it was asked for does not exist: Step Functions shows an
-execution a moment after its start."""
+"""A payment that is still not visible this long after the request for an operation on it does not exist: Step Functions
+shows an execution only a moment after its start."""
 
 OPERATIONS_KEPT = 100
-"""A payment's record holds at most this many operations, as it is read and written as a whole. So at most this many may
-be open at once, and when there are more, the oldest that have ended are kept apart from the record."""
+"""A payment's record holds at most this many operations, because it is read and written as a whole. This is also the
+limit for open operations; beyond it, the oldest ended operations are stored apart from the record."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """What the merchant asked for. Without an amount, it is all that there is.
+    """The merchant's request. Without an amount, it covers the whole amount available.
 
-    `caller` is the ARN of the user or role that asked the API; what was started by hand has none.
+    `caller` is the ARN of the user or role that called the API; an execution started by hand has none.
     """
 
     operation_id: str
@@ -55,11 +55,11 @@ class OperationRequest:
         )
 
     def is_too_late(self, now: str) -> bool:
-        """Whether it was asked for so long ago that it is not reserved any more."""
+        """Whether the request is too old for the operation to be reserved."""
         return self._age_seconds(now) > RESERVED_WITHIN_SECONDS
 
     def is_old(self, now: str) -> bool:
-        """Whether it was asked for so long ago that its payment would be seen by now, if there were one."""
+        """Whether the request is so old that its payment, if it existed, would be visible by now."""
         return self._age_seconds(now) > SEEN_WITHIN_SECONDS
 
     def _age_seconds(self, now: str) -> float:
@@ -68,13 +68,14 @@ class OperationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation as the payment's record has it; `error` says why it is rejected or in doubt.
+    """An operation in the payment's record. `error` says why it is rejected or in doubt.
 
-    `amount_minor` is None where it was rejected before it had one. `source` is `gateway` where nobody asked us for it:
-    the gateway showed that it was done there. `pending` says that the gateway has it, and has not ended it yet.
-    `charge_id` is None but for the undoing of another charge than the payment's own, which the gateway made beside it:
-    nobody asked for that, and it changes nothing of what the payment comes to. `kept_apart` is None while the payment's
-    record has it, and else the version of the payment that wrote it beside the record.
+    `amount_minor` is None if the operation was rejected before its amount was known. `source` is `gateway` if nobody
+    requested the operation from us and we learned of it from the gateway. `pending` means that the gateway has accepted
+    the operation but not ended it. `charge_id` is set only on an operation that undoes a second charge, which the
+    gateway made beside the payment's own: no merchant requested it, and it leaves the payment's amounts unchanged.
+    `kept_apart` is None while the operation is in the payment's record; otherwise it is the version of the payment that
+    wrote the operation beside the record.
     """
 
     operation_id: str
@@ -92,12 +93,12 @@ class Operation:
 
     @property
     def is_open(self) -> bool:
-        """Whether it may yet move money, so that no other operation may have the amount that it reserved."""
+        """Whether the operation may still move money; until it ends, no other operation may use its reserved amount."""
         return self.status in ("processing", "in_doubt")
 
 
 def in_order(operations: Iterable[Operation]) -> tuple[Operation, ...]:
-    """As a payment has them: those kept apart first, by age, and then the record's, as they were asked for."""
+    """A payment's operations in order: first those kept apart, oldest first, then the record's, as requested."""
     every = list(operations)
     apart = [each for each in every if each.kept_apart is not None]
     apart.sort(key=lambda each: (each.created_at, each.operation_id))

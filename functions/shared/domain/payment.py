@@ -1,4 +1,4 @@
-"""A payment as the ledger records it, and the ways that its status may move."""
+"""A payment as the ledger records it, and the allowed transitions of its status."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -33,14 +33,14 @@ Status = Literal[
 Purpose = Literal["charge", "store"]
 
 NO_CURRENCY = "XXX"
-"""ISO 4217's code for it."""
+"""ISO 4217's code for the absence of a currency."""
 
 SCREENED = "screened:"
-"""What a decline code begins with that names the screening rule which declined the payment."""
+"""The prefix of a decline code that names the screening rule behind the decline."""
 
-# Where a recorded payment may go next: an outcome that is known stays, doubt is cleared by evidence, an authorization
-# is captured or voided once, and what was captured may be refunded bit by bit, or voided by the gateway. A refund that
-# failed comes back. What the gateway did by itself may be several steps at once.
+# The allowed transitions: a known outcome is final, evidence clears a doubt, an authorization is captured or voided
+# once, and a capture may be refunded in parts or voided by the gateway. A failed refund returns the payment to an
+# earlier status. One transition may combine several steps that the gateway made by itself.
 NEXT_STATUSES: dict[Status, frozenset[Status]] = {
     "in_doubt": frozenset(
         {"in_doubt", "captured", "authorized", "declined", "reversed", "voided", "refunded", "partially_refunded"}
@@ -56,15 +56,16 @@ NEXT_STATUSES: dict[Status, frozenset[Status]] = {
 }
 
 FAILURES: frozenset[Status] = frozenset({"reversed", "in_doubt"})
-"""The statuses of payments whose executions fail."""
+"""The statuses with which a payment's execution fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """What the merchant asked for, without the card. Amount and currency are None when a card is only stored.
+    """The merchant's request, without the card. Amount and currency are None if a card is only stored.
 
-    `card_on_file` says that it is charged by the token of a stored card, and not by the card itself. `caller` is the
-    ARN of the user or role that asked the API; what was started by hand has none. Raises CardNumberInText.
+    `card_on_file` means that the payment charges a stored card by its token instead of card data in the request.
+    `caller` is the ARN of the user or role that called the API; a payment started by hand has none. Raises
+    CardNumberInText.
     """
 
     operation: Purpose
@@ -83,7 +84,7 @@ class PaymentRequest:
 
     @classmethod
     def from_request(cls, request: Mapping[str, Any]) -> "PaymentRequest":
-        """Read the API's request body, or the `payment` that an earlier state made of it. Null is as good as absent."""
+        """Read the API's request body, or the `payment` that an earlier state derived from it. Null means absent."""
         return cls(
             operation=request.get("operation", "charge"),
             amount_minor=whole(request.get("amount_minor")),
@@ -103,8 +104,8 @@ class PaymentRequest:
 class Payment:
     """The ledger's record of one payment. Amounts are in the currency's minor unit, times are ISO 8601 in UTC.
 
-    `card` and `transaction_id` are None where its execution was stopped before they were known. `reversing` says that
-    the gateway was, or may have been, asked to undo the charge: from then on a charge that is found is no evidence.
+    `card` and `transaction_id` are None if the execution was stopped before they were known. `reversing` means that the
+    gateway was, or may have been, asked to undo the charge: from then on, finding the charge proves nothing.
     """
 
     payment_id: str
@@ -122,14 +123,14 @@ class Payment:
     description: str | None
     created_at: str
     updated_at: str
-    version: int = 1  # how often the record was written; every write names the version that it replaces
+    version: int = 1  # the number of writes of the record; every write names the version that it replaces
     reversing: bool = False
-    entry_count: int = 0  # how many journal entries the payment has; the next one gets the next number
+    entry_count: int = 0  # the number of the payment's journal entries; the next entry gets the next number
     journal_hash: str = NO_ENTRY  # the last entry's
-    flags: tuple[str, ...] = ()  # the screening rules that wanted somebody to look
+    flags: tuple[str, ...] = ()  # the screening rules that flagged the payment for a person to review
     operations: tuple[Operation, ...] = ()  # `in_order`
-    caller: str | None = None  # who asked for it: the ARN of a user or a role
-    expires_at: str | None = None  # when the gateway lets an authorization end by itself
+    caller: str | None = None  # the requester: the ARN of a user or a role
+    expires_at: str | None = None  # the time at which the gateway lets an authorization expire
 
     @classmethod
     def first(
@@ -148,7 +149,7 @@ class Payment:
         reversing: bool = False,
         flags: tuple[str, ...] = (),
     ) -> "Payment":
-        """The first record of a payment. The card is kept only if the payment succeeded, or if it was stored before."""
+        """The first record of a payment. It keeps the card only if the payment succeeded or the card was on file."""
         keeps_card = request.card_on_file or status in ("captured", "authorized", "stored")
         return cls(
             payment_id=payment_id,
@@ -173,8 +174,8 @@ class Payment:
 
     @classmethod
     def first_of(cls, event: Mapping[str, Any], status: Status, transaction_id: str | None, **known: Any) -> "Payment":
-        """The first record of a payment, from what a state is given of it: `{"payment_id", "started_at", "payment",
-        "card", "flags"}`. What is `known` besides is as `first` takes it."""
+        """The first record of a payment, from a state's input `{"payment_id", "started_at", "payment", "card",
+        "flags"}`. `known` holds further arguments of `first`."""
         return cls.first(
             event["payment_id"],
             status,
@@ -188,27 +189,27 @@ class Payment:
 
     @property
     def in_doubt_since(self) -> str | None:
-        """Since when somebody must find out what became of its money; None where nobody must."""
+        """The start of the oldest doubt about the payment's money, or None without a doubt."""
         doubts = [operation.updated_at for operation in self.operations if operation.status == "in_doubt"]
         return min([self.updated_at] if self.status == "in_doubt" else doubts, default=None)
 
     @property
     def awaits_gateway(self) -> bool:
-        """Whether the gateway may yet end something by itself: an authorization that expires, a pending refund."""
+        """Whether the gateway may still end something by itself: an authorization may expire, a pending refund end."""
         return self.status == "authorized" or any(operation.pending for operation in self.operations)
 
     @property
     def was_screened(self) -> bool:
-        """Whether a screening rule declined it, so that the gateway was not asked."""
+        """Whether a screening rule declined the payment before the gateway was called."""
         return self.decline_code is not None and self.decline_code.startswith(SCREENED)
 
     @property
     def was_declined_by_gateway(self) -> bool:
-        """Whether the gateway was asked for the payment, and declined it."""
+        """Whether the gateway, rather than a screening rule, declined the payment."""
         return self.status == "declined" and not self.was_screened
 
     def outcome(self) -> dict[str, Any]:
-        """What the state machine needs to end: it chooses by the status, and `error` is why a payment was undone."""
+        """The output that the state machine ends on: it branches on `status`; `error` says why a payment was undone."""
         return {
             "payment_id": self.payment_id,
             "status": self.status,
@@ -220,13 +221,13 @@ class Payment:
         }
 
     def moved_to(self, status: Status, **changes: Any) -> "Payment":
-        """The payment's next version. Raises ValueError where the status may not move that way."""
+        """The payment's next version. Raises ValueError if NEXT_STATUSES does not allow the transition."""
         if status not in NEXT_STATUSES[self.status]:
             raise ValueError(f"A payment that is {self.status} can't become {status}.")
         return replace(self, status=status, version=self.version + 1, **changes)
 
     def post(self, *entries: JournalEntry) -> tuple["Payment", tuple[PostedEntry, ...]]:
-        """This version with the entries added to its journal, at the time of its update; and the entries as posted."""
+        """Add the entries to this version's journal, at the time of its update; return the version and the entries."""
         posted: list[PostedEntry] = []
         payment = self
         for entry in entries:
@@ -242,11 +243,11 @@ class Payment:
         return payment, tuple(posted)
 
     def next_version(self, now: str) -> "Payment":
-        """The next version, which says nothing new but that it has more entries, once they are posted."""
+        """The next version, which differs only in the entries that are then posted to it."""
         return replace(self, version=self.version + 1, updated_at=self._updated_at(now))
 
     def is_same_as(self, other: "Payment") -> bool:
-        """Whether both are one version, made at whatever time: that is in the hashes, too."""
+        """Whether both are the same version, ignoring the time of the update, which the hashes contain, too."""
         return self == replace(other, updated_at=self.updated_at, journal_hash=self.journal_hash)
 
     # -- Operations
@@ -256,13 +257,13 @@ class Payment:
 
     @property
     def refundable_minor(self) -> int:
-        """What was captured, and neither given back nor reserved to be."""
+        """The captured amount, less completed refunds and open ones."""
         refunds = [each for each in self.operations if each.type == "refund" and each.charge_id is None]
         reserved = sum(each.amount_minor or 0 for each in refunds if each.is_open)
         return self.captured_minor - self.refunded_minor - reserved
 
     def reserve(self, request: OperationRequest, now: str) -> "Payment":
-        """The next version, in which the operation is processing, or rejected if it may not be done."""
+        """The next version, in which the operation is processing, or rejected if it is not allowed."""
         refusal = self._refusal(request)
         return self._with(
             Operation(
@@ -279,7 +280,7 @@ class Payment:
         )
 
     def reject(self, request: OperationRequest, error: str, now: str) -> "Payment":
-        """The next version, in which an operation that was never reserved is rejected, so that it can't be any more."""
+        """The next version, which rejects an operation that was never reserved and so rules out reserving it later."""
         rejected = Operation(
             operation_id=request.operation_id,
             type=request.type,
@@ -293,9 +294,9 @@ class Payment:
         return self._with(rejected, now)
 
     def undo_other_charge(self, charge_id: str, type: OperationType, now: str) -> "Payment":
-        """The next version, in which a second charge of the payment is to be undone: voided, or refunded whole.
+        """The next version, with an operation to undo a second charge of the payment by a void or a full refund.
 
-        The operation has the charge's own id, as nobody gave it one.
+        Nobody requested the operation, so it takes the charge's id.
         """
         undoing = Operation(
             operation_id=charge_id,
@@ -310,7 +311,7 @@ class Payment:
         return self._with(undoing, now)
 
     def settle(self, operation: Operation, now: str) -> "Payment":
-        """The next version, in which the gateway has done what the operation is about."""
+        """The next version, in which the gateway has carried out the operation."""
         assert operation.status != "succeeded" and operation.amount_minor is not None
         payment = self.end(operation, "succeeded", None, now)
         if operation.charge_id:
@@ -323,7 +324,7 @@ class Payment:
         return payment._refunded_by(operation.amount_minor)
 
     def fail_refund(self, operation: Operation, now: str) -> "Payment":
-        """The next version, in which a refund that had succeeded has failed after all: the money is back."""
+        """The next version, in which a refund has failed after it had succeeded, and the money has returned."""
         assert operation.type == "refund" and operation.status == "succeeded" and operation.amount_minor is not None
         payment = self.end(operation, "rejected", "refund_failed", now)
         return payment if operation.charge_id else payment._refunded_by(-operation.amount_minor)
@@ -331,7 +332,7 @@ class Payment:
     def end(
         self, operation: Operation, status: OperationStatus, error: str | None, now: str, *, pending: bool = False
     ) -> "Payment":
-        """The next version, in which the operation has this status. Nothing else is changed."""
+        """The next version, in which only the operation's status, error and `pending` have changed."""
         return self._with(replace(operation, status=status, error=error, pending=pending, updated_at=now), now)
 
     def _refusal(self, request: OperationRequest) -> Refusal | None:
@@ -342,7 +343,7 @@ class Payment:
             if self.status not in ("captured", "partially_refunded", "refunded"):
                 return "invalid_state"
             return "amount_exceeds_captured" if not 0 < (amount_minor or 1) <= self.refundable_minor else None
-        # An authorization is captured or voided once.
+        # A capture or a void needs an authorization without any open operation.
         if self.status != "authorized" or any(operation.is_open for operation in self.operations):
             return "invalid_state"
         exceeds = request.type == "capture" and (amount_minor or 0) > (self.amount_minor or 0)
@@ -360,7 +361,7 @@ class Payment:
         return sum(each.is_open for each in self.operations) >= OPERATIONS_KEPT
 
     def _with(self, operation: Operation, now: str) -> "Payment":
-        """The next version with the operation, in its place or as the newest; the oldest that ended make room."""
+        """The next version with the operation, updated or added as the newest; the oldest ended ones make room."""
         version = self.version + 1
         kept = {each.operation_id: each for each in self.operations} | {operation.operation_id: operation}
         if operation.kept_apart is not None:
@@ -377,5 +378,5 @@ class Payment:
         )
 
     def _updated_at(self, now: str) -> str:
-        """A doubt is as old as it was."""
+        """The time of the update; a payment in doubt keeps its own, which says since when it has been in doubt."""
         return self.updated_at if self.status == "in_doubt" else now

@@ -1,8 +1,8 @@
-"""What is sealed: the bytes that are hashed of a record, of the operations beside it, and of an anchor. They are
-defined here and nowhere else.
+"""The format of seals: which bytes are hashed for a record, for the operations beside it, and for an anchor.
 
-Format 1: the SHA-256 of the JSON `[kind, 1, content]` in ASCII, keys in order, without blanks. It is hashed first, as
-KMS takes messages of up to 4,096 bytes ("GenerateMac", AWS KMS API reference), and records are longer.
+This module is its only definition. Format 1: the SHA-256 of the JSON `[kind, 1, content]` in ASCII, with sorted keys
+and no blanks. The JSON is hashed before KMS makes the MAC, because KMS accepts messages of at most 4,096 bytes
+("GenerateMac", AWS KMS API reference), and records are longer.
 """
 
 import hashlib
@@ -16,18 +16,18 @@ FORMAT = 1
 
 
 def digest(kind: Kind, content: Mapping[str, Any]) -> bytes:
-    """What the MAC is made of: 32 bytes, others for any other content and for any other kind.
+    """The 32 bytes that the MAC covers. They differ for any other content and any other kind.
 
-    The content has texts, whole numbers, booleans and None, and lists and maps of them. What is none of these (somebody
-    has written it) is told apart, too.
+    The content consists of texts, integers, booleans, None, and lists and maps of these. A value of any other type,
+    which somebody else must have written, enters the digest by its `repr`.
     """
     text = json.dumps([kind, FORMAT, content], sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode()).digest()
 
 
 def facts(record: Mapping[str, Any]) -> bytes:
-    """A digest of what no version of a payment's record changes: what was asked for, when, by whom, and with which
-    card once one is known."""
+    """A digest of the facts that all versions of a payment's record share: the request, its time and caller, and the
+    card's fingerprint once the card is known."""
     asked = {name: record.get(name) for name in _FACTS}
     return digest("record", asked | {"card": (record.get("card") or {}).get("fingerprint")})
 

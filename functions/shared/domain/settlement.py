@@ -1,4 +1,4 @@
-"""A gateway's settlement report of one day, and what it says held against a payment's journal."""
+"""A gateway's settlement report for one day, and its comparison with the payments' journals."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from functions.shared.domain.ledger import JournalEntry, PostedEntry
 from functions.shared.domain.payment import Payment
 
 LineType = Literal["charge", "refund", "refund_failed"]
-"""What of a report is in our books. A line of any other type is one that somebody has to look at."""
+"""The types of report lines that our books contain. A person has to look at a line of any other type."""
 
 BreakType = Literal["missing_in_ledger", "missing_at_gateway", "amount_differs", "status_differs", "duplicate"]
 
@@ -18,9 +18,9 @@ BreakType = Literal["missing_in_ledger", "missing_at_gateway", "amount_differs",
 class SettlementLine:
     """One movement between the gateway and the bank. Amounts are in the currency's minor unit, times are ISO 8601.
 
-    `line_id` is the charge's or the refund's own id, `reference` our payment's, and `refund_reference` our operation's.
-    `type` is a LineType or the gateway's own word; a line of its own may be about no charge. What goes to the card is
-    negative. The line is final once `settled_at` is over.
+    `line_id` is the gateway's id of the charge or refund, `reference` our payment's id, and `refund_reference` our
+    operation's id. `type` is a LineType or a term of the gateway's; a line with such a term may concern no charge.
+    Amounts that go to the card are negative. The line is final once `settled_at` has passed.
     """
 
     line_id: str
@@ -35,12 +35,12 @@ class SettlementLine:
 
     @property
     def key(self) -> str:
-        """What tells it from any other line: a refund that failed has the refund's own id."""
+        """A unique key for the line. It contains the type, as a failed refund has the same id as the refund."""
         return f"{self.type}:{self.line_id}"
 
     @property
     def is_known(self) -> bool:
-        """Whether it is of a type that is in our books."""
+        """Whether our books contain lines of this type."""
         return self.type in get_args(LineType)
 
     @property
@@ -53,7 +53,7 @@ class SettlementLine:
 
 @dataclass(frozen=True, slots=True)
 class SettlementPage:
-    """Some of a report's lines, in order. The totals are the whole report's: `{currency: (amount, fee)}`."""
+    """One page of a report's lines, in order. The totals cover the whole report: `{currency: (amount, fee)}`."""
 
     lines: tuple[SettlementLine, ...]
     line_count: int
@@ -63,9 +63,9 @@ class SettlementPage:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Two sides that do not agree about a day (UTC, YYYY-MM-DD). `item` is a line's key, an entry or an execution.
+    """A disagreement between two sides about a day (UTC, YYYY-MM-DD). `item` is a line's key, an entry or an execution.
 
-    `payment_id` is empty where the gateway names no payment.
+    `payment_id` is empty if the gateway names no payment.
     """
 
     day: str
@@ -77,19 +77,19 @@ class Break:
 
 
 def settlement_source(line: SettlementLine, day: str) -> str:
-    """What a settlement entry is posted for: one line of one day's report."""
+    """The `source` of a settlement entry: one line of one day's report."""
     return f"{line.key}@{day}"
 
 
 def settled_as(line: SettlementLine, journal: tuple[PostedEntry, ...]) -> str | None:
-    """The source of the entry that settled the line already, on whichever day's report it was; None without one."""
+    """The source of the entry that already settled the line, from any day's report; None if there is no such entry."""
     sources = (posted.entry.source or "" for posted in journal if posted.entry.kind == "settlement")
     return next((source for source in sources if source.rpartition("@")[0] == line.key), None)
 
 
 def entry_of(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry, ...]) -> PostedEntry | None:
-    """The entry that says in our books what the line says at the gateway."""
-    # A refund is ours, or was adopted; or else the gateway reversed the charge by it.
+    """The entry in our books that corresponds to the gateway's line."""
+    # A refund line is a refund of ours, an adopted one, or the gateway's reversal of the charge.
     refunds = (line.refund_reference, adopted_id("refund", line.line_id))
     others = other_charges(payment)
     for posted in journal:
@@ -110,12 +110,12 @@ def entry_of(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry,
 
 
 def other_charges(payment: Payment) -> set[str]:
-    """The charges beside the payment's own that the gateway made, and that were undone."""
+    """The charges that the gateway made beside the payment's own and that operations undo."""
     return {operation.charge_id for operation in payment.operations if operation.charge_id}
 
 
 def compare(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry, ...], day: str) -> Break | None:
-    """What a line of a known type and its payment's journal do not agree about, or None."""
+    """The break between a line of a known type and its payment's journal, or None if they agree."""
 
     def broken(type: BreakType, expected: str, found: str) -> Break:
         return Break(day, type, payment.payment_id, line.key, expected, found)
@@ -135,8 +135,8 @@ def compare(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry, 
 
 
 def signed_minor(line: SettlementLine, entry: JournalEntry) -> tuple[int, str]:
-    """What the entry moved between the gateway and us, negative if to the card, and its currency."""
+    """The amount that the entry moved between the gateway and us, negative if to the card, and its currency."""
     (posting,) = (each for each in entry.postings if each.account.startswith("asset:gateway:"))
-    # What came back is posted as the refund that it undoes.
+    # A failed refund's line is compared with the entry of the refund itself, whose sign is the opposite.
     sign = -1 if line.type == "refund_failed" else 1
     return sign * posting.signed_minor, posting.currency

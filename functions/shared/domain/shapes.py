@@ -1,8 +1,8 @@
-"""The shapes of what strangers send: ids, tokens, codes, sealed cards.
+"""The formats of untrusted values: ids, tokens, codes, sealed cards.
 
-An id is data of a stranger until it was checked. One that passed may be logged whole, and be a name: there is no card
-number in it. contracts/definitions.json says the same in JSON Schema. It needs the standard library alone, as the
-client has a copy of this file for itself (client/shapes.py).
+An id is untrusted until it has been checked. A checked id contains no card number, so it may be logged in full and used
+as a name. contracts/definitions.json defines the same formats in JSON Schema. This module needs only the standard
+library, because the client has its own copy of it (client/shapes.py).
 """
 
 import re
@@ -22,10 +22,10 @@ of 12 bytes, the ciphertext, a tag of 16 bytes."""
 
 
 def is_id(value: object) -> TypeGuard[str]:
-    """Whether it can be an Idempotency-Key, and so a payment's or an operation's id.
+    """Whether the value is a valid Idempotency-Key, which is also the id of the payment or operation.
 
-    A UUID, with or without dashes; or 16 to 64 letters, digits, dashes and underscores, without a run of 12 or more
-    digits once dashes and underscores are dropped.
+    It must be a UUID, with or without dashes; or 16 to 64 letters, digits, dashes and underscores that, without the
+    dashes and underscores, contain no run of 12 or more digits.
     """
     if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_-]{16,64}", value):
         return False
@@ -33,25 +33,26 @@ def is_id(value: object) -> TypeGuard[str]:
 
 
 def canonical_id(value: str) -> str:
-    """The spelling of an id by which it is known: a UUID's in small letters, with dashes (RFC 9562); any other's own.
+    """The canonical spelling of an id: a UUID in lower case with dashes (RFC 9562), any other id unchanged.
 
-    terraform/api/templates/ids.vtl does the same to what comes in by the API.
+    terraform/api/templates/ids.vtl does the same with the ids in API requests.
     """
     return str(UUID(value)) if _UUID.fullmatch(value) else value
 
 
 def whole(number: float | None) -> int | None:
-    """The integer that a contract let through, however it was written: 1999.0 is one."""
+    """Convert a number that a contract accepted as an integer, such as 1999.0, to int."""
     return None if number is None else int(number)
 
 
 def is_token(value: object) -> TypeGuard[str]:
-    """Whether it can be the token of a stored card."""
+    """Whether the value has the format of a stored card's token."""
     return isinstance(value, str) and bool(re.fullmatch("tok_[a-z2-7]{52}", value))
 
 
 def is_sealed_card(value: object) -> TypeGuard[str]:
-    """Whether it can be a sealed card. None of its segments has 12 digits in a row, dashes and underscores aside.
+    """Whether the value has the format of a sealed card, without 12 digits in a row in any segment, ignoring dashes
+    and underscores.
 
     About three in ten million sealed cards do have such a segment: some 920 characters of one are random, and
     920 * (10/62)**12 is 3e-7. The client seals such a card again.
@@ -62,14 +63,14 @@ def is_sealed_card(value: object) -> TypeGuard[str]:
 
 
 def is_gateway_id(value: object) -> TypeGuard[str]:
-    """Whether it can be what a gateway calls a charge or a refund, or the reference of ours that it repeats."""
+    """Whether the value can be a gateway's id of a charge or refund, or our reference as the gateway repeats it."""
     if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_-]{1,64}", value):
         return False
     return not looks_like_a_card_number(value)
 
 
 def is_code(value: object) -> TypeGuard[str]:
-    """Whether it can be a gateway's reason in snake case: `insufficient_funds`."""
+    """Whether the value can be a gateway's reason code in snake case, such as `insufficient_funds`."""
     if not isinstance(value, str) or not re.fullmatch("[a-z][a-z0-9_]{0,63}", value):
         return False
     return not _LONG_NUMBER.search(value)

@@ -1,16 +1,16 @@
-"""How times are written: UTC in ISO 8601, to the millisecond, `2026-11-23T09:00:00.000Z`.
+"""The format of times: UTC in ISO 8601, to the millisecond, `2026-11-23T09:00:00.000Z`.
 
-Written like this, times sort as texts in their order. What others write is read by `datetime.fromisoformat`.
+In this format, the order of texts is the order of times. `datetime.fromisoformat` reads the times that others write.
 """
 
 from datetime import UTC, datetime
 
 
 def iso(moment: datetime, timespec: str = "milliseconds") -> str:
-    """The moment, which has a time zone, as text. Any smaller part is cut off. `timespec` is `datetime.isoformat`'s."""
+    """The moment, which must have a time zone, as text, truncated to `timespec` (as for `datetime.isoformat`)."""
     return moment.astimezone(UTC).isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
 
 
 def epoch_seconds(moment: str) -> int:
-    """The time as DynamoDB's time to live takes it: whole seconds since 1970."""
+    """The time in whole seconds since 1970, the format of DynamoDB's time to live."""
     return int(datetime.fromisoformat(moment).timestamp())

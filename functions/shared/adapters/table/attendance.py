@@ -1,9 +1,9 @@
-"""Which executions that ended badly somebody looks after, in the table of what is forgotten after a while.
+"""The failed executions that somebody looks after, in the table whose items expire.
 
-| pk                       | sk         | what                                                                   |
+| pk                       | sk         | content                                                                |
 |--------------------------|------------|------------------------------------------------------------------------|
 | `ENDED#{machine}#{name}` | `ATTENDED` | somebody looks after this execution; kept until `expires_at`           |
-| `ENDED#CHECKED`          | `CHECKED`  | `until`: every execution that ended badly before then was looked after |
+| `ENDED#CHECKED`          | `CHECKED`  | `until`: every execution that failed before then is looked after       |
 """
 
 from collections.abc import Collection
@@ -15,14 +15,14 @@ from functions.shared.adapters.table.items import ledger_errors, marshal, read_b
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-# Longer than anybody looks back.
+# Longer than any check looks back.
 KEPT = timedelta(days=30)
 
 _CHECKED = {"pk": "ENDED#CHECKED", "sk": "CHECKED"}
 
 
 class DynamoDbAttendance:
-    """`Attendance` by an item for each execution, and one for how far all were checked."""
+    """`Attendance` with one item per execution, and one for the time until which all were checked."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client

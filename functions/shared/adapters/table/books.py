@@ -1,11 +1,11 @@
-"""The books over all payments, in the ledger's table: what was posted by account and day, closed days, and breaks.
+"""The books of all payments, in the ledger's table: postings by account and day, closed days, and breaks.
 
-| pk             | sk                              | what                                                              |
+| pk             | sk                              | content                                                           |
 |----------------|---------------------------------|-------------------------------------------------------------------|
-| `CLOSE#{year}` | `{day}`                         | what a day that is over comes to, by account and currency         |
-| `BREAK#{day}`  | `{type}#{payment_id}#{item}`    | what reconciliation found, since when, and when it was gone again |
+| `CLOSE#{year}` | `{day}`                         | the totals of a day that is over, by account and currency         |
+| `BREAK#{day}`  | `{type}#{payment_id}#{item}`    | a break found by reconciliation, its start and its resolution     |
 
-An account's postings of a day are read from the index `by_account`, one query a shard, and merged by their time.
+The index `by_account` yields an account's postings of a day, with one query per shard, which are merged by time.
 """
 
 import heapq
@@ -25,9 +25,9 @@ from functions.shared.ports import AccountPosting, DayTotals
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-# As many connections as botocore keeps open.
+# The number of connections that botocore keeps open.
 _MAX_CONNECTIONS = 10
-# How many postings of each shard are in memory at a time, however many the day has.
+# The number of postings per shard in memory at a time, however many the day has.
 _PAGE_SIZE = 500
 _POSTING_FIELDS = tuple(field.name for field in fields(Posting))
 _BREAK_FIELDS = tuple(field.name for field in fields(Break))
@@ -92,7 +92,7 @@ class DynamoDbBreaks:
         return [_to_break(item) for item in self._of_day(day) if item["run"] == run]
 
     def open(self, day: str) -> dict[Break, str]:
-        """The day's breaks that the last run has found, and since when there is each."""
+        """The day's unresolved breaks, each with the time since which it has existed."""
         return {_to_break(item): item["since"] for item in self._of_day(day) if "resolved_at" not in item}
 
     def resolve_others(self, day: str, run: str, at: str) -> None:
@@ -113,7 +113,7 @@ class DynamoDbBreaks:
 
 
 def _first_page_read(postings: Iterator[AccountPosting]) -> Iterator[AccountPosting]:
-    """The same postings, with their first page read."""
+    """The same postings, after fetching their first page."""
     return chain(list(islice(postings, 1)), postings)
 
 

@@ -1,4 +1,4 @@
-"""The stored cards in a table of their own, from which they can be erased."""
+"""The stored cards, in a separate table from which they can be erased."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -47,7 +47,7 @@ class DynamoDbCardVault:
         return CardSummary.from_dict(card) if card else None
 
     def _read(self, token: str, at: str, attributes: Sequence[str]) -> Item | None:
-        """These attributes of the card, or None once its time is over: DynamoDB may take days to delete it then."""
+        """These attributes of the card, or None once it has expired, as DynamoDB may take days to delete it."""
         names = {f"#{name}": name for name in (*attributes, "expires_at")}
         with ledger_errors():
             answer = self._client.get_item(
@@ -74,7 +74,7 @@ class DynamoDbCardVault:
 
 
 def card_item(card: StoredCard) -> Item:
-    """The item that the ledger writes with the payment that asked for the card to be kept."""
-    assert card.summary.token  # by which it is kept
+    """The card's item, which the ledger writes together with the payment that requested the storage."""
+    assert card.summary.token  # the item's key
     kept = {"ciphertext": card.ciphertext, "expires_at": epoch_seconds(card.until)}
     return card_key(card.summary.token) | card.summary.to_dict() | kept

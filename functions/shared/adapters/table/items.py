@@ -1,4 +1,4 @@
-"""Items as DynamoDB takes and gives them, and the ways to read more than one of them."""
+"""The conversion of items to and from DynamoDB's format, and the reading of several items."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 Item = dict[str, Any]
-"""An item in Python's types: str, int, bool, bytes and None, lists and dicts of these, and sets of bytes."""
+"""An item in Python's types: str, int, bool, bytes, None, lists and dicts of these, and sets of bytes."""
 
 MAX_BATCH_KEYS = 100
-"""How many keys one BatchGetItem takes ("BatchGetItem", DynamoDB API reference)."""
+"""The maximum number of keys in one BatchGetItem ("BatchGetItem", DynamoDB API reference)."""
 
 
-# boto3 has such a pair too: for decimals and all that we don't store, and it takes all of boto3 to import.
+# boto3 has such a pair of functions, too, but it also covers decimals and other types that we don't store, and using it
+# means importing all of boto3.
 def marshal(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The item as DynamoDB takes it, without attributes that are None. Raises TypeError for a type that we don't store:
-    of numbers, only int is one.
+    """Convert the item to DynamoDB's format, without attributes that are None. Raises TypeError for types that we don't
+    store, such as every type of number but int.
     """
     return {name: _attribute(value) for name, value in item.items() if value is not None}
 
@@ -69,9 +70,9 @@ def _plain(attribute: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def ledger_errors(service: str = "DynamoDB") -> Iterator[None]:
-    """Turn every error of AWS's into LedgerUnavailable, so that it is retried.
+    """Translate every AWS error to LedgerUnavailable, so that the call is retried.
 
-    Also a refusal: the money has moved already, and an operator may yet mend the permission.
+    This includes a denied permission: the money has moved already, and an operator may still repair the permission.
     """
     try:
         yield
@@ -90,10 +91,10 @@ def query(
     limit: int | None = None,
     **parameters: Any,
 ) -> Iterator[Item]:
-    """The items that a key condition selects, in the order of their sort keys; at most `limit` of them if given.
+    """Yield the items that a key condition selects, in the order of their sort keys; at most `limit` items if given.
 
-    The `values` are those of the condition, in Python's types, and `parameters` are more of Query's own. Pages are read
-    as they are needed. Raises LedgerUnavailable.
+    `values` holds the condition's values in Python's types, and `parameters` further parameters of Query. Pages are
+    read as they are needed. Raises LedgerUnavailable.
     """
     if limit is not None:
         parameters["PaginationConfig"] = {"PageSize": limit}
@@ -107,7 +108,7 @@ def query(
 def read_batch(
     client: "DynamoDBClient", table: str, keys: Collection[tuple[str, str]], **parameters: Any
 ) -> Iterator[Item]:
-    """The items with these pairs of pk and sk that exist, in no order. Raises LedgerUnavailable."""
+    """Yield the existing items among these pairs of pk and sk, in no particular order. Raises LedgerUnavailable."""
     remaining = [marshal({"pk": pk, "sk": sk}) for pk, sk in keys]
     while remaining:
         batch, remaining = remaining[:MAX_BATCH_KEYS], remaining[MAX_BATCH_KEYS:]

@@ -1,27 +1,27 @@
-"""The keys of the items in the ledger's and the cards' table, and of the ledger's indexes.
+"""The keys of the items in the ledger's and the cards' tables, and of the ledger's indexes.
 
-| table  | pk                     | sk                     | what                                                    |
+| table  | pk                     | sk                     | content                                                 |
 |--------|------------------------|------------------------|---------------------------------------------------------|
-| ledger | `PAYMENT#{payment_id}` | `PAYMENT`              | the payment's current record, its last operations in it |
-| ledger | `PAYMENT#{payment_id}` | `OPERATION#{id}`       | an older operation, that has ended                      |
+| ledger | `PAYMENT#{payment_id}` | `PAYMENT`              | the payment's current record, with its last operations  |
+| ledger | `PAYMENT#{payment_id}` | `OPERATION#{id}`       | an older operation that has ended                       |
 | ledger | `PAYMENT#{payment_id}` | `ENTRY#{number}`       | a journal entry with its postings, and its hash         |
 | ledger | `PAYMENT#{payment_id}` | `POSTING#{number}#{n}` | one posting, for the index `by_account`                 |
 | ledger | `CLOSE#{year}`         | `{day}`                | books.py                                                |
 | ledger | `BREAK#{day}`          | `{type}#{…}`           | books.py                                                |
 | cards  | `CARD#{token}`         | `CARD`                 | the encrypted card, until `expires_at`                  |
 
-The table of what is forgotten after a while is attendance.py's and velocity.py's.
+attendance.py and velocity.py describe the table whose items expire.
 
 | index        | hash key                                 | range key     | what it lists                             |
 |--------------|------------------------------------------|---------------|-------------------------------------------|
 | `by_account` | `account_day`: `{account}#{day}#{shard}` | `posted_at`   | an account's postings of a day            |
-| `by_day`     | `day_shard`: `{day}#{shard}`             | `created_at`  | the payments that were asked for on a day |
+| `by_day`     | `day_shard`: `{day}#{shard}`             | `created_at`  | the payments requested on a day           |
 | `by_writing` | `written_shard`: `{day}#{shard}`         | `written_at`  | the payments last written on a day        |
-| `in_doubt`   | `doubt_shard`: `in_doubt#{shard}`        | `doubt_since` | by `Payment.in_doubt_since`               |
-| `open`       | `open_shard`: `open#{shard}`             | `pk`          | those that `Payment.awaits_gateway`       |
+| `in_doubt`   | `doubt_shard`: `in_doubt#{shard}`        | `doubt_since` | payments with a `Payment.in_doubt_since`  |
+| `open`       | `open_shard`: `open#{shard}`             | `pk`          | payments with `Payment.awaits_gateway`    |
 
-What an index lists is spread over shards by the payment's id, so that none of its keys is a hot key: docs/scale.md.
-Days are UTC, YYYY-MM-DD.
+Every index spreads its entries over shards by the payment's id, to avoid hot keys: docs/scale.md. Days are UTC,
+YYYY-MM-DD.
 """
 
 from zlib import crc32
@@ -30,17 +30,17 @@ ACCOUNT_SHARDS = 64
 DAY_SHARDS = 128
 WRITTEN_SHARDS = 128
 
-# Few payments are in doubt, but all of them while the gateway is down. Every shard is read every five minutes.
+# Few payments are in doubt, except in an outage of the gateway, when all are. Every shard is read every five minutes.
 DOUBT_SHARDS = 128
 
-# Authorizations are written to the index `open` as fast as payments come.
+# Every authorization is written to the index `open`, so it receives writes at the rate of payments.
 OPEN_SHARDS = 128
 
 RECORD = "PAYMENT"
 """The sort key of a payment's record."""
 
 FIRST_OPERATION, FIRST_ENTRY = "OPERATION#", "ENTRY#"
-"""Below the sort keys of all operations that are kept apart, and below those of all entries."""
+"""Lower bounds for the sort keys of the operations kept apart and of the entries."""
 
 
 def payment_pk(payment_id: str) -> str:
@@ -70,7 +70,7 @@ def card_key(token: str) -> dict[str, str]:
 
 
 def shard_of(payment_id: str, shards: int) -> int:
-    """In which of so many shards the payment lies."""
+    """The payment's shard, from 0 to `shards` - 1."""
     return crc32(payment_id.encode()) % shards
 
 

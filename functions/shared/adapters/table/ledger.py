@@ -1,7 +1,7 @@
-"""The ledger in a DynamoDB table from which nobody deletes. keys.py has the items and indexes.
+"""The ledger in a DynamoDB table from which nothing is deleted. keys.py describes the items and indexes.
 
-Every version of a record has a seal: a MAC over the item, with its index keys and the head of its journal. An entry is
-bound to it by the chain of hashes, and what else is written of an entry follows from it.
+Every version of a record has a seal: a MAC over the item, including its index keys and the head of its journal. The
+chain of hashes binds the entries to the seal, and the entries determine the items of their postings.
 """
 
 import time
@@ -24,14 +24,14 @@ from functions.shared.ports import Doubts, Mac, RecordedPayment, StoredCard
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-# How many payments a page of `awaiting_gateway` has.
+# The number of payments in a page of `awaiting_gateway`.
 OPEN_PAGE_SIZE = 500
 
-# At most this many payments in doubt are counted in each shard: a person is woken for the first one already, and the
-# count stays cheap on a day when all payments are in doubt.
+# The most payments in doubt counted per shard. A single doubt already raises the alarm, and the limit keeps the
+# count cheap on a day when all payments are in doubt.
 MAX_DOUBTS_COUNTED = 1000
 
-# Two transactions that touch one item at once are both refused, and DynamoDB's client repeats none of them.
+# DynamoDB may cancel transactions that touch the same item at once, and its client does not retry them.
 _CONFLICT_PAUSES_SECONDS = (0.02, 0.05, 0.1)
 
 IS_NEW = "attribute_not_exists(pk)"
@@ -39,11 +39,11 @@ REPLACES_THE_VERSION_BEFORE = "version = :version_before"
 
 
 class _ConditionFailed(Exception):
-    """A write's condition did not hold: another item is there already."""
+    """A write's condition failed because another item exists already."""
 
 
 def sealed(record: Item, mac: Mac, at: str) -> Item:
-    """A record as it is written at that time: with the keys of the index `by_writing`, and the MAC over all of it."""
+    """Complete a record for writing at that time, with the keys of the index `by_writing` and a MAC over everything."""
     shard = keys.shard_of(record["payment_id"], keys.WRITTEN_SHARDS)
     written = record | {"written_at": at, "written_shard": keys.written_shard(at[:10], shard)}
     item = _without_none(written)
@@ -54,10 +54,10 @@ def sealed(record: Item, mac: Mac, at: str) -> Item:
 
 
 class DynamoDbLedger:
-    """`Ledger` in one table. Uniqueness lives in the data: every item is written on the condition that it is new.
+    """`Ledger` in one table. Conditions on the data guarantee uniqueness: a new item is only written if it is absent.
 
-    (A `ClientRequestToken` would only last ten minutes, and botocore repeats by itself a write whose answer was lost.)
-    `seal` is `sealed` with a MAC and a time. To read, neither it nor the cards' table is needed.
+    (A `ClientRequestToken` would last for only ten minutes, and botocore itself retries a write whose answer was lost.)
+    `seal` is `sealed` with a MAC and a time. Reading needs neither `seal` nor the cards' table.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class DynamoDbLedger:
         return RecordedPayment(_whole_payment(items), tuple(entries))
 
     def _up_to_the_record(self, payment_id: str, since: str) -> list[Item]:
-        """The payment's items from this sort key on. ENTRY#… sorts before OPERATION#…, that before PAYMENT, and
-        POSTING#… after it: the entries hold their postings already."""
+        """The payment's items from this sort key to the record's. ENTRY#… sorts before OPERATION#…, which sorts before
+        PAYMENT. POSTING#… sorts after it and is not read, as the entries contain their postings."""
         values = {":pk": keys.payment_pk(payment_id), ":since": since, ":record": keys.RECORD}
         condition = "pk = :pk AND sk BETWEEN :since AND :record"
         return list(query(self._client, self._table, condition, values, ConsistentRead=True))
@@ -119,7 +119,7 @@ class DynamoDbLedger:
         return {(posted.payment_id, posted.number): posted for posted in map(to_entry, items)}
 
     def _batch(self, sort_keys: Collection[tuple[str, str]], **projection: Any) -> Iterator[Item]:
-        """Items by pairs of a payment's id and a sort key, in no order."""
+        """The items with these pairs of payment id and sort key, in no particular order."""
         pairs = [(keys.payment_pk(payment_id), sort_key) for payment_id, sort_key in sort_keys]
         return read_batch(self._client, self._table, pairs, **projection)
 
@@ -134,7 +134,7 @@ class DynamoDbLedger:
         return found, None
 
     def _open_of(self, shard: int, after: str, limit: int) -> list[str]:
-        """The first of the shard's open payments whose ids come after this one."""
+        """The ids of the shard's first open payments after this id, at most `limit`."""
         items = query(
             self._client,
             self._table,
@@ -151,7 +151,7 @@ class DynamoDbLedger:
         return Doubts(len(since), min(since, default=None))
 
     def _doubts_of(self, shard: int) -> list[str]:
-        """Since when the shard's payments are in doubt, the oldest first."""
+        """The start times of the shard's doubts, oldest first."""
         items = query(
             self._client,
             self._table,
@@ -164,7 +164,7 @@ class DynamoDbLedger:
         return [item["doubt_since"] for item in items]
 
     def _holds(self, payment: Payment, entries: Sequence[PostedEntry]) -> bool:
-        """Whether exactly this was recorded before, by an earlier attempt whose answer got lost."""
+        """Whether an earlier attempt, whose answer was lost, has recorded exactly this."""
         stored = self.find(payment.payment_id)
         return (
             stored is not None
@@ -191,7 +191,7 @@ class DynamoDbLedger:
         return _put(self._table, record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
 
     def _put_apart(self, payment: Payment) -> Iterator[Item]:
-        """The operations that this version puts beside the record, whose version is the condition for them too."""
+        """The writes of the operations that this version stores apart. The condition on the record covers them."""
         for operation in payment.operations:
             if operation.kept_apart == payment.version:
                 yield {"Put": {"TableName": self._table, "Item": marshal(_apart_item(payment, operation))}}
@@ -217,7 +217,7 @@ def _put(table: str, item: Item, condition: str, values: Item | None = None) -> 
 
 
 def entry_items(posted: PostedEntry) -> Iterator[Item]:
-    """What is written of an entry: its own item, then one for each of its postings."""
+    """The items of an entry: its own, then one for each posting."""
     own = {"pk": keys.payment_pk(posted.payment_id), "posted_at": posted.posted_at}
     entry = asdict(posted.entry) | {"postings": [asdict(posting) for posting in posted.entry.postings]}
     chain = {"number": posted.number, "previous_hash": posted.previous_hash, "hash": posted.hash}
@@ -237,20 +237,20 @@ def entry_items(posted: PostedEntry) -> Iterator[Item]:
 
 
 def _operation_item(operation: Operation) -> Item:
-    """The operation without fields that have their default, so that a version that does not know a new field yet can
-    read every operation that does not need it."""
+    """The operation without the fields that have their default, so that an older version of the code, which does not
+    know a new field, can read every operation that does not use the field."""
     return {each.name: value for each in fields(operation) if (value := getattr(operation, each.name)) != each.default}
 
 
 def _apart_item(payment: Payment, operation: Operation) -> Item:
-    """An operation as it is kept apart from the record."""
+    """The item of an operation that is stored apart from the record."""
     key = {"pk": keys.payment_pk(payment.payment_id), "sk": keys.operation_sk(operation.operation_id)}
     return _without_none(key | _operation_item(operation))
 
 
 def apart_hash(items: Iterable[Mapping[str, Any]]) -> str:
-    """The hash of all operations that are kept apart from a record. The record has it, so that its seal is about them
-    too."""
+    """The hash of all operations stored apart from a record. The record contains the hash, so the record's seal covers
+    these operations, too."""
     return digest("operations", {item["sk"]: item for item in items}).hex()
 
 
@@ -259,8 +259,8 @@ def _without_none(item: Item) -> Item:
 
 
 def _whole_payment(items: Sequence[Item]) -> Payment:
-    """The payment of these items, of which the record is the last. Raises LedgerUnavailable where a write came between
-    the reads of two of them."""
+    """The payment from its items, the last of which is the record. Raises LedgerUnavailable if the operations read do
+    not match the record, because a write came in between."""
     apart = [_to_operation(each) for each in items if each["sk"].startswith(keys.FIRST_OPERATION)]
     if len(apart) != items[-1].get("operations_apart", 0):
         raise LedgerUnavailable("The payment was read while it was written.")
@@ -287,7 +287,7 @@ def _to_operation(item: Mapping[str, Any]) -> Operation:
 
 
 def to_entry(item: Mapping[str, Any]) -> PostedEntry:
-    """The entry of its own item. Raises ValueError, KeyError or TypeError for an item that no entry has."""
+    """Read an entry from its item. Raises ValueError, KeyError or TypeError for an invalid item."""
     return PostedEntry(
         payment_id=keys.payment_id_of(item["pk"]),
         number=item["number"],

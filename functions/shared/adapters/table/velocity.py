@@ -1,19 +1,19 @@
-"""Velocity, in a table that forgets: how often a card pays, and how many cards come by one reference, BIN or caller.
+"""Velocity counters in a table whose items expire: payments per card, and cards per reference, BIN and caller.
 
-| pk                       | sk                     | what                                                           |
+| pk                       | sk                     | content                                                        |
 |--------------------------|------------------------|----------------------------------------------------------------|
-| `VELOCITY#{fingerprint}` | `2026-11-23T09:05:00Z` | the card's payments that started from then on for five minutes |
-| `VELOCITY#{kind}#{…}`    | `2026-11-23T09:00:00Z` | the cards that came from then on for twenty minutes            |
+| `VELOCITY#{fingerprint}` | `2026-11-23T09:05:00Z` | the card's payments started in the five minutes from then on   |
+| `VELOCITY#{kind}#{…}`    | `2026-11-23T09:00:00Z` | the cards used in the twenty minutes from then on              |
 
-A card's bucket has the number of `payments`, the sum of their amounts by currency (`USD`, `EUR` …), and, of the first
-payments, `counted`, hashes of their ids, and `expiry_dates`, hashes of these. The other buckets have `cards`, hashes of
-the cards' fingerprints, and `declines`, hashes of the ids of payments that were declined. Their kinds are `reference`
-(the hash of a merchant's reference), `lookalike` (a card's first six and last four digits), `bin` and `caller` (the
-hash of its ARN). All are there until `expires_at`.
+A card's bucket contains the number of `payments` and the sum of their amounts by currency (`USD`, `EUR` …). For the
+first payments it also contains `counted`, the hashes of their ids, and `expiry_dates`, the hashes of the cards' expiry
+dates. The other buckets contain `cards`, the hashes of the cards' fingerprints, and `declines`, the hashes of the ids
+of declined payments. Their kinds are `reference` (the hash of a merchant's reference), `lookalike` (a card's first six
+and last four digits), `bin` and `caller` (the hash of its ARN). All buckets are kept until `expires_at`.
 
-The last hour of a card is the bucket in which that hour began and all later ones: 60 to 65 minutes. For the other keys
-it is 60 to 80 minutes, and the last day is at most five minutes longer than a day. So a rule never sees a shorter time
-than it asks for, and never fewer cards, up to what a bucket holds.
+A card's last hour consists of the bucket in which that hour began and all later ones, and so spans 60 to 65 minutes.
+For the other keys it spans 60 to 80 minutes, and the last day is at most five minutes longer than a day. A rule thus
+never sees a shorter time than it asks for, and never fewer cards, up to a bucket's limit.
 """
 
 import hashlib
@@ -34,22 +34,22 @@ if TYPE_CHECKING:
 BUCKET, CARDS_BUCKET = timedelta(minutes=5), timedelta(minutes=20)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
-# How many buckets the last hour reaches into, besides the one that it ends in.
+# The number of buckets in the last hour, besides the one in which it ends.
 EARLIER = HOUR // CARDS_BUCKET
 
-# How long a bucket is kept: longer than any window.
+# The time for which a bucket is kept, longer than any window.
 KEPT = DAY + HOUR
 
-# A card's bucket recognises at most this many payments; a later one that is repeated counts twice. A bucket that held
-# all of them would grow with each, and a write costs by the size of its item: docs/scale.md.
+# A card's bucket remembers at most this many payments; a repetition of a later one counts twice. A bucket that held all
+# payments would grow with each of them, and a write's cost depends on the item's size: docs/scale.md.
 KNOWN = 32
 
-# The other buckets hold at most this many cards, and as many declines: they stay below one kilobyte, and a rule can
-# have a limit of up to 150 in an hour.
+# The other buckets hold at most this many cards and this many declines. They stay below one kilobyte, and a rule can
+# use a limit of up to 150 per hour.
 HELD = 50
 
-# A shop's back end is one caller, so its bucket is soon full, and so is a busy BIN's. A process that has seen a full
-# bucket reads it again only after this time, so that none of these keys is hot, however many customers pay.
+# The bucket of a caller, such as a shop's back end, soon fills up, and so does that of a busy BIN. A process that has
+# seen a full bucket reads it again only after this time, so that no key gets hot, however many customers pay.
 ASKED_AGAIN = timedelta(seconds=5)
 
 COUNT_ONE_MORE = "SET expires_at = :expires_at ADD payments :one, #currency :amount_minor"
@@ -57,18 +57,18 @@ COUNT_AND_KNOW_IT = f"{COUNT_ONE_MORE}, counted :these, expiry_dates :expiry_dat
 IS_NOT_KNOWN = "NOT contains(counted, :this)"
 HAS_ROOM = "(attribute_not_exists(payments) OR payments < :known)"
 
-# Adding an element to a set again changes nothing.
+# Adding an element that a set already contains changes nothing.
 ADD = "SET expires_at = :expires_at ADD #held :these"
 HOLDS_MORE = "attribute_not_exists(#held) OR size(#held) < :held"
 
 
 class DynamoDbVelocityCounter:
-    """`VelocityCounter` by conditional updates. Each payment counts itself, then looks."""
+    """`VelocityCounter` with conditional updates. Each payment is counted first; then the counters are read."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
-        # What this process knows of keys whose buckets are full: the bucket, when it was read, and the earlier ones.
+        # This process's knowledge of full buckets: their common start, the time of each read, and earlier buckets.
         self._bucket = ""
         self._full: dict[tuple[str, str], tuple[datetime, Item]] = {}
         self._earlier: dict[str, list[Item]] = {}
@@ -144,19 +144,19 @@ class DynamoDbVelocityCounter:
         return list(buckets)
 
     def _count_cards(self, keys: Mapping[str, str], card: CardSummary, started: datetime) -> dict[str, list[Item]]:
-        """Count the card under each of the keys, and return its buckets of the last hour, by the kinds of the keys."""
+        """Count the card under each key, and return the keys' buckets of the last hour, by the kind of key."""
         last = {key: self._add(key, "cards", _hash(card.fingerprint), started) for key in keys.values()}
         starts = [_start(started - n * CARDS_BUCKET, CARDS_BUCKET) for n in range(1, EARLIER + 1)]
         missing = [(key, start) for key in last if key not in self._earlier for start in starts]
         earlier: dict[str, list[Item]] = {key: [] for key, _ in missing} | self._earlier
-        # Nothing is counted in these any more, so an eventually consistent read will do, which costs half.
+        # These buckets no longer change, so an eventually consistent read suffices, at half the cost.
         for bucket in read_batch(self._client, self._table, missing, ConsistentRead=False):
             earlier[bucket["pk"]].append(bucket)
         self._earlier = {key: earlier[key] for key, held in self._full if held == "cards"}
         return {kind: [last[key], *earlier[key]] for kind, key in keys.items()}
 
     def _add(self, key: str, held: str, this: bytes, started: datetime) -> Item:
-        """Add to what the key's bucket holds, unless it is full, and return the bucket."""
+        """Add an element to the key's bucket, unless it is full, and return the bucket."""
         bucket = _start(started, CARDS_BUCKET)
         if bucket != self._bucket:
             self._bucket, self._full, self._earlier = bucket, {}, {}
@@ -184,7 +184,7 @@ class DynamoDbVelocityCounter:
 
 
 def _keys(payment: PaymentRequest | Payment, card: CardSummary | None) -> dict[str, str]:
-    """The partition keys under which a payment's card and its decline are counted besides the card's own, by kind."""
+    """The partition keys, by kind, that count a payment's card and its decline in addition to the card's own key."""
     named = {
         "reference": payment.merchant_reference and _hash(payment.merchant_reference, 16).hex(),
         "lookalike": card and f"{card.bin}#{card.last4}",
@@ -203,6 +203,6 @@ def _hash(text: str, size: int = 8) -> bytes:
 
 
 def _start(at: datetime, bucket: timedelta) -> str:
-    """When the bucket starts that contains the moment."""
+    """The start of the bucket that contains the moment."""
     seconds = bucket.total_seconds()
     return iso(datetime.fromtimestamp(at.timestamp() // seconds * seconds, UTC), "seconds")

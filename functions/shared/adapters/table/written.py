@@ -1,4 +1,4 @@
-"""Which payments were last written on a day, from the ledger's index `by_writing`: what anchors are made of."""
+"""The payments last written on a day, from the ledger's index `by_writing`. Anchors are made from them."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class DynamoDbWritten:
-    """`Written` by the index, which has the keys; the records are read from the table itself."""
+    """`Written` from the index, which provides the keys; the records are read from the table itself."""
 
     shards = WRITTEN_SHARDS
 
