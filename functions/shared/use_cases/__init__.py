@@ -1,1 +1,1 @@
-"""The use cases that several functions share. A use case of one function alone is in that function's folder."""
+"""The use cases that several functions share. A use case of a single function is in that function's folder."""

@@ -1,4 +1,4 @@
-"""Look at a charge at the gateway, and record what the books don't know of it: `domain/adoption.py` has the rules."""
+"""Read a charge from the gateway, and record its new movements by the rules in `domain/adoption.py`."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
 
 
 def look(charge_id: str, *, gateway: PaymentGateway) -> Charge:
-    """The charge as the gateway shows it, by its own id: gateways forget references.
+    """Read the charge from the gateway by the gateway's id, because gateways forget references.
 
-    Raises GatewayOutcomeUnknown if the gateway does not show it: there is one, so the gateway has not caught up.
+    Raises GatewayOutcomeUnknown if the gateway does not show the charge: it exists, so the gateway has not caught up.
     """
     charge = gateway.find(charge_id)
     if charge is None:
@@ -20,19 +20,20 @@ def look(charge_id: str, *, gateway: PaymentGateway) -> Charge:
 
 
 def adopt_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> RecordedPayment:
-    """Look at the payment's charge, record what the books don't know of it, and return what is recorded then.
+    """Read the payment's charge, record its new movements, and return the resulting record.
 
-    `known` has to be read before, so that whatever is recorded meanwhile is a conflict. Raises GatewayMismatch for a
-    charge that can't be the payment's, LedgerConflict, LedgerUnavailable, and what `look` and the gateway raise.
+    `known` must have been read before this call, so that a concurrent write causes a conflict. Raises GatewayMismatch
+    for a charge that can't be the payment's, LedgerConflict, LedgerUnavailable, and the errors of `look` and the
+    gateway.
     """
     if known.payment.status not in ADOPTING:
         return known
-    assert known.payment.charge_id  # of these statuses, each has one
+    assert known.payment.charge_id  # every payment with one of these statuses has a charge
     return adopt_shown(known, look(known.payment.charge_id, gateway=gateway), ledger=ledger, now=now)
 
 
 def adopt_shown(known: RecordedPayment, charge: Charge, *, ledger: Ledger, now: str) -> RecordedPayment:
-    """Record what the books don't know of the payment's charge, and return what is recorded then.
+    """Record the new movements of the payment's charge, which has been read already, and return the resulting record.
 
     Raises GatewayMismatch, LedgerConflict, LedgerUnavailable.
     """

@@ -1,4 +1,4 @@
-"""Open the `card_data` of a request: real cards come sealed, and only published test cards in the clear."""
+"""Open the `card_data` of a request. Real cards must be sealed; only published test cards may come in the clear."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.ports import CardOpener
 
-# The names of the card security code: of Visa, Mastercard, American Express, Discover and JCB, and everyday ones.
+# The names of the card security code at Visa, Mastercard, American Express, Discover and JCB, and everyday names.
 _SECURITY_CODE_NAMES = {"cvv", "cvv2", "cvc", "cvc2", "cid", "cav", "cav2", "csc", "securitycode", "cardsecuritycode"}
 
 Validate = Callable[[str, Any], None]
@@ -27,9 +27,9 @@ def open_card(
 ) -> Card:
     """The card in the clear, from a sealed card (a compact JWE) or from a test card's plain data.
 
-    The opener is made only for a sealed card. `validate(contract, instance)` checks what was sealed, which no schema
-    could see before. Raises InvalidCardNumber, CardDataMustBeSealed, CardNumberInText (of the holder),
-    SensitiveAuthenticationData, InvalidSealedCard, InvalidInput, and what the opener raises.
+    The opener is created only for a sealed card. `validate(contract, instance)` checks the sealed content, which no
+    schema could check before. Raises InvalidCardNumber, CardDataMustBeSealed, CardNumberInText (for the holder),
+    SensitiveAuthenticationData, InvalidSealedCard, InvalidInput, and the opener's errors.
     """
     if isinstance(card_data, str):
         card = Card.from_card_data(_card_in(card_opener().open(card_data, payment_id), validate))

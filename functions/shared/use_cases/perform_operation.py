@@ -1,7 +1,7 @@
-"""Have the gateway do a refund, capture or void that was reserved.
+"""Have the gateway carry out a reserved refund, capture or void.
 
-Asking again is safe at any time: the idempotency key is the operation's own, a charge is captured or voided once, and a
-refund has the operation's id as its reference. So the way to find out what became of an operation is to ask again.
+A request may be repeated at any time: each operation has its own idempotency key, a charge is captured or voided only
+once, and a refund has the operation's id as its reference. So repeating the request reveals an operation's outcome.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from functions.shared.use_cases.adopt_charge import look
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """An operation that was reserved, with what the gateway needs."""
+    """A reserved operation, with the data for the request to the gateway."""
 
     payment_id: str
     operation_id: str
@@ -30,14 +30,15 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """The charge as the gateway showed it, or None if that is unknown; and why it refused, or why it is unknown."""
+    """The charge as the gateway showed it, or None if it is unknown; and the reason for a refusal or the lack of a
+    charge."""
 
     charge: Charge | None = None
     reason: str | None = None
 
     @classmethod
     def from_dict(cls, performed: Mapping[str, Any]) -> "Performed":
-        """Read what `to_dict` gave to the next state."""
+        """The inverse of `to_dict`, which passes the result to the next state."""
         charge = performed["charge"]
         return cls(Charge.from_dict(charge) if charge else None, performed["reason"])
 
@@ -46,7 +47,7 @@ class Performed:
 
 
 def reserved_in(payment: Payment, operation: Operation) -> Reserved:
-    """An open operation of the payment's record, with what the gateway needs."""
+    """Make a `Reserved` from an open operation in the payment's record."""
     charge_id = operation.charge_id or payment.charge_id
     assert operation.amount_minor and payment.currency and charge_id
     return Reserved(
@@ -60,24 +61,24 @@ def reserved_in(payment: Payment, operation: Operation) -> Reserved:
 
 
 def perform_operation(reserved: Reserved, *, gateway: PaymentGateway, ledger: Ledger) -> Performed:
-    """Have the gateway do what was reserved, unless it has ended: gateways forget that, and the ledger never does.
+    """Have the gateway carry out the operation, unless the ledger shows that it has ended, which gateways may forget.
 
-    Raises GatewayOutcomeUnknown if neither its answer nor a look tells what happened, GatewayMismatch if it answered
-    that it did something else, LedgerUnavailable, and what the gateway raises.
+    Raises GatewayOutcomeUnknown if neither the gateway's answer nor the charge reveals the outcome, GatewayMismatch if
+    the gateway did something else, LedgerUnavailable, and the gateway's errors.
     """
     payment = ledger.payment(reserved.payment_id)
     operation = payment.operation(reserved.operation_id) if payment else None
     if operation is None or not operation.is_open:
-        return Performed()  # the record stands
+        return Performed()  # the record remains as it is
     try:
         done = _ask(reserved, gateway)
     except GatewayOutcomeUnknown:
         charge = look(reserved.charge_id, gateway=gateway)
         if not _shows(charge, reserved):
-            raise  # not there yet is not the same as never there
+            raise  # the operation may still appear on the charge
         return Performed(charge)
     if isinstance(done, Refused):
-        # Perhaps an attempt whose answer was lost has done it already, or somebody has done something else there.
+        # An earlier attempt, whose answer was lost, may have succeeded, or somebody may have used the dashboard.
         charge = look(reserved.charge_id, gateway=gateway)
         if reserved.type != "refund" and done.reason == "invalid_state" and charge.status == "authorized":
             raise GatewayOutcomeUnknown("The gateway refuses what the charge allows: what it shows is not the newest.")
@@ -101,7 +102,7 @@ def _ask(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refused:
 
 
 def _shows(charge: Charge, reserved: Reserved) -> bool:
-    """Whether the charge shows what became of the operation, whoever asked for it."""
+    """Whether the charge shows the operation's outcome, whoever requested it."""
     if reserved.type == "refund":
         return charge.refund(reserved.operation_id) is not None
     return charge.status != "authorized"

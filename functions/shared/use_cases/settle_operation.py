@@ -1,4 +1,4 @@
-"""Record in the ledger what became of an operation, and never guess it."""
+"""Record an operation's outcome in the ledger, without ever guessing it."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,9 +19,9 @@ from functions.shared.use_cases.perform_operation import Performed
 
 
 def outcome_of(payment: Payment, operation_id: str) -> dict[str, Any]:
-    """What the state machine needs to go on or to end. It chooses by the operation's status."""
+    """The output for the state machine, which branches on the operation's status."""
     operation = payment.operation(operation_id)
-    assert operation  # it was just recorded, or found there
+    assert operation  # the caller has just recorded it or found it in the record
     return {
         "payment_id": payment.payment_id,
         "operation_id": operation_id,
@@ -35,12 +35,12 @@ def outcome_of(payment: Payment, operation_id: str) -> dict[str, Any]:
 
 
 def settle_operation(payment_id: str, operation_id: str, performed: Performed, *, ledger: Ledger, now: str) -> Payment:
-    """Record what became of an operation, with its entries, and return the payment. Safe to repeat.
+    """Record an operation's outcome with its journal entries, and return the payment. The call may be repeated.
 
-    What the charge shows is adopted, which settles the operation if it was done. If it was refused, the reserved amount
-    is released; while it is pending, the amount stays reserved. An unknown outcome, or a charge that can't be the
-    payment's, leaves the operation in doubt with its amount in suspense. Raises LedgerUnavailable, LedgerConflict,
-    PaymentNotFound.
+    Adopting the charge settles the operation if the gateway has carried it out. A refusal releases the reserved amount;
+    while the operation is pending, the amount stays reserved. An unknown outcome, or a charge that can't be the
+    payment's, leaves the operation in doubt, with the amount of a capture or refund in suspense. Raises
+    LedgerUnavailable, LedgerConflict, PaymentNotFound.
     """
     known = ledger.find(payment_id)
     if known is None:

@@ -1,7 +1,7 @@
 """Record a payment as in doubt, and undo a charge that may have gone through.
 
-The undo is registered before the deed: the ledger says `reversing` before the gateway is asked to reverse, so that a
-charge that is found later is never taken for a capture while a reversal may still be on its way.
+The ledger records `reversing` before the gateway is asked for the reversal. A charge that is found later is thus never
+taken for a capture while a reversal may still be under way.
 """
 
 from functions.shared.domain.errors import UNCONFIRMED, GatewayMismatch, ReversalUnconfirmed
@@ -16,22 +16,22 @@ def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -
 
     Raises LedgerUnavailable, LedgerConflict.
     """
-    # A card that is only stored moves no money, so it is never in doubt.
+    # Storing a card moves no money, so it is never in doubt.
     assert request.amount_minor is not None and request.currency is not None
     suspense = [in_doubt_entry(request.amount_minor, request.currency)] if request.capture else []
     ledger.record(*payment.post(*suspense))
-    # Another process may have recorded the same a moment before: then the next entry follows its entry.
+    # Another process may have recorded the same a moment earlier; the next entry then follows that process's entry.
     recorded = ledger.find(payment.payment_id)
     assert recorded
     return recorded
 
 
 def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
-    """Reverse what the gateway did for a payment in doubt, record the end, and return the record. Safe to repeat.
+    """Reverse the charge of a payment in doubt, record the outcome, and return the record. The call may be repeated.
 
-    The end is `reversed`, or `declined` if the gateway says that it had declined. Its error is GatewayMismatch if the
-    charge that was found is not the one that was asked for. Raises ReversalUnconfirmed while the gateway does not
-    confirm, LedgerUnavailable, LedgerConflict.
+    The payment becomes `reversed`, or `declined` if the gateway says that it had declined the charge. Its error is
+    GatewayMismatch if the charge is not the one requested. Raises ReversalUnconfirmed while the gateway does not
+    confirm the reversal, LedgerUnavailable, LedgerConflict.
     """
     payment = known.payment
     if not payment.reversing:
@@ -44,7 +44,7 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
         raise ReversalUnconfirmed(f"The reversal is not confirmed: {error}") from None
     charge = charge or reversal.charge
     entries = clear_suspense(known.entries)
-    # Only a payment that was to be captured has money in suspense.
+    # Suspense entries exist only if the payment was to be captured.
     requested = payment.payment_id, payment.amount_minor, payment.currency
     as_requested = charge is None or charge.is_as_asked(*requested, capture=bool(entries))
     if charge is not None and charge.captured_minor > 0:

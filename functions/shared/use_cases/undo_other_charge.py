@@ -1,4 +1,4 @@
-"""Undo a charge that the gateway made beside the payment's own."""
+"""Undo a second charge that the gateway made beside the payment's own."""
 
 from functions.shared.domain.adoption import is_undone
 from functions.shared.domain.charge import Charge
@@ -14,10 +14,10 @@ from functions.shared.use_cases.settle_operation import settle_operation
 def undo_other_charge(
     payment: Payment, operation: Operation, *, gateway: PaymentGateway, ledger: Ledger, now: str
 ) -> Payment:
-    """Undo a second charge of the payment, as its record says that it is to be undone, and return the record.
+    """Carry out the payment's recorded operation to undo a second charge, and return the record.
 
-    Raises ReversalUnconfirmed while the gateway does not confirm that it is undone (the operation is in doubt then, or
-    pending), LedgerUnavailable, LedgerConflict.
+    Raises ReversalUnconfirmed while the gateway does not confirm that the charge is undone (the operation is then in
+    doubt or pending), LedgerUnavailable, LedgerConflict.
     """
     reserved = reserved_in(payment, operation)
     try:
@@ -26,7 +26,7 @@ def undo_other_charge(
         else:
             performed = perform_operation(reserved, gateway=gateway, ledger=ledger)
         if performed.charge and not is_undone(performed.charge) and not _is_pending(performed.charge, operation):
-            # The charge is still there, and somebody has to find out why.
+            # The charge still stands, and a person has to find out why.
             performed = Performed(reason=performed.reason or "refund_failed")
     except UNCONFIRMED as error:
         performed = Performed(reason=type(error).__name__)

@@ -1,1 +1,1 @@
-"""The Sparkle payment gateway, as its contract says in docs/sparkle.yaml."""
+"""The Sparkle payment gateway, according to its contract in docs/sparkle.yaml."""

@@ -1,4 +1,4 @@
-"""The Sparkle payment gateway over HTTP, as its contract says in docs/sparkle.yaml."""
+"""The HTTP client for the Sparkle payment gateway, according to its contract in docs/sparkle.yaml."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,13 +20,14 @@ CallObserver = Callable[[str, float, bool], None]
 class Sparkle:
     """`PaymentGateway` on Sparkle's REST API.
 
-    Only what Sparkle says in so many words counts. Its own JSON with a status of 2xx or 402 is an outcome, and so is a
-    refusal because of the charge's state or amounts; any other 4xx refuses the request itself. Everything else (a
-    timeout, a dropped connection, a 5xx, an answer that is not Sparkle's JSON) leaves the outcome unknown.
-    SparkleMapping says what becomes of texts and amounts, and what `iso_minor_unit` and `minor_units` are.
+    Only an explicit answer of Sparkle's counts. Its JSON with a status of 200, 201 or 402 is an outcome, and so is a
+    refusal because of the charge's state or amounts. A 429 means that Sparkle is busy; any other 4xx with an error code
+    refuses the request itself. Everything else (a timeout, a dropped connection, a 5xx, an answer that is not Sparkle's
+    JSON) leaves the outcome unknown. SparkleMapping explains the treatment of texts and amounts, and the parameters
+    `iso_minor_unit` and `minor_units`.
 
-    `api_key` is called for every request, so that a rotated key is picked up. `observe` is told each call's operation,
-    its duration in seconds, and whether it had an outcome; a decline is one.
+    `api_key` is called for every request to pick up a rotated key. `observe` receives each call's operation, its
+    duration in seconds, and whether it had an outcome; a decline is an outcome.
     """
 
     name = NAME
@@ -145,7 +146,7 @@ class Sparkle:
                 method, self._url + path, timeout=self._timeouts, allow_redirects=False, **request
             )
         except requests.RequestException as error:
-            # `from None`: the exception holds the request, and the request the card.
+            # `from None`, because the exception holds the request, which contains the card.
             raise GatewayOutcomeUnknown(f"Sparkle did not answer: {type(error).__name__}.") from None
 
     def _understood(self, status: int, body: Any) -> dict[str, Any]:

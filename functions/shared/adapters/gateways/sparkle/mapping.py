@@ -1,4 +1,4 @@
-"""Sparkle's JSON in the field's words, and the other way round: charges, refunds, reversals, settlements, amounts."""
+"""The conversion between Sparkle's JSON and the domain: charges, refunds, reversals, settlements and amounts."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -23,9 +23,9 @@ from functions.shared.domain.settlement import LineType, SettlementLine, Settlem
 from functions.shared.domain.shapes import is_code, is_gateway_id
 
 NAME = "sparkle"
-"""The gateway's name, which is part of the ledger's account for it."""
+"""The gateway's name, which is part of the name of its account in the ledger."""
 
-# Sparkle remembers these refusals: when it is asked again under the same key, it refuses again.
+# Sparkle remembers these refusals and repeats them for a request with the same key.
 REFUSALS: dict[str, Refusal] = {
     "amount_exceeds_authorized": "amount_exceeds_authorized",
     "amount_exceeds_captured": "amount_exceeds_captured",
@@ -43,15 +43,15 @@ _CURSOR = re.compile("[A-Za-z0-9._~+/=-]{1,256}")
 
 
 MINOR_UNITS: Mapping[str, int] = {"ISK": 2, "UGX": 2}
-"""The currencies whose decimals at Sparkle are not those of ISO 4217: docs/sparkle.yaml."""
+"""The currencies for which Sparkle's decimals differ from ISO 4217: docs/sparkle.yaml."""
 
 
 class SparkleMapping:
-    """Reads Sparkle's JSON, and writes it.
+    """Reads and writes Sparkle's JSON.
 
-    A text that breaks its contract is read as REDACTED, so that nothing of it is kept; a currency or an amount that
-    breaks it raises GatewayMismatch. `iso_minor_unit` knows the decimals of ISO 4217, and `minor_units` Sparkle's own
-    where they differ: an amount with a fraction of our minor unit is a mismatch.
+    A text that violates its contract is read as REDACTED, so that no part of it is kept; an invalid currency or amount
+    raises GatewayMismatch. `iso_minor_unit` returns the decimals of ISO 4217, and `minor_units` holds Sparkle's
+    decimals where they differ. An amount with a fraction of our minor unit is a mismatch.
     """
 
     def __init__(self, iso_minor_unit: Callable[[str], int | None], minor_units: Mapping[str, int]) -> None:
@@ -126,7 +126,7 @@ class SparkleMapping:
         reference = refund["refund_reference"]
         return Refund(
             refund_id=_text(refund["id"], is_gateway_id),
-            # A merchant who refunds in the dashboard may write anything there.
+            # A merchant who refunds in the dashboard may enter any text as the reference.
             reference=reference if is_gateway_id(reference) else None,
             status=_text(refund["status"], get_args(RefundStatus).__contains__),
             amount_minor=self._to_minor(refund["amount_minor"], currency),
@@ -152,7 +152,7 @@ class SparkleMapping:
             raise SettlementUnreadable(f"The settlement report is not as documented: {what}.") from None
 
     def _line(self, line: Mapping[str, Any]) -> SettlementLine:
-        # We don't know what a line of an unknown type is about, and not even whether it is about a charge.
+        # A line of an unknown type may concern anything, and perhaps no charge at all.
         known = line["type"] in get_args(LineType)
         about = line if known else {"charge_id": None, "reference": None, "refund_reference": None, **line}
         return SettlementLine(
@@ -186,7 +186,7 @@ class SparkleMapping:
         return minor
 
     def _iso_units(self, currency: str) -> int:
-        """How many of ISO 4217's minor units make one unit of the currency; 1 for a currency that has none."""
+        """The number of ISO 4217's minor units in one unit of the currency; 1 for a currency without a minor unit."""
         return int(10 ** (self._iso_minor_unit(currency) or 0))
 
     def _sparkle_units(self, currency: str) -> int:
@@ -201,7 +201,7 @@ def _field(answer: dict[str, Any], name: str, kind: type) -> Any:
 
 
 def _text(value: Any, is_valid: Callable[[Any], bool], *, optional: bool = False) -> Any:
-    """The text, or REDACTED in its place if it breaks its contract. An optional text may be None."""
+    """The text, or REDACTED if the text violates its contract. An optional text may be None."""
     return value if is_valid(value) or (optional and value is None) else REDACTED
 
 
@@ -210,7 +210,7 @@ def _is_time(value: object) -> bool:
         return False
     with suppress(ValueError):
         return bool(datetime.fromisoformat(value))
-    return False  # the 31st of February
+    return False  # no such date, for instance the 31st of February
 
 
 def _cursor(value: Any) -> str | None:
