@@ -1,4 +1,4 @@
-"""Anchor a day: what its payments' records and journals are, outside of the ledger."""
+"""Anchor a day: store digests of its payments' records and journals outside the ledger."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,17 +7,17 @@ from functions.shared.domain.anchor import NO_ANCHOR, UNSEALED, Anchor, Line, pa
 from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.ports import Anchors, Mac, Written
 
-# As many connections as botocore keeps open.
+# The number of connections that botocore keeps open.
 _MAX_CONNECTIONS = 10
 # A part has at most this many lines: a few megabytes, so that most days have few parts.
 MAX_PART_LINES = 10_000
 
 
 def anchor_day(day: str, *, written: Written, anchors: Anchors, mac: Mac, now: str) -> Anchor:
-    """Write the next anchor, of the payments that were last written on that day, and return it.
+    """Write the next anchor, with the payments last written on that day, and return it.
 
-    Safe to repeat: the last anchor of a day stands for the day, and includes what was written since the one before.
-    Raises LedgerUnavailable (also if another run has written an anchor meanwhile), KeyServiceUnavailable, KeyUnusable.
+    The call may be repeated: a day's last anchor is the valid one and includes what was written since the previous one.
+    Raises LedgerUnavailable (also if another run wrote an anchor concurrently), KeyServiceUnavailable, KeyUnusable.
     """
     last = anchors.last()
     days = [day] if last else [day, UNSEALED]
@@ -44,7 +44,7 @@ def anchor_day(day: str, *, written: Written, anchors: Anchors, mac: Mac, now: s
 
 
 def _parts(shards: Sequence[tuple[str, int]], written: Written) -> Iterator[list[Line]]:
-    """The shards' lines in parts. Only some of the shards are in memory at a time."""
+    """Yield the shards' lines in parts, with only some of the shards in memory at a time."""
     lines: list[Line] = []
     with ThreadPoolExecutor(_MAX_CONNECTIONS) as pool:
         for begin in range(0, len(shards), _MAX_CONNECTIONS):

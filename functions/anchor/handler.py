@@ -1,4 +1,4 @@
-"""Every night, and by hand: anchor the day that the event names, or else the day before."""
+"""Runs every night, or by hand: anchors the day named in the event, by default the previous day."""
 
 from datetime import date, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Charge the card at the gateway, and find out what became of it."""
+"""Charge the card at the gateway, and determine the outcome."""
 
 import json
 from typing import Any
@@ -21,14 +21,14 @@ def charge_card(
     ledger: Ledger,
 ) -> dict[str, Any]:
     """Return `{"outcome": "captured" | "authorized" | "declined", "gateway", "charge_id", "decline_code", "shown"}`; or
-    the outcome `recorded` alone where the ledger has the payment already, and the gateway is not asked.
+    only the outcome `recorded`, without a call to the gateway, if the ledger already has the payment.
 
-    The outcome is that of the request, and `shown` is the charge with all that anybody has done to it since.
-    Safe to repeat: every attempt has the same idempotency key. But a gateway forgets keys after about a day, and Step
-    Functions forgets executions after 90 days. The ledger forgets nothing, so it is asked first.
+    The outcome is the request's own, and `shown` is the charge with all later movements. The call may be repeated, as
+    every attempt has the same idempotency key. But a gateway forgets keys after about a day, and Step Functions forgets
+    executions after 90 days. The ledger forgets nothing, so it is checked first.
 
-    Raises LedgerUnavailable, GatewayOutcomeUnknown if neither the gateway's answer nor a search by reference tells what
-    happened, GatewayMismatch if the gateway charged something else, and what the gateway and the cipher raise.
+    Raises LedgerUnavailable, GatewayOutcomeUnknown if neither the gateway's answer nor a search by reference reveals
+    the outcome, GatewayMismatch if the gateway charged something else, and the errors of the gateway and the cipher.
     """
     if ledger.statuses([payment_id]):
         return {"outcome": "recorded"}
@@ -41,7 +41,7 @@ def charge_card(
     except GatewayOutcomeUnknown:
         found = gateway.find_by_reference(payment_id)
         if found is None:
-            raise  # not there yet is not the same as never there
+            raise  # the charge may still appear
         charge = found
     if not charge.is_as_asked(order.reference, order.amount_minor, order.currency, capture=payment.capture):
         raise GatewayMismatch("The gateway charged another reference, amount or currency than asked.")

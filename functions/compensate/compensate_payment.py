@@ -1,4 +1,4 @@
-"""Undo a charge that may have gone through, and never guess whether it did."""
+"""Undo a charge that may have gone through, without ever guessing whether it did."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +13,8 @@ from functions.shared.use_cases.undo_other_charge import undo_other_charge
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What Charge returned: its outcome, or `unknown` if it did not return, and the charge's id. Where the outcome is
-    `recorded`, Charge made no charge."""
+    """The result of the state Charge: its outcome, or `unknown` if it did not return, and the charge's id. With the
+    outcome `recorded`, it made no charge."""
 
     outcome: str
     charge_id: str | None = None
@@ -34,11 +34,11 @@ def compensate_payment(
     ledger: Ledger,
     velocity_counter: VelocityCounter,
 ) -> Payment:
-    """Bring the payment to an end that the gateway has confirmed, record it, and return the record.
+    """Bring the payment to an outcome that the gateway has confirmed, record it, and return the record.
 
-    `payment` is its first record: in doubt, with the error that led here. If the ledger has a record already, that one
-    stands: an earlier state has recorded the outcome, and its answer got lost. If the charge that was `made` is not the
-    recorded one, it is undone. If the gateway declined the payment, the decline is counted.
+    `payment` is the payment's first record, in doubt, with the error that led here. An existing record in the ledger
+    takes precedence: an earlier state has recorded the outcome, and its answer was lost. If the charge in `made` is not
+    the recorded one, it is undone. If the gateway declined the payment, the decline is counted.
 
     Raises ReversalUnconfirmed while the gateway does not confirm the reversal (the ledger says in doubt),
     LedgerUnavailable, and LedgerConflict if another process recorded at the same time.
@@ -64,7 +64,7 @@ def compensate_payment(
 
 
 def _look(payment: Payment, gateway: PaymentGateway) -> Made:
-    """What the gateway has made under our reference. Raises ReversalUnconfirmed."""
+    """The charge that the gateway has made under our reference. Raises ReversalUnconfirmed."""
     try:
         found = gateway.find_by_reference(payment.payment_id)
     except UNCONFIRMED as error:
@@ -75,13 +75,13 @@ def _look(payment: Payment, gateway: PaymentGateway) -> Made:
 
 
 def _undo_another(known: RecordedPayment, made: Made, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
-    """Record that there is a second charge, then undo it. The record shows it as open until that is confirmed."""
+    """Record the existence of a second charge, then undo it. The record shows the undoing as open until confirmed."""
     payment = known.payment
     assert made.charge_id and payment.amount_minor and payment.currency
     operation = payment.operation(made.charge_id)
     if operation is None:
         captured = made.outcome == "captured"
-        # What the second charge took is booked like any capture, so that its refund and the gateway's report fit.
+        # A second charge that took money is posted like any capture, to match its refund and the gateway's report.
         entries = [capture_entry(gateway.name, payment.amount_minor, payment.currency, made.charge_id)]
         payment = payment.undo_other_charge(made.charge_id, "refund" if captured else "void", now)
         payment, posted = payment.post(*entries if captured else ())

@@ -1,4 +1,4 @@
-"""State `Compensate`: takes a payment that failed after money may have moved, and returns how it ended."""
+"""State `Compensate`: takes a payment that failed after money may have moved, and returns its outcome."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch, PaymentError
 from functions.shared.domain.payment import PaymentRequest
 
-# Counted only if Compensate recorded the end, which then has an error. An earlier state counts what it recorded.
+# Counted only if Compensate recorded the outcome, which then has an error. Earlier states count what they record.
 METRICS = {"reversed": "PaymentReversed", "declined": "PaymentDeclined"}
 
 

@@ -21,7 +21,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     age = datetime.fromisoformat(now) - datetime.fromisoformat(doubts.oldest_since or now)
     runtime.count("PaymentsInDoubt", doubts.count)
     runtime.duration("OldestDoubtSeconds", age.total_seconds())
-    # The metrics are written even if this fails.
+    # The metrics above are written even if this call fails.
     checked = look_after_unattended(
         {"payment": runtime.executions(), "operation": runtime.operation_executions()},
         attendance=runtime.attendance(),

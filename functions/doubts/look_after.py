@@ -1,7 +1,7 @@
-"""Find the executions that ended badly and that nobody looks after, and start resolve for them.
+"""Find the failed executions that nobody looks after, and start resolve for them.
 
-Step Functions tells EventBridge of an execution's end, and EventBridge starts resolve. These events are best effort, so
-nothing relies on them: an execution that ended badly, and that no first look of resolve has seen, is found here.
+Step Functions reports an execution's end to EventBridge, and EventBridge starts resolve. These events are best effort,
+so nothing relies on them: this module finds each failed execution that has had no first look by resolve.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,17 +15,17 @@ from functions.shared.ports import Attendance, Executions, ExecutionSummary, Sta
 
 ENDED_BADLY = ("FAILED", "TIMED_OUT", "ABORTED")
 
-# How long the event and resolve's first look may take; mostly it is a second.
+# The time allowed for the event and resolve's first look, which mostly take a second.
 GRACE = timedelta(minutes=2)
 
-# Lists are eventually consistent. An execution that they show later than this is found by reconciliation at night.
+# Lists are eventually consistent. Reconciliation at night finds an execution that appears in them later than this.
 SHOWN_WITHIN = timedelta(minutes=15)
 
-# How far the first run looks back, and one after a long outage. Attendance is kept for longer.
+# How far the first run looks back, and any run after a long outage. Attendance is kept for longer.
 LOOKED_BACK = timedelta(days=7)
 
-# Lists have ended executions in the order of their ends. Should it be the order of their starts, an execution may have
-# started at most this long before it ended.
+# Lists are sorted by the ends of executions. Should they ever be sorted by the starts, this is the longest time that an
+# execution may take.
 LONGEST = timedelta(hours=1)
 
 # At most this many pages of each list fit into one run, and starting more at once would slow down new payments.
@@ -35,7 +35,7 @@ STARTED_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """How many executions of resolve were started, and until when all that ended has been checked now (ISO 8601)."""
+    """The number of executions of resolve started, and the time until which all ends are now checked (ISO 8601)."""
 
     started: int
     until: str | None
@@ -44,10 +44,10 @@ class Checked:
 def look_after_unattended(
     machines: Mapping[str, Executions], *, attendance: Attendance, resolve: StateMachine, now: str
 ) -> Checked:
-    """Start resolve for the executions that nobody looks after, the longest over first.
+    """Start resolve for the failed executions that nobody looks after, in the order of their ends.
 
-    `machines` are `payment` and `operation`. A run goes on where the last one ended, and leaves to the next run what it
-    can't finish. Safe to repeat, and to run twice at once. Raises ExecutionsUnavailable, LedgerUnavailable.
+    The keys of `machines` are `payment` and `operation`. A run continues where the last one ended, and leaves the rest
+    to the next run. Runs may be repeated and may overlap. Raises ExecutionsUnavailable, LedgerUnavailable.
     """
     moment, checked_until = _time(now), attendance.checked_until()
     since, until = moment - LOOKED_BACK, moment - GRACE
@@ -68,7 +68,7 @@ def look_after_unattended(
     started = 0
     for _, machine, name in unattended[:STARTED_AT_ONCE]:
         request = {"payment_id": None, "operation_id": None} | {f"{machine}_id": name}
-        # The name is the same each time, so that resolve is started once.
+        # The name is always the same, so resolve is started only once.
         started += resolve.start(f"{machine}-{name}", request)
     if not_started := unattended[STARTED_AT_ONCE:]:
         until = not_started[0][0]
@@ -79,7 +79,7 @@ def look_after_unattended(
 
 
 def _pages(executions: Executions, status: str, since: datetime) -> Iterator[list[ExecutionSummary]]:
-    """Pages of the executions with this status, the last to end first, while any may have ended since then."""
+    """Pages of the executions with this status, latest end first, as long as any may have ended after `since`."""
     token: str | None = None
     while True:
         page, token = executions.page(token, status)

@@ -16,9 +16,9 @@ def encrypt_card(card: Card, context: dict[str, str], *, cipher: CardCipher) -> 
 
 
 def stored_card(token: str, *, card_vault: CardVault, now: str) -> dict[str, Any]:
-    """The same for a card that is stored, encrypted, under its token.
+    """Read the ciphertext stored under the token, and return the same as `encrypt_card`.
 
-    Raises UnknownToken if the card was erased meanwhile, and LedgerUnavailable.
+    Raises UnknownToken if the card was erased in the meantime, and LedgerUnavailable.
     """
     ciphertext = card_vault.ciphertext(token, now)
     if ciphertext is None:

@@ -1,4 +1,4 @@
-"""State `Perform`: takes an operation that was reserved, and returns what the gateway made of it."""
+"""State `Perform`: takes a reserved operation, and returns the gateway's answer to it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""State `Persist`: takes the gateway's outcome, and returns what was recorded."""
+"""State `Persist`: takes the gateway's outcome, and returns the recorded outcome."""
 
 import base64
 from typing import Any

@@ -1,4 +1,4 @@
-"""Record what the gateway decided."""
+"""Record the gateway's decision."""
 
 from typing import Any
 
@@ -24,9 +24,9 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
 
 
 def recorded_before(payment_id: str, *, ledger: Ledger) -> Payment:
-    """The payment that Charge found in the ledger, and so did not charge again. It ends as the record says.
+    """The payment that Charge found in the ledger and so did not charge again. Its recorded status is the outcome.
 
-    Raises LedgerConflict if the record is of a failure.
+    Raises LedgerConflict if the record shows a failure.
     """
     known = ledger.payment(payment_id)
     assert known  # nothing is ever deleted
@@ -46,11 +46,11 @@ def persist_payment(
     card_vault: CardVault,
     velocity_counter: VelocityCounter,
 ) -> Payment:
-    """Write the payment, its journal entries and the card to be kept, all or nothing. Safe to repeat.
+    """Write the payment, its journal entries and the card to be kept, all or nothing. The call may be repeated.
 
-    Only a capture moves money. `shown` is the charge as Charge saw it: what was done to it since is adopted.
-    A decline of the gateway's is counted once it is recorded. A stored card that was charged by its token is kept for
-    longer, unless it was erased meanwhile. Raises LedgerUnavailable, LedgerConflict.
+    Only a capture moves money. `shown` is the charge as the state Charge saw it; its later movements are adopted. A
+    decline by the gateway is counted once it is recorded. A stored card that was charged by its token is kept for
+    longer, unless it was erased in the meantime. Raises LedgerUnavailable, LedgerConflict.
     """
     entries, card = [], None
     token = payment.card.token if payment.card else None

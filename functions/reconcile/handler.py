@@ -1,4 +1,4 @@
-"""State `Compare`: takes a day and where a step begins, and returns where the next one begins, or what was found."""
+"""State `Compare`: takes a day and a step's cursor, and returns the next step's cursor or the number of breaks."""
 
 from dataclasses import asdict
 from datetime import datetime, timedelta

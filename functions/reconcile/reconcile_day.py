@@ -1,7 +1,7 @@
 """Compare three sides of one day: the gateway's settlement report, the ledger, and the executions.
 
-The comparison goes step by step, so that a day of any size fits: each step takes a part of one side and says where the
-next one begins. A step may be repeated.
+The comparison proceeds in steps, so that it can handle a day of any size: each step processes a part of one side and
+returns the start of the next step. A step may be repeated.
 """
 
 from collections import Counter
@@ -55,7 +55,7 @@ Count = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a step begins: a side, and its page, or None for its first."""
+    """The start of a step: a side and its page, or None for the first page."""
 
     side: str
     page: str | None = None
@@ -66,7 +66,7 @@ BEGIN = Cursor("report")
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """One run over one day (UTC, YYYY-MM-DD). `count` is called with the metrics that have to raise an alarm."""
+    """One run for one day (UTC, YYYY-MM-DD). `count` is called with the metrics that must raise an alarm."""
 
     day: str
     run: str
@@ -79,9 +79,9 @@ class Reconciliation:
     count: Count
 
     def step(self, cursor: Cursor) -> Cursor | None:
-        """Do a step, and return where the next one begins, or None after the last.
+        """Carry out a step, and return the start of the next step, or None after the last.
 
-        Raises InvalidInput for a day that has not begun, SettlementUnreadable, and what the ports raise.
+        Raises InvalidInput for a day that has not begun, SettlementUnreadable, and the errors of the ports.
         """
         if self.day > self.now[:10]:
             raise InvalidInput("The day has not begun.")
@@ -96,10 +96,10 @@ class Reconciliation:
         return steps[cursor.side](cursor.page)
 
     def found(self) -> list[Break]:
-        """What the run has found so far."""
+        """The breaks that the run has found so far."""
         return self.breaks.of_run(self.day, self.run)
 
-    # -- The report as a whole: if it is cut off, nothing in it is believed
+    # -- The report as a whole: no line of a truncated report counts
 
     def _check_report(self, page: str | None) -> Cursor:
         keys, totals = Counter[str](), Counter[tuple[str, int]]()
@@ -129,7 +129,7 @@ class Reconciliation:
             if page is None:
                 return
 
-    # -- The gateway's side: every line must be in the ledger, and settles what it is about
+    # -- The gateway's side: every line must match the ledger, and is then posted as settled
 
     def _compare_lines(self, page: str | None) -> Cursor:
         part = self.gateway.settlement(self.day, page, LINES_SETTLED)
@@ -156,14 +156,14 @@ class Reconciliation:
         if broken:
             self.breaks.record(broken, self.run, self.now)
         elif line.settled > datetime.fromisoformat(self.now):
-            # While the day runs, its lines are not final yet.
+            # The lines of a day that is not over are not final yet.
             if _utc_day(line.settled) != self.day:
                 self._break(line, "status_differs", f"settled by {self.now}", f"{line}, settled at {line.settled_at}")
         elif settled_as(line, known.entries) is None:
             self._settle(line, known)
 
     def _settle(self, line: SettlementLine, known: RecordedPayment) -> None:
-        """Post the line's settlement; and of a refund that failed, that its money is back."""
+        """Post the line's settlement and, for a failed refund, the return of its money."""
         payment, entries = known.payment.next_version(self.now), list[JournalEntry]()
         if line.type == "refund_failed":
             refund = entry_of(line, payment, known.entries)
@@ -197,7 +197,7 @@ class Reconciliation:
         return Cursor("ledger", str(shards.stop)) if shards.stop < self.books.shards else Cursor("executions")
 
     def _look_for(self, posted: AccountPosting) -> None:
-        """Find out why an entry has no line: it was undone, or the gateway did it on another day, or not at all."""
+        """Record a break for an entry without a line, unless it was undone or was made on another day."""
         known = self.ledger.find(posted.payment_id)
         if known is None or posted.number not in {entry.number for entry in standing(known.entries)}:
             return
@@ -213,7 +213,7 @@ class Reconciliation:
             expected = f"a line for the {posted.kind} of {amount}"
             self._record("missing_at_gateway", posted.payment_id, f"entry {posted.number}", expected, found)
 
-    # -- The executions' side: every payment that was accepted is recorded, or was rejected
+    # -- The executions' side: every payment of an ended execution must be recorded or rejected
 
     def _compare_executions(self, page: str | None) -> Cursor:
         executions, next_page = self.executions.page(page)
@@ -234,7 +234,7 @@ class Reconciliation:
                 why = found.error if found and found.error else execution.status
                 self._record("missing_in_ledger", execution.name, "execution", "a payment", f"execution {why}")
 
-    # -- What the gateway ends by itself: an authorization that expires, a refund that is pending
+    # -- Movements that the gateway ends by itself: authorizations that expire, pending refunds
 
     def _look_at_open(self, page: str | None) -> Cursor:
         payment_ids, next_page = self.ledger.awaiting_gateway(page)
@@ -244,7 +244,7 @@ class Reconciliation:
         return Cursor("open", next_page) if next_page else Cursor("close")
 
     def _adopt(self, known: RecordedPayment) -> RecordedPayment:
-        """The payment with all that the gateway shows of it. If that can't be adopted, it is recorded as a break."""
+        """Adopt the charge's movements and return the record. A charge that can't be adopted is recorded as a break."""
         payment = known.payment
         if payment.status not in ADOPTING:
             return known

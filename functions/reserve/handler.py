@@ -1,4 +1,4 @@
-"""State `Reserve`: takes a request for a refund, capture or void, and returns whether it may be done."""
+"""State `Reserve`: takes a request for a refund, capture or void, and returns whether it is allowed."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from functions.shared.use_cases.settle_operation import outcome_of
 
 
 def _payment_id(event: runtime.Event) -> object:
-    """Read before the contract is checked, so that a refusal is logged under the payment's id too."""
+    """Read the id before the contract is checked, so that refusals are logged with the payment's id, too."""
     match event:
         case {"request": {"payment_id": payment_id}}:
             return payment_id

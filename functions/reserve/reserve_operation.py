@@ -1,4 +1,4 @@
-"""Reserve an operation in the payment's record, before the gateway is asked for it."""
+"""Reserve an operation in the payment's record before it is requested from the gateway."""
 
 from functions.shared.domain.errors import PaymentNotFound, PaymentUnderWay
 from functions.shared.domain.operation import OperationRequest
@@ -10,18 +10,18 @@ from functions.shared.use_cases.adopt_charge import adopt_charge
 def reserve_operation(
     request: OperationRequest, *, ledger: Ledger, executions: Executions, gateway: PaymentGateway, now: str
 ) -> Payment:
-    """Record the operation as processing, or as rejected if it may not be done, and return the payment. Safe to repeat.
+    """Record the operation as processing, or as rejected if it is not allowed, and return the payment. Repeatable.
 
-    Whether it may be done also depends on what was done at the gateway itself, so that is adopted first.
+    Movements at the gateway itself also decide whether the operation is allowed, so they are adopted first.
 
-    Raises PaymentNotFound (also for a payment that was rejected: it was never recorded), PaymentUnderWay while the
-    payment has not ended or perhaps cannot be seen yet, LedgerUnavailable, LedgerConflict if another process recorded
-    at the same time, GatewayMismatch, and what the gateway raises.
+    Raises PaymentNotFound (also for a rejected payment, which was never recorded), PaymentUnderWay while the payment
+    has not ended or may not be visible yet, LedgerUnavailable, LedgerConflict if another process recorded at the same
+    time, GatewayMismatch, and the gateway's errors.
     """
     known = ledger.find(request.payment_id)
     if known is None:
         execution = executions.find(request.payment_id)
-        # DescribeExecution is eventually consistent: a payment that was just asked for may not be seen yet.
+        # DescribeExecution is eventually consistent: a payment requested just now may not be visible yet.
         if execution is None and not request.is_old(now):
             raise PaymentUnderWay("No payment with this id can be seen yet.")
         if execution is None or execution.was_rejected:
@@ -29,7 +29,7 @@ def reserve_operation(
         raise PaymentUnderWay("The payment has no end yet.")
     if known.payment.operation(request.operation_id):
         return known.payment
-    # The execution of a request that is too old has ended long ago, and no other would ask the gateway for it.
+    # If the request is too old, its execution ended long ago, and no other execution would send it to the gateway.
     if request.is_too_late(now):
         reserved = known.payment.reject(request, "expired", now)
     else:

@@ -1,4 +1,4 @@
-"""States `Look` and `Resolve`: take a payment or an operation whose execution ended badly, and return its status."""
+"""States `Look` and `Resolve`: take a payment or an operation whose execution failed, and return its status."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,8 +9,8 @@ from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch, PaymentUnderWay
 from functions.shared.domain.shapes import is_id
 
-# An execution of resolve runs for at least this long, its first wait. A look that comes later was delayed on its way,
-# and the execution that asked for it may be gone.
+# An execution of resolve runs for at least this long, the duration of its first wait. A later look was delayed, and the
+# execution that requested it may have ended.
 STAYS = timedelta(minutes=5)
 
 USES = (
@@ -39,7 +39,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         status, error = resolve_payment(payment_id, executions=payments, **ports)
     if not event["ask_gateway"]:
         if status == "processing":
-            # An execution that has ended may be shown as running for a moment yet.
+            # Step Functions may show an ended execution as running for another moment.
             raise PaymentUnderWay("The execution is not seen to have ended yet.")
         if _goes_on(event):
             machine = "operation" if event["operation_id"] else "payment"
@@ -52,9 +52,9 @@ def handler(event: runtime.Event) -> dict[str, Any]:
 
 
 def _goes_on(event: runtime.Event) -> bool:
-    """Whether the execution that asked for this look surely still runs, and so looks after the payment or operation.
+    """Whether the execution that requested this look must still be running and so looks after the payment or operation.
 
-    Nobody looks after a name that is no id: it could be a card number, and its execution moved no money.
+    A name that is not a valid id needs no attendance: it could be a card number, and its execution moved no money.
     """
     if "started_at" not in event or not is_id(event["operation_id"] or event["payment_id"]):
         return False

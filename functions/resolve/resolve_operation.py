@@ -1,4 +1,4 @@
-"""Clear the doubt about an operation whose execution ended unexpectedly, by asking the gateway for it again."""
+"""Clear the doubt about an operation whose execution ended unexpectedly, by repeating the request to the gateway."""
 
 from typing import get_args
 
@@ -22,14 +22,14 @@ def resolve_operation(
     ask_gateway: bool = True,
 ) -> tuple[str, str]:
     """Return the payment's id and the operation's status: `succeeded`, `rejected`, `in_doubt`, `processing`, or
-    `pending` where the gateway has it and has not ended it yet.
+    `pending` if the gateway has accepted the operation but not ended it yet.
 
-    What the gateway shows is adopted, which may tell what became of the operation. If it doesn't, an operation that was
-    reserved is asked of the gateway, again or for the first time: that is safe, and it is what the merchant wanted. One
-    that was never reserved is rejected, so that it can't be reserved any more. Without `ask_gateway`, only the doubt is
-    recorded. `executions` are the operations' executions, `payments` are the payments'.
+    First the gateway's charge is adopted, which may reveal the operation's outcome. If it doesn't, a reserved operation
+    is requested from the gateway, again or for the first time, which is safe and what the merchant wanted. An operation
+    that was never reserved is rejected, which rules out reserving it later. Without `ask_gateway`, only the doubt is
+    recorded. `executions` are the operations' executions, and `payments` the payments' executions.
 
-    Raises PaymentNotFound if nobody knows the operation, and what the ports and the gateway raise; then the operation
+    Raises PaymentNotFound if the operation is unknown, and the errors of the ports and the gateway; the operation then
     stays in doubt.
     """
     execution = executions.find(operation_id)
@@ -42,8 +42,8 @@ def resolve_operation(
         return request.payment_id, "processing"
     known = ledger.find(request.payment_id)
     if known is None:
-        # Once the payment is recorded, a late Reserve could still find it, and then the record must say that this
-        # operation was rejected. Only a payment that was rejected itself is never recorded.
+        # Once the payment is recorded, a late Reserve could still find it, so the record must then show this operation
+        # as rejected. Only a payment that was rejected itself is never recorded.
         paid = payments.find(request.payment_id)
         may_be_recorded = paid is not None and not paid.was_rejected
         waits = may_be_recorded or not request.is_too_late(now)
@@ -67,12 +67,12 @@ def resolve_operation(
 
 def _of(payment: Payment, operation_id: str) -> Operation:
     operation = payment.operation(operation_id)
-    assert operation  # it is there, and open
+    assert operation  # the record contains the operation
     return operation
 
 
 def _was_no_operation(execution: Execution) -> bool:
-    """Whether Reserve can't have accepted the input: the execution was started by hand, and with anything."""
+    """Whether Reserve can't have accepted the input, because the execution was started by hand with arbitrary data."""
     is_readable = "payment_id" in execution.request and execution.request.get("operation") in get_args(OperationType)
     return not is_readable or (execution.error, execution.cause) == ("OperationRejected", InvalidInput.__name__)
 

@@ -1,4 +1,4 @@
-"""Clear the doubt about a payment whose execution ended unexpectedly, by evidence alone."""
+"""Clear the doubt about a payment whose execution ended unexpectedly, on the basis of evidence alone."""
 
 from functions.shared.domain.adoption import adopt
 from functions.shared.domain.charge import Charge
@@ -22,13 +22,13 @@ def resolve_payment(
 ) -> tuple[str, str | None]:
     """Return the payment's status (the ledger's, `rejected`, or `processing` while its execution runs) and its error.
 
-    A payment that the ledger doesn't know is recorded as in doubt; without `ask_gateway` nothing else is done.
-    The gateway's evidence ends the doubt: a charge as it was asked for is recorded, with what was done to it since, and
-    anything else is undone. If there is no doubt, what the gateway shows and the books don't know is adopted.
-    If the gateway shows no charge, that counts as evidence that there is none. So this is to be called only some time
-    after the execution has ended; even then, a reversal makes sure that no charge can come.
+    A payment that the ledger doesn't know is recorded as in doubt; without `ask_gateway`, nothing else happens.
+    The gateway's evidence ends the doubt: a charge as requested is recorded with its later movements, and any other
+    charge is undone. If there is no doubt, new movements at the gateway are adopted. A missing charge counts as
+    evidence that none exists, so call this function only some time after the execution has ended; even then, a reversal
+    makes sure that no charge can follow.
 
-    Raises PaymentNotFound, ReversalUnconfirmed and what the ports raise; then the payment stays in doubt.
+    Raises PaymentNotFound, ReversalUnconfirmed and the errors of the ports; the payment then stays in doubt.
     """
     known = ledger.find(payment_id)
     if known is None:
@@ -57,7 +57,7 @@ def resolve_payment(
     if not ask_gateway:
         return "in_doubt", known.payment.error
     charge = None if known.payment.reversing else gateway.find_by_reference(payment_id)
-    # Only a payment that was to be captured has money in suspense.
+    # Only a payment that was to be captured has entries, which hold its money in suspense.
     capture = bool(known.entries)
     asked = payment_id, known.payment.amount_minor, known.payment.currency
     if charge is None or not charge.is_as_asked(*asked, capture=capture):
@@ -70,7 +70,7 @@ def resolve_payment(
 def _undo_others(
     payment: Payment, *, gateway: PaymentGateway, ledger: Ledger, now: str, ask_gateway: bool
 ) -> tuple[str, str | None]:
-    """Undo the charges beside the payment's own that Compensate could not undo. The payment itself is in no doubt."""
+    """Undo the second charges that Compensate could not undo. The payment itself is not in doubt."""
     for operation in payment.operations:
         if operation.charge_id and operation.is_open:
             if not ask_gateway:
@@ -80,7 +80,7 @@ def _undo_others(
 
 
 def _settle(charge: Charge, known: RecordedPayment, *, capture: bool, ledger: Ledger, now: str) -> Payment:
-    """Record what the gateway did as asked, and then what was done to the charge since."""
+    """Record the charge as requested, and then its later movements."""
     status, entries, captured_minor = charge.outcome(capture=capture), clear_suspense(known.entries), 0
     if status == "captured":
         captured_minor = charge.amount_minor

@@ -1,4 +1,4 @@
-"""State `Settle`: takes what the gateway made of an operation, and returns what was recorded."""
+"""State `Settle`: takes the gateway's answer to an operation, and returns the recorded outcome."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 4, as API Gateway's models) of what each function is given, and the published test cards."""
+"""JSON Schemas (draft 4, like API Gateway's models) of the functions' inputs, and the published test cards."""
 
 import json
 from functools import cache

@@ -1,7 +1,7 @@
-"""Where the functions meet the world. Handlers import this package, and find all that they need of it by its name.
+"""The runtime of the functions. Handlers import this package and use its public names.
 
-frame.py is around every handler, factories.py makes the adapters, settings.py reads what the deployment decides, and
-clock.py has the time. Each public name in them is one of this package.
+frame.py wraps every handler, factories.py creates the adapters, settings.py reads the deployment's settings, and
+clock.py provides the time. The package exports each public name of these modules.
 """
 
 from functions.shared.runtime.clock import *  # noqa: F403

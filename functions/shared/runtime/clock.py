@@ -28,10 +28,10 @@ CONFLICT_PAUSES_SECONDS = (0.02, 0.04, 0.08, 0.16, 0.32)
 
 
 def after_conflicts(call: Callable[[], Result]) -> Result:
-    """Call, and call again after a moment each time somebody else has written the same record meanwhile.
+    """Call the function, and after a short pause call it again whenever it raises LedgerConflict.
 
-    A Retry in the state machine waits for at least a second, so that operations which come at once would wait for many.
-    Raises LedgerConflict after the last try.
+    A Retry in the state machine waits for at least a second, so concurrent operations would wait for many seconds.
+    Raises LedgerConflict after the last attempt.
     """
     for pause in CONFLICT_PAUSES_SECONDS:
         with suppress(LedgerConflict):

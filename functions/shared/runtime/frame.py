@@ -1,4 +1,4 @@
-"""The frame around every handler: its contract, its log lines, its metrics, and the errors that may leave."""
+"""The frame around every handler: its contract, its log lines, its metrics, and the errors that it may raise."""
 
 import os
 import traceback
@@ -28,7 +28,7 @@ def count(metric: str, occurrences: int = 1) -> None:
 
 
 def duration(metric: str, seconds: float) -> None:
-    """Record how long something took or lasts, in the CloudWatch embedded metric format."""
+    """Record a duration, in the CloudWatch embedded metric format."""
     metrics.add_metric(metric, MetricUnit.Seconds, seconds)
 
 
@@ -80,7 +80,7 @@ def function(
                 if metrics.metric_set:
                     metrics.flush_metrics()
                 logger.clear_state()
-            # awslambdaric reports the message alone. But the cause and the context may hold the card, and `from None`
+            # awslambdaric reports only the message, but the cause and the context may hold the card, and `from None`
             # would only hide the context.
             leaving.args = tuple(map(redaction.redacted, leaving.args))
             leaving.__cause__ = leaving.__context__ = None
@@ -92,14 +92,14 @@ def function(
 
 
 def validate(contract: str, instance: Any) -> None:
-    """Raise InvalidInput where the instance breaks `contracts/<contract>.json`."""
+    """Raise InvalidInput if the instance violates `contracts/<contract>.json`."""
     from functions.shared.adapters import json_schema
 
     json_schema.validate(contract, instance)
 
 
 def _prepare(contract: str) -> None:
-    """Compile the contract's check before the first event comes."""
+    """Compile the contract's check before the first event arrives."""
     from functions.shared.adapters import json_schema
 
     json_schema.prepare(contract)

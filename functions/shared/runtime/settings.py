@@ -1,4 +1,4 @@
-"""What a deployment decides, from the environment that Terraform gives to the functions."""
+"""The settings of a deployment, from the environment variables that Terraform sets for the functions."""
 
 import os
 from datetime import datetime, timedelta
@@ -7,20 +7,20 @@ from functions.shared.domain.times import iso
 
 
 def saves_cards() -> bool:
-    """Whether a payment's card is kept when the request does not say."""
+    """Whether a payment's card is kept if the request does not specify it."""
     return os.environ["SAVE_CARDS"] == "true"
 
 
 def accepted_brands() -> frozenset[str]:
-    """The brands whose cards this deployment takes."""
+    """The card brands that this deployment accepts."""
     return frozenset(os.environ["ACCEPTED_BRANDS"].split(","))
 
 
 def accepts_test_cards() -> bool:
-    """Whether this deployment takes published test cards."""
+    """Whether this deployment accepts published test cards."""
     return os.environ["TEST_CARDS_ACCEPTED"] == "true"
 
 
 def kept_until(used_at: str) -> str:
-    """Until when a card is kept that was last used at that time (ISO 8601)."""
+    """The time until which a card last used at `used_at` is kept (ISO 8601)."""
     return iso(datetime.fromisoformat(used_at) + timedelta(days=int(os.environ["CARD_RETENTION_DAYS"])))

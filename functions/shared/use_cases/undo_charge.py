@@ -11,8 +11,9 @@ from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
 
 
 def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -> RecordedPayment:
-    """Record a payment's first version, in doubt, with the money that a capture may have moved in suspense; and return
-    what is recorded then.
+    """Record a payment's first version, which is in doubt, and return the resulting record.
+
+    If the payment was to be captured, its amount is posted to suspense.
 
     Raises LedgerUnavailable, LedgerConflict.
     """
