@@ -41,7 +41,7 @@ def charge_card(
     except GatewayOutcomeUnknown:
         found = gateway.find_by_reference(payment_id)
         if found is None:
-            raise  # the charge may still appear
+            raise  # not there yet is not the same as never there
         charge = found
     if not charge.is_as_asked(order.reference, order.amount_minor, order.currency, capture=payment.capture):
         raise GatewayMismatch("The gateway charged another reference, amount or currency than asked.")

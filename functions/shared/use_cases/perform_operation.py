@@ -75,7 +75,7 @@ def perform_operation(reserved: Reserved, *, gateway: PaymentGateway, ledger: Le
     except GatewayOutcomeUnknown:
         charge = look(reserved.charge_id, gateway=gateway)
         if not _shows(charge, reserved):
-            raise  # the operation may still appear on the charge
+            raise  # not there yet is not the same as never there
         return Performed(charge)
     if isinstance(done, Refused):
         # An earlier attempt, whose answer was lost, may have succeeded, or somebody may have used the dashboard.
