@@ -21,7 +21,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     In a process of its own: those tests replace much of what is in this one.
     """
     needed = any("stack" in getattr(item, "fixturenames", ()) for item in session.items)
-    needed = any("stack" in getattr(item, "fixturenames", ()) for item in session.items)
     if session.config.option.collectonly or not needed:
         return
     MACHINE.down()
@@ -45,7 +44,9 @@ def stack() -> Stack:
     [process] = _starting
     said, _ = process.communicate()
     assert process.returncode == 0, said
-    return Stack.load(MACHINE.stack_file)
+    stack = Stack.load(MACHINE.stack_file)
+    Driver(stack).paid()  # the first call of each function starts its process, which no test should wait for
+    return stack
 
 
 @pytest.fixture
