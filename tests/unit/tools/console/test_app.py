@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -154,6 +155,24 @@ def test_an_operation_leads_to_its_execution(bench: Bench, browser: FlaskClient)
     )
     text = browser.get("/payments/pay-1", base_url=HOST).text
     assert re.search('href="/executions/arn:aws:states:[^"]*:execution:payments-test-operation:refund-1"', text)
+
+
+@pytest.mark.parametrize("payment_id", [None, "", 7, ["pay-1"], "pay-1"])
+def test_an_execution_that_is_of_no_payment_has_a_page_too(
+    bench: Bench, browser: FlaskClient, payment_id: object
+) -> None:
+    """As resolve's of an operation."""
+    states, machine = bench.aws.stepfunctions, bench.stack.machine_arn("resolve")
+    states.create_state_machine(
+        name=machine.rpartition(":")[2],
+        definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
+        roleArn="arn:aws:iam::123456789012:role/states",
+    )
+    asked = {"payment_id": payment_id, "operation_id": "refund-1"}
+    arn = states.start_execution(stateMachineArn=machine, name="by-hand", input=json.dumps(asked))["executionArn"]
+    page = browser.get(f"/executions/{arn}", base_url=HOST)
+    assert (page.status_code, "of operation <code>refund-1</code>" in page.text) == (200, True)
+    assert ('href="/payments/pay-1"' in page.text) is (payment_id == "pay-1")
 
 
 def test_open_breaks_are_listed(bench: Bench, browser: FlaskClient) -> None:
