@@ -80,7 +80,7 @@ class Processes:
 
     def environment(self, function: str) -> dict[str, str]:
         """Return the environment that the emulator gives the deployed function, with credentials of its role."""
-        name = self.stack.log_group_prefix.rsplit("/", 1)[1] + function
+        name = self.stack.function_name(function)
         deployed = self.stack.client("lambda").get_function_configuration(FunctionName=name)
         return {
             **deployed["Environment"]["Variables"],

@@ -129,7 +129,7 @@ def _free_port() -> int:
 
 
 def _inject(stack: Stack, state: str) -> None:
-    client, name = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1] + state.lower()
+    client, name = stack.client("lambda"), stack.function_name(state.lower())
     deployed = client.get_function(FunctionName=name)
     package = io.BytesIO(requests.get(deployed["Code"]["Location"], timeout=30).content)
     with zipfile.ZipFile(package, "a") as archive:

@@ -107,5 +107,5 @@ def test_the_same_input_under_a_new_id_is_another_payment(bench: Bench, driver: 
 
 
 def invoke(driver: Driver, state: str, event: Any) -> Any:
-    name = driver.stack.log_group_prefix.rsplit("/", 1)[1] + state.lower()
+    name = driver.stack.function_name(state.lower())
     return driver.stack.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -119,7 +118,7 @@ def a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack: Stack, 
 
 def aliases_that_lag_behind_are_moved(stack: Stack, machine: Machine) -> None:
     terraform, states, said = machine.terraform(), stack.client("stepfunctions"), list[str]()
-    functions, status = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1] + "status"
+    functions, status = stack.client("lambda"), stack.function_name("status")
 
     class Lagging:
         """Terraform, whose first apply leaves two aliases at the versions before."""
@@ -183,9 +182,7 @@ def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
         "card": card,
         "ciphertext": base64.b64encode(ciphertext).decode(),
     }
-    name = driver.stack.log_group_prefix.rsplit("/", 1)[1] + "charge"
-    answer = driver.stack.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
-    charged: dict[str, Any] = json.loads(answer["Payload"].read())
+    charged: dict[str, Any] = driver.stack.invoke("charge", event)
     return charged
 
 

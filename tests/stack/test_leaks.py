@@ -313,7 +313,7 @@ def invoked(stack: Stack, function: str, text: str) -> str:
         "pathParameters": {"payment_id": text, "token": text},
         "httpMethod": "GET",
     }
-    name = stack.log_group_prefix.rsplit("/", 1)[1] + function
+    name = stack.function_name(function)
     answer = stack.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
     return str(answer["Payload"].read().decode())
 

@@ -2,12 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from functions.shared.adapters.aws_errors import raised_as
 from functions.shared.domain.card_number import looks_like_a_card_number
 from functions.shared.domain.errors import ExecutionsUnavailable
 from functions.shared.domain.operation import OperationType
@@ -40,16 +38,6 @@ _READ: dict[str, Callable[[Any], bool]] = {
 }
 
 
-@contextmanager
-def _unavailable() -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        raise ExecutionsUnavailable(f"Step Functions: {error.response['Error']['Code']}") from None
-    except BotoCoreError as error:
-        raise ExecutionsUnavailable(f"Step Functions: {type(error).__name__}") from None
-
-
 class StepFunctionsExecutions:
     """`Executions` by DescribeExecution."""
 
@@ -59,7 +47,7 @@ class StepFunctionsExecutions:
         self._prefix = state_machine_arn.replace(":stateMachine:", ":execution:")
 
     def find(self, name: str) -> Execution | None:
-        with _unavailable():
+        with raised_as(ExecutionsUnavailable, "Step Functions"):
             try:
                 answer = self._client.describe_execution(executionArn=f"{self._prefix}:{name}")
             except (self._client.exceptions.ExecutionDoesNotExist, self._client.exceptions.InvalidArn):
@@ -76,7 +64,7 @@ class StepFunctionsExecutions:
     def page(self, token: str | None, status: str | None = None) -> tuple[list[ExecutionSummary], str | None]:
         more: dict[str, Any] = {"nextToken": token} if token else {}
         more |= {"statusFilter": status} if status else {}
-        with _unavailable():
+        with raised_as(ExecutionsUnavailable, "Step Functions"):
             answer = self._client.list_executions(stateMachineArn=self._state_machine_arn, maxResults=1000, **more)
         found = [
             ExecutionSummary(
@@ -96,7 +84,7 @@ class StepFunctionsStateMachine:
         self._arn = arn
 
     def start(self, name: str, request: Mapping[str, Any]) -> bool:
-        with _unavailable():
+        with raised_as(ExecutionsUnavailable, "Step Functions"):
             try:
                 self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(request))
             except self._client.exceptions.ExecutionAlreadyExists:

@@ -1,12 +1,11 @@
 """The conversion of items to and from DynamoDB's format, and the reading of several items."""
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from functions.shared.adapters.aws_errors import raised_as
 from functions.shared.domain.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -68,18 +67,12 @@ def _plain(attribute: Mapping[str, Any]) -> Any:
     return value
 
 
-@contextmanager
-def ledger_errors(service: str = "DynamoDB") -> Iterator[None]:
+def ledger_errors(service: str = "DynamoDB") -> AbstractContextManager[None]:
     """Translate every AWS error to LedgerUnavailable, so that the call is retried.
 
     This includes a denied permission: the money has moved already, and an operator may still repair the permission.
     """
-    try:
-        yield
-    except ClientError as error:
-        raise LedgerUnavailable(f"{service}: {error.response['Error']['Code']}") from None
-    except BotoCoreError as error:
-        raise LedgerUnavailable(f"{service}: {type(error).__name__}") from None
+    return raised_as(LedgerUnavailable, service)
 
 
 def query(
