@@ -1,5 +1,6 @@
 # One entry per function; everything that a function needs is defined here and nowhere else.
 #   timeout      in seconds; must be shorter than the Task's TimeoutSeconds in the state machine
+#   concurrency  optional: the limit on concurrent runs; null means no limit
 #   environment  variables in addition to local.common_environment
 #   statements   permissions of its role, in addition to writing its own logs and traces
 
@@ -380,10 +381,12 @@ locals {
       ])
     }
 
-    # A request may ask it to wait for up to 25 seconds; API Gateway waits at most 29 seconds for the answer.
+    # A request may ask it to wait for up to 25 seconds; API Gateway waits at most 29 seconds for the answer. Each waiting
+    # request occupies a concurrent run, and a limit on these keeps some free for payments.
     status = {
-      timeout = 29
-      memory  = 512
+      timeout     = 29
+      memory      = 512
+      concurrency = var.status_concurrency
       environment = merge(local.payment_executions_environment, local.operation_executions_environment, {
         DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
       })

@@ -32,9 +32,8 @@ resource "aws_lambda_function" "this" {
   timeout       = each.value.timeout
   memory_size   = each.value.memory
 
-  # Each request that waits for a payment's end occupies a concurrent run. The limit keeps some free for payments; -1
-  # means no limit.
-  reserved_concurrent_executions = each.key == "status" && var.status_concurrency != null ? var.status_concurrency : -1
+  # -1 means no limit.
+  reserved_concurrent_executions = coalesce(try(each.value.concurrency, null), -1)
 
   environment {
     variables = merge(local.common_environment, each.value.environment)
