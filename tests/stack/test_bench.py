@@ -41,7 +41,7 @@ def test_a_function_is_measured_beside_the_clients_and_calls_that_it_needs(
 
 def test_what_a_process_fails_on_is_told(alone: processes.Processes) -> None:
     with pytest.raises(RuntimeError, match=r"No module named 'functions\.nothing'"):
-        alone.run(alone.environment("status"), "cold", "function", "nothing")
+        alone.run(alone.environment("status"), "cold", "0", "function", "nothing")
 
 
 def test_the_state_machine_that_does_nothing_takes_the_payment_s_way(stack: Stack) -> None:

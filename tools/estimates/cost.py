@@ -27,6 +27,7 @@ _MONTH_SECONDS = 730 * 3600
 _MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger still costs its storage
 METRICS_IN_ALARMS = 110  # a metric in two alarms is billed twice; terraform/alarms.tf
 _COMPRESSED = 0.15  # stored size of a log over its written size
+_COLD_STARTS = 0.01  # share of a function's calls, as in AWS's pricing example for SnapStart
 
 # A captured payment's execution as an Express workflow: memory is billed in steps of 64 MB, time in steps of 100 ms.
 _EXPRESS_GB = 64 / 1024
@@ -184,6 +185,19 @@ def firewall(prices: Mapping[str, Price], requests: float) -> float:
     )
 
 
+def snapshots(per_month: int, looks: int) -> tuple[Line, ...]:
+    """Return what SnapStart would cost a month: a snapshot of each function's newest version, and its restores.
+
+    A replaced version's snapshot costs as much until the version has not been called for 14 days.
+    """
+    memory_mb = footprint.memory_mb()
+    called_mb = sum(memory_mb[name] for name in footprint.functions()) + looks * memory_mb["status"]
+    return (
+        Line("Lambda", "snapshot_gb_second", _MONTH_SECONDS * sum(memory_mb.values()) / 1024),
+        Line("Lambda", "restored_gb", _COLD_STARTS * per_month * called_mb / 1024),
+    )
+
+
 def savings(way: Way, looks: int, prices: Mapping[str, Price]) -> list[Saving]:
     """What could be saved, and why it isn't."""
 
@@ -278,6 +292,7 @@ def show(per_month: int, looks: int, file: Path, console: Console) -> dict[str, 
     table.add_row("all", "", "", f"{_total(monthly, prices):,.2f}", style="bold")
     wall = firewall(prices, (1 + looks) * per_month)
     table.add_row("WAF", "where it is on, as in prod", "", f"{wall:,.2f}")
+    table.add_row("Lambda", "SnapStart, where it is on", "", f"{_total(snapshots(per_month, looks), prices):,.2f}")
     console.print(table)
 
     saved = savings(way, looks, prices)
