@@ -79,7 +79,7 @@ def test_what_is_not_asked_is_listed_with_the_reason(accepted: Accepted) -> None
         "The emulator's API Gateway writes no access log.",
         "The emulator's EventBridge keeps no dead letters, and evaluates no alarm on several metrics.",
         "The emulator's Step Functions write no logs.",
-        "The local stack is shared, and not deployed for this.",
+        "The local stack is shared, so it is not changed for this test.",
     }
     assert "not asked signals, 8: The emulator counts nothing." in accepted.done.stdout
 
@@ -201,7 +201,9 @@ def test_a_budget_that_tells_somebody_is_a_guard_and_one_that_does_not_is_none(d
     budgets.create_notification(
         AccountId=account, BudgetName="everything", Notification=NOTIFICATION, Subscribers=SOMEBODY
     )
-    assert find_budget(budgets, account, 1.0) == ("The monthly budget everything ends at 50 USD, of which 0 are spent.")
+    assert find_budget(budgets, account, 1.0) == (
+        "The monthly budget everything has a limit of 50 USD, of which 0 are spent."
+    )
     with pytest.raises(StackError, match=r"everything: it has less left than \$60.00"):
         find_budget(budgets, account, 60.0)
 

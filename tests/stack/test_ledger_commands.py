@@ -305,7 +305,7 @@ class TestADayThatAgrees:
     def test_today_is_compared(self, driver: Driver, command: Command) -> None:
         payment_id = driver.paid()["payment_id"]
         run = command("reconcile", days_ago(0))
-        assert "The day is not over: it was compared, and neither settled nor closed." in run.stdout
+        assert "The day is not over, so it was compared but neither settled nor closed." in run.stdout
         assert breaks(run, payment_id) == []
 
     def test_a_day_that_is_over_is_settled_and_once(
@@ -427,6 +427,6 @@ class TestBreaks:
         told = " ".join(run.stdout.split())
         assert told.startswith("ReportUnreadable: The settlement report")
         assert message in told
-        assert "Nothing of the report was believed, and the books have not moved." in told
+        assert "The report was rejected and the books are unchanged." in told
         assert driver.ledger_items(f"PAYMENT#{settled}") == before
         assert command("reconcile", sandbox.day).returncode == 0

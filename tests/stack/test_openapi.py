@@ -39,7 +39,7 @@ from tools.trials.acceptance.steps.examples import ENDS, NOT_PROVOKED, OPERATED,
 
 [NO_ROUTE] = examples(DOCUMENT["components"]["responses"]["RouteNotFound"]["content"]["application/json"]).values()
 
-NOT_ASKED_HERE = {"The path has no payment's id.", "The operations of the examples are asked for twice."}
+NOT_ASKED_HERE = {"The path has no payment's id.", "Another check repeats the examples' operations."}
 
 each_operation = pytest.mark.parametrize("route", OPERATIONS, ids=" ".join)
 

@@ -194,7 +194,7 @@ class TestWhatSomebodyDidAtTheGateway:
         self.move(driver, payment_id, "refunds", amount_minor=500)
         audited = payments(machine.stack_file, "audit", payment_id)
         assert (audited.returncode, "not adopted" in audited.stdout) == (1, True)
-        for said in ("the gateway's refund of 500: succeeded", "The books know all that the gateway shows."):
+        for said in ("the gateway's refund of 500: succeeded", "The books agree with the gateway."):
             adopted = payments(machine.stack_file, "adopt", payment_id)
             assert adopted.returncode == 0, adopted.stdout
             assert said in adopted.stdout

@@ -127,9 +127,9 @@ class TestEvents:
             assert watching.stdout
             rounds = []
             for change in (event.replace("13/30", "12/30"), "{", event):
-                rounds.append("".join(iter(watching.stdout.readline, "Watching the event files. Ctrl-C ends it.\n")))
+                rounds.append("".join(iter(watching.stdout.readline, "Watching the event files. Ctrl-C stops it.\n")))
                 file.write_text(change)
-            rounds.append("".join(iter(watching.stdout.readline, "Watching the event files. Ctrl-C ends it.\n")))
+            rounds.append("".join(iter(watching.stdout.readline, "Watching the event files. Ctrl-C stops it.\n")))
             watching.send_signal(signal.SIGINT)
         assert ["✓ 400" in each for each in rounds] == [True, False, False, True]
         assert "✗ 202 captured" in rounds[1]
@@ -255,7 +255,7 @@ class TestPastExecutions:
 
     def test_nothing_is_done_where_there_is_none_like_that(self, replay: Any, started: Any) -> None:
         status, shown = replay("--since", "2100-01-01")
-        assert (status, shown.strip()) == (0, "There is no such execution.")
+        assert (status, shown.strip()) == (0, "No execution matches.")
         assert not started()
 
     def test_those_of_another_stack_are_replayed_on_this_one(
@@ -299,7 +299,7 @@ class TestPastExecutions:
     def test_a_card_that_is_no_test_card_is_refused_and_not_repeated(self, driver: Driver, replay: Any) -> None:
         status, shown = replay("--execution", driver.paid()["payment_id"], "--card", NOT_OURS)
         assert status == ExitCode.FAILED
-        assert "no published test card" in shown
+        assert "not a published test card" in shown
         assert NOT_OURS not in shown
 
 
