@@ -77,7 +77,7 @@ SECTIONS = {
 
 
 def document(outcomes: Mapping[Case, str]) -> str:
-    """The page, from each case's outcome."""
+    """Return the page for these outcomes."""
     payments = {case: outcome for case, outcome in outcomes.items() if case.operation is None}
     operations = {case: outcome for case, outcome in outcomes.items() if case.operation}
     return "\n".join([INTRODUCTION, *_payments(payments), OPERATIONS, *_operations(operations)])
