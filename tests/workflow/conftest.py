@@ -37,7 +37,6 @@ FACTORIES = (
     runtime.operation_executions,
     runtime.gateway,
     factories._client,
-    factories._session,
 )
 DEADLINE_SECONDS = 30
 

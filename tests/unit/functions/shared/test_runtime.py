@@ -47,7 +47,7 @@ FACTORIES = [
     runtime.operation_executions,
     runtime.gateway,
 ]
-KEPT = (*FACTORIES, factories._client, factories._session)
+KEPT = (*FACTORIES, factories._client)
 
 
 def handler_of(call: runtime.UseCase) -> runtime.Handler:
