@@ -133,7 +133,7 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     if record is None:
         if charges:
             yield f"I4: the ledger does not know the payment, and its charge is {charges[-1].status}"
-        if execution.status != "FAILED" and json.loads(execution.request)["operation"] != "store":
+        if execution.status != "FAILED":
             yield f"I4: the ledger does not know the payment, and its execution {execution.status}"
         return
     status = record["status"]
@@ -152,6 +152,17 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
         yield f"I1: the record does not end the chain of its {len(entries)} entries"
     yield from _broken_by_outcome(record, json.loads(execution.request), charges, book)
     yield from _broken_by_count(record, execution, table)
+
+
+def broken_card(execution: Execution, table: Table, book: Book) -> Iterator[str]:
+    """What does not hold of a card that was to be stored, once nothing is left to do."""
+    if (f"PAYMENT#{execution.name}", "PAYMENT") in table.items or book.find(execution.name):
+        yield "I4: a card that was to be stored moved money"
+    request = table.items.get((f"REQUEST#{execution.name}", "REQUEST"))
+    if request and (f"CARD#{request['token']}", "CARD") not in table.items:
+        yield "I2: the request is there, and the card that it stored is not"
+    if execution.status == "SUCCEEDED" and not request:
+        yield "I4: the card was stored, and is not there"
 
 
 def broken_operation(execution: Execution, paid: Execution | None, table: Table, book: Book) -> Iterator[str]:
