@@ -159,9 +159,9 @@ def broken_card(execution: Execution, table: Table, book: Book) -> Iterator[str]
     if (f"PAYMENT#{execution.name}", "PAYMENT") in table.items or book.find(execution.name):
         yield "I4: a card that was to be stored moved money"
     request = table.items.get((f"REQUEST#{execution.name}", "REQUEST"))
-    if request and (f"CARD#{request['token']}", "CARD") not in table.items:
+    if request and (f"CARD#{request['token']['S']}", "CARD") not in table.items:
         yield "I2: the request is there, and the card that it stored is not"
-    if execution.status == "SUCCEEDED" and not request:
+    if execution.status == "SUCCEEDED" and request is None:
         yield "I4: the card was stored, and is not there"
 
 

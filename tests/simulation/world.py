@@ -292,9 +292,13 @@ class World:
 
     def _expect_card(self, key: str, seconds: float) -> None:
         """Let somebody store a card after so many seconds."""
-        card = self._card()
-        self._cards.append((Card.from_card_data(card), f"{key}/card"))
-        self._expect("store_card", key, {"card_data": card, "caller": "arn:aws:iam::123456789012:user/shop"}, seconds)
+        for _ in range(self.random.choice((1, 1, 2))):  # two cards by one key, of which one is stored
+            card = self._card()
+            self._cards.append((Card.from_card_data(card), f"{key}/card"))
+            if self.random.random() < 0.1:
+                card |= {"card_holder": " "}  # no good, and so rejected
+            request = {"card_data": card, "caller": "arn:aws:iam::123456789012:user/shop"}
+            self._expect("store_card", key, request, seconds + self.random.uniform(0, MINUTE))
 
     def _expect_payment(self, payment_id: str, request: dict[str, Any], seconds: float) -> None:
         """Let somebody ask for a payment after so many seconds, and then for operations on it."""

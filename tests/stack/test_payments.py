@@ -12,7 +12,7 @@ from tests.stack.driver import CARD_DATA, PAYMENT, Driver
 from tools.deployment.definitions import MACHINES, definition
 from tools.deployment.stack import new_payment_id
 
-HAPPY_PATH = ["Tokenize", "Screen", "Screened", "Encrypt", "ChargeOrStore", "Charge", "Persist"]
+HAPPY_PATH = ["Tokenize", "Screen", "Encrypt", "Charge", "Persist"]
 
 
 def test_an_approved_payment_is_charged_once_and_recorded_in_balance(driver: Driver) -> None:

@@ -200,11 +200,6 @@ def savings(way: Way, looks: int, prices: Mapping[str, Price]) -> list[Saving]:
             "One role could open, tokenize and encrypt a card; a screened payment's card would be encrypted.",
         ),
         Saving(
-            "One transition less: two Encrypt states, so that ChargeOrStore goes",
-            cost(transition=1),
-            "The state that encrypts would be there twice, with its retries, to be kept alike.",
-        ),
-        Saving(
             "A sealing key of RSA_2048",
             cost(kms_rsa_request=2) - cost(kms_request=2),
             "112 bits of security rather than some 140, for cards that histories keep for 90 days.",
