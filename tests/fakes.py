@@ -519,12 +519,12 @@ class FakeVelocityCounter:
         started = datetime.fromisoformat(started_at)
         self.payments[card.fingerprint].setdefault(payment_id, (started, payment, card))
 
-        def since(window: timedelta) -> list[tuple[PaymentRequest, CardSummary]]:
+        def since(window: timedelta) -> list[tuple[PaymentRequest | StoreRequest, CardSummary]]:
             begin = _floor(started - window, 300)
             return [(of, by) for at, of, by in self.payments[card.fingerprint].values() if at.timestamp() >= begin]
 
-        def amount(payments: list[tuple[PaymentRequest, CardSummary]]) -> int:
-            return sum(of.amount_minor or 0 for of, _ in payments if of.currency == payment.currency)
+        def amount(payments: list[tuple[PaymentRequest | StoreRequest, CardSummary]]) -> int:
+            return sum(of.amount_minor for of, _ in payments if of.currency == payment.currency)
 
         begin = _floor(started - timedelta(hours=1), 1200)
         recent = [

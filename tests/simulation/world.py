@@ -296,7 +296,7 @@ class World:
             card = self._card()
             self._cards.append((Card.from_card_data(card), f"{key}/card"))
             if self.random.random() < 0.1:
-                card |= {"card_holder": " "}  # no good, and so rejected
+                card |= {"card_number": "4000056655665556"}  # not sealed, and so rejected
             request = {"card_data": card, "caller": "arn:aws:iam::123456789012:user/shop"}
             self._expect("store_card", key, request, seconds + self.random.uniform(0, MINUTE))
 
