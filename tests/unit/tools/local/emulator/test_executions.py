@@ -69,6 +69,34 @@ def test_another_input_or_an_ended_execution_is_a_conflict(emulator: Emulator, m
     assert refused(emulator, machine, name, '{"seconds": 0.3}') == conflict
 
 
+def run_synchronously(emulator: Emulator, states: dict[str, Any], kind: str = "EXPRESS", **more: Any) -> Any:
+    client = emulator.client("stepfunctions")
+    machine = client.create_state_machine(
+        name=f"machine-{uuid.uuid4().hex[:12]}",
+        type=kind,
+        roleArn=emulator.role("states.amazonaws.com"),
+        definition=json.dumps({"StartAt": next(iter(states)), "States": states}),
+    )["stateMachineArn"]
+    client.meta.events.register("before-call", lambda params, **_: params.pop("host_prefix", None))
+    return client.start_sync_execution(stateMachineArn=machine, name="a-name-of-ours-1", input="{}", **more)
+
+
+def test_a_synchronous_execution_answers_with_its_end_and_leaves_no_history(emulator: Emulator) -> None:
+    known = facts("synchronous_executions")
+    ended = run_synchronously(emulator, {"End": {"Type": "Pass", "Result": {"a": 1}, "End": True}})
+    assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", {"a": 1})
+    failed = run_synchronously(emulator, {"End": {"Type": "Fail", "Error": "NoGood", "Cause": "why"}})
+    assert failed["ResponseMetadata"]["HTTPStatusCode"] == known["status_code_of_a_failed_execution"]
+    assert (failed["status"], failed["error"], failed["cause"]) == ("FAILED", "NoGood", "why")
+    with pytest.raises(ClientError, match="ExecutionDoesNotExist"):
+        emulator.client("stepfunctions").describe_execution(executionArn=failed["executionArn"])
+
+
+def test_only_express_state_machines_run_synchronously(emulator: Emulator) -> None:
+    with pytest.raises(ClientError, match="StateMachineTypeNotSupported"):
+        run_synchronously(emulator, {"End": {"Type": "Succeed"}}, "STANDARD")
+
+
 def test_a_word_that_is_not_json_is_refused_and_quoted(emulator: Emulator, machine: str) -> None:
     known = facts("execution_input")
     status, code, message = refused(emulator, machine, uuid.uuid4().hex, "card_number_in_description")
