@@ -6,11 +6,13 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.aws_facts import facts
-from tests.unit.tools.local.emulator.conftest import Emulator, running_emulator
+from tests.unit.tools.local.emulator.conftest import OPERATOR_KEYS, REGION, Emulator, running_emulator
 from tools.local.emulator.executions import retry_delay_seconds
 
 INVOKE = {"Action": "lambda:InvokeFunction"}
@@ -70,14 +72,15 @@ def test_another_input_or_an_ended_execution_is_a_conflict(emulator: Emulator, m
 
 
 def run_synchronously(emulator: Emulator, states: dict[str, Any], kind: str = "EXPRESS", **more: Any) -> Any:
-    client = emulator.client("stepfunctions")
+    # Not to sync-127.0.0.1, which botocore would make of the address.
+    as_it_is = Config(inject_host_prefix=False)
+    client = boto3.client("stepfunctions", REGION, endpoint_url=emulator.url, config=as_it_is, **OPERATOR_KEYS)
     machine = client.create_state_machine(
         name=f"machine-{uuid.uuid4().hex[:12]}",
         type=kind,
         roleArn=emulator.role("states.amazonaws.com"),
         definition=json.dumps({"StartAt": next(iter(states)), "States": states}),
     )["stateMachineArn"]
-    client.meta.events.register("before-call", lambda params, **_: params.pop("host_prefix", None))
     return client.start_sync_execution(stateMachineArn=machine, name="a-name-of-ours-1", input="{}", **more)
 
 
