@@ -1,4 +1,4 @@
-"""A stack of the tests' own, started once and stopped at the end."""
+"""The tests' own stack, started once and stopped at the end."""
 
 import subprocess
 import sys
@@ -16,9 +16,9 @@ _starting: list[subprocess.Popen[str]] = []
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the stack, which takes a minute of mostly waiting, while tests run that need none.
+    """Start the stack, which mostly waits for a minute, while tests that don't need it run.
 
-    In a process of its own: those tests replace much of what is in this one.
+    It starts in a process of its own, since those tests patch much of this one.
     """
     needed = any("stack" in getattr(item, "fixturenames", ()) for item in session.items)
     if session.config.option.collectonly or not needed:
@@ -45,7 +45,7 @@ def stack() -> Stack:
     said, _ = process.communicate()
     assert process.returncode == 0, said
     stack = Stack.load(MACHINE.stack_file)
-    Driver(stack).paid()  # the first call of each function starts its process, which no test should wait for
+    Driver(stack).paid()  # The first call of each function starts its process; no test should wait for that.
     return stack
 
 
