@@ -146,10 +146,20 @@ class PaymentsClient:
         return self._start("/payments", order | source | details, key, order)
 
     def store_card(self, card: CardData | str, *, idempotency_key: str | None = None) -> Payment:
-        """Start storing a card, without a charge. Once it is `stored`, `payment.card.token` is its token."""
+        """Store a card, without a charge: `payment.card.token` is its token. The same card under the same key again has
+        the same token.
+
+        Raises RequestRefused if the card is no good or a screening rule declines it (`card_declined`), and
+        KeyUsedForAnother if the key has stored another card, or one that was erased since.
+        """
         key = _key(idempotency_key)
-        no_order = {"amount_minor": None, "currency": None, "merchant_reference": None}
-        return self._start("/cards", {"card_data": self._sealed(card, key)}, key, no_order)
+        body = {"card_data": self._sealed(card, key)}
+        try:
+            return Payment.from_json(self._transport.call("POST", "/cards", body, idempotency_key=key))
+        except RequestRefused as refusal:
+            if refusal.code != "payment_exists":
+                raise
+            raise _used_for_another(refusal) from None
 
     def payment(self, payment_id: str, *, wait_seconds: int = 0) -> Payment:
         """Get the payment in a single call. With `wait_seconds` (at most 25), the API answers when the payment has
@@ -159,7 +169,7 @@ class PaymentsClient:
         return Payment.from_json(self._transport.call("GET", path, wait_seconds=wait_seconds))
 
     def wait(self, payment_id: str, *, timeout_seconds: float = 60.0) -> Payment:
-        """Wait until the payment, or the storing of a card, is no longer processing. The API answers as soon as it
+        """Wait until the payment is no longer processing. The API answers as soon as it
         has ended.
 
         Until the timeout, the client asks again after busy, failed or missing answers. After the timeout, it raises

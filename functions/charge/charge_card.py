@@ -32,7 +32,6 @@ def charge_card(
     """
     if ledger.statuses([payment_id]):
         return {"outcome": "recorded"}
-    assert payment.amount_minor is not None and payment.currency is not None  # the contract of the state
     order = Order(payment_id, payment.amount_minor, payment.currency, payment.merchant_reference, payment.description)
     card = Card.from_card_data(json.loads(cipher.decrypt(ciphertext, summary.encryption_context)))
     ask = gateway.charge if payment.capture else gateway.authorize

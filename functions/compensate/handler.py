@@ -15,9 +15,6 @@ METRICS = {"reversed": "PaymentReversed", "declined": "PaymentDeclined"}
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = PaymentRequest.from_request(event["payment"])
     payment = payment_from(event, runtime.now())
-    if request.operation == "store":
-        stored = runtime.ledger().payment(payment.payment_id)
-        return stored.outcome() if stored else payment.outcome() | {"status": "rejected"}
     made = Made(event["charge"]["outcome"], event["charge"].get("charge_id"))
     try:
         ended = compensate_payment(

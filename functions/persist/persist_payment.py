@@ -23,6 +23,22 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
     )
 
 
+def denied_payment_from(event: dict[str, Any], verdict: dict[str, Any], now: str) -> Payment:
+    """The first record of a payment that a screening rule has declined, from the state's input and the verdict."""
+    return Payment.first_of(
+        event | {"flags": verdict["flags"]}, "declined", None, now=now, decline_code=verdict["decline_code"]
+    )
+
+
+def deny_payment(payment: Payment, *, ledger: Ledger) -> Payment:
+    """Write a payment whose card was never encrypted, and which the gateway was never asked for.
+
+    The call may be repeated. Raises LedgerUnavailable, LedgerConflict.
+    """
+    ledger.record(payment)
+    return payment
+
+
 def recorded_before(payment_id: str, *, ledger: Ledger) -> Payment:
     """The payment that Charge found in the ledger and so did not charge again. Its recorded status is the outcome.
 
@@ -37,8 +53,8 @@ def recorded_before(payment_id: str, *, ledger: Ledger) -> Payment:
 
 def persist_payment(
     payment: Payment,
-    ciphertext: bytes | None,
-    shown: Charge | None,
+    ciphertext: bytes,
+    shown: Charge,
     *,
     card_on_file: bool,
     keep_card_until: str,
@@ -55,16 +71,14 @@ def persist_payment(
     entries, card = [], None
     token = payment.card.token if payment.card else None
     if token and not card_on_file:
-        assert payment.card and ciphertext  # the contract of the state
+        assert payment.card
         card = StoredCard(payment.card, ciphertext, keep_card_until)
     if payment.status == "captured":
-        assert shown and payment.amount_minor and payment.currency  # the contract of the state
+        assert payment.amount_minor and payment.currency  # every payment has them
         entries.append(capture_entry(shown.gateway, payment.amount_minor, payment.currency))
     recorded, posted = payment.post(*entries)
-    if shown:
-        recorded, adopted = adopt(recorded, posted, shown, payment.updated_at)
-        posted += adopted
-    ledger.record(recorded, posted, card)
+    recorded, adopted = adopt(recorded, posted, shown, payment.updated_at)
+    ledger.record(recorded, posted + adopted, card)
     if recorded.was_declined_by_gateway:
         velocity_counter.count_decline(recorded)
     if token and card_on_file:

@@ -39,17 +39,19 @@ def resolve_payment(
             return "processing", None
         if execution.was_rejected:
             return "rejected", execution.cause
+        request = execution.payment
+        assert request  # otherwise it was rejected
         doubtful = Payment.first(
             payment_id,
             "in_doubt",
-            execution.payment,
+            request,
             None,
             None,
             started_at=execution.started_at,
             now=now,
             error=execution.error or "ExecutionStopped",
         )
-        known = record_doubt(doubtful, execution.payment, ledger=ledger)
+        known = record_doubt(doubtful, request, ledger=ledger)
     if known.payment.status != "in_doubt" and ask_gateway:
         known = adopt_charge(known, gateway=gateway, ledger=ledger, now=now)
     if known.payment.status != "in_doubt":

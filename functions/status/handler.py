@@ -18,7 +18,7 @@ def _payment_id(event: runtime.Event) -> object:
     return None
 
 
-USES = (runtime.ledger, runtime.executions, runtime.operation_executions)
+USES = (runtime.ledger, runtime.executions, runtime.operation_executions, runtime.card_vault)
 
 
 @runtime.function("status", uses=USES, payment_id=_payment_id)
@@ -37,6 +37,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
                 canonical_id(payment_id),
                 ledger=ledger,
                 executions=runtime.executions(),
+                card_vault=runtime.card_vault(),
+                now=runtime.now,
                 sleep=runtime.sleep,
                 wait_seconds=wait_seconds,
             )

@@ -21,7 +21,7 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer
 
 from functions.shared.domain.ledger import NO_ENTRY
-from functions.shared.domain.payment import NEXT_STATUSES
+from functions.shared.domain.payment import NEXT_STATUSES, SCREENED
 from tests.simulation.gateway import Book
 from tests.simulation.states import Execution
 from tests.simulation.table import Item, Key, Table
@@ -133,7 +133,7 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     if record is None:
         if charges:
             yield f"I4: the ledger does not know the payment, and its charge is {charges[-1].status}"
-        if execution.status != "FAILED" and json.loads(execution.request)["operation"] != "store":
+        if execution.status != "FAILED":
             yield f"I4: the ledger does not know the payment, and its execution {execution.status}"
         return
     status = record["status"]
@@ -154,6 +154,17 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     yield from _broken_by_count(record, execution, table)
 
 
+def broken_card(execution: Execution, table: Table, book: Book) -> Iterator[str]:
+    """What does not hold of a card that was to be stored, once nothing is left to do."""
+    if (f"PAYMENT#{execution.name}", "PAYMENT") in table.items or book.find(execution.name):
+        yield "I4: a card that was to be stored moved money"
+    request = table.items.get((f"REQUEST#{execution.name}", "REQUEST"))
+    if request and (f"CARD#{request['token']['S']}", "CARD") not in table.items:
+        yield "I2: the request is there, and the card that it stored is not"
+    if execution.status == "SUCCEEDED" and request is None:
+        yield "I4: the card was stored, and is not there"
+
+
 def broken_operation(execution: Execution, paid: Execution | None, table: Table, book: Book) -> Iterator[str]:
     """Yield the rules that an operation on the payment breaks once nothing remains to be done."""
     name, request = execution.name, json.loads(execution.request)
@@ -161,8 +172,9 @@ def broken_operation(execution: Execution, paid: Execution | None, table: Table,
     record = _plain(recorded or {})
     operation = next((each for each in record.get("operations", []) if each["operation_id"] == name), None)
     done = operation is not None and operation["status"] == "succeeded"
-    # A card that could not be stored may be stored later, and a refund of it was answered that there is no payment.
-    was_paid = record.get("status", "stored") != "stored"
+    # What a rule denied may be recorded after its execution gave up. Nothing had moved by then, and who asked for an
+    # operation was told that there is no payment.
+    was_paid = bool(record) and not str(record.get("decline_code")).startswith(SCREENED)
     if operation is None and was_paid and "_nonsense-" not in name:
         yield f"I4: the record does not know the operation, and its execution {execution.status} {execution.error}"
     if was_paid and execution.cause == "PaymentNotFound" and paid and paid.started_at < execution.started_at:

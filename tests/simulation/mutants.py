@@ -46,6 +46,7 @@ class Mutant:
 
 
 LEDGER = "functions/shared/adapters/table/ledger.py"
+ITEMS = "functions/shared/adapters/table/items.py"
 CHARGE = "functions/charge/charge_card.py"
 UNDO_CHARGE = "functions/shared/use_cases/undo_charge.py"
 PERSIST = "functions/persist/persist_payment.py"
@@ -69,7 +70,7 @@ NO_CHARGE = '__import__("functions.shared.domain.charge", fromlist=["_"]).Revers
 MUTANTS = (
     Mutant(
         "attribute_not_exists is dropped",
-        ((LEDGER, 'IS_NEW = "attribute_not_exists(pk)"', 'IS_NEW = "attribute_not_exists(nothing)"'),),
+        ((ITEMS, 'IS_NEW = "attribute_not_exists(pk)"', 'IS_NEW = "attribute_not_exists(nothing)"'),),
     ),
     Mutant(
         "the condition on the version is dropped",

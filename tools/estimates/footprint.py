@@ -330,7 +330,6 @@ class _Recorder:
 
 _SUMMARY = CardSummary(_TOKEN, _FINGERPRINT, "visa", "424242", "4242", "12/30")
 _REQUEST = PaymentRequest(
-    "charge",
     1999,
     "USD",
     merchant_reference="order-1001",

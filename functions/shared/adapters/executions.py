@@ -9,15 +9,12 @@ from functions.shared.adapters.aws_errors import raised_as
 from functions.shared.domain.card_number import looks_like_a_card_number
 from functions.shared.domain.errors import ExecutionsUnavailable
 from functions.shared.domain.operation import OperationType
-from functions.shared.domain.payment import Purpose
 from functions.shared.domain.shapes import is_gateway_id
 from functions.shared.domain.times import iso
 from functions.shared.ports import Execution, ExecutionSummary
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.client import SFNClient
-
-_PURPOSES = (*get_args(Purpose), *get_args(OperationType))
 
 
 def _is_text(value: object) -> bool:
@@ -27,7 +24,7 @@ def _is_text(value: object) -> bool:
 # Only these fields of the request are read, and only if they are valid: the card stays in the execution. The input of
 # an execution that was rejected, or started by hand, may hold anything.
 _READ: dict[str, Callable[[Any], bool]] = {
-    "operation": lambda value: value in _PURPOSES,
+    "operation": lambda value: value in get_args(OperationType),
     "payment_id": is_gateway_id,
     "amount_minor": lambda value: type(value) in (int, float) and 0 < value < 10**12 and value == int(value),
     "currency": lambda value: isinstance(value, str) and bool(re.fullmatch("[A-Z]{3}", value)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.card_number import refused_fields
@@ -17,21 +17,18 @@ from functions.shared.domain.operation import (
     Refusal,
     in_order,
 )
-from functions.shared.domain.shapes import whole
 
 Status = Literal[
     "captured",
     "authorized",
     "declined",
-    "stored",
+    "stored",  # only of before POST /cards had a workflow of its own: a card, and no payment
     "reversed",
     "in_doubt",
     "voided",
     "refunded",
     "partially_refunded",
 ]
-Purpose = Literal["charge", "store"]
-
 NO_CURRENCY = "XXX"
 """ISO 4217's code for the absence of a currency."""
 
@@ -61,16 +58,17 @@ FAILURES: frozenset[Status] = frozenset({"reversed", "in_doubt"})
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """The merchant's request, without the card. Amount and currency are None if a card is only stored.
+    """The merchant's request, without the card.
 
     `card_on_file` means that the payment charges a stored card by its token instead of card data in the request.
     `caller` is the ARN of the user or role that called the API; a payment started by hand has none. Raises
     CardNumberInText.
     """
 
-    operation: Purpose
-    amount_minor: int | None = None
-    currency: str | None = None
+    operation: ClassVar = "charge"
+
+    amount_minor: int
+    currency: str
     capture: bool = True
     merchant_reference: str | None = None
     description: str | None = None
@@ -86,9 +84,8 @@ class PaymentRequest:
     def from_request(cls, request: Mapping[str, Any]) -> "PaymentRequest":
         """Read the API's request body, or the `payment` that an earlier state derived from it. Null means absent."""
         return cls(
-            operation=request.get("operation", "charge"),
-            amount_minor=whole(request.get("amount_minor")),
-            currency=request.get("currency"),
+            amount_minor=int(request["amount_minor"]),
+            currency=request["currency"],
             capture=request.get("capture") is not False,
             merchant_reference=request.get("merchant_reference"),
             description=request.get("description"),
@@ -101,9 +98,22 @@ class PaymentRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """The merchant's request to store a card, without the card. The screening rules see it as a payment of nothing."""
+
+    operation: ClassVar = "store"
+    amount_minor: ClassVar = 0
+    currency: ClassVar = NO_CURRENCY
+    merchant_reference: ClassVar = None
+
+    caller: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Payment:
     """The ledger's record of one payment. Amounts are in the currency's minor unit, times are ISO 8601 in UTC.
 
+    Only a record that is `stored` has no amount and no currency. Nothing writes such records any more.
     `card` and `transaction_id` are None if the execution was stopped before they were known. `reversing` means that the
     gateway was, or may have been, asked to undo the charge: from then on, finding the charge proves nothing.
     """
@@ -150,13 +160,13 @@ class Payment:
         flags: tuple[str, ...] = (),
     ) -> "Payment":
         """The first record of a payment. It keeps the card only if the payment succeeded or the card was on file."""
-        keeps_card = request.card_on_file or status in ("captured", "authorized", "stored")
+        keeps_card = request.card_on_file or status in ("captured", "authorized")
         return cls(
             payment_id=payment_id,
             status=status,
             amount_minor=request.amount_minor,
             currency=request.currency,
-            captured_minor=(request.amount_minor or 0) if status == "captured" else 0,
+            captured_minor=request.amount_minor if status == "captured" else 0,
             refunded_minor=0,
             card=card if card is None or keeps_card else card.not_kept(),
             transaction_id=transaction_id,

@@ -17,8 +17,6 @@ def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -
 
     Raises LedgerUnavailable, LedgerConflict.
     """
-    # Storing a card moves no money, so it is never in doubt.
-    assert request.amount_minor is not None and request.currency is not None
     suspense = [in_doubt_entry(request.amount_minor, request.currency)] if request.capture else []
     ledger.record(*payment.post(*suspense))
     # Another process may have recorded the same a moment earlier; the next entry then follows that process's entry.

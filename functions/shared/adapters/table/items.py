@@ -1,6 +1,7 @@
 """The conversion of items to and from DynamoDB's format, and the reading of several items."""
 
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,16 @@ Item = dict[str, Any]
 
 MAX_BATCH_KEYS = 100
 """The maximum number of keys in one BatchGetItem ("BatchGetItem", DynamoDB API reference)."""
+
+
+# DynamoDB may cancel transactions that touch the same item at once, and its client does not retry them.
+_CONFLICT_PAUSES_SECONDS = (0.02, 0.05, 0.1)
+
+IS_NEW = "attribute_not_exists(pk)"
+
+
+class ConditionFailed(Exception):
+    """A write's condition failed because another item exists already."""
 
 
 class _TypeDeserializer(TypeDeserializer):
@@ -88,3 +99,25 @@ def read_batch(
         yield from map(unmarshal, answer["Responses"].get(table, []))
         unprocessed: Any = answer["UnprocessedKeys"].get(table)
         remaining += unprocessed["Keys"] if unprocessed else []
+
+
+def put(table: str, item: Item, condition: str, values: Item | None = None) -> Item:
+    """A conditional put, for `write_transaction`. `values` are those of the condition, in Python's types."""
+    write = {"TableName": table, "Item": marshal(item), "ConditionExpression": condition}
+    return {"Put": write | ({"ExpressionAttributeValues": marshal(values)} if values else {})}
+
+
+def write_transaction(client: "DynamoDBClient", writes: Sequence[Item]) -> None:
+    """Carry out all of the writes or none. Raises ConditionFailed, LedgerUnavailable."""
+    for pause in (*_CONFLICT_PAUSES_SECONDS, None):
+        with ledger_errors():
+            try:
+                client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+                return
+            except client.exceptions.TransactionCanceledException as error:
+                codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
+                if "ConditionalCheckFailed" in codes:
+                    raise ConditionFailed from None
+                if "TransactionConflict" not in codes or pause is None:
+                    raise
+            time.sleep(pause)

@@ -4,7 +4,6 @@ Every version of a record has a seal: a MAC over the item, including its index k
 chain of hashes binds the entries to the seal, and the entries determine the items of their postings.
 """
 
-import time
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
@@ -12,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from functions.shared.adapters.table import keys
 from functions.shared.adapters.table.cards import card_item
-from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch
+from functions.shared.adapters.table.items import (
+    IS_NEW,
+    ConditionFailed,
+    Item,
+    marshal,
+    put,
+    query,
+    read_batch,
+    write_transaction,
+)
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
@@ -31,15 +39,7 @@ OPEN_PAGE_SIZE = 500
 # count cheap on a day when all payments are in doubt.
 MAX_DOUBTS_COUNTED = 1000
 
-# DynamoDB may cancel transactions that touch the same item at once, and its client does not retry them.
-_CONFLICT_PAUSES_SECONDS = (0.02, 0.05, 0.1)
-
-IS_NEW = "attribute_not_exists(pk)"
 REPLACES_THE_VERSION_BEFORE = "version = :version_before"
-
-
-class _ConditionFailed(Exception):
-    """A write's condition failed because another item exists already."""
 
 
 def sealed(record: Item, mac: Mac, at: str) -> Item:
@@ -74,13 +74,13 @@ class DynamoDbLedger:
 
     def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
         writes = [self._put_payment(payment), *self._put_apart(payment)]
-        writes += [_put(self._table, item, IS_NEW) for posted in entries for item in entry_items(posted)]
+        writes += [put(self._table, item, IS_NEW) for posted in entries for item in entry_items(posted)]
         if card:
             assert self._cards_table
-            writes.append(_put(self._cards_table, card_item(card), IS_NEW))
+            writes.append(put(self._cards_table, card_item(card), IS_NEW))
         try:
-            self._write_transaction(writes)
-        except _ConditionFailed:
+            write_transaction(self._client, writes)
+        except ConditionFailed:
             if not self._holds(payment, entries):
                 raise LedgerConflict("The ledger holds another record of this payment.") from None
 
@@ -187,33 +187,14 @@ class DynamoDbLedger:
         assert self._seal
         record = self._seal(record)
         if payment.version == 1:
-            return _put(self._table, record, IS_NEW)
-        return _put(self._table, record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
+            return put(self._table, record, IS_NEW)
+        return put(self._table, record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
 
     def _put_apart(self, payment: Payment) -> Iterator[Item]:
         """The writes of the operations that this version stores apart. The condition on the record covers them."""
         for operation in payment.operations:
             if operation.kept_apart == payment.version:
                 yield {"Put": {"TableName": self._table, "Item": marshal(_apart_item(payment, operation))}}
-
-    def _write_transaction(self, writes: list[Item]) -> None:
-        for pause in (*_CONFLICT_PAUSES_SECONDS, None):
-            with ledger_errors():
-                try:
-                    self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
-                    return
-                except self._client.exceptions.TransactionCanceledException as error:
-                    codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
-                    if "ConditionalCheckFailed" in codes:
-                        raise _ConditionFailed from None
-                    if "TransactionConflict" not in codes or pause is None:
-                        raise
-                time.sleep(pause)
-
-
-def _put(table: str, item: Item, condition: str, values: Item | None = None) -> Item:
-    put = {"TableName": table, "Item": marshal(item), "ConditionExpression": condition}
-    return {"Put": put | ({"ExpressionAttributeValues": marshal(values)} if values else {})}
 
 
 def entry_items(posted: PostedEntry) -> Iterator[Item]:

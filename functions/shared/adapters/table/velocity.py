@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch, unmarshal
 from functions.shared.domain.card import CardSummary
-from functions.shared.domain.payment import NO_CURRENCY, Payment, PaymentRequest
+from functions.shared.domain.payment import Payment, PaymentRequest, StoreRequest
 from functions.shared.domain.times import iso
 from functions.shared.ports import Velocity
 
@@ -73,13 +73,14 @@ class DynamoDbVelocityCounter:
         self._full: dict[tuple[str, str], tuple[datetime, Item]] = {}
         self._earlier: dict[str, list[Item]] = {}
 
-    def count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
-        started = datetime.fromisoformat(started_at)
-        currency = payment.currency or NO_CURRENCY
+    def count(
+        self, payment_id: str, request: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
+    ) -> Velocity:
+        started, currency = datetime.fromisoformat(started_at), request.currency
         with ledger_errors():
-            self._count(payment_id, payment.amount_minor or 0, currency, card, started)
+            self._count(payment_id, request.amount_minor, currency, card, started)
             day = self._payments(card.fingerprint, currency, since=_start(started - DAY, BUCKET))
-            cards = self._count_cards(_keys(payment, card), card, started)
+            cards = self._count_cards(_keys(request, card), card, started)
         hour = [bucket for bucket in day if bucket["sk"] >= _start(started - HOUR, BUCKET)]
         return Velocity(
             payments_1h=sum(bucket["payments"] for bucket in hour),
@@ -183,7 +184,7 @@ class DynamoDbVelocityCounter:
         return unmarshal(answer["Attributes"])
 
 
-def _keys(payment: PaymentRequest | Payment, card: CardSummary | None) -> dict[str, str]:
+def _keys(payment: PaymentRequest | StoreRequest | Payment, card: CardSummary | None) -> dict[str, str]:
     """The partition keys, by kind, that count a payment's card and its decline in addition to the card's own key."""
     named = {
         "reference": payment.merchant_reference and _hash(payment.merchant_reference, 16).hex(),

@@ -34,7 +34,7 @@ from tests.unit.functions.events import HANDLERS
 EVENT: dict[str, Any] = {
     "payment_id": "payment-of-ours-1",
     "card": SUMMARY.to_dict(),
-    "request": {"operation": "store", "card_data": CARD_DATA},
+    "request": {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA},
 }
 
 FACTORIES = [

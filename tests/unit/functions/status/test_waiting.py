@@ -15,10 +15,10 @@ from functions.status.operation_status import ForAnotherPayment, operation_statu
 from functions.status.payment_status import payment_status
 from tests.aws_facts import facts
 from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
-from tests.samples import LATER, STARTED_AT, operation_request, payment
+from tests.samples import LATER, NOW, STARTED_AT, operation_request, payment
 from tests.workflow.test_definition import function_timeouts
 
-RUNNING = Execution(True, None, None, PaymentRequest("charge", 1999, "USD").to_dict(), STARTED_AT, None)
+RUNNING = Execution(True, None, None, PaymentRequest(1999, "USD").to_dict(), STARTED_AT, None)
 REJECTED = replace(RUNNING, running=False, error="PaymentRejected", cause="ExpiredCard", stopped_at=LATER)
 OPERATING = replace(RUNNING, request={"payment_id": "pay", "operation": "refund", "amount_minor": 500})
 BUSY = ExecutionsUnavailable("Step Functions: ThrottlingException")
@@ -57,7 +57,13 @@ class Deployment:
 
     def payment(self, wait: int) -> dict[str, Any] | None:
         return payment_status(
-            "pay", ledger=self.ledger, executions=self.executions, sleep=self.sleep, wait_seconds=wait
+            "pay",
+            ledger=self.ledger,
+            executions=self.executions,
+            card_vault=self.ledger.card_vault,
+            now=lambda: NOW,
+            sleep=self.sleep,
+            wait_seconds=wait,
         )
 
     def operation(self, wait: int) -> dict[str, Any] | None:

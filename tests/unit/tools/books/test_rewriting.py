@@ -66,7 +66,7 @@ class Books:
 
     @staticmethod
     def _asked(payment_id: str) -> Payment:
-        asked = PaymentRequest("charge", 1999, "USD", merchant_reference="order-1")
+        asked = PaymentRequest(1999, "USD", merchant_reference="order-1")
         return payment(payment_id, "captured", asked, created_at=PAID_AT, updated_at=PAID_AT)
 
     def take(self, pk: str, sk: str) -> Item:

@@ -9,7 +9,7 @@ from tests.samples import LATER, NOW, REQUEST, SUMMARY, TOKEN, payment, refund_r
 
 def test_a_request_without_an_operation_is_a_charge_that_captures() -> None:
     request = PaymentRequest.from_request({"amount_minor": 1999, "currency": "USD", "card_data": {"card_number": "4"}})
-    assert request == PaymentRequest("charge", 1999, "USD", True, None, None)
+    assert request == PaymentRequest(1999, "USD", True, None, None)
 
 
 def test_what_an_earlier_state_made_of_a_request_is_read_as_the_same_request() -> None:

@@ -24,7 +24,7 @@ from functions.shared.domain.seal import digest
 from functions.shared.ports import StoredCard
 from tests.aws_facts import facts
 from tests.mocked_aws import CARDS_TABLE, TABLE, MockedAws, new_id
-from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, payment, refund_request
+from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, SUMMARY, payment, refund_request
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 
@@ -232,8 +232,7 @@ def test_entries_stay_in_order_beyond_the_ninth(aws: MockedAws) -> None:
 def test_a_stored_card_is_its_summary_and_its_ciphertext_and_nothing_more(aws: MockedAws) -> None:
     token = f"tok_{new_id()}"
     summary = replace(SUMMARY, token=token)
-    stored = payment(new_id(), "stored", STORE, card=summary)
-    aws.ledger().record(stored, (), StoredCard(summary, b"\x00ciphertext", KEPT_UNTIL))
+    aws.ledger().record(payment(new_id(), card=summary), (), StoredCard(summary, b"\x00ciphertext", KEPT_UNTIL))
     assert items(aws, f"CARD#{token}") == {
         "CARD": {
             "pk": {"S": f"CARD#{token}"},

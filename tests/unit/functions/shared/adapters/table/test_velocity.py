@@ -36,7 +36,7 @@ def pay(
     **asked: str | None,
 ) -> Velocity:
     """Count a payment without a reference or a caller, unless they are given."""
-    request = PaymentRequest("charge", amount_minor, currency, **asked)  # type: ignore[arg-type]
+    request = PaymentRequest(amount_minor, currency, **asked)  # type: ignore[arg-type]
     return counter.count(payment_id or new_id(), request, card, at)
 
 
