@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 import pytest
@@ -71,7 +71,9 @@ def test_another_input_or_an_ended_execution_is_a_conflict(emulator: Emulator, m
     assert refused(emulator, machine, name, '{"seconds": 0.3}') == conflict
 
 
-def run_synchronously(emulator: Emulator, states: dict[str, Any], kind: str = "EXPRESS", **more: Any) -> Any:
+def run_synchronously(
+    emulator: Emulator, states: dict[str, Any], kind: Literal["EXPRESS", "STANDARD"] = "EXPRESS", **more: Any
+) -> Any:
     # Not to sync-127.0.0.1, which botocore would make of the address.
     as_it_is = Config(inject_host_prefix=False)
     client = boto3.client("stepfunctions", REGION, endpoint_url=emulator.url, config=as_it_is, **OPERATOR_KEYS)
