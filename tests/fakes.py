@@ -441,10 +441,10 @@ class FakeBreaks:
         self.found[found] = run
         self.resolved.discard(found)
 
-    def of_run(self, day: str, run: str) -> list[Break]:
+    def found_in_run(self, day: str, run: str) -> list[Break]:
         return [found for found, of in self.found.items() if (found.day, of) == (day, run)]
 
-    def resolve_others(self, day: str, run: str, at: str) -> None:
+    def resolve_not_found(self, day: str, run: str, at: str) -> None:
         self.resolved |= {found for found, of in self.found.items() if found.day == day and of != run}
 
 

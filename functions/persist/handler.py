@@ -5,11 +5,11 @@ import json
 from typing import Any
 
 from functions.persist.persist_payment import (
+    already_recorded,
     denied_payment_from,
     deny_payment,
     payment_from,
     persist_payment,
-    recorded_before,
 )
 from functions.shared import runtime
 from functions.shared.domain.charge import Charge
@@ -26,7 +26,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     if "denied" in event:
         return _deny(event)
     if event["charge"]["outcome"] == "recorded":
-        return recorded_before(event["payment_id"], ledger=runtime.ledger()).outcome()
+        return already_recorded(event["payment_id"], ledger=runtime.ledger()).outcome()
     now = runtime.now()
     recorded = persist_payment(
         payment_from(event, now),

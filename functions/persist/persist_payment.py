@@ -6,7 +6,7 @@ from functions.shared.domain.adoption import adopt
 from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import LedgerConflict
 from functions.shared.domain.ledger import capture_entry
-from functions.shared.domain.payment import FAILURES, Payment
+from functions.shared.domain.payment import FAILURE_STATUSES, Payment
 from functions.shared.ports import CardVault, Ledger, StoredCard, VelocityCounter
 
 
@@ -39,14 +39,14 @@ def deny_payment(payment: Payment, *, ledger: Ledger) -> Payment:
     return payment
 
 
-def recorded_before(payment_id: str, *, ledger: Ledger) -> Payment:
+def already_recorded(payment_id: str, *, ledger: Ledger) -> Payment:
     """The payment that Charge found in the ledger and so did not charge again. Its recorded status is the outcome.
 
     Raises LedgerConflict if the record shows a failure.
     """
     known = ledger.payment(payment_id)
     assert known  # nothing is ever deleted
-    if known.status in FAILURES:
+    if known.status in FAILURE_STATUSES:
         raise LedgerConflict(f"The payment was recorded before, as {known.status}.")
     return known
 
@@ -54,7 +54,7 @@ def recorded_before(payment_id: str, *, ledger: Ledger) -> Payment:
 def persist_payment(
     payment: Payment,
     ciphertext: bytes,
-    shown: Charge,
+    charge: Charge,
     *,
     card_on_file: bool,
     keep_card_until: str,
@@ -64,7 +64,7 @@ def persist_payment(
 ) -> Payment:
     """Write the payment, its journal entries and the card to be kept, all or nothing. The call may be repeated.
 
-    Only a capture moves money. `shown` is the charge as the state Charge saw it; its later movements are adopted. A
+    Only a capture moves money. `charge` is the charge as the state Charge saw it; its later movements are adopted. A
     decline by the gateway is counted once it is recorded. A stored card that was charged by its token is kept for
     longer, unless it was erased in the meantime. Raises LedgerUnavailable, LedgerConflict.
     """
@@ -75,9 +75,9 @@ def persist_payment(
         card = StoredCard(payment.card, ciphertext, keep_card_until)
     if payment.status == "captured":
         assert payment.amount_minor and payment.currency  # every payment has them
-        entries.append(capture_entry(shown.gateway, payment.amount_minor, payment.currency))
+        entries.append(capture_entry(charge.gateway, payment.amount_minor, payment.currency))
     recorded, posted = payment.post(*entries)
-    recorded, adopted = adopt(recorded, posted, shown, payment.updated_at)
+    recorded, adopted = adopt(recorded, posted, charge, payment.updated_at)
     ledger.record(recorded, posted + adopted, card)
     if recorded.was_declined_by_gateway:
         velocity_counter.count_decline(recorded)

@@ -17,7 +17,7 @@ from functions.shared.domain.payment import PaymentRequest, StoreRequest
 @runtime.function("screen", uses=(load_rules, runtime.velocity_counter))
 def handler(event: runtime.Event) -> dict[str, Any]:
     rules = load_rules()
-    screened = screen_payment(
+    verdict = screen_payment(
         event["payment_id"],
         PaymentRequest.from_request(event["payment"]) if "payment" in event else StoreRequest(**event["store_request"]),
         CardSummary.from_dict(event["card"]),
@@ -26,13 +26,13 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         rules=rules,
         velocity_counter=runtime.velocity_counter(),
     )
-    if screened["flags"]:
+    if verdict["flags"]:
         runtime.count("PaymentFlagged")
-    if rules.alarming.intersection(screened["flags"]):
+    if rules.alarming.intersection(verdict["flags"]):
         runtime.count("ScreeningAlarm")
-    if screened["rule"] or screened["flags"]:
-        runtime.logger.info("screened", rules_version=rules.version, rule=screened["rule"], flags=screened["flags"])
-    if screened["action"] == "deny":
+    if verdict["rule"] or verdict["flags"]:
+        runtime.logger.info("screened", rules_version=rules.version, rule=verdict["rule"], flags=verdict["flags"])
+    if verdict["action"] == "deny":
         runtime.count("PaymentScreened")
-        raise PaymentDenied(json.dumps(screened))
-    return screened
+        raise PaymentDenied(json.dumps(verdict))
+    return verdict

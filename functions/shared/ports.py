@@ -199,11 +199,11 @@ class Breaks(Protocol):
 
     def record(self, found: Break, run: str, at: str) -> None: ...
 
-    def of_run(self, day: str, run: str) -> list[Break]:
+    def found_in_run(self, day: str, run: str) -> list[Break]:
         """The breaks that the run has found so far."""
         ...
 
-    def resolve_others(self, day: str, run: str, at: str) -> None:
+    def resolve_not_found(self, day: str, run: str, at: str) -> None:
         """Mark those breaks of the day as resolved that the run has not found."""
         ...
 

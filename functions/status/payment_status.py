@@ -12,9 +12,9 @@ from functions.status.follow import follow
 
 # Many payments are captured before the first lookup. An invalid card is rejected within a second if the functions are
 # warm, and within a few seconds after a cold start.
-ASKED_AFTER_SECONDS = (1.5, 5.0)
+LOOKUP_AFTER_SECONDS = (1.5, 5.0)
 
-_UNDER_WAY = {"status": "processing", "error": None}
+_PROCESSING = {"status": "processing", "error": None}
 
 _NOTHING_KNOWN: dict[str, Any] = {
     "payment_id": None,
@@ -73,17 +73,17 @@ def payment_status(
             find,
             has_ended=_has_ended,
             is_in_doubt=_is_in_doubt,
-            asked_after=ASKED_AFTER_SECONDS,
+            lookup_after_seconds=LOOKUP_AFTER_SECONDS,
             wait_seconds=wait_seconds,
             sleep=sleep,
         )
     except _OnlyStored as only:
         return _stored(payment_id, only.stored)
     if payment is None:
-        return _not_recorded(payment_id, execution) if execution else None
+        return _from_execution(payment_id, execution) if execution else None
     # If the ledger is in doubt while the execution runs, Compensate is still at work, and the doubt is not final.
-    is_under_way = _is_in_doubt(payment) and execution is not None and execution.running
-    return _recorded(payment) | (_UNDER_WAY if is_under_way else {})
+    is_processing = _is_in_doubt(payment) and execution is not None and execution.running
+    return _from_record(payment) | (_PROCESSING if is_processing else {})
 
 
 def _has_ended(payment: Payment) -> bool:
@@ -99,7 +99,7 @@ def operation_has_ended(operation: Operation) -> bool:
     return operation.status != "processing" or operation.pending
 
 
-def _recorded(payment: Payment) -> dict[str, Any]:
+def _from_record(payment: Payment) -> dict[str, Any]:
     return {
         "payment_id": payment.payment_id,
         "status": payment.status,
@@ -113,7 +113,7 @@ def _recorded(payment: Payment) -> dict[str, Any]:
         "decline_code": payment.decline_code,
         "error": error_code(payment.error) if payment.error else None,
         "merchant_reference": payment.merchant_reference,
-        "operations": [shown_operation(operation) for operation in payment.operations],
+        "operations": [operation_body(operation) for operation in payment.operations],
         "expires_at": payment.expires_at,
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
@@ -125,19 +125,19 @@ def _card(payment: Payment) -> dict[str, Any] | None:
     card numbers which one is right, and the limit on attempts would be useless."""
     if payment.card is None:
         return None
-    return payment.card.to_dict() | ({"fingerprint": None} if payment.was_screened else {})
+    return payment.card.to_dict() | ({"fingerprint": None} if payment.was_declined_by_rule else {})
 
 
-def shown_operation(operation: Operation) -> dict[str, Any]:
+def operation_body(operation: Operation) -> dict[str, Any]:
     """An operation as the API shows it."""
-    shown = asdict(operation)
-    del shown["updated_at"], shown["caller"], shown["pending"], shown["kept_apart"]
+    body = asdict(operation)
+    del body["updated_at"], body["caller"], body["pending"], body["kept_apart"]
     if operation.charge_id is None:
-        del shown["charge_id"]
-    return shown
+        del body["charge_id"]
+    return body
 
 
-def _not_recorded(payment_id: str, execution: Execution) -> dict[str, Any]:
+def _from_execution(payment_id: str, execution: Execution) -> dict[str, Any]:
     """A payment that is running, was rejected, or ended unexpectedly, in which case its money is in doubt."""
     status, error, payment = "in_doubt", execution.error, execution.payment
     if execution.running:

@@ -129,8 +129,8 @@ def fingerprint(card: Card, token_mac: Mac) -> str:
 def _is_stored_test_card(card: CardSummary, token_mac: Mac) -> bool:
     """Whether the stored card is a test card, judged by its fingerprint, as its number is unknown here. KMS is called
     only for test numbers with the same first six and last four digits."""
-    alike = [pan for pan in load("test_cards") if (pan[:6], pan[-4:]) == (card.bin, card.last4)]
-    return card.fingerprint in [_fingerprint(pan, token_mac) for pan in alike]
+    candidates = [pan for pan in load("test_cards") if (pan[:6], pan[-4:]) == (card.bin, card.last4)]
+    return card.fingerprint in [_fingerprint(pan, token_mac) for pan in candidates]
 
 
 def _fingerprint(pan: str, token_mac: Mac) -> str:

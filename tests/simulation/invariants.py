@@ -20,8 +20,8 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from functions.shared.domain.ledger import NO_ENTRY
-from functions.shared.domain.payment import NEXT_STATUSES, SCREENED
+from functions.shared.domain.ledger import GENESIS_HASH
+from functions.shared.domain.payment import NEXT_STATUSES, SCREENED_PREFIX
 from tests.simulation.gateway import Book
 from tests.simulation.states import Execution
 from tests.simulation.table import Item, Key, Table
@@ -148,7 +148,10 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
         (status == "reversed") != (execution.error == "PaymentReversed")
     ):
         yield f"I8: {status}, and the execution ended {execution.error or execution.status}"
-    if (record["entry_count"], record["journal_hash"]) != (len(entries), entries[-1]["hash"] if entries else NO_ENTRY):
+    if (record["entry_count"], record["journal_hash"]) != (
+        len(entries),
+        entries[-1]["hash"] if entries else GENESIS_HASH,
+    ):
         yield f"I1: the record does not end the chain of its {len(entries)} entries"
     yield from _broken_by_outcome(record, json.loads(execution.request), charges, book)
     yield from _broken_by_count(record, execution, table)
@@ -174,7 +177,7 @@ def broken_operation(execution: Execution, paid: Execution | None, table: Table,
     done = operation is not None and operation["status"] == "succeeded"
     # What a rule denied may be recorded after its execution gave up. Nothing had moved by then, and who asked for an
     # operation was told that there is no payment.
-    was_paid = bool(record) and not str(record.get("decline_code")).startswith(SCREENED)
+    was_paid = bool(record) and not str(record.get("decline_code")).startswith(SCREENED_PREFIX)
     if operation is None and was_paid and "_nonsense-" not in name:
         yield f"I4: the record does not know the operation, and its execution {execution.status} {execution.error}"
     if was_paid and execution.cause == "PaymentNotFound" and paid and paid.started_at < execution.started_at:
@@ -217,7 +220,7 @@ def _broken_by_count(record: Record, execution: Execution, table: Table) -> Iter
 
 
 def _broken_in_the_journal(entries: list[Record], postings: list[Record]) -> Iterator[str]:
-    previous = NO_ENTRY
+    previous = GENESIS_HASH
     for number, entry in enumerate(entries, start=1):
         if balance := _net(entry["postings"]):
             yield f"I1: entry {number} is out of balance: {balance}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from functions.resolve.handler import STAYS
+from functions.resolve.handler import MIN_RUN_TIME
 from functions.shared import contracts
 from functions.shared.domain import errors
 from functions.shared.domain.errors import PaymentError, Rejection, Unavailable
@@ -164,7 +164,7 @@ class TestShape:
     def test_who_looks_stays_for_as_long_as_that_counts(self) -> None:
         states = DEFINITIONS["resolve"]["States"]
         assert {catch["Next"] for catch in TASKS["Look"]["Catch"]} == {"Begin"}
-        assert timedelta(seconds=states["WaitFiveMinutes"]["Seconds"]) >= STAYS
+        assert timedelta(seconds=states["WaitFiveMinutes"]["Seconds"]) >= MIN_RUN_TIME
 
     @pytest.mark.parametrize("name", STATES)
     def test_every_state_says_why_it_is_there(self, name: str) -> None:

@@ -45,7 +45,7 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     entries = clear_suspense(known.entries)
     # Suspense entries exist only if the payment was to be captured.
     requested = payment.payment_id, payment.amount_minor, payment.currency
-    as_requested = charge is None or charge.is_as_asked(*requested, capture=bool(entries))
+    as_requested = charge is None or charge.is_as_requested(*requested, capture=bool(entries))
     if charge is not None and charge.captured_minor > 0:
         captured = capture_entry(gateway.name, charge.captured_minor, charge.currency)
         entries += [captured, captured.reverse(payment.entry_count + len(entries) + 1)]

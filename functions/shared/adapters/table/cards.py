@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 EXISTS = "attribute_exists(pk)"
-EXISTS_AND_ENDS_EARLIER = f"{EXISTS} AND expires_at < :expires_at"
+EXISTS_AND_EXPIRES_EARLIER = f"{EXISTS} AND expires_at < :expires_at"
 
 _SUMMARY_FIELDS = tuple(field.name for field in fields(CardSummary))
 
@@ -58,7 +58,7 @@ class DynamoDbCardVault:
                 TableName=self._table,
                 Key=marshal(card_key(token)),
                 UpdateExpression="SET expires_at = :expires_at",
-                ConditionExpression=EXISTS_AND_ENDS_EARLIER,
+                ConditionExpression=EXISTS_AND_EXPIRES_EARLIER,
                 ExpressionAttributeValues=marshal({":expires_at": epoch_seconds(until)}),
             )
 
@@ -100,5 +100,5 @@ class DynamoDbCardVault:
 def card_item(card: StoredCard) -> Item:
     """The card's item, which the ledger writes together with the payment that requested the storage."""
     assert card.summary.token  # the item's key
-    kept = {"ciphertext": card.ciphertext, "expires_at": epoch_seconds(card.until)}
-    return card_key(card.summary.token) | card.summary.to_dict() | kept
+    stored = {"ciphertext": card.ciphertext, "expires_at": epoch_seconds(card.until)}
+    return card_key(card.summary.token) | card.summary.to_dict() | stored

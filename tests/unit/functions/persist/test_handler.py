@@ -56,7 +56,7 @@ def test_what_a_rule_denied_is_recorded_by_the_cause_of_screens_error_and_no_dec
     assert handler(denied | {"denied": json.dumps(cause)}, None)["status"] == "declined"
     recorded = world.ledger.records["payment-of-ours-1"].payment
     assert (recorded.status, recorded.decline_code) == ("declined", "screened:amount_cap")
-    assert (recorded.flags, recorded.card) == (("amount_high",), SUMMARY.not_kept())
+    assert (recorded.flags, recorded.card) == (("amount_high",), SUMMARY.without_token())
     assert (recorded.transaction_id, recorded.charge_id) == (None, None)
     assert output.metrics() == {"PaymentDeclined": [1.0]}
     assert (world.card_vault.cards, world.velocity_counter.declines) == ({}, {})

@@ -64,12 +64,12 @@ def test_the_card_is_kept_encrypted(ledger: FakeLedger, status: Status) -> None:
 
 def test_the_card_of_a_declined_payment_is_not_kept_and_has_no_token(ledger: FakeLedger) -> None:
     declined = persist(payment(status="declined"), ledger)
-    assert declined.card == SUMMARY.not_kept()
+    assert declined.card == SUMMARY.without_token()
     assert ledger.card_vault.cards == {}
 
 
 def test_a_card_that_nobody_asked_to_keep_is_not_kept(ledger: FakeLedger) -> None:
-    persist(payment(card=SUMMARY.not_kept()), ledger)
+    persist(payment(card=SUMMARY.without_token()), ledger)
     assert ledger.card_vault.cards == {}
 
 

@@ -346,7 +346,7 @@ class TestAfterConflicts:
                 raise error
             return "written"
 
-        assert runtime.after_conflicts(write) == "written"
+        assert runtime.retry_conflicts(write) == "written"
         assert len(pauses) == 2
         assert sum(pauses) < 0.1
 
@@ -359,7 +359,7 @@ class TestAfterConflicts:
             raise LedgerConflict("Always.")
 
         with pytest.raises(LedgerConflict):
-            runtime.after_conflicts(write)
+            runtime.retry_conflicts(write)
         assert tries == 6
         assert sum(pauses) < 1
 
@@ -368,5 +368,5 @@ class TestAfterConflicts:
             raise LedgerUnavailable("Down.")
 
         with pytest.raises(LedgerUnavailable):
-            runtime.after_conflicts(write)
+            runtime.retry_conflicts(write)
         assert pauses == []

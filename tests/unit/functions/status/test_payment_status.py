@@ -65,7 +65,9 @@ def test_whose_card_a_rule_denied_does_not_learn_from_its_fingerprint_which_numb
     ledger.record(payment("denied", "declined", decline_code="screened:lookalike_cards"))
     ledger.record(payment("declined", "declined", decline_code="do_not_honor"))
     shown = [payment_status(name, ledger=ledger, executions=FakeExecutions()) for name in ("denied", "declined")]
-    cards = [SUMMARY.not_kept().to_dict() | {"fingerprint": fingerprint} for fingerprint in (None, SUMMARY.fingerprint)]
+    cards = [
+        SUMMARY.without_token().to_dict() | {"fingerprint": fingerprint} for fingerprint in (None, SUMMARY.fingerprint)
+    ]
     assert [each and each["card"] for each in shown] == cards
 
 
@@ -158,7 +160,7 @@ def test_a_doubt_that_is_being_compensated_is_still_processing_and_after_that_in
     ledger.record(payment("pay", "in_doubt", error="GatewayOutcomeUnknown", reversing=True))
     shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
     assert shown is not None
-    assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, SUMMARY.not_kept().to_dict())
+    assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, SUMMARY.without_token().to_dict())
     shown = payment_status("pay", ledger=ledger, executions=ended("PaymentInDoubt"))
     assert shown is not None
     assert (shown["status"], shown["error"]) == ("in_doubt", "gateway_outcome_unknown")

@@ -18,7 +18,7 @@ from functions.shared.adapters.table.keys import ACCOUNT_SHARDS
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.domain import payment as domain
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
-from functions.shared.domain.ledger import NO_ENTRY, capture_entry, in_doubt_entry
+from functions.shared.domain.ledger import GENESIS_HASH, capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment
 from functions.shared.domain.seal import digest
 from functions.shared.ports import StoredCard
@@ -51,7 +51,7 @@ def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> Non
     assert written["PAYMENT"]["amount_minor"] == {"N": "1999"}
     assert written["PAYMENT"]["status"] == {"S": "captured"}
     assert written["ENTRY#0001"]["kind"] == {"S": "capture"}
-    assert written["ENTRY#0001"]["previous_hash"] == {"S": NO_ENTRY}
+    assert written["ENTRY#0001"]["previous_hash"] == {"S": GENESIS_HASH}
     assert written["ENTRY#0001"]["hash"] == written["PAYMENT"]["journal_hash"]
     debit, credit = written["POSTING#0001#1"], written["POSTING#0001#2"]
     assert (debit["account"]["S"], debit["direction"]["S"]) == ("asset:gateway:sparkle", "debit")
@@ -113,7 +113,7 @@ def recorded_in(
     aws: MockedAws, monkeypatch: pytest.MonkeyPatch, operations: int
 ) -> tuple[DynamoDbLedger, list[Payment]]:
     """The ledger, with the versions of such a payment, whose record has room for three operations."""
-    monkeypatch.setattr(domain, "OPERATIONS_KEPT", 3)
+    monkeypatch.setattr(domain, "MAX_OPERATIONS_IN_RECORD", 3)
     ledger, versions = aws.ledger(), crowded(operations)
     for version in versions:
         ledger.record(version)
