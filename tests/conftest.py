@@ -30,20 +30,27 @@ REST = (
     "tests/unit/terraform/",
     # Every permission, every place that a card could leak to, every description of an alarm.
     "tests/stack/test_alarms.py",
+    "tests/stack/test_card_testing.py",
     "tests/stack/test_leaks.py",
     "tests/stack/test_permissions.py",
-    # What waits for minutes.
-    "tests/stack/test_resolve.py::test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end",
+    # What waits for the resolve state machine. In the simulation nothing waits, and each of them is met often.
+    "tests/stack/test_operations.py::TestWhatSomebodyDidAtTheGateway",
+    "tests/stack/test_operations.py::test_a_stopped_refund_is_brought_to_its_end",
+    "tests/stack/test_resolve.py",
     # Clients that are generated, and requests that nobody thought of.
     "tests/stack/test_generated_clients.py",
     "tests/stack/test_openapi.py",
     # Tools, as people call them.
+    "tests/repository/test_command.py",
+    "tests/repository/test_sbom.py",
     "tests/stack/test_bench.py",
     "tests/stack/test_ledger_commands.py",
     "tests/stack/test_replay.py",
     "tests/stack/test_soak.py",
-    # Every page of the console, at every size of a window.
-    "tests/stack/test_console.py::test_nobody_is_kept_out_of_a_page_and_nothing_is_cut_off",
+    "tests/unit/tools/trials/test_acceptance.py::TestTheGuard",
+    # The console beside a running stack. What its pages say is tested without one.
+    "tests/stack/test_console.py",
+    "tests/unit/tools/console/test_page_in_browser.py",
     # Documents that are carried out, and checks that are tried on mistakes.
     "tests/repository/test_advisories.py",
     "tests/repository/test_checks.py",
@@ -57,9 +64,13 @@ REST = (
     "tests/simulation/test_simulation.py::test_the_rules_hold_in_worlds_that_nobody_has_seen",
 )
 
+# All that `make test` tests on a stack is one worker's, so that one stack is enough.
+ONE_STACK, HAS_STACK = "one stack", "gw0"
+
 # What begins before all else, the longest first. While each worker is at one of these, its stack starts.
 LONG = (
     "tests/faults/",
+    ONE_STACK,
     "tests/stack/test_deployment.py",
     "tests/unit/terraform/test_own_tests.py",
     "tests/workflow/",
@@ -76,18 +87,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
-    """With several workers, one has all tests of a file, and all that need the stack with a proxy: what they share is
-    made once. The other stack each worker has for itself.
+    """With several workers, one has all tests of a file, all that need the stack with a proxy, and all that `make test`
+    tests on the other stack: what they share is made once. For the rest, each worker has that stack for itself.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "tests/faults/" if file.startswith("tests/faults/") else file
+        if file.startswith("tests/faults/"):
+            return "tests/faults/"
+        return ONE_STACK if file.startswith("tests/stack/") and not nodeid.startswith(REST) else file
 
     def _assign_work_unit(self, node: Any) -> None:
-        waiting = (scope for prefix in LONG for scope in self.workqueue if scope.startswith(prefix))
-        if longest := next(waiting, None):
-            self.workqueue.move_to_end(longest, last=False)
+        scopes = [scope for scope in self.workqueue if scope != ONE_STACK or node.gateway.id == HAS_STACK]
+        longest_first = [scope for prefix in LONG for scope in scopes if scope.startswith(prefix)]
+        if following := next(iter(longest_first + scopes), None):
+            self.workqueue.move_to_end(following, last=False)
         super()._assign_work_unit(node)
 
 
