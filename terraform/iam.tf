@@ -163,7 +163,7 @@ resource "aws_iam_role_policy" "state_machine" {
 
 resource "aws_iam_role" "api" {
   name               = "${local.prefix}-api"
-  description        = "With which the API starts payments and operations on them"
+  description        = "Lets the API start payments and operations on them"
   assume_role_policy = data.aws_iam_policy_document.trust["apigateway"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-api" })
 }
@@ -194,7 +194,7 @@ resource "aws_iam_role" "api_logs" {
   count = var.manage_api_gateway_account ? 1 : 0
 
   name               = "${local.prefix}-api-logs"
-  description        = "With which API Gateway writes this account's access logs"
+  description        = "Lets API Gateway write this account's access logs"
   assume_role_policy = data.aws_iam_policy_document.trust["apigateway"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-api-logs" })
 }
@@ -208,7 +208,7 @@ resource "aws_iam_role_policy_attachment" "api_logs" {
 
 resource "aws_iam_role" "events" {
   name               = "${local.prefix}-events"
-  description        = "With which EventBridge starts what goes on by itself: resolve and reconcile"
+  description        = "Lets EventBridge start the resolve and reconcile state machines"
   assume_role_policy = data.aws_iam_policy_document.trust["events"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-events" })
 }

@@ -1,4 +1,5 @@
-"""The ports in memory, for the use cases' tests. Contract tests hold them to what their adapters do."""
+"""Implements the ports in memory for the use cases' tests. Contract tests hold these fakes to their adapters'
+behaviour."""
 
 import hashlib
 import hmac
@@ -49,7 +50,8 @@ from tests.samples import EXPIRES_AT, NOW, TEST_CARDS
 
 @dataclass
 class Faults:
-    """What goes wrong next, by operation: an error raised before the deed, or, the answer lost, after it."""
+    """The next failure of each operation: an error before the operation takes effect, or after it, as if the answer
+    were lost."""
 
     _armed: defaultdict[tuple[str, bool], deque[Exception]] = field(default_factory=lambda: defaultdict(deque))
 
@@ -68,7 +70,7 @@ class Faults:
 
 
 class FakeCardCipher:
-    """`CardCipher` whose ciphertext is a random name of what it keeps."""
+    """`CardCipher` whose ciphertext is a random name for the stored card."""
 
     def __init__(self) -> None:
         self.faults = Faults()
@@ -133,15 +135,15 @@ class FakeAnchors:
 
 
 class FakeGateway:
-    """`PaymentGateway` that knows the published test cards, keeps its promises, and fails when told to."""
+    """`PaymentGateway` that knows the published test cards, keeps its promises, and fails on request."""
 
     name = "sparkle"
 
     def __init__(self) -> None:
         self.charges: dict[str, Charge] = {}
-        """By reference, as far as that is not forgotten."""
+        """The charges by reference, unless it was forgotten."""
         self._forgotten: dict[str, Charge] = {}
-        """By their own ids."""
+        """The charges by their own ids."""
         self.calls: list[str] = []
         self.idempotency_keys: list[str] = []
         self.faults = Faults()
@@ -204,7 +206,8 @@ class FakeGateway:
         refund_reference: str | None = None,
         refund_id: str | None = None,
     ) -> Charge:
-        """Show a refund of the charge with that reference, whoever made it; or its next status, by its id."""
+        """Show a refund of the charge with that reference, whoever made it; or the next status of a refund with this
+        id."""
         charge = self.charges[reference]
         refund = Refund(refund_id or f"re_{secrets.token_hex(5)}", refund_reference, status, amount_minor, NOW)
         refunds = {each.refund_id: each for each in charge.refunds} | {refund.refund_id: refund}
@@ -214,7 +217,7 @@ class FakeGateway:
         return self._put(replace(charge, refunds=tuple(refunds.values()), status=shown))
 
     def show(self, reference: str, **changes: Any) -> Charge:
-        """Show the charge with that reference otherwise than it was: somebody moved it."""
+        """Show the charge with that reference as changed by somebody else."""
         return self._put(replace(self.charges[reference], **changes))
 
     def find_by_reference(self, reference: str) -> Charge | None:
@@ -231,7 +234,7 @@ class FakeGateway:
         return {charge.charge_id: charge for charge in (*self.charges.values(), *self._forgotten.values())}
 
     def forget(self, reference: str) -> None:
-        """What gateways forget after a while: the reference, and the keys that were used for it."""
+        """Forget the reference and its keys, as gateways do after a while."""
         if charge := self.charges.pop(reference, None):
             self._forgotten[charge.charge_id] = charge
         self._reversals.pop(reference, None)
@@ -239,7 +242,7 @@ class FakeGateway:
             del self._answers[key]
 
     def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
-        """A page of `reports`; without one, of an empty day."""
+        """A page of `reports`, or an empty day's page."""
         self._called("settlements")
         lines, start = self.reports.get(day, []), int(page or 0)
         totals = {
@@ -269,7 +272,7 @@ class FakeGateway:
     def _once(
         self, operation: str, asked: object, idempotency_key: str, deed: Callable[[], Charge | Refused]
     ) -> Charge | Refused:
-        """What the key was answered before, or what the deed comes to."""
+        """Return the earlier answer to the key, or else carry out the deed."""
         self.idempotency_keys.append(idempotency_key)
         self._called(operation)
         earlier, answer = self._answers.get(idempotency_key, (asked, None))
@@ -330,7 +333,7 @@ class FakeGateway:
 
 
 class FakeLedger:
-    """`Ledger` in a dictionary, and with the cards to be kept put into a vault."""
+    """`Ledger` in a dictionary. It stores cards in a vault."""
 
     def __init__(self, card_vault: "FakeCardVault | None" = None) -> None:
         self.records: dict[str, RecordedPayment] = {}
@@ -383,7 +386,7 @@ class FakeLedger:
         }
 
     def awaiting_gateway(self, page: str | None) -> tuple[list[str], str | None]:
-        """One at a time."""
+        """Return one payment a page."""
         self.faults.before("awaiting_gateway")
         open_ = sorted(each for each, there in self.records.items() if there.payment.awaits_gateway)
         following = [each for each in open_ if each > (page or "")]
@@ -427,7 +430,7 @@ class FakeBooks:
 
 
 class FakeBreaks:
-    """`Breaks` in a dictionary: of each, the run that found it last, and whether it is still open."""
+    """`Breaks` in a dictionary: for each break, the last run that found it, and whether it is still open."""
 
     def __init__(self) -> None:
         self.found: dict[Break, str] = {}
@@ -543,8 +546,8 @@ def _floor(at: datetime, seconds: int) -> float:
 def _is_same(
     name: str, one: tuple[PaymentRequest, CardSummary], other: tuple[PaymentRequest | Payment, CardSummary]
 ) -> bool:
-    """Whether both have the same reference, BIN, caller, or first six and last four digits; one that is not given is
-    nobody's."""
+    """Whether both have the same reference, BIN, caller, or first six and last four digits. A missing value matches
+    nothing."""
 
     def value(of: PaymentRequest | Payment, by: CardSummary) -> object:
         return {
@@ -558,7 +561,7 @@ def _is_same(
 
 
 class FakeExecutions:
-    """`Executions` by a dictionary; `error` is raised instead of an answer if it is set."""
+    """`Executions` from a dictionary. If `error` is set, it is raised instead of an answer."""
 
     def __init__(self, **executions: Execution) -> None:
         self.executions = executions
@@ -591,7 +594,7 @@ def _status(execution: Execution) -> str:
 
 
 class FakeStateMachine:
-    """`StateMachine` that remembers what was asked for by the executions' names."""
+    """`StateMachine` that records the requests by the executions' names."""
 
     def __init__(self) -> None:
         self.started: dict[str, dict[str, Any]] = {}

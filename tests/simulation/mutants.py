@@ -1,6 +1,6 @@
-"""`python -m tests.simulation.mutants`: break the product on purpose, and see that the simulation notices.
+"""`python -m tests.simulation.mutants`: break the product on purpose, and check that the simulation detects it.
 
-Each mutant is a copy of the product with one promise dropped. Ends with 1 if one survives.
+Each mutant is a copy of the product that breaks one promise. Exits with 1 if a mutant survives.
 """
 
 import json
@@ -29,13 +29,13 @@ _HUNT = "import sys, tests.conftest; from tests.simulation.mutants import hunt; 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A promise that is dropped: in each file, a text that is there once, and what stands there instead."""
+    """A broken promise: in each file, a text that occurs once, and its replacement."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
 
     def breed(self, folder: Path) -> None:
-        """Put the mutant into the folder. Raises ValueError where the product doesn't look like that any more."""
+        """Write the mutant to the folder. Raises ValueError if the product no longer contains a text."""
         for part in COPIED:
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         for file, old, new in self.edits:
@@ -296,7 +296,7 @@ MUTANTS = (
 
 
 def hunt(first_seed: int, runs: int) -> None:
-    """Inside the mutant: play until a rule is broken, and say after how many runs, as JSON."""
+    """Inside the mutant: run seeds until a rule is broken, and print the number of runs as JSON."""
     from tests.simulation.world import simulate
 
     for number, seed in zip(range(1, runs + 1), count(first_seed), strict=False):
@@ -307,7 +307,8 @@ def hunt(first_seed: int, runs: int) -> None:
 
 
 def find(mutant: Mutant, runs: int = RUNS) -> dict[str, Any] | None:
-    """`{"runs", "seed", "broken"}`: after how many runs the mutant is found, and by which rule; None if it survives."""
+    """`{"runs", "seed", "broken"}`: how many runs it took to detect the mutant, and by which rule; None if it
+    survives."""
     with TemporaryDirectory() as folder:
         mutant.breed(Path(folder))
         command = [sys.executable, "-B", "-c", _HUNT, str(FIRST_SEED), str(runs)]

@@ -1,4 +1,4 @@
-"""A stack of the tests' own, started once and stopped at the end."""
+"""The tests' own stack, started once and stopped at the end."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ _starting: list[subprocess.Popen[str]] = []
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the stack, which takes a minute of mostly waiting, while tests run that need none."""
+    """Start the stack, which mostly waits for a minute, while tests that don't need it run."""
     on_the_stack = [item for item in session.items if "stack" in getattr(item, "fixturenames", ())]
     shared = all(item.get_closest_marker("first") for item in on_the_stack)
     elsewhere = shared and os.environ.get("PYTEST_XDIST_WORKER", HAS_STACK) != HAS_STACK
@@ -27,7 +27,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _start() -> None:
-    """In a process of its own: tests that need no stack replace much of what is in this one."""
+    """Start it in a process of its own, since tests that don't need it patch much of this one."""
     MACHINE.down()
     command = [sys.executable, "-m", "tests.stack.own"]
     _starting.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))  # noqa: S603
@@ -52,7 +52,7 @@ def stack() -> Stack:
     said, _ = process.communicate()
     assert process.returncode == 0, said
     stack = Stack.load(MACHINE.stack_file)
-    Driver(stack).paid()  # the first call of each function starts its process, which no test should wait for
+    Driver(stack).paid()  # The first call of each function starts its process; no test should wait for that.
     return stack
 
 

@@ -1,4 +1,4 @@
-"""Payments over the REST API, and what becomes of them at the gateway and in the ledger."""
+"""Payments over the REST API, and their effects at the gateway and in the ledger."""
 
 import json
 import re
@@ -93,8 +93,8 @@ def test_a_state_machine_is_deployed_as_its_definition_is_read(driver: Driver, n
 
 
 def test_a_payment_that_everybody_but_the_books_has_forgotten_is_not_charged_again(driver: Driver) -> None:
-    """Step Functions forgets an execution after 90 days, the gateway a key and a reference whenever it likes: so the
-    same payment is started once more by a state machine that never had it, with the deployed definition and role."""
+    """Step Functions deletes an execution after 90 days, and the gateway a key and a reference whenever it likes. So
+    the same payment is started again on a new state machine with the deployed definition and role."""
     first = driver.paid()
     payment_id = first["payment_id"]
     request = json.loads((driver.execution(payment_id) or {})["input"])
@@ -162,7 +162,7 @@ def test_an_unknown_payment_is_not_found(driver: Driver) -> None:
 
 
 def waited(driver: Driver, path: str, query: str) -> tuple[requests.Response, float]:
-    """The answer, and after how many seconds it came."""
+    """Return the answer, and how many seconds it took."""
     began = time.monotonic()
     answer = driver.stack.call("GET", f"/payments/{path}{query}")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -271,7 +271,7 @@ def test_a_lost_answer_after_capture_ends_with_exactly_one_charge(driver: Driver
 
 def test_a_charge_that_nobody_can_look_up_is_reversed_with_entries_there_and_back(driver: Driver) -> None:
     payment_id = new_payment_id()
-    # Every answer to the charge is lost, and five looks for it fail: the charge's own, one an attempt.
+    # Every answer to the charge is lost, and five attempts to find it fail: those of Charge itself, one per try.
     driver.set_fault(payment_id, "charge", "http_500", times=100)
     driver.set_fault(payment_id, "find", "http_500", times=5)
     driver.pay(payment_id)

@@ -1,4 +1,4 @@
-"""What can be said of the state machine without running it."""
+"""Checks the state machine without running it."""
 
 import importlib
 import re
@@ -40,7 +40,7 @@ machines = pytest.mark.parametrize("machine", MACHINES)
 
 
 def leaves(base: type[PaymentError]) -> set[str]:
-    """The errors that are raised; those above them only name what they have in common."""
+    """The errors that are raised; their base classes only group them."""
     below = [error for error in base.__subclasses__() if error.__module__ == errors.__name__]
     return set().union(*map(leaves, below)) if below else {base.__name__}
 
@@ -54,7 +54,7 @@ def terraform(file: str) -> str:
 
 
 def function_timeouts() -> dict[str, int]:
-    """Seconds by function, from the map in terraform/functions.tf."""
+    """Timeouts in seconds by function, from the map in terraform/functions.tf."""
     found = re.findall(r"^ {4}(\w+) = \{\n +timeout +?= (\d+)$", terraform("functions.tf"), re.MULTILINE)
     return {function: int(seconds) for function, seconds in found}
 
@@ -198,7 +198,7 @@ class TestShape:
         asking = {name for name, task in TASKS.items() if "request.$" in task["Parameters"]}
         assert asking == {"Tokenize", "Encrypt", "Reserve"}  # an operation's request has no card
         assert TASKS["Encrypt"]["Parameters"]["request.$"] == "$$.Execution.Input"
-        assert "ResultPath" not in TASKS["Tokenize"]  # its answer takes the place of the request
+        assert "ResultPath" not in TASKS["Tokenize"]  # its answer replaces the request
         assert not any("card_data" in str(task["Parameters"]) for task in TASKS.values())
 
 
@@ -207,7 +207,7 @@ def outcomes(machine: str, kind: str) -> dict[str, dict[str, Any]]:
 
 
 def reachable(name: str) -> set[str]:
-    """The state, and all that may come after it."""
+    """The state and all states that may follow it."""
     reached: set[str] = set()
     waiting = {name}
     while waiting:
@@ -217,13 +217,13 @@ def reachable(name: str) -> set[str]:
 
 
 def waits(retry: dict[str, Any]) -> Iterator[float]:
-    """The longest that each retry may wait, in seconds: full jitter only shortens it."""
+    """The longest wait before each retry, in seconds. Full jitter can only shorten it."""
     for attempt in range(retry["MaxAttempts"]):
         yield min(retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt, retry["MaxDelaySeconds"])
 
 
 def longest_seconds(name: str) -> float:
-    """A state's duration if every attempt that it has times out after the longest wait."""
+    """A state's duration if every attempt times out after the longest wait."""
     if name not in TASKS:
         return 0
     task = TASKS[name]
@@ -232,7 +232,7 @@ def longest_seconds(name: str) -> float:
 
 
 def longest_way_seconds(name: str) -> float:
-    """From a state to the end, where no state comes twice."""
+    """The paths from a state to the end that pass no state twice."""
     return longest_seconds(name) + max((longest_way_seconds(way) for way in set(successors(STATES[name]))), default=0)
 
 

@@ -1,4 +1,4 @@
-"""The state machine, run: how payments end, what the ledger holds then, and what happened at the gateway."""
+"""Runs the state machine: the outcomes of payments, the ledger's contents, and what happened at the gateway."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ HAPPY_PATH = ["Tokenize", "Screen", "Screened", "Encrypt", "ChargeOrStore", "Cha
 
 
 def assert_no_card_after_encrypt(execution: Execution) -> None:
-    """From Encrypt's end on, no event holds the card; before it, it is where it was sent in the clear."""
+    """After Encrypt, no event contains the card; before that, only the states to which it was sent in the clear."""
     states = [event for event in execution.history if event.get("stateExitedEventDetails")]
     assert not any("card_data" in json.dumps(event["stateExitedEventDetails"]) for event in states)
     ends = [
@@ -221,7 +221,9 @@ class TestBooksAreAskedFirst:
     ) -> None:
         first = workflow.run()
         workflow.forget(first.name)
-        monkeypatch.setattr(runtime.ledger(), "statuses", lambda payment_ids: {})  # it looked before all that
+        monkeypatch.setattr(
+            runtime.ledger(), "statuses", lambda payment_ids: {}
+        )  # as if it had looked before the first charge
         again = workflow.run(first.name)
         assert again.ended_as == "captured"
         assert again.states[-3:] == ["Compensate", "Outcome", "PaymentRecorded"]
@@ -316,7 +318,7 @@ def test_a_charge_without_its_gateways_key_is_in_doubt_on_the_books_too(
 
 
 def test_a_capture_that_cannot_be_recorded_is_undone(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Only Persist's: the ledger is back when Compensate writes to it.
+    # Only Persist sees the failure: the ledger works again when Compensate writes to it.
     monkeypatch.setattr("functions.persist.handler.persist_payment", Mock(side_effect=LEDGER_DOWN))
     execution = workflow.run()
     assert (execution.ended_in, execution.cause) == ("PaymentReversed", "LedgerUnavailable")
@@ -338,7 +340,7 @@ def test_a_capture_that_a_ledger_down_for_long_never_heard_of_stands_once_it_is_
         "FAILED",
         [*HAPPY_PATH, "Compensate", "PaymentInDoubt"],
     )
-    # No reversal without a record that it is under way: so the charge is still evidence.
+    # A reversal needs a record first, so the charge remains as evidence.
     assert [charge["status"] for charge in workflow.charges(execution)] == ["captured"]
     resolved = resolve({"payment_id": execution.name, "operation_id": None, "ask_gateway": True}, None)
     assert resolved["status"] == "captured"
@@ -457,7 +459,7 @@ class TestScreening:
 
 
 def velocity_of(workflow: Workflow, payment: Payment, by: Card) -> Velocity:
-    """What the payment's next one would be told."""
+    """The counts that the payment's successor would get."""
     asked = PaymentRequest("charge", 1, "USD", merchant_reference=payment.merchant_reference)
     summary = by.summary(None, fingerprint(by, runtime.token_mac()))
     return runtime.velocity_counter().count(new_id(), asked, summary, payment.created_at)

@@ -1,4 +1,4 @@
-"""A day reconciled, run: step by step through the three sides."""
+"""Runs a day's reconciliation, step by step through the three sides."""
 
 from datetime import UTC, datetime
 

@@ -50,7 +50,7 @@ def anchor(stack: Stack, day: str, console: Console) -> bool:
         said = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         console.print(f"[red]{said['errorType']}:[/red] {escape(said['errorMessage'])}", highlight=False)
-        console.print("There is no anchor of it yet; to try again is safe.")
+        console.print("The day is not anchored yet. Trying again is safe.")
         return False
     console.print(
         f"Anchor {said['number']}, of {said['day']}: {said['payments']:,} payments with {said['entries']:,} entries.",

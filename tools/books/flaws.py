@@ -155,13 +155,13 @@ def _whole(number: int, previous: str, items: Mapping[str, Item]) -> PostedEntry
         raise ValueError("is not what its hash was made of")
     for posting in posted.entry.postings:
         if posting.account not in ACCOUNTS:
-            raise ValueError(f"is posted to {posting.account}, which is no account")
+            raise ValueError(f"is posted to {posting.account}, which is not an account")
     written = {item["sk"]: item for item in entry_items(posted)}
     for key in sorted(written.keys() | items.keys()):
         if key not in items:
             raise ValueError(f"{key} is missing")
         if key not in written:
-            raise ValueError(f"{key} is none of its postings")
+            raise ValueError(f"{key} is not one of its postings")
         for name in sorted(written[key].keys() | items[key].keys()):
             found, expected = items[key].get(name), written[key].get(name)
             if found != expected:

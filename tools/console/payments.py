@@ -373,7 +373,7 @@ class Payments:
                 summary = Summary.of(payment_id, record, unrecorded, execution)
         if not execution:
             if not record:
-                raise StackError(f"This stack knows no payment and no execution {name}.")
+                raise StackError(f"This stack has no payment and no execution {name}.")
             return Look(name, summary, None, None, None, record, entries)
         pages = self._states.get_paginator("get_execution_history").paginate(
             executionArn=arn, PaginationConfig={"PageSize": _EVENTS}

@@ -74,7 +74,7 @@ class Stack:
         value: str | None = getattr(self, name)
         if value is None:
             raise StackError(
-                f"The stack file has no {name}. It is older than that: write it anew by make up or make deploy."
+                f"The stack file has no {name}. An older version wrote it: rewrite it with make up or make deploy."
             )
         return value
 

@@ -202,7 +202,7 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
     StackError, for example if the stack has no sandbox.
     """
     if not stack.sparkle_url:
-        raise StackError("A soak needs the Sparkle sandbox, and this stack has none.")
+        raise StackError("A soak needs the Sparkle sandbox, which this stack lacks.")
     planned = {payment.payment_id: payment for payment in plan(count, seed)}
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f}/s"))
     with progress(console, *columns, transient=False) as bar:
@@ -211,10 +211,10 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
         ended = {payment_id: planned[payment_id] for payment_id in course.shown}
         console.print(f"[yellow]Interrupted:[/yellow] {len(ended):,} of {counted(count, 'payment')} had ended.")
         planned = ended
-    with console.status("Taking the faults back") as status:
+    with console.status("Removing the faults") as status:
         stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
         _await_doubts(stack, course, status.update)
-        status.update(f"Reading {counted(len(planned), 'payment')} in all three places")
+        status.update(f"Reading {counted(len(planned), 'payment')} in API, ledger and gateway")
         audited = audit(stack, planned)
     course.problems += disagreements(planned, course.shown, audited)
     _show(planned, course, audited, console)

@@ -1,6 +1,7 @@
 """The frame around every handler: what is logged, what is counted, and what may leave."""
 
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -46,7 +47,7 @@ FACTORIES = [
     runtime.operation_executions,
     runtime.gateway,
 ]
-KEPT = (*FACTORIES, factories._client, factories._session)
+KEPT = (*FACTORIES, factories._client)
 
 
 def handler_of(call: runtime.UseCase) -> runtime.Handler:
@@ -257,6 +258,18 @@ class TestFactories:
         monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
         runtime.function("encrypt", uses=uses)(lambda event: {})
         assert made == ["ledger", "gateway"]
+
+    def test_a_start_on_lambda_does_not_look_for_garbage_and_the_calls_after_it_do(self) -> None:
+        look = """
+import functions, gc
+print(gc.isenabled())
+from functions.shared import runtime
+runtime.function("encrypt", uses=[lambda: print(gc.isenabled())])(lambda event: {})
+print(gc.isenabled(), gc.get_freeze_count() > 10_000)
+"""
+        environment = os.environ | {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
+        done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+        assert done.stdout.split() == ["False", "False", "True", "True"]
 
     @pytest.mark.parametrize("factory", FACTORIES, ids=lambda factory: str(factory.__name__))
     def test_an_adapter_is_made_from_the_environment_once(self, factory: Any) -> None:

@@ -168,14 +168,14 @@ def elsewhere(items: Items) -> None:
         (set_("POSTING#0002#2", account="asset:bank"), "pay-1/2", "POSTING#0002#2: account is asset:bank"),
         (set_("POSTING#0001#1", account_day="asset:bank#2026-11-23#00"), "pay-1/1", "POSTING#0001#1: account_day is"),
         (without("POSTING#0001#2"), "pay-1/1", "POSTING#0001#2 is missing"),
-        (lambda items: items.update({"POSTING#0001#3": items["POSTING#0001#2"]}), "pay-1/1", "is none of its postings"),
+        (lambda items: items.update({"POSTING#0001#3": items["POSTING#0001#2"]}), "pay-1/1", "not one of its postings"),
         (lambda items: items.update({"NOTE": {}}), "pay-1", "NOTE is no item of the ledger"),
         (set_("PAYMENT", entry_count=3), "pay-1/3", "is missing: the record counts 3"),
         (set_("PAYMENT", entry_count=1), "pay-1/2", "is not counted: the record counts 1"),
         (set_("PAYMENT", entry_count="two"), "pay-1/2", "is not counted: the record counts two"),
         (set_("PAYMENT", journal_hash="0" * 64), "pay-1/2", "the record's journal_hash is not its hash"),
         (without("PAYMENT"), "pay-1", "its record is missing"),
-        (elsewhere, "pay-1/1", "is posted to liability:me, which is no account"),
+        (elsewhere, "pay-1/1", "is posted to liability:me, which is not an account"),
     ],
 )  # fmt: skip
 def test_what_was_written_behind_the_ledgers_back_is_found_and_named(

@@ -426,4 +426,4 @@ def test_a_payment_that_no_source_knows_is_not_there_rather_than_lost(
         assert (done.exit_code, json.loads(done.stdout)) == (0, {"payments": 1, "findings": []})
     else:
         assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
-        assert "This stack knows no payment p-1." in done.stderr
+        assert "This stack has no payment p-1." in done.stderr

@@ -45,10 +45,10 @@ OPERATED = [
 
 NOT_PROVOKED = {
     "too_many_requests": "It takes more requests than a check should make.",
-    "internal_error": "Nothing that a caller can do brings it about.",
-    "bad_gateway": "Nothing that a caller can do brings it about.",
-    "service_unavailable": "Nothing that a caller can do brings it about.",
-    "gateway_timeout": "Nothing that a caller can do brings it about.",
+    "internal_error": "No caller can cause it.",
+    "bad_gateway": "No caller can cause it.",
+    "service_unavailable": "No caller can cause it.",
+    "gateway_timeout": "No caller can cause it.",
     "refused_400": "Which malformed requests API Gateway refuses so is not documented.",
 }
 """Answers that no step provokes, and why."""
@@ -272,7 +272,7 @@ def used_before(run: Run, route: Route) -> Answer:
         payment_id, body = new_payment_id(), request_example(*route, "testCard")
         run.ended(run.started(route[1], body, key=payment_id))
         return until_not(202, lambda: run.call("POST", route[1], body, key=payment_id))
-    raise NotAsked("The operations of the examples are asked for twice.")
+    raise NotAsked("Another check repeats the examples' operations.")
 
 
 PROVOKED: dict[str, Callable[[Run, Route], Answer]] = {
