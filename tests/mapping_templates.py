@@ -195,12 +195,23 @@ ERRORS = (
 """The errors of StartExecution, and of any call."""
 
 
+def ended(error: str, cause: str = "") -> str:
+    """StartSyncExecution's answer when the execution ended badly."""
+    return json.dumps({"executionArn": "arn", "status": "FAILED", "error": error} | ({"cause": cause} if cause else {}))
+
+
 def answers() -> Iterator[Message]:
     """The possible answers of Step Functions to all kinds of requests."""
+    verdict = json.dumps({"action": "deny", "decline_code": "screened:a_rule", "flags": []})
+    stored = {"payment_id": KEY, "status": "stored", "card": {"token": "tok_a", "brand": "visa", "expiry": "12/30"}}
     bodies = [
         *(json.dumps({"__type": namespace + error, "message": "x"}) for error in ERRORS for namespace in ("", "a.b#")),
         *("", "{}", "[]", "null", '"x"', "<html>", '{"__type": null}', '{"__type": 5}', '{"__type": ["InvalidName"]}'),
         json.dumps({"executionArn": "arn", "startDate": 1.7e9}),
+        json.dumps({"executionArn": "arn", "status": "SUCCEEDED", "output": json.dumps(stored)}),
+        ended("CardRejected", "InvalidCardNumber"),
+        ended("CardDeclined", json.dumps({"errorMessage": verdict, "errorType": "PaymentDenied"})),
+        *(ended(error, "x") for error in ("KeyUsedBefore", "CardNotStored", "States.Timeout")),
     ]
     for body in bodies:
         yield Message(body)
