@@ -23,6 +23,13 @@ locals {
           ]
         },
         {
+          title = "Requests to store a card"
+          metrics = [
+            for name in ["Started", "Succeeded", "Failed", "TimedOut"] :
+            ["AWS/States", "Executions${name}", "StateMachineArn", local.state_machine_arns["store_card"], { label = lower(name) }]
+          ]
+        },
+        {
           title   = "Outcomes"
           stacked = true
           metrics = [

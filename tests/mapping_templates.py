@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.samples import CARD_DATA, PAN, TEST_CARDS, UNLISTED_PAN
+from tests.samples import CARD_DATA, PAN, SUMMARY, TEST_CARDS, UNLISTED_PAN
 from tools.deployment.paths import FUNCTIONS, TERRAFORM
 from tools.local.emulator import vtl
 from tools.trials.events import API_EVENTS, ApiEvent
@@ -203,7 +203,7 @@ def ended(error: str, cause: str = "") -> str:
 def answers() -> Iterator[Message]:
     """The possible answers of Step Functions to all kinds of requests."""
     verdict = json.dumps({"action": "deny", "decline_code": "screened:a_rule", "flags": []})
-    stored = {"payment_id": KEY, "status": "stored", "card": {"token": "tok_a", "brand": "visa", "expiry": "12/30"}}
+    stored = {"payment_id": KEY, "status": "stored", "card": SUMMARY.to_dict()}
     bodies = [
         *(json.dumps({"__type": namespace + error, "message": "x"}) for error in ERRORS for namespace in ("", "a.b#")),
         *("", "{}", "[]", "null", '"x"', "<html>", '{"__type": null}', '{"__type": 5}', '{"__type": ["InvalidName"]}'),
