@@ -128,7 +128,7 @@ locals {
           timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.store_card_dimensions, stat = "Sum" }
           asked     = { namespace = "AWS/States", name = "ExecutionsStarted", dimensions = local.store_card_dimensions, stat = "Sum" }
         }
-        expression = replace(local.failing_share, "FILL(failed, 0)", "(FILL(failed, 0) + FILL(timed_out, 0))")
+        expression = replace(local.failing_share, "FILL(failed, 0)", "SUM([FILL(failed, 0), FILL(timed_out, 0)])")
         above      = 25
         periods    = 2
         missing    = "notBreaching"
@@ -318,7 +318,7 @@ locals {
           # Screen raises an error for each payment that a rule denies, which is no fault.
           { for id in ["denied"] : id => { namespace = local.prefix, name = "PaymentScreened", dimensions = local.own_dimensions, stat = "Sum" } if name == "screen" },
         )
-        expression = name != "screen" ? local.failing_share : replace(local.failing_share, "FILL(failed, 0)", "(FILL(failed, 0) - FILL(denied, 0))")
+        expression = name != "screen" ? local.failing_share : replace(local.failing_share, "FILL(failed, 0)", "SUM([FILL(failed, 0), 0 - FILL(denied, 0)])")
         above      = 25
         periods    = 3
         missing    = "notBreaching"
