@@ -82,7 +82,7 @@ def test_what_is_not_asked_is_listed_with_the_reason(accepted: Accepted) -> None
         "The emulator's Step Functions write no logs.",
         "The local stack is shared, so it is not changed for this test.",
     }
-    assert "not asked signals, 8: The emulator counts nothing." in accepted.done.stdout
+    assert "not asked signals, 9: The emulator counts nothing." in accepted.done.stdout
 
 
 def test_the_raw_answers_are_kept_as_they_came(accepted: Accepted) -> None:

@@ -26,6 +26,7 @@ from schemathesis.hooks import GLOBAL_HOOK_DISPATCHER, HookDispatcher
 
 from client.transport import SigV4
 from tests.aws_facts import facts
+from tests.mapping_templates import ended
 from tests.stack.deployed import Answer, Api, answer, deployed, function_refusals
 from tests.stack.driver import Driver
 from tests.stack.signing_proxy import signing_proxy
@@ -183,10 +184,21 @@ def test_every_refusal_is_described_word_by_word_and_no_other(api: Api, route: t
     if method.function:
         refusals |= function_refusals(method.function, route[1])
     if method.starts_executions:
-        ids = started_ids(described["202"][0])
+        [success] = (status for status in described if status < "400")
+        ids = started_ids(described[success][0])
         refusals |= {method.rendered(error, *ids)[0] for error in method.errors()}
         refusals |= {method.rendered("InvalidName", ids[0], None)[0]}
+        refusals |= {method.rendered(None, *ids, end)[0] for end in BAD_ENDS if success == "201"}
     assert refusals == {answer(status, body) for status in described if status >= "400" for body in described[status]}
+
+
+BAD_ENDS = (
+    ended("CardRejected", "InvalidCardNumber"),
+    ended("CardDeclined", json.dumps({"errorMessage": json.dumps({"decline_code": "screened:lookalike_cards"})})),
+    ended("KeyUsedBefore"),
+    ended("CardNotStored"),
+)
+"""How an execution that stores a card may end, but for the card's other errors."""
 
 
 def started_ids(started: dict[str, str]) -> tuple[str, str]:
@@ -202,9 +214,10 @@ def test_a_success_is_described(api: Api, route: tuple[str, str]) -> None:
         assert success == ("204" if route[0] == "DELETE" else "200")
         return
     (started,) = described[success]
-    rendered, headers = method.rendered(None, *started_ids(started))
+    stored = json.dumps({"status": "SUCCEEDED", "output": json.dumps(started)}) if success == "201" else None
+    rendered, headers = method.rendered(None, *started_ids(started), stored)
     assert rendered == answer(success, started)
-    assert headers == {"Location": started["links"]["self"]}
+    assert headers == {"Location": started["links"].get("card", started["links"]["self"])}
     assert {*headers, "Cache-Control"} == set(OPERATIONS[route]["responses"][success]["headers"])
     others = {method.rendered(error, *started_ids(started))[0].status for error in method.errors()}
     assert method.headers == {success: {*headers, "Cache-Control"}} | {status: {"Cache-Control"} for status in others}
