@@ -60,6 +60,9 @@ DASHBOARD_CALLS: dict[str, tuple[str, dict[str, int]]] = {
 
 
 DASHBOARD = "dashboard"
+RULES = "rules"
+DENIED_CURRENCY = "KPW"
+"""A payment in it is denied by one of the rules."""
 
 
 class MetNothing(AssertionError):
@@ -68,7 +71,7 @@ class MetNothing(AssertionError):
 
 class Order(NamedTuple):
     """A fault to inject into a state's function or into a call of the gateway (`gateway charge`), or a move in its
-    `dashboard` that happens at once."""
+    `dashboard` that happens at once; or that the `rules` deny the payment."""
 
     where: str
     fault: str
@@ -210,7 +213,8 @@ class Bench:
         if operation:
             self.ask_for(payment_id, operation)
         else:
-            self.start(payment_id)
+            is_denied = any(order.where == RULES for order in orders)
+            self.start(payment_id, **({"currency": DENIED_CURRENCY} if is_denied else {}))
         self.wait_for_end(name)
         status = self._end(name) if operation else self.status(payment_id)
         if resolving:
@@ -235,7 +239,7 @@ class Bench:
         elif where == DASHBOARD:
             self._move(payment_of(name), fault)
             (ORDERS / f"{name}.struck").write_text(f"{where} {fault}")
-        else:
+        elif where != RULES:
             (ORDERS / f"{name}.{where}").write_text(f"{times} {fault}")
 
     def _move(self, payment_id: str, move: str) -> None:
@@ -254,8 +258,8 @@ class Bench:
             (ORDERS / f"{name}.{state}").unlink(missing_ok=True)
         self._stack.sandbox("DELETE", "/sandbox/faults", params={"reference": payment_of(name)}).raise_for_status()
 
-    def start(self, payment_id: str) -> None:
-        _, answer = self._driver.pay(payment_id)
+    def start(self, payment_id: str, **changes: str) -> None:
+        _, answer = self._driver.pay(payment_id, **changes)
         assert answer.status_code == 202, answer.text
 
     def ask_for(self, payment_id: str, operation: OperationType) -> str:
