@@ -56,6 +56,7 @@ def test_a_stored_card_is_shown_until_it_is_erased(payments: PaymentsClient) -> 
     stored = payments.store_card(CARD, idempotency_key=key)
     assert payments.store_card(CARD, idempotency_key=key) == stored
     assert payments.payment(key).card == stored.card
+    assert stored.card is not None
     token = stored.card.token
     assert token is not None
     assert payments.card(token) == stored.card
@@ -99,6 +100,7 @@ def test_an_authorization_is_let_go(payments: PaymentsClient) -> None:
 
 def test_a_stored_card_pays_by_its_token_until_it_is_erased(payments: PaymentsClient) -> None:
     stored = payments.store_card(CARD).card
+    assert stored is not None
     assert stored.token is not None
 
     def paid_by_token() -> Payment:

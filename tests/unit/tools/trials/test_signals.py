@@ -37,7 +37,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Any:
             run.total += run.each
 
         monkeypatch.setattr(signals, "paid", pay)
-        monkeypatch.setattr(signals.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
         return run
 
     return counted

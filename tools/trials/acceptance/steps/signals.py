@@ -119,7 +119,7 @@ def transitions_are_counted(run: Run) -> None:
 
 def transitions_since(run: Run, begin: datetime) -> float:
     asked = TRANSITIONS | {"StartTime": begin, "EndTime": datetime.now(UTC) + timedelta(minutes=1)}
-    return sum(point["Sum"] for point in run.client("cloudwatch").get_metric_statistics(**asked)["Datapoints"])
+    return float(sum(point["Sum"] for point in run.client("cloudwatch").get_metric_statistics(**asked)["Datapoints"]))
 
 
 def functions_log(run: Run) -> None:
