@@ -1,8 +1,10 @@
 """An AWS account in this process (moto) with the stack's tables, keys, bucket and secret."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -13,6 +15,8 @@ from unittest.mock import patch
 import boto3
 from botocore.loaders import JSONFileLoader
 from moto import mock_aws
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 from moto.kms import models as kms_models
 from moto.kms.utils import generate_private_key
@@ -110,6 +114,31 @@ def one_request_at_a_time() -> Iterator[None]:
 
 
 @contextmanager
+def light_backups() -> Iterator[None]:
+    """Before each write of a transaction, moto copies the whole table, to restore it. Let the copy share its items, and
+    an update replace the item that it changes."""
+    update_item = DynamoDBBackend.update_item
+
+    def share_items(original: Table, _: dict[int, Any]) -> Table:
+        backup = copy(original)
+        backup.items = defaultdict(dict, {key: dict(items) for key, items in original.items.items()})  # type: ignore[assignment]
+        return backup
+
+    def update_a_copy(backend: DynamoDBBackend, table_name: str, key: dict[str, Any], *rest: Any, **more: Any) -> Any:
+        table = backend.get_table(table_name)
+        hash_key, range_key = backend.get_keys_value(table, key)
+        if item := table.get_item(hash_key, range_key):
+            table.items[hash_key][range_key] = deepcopy(item)  # type: ignore[index]
+        return update_item(backend, table_name, key, *rest, **more)
+
+    with (
+        patch.object(Table, "__deepcopy__", share_items, create=True),
+        patch.object(DynamoDBBackend, "update_item", update_a_copy),
+    ):
+        yield
+
+
+@contextmanager
 def no_idle_key_pairs() -> Iterator[None]:
     """Keep moto from generating a key pair, which is slow, for symmetric and MAC keys, which have none."""
 
@@ -125,6 +154,7 @@ def mocked_aws() -> Iterator[MockedAws]:
     with (
         mock_aws(config={"stepfunctions": {"execute_state_machine": True}}),
         one_request_at_a_time(),
+        light_backups(),
         no_idle_key_pairs(),
     ):
         dynamodb = boto3.client("dynamodb", REGION)
