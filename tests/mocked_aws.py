@@ -50,15 +50,8 @@ ROLE_ARN = "arn:aws:iam::123456789012:role/state-machine"
 
 
 # Every session reads the services' descriptions, and every mocked account begins with its own session, so cache them.
-# The file of endpoints is not cached, since botocore modifies what it has read.
-_load_anew = JSONFileLoader().load_file
-_load_once = cache(_load_anew)
-
-
-def _load_file(file_path: str) -> Any:
-    return _load_anew(file_path) if file_path.endswith("endpoints") else _load_once(file_path)
-
-
+# botocore completes the endpoints that it has read, in the same way every time.
+_load_file = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda self, file_path: _load_file(file_path)  # type: ignore[method-assign]
 
 
