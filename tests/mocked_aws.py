@@ -114,14 +114,14 @@ def light_backups() -> Iterator[None]:
 
     def share_items(original: Table, _: dict[int, Any]) -> Table:
         backup = copy(original)
-        backup.items = defaultdict(dict, {key: dict(items) for key, items in original.items.items()})  # type: ignore[assignment]
+        backup.items = defaultdict(dict, {key: dict(items) for key, items in original.items.items()})
         return backup
 
     def update_a_copy(backend: DynamoDBBackend, table_name: str, key: dict[str, Any], *rest: Any, **more: Any) -> Any:
         table = backend.get_table(table_name)
         hash_key, range_key = backend.get_keys_value(table, key)
         if item := table.get_item(hash_key, range_key):
-            table.items[hash_key][range_key] = deepcopy(item)  # type: ignore[index]
+            table.items[hash_key][range_key] = deepcopy(item)
         return update_item(backend, table_name, key, *rest, **more)
 
     with (
