@@ -26,6 +26,7 @@ from functions.shared.adapters.table.keys import (
     doubt_shard,
 )
 from functions.shared.domain.ledger import Posting
+from functions.shared.domain.times import iso
 from tools.books.money import money as written
 from tools.books.reading import ACCOUNTS, days, first_day_of
 from tools.deployment.stack import Stack
@@ -40,7 +41,7 @@ _BATCH = 100
 _AT_A_TIME = 8
 _PAGE_SIZE = 100
 # The index lags behind the table, and a function may take minutes to write a posting. Older sums are final.
-_STILL = timedelta(minutes=15)
+_FINAL_AFTER = timedelta(minutes=15)
 
 
 class Position(NamedTuple):
@@ -211,7 +212,7 @@ class LedgerItems:
         with self._adding:
             tally = self._tallies[day]
             posted = list(islice(self._postings(day, tally.before), POSTINGS_ADDED))
-            still = f"{datetime.now(UTC) - _STILL:%Y-%m-%dT%H:%M:%S}"
+            still = iso(datetime.now(UTC) - _FINAL_AFTER)
             whole = len(posted) < POSTINGS_ADDED
             tally.before = max(tally.before, still if whole else min(still, posted[-1]["posted_at"]))
             sums = defaultdict(lambda: [0, 0], {key: list(both) for key, both in tally.sums.items()})

@@ -20,7 +20,8 @@ from rich.table import Table
 
 from functions.shared.contracts import is_test_card
 from tools.deployment.stack import Stack, StackError, new_payment_id
-from tools.output import table, time_text
+from tools.output import table
+from tools.times import time_text
 from tools.trials.replay import FOLLOW_TIMEOUT_SECONDS, Results, with_progress
 
 DEFAULT_CARD = "4242424242424242"
