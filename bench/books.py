@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target
 from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.keys import RECORD
 from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import capture_entry, turnover
 from functions.shared.domain.times import end_of_day, iso
@@ -164,6 +165,6 @@ def _seed(client: Any, payments: int, day: str) -> list[str]:
 
     with ThreadPoolExecutor(2) as pool:
         while batches := list(islice(iter(lambda: list(islice(items, _BATCH)), []), 100)):
-            ids += [item["payment_id"]["S"] for batch in batches for item in batch if item["sk"]["S"] == "PAYMENT"]
+            ids += [item["payment_id"]["S"] for batch in batches for item in batch if item["sk"]["S"] == RECORD]
             list(pool.map(write, batches))
     return ids

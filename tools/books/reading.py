@@ -2,16 +2,17 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import Self
+from typing import Any, Self
 
 from functions.shared.adapters.gateways.sparkle.client import Sparkle
 from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.keys import payment_pk
 from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import Direction, PostedEntry, chart_of_accounts, turnover
 from functions.shared.domain.payment import Payment
@@ -23,6 +24,9 @@ from tools.times import parsed_day, parsed_time
 GATEWAY = Sparkle.name
 ACCOUNTS = chart_of_accounts(GATEWAY)
 _BATCH = 100
+
+Item = Mapping[str, Any]
+"""An item of a table in Python types."""
 
 Totals = Counter[tuple[str, str, Direction]]
 """Debits and credits in minor units, by account and currency."""
@@ -119,6 +123,25 @@ def first_day_of(books: Books, created: str) -> str:
     ]:
         first = min(earlier)
     return first
+
+
+def read_items(client: Any, operation: str, table: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Yield all items of a `scan` or a `query` as the client gives them, unvalidated. Pages are read as needed."""
+    for page in client.get_paginator(operation).paginate(TableName=table, **arguments):
+        yield from page["Items"]
+
+
+def items_of_payment(client: Any, table: str, payment_id: str) -> Iterator[dict[str, Any]]:
+    """Yield all items of a payment. The client is that of a boto3 resource, which takes and gives Python types."""
+    values = {":pk": payment_pk(payment_id)}
+    return read_items(
+        client,
+        "query",
+        table,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues=values,
+        ConsistentRead=True,
+    )
 
 
 @contextmanager

@@ -39,8 +39,9 @@ OPEN_SHARDS = 128
 RECORD = "PAYMENT"
 """The sort key of a payment's record."""
 
-FIRST_OPERATION, FIRST_ENTRY = "OPERATION#", "ENTRY#"
-"""Lower bounds for the sort keys of the operations kept apart and of the entries."""
+FIRST_OPERATION, FIRST_ENTRY, FIRST_POSTING = "OPERATION#", "ENTRY#", "POSTING#"
+"""Lower bounds for the sort keys of the operations kept apart, of the entries and of the postings, and their
+prefixes."""
 
 
 def payment_pk(payment_id: str) -> str:
@@ -50,6 +51,11 @@ def payment_pk(payment_id: str) -> str:
 def payment_id_of(pk: str) -> str:
     """The inverse of `payment_pk`."""
     return pk.removeprefix("PAYMENT#")
+
+
+def is_of_payment(pk: str) -> bool:
+    """Whether the items with this partition key are a payment's."""
+    return pk.startswith("PAYMENT#")
 
 
 def operation_sk(operation_id: str) -> str:
@@ -62,11 +68,20 @@ def entry_sk(number: int) -> str:
 
 def posting_sk(number: int, n: int) -> str:
     """The key of the n-th posting of the entry with this number."""
-    return f"POSTING#{number:04}#{n}"
+    return f"{FIRST_POSTING}{number:04}#{n}"
 
 
 def card_key(token: str) -> dict[str, str]:
     return {"pk": f"CARD#{token}", "sk": "CARD"}
+
+
+def token_of(pk: str) -> str:
+    """The card's token, given the partition key that `card_key` made."""
+    return pk.removeprefix("CARD#")
+
+
+def break_pk(day: str) -> str:
+    return f"BREAK#{day}"
 
 
 def shard_of(payment_id: str, shards: int) -> int:
