@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 _FIELDS = {"card_number", "expiry_date", "card_holder"}
-_LEAST_KEY_BITS = 2048
+_MIN_KEY_BITS = 2048
 _TAG_BYTES = 16
 
 
@@ -38,18 +38,18 @@ def seal(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, str], 
     if not set(card_data) <= _FIELDS:
         raise ValueError("A card has a card_number, an expiry_date and a card_holder. No security code is taken.")
     public_key = _public_key(key["pem"])
-    if public_key.key_size < _LEAST_KEY_BITS:
-        raise ValueError(f"The sealing key is an RSA key of less than {_LEAST_KEY_BITS} bits.")
+    if public_key.key_size < _MIN_KEY_BITS:
+        raise ValueError(f"The sealing key is an RSA key of less than {_MIN_KEY_BITS} bits.")
     if fingerprint is not None and _fingerprint(public_key) != fingerprint:
         raise ValueError("The sealing key is not the one whose fingerprint is pinned.")
     header = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": key["kid"], "payment_id": payment_id}
-    protected = _encoded(json.dumps(header).encode())
+    protected = _base64url(json.dumps(header).encode())
     content_key, iv = AESGCM.generate_key(256), os.urandom(12)
     oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
     sealed = AESGCM(content_key).encrypt(iv, json.dumps(dict(card_data)).encode(), protected.encode())
     ciphertext, tag = sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
     segments = (public_key.encrypt(content_key, oaep), iv, ciphertext, tag)
-    return ".".join([protected, *map(_encoded, segments)])
+    return ".".join([protected, *map(_base64url, segments)])
 
 
 def fingerprint(pem: str) -> str:
@@ -75,6 +75,6 @@ def _fingerprint(public_key: rsa.RSAPublicKey) -> str:
     return digest.finalize().hex()
 
 
-def _encoded(segment: bytes) -> str:
+def _base64url(segment: bytes) -> str:
     """Encode in base64url without padding (RFC 7515, section 2)."""
     return base64.urlsafe_b64encode(segment).decode().rstrip("=")

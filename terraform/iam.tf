@@ -182,6 +182,30 @@ data "aws_iam_policy_document" "api" {
       values   = [local.live]
     }
   }
+
+  # Whether this action has the condition key is not documented, and a condition on a key that is not there is false.
+  statement {
+    sid       = "StoreCard"
+    actions   = ["states:StartSyncExecution"]
+    resources = [aws_sfn_state_machine.this["store_card"].arn]
+  }
+
+  # Who waits for an execution's end must be able to decrypt the definition (StartSyncExecution, API reference).
+  statement {
+    sid       = "ReadStoreCardDefinition"
+    actions   = ["kms:Decrypt"]
+    resources = [aws_kms_key.this["data"].arn]
+
+    dynamic "condition" {
+      for_each = local.execution_context_conditions["store_card"]
+
+      content {
+        test     = condition.value.test
+        variable = condition.value.variable
+        values   = condition.value.values
+      }
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "api" {

@@ -29,20 +29,27 @@ REST = (
     "tests/unit/terraform/",
     # Every permission, every place to which a card could leak, every alarm's description.
     "tests/stack/test_alarms.py",
+    "tests/stack/test_card_testing.py",
     "tests/stack/test_leaks.py",
     "tests/stack/test_permissions.py",
-    # Tests that wait for minutes.
-    "tests/stack/test_resolve.py::test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end",
+    # What waits for the resolve state machine. In the simulation nothing waits, and each of them is met often.
+    "tests/stack/test_operations.py::TestWhatSomebodyDidAtTheGateway",
+    "tests/stack/test_operations.py::test_a_stopped_refund_is_brought_to_its_end",
+    "tests/stack/test_resolve.py",
     # Generated clients, and random requests.
     "tests/stack/test_generated_clients.py",
     "tests/stack/test_openapi.py",
     # Tools, as people call them.
+    "tests/repository/test_command.py",
+    "tests/repository/test_sbom.py",
     "tests/stack/test_bench.py",
     "tests/stack/test_ledger_commands.py",
     "tests/stack/test_replay.py",
     "tests/stack/test_soak.py",
-    # Every page of the console, in every window size.
-    "tests/stack/test_console.py::test_nobody_is_kept_out_of_a_page_and_nothing_is_cut_off",
+    "tests/unit/tools/trials/test_acceptance.py::TestTheGuard",
+    # The console beside a running stack. What its pages say is tested without one.
+    "tests/stack/test_console.py",
+    "tests/unit/tools/console/test_page_in_browser.py",
     # Documents whose commands are run, and checks that are tried on mistakes.
     "tests/repository/test_advisories.py",
     "tests/repository/test_checks.py",
@@ -56,9 +63,13 @@ REST = (
     "tests/simulation/test_simulation.py::test_the_rules_hold_in_worlds_that_nobody_has_seen",
 )
 
-# Tests that start first, the longest first. While they run, the workers' stacks start.
+# One worker runs all tests of `make test` that need the ordinary stack, so that one stack is enough.
+ONE_STACK, HAS_STACK = "one stack", "gw0"
+
+# Tests that start first, the longest first. While they run, the stacks start.
 LONG = (
     "tests/faults/",
+    ONE_STACK,
     "tests/stack/test_deployment.py",
     "tests/unit/terraform/test_own_tests.py",
     "tests/workflow/",
@@ -76,16 +87,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
     """With several workers, each file's tests run on one worker, and so do all tests that need the stack with a proxy,
-    so that their fixtures are created once. Each worker has its own ordinary stack."""
+    and all of `make test` that need the ordinary stack: their fixtures are created once. For the rest, each worker has
+    its own ordinary stack.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "tests/faults/" if file.startswith("tests/faults/") else file
+        if file.startswith("tests/faults/"):
+            return "tests/faults/"
+        return ONE_STACK if file.startswith("tests/stack/") and not nodeid.startswith(REST) else file
 
     def _assign_work_unit(self, node: Any) -> None:
-        waiting = (scope for prefix in LONG for scope in self.workqueue if scope.startswith(prefix))
-        if longest := next(waiting, None):
-            self.workqueue.move_to_end(longest, last=False)
+        scopes = [scope for scope in self.workqueue if scope != ONE_STACK or node.gateway.id == HAS_STACK]
+        longest_first = [scope for prefix in LONG for scope in scopes if scope.startswith(prefix)]
+        if following := next(iter(longest_first + scopes), None):
+            self.workqueue.move_to_end(following, last=False)
         super()._assign_work_unit(node)
 
 

@@ -33,7 +33,7 @@ from functions.shared.domain.errors import (
     PaymentError,
 )
 from functions.shared.domain.ledger import PostedEntry
-from functions.shared.domain.payment import Payment, PaymentRequest, Status
+from functions.shared.domain.payment import Payment, PaymentRequest, Status, StoreRequest
 from functions.shared.domain.settlement import Break, SettlementLine, SettlementPage
 from functions.shared.ports import (
     AccountPosting,
@@ -43,6 +43,7 @@ from functions.shared.ports import (
     ExecutionSummary,
     RecordedPayment,
     StoredCard,
+    StoredOnRequest,
     Velocity,
 )
 from tests.samples import EXPIRES_AT, NOW, TEST_CARDS
@@ -440,10 +441,10 @@ class FakeBreaks:
         self.found[found] = run
         self.resolved.discard(found)
 
-    def of_run(self, day: str, run: str) -> list[Break]:
+    def found_in_run(self, day: str, run: str) -> list[Break]:
         return [found for found, of in self.found.items() if (found.day, of) == (day, run)]
 
-    def resolve_others(self, day: str, run: str, at: str) -> None:
+    def resolve_not_found(self, day: str, run: str, at: str) -> None:
         self.resolved |= {found for found, of in self.found.items() if found.day == day and of != run}
 
 
@@ -452,7 +453,25 @@ class FakeCardVault:
 
     def __init__(self) -> None:
         self.cards: dict[str, StoredCard] = {}
+        self.requests: dict[str, tuple[str, str, str]] = {}
+        """The token, the time and the end of each request to store a card, by its key."""
         self.faults = Faults()
+
+    def keep(self, key: str, card: StoredCard, at: str) -> None:
+        self.faults.before("keep")
+        assert card.summary.token
+        if key not in self.requests and card.summary.token not in self.cards:
+            self.cards[card.summary.token] = card
+            self.requests[key] = card.summary.token, at, card.until
+        else:
+            there = self.stored_on_request(key, at)
+            if there is None or there.card != card.summary:
+                raise LedgerConflict("The key has stored another card, or one that was erased since.")
+        self.faults.after("keep")
+
+    def stored_on_request(self, key: str, at: str) -> StoredOnRequest | None:
+        token, created_at, until = self.requests.get(key, ("", "", ""))
+        return StoredOnRequest(self.summary(token, at), created_at) if at < until else None
 
     def renew(self, token: str, until: str) -> None:
         self.faults.before("renew")
@@ -477,30 +496,38 @@ class FakeCardVault:
         return self.cards.pop(token, None) is not None
 
 
+Counted = tuple[datetime, PaymentRequest | StoreRequest, CardSummary]
+
+
 class FakeVelocityCounter:
     """`VelocityCounter` that remembers every payment of every card, and every decline."""
 
     def __init__(self) -> None:
-        self.payments: defaultdict[str, dict[str, tuple[datetime, PaymentRequest, CardSummary]]] = defaultdict(dict)
+        self.payments: defaultdict[str, dict[str, Counted]] = defaultdict(dict)
+
         self.declines: dict[str, Payment] = {}
         self.faults = Faults()
         self._lock = Lock()
 
-    def count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
+    def count(
+        self, payment_id: str, payment: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
+    ) -> Velocity:
         self.faults.before("count")
         with self._lock:
             return self._count(payment_id, payment, card, started_at)
 
-    def _count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
+    def _count(
+        self, payment_id: str, payment: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
+    ) -> Velocity:
         started = datetime.fromisoformat(started_at)
         self.payments[card.fingerprint].setdefault(payment_id, (started, payment, card))
 
-        def since(window: timedelta) -> list[tuple[PaymentRequest, CardSummary]]:
+        def since(window: timedelta) -> list[tuple[PaymentRequest | StoreRequest, CardSummary]]:
             begin = _floor(started - window, 300)
             return [(of, by) for at, of, by in self.payments[card.fingerprint].values() if at.timestamp() >= begin]
 
-        def amount(payments: list[tuple[PaymentRequest, CardSummary]]) -> int:
-            return sum(of.amount_minor or 0 for of, _ in payments if of.currency == payment.currency)
+        def amount(payments: list[tuple[PaymentRequest | StoreRequest, CardSummary]]) -> int:
+            return sum(of.amount_minor for of, _ in payments if of.currency == payment.currency)
 
         begin = _floor(started - timedelta(hours=1), 1200)
         recent = [
@@ -544,12 +571,14 @@ def _floor(at: datetime, seconds: int) -> float:
 
 
 def _is_same(
-    name: str, one: tuple[PaymentRequest, CardSummary], other: tuple[PaymentRequest | Payment, CardSummary]
+    name: str,
+    one: tuple[PaymentRequest | StoreRequest, CardSummary],
+    other: tuple[PaymentRequest | StoreRequest | Payment, CardSummary],
 ) -> bool:
     """Whether both have the same reference, BIN, caller, or first six and last four digits. A missing value matches
     nothing."""
 
-    def value(of: PaymentRequest | Payment, by: CardSummary) -> object:
+    def value(of: PaymentRequest | StoreRequest | Payment, by: CardSummary) -> object:
         return {
             "reference": of.merchant_reference,
             "caller": of.caller,

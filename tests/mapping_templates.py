@@ -57,8 +57,13 @@ def card_number() -> str:
 
 
 def answering(route: str, template: str) -> str:
-    """The template of the answer: `accepted` or `refused`."""
+    """The template of the answer: `refused`, or the one of `started`."""
     return _ids(route) + _file(template)
+
+
+def started(route: str) -> str:
+    """The name of the template that answers a request which Step Functions has not refused."""
+    return "stored" if route == "cards" else "accepted"
 
 
 def _ids(route: str) -> str:

@@ -8,7 +8,7 @@ from functions.shared.contracts import load
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import Charge, Order
 from functions.shared.domain.operation import OperationRequest, OperationType
-from functions.shared.domain.payment import Payment, PaymentRequest, Status
+from functions.shared.domain.payment import Payment, PaymentRequest, Status, StoreRequest
 
 TEST_CARDS: dict[str, dict[str, str]] = load("test_cards")
 
@@ -39,8 +39,8 @@ KEPT_UNTIL = "2027-12-28T09:00:01.000Z"
 CARD_DATA = {"card_number": PAN, "expiry_date": "12/44", "card_holder": HOLDER}
 CARD = Card.from_card_data(CARD_DATA)
 SUMMARY = CardSummary(TOKEN, FINGERPRINT, "visa", "424242", "4242", "12/44")
-REQUEST = PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
-STORE = PaymentRequest("store")
+REQUEST = PaymentRequest(1999, "USD", merchant_reference="order-1001")
+STORE = StoreRequest()
 
 
 def card(pan: str = PAN) -> Card:
@@ -59,6 +59,12 @@ def payment(
         payment_id, status, request, SUMMARY, TRANSACTION_ID, started_at=STARTED_AT, now=NOW, charge_id="ch_1"
     )
     return replace(first, **changes)
+
+
+def stored(payment_id: str = "pay-1", **changes: Any) -> Payment:
+    """A record of a card that was stored before POST /cards had a workflow of its own: it has no amount."""
+    nothing: dict[str, Any] = dict.fromkeys(("amount_minor", "currency", "charge_id", "merchant_reference"))
+    return payment(payment_id, "stored", **nothing | {"card": SUMMARY} | changes)
 
 
 def shown(payment: Payment, **changes: Any) -> Charge:

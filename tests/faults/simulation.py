@@ -251,7 +251,6 @@ class Arranged(World):
         if self.case.fault in REFUND_STATUSES:
             self._session.refund_statuses = (REFUND_STATUSES[self.case.fault],)
         payment = {
-            "operation": "charge",
             "amount_minor": 1999,
             "currency": "USD",
             "capture": self.case.operation in (None, "refund"),

@@ -20,8 +20,8 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from functions.shared.domain.ledger import NO_ENTRY
-from functions.shared.domain.payment import NEXT_STATUSES
+from functions.shared.domain.ledger import GENESIS_HASH
+from functions.shared.domain.payment import NEXT_STATUSES, SCREENED_PREFIX
 from tests.simulation.gateway import Book
 from tests.simulation.states import Execution
 from tests.simulation.table import Item, Key, Table
@@ -133,7 +133,7 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     if record is None:
         if charges:
             yield f"I4: the ledger does not know the payment, and its charge is {charges[-1].status}"
-        if execution.status != "FAILED" and json.loads(execution.request)["operation"] != "store":
+        if execution.status != "FAILED":
             yield f"I4: the ledger does not know the payment, and its execution {execution.status}"
         return
     status = record["status"]
@@ -148,10 +148,24 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
         (status == "reversed") != (execution.error == "PaymentReversed")
     ):
         yield f"I8: {status}, and the execution ended {execution.error or execution.status}"
-    if (record["entry_count"], record["journal_hash"]) != (len(entries), entries[-1]["hash"] if entries else NO_ENTRY):
+    if (record["entry_count"], record["journal_hash"]) != (
+        len(entries),
+        entries[-1]["hash"] if entries else GENESIS_HASH,
+    ):
         yield f"I1: the record does not end the chain of its {len(entries)} entries"
     yield from _broken_by_outcome(record, json.loads(execution.request), charges, book)
     yield from _broken_by_count(record, execution, table)
+
+
+def broken_card(execution: Execution, table: Table, book: Book) -> Iterator[str]:
+    """What does not hold of a card that was to be stored, once nothing is left to do."""
+    if (f"PAYMENT#{execution.name}", "PAYMENT") in table.items or book.find(execution.name):
+        yield "I4: a card that was to be stored moved money"
+    request = table.items.get((f"REQUEST#{execution.name}", "REQUEST"))
+    if request and (f"CARD#{request['token']['S']}", "CARD") not in table.items:
+        yield "I2: the request is there, and the card that it stored is not"
+    if execution.status == "SUCCEEDED" and request is None:
+        yield "I4: the card was stored, and is not there"
 
 
 def broken_operation(execution: Execution, paid: Execution | None, table: Table, book: Book) -> Iterator[str]:
@@ -161,8 +175,9 @@ def broken_operation(execution: Execution, paid: Execution | None, table: Table,
     record = _plain(recorded or {})
     operation = next((each for each in record.get("operations", []) if each["operation_id"] == name), None)
     done = operation is not None and operation["status"] == "succeeded"
-    # A card that could not be stored may be stored later, and a refund of it was answered that there is no payment.
-    was_paid = record.get("status", "stored") != "stored"
+    # What a rule denied may be recorded after its execution gave up. Nothing had moved by then, and who asked for an
+    # operation was told that there is no payment.
+    was_paid = bool(record) and not str(record.get("decline_code")).startswith(SCREENED_PREFIX)
     if operation is None and was_paid and "_nonsense-" not in name:
         yield f"I4: the record does not know the operation, and its execution {execution.status} {execution.error}"
     if was_paid and execution.cause == "PaymentNotFound" and paid and paid.started_at < execution.started_at:
@@ -205,7 +220,7 @@ def _broken_by_count(record: Record, execution: Execution, table: Table) -> Iter
 
 
 def _broken_in_the_journal(entries: list[Record], postings: list[Record]) -> Iterator[str]:
-    previous = NO_ENTRY
+    previous = GENESIS_HASH
     for number, entry in enumerate(entries, start=1):
         if balance := _net(entry["postings"]):
             yield f"I1: entry {number} is out of balance: {balance}"

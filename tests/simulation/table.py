@@ -19,7 +19,7 @@ Condition = Callable[[Item, Item], bool]
 ATTEMPTS = 2
 TIMEOUT_SECONDS = 3  # connect and read timeouts, as in runtime/factories.py
 
-_TABLES = {"PAYMENT": "ledger", "CARD": "cards", "VELOCITY": "counters", "ENDED": "counters"}
+_TABLES = {"PAYMENT": "ledger", "CARD": "cards", "REQUEST": "cards", "VELOCITY": "counters", "ENDED": "counters"}
 _RETURNED = {"ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 _PROJECTION = {"ProjectionExpression", "ExpressionAttributeNames"}
 _UPDATE = re.compile(r"SET (?P<set>\w+ = :\w+)( ADD (?P<added>#?\w+ :\w+(, #?\w+ :\w+)*))?")

@@ -77,10 +77,6 @@ def test_text_in_any_script_is_shown_as_it_was_sent(driver: Driver) -> None:
 
 BY_HAND: dict[str, tuple[dict[str, Any], str]] = {
     "a number": (paying(card_data=CARD_DATA | {"card_number": NUMBER}), "card_data_must_be_sealed"),
-    "a number to keep": (
-        {"operation": "store", "card_data": CARD_DATA | {"card_number": NUMBER}},
-        "card_data_must_be_sealed",
-    ),
     "a number with spaces": (paying(card_data=CARD_DATA | {"card_number": SPACED}), "invalid_card_number"),
     "a number in full-width digits": (paying(card_data=CARD_DATA | {"card_number": FULL_WIDTH}), "invalid_card_number"),
     "a test number and a line break": (

@@ -39,9 +39,10 @@ def test_links_resolve_in_every_answer_that_has_them(driver: Driver) -> None:
     operation_id, refunded = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 1})
     driver.operation(payment_id, operation_id)
     driver.ended(card_id)
-    for answer in (accepted, stored, refunded):
-        assert answer.status_code == 202
-        for link in (answer.headers["Location"], answer.json()["links"]["self"]):
+    for answer, status_code in ((accepted, 202), (stored, 201), (refunded, 202)):
+        assert answer.status_code == status_code
+        assert resolved(driver.stack, answer, answer.headers["Location"])
+        for link in (answer.json()["links"]["self"],):
             assert resolved(driver.stack, answer, link)["payment_id"] == answer.json()["payment_id"]
     _, used_payment = driver.pay(payment_id, amount_minor=1)
     _, used_operation = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 2}, operation_id)

@@ -183,7 +183,7 @@ def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
     ciphertext = driver.ledger_items(f"CARD#{card['token']}")["CARD"]["ciphertext"]["B"]
     event = {
         "payment_id": new_payment_id(),
-        "payment": PaymentRequest("charge", 1999, "USD").to_dict(),
+        "payment": PaymentRequest(1999, "USD").to_dict(),
         "card": card,
         "ciphertext": base64.b64encode(ciphertext).decode(),
     }

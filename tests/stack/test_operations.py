@@ -300,7 +300,7 @@ class TestScreening:
         assert (payment["status"], payment["decline_code"]) == ("declined", "screened:currency_not_accepted")
         assert (payment["charge_id"], payment["transaction_id"]) == (None, None)
         assert driver.charges(payment["payment_id"]) == []
-        assert driver.states(payment["payment_id"])[-3:] == ["Screened", "Deny", "Persist"]
+        assert driver.states(payment["payment_id"])[-2:] == ["Screen", "Deny"]
 
     def test_a_payment_is_counted_for_its_card(self, driver: Driver) -> None:
         payment = driver.paid(currency="TND", card_data=CARD_DATA | {"card_number": "6011111111111117"})

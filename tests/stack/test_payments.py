@@ -12,7 +12,7 @@ from tests.stack.driver import CARD_DATA, PAYMENT, Driver
 from tools.deployment.definitions import MACHINES, definition
 from tools.deployment.stack import new_payment_id
 
-HAPPY_PATH = ["Tokenize", "Screen", "Screened", "Encrypt", "ChargeOrStore", "Charge", "Persist"]
+HAPPY_PATH = ["Tokenize", "Screen", "Encrypt", "Charge", "Persist"]
 
 
 def test_an_approved_payment_is_charged_once_and_recorded_in_balance(driver: Driver) -> None:
@@ -257,7 +257,7 @@ def test_the_card_leaves_the_state_once_it_is_encrypted(driver: Driver) -> None:
             checked += 1
             assert CARD_DATA["card_number"] not in json.dumps(event, default=str)
             assert "card_data" not in json.dumps(event, default=str)
-    assert checked > 10
+    assert checked > 5
 
 
 def test_a_lost_answer_after_capture_ends_with_exactly_one_charge(driver: Driver) -> None:
@@ -304,9 +304,19 @@ def test_a_reversal_that_can_not_be_confirmed_leaves_the_payment_in_doubt_with_i
 def test_a_stored_card_is_kept_without_a_charge_and_can_be_erased(driver: Driver) -> None:
     card_data = CARD_DATA | {"card_number": "6011111111111117"}
     payment_id, answer = driver.post("/cards", {"card_data": card_data})
-    assert answer.status_code == 202
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["Location"] == answer.json()["links"]["card"]
+    again = driver.post("/cards", {"card_data": card_data}, payment_id)[1]
+    assert (again.status_code, again.json()) == (201, answer.json())
+    other = driver.post("/cards", {"card_data": card_data | {"expiry_date": "11/30"}}, payment_id)[1]
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "payment_exists")
+    wrong = driver.post(
+        "/cards", {"card_data": card_data | {"card_number": "4242424242424242", "card_holder": "\u200b"}}
+    )[1]
+    assert wrong.status_code == 400
     payment = driver.ended(payment_id)
     token = payment["card"]["token"]
+    assert answer.json()["card"] == payment["card"]
     assert (payment["status"], payment["charge_id"], payment["amount_minor"]) == ("stored", None, None)
     assert driver.charges(payment_id) == []
     shown = driver.stack.call("GET", f"/cards/{token}").json()
@@ -316,6 +326,9 @@ def test_a_stored_card_is_kept_without_a_charge_and_can_be_erased(driver: Driver
     assert driver.ledger_items(f"CARD#{token}") == {}
     assert driver.stack.call("GET", f"/cards/{token}").status_code == 404
     assert driver.stack.call("DELETE", f"/cards/{token}").json()["error"]["code"] == "card_not_found"
+    assert driver.stack.payment(payment_id)["card"] is None
+    erased = driver.post("/cards", {"card_data": card_data}, payment_id)[1]
+    assert (erased.status_code, erased.json()["error"]["code"]) == (409, "payment_exists")
 
 
 def test_the_same_card_has_the_same_fingerprint_and_another_transaction(driver: Driver) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.doubts.look_after import GRACE
+from functions.doubts.look_after import GRACE_PERIOD
 from functions.shared.adapters.table.keys import DOUBT_SHARDS
 from tests.stack.driver import Driver
 from tests.stack.own import WAIT_SCALE
@@ -109,7 +109,7 @@ def test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end(driv
     with pytest.raises(states.exceptions.ExecutionDoesNotExist):
         states.get_execution_history(executionArn=resolving)
 
-    time.sleep(GRACE.total_seconds() + 1)
+    time.sleep(GRACE_PERIOD.total_seconds() + 1)
     Invocations(driver.stack).invoke("doubts", FUNCTION_EVENTS / "doubts.json")  # unless the schedule was faster
     assert driver.stack.described(resolving)["status"] in ("RUNNING", "SUCCEEDED")
     assert until(driver, payment_id, {"captured"}, GRACE_SECONDS + 60)["status"] == "captured"

@@ -16,6 +16,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from functions.shared import runtime
+from functions.shared.domain.card import CardSummary
 from functions.shared.ports import RecordedPayment
 from functions.shared.runtime import factories
 from tests.balances import balances
@@ -37,7 +38,6 @@ FACTORIES = (
     runtime.operation_executions,
     runtime.gateway,
     factories._client,
-    factories._session,
 )
 DEADLINE_SECONDS = 30
 
@@ -58,6 +58,12 @@ class Execution:
         """The states that the execution passed through."""
         entered = (event.get("stateEnteredEventDetails") for event in self.history)
         return [details["name"] for details in entered if details]
+
+    @property
+    def card(self) -> CardSummary:
+        """The card that it has stored."""
+        assert self.output
+        return CardSummary.from_dict(self.output["card"])
 
     @property
     def ended_in(self) -> str:
@@ -98,9 +104,10 @@ class Workflow:
         """Run what the schedule starts."""
         return self._execute(new_id(), {"day": day, "cursor": None}, "reconcile")
 
-    def store(self, **request: Any) -> Execution:
+    def store(self, key: str | None = None, **request: Any) -> Execution:
         """Run what POST /cards starts."""
-        return self._execute(new_id(), {"operation": "store", "card_data": CARD_DATA} | request)
+        self._forget_executions()  # of an EXPRESS state machine, several may have one name
+        return self._execute(key or new_id(), {"card_data": CARD_DATA} | request, "store_card")
 
     def operate(self, payment_id: str, operation: str, operation_id: str | None = None, **more: Any) -> Execution:
         """Run what POST /payments/{payment_id}/refunds and the like start."""
@@ -165,12 +172,15 @@ class Workflow:
 
     def forget(self, payment_id: str) -> None:
         """Let the gateway forget the payment, and Step Functions every execution, as both do after a while."""
-        region = self.aws.stepfunctions.meta.region_name
-        for state_machine in stepfunctions_parser_backends[DEFAULT_ACCOUNT_ID][region].state_machines:
-            state_machine.executions.clear()
+        self._forget_executions()
         requests.post(
             f"{self.sandbox_url}/sandbox/forget", json={"reference": payment_id}, headers=AUTHORIZATION, timeout=5
         ).raise_for_status()
+
+    def _forget_executions(self) -> None:
+        region = self.aws.stepfunctions.meta.region_name
+        for state_machine in stepfunctions_parser_backends[DEFAULT_ACCOUNT_ID][region].state_machines:
+            state_machine.executions.clear()
 
     def recorded(self, execution: Execution) -> RecordedPayment | None:
         return runtime.ledger().find(execution.name)
@@ -231,7 +241,7 @@ def state_machine_arns(aws: MockedAws) -> dict[str, str]:
     create = aws.stepfunctions.create_state_machine
     return {
         machine: create(name=machine, definition=render(machine), roleArn=ROLE_ARN)["stateMachineArn"]
-        for machine in ("payment", "operation", "reconcile")
+        for machine in ("payment", "store_card", "operation", "reconcile")
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from functions.resolve.handler import STAYS
+from functions.resolve.handler import MIN_RUN_TIME
 from functions.shared import contracts
 from functions.shared.domain import errors
 from functions.shared.domain.errors import PaymentError, Rejection, Unavailable
@@ -164,7 +164,7 @@ class TestShape:
     def test_who_looks_stays_for_as_long_as_that_counts(self) -> None:
         states = DEFINITIONS["resolve"]["States"]
         assert {catch["Next"] for catch in TASKS["Look"]["Catch"]} == {"Begin"}
-        assert timedelta(seconds=states["WaitFiveMinutes"]["Seconds"]) >= STAYS
+        assert timedelta(seconds=states["WaitFiveMinutes"]["Seconds"]) >= MIN_RUN_TIME
 
     @pytest.mark.parametrize("name", STATES)
     def test_every_state_says_why_it_is_there(self, name: str) -> None:
@@ -183,10 +183,13 @@ class TestShape:
     @tasks
     def test_a_task_calls_the_function_of_its_name_with_what_its_contract_asks(self, name: str) -> None:
         function = function_of(TASKS[name])
-        assert function == {"Look": "resolve", "Compare": "reconcile"}.get(name, name.lower())
+        others = {"Look": "resolve", "Compare": "reconcile", "Deny": "persist"}
+        assert function == others.get(name, name.removesuffix("Card").lower())
         assert callable(importlib.import_module(f"functions.{function}.handler").handler)
         given = {field.removesuffix(".$") for field in TASKS[name]["Parameters"]}
-        assert given == set(contracts.load(function)["properties"])
+        contract = contracts.load(function)
+        ways = [set(contract["required"]) | set(way["required"]) for way in contract.get("oneOf", ())]
+        assert given in (ways or [set(contract["properties"])])
 
     @machines
     def test_terraform_fills_in_the_functions_that_the_machine_calls(self, machine: str) -> None:
@@ -198,7 +201,11 @@ class TestShape:
         asking = {name for name, task in TASKS.items() if "request.$" in task["Parameters"]}
         assert asking == {"Tokenize", "Encrypt", "Reserve"}  # an operation's request has no card
         assert TASKS["Encrypt"]["Parameters"]["request.$"] == "$$.Execution.Input"
-        assert "ResultPath" not in TASKS["Tokenize"]  # its answer replaces the request
+        to_store = {name: task["Parameters"].get("store_request.$") for name, task in TASKS.items()}
+        assert to_store["EncryptCard"] == "$$.Execution.Input"
+        assert {name for name, given in to_store.items() if given} == {"TokenizeCard", "ScreenCard", "EncryptCard"}
+        for name in ("Tokenize", "TokenizeCard"):
+            assert "ResultPath" not in TASKS[name]  # its answer takes the place of the request
         assert not any("card_data" in str(task["Parameters"]) for task in TASKS.values())
 
 
@@ -240,7 +247,13 @@ class TestTimeouts:
     @tasks
     def test_a_function_is_stopped_before_its_task_and_its_task_before_the_execution(self, name: str) -> None:
         function_seconds = function_timeouts()[function_of(TASKS[name])]
-        assert function_seconds < TASKS[name]["TimeoutSeconds"] < PAYMENT["TimeoutSeconds"]
+        execution_seconds = next(
+            each.get("TimeoutSeconds", 3600) for each in DEFINITIONS.values() if name in each["States"]
+        )
+        assert function_seconds < TASKS[name]["TimeoutSeconds"] < execution_seconds
+
+    def test_who_waits_for_a_card_to_be_stored_is_told_of_its_end_before_api_gateway_gives_up(self) -> None:
+        assert DEFINITIONS["store_card"]["TimeoutSeconds"] < facts("integration_timeout")["integration_timeout_seconds"]
 
     @pytest.mark.parametrize("function", ["charge", "compensate", "perform", "resolve", "reconcile"])
     def test_the_gateway_is_given_up_three_times_before_the_function_is_stopped(self, function: str) -> None:

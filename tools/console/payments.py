@@ -99,8 +99,9 @@ class Summary:
             status = "processing" if unrecorded.running else "rejected" if unrecorded.was_rejected else "in_doubt"
             error = unrecorded.cause if unrecorded.error == "PaymentRejected" else unrecorded.error
             card, reason = {}, None
-            amount, currency = unrecorded.payment.amount_minor, unrecorded.payment.currency
-            reference, started_at = masked(unrecorded.payment.merchant_reference), unrecorded.started_at
+            asked = unrecorded.payment
+            amount, currency = asked and asked.amount_minor, asked and asked.currency
+            reference, started_at = masked(unrecorded.request.get("merchant_reference")), unrecorded.started_at
         return cls(
             payment_id,
             status,

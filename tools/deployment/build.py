@@ -168,20 +168,21 @@ def _build_layer(target: Target, say: packages.Say) -> None:
         python = Path(scratch) / "python"
         packages.install(requirements, ["--no-compile", *target.pip_arguments(), "--target", str(python)], say)
         say("Packing the layer")
-        _prune_botocore(python)
+        _prune_sdk(python)
         _add_parser_tables(python)
         compile_modules(target, Path(scratch), "/opt")
         _zip(layer, Path(scratch), python.rglob("*"))
     stamp.write_text(fingerprint)
 
 
-def _prune_botocore(python: Path) -> None:
-    """Remove botocore's data for services that we don't use, the endpoints table included: every client reads it
+def _prune_sdk(python: Path) -> None:
+    """Remove the SDK's data for services that we don't use, the endpoints table included: every client reads it
     first."""
     data = python / "botocore" / "data"
     for service in data.iterdir():
         if service.is_dir() and service.name not in AWS_SERVICES:
             shutil.rmtree(service)
+    shutil.rmtree(python / "boto3" / "data")  # describes boto3's resources; the functions use clients
     table = data / "endpoints.json"
     endpoints = json.loads(table.read_text())
     for partition in endpoints["partitions"]:

@@ -80,7 +80,12 @@ class Stack:
 
     def table_of(self, pk: str) -> str:
         """The table that holds the items with this partition key. Raises StackError."""
-        places = {"CARD": "cards_table", "VELOCITY": "counters_table", "ENDED": "counters_table"}
+        places = {
+            "CARD": "cards_table",
+            "REQUEST": "cards_table",
+            "VELOCITY": "counters_table",
+            "ENDED": "counters_table",
+        }
         return self.known(places.get(pk.partition("#")[0], "ledger_table"))
 
     def session(self) -> boto3.Session:

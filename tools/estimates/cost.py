@@ -214,11 +214,6 @@ def savings(way: Way, looks: int, prices: Mapping[str, Price]) -> list[Saving]:
             "One role could open, tokenize and encrypt a card; a screened payment's card would be encrypted.",
         ),
         Saving(
-            "One transition less: two Encrypt states instead of ChargeOrStore",
-            cost(transition=1),
-            "The Encrypt state and its retries would exist twice and have to be kept in step.",
-        ),
-        Saving(
             "A sealing key of RSA_2048",
             cost(kms_rsa_request=2) - cost(kms_request=2),
             "112 bits of security instead of about 140, for cards that stay in histories for 90 days.",

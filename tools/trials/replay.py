@@ -103,7 +103,7 @@ def replay(stack: Stack, event: ApiEvent) -> Replayed:
     except (StackError, requests.RequestException) as error:
         return Replayed(event, payment_id, seconds=time.perf_counter() - started, problem=str(error))
     seconds = time.perf_counter() - started
-    return Replayed(event, payment_id if http_status == 202 else None, http_status, body, seconds)
+    return Replayed(event, payment_id if http_status in (201, 202) else None, http_status, body, seconds)
 
 
 def _given(stack: Stack, request: Request) -> dict[str, str]:

@@ -315,13 +315,14 @@ def _send(stack: Stack, payment: Planned, key: dict[str, str]) -> str | None:
     headers = {"Idempotency-Key": payment.payment_id}
     try:
         first = stack.call("POST", payment.path, body, headers)
-        if first.status_code != 202:
+        accepted = 201 if payment.path == "/cards" else 202
+        if first.status_code != accepted:
             return f"{payment.payment_id}: POST {payment.path} was answered {first.status_code} {first.text}"
         if payment.repeat:
             other = {"card_data": {**payment.body["card_data"], "card_holder": "Jane Doe"}}
             again = stack.call("POST", payment.path, body | (other if payment.repeat == "other" else {}), headers)
             exists = again.status_code == 409 and again.json().get("payment_id") == payment.payment_id
-            same = payment.repeat == "same" and again.status_code == 202 and again.json() == first.json()
+            same = payment.repeat == "same" and again.status_code == accepted and again.json() == first.json()
             if not (exists or same):
                 return f"{payment.payment_id}: the key used again was answered {again.status_code} {again.text}"
     except StackError as error:

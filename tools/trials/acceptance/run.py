@@ -210,9 +210,9 @@ class Run:
         self.recorder.save(title, answer.request, response)
 
     def started(self, path: str, body: Any, *, key: str | None = None, protocol: Protocol = "HTTP/1.1") -> str:
-        """Send a POST request, expect the status 202, and return the idempotency key."""
+        """Send a POST request, expect that it starts a payment or has stored a card, and return the idempotency key."""
         key = key or new_payment_id()
-        expect(self.call("POST", path, body, key=key, protocol=protocol), 202)
+        expect(self.call("POST", path, body, key=key, protocol=protocol), 201 if path == "/cards" else 202)
         return key
 
     def ended(

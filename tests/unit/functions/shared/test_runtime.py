@@ -34,7 +34,7 @@ from tests.unit.functions.events import HANDLERS
 EVENT: dict[str, Any] = {
     "payment_id": "payment-of-ours-1",
     "card": SUMMARY.to_dict(),
-    "request": {"operation": "store", "card_data": CARD_DATA},
+    "request": {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA},
 }
 
 FACTORIES = [
@@ -47,7 +47,7 @@ FACTORIES = [
     runtime.operation_executions,
     runtime.gateway,
 ]
-KEPT = (*FACTORIES, factories._client, factories._session)
+KEPT = (*FACTORIES, factories._client)
 
 
 def handler_of(call: runtime.UseCase) -> runtime.Handler:
@@ -346,7 +346,7 @@ class TestAfterConflicts:
                 raise error
             return "written"
 
-        assert runtime.after_conflicts(write) == "written"
+        assert runtime.retry_conflicts(write) == "written"
         assert len(pauses) == 2
         assert sum(pauses) < 0.1
 
@@ -359,7 +359,7 @@ class TestAfterConflicts:
             raise LedgerConflict("Always.")
 
         with pytest.raises(LedgerConflict):
-            runtime.after_conflicts(write)
+            runtime.retry_conflicts(write)
         assert tries == 6
         assert sum(pauses) < 1
 
@@ -368,5 +368,5 @@ class TestAfterConflicts:
             raise LedgerUnavailable("Down.")
 
         with pytest.raises(LedgerUnavailable):
-            runtime.after_conflicts(write)
+            runtime.retry_conflicts(write)
         assert pauses == []

@@ -75,7 +75,7 @@ def test_what_breaks_is_shown_with_its_age_and_fails(payments: Payments, ends: E
     for found in (differs, gone):
         breaks.record(found, "run-1", f"{books.third}T02:00:00.000Z")
     breaks.record(differs, "run-2", f"{books.third}T09:00:00.000Z")
-    breaks.resolve_others(day, "run-2", f"{books.third}T09:00:01.000Z")
+    breaks.resolve_not_found(day, "run-2", f"{books.third}T09:00:01.000Z")
     run = payments("reconcile", day)
     assert run.status == 1
     (row,) = (line for line in run.output.splitlines() if line.startswith("│"))

@@ -233,7 +233,7 @@ class TestAPayment:
         self, payments: Payments, books: KnownBooks, status: Status, operations: tuple[OperationStatus, ...], told: str
     ) -> None:
         payment_id = f"pay-{status}-{'-'.join(operations)}"
-        request = PaymentRequest("charge", 1234, "USD", capture=False)
+        request = PaymentRequest(1234, "USD", capture=False)
         done = tuple(
             Operation("op-1", "void", None, each, None, f"{books.first}T09:00:00.000Z", f"{books.first}T09:00:00.000Z")
             for each in operations

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from functions.shared.adapters.table.ledger import apart_hash, entry_items
-from functions.shared.domain.ledger import NO_ENTRY, PostedEntry, Posting, capture_entry, refund_entry
+from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, Posting, capture_entry, refund_entry
 from functions.shared.domain.payment import Payment
 from tests.samples import payment
 from tests.unit.tools.books.conftest import KnownBooks, Run
@@ -106,7 +106,7 @@ def insert(count_it: bool, follow: bool = True) -> Callable[[Items], None]:
     def change(items: Items) -> None:
         _, _, last = paid()
         more = PostedEntry.after(
-            last.hash if follow else NO_ENTRY, CAPTURE, payment_id="pay-1", number=3, posted_at=last.posted_at
+            last.hash if follow else GENESIS_HASH, CAPTURE, payment_id="pay-1", number=3, posted_at=last.posted_at
         )
         items.update(items_of(payment(), more) | {"PAYMENT": items["PAYMENT"]})
         if count_it:
@@ -119,7 +119,7 @@ def made_anew(items: Items) -> None:
     """The first entry with another amount, and with the hash that goes with it, postings and all."""
     _, captured, _ = paid()
     entry = replace(captured.entry, postings=tuple(replace(each, amount_minor=1) for each in captured.entry.postings))
-    forged = PostedEntry.after(NO_ENTRY, entry, payment_id="pay-1", number=1, posted_at=captured.posted_at)
+    forged = PostedEntry.after(GENESIS_HASH, entry, payment_id="pay-1", number=1, posted_at=captured.posted_at)
     items.update(items_of(payment(), forged) | {"PAYMENT": items["PAYMENT"]})
 
 

@@ -140,10 +140,8 @@ def test_a_sealed_card_has_one_shape_everywhere() -> None:
     for other in others:
         assert not is_sealed_card(other)
         with pytest.raises(InvalidInput):
-            validate(
-                "tokenize", {"payment_id": "payment-of-ours-1", "request": {"operation": "store", "card_data": other}}
-            )
-    validate("tokenize", {"payment_id": "payment-of-ours-1", "request": {"operation": "store", "card_data": SEALED}})
+            validate("tokenize", {"payment_id": "payment-of-ours-1", "store_request": {"card_data": other}})
+    validate("tokenize", {"payment_id": "payment-of-ours-1", "store_request": {"card_data": SEALED}})
 
 
 def test_a_gateway_may_name_things_as_it_likes_but_not_by_card_numbers() -> None:
