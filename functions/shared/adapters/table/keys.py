@@ -76,11 +76,6 @@ def card_key(token: str) -> dict[str, str]:
     return {"pk": f"CARD#{token}", "sk": "CARD"}
 
 
-def token_of(pk: str) -> str:
-    """The card's token, given the partition key that `card_key` made."""
-    return pk.removeprefix("CARD#")
-
-
 def break_pk(day: str) -> str:
     return f"BREAK#{day}"
 
@@ -88,6 +83,11 @@ def break_pk(day: str) -> str:
 def request_key(key: str) -> dict[str, str]:
     """The key of the item for a request to store a card, which has this idempotency key."""
     return {"pk": f"REQUEST#{key}", "sk": "REQUEST"}
+
+
+def is_of_request(pk: str) -> bool:
+    """Whether the item with this partition key is of a request to store a card."""
+    return pk.startswith("REQUEST#")
 
 
 def shard_of(payment_id: str, shards: int) -> int:
