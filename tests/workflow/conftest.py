@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -24,6 +23,7 @@ from tests.mocked_aws import API_KEY, AUTHORIZATION, ROLE_ARN, MockedAws, mocked
 from tests.samples import CARD_DATA, PAN
 from tests.sandbox import running_sandbox
 from tests.workflow.definition import render
+from tools.deployment.polling import has_ended, wait_for
 
 FACTORIES = (
     runtime.card_cipher,
@@ -118,10 +118,10 @@ class Workflow:
         arn = self.aws.stepfunctions.start_execution(
             stateMachineArn=self.state_machine_arns[machine], name=name, input=json.dumps(body)
         )["executionArn"]
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while (answer := self.aws.stepfunctions.describe_execution(executionArn=arn))["status"] == "RUNNING":
-            assert time.monotonic() < deadline, "The execution does not end."
-            time.sleep(0.01)
+        answer = wait_for(
+            lambda: self.aws.stepfunctions.describe_execution(executionArn=arn), DEADLINE_SECONDS, 0.01, until=has_ended
+        )
+        assert has_ended(answer), "The execution does not end."
         history = self.aws.stepfunctions.get_execution_history(executionArn=arn)["events"]
         return Execution(
             name,
