@@ -20,6 +20,7 @@ import requests
 from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target, interleaved
 from client import seal
 from client.transport import SigV4
+from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, new_payment_id
 from tools.estimates import footprint
 
@@ -291,9 +292,7 @@ def counted_calls(product: Workflow, payments: int) -> Section:
 def _pay(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
     _post(stack, request, payment_id)
     arn = stack.execution_arn(payment_id)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while stack.described(arn)["status"] == "RUNNING" and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(lambda: stack.described(arn), _PATIENCE_SECONDS, until=has_ended)
 
 
 def _post(stack: Stack, request: dict[str, Any], payment_id: str) -> None:

@@ -35,6 +35,7 @@ from tests.stack.sweep import (
 )
 from tests.stack.test_access import taken_away
 from tests.tampering import flipped, sealed_unchecked, with_header, with_segment
+from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, new_payment_id
 from tools.local.machine import Machine
 
@@ -343,10 +344,10 @@ def run_scenario(driver: Driver, key: Key, scenario: Scenario) -> tuple[str, dic
     if isinstance(scenario.status, int):
         return scenario.name, {"status": answer.status_code}
     stack.payment(payment_id)
-    deadline = time.monotonic() + 180
-    while (execution := driver.execution(payment_id)) and execution["status"] == "RUNNING":
-        assert time.monotonic() < deadline, f"{scenario.name} does not end"
-        time.sleep(0.5)
+    execution = wait_for(
+        lambda: driver.execution(payment_id), 180, 0.5, until=lambda execution: not execution or has_ended(execution)
+    )
+    assert not execution or has_ended(execution), f"{scenario.name} does not end"
     payment = stack.payment(payment_id)
     driver.post(scenario.path, body, payment_id)
     if payment["card"] and payment["card"]["token"]:

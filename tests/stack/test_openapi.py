@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from tests.mapping_templates import ended
 from tests.stack.deployed import Answer, Api, answer, deployed, function_refusals
 from tests.stack.driver import Driver
 from tests.stack.signing_proxy import signing_proxy
+from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack, new_payment_id
 from tools.trials.acceptance import openapi
 from tools.trials.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, SCHEMAS, examples, request_example
@@ -313,10 +313,7 @@ def payments(stack: Stack) -> Iterator[Iterator[str]]:
     ids = [driver.pay(capture=capture)[0] for capture in (True, False) * 6]
     assert {driver.ended(payment_id)["status"] for payment_id in ids} == {"captured", "authorized"}
     yield itertools.cycle(ids)
-    deadline = time.monotonic() + 120
-    while driver.executions(statusFilter="RUNNING"):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    assert wait_for(lambda: not driver.executions(statusFilter="RUNNING"), 120, pause_seconds=0.5)
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from functions.shared.runtime import factories
 from tests.balances import balances
 from tests.mocked_aws import API_KEY, AUTHORIZATION, ROLE_ARN, MockedAws, mocked_aws, new_id
 from tests.samples import CARD_DATA, PAN
+from tests.sandbox import running_sandbox
 from tests.workflow.definition import render
-from tools.local.sparkle.server import running_sandbox
 
 FACTORIES = (
     runtime.card_cipher,

@@ -15,6 +15,7 @@ from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
+from functions.shared.adapters.table.keys import is_of_payment
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.adapters.table.velocity import EARLIER_BUCKETS, MAX_REMEMBERED_PAYMENTS, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
@@ -224,7 +225,7 @@ def settled_writes() -> tuple[Write, ...]:
 def stored_bytes() -> tuple[int, int]:
     """Bytes that a settled payment keeps in the table and in its indexes. Cards and velocity expire."""
     items = {(write.pk, write.sk): write for write in [*captured_writes(), *settled_writes()]}
-    kept = [write for (pk, _), write in items.items() if pk.startswith("PAYMENT#")]
+    kept = [write for (pk, _), write in items.items() if is_of_payment(pk)]
     in_table = sum(write.size + _ITEM_OVERHEAD for write in kept)
     return in_table, sum(size + _ITEM_OVERHEAD for write in kept for size in write.index_sizes.values())
 
