@@ -139,7 +139,7 @@ class Run:
         return self._stack is not None and self._stack.aws_endpoint_url is not None
 
     def only_on_aws(self, why: str) -> None:
-        if self.is_emulated:
+        if self.stack.aws_endpoint_url is not None:
             raise NotAsked(why)
 
     def needs_sandbox(self) -> None:
