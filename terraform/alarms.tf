@@ -16,7 +16,8 @@
 locals {
   alarm_arns = "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm:${local.prefix}-*"
 
-  failing_share = "100 * FILL(failed, 0) / IF(asked > 10, asked, 10)"
+  share         = "100 * %s / IF(asked > 10, asked, 10)"
+  failing_share = format(local.share, "FILL(failed, 0)")
 
   own_dimensions        = { service = var.name } # Powertools' dimension
   payment_dimensions    = { StateMachineArn = local.state_machine_arns["payment"] }
@@ -128,7 +129,7 @@ locals {
           timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.store_card_dimensions, stat = "Sum" }
           asked     = { namespace = "AWS/States", name = "ExecutionsStarted", dimensions = local.store_card_dimensions, stat = "Sum" }
         }
-        expression = replace(local.failing_share, "FILL(failed, 0)", "SUM([FILL(failed, 0), FILL(timed_out, 0)])")
+        expression = format(local.share, "SUM([FILL(failed, 0), FILL(timed_out, 0)])")
         above      = 25
         periods    = 2
         missing    = "notBreaching"
@@ -315,13 +316,19 @@ locals {
             failed = { namespace = "AWS/Lambda", name = "Errors", dimensions = dimensions, stat = "Sum" }
             asked  = { namespace = "AWS/Lambda", name = "Invocations", dimensions = dimensions, stat = "Sum" }
           },
-          # Screen raises an error for each payment that a rule denies, which is no fault.
-          { for id in ["denied"] : id => { namespace = local.prefix, name = "PaymentScreened", dimensions = local.own_dimensions, stat = "Sum" } if name == "screen" },
+          {
+            for metric in compact([try(local.functions[name].denials, null)]) :
+            "denied" => { namespace = local.prefix, name = metric, dimensions = local.own_dimensions, stat = "Sum" }
+          },
         )
-        expression = name != "screen" ? local.failing_share : replace(local.failing_share, "FILL(failed, 0)", "SUM([FILL(failed, 0), 0 - FILL(denied, 0)])")
-        above      = 25
-        periods    = 3
-        missing    = "notBreaching"
+        expression = (
+          can(local.functions[name].denials)
+          ? format(local.share, "SUM([FILL(failed, 0), 0 - FILL(denied, 0)])")
+          : local.failing_share
+        )
+        above   = 25
+        periods = 3
+        missing = "notBreaching"
       }
     },
 

@@ -1,6 +1,7 @@
 # One entry per function; everything that a function needs is defined here and nowhere else.
 #   timeout      in seconds; must be shorter than the Task's TimeoutSeconds in the state machine
 #   concurrency  optional: the limit on concurrent runs; null means no limit
+#   denials      optional: the metric of denials, which are errors but no fault; the alarm on errors subtracts them
 #   environment  variables in addition to local.common_environment
 #   statements   permissions of its role, in addition to writing its own logs and traces
 
@@ -206,6 +207,7 @@ locals {
       timeout     = 10
       memory      = 512
       environment = { COUNTERS_TABLE = aws_dynamodb_table.counters.name }
+      denials     = "PaymentScreened"
       statements = [
         {
           sid        = "CountVelocity"

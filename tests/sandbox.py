@@ -2,16 +2,23 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+
+from flask import Flask
 
 from tools.local.sparkle.app import create_app
 from tools.local.sparkle.server import SandboxServer
 
 
+def running_sandbox(api_key: str) -> AbstractContextManager[str]:
+    """Run a new sandbox within the context, which yields its URL."""
+    return serving(create_app(api_key))
+
+
 @contextmanager
-def running_sandbox(api_key: str) -> Iterator[str]:
-    """Run a new sandbox in a thread within the context, and yield its URL."""
-    server = SandboxServer(create_app(api_key))
+def serving(gateway: Flask) -> Iterator[str]:
+    """Serve a stand-in for a gateway in a thread within the context, and yield its URL."""
+    server = SandboxServer(gateway)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="sparkle", daemon=True)
     thread.start()
     try:

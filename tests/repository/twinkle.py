@@ -1,8 +1,7 @@
 """A stand-in for the gateway of the example in docs/extending/gateway.md: its API over a gateway in memory."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +11,7 @@ from functions.shared.domain.card import Card
 from functions.shared.domain.charge import Charge, Order, Refused
 from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused
 from tests.fakes import FakeGateway
-from tools.local.sparkle.server import SandboxServer
+from tests.sandbox import serving
 
 API_KEY = "twinkle-key"  # pragma: allowlist secret
 
@@ -134,14 +133,6 @@ def twinkle(gateway: FakeGateway) -> Flask:
     return app
 
 
-@contextmanager
-def running_twinkle(gateway: FakeGateway) -> Iterator[str]:
-    """Serves it in a thread of this process, for as long as the context lasts; gives its URL."""
-    server = SandboxServer(twinkle(gateway))
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.shutdown()
-        thread.join()
+def running_twinkle(gateway: FakeGateway) -> AbstractContextManager[str]:
+    """Serve it within the context, which yields its URL."""
+    return serving(twinkle(gateway))

@@ -21,6 +21,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tools.deployment.stack import Stack, new_payment_id
+from tools.trials.acceptance.run import accepted_status
 
 CARD_DATA = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
 PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA}
@@ -136,8 +137,8 @@ class Outcome:
             yield f"the message does not begin with what it is mostly about: {self.text}"
 
 
-def accepted(name: str, body: Any = PAYMENT, ended: str = "captured", **more: Any) -> Row:
-    return Row(name, body, 201 if ended == "stored" else 202, None, ended, **more)
+def accepted(name: str, body: Any = PAYMENT, ended: str = "captured", path: str = "/payments", **more: Any) -> Row:
+    return Row(name, body, accepted_status(path), None, ended, path=path, **more)
 
 
 def forbidden(name: str, sign: Sign, **more: Any) -> Row:

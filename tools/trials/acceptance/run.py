@@ -212,7 +212,7 @@ class Run:
     def started(self, path: str, body: Any, *, key: str | None = None, protocol: Protocol = "HTTP/1.1") -> str:
         """Send a POST request, expect that it starts a payment or has stored a card, and return the idempotency key."""
         key = key or new_payment_id()
-        expect(self.call("POST", path, body, key=key, protocol=protocol), 201 if path == "/cards" else 202)
+        expect(self.call("POST", path, body, key=key, protocol=protocol), accepted_status(path))
         return key
 
     def ended(
@@ -262,6 +262,11 @@ class Run:
                 http1=http1, http2=http2, timeout=HTTP_TIMEOUT_SECONDS, trust_env=not self.is_emulated
             )
         return self._http[protocol]
+
+
+def accepted_status(path: str) -> int:
+    """The status that answers an accepted POST: a card is stored at once, and everything else is only started."""
+    return 201 if path == "/cards" else 202
 
 
 def expect(answer: Answer, status: int, code: str | None = None) -> None:

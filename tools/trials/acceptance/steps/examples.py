@@ -18,7 +18,7 @@ from functions.shared.domain.card_number import passes_luhn
 from tools.deployment.stack import new_payment_id
 from tools.trials.acceptance.hostile import NUMBER
 from tools.trials.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, examples, request_example
-from tools.trials.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, equal
+from tools.trials.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, accepted_status, equal
 from tools.trials.replay import set_fault
 
 Route = tuple[str, str]
@@ -128,7 +128,7 @@ def send(run: Run, path: str, name: str) -> str:
         body |= {"card_data": sealed}
     if name == "storedCard":
         body |= {"token": run.ended(send(run, "/cards", "testCard"))["card"]["token"]}
-    status = 201 if path == "/cards" else 202
+    status = accepted_status(path)
     compare(run.call("POST", path, body, key=payment_id), described(route, status), status, answered(route, status)[0])
     run.ended(payment_id)
     return payment_id
