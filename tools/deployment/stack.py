@@ -151,7 +151,7 @@ class Stack:
         raise StackError(f"There is no execution {execution_arn}.")
 
     def machine_arn(self, name: str) -> str:
-        """The ARN of a state machine: `payment`, `operation`, `resolve` or `reconcile`."""
+        """The ARN of a state machine: `payment`, `store_card`, `operation`, `resolve` or `reconcile`."""
         return self.state_machine_arn.removesuffix("payment") + name
 
     def function_name(self, name: str) -> str:

@@ -98,8 +98,9 @@ def this_way(looks: int, per_month: int) -> Way:
     lines = (
         Line("API Gateway", "api_request", requests),
         Line("API Gateway", "transfer_gb", requests * footprint.RESPONSE_BYTES / _GB),
-        # Each state that is executed, retries included ("AWS Step Functions Pricing"). The page doesn't say whether the
-        # start and the end count; here they don't. `make acceptance` compares it with what the account was counted.
+        # AWS bills each state that is executed, retries included ("AWS Step Functions Pricing"); this payment has none.
+        # The page doesn't say whether the start and the end count; here they don't. `make acceptance` compares it with
+        # the account's own count.
         Line("Step Functions", "transition", len(footprint.path())),
         Line("Lambda", "lambda_request", len(footprint.functions()) + looks),
         Line("Lambda", "lambda_gb_second", footprint.gb_seconds(looks)),
