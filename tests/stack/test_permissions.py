@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from ministack.core import iam_evaluator
 
@@ -19,6 +20,7 @@ from tools.local.machine import Machine
 
 TOKEN = {"token": "tok_1"}
 CARD = {"pk": {"S": "CARD#tok_1"}, "sk": {"S": "CARD"}}
+REQUEST = {"pk": {"S": "REQUEST#card-request-of-ours"}, "sk": {"S": "REQUEST"}}
 PAYMENT = {"pk": {"S": "PAYMENT#payment-1"}, "sk": {"S": "PAYMENT"}}
 ENDED = {"pk": {"S": "ENDED#payment#payment-of-ours-1"}, "sk": {"S": "ATTENDED"}}
 VELOCITY = {"pk": {"S": "VELOCITY#tok_1"}, "sk": {"S": "2026-11-23T09:00:00.000Z"}}
@@ -123,6 +125,12 @@ class Caller:
     def start(self, machine: str = "payment") -> Any:
         return self._start(self.stack.live_arn(machine))
 
+    def store(self) -> Any:
+        # Not to sync-127.0.0.1, which botocore would make of the address.
+        config = Config(inject_host_prefix=False)
+        states = self.session.client("stepfunctions", endpoint_url=self.stack.aws_endpoint_url, config=config)
+        return states.start_sync_execution(stateMachineArn=self.stack.live_arn("store_card"), input="{}")
+
     def start_newest(self, machine: str) -> Any:
         return self._start(self.stack.machine_arn(machine))
 
@@ -203,6 +211,12 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "keep a card for longer": lambda as_role: as_role.table("update_item", Key=CARD, **NEVER),
         "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
     },
+    "keep": {
+        "write a card": lambda as_role: as_role.write(CARD),
+        "write what asked for it": lambda as_role: as_role.write(REQUEST),
+        "read what asked for it": lambda as_role: as_role.read(REQUEST),
+        "look a stored card up": lambda as_role: as_role.read(CARD, "token", "expiry"),
+    },
     "compensate": {
         "seal a record": lambda as_role: as_role.seal(),
         "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
@@ -240,6 +254,8 @@ ALLOWED: dict[str, dict[str, Call]] = {
     },
     "status": {
         "read a payment": lambda as_role: as_role.query("pk", "PAYMENT#payment-1"),
+        "read what asked for a card": lambda as_role: as_role.read(REQUEST),
+        "look a stored card up": lambda as_role: as_role.read(CARD, "token", "expiry"),
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
     },
     "cards": {
@@ -277,6 +293,11 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "keep what an execution has": lambda as_role: as_role.keep_execution("payment"),
         "open it again": lambda as_role: as_role.open_execution("payment"),
     },
+    "store_card-state-machine": {
+        "call a step": lambda as_role: as_role.invoke("keep"),
+        "keep what an execution has": lambda as_role: as_role.keep_execution("store_card"),
+        "open it again": lambda as_role: as_role.open_execution("store_card"),
+    },
     "operation-state-machine": {
         "call a step": lambda as_role: as_role.invoke("perform"),
         "keep what an execution has": lambda as_role: as_role.keep_execution("operation"),
@@ -299,6 +320,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
     "api": {
         "start a payment": lambda as_role: as_role.start(),
         "start an operation": lambda as_role: as_role.start("operation"),
+        "store a card": lambda as_role: as_role.store(),
     },
 }
 
@@ -353,6 +375,16 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "read all of the table": lambda as_role: as_role.table("scan"),
         "look at how often a card pays": lambda as_role: as_role.query("pk", "VELOCITY#tok_1"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+    },
+    "keep": {
+        "read all of a card": lambda as_role: as_role.read(CARD),
+        "read a card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext"),
+        "see what it replaces": lambda as_role: as_role.table("put_item", Item=CARD, ReturnValues="ALL_OLD", **NEVER),
+        "erase a card": lambda as_role: as_role.table("delete_item", Key=CARD),
+        "encrypt a card": lambda as_role: as_role.encrypt(),
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "write a payment": lambda as_role: as_role.write(PAYMENT),
     },
     "compensate": {
         "check a seal": lambda as_role: as_role.check_seal(),
@@ -454,6 +486,11 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "decrypt what is no execution's": lambda as_role: as_role.decrypt("data", {}),
         "start another payment": lambda as_role: as_role.start(),
     },
+    "store_card-state-machine": {
+        "open a payment's execution": lambda as_role: as_role.open_execution("payment"),
+        "call a payment's step": lambda as_role: as_role.invoke("charge"),
+        "start a payment": lambda as_role: as_role.start(),
+    },
     "operation-state-machine": {
         "open a payment's execution": lambda as_role: as_role.open_execution("payment"),
         "call a payment's step": lambda as_role: as_role.invoke("charge"),
@@ -477,6 +514,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
     "api": {
         "call a step without the workflow": lambda as_role: as_role.invoke("charge"),
         "start another state machine": lambda as_role: as_role.start("resolve"),
+        "store a card without waiting": lambda as_role: as_role.start("store_card"),
         "start what is not in service": lambda as_role: as_role.start_newest("payment"),
         "stop a payment": lambda as_role: as_role.execution("stop_execution"),
         "look at a payment": lambda as_role: as_role.execution("describe_execution"),
