@@ -49,9 +49,9 @@ def card_cipher() -> "ports.CardCipher":
 
 @cache
 def card_opener() -> "ports.CardOpener":
-    from functions.shared.adapters.jwe import KmsCardOpener
+    from functions.shared.adapters.jwe import STATIC, JweCardOpener, StaticKeys
 
-    return KmsCardOpener(_client("kms"), frozenset(os.environ["SEALING_KEY_IDS"].split(",")))
+    return JweCardOpener({STATIC: StaticKeys(_client("kms"), frozenset(os.environ["SEALING_KEY_IDS"].split(",")))})
 
 
 @cache

@@ -13,7 +13,7 @@ from joserfc import jwe
 from joserfc.jwk import OctKey, RSAKey
 
 from client import seal
-from functions.shared.adapters.jwe import KmsCardOpener
+from functions.shared.adapters.jwe import STATIC, JweCardOpener, StaticKeys
 from functions.shared.domain.errors import (
     InvalidSealedCard,
     KeyServiceUnavailable,
@@ -67,8 +67,8 @@ class Kms:
             raise self.exceptions.InvalidCiphertextException(error, "Decrypt") from None
 
 
-def opener(kms: Kms | None = None) -> KmsCardOpener:
-    return KmsCardOpener(kms or Kms(), {"key-1", "key-0"})  # type: ignore[arg-type]
+def opener(kms: Kms | None = None) -> JweCardOpener:
+    return JweCardOpener({STATIC: StaticKeys(kms or Kms(), {"key-1", "key-0"})})  # type: ignore[arg-type]
 
 
 def by_joserfc(header: dict[str, Any] = HEADER, key: Any = None) -> str:
@@ -196,7 +196,7 @@ SEALED = seal(CARD_DATA, "pay-1", KEY)
         ),
         *((with_header(SEALED, HEADER | {"typ": typ, "cty": "json"}), SealedCardTampered) for typ in ("JOSE", "JWE")),
         (by_joserfc(HEADER | {"zip": "DEF"}), SealingNotSupported),
-        (by_joserfc(HEADER | {"alg": "dir"}, OctKey.generate_key(256)), InvalidSealedCard),  # its key segment is empty
+        (by_joserfc(HEADER | {"alg": "dir"}, OctKey.generate_key(256)), SealingNotSupported),
         (by_joserfc(HEADER | {"enc": "A128GCM"}), SealingNotSupported),
         (seal(CARD_DATA, "pay-1", KEY | {"kid": "key-9"}), UnknownSealingKey),
         (with_header(SEALED, HEADER | {"kid": ["key-1"]}), UnknownSealingKey),
