@@ -120,8 +120,8 @@ class StaticKeys:
 class SingleUseKeys:
     """`ContentKeys` of keys that are issued for one payment each, for direct key agreement (RFC 7518, 4.6).
 
-    With `now`, a key is accepted only until it expires. A state that comes after the first needs none: a payment that began
-    in time may go on.
+    With `now`, a key is accepted only until it expires. A state that comes after the first needs none: a payment
+    that began in time may go on.
     """
 
     def __init__(self, keys: SealingKeys, now: Callable[[], str] | None = None) -> None:
@@ -156,15 +156,15 @@ def _ephemeral_key(epk: object) -> ec.EllipticCurvePublicKey:
     """The sender's public key. Raises InvalidSealedCard, also for a point that is not on the curve: the agreement with
     such a point would reveal our key."""
     match epk:
-        case {"kty": "EC", "crv": "P-256", "x": str(x), "y": str(y)} if len(epk) == 4:
-            coordinates = _decoded(x), _decoded(y)
+        case {"kty": "EC", "crv": "P-256", "x": str(encoded_x), "y": str(encoded_y), **others} if not others:
+            x, y = _decoded(encoded_x), _decoded(encoded_y)
         case _:
             raise InvalidSealedCard("The header's epk is not a P-256 public key.")
-    if any(len(coordinate) != _COORDINATE_BYTES for coordinate in coordinates):
+    if (len(x), len(y)) != (_COORDINATE_BYTES, _COORDINATE_BYTES):
         raise InvalidSealedCard("The header's epk is not a P-256 public key.")
-    numbers = (int.from_bytes(coordinate, "big") for coordinate in coordinates)
     try:
-        return ec.EllipticCurvePublicNumbers(*numbers, ec.SECP256R1()).public_key()
+        point = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), ec.SECP256R1())
+        return point.public_key()
     except ValueError:
         raise InvalidSealedCard("The header's epk is not a point of P-256.") from None
 

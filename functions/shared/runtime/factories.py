@@ -55,6 +55,15 @@ def card_opener() -> "ports.CardOpener":
 
 
 @cache
+def sealing_keys() -> "ports.SealingKeys":
+    from functions.shared.adapters.kms import KmsCardCipher
+    from functions.shared.adapters.table.sealing_keys import DynamoDbSealingKeys
+
+    cipher = KmsCardCipher(_client("kms"), os.environ["EPHEMERAL_KEY_ID"])
+    return DynamoDbSealingKeys(_client("dynamodb"), os.environ["EPHEMERAL_TABLE"], cipher)
+
+
+@cache
 def token_mac() -> "ports.Mac":
     from functions.shared.adapters.kms import KmsMac
 

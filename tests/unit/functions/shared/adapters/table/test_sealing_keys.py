@@ -106,13 +106,14 @@ def test_asking_again_gives_the_same_key_until_it_expires(table: Table) -> None:
 
 
 def test_of_two_requests_at_once_both_get_the_key_of_the_first(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    payment_id, issued = new_id(), []
+    payment_id = new_id()
+    issued: list[SealingKey | None] = []
     encrypt = FakeCardCipher.encrypt
 
     def overtaken(cipher: FakeCardCipher, plaintext: bytes, context: dict[str, str]) -> bytes:
         if not issued:
             issued.append(None)
-            issued[0] = table.keys.issue(payment_id, NOW)  # type: ignore[call-overload]
+            issued[0] = table.keys.issue(payment_id, NOW)
         return encrypt(cipher, plaintext, context)
 
     monkeypatch.setattr(FakeCardCipher, "encrypt", overtaken)
