@@ -34,9 +34,10 @@ REST = (
     "tests/stack/test_permissions.py",
     # What waits for minutes.
     "tests/stack/test_resolve.py::test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end",
-    # Clients that are generated, and requests that nobody thought of.
+    # Clients that are generated, other people's libraries, and requests that nobody thought of.
     "tests/stack/test_generated_clients.py",
     "tests/stack/test_openapi.py",
+    "tests/unit/client/test_interoperability.py",
     # Tools, as people call them.
     "tests/stack/test_bench.py",
     "tests/stack/test_ledger_commands.py",

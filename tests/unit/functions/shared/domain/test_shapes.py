@@ -146,7 +146,9 @@ def test_a_sealed_card_has_one_shape_everywhere() -> None:
                 "tokenize", {"payment_id": "payment-of-ours-1", "request": {"operation": "store", "card_data": other}}
             )
     for sealed in (SEALED, agreed):
-        validate("tokenize", {"payment_id": "payment-of-ours-1", "request": {"operation": "store", "card_data": sealed}})
+        validate(
+            "tokenize", {"payment_id": "payment-of-ours-1", "request": {"operation": "store", "card_data": sealed}}
+        )
 
 
 def test_a_gateway_may_name_things_as_it_likes_but_not_by_card_numbers() -> None:
