@@ -81,7 +81,7 @@ invoke: setup ## Run one function on one event (FUNCTION=charge EVENT=file), on 
 	$(call need,FUNCTION,which,invoke FUNCTION=charge)
 	@$(PAYMENTS) invoke $(call arguments,FUNCTION EVENT)
 
-seal: setup ## Seal a card, which it prompts for, for one payment (PAYMENT=id), on STACK=file
+seal: setup ## Prompt for a card and seal it for one payment (PAYMENT=id), on STACK=file
 	@$(PAYMENTS) seal $(call option,PAYMENT,--payment-id)
 
 explain: setup ## Show what is wrong with a request's body, by field and rule (BODY=file CALL=payments, cards or refunds)
@@ -97,7 +97,7 @@ console: setup ## Show all payments in the browser, as they happen (CONSOLE_PORT
 audit: setup ## Compare executions, ledger and gateway (PAYMENT=id, or all), on STACK=file
 	@set -f; $(PAYMENTS) audit $(call each,PAYMENT)
 
-adopt: setup ## Book what was done to a payment's charge at the gateway (PAYMENT=id), on STACK=file
+adopt: setup ## Record what somebody did to a payment's charge at the gateway (PAYMENT=id), on STACK=file
 	$(call need,PAYMENT,which,adopt PAYMENT=…)
 	@$(PAYMENTS) adopt $(call arguments,PAYMENT)
 
@@ -118,25 +118,25 @@ ledger: setup ## Show a payment's entries and T-accounts (PAYMENT=id), on STACK=
 	$(call need,PAYMENT,which,ledger PAYMENT=…)
 	@$(PAYMENTS) ledger payment $(call arguments,PAYMENT)
 
-export: setup ## Write the journal of some days (FROM=day TO=day FORMAT=csv, xlsx or beancount, OUT=file), on STACK=file
+export: setup ## Export the journal of a period (FROM=day TO=day FORMAT=csv, xlsx or beancount, OUT=file), on STACK=file
 	@$(PAYMENTS) ledger export $(call option,FROM,--from) $(call option,TO,--to) $(call option,FORMAT,--format) $(call option,OUT,--out)
 
-accounts: setup ## Write the beancount file that opens the accounts, for use with the months from make export (OUT=file), on STACK=file
+accounts: setup ## Write the beancount file that opens the accounts, to include once beside the exported journals (OUT=file), on STACK=file
 	@$(PAYMENTS) ledger accounts $(call option,OUT,--out)
 
-verify-ledger: setup ## Verify the whole ledger, and show what differs from what was written, on STACK=file
+verify-ledger: setup ## Verify the whole ledger, and show every record that was changed or removed, on STACK=file
 	@$(PAYMENTS) ledger verify
 
-anchor: setup ## Anchor a day's payments where nobody can change them (DAY=, by default today), on STACK=file
+anchor: setup ## Anchor a day's payments in storage that nobody can change (DAY=, by default today), on STACK=file
 	@$(PAYMENTS) ledger anchor $(call arguments,DAY)
 
 upgrade-ledger: setup ## Migrate an older version's ledger, once: move cards and counters to their own tables, and mark unsealed records for the first anchor, on STACK=file
 	@$(PAYMENTS) ledger upgrade
 
-cost: setup ## Show what captured payments cost on AWS (PER_MONTH=1000000, LOOKS=1), compared with other designs
+cost: setup ## Estimate what captured payments cost on AWS (PER_MONTH=1000000, LOOKS=1), compared with other designs
 	@$(PAYMENTS) cost $(call option,LOOKS,--looks) $(call arguments,PER_MONTH)
 
-scale: setup ## Simulate the hottest keys of the table and its indexes (N=10000000, RATE=10000, SKEW=1.0)
+scale: setup ## Simulate and chart the hottest keys of the table and its indexes (N=10000000, RATE=10000, SKEW=1.0)
 	@$(PAYMENTS) scale $(call option,RATE,--rate) $(call option,SKEW,--skew) $(call arguments,N)
 
 rules-test: setup ## Try the screening rules on sample payments, and show which rules fire (RULES=file)
@@ -185,7 +185,7 @@ advisories: setup ## Query OSV, over the network, for known vulnerabilities in t
 	@failed=; for name in dev checkov generators; do \
 	  $(VENV)/bin/pip-audit --strict --vulnerability-service osv $(call option,OSV_URL,--osv-url) --progress-spinner off \
 	    --disable-pip --no-deps -r requirements/$$name.txt || failed=1; \
-	done; [ -z "$$failed" ] || { echo "An advisory is open, or OSV could not be asked: see above." >&2; exit 1; }
+	done; [ -z "$$failed" ] || { echo "An advisory is open, or OSV did not answer: see above." >&2; exit 1; }
 
 test: setup ## Run the tests that find most mistakes, in two processes (WORKERS=)
 	@$(VENV)/bin/python -m pytest -m first -n "$$WORKERS"
@@ -193,13 +193,13 @@ test: setup ## Run the tests that find most mistakes, in two processes (WORKERS=
 test-all: test $(CHECKOV)/requirements.sha $(GENERATORS)/requirements.sha ## Run all tests: first those of make test, then the rest
 	@$(VENV)/bin/python -m pytest -m rest -n "$$WORKERS"
 
-bench: setup ## Measure speed, size, calls and growth against their floors (SMALL=1: under three minutes; ONLY=cold …)
+bench: setup ## Measure speed, size, calls and growth against their limits (SMALL=1: under three minutes; ONLY=cold …)
 	@set -f; $(VENV)/bin/python -m bench $(call flag,SMALL,--small) $(call each,ONLY)
 
 simulate: setup ## Simulate the workflow with random failures, RUNS=5000 times, or repeat one run (SEED=n)
 	@$(VENV)/bin/python -m tests.simulation $(call option,SEED,--seed) $(call arguments,RUNS)
 
-mutants: setup ## Break the product on purpose in many ways, and check that the simulation notices each
+mutants: setup ## Break the product on purpose in many ways, and check that the simulation detects each change
 	@$(VENV)/bin/python -m tests.simulation.mutants
 
 lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, state machines, API descriptions, Terraform, security, and that no secret is committed
@@ -215,9 +215,9 @@ lint: setup $(CHECKOV)/requirements.sha ## Check style, types, imports, state ma
 	$(PAYMENTS) validate
 	$(CHECKOV)/bin/checkov --quiet --compact --skip-download --framework terraform --directory terraform --var-file terraform/environments/prod.tfvars --external-checks-dir terraform/checks
 
-lock: setup ## Lock the versions of every package again
+lock: setup ## Lock the version of every package anew
 	set -e; for name in dev checkov generators; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 	set -e; for name in lambda runtime; do $(COMPILE) -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
 
-clean: down ## Stop the stack, and remove everything that was built
+clean: down ## Stop the stack, and delete everything that was built
 	rm -rf build

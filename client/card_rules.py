@@ -12,30 +12,30 @@ from .card_number import RULES, is_blank, is_card_number, looks_like_a_card_numb
 
 _EXPIRY_DATE, _CARD_HOLDER = RULES["expiry_date"], RULES["card_holder"]
 
-LAST_PLACE = timezone(timedelta(hours=_EXPIRY_DATE["last_place_hours"]))
+LATEST_TIME_ZONE = timezone(timedelta(hours=_EXPIRY_DATE["last_place_hours"]))
 """The time zone in which a month ends last. A card is valid until then, because its holder may be there."""
 
 LONGEST_VALIDITY_YEARS: int = _EXPIRY_DATE["longest_years"]
 """The longest plausible validity of a card. A later expiry date must be a typing error."""
 
-LONGEST_HOLDER: int = _CARD_HOLDER["longest"]
+LONGEST_HOLDER_NAME: int = _CARD_HOLDER["longest"]
 
 
 def expiry_of(expiry_date: str) -> tuple[int, int] | None:
     """Parse `12/30` as `(2030, 12)`. Returns None if the text is not MM/YY."""
-    written = re.fullmatch(_EXPIRY_DATE["pattern"], expiry_date)
-    return (2000 + int(written[2]), int(written[1])) if written else None
+    match = re.fullmatch(_EXPIRY_DATE["pattern"], expiry_date)
+    return (2000 + int(match[2]), int(match[1])) if match else None
 
 
 def has_expired(expiry: tuple[int, int], now: datetime) -> bool:
     """Whether the expiry month has ended everywhere. `now` must have a time zone."""
-    here = now.astimezone(LAST_PLACE)
-    return (here.year, here.month) > expiry
+    local_now = now.astimezone(LATEST_TIME_ZONE)
+    return (local_now.year, local_now.month) > expiry
 
 
 def expires_too_late(expiry: tuple[int, int], now: datetime) -> bool:
-    here = now.astimezone(LAST_PLACE)
-    return (here.year + LONGEST_VALIDITY_YEARS, here.month) < expiry
+    local_now = now.astimezone(LATEST_TIME_ZONE)
+    return (local_now.year + LONGEST_VALIDITY_YEARS, local_now.month) < expiry
 
 
 def broken_rules(card_data: Mapping[str, str], now: datetime) -> dict[str, str]:
@@ -51,8 +51,8 @@ def broken_rules(card_data: Mapping[str, str], now: datetime) -> dict[str, str]:
     elif expires_too_late(expiry, now):
         broken["expiry_date"] = f"must not be further than {LONGEST_VALIDITY_YEARS} years from now"
     holder = card_data["card_holder"]
-    if is_blank(holder) or len(holder) > LONGEST_HOLDER:
-        broken["card_holder"] = f"must be a name of at most {LONGEST_HOLDER} characters"
+    if is_blank(holder) or len(holder) > LONGEST_HOLDER_NAME:
+        broken["card_holder"] = f"must be a name of at most {LONGEST_HOLDER_NAME} characters"
     elif re.search(_CARD_HOLDER["refused"], holder):
         broken["card_holder"] = "has a control character, or one that is none"
     elif looks_like_a_card_number(holder):

@@ -44,7 +44,7 @@ _NO_SINGLE_USE_KEYS = ("not_found", "forbidden")
 # The fields that are not strings.
 _TYPES = {"amount_minor": int, "capture": bool, "save_card": bool}
 
-Ended = TypeVar("Ended", Payment, Operation)
+Resource = TypeVar("Resource", Payment, Operation)
 
 
 class PaymentsClient:
@@ -170,10 +170,29 @@ class PaymentsClient:
         return self._start("/payments", order | details, card, key, order)
 
     def store_card(self, card: CardData | str, *, idempotency_key: str | None = None) -> Payment:
-        """Start storing a card, without a charge. Once it is `stored`, `payment.card.token` is its token."""
+        """Store a card, without a charge: `payment.card.token` is its token. The same card under the same key again has
+        the same token.
+
+        Raises RequestRefused if the card is no good or a screening rule declines it (`card_declined`), and
+        KeyUsedForAnother if the key has stored another card, or one that was erased since.
+        """
         key = _key(idempotency_key)
-        no_order = {"amount_minor": None, "currency": None, "merchant_reference": None}
-        return self._start("/cards", {}, card, key, no_order)
+        try:
+            sealed = self._sealed(card, key)
+        except RequestRefused as refusal:
+            if refusal.code != "payment_exists":
+                raise
+            # No key is issued any more, so the card can't be sent again for the API to compare it.
+            existing = self._get_payment(key)
+            if not isinstance(card, CardData) or not _shows(existing.card, card):
+                raise _used_for_another(refusal) from None
+            return existing
+        try:
+            return Payment.from_json(self._transport.call("POST", "/cards", {"card_data": sealed}, idempotency_key=key))
+        except RequestRefused as refusal:
+            if refusal.code != "payment_exists":
+                raise
+            raise _used_for_another(refusal) from None
 
     def payment(self, payment_id: str, *, wait_seconds: int = 0) -> Payment:
         """Get the payment in a single call. With `wait_seconds` (at most 25), the API answers when the payment has
@@ -183,14 +202,16 @@ class PaymentsClient:
         return Payment.from_json(self._transport.call("GET", path, wait_seconds=wait_seconds))
 
     def wait(self, payment_id: str, *, timeout_seconds: float = 60.0) -> Payment:
-        """Wait until the payment, or the storing of a card, is no longer processing. The API answers as soon as it
+        """Wait until the payment is no longer processing. The API answers as soon as it
         has ended.
 
         Until the timeout, the client asks again after busy, failed or missing answers. After the timeout, it raises
         StillProcessing; or NoAnswer or TooManyRequests if no answer ever showed the payment. Raises NotFound if there
         is no such payment.
         """
-        return self._ended(payment_id, lambda deadline: self._shown(payment_id, deadline), timeout_seconds)
+        return self._wait_until_ended(
+            payment_id, lambda deadline: self._get_payment(payment_id, deadline), timeout_seconds
+        )
 
     def refund(
         self, payment_id: str, amount_minor: int | None = None, *, idempotency_key: str | None = None
@@ -214,8 +235,8 @@ class PaymentsClient:
         Also raises NotFound if the payment was rejected or there is no such operation, and KeyUsedForAnother if the
         operation belongs to another payment.
         """
-        return self._ended(
-            operation_id, lambda deadline: self._shown_operation(payment_id, operation_id, deadline), timeout_seconds
+        return self._wait_until_ended(
+            operation_id, lambda deadline: self._get_operation(payment_id, operation_id, deadline), timeout_seconds
         )
 
     def card(self, token: str) -> CardSummary:
@@ -249,12 +270,12 @@ class PaymentsClient:
     ) -> Payment:
         try:
             body = body | {"card_data": self._sealed(card, key)}
-            given = {name: value for name, value in body.items() if value is not None}
-            return Payment.from_json(self._transport.call("POST", path, given, idempotency_key=key))
+            fields = {name: value for name, value in body.items() if value is not None}
+            return Payment.from_json(self._transport.call("POST", path, fields, idempotency_key=key))
         except RequestRefused as refusal:
             if refusal.code != "payment_exists":
                 raise
-            existing = self._shown(key)
+            existing = self._get_payment(key)
             if any(getattr(existing, name) != value for name, value in order.items()):
                 raise _used_for_another(refusal) from None
             return existing
@@ -270,59 +291,59 @@ class PaymentsClient:
         except RequestRefused as refusal:
             if refusal.code != "operation_exists":
                 raise
-            existing = self._shown_operation(payment_id, key)
+            existing = self._get_operation(payment_id, key)
             if existing.type != operation or amount_minor not in (None, existing.amount_minor):
                 raise _used_for_another(refusal) from None
             return existing
         return Operation(operation_id=key, type=operation, status="processing", amount_minor=amount_minor)
 
-    def _ended(self, id: str, show: Callable[[float], Ended], timeout_seconds: float) -> Ended:
-        """Call `show` with the deadline until it returns something that is no longer processing."""
-        deadline, seen = time.monotonic() + timeout_seconds, None
-        for _ in _looks(timeout_seconds):
+    def _wait_until_ended(self, id: str, get: Callable[[float], Resource], timeout_seconds: float) -> Resource:
+        """Call `get` with the deadline until it returns something that is no longer processing."""
+        deadline, latest = time.monotonic() + timeout_seconds, None
+        for _ in _poll(timeout_seconds):
             try:
-                seen = show(deadline)
+                latest = get(deadline)
             except (NoAnswer, TooManyRequests) as error:
-                if seen is None:
+                if latest is None:
                     raise
                 raise StillProcessing(f"{id} was processing when it was last seen. Since then: {error}") from None
-            if seen.status != "processing":
-                return seen
+            if latest.status != "processing":
+                return latest
         raise StillProcessing(f"{id} is still processing after {timeout_seconds:g} s.")
 
-    def _shown_operation(self, payment_id: str, operation_id: str, deadline: float | None = None) -> Operation:
+    def _get_operation(self, payment_id: str, operation_id: str, deadline: float | None = None) -> Operation:
         """Get the operation, allowing for the moment until a new one appears. Raises NotFound, KeyUsedForAnother."""
         path = _path("payments", payment_id, "operations", operation_id)
         try:
-            shown = self._found(path, deadline)
+            body = self._get(path, deadline)
         except RequestRefused as refusal:
             if refusal.code == "key_used_for_another_request":
                 raise _used_for_another(refusal) from None
             raise
-        if shown["error"] == "payment_not_found":
-            raise NotFound(404, shown["error"], "There is no payment with this id, or it was rejected.")
-        return Operation.from_json(shown)
+        if body["error"] == "payment_not_found":
+            raise NotFound(404, body["error"], "There is no payment with this id, or it was rejected.")
+        return Operation.from_json(body)
 
-    def _shown(self, payment_id: str, deadline: float | None = None) -> Payment:
+    def _get_payment(self, payment_id: str, deadline: float | None = None) -> Payment:
         """Get the payment, which may not appear until a moment after its start. Raises NotFound."""
-        return Payment.from_json(self._found(_path("payments", payment_id), deadline))
+        return Payment.from_json(self._get(_path("payments", payment_id), deadline))
 
-    def _found(self, path: str, deadline: float | None = None) -> dict[str, Any]:
+    def _get(self, path: str, deadline: float | None = None) -> dict[str, Any]:
         """Get what is at the path, trying again for a few seconds if nothing is there yet; with a deadline, ask the API
         to wait for it to end. Raises NotFound.
         """
         wait_seconds = 0 if deadline is None else _WAIT_SECONDS
 
-        def look() -> dict[str, Any]:
+        def get() -> dict[str, Any]:
             return self._transport.call("GET", path, wait_seconds=wait_seconds, deadline=deadline)
 
-        for _ in _looks(_APPEARS_WITHIN_SECONDS):
+        for _ in _poll(_APPEARS_WITHIN_SECONDS):
             with suppress(NotFound):
-                return look()
-        return look()
+                return get()
+        return get()
 
 
-def _looks(timeout_seconds: float) -> Iterator[None]:
+def _poll(timeout_seconds: float) -> Iterator[None]:
     """Yield whenever it is time to look: at once, and then after ever longer pauses until the timeout."""
     deadline, pause = time.monotonic() + timeout_seconds, _FIRST_PAUSE_SECONDS
     yield
@@ -343,29 +364,35 @@ def _is_safe(api_url: str) -> bool:
         return False
 
 
-def _path(collection: str, item: str, *more: str) -> str:
+def _path(collection: str, item: str, *subpath: str) -> str:
     if not (is_token(item) if collection == "cards" else is_id(item)):
         raise NotSent("The payment_id or token is none, and may be a card number.")
-    return "/".join(("", collection, item, *more))
+    return "/".join(("", collection, item, *subpath))
 
 
-def _key(given: str | None) -> str:
-    key = given or str(uuid.uuid4())
+def _key(idempotency_key: str | None) -> str:
+    key = idempotency_key or str(uuid.uuid4())
     if not is_id(key):
         raise NotSent("The idempotency_key is no UUID, and not 16 to 64 of A-Z a-z 0-9 _ - without 12 digits in a row.")
     return canonical_id(key)
 
 
-def _check_types(**given: object) -> None:
-    for name, value in given.items():
-        wanted = _TYPES.get(name, str)
-        if value is not None and (not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool)):
-            raise NotSent(f"{name} must be of the type {wanted.__name__}, and is {type(value).__name__}.")
+def _check_types(**arguments: object) -> None:
+    for name, value in arguments.items():
+        expected = _TYPES.get(name, str)
+        if value is not None and (not isinstance(value, expected) or isinstance(value, bool) is not (expected is bool)):
+            raise NotSent(f"{name} must be of the type {expected.__name__}, and is {type(value).__name__}.")
 
 
 def _check_texts(texts: dict[str, str | None]) -> None:
     if refused := refused_fields(texts):
         raise NotSent(f"This looks like a card number: {', '.join(refused)}.")
+
+
+def _shows(summary: CardSummary | None, card: CardData) -> bool:
+    """Whether a stored card that is shown like this can be this card."""
+    shown = (card.card_number[:6], card.card_number[-4:], card.expiry_date)
+    return summary is not None and summary.token is not None and (summary.bin, summary.last4, summary.expiry) == shown
 
 
 def _used_for_another(refusal: RequestRefused) -> KeyUsedForAnother:

@@ -49,7 +49,7 @@ class CardSummary:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        return cls(**_known(cls, body))
+        return cls(**_known_fields(cls, body))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Operation:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        return cls(**_known(cls, body) | _times(body, "created_at"))
+        return cls(**_known_fields(cls, body) | _times(body, "created_at"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +107,11 @@ class Payment:
             "card": CardSummary.from_json(card) if card else None,
             "operations": tuple(Operation.from_json(operation) for operation in operations),
         }
-        return cls(**_known(cls, body) | nested | _times(body, "expires_at", "created_at", "updated_at"))
+        return cls(**_known_fields(cls, body) | nested | _times(body, "expires_at", "created_at", "updated_at"))
 
     def operation(self, operation_id: str) -> Operation | None:
         """Return the refund, capture or void with this id, or None if the payment does not list it."""
-        return next((each for each in self.operations if each.operation_id == operation_id), None)
+        return next((operation for operation in self.operations if operation.operation_id == operation_id), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class SingleUseKey:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        return cls(**_known(cls, body) | _times(body, "expires_at"))
+        return cls(**_known_fields(cls, body) | _times(body, "expires_at"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +140,10 @@ class SealingKey:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        return cls(**_known(cls, body))
+        return cls(**_known_fields(cls, body))
 
 
-def _known(cls: type[Any], body: Mapping[str, Any]) -> dict[str, Any]:
+def _known_fields(cls: type[Any], body: Mapping[str, Any]) -> dict[str, Any]:
     return {field.name: body[field.name] for field in fields(cls) if field.name in body}
 
 

@@ -37,7 +37,7 @@ SINGLE_USE, STATIC = "ECDH-ES", "RSA-OAEP-256"
 
 _ENC = "A256GCM"
 _FIELDS = {"card_number", "expiry_date", "card_holder"}
-_LEAST_KEY_BITS = 2048
+_MIN_KEY_BITS = 2048
 _KEY_BYTES, _IV_BYTES, _TAG_BYTES, _COORDINATE_BYTES = 32, 12, 16, 32
 # What goes into the key besides the shared secret (RFC 7518, 4.6.2): the `enc`, neither `apu` nor `apv`, and its length
 # in bits; each text with its length in front.
@@ -66,10 +66,10 @@ def seal(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, Any], 
     agreed: dict[str, Any]
     content_key, encrypted_key, agreed = _agreed(key["jwk"]) if single_use else _wrapped(key["pem"], fingerprint)
     header = {"alg": key["alg"], "enc": _ENC, "kid": key["kid"], "payment_id": payment_id, **agreed}
-    protected, iv = _encoded(json.dumps(header).encode()), os.urandom(_IV_BYTES)
+    protected, iv = _base64url(json.dumps(header).encode()), os.urandom(_IV_BYTES)
     sealed = AESGCM(content_key).encrypt(iv, json.dumps(dict(card_data)).encode(), protected.encode())
     segments = (encrypted_key, iv, sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:])
-    return ".".join([protected, *map(_encoded, segments)])
+    return ".".join([protected, *map(_base64url, segments)])
 
 
 def fingerprint(pem: str) -> str:
@@ -85,15 +85,15 @@ def _agreed(jwk: Mapping[str, str]) -> tuple[bytes, bytes, dict[str, Any]]:
     secret = ours.exchange(ec.ECDH(), _ec_key(jwk))
     content_key = ConcatKDFHash(hashes.SHA256(), _KEY_BYTES, _OTHER_INFO).derive(secret)
     point = ours.public_key().public_numbers()
-    x, y = (_encoded(coordinate.to_bytes(_COORDINATE_BYTES, "big")) for coordinate in (point.x, point.y))
+    x, y = (_base64url(coordinate.to_bytes(_COORDINATE_BYTES, "big")) for coordinate in (point.x, point.y))
     return content_key, b"", {"epk": {"kty": "EC", "crv": "P-256", "x": x, "y": y}}
 
 
 def _wrapped(pem: str, fingerprint: str | None) -> tuple[bytes, bytes, dict[str, Any]]:
     """Make a content key and encrypt it (RFC 7518, 4.3). Returns both, and that the header says nothing more."""
     public_key = _rsa_key(pem)
-    if public_key.key_size < _LEAST_KEY_BITS:
-        raise ValueError(f"The sealing key is an RSA key of less than {_LEAST_KEY_BITS} bits.")
+    if public_key.key_size < _MIN_KEY_BITS:
+        raise ValueError(f"The sealing key is an RSA key of less than {_MIN_KEY_BITS} bits.")
     if fingerprint is not None and _fingerprint(public_key) != fingerprint:
         raise ValueError("The sealing key is not the one whose fingerprint is pinned.")
     content_key = AESGCM.generate_key(8 * _KEY_BYTES)
@@ -128,6 +128,6 @@ def _fingerprint(public_key: rsa.RSAPublicKey) -> str:
     return digest.finalize().hex()
 
 
-def _encoded(segment: bytes) -> str:
+def _base64url(segment: bytes) -> str:
     """Encode in base64url without padding (RFC 7515, section 2)."""
     return base64.urlsafe_b64encode(segment).decode().rstrip("=")

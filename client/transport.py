@@ -21,16 +21,16 @@ from .errors import AccessDenied, NoAnswer, NotFound, RequestRefused, TooManyReq
 _CONNECT_TIMEOUT_SECONDS = 3.0
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
-_LEAST_TIMEOUT_SECONDS = 1.0
+_MIN_TIMEOUT_SECONDS = 1.0
 # The pool opens connections on demand: one for each thread that is making a call.
-_MOST_CONNECTIONS = 256
+_MAX_CONNECTIONS = 256
 # AWS accepts a signature whose time is at most five minutes off.
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 _SIGNED_HEADERS = ("Content-Type", "Idempotency-Key")
-_KEY_USED = ("payment_exists", "operation_exists")
-_NOT_FOUND = ("payment_not_found", "operation_not_found", "card_not_found")
+_KEY_USED_CODES = ("payment_exists", "operation_exists")
+_NOT_FOUND_CODES = ("payment_not_found", "operation_not_found", "card_not_found")
 
-_dice = random.SystemRandom()
+_random = random.SystemRandom()
 
 
 class SigV4(AuthBase):
@@ -41,14 +41,14 @@ class SigV4(AuthBase):
     def __init__(self, credentials: Credentials, region: str) -> None:
         self._credentials = credentials
         self._region = region
-        self._behind = timedelta()  # how far this machine's clock is behind the API's
+        self._clock_offset = timedelta()  # how far this machine's clock is behind the API's
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         headers = {name: request.headers[name] for name in _SIGNED_HEADERS if name in request.headers}
         signed = AWSRequest(request.method, request.url, headers=headers, data=request.body)
         # Frozen, since another thread may renew a role's credentials while this one signs.
-        signer = _SignerOfATime(self._credentials.get_frozen_credentials(), "execute-api", self._region)
-        signer.timestamp = (_now() + self._behind).strftime(SIGV4_TIMESTAMP)
+        signer = _SignerAtTime(self._credentials.get_frozen_credentials(), "execute-api", self._region)
+        signer.timestamp = (_now() + self._clock_offset).strftime(SIGV4_TIMESTAMP)
         signer.add_auth(signed)
         request.headers.update(signed.headers)
         return request
@@ -59,11 +59,11 @@ class SigV4(AuthBase):
         signed_at = datetime.strptime(answer.request.headers["X-Amz-Date"], SIGV4_TIMESTAMP).replace(tzinfo=UTC)
         if date is None or abs(date - signed_at) < _CLOCK_TOLERANCE:
             return False
-        self._behind = date - _now()
+        self._clock_offset = date - _now()
         return True
 
 
-class _SignerOfATime(SigV4Auth):
+class _SignerAtTime(SigV4Auth):
     """botocore's signer with a time of our choice; its own is this machine's time."""
 
     timestamp: str
@@ -83,7 +83,7 @@ class Transport:
         self._timeout_seconds = timeout_seconds
         self._session = requests.Session()
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=_MOST_CONNECTIONS))
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=_MAX_CONNECTIONS))
 
     def call(
         self,
@@ -110,11 +110,11 @@ class Transport:
         headers = {} if data is None else {"Content-Type": "application/json"}
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
-        unclear: str | None = None
-        for tries in count(1):
-            left = math.inf if deadline is None else deadline - time.monotonic()
-            wait = max(0, math.floor(min(wait_seconds, left - 1)))
-            pause = _dice.uniform(0, min(_FIRST_PAUSE_SECONDS * 2.0**tries, _LONGEST_PAUSE_SECONDS))
+        unknown_outcome: str | None = None
+        for attempt in count(1):
+            remaining = math.inf if deadline is None else deadline - time.monotonic()
+            wait = max(0, math.floor(min(wait_seconds, remaining - 1)))
+            pause = _random.uniform(0, min(_FIRST_PAUSE_SECONDS * 2.0**attempt, _LONGEST_PAUSE_SECONDS))
             try:
                 answer = self._session.request(
                     method,
@@ -124,40 +124,40 @@ class Transport:
                     auth=self._signature,
                     timeout=(
                         _CONNECT_TIMEOUT_SECONDS,
-                        min(wait + self._timeout_seconds, max(left, _LEAST_TIMEOUT_SECONDS)),
+                        min(wait + self._timeout_seconds, max(remaining, _MIN_TIMEOUT_SECONDS)),
                     ),
                     allow_redirects=False,
                 )
             except requests.RequestException as error:
                 # Report only the exception's name, since its text may show the request.
-                last = unclear = type(error).__name__
+                result = unknown_outcome = type(error).__name__
             else:
-                own, last = _own_json(answer), f"HTTP {answer.status_code}"
-                if answer.status_code == 403 and tries <= self._attempts and self._signature.corrects_clock(answer):
+                api_json, result = _api_json(answer), f"HTTP {answer.status_code}"
+                if answer.status_code == 403 and attempt <= self._attempts and self._signature.corrects_clock(answer):
                     continue
                 pause = max(pause, _retry_after(answer))
                 if answer.status_code != 429:
-                    if own is None or answer.status_code >= 500:
-                        unclear = last
+                    if api_json is None or answer.status_code >= 500:
+                        unknown_outcome = result
                     elif answer.status_code < 300:
-                        return own
+                        return api_json
                     else:
-                        refusal = _refusal(answer.status_code, own["error"])
-                        if unclear and idempotency_key and refusal.code not in _KEY_USED:
+                        refusal = _refusal(answer.status_code, api_json["error"])
+                        if unknown_outcome and idempotency_key and refusal.code not in _KEY_USED_CODES:
                             break  # this try did nothing, but an earlier one may have
                         raise refusal
             if deadline is None:
-                if tries >= self._attempts or pause > _LONGEST_PAUSE_SECONDS:
+                if attempt >= self._attempts or pause > _LONGEST_PAUSE_SECONDS:
                     break
-            elif (left := deadline - time.monotonic()) > 0:
-                pause = min(pause, left)
+            elif (remaining := deadline - time.monotonic()) > 0:
+                pause = min(pause, remaining)
             else:
                 break
             time.sleep(pause)
-        told = f"{method} {path}: {last} at the last of {tries} tries."
-        if unclear:
-            raise NoAnswer(told, idempotency_key)
-        raise TooManyRequests(told)
+        message = f"{method} {path}: {result} at the last of {attempt} tries."
+        if unknown_outcome:
+            raise NoAnswer(message, idempotency_key)
+        raise TooManyRequests(message)
 
 
 def _now() -> datetime:
@@ -166,9 +166,9 @@ def _now() -> datetime:
 
 def _retry_after(answer: requests.Response) -> float:
     """Return the seconds to wait by `Retry-After`, which gives them as a number or as a date (RFC 9110, 10.2.3)."""
-    asked = answer.headers.get("Retry-After", "")
-    if asked.isascii() and asked.isdecimal():
-        return float(asked)
+    value = answer.headers.get("Retry-After", "")
+    if value.isascii() and value.isdecimal():
+        return float(value)
     until, since = _date(answer, "Retry-After"), _date(answer, "Date")
     return (until - since).total_seconds() if until and since else 0.0
 
@@ -180,7 +180,7 @@ def _date(answer: requests.Response, header: str) -> datetime | None:
         return None
 
 
-def _own_json(answer: requests.Response) -> dict[str, Any] | None:
+def _api_json(answer: requests.Response) -> dict[str, Any] | None:
     """Return the API's JSON object; None if the answer is not the API's, since it is no object, or a failure without an
     `error`.
     """
@@ -197,5 +197,5 @@ def _own_json(answer: requests.Response) -> dict[str, Any] | None:
 
 def _refusal(status: int, error: dict[str, Any]) -> RequestRefused:
     code, message = str(error.get("code")), str(error.get("message"))
-    kind = AccessDenied if status == 403 else NotFound if code in _NOT_FOUND else RequestRefused
-    return kind(status, code, message)
+    error_class = AccessDenied if status == 403 else NotFound if code in _NOT_FOUND_CODES else RequestRefused
+    return error_class(status, code, message)

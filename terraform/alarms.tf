@@ -47,7 +47,7 @@ locals {
   alarms = merge(
     {
       payments-in-doubt = {
-        means = "Payments are in doubt, or operations on them: money may have moved, and the gateway has not said whether. Or nobody counts them."
+        means = "Payments or operations are in doubt: money may have moved, but the gateway has not confirmed it. Or the count of doubts is missing."
         metrics = {
           count = { namespace = local.prefix, name = "PaymentsInDoubt", dimensions = local.own_dimensions, stat = "Maximum" }
         }
@@ -57,7 +57,7 @@ locals {
       }
 
       oldest-doubt = {
-        means = "A payment or an operation has been in doubt for more than an hour: asking the gateway again does not help."
+        means = "A payment or an operation has been in doubt for more than an hour, although the gateway was asked repeatedly."
         metrics = {
           age = { namespace = local.prefix, name = "OldestDoubtSeconds", dimensions = local.own_dimensions, stat = "Maximum" }
         }
@@ -67,7 +67,7 @@ locals {
       }
 
       compensation-failed = {
-        means = "A charge could not be reversed while its payment ran. The payment is in doubt, or should be."
+        means = "A payment failed to reverse its charge. The payment is in doubt, or should be."
         metrics = {
           count = { namespace = local.prefix, name = "CompensationFailed", dimensions = local.own_dimensions, stat = "Sum" }
         }
@@ -77,7 +77,7 @@ locals {
       }
 
       gateway-mismatch = {
-        means = "The gateway charged, captured or refunded another amount, currency or reference than asked. A charge is reversed."
+        means = "The gateway charged, captured or refunded a different amount, currency or reference than we requested. A wrong charge is reversed."
         metrics = {
           count = { namespace = local.prefix, name = "GatewayMismatch", dimensions = local.own_dimensions, stat = "Sum" }
         }
@@ -87,7 +87,7 @@ locals {
       }
 
       gateway-errors = {
-        means = "More than a tenth of the calls to the gateway end without an outcome: no answer, busy, or refused."
+        means = "More than a tenth of the calls to the gateway end without an outcome: it did not answer, was busy, or refused the call."
         metrics = {
           failed = { namespace = local.prefix, name = "GatewayErrors", dimensions = local.own_dimensions, stat = "Sum" }
           asked  = { namespace = local.prefix, name = "GatewayCalls", dimensions = local.own_dimensions, stat = "Sum" }
@@ -99,7 +99,7 @@ locals {
       }
 
       gateway-latency = {
-        means = "One in a hundred calls to the gateway takes four fifths of the time that we wait for its answer, or more."
+        means = "One in a hundred calls to the gateway takes at least four fifths of the read timeout."
         metrics = {
           p99 = { namespace = local.prefix, name = "GatewayLatency", dimensions = local.own_dimensions, stat = "p99" }
         }
@@ -121,7 +121,7 @@ locals {
       }
 
       card-testing = {
-        means = "Somebody may be trying cards out: payments came that a screening rule wants a person to look at, by the cards' bank or by who asked."
+        means = "Somebody may be testing stolen cards: a screening rule flagged many payments from one bank's cards or one caller for review."
         metrics = {
           count = { namespace = local.prefix, name = "ScreeningAlarm", dimensions = local.own_dimensions, stat = "Sum" }
         }
@@ -131,7 +131,7 @@ locals {
       }
 
       payments-stopped = {
-        means = "Payments or operations were stopped before their end, by somebody or by the time limit."
+        means = "Somebody, or the time limit, stopped payments or operations before they ended."
         metrics = {
           timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.payment_dimensions, stat = "Sum" }
           aborted   = { namespace = "AWS/States", name = "ExecutionsAborted", dimensions = local.payment_dimensions, stat = "Sum" }
@@ -144,7 +144,7 @@ locals {
       }
 
       unattended-executions = {
-        means = "Run after run, executions are found that ended badly and that no event told of. They are looked after, minutes late."
+        means = "EventBridge keeps missing failed executions. The doubts function finds and handles them, but minutes late."
         metrics = {
           count = { namespace = local.prefix, name = "UnattendedExecutions", dimensions = local.own_dimensions, stat = "Sum" }
         }
@@ -154,7 +154,7 @@ locals {
       }
 
       resolve-stopped = {
-        means = "Nobody asks any more what became of a payment or an operation in doubt: its resolve execution failed or was stopped."
+        means = "A payment or an operation stays in doubt: its resolve execution failed or was stopped."
         metrics = {
           failed    = { namespace = "AWS/States", name = "ExecutionsFailed", dimensions = local.resolve_dimensions, stat = "Sum" }
           timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.resolve_dimensions, stat = "Sum" }
@@ -167,7 +167,7 @@ locals {
       }
 
       refund-failed = {
-        means = "A refund that had succeeded has failed at the gateway after all: its money is back, and the customer hasn't got it."
+        means = "A refund that had succeeded failed later at the gateway: the money came back, and the customer doesn't have it."
         metrics = {
           count = { namespace = local.prefix, name = "RefundFailed", dimensions = local.own_dimensions, stat = "Sum" }
         }
@@ -187,7 +187,7 @@ locals {
       }
 
       not-reconciled = {
-        means = "A day could not be reconciled: the gateway's report is cut off, or somebody did not answer for long."
+        means = "A day could not be reconciled: the gateway's report is incomplete, or a service did not answer for a long time."
         metrics = {
           failed    = { namespace = "AWS/States", name = "ExecutionsFailed", dimensions = local.reconcile_dimensions, stat = "Sum" }
           timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.reconcile_dimensions, stat = "Sum" }
@@ -200,7 +200,7 @@ locals {
       }
 
       not-anchored = {
-        means = "A day's payments could not be anchored: until they are, a change of them that somebody makes behind the ledger's back may stay unseen."
+        means = "A day's payments could not be anchored. Until they are, tampering with their records may stay undetected."
         metrics = {
           failed   = { namespace = "AWS/Lambda", name = "Errors", dimensions = local.function_dimensions["anchor"], stat = "Sum" }
           uncalled = { namespace = "AWS/Events", name = "FailedInvocations", dimensions = { RuleName = aws_cloudwatch_event_rule.scheduled["anchor"].name }, stat = "Sum" }
@@ -212,7 +212,7 @@ locals {
       }
 
       executions-throttled = {
-        means = "Step Functions slows the payments down: the account's quota of state transitions is used up."
+        means = "Step Functions throttles the payments: the account's quota of state transitions is used up."
         metrics = {
           payment   = { namespace = "AWS/States", name = "ExecutionThrottled", dimensions = local.payment_dimensions, stat = "Sum" }
           operation = { namespace = "AWS/States", name = "ExecutionThrottled", dimensions = local.operation_dimensions, stat = "Sum" }
@@ -225,7 +225,7 @@ locals {
       }
 
       dead-letters = {
-        means = "EventBridge could not start an execution: payments may be in doubt without anybody asking, or a day is not reconciled."
+        means = "EventBridge could not start an execution: doubts may stay unresolved, or a day is not reconciled."
         metrics = {
           waiting = {
             namespace  = "AWS/SQS"
@@ -255,11 +255,11 @@ locals {
         expression = "FILL(waiting, 0) + FILL(lost, 0) + FILL(operations_lost, 0) + FILL(days_lost, 0)"
         above      = 0
         periods    = 1
-        missing    = "notBreaching" # SQS sends no metrics of an empty queue that nobody uses
+        missing    = "notBreaching" # SQS sends no metrics for an idle, empty queue
       }
 
       api-errors = {
-        means = "More than a twentieth of the calls of our API end with a 5xx."
+        means = "More than a twentieth of the calls to our API end with a 5xx."
         metrics = {
           failed = { namespace = "AWS/ApiGateway", name = "5XXError", dimensions = local.api_dimensions, stat = "Sum" }
           asked  = { namespace = "AWS/ApiGateway", name = "Count", dimensions = local.api_dimensions, stat = "SampleCount" }
@@ -278,7 +278,7 @@ locals {
     merge([
       for place, dimensions in local.capacity_dimensions : {
         for what, name in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "ledger-throttled-${place}-${what}" => {
-          means                   = "DynamoDB turns ${what} away, at ${lookup(local.throttled_tables, place, "the ledger's index ${place}")}."
+          means                   = "DynamoDB throttles ${what} of ${lookup(local.throttled_tables, place, "the ledger's index ${place}")}."
           section                 = "ledger-throttled"
           metrics = {
             throttled = { namespace = "AWS/DynamoDB", name = name, dimensions = dimensions, stat = "Sum" }
@@ -309,7 +309,7 @@ locals {
 
     {
       for name, dimensions in local.function_dimensions : "function-throttles-${name}" => {
-        means   = "Lambda does not run the ${name} function as often as it is called: the account's concurrency is used up, or that of the function."
+        means   = "Lambda throttles the ${name} function: the account's concurrency or the function's own is used up."
         section = "function-throttles"
         metrics = {
           count = { namespace = "AWS/Lambda", name = "Throttles", dimensions = dimensions, stat = "Sum" }

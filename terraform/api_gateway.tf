@@ -14,11 +14,12 @@ locals {
     voids    = { type = "void", model = "void_request" }
   }
 
-  # Each POST starts an execution of a state machine; the template turns the request into the execution's input.
+  # Each POST starts an execution of a state machine; the template turns the request into the execution's input. Only
+  # for a card to be stored does the caller wait for the end.
   start_routes = merge(
     {
       payments = { machine = "payment", model = "payment_request", template = "start_payment.vtl", parameters = {} }
-      cards    = { machine = "payment", model = "card_request", template = "start_card.vtl", parameters = {} }
+      cards    = { machine = "store_card", model = "card_request", template = "start_card.vtl", parameters = {} }
     },
     {
       for path, operation in local.operations : path => {
@@ -68,10 +69,19 @@ locals {
     other = aws_api_gateway_resource.other.id
   }
 
-  start_responses = {
-    for pair in setproduct(keys(local.start_routes), ["202", "400", "409", "429", "502"]) :
-    "${pair[0]}_${pair[1]}" => { route = pair[0], status_code = pair[1] }
+  # What the API answers when Step Functions has started an execution or, of a synchronous one, when it has ended.
+  started = {
+    for path, route in local.start_routes : path => contains(local.express, route.machine)
+    ? { action = "StartSyncExecution", status_code = "201", template = "stored.vtl", errors = ["422", "503"] }
+    : { action = "StartExecution", status_code = "202", template = "accepted.vtl", errors = [] }
   }
+
+  start_responses = merge([
+    for path, started in local.started : {
+      for status_code in concat([started.status_code, "400", "409", "429", "502"], started.errors) :
+      "${path}_${status_code}" => { route = path, status_code = status_code, has_location = status_code == started.status_code }
+    }
+  ]...)
 
   templates = "${path.module}/api/templates"
 
@@ -94,8 +104,8 @@ locals {
 
   # Every template begins with the request's ids.
   ids = {
-    for machine in ["payment", "operation"] :
-    machine => join("", [file("${local.templates}/ids.vtl"), file("${local.templates}/${machine}_ids.vtl")])
+    for machine, ids in { payment = "payment_ids.vtl", store_card = "payment_ids.vtl", operation = "operation_ids.vtl" } :
+    machine => join("", [file("${local.templates}/ids.vtl"), file("${local.templates}/${ids}")])
   }
 
   private = length(var.api_callers.vpc_endpoints) > 0
@@ -275,7 +285,7 @@ resource "aws_api_gateway_integration" "start" {
   http_method             = aws_api_gateway_method.start[each.key].http_method
   type                    = "AWS"
   integration_http_method = "POST"
-  uri                     = "arn:${local.partition}:apigateway:${local.region}:states:action/StartExecution"
+  uri                     = "arn:${local.partition}:apigateway:${local.region}:states:action/${local.started[each.key].action}"
   credentials             = aws_iam_role.api.arn
   passthrough_behavior    = "NEVER"
 
@@ -283,7 +293,7 @@ resource "aws_api_gateway_integration" "start" {
     "application/json" = join("", [
       local.ids[each.value.machine],
       file("${local.templates}/caller.vtl"),
-      each.value.machine == "payment" ? join("", [local.card_in_the_clear, local.texts, file("${local.templates}/members.vtl")]) : "",
+      each.value.machine != "operation" ? join("", [local.card_in_the_clear, local.texts, file("${local.templates}/members.vtl")]) : "",
       templatefile("${local.templates}/${each.value.template}", merge(each.value.parameters, {
         state_machine_arn = aws_sfn_alias.live[each.value.machine].arn
       })),
@@ -300,20 +310,20 @@ resource "aws_api_gateway_method_response" "start" {
   status_code = each.value.status_code
   response_parameters = merge(
     { "method.response.header.Cache-Control" = true },
-    each.value.status_code == "202" ? { "method.response.header.Location" = true } : {},
+    each.value.has_location ? { "method.response.header.Location" = true } : {},
   )
 }
 
-resource "aws_api_gateway_integration_response" "accepted" {
+resource "aws_api_gateway_integration_response" "started" {
   for_each = local.start_routes
 
   rest_api_id         = aws_api_gateway_rest_api.this.id
   resource_id         = aws_api_gateway_integration.start[each.key].resource_id
   http_method         = aws_api_gateway_integration.start[each.key].http_method
-  status_code         = aws_api_gateway_method_response.start["${each.key}_202"].status_code
+  status_code         = aws_api_gateway_method_response.start["${each.key}_${local.started[each.key].status_code}"].status_code
   selection_pattern   = "200"
   response_parameters = { "method.response.header.Cache-Control" = local.no_store }
-  response_templates  = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/accepted.vtl")]) }
+  response_templates  = { "application/json" = join("", [local.ids[each.value.machine], file("${local.templates}/${local.started[each.key].template}")]) }
 }
 
 # Every answer of Step Functions except 200; the template gives the errors that it knows other statuses.
@@ -496,7 +506,7 @@ locals {
     aws_api_gateway_method_response.start,
     aws_api_gateway_method_response.unknown,
     { keys = aws_api_gateway_method_response.keys },
-    aws_api_gateway_integration_response.accepted,
+    aws_api_gateway_integration_response.started,
     aws_api_gateway_integration_response.refused,
     aws_api_gateway_integration_response.unknown,
     { keys = aws_api_gateway_integration_response.keys },

@@ -12,7 +12,7 @@ resource "aws_cloudwatch_event_rule" "ended_badly" {
   for_each = local.looked_after
 
   name        = "${local.prefix}-${each.key}-ended-badly"
-  description = "Executions of the ${each.key} state machine that failed, timed out, or were stopped by somebody"
+  description = "Executions of the ${each.key} state machine that failed, timed out or were stopped"
   tags        = merge(local.tags, { Name = "${local.prefix}-${each.key}-ended-badly" })
 
   event_pattern = jsonencode({
@@ -47,7 +47,7 @@ resource "aws_cloudwatch_event_target" "resolve" {
 locals {
   scheduled = {
     doubts = {
-      does  = "Counts the payments in doubt, and finds executions that ended badly without an event"
+      does  = "Counts the payments in doubt, and finds failed executions whose event never arrived"
       when  = "rate(5 minutes)"
       input = {}
     }

@@ -75,6 +75,11 @@ locals {
     { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["CARD#*"] },
   ]
+  # The requests that stored a card without a payment, beside the cards.
+  requests_only = [
+    { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+    { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["REQUEST#*"] },
+  ]
   ended_only = [
     { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
     { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["ENDED#*"] },
@@ -117,6 +122,16 @@ locals {
       conditions = concat(local.cards_only, local.card_attributes_only[sid])
     }
   }
+
+  read_stored_on_request = [
+    local.read_card["ReadCard"],
+    {
+      sid        = "ReadStoreRequest"
+      actions    = ["dynamodb:GetItem"]
+      resources  = [aws_dynamodb_table.cards.arn]
+      conditions = local.requests_only
+    },
+  ]
 
   # The encryption context names the card by its token or, if it is not stored, by its fingerprint, and nothing else.
   card_context_conditions = [
@@ -285,6 +300,28 @@ locals {
       ])
     }
 
+    keep = {
+      timeout = 10
+      memory  = 512
+      environment = {
+        CARDS_TABLE         = aws_dynamodb_table.cards.name
+        CARD_RETENTION_DAYS = tostring(var.card_retention_days)
+      }
+      statements = concat(local.read_stored_on_request, [
+        {
+          # One transaction writes a card and its request, and IAM may evaluate the keys of both together.
+          sid       = "KeepCard"
+          actions   = ["dynamodb:PutItem"]
+          resources = [aws_dynamodb_table.cards.arn]
+          conditions = [
+            { test = "Null", variable = "dynamodb:LeadingKeys", values = ["false"] },
+            { test = "ForAllValues:StringLike", variable = "dynamodb:LeadingKeys", values = ["CARD#*", "REQUEST#*"] },
+            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
+          ]
+        },
+      ])
+    }
+
     compensate = {
       timeout     = 45
       memory      = 512
@@ -389,8 +426,14 @@ locals {
       concurrency = var.status_concurrency
       environment = merge(local.payment_executions_environment, local.operation_executions_environment, {
         DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
+        CARDS_TABLE    = aws_dynamodb_table.cards.name
       })
-      statements = concat(local.see_executions["payment"], local.see_executions["operation"], [local.read_ledger])
+      statements = concat(
+        local.see_executions["payment"],
+        local.see_executions["operation"],
+        [local.read_ledger],
+        local.read_stored_on_request,
+      )
     }
 
     cards = {

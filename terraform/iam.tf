@@ -163,7 +163,7 @@ resource "aws_iam_role_policy" "state_machine" {
 
 resource "aws_iam_role" "api" {
   name               = "${local.prefix}-api"
-  description        = "With which the API starts payments and operations on them"
+  description        = "Lets the API start payments and operations on them"
   assume_role_policy = data.aws_iam_policy_document.trust["apigateway"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-api" })
 }
@@ -182,6 +182,30 @@ data "aws_iam_policy_document" "api" {
       values   = [local.live]
     }
   }
+
+  # Whether this action has the condition key is not documented, and a condition on a key that is not there is false.
+  statement {
+    sid       = "StoreCard"
+    actions   = ["states:StartSyncExecution"]
+    resources = [aws_sfn_state_machine.this["store_card"].arn]
+  }
+
+  # Who waits for an execution's end must be able to decrypt the definition (StartSyncExecution, API reference).
+  statement {
+    sid       = "ReadStoreCardDefinition"
+    actions   = ["kms:Decrypt"]
+    resources = [aws_kms_key.this["data"].arn]
+
+    dynamic "condition" {
+      for_each = local.execution_context_conditions["store_card"]
+
+      content {
+        test     = condition.value.test
+        variable = condition.value.variable
+        values   = condition.value.values
+      }
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "api" {
@@ -194,7 +218,7 @@ resource "aws_iam_role" "api_logs" {
   count = var.manage_api_gateway_account ? 1 : 0
 
   name               = "${local.prefix}-api-logs"
-  description        = "With which API Gateway writes this account's access logs"
+  description        = "Lets API Gateway write this account's access logs"
   assume_role_policy = data.aws_iam_policy_document.trust["apigateway"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-api-logs" })
 }
@@ -208,7 +232,7 @@ resource "aws_iam_role_policy_attachment" "api_logs" {
 
 resource "aws_iam_role" "events" {
   name               = "${local.prefix}-events"
-  description        = "With which EventBridge starts what goes on by itself: resolve and reconcile"
+  description        = "Lets EventBridge start the resolve and reconcile state machines"
   assume_role_policy = data.aws_iam_policy_document.trust["events"].json
   tags               = merge(local.tags, { Name = "${local.prefix}-events" })
 }

@@ -7,7 +7,7 @@ output "api_url" {
 }
 
 output "api_domain_target" {
-  description = "What a DNS alias (name and hosted zone) for var.api_domain must point at; null without one."
+  description = "The target (name and hosted zone) of a DNS alias for var.api_domain; null without a domain."
   value = var.api_domain == null ? null : {
     name    = aws_api_gateway_domain_name.this[0].regional_domain_name
     zone_id = aws_api_gateway_domain_name.this[0].regional_zone_id
@@ -25,7 +25,7 @@ output "stage_name" {
 }
 
 output "region" {
-  description = "The AWS region that everything is in."
+  description = "The AWS region of the deployment."
   value       = local.region
 }
 
@@ -35,7 +35,7 @@ output "state_machine_arn" {
 }
 
 output "resolve_state_machine_arn" {
-  description = "The state machine that clears up payments in doubt."
+  description = "The state machine that resolves payments in doubt."
   value       = aws_sfn_state_machine.this["resolve"].arn
 }
 
@@ -45,27 +45,27 @@ output "reconcile_state_machine_arn" {
 }
 
 output "stable_versions" {
-  description = "What a roll-out keeps for the rest, as var.rollout.from: each state machine's version, and that of each function with an alias."
+  description = "The current versions, which a roll-out passes as var.rollout.from: one for each state machine and for each function with an alias."
   value       = local.stable_versions
 }
 
 output "live_versions" {
-  description = "Which versions share what is started, in percent, by state machine and by function with an alias."
+  description = "The percentage of new executions for each version, by state machine and by function with an alias."
   value       = local.live_versions
 }
 
 output "newest_version_arns" {
-  description = "The newest version of each state machine and function, as this deployment knows it."
+  description = "The newest version of each state machine and function that this deployment made."
   value       = sort(concat([for machine in aws_sfn_state_machine.this : machine.state_machine_version_arn], [for function in aws_lambda_function.this : function.qualified_arn]))
 }
 
 output "live_alias_arns" {
-  description = "What is started, by state machine and by function with an alias; live_versions says which versions share it."
+  description = "The alias that callers start, by state machine and by function with an alias; live_versions has the versions behind it."
   value       = merge({ for name, alias in aws_sfn_alias.live : name => alias.arn }, { for name, alias in aws_lambda_alias.live : name => alias.arn })
 }
 
 output "alarm_names" {
-  description = "The alarms, of which none may ring during a roll-out."
+  description = "The alarms. None may ring during a roll-out."
   value       = sort([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name])
 }
 
@@ -80,7 +80,7 @@ output "cards_table" {
 }
 
 output "counters_table" {
-  description = "The DynamoDB table of what is counted or noted for a while."
+  description = "The DynamoDB table of counters and temporary notes."
   value       = aws_dynamodb_table.counters.name
 }
 
@@ -95,12 +95,12 @@ output "anchors_bucket" {
 }
 
 output "auditor_policy_arn" {
-  description = "The policy for whoever verifies the ledger: it reads, and changes nothing."
+  description = "The policy for auditors who verify the ledger; it allows reads only."
   value       = aws_iam_policy.auditor.arn
 }
 
 output "log_group_prefix" {
-  description = "What each function's log group begins with; the function's short name follows."
+  description = "The prefix of each function's log group; the function's short name follows."
   value       = local.function_log_prefix
 
   # Otherwise a failed plan would contain only this output, and Terraform would say that it can be applied.
@@ -108,7 +108,7 @@ output "log_group_prefix" {
 }
 
 output "function_names" {
-  description = "Each function's full name, by its short one."
+  description = "Each function's full name, by its short name."
   value       = { for name, function in aws_lambda_function.this : name => function.function_name }
 }
 

@@ -34,7 +34,7 @@ resource "aws_sfn_alias" "live" {
   for_each = local.state_machines
 
   name        = local.live
-  description = "What is started of the ${each.key} state machine"
+  description = "The versions of the ${each.key} state machine that are in service"
 
   dynamic "routing_configuration" {
     for_each = local.live_versions[each.key]
@@ -50,7 +50,7 @@ resource "aws_lambda_alias" "live" {
   for_each = local.functions_with_alias
 
   name             = local.live
-  description      = "What is called of the ${each.key} function"
+  description      = "The versions of the ${each.key} function that are in service"
   function_name    = aws_lambda_function.this[each.key].function_name
   function_version = local.live_versions[each.key][0].version
 

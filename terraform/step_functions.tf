@@ -1,11 +1,15 @@
 locals {
   # name = the functions that its definition, statemachine/<name>.asl.json, calls as ${<function>_function_arn}
   state_machines = {
-    payment   = ["tokenize", "screen", "encrypt", "charge", "persist", "compensate"]
-    operation = ["reserve", "perform", "settle"]
-    resolve   = ["resolve"]
-    reconcile = ["reconcile"]
+    payment    = ["tokenize", "screen", "encrypt", "charge", "persist", "compensate"]
+    store_card = ["tokenize", "screen", "encrypt", "keep"]
+    operation  = ["reserve", "perform", "settle"]
+    resolve    = ["resolve"]
+    reconcile  = ["reconcile"]
   }
+
+  # A caller waits for their end, and may repeat them. Step Functions keeps no history of them.
+  express = ["store_card"]
 
   # The retries that all states share; they replace "lambda_retries" in a state's own list.
   lambda_retries = trim(file("${path.module}/../statemachine/lambda_retries.json"), "[] \n")
@@ -25,7 +29,7 @@ resource "aws_sfn_state_machine" "this" {
   for_each = local.state_machines
 
   name     = local.state_machine_names[each.key]
-  type     = "STANDARD"
+  type     = contains(local.express, each.key) ? "EXPRESS" : "STANDARD"
   publish  = true
   role_arn = aws_iam_role.state_machine[each.key].arn
   tags     = merge(local.tags, { Name = local.state_machine_names[each.key] })

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "What this deployment is called; every resource's name begins with it."
+  description = "The deployment's name, with which every resource's name begins."
   type        = string
   default     = "payments"
 
@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "environment" {
-  description = "Which of several deployments in one account this is, such as dev or prod; part of every resource's name."
+  description = "The environment, such as dev or prod, which is part of every resource's name. An account may hold several."
   type        = string
 
   validation {
@@ -44,7 +44,7 @@ variable "tags" {
 
   validation {
     condition     = alltrue([for key in keys(var.tags) : !startswith(lower(key), "aws:")])
-    error_message = "Tag keys may not begin with aws:, which AWS keeps for itself."
+    error_message = "Tag keys may not begin with aws:, which AWS reserves for itself."
   }
 
   validation {
@@ -53,7 +53,7 @@ variable "tags" {
       for key, value in var.tags :
       length(key) >= 1 && length(key) <= 128 && length(value) <= 256 && can(regex("^[\\p{L}\\p{N}\\p{Z}_.:/=+@-]*$", "${key}${value}"))
     ])
-    error_message = "There may be 46 tags, with keys of 1 to 128 characters and values of up to 256: letters, digits, spaces, and _ . : / = + - @."
+    error_message = "At most 46 tags are allowed, with keys of 1 to 128 characters and values of up to 256: letters, digits, spaces, and _ . : / = + - @."
   }
 
   validation {
@@ -62,12 +62,12 @@ variable "tags" {
       for keys in [setunion(keys(var.tags), ["Project", "Environment", "ManagedBy", "Name"])] :
       length(keys) == length(toset([for key in keys : lower(key)]))
     ])
-    error_message = "No two tag keys, Project, Environment, ManagedBy and Name among them, may differ in upper and lower case alone."
+    error_message = "No two tag keys, including Project, Environment, ManagedBy and Name, may differ only in case."
   }
 }
 
 variable "lambda_runtime" {
-  description = "The functions' runtime; with lambda_architecture it picks the folder of packages below build/packages."
+  description = "The functions' runtime. It and lambda_architecture select the folder of packages in build/packages."
   type        = string
   default     = "python3.13"
 
@@ -90,7 +90,7 @@ variable "lambda_architecture" {
 }
 
 variable "log_level" {
-  description = "The least severe level that the functions log."
+  description = "The lowest level that the functions log."
   type        = string
   default     = "INFO"
 
@@ -101,7 +101,7 @@ variable "log_level" {
 }
 
 variable "log_retention_days" {
-  description = "How long logs are kept, in days; PCI DSS 10.5.1 asks for twelve months."
+  description = "How long logs are kept, in days. PCI DSS 10.5.1 requires twelve months."
   type        = number
   default     = 365
 
@@ -113,7 +113,7 @@ variable "log_retention_days" {
 }
 
 variable "snap_start_enabled" {
-  description = "Whether Lambda starts the functions from snapshots (SnapStart) instead of anew, which costs storage and restores."
+  description = "Whether Lambda starts the functions from snapshots (SnapStart). AWS charges for stored snapshots and for each restore."
   type        = bool
   default     = false
 
@@ -130,13 +130,13 @@ variable "tracing_enabled" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the tables refuse to be deleted, nobody at all can delete an anchor in its time, and the secret can be restored for 30 days after it was deleted."
+  description = "Whether to protect data from deletion: the tables can't be deleted, nobody can delete an anchor during its retention, and a deleted secret can be restored for 30 days."
   type        = bool
   default     = true
 }
 
 variable "anchor_retention_days" {
-  description = "For how long nobody can delete an anchor of the ledger, in days: as long as books must be kept. With deletion_protection it can't be shortened for anchors that are written, by nobody. 3653 are ten years."
+  description = "How long nobody can delete an anchor of the ledger, in days: as long as books must be kept; ten years are 3653. With deletion_protection, nobody can shorten the retention of an existing anchor."
   type        = number
   default     = 3653
 
@@ -148,7 +148,7 @@ variable "anchor_retention_days" {
 }
 
 variable "kms_deletion_window_days" {
-  description = "How long a deleted key can be brought back, in days; without its key the stored cards are lost."
+  description = "How long a deleted key can be restored, in days. Without their key, the stored cards are lost."
   type        = number
   default     = 30
 
@@ -170,7 +170,7 @@ variable "gateway_url" {
 }
 
 variable "gateway_api_key" {
-  description = "The payment gateway's bearer key. It would be kept in the state; null leaves the secret's value to be set out of band."
+  description = "The payment gateway's bearer key. Terraform's state would contain it; with null, set the secret's value out of band."
   type        = string
   default     = null
   sensitive   = true
@@ -205,30 +205,30 @@ variable "gateway_read_timeout_seconds" {
 }
 
 variable "accepted_brands" {
-  description = "The card brands that are taken, by their codes in functions/shared/domain/card_brands.json; another one's card is rejected with brand_not_accepted. By default those that most gateways have; add a national one once yours does."
+  description = "The accepted card brands, by their codes in functions/shared/domain/card_brands.json. Cards of other brands are rejected with brand_not_accepted. The default is what most gateways support; add a national brand once yours supports it."
   type        = list(string)
   default     = ["visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro"]
 
   validation {
     condition     = length(var.accepted_brands) > 0 && length(setsubtract(var.accepted_brands, local.card_brands[*].brand)) == 0
-    error_message = "accepted_brands must name at least one brand, and none that is not in functions/shared/domain/card_brands.json."
+    error_message = "accepted_brands must name at least one brand, and only brands in functions/shared/domain/card_brands.json."
   }
 }
 
 variable "test_cards_accepted" {
-  description = "Whether published test cards are taken, in the clear or sealed. Never in production (PCI DSS 6.5.6)."
+  description = "Whether published test cards are accepted, in the clear or sealed. Never in production (PCI DSS 6.5.6)."
   type        = bool
   default     = false
 }
 
 variable "save_cards" {
-  description = "Whether a payment's card is kept under a token where the request doesn't say (save_card)."
+  description = "Whether a payment's card is stored under a token if the request doesn't say so (save_card)."
   type        = bool
   default     = false
 }
 
 variable "card_retention_days" {
-  description = "How long a stored card is kept after it was last used, in days; then its ciphertext is deleted (PCI DSS 3.2.1)."
+  description = "How long a stored card is kept after its last use, in days. Its ciphertext is then deleted (PCI DSS 3.2.1)."
   type        = number
   default     = 400
 
@@ -239,39 +239,39 @@ variable "card_retention_days" {
 }
 
 variable "sealing_keys" {
-  description = "Generations of the key that cards are sealed with, oldest first. GET /keys serves the last; all of them open cards. To rotate, append a name; take the first away once nothing sealed with it can still arrive."
+  description = "Generations of the key that seals cards, oldest first. GET /keys returns the last; all of them open cards. To rotate, append a name; remove the first once no card sealed with it can still arrive."
   type        = list(string)
   default     = ["1"]
 
   validation {
     condition     = length(var.sealing_keys) > 0 && length(distinct(var.sealing_keys)) == length(var.sealing_keys)
-    error_message = "sealing_keys must name at least one generation, and none twice."
+    error_message = "sealing_keys must name at least one generation, each once."
   }
 
   validation {
     condition     = alltrue([for generation in var.sealing_keys : can(regex("^[A-Za-z0-9_-]{1,32}$", generation))])
-    error_message = "sealing_keys must be names of up to 32 letters, digits, dashes and underscores, as they are part of the keys' own."
+    error_message = "sealing_keys must be names of up to 32 letters, digits, dashes and underscores, since they are part of the keys' names."
   }
 }
 
 variable "token_keys" {
-  description = "Generations of the key that turns card numbers into tokens, oldest first; the last is used. A new generation gives every card a new token; what was stored under the old one stays good. To rotate, append a name."
+  description = "Generations of the key that turns card numbers into tokens, oldest first; the last is used. A new generation gives every card a new token; old tokens stay valid. To rotate, append a name."
   type        = list(string)
   default     = ["1"]
 
   validation {
     condition     = length(var.token_keys) > 0 && length(distinct(var.token_keys)) == length(var.token_keys)
-    error_message = "token_keys must name at least one generation, and none twice."
+    error_message = "token_keys must name at least one generation, each once."
   }
 
   validation {
     condition     = alltrue([for generation in var.token_keys : can(regex("^[A-Za-z0-9_-]{1,32}$", generation))])
-    error_message = "token_keys must be names of up to 32 letters, digits, dashes and underscores, as they are part of the keys' own."
+    error_message = "token_keys must be names of up to 32 letters, digits, dashes and underscores, since they are part of the keys' names."
   }
 }
 
 variable "api_throttling_rate" {
-  description = "How many requests a second the API takes over time; the rest get 429."
+  description = "How many requests per second the API accepts on average; the rest get 429."
   type        = number
   default     = 100
 
@@ -282,18 +282,18 @@ variable "api_throttling_rate" {
 }
 
 variable "status_concurrency" {
-  description = "How many may wait for a payment's end, or look at one, at once; more get 500. Taken from the account's concurrent runs of functions, and null to share these."
+  description = "How many clients may read a payment, or wait for its outcome, at once; more get 500. This reserves concurrency from the account's; null reserves none."
   type        = number
   default     = null
 
   validation {
     condition     = var.status_concurrency == null ? true : var.status_concurrency >= 1 && floor(var.status_concurrency) == var.status_concurrency
-    error_message = "The status function's concurrency must be a whole number from 1 on, or null."
+    error_message = "The status function's concurrency must be a whole number of at least 1, or null."
   }
 }
 
 variable "api_throttling_burst" {
-  description = "How many requests the API takes at once; the rest get 429."
+  description = "How many requests the API accepts at once; the rest get 429."
   type        = number
   default     = 200
 
@@ -305,11 +305,11 @@ variable "api_throttling_burst" {
 
 variable "api_callers" {
   description = <<-EOT
-    Limits on who may call the API, on top of IAM, which every call needs all the same. Each list that is given lets only these through:
-    principals: AWS accounts (their ids, other accounts than this too) and IAM roles and users (their ARNs); without it, this account.
+    Limits on who may call the API, in addition to IAM, which authorizes every call. Each list that is given admits only its members:
+    principals: AWS accounts (ids; other accounts too) and IAM roles and users (ARNs); default: this account.
     ip_ranges: the callers' public addresses, in CIDR notation.
-    vpc_endpoints: interface endpoints for execute-api (their ids). It makes the API private, out of the internet's reach.
-    Who locks out himself can still deploy: the limits are on calls to the API, not on its administration.
+    vpc_endpoints: interface endpoints for execute-api (ids). They make the API private, unreachable from the internet.
+    Those who lock themselves out can still deploy: the limits apply to calls to the API, not to its administration.
   EOT
   type = object({
     principals    = optional(list(string), [])
@@ -345,9 +345,9 @@ variable "api_callers" {
 
 variable "api_firewall" {
   description = <<-EOT
-    A firewall (AWS WAF web ACL) before the API, at a price of its own; null for none. It blocks by AWS's managed rules: common attacks, known bad inputs, addresses with a bad name; and calls without a User-Agent.
-    rate_limit: how many requests one address may make in five minutes, at least 10. Mind that a back end may make all of its calls from one address; null for no limit.
-    Nothing that it sees is logged or sampled. What it blocked is counted in CloudWatch, and in the API's access log with the error WAF_FILTERED.
+    A firewall (AWS WAF web ACL) in front of the API, at an extra cost; null for none. AWS's managed rules block common attacks, known bad inputs and addresses with a bad reputation; calls without a User-Agent are blocked too.
+    rate_limit: how many requests one address may make in five minutes, at least 10; null for no limit. A back end may make all its calls from one address.
+    The firewall logs and samples no requests. CloudWatch counts the blocked ones, and the API's access log has them with the error WAF_FILTERED.
   EOT
   type        = object({ rate_limit = optional(number) })
   default     = null
@@ -363,12 +363,12 @@ variable "api_firewall" {
 
 variable "api_domain" {
   description = <<-EOT
-    A domain name of the merchant's own for the API, with mutual TLS: only clients with a certificate get through. Null for AWS's own name and no mutual TLS.
-    domain_name: the name; point it (DNS alias, or CNAME) at the output api_domain_target.
-    certificate_arn: its certificate in ACM, a public one that ACM issued, in the API's region.
-    truststore_uri: the CAs that clients' certificates are signed by, a PEM file in S3 (s3://bucket/key).
-    truststore_version: the S3 version of that file. Give it, and change it with the file: API Gateway reads the file only when the domain changes.
-    The API no longer answers under AWS's own name then, which knows no mutual TLS.
+    The merchant's own domain name for the API, with mutual TLS: only clients with a certificate can connect. Null for AWS's own name without mutual TLS.
+    domain_name: the name; point it (DNS alias or CNAME) at the output api_domain_target.
+    certificate_arn: its public certificate, issued by ACM in the API's region.
+    truststore_uri: the CAs that sign the clients' certificates, a PEM file in S3 (s3://bucket/key).
+    truststore_version: the S3 version of that file. Set it, and change it with the file: API Gateway reads the file only when the domain changes.
+    The API then no longer answers under AWS's own name, which doesn't support mutual TLS.
   EOT
   type = object({
     domain_name        = string
@@ -400,7 +400,7 @@ variable "api_domain" {
 }
 
 variable "alarm_emails" {
-  description = "Who is told by e-mail of every alarm, and that it is over. Each must confirm the subscription that AWS sends."
+  description = "The e-mail addresses that are notified when an alarm begins and ends. Each must confirm the subscription that AWS sends."
   type        = list(string)
   default     = []
 
@@ -411,15 +411,15 @@ variable "alarm_emails" {
 }
 
 variable "manage_api_gateway_account" {
-  description = "Whether to set the role with which API Gateway writes logs: one per account and region, so only one deployment may own it."
+  description = "Whether to set the role with which API Gateway writes logs. An account has one per region, so only one deployment may own it."
   type        = bool
   default     = true
 }
 
 variable "rollout" {
   description = <<-EOT
-    A deployment in steps: of what is started from now on, the newest versions get percent, and those in from (the output
-    stable_versions, from before) the rest. 0 takes the newest back. null gives them everything at once. `make deploy` sets it.
+    A deployment in steps: the newest versions get this percentage of new executions, and those in from (the previous output
+    stable_versions) get the rest. 0 withdraws the newest; null gives them everything at once. `make deploy` sets this.
   EOT
   type = object({
     percent = number

@@ -25,7 +25,7 @@ resource "aws_wafv2_web_acl" "this" {
   count = var.api_firewall == null ? 0 : 1
 
   name        = local.prefix
-  description = "Before the payments API"
+  description = "In front of the payments API"
   scope       = "REGIONAL"
   tags        = merge(local.tags, { Name = local.prefix })
 

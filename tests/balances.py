@@ -1,4 +1,4 @@
-"""What journal entries come to, for tests to say what a payment has moved."""
+"""Sums of journal entries, with which tests describe what a payment has moved."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from functions.shared.domain.ledger import JournalEntry
 
 Balances = dict[tuple[str, str], int]
-"""Debits less credits in minor units, by account and currency, without zeros."""
+"""Debits minus credits in minor units, by account and currency, without zeros."""
 
 
 def balances(entries: Iterable[JournalEntry]) -> Balances:
-    """What the entries come to."""
+    """Add up the entries."""
     totals: defaultdict[tuple[str, str], int] = defaultdict(int)
     for posting in (posting for entry in entries for posting in entry.postings):
         totals[posting.account, posting.currency] += posting.signed_minor

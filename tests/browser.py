@@ -1,4 +1,5 @@
-"""examples/sealing.mjs as a checkout page runs it: Node's engine, with a browser's globals and none of Node's own."""
+"""Runs examples/sealing.mjs as a checkout page does: in Node's engine, with a browser's globals and without Node's
+own."""
 
 import json
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ BROWSER = ("atob", "btoa", "crypto", "TextEncoder")
 
 
 class JavaScriptError(Exception):
-    """What `seal` rejected with: its name and message."""
+    """The rejection of `seal`: its name and message."""
 
 
 def seal_in_browser(

@@ -1,4 +1,5 @@
-"""Pages in a headless Chromium, driven by Playwright. The browser is the system's own, or what `CHROMIUM` names."""
+"""Pages in a headless Chromium, driven by Playwright. The browser is the system's own, or the one that `CHROMIUM`
+names."""
 
 import os
 import shutil
@@ -21,13 +22,13 @@ _SIZES = {"wide": (1200, 800), "narrow": (360, 780)}
 
 
 def chromium() -> str | None:
-    """Where the browser is, or None."""
+    """The browser's path, or None."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 @contextmanager
 def running_chromium(path: str) -> Iterator[Browser]:
-    """A browser with an empty profile. While it runs, this thread has an event loop: no `asyncio.run` meanwhile."""
+    """A browser with an empty profile. While it runs, this thread has an event loop, so `asyncio.run` can't be used."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield browser
@@ -45,7 +46,7 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, url: str) -> Iterator[Page]:
-    """A page. When it is left, it has asked nobody but its own origin for anything, and complained of nothing."""
+    """A page. On leaving it, check that it sent requests only to its own origin, and reported no errors."""
     with browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce") as context:
         page = context.new_page()
         origin = url if url.startswith("file:") else "/".join(url.split("/")[:3])
@@ -61,14 +62,15 @@ def opened(browser: Browser, url: str) -> Iterator[Page]:
 
 
 def barriers(page: Page) -> list[str]:
-    """What keeps some people out of a page, by those rules of WCAG 2.2 that a machine can check (axe-core)."""
+    """Return the accessibility violations of the page, by the rules of WCAG 2.2 that axe-core can check."""
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = Axe().run(page, options={"runOnly": rules}).response["violations"]
     return [f"{each['id']}: {each['help']} {[node['html'] for node in each['nodes'][:3]]}" for each in found]
 
 
 def take_screenshots(page: Page, name: str) -> None:
-    """Keep the whole page, light and dark, wide and narrow; it must not be wider than the narrow window."""
+    """Take screenshots of the whole page, light and dark, wide and narrow. It must not be wider than the narrow
+    window."""
     for size, (width, height) in _SIZES.items():
         page.set_viewport_size({"width": width, "height": height})
         for scheme in ("light", "dark"):

@@ -1,6 +1,5 @@
-"""What must be in the environment before `functions.shared.runtime` is first imported, what `make test` leaves out, and
-which worker runs what.
-"""
+"""Sets the environment before `functions.shared.runtime` is first imported, and decides which tests `make test` leaves
+out and which worker runs which tests."""
 
 import os
 from typing import Any
@@ -17,50 +16,61 @@ os.environ.setdefault("SAVE_CARDS", "false")
 os.environ.setdefault("ACCEPTED_BRANDS", ",".join(ACCEPTED_BRANDS))
 os.environ.setdefault("TEST_CARDS_ACCEPTED", "true")
 
-# Files, folders and tests that `make test` leaves to `make test-all`: they take long for what they find, or need what
-# only they need. Everything else is `make test`'s.
+# Files, folders and tests that `make test` leaves to `make test-all`, because they take long for what they find, or
+# need something that nothing else needs. `make test` runs all others.
 REST = (
-    # Faults on the running stack: each of them strikes in the simulation first.
+    # Faults on the running stack: each strikes in the simulation first.
     "tests/faults/test_matrix.py",
     "tests/faults/test_late_and_repeated_events.py",
-    # Deployments, and Terraform's plans with every kind of variables.
+    # Deployments, and Terraform plans with every kind of variable.
     "tests/stack/test_access.py::test_a_limit_on_callers_is_deployed_with_the_api_and_so_is_its_end",
     "tests/stack/test_acceptance.py",
     "tests/stack/test_deployment.py",
     "tests/unit/terraform/",
-    # Every permission, every place that a card could leak to, every description of an alarm.
+    # Every permission, every place to which a card could leak, every alarm's description.
     "tests/stack/test_alarms.py",
+    "tests/stack/test_card_testing.py",
     "tests/stack/test_leaks.py",
     "tests/stack/test_permissions.py",
-    # What waits for minutes.
-    "tests/stack/test_resolve.py::test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end",
-    # Clients that are generated, other people's libraries, and requests that nobody thought of.
+    # What waits for the resolve state machine. In the simulation nothing waits, and each of them is met often.
+    "tests/stack/test_operations.py::TestWhatSomebodyDidAtTheGateway",
+    "tests/stack/test_operations.py::test_a_stopped_refund_is_brought_to_its_end",
+    "tests/stack/test_resolve.py",
+    # Generated clients, other people's libraries, and random requests.
     "tests/stack/test_generated_clients.py",
     "tests/stack/test_openapi.py",
     "tests/unit/client/test_interoperability.py",
     # Tools, as people call them.
+    "tests/repository/test_command.py",
+    "tests/repository/test_sbom.py",
     "tests/stack/test_bench.py",
     "tests/stack/test_ledger_commands.py",
     "tests/stack/test_replay.py",
     "tests/stack/test_soak.py",
-    # Every page of the console, at every size of a window.
-    "tests/stack/test_console.py::test_nobody_is_kept_out_of_a_page_and_nothing_is_cut_off",
-    # Documents that are carried out, and checks that are tried on mistakes.
+    "tests/unit/tools/trials/test_acceptance.py::TestTheGuard",
+    # The console beside a running stack. What its pages say is tested without one.
+    "tests/stack/test_console.py",
+    "tests/unit/tools/console/test_page_in_browser.py",
+    # Documents whose commands are run, and checks that are tried on mistakes.
     "tests/repository/test_advisories.py",
     "tests/repository/test_checks.py",
     "tests/repository/test_extending.py",
     "tests/stack/test_tutorial.py",
     # Templates in Apache Velocity.
     "tests/velocity/",
-    # More bad luck, and products that are broken on purpose.
+    # More simulated failures, and deliberately broken products.
     "tests/simulation/test_simulation.py::test_a_mutant_is_found",
     "tests/simulation/test_simulation.py::test_a_product_that_is_not_broken_survives",
     "tests/simulation/test_simulation.py::test_the_rules_hold_in_worlds_that_nobody_has_seen",
 )
 
-# What begins before all else, the longest first. While each worker is at one of these, its stack starts.
+# One worker runs all tests of `make test` that need the ordinary stack, so that one stack is enough.
+ONE_STACK, HAS_STACK = "one stack", "gw0"
+
+# Tests that start first, the longest first. While they run, the stacks start.
 LONG = (
     "tests/faults/",
+    ONE_STACK,
     "tests/stack/test_deployment.py",
     "tests/unit/terraform/test_own_tests.py",
     "tests/workflow/",
@@ -77,18 +87,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
-    """With several workers, one has all tests of a file, and all that need the stack with a proxy: what they share is
-    made once. The other stack each worker has for itself.
+    """With several workers, each file's tests run on one worker, and so do all tests that need the stack with a proxy,
+    and all of `make test` that need the ordinary stack: their fixtures are created once. For the rest, each worker has
+    its own ordinary stack.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "tests/faults/" if file.startswith("tests/faults/") else file
+        if file.startswith("tests/faults/"):
+            return "tests/faults/"
+        return ONE_STACK if file.startswith("tests/stack/") and not nodeid.startswith(REST) else file
 
     def _assign_work_unit(self, node: Any) -> None:
-        waiting = (scope for prefix in LONG for scope in self.workqueue if scope.startswith(prefix))
-        if longest := next(waiting, None):
-            self.workqueue.move_to_end(longest, last=False)
+        scopes = [scope for scope in self.workqueue if scope != ONE_STACK or node.gateway.id == HAS_STACK]
+        longest_first = [scope for prefix in LONG for scope in scopes if scope.startswith(prefix)]
+        if following := next(iter(longest_first + scopes), None):
+            self.workqueue.move_to_end(following, last=False)
         super()._assign_work_unit(node)
 
 

@@ -1,4 +1,4 @@
-"""The project's documents as their tests read them: what they show, what they name, and where they link to."""
+"""Reads the project's documents for their tests: what they show, what they name, and where they link to."""
 
 import re
 import shlex
@@ -17,7 +17,7 @@ _OPERATORS = {";", "|", "||", "&&", "&", "(", ")", "{", "}"}
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block. `file` is what its info string says that it is of: ```python file=functions/new.py."""
+    """A fenced block. `file` is the file that its info string names: ```python file=functions/new.py."""
 
     language: str
     file: str | None
@@ -26,7 +26,7 @@ class Block:
 
     @property
     def commands(self) -> Iterator[list[str]]:
-        """The simple commands of a shell block, as words; a placeholder, `<like this>`, is one word."""
+        """The simple commands of a shell block, as words. A placeholder, `<like this>`, is one word."""
         text = re.sub(r"<[a-z][^<>\n]*>", "PLACEHOLDER", self.text.replace("\\\n", " "))
         line = ""
         for part in text.splitlines():
@@ -36,7 +36,7 @@ class Block:
             lexer.commenters = "#"
             try:
                 words = list(lexer)
-            except ValueError:  # a quotation that goes on in the next line
+            except ValueError:  # a quotation that continues in the next line
                 line += "\n"
                 continue
             line, command = "", list[str]()
@@ -79,7 +79,7 @@ class Document:
         return found
 
     def blocks_of(self, heading: str) -> list[Block]:
-        """Those below a heading, up to the next one that is as high."""
+        """The lines below a heading, up to the next heading of the same or a higher level."""
         inside, level, found = False, "", set[int]()
         for number, token in enumerate(self._tokens):
             if token.type == "heading_open":
@@ -94,7 +94,7 @@ class Document:
 
     @property
     def code(self) -> list[str]:
-        """What is in code font within the text."""
+        """The code spans in the text."""
         return [token.content for token in self._inline if token.type == "code_inline"]
 
     @property
@@ -104,7 +104,7 @@ class Document:
 
     @property
     def anchors(self) -> set[str]:
-        """What a link may name after its #, as GitHub makes it of the headings."""
+        """The fragments that a link may have, as GitHub derives them from the headings."""
         headings = (
             after.content
             for token, after in zip(self._tokens, self._tokens[1:], strict=False)
@@ -113,7 +113,7 @@ class Document:
         return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
     def table(self, heading: str) -> list[list[str]]:
-        """The rows of the tables below a heading, cell by cell as Markdown."""
+        """The rows of the tables below a heading, as cells of Markdown."""
         rows, inside = list[list[str]](), False
         for token, after in zip(self._tokens, self._tokens[1:], strict=False):
             if token.type == "heading_open":
@@ -141,7 +141,7 @@ DOCUMENTS = [
 
 
 def document(name: str) -> Document:
-    """One of docs/."""
+    """A document in docs/."""
     return Document(ROOT / "docs" / f"{name}.md")
 
 

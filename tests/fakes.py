@@ -1,4 +1,5 @@
-"""The ports in memory, for the use cases' tests. Contract tests hold them to what their adapters do."""
+"""Implements the ports in memory for the use cases' tests. Contract tests hold these fakes to their adapters'
+behaviour."""
 
 import hashlib
 import hmac
@@ -32,7 +33,7 @@ from functions.shared.domain.errors import (
     PaymentError,
 )
 from functions.shared.domain.ledger import PostedEntry
-from functions.shared.domain.payment import Payment, PaymentRequest, Status
+from functions.shared.domain.payment import Payment, PaymentRequest, Status, StoreRequest
 from functions.shared.domain.settlement import Break, SettlementLine, SettlementPage
 from functions.shared.ports import (
     AccountPosting,
@@ -42,6 +43,7 @@ from functions.shared.ports import (
     ExecutionSummary,
     RecordedPayment,
     StoredCard,
+    StoredOnRequest,
     Velocity,
 )
 from tests.samples import EXPIRES_AT, NOW, TEST_CARDS
@@ -49,7 +51,8 @@ from tests.samples import EXPIRES_AT, NOW, TEST_CARDS
 
 @dataclass
 class Faults:
-    """What goes wrong next, by operation: an error raised before the deed, or, the answer lost, after it."""
+    """The next failure of each operation: an error before the operation takes effect, or after it, as if the answer
+    were lost."""
 
     _armed: defaultdict[tuple[str, bool], deque[Exception]] = field(default_factory=lambda: defaultdict(deque))
 
@@ -68,7 +71,7 @@ class Faults:
 
 
 class FakeCardCipher:
-    """`CardCipher` whose ciphertext is a random name of what it keeps."""
+    """`CardCipher` whose ciphertext is a random name for the stored card."""
 
     def __init__(self) -> None:
         self.faults = Faults()
@@ -133,15 +136,15 @@ class FakeAnchors:
 
 
 class FakeGateway:
-    """`PaymentGateway` that knows the published test cards, keeps its promises, and fails when told to."""
+    """`PaymentGateway` that knows the published test cards, keeps its promises, and fails on request."""
 
     name = "sparkle"
 
     def __init__(self) -> None:
         self.charges: dict[str, Charge] = {}
-        """By reference, as far as that is not forgotten."""
+        """The charges by reference, unless it was forgotten."""
         self._forgotten: dict[str, Charge] = {}
-        """By their own ids."""
+        """The charges by their own ids."""
         self.calls: list[str] = []
         self.idempotency_keys: list[str] = []
         self.faults = Faults()
@@ -204,7 +207,8 @@ class FakeGateway:
         refund_reference: str | None = None,
         refund_id: str | None = None,
     ) -> Charge:
-        """Show a refund of the charge with that reference, whoever made it; or its next status, by its id."""
+        """Show a refund of the charge with that reference, whoever made it; or the next status of a refund with this
+        id."""
         charge = self.charges[reference]
         refund = Refund(refund_id or f"re_{secrets.token_hex(5)}", refund_reference, status, amount_minor, NOW)
         refunds = {each.refund_id: each for each in charge.refunds} | {refund.refund_id: refund}
@@ -214,7 +218,7 @@ class FakeGateway:
         return self._put(replace(charge, refunds=tuple(refunds.values()), status=shown))
 
     def show(self, reference: str, **changes: Any) -> Charge:
-        """Show the charge with that reference otherwise than it was: somebody moved it."""
+        """Show the charge with that reference as changed by somebody else."""
         return self._put(replace(self.charges[reference], **changes))
 
     def find_by_reference(self, reference: str) -> Charge | None:
@@ -231,7 +235,7 @@ class FakeGateway:
         return {charge.charge_id: charge for charge in (*self.charges.values(), *self._forgotten.values())}
 
     def forget(self, reference: str) -> None:
-        """What gateways forget after a while: the reference, and the keys that were used for it."""
+        """Forget the reference and its keys, as gateways do after a while."""
         if charge := self.charges.pop(reference, None):
             self._forgotten[charge.charge_id] = charge
         self._reversals.pop(reference, None)
@@ -239,7 +243,7 @@ class FakeGateway:
             del self._answers[key]
 
     def settlement(self, day: str, page: str | None, limit: int) -> SettlementPage:
-        """A page of `reports`; without one, of an empty day."""
+        """A page of `reports`, or an empty day's page."""
         self._called("settlements")
         lines, start = self.reports.get(day, []), int(page or 0)
         totals = {
@@ -269,7 +273,7 @@ class FakeGateway:
     def _once(
         self, operation: str, asked: object, idempotency_key: str, deed: Callable[[], Charge | Refused]
     ) -> Charge | Refused:
-        """What the key was answered before, or what the deed comes to."""
+        """Return the earlier answer to the key, or else carry out the deed."""
         self.idempotency_keys.append(idempotency_key)
         self._called(operation)
         earlier, answer = self._answers.get(idempotency_key, (asked, None))
@@ -330,7 +334,7 @@ class FakeGateway:
 
 
 class FakeLedger:
-    """`Ledger` in a dictionary, and with the cards to be kept put into a vault."""
+    """`Ledger` in a dictionary. It stores cards in a vault."""
 
     def __init__(self, card_vault: "FakeCardVault | None" = None) -> None:
         self.records: dict[str, RecordedPayment] = {}
@@ -383,7 +387,7 @@ class FakeLedger:
         }
 
     def awaiting_gateway(self, page: str | None) -> tuple[list[str], str | None]:
-        """One at a time."""
+        """Return one payment a page."""
         self.faults.before("awaiting_gateway")
         open_ = sorted(each for each, there in self.records.items() if there.payment.awaits_gateway)
         following = [each for each in open_ if each > (page or "")]
@@ -427,7 +431,7 @@ class FakeBooks:
 
 
 class FakeBreaks:
-    """`Breaks` in a dictionary: of each, the run that found it last, and whether it is still open."""
+    """`Breaks` in a dictionary: for each break, the last run that found it, and whether it is still open."""
 
     def __init__(self) -> None:
         self.found: dict[Break, str] = {}
@@ -437,10 +441,10 @@ class FakeBreaks:
         self.found[found] = run
         self.resolved.discard(found)
 
-    def of_run(self, day: str, run: str) -> list[Break]:
+    def found_in_run(self, day: str, run: str) -> list[Break]:
         return [found for found, of in self.found.items() if (found.day, of) == (day, run)]
 
-    def resolve_others(self, day: str, run: str, at: str) -> None:
+    def resolve_not_found(self, day: str, run: str, at: str) -> None:
         self.resolved |= {found for found, of in self.found.items() if found.day == day and of != run}
 
 
@@ -449,7 +453,25 @@ class FakeCardVault:
 
     def __init__(self) -> None:
         self.cards: dict[str, StoredCard] = {}
+        self.requests: dict[str, tuple[str, str, str]] = {}
+        """The token, the time and the end of each request to store a card, by its key."""
         self.faults = Faults()
+
+    def keep(self, key: str, card: StoredCard, at: str) -> None:
+        self.faults.before("keep")
+        assert card.summary.token
+        if key not in self.requests and card.summary.token not in self.cards:
+            self.cards[card.summary.token] = card
+            self.requests[key] = card.summary.token, at, card.until
+        else:
+            there = self.stored_on_request(key, at)
+            if there is None or there.card != card.summary:
+                raise LedgerConflict("The key has stored another card, or one that was erased since.")
+        self.faults.after("keep")
+
+    def stored_on_request(self, key: str, at: str) -> StoredOnRequest | None:
+        token, created_at, until = self.requests.get(key, ("", "", ""))
+        return StoredOnRequest(self.summary(token, at), created_at) if at < until else None
 
     def renew(self, token: str, until: str) -> None:
         self.faults.before("renew")
@@ -474,30 +496,38 @@ class FakeCardVault:
         return self.cards.pop(token, None) is not None
 
 
+Counted = tuple[datetime, PaymentRequest | StoreRequest, CardSummary]
+
+
 class FakeVelocityCounter:
     """`VelocityCounter` that remembers every payment of every card, and every decline."""
 
     def __init__(self) -> None:
-        self.payments: defaultdict[str, dict[str, tuple[datetime, PaymentRequest, CardSummary]]] = defaultdict(dict)
+        self.payments: defaultdict[str, dict[str, Counted]] = defaultdict(dict)
+
         self.declines: dict[str, Payment] = {}
         self.faults = Faults()
         self._lock = Lock()
 
-    def count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
+    def count(
+        self, payment_id: str, payment: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
+    ) -> Velocity:
         self.faults.before("count")
         with self._lock:
             return self._count(payment_id, payment, card, started_at)
 
-    def _count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
+    def _count(
+        self, payment_id: str, payment: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
+    ) -> Velocity:
         started = datetime.fromisoformat(started_at)
         self.payments[card.fingerprint].setdefault(payment_id, (started, payment, card))
 
-        def since(window: timedelta) -> list[tuple[PaymentRequest, CardSummary]]:
+        def since(window: timedelta) -> list[tuple[PaymentRequest | StoreRequest, CardSummary]]:
             begin = _floor(started - window, 300)
             return [(of, by) for at, of, by in self.payments[card.fingerprint].values() if at.timestamp() >= begin]
 
-        def amount(payments: list[tuple[PaymentRequest, CardSummary]]) -> int:
-            return sum(of.amount_minor or 0 for of, _ in payments if of.currency == payment.currency)
+        def amount(payments: list[tuple[PaymentRequest | StoreRequest, CardSummary]]) -> int:
+            return sum(of.amount_minor for of, _ in payments if of.currency == payment.currency)
 
         begin = _floor(started - timedelta(hours=1), 1200)
         recent = [
@@ -541,12 +571,14 @@ def _floor(at: datetime, seconds: int) -> float:
 
 
 def _is_same(
-    name: str, one: tuple[PaymentRequest, CardSummary], other: tuple[PaymentRequest | Payment, CardSummary]
+    name: str,
+    one: tuple[PaymentRequest | StoreRequest, CardSummary],
+    other: tuple[PaymentRequest | StoreRequest | Payment, CardSummary],
 ) -> bool:
-    """Whether both have the same reference, BIN, caller, or first six and last four digits; one that is not given is
-    nobody's."""
+    """Whether both have the same reference, BIN, caller, or first six and last four digits. A missing value matches
+    nothing."""
 
-    def value(of: PaymentRequest | Payment, by: CardSummary) -> object:
+    def value(of: PaymentRequest | StoreRequest | Payment, by: CardSummary) -> object:
         return {
             "reference": of.merchant_reference,
             "caller": of.caller,
@@ -558,7 +590,7 @@ def _is_same(
 
 
 class FakeExecutions:
-    """`Executions` by a dictionary; `error` is raised instead of an answer if it is set."""
+    """`Executions` from a dictionary. If `error` is set, it is raised instead of an answer."""
 
     def __init__(self, **executions: Execution) -> None:
         self.executions = executions
@@ -591,7 +623,7 @@ def _status(execution: Execution) -> str:
 
 
 class FakeStateMachine:
-    """`StateMachine` that remembers what was asked for by the executions' names."""
+    """`StateMachine` that records the requests by the executions' names."""
 
     def __init__(self) -> None:
         self.started: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""What must hold for every payment, whatever went wrong on its way."""
+"""What must hold for every payment, whatever failed."""
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
@@ -12,8 +12,9 @@ from tools.trials.audit import audit
 
 
 def broken(stack: Stack, payment_ids: Collection[str]) -> Iterator[tuple[str | None, str]]:
-    """What does not hold, by payment (None: for all together): balance, one charge, equal money, nothing lost, nothing
-    undone twice, as `payments audit` looks for them; and that the same keys lead to the same payment and operations."""
+    """The violations, by payment (None for all payments together): balance, a single charge, equal amounts, nothing
+    lost and nothing reversed twice, as `payments audit` checks them; and that the same keys lead to the same payments
+    and operations."""
     for finding in audit(stack, payment_ids).findings:
         yield finding.payment_id, f"{finding.kind}: expected {finding.expected}, found {finding.found}"
     for payment_id in payment_ids:
@@ -26,7 +27,7 @@ def _repeated(stack: Stack, payment_id: str) -> str | None:
     asked = {payment_id: ("/payments", PAYMENT)}
     for operation in before["operations"]:
         if operation["source"] == "gateway":
-            continue  # nobody asked for it
+            continue  # nobody requested it
         asked[operation["operation_id"]] = (f"/payments/{payment_id}/{operation['type']}s", {})
     for key, (path, body) in asked.items():
         answer = stack.call("POST", path, body, {"Idempotency-Key": key})
@@ -36,7 +37,8 @@ def _repeated(stack: Stack, payment_id: str) -> str | None:
 
 
 def unlawful(statuses: Sequence[Status]) -> list[tuple[Status, Status]]:
-    """The steps of a payment that the status diagram doesn't know; between two looks there may be several."""
+    """The status changes of a payment that the status diagram doesn't allow. Statuses between two observations may be
+    missing."""
     return [(before, after) for before, after in pairwise(statuses) if after not in {before} | _reachable(before)]
 
 

@@ -1,6 +1,6 @@
-"""The API's mapping templates, put together as `terraform/api_gateway.tf` does it, and what strangers may send to them.
+"""The API's mapping templates, assembled as in `terraform/api_gateway.tf`, and hostile requests for them.
 
-`tests/stack/test_mapping_templates.py` holds this to what is deployed.
+`tests/stack/test_mapping_templates.py` compares this with the deployment.
 """
 
 import json
@@ -21,10 +21,10 @@ STATE_MACHINE_ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:of-ours:
 
 OPERATIONS = {"refunds": "refund", "captures": "capture", "voids": "void"}
 STARTS = {"payments": "start_payment", "cards": "start_card"} | dict.fromkeys(OPERATIONS, "start_operation")
-"""The template that makes an execution's input, by the last part of the route."""
+"""The template that builds an execution's input, by the route's last part."""
 
 READINGS = ("", None)
-"""What a reference to nothing may give: an empty text, as was seen on AWS, or null, as in Velocity by itself."""
+"""The value of an undefined reference: an empty text, as observed on AWS, or null, as in plain Velocity."""
 
 
 def starting(route: str, state_machine_arn: str = STATE_MACHINE_ARN) -> str:
@@ -46,7 +46,7 @@ def starting(route: str, state_machine_arn: str = STATE_MACHINE_ARN) -> str:
 
 
 def card_number() -> str:
-    """The regular expression of card numbers that Terraform makes of the brands."""
+    """The regular expression of card numbers that Terraform builds from the brands."""
     alternatives = []
     for brand in json.loads((FUNCTIONS / "shared" / "domain" / "card_brands.json").read_text())["brands"]:
         ranges = [list(map(int, prefixes.split("-"))) for prefixes in brand["begins"]]
@@ -57,8 +57,13 @@ def card_number() -> str:
 
 
 def answering(route: str, template: str) -> str:
-    """The template of the answer: `accepted` or `refused`."""
+    """The template of the answer: `refused`, or the one of `started`."""
     return _ids(route) + _file(template)
+
+
+def started(route: str) -> str:
+    """The name of the template that answers a request which Step Functions has not refused."""
+    return "stored" if route == "cards" else "accepted"
 
 
 def _ids(route: str) -> str:
@@ -71,7 +76,7 @@ def _file(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a template is given: a request, or Step Functions' answer to one."""
+    """A template's input: a request, or Step Functions' answer to one."""
 
     body: str = ""
     header: dict[str, str] = field(default_factory=lambda: {"Idempotency-Key": KEY})
@@ -82,12 +87,12 @@ class Message:
 
     @property
     def context(self) -> dict[str, Any]:
-        """`$context`, as it is before the template is rendered."""
+        """`$context` before the template is rendered."""
         identity = {"userArn": self.caller_arn} if self.caller_arn else {}
         return {"responseOverride": {"header": {}}, "identity": identity, "path": self.sent_to}
 
     def rendered(self, template: str, absent: str | None = "") -> tuple[str, dict[str, Any]]:
-        """What the emulator makes of it: the text, and `$context.responseOverride`."""
+        """The emulator's rendering: the text, and `$context.responseOverride`."""
         context = self.context
         payload = vtl.Input(self.body, self.path, self.querystring, self.header)
         return vtl.render(template, payload, context, {}, absent), context["responseOverride"]
@@ -155,7 +160,7 @@ ODD_PATHS: tuple[dict[str, str], ...] = (
 
 
 def hostile() -> Iterator[Message]:
-    """Requests that no client of ours would send."""
+    """Requests that none of our clients would send."""
     for value in ODD_VALUES:
         yield Message(json.dumps({"amount_minor": value, "card_data": value}))
         yield Message(json.dumps({"card_data": CARD_DATA | {"card_number": value}}, ensure_ascii=False))
@@ -187,11 +192,11 @@ ERRORS = (
         "SerializationException",
     ),
 )
-"""What StartExecution answers but a success, and what any call may be answered."""
+"""The errors of StartExecution, and of any call."""
 
 
 def answers() -> Iterator[Message]:
-    """What Step Functions may answer, to requests of all kinds."""
+    """The possible answers of Step Functions to all kinds of requests."""
     bodies = [
         *(json.dumps({"__type": namespace + error, "message": "x"}) for error in ERRORS for namespace in ("", "a.b#")),
         *("", "{}", "[]", "null", '"x"', "<html>", '{"__type": null}', '{"__type": 5}', '{"__type": ["InvalidName"]}'),

@@ -45,8 +45,8 @@ AUTHORIZATION = {"Authorization": f"Bearer {API_KEY}"}
 ROLE_ARN = "arn:aws:iam::123456789012:role/state-machine"
 
 
-# Each session reads the services' descriptions anew, and each mocked account begins with a session of its own. The file
-# of endpoints is left out, as botocore changes what it has read of it.
+# Every session reads the services' descriptions, and every mocked account begins with its own session, so cache them.
+# The file of endpoints is not cached, since botocore modifies what it has read.
 _load_anew = JSONFileLoader().load_file
 _load_once = cache(_load_anew)
 
@@ -70,12 +70,12 @@ class MockedAws:
     s3: "S3Client"
 
     def ledger(self, now: Callable[[], str] = now) -> DynamoDbLedger:
-        """The ledger, to be written at these times."""
+        """A ledger that writes at these times."""
         mac = KmsMac(self.kms, self.books_key_id)
         return DynamoDbLedger(self.dynamodb, TABLE, lambda record: sealed(record, mac, now()), CARDS_TABLE)
 
     def environment(self) -> dict[str, str]:
-        """The functions' environment variables, but for the gateway's address and the state machine."""
+        """The functions' environment variables, except for the gateway's address and the state machine."""
         return {
             "AWS_DEFAULT_REGION": REGION,
             "DYNAMODB_TABLE": TABLE,
@@ -98,7 +98,7 @@ class MockedAws:
 
 @contextmanager
 def one_request_at_a_time() -> Iterator[None]:
-    """A transaction that moto refuses puts back the whole table as it was before, with what others wrote meanwhile."""
+    """When moto refuses a transaction, it restores the whole table, and loses what others wrote meanwhile."""
     lock, call_action = RLock(), DynamoHandler.call_action
 
     def call_alone(handler: DynamoHandler) -> Any:
@@ -111,7 +111,7 @@ def one_request_at_a_time() -> Iterator[None]:
 
 @contextmanager
 def no_idle_key_pairs() -> Iterator[None]:
-    """moto makes a key pair, which takes a while, for keys that have none: symmetric ones, and those of MACs."""
+    """Keep moto from generating a key pair, which is slow, for symmetric and MAC keys, which have none."""
 
     def generate_if_used(spec: str) -> Any:
         return generate_private_key(spec) if spec.startswith(("RSA_", "ECC_")) else None
@@ -179,5 +179,5 @@ def _key(hash_key: str, range_key: str) -> list[Any]:
 
 
 def new_id() -> str:
-    """A payment id that no other test has: they share tables and sandboxes."""
+    """A payment id that no other test has, since tests share tables and sandboxes."""
     return str(uuid.uuid4())

@@ -1,4 +1,4 @@
-"""Terraform's plans and states with AWS mocked: the provider checks every value, and nothing has to run or be built."""
+"""Terraform's plans and states with AWS mocked. The provider checks every value, and nothing has to run or be built."""
 
 import json
 import os
@@ -35,22 +35,22 @@ run "it" {{
 
 @dataclass
 class Mocked:
-    """What Terraform made of some variables."""
+    """Terraform's result for some variables."""
 
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Each resource's values by its address; what only AWS knows is made up in a state, and null in a plan."""
+    """Each resource's values by its address. Values that only AWS knows are invented in a state, and null in a plan."""
 
     errors: list[str] = field(default_factory=list)
-    """Why it refused."""
+    """Why Terraform refused the variables."""
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
         return {address: values for address, values in self.resources.items() if address.startswith(f"{kind}.")}
 
 
 def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = "plan") -> dict[str, Mocked]:
-    """The plan, or after `apply` the state, of each case: some variables on top of those that are required.
+    """The plan, or after `apply` the state, of each case: its variables on top of the required ones.
 
-    A copy of the Terraform, in an empty folder, is what it works on.
+    Terraform works on a copy of the configuration, in an empty folder.
     """
     shutil.copytree(
         TERRAFORM,
@@ -88,7 +88,7 @@ def mocked(folder: Path, cases: Mapping[str, Mapping[str, Any]], command: str = 
 
 
 def refused_by_provider(folder: Path, configuration: str) -> list[str]:
-    """What the AWS provider, at our version, has against a configuration; an empty folder is what it works in."""
+    """The errors of the AWS provider, at our version, in a configuration. It works in an empty folder."""
     (folder / "terraform").mkdir()
     shutil.copy(TERRAFORM / "versions.tf", folder / "terraform")
     (folder / "terraform" / "main.tf").write_text(configuration)

@@ -1,4 +1,5 @@
-"""Changed functions put into service as a deployment does it, on any stack: versions, and what names or starts them."""
+"""Puts changed functions into service on any stack, as a deployment does: publishes versions and updates their
+callers."""
 
 import re
 from collections.abc import Collection
@@ -7,7 +8,7 @@ from tools.deployment.stack import Stack
 
 
 def put_into_service(stack: Stack, functions: Collection[str]) -> None:
-    """Publish functions as they are now, by their short names, and let everything that calls them call that."""
+    """Publish the functions with these short names as they are now, and let all callers call these versions."""
     prefix = stack.log_group_prefix.rsplit("/", 1)[1]
     functions_client, states = stack.client("lambda"), stack.client("stepfunctions")
     versions = {}

@@ -1,4 +1,4 @@
-"""One payment of 19.99 USD, in the shapes that the functions hand each other."""
+"""One payment of 19.99 USD, in the shapes that the functions pass to each other."""
 
 import uuid
 from dataclasses import replace
@@ -8,18 +8,18 @@ from functions.shared.contracts import load
 from functions.shared.domain.card import Card, CardSummary
 from functions.shared.domain.charge import Charge, Order
 from functions.shared.domain.operation import OperationRequest, OperationType
-from functions.shared.domain.payment import Payment, PaymentRequest, Status
+from functions.shared.domain.payment import Payment, PaymentRequest, Status, StoreRequest
 
 TEST_CARDS: dict[str, dict[str, str]] = load("test_cards")
 
 PAN = "4242424242424242"
 DECLINED_PAN = "4000000000009995"
 UNLISTED_PAN = "4000056655665556"
-"""Stripe publishes it for tests, and it is not on the list of our own."""
+"""A test number published by Stripe that is not on our own list."""
 
 HOLDER = "Zebedee O'Brien"
 SEALED = ".".join(["eyJ" + "a" * 200, "a" * 683, "a" * 16, "a" * 120, "a" * 22])
-"""Has a sealed card's shape, and opens nowhere."""
+"""Has a sealed card's shape, and can't be opened."""
 
 TOKEN = "tok_" + "a" * 52
 FINGERPRINT = "fp_" + "b" * 52
@@ -28,19 +28,19 @@ STARTED_AT = "2026-11-23T09:00:00.000Z"
 NOW = "2026-11-23T09:00:01.000Z"
 LATER = "2026-11-23T09:05:00.000Z"
 EXPIRES_AT = "2026-11-30T09:00:01.000Z"
-"""When the gateway lets an authorization of `NOW` end."""
+"""The time at which the gateway lets an authorization of `NOW` expire."""
 
 CARD_RETENTION_DAYS = 400
 ACCEPTED_BRANDS = ("visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro")
-"""What `accepted_brands` is where nobody sets it."""
+"""The default of `accepted_brands`."""
 KEPT_UNTIL = "2027-12-28T09:00:01.000Z"
-"""That many days after `NOW`."""
+"""The time that many days after `NOW`."""
 
 CARD_DATA = {"card_number": PAN, "expiry_date": "12/44", "card_holder": HOLDER}
 CARD = Card.from_card_data(CARD_DATA)
 SUMMARY = CardSummary(TOKEN, FINGERPRINT, "visa", "424242", "4242", "12/44")
-REQUEST = PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
-STORE = PaymentRequest("store")
+REQUEST = PaymentRequest(1999, "USD", merchant_reference="order-1001")
+STORE = StoreRequest()
 
 
 def card(pan: str = PAN) -> Card:
@@ -61,8 +61,14 @@ def payment(
     return replace(first, **changes)
 
 
+def stored(payment_id: str = "pay-1", **changes: Any) -> Payment:
+    """A record of a card that was stored before POST /cards had a workflow of its own: it has no amount."""
+    nothing: dict[str, Any] = dict.fromkeys(("amount_minor", "currency", "charge_id", "merchant_reference"))
+    return payment(payment_id, "stored", **nothing | {"card": SUMMARY} | changes)
+
+
 def shown(payment: Payment, **changes: Any) -> Charge:
-    """The payment's charge, as the gateway shows it if nobody else has moved it."""
+    """The payment's charge as the gateway shows it, if nobody else has moved it."""
     assert payment.amount_minor
     assert payment.currency
     assert payment.charge_id
@@ -83,7 +89,7 @@ def shown(payment: Payment, **changes: Any) -> Charge:
 def operation_request(
     payment: Payment, type: OperationType, amount_minor: int | None = None, operation_id: str | None = None
 ) -> OperationRequest:
-    """An operation of its own id, unless that is given."""
+    """An operation with its own id, unless one is given."""
     return OperationRequest(operation_id or str(uuid.uuid4()), payment.payment_id, type, amount_minor, LATER)
 
 

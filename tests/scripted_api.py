@@ -1,4 +1,4 @@
-"""An API that answers what a test tells it to, and a clock that doesn't wait."""
+"""An API that answers as a test tells it to, and a clock that doesn't wait."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ SKEWED = (403, {"error": {"code": "forbidden", "message": "The request is not si
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the API was asked."""
+    """A request that the API received."""
 
     method: str
     path: str
@@ -35,10 +35,11 @@ class Call:
 
 
 class ScriptedApi(ThreadingHTTPServer):
-    """Gives the answers in their order: a status with a body, bytes as they are and the rest as JSON, or HANG_UP.
+    """Gives these answers in order: a status with a body (bytes as they are, anything else as JSON), or HANG_UP.
 
-    With a `clock` that is so many seconds off this machine's, it dates its answers by that, and refuses signatures of
-    another time as AWS does. A `gate` holds all calls back until as many have come as it waits for.
+    With a `clock` that differs from this machine's by that many seconds, it dates its answers accordingly, and refuses
+    signatures with another time as AWS does. A `gate` holds all calls back until the number that it waits for has
+    arrived.
     """
 
     daemon_threads = True
@@ -93,12 +94,12 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @dataclass
 class FakeTime:
-    """Goes on by what is slept."""
+    """Advances by the time that is slept."""
 
     now: float = 0.0
     slept: list[float] = field(default_factory=list)

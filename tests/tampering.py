@@ -1,4 +1,4 @@
-"""Sealed cards (compact JWE) made or changed by somebody who means ill."""
+"""Sealed cards (compact JWE) that an attacker made or changed."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ def encoded(value: bytes) -> str:
 
 
 def sealed_unchecked(content: Any, payment_id: str, key: Mapping[str, str]) -> str:
-    """Anything sealed as a card is, security codes too: our own clients would refuse."""
+    """Seal anything as a card is sealed, even a security code, which our own clients would refuse."""
     header = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": key["kid"], "payment_id": payment_id}
     registry = jwe.JWERegistry(algorithms=[header["alg"], header["enc"]])
     registry.strict_check_header = False
@@ -22,7 +22,7 @@ def sealed_unchecked(content: Any, payment_id: str, key: Mapping[str, str]) -> s
 
 
 def with_header(sealed: str, header: Any) -> str:
-    """The sealed card under another protected header."""
+    """The sealed card with another protected header."""
     return ".".join([encoded(json.dumps(header).encode()), *sealed.split(".")[1:]])
 
 

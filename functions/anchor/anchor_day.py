@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from functions.shared.domain.anchor import NO_ANCHOR, UNSEALED, Anchor, Line, part_hash, surely_seen, to_part
+from functions.shared.domain.anchor import GENESIS_ROOT, UNSEALED, Anchor, Line, indexed_until, part_hash, to_part
 from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.ports import Anchors, Mac, Written
 
@@ -22,7 +22,7 @@ def anchor_day(day: str, *, written: Written, anchors: Anchors, mac: Mac, now: s
     last = anchors.last()
     days = [day] if last else [day, UNSEALED]
     parts, payments, entries = [], 0, 0
-    for lines in _parts([(each, shard) for each in days for shard in range(written.shards)], written):
+    for lines in _parts([(anchored_day, shard) for anchored_day in days for shard in range(written.shards)], written):
         part = to_part(lines)
         anchors.keep_part(part)
         parts.append(part_hash(part))
@@ -32,11 +32,11 @@ def anchor_day(day: str, *, written: Written, anchors: Anchors, mac: Mac, now: s
         number=last.number + 1 if last else 1,
         day=day,
         taken_at=now,
-        until=surely_seen(day, now),
+        until=indexed_until(day, now),
         payments=payments,
         entries=entries,
         parts=tuple(parts),
-        previous=last.root if last else NO_ANCHOR,
+        previous=last.root if last else GENESIS_ROOT,
     )
     if not anchors.keep(anchor, mac.mac(anchor.digest)):
         raise LedgerUnavailable("Another run has written an anchor meanwhile.")
@@ -47,8 +47,8 @@ def _parts(shards: Sequence[tuple[str, int]], written: Written) -> Iterator[list
     """Yield the shards' lines in parts, with only some of the shards in memory at a time."""
     lines: list[Line] = []
     with ThreadPoolExecutor(_MAX_CONNECTIONS) as pool:
-        for begin in range(0, len(shards), _MAX_CONNECTIONS):
-            for found in pool.map(lambda shard: list(written.lines(*shard)), shards[begin : begin + _MAX_CONNECTIONS]):
+        for start in range(0, len(shards), _MAX_CONNECTIONS):
+            for found in pool.map(lambda shard: list(written.lines(*shard)), shards[start : start + _MAX_CONNECTIONS]):
                 lines += found
             while len(lines) >= MAX_PART_LINES:
                 yield lines[:MAX_PART_LINES]

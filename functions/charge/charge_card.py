@@ -32,18 +32,17 @@ def charge_card(
     """
     if ledger.statuses([payment_id]):
         return {"outcome": "recorded"}
-    assert payment.amount_minor is not None and payment.currency is not None  # the contract of the state
     order = Order(payment_id, payment.amount_minor, payment.currency, payment.merchant_reference, payment.description)
     card = Card.from_card_data(json.loads(cipher.decrypt(ciphertext, summary.encryption_context)))
-    ask = gateway.charge if payment.capture else gateway.authorize
+    create_charge = gateway.charge if payment.capture else gateway.authorize
     try:
-        charge = ask(order, card, f"{payment_id}-charge")
+        charge = create_charge(order, card, f"{payment_id}-charge")
     except GatewayOutcomeUnknown:
         found = gateway.find_by_reference(payment_id)
         if found is None:
             raise  # not there yet is not the same as never there
         charge = found
-    if not charge.is_as_asked(order.reference, order.amount_minor, order.currency, capture=payment.capture):
+    if not charge.is_as_requested(order.reference, order.amount_minor, order.currency, capture=payment.capture):
         raise GatewayMismatch("The gateway charged another reference, amount or currency than asked.")
     return {
         "outcome": charge.outcome(capture=payment.capture),

@@ -12,7 +12,7 @@ from functions.shared.use_cases.undo_other_charge import undo_other_charge
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ChargeResult:
     """The result of the state Charge: its outcome, or `unknown` if it did not return, and the charge's id. With the
     outcome `recorded`, it made no charge."""
 
@@ -28,7 +28,7 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
 def compensate_payment(
     payment: Payment,
     request: PaymentRequest,
-    made: Made,
+    charge_result: ChargeResult,
     *,
     gateway: PaymentGateway,
     ledger: Ledger,
@@ -37,14 +37,14 @@ def compensate_payment(
     """Bring the payment to an outcome that the gateway has confirmed, record it, and return the record.
 
     `payment` is the payment's first record, in doubt, with the error that led here. An existing record in the ledger
-    takes precedence: an earlier state has recorded the outcome, and its answer was lost. If the charge in `made` is not
-    the recorded one, it is undone. If the gateway declined the payment, the decline is counted.
+    takes precedence: an earlier state has recorded the outcome, and its answer was lost. If the charge in
+    `charge_result` is not the recorded one, it is undone. If the gateway declined the payment, the decline is counted.
 
     Raises ReversalUnconfirmed while the gateway does not confirm the reversal (the ledger says in doubt),
     LedgerUnavailable, and LedgerConflict if another process recorded at the same time.
     """
     known = ledger.find(payment.payment_id)
-    if known and made.outcome == "recorded":
+    if known and charge_result.outcome == "recorded":
         return known.payment
     if known is None:
         known = record_doubt(replace(payment, reversing=True), request, ledger=ledger)
@@ -56,14 +56,17 @@ def compensate_payment(
         velocity_counter.count_decline(ended)
     if known.payment.status == "in_doubt":
         return ended
-    if made.outcome == "unknown":
-        made = _look(known.payment, gateway)
-    if made.charge_id in (None, known.payment.charge_id) or made.outcome not in ("captured", "authorized"):
+    if charge_result.outcome == "unknown":
+        charge_result = _find_charge(known.payment, gateway)
+    if charge_result.charge_id in (None, known.payment.charge_id) or charge_result.outcome not in (
+        "captured",
+        "authorized",
+    ):
         return known.payment
-    return _undo_another(known, made, gateway=gateway, ledger=ledger, now=now)
+    return _undo_second_charge(known, charge_result, gateway=gateway, ledger=ledger, now=now)
 
 
-def _look(payment: Payment, gateway: PaymentGateway) -> Made:
+def _find_charge(payment: Payment, gateway: PaymentGateway) -> ChargeResult:
     """The charge that the gateway has made under our reference. Raises ReversalUnconfirmed."""
     try:
         found = gateway.find_by_reference(payment.payment_id)
@@ -71,22 +74,24 @@ def _look(payment: Payment, gateway: PaymentGateway) -> Made:
         raise ReversalUnconfirmed(f"Nobody knows whether there is a second charge: {error}") from None
     if found is None and payment.charge_id:
         raise ReversalUnconfirmed("The gateway does not show the charge, and so not whether there is a second one.")
-    return Made(found.status, found.charge_id) if found else Made("unknown")
+    return ChargeResult(found.status, found.charge_id) if found else ChargeResult("unknown")
 
 
-def _undo_another(known: RecordedPayment, made: Made, *, gateway: PaymentGateway, ledger: Ledger, now: str) -> Payment:
+def _undo_second_charge(
+    known: RecordedPayment, charge_result: ChargeResult, *, gateway: PaymentGateway, ledger: Ledger, now: str
+) -> Payment:
     """Record the existence of a second charge, then undo it. The record shows the undoing as open until confirmed."""
     payment = known.payment
-    assert made.charge_id and payment.amount_minor and payment.currency
-    operation = payment.operation(made.charge_id)
+    assert charge_result.charge_id and payment.amount_minor and payment.currency
+    operation = payment.operation(charge_result.charge_id)
     if operation is None:
-        captured = made.outcome == "captured"
+        captured = charge_result.outcome == "captured"
         # A second charge that took money is posted like any capture, to match its refund and the gateway's report.
-        entries = [capture_entry(gateway.name, payment.amount_minor, payment.currency, made.charge_id)]
-        payment = payment.undo_other_charge(made.charge_id, "refund" if captured else "void", now)
+        entries = [capture_entry(gateway.name, payment.amount_minor, payment.currency, charge_result.charge_id)]
+        payment = payment.undo_other_charge(charge_result.charge_id, "refund" if captured else "void", now)
         payment, posted = payment.post(*entries if captured else ())
         ledger.record(payment, posted)
-        operation = payment.operation(made.charge_id)
+        operation = payment.operation(charge_result.charge_id)
     assert operation
     if not operation.is_open:
         return payment

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from functions.compensate.compensate_payment import Made, compensate_payment, payment_from
+from functions.compensate.compensate_payment import ChargeResult, compensate_payment, payment_from
 from functions.shared import runtime
 from functions.shared.domain.errors import GatewayMismatch, PaymentError
 from functions.shared.domain.payment import PaymentRequest
@@ -15,15 +15,12 @@ METRICS = {"reversed": "PaymentReversed", "declined": "PaymentDeclined"}
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = PaymentRequest.from_request(event["payment"])
     payment = payment_from(event, runtime.now())
-    if request.operation == "store":
-        stored = runtime.ledger().payment(payment.payment_id)
-        return stored.outcome() if stored else payment.outcome() | {"status": "rejected"}
-    made = Made(event["charge"]["outcome"], event["charge"].get("charge_id"))
+    charge_result = ChargeResult(event["charge"]["outcome"], event["charge"].get("charge_id"))
     try:
         ended = compensate_payment(
             payment,
             request,
-            made,
+            charge_result,
             gateway=runtime.gateway(),
             ledger=runtime.ledger(),
             velocity_counter=runtime.velocity_counter(),

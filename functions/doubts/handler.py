@@ -6,7 +6,7 @@ from typing import Any
 from functions.doubts.look_after import look_after_unattended
 from functions.shared import runtime
 
-USES = (
+FACTORIES = (
     runtime.ledger,
     runtime.executions,
     runtime.operation_executions,
@@ -15,7 +15,7 @@ USES = (
 )
 
 
-@runtime.function("doubts", uses=USES, payment_id=lambda event: None)
+@runtime.function("doubts", uses=FACTORIES, payment_id=lambda event: None)
 def handler(event: runtime.Event) -> dict[str, Any]:
     doubts, now = runtime.ledger().doubts(), runtime.now()
     age = datetime.fromisoformat(now) - datetime.fromisoformat(doubts.oldest_since or now)

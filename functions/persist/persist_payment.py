@@ -6,7 +6,7 @@ from functions.shared.domain.adoption import adopt
 from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import LedgerConflict
 from functions.shared.domain.ledger import capture_entry
-from functions.shared.domain.payment import FAILURES, Payment
+from functions.shared.domain.payment import FAILURE_STATUSES, Payment
 from functions.shared.ports import CardVault, Ledger, StoredCard, VelocityCounter
 
 
@@ -23,22 +23,38 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
     )
 
 
-def recorded_before(payment_id: str, *, ledger: Ledger) -> Payment:
+def denied_payment_from(event: dict[str, Any], verdict: dict[str, Any], now: str) -> Payment:
+    """The first record of a payment that a screening rule has declined, from the state's input and the verdict."""
+    return Payment.first_of(
+        event | {"flags": verdict["flags"]}, "declined", None, now=now, decline_code=verdict["decline_code"]
+    )
+
+
+def deny_payment(payment: Payment, *, ledger: Ledger) -> Payment:
+    """Write a payment whose card was never encrypted, and which the gateway was never asked for.
+
+    The call may be repeated. Raises LedgerUnavailable, LedgerConflict.
+    """
+    ledger.record(payment)
+    return payment
+
+
+def already_recorded(payment_id: str, *, ledger: Ledger) -> Payment:
     """The payment that Charge found in the ledger and so did not charge again. Its recorded status is the outcome.
 
     Raises LedgerConflict if the record shows a failure.
     """
     known = ledger.payment(payment_id)
     assert known  # nothing is ever deleted
-    if known.status in FAILURES:
+    if known.status in FAILURE_STATUSES:
         raise LedgerConflict(f"The payment was recorded before, as {known.status}.")
     return known
 
 
 def persist_payment(
     payment: Payment,
-    ciphertext: bytes | None,
-    shown: Charge | None,
+    ciphertext: bytes,
+    charge: Charge,
     *,
     card_on_file: bool,
     keep_card_until: str,
@@ -48,23 +64,21 @@ def persist_payment(
 ) -> Payment:
     """Write the payment, its journal entries and the card to be kept, all or nothing. The call may be repeated.
 
-    Only a capture moves money. `shown` is the charge as the state Charge saw it; its later movements are adopted. A
+    Only a capture moves money. `charge` is the charge as the state Charge saw it; its later movements are adopted. A
     decline by the gateway is counted once it is recorded. A stored card that was charged by its token is kept for
     longer, unless it was erased in the meantime. Raises LedgerUnavailable, LedgerConflict.
     """
     entries, card = [], None
     token = payment.card.token if payment.card else None
     if token and not card_on_file:
-        assert payment.card and ciphertext  # the contract of the state
+        assert payment.card
         card = StoredCard(payment.card, ciphertext, keep_card_until)
     if payment.status == "captured":
-        assert shown and payment.amount_minor and payment.currency  # the contract of the state
-        entries.append(capture_entry(shown.gateway, payment.amount_minor, payment.currency))
+        assert payment.amount_minor and payment.currency  # every payment has them
+        entries.append(capture_entry(charge.gateway, payment.amount_minor, payment.currency))
     recorded, posted = payment.post(*entries)
-    if shown:
-        recorded, adopted = adopt(recorded, posted, shown, payment.updated_at)
-        posted += adopted
-    ledger.record(recorded, posted, card)
+    recorded, adopted = adopt(recorded, posted, charge, payment.updated_at)
+    ledger.record(recorded, posted + adopted, card)
     if recorded.was_declined_by_gateway:
         velocity_counter.count_decline(recorded)
     if token and card_on_file:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from functions.reconcile.reconcile_day import BEGIN, Cursor, Reconciliation
+from functions.reconcile.reconcile_day import FIRST_STEP, Cursor, Reconciliation
 from functions.shared import runtime
 
 
@@ -33,9 +33,14 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         executions=runtime.executions(),
         count=runtime.count,
     )
-    following = reconciliation.step(Cursor(**event["cursor"]) if event["cursor"] else BEGIN)
+    next_cursor = reconciliation.step(Cursor(**event["cursor"]) if event["cursor"] else FIRST_STEP)
     breaks = 0
-    if following is None:
+    if next_cursor is None:
         breaks = len(reconciliation.found())
         runtime.count("ReconciliationBreaks", breaks)
-    return {"day": day, "cursor": asdict(following) if following else None, "done": following is None, "breaks": breaks}
+    return {
+        "day": day,
+        "cursor": asdict(next_cursor) if next_cursor else None,
+        "done": next_cursor is None,
+        "breaks": breaks,
+    }

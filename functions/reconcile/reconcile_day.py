@@ -10,15 +10,15 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from itertools import chain
 
-from functions.shared.domain.adoption import ADOPTING, adopted_id
+from functions.shared.domain.adoption import ADOPTABLE_STATUSES, adopted_id
 from functions.shared.domain.charge import REDACTED, Refund
 from functions.shared.domain.errors import GatewayMismatch, InvalidInput, SettlementUnreadable
 from functions.shared.domain.ledger import (
     JournalEntry,
     asset_gateway,
     chart_of_accounts,
+    entries_in_effect,
     settlement_entry,
-    standing,
     turnover,
 )
 from functions.shared.domain.settlement import (
@@ -43,12 +43,12 @@ from functions.shared.ports import (
     PaymentGateway,
     RecordedPayment,
 )
-from functions.shared.use_cases.adopt_charge import adopt_shown
+from functions.shared.use_cases.adopt_charge import record_movements
 
-LINES_READ = 10_000
+LINES_PER_READ = 10_000
 # About a minute's work of the five minutes that a step has. A step is seven of an execution's at most 25,000 events.
-LINES_SETTLED = 2_000
-SHARDS_READ = 16
+LINES_PER_STEP = 2_000
+SHARDS_PER_STEP = 16
 
 Count = Callable[[str], None]
 
@@ -61,7 +61,7 @@ class Cursor:
     page: str | None = None
 
 
-BEGIN = Cursor("report")
+FIRST_STEP = Cursor("report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +90,14 @@ class Reconciliation:
             "gateway": self._compare_lines,
             "ledger": self._compare_entries,
             "executions": self._compare_executions,
-            "open": self._look_at_open,
+            "open": self._adopt_open,
             "close": self._close,
         }
         return steps[cursor.side](cursor.page)
 
     def found(self) -> list[Break]:
         """The breaks that the run has found so far."""
-        return self.breaks.of_run(self.day, self.run)
+        return self.breaks.found_in_run(self.day, self.run)
 
     # -- The report as a whole: no line of a truncated report counts
 
@@ -112,8 +112,8 @@ class Reconciliation:
                 totals[line.currency, 1] += line.fee_minor
         if keys.total() != part.line_count:
             raise SettlementUnreadable(f"The settlement report has {keys.total()} of its {part.line_count} lines.")
-        totals_given = {(currency, n): sums[n] for currency, sums in part.totals.items() for n in (0, 1)}
-        if +totals != +Counter(totals_given) or -totals != -Counter(totals_given):
+        report_totals = {(currency, n): sums[n] for currency, sums in part.totals.items() for n in (0, 1)}
+        if +totals != +Counter(report_totals) or -totals != -Counter(report_totals):
             raise SettlementUnreadable("The settlement report's lines don't sum up to its totals.")
         for key, line in lines.items():
             if keys[key] > 1:
@@ -123,7 +123,7 @@ class Reconciliation:
     def _pages(self) -> Iterator[SettlementPage]:
         page: str | None = None
         while True:
-            part = self.gateway.settlement(self.day, page, LINES_READ)
+            part = self.gateway.settlement(self.day, page, LINES_PER_READ)
             yield part
             page = part.next_page
             if page is None:
@@ -132,10 +132,10 @@ class Reconciliation:
     # -- The gateway's side: every line must match the ledger, and is then posted as settled
 
     def _compare_lines(self, page: str | None) -> Cursor:
-        part = self.gateway.settlement(self.day, page, LINES_SETTLED)
-        twice = {found.item for found in self.found() if found.type == "duplicate"}
+        part = self.gateway.settlement(self.day, page, LINES_PER_STEP)
+        duplicates = {found.item for found in self.found() if found.type == "duplicate"}
         for line in part.lines:
-            if line.key not in twice:
+            if line.key not in duplicates:
                 self._compare_line(line)
         return Cursor("gateway", part.next_page) if part.next_page else Cursor("ledger", "0")
 
@@ -181,7 +181,7 @@ class Reconciliation:
 
     def _compare_entries(self, page: str | None) -> Cursor:
         first = int(page or 0)
-        shards = range(first, min(first + SHARDS_READ, self.books.shards))
+        shards = range(first, min(first + SHARDS_PER_STEP, self.books.shards))
         lines = {
             (line.reference, line.type, name)
             for line in chain.from_iterable(part.lines for part in self._pages())
@@ -193,22 +193,22 @@ class Reconciliation:
                 "refund": (posted.payment_id, "refund", posted.source),
             }.get(posted.kind)
             if line and line not in lines:
-                self._look_for(posted)
+                self._check_entry(posted)
         return Cursor("ledger", str(shards.stop)) if shards.stop < self.books.shards else Cursor("executions")
 
-    def _look_for(self, posted: AccountPosting) -> None:
+    def _check_entry(self, posted: AccountPosting) -> None:
         """Record a break for an entry without a line, unless it was undone or was made on another day."""
         known = self.ledger.find(posted.payment_id)
-        if known is None or posted.number not in {entry.number for entry in standing(known.entries)}:
+        if known is None or posted.number not in {entry.number for entry in entries_in_effect(known.entries)}:
             return
         charge_id = posted.source if posted.source in other_charges(known.payment) else known.payment.charge_id
         charge = self.gateway.find(charge_id) if charge_id else None
-        done_at, found = (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
+        moved_at, found = (charge.captured_at, f"a charge that is {charge.status}") if charge else (None, "no charge")
         if posted.kind == "refund":
-            refunds = {name: each for each in (charge.refunds if charge else ()) for name in _names(each)}
+            refunds = {name: refund for refund in (charge.refunds if charge else ()) for name in _operation_ids(refund)}
             refund = refunds.get(posted.source)
-            done_at, found = (refund.created_at, f"refund {refund.refund_id}") if refund else (None, "no refund")
-        if done_at in (None, REDACTED) or _utc_day(datetime.fromisoformat(done_at)) == self.day:
+            moved_at, found = (refund.created_at, f"refund {refund.refund_id}") if refund else (None, "no refund")
+        if moved_at in (None, REDACTED) or _utc_day(datetime.fromisoformat(moved_at)) == self.day:
             amount = f"{posted.posting.amount_minor} {posted.posting.currency}"
             expected = f"a line for the {posted.kind} of {amount}"
             self._record("missing_at_gateway", posted.payment_id, f"entry {posted.number}", expected, found)
@@ -217,13 +217,17 @@ class Reconciliation:
 
     def _compare_executions(self, page: str | None) -> Cursor:
         executions, next_page = self.executions.page(page)
-        day = [each for each in executions if each.started_at[:10] == self.day and each.status != "RUNNING"]
-        statuses = self.ledger.statuses([each.name for each in day])
-        for execution in day:
+        ended = [
+            execution
+            for execution in executions
+            if execution.started_at[:10] == self.day and execution.status != "RUNNING"
+        ]
+        statuses = self.ledger.statuses([execution.name for execution in ended])
+        for execution in ended:
             self._compare_execution(execution, statuses.get(execution.name))
         # Lists are newest first: ended executions come in the order of their ends.
-        passed = any((each.stopped_at or each.started_at)[:10] < self.day for each in executions)
-        return Cursor("executions", next_page) if next_page and not passed else Cursor("open")
+        is_past_day = any((execution.stopped_at or execution.started_at)[:10] < self.day for execution in executions)
+        return Cursor("executions", next_page) if next_page and not is_past_day else Cursor("open")
 
     def _compare_execution(self, execution: ExecutionSummary, status: str | None) -> None:
         if execution.status == "SUCCEEDED" and status in ("reversed", "in_doubt"):
@@ -231,12 +235,12 @@ class Reconciliation:
         elif status is None:
             found = self.executions.find(execution.name)
             if execution.status == "SUCCEEDED" or not (found and (found.was_rejected or found.running)):
-                why = found.error if found and found.error else execution.status
-                self._record("missing_in_ledger", execution.name, "execution", "a payment", f"execution {why}")
+                failure = found.error if found and found.error else execution.status
+                self._record("missing_in_ledger", execution.name, "execution", "a payment", f"execution {failure}")
 
     # -- Movements that the gateway ends by itself: authorizations that expire, pending refunds
 
-    def _look_at_open(self, page: str | None) -> Cursor:
+    def _adopt_open(self, page: str | None) -> Cursor:
         payment_ids, next_page = self.ledger.awaiting_gateway(page)
         for payment_id in payment_ids:
             if known := self.ledger.find(payment_id):
@@ -246,13 +250,13 @@ class Reconciliation:
     def _adopt(self, known: RecordedPayment) -> RecordedPayment:
         """Adopt the charge's movements and return the record. A charge that can't be adopted is recorded as a break."""
         payment = known.payment
-        if payment.status not in ADOPTING:
+        if payment.status not in ADOPTABLE_STATUSES:
             return known
         charge = self.gateway.find(payment.charge_id) if payment.charge_id else None
         found = "no charge"
         try:
             if charge:
-                return adopt_shown(known, charge, ledger=self.ledger, now=self.now)
+                return record_movements(known, charge, ledger=self.ledger, now=self.now)
         except GatewayMismatch as mismatch:
             found = str(mismatch)
         expected = f"charge {payment.charge_id} of {payment.amount_minor} {payment.currency}"
@@ -262,7 +266,7 @@ class Reconciliation:
     # -- The end of the run
 
     def _close(self, page: str | None) -> None:
-        self.breaks.resolve_others(self.day, self.run, self.now)
+        self.breaks.resolve_not_found(self.day, self.run, self.now)
         if self.day < self.now[:10]:
             self.books.close(self.day, self._totals(), self.now)
 
@@ -277,7 +281,7 @@ class Reconciliation:
         self.breaks.record(Break(self.day, type, payment_id, item, expected, found), self.run, self.now)
 
 
-def _names(refund: Refund) -> tuple[str | None, str]:
+def _operation_ids(refund: Refund) -> tuple[str | None, str]:
     """The ids of operations under which a refund may be recorded."""
     return refund.reference, adopted_id("refund", refund.refund_id)
 

@@ -24,7 +24,7 @@ def _payment_id(event: runtime.Event) -> object:
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = OperationRequest.from_request(event["operation_id"], event["request"], event["requested_at"])
     ledger, executions, gateway = runtime.ledger(), runtime.executions(), runtime.gateway()
-    payment = runtime.after_conflicts(
+    payment = runtime.retry_conflicts(
         lambda: reserve_operation(request, ledger=ledger, executions=executions, gateway=gateway, now=runtime.now())
     )
     reserved = outcome_of(payment, request.operation_id)

@@ -22,7 +22,7 @@ def reserve_operation(
     if known is None:
         execution = executions.find(request.payment_id)
         # DescribeExecution is eventually consistent: a payment requested just now may not be visible yet.
-        if execution is None and not request.is_old(now):
+        if execution is None and not request.payment_would_be_visible(now):
             raise PaymentUnderWay("No payment with this id can be seen yet.")
         if execution is None or execution.was_rejected:
             raise PaymentNotFound("There is no payment with this id.")

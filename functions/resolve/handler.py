@@ -11,9 +11,9 @@ from functions.shared.domain.shapes import is_id
 
 # An execution of resolve runs for at least this long, the duration of its first wait. A later look was delayed, and the
 # execution that requested it may have ended.
-STAYS = timedelta(minutes=5)
+MIN_RUN_TIME = timedelta(minutes=5)
 
-USES = (
+FACTORIES = (
     runtime.ledger,
     runtime.books_mac,
     runtime.gateway,
@@ -23,7 +23,7 @@ USES = (
 )
 
 
-@runtime.function("resolve", uses=USES)
+@runtime.function("resolve", uses=FACTORIES)
 def handler(event: runtime.Event) -> dict[str, Any]:
     ports: dict[str, Any] = {
         "gateway": runtime.gateway(),
@@ -41,7 +41,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         if status == "processing":
             # Step Functions may show an ended execution as running for another moment.
             raise PaymentUnderWay("The execution is not seen to have ended yet.")
-        if _goes_on(event):
+        if _requester_is_running(event):
             machine = "operation" if event["operation_id"] else "payment"
             runtime.attendance().attend(machine, event[f"{machine}_id"], runtime.now())
     if event["ask_gateway"] and status not in ("in_doubt", "processing", "pending"):
@@ -51,11 +51,11 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     return {"payment_id": payment_id, "operation_id": event["operation_id"], "status": status}
 
 
-def _goes_on(event: runtime.Event) -> bool:
+def _requester_is_running(event: runtime.Event) -> bool:
     """Whether the execution that requested this look must still be running and so looks after the payment or operation.
 
     A name that is not a valid id needs no attendance: it could be a card number, and its execution moved no money.
     """
     if "started_at" not in event or not is_id(event["operation_id"] or event["payment_id"]):
         return False
-    return datetime.fromisoformat(runtime.now()) - datetime.fromisoformat(event["started_at"]) < STAYS
+    return datetime.fromisoformat(runtime.now()) - datetime.fromisoformat(event["started_at"]) < MIN_RUN_TIME

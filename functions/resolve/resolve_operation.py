@@ -35,7 +35,7 @@ def resolve_operation(
     execution = executions.find(operation_id)
     if execution is None:
         raise PaymentNotFound("There is no operation with this id.")
-    if _was_no_operation(execution):
+    if _has_invalid_input(execution):
         return str(execution.request.get("payment_id")), "rejected"
     request = OperationRequest.from_request(operation_id, execution.request, execution.started_at)
     if execution.running:
@@ -44,38 +44,38 @@ def resolve_operation(
     if known is None:
         # Once the payment is recorded, a late Reserve could still find it, so the record must then show this operation
         # as rejected. Only a payment that was rejected itself is never recorded.
-        paid = payments.find(request.payment_id)
-        may_be_recorded = paid is not None and not paid.was_rejected
-        waits = may_be_recorded or not request.is_too_late(now)
-        return request.payment_id, "processing" if waits else "rejected"
+        payment_execution = payments.find(request.payment_id)
+        may_be_recorded = payment_execution is not None and not payment_execution.was_rejected
+        may_be_reserved = may_be_recorded or not request.is_too_late(now)
+        return request.payment_id, "processing" if may_be_reserved else "rejected"
     payment = known.payment
     operation = payment.operation(operation_id)
     if operation is None:
-        ledger.record(payment.reject(request, _why(execution), now))
+        ledger.record(payment.reject(request, _failure_code(execution), now))
         return request.payment_id, "rejected"
     if operation.is_open and ask_gateway:
         payment = adopt_charge(known, gateway=gateway, ledger=ledger, now=now).payment
-        operation = _of(payment, operation_id)
+        operation = _recorded_operation(payment, operation_id)
     if operation.is_open and not operation.pending:
-        performed = Performed(reason=_why(execution))
+        performed = Performed(reason=_failure_code(execution))
         if ask_gateway:
             performed = perform_operation(reserved_in(payment, operation), gateway=gateway, ledger=ledger)
         payment = settle_operation(request.payment_id, operation_id, performed, ledger=ledger, now=now)
-        operation = _of(payment, operation_id)
+        operation = _recorded_operation(payment, operation_id)
     return request.payment_id, "pending" if operation.pending else operation.status
 
 
-def _of(payment: Payment, operation_id: str) -> Operation:
+def _recorded_operation(payment: Payment, operation_id: str) -> Operation:
     operation = payment.operation(operation_id)
     assert operation  # the record contains the operation
     return operation
 
 
-def _was_no_operation(execution: Execution) -> bool:
+def _has_invalid_input(execution: Execution) -> bool:
     """Whether Reserve can't have accepted the input, because the execution was started by hand with arbitrary data."""
     is_readable = "payment_id" in execution.request and execution.request.get("operation") in get_args(OperationType)
     return not is_readable or (execution.error, execution.cause) == ("OperationRejected", InvalidInput.__name__)
 
 
-def _why(execution: Execution) -> str:
+def _failure_code(execution: Execution) -> str:
     return error_code(execution.error or "ExecutionStopped")

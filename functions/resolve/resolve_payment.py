@@ -39,35 +39,37 @@ def resolve_payment(
             return "processing", None
         if execution.was_rejected:
             return "rejected", execution.cause
+        request = execution.payment
+        assert request  # otherwise it was rejected
         doubtful = Payment.first(
             payment_id,
             "in_doubt",
-            execution.payment,
+            request,
             None,
             None,
             started_at=execution.started_at,
             now=now,
             error=execution.error or "ExecutionStopped",
         )
-        known = record_doubt(doubtful, execution.payment, ledger=ledger)
+        known = record_doubt(doubtful, request, ledger=ledger)
     if known.payment.status != "in_doubt" and ask_gateway:
         known = adopt_charge(known, gateway=gateway, ledger=ledger, now=now)
     if known.payment.status != "in_doubt":
-        return _undo_others(known.payment, gateway=gateway, ledger=ledger, now=now, ask_gateway=ask_gateway)
+        return _undo_other_charges(known.payment, gateway=gateway, ledger=ledger, now=now, ask_gateway=ask_gateway)
     if not ask_gateway:
         return "in_doubt", known.payment.error
     charge = None if known.payment.reversing else gateway.find_by_reference(payment_id)
     # Only a payment that was to be captured has entries, which hold its money in suspense.
     capture = bool(known.entries)
-    asked = payment_id, known.payment.amount_minor, known.payment.currency
-    if charge is None or not charge.is_as_asked(*asked, capture=capture):
+    requested = payment_id, known.payment.amount_minor, known.payment.currency
+    if charge is None or not charge.is_as_requested(*requested, capture=capture):
         ended = undo_charge(known, gateway=gateway, ledger=ledger, now=now)
     else:
         ended = _settle(charge, known, capture=capture, ledger=ledger, now=now)
     return ended.status, ended.error
 
 
-def _undo_others(
+def _undo_other_charges(
     payment: Payment, *, gateway: PaymentGateway, ledger: Ledger, now: str, ask_gateway: bool
 ) -> tuple[str, str | None]:
     """Undo the second charges that Compensate could not undo. The payment itself is not in doubt."""

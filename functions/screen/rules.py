@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from functions.shared import strict_json
 from functions.shared.domain.errors import InvalidInput
-from functions.shared.domain.payment import NO_CURRENCY, SCREENED
+from functions.shared.domain.payment import NO_CURRENCY, SCREENED_PREFIX
 
 if TYPE_CHECKING:
     import rule_engine
@@ -35,7 +35,7 @@ class RulesError(Exception):
     """A rules file is invalid, or a rule can't be evaluated. The message names the rule and the fault."""
 
 
-class _TooSlow(Exception):
+class _TimeLimitExceeded(Exception):
     message = "it is not done within its time"
 
 
@@ -74,21 +74,21 @@ class Facts:
 
 
 # Every rule is tested with each fact's least and greatest value. No list contains the currency NO_CURRENCY.
-_LEAST = Facts("store", 0, "USD", "visa", "400000", "fp_" + 52 * "a", 0, False, 1, 1, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0)
-_MOST = Facts(
+_MIN_FACTS = Facts("store", 0, "USD", "visa", "400000", "fp_" + 52 * "a", 0, False, 1, 1, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0)
+_MAX_FACTS = Facts(
     "charge", 10**12 - 1, NO_CURRENCY, "unknown", "999999", "fp_" + 52 * "7", 23, True, 10**6, 10**6, 10**18, 10**18,
     *8 * [10**6],
 )  # fmt: skip
 
 # Texts that match a regular expression except at their end, on which a backtracking expression takes for ever.
-_ALMOST = {
+_NEAR_MATCHES = {
     "currency": ["AAB"],
     "brand": ["a" * 31 + "_"],
     "bin": ["000001"],
     "fingerprint": [f"fp_{51 * letter}{end}" for letter in string.ascii_lowercase + "234567" for end in "z2"],
 }
 
-CHECKED_WITHIN_SECONDS = 2
+CHECK_TIMEOUT_SECONDS = 2
 """A rule is refused if parsing it, or evaluating all of its test values, takes more CPU time."""
 
 
@@ -107,7 +107,7 @@ class Screening:
         return {
             "action": self.action,
             "rule": self.rule,
-            "decline_code": self.rule and f"{SCREENED}{self.rule}",
+            "decline_code": self.rule and f"{SCREENED_PREFIX}{self.rule}",
             "flags": list(self.flags),
         }
 
@@ -124,7 +124,7 @@ class Rule:
         try:
             return bool(self.expression.matches(names))
         except Exception as error:  # rule-engine does not catch Python's own errors
-            raise RulesError(f"rule {self.name}: {_message_of(error)}") from None
+            raise RulesError(f"rule {self.name}: {_error_message(error)}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +152,14 @@ class Rules:
 @cache
 def load_rules() -> Rules:
     """The deployed rules, which `check_rules` has accepted. Each process parses them once."""
-    return _parsed(json.loads(RULES_FILE.read_text()))
+    return _parse(json.loads(RULES_FILE.read_text()))
 
 
 def check_rules(file: Path, validate: Callable[[str, Any], None]) -> Rules:
     """Load a rules file and check everything that can be checked without a payment.
 
     Each rule must match its contract and have a unique name. Its expression may use only facts and lists, according to
-    their types, must be true or false, and must be computable for all facts within CHECKED_WITHIN_SECONDS.
+    their types, must be true or false, and must be computable for all facts within CHECK_TIMEOUT_SECONDS.
     `validate(contract, instance)` checks contracts. Call this function in the main thread. Raises RulesError.
     """
     try:
@@ -168,10 +168,10 @@ def check_rules(file: Path, validate: Callable[[str, Any], None]) -> Rules:
         for number, rule in enumerate(document["rules"], start=1):
             _check_shape(rule, number, validate)
         _check_names(document)
-        rules = _parsed(document, _time_limit)
+        rules = _parse(document, _time_limit)
         for rule in rules.rules:
             with _time_limit():
-                _check_everywhere(rule, rules.lists)
+                _check_extremes(rule, rules.lists)
         return rules
     except OSError as error:
         raise RulesError(f"{file}: {error.strerror}.") from None
@@ -179,25 +179,25 @@ def check_rules(file: Path, validate: Callable[[str, Any], None]) -> Rules:
         raise RulesError(f"{file}: {error}") from None
 
 
-def _parsed(document: dict[str, Any], limit: Callable[[], AbstractContextManager[None]] = nullcontext) -> Rules:
+def _parse(document: dict[str, Any], limit: Callable[[], AbstractContextManager[None]] = nullcontext) -> Rules:
     import rule_engine
 
     facts = {name: rule_engine.DataType.from_type(kind) for name, kind in get_type_hints(Facts).items()}
     types = rule_engine.type_resolver_from_dict(facts | document["lists"])
 
-    def parsed(name: str, when: str, action: Action, reason: str) -> Rule:
+    def parse_rule(name: str, when: str, action: Action, reason: str) -> Rule:
         context = rule_engine.Context(type_resolver=types, default_timezone="utc", mapping_attribute_lookup=False)
         try:
             with limit():
                 expression = rule_engine.Rule(when, context)
         except Exception as error:  # as in `fires`, because parsing computes the constant parts
-            raise RulesError(f"rule {name}: {_message_of(error)}") from None
+            raise RulesError(f"rule {name}: {_error_message(error)}") from None
         kind = expression.statement.expression.result_type
         if kind != rule_engine.DataType.BOOLEAN:
             raise RulesError(f"rule {name}: its expression is neither true nor false, but {kind.name}.")
         return Rule(name, action, reason, expression)
 
-    return Rules(document["version"], document["lists"], tuple(parsed(**rule) for rule in document["rules"]))
+    return Rules(document["version"], document["lists"], tuple(parse_rule(**rule) for rule in document["rules"]))
 
 
 def _check_shape(rule: dict[str, Any], number: int, validate: Callable[[str, Any], None]) -> None:
@@ -215,14 +215,14 @@ def _check_names(document: dict[str, Any]) -> None:
             raise RulesError(f"rule {name}: {count} rules have this name.")
 
 
-def _check_everywhere(rule: Rule, lists: Lists) -> None:
+def _check_extremes(rule: Rule, lists: Lists) -> None:
     """Evaluate the rule for every combination of the least and greatest values of its facts, and for long texts."""
     names = [field.name for field in fields(Facts) if field.name in rule.expression.context.symbols]
-    ends = [[getattr(_LEAST, name), getattr(_MOST, name)] for name in names]
-    combinations = [dict(zip(names, values, strict=True)) for values in product(*ends)]
-    least = {name: getattr(_LEAST, name) for name in names}
-    almost = [least | {name: text} for name in names for text in _ALMOST.get(name, [])]
-    for facts in combinations + almost:
+    extremes = [[getattr(_MIN_FACTS, name), getattr(_MAX_FACTS, name)] for name in names]
+    combinations = [dict(zip(names, values, strict=True)) for values in product(*extremes)]
+    minimums = {name: getattr(_MIN_FACTS, name) for name in names}
+    near_matches = [minimums | {name: text} for name in names for text in _NEAR_MATCHES.get(name, [])]
+    for facts in combinations + near_matches:
         try:
             rule.fires(facts | lists)
         except RulesError as error:
@@ -231,21 +231,23 @@ def _check_everywhere(rule: Rule, lists: Lists) -> None:
 
 @contextmanager
 def _time_limit() -> Iterator[None]:
-    """Raise _TooSlow in a computation that takes too long, even in a regular expression, which checks for signals."""
+    """Raise _TimeLimitExceeded in a computation that takes too long, even in a regular expression, which checks for
+    signals.
+    """
 
     def stop(*_: object) -> None:
-        raise _TooSlow
+        raise _TimeLimitExceeded
 
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, CHECKED_WITHIN_SECONDS)
+    previous_handler = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, CHECK_TIMEOUT_SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+        signal.signal(signal.SIGVTALRM, previous_handler)
 
 
-def _message_of(error: Exception) -> str:
+def _error_message(error: Exception) -> str:
     """The message of an error of rule-engine's, or the type of another error."""
     message = getattr(error, "message", type(error).__name__)
     suggestion = getattr(error, "suggestion", None)

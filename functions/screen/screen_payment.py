@@ -7,13 +7,13 @@ from typing import Any
 from functions.screen.rules import Facts, Rules, RulesError
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import InternalError
-from functions.shared.domain.payment import NO_CURRENCY, PaymentRequest
+from functions.shared.domain.payment import PaymentRequest, StoreRequest
 from functions.shared.ports import VelocityCounter
 
 
 def screen_payment(
     payment_id: str,
-    payment: PaymentRequest,
+    request: PaymentRequest | StoreRequest,
     card: CardSummary,
     started_at: str,
     *,
@@ -27,11 +27,11 @@ def screen_payment(
     the payment is allowed. The call may be repeated: the payment is counted once. Raises LedgerUnavailable, and
     InternalError if a rule can't be evaluated.
     """
-    velocity = velocity_counter.count(payment_id, payment, card, started_at)
+    velocity = velocity_counter.count(payment_id, request, card, started_at)
     facts = Facts(
-        operation=payment.operation,
-        amount_minor=payment.amount_minor or 0,
-        currency=payment.currency or NO_CURRENCY,
+        operation=request.operation,
+        amount_minor=request.amount_minor,
+        currency=request.currency,
         brand=card.brand,
         bin=card.bin,
         fingerprint=card.fingerprint,

@@ -18,7 +18,7 @@ METRICS = {
 def handler(event: runtime.Event) -> dict[str, Any]:
     payment_id, operation_id = event["payment_id"], event["operation_id"]
     performed = Performed.from_dict(event["performed"])
-    payment = runtime.after_conflicts(
+    payment = runtime.retry_conflicts(
         lambda: settle_operation(payment_id, operation_id, performed, ledger=runtime.ledger(), now=runtime.now())
     )
     settled = outcome_of(payment, operation_id)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from functions.shared.domain.card import Card, CardSummary
     from functions.shared.domain.charge import Charge, Order, Refused, Reversal
     from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
-    from functions.shared.domain.payment import Payment, PaymentRequest, Status
+    from functions.shared.domain.payment import Payment, PaymentRequest, Status, StoreRequest
     from functions.shared.domain.settlement import Break, SettlementPage
 
 
@@ -199,11 +199,11 @@ class Breaks(Protocol):
 
     def record(self, found: Break, run: str, at: str) -> None: ...
 
-    def of_run(self, day: str, run: str) -> list[Break]:
+    def found_in_run(self, day: str, run: str) -> list[Break]:
         """The breaks that the run has found so far."""
         ...
 
-    def resolve_others(self, day: str, run: str, at: str) -> None:
+    def resolve_not_found(self, day: str, run: str, at: str) -> None:
         """Mark those breaks of the day as resolved that the run has not found."""
         ...
 
@@ -218,11 +218,30 @@ class StoredCard:
     until: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredOnRequest:
+    """A request that stored a card without a payment. `card` is None once the card is erased or has expired."""
+
+    card: CardSummary | None
+    created_at: str
+
+
 class CardVault(Protocol):
-    """The stored cards. `Ledger.record` stores each with the payment that requested it. Times are UTC in ISO 8601.
+    """The stored cards. `Ledger.record` stores a card with the payment that requested it. Times are UTC in ISO 8601.
 
     Raises LedgerUnavailable.
     """
+
+    def keep(self, key: str, card: StoredCard, at: str) -> None:
+        """Store a card without a payment, together with the request's idempotency key. The call may be repeated.
+
+        Raises LedgerConflict if the key has stored another card, or one that was erased since.
+        """
+        ...
+
+    def stored_on_request(self, key: str, at: str) -> StoredOnRequest | None:
+        """What a request with this idempotency key has stored, or None if it has stored nothing or that has expired."""
+        ...
 
     def renew(self, token: str, until: str) -> None:
         """Extend the time for which a card is kept. A card erased in the meantime stays erased."""
@@ -267,7 +286,9 @@ class Velocity:
 class VelocityCounter(Protocol):
     """Counts payments and requests to store a card, whatever their outcome. Raises LedgerUnavailable."""
 
-    def count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
+    def count(
+        self, payment_id: str, request: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
+    ) -> Velocity:
         """Count the payment, and return the velocity that includes it. Counting a payment again changes nothing, except
         for a card that pays dozens of times within minutes: the repetition may then count as another payment.
 
@@ -296,17 +317,17 @@ class Execution:
     stopped_at: str | None
 
     @property
-    def payment(self) -> PaymentRequest:
-        """The request, if it is a payment's."""
+    def payment(self) -> PaymentRequest | None:
+        """The request for a payment, or None if it asked for no money."""
         from functions.shared.domain.payment import PaymentRequest
 
-        return PaymentRequest.from_request(self.request)
+        asked_for_money = {"amount_minor", "currency"} <= self.request.keys()
+        return PaymentRequest.from_request(self.request) if asked_for_money else None
 
     @property
     def was_rejected(self) -> bool:
         """Whether the payment has ended without a request for money to the gateway, and can't make one any more."""
-        asked_for_none = self.payment.operation == "store" or self.payment.amount_minor is None
-        return not self.running and (self.error == "PaymentRejected" or asked_for_none)
+        return not self.running and (self.error == "PaymentRejected" or self.payment is None)
 
 
 @dataclass(frozen=True, slots=True)

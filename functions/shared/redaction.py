@@ -40,7 +40,7 @@ def redacted(value: Any, mask: Callable[[str], str] = lambda number: MASK) -> An
     """
     match value:
         case str():
-            return _without_card_numbers(_DIGITS.sub(lambda found: mask(found[0]), value), mask)
+            return _without_card_numbers(_DIGITS.sub(lambda match: mask(match[0]), value), mask)
         case None | bool():
             return value
         case int() | float():
@@ -60,12 +60,12 @@ def _is_id(key: object, value: object) -> bool:
 
 
 def _without_card_numbers(text: str, mask: Callable[[str], str]) -> str:
-    masked, rest = "", 0
+    masked, position = "", 0
     for start, end in card_numbers(text):
-        if start >= rest:
-            masked += text[rest:start] + mask(text[start:end])
-        rest = max(rest, end)
-    return masked + text[rest:]
+        if start >= position:
+            masked += text[position:start] + mask(text[start:end])
+        position = max(position, end)
+    return masked + text[position:]
 
 
 def to_json(log: Any) -> str:
@@ -73,8 +73,8 @@ def to_json(log: Any) -> str:
     return json.dumps(redacted(log), separators=(",", ":"))
 
 
-def install(own: str) -> None:
-    """Install a log record factory that leaves records of the logger `own` alone and restricts all others.
+def install(own_logger: str) -> None:
+    """Install a log record factory that leaves records of the logger `own_logger` alone and restricts all others.
 
     At DEBUG, boto3, botocore and urllib3 print whole requests, which contain the card as JSON and in base64, where a
     search for digits can't find it. So no record below WARNING from another logger reaches a handler, whatever the
@@ -84,7 +84,7 @@ def install(own: str) -> None:
     class Record(logging.LogRecord):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            if self.name == own or str(self.name).startswith(f"{own}."):
+            if self.name == own_logger or str(self.name).startswith(f"{own_logger}."):
                 return
             self.exc_info = self.stack_info = None
             if self.levelno < logging.WARNING:

@@ -22,56 +22,56 @@ LONGEST_WAIT_SECONDS = 25
 """The longest wait, in seconds. API Gateway waits at most 29 s for a function's response."""
 
 # A new execution may not be visible yet, so a request waits at least this long before it reports that there is none.
-SEEN_WITHIN_SECONDS = 1.0
+VISIBLE_WITHIN_SECONDS = 1.0
 
 # Pauses are a tenth of the elapsed time within these bounds, so the longest wait needs some sixty reads.
-_SHARE_OF_THE_TIME, _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 0.05, 1.0
+_PAUSE_SHARE, _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 0.05, 1.0
 
 
 def follow(
-    recorded: Callable[[], Record | None],
-    find: Callable[[], Execution | None],
+    read_record: Callable[[], Record | None],
+    find_execution: Callable[[], Execution | None],
     *,
     has_ended: Callable[[Record], bool],
     is_in_doubt: Callable[[Record], bool],
-    asked_after: tuple[float, float],
+    lookup_after_seconds: tuple[float, float],
     wait_seconds: int,
     sleep: Callable[[float], None],
 ) -> tuple[Record | None, Execution | None]:
     """Return the record and None once the record has ended, the record and the execution once the execution has ended,
     or both when the wait is over.
 
-    `recorded` reads the ledger. `find` looks up the execution, which is needed if nothing is recorded, and to learn
-    whether a record that `is_in_doubt` is still being worked on. The lookup happens after the first number of seconds
-    in `asked_after`, and after the second if the execution is still running then; without a wait, it happens at once.
-    Raises Unavailable.
+    `read_record` reads the ledger. `find_execution` looks up the execution, which is needed if nothing is recorded, and
+    to learn whether a record that `is_in_doubt` is still being worked on. The lookup happens after the first number of
+    seconds in `lookup_after_seconds`, and after the second if the execution is still running then; without a wait, it
+    happens at once. Raises Unavailable.
     """
-    began, elapsed, until = monotonic(), 0.0, float(wait_seconds)
-    asks = [min(seconds, until) for seconds in asked_after]
+    start, elapsed, until = monotonic(), 0.0, float(wait_seconds)
+    lookups = [min(seconds, until) for seconds in lookup_after_seconds]
     execution: Execution | None = None
-    trouble: Unavailable | None = None
+    lookup_error: Unavailable | None = None
     while True:
-        record = recorded()
+        record = read_record()
         if record is not None and has_ended(record):
             return record, None
-        if record is not None and is_in_doubt(record) and len(asks) == len(asked_after):
-            asks[0] = elapsed  # waiting would not help: most doubts have no running execution
-        if asks and elapsed >= asks[0] and (record is None or is_in_doubt(record)):
-            del asks[0]
+        if record is not None and is_in_doubt(record) and len(lookups) == len(lookup_after_seconds):
+            lookups[0] = elapsed  # waiting would not help: most doubts have no running execution
+        if lookups and elapsed >= lookups[0] and (record is None or is_in_doubt(record)):
+            del lookups[0]
             try:
-                execution, trouble = find(), None
+                execution, lookup_error = find_execution(), None
             except Unavailable as error:
-                trouble = error
+                lookup_error = error
             else:
-                if execution is None and elapsed < SEEN_WITHIN_SECONDS:
-                    asks, until = [SEEN_WITHIN_SECONDS], max(until, SEEN_WITHIN_SECONDS)
+                if execution is None and elapsed < VISIBLE_WITHIN_SECONDS:
+                    lookups, until = [VISIBLE_WITHIN_SECONDS], max(until, VISIBLE_WITHIN_SECONDS)
                 elif execution is None or not execution.running:
-                    return recorded(), execution  # the record may have been written or ended since the last read
+                    return read_record(), execution  # the record may have been written or ended since the last read
         if elapsed >= until:
             break
-        pause = min(max(_SHARE_OF_THE_TIME * elapsed, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS, until - elapsed)
+        pause = min(max(_PAUSE_SHARE * elapsed, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS, until - elapsed)
         sleep(pause)
-        elapsed = max(elapsed + pause, monotonic() - began)
-    if trouble and execution is None:
-        raise trouble
+        elapsed = max(elapsed + pause, monotonic() - start)
+    if lookup_error and execution is None:
+        raise lookup_error
     return record, execution

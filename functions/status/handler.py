@@ -18,10 +18,10 @@ def _payment_id(event: runtime.Event) -> object:
     return None
 
 
-USES = (runtime.ledger, runtime.executions, runtime.operation_executions)
+FACTORIES = (runtime.ledger, runtime.executions, runtime.operation_executions, runtime.card_vault)
 
 
-@runtime.function("status", uses=USES, payment_id=_payment_id)
+@runtime.function("status", uses=FACTORIES, payment_id=_payment_id)
 def handler(event: runtime.Event) -> dict[str, Any]:
     payment_id, operation_id = (event["pathParameters"].get(name) for name in ("payment_id", "operation_id"))
     not_found = _PAYMENT_NOT_FOUND if operation_id is None else _OPERATION_NOT_FOUND
@@ -29,7 +29,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         return not_found  # without a lookup, which could leave an invalid id, perhaps a card number, in logs
     wait_seconds = _WAITS.get((event.get("queryStringParameters") or {}).get("wait", "0"))
     if wait_seconds is None:
-        return _NO_WAIT
+        return _INVALID_WAIT
     try:
         ledger = runtime.ledger()
         if operation_id is None:
@@ -37,6 +37,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
                 canonical_id(payment_id),
                 ledger=ledger,
                 executions=runtime.executions(),
+                card_vault=runtime.card_vault(),
+                now=runtime.now,
                 sleep=runtime.sleep,
                 wait_seconds=wait_seconds,
             )
@@ -58,7 +60,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
 
 
 _WAITS = {str(seconds): seconds for seconds in range(LONGEST_WAIT_SECONDS + 1)}
-_NO_WAIT = http.error(400, "invalid_request", "wait is a whole number of seconds from 0 to 25.")
+_INVALID_WAIT = http.error(400, "invalid_request", "wait is a whole number of seconds from 0 to 25.")
 _PAYMENT_NOT_FOUND = http.error(404, "payment_not_found", "There is no payment with this id.")
 _OPERATION_NOT_FOUND = http.error(404, "operation_not_found", "There is no operation with this id.")
 _KEY_USED = http.error(

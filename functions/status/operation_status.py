@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from functions.shared.domain.errors import PaymentNotFound, error_code
-from functions.shared.domain.operation import SEEN_WITHIN_SECONDS, Operation
+from functions.shared.domain.operation import VISIBLE_WITHIN_SECONDS, Operation
 from functions.shared.ports import Execution, Executions, Ledger
 from functions.status.follow import follow
-from functions.status.payment_status import operation_has_ended, shown_operation
+from functions.status.payment_status import operation_body, operation_has_ended
 
 # Most operations are recorded before the first lookup. An operation on a payment that does not exist is rejected once
 # the payment would have become visible.
-ASKED_AFTER_SECONDS = (1.5, SEEN_WITHIN_SECONDS + 2.0)
+LOOKUP_AFTER_SECONDS = (1.5, VISIBLE_WITHIN_SECONDS + 2.0)
 
 
 class ForAnotherPayment(Exception):
@@ -34,31 +34,31 @@ def operation_status(
     ForAnotherPayment, Unavailable.
     """
 
-    def recorded() -> Operation | None:
+    def read_record() -> Operation | None:
         payment = ledger.payment(payment_id)
         return payment.operation(operation_id) if payment else None
 
-    def find() -> Execution | None:
+    def find_execution() -> Execution | None:
         execution = executions.find(operation_id)
         if execution and execution.request.get("payment_id") != payment_id:
             raise ForAnotherPayment
         return execution
 
     operation, execution = follow(
-        recorded,
-        find,
+        read_record,
+        find_execution,
         has_ended=operation_has_ended,
         is_in_doubt=lambda operation: False,
-        asked_after=ASKED_AFTER_SECONDS,
+        lookup_after_seconds=LOOKUP_AFTER_SECONDS,
         wait_seconds=wait_seconds,
         sleep=sleep,
     )
     if operation is not None:
-        return {"payment_id": payment_id} | shown_operation(operation)
-    return _not_recorded(payment_id, operation_id, execution) if execution else None
+        return {"payment_id": payment_id} | operation_body(operation)
+    return _from_execution(payment_id, operation_id, execution) if execution else None
 
 
-def _not_recorded(payment_id: str, operation_id: str, execution: Execution) -> dict[str, Any]:
+def _from_execution(payment_id: str, operation_id: str, execution: Execution) -> dict[str, Any]:
     """An operation that is running, was rejected because its payment does not exist, or ended unexpectedly."""
     status, error = "in_doubt", execution.error
     if execution.running:

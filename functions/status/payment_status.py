@@ -7,38 +7,83 @@ from typing import Any
 from functions.shared.domain.errors import error_code
 from functions.shared.domain.operation import Operation
 from functions.shared.domain.payment import Payment
-from functions.shared.ports import Execution, Executions, Ledger
+from functions.shared.ports import CardVault, Execution, Executions, Ledger, StoredOnRequest
 from functions.status.follow import follow
 
 # Many payments are captured before the first lookup. An invalid card is rejected within a second if the functions are
 # warm, and within a few seconds after a cold start.
-ASKED_AFTER_SECONDS = (1.5, 5.0)
+LOOKUP_AFTER_SECONDS = (1.5, 5.0)
 
-_UNDER_WAY = {"status": "processing", "error": None}
+_PROCESSING = {"status": "processing", "error": None}
+
+_NOTHING_KNOWN: dict[str, Any] = {
+    "payment_id": None,
+    "status": None,
+    "amount_minor": None,
+    "currency": None,
+    "captured_minor": None,
+    "refunded_minor": None,
+    "card": None,
+    "transaction_id": None,
+    "charge_id": None,
+    "decline_code": None,
+    "error": None,
+    "merchant_reference": None,
+    "operations": [],
+    "expires_at": None,
+    "created_at": None,
+    "updated_at": None,
+}
+
+
+class _OnlyStored(Exception):
+    """The id is the key of a request that stored a card, and no payment's."""
+
+    def __init__(self, stored: StoredOnRequest) -> None:
+        super().__init__()
+        self.stored = stored
 
 
 def payment_status(
-    payment_id: str, *, ledger: Ledger, executions: Executions, sleep: Callable[[float], None], wait_seconds: int = 0
+    payment_id: str,
+    *,
+    ledger: Ledger,
+    executions: Executions,
+    card_vault: CardVault,
+    now: Callable[[], str],
+    sleep: Callable[[float], None],
+    wait_seconds: int = 0,
 ) -> dict[str, Any] | None:
     """The payment as `GET /payments/{payment_id}` shows it, or None if it is unknown.
 
     Waits at most `wait_seconds` for the payment to end, which means that neither the payment nor any operation on it is
-    processing, except for operations that are pending at the gateway, perhaps for days. Raises Unavailable.
+    processing, except for operations that are pending at the gateway, perhaps for days. If there is no payment, but a
+    request with this key has stored a card, the card is shown as a payment that is `stored`. Raises Unavailable.
     """
-    payment, execution = follow(
-        lambda: ledger.payment(payment_id),
-        lambda: executions.find(payment_id),
-        has_ended=_has_ended,
-        is_in_doubt=_is_in_doubt,
-        asked_after=ASKED_AFTER_SECONDS,
-        wait_seconds=wait_seconds,
-        sleep=sleep,
-    )
+
+    def find() -> Execution | None:
+        execution = executions.find(payment_id)
+        if execution is None and (stored := card_vault.stored_on_request(payment_id, now())):
+            raise _OnlyStored(stored)
+        return execution
+
+    try:
+        payment, execution = follow(
+            lambda: ledger.payment(payment_id),
+            find,
+            has_ended=_has_ended,
+            is_in_doubt=_is_in_doubt,
+            lookup_after_seconds=LOOKUP_AFTER_SECONDS,
+            wait_seconds=wait_seconds,
+            sleep=sleep,
+        )
+    except _OnlyStored as only:
+        return _stored(payment_id, only.stored)
     if payment is None:
-        return _not_recorded(payment_id, execution) if execution else None
+        return _from_execution(payment_id, execution) if execution else None
     # If the ledger is in doubt while the execution runs, Compensate is still at work, and the doubt is not final.
-    is_under_way = _is_in_doubt(payment) and execution is not None and execution.running
-    return _recorded(payment) | (_UNDER_WAY if is_under_way else {})
+    is_processing = _is_in_doubt(payment) and execution is not None and execution.running
+    return _from_record(payment) | (_PROCESSING if is_processing else {})
 
 
 def _has_ended(payment: Payment) -> bool:
@@ -54,7 +99,7 @@ def operation_has_ended(operation: Operation) -> bool:
     return operation.status != "processing" or operation.pending
 
 
-def _recorded(payment: Payment) -> dict[str, Any]:
+def _from_record(payment: Payment) -> dict[str, Any]:
     return {
         "payment_id": payment.payment_id,
         "status": payment.status,
@@ -68,7 +113,7 @@ def _recorded(payment: Payment) -> dict[str, Any]:
         "decline_code": payment.decline_code,
         "error": error_code(payment.error) if payment.error else None,
         "merchant_reference": payment.merchant_reference,
-        "operations": [shown_operation(operation) for operation in payment.operations],
+        "operations": [operation_body(operation) for operation in payment.operations],
         "expires_at": payment.expires_at,
         "created_at": payment.created_at,
         "updated_at": payment.updated_at,
@@ -80,40 +125,45 @@ def _card(payment: Payment) -> dict[str, Any] | None:
     card numbers which one is right, and the limit on attempts would be useless."""
     if payment.card is None:
         return None
-    return payment.card.to_dict() | ({"fingerprint": None} if payment.was_screened else {})
+    return payment.card.to_dict() | ({"fingerprint": None} if payment.was_declined_by_rule else {})
 
 
-def shown_operation(operation: Operation) -> dict[str, Any]:
+def operation_body(operation: Operation) -> dict[str, Any]:
     """An operation as the API shows it."""
-    shown = asdict(operation)
-    del shown["updated_at"], shown["caller"], shown["pending"], shown["kept_apart"]
+    body = asdict(operation)
+    del body["updated_at"], body["caller"], body["pending"], body["kept_apart"]
     if operation.charge_id is None:
-        del shown["charge_id"]
-    return shown
+        del body["charge_id"]
+    return body
 
 
-def _not_recorded(payment_id: str, execution: Execution) -> dict[str, Any]:
+def _from_execution(payment_id: str, execution: Execution) -> dict[str, Any]:
     """A payment that is running, was rejected, or ended unexpectedly, in which case its money is in doubt."""
-    status, error = "in_doubt", execution.error
+    status, error, payment = "in_doubt", execution.error, execution.payment
     if execution.running:
         status = "processing"
     elif execution.was_rejected:
         status, error = "rejected", execution.cause if execution.error == "PaymentRejected" else execution.error
-    return {
+    return _NOTHING_KNOWN | {
         "payment_id": payment_id,
         "status": status,
-        "amount_minor": execution.payment.amount_minor,
-        "currency": execution.payment.currency,
-        "captured_minor": None,
-        "refunded_minor": None,
-        "card": None,
-        "transaction_id": None,
-        "charge_id": None,
-        "decline_code": None,
+        "amount_minor": payment and payment.amount_minor,
+        "currency": payment and payment.currency,
         "error": error_code(error) if error else None,
-        "merchant_reference": execution.payment.merchant_reference,
-        "operations": [],
-        "expires_at": None,
+        "merchant_reference": execution.request.get("merchant_reference"),
         "created_at": execution.started_at,
         "updated_at": execution.stopped_at or execution.started_at,
+    }
+
+
+def _stored(payment_id: str, stored: StoredOnRequest) -> dict[str, Any]:
+    """A card that was stored without a payment; erased since, if it is null."""
+    return _NOTHING_KNOWN | {
+        "payment_id": payment_id,
+        "status": "stored",
+        "captured_minor": 0,
+        "refunded_minor": 0,
+        "card": stored.card.to_dict() if stored.card else None,
+        "created_at": stored.created_at,
+        "updated_at": stored.created_at,
     }

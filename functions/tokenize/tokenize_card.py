@@ -53,22 +53,41 @@ def tokenize_card(
     it is a published test card.
 
     `save_card` is the default for requests that don't say whether to keep the card. Raises InvalidInput,
-    TestCardNotAccepted, BrandNotAccepted, ExpiredCard (only for a charge: an expired card may be stored),
-    UnknownCurrency, and the errors of `token_mac`.
+    TestCardNotAccepted, BrandNotAccepted, ExpiredCard, UnknownCurrency, and the errors of `token_mac`.
     """
     payment = PaymentRequest.from_request(request)
     _check_currency(payment, minor_unit)
+    requested = request.get("save_card")
+    keep = save_card if requested is None else requested
+    token = card_token(card, payment_id, token_mac) if keep else None
+    summary, test_card = _checked(card, token, accepted=accepted, token_mac=token_mac, now=now)
+    _check_expiry(summary, now)
+    return {"payment": payment.to_dict(), "card": summary.to_dict(), "test_card": test_card}
+
+
+def tokenize_card_to_store(
+    request: dict[str, Any], card: Card, key: str, *, accepted: Acceptance, token_mac: Mac, now: str
+) -> dict[str, Any]:
+    """Return `{"store_request": …, "card": …, "test_card": …}` for a card that is to be stored without a payment.
+
+    `key` is the request's idempotency key. An expired card may be stored. Raises InvalidInput, TestCardNotAccepted,
+    BrandNotAccepted, and the errors of `token_mac`.
+    """
+    # A payment may have the same key, and save the same card: these are two stored cards.
+    token = card_token(card, f"{key}/card", token_mac)
+    summary, test_card = _checked(card, token, accepted=accepted, token_mac=token_mac, now=now)
+    return {"store_request": {"caller": request.get("caller")}, "card": summary.to_dict(), "test_card": test_card}
+
+
+def _checked(
+    card: Card, token: str | None, *, accepted: Acceptance, token_mac: Mac, now: str
+) -> tuple[CardSummary, bool]:
+    """The card's summary, and whether it is a published test card."""
     for field, rule in broken_rules(card.to_card_data(), _time(now)).items():
         raise InvalidInput(f"{field} {rule}.")
-    requested = request.get("save_card")
-    keep = payment.operation == "store" or (save_card if requested is None else requested)
-    token = card_token(card, payment_id, token_mac) if keep else None
-    summary = card.summary(token, fingerprint(card, token_mac))
-    test_card = is_test_card(card.pan)
+    summary, test_card = card.summary(token, fingerprint(card, token_mac)), is_test_card(card.pan)
     accepted.check(summary, test_card=test_card)
-    if payment.operation == "charge":
-        _check_expiry(summary, now)
-    return {"payment": payment.to_dict(), "card": summary.to_dict(), "test_card": test_card}
+    return summary, test_card
 
 
 def recall_card(
@@ -110,8 +129,8 @@ def fingerprint(card: Card, token_mac: Mac) -> str:
 def _is_stored_test_card(card: CardSummary, token_mac: Mac) -> bool:
     """Whether the stored card is a test card, judged by its fingerprint, as its number is unknown here. KMS is called
     only for test numbers with the same first six and last four digits."""
-    alike = [pan for pan in load("test_cards") if (pan[:6], pan[-4:]) == (card.bin, card.last4)]
-    return card.fingerprint in [_fingerprint(pan, token_mac) for pan in alike]
+    candidates = [pan for pan in load("test_cards") if (pan[:6], pan[-4:]) == (card.bin, card.last4)]
+    return card.fingerprint in [_fingerprint(pan, token_mac) for pan in candidates]
 
 
 def _fingerprint(pan: str, token_mac: Mac) -> str:
@@ -123,7 +142,7 @@ def _keyed_hash(text: str, token_mac: Mac) -> str:
 
 
 def _check_currency(payment: PaymentRequest, minor_unit: MinorUnit) -> None:
-    if payment.currency is not None and minor_unit(payment.currency) is None:
+    if minor_unit(payment.currency) is None:
         raise UnknownCurrency("The currency is not in ISO 4217, or has no minor unit.")
 
 

@@ -1,4 +1,4 @@
-"""What AWS does, with where it was read or seen: one YAML file a topic. The emulator and the product are held to it."""
+"""Facts about AWS and their sources, in one YAML file per topic. Tests hold the emulator and the product to them."""
 
 from functools import cache
 from pathlib import Path
@@ -9,5 +9,5 @@ import yaml
 
 @cache
 def facts(topic: str) -> Any:
-    """What `<topic>.yaml` has under `facts`."""
+    """Return `facts` from `<topic>.yaml`."""
     return yaml.safe_load((Path(__file__).parent / f"{topic}.yaml").read_text(encoding="utf-8"))["facts"]

@@ -1,6 +1,5 @@
-"""The stack of the fault matrix, and what can be done on it: order faults for a payment, or for an operation on one;
-start it; see how it ends.
-"""
+"""The stack of the fault matrix, and a bench that injects faults into a payment or an operation, starts it, and
+observes its end."""
 
 import io
 import json
@@ -36,7 +35,7 @@ FUNCTIONS = (
     *("Reserve", "Perform", "Settle"),
     "Resolve",
 )
-# Shorter than as deployed, as many of them run out here.
+# Shorter than in a deployment, since many of these timeouts expire here.
 FUNCTION_TIMEOUT_SECONDS = 8
 GATEWAY_TIMEOUT_SECONDS = 1
 # State machines wait and back off a hundredth of their time: a doubt is looked into after 3 seconds, then after 36.
@@ -46,12 +45,12 @@ LOOKS_AT_ONCE = 4
 TRIES = 3
 ALWAYS = 1000
 
-# An operation's id is its payment's with this behind it, so that either is found by the other.
+# An operation's id is its payment's id plus this suffix, so that each can be derived from the other.
 OPERATION = "-operation"
-# What each operation is asked for with, on a payment of 19.99 that it suits.
+# The body of each operation's request, on a payment of 19.99 in a suitable status.
 REQUESTS: dict[OperationType, dict[str, int]] = {"refund": {"amount_minor": 500}, "capture": {}, "void": {}}
 ENDS = {"OperationSucceeded": "succeeded", "OperationRejected": "rejected", "OperationPending": "pending"}
-# What is done in the gateway's dashboard: where, and what with.
+# What happens in the gateway's dashboard: the path to call, and the body.
 DASHBOARD_CALLS: dict[str, tuple[str, dict[str, int]]] = {
     "refunded": ("/v1/charges/{}/refunds", {}),
     "captured": ("/v1/charges/{}/capture", {"amount_minor": 600}),
@@ -64,12 +63,12 @@ DASHBOARD = "dashboard"
 
 
 class MetNothing(AssertionError):
-    """A fault that nothing met proves nothing."""
+    """The fault never struck, so the case proves nothing."""
 
 
 class Order(NamedTuple):
-    """A fault to come: in a state's function, or at an operation of the gateway (`gateway charge`); or what somebody
-    does at once in its `dashboard`."""
+    """A fault to inject into a state's function or into a call of the gateway (`gateway charge`), or a move in its
+    `dashboard` that happens at once."""
 
     where: str
     fault: str
@@ -77,8 +76,8 @@ class Order(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a payment or an operation: its status while the fault was there, once it was gone, and the
-    gateway's charges."""
+    """The outcome of a payment or an operation: its status during the fault, its status afterwards, and the gateway's
+    charges."""
 
     status: str
     settled: str
@@ -91,7 +90,8 @@ class Outcome(NamedTuple):
 
 @contextmanager
 def running(say: Any = print) -> Iterator[Stack]:
-    """The stack with `microburst` between its functions and the emulator, and the injector in the functions."""
+    """Run the stack with `microburst` between its functions and the emulator, and with the injector in the
+    functions."""
     emulator_port, proxy_port = _free_port(), _free_port()
     environment = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy_port}", "SFN_WAIT_SCALE": WAIT_SCALE}
     machine = Machine(
@@ -154,8 +154,8 @@ def _inject(stack: Stack, state: str) -> None:
 
 
 def _warm_up(stack: Stack, proxy_url: str) -> None:
-    """What is slow at first: the proxy reads a service's model, for longer than the functions wait, and a function that
-    shows payments makes its clients, on a busy machine for longer than a doubt lasts."""
+    """Do once what is slow the first time: the proxy loads each service's model, which outlasts the functions'
+    timeouts, and the status function creates its clients, which on a busy machine takes longer than a doubt lasts."""
     session = stack.session()
     session.client("kms", endpoint_url=proxy_url).list_keys()
     session.client("dynamodb", endpoint_url=proxy_url).list_tables()
@@ -166,15 +166,15 @@ def _warm_up(stack: Stack, proxy_url: str) -> None:
 
 
 class Bench:
-    """Many payments at once, each with faults of its own. Safe to share between threads."""
+    """Runs many payments at once, each with its own faults. Thread-safe."""
 
     def __init__(self, stack: Stack) -> None:
         self._driver = Driver(stack)
         self._stack = stack
         self.seen: defaultdict[str, list[Status]] = defaultdict(list)
-        """The statuses that the ledger was seen to have of each payment, in order."""
+        """The statuses that the ledger showed for each payment, in order."""
 
-    # One client for all threads: they are made for it, and making one takes longer than a case's own calls.
+    # All threads share one client, which is thread-safe; creating one takes longer than a case's own calls.
     @cached_property
     def _states(self) -> Any:
         return self._stack.client("stepfunctions")
@@ -186,11 +186,11 @@ class Bench:
     def outcome(
         self, orders: Sequence[Order], resolving: bool = False, operation: OperationType | None = None
     ) -> tuple[str, Outcome]:
-        """Pay with these faults, or do this to a payment; the payment's id, and what became of it, or of the operation.
+        """Make a payment, or perform an operation on one, with these faults. Return the payment's id and the outcome.
 
-        The last fault must strike, and be gone before a doubt can be cleared; `resolving` says that it strikes only
-        then. On a busy machine a payment may end before it is there: a function ran out of its time, or the payment
-        that was to be refunded was undone. Then the case was not tried, and another payment tries it.
+        The last fault must strike, and end before the doubt can be resolved; with `resolving`, it strikes only while
+        the doubt is resolved. On a busy machine a payment may end before the fault strikes: a function timed out, or
+        the payment that was to be refunded was reversed. The case is then repeated with another payment.
         """
         for _ in range(TRIES - 1):
             with suppress(MetNothing):
@@ -220,12 +220,12 @@ class Bench:
         self.cancel(name)
         settled = self.settled(name) if status in ("in_doubt", "pending") else status
         if last.fault == "stopped_during":
-            status = settled  # which of the two was first is chance
+            status = settled  # either may have been first
         charges = tuple(charge["status"] for charge in self._driver.charges(payment_id))
         return payment_id, Outcome(status, settled, charges)
 
     def order(self, name: str, order: Order) -> None:
-        """Let the fault come. The name is a payment's id or an operation's, here as in all that follows."""
+        """Inject the fault. Here and below, the name is the id of a payment or an operation."""
         where, fault, times = order
         if where.startswith("gateway "):
             count = 1 if times == "once" else ALWAYS
@@ -245,7 +245,7 @@ class Bench:
         self._stack.sandbox("POST", path.format(charge["id"]), json=body, headers=headers).raise_for_status()
 
     def cancel(self, name: str) -> None:
-        """Nothing goes wrong any more, and what is pending at the gateway is done."""
+        """End all faults, and let the gateway complete what is pending."""
         for charge in self._driver.charges(payment_of(name)):
             for refund in charge["refunds"]:
                 if refund["status"] == "pending":
@@ -266,7 +266,8 @@ class Bench:
         return name
 
     def wait_for_end(self, name: str) -> None:
-        """Until the execution is over; a function that waits to be stopped in is stopped in, and waited for."""
+        """Wait until the execution has ended. If a function waits for the execution to be stopped, stop it and wait for
+        the function."""
         arn, held = self._execution_arn(name), ORDERS / f"{name}.held"
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self._states.describe_execution(executionArn=arn)["status"] == "RUNNING":
@@ -285,7 +286,7 @@ class Bench:
         return self._stack.execution_arn(name, "operation" if name.endswith(OPERATION) else "payment")
 
     def status(self, payment_id: str) -> str:
-        """The status as the API shows it; on a busy machine its function may run out of time, or be unavailable."""
+        """The status as the API shows it. On a busy machine the status function may time out or be unavailable."""
         self._recorded(payment_id)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (answer := self._stack.call("GET", f"/payments/{payment_id}")).status_code != requests.codes.ok:
@@ -294,13 +295,13 @@ class Bench:
         return str(answer.json()["status"])
 
     def _end(self, name: str) -> str:
-        """How an operation's execution says that the operation ended: in doubt, if it ended in no other way."""
+        """The operation's outcome according to its execution; any other end means in doubt."""
         ended = self._states.describe_execution(executionArn=self._execution_arn(name))
         state = "OperationSucceeded" if ended["status"] == "SUCCEEDED" else ended.get("error", "")
         return ENDS.get(state, "in_doubt")
 
     def settled(self, name: str) -> str:
-        """The status once there is no doubt any more."""
+        """The status once the doubt is resolved."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (recorded := self._status_of(name)) in (None, "processing", "in_doubt"):
             assert time.monotonic() < deadline, f"{name} is still {recorded}"
@@ -314,7 +315,7 @@ class Bench:
         return next((each["status"] for each in record["operations"] if each["operation_id"] == name), None)
 
     def _recorded(self, payment_id: str) -> dict[str, Any]:
-        """The payment's record, or nothing."""
+        """The payment's record, if it exists."""
         key = {"pk": {"S": f"PAYMENT#{payment_id}"}, "sk": {"S": "PAYMENT"}}
         item = self._table.get_item(TableName=self._stack.ledger_table, Key=key, ConsistentRead=True).get("Item")
         record = unmarshal(item or {})
@@ -323,11 +324,11 @@ class Bench:
         return record
 
     def input(self, name: str, state: str) -> Any:
-        """What the state gave to its function last."""
+        """The latest input of the state's function."""
         return json.loads((ORDERS / f"{name}.{state}.input").read_text())
 
     def struck(self, name: str, order: Order) -> int:
-        """How often the fault met something: one that never does proves nothing."""
+        """Return how often the fault struck. A fault that never strikes proves nothing."""
         if order.where.startswith("gateway "):
             log = self._stack.sandbox("GET", "/sandbox/requests").json()["requests"]
             met = [request["fault"] for request in log if request["reference"] == payment_of(name)]
@@ -335,7 +336,7 @@ class Bench:
         return self._notes(name).count(f"{order.where} {order.fault}")
 
     def wait_until_struck(self, name: str, order: Order) -> None:
-        """Until the fault has met what it can for now: if it stays, until nothing met it for a while."""
+        """Wait until the fault has struck; if it stays, until it has not struck for a while."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (before := self.struck(name, order)):
             assert time.monotonic() < deadline, f"{order} meets nothing"
@@ -354,10 +355,11 @@ class Bench:
 
 
 def payment_to_operate_on() -> str:
-    """A payment's id to which an operation's name can be added: no UUID then, so it may not have 12 digits in a row."""
+    """A payment's id to which an operation's suffix can be added. It can't be a UUID, since an id may not have 12
+    digits in a row."""
     return next(each for each in iter(new_payment_id, "") if is_id(f"{each}{OPERATION}"))
 
 
 def payment_of(name: str) -> str:
-    """The id of the payment that it is, or is about."""
+    """The id of the payment that this name belongs to."""
     return name.removesuffix(OPERATION)

@@ -1,4 +1,4 @@
-"""The fault matrix as data: what ends how, when this goes wrong there."""
+"""The fault matrix as data: each fault, each place it can strike, and the expected outcome."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,57 +7,57 @@ from dataclasses import dataclass
 from functions.shared.domain.operation import OperationType
 from tests.faults.bench import DASHBOARD, Order
 
-# fault: what it does. An `always` lasts until the execution is over, a `once` for one attempt of the state.
+# fault: what it does. `always` lasts until the execution has ended, `once` for one attempt of the state.
 FUNCTION_FAULTS = {
     "crash_before": "the function's process dies before it does anything",
-    "crash_after": "the function's process dies when all is done, before it answers",
-    "timeout_before": "the function hangs before it does anything, until its time is over",
-    "timeout_after": "the function hangs when all is done, until its time is over",
-    "twice": "the function runs twice at once on the same input",
+    "crash_after": "the function's process dies after its work, before it answers",
+    "timeout_before": "the function hangs before it does anything, until it times out",
+    "timeout_after": "the function hangs after its work, until it times out",
+    "twice": "the function runs twice at the same time on the same input",
     "throttled": "Lambda refuses the invocation (`TooManyRequestsException`)",
-    "poison": "the function is given an input that breaks its contract",
-    "stopped_before": "the execution is stopped by hand on the way into the state",
-    "stopped_during": "the execution is stopped by hand while the function runs, which then goes on",
-    "stopped_after": "the execution is stopped by hand when all is done, before the state ends",
+    "poison": "the function gets an input that violates its contract",
+    "stopped_before": "somebody stops the execution as it enters the state",
+    "stopped_during": "somebody stops the execution while the function runs; the function continues",
+    "stopped_after": "somebody stops the execution after the function's work, before the state ends",
 }
 AWS_FAULTS = {
     "kms_denied": "KMS answers `AccessDeniedException`",
     "kms_disabled": "KMS answers `DisabledException`",
     "kms_throttled": "KMS answers `ThrottlingException`",
     "kms_reset": "the connection to KMS is reset before the request is read",
-    "kms_lost_reply": "KMS does it, and the connection dies before the answer",
+    "kms_lost_reply": "KMS carries out the request, and the connection breaks before the answer",
     "secret_denied": "Secrets Manager answers `AccessDeniedException`",
     "secret_failing": "Secrets Manager answers `InternalServiceError`",
     "ledger_throttled": "DynamoDB answers `ProvisionedThroughputExceededException`",
     "ledger_failing": "DynamoDB answers `InternalServerError`",
     "ledger_reset": "the connection to DynamoDB is reset before the request is read",
-    "ledger_transaction_conflict": "the transaction is cancelled: another one holds an item",
-    "ledger_condition_failed": "the transaction is cancelled: a condition failed, though nothing is there",
-    "ledger_lost_reply": "the transaction is committed, and the connection dies before the answer",
+    "ledger_transaction_conflict": "the transaction is cancelled: it conflicts with another one",
+    "ledger_condition_failed": "the transaction is cancelled: a condition failed, although no item exists",
+    "ledger_lost_reply": "the transaction is committed, and the connection breaks before the answer",
 }
 GATEWAY_FAULTS = {
-    "timeout_before": "nothing is done and nothing answered",
-    "timeout_after": "it is done, and not answered",
-    "reset": "nothing is done; the connection is reset",
-    "slow": "it is done, and answered too late",
-    "late": "it is done long after, if it still can be, and not answered",
-    "garbage": "it is done, and answered 200 with a page that is not JSON",
-    "http_429": "nothing is done; 429",
-    "http_500": "nothing is done; 500",
-    "http_502_html": "nothing is done; 502 with a page that is not JSON",
-    "partial_approval": "half of the amount is approved, and captured",
-    "refund_pending": "the refund is pending, and ends later",
-    "refund_failed": "the refund is refused by the card's bank",
+    "timeout_before": "the gateway does nothing and never answers",
+    "timeout_after": "the gateway carries out the request and never answers",
+    "reset": "the gateway does nothing and resets the connection",
+    "slow": "the gateway carries out the request and answers too late",
+    "late": "the gateway carries out the request much later, if it still can, and never answers",
+    "garbage": "the gateway carries out the request and answers 200 with a page that is not JSON",
+    "http_429": "the gateway does nothing and answers 429",
+    "http_500": "the gateway does nothing and answers 500",
+    "http_502_html": "the gateway does nothing and answers 502 with a page that is not JSON",
+    "partial_approval": "the gateway approves and captures half of the amount",
+    "refund_pending": "the refund is pending and ends later",
+    "refund_failed": "the card's bank refuses the refund",
 }
-# What somebody does in the gateway's dashboard, before we are asked for something else.
+# What somebody does in the gateway's dashboard before our operation.
 MOVES = {
-    "refunded": "the charge is refunded in full",
-    "captured": "a part of the authorization is captured",
-    "voided": "the authorization is voided",
-    "expired": "nobody does anything, and the authorization expires",
+    "refunded": "somebody refunds the charge in full",
+    "captured": "somebody captures a part of the authorization",
+    "voided": "somebody voids the authorization",
+    "expired": "the authorization expires unused",
 }
 
-# How a payment gets where the fault waits. Without one it takes the ordinary way.
+# The fault that brings a payment to the place under test; other places are on the ordinary path.
 LEAD_INS = {
     "Compensate": Order("Persist", "poison", "once"),
     "find in Charge": Order("gateway charge", "timeout_after"),
@@ -93,25 +93,25 @@ MOVED_BEFORE: dict[str, OperationType] = {
     "before a capture": "capture",
     "before a void": "void",
 }
-# These strike when the execution is over and its doubt is looked into.
+# Faults at these places strike after the execution has ended, while its doubt is resolved.
 RESOLVING = {"Look", "Persist to Look", "Resolve", "find in Resolve", "reverse in Resolve", "refund in Resolve"}
 
-# Where a fault stays through several states: the last one is where it must strike.
+# Outages that last through several states. The fault must strike in the last one.
 OUTAGES = {
     "Charge and Compensate": ("Charge", "Compensate"),
     "Persist to Look": ("Persist", "Compensate", "Look"),
 }
 
-# The gateway's charges when all is over.
+# The gateway's charges at the end.
 CHARGES = {"captured": ("captured",), "reversed": ("voided",), "reversed, never charged": (), "rejected": ()}
-# The gateway's charge once an operation has succeeded, and if it was rejected.
+# The gateway's charge after an operation succeeded, and after it was rejected.
 CHARGES_AFTER: dict[OperationType, dict[str, tuple[str, ...]]] = {
     "refund": {"succeeded": ("partially_refunded",), "rejected": ("captured",)},
     "capture": {"succeeded": ("captured",), "rejected": ("authorized",)},
     "void": {"succeeded": ("voided",), "rejected": ("authorized",)},
 }
 
-# The gateway's charge as it was left there, when there is nothing left for us to do.
+# The gateway's charge after a move in the dashboard, which our operation leaves unchanged.
 CHARGES_MOVED = {
     "refunded": ("refunded",),
     "captured": ("captured",),
@@ -126,7 +126,7 @@ DOUBT, PENDING = "in_doubt → ", "pending → "
 Expected = dict[str, tuple[str | None, ...]]
 """fault: (once, always)"""
 
-# Tokenize, Screen and Encrypt end alike: nothing has moved yet.
+# Tokenize, Screen and Encrypt have the same outcomes, since no money has moved yet.
 BEFORE_THE_CHARGE: Expected = {
     "crash_before": (CAPTURED, REJECTED),
     "crash_after": (CAPTURED, REJECTED),
@@ -316,7 +316,7 @@ EXPECTED: dict[str, Expected] = {
 }
 
 
-# Of a refund, but where the place is another call of the gateway's.
+# The operation is a refund, unless the place is a call of the gateway for another operation.
 OPERATIONS_EXPECTED: dict[str, Expected] = {
     "Reserve": {
         "crash_before": (SUCCEEDED, DOUBT + REJECTED),
@@ -425,8 +425,8 @@ OPERATIONS_EXPECTED: dict[str, Expected] = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One fault at one place, a state or a call of the gateway's; `expected` as `str(Outcome)` says it. It strikes a
-    payment, or the operation on one."""
+    """One fault at one place, which is a state or a call of the gateway, during a payment or an operation on one.
+    `expected` is a `str(Outcome)`."""
 
     place: str
     fault: str
@@ -478,8 +478,8 @@ CASES = list(_cases())
 
 
 def _on_the_stack() -> Iterator[Case]:
-    """For each fault a case in which a payment or an operation is under way, and one in which a doubt is looked into;
-    then, for each place that has none, a case. Of several, that whose place and length were chosen least so far."""
+    """Yield, for each fault, one case that strikes a running payment or operation and one that strikes while a doubt is
+    resolved; then one case for each place without any. Among several, prefer the least used place and length."""
     chosen: Counter[object] = Counter()
 
     def least_chosen(cases: list[Case]) -> Case:
@@ -501,4 +501,4 @@ def _on_the_stack() -> Iterator[Case]:
 
 
 ON_THE_STACK = list(_on_the_stack())
-"""What is tried on the running stack too, and not only in the simulation."""
+"""The cases that run on the stack as well as in the simulation."""

@@ -1,4 +1,4 @@
-"""The matrix's own stack, and its cases, which all run at the same time."""
+"""Runs the matrix's own stack, and all its cases at the same time."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,10 +27,10 @@ def bench(fault_stack: Stack) -> Bench:
 
 @pytest.fixture(scope="session")
 def observations(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Observations]:
-    """What becomes of each case that was selected: its payment's id and outcome, in time."""
+    """The payment's id and outcome of each selected case, as futures."""
     functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
     specs = [getattr(item, "callspec", None) for item in functions if "observations" in item.fixturenames]
-    # Those that wait long begin first, and the others need no time of their own.
+    # Start the cases that wait longest first; the others then run in their shadow.
     cases: list[Case] = [spec.params["case"] for spec in specs if spec]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         cases.sort(key=lambda case: (case.fault != "late" and case.times != "always", not case.is_resolving))

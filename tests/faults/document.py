@@ -1,4 +1,4 @@
-"""docs/faults.md, from what was observed."""
+"""Generates docs/faults.md from the observed outcomes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -18,56 +18,56 @@ from tests.faults.cases import (
 INTRODUCTION = """\
 # What goes wrong, and how it ends
 
-Each fault was put at each place that it can hit, and the payment was followed to its end. This page is written by the
-tests that do it (`tests/faults`). They also check, for each of these payments, that its entries balance, that it was
-charged at most once and undone at most once, that the ledger has what the gateway has, that its status moved only as it
-may, and that what is asked for once more changes nothing.
+The tests in `tests/faults` inject each fault at each place that it can strike, follow the payment to its end, and
+generate this page. For each payment they also check that its entries balance, that it was charged at most once and
+reversed at most once, that the ledger agrees with the gateway, that its status changed only along the allowed
+transitions, and that repeating a request changes nothing.
 
-Every case ran in the simulation: the product's handlers, adapters and state machines, on a clock that does not wait,
-with Lambda, DynamoDB, KMS and the gateway simulated. Where a cell is **bold**, the case ran on the running stack too,
-over HTTP and in real time, and ended the same: each fault while a payment or an operation is under way, each that can
-strike there while a doubt is looked into, and one at least at each place.
+Every case runs in the simulation, which executes the product's handlers, adapters and state machines on a simulated
+clock, with Lambda, DynamoDB, KMS and the gateway simulated. A case in **bold** also runs on a real local stack, over
+HTTP and in real time, with the same outcome. On the stack, each fault strikes during a payment or an operation and, if
+it can, while a doubt is resolved; and each place has at least one fault.
 
-A cell says how the payment ends if the fault strikes **once** (one attempt of the state), and after the dot how it ends
-if the fault **stays** until the execution is over; one outcome where both are the same.
+A cell has the payment's outcome if the fault strikes **once** (one attempt of the state) and, after the dot, its
+outcome if the fault **stays** until the execution has ended; or a single outcome if both are the same.
 
 | outcome | at the gateway | in the ledger |
 |---|---|---|
 | captured | one charge | captured, once |
-| rejected | never called | nothing: the execution says it |
-| reversed | one charge, undone | reversed, with entries there and back |
-| reversed, never charged | no charge, and none can come any more | reversed |
-| in_doubt → … | not known yet | in doubt; once the fault was gone, `resolve` brought it to what follows the arrow |
+| rejected | never called | no record; the execution has the reason |
+| reversed | one charge, reversed | reversed, with entries and their reversals |
+| reversed, never charged | no charge, and none can follow | reversed |
+| in_doubt → … | not known yet | in doubt; after the fault, `resolve` reached the outcome after the arrow |
 
-A fault waits for the payment in the state that it is to hit. Compensate is reached by a poisoned Persist, so with a
-captured charge that nothing recorded; Look and Resolve (of the state machine `resolve`) by an execution that was
-stopped by hand on its way into Persist, or, where they are to reverse, into Charge. In the column of several states the
-fault stays through all of them. Of `stopped_during` only the end is shown: the function that goes on and the look into
-the doubt run at the same time. With Compensate even the end is chance, captured or reversed: the one that records first
-wins, and the gateway is left as it says.
+Some states need a first fault to be reached. For Compensate, Persist is poisoned, which leaves a captured charge
+without a record. For Look and Resolve (in the state machine `resolve`), somebody stops the execution as it enters
+Persist or, if they should reverse the charge, as it enters Charge. In a column of several states the fault stays
+through all of them. For `stopped_during` only the final outcome is shown, since the function continues while the doubt
+is resolved. In Compensate, even that outcome varies: whichever records first, captured or reversed, decides, and the
+gateway ends up the same.
 """
 
 OPERATIONS = """\
 ## An operation fails
 
-The same, of refunds of a part of a captured payment, and of captures and voids of an authorization where that is the
-gateway's call. A cell says how the operation ends.
+These tests inject the same faults into partial refunds of captured payments, and into captures and voids of
+authorizations where the place is that call of the gateway. A cell has the operation's outcome.
 
 | outcome | at the gateway | in the ledger |
 |---|---|---|
 | succeeded | done once | done once, with its entry |
-| rejected | never asked | rejected; or not there, and the execution says it |
-| in_doubt → … | not known yet | in doubt if it was reserved; `resolve` brought it to what follows the arrow |
-| pending → … | taken on, and not done yet | processing; `resolve` looked until it had ended |
+| rejected | never called | rejected; or no record, and the execution has the reason |
+| in_doubt → … | not known yet | in doubt if it was reserved; `resolve` reached the outcome after the arrow |
+| pending → … | accepted, not done yet | processing; `resolve` polled until it had ended |
 
-Look and Resolve are reached by an execution that was stopped by hand on its way into Perform. What had not been
-reserved when its execution ended is rejected, and what had been is asked for again, and done. Where there is a dash,
-the fault can't strike, would tell nothing new, or, with `stopped_during` in Reserve, either end is chance.
+For Look and Resolve, somebody stops the execution as it enters Perform. An operation that was not reserved when its
+execution ended is rejected; a reserved one is sent to the gateway again, and carried out. A dash means that the fault
+can't strike there or would show nothing new; or, for `stopped_during` in Reserve, that the outcome varies.
 """
 
 STATES = ("Tokenize", "Screen", "Encrypt", "Charge", "Persist", "Compensate", "Look", "Resolve")
 OPERATION_STATES = ("Reserve", "Perform", "Settle", "Look", "Resolve")
-# title: the faults, where they strike a payment, and where an operation
+# title: the faults, the places where they strike a payment, and the places where they strike an operation
 SECTIONS = {
     "A function fails": (FUNCTION_FAULTS, STATES, OPERATION_STATES),
     "AWS fails": (AWS_FAULTS, (*STATES, *OUTAGES), OPERATION_STATES),
@@ -77,7 +77,7 @@ SECTIONS = {
 
 
 def document(outcomes: Mapping[Case, str]) -> str:
-    """The page, from each case's outcome."""
+    """Return the page for these outcomes."""
     payments = {case: outcome for case, outcome in outcomes.items() if case.operation is None}
     operations = {case: outcome for case, outcome in outcomes.items() if case.operation}
     return "\n".join([INTRODUCTION, *_payments(payments), OPERATIONS, *_operations(operations)])

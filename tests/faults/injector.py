@@ -1,8 +1,8 @@
 """The deployed function with a fault before or after it. tests/faults puts this file into each function's package.
 
-A case leaves its order in INJECTED_ORDERS as `<name>.<state>`, with the payment's id or the operation's: `once` or
-`always`, and the fault's name. What was carried out is noted in `<name>.struck`, and the state's latest input in
-`<name>.<state>.input`.
+A case writes its order to INJECTED_ORDERS as `<name>.<state>`, where the name is the id of the payment or operation:
+`once` or `always`, and the fault's name. The injector records each fault in `<name>.struck`, and the state's latest
+input in `<name>.<state>.input`.
 """
 
 import importlib
@@ -25,14 +25,14 @@ deployed = getattr(importlib.import_module(_module), _name)
 Event = dict[str, Any]
 
 Throttled = type("Lambda.TooManyRequestsException", (Exception,), {})
-"""As Step Functions sees an invocation that Lambda throttles: by this error's name."""
+"""The error by whose name Step Functions recognizes an invocation that Lambda throttles."""
 
 
 _WAYS: dict[str, Callable[[Event, object], Any]] = {}
 
 
 def way(function: Callable[[Event, object], Any]) -> Callable[[Event, object], Any]:
-    """A way to go wrong, ordered by its name."""
+    """A fault, which orders name by its function's name."""
     _WAYS[function.__name__] = function
     return function
 
@@ -52,7 +52,7 @@ def _subject(event: Event) -> str:
 
 
 def _state(event: Event) -> str:
-    # Two states of one function.
+    # Two states share one function.
     return "Look" if event.get("ask_gateway") is False else os.environ["INJECTED_STATE"]
 
 
@@ -133,7 +133,7 @@ def stopped_after(event: Event, context: object) -> None:
 
 
 def _hold(name: str) -> None:
-    """Wait until the execution is stopped: who does it takes the file away."""
+    """Wait until the execution has been stopped. Whoever stops it removes the file."""
     held = ORDERS / f"{name}.held"
     held.touch()
     deadline = time.monotonic() + HOLD_SECONDS

@@ -1,4 +1,5 @@
-"""microburst, with each request's own Host header: the signature covers it, and the emulator checks that."""
+"""Runs microburst with each request's original Host header, since the signature covers it and the emulator verifies
+that."""
 
 import sys
 

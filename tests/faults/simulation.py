@@ -1,7 +1,7 @@
-"""The matrix on a clock that does not wait: one case in a simulated world in which nothing goes wrong but its fault.
+"""The matrix in simulated time: each case runs in a simulated world whose only failure is the case's fault.
 
-The handlers, the state machines and the adapters are the product's own; the injector, the network's rules and the
-sandbox's faults are told again here, by their names in `cases.py`.
+The handlers, state machines and adapters are the product's own. The injector, the network's rules and the sandbox's
+faults are implemented again here, under their names in `cases.py`.
 """
 
 import json
@@ -27,9 +27,9 @@ T = TypeVar("T")
 PAYMENT_ID = "simulated-payment"
 READ_TIMEOUT_SECONDS = 8
 LATE_SECONDS = 25 * MINUTE
-"""When what is late arrives: everybody has given up waiting, and the first looks into the doubt are over."""
+"""When a late request arrives: every caller has given up, and the first attempts to resolve the doubt are over."""
 FAULTY_LOOKS_SECONDS = 2 * HOUR
-"""How long a fault stays that is met when a doubt is looked into: for some looks."""
+"""How long a fault stays that strikes while a doubt is resolved: for several attempts."""
 
 GATEWAY_OPERATIONS = {
     "POST /v1/charges": "charge",
@@ -63,7 +63,7 @@ UNDER_WAY = HttpAnswer(409, '{"error": {"code": "request_in_progress"}}')
 
 
 class NoLuck(Random):
-    """Neither good luck nor bad: the first of several things, and somewhat less than the middle of a range."""
+    """Neither good nor bad luck: the first of several choices, and a little less than the middle of a range."""
 
     def random(self) -> float:
         return 0.4
@@ -76,7 +76,7 @@ class NoLuck(Random):
 
 
 class Orders:
-    """The faults that wait, each for a state or for an operation of the gateway's, and what they have struck."""
+    """The pending faults, each for a state or a call of the gateway, and those that have struck."""
 
     def __init__(self) -> None:
         self.struck: list[tuple[str, str]] = []
@@ -87,7 +87,7 @@ class Orders:
             self._waiting.setdefault(order.where, []).extend([order] * (1 if order.times == "once" else ALWAYS))
 
     def take(self, where: str) -> str:
-        """The fault to meet there, or none."""
+        """Return the fault that strikes there, or an empty string."""
         if waiting := self._waiting.get(where):
             order = waiting.pop(0)
             self.struck.append((where, order.fault))
@@ -99,16 +99,16 @@ class Orders:
 
 
 class FaultyFunctions(Functions):
-    """Functions that go wrong where an order says so, as `injector.py` lets them."""
+    """Functions that fail where an order says so, like those with `injector.py`."""
 
     orders: Orders
     stop: Callable[[], None]
-    """Stop the execution that the case is about."""
+    """Stop the case's execution."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.in_force: dict[Any, str] = {}
-        """The fault that the calls of a task of the clock meet at AWS."""
+        """The fault that strikes the AWS calls of each task of the clock."""
         self._at_aws: dict[str, str] = {}
 
     def invoke(self, function: str, payload: str, timeout_seconds: float, answered: Callable[[Reply], None]) -> None:
@@ -161,7 +161,7 @@ class FaultyFunctions(Functions):
 
 
 class FaultyNetwork(Network):
-    """A network with the rules of `aws.yml`, and the sandbox's faults at its other end."""
+    """A network with the rules of `aws.yml`, and with the sandbox's faults at the gateway."""
 
     orders: Orders
     functions: FaultyFunctions
@@ -169,7 +169,7 @@ class FaultyNetwork(Network):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._late: set[str] = set()
-        """What the gateway still works on: it says so to whoever asks for it again."""
+        """The operations that the gateway still works on; it says so when they are requested again."""
 
     def ask(self, service: str, operation: str, deed: Callable[[], T], timeout_seconds: float) -> T:
         fault = self.functions.in_force.get(self.clock.current(), "")
@@ -219,14 +219,14 @@ class FaultyNetwork(Network):
 
 
 class Observed(NamedTuple):
-    """What became of a case, and the rules of the simulation that it broke."""
+    """A case's outcome, and the rules of the simulation that it broke."""
 
     outcome: Outcome
     broken: list[str]
 
 
 class Arranged(World):
-    """One payment, with an operation on it if the case has one, and the case's fault."""
+    """A world with one payment, the case's operation on it if it has one, and the case's fault."""
 
     functions: FaultyFunctions
     _network: FaultyNetwork
@@ -234,12 +234,12 @@ class Arranged(World):
     def __init__(self, case: Case) -> None:
         super().__init__(0, NoLuck(), FaultyNetwork, FaultyFunctions)
         self.case = case
-        # What asks for nonsense may be rejected without a trace in the record.
+        # An invalid operation may be rejected without a trace in the record.
         kind = "nonsense" if (case.place, case.fault) == ("Reserve", "poison") else case.operation
         self.name = f"{PAYMENT_ID}_{kind}-0" if case.operation else PAYMENT_ID
         self.orders = Orders()
         self.status = ""
-        """As the API or, of an operation, its execution says when the execution is over."""
+        """The status once the execution has ended: a payment's from the API, an operation's from its execution."""
         self.settled = ""
         self.functions.orders = self._network.orders = self.orders
         self.functions.stop = lambda: self.executions[self.name].stop("ABORTED")
@@ -251,7 +251,6 @@ class Arranged(World):
         if self.case.fault in REFUND_STATUSES:
             self._session.refund_statuses = (REFUND_STATUSES[self.case.fault],)
         payment = {
-            "operation": "charge",
             "amount_minor": 1999,
             "currency": "USD",
             "capture": self.case.operation in (None, "refund"),
@@ -311,13 +310,13 @@ class Arranged(World):
 
 
 def observe(case: Case) -> Observed:
-    """Let the case happen. Raises MetNothing."""
+    """Simulate the case. Raises MetNothing."""
     world = Arranged(case)
     run = play(world)
     last = case.orders[-1]
     if (last.where, last.fault) not in world.orders.struck:
         raise MetNothing(f"{last}: it ended as {world.status}")
     settled = world.settled if world.status in ("in_doubt", "pending") else world.status
-    status = settled if last.fault == "stopped_during" else world.status  # which of the two was first is chance
+    status = settled if last.fault == "stopped_during" else world.status  # either may have been first
     charges = tuple(charge.status for charge in world.book.all() if charge.reference == payment_of(world.name))
     return Observed(Outcome(status, settled, charges), [broken.what for broken in run.broken])

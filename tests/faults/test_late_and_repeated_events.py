@@ -1,4 +1,4 @@
-"""Events that come late or again: what was settled stays as it is."""
+"""Late and repeated events don't change what is settled."""
 
 import json
 import time
@@ -67,7 +67,7 @@ def test_a_function_that_runs_again_after_a_payment_is_reversed_changes_nothing(
     bench.cancel(payment_id)
     before = driver.ledger_items(f"PAYMENT#{payment_id}")
     answer = invoke(driver, state, bench.input(payment_id, state))
-    # Charge is told its first answer again, by its idempotency key: that it is out of date, the ledger knows.
+    # The idempotency key returns Charge's first answer again; the ledger knows that it is out of date.
     assert json.loads(answer["Payload"].read()).get("errorType") == error
     assert driver.ledger_items(f"PAYMENT#{payment_id}") == before
     assert [charge["status"] for charge in driver.charges(payment_id)] == ["voided"]

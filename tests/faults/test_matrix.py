@@ -1,4 +1,4 @@
-"""One fault of each kind at each kind of place, and one at each place, on the running stack."""
+"""Each kind of fault at each kind of place, and at least one fault at each place, on the running stack."""
 
 import pytest
 

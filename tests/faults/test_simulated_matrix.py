@@ -1,4 +1,4 @@
-"""Each fault at each place that it can hit, once and always, on a clock that does not wait."""
+"""Each fault at each place that it can strike, once and always, in simulated time."""
 
 from functools import cache
 

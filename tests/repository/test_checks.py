@@ -148,7 +148,9 @@ def catching_state_unknown(definition: dict[str, Any]) -> None:
 
 
 def state_unreachable(definition: dict[str, Any]) -> None:
-    definition["States"]["ChargeOrStore"]["Choices"][0]["Next"] = "Charge"
+    definition["States"]["Charge"]["Catch"][0]["Next"] = definition["States"]["Charge"]["Catch"][1]["Next"] = (
+        "Compensate"
+    )
 
 
 def field_misspelt(definition: dict[str, Any]) -> None:
@@ -171,7 +173,7 @@ class TestStateMachine:
         [
             (next_state_unknown, 'No state found named "Nowhere"'),
             (catching_state_unknown, 'No state found named "Nowhere"'),
-            (state_unreachable, "No transition found to state State Machine.SkipCharge"),
+            (state_unreachable, "No transition found to state State Machine.ChargeUnknown"),
             (field_misspelt, 'Field "TimeoutSecond" not allowed in State Machine.States.Charge'),
             (retry_field_misspelt, 'Field "MaxAttempt" not allowed in State Machine.States.Charge.Retry[0]'),
             (path_malformed, 'Field "token.$" of Parameters'),

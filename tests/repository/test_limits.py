@@ -8,17 +8,17 @@ import pytest
 
 from functions.anchor.anchor_day import MAX_PART_LINES
 from functions.doubts import look_after
-from functions.reconcile.reconcile_day import LINES_SETTLED
-from functions.screen.rules import CHECKED_WITHIN_SECONDS, load_rules
+from functions.reconcile.reconcile_day import LINES_PER_STEP
+from functions.screen.rules import CHECK_TIMEOUT_SECONDS, load_rules
 from functions.shared.adapters import secrets
 from functions.shared.adapters.table import velocity
 from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, DOUBT_SHARDS, WRITTEN_SHARDS
 from functions.shared.adapters.table.ledger import MAX_DOUBTS_COUNTED
 from functions.shared.contracts import load
-from functions.shared.domain.anchor import SEEN_WITHIN
-from functions.shared.domain.operation import OPERATIONS_KEPT, RESERVED_WITHIN_SECONDS, SEEN_WITHIN_SECONDS
+from functions.shared.domain.anchor import INDEXED_WITHIN
+from functions.shared.domain.operation import MAX_OPERATIONS_IN_RECORD, RESERVED_WITHIN_SECONDS, VISIBLE_WITHIN_SECONDS
 from functions.status.follow import LONGEST_WAIT_SECONDS
-from functions.status.follow import SEEN_WITHIN_SECONDS as SHOWN_WITHIN_SECONDS
+from functions.status.follow import VISIBLE_WITHIN_SECONDS as EXECUTION_VISIBLE_WITHIN_SECONDS
 from tests.aws_facts import facts
 from tests.documents import document
 from tests.workflow.definition import DEFINITIONS, PAYMENT
@@ -64,17 +64,19 @@ LIMITS = {
     "body, with `api_firewall`": f"{1024 * int(found(BODY_LIMIT, 'terraform/waf.tf'))} bytes",
     "requests over time": f"{default('api_throttling_rate')} a second",
     "requests at once": default("api_throttling_burst"),
-    "open operations of a payment": str(OPERATIONS_KEPT),
+    "open operations of a payment": str(MAX_OPERATIONS_IN_RECORD),
     "an operation waits for its payment's end": f"{RESERVED_WITHIN_SECONDS} seconds from when it was asked for",
-    "an operation waits for its payment to be seen": f"{SEEN_WITHIN_SECONDS} seconds from when it was asked for",
+    "an operation waits for its payment to be seen": f"{VISIBLE_WITHIN_SECONDS} seconds from when it was asked for",
     "`GET` waits for a payment's or an operation's end (`wait`)": f"{LONGEST_WAIT_SECONDS} seconds",
-    "`GET` looks for a payment that cannot be seen": f"{SHOWN_WITHIN_SECONDS:g} second",
+    "`GET` looks for a payment that cannot be seen": f"{EXECUTION_VISIBLE_WITHIN_SECONDS:g} second",
     "flags by screening rules": str(FIELDS["flags"]["maxItems"]),
     "length of a rule's name": f"{load('rule')['properties']['name']['maxLength']} characters",
-    "cards, and declines, that are counted by reference, BIN, caller or digits": f"{velocity.HELD} in twenty minutes",
-    "a process rereads a full count": f"after {velocity.ASKED_AGAIN.total_seconds():g} seconds",
-    "payments that a card's count recognizes": f"the first {velocity.KNOWN} of five minutes",
-    "CPU time to parse or to try out a rule": f"{CHECKED_WITHIN_SECONDS} seconds",
+    "cards, and declines, that are counted by reference, BIN, caller or digits": (
+        f"{velocity.MAX_ELEMENTS} in twenty minutes"
+    ),
+    "a process rereads a full count": f"after {velocity.REREAD_AFTER.total_seconds():g} seconds",
+    "payments that a card's count recognizes": f"the first {velocity.MAX_REMEMBERED_PAYMENTS} of five minutes",
+    "CPU time to parse or to try out a rule": f"{CHECK_TIMEOUT_SECONDS} seconds",
     "connecting to the gateway": f"{default('gateway_connect_timeout_seconds')} seconds",
     "the gateway's answer": f"{default('gateway_read_timeout_seconds')} seconds",
     "attempts of Charge": attempts("Charge"),
@@ -86,22 +88,22 @@ LIMITS = {
         f"at most {MAX_DOUBTS_COUNTED} in each of {DOUBT_SHARDS} shards"
     ),
     "an execution that ended badly without an event is found": (
-        f"by the next count that begins {look_after.GRACE.total_seconds() / 60:g} minutes or more after its end"
+        f"by the next count that begins {look_after.GRACE_PERIOD.total_seconds() / 60:g} minutes or more after its end"
     ),
     "how far the count looks back after an outage": (
-        f"at most {look_after.LOOKED_BACK.days} days and {look_after.PAGES_READ} pages of "
+        f"at most {look_after.MAX_LOOKBACK.days} days and {look_after.MAX_PAGES} pages of "
         f"{facts('executions_seen_late')['page_size_limit']} of each list; reconciliation finds the rest"
     ),
-    "`resolve` executions that one count starts": f"at most {look_after.STARTED_AT_ONCE}, the oldest first",
+    "`resolve` executions that one count starts": f"at most {look_after.MAX_STARTS}, the oldest first",
     "a changed gateway key is picked up": f"within {secrets.MAX_AGE_SECONDS} seconds",
     "a stored card is kept": f"{default('card_retention_days')} days after it was last used",
     "logs are kept": f"{default('log_retention_days')} days",
     "a deleted key can be brought back": f"{default('kms_deletion_window_days')} days",
     "shards of an account's day": str(ACCOUNT_SHARDS),
-    "settlement lines settled in one step": str(LINES_SETTLED),
+    "settlement lines settled in one step": str(LINES_PER_STEP),
     "shards of the day on which records were last written": str(WRITTEN_SHARDS),
     "lines in a part of an anchor": str(MAX_PART_LINES),
-    "an anchor of an unfinished day is complete": f"up to {SEEN_WITHIN.seconds} seconds before it was taken",
+    "an anchor of an unfinished day is complete": f"up to {INDEXED_WITHIN.seconds} seconds before it was taken",
     "an anchor can't be deleted": f"for {default('anchor_retention_days')} days",
 }
 
@@ -133,7 +135,7 @@ def test_the_limits_of_card_testing_are_those_of_the_rules() -> None:
     assert told == limits
     assert velocity.CARDS_BUCKET.total_seconds() == 20 * 60
     assert "Limits up to 150 can be asked for" in document("operating").text
-    assert velocity.EARLIER * velocity.HELD == 150
+    assert velocity.EARLIER_BUCKETS * velocity.MAX_ELEMENTS == 150
 
 
 def test_a_step_of_the_reconciliation_has_the_time_that_is_stated() -> None:

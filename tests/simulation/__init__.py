@@ -1,7 +1,7 @@
-"""The workflow in a world of bad luck: every run is one seed, and the same seed is the same run.
+"""Simulates the workflow under random failures. Every run has a seed, and the same seed gives the same run.
 
-clock.py is time, network.py what can go wrong between two parties, table.py DynamoDB, gateway.py Sparkle, lambdas.py
-and states.py AWS's side of the handlers and the state machines, which are the product's own. world.py joins them and
-makes the bad luck up, invariants.py says what must hold whatever happens, mutants.py shows that a broken product is
-noticed.
+clock.py simulates time, network.py the failures between two parties, table.py DynamoDB, gateway.py Sparkle, and
+lambdas.py and states.py the AWS side of the handlers and state machines, which are the product's own. world.py connects
+them and generates the failures, invariants.py checks what must hold in every run, and mutants.py shows that the
+simulation detects a broken product.
 """

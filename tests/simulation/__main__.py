@@ -1,4 +1,4 @@
-"""`python -m tests.simulation [RUNS] [--seed SEED]`: play many seeds, or one again. Ends with 1 if a rule is broken."""
+"""`python -m tests.simulation [RUNS] [--seed SEED]`: run many seeds, or one again. Exits with 1 if a rule is broken."""
 
 import argparse
 import os
@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def play(runs: int, console: Console) -> int:
-    """Play so many new seeds. Show the first run that breaks a rule, and return the exit code."""
+    """Run this many new seeds. Print the first run that breaks a rule, and return the exit code."""
     first = random.SystemRandom().randrange(10**9)
     console.print(f"{runs} runs, seeds {first} to {first + runs - 1}")
     columns = TextColumn("simulate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -62,7 +62,7 @@ def play(runs: int, console: Console) -> int:
 
 
 def show(run: Run, console: Console, payments: set[str]) -> None:
-    """The steps of these payments and their operations, and what was broken."""
+    """The steps of these payments and their operations, and the broken rules."""
     table = Table("time", "payment or operation", "what happened", title=f"Seed {run.seed}", title_justify="left")
     for seconds, subject, what in run.trace:
         if payment_of(subject) in payments:
@@ -79,7 +79,7 @@ def _chunks(first: int, runs: int) -> Iterator[range]:
 
 
 def _simulate_all(seeds: range) -> list[Run]:
-    """The runs, without the traces of those that went well."""
+    """Run the seeds, and drop the traces of runs without a broken rule."""
     return [run if run.broken else replace(run, trace=[]) for run in map(simulate, seeds)]
 
 

@@ -1,6 +1,6 @@
-"""Time that passes as fast as it is asked to: actions in a heap, and greenlets that sleep in it.
+"""Simulated time: a heap of actions, and greenlets that sleep in it.
 
-Only one greenlet runs at a time and only a sleep lets go, so a run is the same whenever its seed is the same.
+Only one greenlet runs at a time, and only a sleep yields, so the same seed always gives the same run.
 """
 
 import heapq
@@ -13,7 +13,7 @@ from greenlet import getcurrent, greenlet
 
 
 class Task:
-    """Something that takes time: it runs in a greenlet, may sleep, and may be killed, after which it never runs on."""
+    """A task in a greenlet. It may sleep, and may be killed, after which it never continues."""
 
     def __init__(self, clock: "Clock", work: Callable[[], None]) -> None:
         self.running = True
@@ -29,7 +29,7 @@ class Task:
     def kill(self) -> None:
         if self.running:
             self.running = False
-            self._greenlet.parent = getcurrent()  # where an ended greenlet goes on
+            self._greenlet.parent = getcurrent()  # the greenlet that continues after this one ends
             self._greenlet.throw()
 
     def _run(self) -> None:
@@ -42,13 +42,13 @@ class Task:
 
 
 class Clock:
-    """The time as seconds since 1970. To be made in the greenlet that calls `run`."""
+    """The time in seconds since 1970. Create it in the greenlet that calls `run`."""
 
     def __init__(self, now: datetime) -> None:
         self.seconds = now.timestamp()
         self.hub = getcurrent()
         self.subject = ""
-        """Whose doing this is: it passes from an action to all that it leads to."""
+        """The payment or operation that the current action is about. It passes to all actions that this one causes."""
         self.tasks: dict[Any, Task] = {}
         self._heap: list[tuple[float, int, str, Callable[[], None]]] = []
         self._order = count()
@@ -67,24 +67,24 @@ class Clock:
         return Task(self, work)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass for the task that calls this."""
+        """Let the calling task sleep."""
         self.after(seconds, self.current().resume)
         self.pause()
 
     def pause(self) -> None:
-        """Let the task that calls this wait until somebody resumes it."""
+        """Let the calling task wait until somebody resumes it."""
         self.hub.switch()
 
     def current(self) -> Task:
         return self.tasks[getcurrent()]
 
     def stop(self) -> None:
-        """Kill whatever still sleeps."""
+        """Kill all tasks that still sleep."""
         for task in list(self.tasks.values()):
             task.kill()
 
     def run(self, days: float) -> bool:
-        """Let so many days pass. Whether nothing is left to do after them."""
+        """Run for this many days. Returns whether nothing remains to be done."""
         end = self.seconds + days * 86_400
         while self._heap and self._heap[0][0] <= end:
             self.seconds, _, self.subject, action = heapq.heappop(self._heap)

@@ -1,4 +1,4 @@
-"""Sparkle as the adapter's HTTP session meets it: the sandbox's own book and idempotency keys, without the socket."""
+"""Sparkle as the adapter's HTTP session sees it: the sandbox's own book and idempotency keys, without the network."""
 
 import json
 import re
@@ -21,12 +21,12 @@ from tools.local.sparkle.idempotency import Answer, IdempotencyKeys
 
 
 class Book(ChargeBook):
-    """The sandbox's book, which counts, and which is no more careful than a gateway has to be.
+    """The sandbox's book, with counters, and only as careful as a gateway has to be.
 
-    It charges some payments another amount than asked (`mischarged`), and approves some in part (`partially_approved`).
-    Somebody moves charges in its dashboard (`meddle`). Of Sparkle's two promises, to know a key again
-    and to know a reference again, either has to be enough: with `keeps_references` GatewaySession forgets the keys, and
-    without, what is asked for under a second key is done a second time.
+    It charges some payments a wrong amount (`mischarged`), and approves some in part (`partially_approved`). Somebody
+    moves charges in its dashboard (`meddle`). Sparkle promises to remember keys and references, and either must
+    suffice: with `keeps_references`, GatewaySession forgets the keys; without, a request under a second key is carried
+    out a second time.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Book(ChargeBook):
         self.captures: Counter[str] = Counter()
         self.reversals: Counter[str] = Counter()
         self.refunded: Counter[str] = Counter()
-        """How often, by the refunds' own references, and not failed."""
+        """How often each refund was made and did not fail, by the refund's own reference."""
         self.moved: set[str] = set()
-        """The idempotency keys by which a charge was captured or voided."""
+        """The idempotency keys that captured or voided a charge."""
         self.asked_to_reverse: set[str] = set()
-        """The references that we have asked to be reversed, whether that has arrived or not."""
+        """The references that we asked to reverse, whether the request has arrived or not."""
         self.history: defaultdict[str, list[tuple[datetime, Charge]]] = defaultdict(list)
-        """What each charge was from when on, by its reference."""
+        """Each charge's states, with the time of each change, by reference."""
         self._mischarged = mischarged
         self._partially_approved = partially_approved
 
@@ -96,8 +96,8 @@ class Book(ChargeBook):
         return refund
 
     def meddle(self, reference: str, random: Random) -> str | None:
-        """Let somebody move the charge in the dashboard, or its bank send a refund back, and say what they did; None if
-        there was nothing to do."""
+        """Let somebody move the charge in the dashboard, or its bank return a refund. Return what happened, or None if
+        nothing could."""
         charge = self.find(reference)
         if charge is None:
             return None
@@ -124,14 +124,14 @@ class Book(ChargeBook):
         return what
 
     def release(self, reference: str) -> None:
-        """Let what was authorized expire: nobody captured it in time."""
+        """Let an authorization expire that nobody captured in time."""
         charge = self.find(reference)
         if charge and charge.status == "authorized":
             self.expire(charge.id)
 
     def shown(self, reference: str, before: datetime, charge_id: str | None = None) -> Charge | None:
-        """The charge as it was then; of several, the one with this id."""
-        self.find(reference)  # it expires by being looked at
+        """The charge at that time; among several, the one with this id."""
+        self.find(reference)  # reading it makes it expire
         charges = (
             charge
             for since, charge in reversed(self.history[reference])
@@ -144,7 +144,7 @@ class Book(ChargeBook):
         return super()._put(charge)
 
     def will_refuse(self, reference: str) -> bool:
-        """Whether a charge that came now would be refused."""
+        """Whether a charge that arrived now would be refused."""
         return reference in self._reversals
 
     def _undo(self, charge: Charge | None) -> str:
@@ -155,7 +155,7 @@ class Book(ChargeBook):
 
 
 class HttpAnswer(NamedTuple):
-    """What a requests.Session gives, as far as the adapter looks."""
+    """The parts of a requests.Session that the adapter uses."""
 
     status_code: int
     text: str
@@ -182,13 +182,13 @@ _CHARGE_ID = re.compile(r"ch_\w+")
 
 
 class GatewaySession:
-    """`requests.Session` with the book at its other end. What is lost times out, or is answered by garbage."""
+    """`requests.Session` with the book as its server. A lost request times out, or is answered by garbage."""
 
     def __init__(self, book: Book, clock: Clock, network: Network, random: Random) -> None:
         self._book = book
-        # What was done is shown only so long after: not shown yet is not the same as never.
+        # Changes are visible only after this delay: not visible yet does not mean never.
         self.refund_statuses: tuple[str, ...] = ("succeeded", "succeeded", "succeeded", "pending")
-        """Of a refund that is asked for, the one or the other. What is pending ends sooner or later."""
+        """One of these statuses for each requested refund. Pending refunds end sooner or later."""
         self._found_after = timedelta(seconds=random.choice((0, 60)))
         self._keys = IdempotencyKeys()
         self._keys_kept_seconds = 10 ** random.uniform(0, random.choice((5, -1)))
@@ -294,6 +294,6 @@ class GatewaySession:
             if self._book.keeps_references:
                 self._clock.after(self._keys_kept_seconds, lambda: keys.release(key))
 
-        # Until then, the same key again is answered "in progress".
+        # Until then, a request with the same key is answered "in progress".
         self._clock.after(self._network.latency(), record)
         return answer

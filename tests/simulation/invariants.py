@@ -1,15 +1,15 @@
-"""What must hold whatever happens.
+"""What must hold in every run.
 
-I1 debits equal credits, per currency and entry, and the entries are a chain that nobody has broken
-I2 a payment is captured at the gateway once at most
-I3 the gateway's net is the ledger's, per payment, and so in all
-I4 in the end every accepted payment and operation is terminal; until then, who is in doubt is in the index
-I6 a status moves along the state diagram only (`NEXT_STATUSES`)
-I7 a charge is reversed once at most, and never more is given back than was captured, nor reserved to be
-I8 the same key, the same result, counted once
-I9 what is said to be done was done once, and what is said to be rejected was not
+I1 debits equal credits, per currency and entry, and the chain of entries is intact
+I2 a payment is captured at the gateway at most once
+I3 the gateway's net amount equals the ledger's, per payment and so in total
+I4 in the end every accepted payment and operation is terminal; until then, those in doubt are in the index
+I6 a status changes only along the state diagram (`NEXT_STATUSES`)
+I7 a charge is reversed at most once, and refunds and reservations never exceed the captured amount
+I8 the same key gives the same result, and is counted once
+I9 what succeeded was done exactly once, and what was rejected was not done
 
-(I5, no card number anywhere, is tests/stack/test_leaks.py's.)
+(tests/stack/test_leaks.py checks I5, no card number anywhere.)
 """
 
 import hashlib
@@ -20,18 +20,18 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from functions.shared.domain.ledger import NO_ENTRY
-from functions.shared.domain.payment import NEXT_STATUSES
+from functions.shared.domain.ledger import GENESIS_HASH
+from functions.shared.domain.payment import NEXT_STATUSES, SCREENED_PREFIX
 from tests.simulation.gateway import Book
 from tests.simulation.states import Execution
 from tests.simulation.table import Item, Key, Table
 from tools.local.sparkle.charges import Charge
 
 Nets = dict[str, int]
-"""Money by currency, without zeros."""
+"""An amount per currency, without zeros."""
 
 Record = dict[str, Any]
-"""An item in Python's types."""
+"""An item with Python's types."""
 
 NEXT_OPERATION_STATUSES = {
     None: {"processing", "rejected", "succeeded"},
@@ -47,7 +47,7 @@ _deserialize = TypeDeserializer().deserialize
 
 
 def broken_by_write(key: Key, before: Item | None, after: Item, book: Book) -> Iterator[str]:
-    """What a write to the table breaks, whatever comes later."""
+    """Yield the rules that this write to the table breaks, whatever follows."""
     old, new = _plain(before or {}), _plain(after)
     if key[0].startswith("VELOCITY#"):
         if "counted" in new and new["payments"] != len(new["counted"]):
@@ -55,7 +55,7 @@ def broken_by_write(key: Key, before: Item | None, after: Item, book: Book) -> I
     elif key[1] == "PAYMENT":
         yield from _broken_by_record(old, new)
         yield from _broken_by_pending(old, new, book)
-        # A reversal that is on its way may arrive at any time: what it would undo must not be said to stand.
+        # A reversal in flight may arrive at any time, so its charge must not be recorded as final.
         is_asked = new["payment_id"] in book.asked_to_reverse
         if is_asked and new["status"] not in ("in_doubt", "reversed", "declined"):
             yield f"I3: {new['status']} is recorded, and we have asked the gateway to reverse it"
@@ -76,12 +76,12 @@ def _broken_by_record(old: Record, new: Record) -> Iterator[str]:
         came_back = (was, operations.get(name, {}).get("error")) == ("succeeded", "refund_failed")
         if is_now not in NEXT_OPERATION_STATUSES[was] and not (is_now == "rejected" and came_back):
             yield f"I6: {name} moves from {was} to {is_now}"
-        # What was reserved, the state allowed; so if it does not any more, what has changed it must be on the books.
+        # The status allowed every reservation. If it no longer does, the change of status must be on the books.
         refused = was in ("processing", "in_doubt") and operations[name].get("error") == "invalid_state"
         if refused and new["status"] == "authorized":
             yield f"I9: {name} is rejected for the payment's state, and that is still authorized"
     reserved = sum(each["amount_minor"] for each in _open(new) if each["type"] == "refund")
-    # What was reserved before may be too much by what somebody refunds at the gateway: it is refused there.
+    # A refund at the gateway may make earlier reservations too large; the gateway then refuses them.
     reserves_more = any(each["operation_id"] not in earlier for each in _open(new))
     if new["refunded_minor"] + reserved > new["captured_minor"] and reserves_more:
         yield f"I7: {reserved} is reserved and {new['refunded_minor']} refunded of {new['captured_minor']} captured"
@@ -97,7 +97,7 @@ def _broken_by_record(old: Record, new: Record) -> Iterator[str]:
 
 
 def _broken_by_pending(old: Record, new: Record, book: Book) -> Iterator[str]:
-    """A refund is done when the gateway has done it, and not while it is pending there."""
+    """A refund has succeeded once the gateway has carried it out, not while it is pending there."""
     before = {each["operation_id"]: each["status"] for each in old.get("operations", [])}
     pending = {
         refund.refund_reference
@@ -112,7 +112,7 @@ def _broken_by_pending(old: Record, new: Record, book: Book) -> Iterator[str]:
 
 
 def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterator[str]:
-    """What does not hold of one payment once nothing is left to do."""
+    """Yield the rules that a payment breaks once nothing remains to be done."""
     payment_id = execution.name
     items = [_plain(item) for item in table.of(f"PAYMENT#{payment_id}")]
     record = next((item for item in items if item["sk"] == "PAYMENT"), None)
@@ -133,7 +133,7 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     if record is None:
         if charges:
             yield f"I4: the ledger does not know the payment, and its charge is {charges[-1].status}"
-        if execution.status != "FAILED" and json.loads(execution.request)["operation"] != "store":
+        if execution.status != "FAILED":
             yield f"I4: the ledger does not know the payment, and its execution {execution.status}"
         return
     status = record["status"]
@@ -148,21 +148,36 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
         (status == "reversed") != (execution.error == "PaymentReversed")
     ):
         yield f"I8: {status}, and the execution ended {execution.error or execution.status}"
-    if (record["entry_count"], record["journal_hash"]) != (len(entries), entries[-1]["hash"] if entries else NO_ENTRY):
+    if (record["entry_count"], record["journal_hash"]) != (
+        len(entries),
+        entries[-1]["hash"] if entries else GENESIS_HASH,
+    ):
         yield f"I1: the record does not end the chain of its {len(entries)} entries"
     yield from _broken_by_outcome(record, json.loads(execution.request), charges, book)
     yield from _broken_by_count(record, execution, table)
 
 
+def broken_card(execution: Execution, table: Table, book: Book) -> Iterator[str]:
+    """What does not hold of a card that was to be stored, once nothing is left to do."""
+    if (f"PAYMENT#{execution.name}", "PAYMENT") in table.items or book.find(execution.name):
+        yield "I4: a card that was to be stored moved money"
+    request = table.items.get((f"REQUEST#{execution.name}", "REQUEST"))
+    if request and (f"CARD#{request['token']['S']}", "CARD") not in table.items:
+        yield "I2: the request is there, and the card that it stored is not"
+    if execution.status == "SUCCEEDED" and request is None:
+        yield "I4: the card was stored, and is not there"
+
+
 def broken_operation(execution: Execution, paid: Execution | None, table: Table, book: Book) -> Iterator[str]:
-    """What does not hold of one operation, on that payment, once nothing is left to do."""
+    """Yield the rules that an operation on the payment breaks once nothing remains to be done."""
     name, request = execution.name, json.loads(execution.request)
     recorded = table.items.get((f"PAYMENT#{request.get('payment_id')}", "PAYMENT"))
     record = _plain(recorded or {})
     operation = next((each for each in record.get("operations", []) if each["operation_id"] == name), None)
     done = operation is not None and operation["status"] == "succeeded"
-    # A card that could not be stored may be stored later, and who asked to refund it was told that there is no payment.
-    was_paid = record.get("status", "stored") != "stored"
+    # What a rule denied may be recorded after its execution gave up. Nothing had moved by then, and who asked for an
+    # operation was told that there is no payment.
+    was_paid = bool(record) and not str(record.get("decline_code")).startswith(SCREENED_PREFIX)
     if operation is None and was_paid and "_nonsense-" not in name:
         yield f"I4: the record does not know the operation, and its execution {execution.status} {execution.error}"
     if was_paid and execution.cause == "PaymentNotFound" and paid and paid.started_at < execution.started_at:
@@ -170,24 +185,24 @@ def broken_operation(execution: Execution, paid: Execution | None, table: Table,
     came_back = operation is not None and operation["error"] == "refund_failed"
     if execution.status == "SUCCEEDED" and not done and not came_back:
         yield f"I8: {operation and operation['status']}, and the execution succeeded"
-    # Of a payment that was not there yet, a Reserve that came late may have found it after all.
+    # A late Reserve may have found a payment that did not exist yet.
     if done and execution.error == "OperationRejected" and execution.cause != "PaymentNotFound":
         yield "I8: succeeded, and the execution says that it was rejected"
     if book.refunded[name] != (done and request["operation"] == "refund"):
         yield f"I9: {operation and operation['status']}, and refunded {book.refunded[name]} times"
-    # A capture that somebody has reversed, before we looked, has left nothing to see.
+    # A capture that somebody reversed before we looked has left no trace.
     is_seen = request.get("operation") == "void" or record.get("status") != "voided"
     if f"{request.get('payment_id')}-{request.get('operation')}-{name}" in book.moved and is_seen and not done:
         yield f"I9: {operation and operation['status']}, and done at the gateway"
 
 
 def is_shown(body: Record, recorded: Item | None) -> bool:
-    """Whether the API says of a payment what its record says, or that it was rejected, if it has none."""
+    """Whether the API shows what the payment's record has or, without a record, that the payment was rejected."""
     if recorded is None:
         return (body.get("status"), body.get("operations")) == ("rejected", [])
     record = _plain(recorded)
     for operation in record["operations"]:
-        operation.setdefault("source", None)  # what an operation has by default is not stored
+        operation.setdefault("source", None)  # An operation's default values are not stored.
         for not_shown in ("updated_at", "caller", "pending", "kept_apart"):
             operation.pop(not_shown, None)
     shown = ("status", "captured_minor", "refunded_minor", "decline_code", "operations")
@@ -195,8 +210,8 @@ def is_shown(body: Record, recorded: Item | None) -> bool:
 
 
 def _broken_by_count(record: Record, execution: Execution, table: Table) -> Iterator[str]:
-    """A decline of the gateway's is counted under the reference, the BIN and the caller, and nothing else is. Of one
-    that came to light after the execution, nothing is said."""
+    """Only the gateway's declines are counted, under reference, BIN and caller. Declines that came to light after the
+    execution may be counted or not."""
     this = hashlib.sha256(record["payment_id"].encode()).digest()[:8]
     times = sum(this in _plain(item).get("declines", ()) for item in table.items.values())
     was_declined = record["status"] == "declined" and not str(record.get("decline_code")).startswith("screened:")
@@ -205,7 +220,7 @@ def _broken_by_count(record: Record, execution: Execution, table: Table) -> Iter
 
 
 def _broken_in_the_journal(entries: list[Record], postings: list[Record]) -> Iterator[str]:
-    previous = NO_ENTRY
+    previous = GENESIS_HASH
     for number, entry in enumerate(entries, start=1):
         if balance := _net(entry["postings"]):
             yield f"I1: entry {number} is out of balance: {balance}"
@@ -229,7 +244,7 @@ def _broken_at_the_gateway(payment_id: str, charges: list[Charge], book: Book) -
 
 
 def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Charge], book: Book) -> Iterator[str]:
-    """What the gateway has done is what the record says, and that is what was asked for."""
+    """The gateway's actions match the record and the request."""
     status, statuses = record["status"], [charge.status for charge in charges]
     done = Counter(each["type"] for each in record["operations"] if each["status"] == "succeeded")
     match status:
@@ -245,7 +260,7 @@ def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Char
             if statuses != ([] if str(record.get("decline_code")).startswith("screened:") else ["declined"]):
                 yield f"I3: declined, and the gateway's charges are {statuses}"
         case _:
-            # An authorization may be released by the gateway, of which it tells nobody who doesn't look.
+            # The gateway may release an authorization without notifying anybody.
             at_gateway = "voided" if any(charge.void_reason for charge in charges) else status
             amounts = asked["amount_minor"], asked["currency"], record["captured_minor"], record["refunded_minor"]
             there = [
@@ -254,7 +269,7 @@ def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Char
             ]
             if there != [(at_gateway, *amounts)]:
                 yield f"I3: {status}, and the gateway's charges are {there}"
-            # What was captured is voided by the gateway alone: it has reversed it.
+            # Only the gateway voids a captured charge, by reversing it.
             if asked["capture"] and record["captured_minor"] != (status != "voided") * asked["amount_minor"]:
                 yield f"I9: {record['captured_minor']} are captured of {asked['amount_minor']}"
             was_captured = status in _TAKEN or (status == "voided" and done["capture"])
@@ -266,7 +281,7 @@ def _broken_by_outcome(record: Record, asked: dict[str, Any], charges: list[Char
 
 
 def _open(record: Record) -> list[Record]:
-    """The operations that may yet move money."""
+    """The operations that may still move money."""
     return [each for each in record.get("operations", []) if each["status"] in ("processing", "in_doubt")]
 
 
@@ -275,7 +290,7 @@ def _plain(item: Item) -> dict[str, Any]:
 
 
 def _net(postings: list[dict[str, Any]]) -> Nets:
-    """Debits less credits."""
+    """Debits minus credits."""
     net: defaultdict[str, int] = defaultdict(int)
     for posting in postings:
         net[posting["currency"]] += int(posting["amount_minor"]) * (1 if posting["direction"] == "debit" else -1)

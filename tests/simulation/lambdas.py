@@ -1,4 +1,4 @@
-"""Lambda, which runs the product's handlers: once, twice, late, halfway, or not at all."""
+"""Simulates Lambda, which runs the product's handlers once, twice, late, partly, or not at all."""
 
 import importlib
 import json
@@ -14,7 +14,7 @@ TRANSIENT = facts("transient_lambda_errors")
 
 
 class Reply(NamedTuple):
-    """What an invocation came to: an answer, or an error's name and message."""
+    """An invocation's result: an answer, or an error's name and message."""
 
     answer: Any = None
     error: str | None = None
@@ -22,7 +22,8 @@ class Reply(NamedTuple):
 
 
 class Functions:
-    """Invokes handlers by their function's name. `failed_unexpectedly` is told of what a handler never should raise."""
+    """Invokes handlers by their function's name, and calls `failed_unexpectedly` for errors that a handler should never
+    raise."""
 
     def __init__(
         self,
@@ -40,7 +41,7 @@ class Functions:
         self._failed_unexpectedly = failed_unexpectedly
 
     def invoke(self, function: str, payload: str, timeout_seconds: float, answered: Callable[[Reply], None]) -> None:
-        """Run the handler in the background; `answered` is called when there is an answer, if there ever is one."""
+        """Run the handler in the background. `answered` is called with its answer, if one ever arrives."""
         match self._network.fate("lambda", function):
             case "refused":
                 answered(Reply(error="Lambda.TooManyRequestsException"))
@@ -58,7 +59,7 @@ class Functions:
                 self.run(function, payload, timeout_seconds, answered)
 
     def run(self, function: str, payload: str, timeout_seconds: float, answered: Callable[[Reply], None]) -> None:
-        """Run the handler, and let it die where the weather says so."""
+        """Run the handler, and let it crash where the weather says so."""
         self.invoked.append((function, payload))
 
         def work() -> None:

@@ -1,6 +1,6 @@
-"""`python -m tests.simulation.mutants`: break the product on purpose, and see that the simulation notices.
+"""`python -m tests.simulation.mutants`: break the product on purpose, and check that the simulation detects it.
 
-Each mutant is a copy of the product with one promise dropped. Ends with 1 if one survives.
+Each mutant is a copy of the product that breaks one promise. Exits with 1 if a mutant survives.
 """
 
 import json
@@ -29,13 +29,13 @@ _HUNT = "import sys, tests.conftest; from tests.simulation.mutants import hunt; 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A promise that is dropped: in each file, a text that is there once, and what stands there instead."""
+    """A broken promise: in each file, a text that occurs once, and its replacement."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
 
     def breed(self, folder: Path) -> None:
-        """Put the mutant into the folder. Raises ValueError where the product doesn't look like that any more."""
+        """Write the mutant to the folder. Raises ValueError if the product no longer contains a text."""
         for part in COPIED:
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         for file, old, new in self.edits:
@@ -46,6 +46,7 @@ class Mutant:
 
 
 LEDGER = "functions/shared/adapters/table/ledger.py"
+ITEMS = "functions/shared/adapters/table/items.py"
 CHARGE = "functions/charge/charge_card.py"
 UNDO_CHARGE = "functions/shared/use_cases/undo_charge.py"
 PERSIST = "functions/persist/persist_payment.py"
@@ -69,7 +70,7 @@ NO_CHARGE = '__import__("functions.shared.domain.charge", fromlist=["_"]).Revers
 MUTANTS = (
     Mutant(
         "attribute_not_exists is dropped",
-        ((LEDGER, 'IS_NEW = "attribute_not_exists(pk)"', 'IS_NEW = "attribute_not_exists(nothing)"'),),
+        ((ITEMS, 'IS_NEW = "attribute_not_exists(pk)"', 'IS_NEW = "attribute_not_exists(nothing)"'),),
     ),
     Mutant(
         "the condition on the version is dropped",
@@ -91,7 +92,13 @@ MUTANTS = (
     ),
     Mutant(
         "a charge of another amount is recorded",
-        ((CHARGE, "if not charge.is_as_asked(order.reference, order.amount_minor, order.currency, ", "if not bool("),),
+        (
+            (
+                CHARGE,
+                "if not charge.is_as_requested(order.reference, order.amount_minor, order.currency, ",
+                "if not bool(",
+            ),
+        ),
     ),
     Mutant(
         "the gateway leaves no tombstone",
@@ -124,7 +131,7 @@ MUTANTS = (
     ),
     Mutant(
         "a charge that is found stands, whatever was asked",
-        ((RESOLVE, "charge is None or not charge.is_as_asked(*asked, capture=capture)", "charge is None"),),
+        ((RESOLVE, "charge is None or not charge.is_as_requested(*requested, capture=capture)", "charge is None"),),
     ),
     Mutant(
         "a charge that is found stands, even if its reversal was asked for",
@@ -181,7 +188,7 @@ MUTANTS = (
     Mutant(
         "a part that was approved is as good as the whole",
         (
-            (SHOWN, "has_all = self.captured_minor == amount_minor or", "has_all = True or"),
+            (SHOWN, "is_complete = self.captured_minor == amount_minor or", "is_complete = True or"),
             (ADOPTION, "charge.captured_minor not in (0, payment.captured_minor)", "False"),
         ),
     ),
@@ -191,7 +198,7 @@ MUTANTS = (
     ),
     Mutant(
         "the suspense is not cleared",
-        ((JOURNAL, "        for posted in standing(journal)\n", "        for posted in ()\n"),),
+        ((JOURNAL, "        for posted in entries_in_effect(journal)\n", "        for posted in ()\n"),),
     ),
     Mutant(
         "who records the doubt second goes on from an entry of their own",
@@ -217,11 +224,11 @@ MUTANTS = (
     ),
     Mutant(
         "nobody looks for executions that no event told of",
-        ((LOOK_AFTER, "for status in ENDED_BADLY:", "for status in ():"),),
+        ((LOOK_AFTER, "for status in FAILED_STATUSES:", "for status in ():"),),
     ),
     Mutant(
         "what a list shows late is not looked for again",
-        ((LOOK_AFTER, "_time(checked_until) - SHOWN_WITHIN", "_time(checked_until) + GRACE"),),
+        ((LOOK_AFTER, "_time(checked_until) - LISTED_WITHIN", "_time(checked_until) + GRACE_PERIOD"),),
     ),
     Mutant(
         "a look at what still runs is enough",
@@ -235,11 +242,17 @@ MUTANTS = (
     ),
     Mutant(
         "a look that comes late looks after something",
-        (("functions/resolve/handler.py", "< STAYS", "< timedelta(days=9)"),),
+        (("functions/resolve/handler.py", "< MIN_RUN_TIME", "< timedelta(days=9)"),),
     ),
     Mutant(
         "a payment that cannot be seen yet is none",
-        (("functions/reserve/reserve_operation.py", "execution is None and not request.is_old(now)", "False"),),
+        (
+            (
+                "functions/reserve/reserve_operation.py",
+                "execution is None and not request.payment_would_be_visible(now)",
+                "False",
+            ),
+        ),
     ),
     Mutant("resolve gives up after an hour", ((RESOLVE_STATES, '"Default": "WaitADay"', '"Default": "NoDoubt"'),)),
     Mutant(
@@ -264,7 +277,7 @@ MUTANTS = (
     ),
     Mutant(
         "a refusal is believed though the look is an old one",
-        ((PERFORM, 'done.reason == "invalid_state" and charge.status', "None and charge.status"),),
+        ((PERFORM, 'answer.reason == "invalid_state" and charge.status', "None and charge.status"),),
     ),
     Mutant(
         "an operation without an answer is called refused",
@@ -278,7 +291,7 @@ MUTANTS = (
     ),
     Mutant(
         "resolve does not record that what was never reserved is rejected",
-        ((RESOLVE_OPERATION, "ledger.record(payment.reject(request, _why(execution), now))", "pass"),),
+        ((RESOLVE_OPERATION, "ledger.record(payment.reject(request, _failure_code(execution), now))", "pass"),),
     ),
     Mutant(
         "a decline is not counted",
@@ -286,7 +299,13 @@ MUTANTS = (
     ),
     Mutant(
         "what a rule declined is counted as the gateway's decline",
-        ((PAYMENT, 'return self.status == "declined" and not self.was_screened', 'return self.status == "declined"'),),
+        (
+            (
+                PAYMENT,
+                'return self.status == "declined" and not self.was_declined_by_rule',
+                'return self.status == "declined"',
+            ),
+        ),
     ),
     Mutant(
         "a payment is counted as often as it is screened",
@@ -296,7 +315,7 @@ MUTANTS = (
 
 
 def hunt(first_seed: int, runs: int) -> None:
-    """Inside the mutant: play until a rule is broken, and say after how many runs, as JSON."""
+    """Inside the mutant: run seeds until a rule is broken, and print the number of runs as JSON."""
     from tests.simulation.world import simulate
 
     for number, seed in zip(range(1, runs + 1), count(first_seed), strict=False):
@@ -307,7 +326,8 @@ def hunt(first_seed: int, runs: int) -> None:
 
 
 def find(mutant: Mutant, runs: int = RUNS) -> dict[str, Any] | None:
-    """`{"runs", "seed", "broken"}`: after how many runs the mutant is found, and by which rule; None if it survives."""
+    """`{"runs", "seed", "broken"}`: how many runs it took to detect the mutant, and by which rule; None if it
+    survives."""
     with TemporaryDirectory() as folder:
         mutant.breed(Path(folder))
         command = [sys.executable, "-B", "-c", _HUNT, str(FIRST_SEED), str(runs)]

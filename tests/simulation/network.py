@@ -1,4 +1,4 @@
-"""What may happen to a request between two parties, and what the one that asks learns of it."""
+"""What can happen to a request between two parties, and what the caller learns of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ Fate = Literal["fine", "request_lost", "answer_lost", "late", "twice", "refused"
 
 
 class Unknown(BaseException):
-    """The model is asked for something that it doesn't know: mend the model. No handler can catch this."""
+    """The request is unknown to the model, which needs to be extended. No handler can catch this."""
 
 
 class Lost(Exception):
-    """No answer came: nobody knows whether the request took effect, or whether it will."""
+    """No answer came. The request may have taken effect, may take effect later, or never."""
 
 
 class Refused(Exception):
-    """The other side said, before it did anything, that it won't now."""
+    """The server refused the request before doing anything."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class Outage:
 
 @dataclass
 class Weather:
-    """How bad the luck is: how likely each fate is until `calm_at`, and the outages. After that all is fine."""
+    """How bad the luck is: the probability of each fate until `calm_at`, and the outages. Afterwards nothing fails."""
 
     calm_at: float
     likely: dict[Fate, float]
     crash: float = 0
-    """How likely a function dies on the way."""
+    """The probability that a function crashes."""
     outages: list[Outage] = field(default_factory=list)
     where: str | None = None
-    """The one service whose requests the fates meet, with all others well; None for every service's."""
+    """The only service whose requests can fail; None for all services."""
 
     def outage(self, service: str, operation: str, at: float) -> Outage | None:
         for outage in self.outages:
@@ -66,7 +66,7 @@ class Weather:
 
 @dataclass
 class Network:
-    """Carries requests to services, as the weather lets it. To be called by a task of the clock."""
+    """Carries requests to services, as the weather permits. A task of the clock must call it."""
 
     clock: Clock
     random: Random
@@ -74,7 +74,7 @@ class Network:
     tell: Callable[[str], None]
 
     def ask(self, service: str, operation: str, deed: Callable[[], T], timeout_seconds: float) -> T:
-        """The deed's answer. The deed must not take time. Raises Lost, Refused."""
+        """Return the deed's answer. The deed must not take time. Raises Lost, Refused."""
         fate = self.fate(service, operation)
         if fate in ("late", "twice"):
 
@@ -102,16 +102,16 @@ class Network:
         return self.random.uniform(0.002, 0.1)
 
     def fate(self, service: str, operation: str) -> Fate:
-        """What happens to a request that is sent now."""
+        """The fate of a request that is sent now."""
         fate = self.weather.fate(service, operation, self.clock.seconds, self.random)
         if fate != "fine":
             self.tell(f"{service}: {operation}: {fate}")
         return fate
 
     def delay(self, service: str, operation: str) -> float:
-        """How late something comes that comes late: from a blink to a day, each order of magnitude as likely.
+        """How late a late request arrives: from a moment to a day, each order of magnitude equally likely.
 
-        What an outage holds back comes when that is over.
+        A request that an outage delays arrives after the outage.
         """
         if outage := self.weather.outage(service, operation, self.clock.seconds):
             return outage.end - self.clock.seconds + self.latency()

@@ -1,4 +1,4 @@
-"""Step Functions, as far as the state machines in statemachine/ use it (JSONPath). What it does not know is an error.
+"""Step Functions, as far as the state machines in statemachine/ use it (JSONPath). Unsupported features raise errors.
 
 https://states-language.net/spec.html
 """
@@ -41,12 +41,12 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class _Failed(Exception):
-    """The execution fails, with this error and cause."""
+    """The execution fails with this error and cause."""
 
 
 @dataclass
 class Machines:
-    """What executions run on. `ended` is told of each that ended, however it did."""
+    """Runs executions, and calls `ended` after each, however it ended."""
 
     clock: Clock
     functions: Functions
@@ -56,7 +56,7 @@ class Machines:
 
 
 class Execution:
-    """One execution of a state machine, from its start on."""
+    """One execution of a state machine."""
 
     def __init__(self, machines: Machines, machine: str, definition: dict[str, Any], name: str, request: Any) -> None:
         self.machine = machine
@@ -75,7 +75,7 @@ class Execution:
             machines.clock.after(definition["TimeoutSeconds"], lambda: self.stop("TIMED_OUT"))
 
     def stop(self, status: Literal["ABORTED", "TIMED_OUT"]) -> None:
-        """Stop it between two of its states or in one. A function that runs for it runs on."""
+        """Stop the execution between or within states. A function that runs for it continues."""
         if self.status == "RUNNING":
             self._task.kill()
             self._end(status)
@@ -104,7 +104,7 @@ class Execution:
             data, name = self._step(state, data)
 
     def _step(self, state: dict[str, Any], data: Any) -> tuple[Any, str | None]:
-        """What the state makes of its input, and the state that comes next."""
+        """Return the state's output and the next state."""
         match state["Type"]:
             case "Task":
                 return self._work(state, data)
@@ -141,7 +141,7 @@ class Execution:
         return self._read(state.get("OutputPath", "$"), data), None if state.get("End") else state["Next"]
 
     def _invoke(self, function: str, payload: str, timeout_seconds: int) -> Reply:
-        """The first answer within the Task's time."""
+        """The first answer within the Task's timeout."""
         clock, replies = self._machines.clock, list[Reply]()
 
         def answered(reply: Reply) -> None:
@@ -196,7 +196,7 @@ def _matches(rule: dict[str, Any], error: str) -> bool:
 
 
 def _put(data: Any, path: str, result: Any) -> Any:
-    """A copy of the data with the result at its place."""
+    """A copy of the data with the result at this path."""
     _, *rest = path.split(".")
     if not rest:
         return result

@@ -1,4 +1,4 @@
-"""DynamoDB's client as the adapters use it, on items in memory. What it does not know is an error."""
+"""DynamoDB's client, as far as the adapters use it, with items in memory. Unsupported features raise errors."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,15 +11,15 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from tests.simulation.network import Lost, Network, Refused, Unknown
 
 Item = dict[str, Any]
-"""Attributes as DynamoDB writes them: `{"N": "1"}`."""
+"""Attributes in DynamoDB's format: `{"N": "1"}`."""
 Key = tuple[str, str]
 Condition = Callable[[Item, Item], bool]
-"""Whether it holds of an item (empty if there is none) with these values."""
+"""Whether a condition holds for an item (empty if none exists) with these values."""
 
 ATTEMPTS = 2
-TIMEOUT_SECONDS = 3  # to connect and to read, as runtime/factories.py has it
+TIMEOUT_SECONDS = 3  # connect and read timeouts, as in runtime/factories.py
 
-_TABLES = {"PAYMENT": "ledger", "CARD": "cards", "VELOCITY": "counters", "ENDED": "counters"}
+_TABLES = {"PAYMENT": "ledger", "CARD": "cards", "REQUEST": "cards", "VELOCITY": "counters", "ENDED": "counters"}
 _RETURNED = {"ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 _PROJECTION = {"ProjectionExpression", "ExpressionAttributeNames"}
 _UPDATE = re.compile(r"SET (?P<set>\w+ = :\w+)( ADD (?P<added>#?\w+ :\w+(, #?\w+ :\w+)*))?")
@@ -27,22 +27,22 @@ _TOKEN = re.compile(r"\s*([()]|<=|>=|<>|[=<>]|,|[:#]?\w+)")
 
 
 class TransactionCanceled(ClientError):
-    """A transaction's conditions did not all hold."""
+    """A condition of the transaction did not hold."""
 
 
 class ConditionalCheckFailed(ClientError):
-    """A write's condition did not hold."""
+    """The write's condition did not hold."""
 
 
 class Table:
-    """The items. `watch` is told of every write, before it is done: the key, the item before it or None, the item."""
+    """The items. `watch` is called before every write with the key, the old item or None, and the new item."""
 
     def __init__(self, watch: Callable[[Key, Item | None, Item], None]) -> None:
         self.items: dict[Key, Item] = {}
         self._watch = watch
 
     def put_all(self, puts: list[dict[str, Any]]) -> list[bool]:
-        """All of the puts if all their conditions hold, or none. Whether each condition holds."""
+        """Write all of the puts if all their conditions hold, or none. Return whether each condition holds."""
         holds = [_holds(put, self.items.get(_key(put["Item"]), {})) for put in puts]
         if all(holds):
             for put in puts:
@@ -50,7 +50,7 @@ class Table:
         return holds
 
     def update(self, update: dict[str, Any]) -> tuple[bool, Item]:
-        """Change the item, or make it, if the condition holds; whether it does, and the item as it is then."""
+        """Update or create the item if the condition holds. Return whether it does, and the resulting item."""
         there = self.items.get(_key(update["Key"]), {})
         if holds := _holds(update, there):
             self._write(_updated(update, update["Key"] | there))
@@ -61,12 +61,12 @@ class Table:
         self.items[_key(item)] = item
 
     def of(self, pk: str) -> list[Item]:
-        """The items with this pk, in the order of their sk."""
+        """The items with this pk, ordered by sk."""
         return [item for key, item in sorted(self.items.items()) if key[0] == pk]
 
 
 class TableClient:
-    """The client. Like botocore's, it asks once more by itself when an answer doesn't come."""
+    """The client. Like botocore's, it retries once when no answer comes."""
 
     exceptions = SimpleNamespace(
         TransactionCanceledException=TransactionCanceled, ConditionalCheckFailedException=ConditionalCheckFailed
@@ -135,7 +135,7 @@ class TableClient:
         return SimpleNamespace(paginate=self._query)
 
     def _query(self, **request: Any) -> Iterator[dict[str, Any]]:
-        """The items of one partition of the table, or of an index those that have its key; all in one page."""
+        """The items of one partition of the table, or of an index (the items with its key), in one page."""
         known = {"TableName", "KeyConditionExpression", "ExpressionAttributeValues", "ConsistentRead"}
         _check(request, {*known, *_PROJECTION, "IndexName", "PaginationConfig"})
         condition, values = _condition(request["KeyConditionExpression"]), request["ExpressionAttributeValues"]
@@ -165,7 +165,7 @@ def _check(given: dict[str, Any], known: set[str]) -> None:
 
 
 def _check_place(table: str, item: Item) -> None:
-    """Items of all tables lie together here, so each must have been sent to its own."""
+    """All tables' items are stored together here, so check that each is sent to its own table."""
     kind = item["pk"]["S"].partition("#")[0]
     if _TABLES.get(kind) != table:
         raise Unknown(f"{kind} in the table {table}")
@@ -180,7 +180,7 @@ def _key(item: Item) -> Key:
 
 
 def _projected(request: dict[str, Any], item: Item) -> Item:
-    """The attributes that are asked for, as far as the item has them."""
+    """The requested attributes that the item has."""
     if "ProjectionExpression" not in request:
         return item
     wanted = [_named(name, request) for name in request["ProjectionExpression"].split(", ")]
@@ -188,7 +188,7 @@ def _projected(request: dict[str, Any], item: Item) -> Item:
 
 
 def _updated(update: dict[str, Any], item: Item) -> Item:
-    """A copy of the item with the update expression's changes: `SET a = :x`, or `SET a = :x ADD #b :y, c :z`."""
+    """A copy of the item with the update expression applied: `SET a = :x`, or `SET a = :x ADD #b :y, c :z`."""
     match = _UPDATE.fullmatch(update["UpdateExpression"])
     if not match:
         raise Unknown(update["UpdateExpression"])
@@ -200,7 +200,7 @@ def _updated(update: dict[str, Any], item: Item) -> Item:
 
 
 def _sum(there: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
-    """What ADD makes of a number or of a set of bytes."""
+    """The result of ADD on a number or on a set of bytes."""
     ((kind, value),) = more.items()
     match kind:
         case "N":
@@ -211,7 +211,7 @@ def _sum(there: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named(name: str, request: dict[str, Any]) -> str:
-    """The attribute's own name."""
+    """The attribute's actual name."""
     return str(request["ExpressionAttributeNames"][name]) if name.startswith("#") else name
 
 
@@ -224,8 +224,8 @@ def _holds(write: dict[str, Any], there: Item) -> bool:
 
 @cache
 def _condition(expression: str) -> Condition:
-    """A condition expression, read: comparisons, also of a set's size, attribute_(not_)exists and contains, joined by
-    NOT, AND and OR, in parentheses."""
+    """A parsed condition expression: comparisons, also of a set's size, attribute_(not_)exists and contains, joined by
+    NOT, AND and OR, with parentheses."""
     tokens = _TOKEN.findall(expression)
     if "".join(tokens) != re.sub(r"\s", "", expression):
         raise Unknown(expression)
@@ -284,7 +284,7 @@ class _Reader:
         return self._comparison(lambda item: _plain(item[name]) if name in item else None)
 
     def _comparison(self, left: Callable[[Item], Any]) -> Condition:
-        """What is left of a comparison is known; of an item without it, none holds."""
+        """A comparison with a missing attribute never holds."""
         compare, value = self._take(), self._take()
         if compare == "BETWEEN":
             self._expect("AND")

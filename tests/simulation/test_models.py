@@ -1,4 +1,4 @@
-"""The models say what AWS would say, and know what they don't know."""
+"""The models answer as AWS would, and refuse what they don't support."""
 
 from datetime import UTC, datetime
 from random import Random
@@ -22,7 +22,7 @@ def ignore(*_: object) -> None: ...
 
 
 def write(condition: str, there: list[dict[str, Any]], **values: dict[str, Any]) -> bool:
-    """Whether a put with this condition is done."""
+    """Whether a put with this condition is carried out."""
     table = Table(ignore)
     assert table.put_all([{"Item": item} for item in there]) == [True] * len(there)
     put = {"Item": ITEM, "ConditionExpression": condition}
@@ -38,7 +38,7 @@ class TestTable:
             ("attribute_not_exists(pk)", False, True),
             ("attribute_exists(pk)", True, False),
             ("version = :v", False, False),
-            ("version < :v", True, False),  # as numbers: as text, 9 is more than 10
+            ("version < :v", True, False),  # compared as numbers: as text, 9 is greater than 10
             ("attribute_not_exists(pk) OR version <= :v", True, True),
             ("attribute_exists(pk) AND (version = :v OR version < :v)", True, False),
             ("other = :v", False, False),

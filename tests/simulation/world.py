@@ -1,4 +1,4 @@
-"""One run: a few payments and what is done to them, the bad luck that the seed makes up, and what is broken then."""
+"""One run: a few payments and the operations on them, the seed's random failures, and the rules that were broken."""
 
 import json
 from collections import defaultdict
@@ -38,7 +38,7 @@ from tests.simulation.table import Item, Key, Table, TableClient
 from tests.workflow.definition import DEFINITIONS
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
-# Everything that is late or broken is over in a few days; then daily looks must clear what is left.
+# After a few days nothing is late or broken any more; then daily attempts must resolve what remains.
 DAYS_UNTIL_ALL_MUST_BE_CLEAR = 30
 APPROVED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" not in card)
 DECLINED = sorted(pan for pan, card in TEST_CARDS.items() if "decline_code" in card)
@@ -70,7 +70,7 @@ OUTAGES = (
 
 @dataclass(frozen=True)
 class Broken:
-    """An invariant that did not hold, and of which payment or operation."""
+    """A broken invariant, and the payment or operation that broke it."""
 
     subject: str
     what: str
@@ -78,10 +78,10 @@ class Broken:
 
 @dataclass
 class Run:
-    """What came of a seed.
+    """The result of a seed.
 
-    `trace` has the time (seconds since 1970), the payment or operation and what happened, in order. `statuses` and
-    `operations` are what the API says of the payments, and of each type of operation, in the end.
+    `trace` has the time (seconds since 1970), the payment or operation and the event, in order. `statuses` and
+    `operations` have the final statuses that the API shows for the payments, and for each type of operation.
     """
 
     seed: int
@@ -92,7 +92,7 @@ class Run:
 
 
 def payment_of(subject: str) -> str:
-    """The payment's id: an operation's own has it in front, `simulated-payment-7-0_void-1`."""
+    """The payment's id. An operation's id begins with it: `simulated-payment-7-0_void-1`."""
     return subject.partition("_")[0]
 
 
@@ -101,11 +101,11 @@ class DoesNotExist(ClientError):
 
 
 class AlreadyExists(ClientError):
-    """There is or was an execution of that name."""
+    """An execution of that name exists or existed."""
 
 
 class World:
-    """Everything that the handlers can reach. Luck is the seed's, or that of the `random` that is given."""
+    """Everything that the handlers can reach. Luck comes from the seed, or from the given `random`."""
 
     def __init__(
         self,
@@ -116,19 +116,19 @@ class World:
     ) -> None:
         self.run = Run(seed)
         self.random = random = random or Random(seed)  # noqa: S311
-        # Any time of a day: after midnight a charge is refunded, before it is voided.
+        # Any time of a day: after midnight a charge is refunded, before midnight it is voided.
         self.clock = clock = Clock(datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=random.uniform(0, DAY)))
         self.mischarged: dict[str, tuple[int, str]] = {}
         self.partially_approved: set[str] = set()
         self.executions: dict[str, Execution] = {}
-        """Those of payments and operations, by their names."""
+        """The executions of payments and operations, by name."""
         self._resolving: set[str] = set()
-        """The names of those that were started to resolve, where they were given one."""
+        """The names of resolve executions that were given one."""
         self._looking: defaultdict[str, list[Execution]] = defaultdict(list)
-        """Those that were started to resolve, by what they look after."""
-        # Step Functions tells of each end once, or never; and what it shows of an execution is as old as this.
+        """The resolve executions, by the execution that they look after."""
+        # Step Functions reports each end at most once, and shows executions with this delay.
         self._events_lost = random.choice((0, 0, 0.3, 1))
-        # What seldom happens everywhere is what much of comes at once in some worlds, and nothing in others.
+        # Failures that are rare everywhere are frequent in some worlds, and absent in others.
         self._captured = random.choice((0.7, 0.1))
         self._stopped = random.choice((0.2, 0.05, 0.6))
         self._resolved_by_hand = random.choice((0.05, 0, 0.4))
@@ -182,13 +182,15 @@ class World:
         }
 
     def live(self) -> None:
-        """Let the payments come, the luck be bad and then good, and look at what is left."""
+        """Start the payments, let luck be bad and then good, and check the end."""
         for n in range(self.random.randint(1, 3)):
             payment_id = f"simulated-payment-{self.run.seed}-{n}"
             request = self._request(payment_id)
             self._expect_payment(payment_id, request, self.random.uniform(0, 2 * MINUTE))
-            if self.random.random() < 0.1:  # the same once more, by hand
+            if self.random.random() < 0.1:  # the same again, by hand
                 self._expect_payment(f"{payment_id}-again", request, self.random.uniform(0, 2 * HOUR))
+            if self.random.random() < 0.2:
+                self._expect_card(f"simulated-card-{self.run.seed}-{n}", self.random.uniform(0, 2 * MINUTE))
         if not self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR):
             self.clock.subject = "somebody"
             self._break("I4: something still goes on after weeks")
@@ -198,9 +200,9 @@ class World:
         self.clock.stop()
 
     def _look_in_the_night(self) -> None:
-        """As reconciliation does, at what is in the index `open` and what the gateway's report tells of: what was done
-        there, and what expired, is adopted."""
-        self.book.all()  # what is over expires by being looked at, and is shown a while after
+        """Like reconciliation, adopt what was done or expired at the gateway: for payments in the index `open`, and
+        those in the gateway's report."""
+        self.book.all()  # reading makes an authorization expire, and the gateway shows it after a while
         self.clock.after(HOUR, lambda: None)
         self.clock.run(1)
         for name in [*self.executions]:
@@ -215,6 +217,8 @@ class World:
             self.clock.subject = name
             if execution.machine == "payment":
                 broken = invariants.broken_at_the_end(execution, self.table, self.book)
+            elif execution.machine == "store_card":
+                broken = invariants.broken_card(execution, self.table, self.book)
             else:
                 paid = self.executions.get(payment_of(name))
                 broken = invariants.broken_operation(execution, paid, self.table, self.book)
@@ -222,12 +226,11 @@ class World:
                 self._break(what)
 
     def _repeat(self) -> None:
-        """I8: what was asked once may be asked again at any time, and nothing changes, whatever the gateway forgot."""
+        """I8: every request may be repeated at any time, and changes nothing, whatever the gateway forgot."""
         if self.random.random() < 0.5:
             self._tell("the gateway forgets everybody")
             self._session.forget()
-        about_one = [(f, p) for f, p in self.functions.invoked if f not in ("doubts", "status")]
-        invoked = [(f, p) for f, p in about_one if not self._may_come_late(_subject_of(p))]
+        invoked = [(f, p) for f, p in self.functions.invoked if f not in ("doubts", "status")]
         shown, books = self._shown(), self._books()
         for function, payload in self.random.sample(invoked, min(4, len(invoked))):
             self.clock.subject = _subject_of(payload)
@@ -246,19 +249,12 @@ class World:
         if self._shown() != shown:
             self._break("I8: GET /payments/{payment_id} doesn't say the same again")
 
-    def _may_come_late(self, subject: str) -> bool:
-        """Whether it is about a card that is to be stored: there is nothing to lose, so nothing is done against its
-        coming late."""
-        payment_id = payment_of(subject)
-        to_store = json.loads(self.executions[payment_id].request)["operation"] == "store"
-        return to_store and (subject != payment_id or (f"PAYMENT#{payment_id}", "PAYMENT") not in self.table.items)
-
     def _books(self) -> Any:
-        """What is known of money. (A payment that was not screened is counted when it is.)"""
+        """What is known about money. (A payment that was not screened is counted when it is.)"""
         return {key: item for key, item in self.table.items.items() if key[0].startswith("PAYMENT#")}, self.book.all()
 
     def _shown(self) -> dict[str, Any]:
-        """What GET /payments/{payment_id} says of each payment."""
+        """What GET /payments/{payment_id} returns for each payment."""
         replies: dict[str, Reply] = {}
         for payment_id in [name for name, execution in self.executions.items() if execution.machine == "payment"]:
             self.clock.subject = payment_id
@@ -274,17 +270,12 @@ class World:
 
     def _request(self, payment_id: str) -> dict[str, Any]:
         random = self.random
-        dice = random.random()
-        pan = random.choice(DECLINED if dice < 0.2 else APPROVED)
-        card = {"card_number": pan, "expiry_date": "12/44" if dice < 0.97 else "01/20", "card_holder": "John Doe"}
+        card = self._card()
         source: dict[str, Any] = {"card_data": card}
-        if self._cards and random.random() < 0.3:  # perhaps too early: that one is not stored yet
+        if self._cards and random.random() < 0.3:  # perhaps too early: the payment is not stored yet
             source = {"token": card_token(*random.choice(self._cards), self._token_key)}
         self._cards.append((Card.from_card_data(card), payment_id))
-        if random.random() < 0.1:
-            return {"operation": "store", "card_data": card}
         return {
-            "operation": "charge",
             "amount_minor": random.randint(1, 99_999_999),
             "currency": random.choice(("USD", "EUR", "JPY", "KWD") if random.random() < 0.96 else ("XTS", "KPW")),
             "capture": random.random() < self._captured,
@@ -294,10 +285,25 @@ class World:
             **source,
         }
 
+    def _card(self) -> dict[str, str]:
+        dice = self.random.random()
+        pan = self.random.choice(DECLINED if dice < 0.2 else APPROVED)
+        return {"card_number": pan, "expiry_date": "12/44" if dice < 0.97 else "01/20", "card_holder": "John Doe"}
+
+    def _expect_card(self, key: str, seconds: float) -> None:
+        """Let somebody store a card after so many seconds."""
+        for _ in range(self.random.choice((1, 1, 2))):  # two cards by one key, of which one is stored
+            card = self._card()
+            self._cards.append((Card.from_card_data(card), f"{key}/card"))
+            if self.random.random() < 0.1:
+                card |= {"card_number": "4000056655665556"}  # not sealed, and so rejected
+            request = {"card_data": card, "caller": "arn:aws:iam::123456789012:user/shop"}
+            self._expect("store_card", key, request, seconds + self.random.uniform(0, MINUTE))
+
     def _expect_payment(self, payment_id: str, request: dict[str, Any], seconds: float) -> None:
-        """Let somebody ask for a payment after so many seconds, and then for operations on it."""
+        """Let somebody request a payment after this many seconds, and then operations on it."""
         random = self.random
-        if random.random() < 0.1 and request["operation"] == "charge":
+        if random.random() < 0.1:
             amount_minor, currency = request["amount_minor"], request["currency"]
             self.mischarged[payment_id] = random.choice(
                 [(amount_minor + 1, currency), (amount_minor, "EUR" if currency == "USD" else "USD")]
@@ -309,7 +315,7 @@ class World:
         for _ in range(random.choice(self._times_meddled)):
             self.clock.after(seconds + 10 ** random.uniform(-1, 5), lambda: self._meddle(payment_id))
         self._expect("payment", payment_id, request, seconds)
-        # From before the payment's start on, or from its end; several may come at one moment.
+        # From before the payment's start, or from its end; several may come at the same time.
         moments = [random.choice((0, random.uniform(0, MINUTE), 10 ** random.uniform(0, 4.5))) for _ in range(2)]
         for n in range(random.choice((0, 1, 2, 3, 4))):
             name, operation = self._operation(payment_id, request, n)
@@ -326,9 +332,9 @@ class World:
             self._tell(f"somebody {what} the charge at the gateway")
 
     def _operation(self, payment_id: str, payment: dict[str, Any], n: int) -> tuple[str, dict[str, Any]]:
-        """The name and the request of an operation on the payment. Refunds may come to more than was captured."""
+        """The name and request of an operation on the payment. Refunds may exceed the captured amount."""
         random = self.random
-        if random.random() < 0.02:  # by hand, and nonsense
+        if random.random() < 0.02:  # started by hand, and invalid
             return f"{payment_id}_nonsense-{n}", random.choice(({}, {"operation": "void", "payment_id": 1}))
         to_capture = not payment.get("capture", True)
         kind = random.choice(("capture", "void", "refund") if to_capture else ("refund", "refund", "refund", "void"))
@@ -339,11 +345,13 @@ class World:
         return f"{payment_id}_{kind}-{n}", request
 
     def _expect(self, machine: str, name: str, request: dict[str, Any], seconds: float) -> None:
-        """Start an execution after so many seconds, and perhaps stop it."""
+        """Start an execution after this many seconds, and perhaps stop it."""
         random = self.random
         stop_after = 10 ** random.uniform(-2, 3) if random.random() < self._stopped else None
         stopped_as = random.choice(STOPPED)
-        if random.random() < self._resolved_by_hand:  # whether it helps or not, perhaps before there is anything
+        if (
+            machine != "store_card" and random.random() < self._resolved_by_hand
+        ):  # whether it helps or not, perhaps before there is anything
             self.clock.subject, wait = name, 10 ** random.uniform(-1, 4)
             is_early = machine == "operation" and random.random() < 0.5
             self.clock.after(0 if is_early else wait, lambda: self._resolve(machine, name))
@@ -360,7 +368,7 @@ class World:
 
     def _ended(self, execution: Execution) -> None:
         """The EventBridge rules, which deliver at least once what they are told; and whoever has waited for the end."""
-        if execution.machine != "resolve" and execution.status != "SUCCEEDED":
+        if execution.machine in ("payment", "operation") and execution.status != "SUCCEEDED":
             is_told = self.random.random() >= self._events_lost
             for _ in range(is_told * (2 if self.random.random() < 0.1 else 1)):
                 delay = 10 ** self.random.uniform(-1, 3)
@@ -378,7 +386,7 @@ class World:
         self._looking[request["operation_id"] or request["payment_id"]].append(execution)
 
     def _schedule(self) -> None:
-        """Doubts runs every five minutes, or now and then for hours not; and no more once it has found all there is."""
+        """Run doubts every five minutes, with occasional gaps of hours, until it has found everything."""
         if not self._is_scheduled:
             self._is_scheduled = True
             self.clock.after(5 * MINUTE * 10 ** self.random.choice((0, 0, self.random.uniform(0, 2))), self._look_after)
@@ -426,7 +434,7 @@ class World:
         statusFilter: str,  # noqa: N803
         nextToken: str = "0",  # noqa: N803
     ) -> dict[str, Any]:
-        """Two at once, the last to end first."""
+        """List two executions a page, the last to end first."""
         machine, start = stateMachineArn.rpartition(":")[2], int(nextToken)
         seen = self._ask_states("ListExecutions", lambda: self._shown_of(machine))
         listed = [each for each in seen if each["status"] == statusFilter]
@@ -475,7 +483,7 @@ class World:
             self._break(what)
 
     def _attended(self, name: str) -> None:
-        # Who saw at once that there was no doubt has gone, and a second copy of that look may come a moment later.
+        # An execution that saw no doubt has ended, and a second copy of its check may follow a moment later.
         since = self.clock.now() - timedelta(minutes=5)
         if not any(each.stopped_at is None or each.stopped_at > since for each in self._looking[name]):
             self._break("I4: it counts as looked after, and whoever did has gone")
@@ -489,7 +497,7 @@ class World:
 
 
 class Attendance(DynamoDbAttendance):
-    """`attended` is told who is said to be looked after, when that is said: the write itself may come late."""
+    """`attended` is called when an execution is marked as looked after; the write itself may arrive late."""
 
     def __init__(self, client: Any, attended: Callable[[str], None]) -> None:
         super().__init__(client, "counters")
@@ -540,7 +548,7 @@ def _ask_kms(network: Network, operation: str) -> None:
 
 
 def _shown_at(at: datetime, execution: Execution) -> dict[str, Any]:
-    """What Step Functions has told of an execution until then."""
+    """What Step Functions has reported about an execution by then."""
     known = {"name": execution.name, "input": execution.request, "startDate": execution.started_at}
     if execution.stopped_at is None or execution.stopped_at > at:
         return known | {"status": "RUNNING"}
@@ -554,7 +562,7 @@ def _shown_at(at: datetime, execution: Execution) -> dict[str, Any]:
 
 
 class Silence:
-    """A logger and metrics that keep nothing."""
+    """A logger and metrics that discard everything."""
 
     metric_set: dict[str, Any] = {}  # noqa: RUF012
 
@@ -563,7 +571,7 @@ class Silence:
 
 
 class Validation:
-    """`runtime.validate`, which looks at what was found valid before no second time: it is half of a run's time."""
+    """`runtime.validate`, cached: it takes half of a run's time."""
 
     def __init__(self) -> None:
         self._validate = runtime.validate
@@ -577,12 +585,12 @@ class Validation:
 
 
 def simulate(seed: int) -> Run:
-    """Run a seed, with the product's runtime in a world of its own."""
+    """Run a seed, with the product's runtime in its own world."""
     return play(World(seed))
 
 
 def play(world: World) -> Run:
-    """What comes of the world."""
+    """Run the world, and return its result."""
     with ExitStack() as patches:
         for factory, adapter in world.adapters.items():
             patches.enter_context(mock.patch.object(runtime, factory, lambda adapter=adapter: adapter))

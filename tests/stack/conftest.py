@@ -1,5 +1,6 @@
-"""A stack of the tests' own, started once and stopped at the end."""
+"""The tests' own stack, started once and stopped at the end."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chromium import browser  # noqa: F401
+from tests.conftest import HAS_STACK
 from tests.stack.driver import Driver
 from tests.stack.own import MACHINE
 from tools.deployment.stack import Stack
@@ -16,13 +18,16 @@ _starting: list[subprocess.Popen[str]] = []
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the stack, which takes a minute of mostly waiting, while tests run that need none.
+    """Start the stack, which mostly waits for a minute, while tests that don't need it run."""
+    on_the_stack = [item for item in session.items if "stack" in getattr(item, "fixturenames", ())]
+    shared = all(item.get_closest_marker("first") for item in on_the_stack)
+    elsewhere = shared and os.environ.get("PYTEST_XDIST_WORKER", HAS_STACK) != HAS_STACK
+    if on_the_stack and not elsewhere and not session.config.option.collectonly:
+        _start()
 
-    In a process of its own: those tests replace much of what is in this one.
-    """
-    needed = any("stack" in getattr(item, "fixturenames", ()) for item in session.items)
-    if session.config.option.collectonly or not needed:
-        return
+
+def _start() -> None:
+    """Start it in a process of its own, since tests that don't need it patch much of this one."""
     MACHINE.down()
     command = [sys.executable, "-m", "tests.stack.own"]
     _starting.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))  # noqa: S603
@@ -41,11 +46,13 @@ def machine() -> Machine:
 
 @pytest.fixture(scope="session")
 def stack() -> Stack:
+    if not _starting:  # the worker that should have this stack has crashed
+        _start()
     [process] = _starting
     said, _ = process.communicate()
     assert process.returncode == 0, said
     stack = Stack.load(MACHINE.stack_file)
-    Driver(stack).paid()  # the first call of each function starts its process, which no test should wait for
+    Driver(stack).paid()  # The first call of each function starts its process; no test should wait for that.
     return stack
 
 

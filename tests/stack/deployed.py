@@ -1,4 +1,4 @@
-"""The REST API as API Gateway has it: what each method takes, and how it answers but for a success."""
+"""The REST API as API Gateway has it deployed: what each method accepts, and each answer other than success."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ from tools.deployment.stack import Stack
 
 
 class Answer(NamedTuple):
-    """A status, and the body as JSON in one spelling."""
+    """A status, and the body as canonical JSON."""
 
     status: str
     body: str
@@ -33,7 +33,7 @@ class Method:
 
     @property
     def parameters(self) -> set[str]:
-        """Those that it knows, as `header.Idempotency-Key`."""
+        """The parameters that the method declares, like `header.Idempotency-Key`."""
         return {name.removeprefix("method.request.") for name in self.description.get("requestParameters", {})}
 
     @property
@@ -43,7 +43,7 @@ class Method:
 
     @property
     def headers(self) -> dict[str, set[str]]:
-        """The headers of each answer that comes from behind, by status."""
+        """The headers of each integration response, by status."""
         return {
             status: {name.removeprefix("method.response.header.") for name in response.get("responseParameters", {})}
             for status, response in self.description.get("methodResponses", {}).items()
@@ -51,14 +51,14 @@ class Method:
 
     @property
     def caching(self) -> set[str | None]:
-        """What each answer that comes from behind, but from a function, says of being kept."""
+        """The Cache-Control of each integration response that doesn't come from a function."""
         responses = self._integration.get("integrationResponses", {}).values()
         name = "method.response.header.Cache-Control"
         return {response.get("responseParameters", {}).get(name) for response in responses}
 
     @property
     def function(self) -> str | None:
-        """The function behind it, without the deployment's prefix and the alias."""
+        """The function that the method calls, without the deployment's prefix and the alias."""
         found = re.search(r":function:[\w-]+-(\w+)[:/]", self._integration.get("uri", ""))
         return found[1] if found else None
 
@@ -67,7 +67,7 @@ class Method:
         return bool(self._integration["type"] == "AWS")
 
     def can_answer(self, gateway_response: str) -> bool:
-        """Whether API Gateway may give this answer of its own."""
+        """Whether API Gateway itself may give this answer."""
         match gateway_response:
             case "RESOURCE_NOT_FOUND":
                 return False
@@ -80,12 +80,12 @@ class Method:
         return True
 
     def errors(self) -> set[str]:
-        """The errors of Step Functions that the method tells from others, and another."""
+        """The Step Functions errors that the method distinguishes, and one other."""
         known = re.findall(r'endsWith\("(\w+)"\)', json.dumps(self._integration).replace('\\"', '"'))
         return {*known, "AnyOther"}
 
     def rendered(self, error: str | None, payment_id: str, key: str | None) -> tuple[Answer, dict[str, str]]:
-        """The answer to an error of Step Functions, or None for a success, with its headers."""
+        """The answer to an error of Step Functions with its headers, or None for a success."""
         responses = self._integration["integrationResponses"].values()
         (response,) = (each for each in responses if bool(each.get("selectionPattern")) == (error is None))
         said = Message(
@@ -115,16 +115,16 @@ class Method:
 @dataclass(frozen=True, slots=True)
 class Api:
     methods: dict[tuple[str, str], Method]
-    """By method and path; ANY is what no other takes."""
+    """The methods by method and path; ANY matches what no other method does."""
 
     models: dict[str, Any]
-    """JSON Schemas, by name."""
+    """The JSON Schemas, by name."""
 
     gateway_responses: dict[str, set[Answer]]
     """API Gateway's own answers, by type."""
 
     gateway_caching: set[str | None]
-    """What these say of being kept."""
+    """The Cache-Control of API Gateway's own answers."""
 
 
 def deployed(stack: Stack) -> Api:
@@ -147,7 +147,7 @@ def deployed(stack: Stack) -> Api:
         gateway_responses={
             response["responseType"]: {
                 answer(status, json.loads(response["responseTemplates"]["application/json"]))
-                # Without a status of its own it keeps API Gateway's.
+                # Without its own status, the answer keeps API Gateway's.
                 for status in ([response["statusCode"]] if response.get("statusCode") else ["400", "403"])
             }
             for response in own
@@ -162,8 +162,8 @@ _OF_OPERATIONS = {"operation_not_found", "key_used_for_another_request"}
 
 
 def function_refusals(function: str, path: str) -> set[Answer]:
-    """What a function refuses with on a route: its handler's calls of `http.error` and the answers of `http` that it
-    names, but for those of another route."""
+    """Return a function's refusals on a route: its handler's calls of `http.error` and the answers of `http` that it
+    names, except those of other routes."""
     elsewhere = {"payment_not_found"} if "{operation_id}" in path else _OF_OPERATIONS
     tree = ast.parse((ROOT / "functions" / function / "handler.py").read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "http.error"]

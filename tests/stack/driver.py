@@ -1,4 +1,4 @@
-"""What the stack tests do again and again."""
+"""Steps that many stack tests share."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ import requests
 
 from tools.deployment.stack import Stack, new_payment_id
 
-# As on AWS, what is told of executions is a moment old.
+# As on AWS, information about executions is slightly out of date.
 SEEN_AFTER_SECONDS = 0.4
 
 CARD_DATA = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
@@ -32,11 +32,11 @@ class Driver:
     stack: Stack
 
     def place(self, payment_id: str) -> str:
-        """The payment's path, which its links have."""
+        """The payment's path, as in its links."""
         return f"{urlsplit(self.stack.api_url).path}/payments/{payment_id}"
 
     def pay(self, payment_id: str | None = None, **changes: Any) -> tuple[str, requests.Response]:
-        """POST a payment; a change of None leaves the field out."""
+        """POST a payment. A change of None removes the field."""
         body = {name: value for name, value in (PAYMENT | changes).items() if value is not None}
         return self.post("/payments", body, payment_id)
 
@@ -45,7 +45,7 @@ class Driver:
         return payment_id, self.stack.call("POST", path, body, {"Idempotency-Key": payment_id})
 
     def paid(self, **changes: Any) -> dict[str, Any]:
-        """The payment once it is no longer processing."""
+        """Return the payment once it is no longer processing."""
         payment_id, answer = self.pay(**changes)
         assert answer.status_code == 202, answer.text
         return self.ended(payment_id)
@@ -56,7 +56,7 @@ class Driver:
     def operation(
         self, payment_id: str, operation_id: str, until: Sequence[str] = ("succeeded", "rejected", "in_doubt")
     ) -> dict[str, Any]:
-        """The operation as the payment shows it, once it has one of these statuses."""
+        """Return the operation as the payment shows it, once it has one of these statuses."""
         deadline = time.monotonic() + 120
         while True:
             shown = self.stack.payment(payment_id).get("operations", [])
@@ -80,7 +80,7 @@ class Driver:
             time.sleep(0.05)
 
     def stop_operation(self, operation_id: str) -> None:
-        """Stop its execution while the gateway is being asked."""
+        """Stop the payment's execution while the function waits for the gateway."""
         states, deadline = self.stack.client("stepfunctions"), time.monotonic() + 20
         arn = self.operation_arn(operation_id)
         while "Perform" not in str(states.get_execution_history(executionArn=arn)["events"]):
@@ -111,7 +111,7 @@ class Driver:
         return {item["sk"]["S"]: item for item in answer["Items"]}
 
     def account_totals(self, payment_id: str) -> dict[str, int]:
-        """Debits less credits of each account, over the payment's posting items."""
+        """Debits minus credits of each account, over the payment's posting items."""
         totals: dict[str, int] = {}
         for sort_key, item in self.ledger_items(f"PAYMENT#{payment_id}").items():
             if sort_key.startswith("POSTING#"):
@@ -124,7 +124,7 @@ class Driver:
         states = self.stack.client("stepfunctions")
         arn = self.stack.execution_arn(payment_id)
         try:
-            states.get_execution_history(executionArn=arn, maxResults=1)  # which is not shown late
+            states.get_execution_history(executionArn=arn, maxResults=1)  # which is never out of date
         except states.exceptions.ExecutionDoesNotExist:
             return None
         return self.stack.described(arn)
@@ -138,7 +138,7 @@ class Driver:
         return {execution["name"] for page in found for execution in page["executions"]}
 
     def start_by_hand(self, request: Any) -> str:
-        """Start an execution without the API, and return its name, the payment's id."""
+        """Start an execution without the API. Return its name, which is the payment's id."""
         payment_id = new_payment_id()
         self.stack.client("stepfunctions").start_execution(
             stateMachineArn=self.stack.live_arn("payment"), name=payment_id, input=json.dumps(request)

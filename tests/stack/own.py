@@ -1,4 +1,4 @@
-"""The stack of this test process: on free ports, in a folder of its own. `python -m tests.stack.own` starts it."""
+"""The stack of this test process, on free ports and in its own folder. `python -m tests.stack.own` starts it."""
 
 import os
 
@@ -6,10 +6,10 @@ from tests.stack.driver import SEEN_AFTER_SECONDS
 from tools.deployment.paths import BUILD
 from tools.local.machine import Machine
 
-# State machines wait and back off a twentieth of their time: long enough to see a doubt, and to outlast a busy machine.
+# State machines wait and back off a twentieth of their time: long enough to see a doubt and to outlast a busy machine.
 WAIT_SCALE = 0.05
 
-# Each of pytest's workers has one: a test may take a permission away, count cards, or clear all faults.
+# Each of pytest's workers has its own, since a test may remove a permission, count cards, or clear all faults.
 _HOME = BUILD / "-".join(("test-stack", *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])))
 
 MACHINE = Machine(

@@ -1,4 +1,4 @@
-"""A proxy that signs, for programs that know nothing of SigV4: a path here is the same path at the API."""
+"""A signing proxy for programs without SigV4. It has the same paths as the API."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ def signing_proxy(stack: Stack) -> Iterator[str]:
         do_HEAD = do_PUT = do_PATCH = do_OPTIONS = do_TRACE = do_QUERY = _pass_on  # noqa: N815
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Canary cards, everything that the system wrote, and a search for the one in the other."""
+"""Canary cards, everything that the system wrote, and a search for the cards in it."""
 
 import base64
 import io
@@ -26,9 +26,9 @@ from tests.redeployment import put_into_service
 from tools.deployment.stack import Stack
 
 _HOLDER = re.compile("canary[a-z]{12}|[a-z]{12}yranac")
-# Up to three characters between digits: groups by whatever people write, and JSON's lists.
+# Up to three characters between digits, which covers people's grouping and JSON lists.
 _DIGITS = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){11,}")
-# However often: JSON is in JSON, and that in JSON again.
+# The depth of nested encodings to search, such as JSON in JSON.
 _ESCAPED = re.compile(r"(?:%|\\+x)([0-9A-Fa-f]{2})|\\+u([0-9A-Fa-f]{4})")
 _HEX = re.compile("[0-9A-Fa-f]{24,}")
 _BASE64 = re.compile("[A-Za-z0-9+/_-]{16,}")
@@ -37,7 +37,7 @@ _DEPTH = 3
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A card that is used in one scenario only, so that a leak tells where it comes from."""
+    """A card that only one scenario uses, so that a leak shows its origin."""
 
     name: str
     pan: str
@@ -51,7 +51,8 @@ class Canary:
 
 
 def new_pan(prefix: str = "4929", length: int = 16) -> str:
-    """A number that passes Luhn. It is made anew in each run: no file may have one that is not published."""
+    """Return a number that passes Luhn, generated anew in each run, since no file may contain an unpublished card
+    number."""
     number = prefix + "".join(secrets.choice(string.digits) for _ in range(length - 1 - len(prefix)))
     return next(number + digit for digit in string.digits if passes_luhn(number + digit))
 
@@ -73,7 +74,8 @@ class Leak(NamedTuple):
 
 
 def leaks(written: Iterable[tuple[Place, str]], canaries: Collection[Canary]) -> set[Leak]:
-    """Where a canary's number or holder is, forwards or backwards, in the clear or encoded up to three times over."""
+    """Return the places that contain a canary's number or holder, forwards or backwards, in the clear or encoded up to
+    three times."""
     pans = [(canary, form) for canary in canaries for form in (canary.pan, canary.pan[::-1])]
     holders = {form: canary for canary in canaries for form in (canary.holder.lower(), canary.holder.lower()[::-1])}
     found = set()
@@ -89,7 +91,7 @@ def leaks(written: Iterable[tuple[Place, str]], canaries: Collection[Canary]) ->
 
 
 def _readings(text: str, depth: int = _DEPTH) -> Iterator[str]:
-    """The text, and what it says where it is URL-encoded, escaped, hexadecimal or base64, in any alignment."""
+    """Yield the text and its decodings: URL-encoded, escaped, hexadecimal or base64, in any alignment."""
     yield text
     if depth:
         hexadecimal, base_64 = _HEX.findall(text), _BASE64.findall(text)
@@ -104,12 +106,12 @@ def _readings(text: str, depth: int = _DEPTH) -> Iterator[str]:
 
 def _unescaped(text: str) -> str:
     raw = _ESCAPED.sub(lambda escaped: chr(int(escaped[1] or escaped[2], 16)), text)
-    return raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # two halves of a character are one
+    return raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # two surrogates make one character
 
 
 @cache
 def _as_shown() -> dict[int, str]:
-    """Each digit of any script as ASCII has it, and what nobody sees as nothing."""
+    """Convert digits of any script to ASCII, and drop invisible characters."""
     every = map(chr, range(128, sys.maxunicode + 1))
     digits = {ord(each): str(unicodedata.digit(each)) for each in every if unicodedata.digit(each, None) is not None}
     unseen = {
@@ -133,7 +135,7 @@ EVENTS_QUEUE = "sweep-events"
 
 
 def written_by(stack: Stack, home: Path) -> Iterator[tuple[Place, str]]:
-    """All that is kept of all that the stack wrote; its processes' logs are in `home`."""
+    """Yield everything that the stack wrote and still keeps; the logs of its processes are in `home`."""
     yield from _executions(stack)
     yield from _logs(stack)
     yield from _items(stack)
@@ -171,7 +173,7 @@ def _items(stack: Stack) -> Iterator[tuple[Place, str]]:
 
 
 def _messages(stack: Stack) -> Iterator[tuple[Place, str]]:
-    """Each message of each queue, taken off it. A status-change event is under its execution's name."""
+    """Receive and delete each message of each queue. A status-change event is filed under its execution's name."""
     sqs = stack.client("sqs")
     for url in sqs.list_queues().get("QueueUrls", []):
         queue = url.rsplit("/", 1)[1]
@@ -189,7 +191,7 @@ def _text(value: Any) -> str:
 
 @contextmanager
 def every_event_kept(stack: Stack) -> Iterator[None]:
-    """Whatever is put on the event bus goes to a queue as well."""
+    """Send every event on the bus to a queue as well."""
     sqs, events = stack.client("sqs"), stack.client("events")
     url = sqs.create_queue(QueueName=EVENTS_QUEUE)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -206,7 +208,7 @@ def every_event_kept(stack: Stack) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class RecordedStack(Stack):
-    """A stack that remembers what its API answered."""
+    """A stack that records the API's answers."""
 
     answers: list[tuple[Place, str]] = field(default_factory=list)
 
@@ -220,12 +222,12 @@ class RecordedStack(Stack):
         return answer
 
 
-# -- A gateway whose texts are none ---------------------------------------------------------------------------------
+# -- A gateway whose answers can be replaced ---------------------------------------------------------------------------
 
 
 @contextmanager
 def lying_gateway(sandbox_url: str, lies: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """The sandbox, by another URL, where it tells of a charge with one of these references what is given for it."""
+    """Serve the sandbox at another URL, with other answers for charges with these references."""
 
     def told(value: Any) -> Any:
         if isinstance(value, list):
@@ -242,7 +244,7 @@ def lying_gateway(sandbox_url: str, lies: dict[str, dict[str, Any]]) -> Iterator
                     self.command, sandbox_url + self.path, data=body, headers=dict(self.headers), timeout=30
                 )
             except requests.RequestException:
-                return  # as a connection that was dropped
+                return  # like a dropped connection
             content = answer.content
             if answer.headers.get("Content-Type", "").startswith("application/json"):
                 content = json.dumps(told(answer.json())).encode()
@@ -255,7 +257,7 @@ def lying_gateway(sandbox_url: str, lies: dict[str, dict[str, Any]]) -> Iterator
         do_GET = do_POST = _forward  # noqa: N815
 
         def log_message(self, format: str, *arguments: Any) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -267,7 +269,7 @@ def lying_gateway(sandbox_url: str, lies: dict[str, dict[str, Any]]) -> Iterator
 
 
 def deployed(stack: Stack, functions: Collection[str]) -> dict[str, tuple[str, str, dict[str, str]]]:
-    """Each function's code's hash, handler and environment."""
+    """Each function's code hash, handler and environment."""
     client, prefix = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1]
     found = {}
     for function in functions:
@@ -280,10 +282,10 @@ def deployed(stack: Stack, functions: Collection[str]) -> dict[str, tuple[str, s
 def talkative(
     stack: Stack, functions: Collection[str], *, backstop: bool = True, gateway_url: str | None = None
 ) -> Iterator[None]:
-    """The functions with the loggers of all libraries on; without the backstop under them, if asked for.
+    """The functions with all libraries' loggers turned on and, on request, without the backstop under them.
 
-    They wait for the gateway, or for the one at `gateway_url`, for a second only. Afterwards they are as they were
-    deployed.
+    They wait only a second for the gateway, or for the one at `gateway_url`. Afterwards their deployed configuration is
+    restored.
     """
     client, prefix = stack.client("lambda"), stack.log_group_prefix.rsplit("/", 1)[1]
     before = {prefix + function: configuration for function, configuration in deployed(stack, functions).items()}

@@ -1,4 +1,4 @@
-"""The deployed function, after somebody turned on every logger there is. The sweep puts this file into its package."""
+"""The deployed function with every logger turned on. The sweep puts this file into the function's package."""
 
 import http.client
 import importlib
@@ -7,7 +7,7 @@ import os
 
 module, name = os.environ["TALKATIVE_HANDLER"].rsplit(".", 1)
 handler = getattr(importlib.import_module(module), name)
-"""As deployed; importing it has set the backstop."""
+"""As deployed; importing the handler installs the backstop."""
 
 if os.environ["TALKATIVE_BACKSTOP"] == "off":
     logging.setLogRecordFactory(logging.LogRecord)

@@ -1,4 +1,5 @@
-"""`make acceptance ENV=local` on the tests' stack: what it asks, what it keeps, and that it notices a wrong answer."""
+"""`make acceptance ENV=local` on the tests' stack: what it requests, what it records, and that it detects wrong
+answers."""
 
 import http.client
 import json
@@ -23,7 +24,7 @@ from tools.output import ExitCode
 from tools.trials.acceptance.deployment import READ_BUDGETS, find_budget
 from tools.trials.acceptance.steps.payments import PROTOCOLS, WAYS
 
-# The examples and the bad input are asked by tests of their own, with the same steps.
+# Other tests run the examples and the bad input, with the same steps.
 ASKED = ("payments", "permissions", "failure", "signals")
 
 
@@ -46,7 +47,7 @@ class Accepted:
         return [step for step in self.summary["steps"] if step["outcome"] == outcome]
 
     def files(self, group: str) -> list[str]:
-        """What was kept of a group's answers, as text."""
+        """The recorded answers of a group, as text."""
         return [file.read_text() for folder in self.folder.glob(f"{group}-*") for file in folder.iterdir()]
 
 
@@ -79,7 +80,7 @@ def test_what_is_not_asked_is_listed_with_the_reason(accepted: Accepted) -> None
         "The emulator's API Gateway writes no access log.",
         "The emulator's EventBridge keeps no dead letters, and evaluates no alarm on several metrics.",
         "The emulator's Step Functions write no logs.",
-        "The local stack is shared, and not deployed for this.",
+        "The local stack is shared, so it is not changed for this test.",
     }
     assert "not asked signals, 8: The emulator counts nothing." in accepted.done.stdout
 
@@ -111,14 +112,14 @@ def test_no_secret_and_no_signature_is_kept(stack: Stack, accepted: Accepted) ->
 
 
 class Breaking(BaseHTTPRequestHandler):
-    """Hands on what it is asked to the API, and says of captured payments that they are lost."""
+    """Forwards requests to the API, but changes captured payments in its answers to lost."""
 
     api: str
 
     def answer(self) -> None:
         connection = http.client.HTTPConnection(urlsplit(self.api).netloc, timeout=30)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        # As it was signed, for this host.
+        # with the Host that was signed
         connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
             connection.putheader(name, value)
@@ -134,12 +135,12 @@ class Breaking(BaseHTTPRequestHandler):
     do_GET = do_POST = answer  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Silence."""
+        """Log nothing."""
 
 
 @contextmanager
 def broken(stack: Stack, file: Path) -> Iterator[Path]:
-    """A stack file whose API is the stack's with a mistake."""
+    """Write a stack file whose API is the stack's, with a mistake."""
     handler = type("Here", (Breaking,), {"api": stack.api_url})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -201,7 +202,9 @@ def test_a_budget_that_tells_somebody_is_a_guard_and_one_that_does_not_is_none(d
     budgets.create_notification(
         AccountId=account, BudgetName="everything", Notification=NOTIFICATION, Subscribers=SOMEBODY
     )
-    assert find_budget(budgets, account, 1.0) == ("The monthly budget everything ends at 50 USD, of which 0 are spent.")
+    assert find_budget(budgets, account, 1.0) == (
+        "The monthly budget everything has a limit of 50 USD, of which 0 are spent."
+    )
     with pytest.raises(StackError, match=r"everything: it has less left than \$60.00"):
         find_budget(budgets, account, 60.0)
 

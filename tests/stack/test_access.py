@@ -1,4 +1,4 @@
-"""Who gets in, and what each role may do."""
+"""Who may call the API, and what each role may do."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def role_policy(stack: Stack, function: str) -> tuple[str, str, dict[str, Any]]:
 
 @contextmanager
 def taken_away(stack: Stack, function: str, action: str) -> Iterator[None]:
-    """The function's role without one of its actions."""
+    """Remove one action from the function's role."""
     iam = stack.client("iam")
     role, name, policy = role_policy(stack, function)
     actions = [as_list(statement["Action"]) for statement in policy["Statement"]]
@@ -91,11 +91,11 @@ def test_a_limit_on_callers_is_deployed_with_the_api_and_so_is_its_end(machine: 
         machine.terraform().apply()
     assert stack.call("GET", "/keys").status_code == 200
     deployments.append(deployment(stack))
-    assert len(set(deployments)) == 3  # on AWS a policy counts only once it is deployed
+    assert len(set(deployments)) == 3  # On AWS, a policy takes effect only with a deployment.
 
 
 def deployment(stack: Stack) -> str:
-    """The id of the API's deployment that its stage shows."""
+    """The id of the API's deployment that its stage serves."""
     api_id, stage_name = stack.api_url.split("/")[-2:]
     stage = stack.client("apigateway").get_stage(restApiId=api_id, stageName=stage_name)
     return str(stage["deploymentId"])
@@ -118,7 +118,7 @@ def test_a_refused_start_shows_no_arn_and_no_text_of_aws(driver: Driver) -> None
 
 
 def test_no_execution_starts_where_its_role_may_use_the_key_through_step_functions_only(driver: Driver) -> None:
-    """As the key's policy was once: the role calls KMS itself, and AWS's guide warns of that condition."""
+    """The key's former policy: the role calls KMS itself. AWS's guide warns against that condition."""
     kms = driver.stack.client("kms")
     alias = f"alias/{driver.stack.log_group_prefix.rsplit('/', 1)[1]}data"
     key_id = kms.describe_key(KeyId=alias)["KeyMetadata"]["KeyId"]

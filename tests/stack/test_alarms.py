@@ -1,4 +1,4 @@
-"""Who is told when something is wrong with the payments, and what the dashboard shows of them."""
+"""Who is notified of problems with the payments, and what the dashboard shows."""
 
 import json
 import re
@@ -116,7 +116,7 @@ def prefix(stack: Stack) -> str:
 
 @pytest.fixture(scope="module")
 def alarms(stack: Stack) -> dict[str, dict[str, Any]]:
-    """The deployed alarms by their names, without the deployment's."""
+    """The deployed alarms by name, without the deployment's prefix."""
     pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix(stack))
     found = [alarm for page in pages for alarm in page["MetricAlarms"]]
     return {alarm["AlarmName"].removeprefix(f"{prefix(stack)}-"): alarm for alarm in found}
@@ -158,7 +158,7 @@ def test_every_function_has_its_alarms(stack: Stack, alarms: dict[str, dict[str,
 
 
 def metrics_of(alarms: dict[str, dict[str, Any]], widgets: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Namespace and name of every metric that an alarm or a graph looks at."""
+    """The namespace and name of every metric that an alarm or a graph uses."""
     for alarm in alarms.values():
         for query in alarm["Metrics"]:
             if "MetricStat" in query:
@@ -212,7 +212,7 @@ def test_the_dashboard_fills_its_grid_row_by_row_and_shows_every_alarm(
 
 @contextmanager
 def subscribed(stack: Stack) -> Iterator[str]:
-    """The URL of a queue that is told all that the alarms' topic is told."""
+    """The URL of a queue that subscribes to the alarms' topic."""
     sqs, sns = stack.client("sqs"), stack.client("sns")
     (topic,) = (found["TopicArn"] for found in sns.list_topics()["Topics"] if "alarms" in found["TopicArn"])
     anybody = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
@@ -303,7 +303,7 @@ def test_a_payment_in_doubt_is_counted_and_cloudwatch_is_told(driver: Driver) ->
 
 
 def last_metrics(stack: Stack) -> dict[str, Any]:
-    """What `doubts` told CloudWatch last, in the embedded metric format, once it is in its log."""
+    """Return the last metrics that `doubts` sent to CloudWatch in the embedded metric format, once its log has them."""
     logs, group = stack.client("logs"), f"{stack.log_group_prefix}doubts"
     deadline = time.monotonic() + 20
     while True:

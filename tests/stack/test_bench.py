@@ -1,4 +1,4 @@
-"""The benchmark measures a running stack: what it counts is as it must be, and what it times is of the right things."""
+"""The benchmark measures a running stack: its counts are right, and it times the right things."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_a_captured_payment_that_is_waited_for_asks_step_functions_once_at_most(
     [calls] = [row for row in section.rows if row.unit == "calls"]
     assert calls.measured.most <= 1
     assert calls.floor is not None
-    assert calls.floor.least >= 1  # so that they are counted
+    assert calls.floor.least >= 1  # so that the benchmark counts them
 
 
 @pytest.mark.parametrize("function", ["charge", "status"])
@@ -41,7 +41,7 @@ def test_a_function_is_measured_beside_the_clients_and_calls_that_it_needs(
 
 def test_what_a_process_fails_on_is_told(alone: processes.Processes) -> None:
     with pytest.raises(RuntimeError, match=r"No module named 'functions\.nothing'"):
-        alone.run(alone.environment("status"), "cold", "function", "nothing")
+        alone.run(alone.environment("status"), "cold", "0", "function", "nothing")
 
 
 def test_the_state_machine_that_does_nothing_takes_the_payment_s_way(stack: Stack) -> None:

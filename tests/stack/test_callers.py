@@ -1,4 +1,4 @@
-"""Who may call the API by the policies that are made for callers, and what is kept of who called."""
+"""Who may call the API under the callers' policies, and what is recorded about callers."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ BODIES = {"POST /payments": PAYMENT, "POST /cards": {"card_data": CARD_DATA}}
 
 @pytest.fixture(scope="module")
 def callers(stack: Stack) -> Iterator[dict[str, Stack]]:
-    """The stack as users see it who have one of the policies each."""
+    """The stack as seen by users who have one of the policies each."""
     iam = stack.client("iam")
     policies = {
         each["PolicyName"].rpartition("-may-")[2]: each["Arn"] for each in iam.list_policies(Scope="Local")["Policies"]

@@ -1,4 +1,4 @@
-"""Cards being tried out over the REST API: by the order, by the digits, by the expiry date. Real numbers, sealed."""
+"""Card testing over the REST API, detected by order, by digits and by expiry date. Real numbers, sealed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ DECLINED_TEST_CARD = CARD_DATA | {"card_number": "4000000000000002"}
 
 
 def numbers(bin: str, last4: str | None = None) -> Iterable[str]:
-    """Card numbers of a bank, that are nobody's test cards; those that end so."""
+    """Card numbers of one bank with these endings that are not published test cards."""
     middles = (f"{bin}{n:06}{last4}" for n in range(10**6)) if last4 else (f"{bin}{n:010}" for n in range(10**6))
     return filter(passes_luhn, middles)
 
@@ -31,7 +31,7 @@ def key(driver: Driver) -> dict[str, str]:
 
 @pytest.fixture
 def tried(driver: Driver, key: dict[str, str]) -> Callable[..., list[dict[str, Any]]]:
-    """Pay by each of the cards, or store it, eight at a time without a word; and how each ended."""
+    """Pay with, or store, each of the cards, eight at a time. Return how each ended."""
 
     def one(card: dict[str, str], path: str, order: dict[str, Any]) -> dict[str, Any]:
         payment_id = new_payment_id()
@@ -87,7 +87,7 @@ def test_who_guesses_the_digits_between_the_first_six_and_the_last_four_has_four
 
 def test_a_card_has_four_expiry_dates(tried: Callable[..., list[dict[str, Any]]]) -> None:
     [number] = first(1, numbers("403456"))
-    # Each counts itself, then looks: of those that come at once, more than the fifth and later ones may be denied.
+    # Each payment counts itself before it checks the count, so more than the fifth of simultaneous ones may be denied.
     payments = tried((card(number, f"{month:02}/31") for month in range(1, 9)), at_a_time=1)
     assert outcomes(payments) == {"captured": 4, "screened:card_expiry_dates": 4}
 

@@ -1,4 +1,4 @@
-"""The shop's checkout in a browser, from the first look at the page to the gateway's book."""
+"""The shop's checkout in a browser, from the first page to the gateway's records."""
 
 import re
 import threading
@@ -18,7 +18,7 @@ from tests.samples import TEST_CARDS
 from tests.stack.driver import Driver
 from tools.local.machine import Machine
 
-# Passes Luhn, and is not on the list of test cards: it may only come sealed.
+# Passes Luhn but is not a published test card, so it must be sealed.
 NUMBER = "4000056655665556"
 HOLDER = "Ada Lovelace"
 LOST = "Failed to load resource: net::ERR_FAILED"
@@ -27,7 +27,7 @@ THANK_YOU = "You paid $48.50 with your Visa ending in"
 
 @dataclass
 class Shop:
-    """The running back end, and all that it was sent."""
+    """The running back end, and every request that it received."""
 
     url: str
     received: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ def shop(driver: Driver, machine: Machine) -> Iterator[Shop]:
 
 @pytest.fixture
 def page(browser: Browser, shop: Shop) -> Iterator[Page]:
-    """A new order's page. Whatever the browser complains of fails the test: a breach of the security policy, say."""
+    """Open a new order's page. Every browser error fails the test, such as a violation of the security policy."""
     page = browser.new_context().new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.text != LOST else None)
@@ -201,7 +201,7 @@ def test_the_customer_waits_for_one_request(driver: Driver, page: Page) -> None:
 
 
 def tell(page: Page, **changes: Any) -> None:
-    """Let the back end tell the page this of its payment, from now on."""
+    """From now on, have the back end answer the page with this payment status."""
     told = {"payment_id": "order-1", "paid_at": None, "status": "captured", "decline_code": None, "error": None}
     told |= {"card": None, "refund": None, **changes}
     page.unroute_all()

@@ -1,4 +1,4 @@
-"""The merchant's client (client) on a real stack."""
+"""The merchant's client on a real stack."""
 
 import pytest
 from botocore.credentials import Credentials
@@ -17,7 +17,7 @@ from tests.stack.driver import Driver
 from tools.deployment.stack import new_payment_id
 from tools.local.machine import Machine
 
-# Passes Luhn, and is not on the list of test cards: it may only come sealed.
+# Passes Luhn but is not a published test card, so it must be sealed.
 CARD = CardData("4000056655665556", "12/30", "Ada Lovelace")
 
 

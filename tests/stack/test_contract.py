@@ -1,4 +1,4 @@
-"""What holds for all of the API: ids, links, what may be left out, and what may be kept."""
+"""Rules for the whole API: ids, links, optional fields, and caching."""
 
 import json
 import uuid
@@ -20,7 +20,7 @@ OPERATIONS = ("refunds", "captures", "voids")
 
 
 def resolved(stack: Stack, answer: requests.Response, link: str) -> dict[str, Any]:
-    """What is at the link, as a client resolves it: against the address of the request."""
+    """Follow the link as a client resolves it: relative to the request's address."""
     credentials = stack.session().get_credentials()
     assert credentials
     found = requests.get(urljoin(answer.url, link), auth=SigV4(credentials, stack.region), timeout=30)
@@ -39,9 +39,10 @@ def test_links_resolve_in_every_answer_that_has_them(driver: Driver) -> None:
     operation_id, refunded = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 1})
     driver.operation(payment_id, operation_id)
     driver.ended(card_id)
-    for answer in (accepted, stored, refunded):
-        assert answer.status_code == 202
-        for link in (answer.headers["Location"], answer.json()["links"]["self"]):
+    for answer, status_code in ((accepted, 202), (stored, 201), (refunded, 202)):
+        assert answer.status_code == status_code
+        assert resolved(driver.stack, answer, answer.headers["Location"])
+        for link in (answer.json()["links"]["self"],):
             assert resolved(driver.stack, answer, link)["payment_id"] == answer.json()["payment_id"]
     _, used_payment = driver.pay(payment_id, amount_minor=1)
     _, used_operation = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 2}, operation_id)
@@ -52,7 +53,7 @@ def test_links_resolve_in_every_answer_that_has_them(driver: Driver) -> None:
 
 def test_links_resolve_at_a_domain_of_ones_own_with_and_without_a_base_path(driver: Driver) -> None:
     stack, api_id = driver.stack, driver.stack.api_url.split("/")[-2]
-    # The only name with a dot that the emulator's door lets in.
+    # The only name with a dot that the emulator's door accepts.
     domain = "127.0.0.1"
     assert stack.aws_endpoint_url
     client = stack.session().client("apigateway", endpoint_url=stack.aws_endpoint_url.replace(domain, "localhost"))
@@ -92,7 +93,7 @@ def test_what_can_never_be_an_id_is_400_or_404_at_every_route(driver: Driver, it
 
 
 def spellings() -> Iterator[str]:
-    """Of one UUID."""
+    """Spellings of the same UUID."""
     made = uuid.uuid4()
     yield from (str(made), str(made).upper(), made.hex, made.hex.upper())
 
@@ -122,7 +123,7 @@ def test_a_card_sealed_for_a_uuid_is_for_the_payment_of_any_of_its_spellings(dri
     assert driver.ended(sent)["status"] == "captured"
 
 
-# --- What may be left out, and how a number may be written
+# --- Optional fields, and notations of numbers
 
 
 def test_null_is_as_good_as_absent(driver: Driver) -> None:

@@ -1,4 +1,4 @@
-"""Deploying again, rebuilding, and taking it all down, on a stack of its own."""
+"""Deploying again, rebuilding, and destroying, on a separate stack."""
 
 import base64
 import io
@@ -42,7 +42,7 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     assert terraform.pending_changes() == ""
 
     layer = Target.host().folder / "layer.sha256"
-    layer.unlink()  # so that the layer is really built again
+    layer.unlink()  # so that the layer is built again
     build(Target.host())
     assert terraform.pending_changes() == ""
 
@@ -65,7 +65,7 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
 
 
 def role_that_writes_logs(stack: Stack) -> str | None:
-    """Which API Gateway's account names."""
+    """Return the role in API Gateway's account settings."""
     arn: str | None = stack.client("apigateway").get_account().get("cloudwatchRoleArn")
     return arn.rpartition("/")[2] if arn else None
 
@@ -76,7 +76,7 @@ def with_changed_functions(machine: Machine, level: str) -> Terraform:
 
 
 def versions_of_payments(stack: Stack, count: int) -> Counter[str]:
-    """How many payments of so many each version of the state machine ran; all must be captured."""
+    """Make this many payments and count how many ran on each version of the state machine. All must be captured."""
     driver = Driver(stack)
     payments = [driver.paid() for _ in range(count)]
     assert {payment["status"] for payment in payments} == {"captured"}
@@ -102,7 +102,7 @@ def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine)
     assert terraform.outputs()["live_versions"] == before
     assert set(versions_of_payments(stack, 4)) == {"1"}
 
-    with pytest.raises(StackError, match="what rings already"):
+    with pytest.raises(StackError, match="an alarm that already rings"):
         roll_out(terraform, cloudwatch, percent=50, seconds=0, console=console, approve=False)
     alarm = terraform.outputs()["alarm_names"][0]
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="Set by a test")
@@ -121,7 +121,7 @@ def aliases_that_lag_behind_are_moved(stack: Stack, machine: Machine) -> None:
     functions, status = stack.client("lambda"), stack.function_name("status")
 
     class Lagging:
-        """Terraform, whose first apply leaves two aliases at the versions before."""
+        """Terraform whose first apply leaves two aliases at the previous versions."""
 
         outputs, client = terraform.outputs, terraform.client
 
@@ -156,7 +156,7 @@ def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
     assert after["status"] == "captured"
     assert old_key["kid"] != new_key["kid"]
 
-    # The same card under two fingerprints, and both are stored.
+    # The same card is stored under two fingerprints.
     tokens = [payment["card"]["token"] for payment in (before, after)]
     assert before["card"]["fingerprint"] != after["card"]["fingerprint"]
     assert [stack.call("GET", f"/cards/{token}").json()["last4"] for token in tokens] == ["4242", "4242"]
@@ -174,11 +174,11 @@ def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
 
 
 def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
-    """What the charge function makes of the ciphertext that is stored under a card's token."""
+    """Run the charge function on the ciphertext that is stored under a card's token."""
     ciphertext = driver.ledger_items(f"CARD#{card['token']}")["CARD"]["ciphertext"]["B"]
     event = {
         "payment_id": new_payment_id(),
-        "payment": PaymentRequest("charge", 1999, "USD").to_dict(),
+        "payment": PaymentRequest(1999, "USD").to_dict(),
         "card": card,
         "ciphertext": base64.b64encode(ciphertext).decode(),
     }

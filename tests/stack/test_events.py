@@ -1,4 +1,4 @@
-"""Every sample event, as `make demo` replays them, and every function's own sample event."""
+"""Every sample event, replayed as by `make demo`, and every function's own sample event."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What generators of clients make of `docs/openapi.yaml`, and the tutorial's calls with it."""
+"""Clients generated from `docs/openapi.yaml`, and the tutorial's calls with them."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def run(*command: str | Path, cwd: Path) -> None:
 
 @pytest.fixture
 def python_client(tmp_path: Path) -> Path:
-    """The folder with the package `payments_api`, of which nothing was left out."""
+    """The folder with the complete package `payments_api`."""
     assert GENERATORS.exists(), "make test-all sets up the generators' own environment"
     config = tmp_path / "config.yaml"
     config.write_text("post_hooks: []\npackage_name_override: payments_api\n")
@@ -44,7 +44,8 @@ def test_a_python_client_is_typed_and_makes_the_tutorials_calls(stack: Stack, py
 
 
 def test_a_typescript_client_is_typed_and_makes_the_tutorials_calls(stack: Stack, tmp_path: Path) -> None:
-    """With openapi-fetch 0.15: later ones take what is only ever null, as `token` beside a card, for read-only."""
+    """Uses openapi-fetch 0.15: later versions treat fields that are always null, such as `token` beside a card, as
+    read-only."""
     if not NODE_MODULES.exists():
         pytest.skip("npm could not install the generator of TypeScript.")
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)

@@ -1,8 +1,8 @@
-"""No card number and no holder's name is left anywhere: every way a payment can go, then a search of all that was kept.
+"""No card number or holder's name leaks: payments take every path, then everything that was kept is searched.
 
-Canary cards, each in one scenario, go through the stack while its functions log all that they and their libraries can.
-A sealed card must be nowhere. A published test card may come in the clear, and is then in its execution's input by
-design: in the execution's history and in its status-change events, and nowhere else.
+Each canary card belongs to one scenario. The cards go through the stack while its functions and their libraries log as
+much as they can. A sealed card must be nowhere. A published test card may come in the clear; by design it is then in
+its execution's input, so in the execution's history and its status-change events, and nowhere else.
 """
 
 import base64
@@ -40,7 +40,7 @@ from tools.local.machine import Machine
 
 Key = dict[str, str]
 CardData = Callable[[Canary, str, Key], Any]
-"""What is sent as `card_data`, of the canary, the payment's id and the sealing key."""
+"""Return the `card_data` to send for this canary, payment id and sealing key."""
 
 Fault = dict[str, Any]
 
@@ -69,15 +69,15 @@ def plain(canary: Canary, payment_id: str, key: Key) -> Any:
 
 
 def sealed_with(change: Callable[[Canary], dict[str, Any]]) -> CardData:
-    """Sealed card data with more or other fields."""
+    """Seal card data with additional or replaced fields."""
     return lambda canary, payment_id, key: sealed_unchecked(canary.card_data | change(canary), payment_id, key)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One payment: how its card is sent, what goes wrong at the gateway, and the status, or refusal, that it ends with.
+    """One payment: how its card is sent, what fails at the gateway, and the final status or refusal.
 
-    With `refused_by_gateway` the payment's reference was reversed before, so that its charge is refused at once.
+    With `refused_by_gateway`, the payment's reference was reversed before, so its charge is refused at once.
     """
 
     name: str
@@ -89,9 +89,9 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     refused_by_gateway: bool = False
     lies: dict[str, Any] = field(default_factory=dict)
-    """What the gateway tells of the charge instead of the truth."""
+    """The gateway's untrue answer about the charge."""
     input_only: bool = False
-    """No mapping template can see the number: it stays in the execution's input, and must be nowhere else."""
+    """No mapping template can see the number. It stays in the execution's input, and must be nowhere else."""
     path: str = "/payments"
     payment_id: str = field(default_factory=new_payment_id)
 
@@ -100,9 +100,9 @@ class Scenario:
         return Canary(self.name, self.pan)
 
     def may_be_at(self, leak: Leak) -> bool:
-        """By design: a published test card sent in the clear is in its execution's input.
+        """By design, a published test card that is sent in the clear is in its execution's input.
 
-        Other tests send the same published numbers in the clear; a holder's name is this scenario's alone.
+        Other tests send the same published numbers in the clear; only this scenario uses its holder's name.
         """
         if self.input_only and leak.place.kind in ("execution", "event"):
             return leak.place.name == self.payment_id
@@ -113,7 +113,7 @@ class Scenario:
 
 
 def with_text(sealed: str, text: str) -> str:
-    """The sealed card with a text in its ciphertext, which stays as long as it was."""
+    """Put a text into the sealed card's ciphertext without changing its length."""
     header, key, iv, ciphertext, tag = sealed.split(".")
     return ".".join([header, key, iv, text + ciphertext[len(text) :], tag])
 
@@ -304,7 +304,7 @@ def sweep(stack: Stack, machine: Machine) -> Sweep:
 
 
 def invoked(stack: Stack, function: str, text: str) -> str:
-    """What a function answers that is given the text wherever an id may be."""
+    """Return a function's answer if this text replaces every id in its event."""
     event: dict[str, Any] = dict.fromkeys(
         ("payment_id", "operation_id", "token", "run", "started_at", "requested_at", "error"), text
     )
@@ -319,7 +319,7 @@ def invoked(stack: Stack, function: str, text: str) -> str:
 
 
 def run_scenario(driver: Driver, key: Key, scenario: Scenario) -> tuple[str, dict[str, Any]]:
-    """Run it to its end; return its name and the payment as the API shows it."""
+    """Run the scenario to its end. Return its name and the payment as the API shows it."""
     stack, payment_id = driver.stack, scenario.payment_id
     if scenario.refused_by_gateway:
         stack.sandbox("POST", "/v1/reversals", json={"reference": payment_id}).raise_for_status()
@@ -348,7 +348,7 @@ def run_scenario(driver: Driver, key: Key, scenario: Scenario) -> tuple[str, dic
 
 @contextmanager
 def planted(driver: Driver, machine: Machine) -> Iterator[None]:
-    """A canary in each kind of place that is searched."""
+    """Put a canary into each kind of place that is searched."""
     stack, file = driver.stack, machine.home / "planted.log"
     logs, dynamodb, sqs = (stack.client(service) for service in ("logs", "dynamodb", "sqs"))
     with ExitStack() as undo:
@@ -372,7 +372,7 @@ def planted(driver: Driver, machine: Machine) -> Iterator[None]:
         file.write_text(PLANTED["file"].pan[::-1])
         undo.callback(file.unlink)
 
-        # What the API itself would refuse. GET shows the reference of a payment that was rejected.
+        # The API itself would refuse these. GET shows the reference of a rejected payment.
         driver.ended(driver.start_by_hand({"merchant_reference": PLANTED["input"].pan.encode().hex()}))
         yield
 

@@ -1,6 +1,6 @@
-"""The books over the command line, and days reconciled with everything that can break, as on a stack in use.
+"""The books on the command line, and the reconciliation of days with every kind of break, on a busy stack.
 
-A day in the past is a test's own: the sandbox's clock is put back to it, so its report has that test's lines alone.
+Each test has a past day to itself: the sandbox's clock is set back to it, so its report has only that test's lines.
 """
 
 import csv
@@ -45,7 +45,7 @@ def command(machine: Machine, stack: Stack) -> Command:
 
 
 class Sandbox:
-    """The gateway, and what may go wrong there on one day of the past."""
+    """The gateway, and what may go wrong there on one past day."""
 
     def __init__(self, driver: Driver) -> None:
         self.days = next(_own_days)
@@ -70,7 +70,7 @@ class Sandbox:
 
     @contextmanager
     def reporting(self, lines: list[Line] | bytes, day: str | None = None) -> Iterator[None]:
-        """Let the day's report have these lines, with the totals that go with them; or be these bytes."""
+        """Give the day's report these lines with matching totals, or exactly these bytes."""
         path = f"/sandbox/settlements/{day or self.day}"
         self.call("PUT", path, data=lines if isinstance(lines, bytes) else json.dumps(self._whole(lines, day)))
         try:
@@ -99,7 +99,7 @@ def sandbox(driver: Driver) -> Sandbox:
 
 @pytest.fixture
 def settled(driver: Driver, sandbox: Sandbox) -> str:
-    """A payment of 19.99 USD that is in the report of the sandbox's day."""
+    """A payment of 19.99 USD in the report of the sandbox's day."""
     with sandbox.clock_put_back():
         payment_id: str = driver.paid()["payment_id"]
     assert [line["reference"] for line in sandbox.report()["lines"]] == [payment_id]
@@ -107,7 +107,7 @@ def settled(driver: Driver, sandbox: Sandbox) -> str:
 
 
 def rows(output: str) -> list[list[str]]:
-    """The cells of a table, without white space, as a narrow column breaks its text."""
+    """A table's cells without white space, since narrow columns wrap their text."""
     found: list[list[str]] = []
     for line in output.splitlines():
         if line.startswith("│"):
@@ -120,7 +120,7 @@ def rows(output: str) -> list[list[str]]:
 
 
 def breaks(run: CompletedProcess[str], payment_id: str) -> list[list[str]]:
-    """The type, expected and found of the payment's breaks."""
+    """The type, expected and found values of the payment's breaks."""
     return [[type, expected, found] for type, of, _, expected, found, _ in rows(run.stdout) if of == payment_id]
 
 
@@ -213,7 +213,7 @@ class TestTheBooks:
 
 
 class TestAnchors:
-    """In the order in which they are: what is anchored stays so."""
+    """Run in file order, since anchors can't be removed."""
 
     def test_a_day_is_anchored_and_the_ledger_still_agrees(self, command: Command, refunded: str) -> None:
         run = command("ledger", "anchor")
@@ -261,7 +261,7 @@ class TestAnchors:
         assert answer("delete_object", VersionId=version) == known["delete_version"]
         assert answer("delete_object")["DeleteMarker"]
         assert answer("get_object", VersionId=version)["Body"].read() == b"{}"
-        # So who verifies reads every version, and takes the first.
+        # So the verification reads every version and uses the first.
         assert known["write_again_over_a_marker_if_none_match"] == "written"
         assert answer("put_object", Body=b"x", IfNoneMatch="*")["VersionId"] != version
 
@@ -273,7 +273,7 @@ class TestAnchors:
 
     @pytest.fixture
     def authorized(self, driver: Driver) -> tuple[str, dict[str, Any]]:
-        """A payment that was authorized and then voided, and its items from before that."""
+        """A payment that was authorized and then voided, and its items from before the void."""
         payment_id = driver.paid(capture=False)["payment_id"]
         before = driver.ledger_items(f"PAYMENT#{payment_id}")
         operation_id, _ = driver.post(f"/payments/{payment_id}/voids", {})
@@ -282,7 +282,7 @@ class TestAnchors:
 
     @contextmanager
     def rewritten(self, driver: Driver, payment_id: str, rewrite: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-        """A payment's items as somebody with all rights leaves them, for a while."""
+        """Change a payment's items for a while, as somebody with all rights could."""
         dynamodb, table = driver.stack.client("dynamodb"), driver.stack.ledger_table
         items = driver.ledger_items(f"PAYMENT#{payment_id}")
         changed = dict(items)
@@ -305,7 +305,7 @@ class TestADayThatAgrees:
     def test_today_is_compared(self, driver: Driver, command: Command) -> None:
         payment_id = driver.paid()["payment_id"]
         run = command("reconcile", days_ago(0))
-        assert "The day is not over: it was compared, and neither settled nor closed." in run.stdout
+        assert "The day is not over, so it was compared but neither settled nor closed." in run.stdout
         assert breaks(run, payment_id) == []
 
     def test_a_day_that_is_over_is_settled_and_once(
@@ -427,6 +427,6 @@ class TestBreaks:
         told = " ".join(run.stdout.split())
         assert told.startswith("ReportUnreadable: The settlement report")
         assert message in told
-        assert "Nothing of the report was believed, and the books have not moved." in told
+        assert "The report was rejected and the books are unchanged." in told
         assert driver.ledger_items(f"PAYMENT#{settled}") == before
         assert command("reconcile", sandbox.day).returncode == 0

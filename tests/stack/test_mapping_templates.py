@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.mapping_templates import OPERATIONS, STARTS, answering, starting
+from tests.mapping_templates import OPERATIONS, STARTS, answering, started, starting
 from tests.stack.deployed import deployed
 from tests.stack.driver import PAYMENT, Driver
 from tools.deployment.stack import Stack, new_payment_id
@@ -12,9 +12,11 @@ def test_what_is_deployed_is_what_the_other_tests_render(stack: Stack) -> None:
     methods = deployed(stack).methods
     for route in STARTS:
         method = methods["POST", f"/payments/{{payment_id}}/{route}" if route in OPERATIONS else f"/{route}"]
-        state_machine = stack.live_arn("operation" if route in OPERATIONS else "payment")
+        state_machine = stack.live_arn(
+            "operation" if route in OPERATIONS else "store_card" if route == "cards" else "payment"
+        )
         assert method.request_template == starting(route, state_machine)
-        assert method.response_templates == {answering(route, end) for end in ("accepted", "refused")}
+        assert method.response_templates == {answering(route, end) for end in (started(route), "refused")}
 
 
 @pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"])

@@ -1,4 +1,4 @@
-"""`docs/openapi.yaml` is what is deployed: whatever one side has, the other has too."""
+"""`docs/openapi.yaml` matches the deployment: each has everything that the other has."""
 
 import inspect
 import itertools
@@ -39,7 +39,7 @@ from tools.trials.acceptance.steps.examples import ENDS, NOT_PROVOKED, OPERATED,
 
 [NO_ROUTE] = examples(DOCUMENT["components"]["responses"]["RouteNotFound"]["content"]["application/json"]).values()
 
-NOT_ASKED_HERE = {"The path has no payment's id.", "The operations of the examples are asked for twice."}
+NOT_ASKED_HERE = {"The path has no payment's id.", "Another check repeats the examples' operations."}
 
 each_operation = pytest.mark.parametrize("route", OPERATIONS, ids=" ".join)
 
@@ -49,7 +49,7 @@ def api(stack: Stack) -> Api:
     return deployed(stack)
 
 
-# --- The document and the deployment, held against each other
+# --- The document and the deployment, compared
 
 
 def test_every_route_is_described_and_everything_described_is_a_route(api: Api) -> None:
@@ -107,11 +107,11 @@ JUDGED_BY_TEMPLATES: defaultdict[str, list[str]] = defaultdict(
         "/payments/{payment_id}/captures": AMOUNT_RULES,
     },
 )
-"""What the description says and the model does not, as the templates have an answer that names the field."""
+"""The field's rules in the description that the model lacks, because templates answer with the field's name."""
 
 
 def left_out(model: Any, described: Any, place: str = "") -> Iterator[str]:
-    """The rules that the model has not, where it says nothing that the description does not say."""
+    """The description's rules that the model lacks. The model must not have rules that the description lacks."""
     if isinstance(described, dict) and isinstance(model, dict):
         assert model.keys() <= described.keys(), place
         for name, rule in described.items():
@@ -146,7 +146,7 @@ def test_models_take_integers_and_null_alike_whatever_draft_they_are_read_in(api
 
 
 def rules(schema: Any) -> Any:
-    """A schema without what is only for people, and its sets as sets."""
+    """Return a schema without annotations for people, with its sets as sets."""
     if isinstance(schema, list):
         return [rules(each) for each in schema]
     if not isinstance(schema, dict):
@@ -154,7 +154,7 @@ def rules(schema: Any) -> Any:
     for_people = ("$schema", "title", "description", "examples")
     said = {keyword: value for keyword, value in schema.items() if keyword not in for_people}
     if said.get("multipleOf") == 1:
-        # In draft 4 of JSON Schema, which models are in, 1999.0 is no integer; in OpenAPI 3.1 it is.
+        # In draft 4 of JSON Schema, which models use, 1999.0 is not an integer; in OpenAPI 3.1 it is.
         said = {keyword: value for keyword, value in said.items() if keyword != "multipleOf"} | {"type": "integer"}
     return {
         keyword: {name: rules(each) for name, each in value.items()}
@@ -167,7 +167,7 @@ def rules(schema: Any) -> Any:
 
 
 def answers(route: tuple[str, str]) -> dict[str, list[Any]]:
-    """The examples of each answer that is described, by status."""
+    """The examples of each described answer, by status."""
     return {
         status: [body for content in response.get("content", {}).values() for body in examples(content).values()]
         for status, response in OPERATIONS[route]["responses"].items()
@@ -190,7 +190,7 @@ def test_every_refusal_is_described_word_by_word_and_no_other(api: Api, route: t
 
 
 def started_ids(started: dict[str, str]) -> tuple[str, str]:
-    """The payment's id and the Idempotency-Key of a request that is answered so."""
+    """The payment's id and the Idempotency-Key of a request with this answer."""
     return started["payment_id"], started.get("operation_id", started["payment_id"])
 
 
@@ -244,14 +244,14 @@ def test_both_refuse_the_same_ids_as_card_numbers(api: Api) -> None:
         assert taken(key) == any(re.fullmatch(each, key) for each in allowed), key
 
 
-# --- Requests that nobody thought of
+# --- Random requests
 
 NEVER_THERE = {"GET /cards/{token}", "DELETE /cards/{token}"}
-"""Operations on what a random name is not the name of."""
+"""Operations whose path parameter a random value never matches."""
 
 
 def closed(document: Any) -> Any:
-    """The document with schemas that have no room for a field that they don't name."""
+    """The document, with schemas that allow only the fields that they name."""
     if isinstance(document, list):
         return [closed(each) for each in document]
     if not isinstance(document, dict):
@@ -261,19 +261,19 @@ def closed(document: Any) -> Any:
 
 
 def description() -> Any:
-    """The document as schemathesis can take it."""
-    # It checks by Rust's patterns, which can't speak of halves of surrogate pairs: Rust's text has none.
+    """The document as schemathesis accepts it."""
+    # schemathesis matches patterns with Rust, whose strings can't contain surrogates.
     halves = r"|(^|[^\ud800-\udbff])[\udc00-\udfff]|[\ud800-\udbff]([^\udc00-\udfff]|$)"
     text = openapi.FILE.read_text(encoding="utf-8")
     assert halves in text
     document = yaml.safe_load(text.replace(halves, ""))
-    # Or else it makes up card numbers, to see them refused, and a payment's id is logged.
+    # Otherwise it would generate card numbers, which are refused, and log the payment ids.
     document["components"]["schemas"]["Id"]["pattern"] = "^[A-Za-z0-9_-]{16,64}$"
     return document
 
 
 def described(stack: Stack) -> BaseSchema:
-    """The document's operations, of which schemathesis will always make the same requests."""
+    """The document's operations, for which schemathesis always generates the same requests."""
     schema = schemathesis.openapi.from_dict(closed(description()))
     credentials = stack.session().get_credentials()
     assert credentials
@@ -285,7 +285,7 @@ def described(stack: Stack) -> BaseSchema:
     config.phases.examples.extra_data_sources.responses = False
     config.phases.fuzzing.extra_data_sources.responses = False
     config.phases.fuzzing.error_feedback.is_enabled = False
-    config.checks.update(excluded_check_names=["unsupported_method"])  # it wants 405
+    config.checks.update(excluded_check_names=["unsupported_method"])  # schemathesis expects 405
     config.checks.positive_data_acceptance.expected_statuses = ["2xx", "404"]
     config.checks.negative_data_rejection.expected_statuses = ["400", "404", "415"]
     return schema
@@ -293,7 +293,7 @@ def described(stack: Stack) -> BaseSchema:
 
 @pytest.fixture
 def payments(stack: Stack) -> Iterator[Iterator[str]]:
-    """Payments to look at and to operate on, again and again; in the end, all that was started is over."""
+    """Payments to read and to operate on repeatedly. At the end, wait for everything that was started."""
     driver = Driver(stack)
     ids = [driver.pay(capture=capture)[0] for capture in (True, False) * 6]
     assert {driver.ended(payment_id)["status"] for payment_id in ids} == {"captured", "authorized"}
@@ -306,7 +306,7 @@ def payments(stack: Stack) -> Iterator[Iterator[str]]:
 
 @pytest.fixture
 def hooks() -> Iterator[HookDispatcher]:
-    """What schemathesis calls before and after each of its requests."""
+    """What schemathesis calls before and after each request."""
     yield GLOBAL_HOOK_DISPATCHER
     GLOBAL_HOOK_DISPATCHER.unregister_all()
 
@@ -340,7 +340,7 @@ def test_whatever_is_asked_is_answered_as_described(
 def test_the_command_schemathesis_finds_nothing_through_a_proxy_that_signs(
     stack: Stack, payments: Iterator[str], tmp_path: Path
 ) -> None:
-    """As anybody would run it from outside, who has the document and a proxy."""
+    """Run schemathesis from outside, as anybody could with the document and a proxy."""
     document = tmp_path / "openapi.json"
     document.write_text(json.dumps(description()))
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -352,7 +352,7 @@ def test_the_command_schemathesis_finds_nothing_through_a_proxy_that_signs(
 
 
 def complaints(schema: BaseSchema) -> Iterator[str]:
-    """What schemathesis doesn't like, and how to ask for it again."""
+    """Return what schemathesis reports, and how to repeat the request."""
     for event in from_schema(schema).execute():
         if isinstance(event, NonFatalError | FatalError):
             yield str(event)
@@ -364,9 +364,9 @@ def complaints(schema: BaseSchema) -> Iterator[str]:
 
 
 def make_real(case: Case[Any], payments: Iterator[str]) -> None:
-    """Give a good request a key that was never used, and a payment that is there."""
+    """Give a valid request an unused key and an existing payment."""
     if "Idempotency-Key" in case.headers:
-        # Without digits, of which no twelve may be in a row.
+        # Without digits, since an id may not have twelve in a row.
         key = case.headers["Idempotency-Key"][:28] + new_payment_id()
         case.headers["Idempotency-Key"] = key.translate(str.maketrans("0123456789", "ghijklmnop"))
     if "payment_id" in case.path_parameters:
@@ -375,7 +375,7 @@ def make_real(case: Case[Any], payments: Iterator[str]) -> None:
         case.path_parameters["operation_id"] = new_payment_id()
 
 
-# --- The examples, as `make acceptance` asks for them
+# --- The examples, as `make acceptance` requests them
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Refunds, captures and voids over the REST API, stored cards by their tokens, and payments that are screened."""
+"""Refunds, captures and voids over the REST API, stored cards by their tokens, and screened payments."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ FIELDS = {"operation_id", "type", "amount_minor", "status", "error", "created_at
 
 
 def operated(driver: Driver, payment_id: str, kind: str, body: Any = None) -> dict[str, Any]:
-    """Ask for the operation, and follow it to its end; as the payment shows it."""
+    """Request the operation and follow it to its end. Return it as the payment shows it."""
     operation_id, answer = driver.post(f"/payments/{payment_id}/{kind}", {} if body is None else body)
     assert answer.status_code == 202, answer.text
     return driver.operation(payment_id, operation_id)
@@ -160,7 +160,7 @@ def test_a_key_that_was_used_for_another_payment_is_a_conflict_that_says_so(driv
 
 
 def test_a_stopped_refund_is_brought_to_its_end(driver: Driver) -> None:
-    """By the resolve state machine, which asks for it again under the same key."""
+    """The resolve state machine requests it again under the same key."""
     payment_id = driver.paid()["payment_id"]
     driver.set_fault(payment_id, "refund", "timeout_after", seconds=4)
     operation_id, _ = driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 500})
@@ -169,7 +169,7 @@ def test_a_stopped_refund_is_brought_to_its_end(driver: Driver) -> None:
     settled = driver.operation(payment_id, operation_id, until=("succeeded",))
     assert settled["status"] == "succeeded"
     assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]
-    # The doubt may be over before anybody looks; the books remember it.
+    # The doubt may end before anybody reads the payment; the books record it.
     items = driver.ledger_items(f"PAYMENT#{payment_id}").values()
     doubts = [item for item in items if item.get("account", {}).get("S") == "suspense:in_doubt"]
     assert [(item["direction"]["S"], item["amount_minor"]["N"]) for item in doubts] == [
@@ -179,7 +179,7 @@ def test_a_stopped_refund_is_brought_to_its_end(driver: Driver) -> None:
 
 
 class TestWhatSomebodyDidAtTheGateway:
-    """As merchants do in a dashboard."""
+    """As a merchant would in a dashboard."""
 
     def move(self, driver: Driver, payment_id: str, move: str, **body: int) -> None:
         (charge,) = driver.charges(payment_id)
@@ -194,7 +194,7 @@ class TestWhatSomebodyDidAtTheGateway:
         self.move(driver, payment_id, "refunds", amount_minor=500)
         audited = payments(machine.stack_file, "audit", payment_id)
         assert (audited.returncode, "not adopted" in audited.stdout) == (1, True)
-        for said in ("the gateway's refund of 500: succeeded", "The books know all that the gateway shows."):
+        for said in ("the gateway's refund of 500: succeeded", "The books agree with the gateway."):
             adopted = payments(machine.stack_file, "adopt", payment_id)
             assert adopted.returncode == 0, adopted.stdout
             assert said in adopted.stdout
@@ -256,7 +256,7 @@ class TestStoredCards:
     def test_a_card_that_is_used_by_its_token_is_kept_for_another_while(self, driver: Driver) -> None:
         token = driver.paid(card_data=CARD_DATA | {"card_number": "378282246310005"}, save_card=True)["card"]["token"]
         before = driver.ledger_items(f"CARD#{token}")["CARD"]
-        time.sleep(1)  # the time that a card is kept is told in seconds
+        time.sleep(1)  # a card's retention is counted in seconds
         driver.paid(card_data=None, token=token)
         after = driver.ledger_items(f"CARD#{token}")["CARD"]
         assert int(after["expires_at"]["N"]) > int(before["expires_at"]["N"])
@@ -300,7 +300,7 @@ class TestScreening:
         assert (payment["status"], payment["decline_code"]) == ("declined", "screened:currency_not_accepted")
         assert (payment["charge_id"], payment["transaction_id"]) == (None, None)
         assert driver.charges(payment["payment_id"]) == []
-        assert driver.states(payment["payment_id"])[-3:] == ["Screened", "Deny", "Persist"]
+        assert driver.states(payment["payment_id"])[-2:] == ["Screen", "Deny"]
 
     def test_a_payment_is_counted_for_its_card(self, driver: Driver) -> None:
         payment = driver.paid(currency="TND", card_data=CARD_DATA | {"card_number": "6011111111111117"})

@@ -1,4 +1,4 @@
-"""Payments over the REST API, and what becomes of them at the gateway and in the ledger."""
+"""Payments over the REST API, and their effects at the gateway and in the ledger."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from tests.stack.driver import CARD_DATA, PAYMENT, Driver
 from tools.deployment.definitions import MACHINES, definition
 from tools.deployment.stack import new_payment_id
 
-HAPPY_PATH = ["Tokenize", "Screen", "Screened", "Encrypt", "ChargeOrStore", "Charge", "Persist"]
+HAPPY_PATH = ["Tokenize", "Screen", "Encrypt", "Charge", "Persist"]
 
 
 def test_an_approved_payment_is_charged_once_and_recorded_in_balance(driver: Driver) -> None:
@@ -93,8 +93,8 @@ def test_a_state_machine_is_deployed_as_its_definition_is_read(driver: Driver, n
 
 
 def test_a_payment_that_everybody_but_the_books_has_forgotten_is_not_charged_again(driver: Driver) -> None:
-    """Step Functions forgets an execution after 90 days, the gateway a key and a reference whenever it likes: so the
-    same payment is started once more by a state machine that never had it, with the deployed definition and role."""
+    """Step Functions deletes an execution after 90 days, and the gateway a key and a reference whenever it likes. So
+    the same payment is started again on a new state machine with the deployed definition and role."""
     first = driver.paid()
     payment_id = first["payment_id"]
     request = json.loads((driver.execution(payment_id) or {})["input"])
@@ -162,7 +162,7 @@ def test_an_unknown_payment_is_not_found(driver: Driver) -> None:
 
 
 def waited(driver: Driver, path: str, query: str) -> tuple[requests.Response, float]:
-    """The answer, and after how many seconds it came."""
+    """Return the answer, and how many seconds it took."""
     began = time.monotonic()
     answer = driver.stack.call("GET", f"/payments/{path}{query}")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -257,7 +257,7 @@ def test_the_card_leaves_the_state_once_it_is_encrypted(driver: Driver) -> None:
             checked += 1
             assert CARD_DATA["card_number"] not in json.dumps(event, default=str)
             assert "card_data" not in json.dumps(event, default=str)
-    assert checked > 10
+    assert checked > 5
 
 
 def test_a_lost_answer_after_capture_ends_with_exactly_one_charge(driver: Driver) -> None:
@@ -271,7 +271,7 @@ def test_a_lost_answer_after_capture_ends_with_exactly_one_charge(driver: Driver
 
 def test_a_charge_that_nobody_can_look_up_is_reversed_with_entries_there_and_back(driver: Driver) -> None:
     payment_id = new_payment_id()
-    # Every answer to the charge is lost, and five looks for it fail: the charge's own, one an attempt.
+    # Every answer to the charge is lost, and five attempts to find it fail: those of Charge itself, one per try.
     driver.set_fault(payment_id, "charge", "http_500", times=100)
     driver.set_fault(payment_id, "find", "http_500", times=5)
     driver.pay(payment_id)
@@ -304,9 +304,19 @@ def test_a_reversal_that_can_not_be_confirmed_leaves_the_payment_in_doubt_with_i
 def test_a_stored_card_is_kept_without_a_charge_and_can_be_erased(driver: Driver) -> None:
     card_data = CARD_DATA | {"card_number": "6011111111111117"}
     payment_id, answer = driver.post("/cards", {"card_data": card_data})
-    assert answer.status_code == 202
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["Location"] == answer.json()["links"]["card"]
+    again = driver.post("/cards", {"card_data": card_data}, payment_id)[1]
+    assert (again.status_code, again.json()) == (201, answer.json())
+    other = driver.post("/cards", {"card_data": card_data | {"expiry_date": "11/30"}}, payment_id)[1]
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "payment_exists")
+    wrong = driver.post(
+        "/cards", {"card_data": card_data | {"card_number": "4242424242424242", "card_holder": "\u200b"}}
+    )[1]
+    assert wrong.status_code == 400
     payment = driver.ended(payment_id)
     token = payment["card"]["token"]
+    assert answer.json()["card"] == payment["card"]
     assert (payment["status"], payment["charge_id"], payment["amount_minor"]) == ("stored", None, None)
     assert driver.charges(payment_id) == []
     shown = driver.stack.call("GET", f"/cards/{token}").json()
@@ -316,6 +326,9 @@ def test_a_stored_card_is_kept_without_a_charge_and_can_be_erased(driver: Driver
     assert driver.ledger_items(f"CARD#{token}") == {}
     assert driver.stack.call("GET", f"/cards/{token}").status_code == 404
     assert driver.stack.call("DELETE", f"/cards/{token}").json()["error"]["code"] == "card_not_found"
+    assert driver.stack.payment(payment_id)["card"] is None
+    erased = driver.post("/cards", {"card_data": card_data}, payment_id)[1]
+    assert (erased.status_code, erased.json()["error"]["code"]) == (409, "payment_exists")
 
 
 def test_the_same_card_has_the_same_fingerprint_and_another_transaction(driver: Driver) -> None:

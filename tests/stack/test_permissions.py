@@ -1,4 +1,4 @@
-"""What each role may do, and that it may do nothing beside it."""
+"""What each role may do, and that it may do nothing else."""
 
 import json
 import time
@@ -22,7 +22,7 @@ CARD = {"pk": {"S": "CARD#tok_1"}, "sk": {"S": "CARD"}}
 PAYMENT = {"pk": {"S": "PAYMENT#payment-1"}, "sk": {"S": "PAYMENT"}}
 ENDED = {"pk": {"S": "ENDED#payment#payment-of-ours-1"}, "sk": {"S": "ATTENDED"}}
 VELOCITY = {"pk": {"S": "VELOCITY#tok_1"}, "sk": {"S": "2026-11-23T09:00:00.000Z"}}
-# Whoever may write is stopped by the condition: other tests look at all that is in the table.
+# If a write is allowed, this condition stops it, since other tests read the whole table.
 NEVER = {"ConditionExpression": "attribute_exists(never)"}
 OAEP = "RSAES_OAEP_SHA_256"
 
@@ -35,7 +35,7 @@ def test_the_permissions_are_those_that_were_reviewed(stack: Stack, machine: Mac
 
 @dataclass(frozen=True)
 class Caller:
-    """Calls of AWS under one role, on the stack's own resources."""
+    """AWS calls under one role, on the stack's own resources."""
 
     stack: Stack
     session: boto3.Session
@@ -48,7 +48,7 @@ class Caller:
         return self.stack.log_group_prefix.rsplit("/", 1)[1]
 
     def kms(self, action: str, key: str, **arguments: Any) -> Any:
-        # By its id: for a request by alias the emulator asks for the alias in the policy, where AWS asks for the key.
+        # By id: for a request by alias, the emulator checks the policy for the alias, where AWS checks it for the key.
         key_id = self.stack.client("kms").describe_key(KeyId=f"alias/{self.prefix}{key}")["KeyMetadata"]["KeyId"]
         return getattr(self.client("kms"), action)(KeyId=key_id, **arguments)
 
@@ -59,7 +59,7 @@ class Caller:
         return self.kms("decrypt", key, CiphertextBlob=b"x" * 64, EncryptionContext=context)
 
     def keep_execution(self, machine: str) -> Any:
-        """As Step Functions does it with the state machine's role."""
+        """Invoke as Step Functions does, with the state machine's role."""
         context = {"aws:states:stateMachineArn": self.stack.machine_arn(machine)}
         return self.kms("generate_data_key", "data", KeySpec="AES_256", EncryptionContext=context)
 
@@ -143,7 +143,7 @@ Call = Callable[[Caller], Any]
 
 @contextmanager
 def assumed(stack: Stack, name: str) -> Iterator[Caller]:
-    """A session of a role that trusts AWS services only, and for the test's time the operator as well."""
+    """Assume a role that trusts only AWS services. During the test it trusts the operator too."""
     iam, sts = stack.client("iam"), stack.client("sts")
     role = iam.get_role(RoleName=f"{stack.log_group_prefix.rsplit('/', 1)[1]}{name}")["Role"]
     trust = role["AssumeRolePolicyDocument"]
@@ -166,7 +166,7 @@ def assumed(stack: Stack, name: str) -> Iterator[Caller]:
 
 
 def refused(call: Call, caller: Caller) -> bool:
-    """Whether the caller may not do it; another error means that he may."""
+    """Whether the call is denied. Any other error means that it is allowed."""
     try:
         call(caller)
     except ClientError as error:
@@ -174,7 +174,7 @@ def refused(call: Call, caller: Caller) -> bool:
     return False
 
 
-# What a role may do, and what is nearest to it that it may not.
+# What a role may do, and the closest actions that it may not do.
 ALLOWED: dict[str, dict[str, Call]] = {
     "tokenize": {
         "open a sealed card": lambda as_role: as_role.unseal(),

@@ -1,4 +1,4 @@
-"""Replays of events and of past executions, as `make replay` runs them."""
+"""Replays of events and of past executions, as by `make replay`."""
 
 import json
 import signal
@@ -30,7 +30,7 @@ REFERENCES = {"merchant_reference": "order-7", "description": "tea", "amount_min
 
 @pytest.fixture
 def replay(machine: Machine, driver: Driver) -> Any:
-    """Runs `payments replay` on the stack, and gives its exit code and output."""
+    """Runs `payments replay` on the stack, and returns its exit code and output."""
 
     def run(*arguments: object) -> tuple[int, str]:
         command = ["replay", "--stack", str(machine.stack_file), *map(str, arguments)]
@@ -41,7 +41,7 @@ def replay(machine: Machine, driver: Driver) -> Any:
 
 
 class PatientDriver(Driver):
-    """Waits until a payment's end is seen in its execution too."""
+    """Wait until the payment's execution has ended too."""
 
     def ended(self, payment_id: str) -> dict[str, Any]:
         payment = super().ended(payment_id)
@@ -56,7 +56,7 @@ def driver(driver: Driver) -> Driver:
 
 @pytest.fixture
 def started(driver: Driver) -> Any:
-    """Gives what payments were given that were started since it was asked last, by their ids."""
+    """Return the inputs of the payments that were started since the last call, by payment id."""
     states, known = driver.stack.client("stepfunctions"), set[str]()
 
     def new() -> dict[str, dict[str, Any]]:
@@ -118,7 +118,7 @@ class TestEvents:
         file.write_text(event)
 
         def hear_ctrl_c() -> None:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background does not
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
 
         watching = subprocess.Popen(  # noqa: S603
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hear_ctrl_c
@@ -127,9 +127,9 @@ class TestEvents:
             assert watching.stdout
             rounds = []
             for change in (event.replace("13/30", "12/30"), "{", event):
-                rounds.append("".join(iter(watching.stdout.readline, "Watching the event files. Ctrl-C ends it.\n")))
+                rounds.append("".join(iter(watching.stdout.readline, "Watching the event files. Ctrl-C stops it.\n")))
                 file.write_text(change)
-            rounds.append("".join(iter(watching.stdout.readline, "Watching the event files. Ctrl-C ends it.\n")))
+            rounds.append("".join(iter(watching.stdout.readline, "Watching the event files. Ctrl-C stops it.\n")))
             watching.send_signal(signal.SIGINT)
         assert ["✓ 400" in each for each in rounds] == [True, False, False, True]
         assert "✗ 202 captured" in rounds[1]
@@ -153,7 +153,7 @@ class TestPastExecutions:
         status, shown = replay("--execution", execution["executionArn"])
         assert status == 0
         [(payment_id, request)] = started().items()
-        # Who asks for it is told by the API alone.
+        # Only the API adds the caller.
         assert request == {name: value for name, value in json.loads(execution["input"]).items() if name != "caller"}
         new = driver.stack.payment(payment_id)
         assert {name: new[name] for name in ("status", "card", "amount_minor", "currency", "merchant_reference")} == {
@@ -197,7 +197,7 @@ class TestPastExecutions:
     def test_a_card_in_the_clear_that_is_no_test_card_goes_nowhere(
         self, driver: Driver, replay: Any, started: Any
     ) -> None:
-        """No API lets it in, but an execution may have been started by hand."""
+        """The API refuses it, but somebody may have started an execution by hand."""
         past = driver.start_by_hand(PAYMENT | {"card_data": CARD_DATA | {"card_number": NOT_OURS}, "pan": NOT_OURS})
         driver.ended(past)
         started()
@@ -255,7 +255,7 @@ class TestPastExecutions:
 
     def test_nothing_is_done_where_there_is_none_like_that(self, replay: Any, started: Any) -> None:
         status, shown = replay("--since", "2100-01-01")
-        assert (status, shown.strip()) == (0, "There is no such execution.")
+        assert (status, shown.strip()) == (0, "No execution matches.")
         assert not started()
 
     def test_those_of_another_stack_are_replayed_on_this_one(
@@ -299,7 +299,7 @@ class TestPastExecutions:
     def test_a_card_that_is_no_test_card_is_refused_and_not_repeated(self, driver: Driver, replay: Any) -> None:
         status, shown = replay("--execution", driver.paid()["payment_id"], "--card", NOT_OURS)
         assert status == ExitCode.FAILED
-        assert "no published test card" in shown
+        assert "not a published test card" in shown
         assert NOT_OURS not in shown
 
 

@@ -1,4 +1,4 @@
-"""Payments in doubt come out of it by themselves, through the resolve state machine, and only by evidence."""
+"""The resolve state machine resolves payments in doubt without help, and only on evidence."""
 
 import time
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.doubts.look_after import GRACE
+from functions.doubts.look_after import GRACE_PERIOD
 from functions.shared.adapters.table.keys import DOUBT_SHARDS
 from tests.stack.driver import Driver
 from tests.stack.own import WAIT_SCALE
@@ -14,12 +14,12 @@ from tools.deployment.stack import new_payment_id
 from tools.trials.events import FUNCTION_EVENTS
 from tools.trials.invoke import Invocations
 
-# The first wait of statemachine/resolve.asl.json, in which a charge may still arrive.
+# The first wait in statemachine/resolve.asl.json, during which a charge may still arrive.
 GRACE_SECONDS = 300 * WAIT_SCALE
 
 
 def doubts(driver: Driver) -> set[str]:
-    """The payments in the index of those in doubt."""
+    """The payments in the index of payments in doubt."""
     found: set[str] = set()
     for shard in range(DOUBT_SHARDS):
         answer = driver.stack.client("dynamodb").query(
@@ -40,7 +40,7 @@ def until(driver: Driver, payment_id: str, statuses: set[str], timeout_seconds: 
 
 
 def stop_while_charging(driver: Driver, faults: Iterable[str]) -> dict[str, str]:
-    """Payments whose executions were stopped by hand while the gateway was slow to answer, by what it did."""
+    """Payments whose executions somebody stopped while the gateway was slow to answer, by what the gateway did."""
     ids = {fault: new_payment_id() for fault in faults}
     for fault, payment_id in ids.items():
         driver.set_fault(payment_id, "charge", fault, times=1, seconds=4)
@@ -61,7 +61,7 @@ def stopped(driver: Driver) -> dict[str, str]:
 def test_an_execution_that_was_stopped_ends_as_the_gateway_proves(driver: Driver, stopped: dict[str, str]) -> None:
     for payment_id in stopped.values():
         assert until(driver, payment_id, {"in_doubt"}, 20)["status"] == "in_doubt"
-        recorded_by = time.monotonic() + 20  # in doubt as the execution tells at once, and as Look records soon after
+        recorded_by = time.monotonic() + 20  # In doubt, as the execution shows at once and Look records soon after.
         while payment_id not in doubts(driver):
             assert time.monotonic() < recorded_by
             time.sleep(0.2)
@@ -109,8 +109,8 @@ def test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end(driv
     with pytest.raises(states.exceptions.ExecutionDoesNotExist):
         states.get_execution_history(executionArn=resolving)
 
-    time.sleep(GRACE.total_seconds() + 1)
-    Invocations(driver.stack).invoke("doubts", FUNCTION_EVENTS / "doubts.json")  # if the schedule was not quicker
+    time.sleep(GRACE_PERIOD.total_seconds() + 1)
+    Invocations(driver.stack).invoke("doubts", FUNCTION_EVENTS / "doubts.json")  # unless the schedule was faster
     assert driver.stack.described(resolving)["status"] in ("RUNNING", "SUCCEEDED")
     assert until(driver, payment_id, {"captured"}, GRACE_SECONDS + 60)["status"] == "captured"
     assert driver.account_totals(payment_id)["asset:gateway:sparkle"] == 1999

@@ -1,4 +1,4 @@
-"""Sealed cards over the REST API: what opens, what is refused, and that no number is left anywhere."""
+"""Sealed cards over the REST API: which open, which are refused, and that no number leaks."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from tests.stack.driver import Driver
 from tests.tampering import flipped, sealed_unchecked, with_header, with_segment
 from tools.deployment.stack import new_payment_id
 
-# Passes Luhn, and is not on the list of test cards: it may only come sealed.
+# Passes Luhn but is not a published test card, so it must be sealed.
 NUMBER = "4000056655665556"
 CARD = {"card_number": NUMBER, "expiry_date": "12/30", "card_holder": "Ada Lovelace"}
 

@@ -1,4 +1,4 @@
-"""The audit and the soak, as `make audit` and `make soak` run them."""
+"""The audit and the soak, as run by `make audit` and `make soak`."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tools.trials.audit import audit
 
 @pytest.fixture
 def paid(driver: Driver) -> Iterator[str]:
-    """A captured payment, whose record is put back in the end."""
+    """A captured payment whose record is restored at the end."""
     payment_id = driver.paid()["payment_id"]
     record = driver.ledger_items(f"PAYMENT#{payment_id}")["PAYMENT"]
     yield payment_id

@@ -1,4 +1,4 @@
-"""What the running stack shows to others on its machine: to other users, and to web pages in its user's browser."""
+"""What the running stack exposes on its machine to other users, and to web pages in its user's browser."""
 
 import stat
 import subprocess

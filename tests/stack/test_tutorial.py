@@ -1,4 +1,4 @@
-"""The documents' own commands, run on the stack as somebody would who follows them."""
+"""The documents' own commands, run on the stack as a reader would."""
 
 import os
 import re
@@ -16,13 +16,13 @@ from tools.local.machine import Machine
 
 DONE_BY_FIXTURES = {"make up\n", "make down\n"}
 SETUP_IS_DONE = 'make() { command make --no-print-directory --old-file .venv/requirements.sha "$@"; }'
-# The command of this checkout, whichever is installed.
+# This checkout's command, whichever is installed.
 OURS = 'payments() { .venv/bin/python -m tools.cli "$@"; }'
 MARK = "=== block "
 
 
 def run(script: str, machine: Machine, **environment: str) -> str:
-    """What a shell prints that runs this in the project's folder, with the tests' stack for the usual one."""
+    """Return what a shell prints for this in the project's folder, with the tests' stack as the default stack."""
     ours = script.replace("build/stack.", f"{machine.stack_file.with_suffix('')}.")
     script = f"set -euo pipefail\n{SETUP_IS_DONE}\n{OURS}\n{ours}"
     shell = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
@@ -34,8 +34,8 @@ def run(script: str, machine: Machine, **environment: str) -> str:
 
 
 def pattern(expected: str) -> re.Pattern[str]:
-    """Matches the output that a document shows: its lines one after the other, with anything for each `…`, whatever
-    the width of gaps and tables, and with what it leaves out before, between and after them."""
+    """Matches the output that a document shows: its lines in order, with anything for each `…`, any width of gaps and
+    tables, and anything in between."""
     lines = [line for line in expected.splitlines() if line.strip() not in ("", "…")]
     parts = [re.escape(" ".join(re.sub("[─━╶╴]+", "", line).split())).replace("…", ".*?") for line in lines]
     return re.compile(".*?".join(part.replace(r"\ ", r"\s*") for part in parts), re.DOTALL)
@@ -46,7 +46,7 @@ def shows(output: str, expected: str) -> bool:
 
 
 def pairs(blocks: list[Block]) -> list[tuple[Block, str | None]]:
-    """Each block of commands, with the output that is shown after it."""
+    """Each block of commands, with the output that follows it."""
     return [
         (block, after.text if after is not None and after.language == "text" else None)
         for block, after in zip(blocks, [*blocks[1:], None], strict=True)

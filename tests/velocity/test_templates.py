@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.aws_facts import facts
-from tests.mapping_templates import READINGS, STARTS, Message, answering, answers, events, hostile, starting
+from tests.mapping_templates import READINGS, STARTS, Message, answering, answers, events, hostile, started, starting
 from tests.velocity.conftest import Job, Rendered, Velocity
 from tools.local.emulator import vtl
 
@@ -85,7 +85,7 @@ def assert_same(velocity: Velocity, jobs: list[Job]) -> list[Rendered]:
 
 def test_templates_render_alike_and_whatever_a_reference_to_nothing_gives(velocity: Velocity) -> None:
     messages = {starting(route): [*events(), *hostile()] for route in STARTS}
-    messages |= {answering(route, end): list(answers()) for route in STARTS for end in ("accepted", "refused")}
+    messages |= {answering(route, end): list(answers()) for route in STARTS for end in (started(route), "refused")}
     pairs = [(template, message) for template, sent in messages.items() for message in sent]
     rendered = assert_same(velocity, [Job(*pair, absent) for absent in READINGS for pair in pairs])
     assert rendered[: len(pairs)] == rendered[len(pairs) :]

@@ -1,4 +1,4 @@
-"""The state machine in moto's interpreter: its real handlers, on a mocked account and the Sparkle sandbox."""
+"""Runs the state machine in moto's interpreter, with the real handlers, on a mocked account and the Sparkle sandbox."""
 
 import importlib
 import json
@@ -16,6 +16,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from functions.shared import runtime
+from functions.shared.domain.card import CardSummary
 from functions.shared.ports import RecordedPayment
 from functions.shared.runtime import factories
 from tests.balances import balances
@@ -37,7 +38,6 @@ FACTORIES = (
     runtime.operation_executions,
     runtime.gateway,
     factories._client,
-    factories._session,
 )
 DEADLINE_SECONDS = 30
 
@@ -55,9 +55,15 @@ class Execution:
 
     @property
     def states(self) -> list[str]:
-        """The states that it went through."""
+        """The states that the execution passed through."""
         entered = (event.get("stateEnteredEventDetails") for event in self.history)
         return [details["name"] for details in entered if details]
+
+    @property
+    def card(self) -> CardSummary:
+        """The card that it has stored."""
+        assert self.output
+        return CardSummary.from_dict(self.output["card"])
 
     @property
     def ended_in(self) -> str:
@@ -65,7 +71,7 @@ class Execution:
 
     @property
     def ended_as(self) -> str:
-        """The status of the payment in the output, or the state that failed the execution."""
+        """The payment's status in the output, or the state that failed the execution."""
         return str(self.output["status"]) if self.output and "status" in self.output else self.ended_in
 
 
@@ -76,7 +82,7 @@ def by(pan: str = PAN, **changes: str) -> dict[str, Any]:
 
 @dataclass
 class Workflow:
-    """Starts payments and tells what became of them."""
+    """Starts payments and reports their outcomes."""
 
     aws: MockedAws
     state_machine_arns: dict[str, str]
@@ -84,12 +90,12 @@ class Workflow:
     waits: list[float]
     invocations: list[str] = field(default_factory=list)
     lambda_errors: dict[str, list[str]] = field(default_factory=dict)
-    """By function, the errors of its next invocations, raised after it has done its work."""
+    """The errors of each function's next invocations, raised after the function has done its work."""
 
     def run(self, payment_id: str | None = None, **request: Any) -> Execution:
-        """Run a payment to its end: 19.99 USD by an approved card, unless the request says otherwise.
+        """Run a payment to its end: 19.99 USD with an approved card, unless the request says otherwise.
 
-        None leaves a field out.
+        None removes a field.
         """
         body = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA} | request
         return self._execute(payment_id or new_id(), {name: value for name, value in body.items() if value is not None})
@@ -98,9 +104,10 @@ class Workflow:
         """Run what the schedule starts."""
         return self._execute(new_id(), {"day": day, "cursor": None}, "reconcile")
 
-    def store(self, **request: Any) -> Execution:
+    def store(self, key: str | None = None, **request: Any) -> Execution:
         """Run what POST /cards starts."""
-        return self._execute(new_id(), {"operation": "store", "card_data": CARD_DATA} | request)
+        self._forget_executions()  # of an EXPRESS state machine, several may have one name
+        return self._execute(key or new_id(), {"card_data": CARD_DATA} | request, "store_card")
 
     def operate(self, payment_id: str, operation: str, operation_id: str | None = None, **more: Any) -> Execution:
         """Run what POST /payments/{payment_id}/refunds and the like start."""
@@ -144,7 +151,7 @@ class Workflow:
             self._post(f"/sandbox/refunds/{refund['id']}/{end}", {})
 
     def reverse(self, execution: Execution) -> None:
-        """Let the gateway reverse the payment's charge, without having been asked by us."""
+        """Let the gateway reverse the payment's charge without our request."""
         self._post("/v1/reversals", {"reference": execution.name})
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
@@ -152,7 +159,7 @@ class Workflow:
         requests.post(f"{self.sandbox_url}{path}", json=body, headers=headers, timeout=5).raise_for_status()
 
     def books_are_the_gateways(self, execution: Execution) -> tuple[str, int]:
-        """The payment's status, and what the gateway has of its money; the ledger must say the same of both."""
+        """The payment's status and the gateway's amounts. The ledger must agree with both."""
         (charge,) = self.charges(execution)
         recorded, net = self.record_of(execution), charge["captured_minor"] - charge["refunded_minor"]
         totals = balances(recorded.journal)
@@ -165,12 +172,15 @@ class Workflow:
 
     def forget(self, payment_id: str) -> None:
         """Let the gateway forget the payment, and Step Functions every execution, as both do after a while."""
-        region = self.aws.stepfunctions.meta.region_name
-        for state_machine in stepfunctions_parser_backends[DEFAULT_ACCOUNT_ID][region].state_machines:
-            state_machine.executions.clear()
+        self._forget_executions()
         requests.post(
             f"{self.sandbox_url}/sandbox/forget", json={"reference": payment_id}, headers=AUTHORIZATION, timeout=5
         ).raise_for_status()
+
+    def _forget_executions(self) -> None:
+        region = self.aws.stepfunctions.meta.region_name
+        for state_machine in stepfunctions_parser_backends[DEFAULT_ACCOUNT_ID][region].state_machines:
+            state_machine.executions.clear()
 
     def recorded(self, execution: Execution) -> RecordedPayment | None:
         return runtime.ledger().find(execution.name)
@@ -181,11 +191,11 @@ class Workflow:
         return recorded
 
     def charges(self, execution: Execution) -> list[dict[str, Any]]:
-        """The gateway's charges of this payment."""
+        """The gateway's charges for this payment."""
         return self._of(execution.name, "charges")
 
     def gateway_calls(self, execution: Execution) -> list[dict[str, Any]]:
-        """The gateway's request log of this payment."""
+        """The gateway's request log for this payment."""
         return self._of(execution.name, "requests")
 
     def _of(self, payment_id: str, kind: str) -> list[dict[str, Any]]:
@@ -231,13 +241,13 @@ def state_machine_arns(aws: MockedAws) -> dict[str, str]:
     create = aws.stepfunctions.create_state_machine
     return {
         machine: create(name=machine, definition=render(machine), roleArn=ROLE_ARN)["stateMachineArn"]
-        for machine in ("payment", "operation", "reconcile")
+        for machine in ("payment", "store_card", "operation", "reconcile")
     }
 
 
 @pytest.fixture(scope="module")
 def warm_runtime(aws: MockedAws, sandbox_url: str, state_machine_arns: dict[str, str]) -> Iterator[None]:
-    """The functions' environment, and their adapters made once, as in a function that stays warm."""
+    """The functions' environment. Their adapters are created once, as in a function that stays warm."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws.environment().items():
             patch.setenv(name, value)
@@ -268,7 +278,7 @@ def workflow(
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Exception], None]:
-    """Make one method of one of the runtime's adapters raise, from now on."""
+    """From now on, make one method of one of the runtime's adapters raise an error."""
 
     def fail(port: str, method: str, error: Exception) -> None:
         adapter = getattr(runtime, port)()

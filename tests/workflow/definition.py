@@ -1,4 +1,4 @@
-"""The state machines' definitions, as they are deployed but for the functions' ARNs."""
+"""The state machines' definitions, as deployed except for the functions' ARNs."""
 
 import json
 import re
@@ -17,19 +17,19 @@ def function_arn(function: str) -> str:
 
 
 def placeholders(machine: str) -> set[str]:
-    """The names that Terraform has to fill in."""
+    """The names that Terraform has to replace."""
     return set(_PLACEHOLDER.findall(definition(machine)))
 
 
 def render(machine: str) -> str:
-    # Not by string.Template, which would make one `$` of `$$.Execution.Name`; Terraform's templatefile does not.
+    # string.Template would turn the `$$` of `$$.Execution.Name` into one `$`; Terraform's templatefile does not.
     return _PLACEHOLDER.sub(lambda match: function_arn(match[1].removesuffix("_function_arn")), definition(machine))
 
 
 DEFINITIONS: dict[str, dict[str, Any]] = {machine: json.loads(render(machine)) for machine in MACHINES}
 PAYMENT = DEFINITIONS["payment"]
 
-# Of all machines: no two states have one name.
+# Of all machines: state names are unique across them.
 STATES: dict[str, dict[str, Any]] = {
     name: state for definition in DEFINITIONS.values() for name, state in definition["States"].items()
 }

@@ -1,4 +1,4 @@
-"""What can be said of the state machine without running it."""
+"""Checks the state machine without running it."""
 
 import importlib
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from functions.resolve.handler import STAYS
+from functions.resolve.handler import MIN_RUN_TIME
 from functions.shared import contracts
 from functions.shared.domain import errors
 from functions.shared.domain.errors import PaymentError, Rejection, Unavailable
@@ -40,7 +40,7 @@ machines = pytest.mark.parametrize("machine", MACHINES)
 
 
 def leaves(base: type[PaymentError]) -> set[str]:
-    """The errors that are raised; those above them only name what they have in common."""
+    """The errors that are raised; their base classes only group them."""
     below = [error for error in base.__subclasses__() if error.__module__ == errors.__name__]
     return set().union(*map(leaves, below)) if below else {base.__name__}
 
@@ -54,7 +54,7 @@ def terraform(file: str) -> str:
 
 
 def function_timeouts() -> dict[str, int]:
-    """Seconds by function, from the map in terraform/functions.tf."""
+    """Timeouts in seconds by function, from the map in terraform/functions.tf."""
     found = re.findall(r"^ {4}(\w+) = \{\n +timeout +?= (\d+)$", terraform("functions.tf"), re.MULTILINE)
     return {function: int(seconds) for function, seconds in found}
 
@@ -164,7 +164,7 @@ class TestShape:
     def test_who_looks_stays_for_as_long_as_that_counts(self) -> None:
         states = DEFINITIONS["resolve"]["States"]
         assert {catch["Next"] for catch in TASKS["Look"]["Catch"]} == {"Begin"}
-        assert timedelta(seconds=states["WaitFiveMinutes"]["Seconds"]) >= STAYS
+        assert timedelta(seconds=states["WaitFiveMinutes"]["Seconds"]) >= MIN_RUN_TIME
 
     @pytest.mark.parametrize("name", STATES)
     def test_every_state_says_why_it_is_there(self, name: str) -> None:
@@ -183,10 +183,13 @@ class TestShape:
     @tasks
     def test_a_task_calls_the_function_of_its_name_with_what_its_contract_asks(self, name: str) -> None:
         function = function_of(TASKS[name])
-        assert function == {"Look": "resolve", "Compare": "reconcile"}.get(name, name.lower())
+        others = {"Look": "resolve", "Compare": "reconcile", "Deny": "persist"}
+        assert function == others.get(name, name.removesuffix("Card").lower())
         assert callable(importlib.import_module(f"functions.{function}.handler").handler)
         given = {field.removesuffix(".$") for field in TASKS[name]["Parameters"]}
-        assert given == set(contracts.load(function)["properties"])
+        contract = contracts.load(function)
+        ways = [set(contract["required"]) | set(way["required"]) for way in contract.get("oneOf", ())]
+        assert given in (ways or [set(contract["properties"])])
 
     @machines
     def test_terraform_fills_in_the_functions_that_the_machine_calls(self, machine: str) -> None:
@@ -198,7 +201,11 @@ class TestShape:
         asking = {name for name, task in TASKS.items() if "request.$" in task["Parameters"]}
         assert asking == {"Tokenize", "Encrypt", "Reserve"}  # an operation's request has no card
         assert TASKS["Encrypt"]["Parameters"]["request.$"] == "$$.Execution.Input"
-        assert "ResultPath" not in TASKS["Tokenize"]  # its answer takes the place of the request
+        to_store = {name: task["Parameters"].get("store_request.$") for name, task in TASKS.items()}
+        assert to_store["EncryptCard"] == "$$.Execution.Input"
+        assert {name for name, given in to_store.items() if given} == {"TokenizeCard", "ScreenCard", "EncryptCard"}
+        for name in ("Tokenize", "TokenizeCard"):
+            assert "ResultPath" not in TASKS[name]  # its answer takes the place of the request
         assert not any("card_data" in str(task["Parameters"]) for task in TASKS.values())
 
 
@@ -207,7 +214,7 @@ def outcomes(machine: str, kind: str) -> dict[str, dict[str, Any]]:
 
 
 def reachable(name: str) -> set[str]:
-    """The state, and all that may come after it."""
+    """The state and all states that may follow it."""
     reached: set[str] = set()
     waiting = {name}
     while waiting:
@@ -217,13 +224,13 @@ def reachable(name: str) -> set[str]:
 
 
 def waits(retry: dict[str, Any]) -> Iterator[float]:
-    """The longest that each retry may wait, in seconds: full jitter only shortens it."""
+    """The longest wait before each retry, in seconds. Full jitter can only shorten it."""
     for attempt in range(retry["MaxAttempts"]):
         yield min(retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt, retry["MaxDelaySeconds"])
 
 
 def longest_seconds(name: str) -> float:
-    """A state's duration if every attempt that it has times out after the longest wait."""
+    """A state's duration if every attempt times out after the longest wait."""
     if name not in TASKS:
         return 0
     task = TASKS[name]
@@ -232,7 +239,7 @@ def longest_seconds(name: str) -> float:
 
 
 def longest_way_seconds(name: str) -> float:
-    """From a state to the end, where no state comes twice."""
+    """The paths from a state to the end that pass no state twice."""
     return longest_seconds(name) + max((longest_way_seconds(way) for way in set(successors(STATES[name]))), default=0)
 
 
@@ -240,7 +247,13 @@ class TestTimeouts:
     @tasks
     def test_a_function_is_stopped_before_its_task_and_its_task_before_the_execution(self, name: str) -> None:
         function_seconds = function_timeouts()[function_of(TASKS[name])]
-        assert function_seconds < TASKS[name]["TimeoutSeconds"] < PAYMENT["TimeoutSeconds"]
+        execution_seconds = next(
+            each.get("TimeoutSeconds", 3600) for each in DEFINITIONS.values() if name in each["States"]
+        )
+        assert function_seconds < TASKS[name]["TimeoutSeconds"] < execution_seconds
+
+    def test_who_waits_for_a_card_to_be_stored_is_told_of_its_end_before_api_gateway_gives_up(self) -> None:
+        assert DEFINITIONS["store_card"]["TimeoutSeconds"] < facts("integration_timeout")["integration_timeout_seconds"]
 
     @pytest.mark.parametrize("function", ["charge", "compensate", "perform", "resolve", "reconcile"])
     def test_the_gateway_is_given_up_three_times_before_the_function_is_stopped(self, function: str) -> None:

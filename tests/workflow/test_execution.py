@@ -1,4 +1,4 @@
-"""The state machine, run: how payments end, what the ledger holds then, and what happened at the gateway."""
+"""Runs the state machine: the outcomes of payments, the ledger's contents, and what happened at the gateway."""
 
 import json
 from collections.abc import Callable
@@ -31,17 +31,17 @@ CAPTURE = capture_entry("sparkle", 1999, "USD")
 DOUBT = in_doubt_entry(1999, "USD")
 LEDGER_DOWN = LedgerUnavailable("DynamoDB: down")
 
-HAPPY_PATH = ["Tokenize", "Screen", "Screened", "Encrypt", "ChargeOrStore", "Charge", "Persist"]
+HAPPY_PATH = ["Tokenize", "Screen", "Encrypt", "Charge", "Persist"]
 
 
 def assert_no_card_after_encrypt(execution: Execution) -> None:
-    """From Encrypt's end on, no event holds the card; before it, it is where it was sent in the clear."""
+    """After Encrypt, no event contains the card; before that, only the states to which it was sent in the clear."""
     states = [event for event in execution.history if event.get("stateExitedEventDetails")]
     assert not any("card_data" in json.dumps(event["stateExitedEventDetails"]) for event in states)
     ends = [
         place
         for place, event in enumerate(execution.history)
-        if event.get("stateExitedEventDetails", {}).get("name") == "Encrypt"
+        if event.get("stateExitedEventDetails", {}).get("name") in ("Encrypt", "EncryptCard")
     ]
     after = json.dumps(execution.history[ends[0] :], default=str)
     assert "card_data" not in after
@@ -102,15 +102,44 @@ def test_without_capture_the_money_is_held(workflow: Workflow) -> None:
 
 def test_a_card_is_stored_without_a_charge_also_one_that_has_expired(workflow: Workflow) -> None:
     execution = workflow.store(**by(expiry_date="12/25"))
-    assert (execution.status, execution.ended_as) == ("SUCCEEDED", "stored")
-    assert "Charge" not in execution.states
-    payment = workflow.record_of(execution).payment
-    assert (payment.status, payment.amount_minor, payment.card and payment.card.expiry) == ("stored", None, "12/25")
-    assert payment.card
-    assert payment.card.token == card_token(card(), execution.name, runtime.token_mac())
-    assert runtime.card_vault().summary(payment.card.token, runtime.now()) == payment.card
+    assert execution.states == ["TokenizeCard", "ScreenCard", "EncryptCard", "Keep"]
+    token = card_token(card(), f"{execution.name}/card", runtime.token_mac())
+    summary = runtime.card_vault().summary(token, runtime.now())
+    assert summary
+    assert summary.expiry == "12/25"
+    assert execution.output == {"payment_id": execution.name, "status": "stored", "card": summary.to_dict()}
+    assert workflow.recorded(execution) is None
     assert workflow.gateway_calls(execution) == []
     assert_no_card_after_encrypt(execution)
+
+
+def test_a_card_is_stored_again_by_the_same_key_and_another_is_not(workflow: Workflow) -> None:
+    first = workflow.store()
+    assert workflow.store(first.name).output == first.output
+    another = workflow.store(first.name, **by("5555555555554444"))
+    assert (another.status, another.error) == ("FAILED", "KeyUsedBefore")
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (by(UNLISTED_PAN), "CardDataMustBeSealed"),
+        (by("4242424242424241"), "InvalidCardNumber"),
+        ({"card_data": "not a card"}, "InvalidInput"),
+        ({"amount_minor": 1999}, "InvalidInput"),
+    ],
+)
+def test_a_card_that_is_no_good_is_not_stored(workflow: Workflow, request_: dict[str, Any], why: str) -> None:
+    execution = workflow.store(**request_)
+    assert (execution.error, execution.cause) == ("CardRejected", why)
+    assert workflow.recorded(execution) is None
+
+
+def test_a_payment_may_have_the_key_of_a_stored_card_and_save_the_same_card(workflow: Workflow) -> None:
+    stored = workflow.store()
+    execution = workflow.run(stored.name, save_card=True)
+    assert execution.ended_as == "captured"
+    assert workflow.record_of(execution).payment.card != stored.card
 
 
 @pytest.mark.parametrize(
@@ -140,7 +169,12 @@ def test_what_is_no_good_is_rejected_at_once_and_the_gateway_never_called(
 def test_a_rejection_reads_as_such_through_the_status_function(workflow: Workflow) -> None:
     execution = workflow.run(**by(expiry_date="12/20"))
     shown = payment_status(
-        execution.name, ledger=runtime.ledger(), executions=runtime.executions(), sleep=runtime.sleep
+        execution.name,
+        ledger=runtime.ledger(),
+        executions=runtime.executions(),
+        card_vault=runtime.card_vault(),
+        now=runtime.now,
+        sleep=runtime.sleep,
     )
     assert shown is not None
     assert (shown["status"], shown["error"], shown["amount_minor"]) == ("rejected", "expired_card", 1999)
@@ -153,7 +187,7 @@ def test_a_card_that_cannot_be_encrypted_is_rejected(
     failing("card_cipher", "encrypt", KeyUnusable("KMS: DisabledException"))
     execution = workflow.run()
     assert (execution.ended_in, execution.cause) == ("PaymentRejected", "KeyUnusable")
-    assert execution.states == [*HAPPY_PATH[:4], "PaymentRejected"]
+    assert execution.states == [*HAPPY_PATH[:3], "PaymentRejected"]
     assert workflow.gateway_calls(execution) == []
 
 
@@ -221,7 +255,9 @@ class TestBooksAreAskedFirst:
     ) -> None:
         first = workflow.run()
         workflow.forget(first.name)
-        monkeypatch.setattr(runtime.ledger(), "statuses", lambda payment_ids: {})  # it looked before all that
+        monkeypatch.setattr(
+            runtime.ledger(), "statuses", lambda payment_ids: {}
+        )  # as if it had looked before the first charge
         again = workflow.run(first.name)
         assert again.ended_as == "captured"
         assert again.states[-3:] == ["Compensate", "Outcome", "PaymentRecorded"]
@@ -316,7 +352,7 @@ def test_a_charge_without_its_gateways_key_is_in_doubt_on_the_books_too(
 
 
 def test_a_capture_that_cannot_be_recorded_is_undone(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Only Persist's: the ledger is back when Compensate writes to it.
+    # Only Persist sees the failure: the ledger works again when Compensate writes to it.
     monkeypatch.setattr("functions.persist.handler.persist_payment", Mock(side_effect=LEDGER_DOWN))
     execution = workflow.run()
     assert (execution.ended_in, execution.cause) == ("PaymentReversed", "LedgerUnavailable")
@@ -338,7 +374,7 @@ def test_a_capture_that_a_ledger_down_for_long_never_heard_of_stands_once_it_is_
         "FAILED",
         [*HAPPY_PATH, "Compensate", "PaymentInDoubt"],
     )
-    # No reversal without a record that it is under way: so the charge is still evidence.
+    # A reversal needs a record first, so the charge remains as evidence.
     assert [charge["status"] for charge in workflow.charges(execution)] == ["captured"]
     resolved = resolve({"payment_id": execution.name, "operation_id": None, "ask_gateway": True}, None)
     assert resolved["status"] == "captured"
@@ -373,14 +409,14 @@ def test_a_compensation_whose_answer_is_lost_ends_the_same(workflow: Workflow) -
     assert workflow.record_of(execution).payment.version == 2
 
 
-def test_a_card_that_cannot_be_stored_is_rejected_and_the_gateway_never_called(
+def test_a_card_that_cannot_be_stored_may_be_sent_again(
     workflow: Workflow, failing: Callable[[str, str, Exception], None]
 ) -> None:
-    failing("ledger", "record", LEDGER_DOWN)
+    failing("card_vault", "keep", LEDGER_DOWN)
     execution = workflow.store()
-    assert (execution.ended_in, execution.cause) == ("PaymentRejected", "LedgerUnavailable")
+    assert (execution.error, execution.cause) == ("CardNotStored", "LedgerUnavailable")
+    assert workflow.invocations.count("keep") == 3
     assert workflow.gateway_calls(execution) == []
-    assert workflow.recorded(execution) is None
 
 
 class TestScreening:
@@ -388,7 +424,7 @@ class TestScreening:
         execution = workflow.run(currency="KPW")
         assert (execution.status, execution.states) == (
             "SUCCEEDED",
-            ["Tokenize", "Screen", "Screened", "Deny", "Persist"],
+            ["Tokenize", "Screen", "Deny"],
         )
         payment = workflow.record_of(execution).payment
         assert (payment.status, payment.decline_code) == ("declined", "screened:currency_not_accepted")
@@ -420,19 +456,20 @@ class TestScreening:
         monkeypatch.setattr("functions.screen.rules.Rules.screen", lambda self, facts: denied)
         execution = workflow.store(**by("378282246310005"))
         assert (execution.status, execution.states) == (
-            "SUCCEEDED",
-            ["Tokenize", "Screen", "Screened", "Deny", "Persist"],
+            "FAILED",
+            ["TokenizeCard", "ScreenCard", "CardDeclined"],
         )
-        payment = workflow.record_of(execution).payment
-        assert (payment.status, payment.decline_code) == ("declined", "screened:card_expiry_dates")
-        assert (payment.amount_minor, payment.currency, payment.card and payment.card.token) == (None, None, None)
-        token = card_token(card("378282246310005"), execution.name, runtime.token_mac())
+        assert execution.error == "CardDeclined"
+        verdict = json.loads(json.loads(execution.cause or "")["errorMessage"])
+        assert verdict["decline_code"] == "screened:card_expiry_dates"
+        token = card_token(card("378282246310005"), f"{execution.name}/card", runtime.token_mac())
         assert runtime.card_vault().summary(token, runtime.now()) is None
         assert workflow.gateway_calls(execution) == []
 
     def test_a_card_that_is_stored_is_counted_as_a_payment_is(self, workflow: Workflow) -> None:
-        stored = workflow.record_of(workflow.store(**by("6011111111111117"))).payment
-        assert velocity_of(workflow, stored, card("6011111111111117")).payments_1h >= 2
+        counted = velocity_of(workflow, None, runtime.now(), card("6011111111111117")).payments_1h
+        workflow.store(**by("6011111111111117"))
+        assert velocity_of(workflow, None, runtime.now(), card("6011111111111117")).payments_1h == counted + 2
 
     @pytest.mark.parametrize("fault", [None, "Sandbox.Timedout"])
     def test_a_decline_is_counted_once_also_when_its_answer_is_lost(
@@ -441,50 +478,59 @@ class TestScreening:
         workflow.lambda_errors["persist"] = [fault] if fault else []
         execution = workflow.run(**by(DECLINED_PAN), merchant_reference=f"order-{new_id()}")
         payment = workflow.record_of(execution).payment
-        assert velocity_of(workflow, payment, card(DECLINED_PAN)).reference_declines_1h == 1
+        assert (
+            velocity_of(
+                workflow, payment.merchant_reference, payment.created_at, card(DECLINED_PAN)
+            ).reference_declines_1h
+            == 1
+        )
 
     def test_a_decline_that_compensate_brings_to_light_is_counted(self, workflow: Workflow) -> None:
         workflow.lambda_errors["charge"] = ["InternalError"]
         execution = workflow.run(**by(DECLINED_PAN), merchant_reference=f"order-{new_id()}")
         assert execution.states[-3:] == ["Compensate", "Outcome", "PaymentRecorded"]
         payment = workflow.record_of(execution).payment
-        assert velocity_of(workflow, payment, card(DECLINED_PAN)).reference_declines_1h == 1
+        assert (
+            velocity_of(
+                workflow, payment.merchant_reference, payment.created_at, card(DECLINED_PAN)
+            ).reference_declines_1h
+            == 1
+        )
 
     def test_what_a_rule_denied_is_no_decline_of_the_gateway(self, workflow: Workflow) -> None:
         execution = workflow.run(currency="KPW", merchant_reference=f"order-{new_id()}")
         payment = workflow.record_of(execution).payment
-        assert velocity_of(workflow, payment, card()).reference_declines_1h == 0
+        assert velocity_after(workflow, payment, card()).reference_declines_1h == 0
 
 
-def velocity_of(workflow: Workflow, payment: Payment, by: Card) -> Velocity:
+def velocity_after(workflow: Workflow, payment: Payment, by: Card) -> Velocity:
     """What the payment's next one would be told."""
-    asked = PaymentRequest("charge", 1, "USD", merchant_reference=payment.merchant_reference)
+    return velocity_of(workflow, payment.merchant_reference, payment.created_at, by)
+
+
+def velocity_of(workflow: Workflow, merchant_reference: str | None, started_at: str, by: Card) -> Velocity:
+    """What another payment would be told."""
+    asked = PaymentRequest(1, "USD", merchant_reference=merchant_reference)
     summary = by.summary(None, fingerprint(by, runtime.token_mac()))
-    return runtime.velocity_counter().count(new_id(), asked, summary, payment.created_at)
+    return runtime.velocity_counter().count(new_id(), asked, summary, started_at)
 
 
 class TestStoredCards:
     def test_a_sale_stands_whose_cards_time_cannot_be_renewed(
         self, workflow: Workflow, failing: Callable[[str, str, Exception], None]
     ) -> None:
-        stored = workflow.record_of(workflow.store()).payment.card
-        assert stored
+        stored = workflow.store().card
         failing("card_vault", "renew", LEDGER_DOWN)
         execution = workflow.run(card_data=None, token=stored.token)
         assert execution.ended_as == "captured"
         assert [charge["status"] for charge in workflow.charges(execution)] == ["captured"]
 
     def test_a_stored_card_is_charged_by_its_token_without_being_sent_again(self, workflow: Workflow) -> None:
-        stored = workflow.record_of(workflow.store()).payment
-        assert stored.card
-        execution = workflow.run(card_data=None, token=stored.card.token)
+        stored = workflow.store().card
+        execution = workflow.run(card_data=None, token=stored.token)
         assert execution.states == HAPPY_PATH
         payment = workflow.record_of(execution).payment
-        assert (payment.status, payment.card, payment.transaction_id) == (
-            "captured",
-            stored.card,
-            stored.transaction_id,
-        )
+        assert (payment.status, payment.card) == ("captured", stored)
         assert PAN not in json.dumps(execution.history, default=str)
 
     @pytest.mark.parametrize("save_card", [True, False])
@@ -498,18 +544,16 @@ class TestStoredCards:
         assert (runtime.card_vault().summary(token, runtime.now()) is not None) is save_card
 
     def test_an_erased_card_is_an_unknown_token(self, workflow: Workflow) -> None:
-        stored = workflow.record_of(workflow.store(**by("3530111333300000"))).payment
-        assert stored.card
-        assert stored.card.token
-        runtime.card_vault().erase(stored.card.token)
-        execution = workflow.run(card_data=None, token=stored.card.token)
+        stored = workflow.store(**by("3530111333300000")).card
+        assert stored.token
+        runtime.card_vault().erase(stored.token)
+        execution = workflow.run(card_data=None, token=stored.token)
         assert (execution.states, execution.cause) == (["Tokenize", "PaymentRejected"], "UnknownToken")
         assert workflow.gateway_calls(execution) == []
 
     def test_an_expired_card_is_stored_and_not_charged(self, workflow: Workflow) -> None:
-        stored = workflow.record_of(workflow.store(**by("30569309025904", expiry_date="12/25"))).payment
-        assert stored.card
-        execution = workflow.run(card_data=None, token=stored.card.token)
+        stored = workflow.store(**by("30569309025904", expiry_date="12/25")).card
+        execution = workflow.run(card_data=None, token=stored.token)
         assert (execution.states, execution.cause) == (["Tokenize", "PaymentRejected"], "ExpiredCard")
 
 

@@ -1,4 +1,4 @@
-"""What the cost model believes of a captured payment, held against payments that are run."""
+"""Compares the cost model's assumptions about a captured payment with payments that run."""
 
 import base64
 import io
@@ -28,14 +28,14 @@ from tests.workflow.conftest import FACTORIES, Workflow
 from tools.estimates import footprint
 
 OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
-LOG_EVENT_BYTES = 26  # that CloudWatch Logs counts on top of each
-TRACE_ID_BYTES = 75  # that a line has in Lambda
+LOG_EVENT_BYTES = 26  # which CloudWatch Logs adds to the size of each event
+TRACE_ID_BYTES = 75  # which Lambda adds to each line
 
 Item = dict[str, Any]
 
 
 class Seen:
-    """The calls by function, and the items that were put, in their order."""
+    """The calls by function, and the items written, in order."""
 
     def __init__(self, workflow: Workflow) -> None:
         self.calls: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -61,7 +61,7 @@ def sealing_key() -> rsa.RSAPrivateKey:
 
 @pytest.fixture
 def seen(workflow: Workflow, monkeypatch: pytest.MonkeyPatch, sealing_key: rsa.RSAPrivateKey) -> Iterator[Seen]:
-    """Every client of the functions tells what it is asked. What is sealed moto can't open, so that is done here."""
+    """Let every client of the functions record its requests. moto can't open what is sealed, so this does."""
     seen, make = Seen(workflow), factories._client.__wrapped__
 
     def open_sealed(params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, bytes]] | None:
@@ -88,7 +88,7 @@ def seen(workflow: Workflow, monkeypatch: pytest.MonkeyPatch, sealing_key: rsa.R
 
 @pytest.fixture
 def pay_sealed(workflow: Workflow, sealing_key: rsa.RSAPrivateKey) -> Callable[[], str]:
-    """Pay by a sealed card, and return the payment's id."""
+    """Pay with a sealed card, and return the payment's id."""
     public_key = sealing_key.public_key()
     pem = public_key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
     served = {"kid": "sealing-key", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": pem}
@@ -164,14 +164,14 @@ def test_a_line_of_the_settlement_report_asks_and_writes_what_is_priced(
     in_three_days = (today + timedelta(days=3)).strftime("%Y-%m-%dT02:00:00.000Z")
 
     def reconcile() -> Counter[str]:
-        """What it asks of the table's payments: the rest is by the day, or by hundreds of payments."""
+        """The requests about the table's payments; all others are per day, or per hundreds of payments."""
         seen.forget()
         with monkeypatch.context() as patch:
             patch.setattr(runtime, "now", lambda: in_three_days)
             workflow.reconcile(today.date().isoformat())
         return Counter({action: seen.calls["reconcile"][action] for action in footprint.CALLS["reconcile"]})
 
-    reconcile()  # what other tests have paid
+    reconcile()  # payments of other tests
     without = reconcile()
     paid = [pay_sealed() for _ in range(3)]
     assert reconcile() - without == Counter({action: 3 * n for action, n in footprint.CALLS["reconcile"].items()})
@@ -192,7 +192,7 @@ def test_functions_log_as_much_as_is_priced(
         lines = log.getvalue().splitlines()
         own = sum("_aws" not in line for line in lines)
         size = sum(len(line.encode()) + LOG_EVENT_BYTES for line in lines) + own * TRACE_ID_BYTES
-        logged[workflow.invocations[-1]] = size  # of its last run, should one be repeated
+        logged[workflow.invocations[-1]] = size  # of its last run, if it was repeated
         return answer
 
     monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", invoke_and_read_the_log)

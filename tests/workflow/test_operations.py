@@ -1,4 +1,4 @@
-"""Refunds, captures and voids, run: how they end, what the ledger holds then, and what happened at the gateway."""
+"""Runs refunds, captures and voids: their outcomes, the ledger's contents, and what happened at the gateway."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 from functions.resolve.handler import handler as resolve
 from functions.shared import runtime
 from functions.shared.domain.ledger import capture_entry, refund_entry
-from functions.shared.domain.operation import SEEN_WITHIN_SECONDS
+from functions.shared.domain.operation import VISIBLE_WITHIN_SECONDS
 from tests.balances import balances
 from tests.mocked_aws import new_id
 from tests.samples import DECLINED_PAN
@@ -83,19 +83,19 @@ def test_an_operation_on_a_payment_that_nobody_knows_is_rejected_when_it_would_b
     workflow: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def now() -> str:
-        """The time, had the state machine really waited."""
+        """The time, as if the state machine had really waited."""
         return (datetime.now(UTC) + timedelta(seconds=sum(workflow.waits))).isoformat()
 
     monkeypatch.setattr(runtime, "now", now)
     rejected = workflow.operate(new_id(), "refund")
     assert (rejected.ended_in, rejected.cause) == ("OperationRejected", "PaymentNotFound")
-    assert SEEN_WITHIN_SECONDS < sum(workflow.waits) + 1 < 5 * SEEN_WITHIN_SECONDS
+    assert VISIBLE_WITHIN_SECONDS < sum(workflow.waits) + 1 < 5 * VISIBLE_WITHIN_SECONDS
 
 
 def test_an_operation_right_after_its_payment_is_done_though_the_payment_is_shown_late(
     workflow: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its execution runs, and neither the ledger nor DescribeExecution has heard of it."""
+    """The payment's execution runs, but neither the ledger nor DescribeExecution shows it yet."""
     payment_id, looked = new_id(), list[str]()
 
     def find_nothing_yet(name: str) -> None:
@@ -198,7 +198,7 @@ def test_a_persist_whose_answer_got_lost_until_the_payment_was_refunded_ends_as_
 
 
 def looked_at(workflow: Workflow, operation: Execution) -> str:
-    """What resolve's next look finds."""
+    """What resolve's next attempt finds."""
     event = {"payment_id": None, "operation_id": operation.name, "ask_gateway": True}
     return str(resolve(event, None)["status"])
 
@@ -209,7 +209,7 @@ def recorded_operations(workflow: Workflow, paid: Execution) -> list[tuple[str, 
 
 
 class TestWhatSomebodyDidAtTheGateway:
-    """In its dashboard, say: the gateway's own calls, which nobody asked of us."""
+    """Make a call of the gateway that we did not request, as its dashboard does."""
 
     def test_a_refund_there_and_the_same_of_us_are_two_and_both_are_on_the_books(self, workflow: Workflow) -> None:
         paid = workflow.run()

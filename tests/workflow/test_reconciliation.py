@@ -1,4 +1,4 @@
-"""A day reconciled, run: step by step through the three sides."""
+"""Runs a day's reconciliation, step by step through the three sides."""
 
 from datetime import UTC, datetime
 
@@ -21,7 +21,7 @@ def test_a_day_of_payments_and_refunds_agrees(workflow: Workflow) -> None:
     assert execution.status == "SUCCEEDED"
     assert set(execution.states) <= {"Compare", "Compared", "DayReconciled", "BreaksFound"}
     assert execution.states.count("Compare") >= 8  # report, lines, four parts of the ledger, executions, close
-    found = runtime.breaks().of_run(today(), execution.name)
+    found = runtime.breaks().found_in_run(today(), execution.name)
     assert paid.name not in {each.payment_id for each in found}
 
 
@@ -30,7 +30,7 @@ def test_a_charge_that_the_ledger_never_saw_is_a_break(workflow: Workflow) -> No
     runtime.gateway().charge(order(payment_id), card(), f"{payment_id}-charge")
     execution = workflow.reconcile(today())
     assert execution.ended_in == "BreaksFound"
-    found = runtime.breaks().of_run(today(), execution.name)
+    found = runtime.breaks().found_in_run(today(), execution.name)
     assert ("missing_in_ledger", payment_id) in {(each.type, each.payment_id) for each in found}
 
 

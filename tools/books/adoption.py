@@ -14,7 +14,7 @@ def adopt(stack: Stack, payment_id: str, console: Console) -> None:
     adopted."""
     before = _shown(stack, payment_id)
     if before["status"] in ("processing", "in_doubt"):
-        raise StackError(f"The payment is {before['status']}: what became of it is found out first (docs/runbook.md).")
+        raise StackError(f"The payment is {before['status']}: resolve its outcome first (docs/runbook.md).")
     answer = stack.invoke("resolve", {"payment_id": payment_id, "operation_id": None, "ask_gateway": True})
     if "errorType" in answer:
         raise StackError(f"{answer['errorType']}: {answer['errorMessage']}")
@@ -26,7 +26,7 @@ def adopt(stack: Stack, payment_id: str, console: Console) -> None:
         error = f" ({operation['error']})" if operation["error"] else ""
         console.print(f"{whose} {operation['type']} of {operation['amount_minor']:,}: {operation['status']}{error}")
     if not changed:
-        console.print("The books know all that the gateway shows.")
+        console.print("The books agree with the gateway.")
     console.print(
         f"{after['status']}: captured {after['captured_minor']:,}, refunded {after['refunded_minor']:,}"
         f" {after['currency']}"
@@ -35,7 +35,7 @@ def adopt(stack: Stack, payment_id: str, console: Console) -> None:
 
 def _shown(stack: Stack, payment_id: str) -> dict[str, Any]:
     if not is_id(payment_id):
-        raise StackError("This can't be a payment's id.")
+        raise StackError("This is not a payment's id.")
     payment = stack.payment(payment_id)
     if "error" in payment and "payment_id" not in payment:
         raise StackError("There is no payment with this id.")

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from functions.shared.adapters.anchors import ANCHORS, PARTS, to_anchor
 from functions.shared.adapters.kms import KmsMac
-from functions.shared.domain.anchor import NO_ANCHOR, Anchor, Line, from_part, part_hash
+from functions.shared.domain.anchor import GENESIS_ROOT, Anchor, Line, from_part, part_hash
 from tools.books.flaws import Flaw
 from tools.deployment.stack import Stack
 
@@ -50,7 +50,7 @@ def anchor(stack: Stack, day: str, console: Console) -> bool:
         said = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         console.print(f"[red]{said['errorType']}:[/red] {escape(said['errorMessage'])}", highlight=False)
-        console.print("There is no anchor of it yet; to try again is safe.")
+        console.print("The day is not anchored yet. Trying again is safe.")
         return False
     console.print(
         f"Anchor {said['number']}, of {said['day']}: {said['payments']:,} payments with {said['entries']:,} entries.",
@@ -77,7 +77,7 @@ class AnchorReader:
         versions, hidden = self._versions()
         for key in sorted(hidden):
             found.flaws.append(Flaw(_name(key), "was to be hidden: somebody has put a delete marker over it"))
-        previous, parts = NO_ANCHOR, []
+        previous, parts = GENESIS_ROOT, []
         numbers = sorted(key for key in versions if key.startswith(ANCHORS))
         for number, key in enumerate(numbers, start=1):
             if len(versions[key]) > 1:

@@ -143,7 +143,7 @@ class XlsxWriter:
 
     def _write(self, row: Row) -> None:
         if self._next == _ROWS_OF_A_SHEET:
-            raise LedgerError(f"A sheet has {_ROWS_OF_A_SHEET:,} rows, and these are more. Write fewer days at a time.")
+            raise LedgerError(f"A sheet has {_ROWS_OF_A_SHEET:,} rows, and this export has more. Export fewer days.")
         for column, name in enumerate(_COLUMNS):
             match row.get(name):
                 case str(text):

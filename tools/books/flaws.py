@@ -11,7 +11,7 @@ from typing import Any
 from functions.shared.adapters.table import keys
 from functions.shared.adapters.table.ledger import apart_hash, entry_items, to_entry
 from functions.shared.domain.anchor import UNSEALED, Anchor, Line, without_mac
-from functions.shared.domain.ledger import NO_ENTRY, PostedEntry
+from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry
 from functions.shared.domain.seal import digest
 from tools.books.reading import ACCOUNTS
 
@@ -46,7 +46,7 @@ def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
         if match is None:
             return Flaw(payment_id, f"{key} is no item of the ledger")
         by_number[int(match[1])][key] = items[key]
-    previous, last = NO_ENTRY, max(by_number, default=0)
+    previous, last = GENESIS_HASH, max(by_number, default=0)
     for number in range(1, last + 1):
         try:
             previous = _whole(number, previous, by_number[number]).hash
@@ -123,7 +123,7 @@ def flaw_of_anchors(payment_id: str, items: Mapping[str, Item], lines: Sequence[
             return Flaw(payment_id, f"its record of version {found.version} is another: {said} it otherwise")
         if found.facts != line.facts:
             return Flaw(payment_id, f"what was asked for is another: {said} it otherwise")
-        last = items.get(f"ENTRY#{line.entry_count:04}", {}).get("hash") if line.entry_count else NO_ENTRY
+        last = items.get(f"ENTRY#{line.entry_count:04}", {}).get("hash") if line.entry_count else GENESIS_HASH
         if last != line.journal_hash:
             return Flaw(f"{payment_id}/{line.entry_count}", f"is gone, or another: {said} it otherwise")
     return None
@@ -155,13 +155,13 @@ def _whole(number: int, previous: str, items: Mapping[str, Item]) -> PostedEntry
         raise ValueError("is not what its hash was made of")
     for posting in posted.entry.postings:
         if posting.account not in ACCOUNTS:
-            raise ValueError(f"is posted to {posting.account}, which is no account")
+            raise ValueError(f"is posted to {posting.account}, which is not an account")
     written = {item["sk"]: item for item in entry_items(posted)}
     for key in sorted(written.keys() | items.keys()):
         if key not in items:
             raise ValueError(f"{key} is missing")
         if key not in written:
-            raise ValueError(f"{key} is none of its postings")
+            raise ValueError(f"{key} is not one of its postings")
         for name in sorted(written[key].keys() | items[key].keys()):
             found, expected = items[key].get(name), written[key].get(name)
             if found != expected:

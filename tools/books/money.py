@@ -25,9 +25,9 @@ def minor(amount: str, currency: str) -> int:
     """123450 for `1,234.50` and USD. Raises ValueError if the text is not an amount in that currency."""
     places = decimals(currency)
     if places is None:
-        raise ValueError(f"{currency!r} is no currency. Write it as in ISO 4217, like USD.")
+        raise ValueError(f"{currency!r} is not a currency. Write its ISO 4217 code, like USD.")
     if not re.fullmatch(r"\d[\d,]*(\.\d+)?", amount):
-        raise ValueError(f"{amount!r} is no amount. Write it like {figure(1999, currency)}.")
+        raise ValueError(f"{amount!r} is not an amount. Write it like {figure(1999, currency)}.")
     in_minor = Decimal(amount.replace(",", "")).scaleb(places)
     if in_minor != in_minor.to_integral_value():
         raise ValueError(f"{currency} has {places} decimals, and {amount} has more.")

@@ -105,7 +105,7 @@ class OpenBooks:
         with _damage(f"the payment {payment_id}"):
             recorded = self.ledger.find(payment_id)
         if recorded is None:
-            raise LedgerError(f"The ledger knows no payment {payment_id}.")
+            raise LedgerError(f"The ledger has no payment {payment_id}.")
         return recorded
 
 
@@ -125,9 +125,7 @@ def _damage(what: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError):
-        raise LedgerError(
-            f"In the ledger {what} is not as it was written. What is wrong is named by make verify-ledger."
-        ) from None
+        raise LedgerError(f"In the ledger, {what} is damaged. Run make verify-ledger to find what is wrong.") from None
 
 
 # -- Days and times
@@ -148,7 +146,7 @@ def parse_day(text: str | None) -> str:
         day = None
     # fromisoformat also accepts 20261123 and 2026-W48-1.
     if day != text:
-        raise LedgerError(f"{text!r} is no day. Write it like {today} (UTC).")
+        raise LedgerError(f"{text!r} is not a day. Write it like {today} (UTC).")
     if text > today:
         raise LedgerError(f"{text} has not begun; today is {today} (UTC).")
     return text
@@ -164,10 +162,10 @@ def parse_time(text: str | None) -> str:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise LedgerError(f"{text!r} is no time. Write a day like {moment[:10]}, or a time like {moment}.") from None
+        raise LedgerError(f"{text!r} is not a time. Write a day like {moment[:10]}, or a time like {moment}.") from None
     at = _text(time if time.tzinfo else time.replace(tzinfo=UTC))
     if at > moment:
-        raise LedgerError(f"{text} has not come; it is {moment}.")
+        raise LedgerError(f"{text} is in the future; it is now {moment}.")
     return at
 
 
@@ -175,7 +173,7 @@ def parse_period(first: str | None, last: str | None) -> tuple[str, str]:
     """A period's first and last day; each is today if None. Raises LedgerError."""
     period = parse_day(first), parse_day(last)
     if period[0] > period[1]:
-        raise LedgerError(f"{period[0]} is later than {period[1]}: no day lies in between.")
+        raise LedgerError(f"{period[0]} is later than {period[1]}: the period contains no day.")
     return period
 
 

@@ -27,11 +27,11 @@ _DOING = {
     "close": "Closing the day",
 }
 _WHAT_TO_DO = {
-    "ReportUnreadable": "Nothing of the report was believed, and the books have not moved. Have the gateway mend the "
-    "report, and run this again.",
-    "NotReconciled": "See what did not answer, and run this again: what was done is not done twice.",
+    "ReportUnreadable": "The report was rejected and the books are unchanged. Ask the gateway to correct the report, "
+    "then run this again.",
+    "NotReconciled": "Find out what did not answer, then run this again. Repeating it has no second effect.",
 }
-_WHAT_TO_DO_ELSE = "The execution's history says more. To run this again is safe: what was done is not done twice."
+_WHAT_TO_DO_ELSE = "See the execution's history. Running this again is safe: repeating it has no second effect."
 
 
 def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False) -> bool:
@@ -72,7 +72,7 @@ def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False
     else:
         console.print(f"[green]{day} agrees:[/green] the gateway, the ledger and the executions.", highlight=False)
     if day == now()[:10]:
-        console.print("The day is not over: it was compared, and neither settled nor closed.")
+        console.print("The day is not over, so it was compared but neither settled nor closed.")
     return not breaks
 
 

@@ -51,14 +51,14 @@ def trial_balance(books: OpenBooks, as_of: str | None, console: Console, *, as_j
         print_json({"as_of": until, "accounts": _balances(totals)})
         return not any(imbalances.values())
     if not imbalances:
-        console.print(f"Nothing was posted until {time_text(until)} UTC.", highlight=False)
+        console.print(f"Nothing was posted by {time_text(until)} UTC.", highlight=False)
         return True
     console.print(_trial_balance_table(totals, until))
     broken = {currency: amount for currency, amount in imbalances.items() if amount}
     if broken:
         differences = ", ".join(money(amount, currency) for currency, amount in broken.items())
-        console.print(f"[red]Out of balance:[/red] debits less credits are {differences}.", highlight=False)
-        console.print("make verify-ledger names what is wrong.")
+        console.print(f"[red]Out of balance:[/red] debits minus credits are {differences}.", highlight=False)
+        console.print("Run make verify-ledger to find what is wrong.")
     else:
         console.print(f"[green]In balance:[/green] debits equal credits in {', '.join(imbalances)}.", highlight=False)
     return not broken
@@ -90,7 +90,7 @@ def statement(
         opening = before[account, currency, "debit"] - before[account, currency, "credit"]
         console.print(_statement_table(f"{account} in {currency}, {period}", currency, opening, lines[currency]))
     if not currencies:
-        console.print(f"{account} has no postings until {end}.", highlight=False)
+        console.print(f"{account} has no postings by {end}.", highlight=False)
 
 
 def payment(books: OpenBooks, payment_id: str, console: Console, *, as_json: bool = False) -> None:

@@ -22,7 +22,7 @@ def upgrade(stack: Stack, console: Console) -> None:
         done = sum(pool.map(upgrade.segment, range(SEGMENTS)), Counter[str]())
     console.print(
         f"Moved {done['CARD']:,} cards, and {done['VELOCITY'] + done['ENDED']:,} counters and notes. "
-        f"Marked {done['PAYMENT']:,} payments without a seal for the first anchor: make anchor writes it.",
+        f"Marked {done['PAYMENT']:,} unsealed payments for the first anchor: make anchor writes it.",
         highlight=False,
     )
 

@@ -112,7 +112,7 @@ def verify(stack: Stack, books: OpenBooks, console: Console, *, as_json: bool = 
 
 def _show(flaws: list[Flaw], verified: Verified, closed: int, anchored: Anchored, console: Console) -> None:
     if flaws:
-        shown = table("Not as it was written", ("where", "what is wrong"))
+        shown = table("Changed or removed", ("where", "what is wrong"))
         for flaw in flaws[:_SHOWN]:
             shown.add_row(escape(flaw.where), escape(flaw.what))
         console.print(shown)
@@ -120,17 +120,17 @@ def _show(flaws: list[Flaw], verified: Verified, closed: int, anchored: Anchored
             console.print(f"… and {len(flaws) - _SHOWN:,} more.", highlight=False)
     if verified.unsealed:
         unsealed = counted(verified.unsealed, "payment is", "payments are")
-        console.print(f"{unsealed} from before there were seals.", highlight=False)
+        console.print(f"{unsealed} from before seals were introduced.", highlight=False)
     if anchored.anchors:
         last = anchored.anchors[-1]
         console.print(
-            f"What was written since {last.taken_at} is in no anchor yet: make audit holds it against the gateway.",
+            f"No anchor covers what was written since {last.taken_at} yet: make audit compares it with the gateway.",
             highlight=False,
         )
     else:
         console.print(
-            "There is no anchor yet. Until there is one, a payment that is gone, and an older record in place of a "
-            "later, can't be seen here: make audit holds the ledger against the gateway."
+            "There is no anchor yet. Until there is one, this can't detect a deleted payment, or an older record in "
+            "place of a newer one: make audit compares the ledger with the gateway."
         )
     result = f"[red]{counted(len(flaws), 'flaw')}[/red] in" if flaws else "[green]Verified:[/green]"
     read = f"{counted(verified.payments, 'payment')} with {counted(verified.entries, 'entry', 'entries')}"

@@ -30,13 +30,13 @@ app = typer.Typer()
 ledger = typer.Typer(no_args_is_help=True, help="The books, for accountants. Days are UTC, written like 2026-11-23.")
 app.add_typer(ledger, name="ledger")
 
-FromOption = Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day; today without it.")]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day; today without it.")]
+FromOption = Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day; default: today.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day; default: today.")]
 
 
 @app.command()
 def reconcile(
-    day: Annotated[str | None, typer.Argument(help="Which day (UTC), like 2026-11-23; yesterday without it.")] = None,
+    day: Annotated[str | None, typer.Argument(help="The day (UTC), like 2026-11-23; default: yesterday.")] = None,
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
@@ -53,7 +53,7 @@ def adopt(
     payment: Annotated[str, typer.Argument(help="The payment's id.")],
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Book what somebody did to a payment's charge at the gateway, and show what it was. Safe to repeat."""
+    """Record what somebody did to a payment's charge at the gateway, and show it. Safe to repeat."""
     with clear_errors():
         adopt_movements(Stack.load(stack), payment, console)
 
@@ -61,7 +61,10 @@ def adopt(
 @ledger.command(name="trial-balance")
 def trial_balance(
     as_of: Annotated[
-        str | None, typer.Option(metavar="TIME", help="The end of a day, or a time like 2026-11-23T18:00:00Z; or now.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="A day, which means its end, or a time like 2026-11-23T18:00:00Z; default: now."
+        ),
     ] = None,
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
@@ -74,13 +77,13 @@ def trial_balance(
 
 @ledger.command()
 def statement(
-    account: Annotated[str, typer.Argument(help="Its full name, like asset:gateway:sparkle.")],
+    account: Annotated[str, typer.Argument(help="The account's full name, like asset:gateway:sparkle.")],
     first: FromOption = None,
     last: ToOption = None,
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Show an account's postings of a period, with its balance before and after."""
+    """Show an account's postings in a period, with the balance before and after."""
     with clear_errors():
         show_statement(OpenBooks.of(Stack.load(stack)), account, first, last, prose_console(as_json), as_json=as_json)
 
@@ -96,8 +99,8 @@ def payment(payment_id: str, as_json: JsonOption = False, stack: StackOption = S
 def export(
     first: FromOption = None,
     last: ToOption = None,
-    format: Annotated[Format, typer.Option(help="What it is written as.")] = Format.CSV,
-    out: Annotated[Path | None, typer.Option(help="The file; standard output without it.")] = None,
+    format: Annotated[Format, typer.Option(help="The format of the journal.")] = Format.CSV,
+    out: Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Export the journal of a period for other tools."""
@@ -111,20 +114,20 @@ def export(
 
 @ledger.command()
 def accounts(
-    out: Annotated[Path | None, typer.Option(help="The file; standard output without it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Write a beancount file that opens the accounts, to be included once beside the journal's months."""
+    """Write a beancount file that opens the accounts. Include it once, beside the exported journals."""
     with clear_errors(), replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
         open_accounts(OpenBooks.of(Stack.load(stack)), file)
 
 
 @ledger.command()
 def anchor(
-    day: Annotated[str | None, typer.Argument(help="Which day (UTC), like 2026-11-23; today without it.")] = None,
+    day: Annotated[str | None, typer.Argument(help="The day (UTC), like 2026-11-23; default: today.")] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Anchor a day's payments in storage that nobody can change, for `verify` to compare."""
+    """Anchor a day's payments in storage that nobody can change. `verify` compares the ledger with it."""
     with clear_errors():
         anchored = anchor_day(Stack.load(stack), parse_day(day), console)
     exit_unless(anchored)
@@ -140,7 +143,7 @@ def upgrade(stack: StackOption = STACK_FILE) -> None:
 
 @ledger.command()
 def verify(as_json: JsonOption = False, stack: StackOption = STACK_FILE) -> None:
-    """Verify the whole ledger, and show what differs from what was written."""
+    """Verify the whole ledger, and show every record that was changed or removed."""
     with clear_errors():
         target = Stack.load(stack)
         intact = verify_ledger(target, OpenBooks.of(target), prose_console(as_json), as_json=as_json)

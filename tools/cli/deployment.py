@@ -24,7 +24,9 @@ app = typer.Typer()
 
 
 @app.command()
-def plan(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
+def plan(
+    environment: Annotated[str, typer.Argument(help="dev, prod or another file in terraform/environments.")],
+) -> None:
     """Show what a deployment to AWS would change."""
     with clear_errors(needs_checkout=True):
         _prepared(environment).plan()
@@ -32,13 +34,16 @@ def plan(environment: Annotated[str, typer.Argument(help="dev or prod: a file in
 
 @app.command()
 def deploy(
-    environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")],
+    environment: Annotated[str, typer.Argument(help="dev, prod or another file in terraform/environments.")],
     percent: Annotated[
-        int | None, typer.Option(min=1, max=99, help="Of what is started, how much the new versions get at first.")
+        int | None, typer.Option(min=1, max=99, help="The share of executions that starts on the new versions.")
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="How long the alarms must be silent before they get all.")] = 15,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before the first change.")] = False,
-    stack: Annotated[Path | None, typer.Option(help="Where to write the stack file.")] = None,
+    minutes: Annotated[
+        float,
+        typer.Option(min=0, help="How long the alarms must stay silent before all executions use the new versions."),
+    ] = 15,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
+    stack: Annotated[Path | None, typer.Option(help="The stack file to write.")] = None,
 ) -> None:
     """Deploy to AWS, gradually if --percent is given, and write a stack file for other commands."""
     with clear_errors(needs_checkout=True):
@@ -51,7 +56,7 @@ def deploy(
             if not roll_out(
                 terraform, cloudwatch, percent=percent, seconds=60 * minutes, console=console, approve=not yes
             ):
-                console.print("The versions from before are in service. See docs/runbook.md for the alarm.")
+                console.print("The previous versions are in service again. See docs/runbook.md for the alarm.")
                 raise typer.Exit(1)
         outputs = terraform.outputs()
         file = stack or STACK_FILE.with_name(f"stack-{environment}.json")
@@ -60,8 +65,10 @@ def deploy(
 
 
 @app.command()
-def destroy(environment: Annotated[str, typer.Argument(help="dev or prod: a file in terraform/environments")]) -> None:
-    """Destroy a deployment on AWS with all its data. Asks first."""
+def destroy(
+    environment: Annotated[str, typer.Argument(help="dev, prod or another file in terraform/environments.")],
+) -> None:
+    """Destroy a deployment on AWS with all its data, after confirmation."""
     with clear_errors(needs_checkout=True):
         terraform = _prepared(environment)
         respect_log_role(terraform, console.print, destroying=True)
@@ -71,18 +78,22 @@ def destroy(environment: Annotated[str, typer.Argument(help="dev or prod: a file
 @app.command()
 def accept(
     environment: Annotated[
-        str, typer.Argument(help="local, or a file in terraform/environments by whose variables one is made for this.")
+        str,
+        typer.Argument(
+            help="local, or the file in terraform/environments whose variables a temporary deployment uses."
+        ),
     ],
     only: Annotated[
-        list[str] | None, typer.Option(metavar="GROUPS", help="Ask these groups of questions only. May be repeated.")
+        list[str] | None, typer.Option(metavar="GROUPS", help="Run only these groups of tests. May be repeated.")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave what was deployed.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the deployment afterwards.")] = False,
     yes: Annotated[
-        str | None, typer.Option(envvar="YES", metavar="ACCOUNT", help="Yes to this AWS account, for pipelines.")
+        str | None,
+        typer.Option(envvar="YES", metavar="ACCOUNT", help="Confirm the use of this AWS account, for pipelines."),
     ] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Test a deployment against everything the product promises, and keep every raw answer (docs/acceptance.md)."""
+    """Test a deployment against everything the product promises, and record every answer (docs/acceptance.md)."""
     with clear_errors(needs_checkout=True):
         from tools.trials.acceptance.command import acceptance  # imported late: its requests are megabytes
 
@@ -100,9 +111,9 @@ def accept(
 
 @app.command()
 def rotate(
-    key: Annotated[Key, typer.Argument(help="Which key: sealing or token.")],
-    environment: Annotated[str, typer.Argument(help="local, or a file in terraform/environments")],
-    retire: Annotated[bool, typer.Option("--retire", help="Take the oldest generation away instead.")] = False,
+    key: Annotated[Key, typer.Argument(help="The key: sealing or token.")],
+    environment: Annotated[str, typer.Argument(help="local, or a file in terraform/environments.")],
+    retire: Annotated[bool, typer.Option("--retire", help="Remove the oldest generation instead.")] = False,
 ) -> None:
     """Begin a new generation of a key that KMS can't rotate by itself (docs/rotation.md)."""
     with clear_errors(needs_checkout=True):
@@ -124,7 +135,7 @@ def validate() -> None:
 
 @app.command()
 def definitions() -> None:
-    """Write the state machines' definitions as they are deployed, with the retries that all states share."""
+    """Write the state machines' definitions as they are deployed, including the shared retries."""
     with clear_errors(needs_checkout=True):
         folder = write_definitions()
     console.print(f"Wrote {folder}", highlight=False)
@@ -132,12 +143,14 @@ def definitions() -> None:
 
 @app.command(name="build")
 def build_packages(
-    runtime: Annotated[str | None, typer.Option(help="python3.13, for instance; this machine's without one.")] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="Lambda's runtime, like python3.13; default: this machine's.")
+    ] = None,
     architecture: Annotated[
-        Architecture | None, typer.Option(help="arm64 without one, where a runtime is named.")
+        Architecture | None, typer.Option(help="The instruction set, if a runtime is named; default: arm64.")
     ] = None,
 ) -> None:
-    """Build what Lambda runs: the zip of the functions, and their layer."""
+    """Build the functions' zip and their layer."""
     with clear_errors(needs_checkout=True):
         if architecture and not runtime:
             raise typer.BadParameter("Name the runtime too, like --runtime python3.13.")

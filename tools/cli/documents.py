@@ -33,7 +33,7 @@ def reference() -> None:
 
 @app.command(name="permissions")
 def write_permissions() -> None:
-    """Generate docs/permissions.yaml, who may do what, from the local stack, which must be up."""
+    """Generate docs/permissions.yaml, which lists who may do what, from the running local stack."""
     with clear_errors(needs_checkout=True):
         PERMISSIONS_FILE.write_text(permissions(Machine.from_environment().terraform()))
     console.print(f"Wrote {PERMISSIONS_FILE}. Review what changed: git diff", highlight=False)

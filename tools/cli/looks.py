@@ -38,7 +38,7 @@ def list_payments(
         date | None, typer.Option(parser=_iso_day, metavar="DAY", help="A day (UTC) like 2026-11-23. Default: today.")
     ] = None,
     status: Annotated[PaymentStatus | None, typer.Option(help="Only payments with this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most this many, the newest.")] = PAGE,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most this many payments, the newest.")] = PAGE,
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
@@ -60,7 +60,7 @@ def list_payments(
 @app.command()
 def inspect(
     payment_id: Annotated[str, typer.Argument(help="The payment's id, or the ARN of any execution.")],
-    file: Annotated[Path | None, typer.Argument(help="Where to write the page.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="The file to write the page to.")] = None,
     html: Annotated[bool, typer.Option("--html", help="Write one self-contained HTML page.")] = False,
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
@@ -87,10 +87,12 @@ def inspect(
 
 @app.command(name="console")
 def serve_console(
-    port: Annotated[int, typer.Option(envvar="CONSOLE_PORT", min=0, max=65535, help="0 takes a free one.")] = 4568,
+    port: Annotated[
+        int, typer.Option(envvar="CONSOLE_PORT", min=0, max=65535, help="The port to serve on; 0 picks a free one.")
+    ] = 4568,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Serve the console, a live read-only view of a stack's payments, to this machine's browser until Ctrl-C."""
+    """Serve the console, a live read-only view of a stack's payments, to this machine until Ctrl-C."""
     with clear_errors():
         server = web.serve(Stack.load(stack), port, None if stack == STACK_FILE else str(stack))
     console.print(f"The console is at http://localhost:{server.port}  (Ctrl-C stops it)", highlight=False)
@@ -99,7 +101,7 @@ def serve_console(
 
 @app.command()
 def checkout(
-    port: Annotated[int, typer.Option(envvar="CHECKOUT_PORT", min=1, max=65535, help="Where to serve it.")] = 8080,
+    port: Annotated[int, typer.Option(envvar="CHECKOUT_PORT", min=1, max=65535, help="The port to serve on.")] = 8080,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Serve the shop in examples/checkout, which pays through a stack, until Ctrl-C."""

@@ -24,23 +24,26 @@ ApiOption = Annotated[
     typer.Option(
         "--api-url",
         envvar="PAYMENTS_API_URL",
-        help="A deployment's API, in place of a stack file; credentials are found as the AWS CLI finds them.",
+        help="The URL of a deployment's API, instead of a stack file. Credentials are found as by the AWS CLI.",
     ),
 ]
 IdArgument = Annotated[str, typer.Argument(metavar="PAYMENT", help="The payment's id.")]
 KeyOption = Annotated[
-    str | None, typer.Option("--key", help="The Idempotency-Key; a new one without it. The same again is done once.")
+    str | None,
+    typer.Option("--key", help="The Idempotency-Key; default: a new one. A repeated key has no second effect."),
 ]
-NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="Don't wait for the end.")]
-AmountArgument = Annotated[str | None, typer.Argument(help="As people write it, 5.00; all there is without it.")]
+NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="Don't wait for the outcome.")]
+AmountArgument = Annotated[
+    str | None, typer.Argument(help="The amount in major units, like 5.00; default: all that remains.")
+]
 CardOption = Annotated[
-    str | None, typer.Option("--card", help="A published test card; without it the card is asked for.")
+    str | None, typer.Option("--card", help="A published test card; default: the command prompts for a card.")
 ]
 
 _GOOD = {"processing", "captured", "authorized", "stored", "voided", "refunded", "partially_refunded", "succeeded"}
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.")
 
-cards = typer.Typer(no_args_is_help=True, help="Stored cards, which a token stands for.")
+cards = typer.Typer(no_args_is_help=True, help="Stored cards, each known by its token.")
 app.add_typer(cards, name="cards")
 
 
@@ -54,7 +57,7 @@ def connected(stack_file: StackOption, api_url: str | None) -> PaymentsClient:
     region = _REGION.search(urlsplit(api_url).netloc)
     name = region[1] if region else boto3.Session().region_name
     if name is None:
-        raise StackError("Say in which region the API is: AWS_REGION=eu-west-1")
+        raise StackError("Name the API's region: AWS_REGION=eu-west-1")
     try:
         return PaymentsClient(api_url, name)
     except ValueError as error:
@@ -62,7 +65,7 @@ def connected(stack_file: StackOption, api_url: str | None) -> PaymentsClient:
 
 
 def asked_card() -> CardData:
-    """Ask for a card, so that its number is in no command line and no shell history."""
+    """Prompt for a card, which keeps its number out of the command line and the shell history."""
 
     def ask(question: str) -> str:
         typer.echo(question, nl=False, err=True)
@@ -78,14 +81,16 @@ def asked_card() -> CardData:
 
 @app.command()
 def pay(
-    amount: Annotated[str, typer.Argument(help="As people write it: 19.99")],
-    currency: Annotated[str, typer.Argument(help="In ISO 4217: USD")],
+    amount: Annotated[str, typer.Argument(help="The amount in major units, like 19.99.")],
+    currency: Annotated[str, typer.Argument(help="The currency's ISO 4217 code, like USD.")],
     card: CardOption = None,
-    token: Annotated[str | None, typer.Option(help="The token of a stored card, in place of a card.")] = None,
-    authorize: Annotated[bool, typer.Option("--authorize", help="Hold the money only; capture takes it.")] = False,
-    save_card: Annotated[bool, typer.Option("--save-card", help="Keep the card under a token.")] = False,
-    reference: Annotated[str | None, typer.Option(help="The order's number, or the like.")] = None,
-    description: Annotated[str | None, typer.Option(help="What is paid for.")] = None,
+    token: Annotated[str | None, typer.Option(help="The token of a stored card, instead of a card.")] = None,
+    authorize: Annotated[
+        bool, typer.Option("--authorize", help="Only authorize the payment; capture it later.")
+    ] = False,
+    save_card: Annotated[bool, typer.Option("--save-card", help="Store the card and return its token.")] = False,
+    reference: Annotated[str | None, typer.Option(help="Your own reference, such as an order number.")] = None,
+    description: Annotated[str | None, typer.Option(help="What the customer pays for.")] = None,
     key: KeyOption = None,
     no_wait: NoWaitOption = False,
     as_json: JsonOption = False,
@@ -176,9 +181,8 @@ def store(
     with clear_errors():
         client, key = connected(stack, api_url), key or new_payment_id()
         _say_key(key)
-        stored = client.wait(client.store_card(_card(card), idempotency_key=key).payment_id)
+        stored = client.store_card(_card(card), idempotency_key=key)
     _show(stored, as_json)
-    exit_unless(stored.status in _GOOD)
 
 
 @cards.command("get")
@@ -196,7 +200,7 @@ def show_card(
 
 @cards.command()
 def erase(token: str, api_url: ApiOption = None, stack: StackOption = STACK_FILE) -> None:
-    """Erase a stored card: its token can't be charged any more."""
+    """Erase a stored card. Its token can no longer be charged."""
     with clear_errors():
         connected(stack, api_url).erase_card(token)
     console.print("Erased.")
@@ -236,7 +240,7 @@ def _card(test_card: str | None) -> CardData:
         return asked_card()
     number = test_card.replace(" ", "")
     if not is_test_card(number):
-        raise StackError("That is no published test card. Leave --card out, and the card is asked for.")
+        raise StackError("This is not a published test card. Leave out --card to be prompted for a card.")
     return CardData(number, f"{datetime.now(UTC) + timedelta(days=365):%m/%y}", "John Doe")
 
 

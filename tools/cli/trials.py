@@ -47,55 +47,63 @@ def _iso_time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text} is no time in ISO 8601, as 2026-01-31T12:00:00Z is.") from None
+        raise typer.BadParameter(f"{text} is not an ISO 8601 time. Write it like 2026-01-31T12:00:00Z.") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @app.command()
 def replay(
     events: Annotated[
-        list[Path] | None, typer.Argument(help="Event files, folders of them, or globs; events/api without any.")
+        list[Path] | None, typer.Argument(help="Event files, folders or globs; default: events/api.")
     ] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="How often to replay each event.")] = 1,
-    concurrency: Annotated[int, typer.Option(min=1, help="How many replays at a time.")] = 1,
+    repeat: Annotated[int, typer.Option(min=1, help="How many times to replay each event.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many replays run at a time.")] = 1,
     watch: Annotated[bool, typer.Option("--watch", help="Replay an event again when its file changes.")] = False,
-    junit: Annotated[Path | None, typer.Option(help="Write a report for continuous integration here.")] = None,
-    json_file: Annotated[Path | None, typer.Option(help="Write a report in JSON here.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write a JUnit XML report to this file.")] = None,
+    json_file: Annotated[Path | None, typer.Option(help="Write a JSON report to this file.")] = None,
     as_json: JsonOption = False,
     execution: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Replay past executions instead, by ARN or payment id, with blanks between. May be repeated."
-        ),
+        typer.Option(help="Replay past executions by ARN or payment id, separated by blanks. May be repeated."),
     ] = None,
     status: Annotated[
-        Ended | None, typer.Option(case_sensitive=False, help="Replay past executions that ended like this.")
+        Ended | None, typer.Option(case_sensitive=False, help="Replay past executions with this outcome.")
     ] = None,
     since: Annotated[
-        datetime | None, typer.Option(parser=_iso_time, metavar="TIME", help="… that started then or later (ISO 8601).")
+        datetime | None,
+        typer.Option(
+            parser=_iso_time,
+            metavar="TIME",
+            help="Replay past executions that started at this time or later (ISO 8601).",
+        ),
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(parser=_iso_time, metavar="TIME", help="… that started then or before.")
+        datetime | None,
+        typer.Option(
+            parser=_iso_time, metavar="TIME", help="Replay past executions that started at this time or earlier."
+        ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="… and at most so many, the latest.", show_default="20")
+        int | None, typer.Option(min=1, help="Replay at most this many past executions, the newest.", show_default="20")
     ] = None,
     from_stack: Annotated[
-        Path | None, typer.Option(help="The stack file of the stack with the past executions, if it is another one.")
+        Path | None, typer.Option(help="The stack file of the stack that holds the past executions, if not --stack.")
     ] = None,
     card: Annotated[
-        str, typer.Option(help="The published test card to put in the place of a sealed card or a token.")
+        str, typer.Option(help="The published test card that replaces a sealed card or a token.")
     ] = DEFAULT_CARD,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Replay sample events, or past executions, and show the results."""
     filters = any((status, since, until, limit))
     if execution and filters:
-        raise typer.BadParameter("--execution names executions; --status, --since, --until and --limit choose others.")
+        raise typer.BadParameter(
+            "Choose past executions either by --execution or by --status, --since, --until and --limit."
+        )
     past = execution or filters or from_stack
     if past and (events or repeat > 1 or watch or junit or json_file or as_json):
         raise typer.BadParameter(
-            "Events, --repeat, --watch, --junit, --json-file and --json are not for past executions."
+            "Past executions can't be combined with events, --repeat, --watch, --junit, --json-file or --json."
         )
     with clear_errors():
         if not past:
@@ -136,12 +144,12 @@ def replay(
 def invoke(
     function: Annotated[str, typer.Argument(help=f"{', '.join(function_names())}.")],
     event: Annotated[
-        Path | None, typer.Argument(help="Its event; events/functions/<function>.json without one.")
+        Path | None, typer.Argument(help="The event's file; default: events/functions/<function>.json.")
     ] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Run one function on one event, and print its answer. If it leaves something open, such as a charge, the functions
-    that follow it in the state machine run too."""
+    """Run one function on one event, and print its answer. If the function leaves something open, such as a charge,
+    the functions that complete it run too."""
     with clear_errors():
         if function not in function_names():
             raise EventError(f"There is no function {function}.{did_you_mean(function, function_names())}")
@@ -150,30 +158,30 @@ def invoke(
     console.print_json(json.dumps(answers[function]))
     for following in list(answers)[1:]:
         what = "failed" if failed(answers[following]) else "ran"
-        errors.print(f"{following} {what} after it, so that nothing is left half done.", highlight=False)
+        errors.print(f"{following} {what} afterwards, to complete what {function} began.", highlight=False)
     exit_unless(not failed(answers[function]))
 
 
 @app.command()
 def seal(
     payment_id: Annotated[
-        str | None, typer.Option(help="The Idempotency-Key to seal for; a new one without it.")
+        str | None, typer.Option(help="The Idempotency-Key to seal the card for; default: a new one.")
     ] = None,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Seal a card for one payment. The card is asked for, so that it is in no command line and no shell history."""
+    """Seal a card for one payment. The command prompts for the card, which keeps it out of the shell history."""
     payment_id = payment_id or new_payment_id()
     with clear_errors():
         key = Stack.load(stack).call("GET", "/keys").json()["keys"][0]
         card = asdict(asked_card())
-    typer.echo(f"Sealed for the payment {payment_id}, which must be the Idempotency-Key. The card_data:", err=True)
+    typer.echo(f"Send this card_data with the Idempotency-Key {payment_id}:", err=True)
     typer.echo(seal_card(card, payment_id, key))
 
 
 @app.command("explain")
 def explain_body(
-    body: Annotated[Path | None, typer.Argument(help="The file with the body; standard input without one.")] = None,
-    call: Annotated[Call, typer.Option(help="The call whose body it is.")] = Call.PAYMENTS,
+    body: Annotated[Path | None, typer.Argument(help="The file with the body; default: standard input.")] = None,
+    call: Annotated[Call, typer.Option(help="The API call that the body is for.")] = Call.PAYMENTS,
     as_json: JsonOption = False,
 ) -> None:
     """Check a request's body before it is sent: list the broken rules by field, without repeating any value."""
@@ -184,24 +192,24 @@ def explain_body(
     if as_json:
         print_json({"call": call, "broken_rules": broken})
     else:
-        typer.echo("\n".join(broken or ["Nothing is wrong that can be checked before it is sent."]))
+        typer.echo("\n".join(broken or ["The body breaks no rule that can be checked before it is sent."]))
     exit_unless(not broken)
 
 
 @app.command()
 def audit(
-    payment: Annotated[list[str] | None, typer.Argument(help="Payment ids; all payments without any.")] = None,
+    payment: Annotated[list[str] | None, typer.Argument(help="Payment ids; default: all payments.")] = None,
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Compare executions, ledger and the gateway's sandbox, and show what does not agree."""
+    """Compare executions, ledger and the gateway's sandbox, and show where they disagree."""
     with clear_errors(needs_checkout=True):
         target = Stack.load(stack)
         if not target.sparkle_url:
-            errors.print("This stack has no sandbox, so the gateway's side is left out.")
+            errors.print("This stack has no sandbox, so the gateway is left out of the comparison.")
         audited = audit_payments(target, list(map(canonical_id, payment)) if payment else None)
         if unknown := [each.payment_id for each in audited.evidence.values() if each.is_unknown]:
-            raise StackError(f"This stack knows no payment {', '.join(unknown)}.")
+            raise StackError(f"This stack has no payment {', '.join(unknown)}.")
     if as_json:
         print_json({"payments": len(audited.evidence), "findings": audited.findings})
     else:
@@ -211,12 +219,12 @@ def audit(
 
 @app.command()
 def soak(
-    count: Annotated[int, typer.Argument(min=1, help="How many payments.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Another seed, other payments.")] = 1,
-    concurrency: Annotated[int, typer.Option(min=1, help="How many payments at a time.")] = 8,
+    count: Annotated[int, typer.Argument(min=1, help="How many payments to send.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="The random seed; each seed gives other payments.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many payments run at a time.")] = 8,
     stack: StackOption = STACK_FILE,
 ) -> None:
-    """Send many payments with faults among them through the API, then compare the sandbox with the ledger."""
+    """Send many payments through the API, some of them with faults, then compare the sandbox with the ledger."""
     with clear_errors():
         passed = soak_stack(Stack.load(stack), count=count, seed=seed, concurrency=concurrency, console=console)
     exit_unless(passed)
@@ -225,7 +233,7 @@ def soak(
 @app.command(name="rules-test")
 def rules_test(
     rules: Annotated[
-        Path, typer.Argument(show_default=False, help="The rules; those of the function screen without one.")
+        Path, typer.Argument(show_default=False, help="The file of rules; default: those of the screen function.")
     ] = RULES_FILE,
     as_json: JsonOption = False,
 ) -> None:
@@ -251,5 +259,5 @@ def _watched(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bo
             # A file may be broken while it is being edited: report the error and go on.
             with suppress(typer.Exit), clear_errors():
                 passed = as_expected(files)
-            console.print("Watching the event files. Ctrl-C ends it.")
+            console.print("Watching the event files. Ctrl-C stops it.")
     return passed

@@ -8,7 +8,7 @@ from tools.console.definition import Definition, How
 BEGIN = "<!-- The picture is made by `make picture`. -->"
 END = "<!-- The end of the picture. -->"
 
-_BEFORE = '    API["POST /payments · POST /cards<br>API Gateway starts the execution itself"] --> {start}'
+_BEFORE = '    API["POST /payments<br>API Gateway starts the execution itself"] --> {start}'
 _DOUBT = "PaymentInDoubt"
 _AFTER = f"    {_DOUBT} -. also whatever was stopped or timed out .-> Resolve[[resolve, until there is evidence]]"
 

@@ -98,8 +98,9 @@ class Summary:
             status = "processing" if unrecorded.running else "rejected" if unrecorded.was_rejected else "in_doubt"
             error = unrecorded.cause if unrecorded.error == "PaymentRejected" else unrecorded.error
             card, reason = {}, None
-            amount, currency = unrecorded.payment.amount_minor, unrecorded.payment.currency
-            reference, started_at = masked(unrecorded.payment.merchant_reference), unrecorded.started_at
+            asked = unrecorded.payment
+            amount, currency = asked and asked.amount_minor, asked and asked.currency
+            reference, started_at = masked(unrecorded.request.get("merchant_reference")), unrecorded.started_at
         return cls(
             payment_id,
             status,
@@ -373,7 +374,7 @@ class Payments:
                 summary = Summary.of(payment_id, record, unrecorded, execution)
         if not execution:
             if not record:
-                raise StackError(f"This stack knows no payment and no execution {name}.")
+                raise StackError(f"This stack has no payment and no execution {name}.")
             return Look(name, summary, None, None, None, record, entries)
         pages = self._states.get_paginator("get_execution_history").paginate(
             executionArn=arn, PaginationConfig={"PageSize": _EVENTS}

@@ -56,7 +56,7 @@ def show(look: Look, operations: Mapping[str, History], console: Console) -> Non
     if look.entries:
         console.print(_entries(look.entries))
     elif look.summary:
-        console.print("Nothing was posted." if look.record else "The ledger holds nothing of this payment.")
+        console.print("Nothing was posted." if look.record else "The ledger has no record of this payment.")
 
 
 def show_list(day: date, payments: Sequence[Summary], console: Console) -> None:

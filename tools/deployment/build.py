@@ -119,6 +119,7 @@ def build(target: Target, say: packages.Say = lambda text: None) -> Path:
                     copy = Path(scratch) / path.relative_to(ROOT)
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, copy)
+            _add_contract_checks(Path(scratch))
             compile_modules(target, Path(scratch), "/var/task")
             _zip(target.folder / "functions.zip", Path(scratch), Path(scratch).rglob("*"))
         _build_layer(target, say)
@@ -146,6 +147,16 @@ def _alone() -> Iterator[None]:
         yield
 
 
+def _add_contract_checks(package: Path) -> None:
+    """Add the check of each function's contract as a module. A function that compiled it would spend a twentieth of its
+    start on that."""
+    from functions.shared.adapters.json_schema import source  # imported late: it takes a second
+
+    for handler in sorted(package.glob("functions/*/handler.py")):
+        contract = handler.parent.name
+        (package / "functions/shared/contracts" / f"{contract}.py").write_text(source(contract))
+
+
 def _build_layer(target: Target, say: packages.Say) -> None:
     requirements = REQUIREMENTS / "lambda.txt"
     inputs = [requirements.read_bytes(), Path(__file__).read_bytes(), repr((target, target.interpreter())).encode()]
@@ -157,20 +168,21 @@ def _build_layer(target: Target, say: packages.Say) -> None:
         python = Path(scratch) / "python"
         packages.install(requirements, ["--no-compile", *target.pip_arguments(), "--target", str(python)], say)
         say("Packing the layer")
-        _prune_botocore(python)
+        _prune_sdk(python)
         _add_parser_tables(python)
         compile_modules(target, Path(scratch), "/opt")
         _zip(layer, Path(scratch), python.rglob("*"))
     stamp.write_text(fingerprint)
 
 
-def _prune_botocore(python: Path) -> None:
-    """Remove botocore's data for services that we don't use, the endpoints table included: every client reads it
+def _prune_sdk(python: Path) -> None:
+    """Remove the SDK's data for services that we don't use, the endpoints table included: every client reads it
     first."""
     data = python / "botocore" / "data"
     for service in data.iterdir():
         if service.is_dir() and service.name not in AWS_SERVICES:
             shutil.rmtree(service)
+    shutil.rmtree(python / "boto3" / "data")  # describes boto3's resources; the functions use clients
     table = data / "endpoints.json"
     endpoints = json.loads(table.read_text())
     for partition in endpoints["partitions"]:

@@ -29,8 +29,8 @@ def respect_log_role(terraform: Terraform, say: Callable[[str], object], *, dest
         return
     if manages and not destroying:
         raise StackError(
-            f"API Gateway writes this account's logs with {role}, which another deployment has set. "
-            "Set manage_api_gateway_account = false here: its role serves this deployment too."
+            f"API Gateway already writes this account's logs with {role}, the role of another deployment. "
+            "Set manage_api_gateway_account = false here: that role serves this deployment too."
         )
     if terraform.forget(ADDRESS):
         say(f"API Gateway goes on writing logs with {role}, which another deployment has set.")

@@ -91,7 +91,7 @@ def roll_out(
     """
     before = terraform.outputs()
     if "stable_versions" not in before:
-        raise StackError("Nothing is in service yet that could be kept: deploy without PERCENT.")
+        raise StackError("Nothing is in service yet: deploy without PERCENT first.")
     _refuse_while_ringing(cloudwatch, before["alarm_names"])
     kept = before["stable_versions"]
 
@@ -101,13 +101,13 @@ def roll_out(
     after = shift({"percent": percent, "from": kept}, ask=approve)
     changed = sorted(name for name, shares in after["live_versions"].items() if len(shares) > 1)
     if changed:
-        console.print(f"{percent} % of what is started runs the new {', '.join(changed)}.", highlight=False)
+        console.print(f"{percent} % of executions use the new {', '.join(changed)}.", highlight=False)
         ringing = ["an interruption"]
         try:
             ringing = _watch(cloudwatch, after["alarm_names"], seconds, console)
         finally:
             if ringing:
-                console.print(f"[red]Taking the new versions back[/red], because of {escape(', '.join(ringing))}.")
+                console.print(f"[red]Taking the new versions back[/red]: {escape(', '.join(ringing))}.")
                 shift({"percent": 0, "from": kept})
         if ringing:
             return False
@@ -123,7 +123,7 @@ def _ringing(cloudwatch: Any, names: list[str]) -> list[str]:
 def _refuse_while_ringing(cloudwatch: Any, names: list[str]) -> None:
     if ringing := _ringing(cloudwatch, names):
         raise StackError(
-            f"{', '.join(ringing)}: what rings already can't tell whether the new versions are good. "
+            f"{', '.join(ringing)}: an alarm that already rings can't judge the new versions. "
             "Wait until it is over, or deploy all at once, without PERCENT."
         )
 

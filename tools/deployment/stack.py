@@ -74,13 +74,18 @@ class Stack:
         value: str | None = getattr(self, name)
         if value is None:
             raise StackError(
-                f"The stack file has no {name}. It is older than that: write it anew by make up or make deploy."
+                f"The stack file has no {name}. An older version wrote it: rewrite it with make up or make deploy."
             )
         return value
 
     def table_of(self, pk: str) -> str:
         """The table that holds the items with this partition key. Raises StackError."""
-        places = {"CARD": "cards_table", "VELOCITY": "counters_table", "ENDED": "counters_table"}
+        places = {
+            "CARD": "cards_table",
+            "REQUEST": "cards_table",
+            "VELOCITY": "counters_table",
+            "ENDED": "counters_table",
+        }
         return self.known(places.get(pk.partition("#")[0], "ledger_table"))
 
     def session(self) -> boto3.Session:

@@ -83,7 +83,7 @@ class Terraform:
         try:
             return str(self.client("sts", boto3.Session().region_name or _STS_REGION).get_caller_identity()["Account"])
         except (BotoCoreError, ClientError) as error:
-            raise TerraformError(f"AWS knows no credentials of yours, or they are not good: {error}") from None
+            raise TerraformError(f"AWS credentials are missing or not valid: {error}") from None
 
     def init(self) -> str:
         """Initialise, preferably from a mirror. Returns where the provider came from."""

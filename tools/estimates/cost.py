@@ -27,6 +27,7 @@ _MONTH_SECONDS = 730 * 3600
 _MONTHS_KEPT = 12  # of logs and ledger; after it, the ledger still costs its storage
 METRICS_IN_ALARMS = 110  # a metric in two alarms is billed twice; terraform/alarms.tf
 _COMPRESSED = 0.15  # stored size of a log over its written size
+_COLD_STARTS = 0.01  # share of a function's calls, as in AWS's pricing example for SnapStart
 
 # A captured payment's execution as an Express workflow: memory is billed in steps of 64 MB, time in steps of 100 ms.
 _EXPRESS_GB = 64 / 1024
@@ -127,8 +128,8 @@ def other_ways(way: Way, looks: int) -> tuple[Way, ...]:
                 Line("Step Functions", "express_request", 1),
                 Line("Step Functions", "express_gb_second", express_seconds * _EXPRESS_GB),
             ),
-            "An execution may run twice, and each step has to tell. There is no history but the log, nobody to ask how "
-            "it stands, and it has five minutes: Persist alone may try for longer.",
+            "An execution may run twice, and each step must detect it. The log is the only history, the API can't "
+            "report an execution's state, and five minutes are the limit, while Persist alone may retry for longer.",
         ),
         Way(
             "one big function",
@@ -140,8 +141,8 @@ def other_ways(way: Way, looks: int) -> tuple[Way, ...]:
                 log_gb=-(logged["states"] + platform) / _GB,
                 log_gb_month=-_MONTHS_KEPT * _COMPRESSED * (logged["states"] + platform) / _GB,
             ),
-            "When it dies, nobody goes on where it was: the money has moved, and nothing is recorded. One role may "
-            "open, encrypt, decrypt and charge a card.",
+            "When it crashes, nothing resumes it: the money has moved, and nothing is recorded. One role may open, "
+            "encrypt, decrypt and charge a card.",
         ),
         Way(
             "a saga in the table",
@@ -151,8 +152,8 @@ def other_ways(way: Way, looks: int) -> tuple[Way, ...]:
                 log_gb=-logged["states"] / _GB,
                 log_gb_month=-_MONTHS_KEPT * _COMPRESSED * logged["states"] / _GB,
             ),
-            "Step follows step by the table's stream: retries, timeouts, timers and the history are the team's own "
-            "code, which must be as right as the rest.",
+            "The table's stream starts each next step. Retries, timeouts, timers and the history become the team's own "
+            "code, which must be just as reliable.",
         ),
     )
 
@@ -184,6 +185,19 @@ def firewall(prices: Mapping[str, Price], requests: float) -> float:
     )
 
 
+def snapshots(per_month: int, looks: int) -> tuple[Line, ...]:
+    """Return what SnapStart would cost a month: a snapshot of each function's newest version, and its restores.
+
+    A replaced version's snapshot costs as much until the version has not been called for 14 days.
+    """
+    memory_mb = footprint.memory_mb()
+    called_mb = sum(memory_mb[name] for name in footprint.functions()) + looks * memory_mb["status"]
+    return (
+        Line("Lambda", "snapshot_gb_second", _MONTH_SECONDS * sum(memory_mb.values()) / 1024),
+        Line("Lambda", "restored_gb", _COLD_STARTS * per_month * called_mb / 1024),
+    )
+
+
 def savings(way: Way, looks: int, prices: Mapping[str, Price]) -> list[Saving]:
     """What could be saved, and why it isn't."""
 
@@ -200,35 +214,30 @@ def savings(way: Way, looks: int, prices: Mapping[str, Price]) -> list[Saving]:
             "One role could open, tokenize and encrypt a card; a screened payment's card would be encrypted.",
         ),
         Saving(
-            "One transition less: two Encrypt states, so that ChargeOrStore goes",
-            cost(transition=1),
-            "The state that encrypts would be there twice, with its retries, to be kept alike.",
-        ),
-        Saving(
             "A sealing key of RSA_2048",
             cost(kms_rsa_request=2) - cost(kms_request=2),
-            "112 bits of security rather than some 140, for cards that histories keep for 90 days.",
+            "112 bits of security instead of about 140, for cards that stay in histories for 90 days.",
         ),
         Saving(
             "Log the state machine's errors only",
             cost(log_gb=states_gb, log_gb_month=_MONTHS_KEPT * _COMPRESSED * states_gb),
-            "After 90 days, when Step Functions forgets, nobody could show a payment's way (PCI DSS 10.5.1: a year).",
+            "After 90 days Step Functions deletes histories, and a payment's path is lost (PCI DSS 10.5.1: a year).",
         ),
         Saving(
             "No traces (tracing_enabled = false)",
             MILLION * sum(prices[line.price].each * line.units for line in way.lines if line.price == "trace"),
-            "Seeing where the time goes. The first request of each second is traced, and one in twenty of the others, "
-            "so it is the cheaper the more there are.",
+            "The view of where time is spent. X-Ray traces the first request of each second and one in twenty of the "
+            "others, so a payment's tracing gets cheaper as traffic grows.",
         ),
         Saving(
-            "An HTTP API in place of a REST API",
+            "An HTTP API instead of a REST API",
             (1 + looks) * (cost(api_request=1) - cost(http_api_request=1)),
             "Request models: a card in the clear would reach Step Functions before it is refused.",
         ),
         Saving(
-            "One look less at a payment that has ended",
+            "One read less of a payment that has ended",
             _total(one_look[0].lines, prices) * MILLION - _total(one_look[1].lines, prices) * MILLION,
-            "Nothing, where the client keeps what the first look said.",
+            "Nothing, if the client keeps the first answer.",
         ),
     ]
 
@@ -242,7 +251,7 @@ def show(per_month: int, looks: int, file: Path, console: Console) -> dict[str, 
     month = f"{per_month:,} a month"
 
     table = Table(
-        title=f"A captured payment; looks of its client: {looks}, the first of which waits for its end",
+        title=f"A captured payment; its client reads it {looks} times, waiting for the outcome the first time",
         title_justify="left",
     )
     _columns(table, "service", "unit", "a payment", "price", "$ per million", f"$ of {month}", "share")
@@ -256,7 +265,7 @@ def show(per_month: int, looks: int, file: Path, console: Console) -> dict[str, 
     table.add_row("all", "", "", "", f"{MILLION * total:,.2f}", f"{per_month * total:,.2f}", "100%", style="bold")
     console.print(table)
 
-    table = Table(title="By service, and built in other ways: $ per million payments", title_justify="left")
+    table = Table(title="By service and design: $ per million payments", title_justify="left")
     _columns(table, "service", *(each.name for each in ways))
     for service in dict.fromkeys(line.service for line in way.lines):
         of_service = [[line for line in each.lines if line.service == service] for each in ways]
@@ -278,10 +287,11 @@ def show(per_month: int, looks: int, file: Path, console: Console) -> dict[str, 
     table.add_row("all", "", "", f"{_total(monthly, prices):,.2f}", style="bold")
     wall = firewall(prices, (1 + looks) * per_month)
     table.add_row("WAF", "where it is on, as in prod", "", f"{wall:,.2f}")
+    table.add_row("Lambda", "SnapStart, where it is on", "", f"{_total(snapshots(per_month, looks), prices):,.2f}")
     console.print(table)
 
     saved = savings(way, looks, prices)
-    table = Table(title="What saving would cost", title_justify="left")
+    table = Table(title="What could be saved, and what it would cost", title_justify="left")
     _columns(table, "saving", "$ per million", "what it would lose")
     for saving in sorted(saved, key=lambda saving: -saving.usd):
         table.add_row(saving.what, f"{saving.usd:,.2f}", saving.loses)

@@ -16,13 +16,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
-from functions.shared.adapters.table.velocity import EARLIER, KNOWN, DynamoDbVelocityCounter
+from functions.shared.adapters.table.velocity import EARLIER_BUCKETS, MAX_REMEMBERED_PAYMENTS, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, settlement_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Execution, StoredCard
 from functions.status.follow import LONGEST_WAIT_SECONDS, follow
-from functions.status.payment_status import ASKED_AFTER_SECONDS
+from functions.status.payment_status import LOOKUP_AFTER_SECONDS
 from tools.deployment.definitions import definition
 from tools.deployment.paths import TERRAFORM
 
@@ -167,7 +167,7 @@ def waiting(seconds: float) -> Counter[str]:
         find,
         has_ended=lambda _: True,
         is_in_doubt=lambda _: False,
-        asked_after=ASKED_AFTER_SECONDS,
+        lookup_after_seconds=LOOKUP_AFTER_SECONDS,
         wait_seconds=LONGEST_WAIT_SECONDS,
         sleep=sleep,
     )
@@ -191,7 +191,7 @@ def read_units(looks: int) -> float:
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
     looked = waiting(milliseconds() / 1000)["dynamodb:Query"] + looks - 1 if looks else 0
-    return 1 + 4 * EARLIER / 2 + 1 + looked + 1 + 1 + (postings + 1) * posting + 2
+    return 1 + 4 * EARLIER_BUCKETS / 2 + 1 + looked + 1 + 1 + (postings + 1) * posting + 2
 
 
 @cache
@@ -244,8 +244,9 @@ def gb_seconds(looks: int) -> float:
 
 def velocity_units(payments: int) -> int:
     """Units billed for counting one more payment of a card that already had `payments` within five minutes."""
-    size = _velocity_bytes(min(payments + 1, KNOWN))
-    return ceil(size / _WRITE_UNIT) * (1 if payments < KNOWN else 2)  # the second follows a refused one
+    size = _velocity_bytes(min(payments + 1, MAX_REMEMBERED_PAYMENTS))
+    updates = 1 if payments < MAX_REMEMBERED_PAYMENTS else 2  # the second follows a refused one
+    return ceil(size / _WRITE_UNIT) * updates
 
 
 def _velocity_bytes(known: int) -> int:
@@ -330,7 +331,6 @@ class _Recorder:
 
 _SUMMARY = CardSummary(_TOKEN, _FINGERPRINT, "visa", "424242", "4242", "12/30")
 _REQUEST = PaymentRequest(
-    "charge",
     1999,
     "USD",
     merchant_reference="order-1001",

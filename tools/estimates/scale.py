@@ -27,7 +27,13 @@ from rich.progress import track
 from rich.table import Table
 
 from functions.shared.adapters.table import keys as table_keys
-from functions.shared.adapters.table.velocity import ASKED_AGAIN, BUCKET, CARDS_BUCKET, HELD, KNOWN
+from functions.shared.adapters.table.velocity import (
+    BUCKET,
+    CARDS_BUCKET,
+    MAX_ELEMENTS,
+    MAX_REMEMBERED_PAYMENTS,
+    REREAD_AFTER,
+)
 from functions.shared.domain.ledger import LIABILITY_MERCHANT, asset_gateway
 from tools.estimates.footprint import MILLISECONDS, captured_writes, settled_writes, velocity_units
 
@@ -82,7 +88,7 @@ def simulate(
     written: Counter[int] = Counter()
     paid, counted, velocity = _zeros(CARDS), _zeros(CARDS), _zeros(CARDS)
     bins, caller = [_Held() for _ in range(BINS)], _Held()
-    units_of_one_more = [velocity_units(before) for before in range(KNOWN + 1)]
+    units_of_one_more = [velocity_units(before) for before in range(MAX_REMEMBERED_PAYMENTS + 1)]
     bucket = int(BUCKET.total_seconds()) * rate
 
     for start in progress(range(0, payments, _BATCH)):
@@ -99,7 +105,7 @@ def simulate(
             doubts[table_keys.shard_of(payment_id, table_keys.DOUBT_SHARDS)] += 1
             written[table_keys.shard_of(payment_id, table_keys.WRITTEN_SHARDS)] += 1
             before = counted[card]
-            velocity[card] += units_of_one_more[min(before, KNOWN)]
+            velocity[card] += units_of_one_more[min(before, MAX_REMEMBERED_PAYMENTS)]
             counted[card] = before + 1
             paid[card] += 1
             bins[card % BINS].count(card)
@@ -107,7 +113,7 @@ def simulate(
 
     # Each process that screens payments tries a full bucket again once in a while.
     processes = rate * MILLISECONDS["screen"] / 1000
-    asked_again = ceil(processes * payments / rate / ASKED_AGAIN.total_seconds())
+    asked_again = ceil(processes * payments / rate / REREAD_AFTER.total_seconds())
     writes = [*captured_writes(), *settled_writes()]
     of_payment, of_card, of_reference = (
         sum(write.units for write in writes if write.pk.startswith(kind))
@@ -155,7 +161,7 @@ class _Held:
         self._counted = self._turned_away = 0
 
     def count(self, card: int) -> None:
-        if len(self.cards) < HELD:
+        if len(self.cards) < MAX_ELEMENTS:
             self.cards.add(card)
             self._counted += 1
         else:

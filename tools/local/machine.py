@@ -107,7 +107,7 @@ class Machine:
             # The half-deployed resources would make a second try fail. Starting over loses nothing, since no stack was
             # in use yet.
             say(f"Starting over, as the first deployment failed: {error}")
-            say(f"The emulator's log of it is {self._keep_log()}")
+            say(f"The emulator's log is in {self._keep_log()}")
             stack = self._start_and_deploy(say, progress)
         stack.save(self.stack_file)
         return stack

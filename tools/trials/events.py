@@ -64,7 +64,7 @@ class ApiEvent:
             given, expected = event.get("given"), event["expected"]
             dangling = set(_REFERENCE.findall(json.dumps(event["request"]))) - (_OF_WHAT_IS_GIVEN if given else set())
             if dangling:
-                raise ValueError(f"nothing is given that {', '.join(sorted(dangling))} could stand for")
+                raise ValueError(f"without a given request, nothing replaces {', '.join(sorted(dangling))}")
             return cls(
                 file=file,
                 description=event["description"],
@@ -76,7 +76,7 @@ class ApiEvent:
                 fault=event.get("fault"),
             )
         except OSError as error:
-            raise EventError(f"{file}: {error.strerror}. Look in {API_EVENTS} for the events that there are.") from None
+            raise EventError(f"{file}: {error.strerror}. Look in {API_EVENTS} for the events.") from None
         except (ValueError, KeyError, TypeError) as error:
             raise EventError(f"{file} is not an API event: {error!r}. See events/README.md.") from None
 
@@ -160,7 +160,5 @@ def _named_by(path: Path) -> list[Path]:
         return [named]  # a name from the table of replays
     if not files:
         names = [file.stem for file in API_EVENTS.glob("*.json")]
-        raise EventError(
-            f"There is no event {path}.{did_you_mean(path.stem, names)} events/api has all that there are."
-        )
+        raise EventError(f"There is no event {path}.{did_you_mean(path.stem, names)} The events are in events/api.")
     return files

@@ -84,5 +84,5 @@ class Invocations:
             for name in path:
                 answer = answer[name]
         except (KeyError, TypeError):
-            raise EventError(f"{function} did not answer with {'.'.join(path)}, but {json.dumps(answer)}") from None
+            raise EventError(f"{function} answered without {'.'.join(path)}: {json.dumps(answer)}") from None
         return answer

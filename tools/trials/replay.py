@@ -103,7 +103,7 @@ def replay(stack: Stack, event: ApiEvent) -> Replayed:
     except (StackError, requests.RequestException) as error:
         return Replayed(event, payment_id, seconds=time.perf_counter() - started, problem=str(error))
     seconds = time.perf_counter() - started
-    return Replayed(event, payment_id if http_status == 202 else None, http_status, body, seconds)
+    return Replayed(event, payment_id if http_status in (201, 202) else None, http_status, body, seconds)
 
 
 def _given(stack: Stack, request: Request) -> dict[str, str]:
@@ -114,7 +114,7 @@ def _given(stack: Stack, request: Request) -> dict[str, str]:
     key = new_payment_id()
     http_status, payment = _send(stack, request, key)
     if not payment.get("card"):
-        raise StackError(f"What the event is given came to nothing: {outcome(http_status, payment)}")
+        raise StackError(f"The event's given request failed: {outcome(http_status, payment)}")
     return {"payment_id": key, "token": payment["card"]["token"]}
 
 
@@ -138,7 +138,7 @@ def replay_all(
     possible = [event for event in events if stack.sparkle_url or not event.fault]
     for event in events:
         if event not in possible:
-            console.print(f"{event.name} is left out: it needs the Sparkle sandbox, and this stack has none.")
+            console.print(f"{event.name} is skipped: it needs the Sparkle sandbox, which this stack lacks.")
     started = time.perf_counter()
     replays = with_progress(
         possible * repeat,
@@ -188,7 +188,7 @@ def with_progress(
         except KeyboardInterrupt:
             results.interrupted = True
             pool.shutdown(wait=False, cancel_futures=True)
-            bar.update(task, description="Interrupted: waiting for those that are under way")
+            bar.update(task, description="Interrupted: waiting for running replays")
         results.extend(each.result() for each in asked if not each.cancelled())
     return results
 

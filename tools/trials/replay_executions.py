@@ -88,7 +88,7 @@ def replay_executions(
     Raises StackError if the card number is not that of a published test card.
     """
     if not is_test_card(card_number):
-        raise StackError("That is no published test card. See functions/shared/contracts/test_cards.json.")
+        raise StackError("This is not a published test card. See functions/shared/contracts/test_cards.json.")
     replays = with_progress(
         past,
         lambda execution: _replayed(stack, execution, card_number),
@@ -96,11 +96,11 @@ def replay_executions(
         concurrency=concurrency,
         console=console,
     )
-    console.print(_table(replays) if replays else "There is no such execution.")
+    console.print(_table(replays) if replays else "No execution matches.")
     if replays.interrupted:
         console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {len(past)} executions.")
     if unfinished := sum(not replayed.ended for replayed in replays):
-        console.print(f"[red]{unfinished} of {len(replays)} were not replayed to an end.[/red]")
+        console.print(f"[red]{unfinished} of {len(replays)} did not finish.[/red]")
     return replays
 
 

@@ -202,7 +202,7 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
     StackError, for example if the stack has no sandbox.
     """
     if not stack.sparkle_url:
-        raise StackError("A soak needs the Sparkle sandbox, and this stack has none.")
+        raise StackError("A soak needs the Sparkle sandbox, which this stack lacks.")
     planned = {payment.payment_id: payment for payment in plan(count, seed)}
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f}/s"))
     with progress(console, *columns, transient=False) as bar:
@@ -211,10 +211,10 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
         ended = {payment_id: planned[payment_id] for payment_id in course.shown}
         console.print(f"[yellow]Interrupted:[/yellow] {len(ended):,} of {counted(count, 'payment')} had ended.")
         planned = ended
-    with console.status("Taking the faults back") as status:
+    with console.status("Removing the faults") as status:
         stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
         _await_doubts(stack, course, status.update)
-        status.update(f"Reading {counted(len(planned), 'payment')} in all three places")
+        status.update(f"Reading {counted(len(planned), 'payment')} in API, ledger and gateway")
         audited = audit(stack, planned)
     course.problems += disagreements(planned, course.shown, audited)
     _show(planned, course, audited, console)
@@ -315,13 +315,14 @@ def _send(stack: Stack, payment: Planned, key: dict[str, str]) -> str | None:
     headers = {"Idempotency-Key": payment.payment_id}
     try:
         first = stack.call("POST", payment.path, body, headers)
-        if first.status_code != 202:
+        accepted = 201 if payment.path == "/cards" else 202
+        if first.status_code != accepted:
             return f"{payment.payment_id}: POST {payment.path} was answered {first.status_code} {first.text}"
         if payment.repeat:
             other = {"card_data": {**payment.body["card_data"], "card_holder": "Jane Doe"}}
             again = stack.call("POST", payment.path, body | (other if payment.repeat == "other" else {}), headers)
             exists = again.status_code == 409 and again.json().get("payment_id") == payment.payment_id
-            same = payment.repeat == "same" and again.status_code == 202 and again.json() == first.json()
+            same = payment.repeat == "same" and again.status_code == accepted and again.json() == first.json()
             if not (exists or same):
                 return f"{payment.payment_id}: the key used again was answered {again.status_code} {again.text}"
     except StackError as error:

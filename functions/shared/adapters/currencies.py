@@ -19,10 +19,10 @@ def decimals(currency: str) -> int | None:
     """The same for every currency that ever existed, including those that the standard has dropped (HRK 2): the books
     keep payments in such a currency for ever.
     """
-    return _ever().get(currency)
+    return _all_decimals().get(currency)
 
 
 @cache
-def _ever() -> dict[str, int]:
-    known: dict[str, int] = json.loads(Path(__file__).with_name("decimals.json").read_text())["decimals"]
-    return known
+def _all_decimals() -> dict[str, int]:
+    decimals_by_currency: dict[str, int] = json.loads(Path(__file__).with_name("decimals.json").read_text())["decimals"]
+    return decimals_by_currency

@@ -9,15 +9,12 @@ from functions.shared.adapters.aws_errors import raised_as
 from functions.shared.domain.card_number import looks_like_a_card_number
 from functions.shared.domain.errors import ExecutionsUnavailable
 from functions.shared.domain.operation import OperationType
-from functions.shared.domain.payment import Purpose
 from functions.shared.domain.shapes import is_gateway_id
 from functions.shared.domain.times import iso
 from functions.shared.ports import Execution, ExecutionSummary
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.client import SFNClient
-
-_PURPOSES = (*get_args(Purpose), *get_args(OperationType))
 
 
 def _is_text(value: object) -> bool:
@@ -26,8 +23,8 @@ def _is_text(value: object) -> bool:
 
 # Only these fields of the request are read, and only if they are valid: the card stays in the execution. The input of
 # an execution that was rejected, or started by hand, may hold anything.
-_READ: dict[str, Callable[[Any], bool]] = {
-    "operation": lambda value: value in _PURPOSES,
+_READABLE_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "operation": lambda value: value in get_args(OperationType),
     "payment_id": is_gateway_id,
     "amount_minor": lambda value: type(value) in (int, float) and 0 < value < 10**12 and value == int(value),
     "currency": lambda value: isinstance(value, str) and bool(re.fullmatch("[A-Z]{3}", value)),
@@ -54,18 +51,20 @@ class StepFunctionsExecutions:
                 return None  # an impossible execution name makes an invalid ARN
         return Execution(
             running=answer["status"] in ("RUNNING", "PENDING_REDRIVE"),
-            error=_name(answer.get("error")),
-            cause=_name(answer.get("cause")),
+            error=_error_name(answer.get("error")),
+            cause=_error_name(answer.get("cause")),
             request=_request(answer["input"]),
             started_at=iso(answer["startDate"]),
             stopped_at=_stopped_at(answer),
         )
 
     def page(self, token: str | None, status: str | None = None) -> tuple[list[ExecutionSummary], str | None]:
-        more: dict[str, Any] = {"nextToken": token} if token else {}
-        more |= {"statusFilter": status} if status else {}
+        parameters: dict[str, Any] = {"nextToken": token} if token else {}
+        parameters |= {"statusFilter": status} if status else {}
         with raised_as(ExecutionsUnavailable, "Step Functions"):
-            answer = self._client.list_executions(stateMachineArn=self._state_machine_arn, maxResults=1000, **more)
+            answer = self._client.list_executions(
+                stateMachineArn=self._state_machine_arn, maxResults=1000, **parameters
+            )
         found = [
             ExecutionSummary(
                 execution["name"], execution["status"], iso(execution["startDate"]), _stopped_at(execution)
@@ -97,11 +96,15 @@ def _request(execution_input: str) -> dict[str, Any]:
         body = json.loads(execution_input)
     except (ValueError, RecursionError):
         body = None
-    given = body if isinstance(body, dict) else {}
-    return {name: given[name] for name, is_readable in _READ.items() if name in given and is_readable(given[name])}
+    fields = body if isinstance(body, dict) else {}
+    return {
+        name: fields[name]
+        for name, is_readable in _READABLE_FIELDS.items()
+        if name in fields and is_readable(fields[name])
+    }
 
 
-def _name(text: str | None) -> str | None:
+def _error_name(text: str | None) -> str | None:
     """The text, if it is an error name as state machines use it. People who stop an execution may enter any text, which
     is not passed on."""
     return text if text and re.fullmatch("[A-Za-z][A-Za-z0-9_.]{0,79}", text) and _is_text(text) else None

@@ -5,8 +5,10 @@ it only when there is a violation to explain.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import fastjsonschema
@@ -32,16 +34,32 @@ def validate(contract: str, instance: Any) -> None:
 
 
 def prepare(contract: str) -> None:
-    """Compile the contract's check and cache it."""
+    """Load the contract's check and cache it."""
     _check(contract)
+
+
+def source(contract: str) -> str:
+    """Return the source of a module whose `validate` is the contract's check.
+
+    The build packs it, so that a function's start imports the check instead of compiling it.
+    """
+    code: str = fastjsonschema.compile_to_code(_definition(contract), **_options())
+    return code
 
 
 @cache
 def _check(contract: str) -> Callable[[Any], Any]:
-    # The loader returns copies, as fastjsonschema modifies its arguments. `definitions#/card` refers to the file of
-    # that name.
-    files = {"": lambda name: deepcopy(contracts.load(name))}
-    check: Callable[[Any], Any] = fastjsonschema.compile(
-        files[""](contract), handlers=files, use_default=False, use_formats=False, detailed_exceptions=False
-    )
-    return check
+    with suppress(ModuleNotFoundError):  # outside a package there is no such module
+        packed: Callable[[Any], Any] = import_module(f"{contracts.__name__}.{contract}").validate
+        return packed
+    compiled: Callable[[Any], Any] = fastjsonschema.compile(_definition(contract), **_options())
+    return compiled
+
+
+def _definition(contract: str) -> Any:
+    return deepcopy(contracts.load(contract))  # a copy, as fastjsonschema modifies its arguments
+
+
+def _options() -> dict[str, Any]:
+    # `definitions#/card` refers to the file of that name.
+    return {"handlers": {"": _definition}, "use_default": False, "use_formats": False, "detailed_exceptions": False}

@@ -48,7 +48,7 @@ class KmsCardOpener:
         if len(segments) != 5:
             raise InvalidSealedCard("A sealed card is a compact JWE, five segments with dots between them.")
         header, encrypted_key, iv, ciphertext, tag = map(_decoded, segments)
-        key_id = self._checked(_header(header), payment_id)
+        key_id = self._checked_key_id(_header(header), payment_id)
         content_key = self._content_key(key_id, encrypted_key)
         if (len(content_key), len(iv), len(tag)) != (_KEY_BYTES, _IV_BYTES, _TAG_BYTES):
             raise SealedCardTampered("The sealed card does not open.")
@@ -57,7 +57,7 @@ class KmsCardOpener:
         except InvalidTag:
             raise SealedCardTampered("The sealed card does not open.") from None
 
-    def _checked(self, header: dict[str, Any], payment_id: str) -> str:
+    def _checked_key_id(self, header: dict[str, Any], payment_id: str) -> str:
         """Return the id of the key in the header, if the header is acceptable and names this payment."""
         if (header.get("alg"), header.get("enc")) != (ALGORITHM, ENCRYPTION) or not header.keys() <= _HEADER_NAMES:
             raise SealingNotSupported(f"Seal with {ALGORITHM} and {ENCRYPTION}, without compression or extensions.")

@@ -19,13 +19,13 @@ from functions.shared.domain.ledger import (
     PostedEntry,
     capture_entry,
     clear_suspense,
+    entries_in_effect,
     refund_entry,
-    standing,
 )
 from functions.shared.domain.operation import Operation, OperationType
 from functions.shared.domain.payment import Payment
 
-ADOPTING = frozenset({"authorized", "captured", "partially_refunded", "refunded"})
+ADOPTABLE_STATUSES = frozenset({"authorized", "captured", "partially_refunded", "refunded"})
 """The statuses in which a charge may still move. A payment in doubt needs evidence of its outcome first."""
 
 _STEPS: tuple[RefundStatus | None, ...] = (None, "pending", "succeeded", "failed")
@@ -48,7 +48,7 @@ def adopt(
     `journal` holds the entries posted before. An open operation of ours ends if the charge shows that it was done, or
     that it can no longer be done. Raises GatewayMismatch for a charge that can't be the payment's.
     """
-    if payment.status not in ADOPTING:
+    if payment.status not in ADOPTABLE_STATUSES:
         return payment, ()
     if charge.charge_id != payment.charge_id or not charge.is_for(
         payment.payment_id, payment.amount_minor, payment.currency
@@ -86,7 +86,7 @@ def adopt_undone(
         return payment, ()
     adoption = _Adoption(payment, charge, now, tuple(journal))
     if is_undone(charge):
-        adoption.undone(undoing)
+        adoption.complete_undoing(undoing)
     elif charge.refund(undoing.operation_id):
         adoption.pend(undoing)
     return replace(adoption.payment, version=payment.version), adoption.posted
@@ -104,20 +104,22 @@ class _Adoption:
 
     def capture(self) -> None:
         charge = self.charge
-        operation = self._asked("capture", charge.captured_minor) or self._adopted(
+        operation = self._requested("capture", charge.captured_minor) or self._adopted_operation(
             "capture", charge.charge_id, charge.captured_minor, charge.captured_at or self.now
         )
-        self._reject_others(operation)
+        self._reject_other_operations(operation)
         entry = capture_entry(charge.gateway, charge.captured_minor, charge.currency, operation.operation_id)
         self._settle(operation, entry)
 
     def void(self) -> None:
         payment, charge = self.payment, self.charge
         amount_minor = payment.captured_minor or payment.amount_minor or 0
-        operation = self._asked("void", amount_minor) or self._adopted("void", charge.charge_id, amount_minor, self.now)
-        self._reject_others(operation)
+        operation = self._requested("void", amount_minor) or self._adopted_operation(
+            "void", charge.charge_id, amount_minor, self.now
+        )
+        self._reject_other_operations(operation)
         # The gateway has reversed the capture as well, if there was one.
-        captured = [posted for posted in standing(self.journal) if posted.entry.kind == "capture"]
+        captured = [posted for posted in entries_in_effect(self.journal) if posted.entry.kind == "capture"]
         self._settle(
             operation,
             *(posted.entry.reverse(posted.number, source=operation.operation_id) for posted in captured),
@@ -130,7 +132,7 @@ class _Adoption:
             if operation and operation.is_open:
                 # A refund with our reference but another amount or type is not the one we requested.
                 self._reject(operation, GatewayMismatch.code())
-            operation = self.payment.operation(adopted_id("refund", refund.refund_id)) or self._adopted(
+            operation = self.payment.operation(adopted_id("refund", refund.refund_id)) or self._adopted_operation(
                 "refund", refund.refund_id, refund.amount_minor, refund.created_at
             )
         if _STEPS.index(refund.status) <= _STEPS.index(_step(operation)):
@@ -145,11 +147,11 @@ class _Adoption:
             case "failed" if operation.status == "succeeded":
                 (refunded,) = (
                     posted
-                    for posted in standing(self.journal)
+                    for posted in entries_in_effect(self.journal)
                     if (posted.entry.kind, posted.entry.source) == ("refund", operation.operation_id)
                 )
-                back = refunded.entry.reverse(refunded.number, "refund_failed")
-                self._post(self.payment.fail_refund(operation, self.now), [back])
+                reversal = refunded.entry.reverse(refunded.number, "refund_failed")
+                self._post(self.payment.fail_refund(operation, self.now), [reversal])
             case "failed":
                 self._reject(operation, "refund_failed")
 
@@ -157,7 +159,7 @@ class _Adoption:
         pending = self.payment.end(operation, "processing", None, self.now, pending=True)
         self._post(pending, clear_suspense(self.journal, operation.operation_id))
 
-    def undone(self, operation: Operation) -> None:
+    def complete_undoing(self, operation: Operation) -> None:
         charge, entries = self.charge, list[JournalEntry]()
         if operation.type == "refund":
             amount_minor = operation.amount_minor or 0
@@ -172,13 +174,20 @@ class _Adoption:
         if not 0 <= payment.refunded_minor <= payment.captured_minor:
             raise GatewayMismatch("The gateway shows more refunds than it captured.")
 
-    def _asked(self, type: OperationType, amount_minor: int) -> Operation | None:
+    def _requested(self, type: OperationType, amount_minor: int) -> Operation | None:
         """Our open operation of this type and amount, if there is one."""
-        asked = (type, amount_minor, True)
-        operations = (each for each in self.payment.operations if each.charge_id is None)
-        return next((each for each in operations if (each.type, each.amount_minor, each.is_open) == asked), None)
+        requested = (type, amount_minor, True)
+        operations = (operation for operation in self.payment.operations if operation.charge_id is None)
+        return next(
+            (
+                operation
+                for operation in operations
+                if (operation.type, operation.amount_minor, operation.is_open) == requested
+            ),
+            None,
+        )
 
-    def _adopted(self, type: OperationType, gateway_id: str, amount_minor: int, at: str) -> Operation:
+    def _adopted_operation(self, type: OperationType, gateway_id: str, amount_minor: int, at: str) -> Operation:
         return Operation(
             operation_id=adopted_id(type, gateway_id),
             type=type,
@@ -190,10 +199,10 @@ class _Adoption:
             source="gateway",
         )
 
-    def _reject_others(self, done: Operation) -> None:
+    def _reject_other_operations(self, completed: Operation) -> None:
         """Reject the other open operations: a charge is captured or voided only once, and not refunded once voided."""
         for operation in self.payment.operations:
-            if operation.is_open and operation.charge_id is None and operation.operation_id != done.operation_id:
+            if operation.is_open and operation.charge_id is None and operation.operation_id != completed.operation_id:
                 self._reject(operation, "invalid_state")
 
     def _reject(self, operation: Operation, error: str) -> None:

@@ -17,10 +17,10 @@ from functions.shared.domain.times import iso
 UNSEALED = "unsealed"
 """Replaces the day for records written before seals existed. Only the first anchor may contain them."""
 
-NO_ANCHOR = "0" * 64
+GENESIS_ROOT = "0" * 64
 """The first anchor's `previous`, as no root precedes it."""
 
-SEEN_WITHIN = timedelta(minutes=1)
+INDEXED_WITHIN = timedelta(minutes=1)
 """A record is assumed to be in its day's index this long after it was written."""
 
 
@@ -95,9 +95,9 @@ class Anchor:
         return self.digest.hex()
 
 
-def surely_seen(day: str, at: str) -> str:
+def indexed_until(day: str, at: str) -> str:
     """The time up to which a read of the day's index, made at `at`, has seen every write."""
-    return min(f"{day}T23:59:59.999Z", iso(datetime.fromisoformat(at) - SEEN_WITHIN))
+    return min(f"{day}T23:59:59.999Z", iso(datetime.fromisoformat(at) - INDEXED_WITHIN))
 
 
 def part_hash(part: bytes) -> str:

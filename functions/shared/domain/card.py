@@ -42,7 +42,7 @@ class CardSummary:
         """The context that binds the card's ciphertext: the token of a stored card, otherwise the fingerprint."""
         return {"token": self.token} if self.token else {"fingerprint": self.fingerprint}
 
-    def not_kept(self) -> "CardSummary":
+    def without_token(self) -> "CardSummary":
         return replace(self, token=None)
 
     def expired(self, now: datetime) -> bool:

@@ -18,18 +18,18 @@ from typing import Any
 
 # (brand, first and last issuer prefix, lengths). A narrow range comes before a wide one that contains it.
 _BRANDS: tuple[tuple[str, str, str, frozenset[int]], ...] = tuple(
-    (each["brand"], first, last or first, frozenset(each["lengths"]))
-    for each in json.loads(Path(__file__).with_name("card_brands.json").read_text())["brands"]
-    for first, _, last in (prefixes.partition("-") for prefixes in each["begins"])
+    (entry["brand"], first, last or first, frozenset(entry["lengths"]))
+    for entry in json.loads(Path(__file__).with_name("card_brands.json").read_text())["brands"]
+    for first, _, last in (prefixes.partition("-") for prefixes in entry["begins"])
 )
 BRANDS = frozenset(brand for brand, *_ in _BRANDS)
 """The API's codes of all known brands."""
 
 RULES: Mapping[str, Mapping[str, Any]] = json.loads(Path(__file__).with_name("card_rules.json").read_text())
-_SHORTEST, _LONGEST = RULES["card_number"]["shortest"], RULES["card_number"]["longest"]
+_MIN_DIGITS, _MAX_DIGITS = RULES["card_number"]["shortest"], RULES["card_number"]["longest"]
 """The smallest and largest number of digits in a card number."""
 
-_BETWEEN_GROUPS: int = RULES["text"]["between_groups"]
+_MAX_SEPARATOR_LENGTH: int = RULES["text"]["between_groups"]
 """At most this many characters, and no letter, may stand between two groups of digits of one number."""
 
 _GROUP = re.compile("[0-9]+")
@@ -55,8 +55,8 @@ def brand_of(number: str) -> str | None:
 
 def is_card_number(number: str) -> bool:
     """Whether the text is all digits, with a brand's prefix, one of that brand's lengths and a valid check digit."""
-    written = re.fullmatch(f"[0-9]{{{_SHORTEST},{_LONGEST}}}", number)
-    return written is not None and passes_luhn(number) and brand_of(number) is not None
+    match = re.fullmatch(f"[0-9]{{{_MIN_DIGITS},{_MAX_DIGITS}}}", number)
+    return match is not None and passes_luhn(number) and brand_of(number) is not None
 
 
 def looks_like_a_card_number(text: str) -> bool:
@@ -83,9 +83,9 @@ def card_numbers(text: str) -> list[tuple[int, int]]:
         number = ""
         for last in range(first, len(groups)):
             begin, end = groups[last]
-            between = plain[groups[last - 1][1] : begin] if number else ""
+            separator = plain[groups[last - 1][1] : begin] if number else ""
             number += plain[begin:end]
-            if len(between) > _BETWEEN_GROUPS or any(map(str.isalpha, between)) or len(number) > _LONGEST:
+            if len(separator) > _MAX_SEPARATOR_LENGTH or any(map(str.isalpha, separator)) or len(number) > _MAX_DIGITS:
                 break
             if is_card_number(number):
                 found.append((positions[start], positions[end - 1] + 1))
@@ -97,15 +97,15 @@ def _normalised(text: str) -> tuple[str, list[int]]:
 
     The letter x replaces every character of UUIDs, times (ISO 8601) and IBANs.
     """
-    shown = [
+    visible = [
         (str(unicodedata.digit(character, character)), position)
         for position, original in enumerate(text)
         for character in unicodedata.normalize("NFKC", original)
         if not _is_invisible(character)
     ]
-    plain, positions = "".join(character for character, _ in shown), [position for _, position in shown]
-    for other in (_UUID, _TIME):
-        plain = other.sub(lambda found: "x" * len(found[0]), plain)
+    plain, positions = "".join(character for character, _ in visible), [position for _, position in visible]
+    for pattern in (_UUID, _TIME):
+        plain = pattern.sub(lambda match: "x" * len(match[0]), plain)
     for iban in _ibans(plain):
         plain = plain.replace(iban, "x" * len(iban))
     return plain, positions

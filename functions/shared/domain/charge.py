@@ -64,17 +64,17 @@ class Charge:
         """Whether the charge belongs to this payment and none of its texts was malformed."""
         texts = [self.charge_id, self.status, self.decline_code, self.void_reason, self.captured_at, self.expires_at]
         texts += [text for refund in self.refunds for text in (refund.refund_id, refund.status, refund.created_at)]
-        asked = (reference, amount_minor, currency)
-        return REDACTED not in texts and (self.reference, self.amount_minor, self.currency) == asked
+        requested = (reference, amount_minor, currency)
+        return REDACTED not in texts and (self.reference, self.amount_minor, self.currency) == requested
 
-    def is_as_asked(self, reference: str, amount_minor: int | None, currency: str | None, *, capture: bool) -> bool:
+    def is_as_requested(self, reference: str, amount_minor: int | None, currency: str | None, *, capture: bool) -> bool:
         """Whether the charge is the one requested, whatever happened to it since.
 
         A charge to be captured must have been captured in full. A declined or voided charge passes, too: it holds no
         money and has taken none.
         """
-        has_all = self.captured_minor == amount_minor or self.status in ("declined", "voided")
-        return self.is_for(reference, amount_minor, currency) and (has_all or not capture)
+        is_complete = self.captured_minor == amount_minor or self.status in ("declined", "voided")
+        return self.is_for(reference, amount_minor, currency) and (is_complete or not capture)
 
     def outcome(self, *, capture: bool) -> Literal["captured", "authorized", "declined"]:
         """The result of requesting the charge, before any later movement. The charge must be as requested."""
@@ -84,7 +84,7 @@ class Charge:
 
     def refund(self, reference: str) -> Refund | None:
         """The refund with this reference, or None if the charge shows none."""
-        return next((each for each in self.refunds if each.reference == reference), None)
+        return next((refund for refund in self.refunds if refund.reference == reference), None)
 
     @classmethod
     def from_dict(cls, charge: Mapping[str, Any]) -> "Charge":

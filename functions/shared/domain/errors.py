@@ -26,11 +26,12 @@ PaymentError
 │   ├── GatewayOutcomeUnknown  money may have moved
 │   ├── ReversalUnconfirmed    money may have moved and may not be back
 │   └── PaymentUnderWay        it has no end, or cannot be seen, yet: what is to be done with it has to wait
+├── PaymentDenied              a screening rule denies the payment; the message is the verdict
 ├── KeyUnusable                the key is disabled or deleted, or we may not use it
 ├── GatewayRefused             the gateway refused to process the request at all
 ├── GatewayMismatch            the gateway's charge is not the one requested, for instance in amount or currency
 ├── SettlementUnreadable       the gateway's settlement report is truncated or malformed
-├── LedgerConflict             the ledger holds another record under this payment's id
+├── LedgerConflict             the ledger holds another record under this payment's id, or the vault another card
 ├── PaymentNotFound            neither the ledger nor any execution knows the payment
 └── InternalError              any unforeseen error, without its data
 
@@ -154,6 +155,10 @@ class PaymentUnderWay(Unavailable):
     """The payment has not ended or is not visible yet, so the operation on it has to wait."""
 
 
+class PaymentDenied(PaymentError):
+    """A screening rule denies the payment, or the card to be stored. The message is the verdict as JSON."""
+
+
 class KeyUnusable(PaymentError):
     """KMS rejected the use of the key: it is disabled, deleted or not permitted, or the encryption context is wrong."""
 
@@ -171,7 +176,7 @@ class SettlementUnreadable(PaymentError):
 
 
 class LedgerConflict(PaymentError):
-    """The ledger already holds a different record under this payment's id."""
+    """The ledger already holds a different record under this payment's id, or the vault another card under this key."""
 
 
 class PaymentNotFound(PaymentError):

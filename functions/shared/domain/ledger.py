@@ -19,7 +19,7 @@ SUSPENSE_IN_DOUBT = "suspense:in_doubt"
 EXPENSE_FEES = "expense:fees"
 ASSET_BANK = "asset:bank"
 
-NO_ENTRY = "0" * 64
+GENESIS_HASH = "0" * 64
 """The previous hash of a payment's first entry."""
 
 
@@ -112,7 +112,7 @@ class PostedEntry:
     def after(
         cls, previous_hash: str, entry: JournalEntry, *, payment_id: str, number: int, posted_at: str
     ) -> "PostedEntry":
-        """The entry, chained to its predecessor by `previous_hash`, which is NO_ENTRY for the first."""
+        """The entry, chained to its predecessor by `previous_hash`, which is GENESIS_HASH for the first."""
         text = json.dumps(
             [previous_hash, payment_id, number, posted_at, asdict(entry)], sort_keys=True, separators=(",", ":")
         )
@@ -134,18 +134,18 @@ class PostedEntry:
         )
 
 
-def standing(journal: Iterable[PostedEntry]) -> list[PostedEntry]:
+def entries_in_effect(journal: Iterable[PostedEntry]) -> list[PostedEntry]:
     """The entries still in effect: they neither reverse another entry nor have been reversed."""
     entries = list(journal)
-    undone = {posted.entry.reverses for posted in entries}
-    return [posted for posted in entries if posted.entry.reverses is None and posted.number not in undone]
+    reversed_numbers = {posted.entry.reverses for posted in entries}
+    return [posted for posted in entries if posted.entry.reverses is None and posted.number not in reversed_numbers]
 
 
 def clear_suspense(journal: Iterable[PostedEntry], source: str | None = None) -> list[JournalEntry]:
     """The entries that reverse a doubt's postings to suspense, of the payment itself or of an operation (`source`)."""
     return [
         posted.entry.reverse(posted.number)
-        for posted in standing(journal)
+        for posted in entries_in_effect(journal)
         if posted.entry.kind == "in_doubt" and posted.entry.source == source
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from functions.shared.domain.shapes import whole
+from functions.shared.domain.shapes import to_int
 
 OperationType = Literal["refund", "capture", "void"]
 OperationStatus = Literal["processing", "succeeded", "rejected", "in_doubt"]
@@ -19,11 +19,11 @@ Refusal = Literal["amount_exceeds_captured", "amount_exceeds_authorized", "inval
 RESERVED_WITHIN_SECONDS = 3600
 """An operation requested longer ago than this is not reserved: its execution gave up long before."""
 
-SEEN_WITHIN_SECONDS = 10
+VISIBLE_WITHIN_SECONDS = 10
 """A payment that is still not visible this long after the request for an operation on it does not exist: Step Functions
 shows an execution only a moment after its start."""
 
-OPERATIONS_KEPT = 100
+MAX_OPERATIONS_IN_RECORD = 100
 """A payment's record holds at most this many operations, because it is read and written as a whole. This is also the
 limit for open operations; beyond it, the oldest ended operations are stored apart from the record."""
 
@@ -49,7 +49,7 @@ class OperationRequest:
             operation_id=operation_id,
             payment_id=request["payment_id"],
             type=request["operation"],
-            amount_minor=whole(request.get("amount_minor")),
+            amount_minor=to_int(request.get("amount_minor")),
             requested_at=requested_at,
             caller=request.get("caller"),
         )
@@ -58,9 +58,9 @@ class OperationRequest:
         """Whether the request is too old for the operation to be reserved."""
         return self._age_seconds(now) > RESERVED_WITHIN_SECONDS
 
-    def is_old(self, now: str) -> bool:
+    def payment_would_be_visible(self, now: str) -> bool:
         """Whether the request is so old that its payment, if it existed, would be visible by now."""
-        return self._age_seconds(now) > SEEN_WITHIN_SECONDS
+        return self._age_seconds(now) > VISIBLE_WITHIN_SECONDS
 
     def _age_seconds(self, now: str) -> float:
         return (datetime.fromisoformat(now) - datetime.fromisoformat(self.requested_at)).total_seconds()
@@ -99,7 +99,7 @@ class Operation:
 
 def in_order(operations: Iterable[Operation]) -> tuple[Operation, ...]:
     """A payment's operations in order: first those kept apart, oldest first, then the record's, as requested."""
-    every = list(operations)
-    apart = [each for each in every if each.kept_apart is not None]
-    apart.sort(key=lambda each: (each.created_at, each.operation_id))
-    return (*apart, *(each for each in every if each.kept_apart is None))
+    all_operations = list(operations)
+    older = [operation for operation in all_operations if operation.kept_apart is not None]
+    older.sort(key=lambda operation: (operation.created_at, operation.operation_id))
+    return (*older, *(operation for operation in all_operations if operation.kept_apart is None))

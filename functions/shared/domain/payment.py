@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.card_number import refused_fields
 from functions.shared.domain.errors import CardNumberInText
-from functions.shared.domain.ledger import NO_ENTRY, JournalEntry, PostedEntry
+from functions.shared.domain.ledger import GENESIS_HASH, JournalEntry, PostedEntry
 from functions.shared.domain.operation import (
-    OPERATIONS_KEPT,
+    MAX_OPERATIONS_IN_RECORD,
     Operation,
     OperationRequest,
     OperationStatus,
@@ -17,25 +17,22 @@ from functions.shared.domain.operation import (
     Refusal,
     in_order,
 )
-from functions.shared.domain.shapes import whole
 
 Status = Literal[
     "captured",
     "authorized",
     "declined",
-    "stored",
+    "stored",  # only of before POST /cards had a workflow of its own: a card, and no payment
     "reversed",
     "in_doubt",
     "voided",
     "refunded",
     "partially_refunded",
 ]
-Purpose = Literal["charge", "store"]
-
 NO_CURRENCY = "XXX"
 """ISO 4217's code for the absence of a currency."""
 
-SCREENED = "screened:"
+SCREENED_PREFIX = "screened:"
 """The prefix of a decline code that names the screening rule behind the decline."""
 
 # The allowed transitions: a known outcome is final, evidence clears a doubt, an authorization is captured or voided
@@ -55,22 +52,23 @@ NEXT_STATUSES: dict[Status, frozenset[Status]] = {
     "partially_refunded": frozenset({"captured", "partially_refunded", "refunded", "voided"}),
 }
 
-FAILURES: frozenset[Status] = frozenset({"reversed", "in_doubt"})
+FAILURE_STATUSES: frozenset[Status] = frozenset({"reversed", "in_doubt"})
 """The statuses with which a payment's execution fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """The merchant's request, without the card. Amount and currency are None if a card is only stored.
+    """The merchant's request, without the card.
 
     `card_on_file` means that the payment charges a stored card by its token instead of card data in the request.
     `caller` is the ARN of the user or role that called the API; a payment started by hand has none. Raises
     CardNumberInText.
     """
 
-    operation: Purpose
-    amount_minor: int | None = None
-    currency: str | None = None
+    operation: ClassVar = "charge"
+
+    amount_minor: int
+    currency: str
     capture: bool = True
     merchant_reference: str | None = None
     description: str | None = None
@@ -86,9 +84,8 @@ class PaymentRequest:
     def from_request(cls, request: Mapping[str, Any]) -> "PaymentRequest":
         """Read the API's request body, or the `payment` that an earlier state derived from it. Null means absent."""
         return cls(
-            operation=request.get("operation", "charge"),
-            amount_minor=whole(request.get("amount_minor")),
-            currency=request.get("currency"),
+            amount_minor=int(request["amount_minor"]),
+            currency=request["currency"],
             capture=request.get("capture") is not False,
             merchant_reference=request.get("merchant_reference"),
             description=request.get("description"),
@@ -101,9 +98,22 @@ class PaymentRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """The merchant's request to store a card, without the card. The screening rules see it as a payment of nothing."""
+
+    operation: ClassVar = "store"
+    amount_minor: ClassVar = 0
+    currency: ClassVar = NO_CURRENCY
+    merchant_reference: ClassVar = None
+
+    caller: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Payment:
     """The ledger's record of one payment. Amounts are in the currency's minor unit, times are ISO 8601 in UTC.
 
+    Only a record that is `stored` has no amount and no currency. Nothing writes such records any more.
     `card` and `transaction_id` are None if the execution was stopped before they were known. `reversing` means that the
     gateway was, or may have been, asked to undo the charge: from then on, finding the charge proves nothing.
     """
@@ -126,7 +136,7 @@ class Payment:
     version: int = 1  # the number of writes of the record; every write names the version that it replaces
     reversing: bool = False
     entry_count: int = 0  # the number of the payment's journal entries; the next entry gets the next number
-    journal_hash: str = NO_ENTRY  # the last entry's
+    journal_hash: str = GENESIS_HASH  # the last entry's
     flags: tuple[str, ...] = ()  # the screening rules that flagged the payment for a person to review
     operations: tuple[Operation, ...] = ()  # `in_order`
     caller: str | None = None  # the requester: the ARN of a user or a role
@@ -150,15 +160,15 @@ class Payment:
         flags: tuple[str, ...] = (),
     ) -> "Payment":
         """The first record of a payment. It keeps the card only if the payment succeeded or the card was on file."""
-        keeps_card = request.card_on_file or status in ("captured", "authorized", "stored")
+        keeps_card = request.card_on_file or status in ("captured", "authorized")
         return cls(
             payment_id=payment_id,
             status=status,
             amount_minor=request.amount_minor,
             currency=request.currency,
-            captured_minor=(request.amount_minor or 0) if status == "captured" else 0,
+            captured_minor=request.amount_minor if status == "captured" else 0,
             refunded_minor=0,
-            card=card if card is None or keeps_card else card.not_kept(),
+            card=card if card is None or keeps_card else card.without_token(),
             transaction_id=transaction_id,
             charge_id=charge_id,
             decline_code=decline_code,
@@ -173,9 +183,9 @@ class Payment:
         )
 
     @classmethod
-    def first_of(cls, event: Mapping[str, Any], status: Status, transaction_id: str | None, **known: Any) -> "Payment":
+    def first_of(cls, event: Mapping[str, Any], status: Status, transaction_id: str | None, **fields: Any) -> "Payment":
         """The first record of a payment, from a state's input `{"payment_id", "started_at", "payment", "card",
-        "flags"}`. `known` holds further arguments of `first`."""
+        "flags"}`. `fields` holds further arguments of `first`."""
         return cls.first(
             event["payment_id"],
             status,
@@ -184,7 +194,7 @@ class Payment:
             transaction_id,
             started_at=event["started_at"],
             flags=tuple(event["flags"]),
-            **known,
+            **fields,
         )
 
     @property
@@ -199,14 +209,14 @@ class Payment:
         return self.status == "authorized" or any(operation.pending for operation in self.operations)
 
     @property
-    def was_screened(self) -> bool:
+    def was_declined_by_rule(self) -> bool:
         """Whether a screening rule declined the payment before the gateway was called."""
-        return self.decline_code is not None and self.decline_code.startswith(SCREENED)
+        return self.decline_code is not None and self.decline_code.startswith(SCREENED_PREFIX)
 
     @property
     def was_declined_by_gateway(self) -> bool:
         """Whether the gateway, rather than a screening rule, declined the payment."""
-        return self.status == "declined" and not self.was_screened
+        return self.status == "declined" and not self.was_declined_by_rule
 
     def outcome(self) -> dict[str, Any]:
         """The output that the state machine ends on: it branches on `status`; `error` says why a payment was undone."""
@@ -253,23 +263,23 @@ class Payment:
     # -- Operations
 
     def operation(self, operation_id: str) -> Operation | None:
-        return next((each for each in self.operations if each.operation_id == operation_id), None)
+        return next((operation for operation in self.operations if operation.operation_id == operation_id), None)
 
     @property
     def refundable_minor(self) -> int:
         """The captured amount, less completed refunds and open ones."""
-        refunds = [each for each in self.operations if each.type == "refund" and each.charge_id is None]
-        reserved = sum(each.amount_minor or 0 for each in refunds if each.is_open)
+        refunds = [refund for refund in self.operations if refund.type == "refund" and refund.charge_id is None]
+        reserved = sum(refund.amount_minor or 0 for refund in refunds if refund.is_open)
         return self.captured_minor - self.refunded_minor - reserved
 
     def reserve(self, request: OperationRequest, now: str) -> "Payment":
         """The next version, in which the operation is processing, or rejected if it is not allowed."""
         refusal = self._refusal(request)
-        return self._with(
+        return self._with_operation(
             Operation(
                 operation_id=request.operation_id,
                 type=request.type,
-                amount_minor=request.amount_minor or (None if refusal else self._whole_amount(request)),
+                amount_minor=request.amount_minor or (None if refusal else self._available_amount(request)),
                 status="rejected" if refusal else "processing",
                 error=refusal,
                 created_at=request.requested_at,
@@ -291,7 +301,7 @@ class Payment:
             updated_at=now,
             caller=request.caller,
         )
-        return self._with(rejected, now)
+        return self._with_operation(rejected, now)
 
     def undo_other_charge(self, charge_id: str, type: OperationType, now: str) -> "Payment":
         """The next version, with an operation to undo a second charge of the payment by a void or a full refund.
@@ -308,7 +318,7 @@ class Payment:
             updated_at=now,
             charge_id=charge_id,
         )
-        return self._with(undoing, now)
+        return self._with_operation(undoing, now)
 
     def settle(self, operation: Operation, now: str) -> "Payment":
         """The next version, in which the gateway has carried out the operation."""
@@ -333,11 +343,13 @@ class Payment:
         self, operation: Operation, status: OperationStatus, error: str | None, now: str, *, pending: bool = False
     ) -> "Payment":
         """The next version, in which only the operation's status, error and `pending` have changed."""
-        return self._with(replace(operation, status=status, error=error, pending=pending, updated_at=now), now)
+        return self._with_operation(
+            replace(operation, status=status, error=error, pending=pending, updated_at=now), now
+        )
 
     def _refusal(self, request: OperationRequest) -> Refusal | None:
         amount_minor = request.amount_minor
-        if self._has_no_room():
+        if self._has_max_open_operations():
             return "too_many_operations"
         if request.type == "refund":
             if self.status not in ("captured", "partially_refunded", "refunded"):
@@ -349,30 +361,30 @@ class Payment:
         exceeds = request.type == "capture" and (amount_minor or 0) > (self.amount_minor or 0)
         return "amount_exceeds_authorized" if exceeds else None
 
-    def _whole_amount(self, request: OperationRequest) -> int | None:
+    def _available_amount(self, request: OperationRequest) -> int | None:
         return self.refundable_minor if request.type == "refund" else self.amount_minor
 
     def _refunded_by(self, amount_minor: int) -> "Payment":
         refunded_minor = self.refunded_minor + amount_minor
-        ends: dict[int, Status] = {0: "captured", self.captured_minor: "refunded"}
-        return replace(self, refunded_minor=refunded_minor, status=ends.get(refunded_minor, "partially_refunded"))
+        statuses: dict[int, Status] = {0: "captured", self.captured_minor: "refunded"}
+        return replace(self, refunded_minor=refunded_minor, status=statuses.get(refunded_minor, "partially_refunded"))
 
-    def _has_no_room(self) -> bool:
-        return sum(each.is_open for each in self.operations) >= OPERATIONS_KEPT
+    def _has_max_open_operations(self) -> bool:
+        return sum(operation.is_open for operation in self.operations) >= MAX_OPERATIONS_IN_RECORD
 
-    def _with(self, operation: Operation, now: str) -> "Payment":
+    def _with_operation(self, operation: Operation, now: str) -> "Payment":
         """The next version with the operation, updated or added as the newest; the oldest ended ones make room."""
         version = self.version + 1
-        kept = {each.operation_id: each for each in self.operations} | {operation.operation_id: operation}
+        by_id = {other.operation_id: other for other in self.operations} | {operation.operation_id: operation}
         if operation.kept_apart is not None:
-            kept[operation.operation_id] = replace(operation, kept_apart=version)
-        in_the_record = [each for each in kept.values() if each.kept_apart is None]
-        ended = [each for each in in_the_record if not each.is_open]
-        for oldest in ended[: max(0, len(in_the_record) - OPERATIONS_KEPT)]:
-            kept[oldest.operation_id] = replace(oldest, kept_apart=version)
+            by_id[operation.operation_id] = replace(operation, kept_apart=version)
+        in_record = [other for other in by_id.values() if other.kept_apart is None]
+        ended = [other for other in in_record if not other.is_open]
+        for oldest in ended[: max(0, len(in_record) - MAX_OPERATIONS_IN_RECORD)]:
+            by_id[oldest.operation_id] = replace(oldest, kept_apart=version)
         return replace(
             self,
-            operations=in_order(kept.values()),
+            operations=in_order(by_id.values()),
             version=version,
             updated_at=self._updated_at(now),
         )

@@ -28,8 +28,16 @@ def digest(kind: Kind, content: Mapping[str, Any]) -> bytes:
 def facts(record: Mapping[str, Any]) -> bytes:
     """A digest of the facts that all versions of a payment's record share: the request, its time and caller, and the
     card's fingerprint once the card is known."""
-    asked = {name: record.get(name) for name in _FACTS}
-    return digest("record", asked | {"card": (record.get("card") or {}).get("fingerprint")})
+    unchanging = {name: record.get(name) for name in _UNCHANGING_FIELDS}
+    return digest("record", unchanging | {"card": (record.get("card") or {}).get("fingerprint")})
 
 
-_FACTS = ("amount_minor", "caller", "created_at", "currency", "description", "merchant_reference", "payment_id")
+_UNCHANGING_FIELDS = (
+    "amount_minor",
+    "caller",
+    "created_at",
+    "currency",
+    "description",
+    "merchant_reference",
+    "payment_id",
+)

@@ -91,19 +91,21 @@ def entry_of(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry,
     """The entry in our books that corresponds to the gateway's line."""
     # A refund line is a refund of ours, an adopted one, or the gateway's reversal of the charge.
     refunds = (line.refund_reference, adopted_id("refund", line.line_id))
-    others = other_charges(payment)
+    other_charge_ids = other_charges(payment)
     for posted in journal:
         entry = posted.entry
         match line.type:
-            case "charge" if line.charge_id in others:
+            case "charge" if line.charge_id in other_charge_ids:
                 found = entry.kind == "capture" and entry.source == line.charge_id
             case "charge":
-                found = entry.kind == "capture" and entry.source not in others
+                found = entry.kind == "capture" and entry.source not in other_charge_ids
             case _ if entry.kind == "refund":
                 found = entry.source in refunds
             case _:
-                undoes = entry.kind == "reversal" and journal[(entry.reverses or 0) - 1].entry.kind == "capture"
-                found = undoes and (line.type, line.refund_reference, entry.source) == ("refund", None, None)
+                reverses_capture = (
+                    entry.kind == "reversal" and journal[(entry.reverses or 0) - 1].entry.kind == "capture"
+                )
+                found = reverses_capture and (line.type, line.refund_reference, entry.source) == ("refund", None, None)
         if found:
             return posted
     return None
@@ -128,15 +130,15 @@ def compare(line: SettlementLine, payment: Payment, journal: tuple[PostedEntry, 
     posted = entry_of(line, payment, journal)
     if posted is None:
         return broken("status_differs", f"{line.type}, as at the gateway", payment.status)
-    ours = signed_minor(line, posted.entry)
-    if ours != (line.amount_minor, line.currency):
-        return broken("amount_differs", f"{ours[0]} {ours[1]}, as in the ledger", str(line))
+    recorded = signed_minor(line, posted.entry)
+    if recorded != (line.amount_minor, line.currency):
+        return broken("amount_differs", f"{recorded[0]} {recorded[1]}, as in the ledger", str(line))
     return None
 
 
 def signed_minor(line: SettlementLine, entry: JournalEntry) -> tuple[int, str]:
     """The amount that the entry moved between the gateway and us, negative if to the card, and its currency."""
-    (posting,) = (each for each in entry.postings if each.account.startswith("asset:gateway:"))
+    (posting,) = (posting for posting in entry.postings if posting.account.startswith("asset:gateway:"))
     # A failed refund's line is compared with the entry of the refund itself, whose sign is the opposite.
     sign = -1 if line.type == "refund_failed" else 1
     return sign * posting.signed_minor, posting.currency

@@ -40,7 +40,7 @@ def canonical_id(value: str) -> str:
     return str(UUID(value)) if _UUID.fullmatch(value) else value
 
 
-def whole(number: float | None) -> int | None:
+def to_int(number: float | None) -> int | None:
     """Convert a number that a contract accepted as an integer, such as 1999.0, to int."""
     return None if number is None else int(number)
 

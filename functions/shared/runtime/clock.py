@@ -27,7 +27,7 @@ def sleep(seconds: float) -> None:
 CONFLICT_PAUSES_SECONDS = (0.02, 0.04, 0.08, 0.16, 0.32)
 
 
-def after_conflicts(call: Callable[[], Result]) -> Result:
+def retry_conflicts(call: Callable[[], Result]) -> Result:
     """Call the function, and after a short pause call it again whenever it raises LedgerConflict.
 
     A Retry in the state machine waits for at least a second, so concurrent operations would wait for many seconds.

@@ -17,20 +17,13 @@ if TYPE_CHECKING:
 
 
 @cache
-def _session() -> Any:
-    # botocore's own session: boto3 is a layer on top of it, which takes a tenth of a cold start, and we use none of it.
-    import botocore.session
-
-    return botocore.session.get_session()
-
-
-@cache
 def _client(service: str) -> Any:
     """A client that gives up well within the functions' own timeouts: two attempts of at most 3 seconds each."""
+    import boto3
     from botocore.config import Config
 
     config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
-    return _session().create_client(service, config=config)
+    return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 
 def minor_unit(currency: str) -> int | None:

@@ -1,5 +1,6 @@
 """The frame around every handler: its contract, its log lines, its metrics, and the errors that it may raise."""
 
+import gc
 import os
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ Handler = Callable[[Event, Any], dict[str, Any]]
 
 logger = Logger(json_serializer=redaction.to_json)
 metrics = Metrics()
-redaction.install(own=logger.name)
+redaction.install(own_logger=logger.name)
 
 
 def count(metric: str, occurrences: int = 1) -> None:
@@ -54,6 +55,8 @@ def function(
             _prepare(contract)
             for make in uses:
                 make()
+            gc.freeze()  # so that the first call's collection need not search all of this either
+            gc.enable()
 
         @wraps(call)
         def handler(event: Event, context: Any) -> dict[str, Any]:
@@ -71,20 +74,20 @@ def function(
                 elif isinstance(error, GatewayMismatch):
                     count("GatewayMismatch")
                 logger.warning(f"{contract} failed", error=type(error).__name__, reason=str(error))
-                leaving: PaymentError = error
+                outgoing: PaymentError = error
             except Exception as error:
-                where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-                logger.error(f"{contract} failed unexpectedly", error=type(error).__name__, where=where)
-                leaving = InternalError(type(error).__name__)
+                locations = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+                logger.error(f"{contract} failed unexpectedly", error=type(error).__name__, where=locations)
+                outgoing = InternalError(type(error).__name__)
             finally:
                 if metrics.metric_set:
                     metrics.flush_metrics()
                 logger.clear_state()
             # awslambdaric reports only the message, but the cause and the context may hold the card, and `from None`
             # would only hide the context.
-            leaving.args = tuple(map(redaction.redacted, leaving.args))
-            leaving.__cause__ = leaving.__context__ = None
-            raise leaving
+            outgoing.args = tuple(map(redaction.redacted, outgoing.args))
+            outgoing.__cause__ = outgoing.__context__ = None
+            raise outgoing
 
         return handler
 

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from functions.shared.domain.adoption import ADOPTING, adopt
+from functions.shared.domain.adoption import ADOPTABLE_STATUSES, adopt
 from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import GatewayOutcomeUnknown
 from functions.shared.ports import Ledger, PaymentGateway, RecordedPayment
 
 
-def look(charge_id: str, *, gateway: PaymentGateway) -> Charge:
+def read_charge(charge_id: str, *, gateway: PaymentGateway) -> Charge:
     """Read the charge from the gateway by the gateway's id, because gateways forget references.
 
     Raises GatewayOutcomeUnknown if the gateway does not show the charge: it exists, so the gateway has not caught up.
@@ -23,16 +23,16 @@ def adopt_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Led
     """Read the payment's charge, record its new movements, and return the resulting record.
 
     `known` must have been read before this call, so that a concurrent write causes a conflict. Raises GatewayMismatch
-    for a charge that can't be the payment's, LedgerConflict, LedgerUnavailable, and the errors of `look` and the
+    for a charge that can't be the payment's, LedgerConflict, LedgerUnavailable, and the errors of `read_charge` and the
     gateway.
     """
-    if known.payment.status not in ADOPTING:
+    if known.payment.status not in ADOPTABLE_STATUSES:
         return known
     assert known.payment.charge_id  # every payment with one of these statuses has a charge
-    return adopt_shown(known, look(known.payment.charge_id, gateway=gateway), ledger=ledger, now=now)
+    return record_movements(known, read_charge(known.payment.charge_id, gateway=gateway), ledger=ledger, now=now)
 
 
-def adopt_shown(known: RecordedPayment, charge: Charge, *, ledger: Ledger, now: str) -> RecordedPayment:
+def record_movements(known: RecordedPayment, charge: Charge, *, ledger: Ledger, now: str) -> RecordedPayment:
     """Record the new movements of the payment's charge, which has been read already, and return the resulting record.
 
     Raises GatewayMismatch, LedgerConflict, LedgerUnavailable.

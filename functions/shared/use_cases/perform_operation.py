@@ -13,7 +13,7 @@ from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknow
 from functions.shared.domain.operation import Operation, OperationType
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import Ledger, PaymentGateway
-from functions.shared.use_cases.adopt_charge import look
+from functions.shared.use_cases.adopt_charge import read_charge
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +71,24 @@ def perform_operation(reserved: Reserved, *, gateway: PaymentGateway, ledger: Le
     if operation is None or not operation.is_open:
         return Performed()  # the record remains as it is
     try:
-        done = _ask(reserved, gateway)
+        answer = _request(reserved, gateway)
     except GatewayOutcomeUnknown:
-        charge = look(reserved.charge_id, gateway=gateway)
-        if not _shows(charge, reserved):
+        charge = read_charge(reserved.charge_id, gateway=gateway)
+        if not _shows_outcome(charge, reserved):
             raise  # not there yet is not the same as never there
         return Performed(charge)
-    if isinstance(done, Refused):
+    if isinstance(answer, Refused):
         # An earlier attempt, whose answer was lost, may have succeeded, or somebody may have used the dashboard.
-        charge = look(reserved.charge_id, gateway=gateway)
-        if reserved.type != "refund" and done.reason == "invalid_state" and charge.status == "authorized":
+        charge = read_charge(reserved.charge_id, gateway=gateway)
+        if reserved.type != "refund" and answer.reason == "invalid_state" and charge.status == "authorized":
             raise GatewayOutcomeUnknown("The gateway refuses what the charge allows: what it shows is not the newest.")
-        return Performed(charge, done.reason)
-    if not _is_as_asked(done, reserved):
+        return Performed(charge, answer.reason)
+    if not _is_as_requested(answer, reserved):
         raise GatewayMismatch(f"The gateway's {reserved.type} is not the one that was asked for.")
-    return Performed(done)
+    return Performed(answer)
 
 
-def _ask(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refused:
+def _request(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refused:
     key = f"{reserved.payment_id}-{reserved.type}-{reserved.operation_id}"
     match reserved.type:
         case "capture":
@@ -101,16 +101,16 @@ def _ask(reserved: Reserved, gateway: PaymentGateway) -> Charge | Refused:
             )
 
 
-def _shows(charge: Charge, reserved: Reserved) -> bool:
+def _shows_outcome(charge: Charge, reserved: Reserved) -> bool:
     """Whether the charge shows the operation's outcome, whoever requested it."""
     if reserved.type == "refund":
         return charge.refund(reserved.operation_id) is not None
     return charge.status != "authorized"
 
 
-def _is_as_asked(charge: Charge, reserved: Reserved) -> bool:
-    asked = (reserved.charge_id, reserved.currency)
-    if (charge.charge_id, charge.currency) != asked:
+def _is_as_requested(charge: Charge, reserved: Reserved) -> bool:
+    requested = (reserved.charge_id, reserved.currency)
+    if (charge.charge_id, charge.currency) != requested:
         return False
     if reserved.type == "refund":
         refund = charge.refund(reserved.operation_id)

@@ -62,11 +62,11 @@ def settle_operation(payment_id: str, operation_id: str, performed: Performed, *
     reason = error_code(performed.reason or "")
     if performed.charge and performed.reason and operation.is_open and not operation.pending:
         payment = payment.end(operation, "rejected", reason, now)
-        payment, more = payment.post(*clear_suspense(known.entries, operation_id))
-        posted += more
+        payment, cleared = payment.post(*clear_suspense(known.entries, operation_id))
+        posted += cleared
     elif performed.charge is None and operation.status == "processing" and not operation.pending:
         payment = payment.end(operation, "in_doubt", reason, now)
-        payment, posted = payment.post(*_suspense(payment, operation))
+        payment, posted = payment.post(*_suspense_entries(payment, operation))
     if payment == known.payment:
         return payment
     recorded = replace(payment, version=known.payment.version + 1)
@@ -74,7 +74,7 @@ def settle_operation(payment_id: str, operation_id: str, performed: Performed, *
     return recorded
 
 
-def _suspense(payment: Payment, operation: Operation) -> list[JournalEntry]:
+def _suspense_entries(payment: Payment, operation: Operation) -> list[JournalEntry]:
     assert operation.amount_minor and payment.currency
     match operation.type:
         case "capture":

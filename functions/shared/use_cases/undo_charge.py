@@ -17,8 +17,6 @@ def record_doubt(payment: Payment, request: PaymentRequest, *, ledger: Ledger) -
 
     Raises LedgerUnavailable, LedgerConflict.
     """
-    # Storing a card moves no money, so it is never in doubt.
-    assert request.amount_minor is not None and request.currency is not None
     suspense = [in_doubt_entry(request.amount_minor, request.currency)] if request.capture else []
     ledger.record(*payment.post(*suspense))
     # Another process may have recorded the same a moment earlier; the next entry then follows that process's entry.
@@ -47,7 +45,7 @@ def undo_charge(known: RecordedPayment, *, gateway: PaymentGateway, ledger: Ledg
     entries = clear_suspense(known.entries)
     # Suspense entries exist only if the payment was to be captured.
     requested = payment.payment_id, payment.amount_minor, payment.currency
-    as_requested = charge is None or charge.is_as_asked(*requested, capture=bool(entries))
+    as_requested = charge is None or charge.is_as_requested(*requested, capture=bool(entries))
     if charge is not None and charge.captured_minor > 0:
         captured = capture_entry(gateway.name, charge.captured_minor, charge.currency)
         entries += [captured, captured.reverse(payment.entry_count + len(entries) + 1)]

@@ -6,7 +6,7 @@ from functions.shared.domain.errors import UNCONFIRMED, ReversalUnconfirmed
 from functions.shared.domain.operation import Operation
 from functions.shared.domain.payment import Payment
 from functions.shared.ports import Ledger, PaymentGateway
-from functions.shared.use_cases.adopt_charge import look
+from functions.shared.use_cases.adopt_charge import read_charge
 from functions.shared.use_cases.perform_operation import Performed, perform_operation, reserved_in
 from functions.shared.use_cases.settle_operation import settle_operation
 
@@ -22,7 +22,7 @@ def undo_other_charge(
     reserved = reserved_in(payment, operation)
     try:
         if operation.pending:
-            performed = Performed(look(reserved.charge_id, gateway=gateway))
+            performed = Performed(read_charge(reserved.charge_id, gateway=gateway))
         else:
             performed = perform_operation(reserved, gateway=gateway, ledger=ledger)
         if performed.charge and not is_undone(performed.charge) and not _is_pending(performed.charge, operation):

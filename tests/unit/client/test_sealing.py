@@ -16,6 +16,7 @@ from client import (
     AccessDenied,
     CardData,
     CardNotSealed,
+    CardSummary,
     KeyUsedForAnother,
     NoAnswer,
     NotSent,
@@ -28,7 +29,7 @@ from client import (
     seal,
 )
 from tests.browser import JavaScriptError, seal_in_browser
-from tests.samples import CARD_DATA, HOLDER, PAN, SEALED
+from tests.samples import CARD_DATA, HOLDER, PAN, SEALED, SUMMARY, UNLISTED_PAN
 from tests.scripted_api import ScriptedApi
 from tests.sealers import header_in, issued_key
 
@@ -273,6 +274,20 @@ def test_a_key_of_a_payment_that_has_ended_leads_to_that_payment(payments: Payme
     with pytest.raises(KeyUsedForAnother):
         pay(payments)
     assert ("POST", "/payments") not in api.asked
+
+
+def test_a_key_under_which_this_card_was_stored_leads_to_it_and_another_card_s_does_not(
+    payments: PaymentsClient, api: ScriptedApi
+) -> None:
+    exists = (409, {"error": {"code": "payment_exists", "message": "This Idempotency-Key was used before."}})
+    stored = {"payment_id": "payment-of-order-1001", "status": "stored", "card": SUMMARY.to_dict()}
+    api.script(*[exists, (200, stored)] * 2, exists, (200, stored | {"card": None}))
+    assert payments.store_card(CARD, idempotency_key="payment-of-order-1001").card == CardSummary(**SUMMARY.to_dict())
+    with pytest.raises(KeyUsedForAnother):
+        payments.store_card(CardData(UNLISTED_PAN, "12/44", HOLDER), idempotency_key="payment-of-order-1001")
+    with pytest.raises(KeyUsedForAnother):
+        payments.store_card(CARD, idempotency_key="payment-of-order-1001")
+    assert ("POST", "/cards") not in api.asked
 
 
 def test_a_security_code_is_in_no_text(api: ScriptedApi) -> None:

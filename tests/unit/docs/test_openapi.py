@@ -18,7 +18,7 @@ from functions.shared.ports import Execution
 from functions.status.payment_status import payment_status
 from tests import samples
 from tests.documents import document
-from tests.fakes import FakeExecutions, FakeLedger
+from tests.fakes import FakeCardVault, FakeExecutions, FakeLedger
 from tools.local.sparkle.contract import contract
 from tools.trials.acceptance.openapi import DOCUMENT, OPERATIONS, SCHEMAS, examples
 
@@ -125,9 +125,10 @@ def test_a_payment_has_the_fields_that_are_shown() -> None:
     ledger, payment = FakeLedger(), samples.payment("pay")
     ledger.record(payment)
     ledger.record(payment.reserve(samples.refund_request(payment), samples.LATER))
-    recorded = payment_status("pay", ledger=ledger, executions=FakeExecutions(), sleep=time.sleep)
+    others: Any = {"card_vault": FakeCardVault(), "now": lambda: samples.NOW, "sleep": time.sleep}
+    recorded = payment_status("pay", ledger=ledger, executions=FakeExecutions(), **others)
     running = Execution(True, None, None, samples.REQUEST.to_dict(), samples.STARTED_AT, None)
-    not_recorded = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=running), sleep=time.sleep)
+    not_recorded = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=running), **others)
     assert recorded
     assert not_recorded
     assert set(recorded) == set(not_recorded) == fields(SCHEMAS["Payment"])

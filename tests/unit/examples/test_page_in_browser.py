@@ -23,7 +23,6 @@ EXPIRED = "This card has expired. Use another card."
 NO_MONTH = "The month is one from 01 to 12."
 ENTER_DATE = "Enter month and year, like 09 / 29."
 BRANDS_TAKEN = ["visa", "mastercard", "amex"]
-expect.set_options(timeout=2000)
 ACCEPTED = [each.code for each in Currency if minor_unit(each.code) is not None]
 
 

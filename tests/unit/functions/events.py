@@ -81,6 +81,11 @@ def event_for(function: str, cipher: CardCipher, pan: str = PAN) -> dict[str, An
             "flags": [],
             "error": "GatewayOutcomeUnknown",
         },
+        "keep": {
+            "payment_id": "payment-of-ours-1",
+            "card": SUMMARY.to_dict(),
+            "ciphertext": encrypted["ciphertext"],
+        },
         "status": {"httpMethod": "GET", "pathParameters": {"payment_id": "payment-of-ours-1"}},
         "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},
         "doubts": {},

@@ -24,6 +24,7 @@ PLACES: dict[str, list[Path]] = {
     "screen": [("payment_id",), ("started_at",)],
     "encrypt": [("payment_id",), ("token",)],
     "charge": [("payment_id",), ("token",)],
+    "keep": [("payment_id",), ("card", "token")],
     "persist": [
         ("payment_id",),
         ("started_at",),

@@ -29,7 +29,7 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 INPUTS: dict[str, dict[str, Any]] = {
     "payments": BODIES["payments"],
-    "cards": {"operation": "store", "card_data": CARD_DATA},
+    "cards": BODIES["cards"],
 }
 
 CALLED = {"caller": "arn:aws:sts::123456789012:assumed-role/shop"}

@@ -15,6 +15,7 @@ The error codes are from the API reference of each service. The messages are AWS
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,7 @@ _FOR_THE_CALLER = {
     "states:DescribeStateMachineForExecution": _READ,
     "states:DescribeExecution": _READ,
     "states:GetExecutionHistory": _READ,
+    "states:StartSyncExecution": _READ,
     "secretsmanager:CreateSecret": _WRITE,
     "secretsmanager:UpdateSecret": _WRITE,
     "secretsmanager:PutSecretValue": _WRITE,
@@ -84,7 +86,6 @@ _ALARM_ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 def install() -> None:
     """Check KMS permissions once IAM allows a call, before an execution starts, and before an alarm is published."""
     enforce = iam_evaluator.enforce
-    start_execution = stepfunctions._start_execution
     dispatch_alarm_actions = cloudwatch._dispatch_alarm_actions
 
     def caller_may(access_key_id: str, action: str, kept: Kept, via: str | None = None) -> bool:
@@ -116,16 +117,19 @@ def install() -> None:
         code, message = _REFUSALS[service]
         return None if allowed else iam_evaluator.AuthError(code, message.format(resource_arn))
 
-    @functools.wraps(start_execution)
-    def start(data: dict[str, Any]) -> Any:
-        machine = stepfunctions._state_machines.get(
-            stepfunctions._resolve_state_machine_arn(data.get("stateMachineArn", "")) or ""
-        )
-        kept = _kept("states", {}, machine["stateMachineArn"]) if machine else None
-        if kept is not None and not execution_role_may(machine, kept):
-            code, message = _REFUSALS["states"]
-            return error_response_json(code, message)
-        return start_execution(data)
+    def checked(start_execution: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+        @functools.wraps(start_execution)
+        def start(data: dict[str, Any]) -> Any:
+            machine = stepfunctions._state_machines.get(
+                stepfunctions._resolve_state_machine_arn(data.get("stateMachineArn", "")) or ""
+            )
+            kept = _kept("states", {}, machine["stateMachineArn"]) if machine else None
+            if kept is not None and not execution_role_may(machine, kept):
+                code, message = _REFUSALS["states"]
+                return error_response_json(code, message)
+            return start_execution(data)
+
+        return start
 
     def execution_role_may(machine: dict[str, Any], kept: Kept) -> bool:
         try:
@@ -147,7 +151,8 @@ def install() -> None:
         dispatch_alarm_actions(alarm | heard, *rest)
 
     iam_evaluator.enforce = enforce_both
-    stepfunctions._start_execution = start
+    for name in ("_start_execution", "_start_sync_execution"):
+        setattr(stepfunctions, name, checked(getattr(stepfunctions, name)))
     cloudwatch._dispatch_alarm_actions = dispatch
 
 

@@ -1,4 +1,4 @@
-"""StartExecution's checks, answers and versions, Retry's delays, and tracing, which MiniStack 1.5.33 lacks.
+"""Starting executions as AWS does, Retry's delays, and tracing, which MiniStack 1.5.33 lacks.
 
 What AWS does (Step Functions API reference, StartExecution; "Handling errors", developer guide):
 
@@ -9,6 +9,9 @@ What AWS does (Step Functions API reference, StartExecution; "Handling errors", 
 - An execution started by an alias runs one of the alias's versions, chosen at random by weight; one started by a
   version runs that version. It keeps the version until its end ("State machine deployments with versions and aliases",
   developer guide). MiniStack always runs the newest definition.
+- StartSyncExecution runs EXPRESS state machines only, and answers when the execution has ended, with 200 however it
+  ended. Executions of one name run beside each other, and Step Functions keeps no history of them
+  (`tests/aws_facts/synchronous_executions.yaml`).
 - An error's `__type` starts with its service's namespace (measured on AWS by others: `com.amazonaws.swf.service.
   v2.model#InvalidName`), so a mapping template must not compare the whole string.
 - A stopped execution retries nothing.
@@ -26,6 +29,7 @@ import json
 import os
 import random
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import FunctionType
@@ -48,6 +52,7 @@ _VALIDATION = "com.amazon.coral.validate"
 _FORBIDDEN = re.compile(r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]""")
 _START_DELAY_SECONDS = 0.15
 _STARTED_BY = ("stateMachineVersionArn", "stateMachineAliasArn")
+_SYNC_ANSWER = ("executionArn", "stateMachineArn", "name", "startDate", "stopDate", "status", "input")
 
 
 _version: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("state_machine_version", default=None)
@@ -99,6 +104,7 @@ def install() -> None:
         return retrier, index
 
     stepfunctions._start_execution = start
+    stepfunctions._start_sync_execution = _start_sync
     stepfunctions._describe_execution = describe
     stepfunctions._list_executions = _reading(stepfunctions._list_executions, executions)
     stepfunctions._state_machines.__class__ = _StateMachines
@@ -219,6 +225,48 @@ def _running(data: dict[str, Any]) -> Any:
     if standard and execution["status"] == "RUNNING" and execution["input"] == data.get("input", "{}"):
         return json_response({"executionArn": execution_arn, "startDate": execution["startDate"]})
     return error_response_json(f"{_SERVICE}#ExecutionAlreadyExists", f"Execution Already Exists: '{execution_arn}'")
+
+
+def _start_sync(data: dict[str, Any]) -> Any:
+    """Run an execution to its end. MiniStack's own knows no versions, keeps it, and lets two of one name collide."""
+    if refusal := _refusal(data):
+        return refusal
+    arn = data.get("stateMachineArn", "")
+    machine_arn = stepfunctions._resolve_state_machine_arn(arn)
+    machine = stepfunctions._state_machines.get(machine_arn) if machine_arn else None
+    if machine is None:
+        message = f"State Machine Does Not Exist: '{arn}'"
+        return error_response_json(f"{_SERVICE}#StateMachineDoesNotExist", message)
+    if machine.get("type", "STANDARD") != "EXPRESS":
+        message = "This operation is not supported by this type of state machine"
+        return error_response_json(f"{_SERVICE}#StateMachineTypeNotSupported", message)
+    name, text = data.get("name") or str(uuid.uuid4()), data.get("input", "{}")
+    region, account = get_region(), get_account_id()
+    execution_arn = f"arn:aws:states:{region}:{account}:express:{machine['name']}:{name}:{uuid.uuid4()}"
+    execution = {
+        "executionArn": execution_arn,
+        "stateMachineArn": machine_arn,
+        "name": name,
+        "status": "RUNNING",
+        "startDate": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "stopDate": None,
+        "input": text,
+        "output": None,
+        "testCase": "",
+        "mockAttempts": {},
+        "events": [],
+        "sync": True,  # EventBridge gets no events of it
+    }
+    stepfunctions._executions[execution_arn] = execution
+    token = _version.set(_chosen_version(arn))
+    try:
+        stepfunctions._run_execution(execution_arn)
+    finally:
+        _version.reset(token)
+        del stepfunctions._executions[execution_arn]
+    ended = {name: execution[name] for name in _SYNC_ANSWER}
+    result = ("output",) if execution["status"] == "SUCCEEDED" else ("error", "cause")
+    return json_response(ended | {name: execution.get(name) for name in result})
 
 
 def _start_at_once() -> None:

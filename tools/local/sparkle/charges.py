@@ -61,7 +61,7 @@ class Card:
         Raises InvalidRequest (`invalid_card_number`) if the number fails the Luhn check.
         """
         if not _passes_luhn(number):
-            raise InvalidRequest("card.number is no card number.", reason="invalid_card_number")
+            raise InvalidRequest("card.number is not a card number.", reason="invalid_card_number")
         known = _TEST_CARDS.get(number, {})
         return cls(known.get("brand"), number[-4:], known.get("decline_code"))
 
@@ -428,7 +428,7 @@ def check_currency(code: str) -> None:
     except ValueError:
         exponent = None
     if exponent is None:
-        raise InvalidRequest("currency is no ISO 4217 currency with a minor unit.", reason="unknown_currency")
+        raise InvalidRequest("currency is not an ISO 4217 currency with a minor unit.", reason="unknown_currency")
 
 
 def check_amount(amount_minor: int | None, currency: str) -> None:

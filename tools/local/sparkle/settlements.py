@@ -65,7 +65,7 @@ def start_of(cursor: str | None, day: date) -> int:
         start = int(bytes.fromhex(cursor).removeprefix(f"{day} ".encode()))
         if start > 0 and cursor == _cursor(day, start):
             return start
-    raise InvalidRequest("cursor is none that this date's report gave.", reason="invalid_field")
+    raise InvalidRequest("cursor was not issued for this date's report.", reason="invalid_field")
 
 
 def _cursor(day: date, start: int) -> str:

@@ -88,7 +88,7 @@ def guarded(
 ) -> Deployment:
     """Return the environment to create. Raises StackError, with advice, if it must not be created."""
     if not variables["has_gateway_key"] and not gateway_key:
-        raise StackError(f"Nobody could be charged: put the key for {variables['gateway_url']} into GATEWAY_API_KEY.")
+        raise StackError(f"No card could be charged: put the key for {variables['gateway_url']} into GATEWAY_API_KEY.")
     account_id = clients("sts").get_caller_identity()["Account"]
     budget = find_budget(clients("budgets"), account_id, estimated_usd())
     console.print(f"{budget}\nAn acceptance costs about ${estimated_usd():.2f}.", highlight=False)
@@ -133,7 +133,7 @@ def variables_of(base: str) -> dict[str, Any]:
 def refuse_production(base: str, variables: Mapping[str, Any]) -> None:
     """Raises StackError if the variables belong to a production or protected environment."""
     if any(re.search("prod|^live", name) for name in (base, variables["environment"])):
-        raise StackError(f"{base} is production by its name. Accept by the variables of another environment.")
+        raise StackError(f"{base} is production by its name. Choose another environment for the acceptance.")
     if variables["deletion_protection"]:
         raise StackError(
             f"{base} protects its data against deletion, as production does. What is accepted is destroyed afterwards: "
@@ -153,15 +153,15 @@ def find_budget(budgets: Any, account_id: str, needed_usd: float) -> str:
             if not list(flaws(budget, needed_usd)) and is_told(budgets, account_id, budget["BudgetName"]):
                 limit, spent = budget["BudgetLimit"], spent_of(budget)
                 return (
-                    f"The {budget['TimeUnit'].lower()} budget {budget['BudgetName']} ends at "
+                    f"The {budget['TimeUnit'].lower()} budget {budget['BudgetName']} has a limit of "
                     f"{limit['Amount']} {limit['Unit']}, of which {spent:g} are spent."
                 )
     except ClientError as error:
         if "AccessDenied" not in error.response["Error"]["Code"]:
             raise
         raise StackError(
-            f"The account's budgets can't be seen. Allow yourself {READ_BUDGETS}: nothing is spent here unless it is "
-            "seen that somebody is told."
+            f"The account's budgets can't be read. Grant yourself {READ_BUDGETS}: the acceptance spends money only "
+            "under a budget that notifies somebody."
         ) from None
     reasons = "".join(
         f"\n  {budget['BudgetName']}: {reason}"
@@ -169,8 +169,8 @@ def find_budget(budgets: Any, account_id: str, needed_usd: float) -> str:
         for reason in list(flaws(budget, needed_usd)) or ["nobody is told"]
     )
     raise StackError(
-        f"No budget guards the account {account_id}. Make one in AWS Budgets: over all costs, by day or by month, with "
-        f"a limit and somebody who is told (docs/acceptance.md has the command).{reasons}"
+        f"No budget guards the account {account_id}. Create one in AWS Budgets: over all costs, daily or monthly, with "
+        f"a limit and a subscriber (docs/acceptance.md has the command).{reasons}"
     )
 
 
@@ -211,10 +211,10 @@ def confirm(base: str, account_id: str, yes: str | None, console: Console) -> No
     """Raises StackError unless the user confirms this account or environment."""
     if yes is not None:
         if yes != account_id:
-            raise StackError(f"YES={yes} is a yes to another account than {account_id}, which the credentials are of.")
+            raise StackError(f"YES={yes} names another account than the credentials' {account_id}.")
         return
     if not sys.stdin.isatty():
-        raise StackError(f"Nobody is here to say yes. A pipeline says it with the account's id: YES={account_id}")
+        raise StackError(f"This needs confirmation. In a pipeline, confirm with the account's id: YES={account_id}")
     typed = console.input(f"This deploys to the account {account_id}, and destroys that again. Type {base} to go on: ")
     if typed.strip() != base:
         raise StackError("Nothing was done.")

@@ -62,7 +62,7 @@ class Answer:
         try:
             return json.loads(self.text)
         except ValueError:
-            raise Unexpected(f"{self} is no JSON: {self.text[:200]}") from None
+            raise Unexpected(f"{self} is not JSON: {self.text[:200]}") from None
 
     def __str__(self) -> str:
         return f"{self.request['method']} {self.request['path']} over {self.protocol}: {self.status}"
@@ -126,7 +126,7 @@ class Run:
     @property
     def deployment(self) -> "Deployment":
         if self._deployment is None:
-            raise NotAsked("The local stack is shared, and not deployed for this.")
+            raise NotAsked("The local stack is shared, so it is not changed for this test.")
         return self._deployment
 
     @property
@@ -144,7 +144,7 @@ class Run:
 
     def needs_sandbox(self) -> None:
         if not self.stack.sparkle_url:
-            raise NotAsked("The gateway is not Sparkle's sandbox, which could be told to fail.")
+            raise NotAsked("Only Sparkle's sandbox can be told to fail, and this gateway is another.")
 
     def client(self, service: str, *, region: str | None = None, session: boto3.Session | None = None) -> Any:
         """Create a recorded AWS client, from this run's session or from another one."""
@@ -210,9 +210,9 @@ class Run:
         self.recorder.save(title, answer.request, response)
 
     def started(self, path: str, body: Any, *, key: str | None = None, protocol: Protocol = "HTTP/1.1") -> str:
-        """Send a POST request, expect the status 202, and return the idempotency key."""
+        """Send a POST request, expect that it starts a payment or has stored a card, and return the idempotency key."""
         key = key or new_payment_id()
-        expect(self.call("POST", path, body, key=key, protocol=protocol), 202)
+        expect(self.call("POST", path, body, key=key, protocol=protocol), 201 if path == "/cards" else 202)
         return key
 
     def ended(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 # Longer than any check looks back.
-KEPT = timedelta(days=30)
+RETENTION = timedelta(days=30)
 
 _CHECKED = {"pk": "ENDED#CHECKED", "sk": "CHECKED"}
 
@@ -29,7 +29,7 @@ class DynamoDbAttendance:
         self._table = table
 
     def attend(self, machine: str, name: str, at: str) -> None:
-        expires_at = int((datetime.fromisoformat(at) + KEPT).timestamp())
+        expires_at = int((datetime.fromisoformat(at) + RETENTION).timestamp())
         item = {"pk": _pk(machine, name), "sk": "ATTENDED", "expires_at": expires_at}
         with ledger_errors():
             self._client.put_item(TableName=self._table, Item=marshal(item))

@@ -45,10 +45,10 @@ class DynamoDbBooks:
     def postings(self, account: str, day: str, shards: Sequence[int] | None = None) -> Iterator[AccountPosting]:
         with ThreadPoolExecutor(_MAX_CONNECTIONS) as pool:
             numbers = range(self.shards) if shards is None else shards
-            by_shard = list(pool.map(lambda shard: _first_page_read(self._shard(account, day, shard)), numbers))
+            by_shard = list(pool.map(lambda shard: _prefetched(self._shard(account, day, shard)), numbers))
         posted_at = attrgetter("posted_at")
-        for _, of_one_time in groupby(heapq.merge(*by_shard, key=posted_at), key=posted_at):
-            yield from sorted(of_one_time, key=attrgetter("payment_id", "number"))
+        for _, simultaneous in groupby(heapq.merge(*by_shard, key=posted_at), key=posted_at):
+            yield from sorted(simultaneous, key=attrgetter("payment_id", "number"))
 
     def close(self, day: str, totals: DayTotals, at: str) -> None:
         item = {"pk": f"CLOSE#{day[:4]}", "sk": day, "totals": totals, "closed_at": at}
@@ -88,19 +88,19 @@ class DynamoDbBreaks:
         since = open_before[0]["since"] if open_before else at
         self._put(keys | asdict(found) | {"run": run, "since": since, "seen_at": at})
 
-    def of_run(self, day: str, run: str) -> list[Break]:
-        return [_to_break(item) for item in self._of_day(day) if item["run"] == run]
+    def found_in_run(self, day: str, run: str) -> list[Break]:
+        return [_to_break(item) for item in self._breaks_of_day(day) if item["run"] == run]
 
     def open(self, day: str) -> dict[Break, str]:
         """The day's unresolved breaks, each with the time since which it has existed."""
-        return {_to_break(item): item["since"] for item in self._of_day(day) if "resolved_at" not in item}
+        return {_to_break(item): item["since"] for item in self._breaks_of_day(day) if "resolved_at" not in item}
 
-    def resolve_others(self, day: str, run: str, at: str) -> None:
-        for item in self._of_day(day):
+    def resolve_not_found(self, day: str, run: str, at: str) -> None:
+        for item in self._breaks_of_day(day):
             if item["run"] != run and "resolved_at" not in item:
                 self._put(item | {"resolved_at": at})
 
-    def _of_day(self, day: str) -> Iterator[Item]:
+    def _breaks_of_day(self, day: str) -> Iterator[Item]:
         return self._items("pk = :pk", pk=f"BREAK#{day}")
 
     def _items(self, condition: str, **keys: str) -> Iterator[Item]:
@@ -112,7 +112,7 @@ class DynamoDbBreaks:
             self._client.put_item(TableName=self._table, Item=marshal(item))
 
 
-def _first_page_read(postings: Iterator[AccountPosting]) -> Iterator[AccountPosting]:
+def _prefetched(postings: Iterator[AccountPosting]) -> Iterator[AccountPosting]:
     """The same postings, after fetching their first page."""
     return chain(list(islice(postings, 1)), postings)
 

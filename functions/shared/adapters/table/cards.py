@@ -1,22 +1,32 @@
 """The stored cards, in a separate table from which they can be erased."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from functions.shared.adapters.table.items import Item, ledger_errors, marshal, unmarshal
-from functions.shared.adapters.table.keys import card_key
+from functions.shared.adapters.table.items import (
+    IS_NEW,
+    ConditionFailed,
+    Item,
+    ledger_errors,
+    marshal,
+    put,
+    unmarshal,
+    write_transaction,
+)
+from functions.shared.adapters.table.keys import card_key, request_key
 from functions.shared.domain.card import CardSummary
+from functions.shared.domain.errors import LedgerConflict
 from functions.shared.domain.times import epoch_seconds
-from functions.shared.ports import StoredCard
+from functions.shared.ports import StoredCard, StoredOnRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 EXISTS = "attribute_exists(pk)"
-EXISTS_AND_ENDS_EARLIER = f"{EXISTS} AND expires_at < :expires_at"
+EXISTS_AND_EXPIRES_EARLIER = f"{EXISTS} AND expires_at < :expires_at"
 
 _SUMMARY_FIELDS = tuple(field.name for field in fields(CardSummary))
 
@@ -28,31 +38,45 @@ class DynamoDbCardVault:
         self._client = client
         self._table = table
 
+    def keep(self, key: str, card: StoredCard, at: str) -> None:
+        request = {"token": card.summary.token, "created_at": at}
+        item = request_key(key) | request | {"expires_at": epoch_seconds(card.until)}
+        try:
+            write_transaction(self._client, [put(self._table, card_item(card), IS_NEW), put(self._table, item, IS_NEW)])
+        except ConditionFailed:
+            stored = self.stored_on_request(key, at)
+            if stored is None or stored.card != card.summary:
+                raise LedgerConflict("The key has stored another card, or one that was erased since.") from None
+
+    def stored_on_request(self, key: str, at: str) -> StoredOnRequest | None:
+        request = self._read(request_key(key), at, ("token", "created_at"))
+        return StoredOnRequest(self.summary(request["token"], at), request["created_at"]) if request else None
+
     def renew(self, token: str, until: str) -> None:
         with ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
                 Key=marshal(card_key(token)),
                 UpdateExpression="SET expires_at = :expires_at",
-                ConditionExpression=EXISTS_AND_ENDS_EARLIER,
+                ConditionExpression=EXISTS_AND_EXPIRES_EARLIER,
                 ExpressionAttributeValues=marshal({":expires_at": epoch_seconds(until)}),
             )
 
     def ciphertext(self, token: str, at: str) -> bytes | None:
-        card = self._read(token, at, ("ciphertext",))
+        card = self._read(card_key(token), at, ("ciphertext",))
         return bytes(card["ciphertext"]) if card else None
 
     def summary(self, token: str, at: str) -> CardSummary | None:
-        card = self._read(token, at, _SUMMARY_FIELDS)
+        card = self._read(card_key(token), at, _SUMMARY_FIELDS)
         return CardSummary.from_dict(card) if card else None
 
-    def _read(self, token: str, at: str, attributes: Sequence[str]) -> Item | None:
-        """These attributes of the card, or None once it has expired, as DynamoDB may take days to delete it."""
+    def _read(self, key: Mapping[str, str], at: str, attributes: Sequence[str]) -> Item | None:
+        """These attributes of the item, or None once it has expired, as DynamoDB may take days to delete it."""
         names = {f"#{name}": name for name in (*attributes, "expires_at")}
         with ledger_errors():
             answer = self._client.get_item(
                 TableName=self._table,
-                Key=marshal(card_key(token)),
+                Key=marshal(key),
                 ProjectionExpression=", ".join(names),
                 ExpressionAttributeNames=names,
                 ConsistentRead=True,
@@ -76,5 +100,5 @@ class DynamoDbCardVault:
 def card_item(card: StoredCard) -> Item:
     """The card's item, which the ledger writes together with the payment that requested the storage."""
     assert card.summary.token  # the item's key
-    kept = {"ciphertext": card.ciphertext, "expires_at": epoch_seconds(card.until)}
-    return card_key(card.summary.token) | card.summary.to_dict() | kept
+    stored = {"ciphertext": card.ciphertext, "expires_at": epoch_seconds(card.until)}
+    return card_key(card.summary.token) | card.summary.to_dict() | stored

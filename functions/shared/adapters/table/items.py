@@ -1,9 +1,12 @@
 """The conversion of items to and from DynamoDB's format, and the reading of several items."""
 
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from functions.shared.adapters.aws_errors import raised_as
 from functions.shared.domain.errors import LedgerUnavailable
@@ -18,53 +21,38 @@ MAX_BATCH_KEYS = 100
 """The maximum number of keys in one BatchGetItem ("BatchGetItem", DynamoDB API reference)."""
 
 
-# boto3 has such a pair of functions, too, but it also covers decimals and other types that we don't store, and using it
-# means importing all of boto3.
+# DynamoDB may cancel transactions that touch the same item at once, and its client does not retry them.
+_CONFLICT_PAUSES_SECONDS = (0.02, 0.05, 0.1)
+
+IS_NEW = "attribute_not_exists(pk)"
+
+
+class ConditionFailed(Exception):
+    """A write's condition failed because another item exists already."""
+
+
+class _TypeDeserializer(TypeDeserializer):
+    """Like boto3's, but to int and bytes: neither JSON nor a MAC accepts boto3's Decimal and Binary."""
+
+    def _deserialize_n(self, value: str) -> int:
+        return int(value)
+
+    def _deserialize_b(self, value: bytes) -> bytes:
+        return value
+
+
+_serialize = TypeSerializer().serialize
+_deserialize = _TypeDeserializer().deserialize
+
+
 def marshal(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert the item to DynamoDB's format, without attributes that are None. Raises TypeError for types that we don't
-    store, such as every type of number but int.
-    """
-    return {name: _attribute(value) for name, value in item.items() if value is not None}
+    """Convert the item to DynamoDB's format, without attributes that are None."""
+    return {name: _serialize(value) for name, value in item.items() if value is not None}
 
 
 def unmarshal(item: Mapping[str, Any]) -> Item:
-    """The inverse of `marshal`."""
-    return {name: _plain(attribute) for name, attribute in item.items()}
-
-
-def _attribute(value: Any) -> dict[str, Any]:
-    match value:
-        case None:
-            return {"NULL": True}
-        case bool():
-            return {"BOOL": value}
-        case int():
-            return {"N": str(value)}
-        case str():
-            return {"S": value}
-        case bytes():
-            return {"B": value}
-        case set():
-            return {"BS": list(value)}
-        case list() | tuple():
-            return {"L": [_attribute(each) for each in value]}
-        case dict():
-            return {"M": {name: _attribute(each) for name, each in value.items()}}
-    raise TypeError(f"A ledger holds no {type(value).__name__}.")
-
-
-def _plain(attribute: Mapping[str, Any]) -> Any:
-    [(kind, value)] = attribute.items()
-    match kind:
-        case "NULL":
-            return None
-        case "N":
-            return int(value)
-        case "L":
-            return [_plain(each) for each in value]
-        case "M":
-            return {name: _plain(each) for name, each in value.items()}
-    return value
+    """The inverse of `marshal`. All numbers are int, as we store no others."""
+    return {name: _deserialize(attribute) for name, attribute in item.items()}
 
 
 def ledger_errors(service: str = "DynamoDB") -> AbstractContextManager[None]:
@@ -111,3 +99,25 @@ def read_batch(
         yield from map(unmarshal, answer["Responses"].get(table, []))
         unprocessed: Any = answer["UnprocessedKeys"].get(table)
         remaining += unprocessed["Keys"] if unprocessed else []
+
+
+def put(table: str, item: Item, condition: str, values: Item | None = None) -> Item:
+    """A conditional put, for `write_transaction`. `values` are those of the condition, in Python's types."""
+    write = {"TableName": table, "Item": marshal(item), "ConditionExpression": condition}
+    return {"Put": write | ({"ExpressionAttributeValues": marshal(values)} if values else {})}
+
+
+def write_transaction(client: "DynamoDBClient", writes: Sequence[Item]) -> None:
+    """Carry out all of the writes or none. Raises ConditionFailed, LedgerUnavailable."""
+    for pause in (*_CONFLICT_PAUSES_SECONDS, None):
+        with ledger_errors():
+            try:
+                client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+                return
+            except client.exceptions.TransactionCanceledException as error:
+                codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
+                if "ConditionalCheckFailed" in codes:
+                    raise ConditionFailed from None
+                if "TransactionConflict" not in codes or pause is None:
+                    raise
+            time.sleep(pause)

@@ -9,6 +9,7 @@
 | ledger | `CLOSE#{year}`         | `{day}`                | books.py                                                |
 | ledger | `BREAK#{day}`          | `{type}#{…}`           | books.py                                                |
 | cards  | `CARD#{token}`         | `CARD`                 | the encrypted card, until `expires_at`                  |
+| cards  | `REQUEST#{key}`        | `REQUEST`              | what a request without a payment stored                 |
 
 attendance.py and velocity.py describe the table whose items expire.
 
@@ -67,6 +68,11 @@ def posting_sk(number: int, n: int) -> str:
 
 def card_key(token: str) -> dict[str, str]:
     return {"pk": f"CARD#{token}", "sk": "CARD"}
+
+
+def request_key(key: str) -> dict[str, str]:
+    """The key of the item for a request to store a card, which has this idempotency key."""
+    return {"pk": f"REQUEST#{key}", "sk": "REQUEST"}
 
 
 def shard_of(payment_id: str, shards: int) -> int:

@@ -4,7 +4,6 @@ Every version of a record has a seal: a MAC over the item, including its index k
 chain of hashes binds the entries to the seal, and the entries determine the items of their postings.
 """
 
-import time
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
@@ -12,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from functions.shared.adapters.table import keys
 from functions.shared.adapters.table.cards import card_item
-from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch
+from functions.shared.adapters.table.items import (
+    IS_NEW,
+    ConditionFailed,
+    Item,
+    marshal,
+    put,
+    query,
+    read_batch,
+    write_transaction,
+)
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import JournalEntry, PostedEntry, Posting
@@ -31,15 +39,7 @@ OPEN_PAGE_SIZE = 500
 # count cheap on a day when all payments are in doubt.
 MAX_DOUBTS_COUNTED = 1000
 
-# DynamoDB may cancel transactions that touch the same item at once, and its client does not retry them.
-_CONFLICT_PAUSES_SECONDS = (0.02, 0.05, 0.1)
-
-IS_NEW = "attribute_not_exists(pk)"
-REPLACES_THE_VERSION_BEFORE = "version = :version_before"
-
-
-class _ConditionFailed(Exception):
-    """A write's condition failed because another item exists already."""
+REPLACES_PREVIOUS_VERSION = "version = :version_before"
 
 
 def sealed(record: Item, mac: Mac, at: str) -> Item:
@@ -73,29 +73,29 @@ class DynamoDbLedger:
         self._cards_table = cards_table
 
     def record(self, payment: Payment, entries: Sequence[PostedEntry] = (), card: StoredCard | None = None) -> None:
-        writes = [self._put_payment(payment), *self._put_apart(payment)]
-        writes += [_put(self._table, item, IS_NEW) for posted in entries for item in entry_items(posted)]
+        writes = [self._put_payment(payment), *self._put_older_operations(payment)]
+        writes += [put(self._table, item, IS_NEW) for posted in entries for item in entry_items(posted)]
         if card:
             assert self._cards_table
-            writes.append(_put(self._cards_table, card_item(card), IS_NEW))
+            writes.append(put(self._cards_table, card_item(card), IS_NEW))
         try:
-            self._write_transaction(writes)
-        except _ConditionFailed:
-            if not self._holds(payment, entries):
+            write_transaction(self._client, writes)
+        except ConditionFailed:
+            if not self._has_recorded(payment, entries):
                 raise LedgerConflict("The ledger holds another record of this payment.") from None
 
     def payment(self, payment_id: str) -> Payment | None:
-        items = self._up_to_the_record(payment_id, since=keys.FIRST_OPERATION)
-        return _whole_payment(items) if items else None
+        items = self._items_through_record(payment_id, since=keys.FIRST_OPERATION)
+        return _payment_from_items(items) if items else None
 
     def find(self, payment_id: str) -> RecordedPayment | None:
-        items = self._up_to_the_record(payment_id, since=keys.FIRST_ENTRY)
+        items = self._items_through_record(payment_id, since=keys.FIRST_ENTRY)
         if not items:
             return None
         entries = [to_entry(item) for item in items if item["sk"].startswith(keys.FIRST_ENTRY)]
-        return RecordedPayment(_whole_payment(items), tuple(entries))
+        return RecordedPayment(_payment_from_items(items), tuple(entries))
 
-    def _up_to_the_record(self, payment_id: str, since: str) -> list[Item]:
+    def _items_through_record(self, payment_id: str, since: str) -> list[Item]:
         """The payment's items from this sort key to the record's. ENTRY#… sorts before OPERATION#…, which sorts before
         PAYMENT. POSTING#… sorts after it and is not read, as the entries contain their postings."""
         values = {":pk": keys.payment_pk(payment_id), ":since": since, ":record": keys.RECORD}
@@ -127,13 +127,13 @@ class DynamoDbLedger:
         first, _, after = (page or "0#").partition("#")
         found: list[str] = []
         for shard in range(int(first), keys.OPEN_SHARDS):
-            found += self._open_of(shard, after, OPEN_PAGE_SIZE - len(found))
+            found += self._open_payment_ids(shard, after, OPEN_PAGE_SIZE - len(found))
             if len(found) == OPEN_PAGE_SIZE:
                 return found, f"{shard}#{found[-1]}"
             after = ""
         return found, None
 
-    def _open_of(self, shard: int, after: str, limit: int) -> list[str]:
+    def _open_payment_ids(self, shard: int, after: str, limit: int) -> list[str]:
         """The ids of the shard's first open payments after this id, at most `limit`."""
         items = query(
             self._client,
@@ -147,10 +147,10 @@ class DynamoDbLedger:
         return [keys.payment_id_of(item["pk"]) for item in items]
 
     def doubts(self) -> Doubts:
-        since = [moment for shard in range(keys.DOUBT_SHARDS) for moment in self._doubts_of(shard)]
+        since = [moment for shard in range(keys.DOUBT_SHARDS) for moment in self._doubt_times(shard)]
         return Doubts(len(since), min(since, default=None))
 
-    def _doubts_of(self, shard: int) -> list[str]:
+    def _doubt_times(self, shard: int) -> list[str]:
         """The start times of the shard's doubts, oldest first."""
         items = query(
             self._client,
@@ -163,7 +163,7 @@ class DynamoDbLedger:
         )
         return [item["doubt_since"] for item in items]
 
-    def _holds(self, payment: Payment, entries: Sequence[PostedEntry]) -> bool:
+    def _has_recorded(self, payment: Payment, entries: Sequence[PostedEntry]) -> bool:
         """Whether an earlier attempt, whose answer was lost, has recorded exactly this."""
         stored = self.find(payment.payment_id)
         return (
@@ -176,9 +176,15 @@ class DynamoDbLedger:
         payment_id, created_at = payment.payment_id, payment.created_at
         record = asdict(payment) | {"pk": keys.payment_pk(payment_id), "sk": keys.RECORD}
         record["day_shard"] = keys.day_shard(created_at[:10], keys.shard_of(payment_id, keys.DAY_SHARDS))
-        record["operations"] = [_operation_item(each) for each in payment.operations if each.kept_apart is None]
-        if apart := [_apart_item(payment, each) for each in payment.operations if each.kept_apart is not None]:
-            record |= {"operations_apart": len(apart), "apart_hash": apart_hash(apart)}
+        record["operations"] = [
+            _operation_item(operation) for operation in payment.operations if operation.kept_apart is None
+        ]
+        if older := [
+            _older_operation_item(payment, operation)
+            for operation in payment.operations
+            if operation.kept_apart is not None
+        ]:
+            record |= {"operations_apart": len(older), "apart_hash": apart_hash(older)}
         if since := payment.in_doubt_since:
             shard = keys.shard_of(payment_id, keys.DOUBT_SHARDS)
             record |= {"doubt_shard": keys.doubt_shard(shard), "doubt_since": since}
@@ -187,45 +193,26 @@ class DynamoDbLedger:
         assert self._seal
         record = self._seal(record)
         if payment.version == 1:
-            return _put(self._table, record, IS_NEW)
-        return _put(self._table, record, REPLACES_THE_VERSION_BEFORE, {":version_before": payment.version - 1})
+            return put(self._table, record, IS_NEW)
+        return put(self._table, record, REPLACES_PREVIOUS_VERSION, {":version_before": payment.version - 1})
 
-    def _put_apart(self, payment: Payment) -> Iterator[Item]:
+    def _put_older_operations(self, payment: Payment) -> Iterator[Item]:
         """The writes of the operations that this version stores apart. The condition on the record covers them."""
         for operation in payment.operations:
             if operation.kept_apart == payment.version:
-                yield {"Put": {"TableName": self._table, "Item": marshal(_apart_item(payment, operation))}}
-
-    def _write_transaction(self, writes: list[Item]) -> None:
-        for pause in (*_CONFLICT_PAUSES_SECONDS, None):
-            with ledger_errors():
-                try:
-                    self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
-                    return
-                except self._client.exceptions.TransactionCanceledException as error:
-                    codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
-                    if "ConditionalCheckFailed" in codes:
-                        raise _ConditionFailed from None
-                    if "TransactionConflict" not in codes or pause is None:
-                        raise
-                time.sleep(pause)
-
-
-def _put(table: str, item: Item, condition: str, values: Item | None = None) -> Item:
-    put = {"TableName": table, "Item": marshal(item), "ConditionExpression": condition}
-    return {"Put": put | ({"ExpressionAttributeValues": marshal(values)} if values else {})}
+                yield {"Put": {"TableName": self._table, "Item": marshal(_older_operation_item(payment, operation))}}
 
 
 def entry_items(posted: PostedEntry) -> Iterator[Item]:
     """The items of an entry: its own, then one for each posting."""
-    own = {"pk": keys.payment_pk(posted.payment_id), "posted_at": posted.posted_at}
+    common = {"pk": keys.payment_pk(posted.payment_id), "posted_at": posted.posted_at}
     entry = asdict(posted.entry) | {"postings": [asdict(posting) for posting in posted.entry.postings]}
     chain = {"number": posted.number, "previous_hash": posted.previous_hash, "hash": posted.hash}
-    yield own | entry | chain | {"sk": keys.entry_sk(posted.number)}
+    yield common | entry | chain | {"sk": keys.entry_sk(posted.number)}
     day, shard = posted.posted_at[:10], keys.shard_of(posted.payment_id, keys.ACCOUNT_SHARDS)
     for n, posting in enumerate(entry["postings"], start=1):
         yield (
-            own
+            common
             | posting
             | {
                 "sk": keys.posting_sk(posted.number, n),
@@ -239,10 +226,12 @@ def entry_items(posted: PostedEntry) -> Iterator[Item]:
 def _operation_item(operation: Operation) -> Item:
     """The operation without the fields that have their default, so that an older version of the code, which does not
     know a new field, can read every operation that does not use the field."""
-    return {each.name: value for each in fields(operation) if (value := getattr(operation, each.name)) != each.default}
+    return {
+        field.name: value for field in fields(operation) if (value := getattr(operation, field.name)) != field.default
+    }
 
 
-def _apart_item(payment: Payment, operation: Operation) -> Item:
+def _older_operation_item(payment: Payment, operation: Operation) -> Item:
     """The item of an operation that is stored apart from the record."""
     key = {"pk": keys.payment_pk(payment.payment_id), "sk": keys.operation_sk(operation.operation_id)}
     return _without_none(key | _operation_item(operation))
@@ -258,32 +247,33 @@ def _without_none(item: Item) -> Item:
     return {name: value for name, value in item.items() if value is not None}
 
 
-def _whole_payment(items: Sequence[Item]) -> Payment:
+def _payment_from_items(items: Sequence[Item]) -> Payment:
     """The payment from its items, the last of which is the record. Raises LedgerUnavailable if the operations read do
     not match the record, because a write came in between."""
-    apart = [_to_operation(each) for each in items if each["sk"].startswith(keys.FIRST_OPERATION)]
-    if len(apart) != items[-1].get("operations_apart", 0):
+    older = [_to_operation(item) for item in items if item["sk"].startswith(keys.FIRST_OPERATION)]
+    if len(older) != items[-1].get("operations_apart", 0):
         raise LedgerUnavailable("The payment was read while it was written.")
-    return _to_payment(items[-1], apart)
+    return _to_payment(items[-1], older)
 
 
-def _to_payment(item: Item, apart: Sequence[Operation] = ()) -> Payment:
+def _to_payment(item: Item, older: Sequence[Operation] = ()) -> Payment:
     record: dict[str, Any] = {field.name: item.get(field.name) for field in fields(Payment)}
     return Payment(
         **record
         | {
             "card": CardSummary.from_dict(item["card"]) if "card" in item else None,
             "flags": tuple(item["flags"]),
-            "operations": in_order([*apart, *map(_to_operation, item["operations"])]),
+            "operations": in_order([*older, *map(_to_operation, item["operations"])]),
         }
     )
 
 
 def _to_operation(item: Mapping[str, Any]) -> Operation:
-    known: dict[str, Any] = {
-        each.name: item.get(each.name, None if each.default is MISSING else each.default) for each in fields(Operation)
+    attributes: dict[str, Any] = {
+        field.name: item.get(field.name, None if field.default is MISSING else field.default)
+        for field in fields(Operation)
     }
-    return Operation(**known)
+    return Operation(**attributes)
 
 
 def to_entry(item: Mapping[str, Any]) -> PostedEntry:

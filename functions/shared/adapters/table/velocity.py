@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch, unmarshal
 from functions.shared.domain.card import CardSummary
-from functions.shared.domain.payment import NO_CURRENCY, Payment, PaymentRequest
+from functions.shared.domain.payment import Payment, PaymentRequest, StoreRequest
 from functions.shared.domain.times import iso
 from functions.shared.ports import Velocity
 
@@ -35,31 +35,31 @@ BUCKET, CARDS_BUCKET = timedelta(minutes=5), timedelta(minutes=20)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 # The number of buckets in the last hour, besides the one in which it ends.
-EARLIER = HOUR // CARDS_BUCKET
+EARLIER_BUCKETS = HOUR // CARDS_BUCKET
 
 # The time for which a bucket is kept, longer than any window.
-KEPT = DAY + HOUR
+RETENTION = DAY + HOUR
 
 # A card's bucket remembers at most this many payments; a repetition of a later one counts twice. A bucket that held all
 # payments would grow with each of them, and a write's cost depends on the item's size: docs/scale.md.
-KNOWN = 32
+MAX_REMEMBERED_PAYMENTS = 32
 
 # The other buckets hold at most this many cards and this many declines. They stay below one kilobyte, and a rule can
 # use a limit of up to 150 per hour.
-HELD = 50
+MAX_ELEMENTS = 50
 
 # The bucket of a caller, such as a shop's back end, soon fills up, and so does that of a busy BIN. A process that has
 # seen a full bucket reads it again only after this time, so that no key gets hot, however many customers pay.
-ASKED_AGAIN = timedelta(seconds=5)
+REREAD_AFTER = timedelta(seconds=5)
 
-COUNT_ONE_MORE = "SET expires_at = :expires_at ADD payments :one, #currency :amount_minor"
-COUNT_AND_KNOW_IT = f"{COUNT_ONE_MORE}, counted :these, expiry_dates :expiry_date"
-IS_NOT_KNOWN = "NOT contains(counted, :this)"
+COUNT_PAYMENT = "SET expires_at = :expires_at ADD payments :one, #currency :amount_minor"
+COUNT_AND_REMEMBER = f"{COUNT_PAYMENT}, counted :these, expiry_dates :expiry_date"
+IS_NOT_COUNTED = "NOT contains(counted, :this)"
 HAS_ROOM = "(attribute_not_exists(payments) OR payments < :known)"
 
 # Adding an element that a set already contains changes nothing.
-ADD = "SET expires_at = :expires_at ADD #held :these"
-HOLDS_MORE = "attribute_not_exists(#held) OR size(#held) < :held"
+ADD_ELEMENT = "SET expires_at = :expires_at ADD #held :these"
+IS_NOT_FULL = "attribute_not_exists(#held) OR size(#held) < :held"
 
 
 class DynamoDbVelocityCounter:
@@ -73,13 +73,14 @@ class DynamoDbVelocityCounter:
         self._full: dict[tuple[str, str], tuple[datetime, Item]] = {}
         self._earlier: dict[str, list[Item]] = {}
 
-    def count(self, payment_id: str, payment: PaymentRequest, card: CardSummary, started_at: str) -> Velocity:
-        started = datetime.fromisoformat(started_at)
-        currency = payment.currency or NO_CURRENCY
+    def count(
+        self, payment_id: str, request: PaymentRequest | StoreRequest, card: CardSummary, started_at: str
+    ) -> Velocity:
+        started, currency = datetime.fromisoformat(started_at), request.currency
         with ledger_errors():
-            self._count(payment_id, payment.amount_minor or 0, currency, card, started)
+            self._count(payment_id, request.amount_minor, currency, card, started)
             day = self._payments(card.fingerprint, currency, since=_start(started - DAY, BUCKET))
-            cards = self._count_cards(_keys(payment, card), card, started)
+            cards = self._count_cards(_keys(request, card), card, started)
         hour = [bucket for bucket in day if bucket["sk"] >= _start(started - HOUR, BUCKET)]
         return Velocity(
             payments_1h=sum(bucket["payments"] for bucket in hour),
@@ -89,9 +90,9 @@ class DynamoDbVelocityCounter:
             card_expiry_dates_1h=_distinct(hour, "expiry_dates"),
             lookalike_cards_1h=_distinct(cards["lookalike"], "cards"),
             **{
-                f"{kind}_{held}_1h": _distinct(cards.get(kind, []), held)
+                f"{kind}_{attribute}_1h": _distinct(cards.get(kind, []), attribute)
                 for kind in ("reference", "bin", "caller")
-                for held in ("cards", "declines")
+                for attribute in ("cards", "declines")
             },
         )
 
@@ -103,32 +104,32 @@ class DynamoDbVelocityCounter:
                     self._add(key, "declines", _hash(payment.payment_id), started)
 
     def _count(self, payment_id: str, amount_minor: int, currency: str, card: CardSummary, started: datetime) -> None:
-        this = _hash(payment_id)
+        payment_hash = _hash(payment_id)
         values = {
             ":one": 1,
             ":amount_minor": amount_minor,
-            ":this": this,
-            ":expires_at": int((started + KEPT).timestamp()),
+            ":this": payment_hash,
+            ":expires_at": int((started + RETENTION).timestamp()),
         }
 
-        def update(expression: str, condition: str, **more: Any) -> None:
+        def update(expression: str, condition: str, **further_values: Any) -> None:
             self._client.update_item(
                 TableName=self._table,
                 Key=marshal({"pk": f"VELOCITY#{card.fingerprint}", "sk": _start(started, BUCKET)}),
                 UpdateExpression=expression,
                 ConditionExpression=condition,
                 ExpressionAttributeNames={"#currency": currency},
-                ExpressionAttributeValues=marshal(values | more),
+                ExpressionAttributeValues=marshal(values | further_values),
             )
 
         expiry_date = {_hash(f"{card.fingerprint}/{card.expiry}")}
-        known = {":these": {this}, ":expiry_date": expiry_date, ":known": KNOWN}
+        first_values = {":these": {payment_hash}, ":expiry_date": expiry_date, ":known": MAX_REMEMBERED_PAYMENTS}
         is_counted_or_full = self._client.exceptions.ConditionalCheckFailedException
         try:
-            update(COUNT_AND_KNOW_IT, f"{IS_NOT_KNOWN} AND {HAS_ROOM}", **known)
+            update(COUNT_AND_REMEMBER, f"{IS_NOT_COUNTED} AND {HAS_ROOM}", **first_values)
         except is_counted_or_full:
             with suppress(is_counted_or_full):
-                update(COUNT_ONE_MORE, IS_NOT_KNOWN)
+                update(COUNT_PAYMENT, IS_NOT_COUNTED)
 
     def _payments(self, fingerprint: str, currency: str, since: str) -> list[Item]:
         """The card's buckets."""
@@ -145,45 +146,45 @@ class DynamoDbVelocityCounter:
 
     def _count_cards(self, keys: Mapping[str, str], card: CardSummary, started: datetime) -> dict[str, list[Item]]:
         """Count the card under each key, and return the keys' buckets of the last hour, by the kind of key."""
-        last = {key: self._add(key, "cards", _hash(card.fingerprint), started) for key in keys.values()}
-        starts = [_start(started - n * CARDS_BUCKET, CARDS_BUCKET) for n in range(1, EARLIER + 1)]
-        missing = [(key, start) for key in last if key not in self._earlier for start in starts]
+        current = {key: self._add(key, "cards", _hash(card.fingerprint), started) for key in keys.values()}
+        starts = [_start(started - n * CARDS_BUCKET, CARDS_BUCKET) for n in range(1, EARLIER_BUCKETS + 1)]
+        missing = [(key, start) for key in current if key not in self._earlier for start in starts]
         earlier: dict[str, list[Item]] = {key: [] for key, _ in missing} | self._earlier
         # These buckets no longer change, so an eventually consistent read suffices, at half the cost.
         for bucket in read_batch(self._client, self._table, missing, ConsistentRead=False):
             earlier[bucket["pk"]].append(bucket)
-        self._earlier = {key: earlier[key] for key, held in self._full if held == "cards"}
-        return {kind: [last[key], *earlier[key]] for kind, key in keys.items()}
+        self._earlier = {key: earlier[key] for key, attribute in self._full if attribute == "cards"}
+        return {kind: [current[key], *earlier[key]] for kind, key in keys.items()}
 
-    def _add(self, key: str, held: str, this: bytes, started: datetime) -> Item:
+    def _add(self, key: str, attribute: str, element: bytes, started: datetime) -> Item:
         """Add an element to the key's bucket, unless it is full, and return the bucket."""
         bucket = _start(started, CARDS_BUCKET)
         if bucket != self._bucket:
             self._bucket, self._full, self._earlier = bucket, {}, {}
-        read_at, full = self._full.get((key, held), (started, None))
-        if full is not None and abs(started - read_at) < ASKED_AGAIN:
+        read_at, full = self._full.get((key, attribute), (started, None))
+        if full is not None and abs(started - read_at) < REREAD_AFTER:
             return full
         try:
             answer = self._client.update_item(
                 TableName=self._table,
                 Key=marshal({"pk": key, "sk": bucket}),
-                UpdateExpression=ADD,
-                ConditionExpression=HOLDS_MORE,
-                ExpressionAttributeNames={"#held": held},
+                UpdateExpression=ADD_ELEMENT,
+                ConditionExpression=IS_NOT_FULL,
+                ExpressionAttributeNames={"#held": attribute},
                 ExpressionAttributeValues=marshal(
-                    {":these": {this}, ":held": HELD, ":expires_at": int((started + KEPT).timestamp())}
+                    {":these": {element}, ":held": MAX_ELEMENTS, ":expires_at": int((started + RETENTION).timestamp())}
                 ),
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
             item = unmarshal(error.response["Item"])  # type: ignore[typeddict-item] # as asked for
-            self._full[key, held] = started, item
+            self._full[key, attribute] = started, item
             return item
         return unmarshal(answer["Attributes"])
 
 
-def _keys(payment: PaymentRequest | Payment, card: CardSummary | None) -> dict[str, str]:
+def _keys(payment: PaymentRequest | StoreRequest | Payment, card: CardSummary | None) -> dict[str, str]:
     """The partition keys, by kind, that count a payment's card and its decline in addition to the card's own key."""
     named = {
         "reference": payment.merchant_reference and _hash(payment.merchant_reference, 16).hex(),
@@ -194,8 +195,8 @@ def _keys(payment: PaymentRequest | Payment, card: CardSummary | None) -> dict[s
     return {kind: f"VELOCITY#{kind}#{name}" for kind, name in named.items() if name}
 
 
-def _distinct(buckets: Iterable[Item], held: str) -> int:
-    return len({each for bucket in buckets for each in bucket.get(held, ())})
+def _distinct(buckets: Iterable[Item], attribute: str) -> int:
+    return len({element for bucket in buckets for element in bucket.get(attribute, ())})
 
 
 def _hash(text: str, size: int = 8) -> bytes:

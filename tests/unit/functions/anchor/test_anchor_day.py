@@ -15,7 +15,7 @@ from functions.shared.adapters.anchors import S3Anchors
 from functions.shared.adapters.kms import KmsMac
 from functions.shared.adapters.table import keys
 from functions.shared.adapters.table.written import DynamoDbWritten
-from functions.shared.domain.anchor import NO_ANCHOR, UNSEALED, Anchor, Line, from_part, surely_seen
+from functions.shared.domain.anchor import GENESIS_ROOT, UNSEALED, Anchor, Line, from_part, indexed_until
 from functions.shared.domain.errors import InvalidInput, LedgerUnavailable
 from functions.shared.domain.ledger import capture_entry
 from tests.fakes import FakeAnchors, FakeMac, FakeWritten
@@ -39,7 +39,7 @@ def test_an_anchor_has_a_line_for_each_payment_of_its_day_and_counts_them() -> N
     written, anchors = FakeWritten(), FakeAnchors()
     written.by_day = {DAY: [line("pay-2", 3), line("pay-1")], "2026-11-22": [line("pay-0")]}
     anchor = anchored(written, anchors)
-    assert (anchor.number, anchor.payments, anchor.entries, anchor.previous) == (1, 2, 4, NO_ANCHOR)
+    assert (anchor.number, anchor.payments, anchor.entries, anchor.previous) == (1, 2, 4, GENESIS_ROOT)
     [part] = anchor.parts
     assert from_part(anchors.parts[part]) == [line("pay-1"), line("pay-2", 3)]
 
@@ -76,8 +76,8 @@ def test_who_anchors_while_somebody_else_does_is_told_to_try_again() -> None:
 
 
 def test_of_a_day_that_is_not_over_it_has_surely_seen_what_was_written_a_minute_ago() -> None:
-    assert surely_seen(DAY, NIGHT) == f"{DAY}T23:59:59.999Z"
-    assert surely_seen(DAY, f"{DAY}T10:00:00.000Z") == f"{DAY}T09:59:00.000Z"
+    assert indexed_until(DAY, NIGHT) == f"{DAY}T23:59:59.999Z"
+    assert indexed_until(DAY, f"{DAY}T10:00:00.000Z") == f"{DAY}T09:59:00.000Z"
 
 
 class TestHandler:
@@ -133,7 +133,7 @@ class TestAdapters:
     def test_an_anchor_that_is_kept_is_the_last_and_its_number_is_taken(self, small_aws: MockedAws) -> None:
         anchors, part = S3Anchors(small_aws.s3, ANCHORS_BUCKET), b"[]"
         assert anchors.last() is None
-        first = Anchor(1, DAY, NIGHT, NIGHT, 0, 0, (hashlib.sha256(part).hexdigest(),), NO_ANCHOR)
+        first = Anchor(1, DAY, NIGHT, NIGHT, 0, 0, (hashlib.sha256(part).hexdigest(),), GENESIS_ROOT)
         for _ in range(2):  # as when a run is repeated
             anchors.keep_part(part)
         assert anchors.keep(first, b"mac")

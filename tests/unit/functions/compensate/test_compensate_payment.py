@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.compensate.compensate_payment import Made, compensate_payment
+from functions.compensate.compensate_payment import ChargeResult, compensate_payment
 from functions.shared.domain.charge import REDACTED, Charge, Reversal
 from functions.shared.domain.errors import (
     GatewayBusy,
@@ -14,7 +14,7 @@ from functions.shared.domain.errors import (
     ReversalUnconfirmed,
     SecretUnavailable,
 )
-from functions.shared.domain.ledger import NO_ENTRY, JournalEntry, capture_entry, in_doubt_entry, refund_entry
+from functions.shared.domain.ledger import GENESIS_HASH, JournalEntry, capture_entry, in_doubt_entry, refund_entry
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
 from functions.shared.use_cases.undo_charge import record_doubt, undo_charge
 from tests.fakes import LEDGER_DOWN, FakeGateway, FakeLedger, FakeVelocityCounter, Faults
@@ -46,12 +46,12 @@ def compensate(
     ledger: FakeLedger,
     request: PaymentRequest = REQUEST,
     now: str = LATER,
-    made: Made = Made("unknown"),  # noqa: B008 - it is frozen
+    charge_result: ChargeResult = ChargeResult("unknown"),  # noqa: B008 - it is frozen
     counter: FakeVelocityCounter | None = None,
 ) -> Payment:
     first = payment(status="in_doubt", request=request, charge_id=None, error="LedgerUnavailable", updated_at=now)
     counter = counter or FakeVelocityCounter()
-    return compensate_payment(first, request, made, gateway=gateway, ledger=ledger, velocity_counter=counter)
+    return compensate_payment(first, request, charge_result, gateway=gateway, ledger=ledger, velocity_counter=counter)
 
 
 def balances(entries: tuple[JournalEntry, ...]) -> Counter[str]:
@@ -69,7 +69,7 @@ def test_an_outcome_that_the_ledger_knows_stands_and_the_gateway_is_left_alone(
     known = payment(status=status, charge_id=charge.charge_id)
     ledger.record(known)
     gateway.calls.clear()
-    assert compensate(gateway, ledger, made=Made("captured", charge.charge_id)) == known
+    assert compensate(gateway, ledger, charge_result=ChargeResult("captured", charge.charge_id)) == known
     assert gateway.calls == []
     assert ledger.records["pay-1"].payment == known
 
@@ -86,7 +86,7 @@ def second(gateway: FakeGateway, ledger: FakeLedger) -> Charge:
 def test_a_second_charge_is_undone_and_both_its_movements_are_on_the_books(
     gateway: FakeGateway, ledger: FakeLedger, second: Charge
 ) -> None:
-    ended = compensate(gateway, ledger, made=Made("captured", second.charge_id))
+    ended = compensate(gateway, ledger, charge_result=ChargeResult("captured", second.charge_id))
     assert (ended.status, ended.captured_minor, ended.refunded_minor, ended.refundable_minor) == (
         "captured",
         1999,
@@ -108,7 +108,7 @@ def test_a_second_charge_is_undone_and_both_its_movements_are_on_the_books(
 def test_a_second_hold_is_released(gateway: FakeGateway, ledger: FakeLedger) -> None:
     ledger.record(payment(status="authorized"))
     second = gateway.authorize(order(), card(), "pay-1-charge")
-    ended = compensate(gateway, ledger, made=Made("authorized", second.charge_id))
+    ended = compensate(gateway, ledger, charge_result=ChargeResult("authorized", second.charge_id))
     assert (ended.status, [each.type for each in ended.operations]) == ("authorized", ["void"])
     assert ended.operations[0].status == "succeeded"
     assert gateway.charges["pay-1"].status == "voided"
@@ -118,11 +118,13 @@ def test_a_second_hold_is_released(gateway: FakeGateway, ledger: FakeLedger) -> 
 def test_a_second_decline_has_nothing_to_undo(gateway: FakeGateway, ledger: FakeLedger) -> None:
     ledger.record(payment())
     second = gateway.charge(order(), card(DECLINED_PAN), "pay-1-charge")
-    assert compensate(gateway, ledger, made=Made("declined", second.charge_id)).operations == ()
+    assert compensate(gateway, ledger, charge_result=ChargeResult("declined", second.charge_id)).operations == ()
 
 
 def test_again_a_second_charge_is_undone_once(gateway: FakeGateway, ledger: FakeLedger, second: Charge) -> None:
-    first, again = (compensate(gateway, ledger, made=Made("captured", second.charge_id)) for _ in range(2))
+    first, again = (
+        compensate(gateway, ledger, charge_result=ChargeResult("captured", second.charge_id)) for _ in range(2)
+    )
     assert first == again
     assert [each.status for each in gateway.charges["pay-1"].refunds] == ["succeeded"]
 
@@ -147,14 +149,14 @@ def test_a_second_charge_that_is_not_undone_yet_is_in_doubt_until_it_is(
 ) -> None:
     gateway.faults.arm("refund", error)
     gateway.faults.arm("find", error)
-    made = Made("captured", second.charge_id)
+    charge_result = ChargeResult("captured", second.charge_id)
     with pytest.raises(ReversalUnconfirmed):
-        compensate(gateway, ledger, made=made)
+        compensate(gateway, ledger, charge_result=charge_result)
     doubtful = ledger.records["pay-1"].payment
     assert (doubtful.status, doubtful.in_doubt_since) == ("captured", LATER)
     assert doubtful.refundable_minor == 1999
     gateway.faults = Faults()
-    assert compensate(gateway, ledger, made=made).in_doubt_since is None
+    assert compensate(gateway, ledger, charge_result=charge_result).in_doubt_since is None
     recorded = ledger.records["pay-1"]
     assert not any(amount for account, amount in balances(recorded.journal).items() if account.startswith("suspense"))
     assert balances(recorded.journal)["asset:gateway:sparkle"] == 1999
@@ -165,7 +167,7 @@ def test_a_second_charge_that_the_gateway_will_not_undo_stays_in_doubt(
 ) -> None:
     gateway.refund(second.charge_id, 500, "USD", "by-hand", "by-hand")
     with pytest.raises(ReversalUnconfirmed):
-        compensate(gateway, ledger, made=Made("captured", second.charge_id))
+        compensate(gateway, ledger, charge_result=ChargeResult("captured", second.charge_id))
     assert ledger.records["pay-1"].payment.in_doubt_since == LATER
 
 
@@ -217,7 +219,7 @@ def test_what_the_gateway_did_not_decline_is_counted_as_no_decline(
 ) -> None:
     counter = FakeVelocityCounter()
     ledger.record(known)
-    compensate(gateway, ledger, counter=counter, made=Made(known.status, known.charge_id))
+    compensate(gateway, ledger, counter=counter, charge_result=ChargeResult(known.status, known.charge_id))
     assert counter.declines == {}
 
 
@@ -265,7 +267,7 @@ def test_of_two_that_record_the_doubt_at_once_both_go_on_from_the_entry_that_is_
     assert known.payment.updated_at == NOW
     undo_charge(known, gateway=gateway, ledger=ledger, now=LATER)
     recorded = ledger.records["pay-1"]
-    hashes = [NO_ENTRY, *(posted.hash for posted in recorded.entries)]
+    hashes = [GENESIS_HASH, *(posted.hash for posted in recorded.entries)]
     assert [posted.previous_hash for posted in recorded.entries] == hashes[:-1]
     assert recorded.payment.journal_hash == hashes[-1]
 

@@ -4,8 +4,7 @@ import pytest
 
 from functions.compensate.handler import handler
 from functions.shared.domain.errors import GatewayOutcomeUnknown, ReversalUnconfirmed
-from functions.shared.domain.payment import Payment
-from tests.samples import DECLINED_PAN, REQUEST, STARTED_AT, STORE, SUMMARY, TRANSACTION_ID, card, order
+from tests.samples import DECLINED_PAN, REQUEST, STARTED_AT, SUMMARY, TRANSACTION_ID, card, order
 from tests.unit.functions.conftest import Output, World
 
 
@@ -49,20 +48,3 @@ def test_a_decline_that_comes_to_light_is_no_reversal(world: World, output: Outp
     world.gateway.charge(order("payment-of-ours-1"), card(DECLINED_PAN), "payment-of-ours-1-charge")
     assert handler(event(), None)["status"] == "declined"
     assert "PaymentReversed" not in output.metrics()
-
-
-def test_a_card_that_could_not_be_stored_is_rejected_and_the_gateway_never_called(world: World, output: Output) -> None:
-    outcome = handler(event(payment=STORE.to_dict()), None)
-    assert (outcome["status"], outcome["error"]) == ("rejected", {"Error": "LedgerUnavailable"})
-    assert world.gateway.calls == []
-    assert world.ledger.records == {}
-    assert output.logs()[-1]["message"] == "compensate done"
-
-
-def test_a_card_that_was_stored_though_the_answer_got_lost_stays_stored(world: World) -> None:
-    stored = Payment.first(
-        "payment-of-ours-1", "stored", STORE, SUMMARY, TRANSACTION_ID, started_at=STARTED_AT, now=STARTED_AT
-    )
-    world.ledger.record(stored)
-    assert handler(event(payment=STORE.to_dict()), None)["status"] == "stored"
-    assert world.gateway.calls == []

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from functions.doubts import look_after
-from functions.doubts.look_after import Checked, look_after_unattended
+from functions.doubts.look_after import CheckResult, look_after_unattended
 from functions.shared.domain.errors import ExecutionsUnavailable
 from functions.shared.domain.times import iso
 from functions.shared.ports import Execution, ExecutionSummary
@@ -33,7 +33,7 @@ class Account:
         self.attendance = FakeAttendance()
         self.resolve = FakeStateMachine()
 
-    def check(self, now: str = ago()) -> Checked:
+    def check(self, now: str = ago()) -> CheckResult:
         machines = {"payment": self.payments, "operation": self.operations}
         return look_after_unattended(machines, attendance=self.attendance, resolve=self.resolve, now=now)
 
@@ -163,9 +163,9 @@ def test_in_whichever_order_a_list_comes_all_are_found_and_it_is_not_read_to_its
 def test_what_is_too_much_for_one_run_is_left_to_the_next_the_longest_over_first(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look_after, "STARTED_AT_ONCE", 2)
+    monkeypatch.setattr(look_after, "MAX_STARTS", 2)
     account.payments.executions |= {f"payment-number-{n}": ended(ago(minutes=n)) for n in range(3, 8)}
-    assert account.check() == Checked(2, ago(minutes=5))
+    assert account.check() == CheckResult(2, ago(minutes=5))
     assert account.resolved() == ["payment-number-7", "payment-number-6"]
     for name in ("payment-number-7", "payment-number-6"):
         account.attendance.attend("payment", name, ago())
@@ -179,13 +179,13 @@ def test_a_list_that_is_too_long_for_one_run_is_not_taken_for_checked(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account.check(ago(hours=1))
-    monkeypatch.setattr(look_after, "PAGES_READ", 2)
+    monkeypatch.setattr(look_after, "MAX_PAGES", 2)
     account.payments.page_size = 2
     account.payments.executions |= {f"payment-number-{n}": ended(ago(minutes=n)) for n in range(3, 8)}
-    assert account.check() == Checked(4, ago(hours=1, minutes=2))
+    assert account.check() == CheckResult(4, ago(hours=1, minutes=2))
     assert account.resolved() == ["payment-number-6", "payment-number-5", "payment-number-4", "payment-number-3"]
     monkeypatch.undo()
-    assert account.check() == Checked(1, ago(minutes=2))
+    assert account.check() == CheckResult(1, ago(minutes=2))
 
 
 @pytest.mark.parametrize("name", ["by hand", "4242424242424242", "x" * 80])

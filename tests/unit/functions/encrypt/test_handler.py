@@ -30,7 +30,7 @@ def test_the_ciphertext_leaves_in_base64_and_the_card_does_not(world: World, out
 
 
 def test_a_card_that_is_not_to_be_kept_is_bound_to_its_number(world: World) -> None:
-    encrypted = handler(event({"card_data": CARD_DATA}) | {"card": SUMMARY.not_kept().to_dict()}, None)
+    encrypted = handler(event({"card_data": CARD_DATA}) | {"card": SUMMARY.without_token().to_dict()}, None)
     ciphertext = base64.b64decode(encrypted["ciphertext"])
     assert json.loads(world.card_cipher.decrypt(ciphertext, {"fingerprint": FINGERPRINT})) == CARD_DATA
 

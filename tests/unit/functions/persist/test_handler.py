@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from functions.persist.handler import METRICS, handler
 from functions.shared.domain.errors import InvalidInput, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.payment import Status
+from tests.aws_facts import facts
 from tests.fakes import LEDGER_DOWN
-from tests.samples import REQUEST, STARTED_AT, STORE, SUMMARY, TOKEN, payment, shown
+from tests.samples import REQUEST, STARTED_AT, SUMMARY, payment, shown
 from tests.unit.functions.conftest import Output, World
 
 CIPHERTEXT = b"\x00ciphertext"
@@ -44,11 +46,20 @@ def test_what_the_gateway_decided_is_recorded_and_counted(world: World, output: 
     assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
 
 
-def test_a_card_is_stored_as_charge_never_called_says_it(world: World, output: Output) -> None:
-    handler(event("stored", payment=STORE.to_dict(), charge={"outcome": "stored"}), None)
-    assert world.ledger.records["payment-of-ours-1"].payment.status == "stored"
-    assert world.card_vault.cards[TOKEN].ciphertext == CIPHERTEXT
-    assert output.metrics() == {"CardStored": [1.0]}
+def test_what_a_rule_denied_is_recorded_by_the_cause_of_screens_error_and_no_decline_of_the_gateway(
+    world: World, output: Output
+) -> None:
+    verdict = {"action": "deny", "rule": "amount_cap", "decline_code": "screened:amount_cap", "flags": ["amount_high"]}
+    cause = {"errorMessage": json.dumps(verdict), "errorType": "PaymentDenied", "stackTrace": []}
+    assert set(facts("lambda_errors")["cause_has"]) <= set(cause)
+    denied = {name: event("captured")[name] for name in ("payment_id", "started_at", "payment", "card")}
+    assert handler(denied | {"denied": json.dumps(cause)}, None)["status"] == "declined"
+    recorded = world.ledger.records["payment-of-ours-1"].payment
+    assert (recorded.status, recorded.decline_code) == ("declined", "screened:amount_cap")
+    assert (recorded.flags, recorded.card) == (("amount_high",), SUMMARY.without_token())
+    assert (recorded.transaction_id, recorded.charge_id) == (None, None)
+    assert output.metrics() == {"PaymentDeclined": [1.0]}
+    assert (world.card_vault.cards, world.velocity_counter.declines) == ({}, {})
 
 
 @pytest.mark.parametrize("status", ["captured", "declined", "refunded", "voided"])

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from functions.persist.persist_payment import persist_payment
+from functions.persist.persist_payment import deny_payment, persist_payment
 from functions.shared.domain.charge import Charge, Refund
 from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import capture_entry
@@ -10,7 +10,7 @@ from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import RecordedPayment, StoredCard
 from tests.balances import balances
 from tests.fakes import LEDGER_DOWN, FakeLedger, FakeVelocityCounter
-from tests.samples import EXPIRES_AT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, TOKEN, payment, shown
+from tests.samples import EXPIRES_AT, KEPT_UNTIL, LATER, NOW, SUMMARY, TOKEN, payment, shown
 
 REFUNDED = Refund("re_1", None, "succeeded", 200, NOW)
 
@@ -31,8 +31,8 @@ def persist(
 ) -> Payment:
     return persist_payment(
         paid,
-        b"ciphertext" if paid.transaction_id else None,
-        charge or shown(paid) if paid.charge_id and paid.status != "stored" else None,
+        b"ciphertext",
+        charge or shown(paid),
         card_on_file=card_on_file,
         keep_card_until=keep_card_until,
         ledger=ledger,
@@ -64,19 +64,13 @@ def test_the_card_is_kept_encrypted(ledger: FakeLedger, status: Status) -> None:
 
 def test_the_card_of_a_declined_payment_is_not_kept_and_has_no_token(ledger: FakeLedger) -> None:
     declined = persist(payment(status="declined"), ledger)
-    assert declined.card == SUMMARY.not_kept()
+    assert declined.card == SUMMARY.without_token()
     assert ledger.card_vault.cards == {}
 
 
 def test_a_card_that_nobody_asked_to_keep_is_not_kept(ledger: FakeLedger) -> None:
-    persist(payment(card=SUMMARY.not_kept()), ledger)
+    persist(payment(card=SUMMARY.without_token()), ledger)
     assert ledger.card_vault.cards == {}
-
-
-def test_a_card_is_stored_without_money(ledger: FakeLedger) -> None:
-    stored = persist(payment(status="stored", request=STORE), ledger)
-    assert ledger.records["pay-1"] == RecordedPayment(stored, ())
-    assert ledger.card_vault.summary(TOKEN, NOW) == SUMMARY
 
 
 def test_what_the_gateway_declined_is_counted_once_it_is_recorded_and_what_a_rule_declined_is_not(
@@ -87,7 +81,7 @@ def test_what_the_gateway_declined_is_counted_once_it_is_recorded_and_what_a_rul
     with pytest.raises(LedgerUnavailable):
         persist(payment(status="declined", decline_code="do_not_honor"), ledger, counter=counter)
     assert counter.declines == {}
-    persist(payment(status="declined", decline_code="screened:amount_cap"), ledger, counter=counter)
+    deny_payment(payment(status="declined", decline_code="screened:amount_cap"), ledger=ledger)
     persist(payment("pay-2"), ledger, counter=counter)
     assert counter.declines == {}
     persist(payment("pay-3", "declined", decline_code="do_not_honor"), ledger, counter=counter)
@@ -139,7 +133,7 @@ def test_a_card_that_was_erased_before_a_repetition_stays_erased(ledger: FakeLed
 
 def test_a_payment_that_was_denied_before_its_card_was_encrypted_is_declined(ledger: FakeLedger) -> None:
     denied = payment(status="declined", transaction_id=None, charge_id=None, decline_code="screened:amount_cap")
-    persist(denied, ledger)
+    deny_payment(denied, ledger=ledger)
     assert ledger.records["pay-1"] == RecordedPayment(denied, ())
     assert ledger.card_vault.cards == {}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from functions.reconcile import reconcile_day
-from functions.reconcile.reconcile_day import BEGIN, Cursor, Reconciliation
+from functions.reconcile.reconcile_day import FIRST_STEP, Cursor, Reconciliation
 from functions.shared.adapters.table.books import DynamoDbBooks
 from functions.shared.domain.charge import REDACTED, Charge
 from functions.shared.domain.errors import GatewayOutcomeUnknown, InvalidInput, SettlementUnreadable
@@ -89,7 +89,7 @@ class World:
             executions=self.executions,
             count=self.counted.append,
         )
-        cursor: Cursor | None = BEGIN
+        cursor: Cursor | None = FIRST_STEP
         while cursor:
             cursor = run.step(cursor)
         return run.found()
@@ -211,9 +211,9 @@ class TestADayThatAgrees:
     def test_reports_and_lists_longer_than_a_page_are_read_to_their_end(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(reconcile_day, "LINES_READ", 2)
-        monkeypatch.setattr(reconcile_day, "LINES_SETTLED", 2)
-        monkeypatch.setattr(reconcile_day, "SHARDS_READ", 1)
+        monkeypatch.setattr(reconcile_day, "LINES_PER_READ", 2)
+        monkeypatch.setattr(reconcile_day, "LINES_PER_STEP", 2)
+        monkeypatch.setattr(reconcile_day, "SHARDS_PER_STEP", 1)
         world.executions.page_size = 2
         for n in range(5):
             world.paid(f"pay-{n * '0'}{n}")
@@ -225,8 +225,8 @@ class TestADayThatAgrees:
         payments, executions_in_a_page, events_of_a_step = 2_000_000, 1000, 7
         of_the_two_hours_since = payments * 2 // 24
         steps = (
-            payments // reconcile_day.LINES_SETTLED
-            + DynamoDbBooks.shards // reconcile_day.SHARDS_READ
+            payments // reconcile_day.LINES_PER_STEP
+            + DynamoDbBooks.shards // reconcile_day.SHARDS_PER_STEP
             + (payments + of_the_two_hours_since) // executions_in_a_page
             + len(["report", "open", "close"])
         )

@@ -14,7 +14,7 @@ from functions.shared.domain.errors import (
     ReversalUnconfirmed,
 )
 from functions.shared.domain.ledger import capture_entry, in_doubt_entry
-from functions.shared.domain.payment import Payment, PaymentRequest, Status
+from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import Execution
 from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeGateway, FakeLedger
 from tests.samples import DECLINED_PAN, LATER, NOW, REQUEST, STARTED_AT, card, order, payment, shown
@@ -24,8 +24,8 @@ DOUBT = in_doubt_entry(1999, "USD")
 NO_ANSWER = GatewayOutcomeUnknown("No answer.")
 
 
-def ended(error: str | None = None, request: PaymentRequest = REQUEST, *, running: bool = False) -> FakeExecutions:
-    return FakeExecutions(**{"pay-1": Execution(running, error, None, request.to_dict(), STARTED_AT, NOW)})
+def ended(error: str | None = None, request: Any = None, *, running: bool = False) -> FakeExecutions:
+    return FakeExecutions(**{"pay-1": Execution(running, error, None, request or REQUEST.to_dict(), STARTED_AT, NOW)})
 
 
 class Books(FakeLedger):
@@ -89,7 +89,7 @@ def test_a_running_execution_is_left_alone(gateway: FakeGateway, ledger: Books) 
 
 @pytest.mark.parametrize(
     "executions",
-    [ended("PaymentRejected"), ended("States.Runtime", PaymentRequest("store")), ended(None, PaymentRequest("charge"))],
+    [ended("PaymentRejected"), ended("States.Runtime", {"operation": "store"}), ended(None, {"currency": "USD"})],
     ids=["rejected", "a card that is only stored", "no amount"],
 )
 def test_what_never_was_to_move_money_is_rejected(
@@ -126,7 +126,7 @@ def test_a_doubt_is_on_the_books_before_anybody_asks(gateway: FakeGateway, ledge
 
 def test_an_authorization_that_was_made_as_asked_holds(gateway: FakeGateway, ledger: Books) -> None:
     gateway.authorize(order(), card(), "pay-1-charge")
-    assert resolve(gateway, ledger, ended(request=replace(REQUEST, capture=False))) == "authorized"
+    assert resolve(gateway, ledger, ended(request=replace(REQUEST, capture=False).to_dict())) == "authorized"
     assert ledger.records["pay-1"].journal == ()
 
 
@@ -228,7 +228,7 @@ def test_what_was_done_to_the_charge_since_is_adopted_and_nothing_is_undone(
 ) -> None:
     ask = gateway.charge if capture else gateway.authorize
     gateway.charges["pay-1"] = replace(ask(order(), card(), "pay-1-charge"), **changes)
-    assert resolve(gateway, ledger, ended(request=replace(REQUEST, capture=capture))) == status
+    assert resolve(gateway, ledger, ended(request=replace(REQUEST, capture=capture).to_dict())) == status
     assert "reverse" not in gateway.calls
     assert ledger.balances().get("asset:gateway:sparkle", 0) == at_gateway
     assert "suspense:in_doubt" not in ledger.balances()

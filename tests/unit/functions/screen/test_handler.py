@@ -1,3 +1,4 @@
+import json
 import string
 from typing import Any
 
@@ -5,9 +6,9 @@ import pytest
 
 from functions.screen.handler import handler
 from functions.screen.rules import load_rules
-from functions.shared.domain.errors import InvalidInput, LedgerUnavailable
+from functions.shared.domain.errors import InvalidInput, LedgerUnavailable, PaymentDenied
 from tests.fakes import LEDGER_DOWN
-from tests.samples import FINGERPRINT, REQUEST, STARTED_AT, STORE, SUMMARY, TOKEN
+from tests.samples import FINGERPRINT, REQUEST, STARTED_AT, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
 REAL_CARD: dict[str, Any] = SUMMARY.to_dict() | {"bin": "400005", "last4": "5556"}
@@ -23,6 +24,13 @@ def event(card: dict[str, Any] = REAL_CARD, test_card: bool = False, **payment: 
     }
 
 
+def verdict_on(denied: dict[str, Any]) -> dict[str, Any]:
+    """The verdict on a payment that a rule denies."""
+    with pytest.raises(PaymentDenied) as error:
+        handler(denied, None)
+    return json.loads(str(error.value))  # type: ignore[no-any-return]
+
+
 def test_a_payment_that_is_allowed_is_counted_for_its_card_and_in_no_metric(world: World, output: Output) -> None:
     assert handler(event(), None) == {"action": "allow", "rule": None, "decline_code": None, "flags": []}
     assert list(world.velocity_counter.payments[SUMMARY.fingerprint]) == ["payment-of-ours-1"]
@@ -31,10 +39,11 @@ def test_a_payment_that_is_allowed_is_counted_for_its_card_and_in_no_metric(worl
 
 
 def test_a_payment_that_is_denied_is_told_with_the_rules_and_not_the_card(world: World, output: Output) -> None:
-    denied = handler(event(currency="KPW"), None)
+    denied = verdict_on(event(currency="KPW"))
     assert (denied["action"], denied["decline_code"]) == ("deny", "screened:currency_not_accepted")
     assert output.metrics() == {"PaymentScreened": [1.0]}
-    told, _ = output.logs()
+    told, failed = output.logs()
+    assert (failed["message"], failed["error"]) == ("screen failed", "PaymentDenied")
     assert (told["message"], told["payment_id"]) == ("screened", "payment-of-ours-1")
     assert (told["rule"], told["flags"]) == ("currency_not_accepted", [])
     assert told["rules_version"] == load_rules().version
@@ -48,7 +57,7 @@ def test_a_payment_that_is_flagged_is_told_too(world: World, output: Output) -> 
 
 
 def test_a_payment_that_is_denied_and_flagged_counts_as_both(world: World, output: Output) -> None:
-    handler(event(amount_minor=2_000_000), None)
+    assert verdict_on(event(amount_minor=2_000_000))["flags"] == ["amount_high"]
     assert output.metrics() == {"PaymentScreened": [1.0], "PaymentFlagged": [1.0]}
 
 
@@ -57,7 +66,9 @@ def test_a_test_card_may_pay_as_much_as_the_api_takes(world: World) -> None:
 
 
 def test_a_card_that_is_only_stored_is_counted_too(world: World) -> None:
-    assert handler(event() | {"payment": STORE.to_dict()}, None)["action"] == "allow"
+    storing = event() | {"store_request": {"caller": None}}
+    del storing["payment"]
+    assert handler(storing, None)["action"] == "allow"
     assert list(world.velocity_counter.payments[SUMMARY.fingerprint]) == ["payment-of-ours-1"]
 
 

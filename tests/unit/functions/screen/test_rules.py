@@ -15,7 +15,7 @@ from iso4217 import Currency
 from functions.screen.rules import RULES_FILE, Facts, Rules, RulesError, Screening, check_rules, load_rules
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.json_schema import validate
-from functions.shared.adapters.table.velocity import EARLIER, HELD
+from functions.shared.adapters.table.velocity import EARLIER_BUCKETS, MAX_ELEMENTS
 from tests.samples import TEST_CARDS
 from tools.trials.rules import load_samples
 
@@ -89,7 +89,7 @@ class TestDefaults:
     def test_no_limit_is_beyond_what_is_counted(self, rules: Rules) -> None:
         limits = rules.lists["card_testing_limits"]
         assert isinstance(limits, dict)
-        assert max(limits.values()) < HELD * EARLIER
+        assert max(limits.values()) < MAX_ELEMENTS * EARLIER_BUCKETS
 
     def test_every_accepted_currency_is_one_that_tokenize_takes_and_has_a_cap_near_ten_thousand_dollars(
         self, rules: Rules
@@ -214,7 +214,7 @@ class TestTime:
     def test_a_rule_whose_regular_expression_backtracks_is_refused_by_its_name(
         self, checked: Callable[[Any], Rules], monkeypatch: pytest.MonkeyPatch, when: str
     ) -> None:
-        monkeypatch.setattr("functions.screen.rules.CHECKED_WITHIN_SECONDS", 0.3)
+        monkeypatch.setattr("functions.screen.rules.CHECK_TIMEOUT_SECONDS", 0.3)
         with pytest.raises(RulesError, match="rule endless: it is not done within its time"):
             checked(document(rule("fine"), rule("endless", when=when)))
 

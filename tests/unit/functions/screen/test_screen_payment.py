@@ -8,7 +8,7 @@ from functions.screen.rules import Facts, Rules, RulesError, Screening, load_rul
 from functions.screen.screen_payment import screen_payment
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import InternalError, LedgerUnavailable
-from functions.shared.domain.payment import PaymentRequest
+from functions.shared.domain.payment import PaymentRequest, StoreRequest
 from tests.fakes import LEDGER_DOWN, FakeVelocityCounter
 from tests.samples import FINGERPRINT, REQUEST, STARTED_AT, STORE, SUMMARY, payment
 
@@ -40,7 +40,7 @@ def counter() -> FakeVelocityCounter:
 def screen(
     counter: FakeVelocityCounter,
     payment_id: str = "pay-1",
-    payment: PaymentRequest = REQUEST,
+    request: PaymentRequest | StoreRequest = REQUEST,
     card: CardSummary = REAL_CARD,
     started_at: str = STARTED_AT,
     rules: Rules | None = None,
@@ -49,7 +49,7 @@ def screen(
 ) -> dict[str, Any]:
     return screen_payment(
         payment_id,
-        payment,
+        request,
         card,
         started_at,
         test_card=test_card,
@@ -63,7 +63,7 @@ def test_an_ordinary_payment_is_allowed(counter: FakeVelocityCounter) -> None:
 
 
 def test_a_payment_that_a_rule_denies_says_which_in_its_decline_code(counter: FakeVelocityCounter) -> None:
-    assert screen(counter, payment=replace(REQUEST, amount_minor=99_999_999)) == {
+    assert screen(counter, request=replace(REQUEST, amount_minor=99_999_999)) == {
         "action": "deny",
         "rule": "amount_cap",
         "decline_code": "screened:amount_cap",
@@ -72,7 +72,7 @@ def test_a_payment_that_a_rule_denies_says_which_in_its_decline_code(counter: Fa
 
 
 def test_a_flag_denies_nothing(counter: FakeVelocityCounter) -> None:
-    assert screen(counter, payment=replace(REQUEST, amount_minor=1_000_000)) == ALLOWED | {"flags": ["amount_high"]}
+    assert screen(counter, request=replace(REQUEST, amount_minor=1_000_000)) == ALLOWED | {"flags": ["amount_high"]}
 
 
 def test_the_rules_are_asked_with_all_that_is_known_of_the_payment(counter: FakeVelocityCounter) -> None:
@@ -80,7 +80,7 @@ def test_the_rules_are_asked_with_all_that_is_known_of_the_payment(counter: Fake
     screen(counter, "pay-2", replace(REQUEST, caller=CALLER), other_card(1), started_at="2026-11-22T23:10:00.000Z")
     screen(
         counter,
-        payment=replace(REQUEST, caller=CALLER),
+        request=replace(REQUEST, caller=CALLER),
         rules=RememberingRules(1, {}, ()),
         started_at="2026-11-23T01:30:00.000+02:00",
     )
@@ -118,8 +118,8 @@ def test_a_test_card_is_one_that_tokenize_knew_by_its_number_whatever_it_looks_l
 
 
 def test_a_card_that_is_only_stored_is_screened_and_counted_like_a_payment(counter: FakeVelocityCounter) -> None:
-    assert screen(counter, payment=STORE) == ALLOWED
-    assert screen(counter, payment=STORE, card=replace(REAL_CARD, bin="620550"))["rule"] == "bin_blocked"
+    assert screen(counter, request=STORE) == ALLOWED
+    assert screen(counter, request=STORE, card=replace(REAL_CARD, bin="620550"))["rule"] == "bin_blocked"
     for n in range(19):
         assert screen(counter, f"store-{n}", STORE) == ALLOWED
     assert screen(counter, "store-19", STORE)["rule"] == "velocity_payments"
@@ -152,8 +152,8 @@ class TestCardTesting:
     def test_of_24_expiry_dates_of_a_card_4_are_let_through(self, counter: FakeVelocityCounter) -> None:
         months = [f"{month:02}/{year}" for year in (30, 31) for month in range(1, 13)]
         dated = [replace(REAL_CARD, expiry=month) for month in months]
-        # Each on an order of its own, also where it is only stored.
-        asked = [replace(each, merchant_reference=f"order-{n}") for n in range(12) for each in (REQUEST, STORE)]
+        # Each on an order of its own, or only stored.
+        asked = [each for n in range(12) for each in (replace(REQUEST, merchant_reference=f"order-{n}"), STORE)]
         screened = [screen(counter, f"pay-{n}", asked[n], card) for n, card in enumerate(dated)]
         assert [each["rule"] for each in screened][:6] == [*[None] * 4, *["card_expiry_dates"] * 2]
         assert {each["action"] for each in screened[4:]} == {"deny"}

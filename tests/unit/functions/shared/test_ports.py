@@ -38,6 +38,7 @@ from functions.shared.ports import (
     PaymentGateway,
     RecordedPayment,
     StoredCard,
+    StoredOnRequest,
     Velocity,
     VelocityCounter,
 )
@@ -65,6 +66,7 @@ from tests.samples import (
     order,
     payment,
     refund_request,
+    stored,
 )
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
@@ -128,9 +130,9 @@ class TestLedger:
         assert books.ledger.find(paid.payment.payment_id) == paid
 
     def test_what_is_absent_is_found_absent(self, books: LedgerUnderTest) -> None:
-        stored = payment(new_id(), "stored", amount_minor=None, currency=None, charge_id=None, merchant_reference=None)
-        books.ledger.record(stored)
-        assert books.ledger.find(stored.payment_id) == RecordedPayment(stored, ())
+        old = stored(new_id())
+        books.ledger.record(old)
+        assert books.ledger.find(old.payment_id) == RecordedPayment(old, ())
 
     def test_operations_and_flags_are_found_as_they_were_recorded(self, books: LedgerUnderTest) -> None:
         paid = captured(flags=("large_amount",))
@@ -279,8 +281,7 @@ class Cards:
     ledger: Ledger
 
     def keep(self, card: CardSummary, until: str = KEPT_UNTIL) -> None:
-        stored = payment(new_id(), "stored", STORE, card=card)
-        self.ledger.record(stored, (), StoredCard(card, b"ciphertext", until))
+        self.ledger.record(payment(new_id(), card=card), (), StoredCard(card, b"ciphertext", until))
 
 
 @pytest.fixture(params=["fake", "dynamodb"])
@@ -329,11 +330,49 @@ class TestCardVault:
 
     def test_a_card_that_was_erased_is_not_brought_back_by_a_repetition(self, cards: Cards, token: str) -> None:
         card = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL)
-        stored = payment(new_id(), "stored", STORE, card=card.summary)
-        cards.ledger.record(stored, (), card)
+        paid = payment(new_id(), card=card.summary)
+        cards.ledger.record(paid, (), card)
         cards.vault.erase(token)
-        cards.ledger.record(stored, (), card)
+        cards.ledger.record(paid, (), card)
         assert cards.vault.summary(token, LATER) is None
+
+    def test_a_card_that_is_stored_without_a_payment_is_known_by_its_token_and_by_its_key(
+        self, cards: Cards, token: str
+    ) -> None:
+        card, key = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL), new_id()
+        assert cards.vault.stored_on_request(key, NOW) is None
+        cards.vault.keep(key, card, NOW)
+        assert cards.vault.summary(token, LATER) == card.summary
+        assert cards.vault.ciphertext(token, LATER) == b"ciphertext"
+        assert cards.vault.stored_on_request(key, LATER) == StoredOnRequest(card.summary, NOW)
+        assert cards.vault.stored_on_request(key, KEPT_UNTIL) is None
+
+    def test_the_same_card_is_stored_again_and_stays_what_it_was(self, cards: Cards, token: str) -> None:
+        card, key = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL), new_id()
+        cards.vault.keep(key, card, NOW)
+        cards.vault.keep(key, replace(card, ciphertext=b"of the same card"), LATER)
+        assert cards.vault.ciphertext(token, LATER) == b"ciphertext"
+        assert cards.vault.stored_on_request(key, LATER) == StoredOnRequest(card.summary, NOW)
+
+    @pytest.mark.parametrize("change", ["token", "expiry"])
+    def test_another_card_is_not_stored_under_the_same_key(self, cards: Cards, token: str, change: str) -> None:
+        card, key = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL), new_id()
+        cards.vault.keep(key, card, NOW)
+        other = {"token": f"tok_{new_id()}", "expiry": "11/44"}[change]
+        with pytest.raises(LedgerConflict):
+            cards.vault.keep(key, replace(card, summary=replace(card.summary, **{change: other})), LATER)
+        assert cards.vault.stored_on_request(key, LATER) == StoredOnRequest(card.summary, NOW)
+        if change == "token":
+            assert cards.vault.summary(other, LATER) is None
+
+    def test_a_card_that_was_erased_is_not_stored_again_under_its_key(self, cards: Cards, token: str) -> None:
+        card, key = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL), new_id()
+        cards.vault.keep(key, card, NOW)
+        cards.vault.erase(token)
+        with pytest.raises(LedgerConflict):
+            cards.vault.keep(key, card, LATER)
+        assert cards.vault.summary(token, LATER) is None
+        assert cards.vault.stored_on_request(key, LATER) == StoredOnRequest(None, NOW)
 
     def test_a_card_that_is_renewed_is_kept_for_longer_and_never_for_less(self, cards: Cards, token: str) -> None:
         cards.keep(replace(SUMMARY, token=token))

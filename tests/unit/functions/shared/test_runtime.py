@@ -1,6 +1,7 @@
 """The frame around every handler: what is logged, what is counted, and what may leave."""
 
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from tests.unit.functions.events import HANDLERS
 EVENT: dict[str, Any] = {
     "payment_id": "payment-of-ours-1",
     "card": SUMMARY.to_dict(),
-    "request": {"operation": "store", "card_data": CARD_DATA},
+    "request": {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA},
 }
 
 FACTORIES = [
@@ -46,7 +47,7 @@ FACTORIES = [
     runtime.operation_executions,
     runtime.gateway,
 ]
-KEPT = (*FACTORIES, factories._client, factories._session)
+KEPT = (*FACTORIES, factories._client)
 
 
 def handler_of(call: runtime.UseCase) -> runtime.Handler:
@@ -258,6 +259,18 @@ class TestFactories:
         runtime.function("encrypt", uses=uses)(lambda event: {})
         assert made == ["ledger", "gateway"]
 
+    def test_a_start_on_lambda_does_not_look_for_garbage_and_the_calls_after_it_do(self) -> None:
+        look = """
+import functions, gc
+print(gc.isenabled())
+from functions.shared import runtime
+runtime.function("encrypt", uses=[lambda: print(gc.isenabled())])(lambda event: {})
+print(gc.isenabled(), gc.get_freeze_count() > 10_000)
+"""
+        environment = os.environ | {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
+        done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+        assert done.stdout.split() == ["False", "False", "True", "True"]
+
     @pytest.mark.parametrize("factory", FACTORIES, ids=lambda factory: str(factory.__name__))
     def test_an_adapter_is_made_from_the_environment_once(self, factory: Any) -> None:
         assert factory() is factory()
@@ -333,7 +346,7 @@ class TestAfterConflicts:
                 raise error
             return "written"
 
-        assert runtime.after_conflicts(write) == "written"
+        assert runtime.retry_conflicts(write) == "written"
         assert len(pauses) == 2
         assert sum(pauses) < 0.1
 
@@ -346,7 +359,7 @@ class TestAfterConflicts:
             raise LedgerConflict("Always.")
 
         with pytest.raises(LedgerConflict):
-            runtime.after_conflicts(write)
+            runtime.retry_conflicts(write)
         assert tries == 6
         assert sum(pauses) < 1
 
@@ -355,5 +368,5 @@ class TestAfterConflicts:
             raise LedgerUnavailable("Down.")
 
         with pytest.raises(LedgerUnavailable):
-            runtime.after_conflicts(write)
+            runtime.retry_conflicts(write)
         assert pauses == []

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -5,18 +6,31 @@ import pytest
 
 from functions.shared.domain.errors import LedgerUnavailable, Unavailable
 from functions.shared.domain.payment import Payment, PaymentRequest, Status
-from functions.shared.ports import Execution
+from functions.shared.ports import Execution, StoredCard
 from functions.status import payment_status as status
 from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
-from tests.samples import LATER, NOW, STARTED_AT, SUMMARY, TRANSACTION_ID, payment
+from tests.samples import KEPT_UNTIL, LATER, NOW, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, payment, stored
 
 
-def payment_status(payment_id: str, *, ledger: FakeLedger, executions: FakeExecutions) -> dict[str, Any] | None:
+def payment_status(
+    payment_id: str,
+    *,
+    ledger: FakeLedger,
+    executions: FakeExecutions,
+    sleep: Callable[[float], None] = lambda seconds: None,
+) -> dict[str, Any] | None:
     """What is shown without waiting."""
-    return status.payment_status(payment_id, ledger=ledger, executions=executions, sleep=lambda seconds: None)
+    return status.payment_status(
+        payment_id,
+        ledger=ledger,
+        executions=executions,
+        card_vault=ledger.card_vault,
+        now=lambda: NOW,
+        sleep=sleep,
+    )
 
 
-RUNNING = Execution(True, None, None, PaymentRequest("charge", 1999, "USD").to_dict(), STARTED_AT, None)
+RUNNING = Execution(True, None, None, PaymentRequest(1999, "USD").to_dict(), STARTED_AT, None)
 
 
 def ended(error: str | None = None, cause: str | None = None) -> FakeExecutions:
@@ -51,7 +65,9 @@ def test_whose_card_a_rule_denied_does_not_learn_from_its_fingerprint_which_numb
     ledger.record(payment("denied", "declined", decline_code="screened:lookalike_cards"))
     ledger.record(payment("declined", "declined", decline_code="do_not_honor"))
     shown = [payment_status(name, ledger=ledger, executions=FakeExecutions()) for name in ("denied", "declined")]
-    cards = [SUMMARY.not_kept().to_dict() | {"fingerprint": fingerprint} for fingerprint in (None, SUMMARY.fingerprint)]
+    cards = [
+        SUMMARY.without_token().to_dict() | {"fingerprint": fingerprint} for fingerprint in (None, SUMMARY.fingerprint)
+    ]
     assert [each and each["card"] for each in shown] == cards
 
 
@@ -67,13 +83,40 @@ def test_why_a_payment_was_undone_is_told_as_a_code(error: str | None, code: str
     assert (shown["status"], shown["error"]) == ("reversed", code)
 
 
-@pytest.mark.parametrize("status", ["declined", "authorized", "stored"])
+@pytest.mark.parametrize("status", ["declined", "authorized"])
 def test_the_ledger_goes_before_the_execution(status: Status) -> None:
     ledger = FakeLedger()
     ledger.record(payment("pay", status))
     shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
     assert shown is not None
     assert shown["status"] == status
+
+
+def test_a_key_that_stored_a_card_shows_it_as_stored_and_without_the_card_once_that_is_erased() -> None:
+    ledger = FakeLedger()
+    ledger.card_vault.keep("pay", StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL), NOW)
+    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions())
+    assert shown is not None
+    assert (shown["status"], shown["card"], shown["amount_minor"]) == ("stored", SUMMARY.to_dict(), None)
+    assert set(shown) == set(payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=RUNNING)) or {})
+    ledger.card_vault.erase(TOKEN)
+    assert payment_status("pay", ledger=ledger, executions=FakeExecutions()) == shown | {"card": None}
+
+
+def test_a_key_that_stored_a_card_and_paid_shows_the_payment() -> None:
+    ledger = FakeLedger()
+    ledger.card_vault.keep("pay", StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL), NOW)
+    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
+    assert shown is not None
+    assert shown["status"] == "processing"
+
+
+def test_a_card_that_was_stored_as_a_payment_is_shown_as_ever() -> None:
+    ledger = FakeLedger()
+    ledger.record(stored("pay"))
+    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions())
+    assert shown is not None
+    assert (shown["status"], shown["amount_minor"], shown["card"]) == ("stored", None, SUMMARY.to_dict())
 
 
 def test_a_payment_that_nobody_recorded_yet_is_processing() -> None:
@@ -104,9 +147,9 @@ def test_an_execution_that_ended_otherwise_without_a_record_is_in_doubt_and_neve
     assert (shown["status"], shown["error"]) == ("in_doubt", code)
 
 
-@pytest.mark.parametrize("request_", [PaymentRequest("store"), PaymentRequest("charge")], ids=["store", "no amount"])
-def test_an_execution_that_was_never_to_move_money_is_rejected_however_it_ended(request_: PaymentRequest) -> None:
-    stopped = replace(RUNNING, running=False, request=request_.to_dict(), error="States.Runtime", stopped_at=LATER)
+@pytest.mark.parametrize("request_", [{"operation": "store"}, {"currency": "USD"}], ids=["store", "no amount"])
+def test_an_execution_that_was_never_to_move_money_is_rejected_however_it_ended(request_: dict[str, str]) -> None:
+    stopped = replace(RUNNING, running=False, request=request_, error="States.Runtime", stopped_at=LATER)
     shown = payment_status("pay", ledger=FakeLedger(), executions=FakeExecutions(pay=stopped))
     assert shown is not None
     assert (shown["status"], shown["error"]) == ("rejected", "states_runtime")
@@ -117,7 +160,7 @@ def test_a_doubt_that_is_being_compensated_is_still_processing_and_after_that_in
     ledger.record(payment("pay", "in_doubt", error="GatewayOutcomeUnknown", reversing=True))
     shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(pay=RUNNING))
     assert shown is not None
-    assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, SUMMARY.not_kept().to_dict())
+    assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, SUMMARY.without_token().to_dict())
     shown = payment_status("pay", ledger=ledger, executions=ended("PaymentInDoubt"))
     assert shown is not None
     assert (shown["status"], shown["error"]) == ("in_doubt", "gateway_outcome_unknown")
@@ -148,7 +191,7 @@ def test_a_payment_that_step_functions_shows_a_moment_late_is_looked_for_again()
         if sum(paused) > 0.4:
             executions.executions["pay"] = RUNNING
 
-    shown = status.payment_status("pay", ledger=FakeLedger(), executions=executions, sleep=appear_later)
+    shown = payment_status("pay", ledger=FakeLedger(), executions=executions, sleep=appear_later)
     assert shown is not None
     assert (shown["status"], round(sum(paused), 6)) == ("processing", 1)
 
@@ -161,7 +204,7 @@ def test_a_payment_that_is_recorded_before_step_functions_shows_it_is_told_at_on
             ledger.record(payment("pay"))
         paused.append(seconds)
 
-    shown = status.payment_status("pay", ledger=ledger, executions=FakeExecutions(), sleep=record_meanwhile)
+    shown = payment_status("pay", ledger=ledger, executions=FakeExecutions(), sleep=record_meanwhile)
     assert shown is not None
     assert (shown["status"], len(paused)) == ("captured", 1)
 
@@ -171,9 +214,9 @@ def test_nobody_waits_for_a_payment_that_is_known_and_not_long_for_one_that_is_n
     ledger, executions = FakeLedger(), FakeExecutions(running=RUNNING)
     ledger.record(payment("recorded"))
     for payment_id in ("recorded", "running"):
-        assert status.payment_status(payment_id, ledger=ledger, executions=executions, sleep=paused.append)
+        assert payment_status(payment_id, ledger=ledger, executions=executions, sleep=paused.append)
     assert paused == []
-    assert status.payment_status("unknown", ledger=ledger, executions=executions, sleep=paused.append) is None
+    assert payment_status("unknown", ledger=ledger, executions=executions, sleep=paused.append) is None
     assert sum(paused) == pytest.approx(1)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from functions.shared.domain.errors import ExecutionsUnavailable, LedgerUnavailable
-from functions.shared.domain.operation import SEEN_WITHIN_SECONDS
+from functions.shared.domain.operation import VISIBLE_WITHIN_SECONDS
 from functions.shared.domain.payment import Payment, PaymentRequest
 from functions.shared.ports import Execution
 from functions.status.follow import LONGEST_WAIT_SECONDS
@@ -15,10 +15,10 @@ from functions.status.operation_status import ForAnotherPayment, operation_statu
 from functions.status.payment_status import payment_status
 from tests.aws_facts import facts
 from tests.fakes import LEDGER_DOWN, FakeExecutions, FakeLedger
-from tests.samples import LATER, STARTED_AT, operation_request, payment
+from tests.samples import LATER, NOW, STARTED_AT, operation_request, payment
 from tests.workflow.test_definition import function_timeouts
 
-RUNNING = Execution(True, None, None, PaymentRequest("charge", 1999, "USD").to_dict(), STARTED_AT, None)
+RUNNING = Execution(True, None, None, PaymentRequest(1999, "USD").to_dict(), STARTED_AT, None)
 REJECTED = replace(RUNNING, running=False, error="PaymentRejected", cause="ExpiredCard", stopped_at=LATER)
 OPERATING = replace(RUNNING, request={"payment_id": "pay", "operation": "refund", "amount_minor": 500})
 BUSY = ExecutionsUnavailable("Step Functions: ThrottlingException")
@@ -57,7 +57,13 @@ class Deployment:
 
     def payment(self, wait: int) -> dict[str, Any] | None:
         return payment_status(
-            "pay", ledger=self.ledger, executions=self.executions, sleep=self.sleep, wait_seconds=wait
+            "pay",
+            ledger=self.ledger,
+            executions=self.executions,
+            card_vault=self.ledger.card_vault,
+            now=lambda: NOW,
+            sleep=self.sleep,
+            wait_seconds=wait,
         )
 
     def operation(self, wait: int) -> dict[str, Any] | None:
@@ -212,7 +218,7 @@ def test_an_operation_is_answered_as_soon_as_it_has_ended() -> None:
     assert (2 <= world.now <= 2.5, world.asked) == (True, [])
 
 
-@pytest.mark.parametrize(("at", "told"), [(0.5, 2), (SEEN_WITHIN_SECONDS + 1, SEEN_WITHIN_SECONDS + 3)])
+@pytest.mark.parametrize(("at", "told"), [(0.5, 2), (VISIBLE_WITHIN_SECONDS + 1, VISIBLE_WITHIN_SECONDS + 3)])
 def test_an_operation_on_no_payment_is_rejected_long_before_the_wait_is_over(at: float, told: float) -> None:
     rejected = replace(OPERATING, running=False, error="OperationRejected", cause="PaymentNotFound")
     world = Deployment(executions=FakeExecutions(refund=OPERATING))

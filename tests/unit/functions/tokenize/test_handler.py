@@ -52,11 +52,12 @@ def test_null_is_as_good_as_absent(world: World) -> None:
 
 
 @pytest.mark.parametrize("field", ["amount_minor", "currency"])
-def test_a_charge_needs_an_amount_and_a_currency_and_a_card_to_store_does_not(world: World, field: str) -> None:
+def test_a_payment_needs_an_amount_and_a_currency_and_a_card_to_store_does_not(world: World, field: str) -> None:
     request = {name: value for name, value in REQUEST.items() if name != field}
     with pytest.raises(InvalidInput):
         handler({"payment_id": "payment-of-ours-1", "request": request}, None)
-    assert handler({"payment_id": "payment-of-ours-1", "request": request | {"operation": "store"}}, None)["card"]
+    to_store = {"card_data": CARD_DATA, "caller": None}
+    assert handler({"payment_id": "payment-of-ours-1", "store_request": to_store}, None)["card"]["token"]
 
 
 def test_a_card_security_code_has_no_place_in_the_request(world: World) -> None:

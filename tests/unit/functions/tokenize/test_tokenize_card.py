@@ -23,7 +23,14 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.ports import CardOpener, StoredCard
 from functions.shared.use_cases.open_card import open_card
-from functions.tokenize.tokenize_card import Acceptance, card_token, fingerprint, recall_card, tokenize_card
+from functions.tokenize.tokenize_card import (
+    Acceptance,
+    card_token,
+    fingerprint,
+    recall_card,
+    tokenize_card,
+    tokenize_card_to_store,
+)
 from tests.fakes import FakeCardVault, FakeMac
 from tests.samples import (
     CARD,
@@ -41,7 +48,7 @@ from tests.samples import (
 
 EVERYTHING = Acceptance(brands=BRANDS, test_cards=True)
 REQUEST = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "merchant_reference": "order-1001"}
-STORE = {"operation": "store", "card_data": CARD_DATA}
+STORE = {"card_data": CARD_DATA, "caller": "arn:aws:iam::123456789012:role/shop"}
 
 token_mac = FakeMac()
 
@@ -69,6 +76,8 @@ def checked(
     accepted: Acceptance = EVERYTHING,
     now: str = NOW,
 ) -> dict[str, Any]:
+    if "amount_minor" not in request:
+        return tokenize_card_to_store(request, card, payment_id, accepted=accepted, token_mac=token_mac, now=now)
     return tokenize_card(
         request,
         card,
@@ -89,7 +98,6 @@ def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_num
     tokenized = tokenize(REQUEST)
     assert tokenized == {
         "payment": {
-            "operation": "charge",
             "amount_minor": 1999,
             "currency": "USD",
             "capture": True,
@@ -231,8 +239,12 @@ def test_a_test_card_is_refused_where_none_is_accepted_and_a_number_beside_it_is
 def test_an_expired_card_can_be_stored() -> None:
     stored = tokenize(STORE, expiry_date="12/25")
     assert stored["card"]["expiry"] == "12/25"
-    assert stored["payment"]["operation"] == "store"
-    assert stored["payment"]["amount_minor"] is None
+    assert stored["store_request"] == {"caller": STORE["caller"]}
+    assert "payment" not in stored
+
+
+def test_a_card_that_is_stored_and_one_that_a_payment_of_the_same_key_saves_are_two() -> None:
+    assert tokenize(STORE, "pay-1")["card"]["token"] != tokenize(REQUEST, "pay-1", save_card=True)["card"]["token"]
 
 
 @pytest.mark.parametrize("pan", TEST_CARDS)

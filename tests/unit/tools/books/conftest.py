@@ -59,7 +59,7 @@ def post(ledger: Ledger, payment_id: str, currency: str, at: str, *entries: Jour
     """Post entries to a payment's journal, at once."""
     recorded = ledger.find(payment_id)
     if recorded is None:
-        request = PaymentRequest("charge", 1234, currency, merchant_reference="order-1001")
+        request = PaymentRequest(1234, currency, merchant_reference="order-1001")
         version = payment(payment_id, request=request, updated_at=at)
     else:
         version = recorded.payment.next_version(at)
@@ -107,7 +107,7 @@ class KnownBooks:
         self, payment_id: str, amount_minor: int, currency: str, at: str, status: Status = "captured"
     ) -> Payment:
         """Record a payment that was captured, or is in doubt, with its entry."""
-        asked = PaymentRequest("charge", amount_minor, currency, merchant_reference="order-1001")
+        asked = PaymentRequest(amount_minor, currency, merchant_reference="order-1001")
         entry = (
             capture_entry("sparkle", amount_minor, currency)
             if status == "captured"

@@ -251,7 +251,7 @@ class TestXlsx:
 
     def test_what_a_sheet_can_not_hold_is_an_error(self, generated: OpenBooks, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tools.books.export._ROWS_OF_A_SHEET", 5)
-        with pytest.raises(LedgerError, match="Write fewer days"):
+        with pytest.raises(LedgerError, match="Export fewer days"):
             written(generated, Format.XLSX)
 
 
@@ -320,7 +320,7 @@ class TestTheFile:
         finally:
             dynamodb.put_item(TableName="ledger", Item=entry)
         assert run.status == ExitCode.FAILED
-        assert f"an entry of {books.first} is not as it was written." in run.output
+        assert f"an entry of {books.first} is damaged." in run.output
         assert file.read_text() == "the last one"
         assert list(tmp_path.glob("journal*")) == [file]
 
@@ -332,4 +332,4 @@ class TestTheFile:
     def test_a_period_that_is_none_is_an_error(self, payments: Payments, books: KnownBooks) -> None:
         run = payments("ledger", "export", "--from", books.second, "--to", books.first)
         assert run.status == ExitCode.FAILED
-        assert "no day lies in between" in run.output
+        assert "the period contains no day" in run.output

@@ -140,24 +140,24 @@ class TestDaysAndTimes:
 
     @pytest.mark.parametrize("text", ["yesterday", "2024-02-30", "20240228", "2024-W09-1", "2024-2-28", ""])
     def test_what_is_no_day_is_refused(self, text: str) -> None:
-        with pytest.raises(LedgerError, match=f"'{text}' is no day"):
+        with pytest.raises(LedgerError, match=f"'{text}' is not a day"):
             parse_day(text)
-        with pytest.raises(LedgerError, match="is no day"):
+        with pytest.raises(LedgerError, match="is not a day"):
             parse_time(text)
 
     def test_what_is_no_time_is_refused(self) -> None:
-        with pytest.raises(LedgerError, match="is no time"):
+        with pytest.raises(LedgerError, match="is not a time"):
             parse_time("2024-02-28T25:00:00Z")
 
     def test_what_has_not_come_is_refused(self) -> None:
         for refuse in (parse_day, parse_time):
             with pytest.raises(LedgerError, match="2024-03-01 has not begun; today is 2024-02-29"):
                 refuse("2024-03-01")
-        with pytest.raises(LedgerError, match="has not come"):
+        with pytest.raises(LedgerError, match="is in the future"):
             parse_time("2024-02-29T12:00:00.001Z")
 
     def test_a_period_ends_no_sooner_than_it_begins(self) -> None:
-        with pytest.raises(LedgerError, match="no day lies in between"):
+        with pytest.raises(LedgerError, match="the period contains no day"):
             parse_period("2024-02-28", "2024-02-27")
 
 

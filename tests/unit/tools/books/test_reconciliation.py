@@ -64,7 +64,7 @@ def test_of_a_day_that_is_not_over_it_says_so(payments: Payments, ends: Ends) ->
     ends(AGREES)
     run = payments("reconcile", days_ago(0))
     assert run.status == 0
-    assert "The day is not over: it was compared, and neither settled nor closed." in run.output
+    assert "The day is not over, so it was compared but neither settled nor closed." in run.output
 
 
 def test_what_breaks_is_shown_with_its_age_and_fails(payments: Payments, ends: Ends, books: KnownBooks) -> None:
@@ -75,7 +75,7 @@ def test_what_breaks_is_shown_with_its_age_and_fails(payments: Payments, ends: E
     for found in (differs, gone):
         breaks.record(found, "run-1", f"{books.third}T02:00:00.000Z")
     breaks.record(differs, "run-2", f"{books.third}T09:00:00.000Z")
-    breaks.resolve_others(day, "run-2", f"{books.third}T09:00:01.000Z")
+    breaks.resolve_not_found(day, "run-2", f"{books.third}T09:00:01.000Z")
     run = payments("reconcile", day)
     assert run.status == 1
     (row,) = (line for line in run.output.splitlines() if line.startswith("│"))
@@ -97,10 +97,10 @@ def test_what_breaks_is_shown_with_its_age_and_fails(payments: Payments, ends: E
             "ReportUnreadable",
             '{"errorMessage": "[cut] off", "errorType": "SettlementUnreadable"}',
             "[cut] off",
-            "Nothing of the report was believed, and the books have not moved.",
+            "The report was rejected and the books are unchanged.",
         ),
-        ("NotReconciled", "No answer.", "No answer.", "See what did not answer, and run this again"),
-        ("Other", "{}", "{}", "The execution's history says more."),
+        ("NotReconciled", "No answer.", "No answer.", "Find out what did not answer, then run this again"),
+        ("Other", "{}", "{}", "See the execution's history."),
     ],
 )
 def test_a_run_that_fails_says_why_and_what_to_do(
@@ -115,7 +115,7 @@ def test_a_run_that_fails_says_why_and_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("day", "why"), [("2026-13-01", "is no day"), ("today", "is no day"), ("9999-01-01", "has not begun")]
+    ("day", "why"), [("2026-13-01", "is not a day"), ("today", "is not a day"), ("9999-01-01", "has not begun")]
 )
 def test_a_day_that_is_none_or_has_not_begun_is_an_error(payments: Payments, day: str, why: str) -> None:
     run = payments("reconcile", day)

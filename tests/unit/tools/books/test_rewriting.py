@@ -17,7 +17,7 @@ from functions.shared.adapters.table.books import DynamoDbBooks
 from functions.shared.adapters.table.items import marshal, unmarshal
 from functions.shared.adapters.table.ledger import entry_items, sealed
 from functions.shared.adapters.table.written import DynamoDbWritten
-from functions.shared.domain.ledger import NO_ENTRY, PostedEntry, capture_entry, refund_entry, turnover
+from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, capture_entry, refund_entry, turnover
 from functions.shared.domain.operation import Operation, OperationRequest
 from functions.shared.domain.payment import Payment, PaymentRequest
 from tests.mocked_aws import ANCHORS_BUCKET, CARDS_TABLE, COUNTERS_TABLE, REGION, TABLE, MockedAws, mocked_aws
@@ -66,7 +66,7 @@ class Books:
 
     @staticmethod
     def _asked(payment_id: str) -> Payment:
-        asked = PaymentRequest("charge", 1999, "USD", merchant_reference="order-1")
+        asked = PaymentRequest(1999, "USD", merchant_reference="order-1")
         return payment(payment_id, "captured", asked, created_at=PAID_AT, updated_at=PAID_AT)
 
     def take(self, pk: str, sk: str) -> Item:
@@ -94,7 +94,7 @@ class Books:
 
     def times_100(self) -> Item:
         """Put both entries with 100 times their amount, their postings, the chain recomputed; and return the record."""
-        previous = NO_ENTRY
+        previous = GENESIS_HASH
         for posted in self.journal:
             more = tuple(replace(each, amount_minor=100 * each.amount_minor) for each in posted.entry.postings)
             forged = PostedEntry.after(

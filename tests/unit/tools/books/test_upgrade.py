@@ -83,12 +83,12 @@ def verified(aws: MockedAws) -> tuple[bool, str]:
 
 
 def test_cards_and_counters_go_to_their_tables_and_a_token_from_before_goes_on_working(aws: MockedAws) -> None:
-    assert "Moved 1 cards, and 2 counters and notes. Marked 1 payments" in upgraded(aws)
+    assert "Moved 1 cards, and 2 counters and notes. Marked 1 unsealed payments" in upgraded(aws)
     assert pks(aws, CARDS_TABLE) == ["CARD#tok_1"]
     assert pks(aws, COUNTERS_TABLE) == ["ENDED#CHECKED", "VELOCITY#fp_1"]
     assert set(pks(aws, TABLE)) == {"PAYMENT#pay-1"}
     assert DynamoDbCardVault(aws.dynamodb, CARDS_TABLE).ciphertext("tok_1", "2026-11-23T09:00:00.000Z") == b"x"
-    assert "Moved 0 cards, and 0 counters and notes. Marked 0 payments" in upgraded(aws)
+    assert "Moved 0 cards, and 0 counters and notes. Marked 0 unsealed payments" in upgraded(aws)
 
 
 def test_what_is_newer_in_the_new_table_stays(aws: MockedAws) -> None:
@@ -114,7 +114,7 @@ def test_a_record_without_a_seal_is_believed_as_the_first_anchor_has_it_and_no_o
     anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")
     whole, said = verified(aws)
     assert whole, said
-    assert "1 payment is from before there were seals." in said
+    assert "1 payment is from before seals were introduced." in said
     put(aws, *unsealed("pay-2"))
     upgraded(aws)
     anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")

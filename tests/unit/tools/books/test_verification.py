@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from functions.shared.adapters.table.ledger import apart_hash, entry_items
-from functions.shared.domain.ledger import NO_ENTRY, PostedEntry, Posting, capture_entry, refund_entry
+from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, Posting, capture_entry, refund_entry
 from functions.shared.domain.payment import Payment
 from tests.samples import payment
 from tests.unit.tools.books.conftest import KnownBooks, Run
@@ -106,7 +106,7 @@ def insert(count_it: bool, follow: bool = True) -> Callable[[Items], None]:
     def change(items: Items) -> None:
         _, _, last = paid()
         more = PostedEntry.after(
-            last.hash if follow else NO_ENTRY, CAPTURE, payment_id="pay-1", number=3, posted_at=last.posted_at
+            last.hash if follow else GENESIS_HASH, CAPTURE, payment_id="pay-1", number=3, posted_at=last.posted_at
         )
         items.update(items_of(payment(), more) | {"PAYMENT": items["PAYMENT"]})
         if count_it:
@@ -119,7 +119,7 @@ def made_anew(items: Items) -> None:
     """The first entry with another amount, and with the hash that goes with it, postings and all."""
     _, captured, _ = paid()
     entry = replace(captured.entry, postings=tuple(replace(each, amount_minor=1) for each in captured.entry.postings))
-    forged = PostedEntry.after(NO_ENTRY, entry, payment_id="pay-1", number=1, posted_at=captured.posted_at)
+    forged = PostedEntry.after(GENESIS_HASH, entry, payment_id="pay-1", number=1, posted_at=captured.posted_at)
     items.update(items_of(payment(), forged) | {"PAYMENT": items["PAYMENT"]})
 
 
@@ -168,14 +168,14 @@ def elsewhere(items: Items) -> None:
         (set_("POSTING#0002#2", account="asset:bank"), "pay-1/2", "POSTING#0002#2: account is asset:bank"),
         (set_("POSTING#0001#1", account_day="asset:bank#2026-11-23#00"), "pay-1/1", "POSTING#0001#1: account_day is"),
         (without("POSTING#0001#2"), "pay-1/1", "POSTING#0001#2 is missing"),
-        (lambda items: items.update({"POSTING#0001#3": items["POSTING#0001#2"]}), "pay-1/1", "is none of its postings"),
+        (lambda items: items.update({"POSTING#0001#3": items["POSTING#0001#2"]}), "pay-1/1", "not one of its postings"),
         (lambda items: items.update({"NOTE": {}}), "pay-1", "NOTE is no item of the ledger"),
         (set_("PAYMENT", entry_count=3), "pay-1/3", "is missing: the record counts 3"),
         (set_("PAYMENT", entry_count=1), "pay-1/2", "is not counted: the record counts 1"),
         (set_("PAYMENT", entry_count="two"), "pay-1/2", "is not counted: the record counts two"),
         (set_("PAYMENT", journal_hash="0" * 64), "pay-1/2", "the record's journal_hash is not its hash"),
         (without("PAYMENT"), "pay-1", "its record is missing"),
-        (elsewhere, "pay-1/1", "is posted to liability:me, which is no account"),
+        (elsewhere, "pay-1/1", "is posted to liability:me, which is not an account"),
     ],
 )  # fmt: skip
 def test_what_was_written_behind_the_ledgers_back_is_found_and_named(

@@ -123,8 +123,8 @@ def test_a_decline_is_shown_and_is_no_success(client: FakeClient) -> None:
     ("amount", "currency", "told"),
     [
         ("1.999", "USD", "USD has 2 decimals"),
-        ("1", "XXY", "no currency"),
-        ("-1", "USD", "no amount"),
+        ("1", "XXY", "not a currency"),
+        ("-1", "USD", "not an amount"),
         ("1.5", "JPY", "0"),
     ],
 )
@@ -138,7 +138,7 @@ def test_what_is_no_amount_is_not_sent(client: FakeClient, amount: str, currency
 def test_a_card_that_is_no_published_test_card_is_refused_and_not_repeated(client: FakeClient) -> None:
     done = run("pay", "5", "USD", "--card", "4000056655665556")
     assert done.exit_code == ExitCode.FAILED
-    assert "no published test card" in done.stderr
+    assert "not a published test card" in done.stderr
     assert "4000056655665556" not in done.output
     assert client.asked == []
 

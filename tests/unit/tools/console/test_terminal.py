@@ -50,7 +50,7 @@ def test_it_says_how_the_payment_is_doing() -> None:
 def test_a_payment_that_runs_and_one_that_moved_no_money_are_shown_too() -> None:
     assert "so far" in shown(look(history(RETRIED[:4], "RUNNING"), "RUNNING"))
     assert "Nothing was posted." in shown(look(history(CAUGHT), entries=[]))
-    assert "The ledger holds nothing of this payment." in shown(look(history(CAUGHT), entries=[], record=None))
+    assert "The ledger has no record of this payment." in shown(look(history(CAUGHT), entries=[], record=None))
 
 
 def test_a_narrow_terminal_has_shorter_bars() -> None:

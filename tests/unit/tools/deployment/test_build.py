@@ -15,7 +15,7 @@ from functions.screen.rules import RULES_FILE
 from tools.cli.__main__ import app
 from tools.deployment import build
 from tools.deployment.build import Target
-from tools.deployment.paths import REQUIREMENTS, ROOT
+from tools.deployment.paths import FUNCTIONS, REQUIREMENTS, ROOT
 from tools.output import ExitCode
 
 # PEP 552: the flag of a hash-based file that is not checked.
@@ -80,6 +80,26 @@ def test_the_layer_has_data_for_every_service_that_the_runtime_asks_for() -> Non
     runtime = (ROOT / "functions" / "shared" / "runtime" / "factories.py").read_text()
     asked = {part.split('"')[1] for part in runtime.split("_client(")[1:] if part.startswith('"')}
     assert asked == set(build.AWS_SERVICES)
+
+
+def test_each_functions_contract_is_packed_as_a_compiled_check_that_the_function_takes(tmp_path: Path) -> None:
+    zipfile.ZipFile(build.build(Target.host()) / "functions.zip").extractall(tmp_path)
+    packed = {handler.parent.name for handler in tmp_path.glob("functions/*/handler.py")}
+    assert packed == {handler.parent.name for handler in FUNCTIONS.glob("*/handler.py")}
+    check = f"""
+import fastjsonschema
+fastjsonschema.compile = None
+from functions.shared.adapters.json_schema import validate
+from functions.shared.domain.errors import InvalidInput
+for contract in {sorted(packed)}:
+    try:
+        validate(contract, {{"payment_id": "4242424242424242"}})
+    except InvalidInput as error:
+        print(contract, error)
+"""
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", check], cwd=tmp_path, env=environment, capture_output=True, text=True)  # noqa: S603
+    assert {line.split()[0] for line in done.stdout.splitlines()} == packed, done.stderr
 
 
 def test_the_functions_zip_is_the_same_each_time() -> None:

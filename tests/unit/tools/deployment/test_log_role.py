@@ -67,7 +67,7 @@ def test_no_role_our_own_and_one_that_is_gone_are_terraforms_business(role: str 
 
 def test_a_deployment_that_would_displace_another_s_role_is_refused() -> None:
     terraform = FakeTerraform("another")
-    with pytest.raises(StackError, match=r"role/another, which another deployment has set.*manage_api_gateway_account"):
+    with pytest.raises(StackError, match=r"role/another, the role of another deployment.*manage_api_gateway_account"):
         terraform.respect()
     assert terraform.forgotten == []
 

@@ -134,4 +134,4 @@ def test_without_good_credentials_nothing_is_planned(tmp_path: Path, monkeypatch
     done = CliRunner().invoke(app, ["plan", "dev"])
     assert done.exit_code == ExitCode.FAILED
     assert done.stdout == ""
-    assert "AWS knows no credentials of yours" in done.stderr
+    assert "AWS credentials are missing or not valid" in done.stderr

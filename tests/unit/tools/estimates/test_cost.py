@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from tests.aws_facts import facts
 from tools.cli.__main__ import app
 from tools.estimates import cost, footprint
 from tools.estimates.cost import MILLION, Way, load_prices, other_ways, savings, show, this_way
@@ -64,6 +65,20 @@ def test_every_metric_that_the_functions_count_is_billed() -> None:
     assert {"PaymentCaptured", "PaymentDeclined", "GatewayLatency", "OldestDoubtSeconds", "CardStored"} <= (
         cost._own_metrics()
     )
+
+
+def test_snapshots_cost_what_awss_own_example_says() -> None:
+    prices, example = load_prices(), facts("snap_start")["example"]
+    kept = prices["snapshot_gb_second"].each * example["gb"] * example["seconds"]
+    restored = prices["restored_gb"].each * example["gb"] * example["restores"]
+    assert kept + restored == pytest.approx(example["usd"], abs=0.01)
+
+
+def test_snapshots_of_all_functions_cost_more_than_all_else_without_payments() -> None:
+    prices = load_prices()
+    idle, busy = (cost._total(cost.snapshots(per_month, 2), prices) for per_month in (0, MILLION))
+    assert idle > cost._total(cost.base(), prices)
+    assert busy - idle == pytest.approx(MILLION * 0.01 * 7 * 0.5 * prices["restored_gb"].each)
 
 
 def test_what_could_be_saved_is_part_of_what_is_paid() -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from functions.shared.adapters.table.velocity import KNOWN
+from functions.shared.adapters.table.velocity import MAX_REMEMBERED_PAYMENTS
 from tools.estimates.footprint import (
     captured_writes,
     item_bytes,
@@ -68,7 +68,9 @@ def test_the_payment_is_kept_once_however_often_it_was_written() -> None:
 
 
 def test_a_cards_velocity_costs_one_write_and_two_when_it_pays_without_end() -> None:
-    assert [velocity_units(before) for before in (0, KNOWN - 1, KNOWN, 1_000_000)] == [1, 1, 2, 2]
+    assert [
+        velocity_units(before) for before in (0, MAX_REMEMBERED_PAYMENTS - 1, MAX_REMEMBERED_PAYMENTS, 1_000_000)
+    ] == [1, 1, 2, 2]
 
 
 def test_most_waits_ask_the_ledger_some_times_and_step_functions_not_once() -> None:
@@ -83,4 +85,4 @@ def test_most_waits_ask_the_ledger_some_times_and_step_functions_not_once() -> N
 def test_every_function_has_the_memory_that_terraform_gives_it() -> None:
     assert memory_mb()["charge"] == 512
     assert memory_mb()["reconcile"] == 1024
-    assert len(memory_mb()) == 15
+    assert len(memory_mb()) == 16

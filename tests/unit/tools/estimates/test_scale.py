@@ -52,7 +52,7 @@ def test_a_few_shards_are_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bucket_that_knew_all_of_a_cards_payments_would_be_too_hot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scale, "KNOWN", PAYMENTS)
+    monkeypatch.setattr(scale, "MAX_REMEMBERED_PAYMENTS", PAYMENTS)
     monkeypatch.setattr(scale, "velocity_units", lambda before: 1 + 8 * before // 1024)
     assert by_kind(simulate(PAYMENTS))["VELOCITY#{fingerprint}"].share > MOST_OF_THE_WRITES
 

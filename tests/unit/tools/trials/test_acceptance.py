@@ -59,7 +59,7 @@ class TestTheGuard:
 
     def test_a_yes_is_to_an_account(self, monkeypatch: pytest.MonkeyPatch) -> None:
         confirm("dev", ACCOUNT, ACCOUNT, QUIET)
-        with pytest.raises(StackError, match="a yes to another account"):
+        with pytest.raises(StackError, match="names another account"):
             confirm("dev", ACCOUNT, "1", QUIET)
         monkeypatch.setattr("sys.stdin", io.StringIO("dev\n"))
         with pytest.raises(StackError, match=f"YES={ACCOUNT}"):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from functions.shared.adapters.table.ledger import entry_items
 from functions.shared.domain.adoption import adopted_id
 from functions.shared.domain.ledger import (
-    NO_ENTRY,
+    GENESIS_HASH,
     JournalEntry,
     PostedEntry,
     capture_entry,
@@ -72,7 +72,7 @@ def payment(
         "charge_id": "ch_1",
         "version": version,
         "entry_count": len(entries),
-        "journal_hash": NO_ENTRY,
+        "journal_hash": GENESIS_HASH,
         "operations": operations,
     }
     items = {"PAYMENT": record}
@@ -343,7 +343,7 @@ def undo_again(evidence: Evidence) -> None:
         (Kind.REVERSED_TWICE, payment("reversed", CAPTURE, IN_DOUBT.reverse(1), charged=None, execution="FAILED")),
         (Kind.JOURNAL, broken(captured, set_entry(1, posted_at="2026-11-24T12:00:00Z"))),
         (Kind.JOURNAL, broken(refunded, set_entry(2, source="op-2"))),
-        (Kind.JOURNAL, broken(refunded, set_record(journal_hash=NO_ENTRY))),
+        (Kind.JOURNAL, broken(refunded, set_record(journal_hash=GENESIS_HASH))),
         (Kind.JOURNAL, broken(refunded, lambda evidence: evidence.items.pop("ENTRY#0001"))),
         (Kind.SETTLED_TWICE, payment("captured", CAPTURE, SETTLEMENT, SETTLEMENT, charged="captured", version=2)),
         (Kind.MONEY, broken(refunded, set_charge(refunded_minor=0))),
@@ -426,4 +426,4 @@ def test_a_payment_that_no_source_knows_is_not_there_rather_than_lost(
         assert (done.exit_code, json.loads(done.stdout)) == (0, {"payments": 1, "findings": []})
     else:
         assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
-        assert "This stack knows no payment p-1." in done.stderr
+        assert "This stack has no payment p-1." in done.stderr

@@ -106,7 +106,7 @@ def test_the_command_reads_a_file_and_fails_where_a_rule_is_broken(tmp_path: Pat
     file = tmp_path / "body.json"
     file.write_text(json.dumps(BODY))
     run = called(str(file))
-    assert (run.exit_code, run.output.strip()) == (0, "Nothing is wrong that can be checked before it is sent.")
+    assert (run.exit_code, run.output.strip()) == (0, "The body breaks no rule that can be checked before it is sent.")
     file.write_text(json.dumps(BODY | {"card_data": CARD_DATA | {"card_number": UNLISTED_PAN}}))
     run = called(str(file))
     assert (run.exit_code, run.output.strip()) == (1, SEAL)

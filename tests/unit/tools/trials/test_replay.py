@@ -169,7 +169,7 @@ def test_an_event_whose_given_request_comes_to_nothing_is_not_as_expected_whatev
     event = replace(REFUSED, given=CAPTURED.request)
     [hindered], shown = replayed(FakeStack(payments=lambda: (400, refused)), event)
     assert not hindered.as_expected
-    assert "given came to nothing: 400 refused · invalid_request" in " ".join(shown.split())
+    assert "given request failed: 400 refused · invalid_request" in " ".join(shown.split())
 
 
 def test_events_are_replayed_so_often_and_so_many_at_a_time() -> None:
@@ -209,7 +209,7 @@ def test_an_event_with_a_fault_is_left_out_where_there_is_no_sandbox() -> None:
     stack = FakeStack(payments=captured)
     replays, shown = replayed(stack, FAULTY, CAPTURED)
     assert [each.event for each in replays] == [CAPTURED]
-    assert "faulty is left out" in shown
+    assert "faulty is skipped" in shown
 
 
 def test_the_reports_say_what_was_and_what_was_not_as_expected(tmp_path: Path) -> None:
@@ -289,7 +289,9 @@ def test_a_reference_to_nothing_is_a_mistake(tmp_path: Path, given: dict[str, An
     file = tmp_path / "event.json"
     request = {"method": "POST", "path": "/payments/${payment_id}/voids", "body": {"a": "${tokens}"}}
     file.write_text(json.dumps({"description": "", "request": request, "expected": {"http_status": 202}, **given}))
-    with pytest.raises(EventError, match="nothing is given that tokens" if given else "payment_id, tokens"):
+    with pytest.raises(
+        EventError, match="without a given request, nothing replaces tokens" if given else "payment_id, tokens"
+    ):
         ApiEvent.load(file)
 
 

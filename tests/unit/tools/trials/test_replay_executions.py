@@ -126,11 +126,11 @@ def test_an_execution_that_is_no_payments_of_this_stack_is_refused_before_anybod
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--execution", "p-1", "--status", "failed"], "--execution names executions"),
-        (["--status", "failed", "--watch"], "not for past executions"),
-        (["--from-stack", "x.json", "events/api"], "not for past executions"),
+        (["--execution", "p-1", "--status", "failed"], "either by --execution"),
+        (["--status", "failed", "--watch"], "Past executions can't be combined"),
+        (["--from-stack", "x.json", "events/api"], "Past executions can't be combined"),
         (["--status", "broken"], "broken"),
-        (["--since", "yesterday"], "no time in ISO 8601"),
+        (["--since", "yesterday"], "not an ISO 8601 time"),
     ],
 )
 def test_options_that_do_not_go_together_are_told(arguments: list[str], told: str) -> None:

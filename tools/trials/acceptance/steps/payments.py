@@ -85,7 +85,7 @@ def by_the_client(run: Run) -> None:
         client.payment(new_payment_id())
     except NotFound:
         return
-    raise Unexpected("A payment that was never made is found.")
+    raise Unexpected("A payment that was never made was found.")
 
 
 WAYS: dict[str, Callable[[Run, Protocol], None]] = {

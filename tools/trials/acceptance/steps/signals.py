@@ -145,7 +145,7 @@ def dashboard_is_drawn(run: Run) -> None:
         graph = {name: value for name, value in widget["properties"].items() if name != "region"}
         image = cloudwatch.get_metric_widget_image(MetricWidget=json.dumps(graph))["MetricWidgetImage"]
         if not image.startswith(b"\x89PNG"):
-            raise Unexpected(f"{graph['title']} is no picture: {base64.b64encode(image[:16])!r}")
+            raise Unexpected(f"{graph['title']} is not an image: {base64.b64encode(image[:16])!r}")
         run.recorder.write(f"{graph['title']}.png", image)
 
 

@@ -7,7 +7,13 @@ from typing import Any, TypeVar
 import requests
 
 from functions.shared import strict_json
-from functions.shared.adapters.gateways.sparkle.mapping import MINOR_UNITS, NAME, NO_CHARGE, REFUSALS, SparkleMapping
+from functions.shared.adapters.gateways.sparkle.mapping import (
+    CHARGE_NOT_FOUND,
+    MINOR_UNITS,
+    NAME,
+    REFUSALS,
+    SparkleMapping,
+)
 from functions.shared.domain.card import Card
 from functions.shared.domain.charge import Charge, Order, Refused, Reversal
 from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, SettlementUnreadable
@@ -90,7 +96,7 @@ class Sparkle:
                 if answer.status_code != requests.codes.ok:
                     raise GatewayOutcomeUnknown(f"Sparkle answered {answer.status_code}.") from None
                 raise SettlementUnreadable(f"The settlement report of {day} is cut off: it is not JSON.") from None
-            return self._mapping.settlement(self._understood(answer.status_code, body))
+            return self._mapping.settlement(self._checked_body(answer.status_code, body))
 
         return self._send("settlements", read, "GET", "/v1/settlements", params=query)
 
@@ -109,7 +115,7 @@ class Sparkle:
     ) -> Charge | Refused:
         def outcome(answer: dict[str, Any]) -> Charge | Refused:
             code = answer["error"]["code"] if "error" in answer else None
-            if code == NO_CHARGE:
+            if code == CHARGE_NOT_FOUND:
                 raise GatewayRefused("Sparkle knows no such charge.")
             return Refused(REFUSALS[code]) if code else read(answer)
 
@@ -119,14 +125,14 @@ class Sparkle:
     def _call(
         self, operation: str, read: Callable[[dict[str, Any]], Outcome], method: str, path: str, **request: Any
     ) -> Outcome:
-        def understand(answer: requests.Response) -> Outcome:
+        def read_json(answer: requests.Response) -> Outcome:
             try:
                 body = strict_json.loads(answer.content)
             except ValueError:
                 raise GatewayOutcomeUnknown(f"Sparkle answered {answer.status_code}, and not with JSON.") from None
-            return read(self._understood(answer.status_code, body))
+            return read(self._checked_body(answer.status_code, body))
 
-        return self._send(operation, understand, method, path, **request)
+        return self._send(operation, read_json, method, path, **request)
 
     def _send(
         self, operation: str, read: Callable[[requests.Response], Outcome], method: str, path: str, **request: Any
@@ -149,12 +155,12 @@ class Sparkle:
             # `from None`, because the exception holds the request, which contains the card.
             raise GatewayOutcomeUnknown(f"Sparkle did not answer: {type(error).__name__}.") from None
 
-    def _understood(self, status: int, body: Any) -> dict[str, Any]:
+    def _checked_body(self, status: int, body: Any) -> dict[str, Any]:
         if not isinstance(body, dict):
             raise GatewayOutcomeUnknown(f"Sparkle answered {status} with something that is not its JSON.")
         code = body["error"].get("code") if isinstance(body.get("error"), dict) else None
-        decided = (code in REFUSALS and status in (409, 422)) or (status, code) == (404, NO_CHARGE)
-        if (status in (200, 201) and code is None) or (status == 402 and "charge" in body) or decided:
+        is_refusal = (code in REFUSALS and status in (409, 422)) or (status, code) == (404, CHARGE_NOT_FOUND)
+        if (status in (200, 201) and code is None) or (status == 402 and "charge" in body) or is_refusal:
             return body
         if status == 429:
             raise GatewayBusy("Sparkle answered 429.")

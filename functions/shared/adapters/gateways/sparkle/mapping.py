@@ -32,10 +32,10 @@ REFUSALS: dict[str, Refusal] = {
     "invalid_state": "invalid_state",
 }
 
-NO_CHARGE = "charge_not_found"
+CHARGE_NOT_FOUND = "charge_not_found"
 
 # Amounts and totals in minor units must be below these.
-_BELOW_MINOR, _TOTALS_BELOW_MINOR = 10**12, 10**18
+_AMOUNT_LIMIT_MINOR, _TOTAL_LIMIT_MINOR = 10**12, 10**18
 _TIME = re.compile(
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-][01][0-9]:[0-5][0-9])"
 )
@@ -98,7 +98,7 @@ class SparkleMapping:
     def charge(self, charge: Any) -> Charge:
         try:
             currency = charge["currency"]
-            read = Charge(
+            parsed = Charge(
                 gateway=NAME,
                 charge_id=_text(charge["id"], is_gateway_id),
                 reference=_text(charge["reference"], is_gateway_id),
@@ -115,9 +115,9 @@ class SparkleMapping:
             refunded_minor = self._to_minor(charge["refunded_minor"], currency)
         except (KeyError, TypeError, AttributeError):
             raise GatewayOutcomeUnknown("Sparkle answered with a charge that lacks a field.") from None
-        if refunded_minor != sum(refund.amount_minor for refund in read.refunds if refund.status == "succeeded"):
+        if refunded_minor != sum(refund.amount_minor for refund in parsed.refunds if refund.status == "succeeded"):
             raise GatewayMismatch("Sparkle answered with a charge whose refunds don't come to what is refunded.")
-        return read
+        return parsed
 
     def refunded_charge(self, refund: Mapping[str, Any]) -> Charge:
         return self.charge(refund.get("charge"))
@@ -140,27 +140,27 @@ class SparkleMapping:
                 line_count=int(answer["line_count"]),
                 totals={
                     total["currency"]: (
-                        self._to_minor(total["amount_minor"], total["currency"], _TOTALS_BELOW_MINOR),
-                        self._to_minor(total["fee_minor"], total["currency"], _TOTALS_BELOW_MINOR),
+                        self._to_minor(total["amount_minor"], total["currency"], _TOTAL_LIMIT_MINOR),
+                        self._to_minor(total["fee_minor"], total["currency"], _TOTAL_LIMIT_MINOR),
                     )
                     for total in answer["totals"]
                 },
                 next_page=_cursor(answer["next_cursor"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, GatewayMismatch) as error:
-            what = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else type(error).__name__
-            raise SettlementUnreadable(f"The settlement report is not as documented: {what}.") from None
+            problem = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else type(error).__name__
+            raise SettlementUnreadable(f"The settlement report is not as documented: {problem}.") from None
 
     def _line(self, line: Mapping[str, Any]) -> SettlementLine:
         # A line of an unknown type may concern anything, and perhaps no charge at all.
-        known = line["type"] in get_args(LineType)
-        about = line if known else {"charge_id": None, "reference": None, "refund_reference": None, **line}
+        is_known = line["type"] in get_args(LineType)
+        ids = line if is_known else {"charge_id": None, "reference": None, "refund_reference": None, **line}
         return SettlementLine(
             line_id=_text(line["id"], is_gateway_id),
             type=_text(line["type"], is_code),
-            charge_id=_text(about["charge_id"], is_gateway_id, optional=not known),
-            reference=_text(about["reference"], is_gateway_id, optional=not known),
-            refund_reference=_text(about["refund_reference"], is_gateway_id, optional=True),
+            charge_id=_text(ids["charge_id"], is_gateway_id, optional=not is_known),
+            reference=_text(ids["reference"], is_gateway_id, optional=not is_known),
+            refund_reference=_text(ids["refund_reference"], is_gateway_id, optional=True),
             amount_minor=self._to_minor(line["amount_minor"], line["currency"]),
             fee_minor=self._to_minor(line["fee_minor"], line["currency"]),
             currency=line["currency"],
@@ -168,20 +168,20 @@ class SparkleMapping:
         )
 
     def to_amount(self, amount_minor: int, currency: str) -> int:
-        amount, rest = divmod(amount_minor * self._sparkle_units(currency), self._iso_units(currency))
-        if rest:
+        amount, remainder = divmod(amount_minor * self._sparkle_units(currency), self._iso_units(currency))
+        if remainder:
             raise GatewayRefused(f"Sparkle takes {currency} with fewer decimals than the amount has.")
         return amount
 
-    def _to_minor(self, amount: Any, currency: Any, below_minor: int = _BELOW_MINOR) -> int:
+    def _to_minor(self, amount: Any, currency: Any, limit_minor: int = _AMOUNT_LIMIT_MINOR) -> int:
         if type(amount) is not int:
             raise TypeError
         if not re.fullmatch("[A-Z]{3}", currency):
             raise GatewayMismatch("Sparkle answered with a currency that is none.")
-        minor, rest = divmod(amount * self._iso_units(currency), self._sparkle_units(currency))
-        if rest:
+        minor, remainder = divmod(amount * self._iso_units(currency), self._sparkle_units(currency))
+        if remainder:
             raise GatewayMismatch(f"Sparkle answered with less than one minor unit of {currency}.")
-        if abs(minor) >= below_minor:
+        if abs(minor) >= limit_minor:
             raise GatewayMismatch("Sparkle answered with an amount that is none.")
         return minor
 

@@ -40,7 +40,7 @@ def test_an_execution_is_found_by_its_payments_id_without_its_card(
     )
     found = executions.find(payment_id)
     assert found is not None
-    assert found.payment == PaymentRequest("charge", 1999, "USD", merchant_reference="order-1001")
+    assert found.payment == PaymentRequest(1999, "USD", merchant_reference="order-1001")
     assert CARD_DATA["card_number"] not in repr(found)
 
 
@@ -99,15 +99,16 @@ def test_an_execution_that_has_ended_tells_when_and_why(status: str) -> None:
 def test_an_input_that_no_api_sent_asks_for_no_money(text: str) -> None:
     found = find(described(input=text))
     assert found is not None
-    assert found.payment == PaymentRequest("charge")
+    assert found.payment is None
 
 
 @pytest.mark.parametrize("written", ["1999", "1999.0", "1.999E3"])
 def test_an_amount_is_an_integer_however_it_was_written(written: str) -> None:
     found = find(described(input=f'{{"amount_minor": {written}, "currency": "USD", "capture": null}}'))
     assert found is not None
+    assert found.payment
     assert repr(found.payment.amount_minor) == "1999"
-    assert found.payment == PaymentRequest("charge", 1999, "USD")
+    assert found.payment == PaymentRequest(1999, "USD")
 
 
 @pytest.mark.parametrize("error", ["ExecutionDoesNotExist", "InvalidArn"])
@@ -157,7 +158,7 @@ def test_what_is_not_what_it_must_be_is_not_read(name: str, value: object) -> No
 def test_an_input_that_is_nested_too_deeply_asks_for_no_money(depth: int) -> None:
     found = find(described(input="[" * depth + "]" * depth))
     assert found is not None
-    assert found.payment == PaymentRequest("charge")
+    assert found.payment is None
 
 
 @pytest.mark.parametrize("words", [UNLISTED_PAN, f"Stopped{UNLISTED_PAN}", "by hand, for 4000-0566-5566-5556", ""])

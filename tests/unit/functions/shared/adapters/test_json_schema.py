@@ -22,7 +22,6 @@ VALID: dict[str, dict[str, Any]] = {
     "tokenize": {
         "payment_id": "payment-of-ours-1",
         "request": {
-            "operation": "charge",
             "amount_minor": 1999,
             "currency": "USD",
             "card_data": CARD_DATA,
@@ -34,7 +33,7 @@ VALID: dict[str, dict[str, Any]] = {
     "encrypt": {
         "payment_id": "payment-of-ours-1",
         "card": SUMMARY.to_dict(),
-        "request": {"operation": "store", "card_data": CARD_DATA},
+        "request": {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA},
     },
     "charge": PAYMENT | {"card": SUMMARY.to_dict(), "ciphertext": "AAEC"},
     "persist": PAYMENT
@@ -196,10 +195,16 @@ def tokenize_with(**changes: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("operation", ["charge", "store", ...])
-def test_without_card_data_the_message_says_so(operation: Any) -> None:
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"request": {"amount_minor": 1999, "currency": "USD"}},
+        {"store_request": {"caller": None}},
+    ],
+)
+def test_without_card_data_the_message_says_so(event: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as refused:
-        validate("tokenize", tokenize_with(operation=operation, card_data=...))
+        validate("tokenize", {"payment_id": "payment-of-ours-1"} | event)
     assert str(refused.value) == "Missing card data."
 
 
@@ -227,7 +232,7 @@ def test_of_card_and_token_null_is_none() -> None:
 
 def test_a_card_is_not_stored_by_its_token() -> None:
     with pytest.raises(InvalidInput):
-        validate("tokenize", tokenize_with(operation="store", card_data=..., token=TOKEN))
+        validate("tokenize", {"payment_id": "payment-of-ours-1", "store_request": {"token": TOKEN}})
 
 
 @pytest.mark.parametrize(
@@ -263,9 +268,9 @@ def test_a_currency_is_three_capitals(currency: Any) -> None:
 
 
 def test_a_card_is_stored_without_an_amount_and_not_charged_without_one() -> None:
-    validate("tokenize", tokenize_with(operation="store", amount_minor=..., currency=...))
+    validate("tokenize", {"payment_id": "payment-of-ours-1", "store_request": {"card_data": CARD_DATA}})
     with pytest.raises(InvalidInput):
-        validate("tokenize", tokenize_with(operation=..., amount_minor=..., currency=...))
+        validate("tokenize", tokenize_with(amount_minor=..., currency=...))
 
 
 def test_the_security_code_has_no_place_in_a_card() -> None:

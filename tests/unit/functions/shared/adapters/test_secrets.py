@@ -38,3 +38,9 @@ def test_a_secret_without_a_value_is_unavailable_and_read_again(aws: MockedAws) 
         secret()
     aws.secretsmanager.put_secret_value(SecretId=name, SecretString="set since")  # pragma: allowlist secret
     assert secret() == "set since"
+
+
+def test_a_secret_of_bytes_is_unavailable(aws: MockedAws) -> None:
+    aws.secretsmanager.create_secret(Name=(name := new_id()), SecretBinary=b"bytes")
+    with pytest.raises(SecretUnavailable):
+        SecretsManagerSecret(aws.secretsmanager, name)()

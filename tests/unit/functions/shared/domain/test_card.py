@@ -225,8 +225,8 @@ class TestMasking:
         stored = SUMMARY.to_dict()
         del stored["fingerprint"]
         assert CardSummary.from_dict(stored) == replace(SUMMARY, fingerprint="fp_" + TOKEN[4:])
-        assert CardSummary.from_dict(SUMMARY.not_kept().to_dict()) == SUMMARY.not_kept()
+        assert CardSummary.from_dict(SUMMARY.without_token().to_dict()) == SUMMARY.without_token()
 
     def test_a_kept_cards_ciphertext_is_bound_to_it_and_another_to_its_number(self) -> None:
         assert SUMMARY.encryption_context == {"token": TOKEN}
-        assert SUMMARY.not_kept().encryption_context == {"fingerprint": FINGERPRINT}
+        assert SUMMARY.without_token().encryption_context == {"fingerprint": FINGERPRINT}

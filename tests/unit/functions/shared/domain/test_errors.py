@@ -32,6 +32,7 @@ CODES = {
     "GatewayOutcomeUnknown": "gateway_outcome_unknown",
     "ReversalUnconfirmed": "reversal_unconfirmed",
     "PaymentUnderWay": "payment_under_way",
+    "PaymentDenied": "payment_denied",
     "KeyUnusable": "key_unusable",
     "GatewayRefused": "gateway_refused",
     "GatewayMismatch": "gateway_mismatch",

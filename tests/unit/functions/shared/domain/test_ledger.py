@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.shared.domain.ledger import (
-    NO_ENTRY,
+    GENESIS_HASH,
     JournalEntry,
     PostedEntry,
     Posting,
     capture_entry,
+    entries_in_effect,
     in_doubt_entry,
     refund_entry,
     refund_in_doubt_entry,
     settlement_entry,
-    standing,
 )
 from tests.balances import balances
 
@@ -135,7 +135,7 @@ def test_a_settlement_pays_the_gateways_debt_into_the_bank_less_its_fee(
 def chained(*entries: JournalEntry) -> list[PostedEntry]:
     posted: list[PostedEntry] = []
     for number, entry in enumerate(entries, start=1):
-        previous = posted[-1].hash if posted else NO_ENTRY
+        previous = posted[-1].hash if posted else GENESIS_HASH
         posted.append(
             PostedEntry.after(previous, entry, payment_id="pay-1", number=number, posted_at="2026-11-23T09:00:00.000Z")
         )
@@ -144,7 +144,7 @@ def chained(*entries: JournalEntry) -> list[PostedEntry]:
 
 def test_what_was_undone_and_what_undoes_it_stand_no_longer() -> None:
     doubt, capture = in_doubt_entry(1, "USD"), capture_entry("sparkle", 1, "USD")
-    assert [posted.number for posted in standing(chained(doubt, doubt.reverse(1), capture))] == [3]
+    assert [posted.number for posted in entries_in_effect(chained(doubt, doubt.reverse(1), capture))] == [3]
 
 
 @pytest.mark.parametrize(

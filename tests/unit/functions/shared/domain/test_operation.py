@@ -4,7 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from functions.shared.domain.operation import OPERATIONS_KEPT, RESERVED_WITHIN_SECONDS, OperationRequest, OperationType
+from functions.shared.domain.operation import (
+    MAX_OPERATIONS_IN_RECORD,
+    RESERVED_WITHIN_SECONDS,
+    OperationRequest,
+    OperationType,
+)
 from functions.shared.domain.payment import Payment, Status
 from tests.samples import LATER, NOW, operation_request, payment, refund_request
 
@@ -123,30 +128,30 @@ def test_operations_are_listed_in_the_order_in_which_they_were_asked_for() -> No
 
 def test_of_many_operations_the_oldest_that_have_ended_are_kept_apart_and_still_count() -> None:
     crowded, _ = reserved(payment(amount_minor=10**6, captured_minor=10**6), "refund", 7)
-    for _ in range(OPERATIONS_KEPT + 20):
+    for _ in range(MAX_OPERATIONS_IN_RECORD + 20):
         crowded = done(crowded, "refund", 1)
     apart = [each for each in crowded.operations if each.kept_apart]
-    assert len(crowded.operations) == OPERATIONS_KEPT + 21
+    assert len(crowded.operations) == MAX_OPERATIONS_IN_RECORD + 21
     assert crowded.operations[: len(apart)] == tuple(apart)
     assert {each.amount_minor for each in apart} == {1}  # the first is open, and stays
-    assert len(crowded.operations) - len(apart) == OPERATIONS_KEPT
-    assert crowded.refunded_minor == OPERATIONS_KEPT + 20
-    assert crowded.refundable_minor == 10**6 - OPERATIONS_KEPT - 20 - 7
+    assert len(crowded.operations) - len(apart) == MAX_OPERATIONS_IN_RECORD
+    assert crowded.refunded_minor == MAX_OPERATIONS_IN_RECORD + 20
+    assert crowded.refundable_minor == 10**6 - MAX_OPERATIONS_IN_RECORD - 20 - 7
 
 
 def test_an_operation_that_is_kept_apart_and_changes_is_written_by_that_version() -> None:
     crowded = payment(amount_minor=10**6, captured_minor=10**6)
-    for _ in range(OPERATIONS_KEPT + 1):
+    for _ in range(MAX_OPERATIONS_IN_RECORD + 1):
         crowded = done(crowded, "refund", 1)
     failed = crowded.fail_refund(crowded.operations[0], LATER)
     assert (failed.operations[0].status, failed.operations[0].kept_apart) == ("rejected", failed.version)
-    assert failed.refunded_minor == OPERATIONS_KEPT
+    assert failed.refunded_minor == MAX_OPERATIONS_IN_RECORD
     assert sum(each.kept_apart is not None for each in failed.operations) == 1
 
 
 def test_so_many_may_be_open_at_once_and_one_more_is_too_many_until_one_has_ended() -> None:
     crowded = payment(amount_minor=10**6, captured_minor=10**6)
-    for _ in range(OPERATIONS_KEPT):
+    for _ in range(MAX_OPERATIONS_IN_RECORD):
         crowded, error = reserved(crowded, "refund", 1)
         assert error is None
     more, error = reserved(crowded, "refund", 1)

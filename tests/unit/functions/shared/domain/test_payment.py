@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from functions.shared.domain.ledger import NO_ENTRY, capture_entry
+from functions.shared.domain.ledger import GENESIS_HASH, capture_entry
 from functions.shared.domain.payment import NEXT_STATUSES, PaymentRequest, Status
 from tests.samples import LATER, NOW, REQUEST, SUMMARY, TOKEN, payment, refund_request
 
 
 def test_a_request_without_an_operation_is_a_charge_that_captures() -> None:
     request = PaymentRequest.from_request({"amount_minor": 1999, "currency": "USD", "card_data": {"card_number": "4"}})
-    assert request == PaymentRequest("charge", 1999, "USD", True, None, None)
+    assert request == PaymentRequest(1999, "USD", True, None, None)
 
 
 def test_what_an_earlier_state_made_of_a_request_is_read_as_the_same_request() -> None:
@@ -54,7 +54,7 @@ def test_the_outcome_says_what_the_state_machine_needs_to_end() -> None:
 
 @pytest.mark.parametrize("status", ["declined", "in_doubt"])
 def test_a_payment_that_does_not_succeed_keeps_no_card_but_one_that_was_stored_before(status: Status) -> None:
-    assert payment(status=status).card == SUMMARY.not_kept()
+    assert payment(status=status).card == SUMMARY.without_token()
     assert payment(status=status, request=replace(REQUEST, card_on_file=True)).card == SUMMARY
 
 
@@ -66,7 +66,7 @@ def test_an_outcome_that_is_known_and_moves_no_money_any_more_stays(status: Stat
 def test_what_is_posted_is_numbered_timed_and_chained() -> None:
     capture = capture_entry("sparkle", 1999, "USD")
     first, (posted,) = payment().post(capture)
-    assert (posted.number, posted.posted_at, posted.previous_hash) == (1, NOW, NO_ENTRY)
+    assert (posted.number, posted.posted_at, posted.previous_hash) == (1, NOW, GENESIS_HASH)
     assert (first.entry_count, first.journal_hash) == (1, posted.hash)
     second, (next_posted,) = first.post(capture.reverse(1))
     assert (next_posted.number, next_posted.previous_hash) == (2, posted.hash)

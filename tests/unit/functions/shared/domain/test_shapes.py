@@ -142,13 +142,9 @@ def test_a_sealed_card_has_one_shape_everywhere() -> None:
     for other in others:
         assert not is_sealed_card(other)
         with pytest.raises(InvalidInput):
-            validate(
-                "tokenize", {"payment_id": "payment-of-ours-1", "request": {"operation": "store", "card_data": other}}
-            )
+            validate("tokenize", {"payment_id": "payment-of-ours-1", "store_request": {"card_data": other}})
     for sealed in (SEALED, agreed):
-        validate(
-            "tokenize", {"payment_id": "payment-of-ours-1", "request": {"operation": "store", "card_data": sealed}}
-        )
+        validate("tokenize", {"payment_id": "payment-of-ours-1", "store_request": {"card_data": sealed}})
 
 
 def test_a_gateway_may_name_things_as_it_likes_but_not_by_card_numbers() -> None:

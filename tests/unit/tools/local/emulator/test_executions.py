@@ -4,13 +4,15 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.aws_facts import facts
-from tests.unit.tools.local.emulator.conftest import Emulator, running_emulator
+from tests.unit.tools.local.emulator.conftest import OPERATOR_KEYS, REGION, Emulator, running_emulator
 from tools.local.emulator.executions import retry_delay_seconds
 
 INVOKE = {"Action": "lambda:InvokeFunction"}
@@ -67,6 +69,37 @@ def test_another_input_or_an_ended_execution_is_a_conflict(emulator: Emulator, m
     assert refused(emulator, machine, name, '{"seconds": 0}') == conflict
     emulator.finished(arn)
     assert refused(emulator, machine, name, '{"seconds": 0.3}') == conflict
+
+
+def run_synchronously(
+    emulator: Emulator, states: dict[str, Any], kind: Literal["EXPRESS", "STANDARD"] = "EXPRESS", **more: Any
+) -> Any:
+    # Not to sync-127.0.0.1, which botocore would make of the address.
+    as_it_is = Config(inject_host_prefix=False)
+    client = boto3.client("stepfunctions", REGION, endpoint_url=emulator.url, config=as_it_is, **OPERATOR_KEYS)
+    machine = client.create_state_machine(
+        name=f"machine-{uuid.uuid4().hex[:12]}",
+        type=kind,
+        roleArn=emulator.role("states.amazonaws.com"),
+        definition=json.dumps({"StartAt": next(iter(states)), "States": states}),
+    )["stateMachineArn"]
+    return client.start_sync_execution(stateMachineArn=machine, name="a-name-of-ours-1", input="{}", **more)
+
+
+def test_a_synchronous_execution_answers_with_its_end_and_leaves_no_history(emulator: Emulator) -> None:
+    known = facts("synchronous_executions")
+    ended = run_synchronously(emulator, {"End": {"Type": "Pass", "Result": {"a": 1}, "End": True}})
+    assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", {"a": 1})
+    failed = run_synchronously(emulator, {"End": {"Type": "Fail", "Error": "NoGood", "Cause": "why"}})
+    assert failed["ResponseMetadata"]["HTTPStatusCode"] == known["status_code_of_a_failed_execution"]
+    assert (failed["status"], failed["error"], failed["cause"]) == ("FAILED", "NoGood", "why")
+    with pytest.raises(ClientError, match="ExecutionDoesNotExist"):
+        emulator.client("stepfunctions").describe_execution(executionArn=failed["executionArn"])
+
+
+def test_only_express_state_machines_run_synchronously(emulator: Emulator) -> None:
+    with pytest.raises(ClientError, match="StateMachineTypeNotSupported"):
+        run_synchronously(emulator, {"End": {"Type": "Succeed"}}, "STANDARD")
 
 
 def test_a_word_that_is_not_json_is_refused_and_quoted(emulator: Emulator, machine: str) -> None:

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from functions.doubts.look_after import LOOKED_BACK
+from functions.doubts.look_after import MAX_LOOKBACK
 from functions.shared.adapters.table.attendance import DynamoDbAttendance
 from functions.shared.domain.errors import LedgerUnavailable
 from tests.mocked_aws import COUNTERS_TABLE, MockedAws, new_id
@@ -15,7 +15,7 @@ def test_attendance_is_kept_for_longer_than_anybody_looks_back(aws: MockedAws) -
     key = {"pk": {"S": f"ENDED#payment#{name}"}, "sk": {"S": "ATTENDED"}}
     expires_at = int(aws.dynamodb.get_item(TableName=COUNTERS_TABLE, Key=key)["Item"]["expires_at"]["N"])
     kept = timedelta(seconds=expires_at - datetime.fromisoformat(NOW).timestamp())
-    assert kept > 2 * LOOKED_BACK
+    assert kept > 2 * MAX_LOOKBACK
 
 
 @pytest.mark.parametrize(

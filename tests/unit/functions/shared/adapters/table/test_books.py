@@ -94,10 +94,10 @@ def test_a_break_is_open_until_a_run_does_not_find_it_any_more(aws: MockedAws, b
     other = replace(FOUND, item="ch_2")
     breaks.record(FOUND, "run-1", "2026-11-24T02:00:00.000Z")
     breaks.record(other, "run-1", "2026-11-24T02:00:00.000Z")
-    assert breaks.of_run(FOUND.day, "run-1") == [FOUND, other]
+    assert breaks.found_in_run(FOUND.day, "run-1") == [FOUND, other]
     breaks.record(FOUND, "run-2", "2026-11-24T09:00:00.000Z")
-    breaks.resolve_others(FOUND.day, "run-2", "2026-11-24T09:00:01.000Z")
-    assert breaks.of_run(FOUND.day, "run-2") == [FOUND]
+    breaks.resolve_not_found(FOUND.day, "run-2", "2026-11-24T09:00:01.000Z")
+    assert breaks.found_in_run(FOUND.day, "run-2") == [FOUND]
     key = {"pk": {"S": "BREAK#2026-11-23"}, "sk": {"S": "amount_differs#pay-1#ch_2"}}
     resolved = aws.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]
     assert (resolved["resolved_at"]["S"], resolved["seen_at"]["S"]) == (
@@ -110,7 +110,7 @@ def test_a_break_is_open_until_a_run_does_not_find_it_any_more(aws: MockedAws, b
 def test_a_break_that_is_back_is_open_again(aws: MockedAws, breaks: DynamoDbBreaks) -> None:
     again = replace(FOUND, day="2026-11-22")
     breaks.record(again, "run-1", "t1")
-    breaks.resolve_others(again.day, "run-2", "t2")
+    breaks.resolve_not_found(again.day, "run-2", "t2")
     breaks.record(again, "run-3", "t3")
     key = {"pk": {"S": "BREAK#2026-11-22"}, "sk": {"S": "amount_differs#pay-1#ch_1"}}
     assert "resolved_at" not in aws.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]
@@ -128,9 +128,9 @@ def test_whatever_dynamodb_refuses_is_tried_again(aws: MockedAws, books: DynamoD
             lambda: books.close("2001-02-03", {}, "t"),
             lambda: books.closed_days("2001-02-03", "2001-02-03"),
             lambda: breaks.record(FOUND, "run-1", "t"),
-            lambda: breaks.of_run(FOUND.day, "run-1"),
+            lambda: breaks.found_in_run(FOUND.day, "run-1"),
             lambda: breaks.open(FOUND.day),
-            lambda: breaks.resolve_others(FOUND.day, "run-1", "t"),
+            lambda: breaks.resolve_not_found(FOUND.day, "run-1", "t"),
         ):
             with pytest.raises(LedgerUnavailable, match=r"^DynamoDB: ThrottlingException$"):
                 call()

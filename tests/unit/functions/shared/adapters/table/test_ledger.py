@@ -18,13 +18,13 @@ from functions.shared.adapters.table.keys import ACCOUNT_SHARDS
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.domain import payment as domain
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, LedgerConflict, LedgerUnavailable
-from functions.shared.domain.ledger import NO_ENTRY, capture_entry, in_doubt_entry
+from functions.shared.domain.ledger import GENESIS_HASH, capture_entry, in_doubt_entry
 from functions.shared.domain.payment import Payment
 from functions.shared.domain.seal import digest
 from functions.shared.ports import StoredCard
 from tests.aws_facts import facts
 from tests.mocked_aws import CARDS_TABLE, TABLE, MockedAws, new_id
-from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, STORE, SUMMARY, payment, refund_request
+from tests.samples import FINGERPRINT, KEPT_UNTIL, LATER, NOW, SUMMARY, payment, refund_request
 
 CAPTURE = capture_entry("sparkle", 1999, "USD")
 
@@ -51,7 +51,7 @@ def test_a_capture_is_a_payment_an_entry_and_two_postings(aws: MockedAws) -> Non
     assert written["PAYMENT"]["amount_minor"] == {"N": "1999"}
     assert written["PAYMENT"]["status"] == {"S": "captured"}
     assert written["ENTRY#0001"]["kind"] == {"S": "capture"}
-    assert written["ENTRY#0001"]["previous_hash"] == {"S": NO_ENTRY}
+    assert written["ENTRY#0001"]["previous_hash"] == {"S": GENESIS_HASH}
     assert written["ENTRY#0001"]["hash"] == written["PAYMENT"]["journal_hash"]
     debit, credit = written["POSTING#0001#1"], written["POSTING#0001#2"]
     assert (debit["account"]["S"], debit["direction"]["S"]) == ("asset:gateway:sparkle", "debit")
@@ -113,7 +113,7 @@ def recorded_in(
     aws: MockedAws, monkeypatch: pytest.MonkeyPatch, operations: int
 ) -> tuple[DynamoDbLedger, list[Payment]]:
     """The ledger, with the versions of such a payment, whose record has room for three operations."""
-    monkeypatch.setattr(domain, "OPERATIONS_KEPT", 3)
+    monkeypatch.setattr(domain, "MAX_OPERATIONS_IN_RECORD", 3)
     ledger, versions = aws.ledger(), crowded(operations)
     for version in versions:
         ledger.record(version)
@@ -232,8 +232,7 @@ def test_entries_stay_in_order_beyond_the_ninth(aws: MockedAws) -> None:
 def test_a_stored_card_is_its_summary_and_its_ciphertext_and_nothing_more(aws: MockedAws) -> None:
     token = f"tok_{new_id()}"
     summary = replace(SUMMARY, token=token)
-    stored = payment(new_id(), "stored", STORE, card=summary)
-    aws.ledger().record(stored, (), StoredCard(summary, b"\x00ciphertext", KEPT_UNTIL))
+    aws.ledger().record(payment(new_id(), card=summary), (), StoredCard(summary, b"\x00ciphertext", KEPT_UNTIL))
     assert items(aws, f"CARD#{token}") == {
         "CARD": {
             "pk": {"S": f"CARD#{token}"},

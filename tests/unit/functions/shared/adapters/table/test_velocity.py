@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from functions.shared.adapters.table.velocity import HELD, KNOWN, DynamoDbVelocityCounter
+from functions.shared.adapters.table.velocity import MAX_ELEMENTS, MAX_REMEMBERED_PAYMENTS, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import LedgerUnavailable
 from functions.shared.domain.payment import PaymentRequest
@@ -36,7 +36,7 @@ def pay(
     **asked: str | None,
 ) -> Velocity:
     """Count a payment without a reference or a caller, unless they are given."""
-    request = PaymentRequest("charge", amount_minor, currency, **asked)  # type: ignore[arg-type]
+    request = PaymentRequest(amount_minor, currency, **asked)  # type: ignore[arg-type]
     return counter.count(payment_id or new_id(), request, card, at)
 
 
@@ -99,7 +99,7 @@ def test_an_item_is_there_for_as_long_as_a_payment_may_ask_for_it_and_not_for_mu
 def test_a_card_that_pays_without_end_is_counted_to_the_last_payment_in_an_item_that_stays_small(
     aws: MockedAws, counter: DynamoDbVelocityCounter, card: CardSummary
 ) -> None:
-    paid = [new_id() for _ in range(KNOWN + 20)]
+    paid = [new_id() for _ in range(MAX_REMEMBERED_PAYMENTS + 20)]
     for number, payment_id in enumerate(paid, start=1):
         assert of_card(pay(counter, card, 100, "USD", payment_id=payment_id)) == (
             number,
@@ -108,7 +108,7 @@ def test_a_card_that_pays_without_end_is_counted_to_the_last_payment_in_an_item_
             100 * number,
         )
     [item] = items(aws, card.fingerprint)
-    assert len(item["counted"]["BS"]) == KNOWN
+    assert len(item["counted"]["BS"]) == MAX_REMEMBERED_PAYMENTS
 
 
 def test_of_a_card_that_pays_without_end_a_repeated_payment_is_never_lost(
@@ -116,10 +116,10 @@ def test_of_a_card_that_pays_without_end_a_repeated_payment_is_never_lost(
 ) -> None:
     """The first ones are known again; a later one may count twice, but is counted."""
     first, last = new_id(), new_id()
-    for payment_id in (first, *(new_id() for _ in range(KNOWN - 1)), last):
+    for payment_id in (first, *(new_id() for _ in range(MAX_REMEMBERED_PAYMENTS - 1)), last):
         pay(counter, card, 100, "USD", payment_id=payment_id)
-    assert pay(counter, card, 100, "USD", payment_id=first).payments_1h == KNOWN + 1
-    assert pay(counter, card, 100, "USD", payment_id=last).payments_1h == KNOWN + 2
+    assert pay(counter, card, 100, "USD", payment_id=first).payments_1h == MAX_REMEMBERED_PAYMENTS + 1
+    assert pay(counter, card, 100, "USD", payment_id=last).payments_1h == MAX_REMEMBERED_PAYMENTS + 2
 
 
 @pytest.mark.parametrize("moment", ["before-call", "after-call"])
@@ -217,32 +217,32 @@ class TestCardsOfOneKey:
     def test_an_item_stays_small_however_many_cards_come_and_says_that_there_are_many(
         self, aws: MockedAws, process: Process
     ) -> None:
-        told = [process.sees(n).bin_cards_1h for n in range(HELD + 10)]
-        assert told == [*range(1, HELD + 1), *[HELD] * 10]
-        for n in range(HELD + 10):
+        told = [process.sees(n).bin_cards_1h for n in range(MAX_ELEMENTS + 10)]
+        assert told == [*range(1, MAX_ELEMENTS + 1), *[MAX_ELEMENTS] * 10]
+        for n in range(MAX_ELEMENTS + 10):
             process.counter.count_decline(replace(payment(f"pay-{n}", "declined"), card=process.card))
         [item] = items(aws, f"bin#{process.card.bin}")
-        assert [len(item[held]["BS"]) for held in ("cards", "declines")] == [HELD, HELD]
+        assert [len(item[held]["BS"]) for held in ("cards", "declines")] == [MAX_ELEMENTS, MAX_ELEMENTS]
         assert item_bytes(item) < 1024
-        assert process.sees(0, at="2026-11-23T09:00:11.000Z").bin_declines_1h == HELD
+        assert process.sees(0, at="2026-11-23T09:00:11.000Z").bin_declines_1h == MAX_ELEMENTS
 
     def test_of_what_is_full_a_process_asks_no_more_than_every_few_seconds(self, process: Process) -> None:
-        for n in range(HELD):
+        for n in range(MAX_ELEMENTS):
             process.sees(n)
             assert process.asked == ["UpdateItem", "BatchGetItem"]
-        process.sees(HELD)
+        process.sees(MAX_ELEMENTS)
         assert process.asked == ["UpdateItem", "BatchGetItem"]
         soon, later = "2026-11-23T09:00:05.000Z", "2026-11-23T09:00:06.001Z"
-        for n in range(HELD, 2 * HELD):
-            assert process.sees(n, at=soon).bin_cards_1h == HELD
+        for n in range(MAX_ELEMENTS, 2 * MAX_ELEMENTS):
+            assert process.sees(n, at=soon).bin_cards_1h == MAX_ELEMENTS
             assert process.asked == []
-        assert process.sees(HELD, at=later).bin_cards_1h == HELD
+        assert process.sees(MAX_ELEMENTS, at=later).bin_cards_1h == MAX_ELEMENTS
         assert process.asked == ["UpdateItem"]  # what came before the bucket stays as it was
 
     def test_a_new_bucket_is_asked_for_at_once_and_the_full_one_still_counts(self, process: Process) -> None:
-        for n in range(HELD + 1):
+        for n in range(MAX_ELEMENTS + 1):
             process.sees(n, at="2026-11-23T09:19:59.999Z")
-        assert process.sees(HELD + 1, at="2026-11-23T09:20:00.000Z").bin_cards_1h == HELD + 1
+        assert process.sees(MAX_ELEMENTS + 1, at="2026-11-23T09:20:00.000Z").bin_cards_1h == MAX_ELEMENTS + 1
         assert process.asked == ["UpdateItem", "BatchGetItem"]
 
     def test_of_cards_that_come_at_once_the_last_to_be_counted_sees_all(
