@@ -282,7 +282,8 @@ def test_a_key_under_which_this_card_was_stored_leads_to_it_and_another_card_s_d
     exists = (409, {"error": {"code": "payment_exists", "message": "This Idempotency-Key was used before."}})
     stored = {"payment_id": "payment-of-order-1001", "status": "stored", "card": SUMMARY.to_dict()}
     api.script(*[exists, (200, stored)] * 2, exists, (200, stored | {"card": None}))
-    assert payments.store_card(CARD, idempotency_key="payment-of-order-1001").card == CardSummary(**SUMMARY.to_dict())
+    shown = CardSummary.from_json(SUMMARY.to_dict())
+    assert payments.store_card(CARD, idempotency_key="payment-of-order-1001").card == shown
     with pytest.raises(KeyUsedForAnother):
         payments.store_card(CardData(UNLISTED_PAN, "12/44", HOLDER), idempotency_key="payment-of-order-1001")
     with pytest.raises(KeyUsedForAnother):
