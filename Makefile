@@ -177,9 +177,9 @@ permissions: setup ## Regenerate docs/permissions.yaml (who may do what) from th
 build: setup ## Build the functions' zip and their layer for this machine, or for Lambda (RUNTIME=python3.13 ARCHITECTURE=arm64)
 	@$(PAYMENTS) build $(call option,RUNTIME,--runtime) $(call option,ARCHITECTURE,--architecture)
 
-sbom: setup ## List the layer's packages, as CycloneDX in build/sbom.json
+sbom: setup $(GENERATORS)/requirements.sha ## List the layer's packages, as CycloneDX in build/sbom.json
 	@mkdir -p build
-	@PYTHONWARNINGS=ignore $(VENV)/bin/cyclonedx-py requirements requirements/lambda.txt --pyproject pyproject.toml -o build/sbom.json
+	@PYTHONWARNINGS=ignore $(GENERATORS)/bin/cyclonedx-py requirements requirements/lambda.txt --pyproject pyproject.toml -o build/sbom.json
 
 advisories: setup ## Query OSV, over the network, for known vulnerabilities in the locked packages (OSV_URL=)
 	@failed=; for name in dev checkov generators; do \

@@ -14,9 +14,10 @@ from rich.console import Console
 
 from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target
 from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.keys import RECORD
 from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import capture_entry, turnover
-from functions.shared.domain.times import iso
+from functions.shared.domain.times import end_of_day, iso
 from tools.books import statements as commands
 from tools.books.reading import OpenBooks
 from tools.deployment.stack import Stack
@@ -100,7 +101,7 @@ def reads(stack: Stack, sizes: tuple[int, ...], rounds: int) -> Section:
         busy_days.append(per_day)
         for day in days:
             entries = QUIET_DAY_ENTRIES if day == quiet else per_day
-            books.close(day, turnover(_ENTRY.postings * entries), f"{day}T23:59:59.999Z")
+            books.close(day, turnover(_ENTRY.postings * entries), end_of_day(day))
         for name, command in commands_of.items():
             taken = [counter.of(command) for _ in range(rounds)]
             measured.setdefault(name, []).append((*taken[0][:2], Samples(tuple(each[2] for each in taken))))
@@ -164,6 +165,6 @@ def _seed(client: Any, payments: int, day: str) -> list[str]:
 
     with ThreadPoolExecutor(2) as pool:
         while batches := list(islice(iter(lambda: list(islice(items, _BATCH)), []), 100)):
-            ids += [item["payment_id"]["S"] for batch in batches for item in batch if item["sk"]["S"] == "PAYMENT"]
+            ids += [item["payment_id"]["S"] for batch in batches for item in batch if item["sk"]["S"] == RECORD]
             list(pool.map(write, batches))
     return ids

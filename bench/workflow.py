@@ -20,6 +20,7 @@ import requests
 from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target, interleaved
 from client import seal
 from client.transport import SigV4
+from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, new_payment_id
 from tools.estimates import footprint
 
@@ -115,7 +116,7 @@ class Till:
         payment_id = new_payment_id()
         card = {"card_number": "3530111333300000", "expiry_date": "12/30", "card_holder": "John Doe"}
         # The same input as the API's request template makes from a request.
-        request = {"operation": "charge", "amount_minor": 1999, "currency": "USD", "merchant_reference": payment_id}
+        request = {"amount_minor": 1999, "currency": "USD", "merchant_reference": payment_id}
         request["caller"] = "arn:aws:sts::123456789012:assumed-role/payments-caller"
         return request | {"card_data": seal(card, payment_id, self._key), "save_card": True}, payment_id
 
@@ -182,11 +183,13 @@ def _beside(
     machine = states.describe_state_machine(stateMachineArn=stack.state_machine_arn)
     role = _role(stack, f"bench-{name}")
     created: list[str] = []
-    for state, definition in json.loads(machine["definition"])["States"].items():
-        if not (found := _FUNCTION.search(json.dumps(definition))):
-            continue
-        created.append(f"bench-{name}-{found[3]}")
-        deployed = functions.get_function_configuration(FunctionName=f"{found[2]}-{found[3]}")
+    definitions: dict[str, Any] = json.loads(machine["definition"])["States"]
+    called = {state: _FUNCTION.search(json.dumps(definition)) for state, definition in definitions.items()}
+    # Deny and Persist call the same function; the later one is on a captured payment's way.
+    states_of = {(found[2], found[3]): state for state, found in called.items() if found}
+    for (prefix, function), state in states_of.items():
+        created.append(f"bench-{name}-{function}")
+        deployed = functions.get_function_configuration(FunctionName=f"{prefix}-{function}")
         more: dict[str, Any] = {}
         if as_the_product:
             more = {"Layers": [layer["Arn"] for layer in deployed["Layers"]]}
@@ -289,13 +292,11 @@ def counted_calls(product: Workflow, payments: int) -> Section:
 def _pay(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
     _post(stack, request, payment_id)
     arn = stack.execution_arn(payment_id)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while stack.described(arn)["status"] == "RUNNING" and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(lambda: stack.described(arn), _PATIENCE_SECONDS, until=has_ended)
 
 
 def _post(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
-    body = {name: value for name, value in request.items() if name not in ("operation", "caller")}  # the API adds these
+    body = {name: value for name, value in request.items() if name != "caller"}  # the API adds it
     answer = stack.call("POST", "/payments", body, {"Idempotency-Key": payment_id})
     if answer.status_code != requests.codes.accepted:
         raise RuntimeError(f"POST /payments was answered {answer.status_code} {answer.text}")

@@ -18,13 +18,14 @@ locals {
 
   failing_share = "100 * FILL(failed, 0) / IF(asked > 10, asked, 10)"
 
-  own_dimensions       = { service = var.name } # Powertools' dimension
-  payment_dimensions   = { StateMachineArn = local.state_machine_arns["payment"] }
-  operation_dimensions = { StateMachineArn = local.state_machine_arns["operation"] }
-  resolve_dimensions   = { StateMachineArn = local.state_machine_arns["resolve"] }
-  reconcile_dimensions = { StateMachineArn = local.state_machine_arns["reconcile"] }
-  api_dimensions       = { ApiName = aws_api_gateway_rest_api.this.name, Stage = local.stage_name }
-  ledger_dimensions    = { TableName = aws_dynamodb_table.ledger.name }
+  own_dimensions        = { service = var.name } # Powertools' dimension
+  payment_dimensions    = { StateMachineArn = local.state_machine_arns["payment"] }
+  store_card_dimensions = { StateMachineArn = local.state_machine_arns["store_card"] }
+  operation_dimensions  = { StateMachineArn = local.state_machine_arns["operation"] }
+  resolve_dimensions    = { StateMachineArn = local.state_machine_arns["resolve"] }
+  reconcile_dimensions  = { StateMachineArn = local.state_machine_arns["reconcile"] }
+  api_dimensions        = { ApiName = aws_api_gateway_rest_api.this.name, Stage = local.stage_name }
+  ledger_dimensions     = { TableName = aws_dynamodb_table.ledger.name }
   function_dimensions = {
     for name in keys(local.functions) : name => { FunctionName = "${local.prefix}-${name}" }
   }
@@ -115,6 +116,19 @@ locals {
           asked  = { namespace = "AWS/States", name = "ExecutionsStarted", dimensions = local.payment_dimensions, stat = "Sum" }
         }
         expression = local.failing_share
+        above      = 25
+        periods    = 2
+        missing    = "notBreaching"
+      }
+
+      cards-failing = {
+        means = "More than a quarter of the requests to store a card fail: the card is no good, a rule declines it, or something does not work."
+        metrics = {
+          failed    = { namespace = "AWS/States", name = "ExecutionsFailed", dimensions = local.store_card_dimensions, stat = "Sum" }
+          timed_out = { namespace = "AWS/States", name = "ExecutionsTimedOut", dimensions = local.store_card_dimensions, stat = "Sum" }
+          asked     = { namespace = "AWS/States", name = "ExecutionsStarted", dimensions = local.store_card_dimensions, stat = "Sum" }
+        }
+        expression = replace(local.failing_share, "FILL(failed, 0)", "SUM([FILL(failed, 0), FILL(timed_out, 0)])")
         above      = 25
         periods    = 2
         missing    = "notBreaching"
@@ -296,11 +310,15 @@ locals {
       for name, dimensions in local.function_dimensions : "function-errors-${name}" => {
         means   = "More than a quarter of the ${name} function's runs end with an error."
         section = "function-errors"
-        metrics = {
-          failed = { namespace = "AWS/Lambda", name = "Errors", dimensions = dimensions, stat = "Sum" }
-          asked  = { namespace = "AWS/Lambda", name = "Invocations", dimensions = dimensions, stat = "Sum" }
-        }
-        expression = local.failing_share
+        metrics = merge(
+          {
+            failed = { namespace = "AWS/Lambda", name = "Errors", dimensions = dimensions, stat = "Sum" }
+            asked  = { namespace = "AWS/Lambda", name = "Invocations", dimensions = dimensions, stat = "Sum" }
+          },
+          # Screen raises an error for each payment that a rule denies, which is no fault.
+          { for id in ["denied"] : id => { namespace = local.prefix, name = "PaymentScreened", dimensions = local.own_dimensions, stat = "Sum" } if name == "screen" },
+        )
+        expression = name != "screen" ? local.failing_share : replace(local.failing_share, "FILL(failed, 0)", "SUM([FILL(failed, 0), 0 - FILL(denied, 0)])")
         above      = 25
         periods    = 3
         missing    = "notBreaching"

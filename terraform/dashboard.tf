@@ -16,11 +16,17 @@ locals {
           ]
         },
         {
-          title = "Payments started and ended"
-          metrics = [
-            for name in ["Started", "Succeeded", "Failed", "TimedOut", "Aborted"] :
-            ["AWS/States", "Executions${name}", "StateMachineArn", local.state_machine_arns["payment"], { label = lower(name) }]
-          ]
+          title = "Payments, and cards to be stored: started and ended"
+          metrics = concat(
+            [
+              for name in ["Started", "Succeeded", "Failed", "TimedOut", "Aborted"] :
+              ["AWS/States", "Executions${name}", "StateMachineArn", local.state_machine_arns["payment"], { label = lower(name) }]
+            ],
+            [
+              for name in ["Started", "Failed", "TimedOut"] :
+              ["AWS/States", "Executions${name}", "StateMachineArn", local.state_machine_arns["store_card"], { label = "cards: ${lower(name)}" }]
+            ],
+          )
         },
         {
           title   = "Outcomes"

@@ -41,6 +41,8 @@ resource "aws_cloudwatch_event_target" "resolve" {
   dead_letter_config {
     arn = aws_sqs_queue.dead_letters.arn
   }
+
+  depends_on = [aws_kms_alias.this] # by which the queue names its key
 }
 
 # The functions that are called on a schedule.
@@ -105,4 +107,6 @@ resource "aws_cloudwatch_event_target" "reconcile" {
   dead_letter_config {
     arn = aws_sqs_queue.dead_letters.arn
   }
+
+  depends_on = [aws_kms_alias.this] # by which the queue names its key
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.samples import CARD_DATA, PAN, TEST_CARDS, UNLISTED_PAN
+from tests.samples import CARD_DATA, PAN, SUMMARY, TEST_CARDS, UNLISTED_PAN
 from tools.deployment.paths import FUNCTIONS, TERRAFORM
 from tools.local.emulator import vtl
 from tools.trials.events import API_EVENTS, ApiEvent
@@ -195,12 +195,23 @@ ERRORS = (
 """The errors of StartExecution, and of any call."""
 
 
+def ended(error: str, cause: str = "") -> str:
+    """StartSyncExecution's answer when the execution ended badly."""
+    return json.dumps({"executionArn": "arn", "status": "FAILED", "error": error} | ({"cause": cause} if cause else {}))
+
+
 def answers() -> Iterator[Message]:
     """The possible answers of Step Functions to all kinds of requests."""
+    verdict = json.dumps({"action": "deny", "decline_code": "screened:a_rule", "flags": []})
+    stored = {"payment_id": KEY, "status": "stored", "card": SUMMARY.to_dict()}
     bodies = [
         *(json.dumps({"__type": namespace + error, "message": "x"}) for error in ERRORS for namespace in ("", "a.b#")),
         *("", "{}", "[]", "null", '"x"', "<html>", '{"__type": null}', '{"__type": 5}', '{"__type": ["InvalidName"]}'),
         json.dumps({"executionArn": "arn", "startDate": 1.7e9}),
+        json.dumps({"executionArn": "arn", "status": "SUCCEEDED", "output": json.dumps(stored)}),
+        ended("CardRejected", "InvalidCardNumber"),
+        ended("CardDeclined", json.dumps({"errorMessage": verdict, "errorType": "PaymentDenied"})),
+        *(ended(error, "x") for error in ("KeyUsedBefore", "CardNotStored", "States.Timeout")),
     ]
     for body in bodies:
         yield Message(body)

@@ -1,8 +1,10 @@
 """An AWS account in this process (moto) with the stack's tables, keys, bucket and secret."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -13,6 +15,8 @@ from unittest.mock import patch
 import boto3
 from botocore.loaders import JSONFileLoader
 from moto import mock_aws
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 from moto.kms import models as kms_models
 from moto.kms.utils import generate_private_key
@@ -46,15 +50,8 @@ ROLE_ARN = "arn:aws:iam::123456789012:role/state-machine"
 
 
 # Every session reads the services' descriptions, and every mocked account begins with its own session, so cache them.
-# The file of endpoints is not cached, since botocore modifies what it has read.
-_load_anew = JSONFileLoader().load_file
-_load_once = cache(_load_anew)
-
-
-def _load_file(file_path: str) -> Any:
-    return _load_anew(file_path) if file_path.endswith("endpoints") else _load_once(file_path)
-
-
+# botocore completes the endpoints that it has read, in the same way every time.
+_load_file = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda self, file_path: _load_file(file_path)  # type: ignore[method-assign]
 
 
@@ -110,6 +107,31 @@ def one_request_at_a_time() -> Iterator[None]:
 
 
 @contextmanager
+def light_backups() -> Iterator[None]:
+    """Before each write of a transaction, moto copies the whole table, to restore it. Let the copy share its items, and
+    an update replace the item that it changes."""
+    update_item = DynamoDBBackend.update_item
+
+    def share_items(original: Table, _: dict[int, Any]) -> Table:
+        backup = copy(original)
+        backup.items = defaultdict(dict, {key: dict(items) for key, items in original.items.items()})
+        return backup
+
+    def update_a_copy(backend: DynamoDBBackend, table_name: str, key: dict[str, Any], *rest: Any, **more: Any) -> Any:
+        table = backend.get_table(table_name)
+        hash_key, range_key = backend.get_keys_value(table, key)
+        if item := table.get_item(hash_key, range_key):
+            table.items[hash_key][range_key] = deepcopy(item)
+        return update_item(backend, table_name, key, *rest, **more)
+
+    with (
+        patch.object(Table, "__deepcopy__", share_items, create=True),
+        patch.object(DynamoDBBackend, "update_item", update_a_copy),
+    ):
+        yield
+
+
+@contextmanager
 def no_idle_key_pairs() -> Iterator[None]:
     """Keep moto from generating a key pair, which is slow, for symmetric and MAC keys, which have none."""
 
@@ -125,6 +147,7 @@ def mocked_aws() -> Iterator[MockedAws]:
     with (
         mock_aws(config={"stepfunctions": {"execute_state_machine": True}}),
         one_request_at_a_time(),
+        light_backups(),
         no_idle_key_pairs(),
     ):
         dynamodb = boto3.client("dynamodb", REGION)

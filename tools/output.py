@@ -1,10 +1,10 @@
-"""How the command prints: exit codes, tables and progress that fit any width, plurals, and times."""
+"""How the command prints: exit codes, tables and progress that fit any width, and plurals."""
 
 import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any
@@ -67,12 +67,6 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
     """` Did you mean charge?` if some of the words are similar to this one, else an empty string."""
     close = difflib.get_close_matches(word, sorted(words), cutoff=0.75)
     return f" Did you mean {' or '.join(close)}?" if close else ""
-
-
-def time_text(time: datetime | str) -> str:
-    """A time for people: UTC, to the millisecond, `2026-11-23 09:00:01.000`."""
-    moment = datetime.fromisoformat(time) if isinstance(time, str) else time
-    return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
 def print_json(value: Any) -> None:

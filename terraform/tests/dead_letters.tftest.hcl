@@ -1,4 +1,5 @@
-# The queue's name and ARN are text where the queue itself would have to be waited for: they must be the queue's.
+# The names and ARNs of the queue and of its key are text where they themselves would have to be waited for: they must be
+# the right ones.
 
 mock_provider "aws" {
   source = "./tests/aws"
@@ -9,8 +10,15 @@ variables {
   gateway_url = "https://sparkle.example"
 }
 
-run "its_policy_and_its_alarm_are_of_the_queue" {
+run "its_policy_its_alarm_and_its_key_are_of_the_queue" {
   command = plan
+
+  assert {
+    condition = (
+      aws_sqs_queue.dead_letters.kms_master_key_id == "arn:aws:kms:eu-west-1:123456789012:${aws_kms_alias.this["data"].name}"
+    )
+    error_message = "The key must be ours for data, by its alias."
+  }
 
   assert {
     condition     = local.dead_letter_queue_arn == "arn:aws:sqs:eu-west-1:123456789012:${aws_sqs_queue.dead_letters.name}"

@@ -98,7 +98,7 @@ run "each_key_is_used_by_the_functions_that_are_named" {
       } == {
       card      = { EncryptCard = "encrypt", DecryptCard = "charge" }
       books     = { SealBooks = "anchor compensate persist reconcile reserve resolve settle" }
-      data      = { EncryptExecutions = "operation-state-machine payment-state-machine reconcile-state-machine resolve-state-machine" }
+      data      = { EncryptExecutions = "operation-state-machine payment-state-machine reconcile-state-machine resolve-state-machine store_card-state-machine" }
       sealing-1 = { OpenSealedCard = "tokenize encrypt" }
       token-1   = { DeriveToken = "tokenize" }
       vault     = {}
@@ -217,10 +217,10 @@ run "what_starts_executions_may_start_them_by_alias_only" {
   assert {
     condition = alltrue([
       for document in [data.aws_iam_policy_document.api, data.aws_iam_policy_document.events] : (
-        one(document.statement).actions == toset(["states:StartExecution"]) &&
-        one(one(document.statement).condition).test == "ForAnyValue:StringEquals" &&
-        one(one(document.statement).condition).variable == "states:StateMachineQualifier" &&
-        one(one(document.statement).condition).values == tolist(["live"])
+        document.statement[0].actions == toset(["states:StartExecution"]) &&
+        one(document.statement[0].condition).test == "ForAnyValue:StringEquals" &&
+        one(document.statement[0].condition).variable == "states:StateMachineQualifier" &&
+        one(document.statement[0].condition).values == tolist(["live"])
       )
     ])
     error_message = "The API and EventBridge must start what is in service, and nothing else."

@@ -20,7 +20,7 @@ run "the_newest_versions_are_in_service_and_nothing_else_is_started" {
 
   assert {
     condition = { for name, alias in aws_sfn_alias.live : name => [for share in alias.routing_configuration : "${share.state_machine_version_arn} ${share.weight}"] } == {
-      for name in ["operation", "payment", "reconcile", "resolve"] : name => ["arn:aws:states:eu-west-1:123456789012:stateMachine:mock:7 100"]
+      for name in ["operation", "payment", "reconcile", "resolve", "store_card"] : name => ["arn:aws:states:eu-west-1:123456789012:stateMachine:mock:7 100"]
     }
     error_message = "Each state machine's alias must point at its newest version."
   }

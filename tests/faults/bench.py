@@ -25,6 +25,7 @@ from functions.shared.domain.shapes import is_id
 from tests.redeployment import put_into_service
 from tests.stack.driver import Driver
 from tools.deployment.paths import BUILD
+from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, new_payment_id
 from tools.local.machine import Machine
 
@@ -60,6 +61,9 @@ DASHBOARD_CALLS: dict[str, tuple[str, dict[str, int]]] = {
 
 
 DASHBOARD = "dashboard"
+RULES = "rules"
+DENIED_CURRENCY = "KPW"
+"""A payment in it is denied by one of the rules."""
 
 
 class MetNothing(AssertionError):
@@ -68,7 +72,7 @@ class MetNothing(AssertionError):
 
 class Order(NamedTuple):
     """A fault to inject into a state's function or into a call of the gateway (`gateway charge`), or a move in its
-    `dashboard` that happens at once."""
+    `dashboard` that happens at once; or that the `rules` deny the payment."""
 
     where: str
     fault: str
@@ -210,7 +214,8 @@ class Bench:
         if operation:
             self.ask_for(payment_id, operation)
         else:
-            self.start(payment_id)
+            is_denied = any(order.where == RULES for order in orders)
+            self.start(payment_id, **({"currency": DENIED_CURRENCY} if is_denied else {}))
         self.wait_for_end(name)
         status = self._end(name) if operation else self.status(payment_id)
         if resolving:
@@ -235,7 +240,7 @@ class Bench:
         elif where == DASHBOARD:
             self._move(payment_of(name), fault)
             (ORDERS / f"{name}.struck").write_text(f"{where} {fault}")
-        else:
+        elif where != RULES:
             (ORDERS / f"{name}.{where}").write_text(f"{times} {fault}")
 
     def _move(self, payment_id: str, move: str) -> None:
@@ -254,8 +259,8 @@ class Bench:
             (ORDERS / f"{name}.{state}").unlink(missing_ok=True)
         self._stack.sandbox("DELETE", "/sandbox/faults", params={"reference": payment_of(name)}).raise_for_status()
 
-    def start(self, payment_id: str) -> None:
-        _, answer = self._driver.pay(payment_id)
+    def start(self, payment_id: str, **changes: str) -> None:
+        _, answer = self._driver.pay(payment_id, **changes)
         assert answer.status_code == 202, answer.text
 
     def ask_for(self, payment_id: str, operation: OperationType) -> str:
@@ -269,18 +274,21 @@ class Bench:
         """Wait until the execution has ended. If a function waits for the execution to be stopped, stop it and wait for
         the function."""
         arn, held = self._execution_arn(name), ORDERS / f"{name}.held"
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self._states.describe_execution(executionArn=arn)["status"] == "RUNNING":
-            assert time.monotonic() < deadline, f"{name} still runs"
+
+        def ended() -> bool:
+            if has_ended(self._states.describe_execution(executionArn=arn)):
+                return True
             if held.exists():
                 self._states.stop_execution(executionArn=arn, error="Stopped", cause="By hand.")
                 held.unlink()
             self._recorded(payment_of(name))
-            time.sleep(0.25)
+            return False
+
+        assert wait_for(ended, PATIENCE_SECONDS, 0.25), f"{name} still runs"
         goes_on = any("stopped_during" in note for note in self._notes(name))
-        while goes_on and "and finished" not in self._notes(name):
-            assert time.monotonic() < deadline, f"{name}'s function does not finish"
-            time.sleep(0.05)
+        if goes_on:
+            finished = wait_for(lambda: "and finished" in self._notes(name), PATIENCE_SECONDS)
+            assert finished, f"{name}'s function does not finish"
 
     def _execution_arn(self, name: str) -> str:
         return self._stack.execution_arn(name, "operation" if name.endswith(OPERATION) else "payment")
@@ -288,10 +296,12 @@ class Bench:
     def status(self, payment_id: str) -> str:
         """The status as the API shows it. On a busy machine the status function may time out or be unavailable."""
         self._recorded(payment_id)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while (answer := self._stack.call("GET", f"/payments/{payment_id}")).status_code != requests.codes.ok:
-            assert answer.status_code >= requests.codes.server_error, answer.text
-            assert time.monotonic() < deadline, answer.text
+        answer = wait_for(
+            lambda: self._stack.call("GET", f"/payments/{payment_id}"),
+            PATIENCE_SECONDS,
+            until=lambda answer: answer.status_code < requests.codes.server_error,
+        )
+        assert answer.status_code == requests.codes.ok, answer.text
         return str(answer.json()["status"])
 
     def _end(self, name: str) -> str:
@@ -302,10 +312,11 @@ class Bench:
 
     def settled(self, name: str) -> str:
         """The status once the doubt is resolved."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while (recorded := self._status_of(name)) in (None, "processing", "in_doubt"):
-            assert time.monotonic() < deadline, f"{name} is still {recorded}"
-            time.sleep(0.5)
+        open_still = (None, "processing", "in_doubt")
+        recorded = wait_for(
+            lambda: self._status_of(name), PATIENCE_SECONDS, 0.5, until=lambda recorded: recorded not in open_still
+        )
+        assert recorded not in open_still, f"{name} is still {recorded}"
         return str(recorded)
 
     def _status_of(self, name: str) -> str | None:
@@ -337,10 +348,8 @@ class Bench:
 
     def wait_until_struck(self, name: str, order: Order) -> None:
         """Wait until the fault has struck; if it stays, until it has not struck for a while."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (before := self.struck(name, order)):
-            assert time.monotonic() < deadline, f"{order} meets nothing"
-            time.sleep(0.5)
+        before = wait_for(lambda: self.struck(name, order), PATIENCE_SECONDS, 0.5)
+        assert before, f"{order} meets nothing"
         while order.times == "always":
             time.sleep(3 + (FUNCTION_TIMEOUT_SECONDS if "timeout" in order.fault else 0))
             if (now := self.struck(name, order)) == before:

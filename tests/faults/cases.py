@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from functions.shared.domain.operation import OperationType
-from tests.faults.bench import DASHBOARD, Order
+from tests.faults.bench import DASHBOARD, RULES, Order
 
 # fault: what it does. `always` lasts until the execution has ended, `once` for one attempt of the state.
 FUNCTION_FAULTS = {
@@ -59,6 +59,7 @@ MOVES = {
 
 # The fault that brings a payment to the place under test; other places are on the ordinary path.
 LEAD_INS = {
+    "Deny": Order(RULES, "denied"),
     "Compensate": Order("Persist", "poison", "once"),
     "find in Charge": Order("gateway charge", "timeout_after"),
     "find in Compensate": Order("Persist", "poison", "once"),
@@ -73,6 +74,8 @@ OPERATION_LEAD_INS = {
     "Resolve": Order("Perform", "stopped_before", "once"),
     "refund in Resolve": Order("Perform", "stopped_before", "once"),
 }
+# The function of a state that is called otherwise.
+FUNCTION_OF = {"Deny": "Persist"}
 GATEWAY_CALLS = {
     "charge": "gateway charge",
     "find in Charge": "gateway find",
@@ -103,7 +106,13 @@ OUTAGES = {
 }
 
 # The gateway's charges at the end.
-CHARGES = {"captured": ("captured",), "reversed": ("voided",), "reversed, never charged": (), "rejected": ()}
+CHARGES = {
+    "captured": ("captured",),
+    "reversed": ("voided",),
+    "reversed, never charged": (),
+    "rejected": (),
+    "declined": (),
+}
 # The gateway's charge after an operation succeeded, and after it was rejected.
 CHARGES_AFTER: dict[OperationType, dict[str, tuple[str, ...]]] = {
     "refund": {"succeeded": ("partially_refunded",), "rejected": ("captured",)},
@@ -120,6 +129,7 @@ CHARGES_MOVED = {
 }
 
 CAPTURED, REJECTED, REVERSED, NEVER_CHARGED = "captured", "rejected", "reversed", "reversed, never charged"
+DECLINED = "declined"
 SUCCEEDED = "succeeded"
 DOUBT, PENDING = "in_doubt → ", "pending → "
 
@@ -154,6 +164,24 @@ EXPECTED: dict[str, Expected] = {
         "ledger_throttled": (CAPTURED, REJECTED),
         "ledger_failing": (CAPTURED, REJECTED),
         "ledger_reset": (CAPTURED, REJECTED),
+    },
+    "Deny": {
+        "crash_before": (DECLINED, REJECTED),
+        "crash_after": (DECLINED, DECLINED),
+        "timeout_before": (DECLINED, REJECTED),
+        "timeout_after": (DECLINED, DECLINED),
+        "twice": (DECLINED, DECLINED),
+        "throttled": (DECLINED, REJECTED),
+        "poison": (REJECTED, REJECTED),
+        "stopped_before": (DOUBT + NEVER_CHARGED,),
+        "stopped_during": (DECLINED,),
+        "stopped_after": (DECLINED,),
+        "ledger_throttled": (DECLINED, REJECTED),
+        "ledger_failing": (DECLINED, REJECTED),
+        "ledger_reset": (DECLINED, REJECTED),
+        "ledger_transaction_conflict": (DECLINED, REJECTED),
+        "ledger_condition_failed": (REJECTED, REJECTED),
+        "ledger_lost_reply": (DECLINED, DECLINED),
     },
     "Encrypt": BEFORE_THE_CHARGE | OF_THE_KEYS,
     "Charge": {
@@ -440,7 +468,9 @@ class Case:
         if self.place in OUTAGES:
             return [Order(state, self.fault, self.times) for state in OUTAGES[self.place]]
         lead_in = [lead_ins[self.place]] if self.place in lead_ins else []
-        where = DASHBOARD if self.place in MOVED_BEFORE else calls.get(self.place, self.place)
+        where = (
+            DASHBOARD if self.place in MOVED_BEFORE else calls.get(self.place, FUNCTION_OF.get(self.place, self.place))
+        )
         return [*lead_in, Order(where, self.fault, self.times)]
 
     @property

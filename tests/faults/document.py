@@ -34,17 +34,18 @@ outcome if the fault **stays** until the execution has ended; or a single outcom
 | outcome | at the gateway | in the ledger |
 |---|---|---|
 | captured | one charge | captured, once |
+| declined | never called | declined, once |
 | rejected | never called | no record; the execution has the reason |
 | reversed | one charge, reversed | reversed, with entries and their reversals |
 | reversed, never charged | no charge, and none can follow | reversed |
 | in_doubt → … | not known yet | in doubt; after the fault, `resolve` reached the outcome after the arrow |
 
-Some states need a first fault to be reached. For Compensate, Persist is poisoned, which leaves a captured charge
-without a record. For Look and Resolve (in the state machine `resolve`), somebody stops the execution as it enters
-Persist or, if they should reverse the charge, as it enters Charge. In a column of several states the fault stays
-through all of them. For `stopped_during` only the final outcome is shown, since the function continues while the doubt
-is resolved. In Compensate, even that outcome varies: whichever records first, captured or reversed, decides, and the
-gateway ends up the same.
+Some states need something to be reached. For Deny, a rule denies the payment. For Compensate, Persist is poisoned,
+which leaves a captured charge without a record. For Look and Resolve (in the state machine `resolve`), somebody stops
+the execution as it enters Persist or, if they should reverse the charge, as it enters Charge. In a column of several
+states the fault stays through all of them. For `stopped_during` only the final outcome is shown, since the function
+continues while the doubt is resolved. In Compensate, even that outcome varies: whichever records first, captured or
+reversed, decides, and the gateway ends up the same.
 """
 
 OPERATIONS = """\
@@ -65,7 +66,7 @@ execution ended is rejected; a reserved one is sent to the gateway again, and ca
 can't strike there or would show nothing new; or, for `stopped_during` in Reserve, that the outcome varies.
 """
 
-STATES = ("Tokenize", "Screen", "Encrypt", "Charge", "Persist", "Compensate", "Look", "Resolve")
+STATES = ("Tokenize", "Screen", "Deny", "Encrypt", "Charge", "Persist", "Compensate", "Look", "Resolve")
 OPERATION_STATES = ("Reserve", "Perform", "Settle", "Look", "Resolve")
 # title: the faults, the places where they strike a payment, and the places where they strike an operation
 SECTIONS = {

@@ -13,7 +13,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
-from tests.faults.bench import ALWAYS, DASHBOARD, ENDS, REQUESTS, MetNothing, Order, Outcome
+from tests.faults.bench import ALWAYS, DASHBOARD, DENIED_CURRENCY, ENDS, REQUESTS, RULES, MetNothing, Order, Outcome
 from tests.faults.cases import Case
 from tests.samples import CARD_DATA
 from tests.simulation.gateway import HttpAnswer
@@ -252,7 +252,7 @@ class Arranged(World):
             self._session.refund_statuses = (REFUND_STATUSES[self.case.fault],)
         payment = {
             "amount_minor": 1999,
-            "currency": "USD",
+            "currency": DENIED_CURRENCY if any(order.where == RULES for order in self.case.orders) else "USD",
             "capture": self.case.operation in (None, "refund"),
             "save_card": False,
             "merchant_reference": "order-1001",

@@ -230,7 +230,11 @@ class World:
         if self.random.random() < 0.5:
             self._tell("the gateway forgets everybody")
             self._session.forget()
-        invoked = [(f, p) for f, p in self.functions.invoked if f not in ("doubts", "status")]
+        invoked = [
+            (function, payload)
+            for function, payload in self.functions.invoked
+            if function not in ("doubts", "status") and not self._is_unrecorded_denial(payload)
+        ]
         shown, books = self._shown(), self._books()
         for function, payload in self.random.sample(invoked, min(4, len(invoked))):
             self.clock.subject = _subject_of(payload)
@@ -248,6 +252,12 @@ class World:
         ]
         if self._shown() != shown:
             self._break("I8: GET /payments/{payment_id} doesn't say the same again")
+
+    def _is_unrecorded_denial(self, payload: str) -> bool:
+        """Whether a rule denied a payment, and no attempt of Deny could record that, so that the payment is rejected. A
+        further attempt would record it; nothing has happened at the gateway either way."""
+        event = json.loads(payload)
+        return "denied" in event and (f"PAYMENT#{event['payment_id']}", "PAYMENT") not in self.table.items
 
     def _books(self) -> Any:
         """What is known about money. (A payment that was not screened is counted when it is.)"""

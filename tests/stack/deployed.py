@@ -82,20 +82,24 @@ class Method:
     def errors(self) -> set[str]:
         """The Step Functions errors that the method distinguishes, and one other."""
         known = re.findall(r'endsWith\("(\w+)"\)', json.dumps(self._integration).replace('\\"', '"'))
-        return {*known, "AnyOther"}
+        # StartSyncExecution, for which a name is no more than a label, doesn't know ExecutionAlreadyExists.
+        never = {"ExecutionAlreadyExists"} if "StartSyncExecution" in self._integration["uri"] else set()
+        return {*known, "AnyOther"} - never
 
-    def rendered(self, error: str | None, payment_id: str, key: str | None) -> tuple[Answer, dict[str, str]]:
-        """The answer to an error of Step Functions with its headers, or None for a success."""
+    def rendered(
+        self, error: str | None, payment_id: str, key: str | None, body: str | None = None
+    ) -> tuple[Answer, dict[str, str]]:
+        """The answer to an error of Step Functions, or None for a success with this body; and the answer's headers."""
         responses = self._integration["integrationResponses"].values()
         (response,) = (each for each in responses if bool(each.get("selectionPattern")) == (error is None))
         said = Message(
-            json.dumps({"__type": error}),
+            body or json.dumps({"__type": error}),
             {"Idempotency-Key": key} if key else {},
             {"payment_id": payment_id},
             sent_to="/v1" + self.path.replace("{payment_id}", payment_id),
         )
-        body, override = said.rendered(response["responseTemplates"]["application/json"])
-        return answer(override.get("status", response["statusCode"]), json.loads(body)), override["header"]
+        text, override = said.rendered(response["responseTemplates"]["application/json"])
+        return answer(override.get("status", response["statusCode"]), json.loads(text)), override["header"]
 
     @property
     def request_template(self) -> str:

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tools.deployment.stack import Stack, new_payment_id
+from tools.deployment.polling import has_ended, wait_for
+from tools.deployment.stack import Stack, followed, new_payment_id
 
 # As on AWS, information about executions is slightly out of date.
 SEEN_AFTER_SECONDS = 0.4
@@ -57,35 +58,28 @@ class Driver:
         self, payment_id: str, operation_id: str, until: Sequence[str] = ("succeeded", "rejected", "in_doubt")
     ) -> dict[str, Any]:
         """Return the operation as the payment shows it, once it has one of these statuses."""
-        deadline = time.monotonic() + 120
-        while True:
-            shown = self.stack.payment(payment_id).get("operations", [])
-            for operation in shown:
-                if operation["operation_id"] == operation_id and operation["status"] in until:
-                    found: dict[str, Any] = operation
-                    return found
-            assert time.monotonic() < deadline, f"{operation_id} is not {until}: {shown}"
-            time.sleep(0.05)
+        found = wait_for(
+            lambda: dict(followed(self.stack.payment(payment_id), operation_id)),
+            120,
+            until=lambda operation: operation.get("status") in until,
+        )
+        assert found.get("status") in until, found
+        return found
 
     def operation_arn(self, operation_id: str) -> str:
         return self.stack.execution_arn(operation_id, "operation")
 
     def wait_for_operation_execution(self, operation_id: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 60
-        while True:
-            execution = self.stack.described(self.operation_arn(operation_id))
-            if execution["status"] != "RUNNING":
-                return execution
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        execution = wait_for(lambda: self.stack.described(self.operation_arn(operation_id)), 60, until=has_ended)
+        assert has_ended(execution)
+        return execution
 
     def stop_operation(self, operation_id: str) -> None:
         """Stop the payment's execution while the function waits for the gateway."""
-        states, deadline = self.stack.client("stepfunctions"), time.monotonic() + 20
-        arn = self.operation_arn(operation_id)
-        while "Perform" not in str(states.get_execution_history(executionArn=arn)["events"]):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        states, arn = self.stack.client("stepfunctions"), self.operation_arn(operation_id)
+        assert wait_for(
+            lambda: "Perform" in str(states.get_execution_history(executionArn=arn)["events"]), 20, pause_seconds=0.02
+        )
         states.stop_execution(executionArn=arn)
 
     def set_fault(self, payment_id: str, operation: str, fault: str, **more: Any) -> None:

@@ -250,7 +250,8 @@ def test_what_waits_to_be_told_is_encrypted_with_our_own_key(stack: Stack) -> No
     kms, sqs, sns = (stack.client(service) for service in ("kms", "sqs", "sns"))
     key = kms.describe_key(KeyId=f"alias/{prefix(stack)}-data")["KeyMetadata"]["Arn"]
     queue = sqs.get_queue_url(QueueName=f"{prefix(stack)}-dead-letters")["QueueUrl"]
-    assert sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]["KmsMasterKeyId"] == key
+    alias_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]["KmsMasterKeyId"]
+    assert kms.describe_key(KeyId=alias_arn)["KeyMetadata"]["Arn"] == key
     (topic,) = (found["TopicArn"] for found in sns.list_topics()["Topics"] if "alarms" in found["TopicArn"])
     assert sns.get_topic_attributes(TopicArn=topic)["Attributes"]["KmsMasterKeyId"] == key
 

@@ -52,8 +52,10 @@ def test_a_decline_is_a_value(payments: PaymentsClient) -> None:
 
 
 def test_a_stored_card_is_shown_until_it_is_erased(payments: PaymentsClient) -> None:
-    stored = payments.wait(payments.store_card(CARD).payment_id)
-    assert stored.status == "stored"
+    key = new_payment_id()
+    stored = payments.store_card(CARD, idempotency_key=key)
+    assert payments.store_card(CARD, idempotency_key=key) == stored
+    assert payments.payment(key).card == stored.card
     assert stored.card is not None
     token = stored.card.token
     assert token is not None
@@ -97,7 +99,7 @@ def test_an_authorization_is_let_go(payments: PaymentsClient) -> None:
 
 
 def test_a_stored_card_pays_by_its_token_until_it_is_erased(payments: PaymentsClient) -> None:
-    stored = payments.wait(payments.store_card(CARD).payment_id).card
+    stored = payments.store_card(CARD).card
     assert stored is not None
     assert stored.token is not None
 

@@ -13,12 +13,13 @@ from tools.trials.invoke import Invocations
 from tools.trials.replay import replay
 
 EXPECTED: dict[str, dict[str, object]] = {
-    "tokenize": {"operation": "charge", "amount_minor": 1999, "currency": "USD"},
+    "tokenize": {"amount_minor": 1999, "currency": "USD"},
     "screen": {"action": "allow", "rule": None},
     "encrypt": {},
     "charge": {"outcome": "captured", "gateway": "sparkle"},
     "persist": {"status": "captured"},
     "compensate": {"status": "reversed"},
+    "keep": {"status": "stored"},
     "reserve": {"status": "processing", "type": "refund", "amount_minor": 500},
     "perform": {"reason": None},
     "settle": {"status": "succeeded"},

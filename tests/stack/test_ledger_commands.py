@@ -6,7 +6,6 @@ Each test has a past day to itself: the sandbox's clock is set back to it, so it
 import csv
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from botocore.exceptions import ClientError
 from functions.shared.domain.seal import digest
 from tests.aws_facts import facts
 from tests.stack.driver import CARD_DATA, Driver, payments
+from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack, new_payment_id
 from tools.local.machine import Machine
 
@@ -130,10 +130,7 @@ def refunded(stack: Stack) -> str:
     driver = Driver(stack)
     payment_id: str = driver.paid(amount_minor=123450)["payment_id"]
     driver.post(f"/payments/{payment_id}/refunds", {"amount_minor": 3450})
-    deadline = time.monotonic() + 60
-    while driver.stack.payment(payment_id)["status"] != "partially_refunded":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    assert wait_for(lambda: driver.stack.payment(payment_id)["status"] == "partially_refunded", 60)
     return payment_id
 
 

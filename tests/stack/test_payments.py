@@ -10,6 +10,7 @@ import requests
 from client.transport import SigV4
 from tests.stack.driver import CARD_DATA, PAYMENT, Driver
 from tools.deployment.definitions import MACHINES, definition
+from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import new_payment_id
 
 HAPPY_PATH = ["Tokenize", "Screen", "Encrypt", "Charge", "Persist"]
@@ -108,10 +109,7 @@ def test_a_payment_that_everybody_but_the_books_has_forgotten_is_not_charged_aga
         arn = states.start_execution(stateMachineArn=another, name=payment_id, input=json.dumps(request))[
             "executionArn"
         ]
-        deadline = time.monotonic() + 30
-        while (ended := driver.stack.described(arn))["status"] == "RUNNING":
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        ended = wait_for(lambda: driver.stack.described(arn), 30, until=has_ended)
     finally:
         states.delete_state_machine(stateMachineArn=another)
     assert (ended["status"], json.loads(ended["output"])["status"]) == ("SUCCEEDED", "captured")
@@ -121,9 +119,9 @@ def test_a_payment_that_everybody_but_the_books_has_forgotten_is_not_charged_aga
 
 def test_a_key_that_was_used_leads_to_its_payment(driver: Driver) -> None:
     payment_id = driver.paid()["payment_id"]
-    deadline = time.monotonic() + 10
-    while (execution := driver.execution(payment_id)) and execution["status"] == "RUNNING":
-        assert time.monotonic() < deadline
+    execution = wait_for(lambda: driver.execution(payment_id), 10, until=lambda each: not each or has_ended(each))
+    assert execution is not None
+    assert has_ended(execution)
     _, answer = driver.pay(payment_id)
     assert answer.status_code == 409
     assert answer.json()["error"]["code"] == "payment_exists"
@@ -290,10 +288,7 @@ def test_a_reversal_that_can_not_be_confirmed_leaves_the_payment_in_doubt_with_i
     driver.set_fault(payment_id, "find", "http_500", times=100)
     driver.set_fault(payment_id, "reverse", "http_502_html", times=100)
     driver.pay(payment_id)
-    deadline = time.monotonic() + 240
-    while (execution := driver.execution(payment_id)) and execution["status"] == "RUNNING":
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    execution = wait_for(lambda: driver.execution(payment_id), 240, 0.5, until=lambda each: not each or has_ended(each))
     assert execution is not None
     assert (execution["status"], execution["error"]) == ("FAILED", "PaymentInDoubt")
     assert driver.stack.payment(payment_id)["status"] == "in_doubt"

@@ -184,15 +184,15 @@ class TestPastExecutions:
     def test_a_token_is_replaced_too_and_several_can_be_replayed_at_once(
         self, driver: Driver, replay: Any, started: Any
     ) -> None:
-        stored_id, _ = driver.post("/cards", {"card_data": CARD_DATA})
-        token = driver.ended(stored_id)["card"]["token"]
-        by_token = driver.paid(card_data=None, token=token)["payment_id"]
+        _, stored = driver.post("/cards", {"card_data": CARD_DATA})
+        by_token = driver.paid(card_data=None, token=stored.json()["card"]["token"])["payment_id"]
+        by_card = driver.paid(capture=False)["payment_id"]
         started()
-        status, _ = replay("--execution", stored_id, "--execution", by_token, "--concurrency", 2)
+        status, _ = replay("--execution", by_card, "--execution", by_token, "--concurrency", 2)
         assert status == 0
         new = started()
         assert not any("token" in request for request in new.values())
-        assert {driver.stack.payment(payment_id)["status"] for payment_id in new} == {"stored", "captured"}
+        assert {driver.stack.payment(payment_id)["status"] for payment_id in new} == {"authorized", "captured"}
 
     def test_a_card_in_the_clear_that_is_no_test_card_goes_nowhere(
         self, driver: Driver, replay: Any, started: Any

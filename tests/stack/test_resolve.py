@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from functions.doubts.look_after import GRACE_PERIOD
 from functions.shared.adapters.table.keys import DOUBT_SHARDS
 from tests.stack.driver import Driver
 from tests.stack.own import WAIT_SCALE
+from tools.deployment.polling import wait_for
 from tools.deployment.stack import new_payment_id
 from tools.trials.events import FUNCTION_EVENTS
 from tools.trials.invoke import Invocations
@@ -33,10 +35,12 @@ def doubts(driver: Driver) -> set[str]:
 
 
 def until(driver: Driver, payment_id: str, statuses: set[str], timeout_seconds: float) -> dict[str, Any]:
-    deadline = time.monotonic() + timeout_seconds
-    while (payment := driver.stack.payment(payment_id))["status"] not in statuses and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return payment
+    return wait_for(
+        lambda: driver.stack.payment(payment_id),
+        timeout_seconds,
+        pause_seconds=0.2,
+        until=lambda payment: payment["status"] in statuses,
+    )
 
 
 def stop_while_charging(driver: Driver, faults: Iterable[str]) -> dict[str, str]:
@@ -46,9 +50,7 @@ def stop_while_charging(driver: Driver, faults: Iterable[str]) -> dict[str, str]
         driver.set_fault(payment_id, "charge", fault, times=1, seconds=4)
         driver.pay(payment_id)
     for payment_id in ids.values():
-        deadline = time.monotonic() + 20
-        while "Charge" not in driver.states(payment_id) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(partial(driver.states, payment_id), 20, pause_seconds=0.02, until=lambda states: "Charge" in states)
         driver.stack.client("stepfunctions").stop_execution(executionArn=driver.stack.execution_arn(payment_id))
     return ids
 
@@ -61,10 +63,8 @@ def stopped(driver: Driver) -> dict[str, str]:
 def test_an_execution_that_was_stopped_ends_as_the_gateway_proves(driver: Driver, stopped: dict[str, str]) -> None:
     for payment_id in stopped.values():
         assert until(driver, payment_id, {"in_doubt"}, 20)["status"] == "in_doubt"
-        recorded_by = time.monotonic() + 20  # In doubt, as the execution shows at once and Look records soon after.
-        while payment_id not in doubts(driver):
-            assert time.monotonic() < recorded_by
-            time.sleep(0.2)
+        # In doubt, as the execution shows at once and Look records soon after.
+        assert {payment_id} <= wait_for(partial(doubts, driver), 20, 0.2, until={payment_id}.issubset)
     charged, never_charged = stopped["timeout_after"], stopped["timeout_before"]
     after = {"captured", "reversed"}
     assert until(driver, charged, after, GRACE_SECONDS + 60)["status"] == "captured"

@@ -23,7 +23,7 @@ def test_a_soak_with_faults_loses_and_doubles_nothing(machine: Machine, driver: 
     done = payments(machine.stack_file, "soak", "60", "--seed", "19", "--concurrency", "4")
     assert done.returncode == 0, done.stdout
     assert re.search("[1-9][0-9]* met faults; 0 were answered or ended amiss", done.stdout)
-    assert "0 findings in 60 payments" in done.stdout
+    assert re.search(r"\b0 findings in 5\d payments", done.stdout)  # the others are cards to be stored
 
 
 def test_the_audit_of_a_payment_fails_once_its_record_is_tampered_with(

@@ -128,6 +128,10 @@ public class Render {
         public String escapeJavaScript(String text) {
             return StringEscapeUtils.escapeJavaScript(text);
         }
+
+        public Object parseJson(String text) {
+            return parse(text);
+        }
     }
 
     // -- JSON: maps print as Java's, lists as JSON

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from functions.shared.adapters.table.keys import FIRST_ENTRY, FIRST_OPERATION, FIRST_POSTING, RECORD
 from functions.shared.domain.adoption import adopted_id
 from tools.books.flaws import first_flaw
 from tools.books.money import money
+from tools.books.reading import Item
 
-Item = Mapping[str, Any]
 Money = dict[str, int]
 """Amounts in minor units by currency; zeros are left out."""
 
@@ -83,7 +84,7 @@ class Evidence:
 
     @property
     def record(self) -> Item | None:
-        return self.items.get("PAYMENT")
+        return self.items.get(RECORD)
 
     @property
     def status(self) -> str:
@@ -115,16 +116,17 @@ class Evidence:
 
     def operations(self) -> list[Item]:
         """All operations: those within the record, and those in items of their own."""
-        apart = [item for key, item in self.items.items() if key.startswith("OPERATION#")]
+        apart = [item for key, item in self.items.items() if key.startswith(FIRST_OPERATION)]
         return apart + list((self.record or {}).get("operations", []))
 
     def entries(self) -> dict[str, Item]:
         """The journal entries by number, in order."""
-        return {key.partition("#")[2]: self.items[key] for key in sorted(self.items) if key.startswith("ENTRY#")}
+        of_entries = [key for key in sorted(self.items) if key.startswith(FIRST_ENTRY)]
+        return {key.removeprefix(FIRST_ENTRY): self.items[key] for key in of_entries}
 
     def postings(self, entry: str = "") -> list[Item]:
         """The posting items of all entries, or of one."""
-        return [self.items[key] for key in sorted(self.items) if key.startswith(f"POSTING#{entry}")]
+        return [self.items[key] for key in sorted(self.items) if key.startswith(FIRST_POSTING + entry)]
 
     def booked(self) -> Money:
         """By the ledger: what the gateway has captured less what it has refunded, paid out or not."""

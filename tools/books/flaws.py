@@ -13,10 +13,10 @@ from functions.shared.adapters.table.ledger import apart_hash, entry_items, to_e
 from functions.shared.domain.anchor import UNSEALED, Anchor, Line, without_mac
 from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry
 from functions.shared.domain.seal import digest
-from tools.books.reading import ACCOUNTS
+from tools.books.reading import ACCOUNTS, Item
 
-Item = Mapping[str, Any]
-"""An item in Python types; numbers are Decimal."""
+# The sort key of an entry or of a posting, with the entry's number.
+_OF_ENTRY = re.compile(rf"(?:{keys.FIRST_ENTRY}|{keys.FIRST_POSTING})(\d{{4,}})(?:#\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,14 @@ def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
     and have exactly their posting items. The record must count the entries and hold the last one's hash. The same holds
     for operations in items of their own.
     """
-    if "PAYMENT" not in items:
+    if keys.RECORD not in items:
         return Flaw(payment_id, "its record is missing")
     by_number: defaultdict[int, dict[str, Item]] = defaultdict(dict)
-    apart = {key for key in items if key.startswith("OPERATION#")}
-    if flaw := _flaw_of_apart(items["PAYMENT"], [items[key] for key in apart]):
+    apart = {key for key in items if key.startswith(keys.FIRST_OPERATION)}
+    if flaw := _flaw_of_apart(items[keys.RECORD], [items[key] for key in apart]):
         return Flaw(payment_id, flaw)
-    for key in items.keys() - {"PAYMENT"} - apart:
-        match = re.fullmatch(r"(?:ENTRY|POSTING)#(\d{4,})(?:#\d+)?", key)
+    for key in items.keys() - {keys.RECORD} - apart:
+        match = _OF_ENTRY.fullmatch(key)
         if match is None:
             return Flaw(payment_id, f"{key} is no item of the ledger")
         by_number[int(match[1])][key] = items[key]
@@ -54,7 +54,7 @@ def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
             return Flaw(f"{payment_id}/{number}", str(error))
         except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
             return Flaw(f"{payment_id}/{number}", f"can't be read: {error!r}")
-    count, journal_hash = (items["PAYMENT"].get(name) for name in ("entry_count", "journal_hash"))
+    count, journal_hash = (items[keys.RECORD].get(name) for name in ("entry_count", "journal_hash"))
     if isinstance(count, int | Decimal) and count > last:
         return Flaw(f"{payment_id}/{last + 1}", f"is missing: the record counts {count}")
     if count != last:
@@ -93,7 +93,7 @@ def flaw_of_seal(
         mac = b""
     if not mac or not is_mac(digest("record", without_mac(item)), mac):
         return Flaw(payment_id, "its record is not what its MAC was made of")
-    if item.get("pk") != f"PAYMENT#{item.get('payment_id')}":
+    if item.get("pk") != keys.payment_pk(str(item.get("payment_id"))):
         return Flaw(payment_id, f"its record is that of {item.get('payment_id')}")
     written = keys.written_shard(item["written_at"][:10], keys.shard_of(payment_id, keys.WRITTEN_SHARDS))
     if item["written_shard"] != written:
@@ -108,7 +108,7 @@ def flaw_of_seal(
 def flaw_of_anchors(payment_id: str, items: Mapping[str, Item], lines: Sequence[tuple[Anchor, Line]]) -> Flaw | None:
     """The flaw of a payment that differs from an anchor. A payment may have grown since it was anchored, but entries
     that an anchor lists can't have gone."""
-    record = _plain(items.get("PAYMENT") or {})
+    record = _plain(items.get(keys.RECORD) or {})
     for anchor, line in lines:
         said = f"anchor {anchor.number}, of {anchor.day}, has"
         if not record:
@@ -123,7 +123,7 @@ def flaw_of_anchors(payment_id: str, items: Mapping[str, Item], lines: Sequence[
             return Flaw(payment_id, f"its record of version {found.version} is another: {said} it otherwise")
         if found.facts != line.facts:
             return Flaw(payment_id, f"what was asked for is another: {said} it otherwise")
-        last = items.get(f"ENTRY#{line.entry_count:04}", {}).get("hash") if line.entry_count else GENESIS_HASH
+        last = items.get(keys.entry_sk(line.entry_count), {}).get("hash") if line.entry_count else GENESIS_HASH
         if last != line.journal_hash:
             return Flaw(f"{payment_id}/{line.entry_count}", f"is gone, or another: {said} it otherwise")
     return None
@@ -143,7 +143,7 @@ def _plain(value: Any) -> Any:
 
 def _whole(number: int, previous: str, items: Mapping[str, Item]) -> PostedEntry:
     """The entry that these items hold. Raises ValueError, which says what is wrong, or whatever reading them raises."""
-    key = f"ENTRY#{number:04}"
+    key = keys.entry_sk(number)
     if key not in items:
         raise ValueError("is missing, and its postings are there" if items else "is missing")
     posted = to_entry(_plain(items[key]))

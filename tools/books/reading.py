@@ -2,26 +2,31 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import Self
+from typing import Any, Self
 
 from functions.shared.adapters.gateways.sparkle.client import Sparkle
 from functions.shared.adapters.table.books import DynamoDbBooks
+from functions.shared.adapters.table.keys import payment_pk
 from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import Direction, PostedEntry, chart_of_accounts, turnover
 from functions.shared.domain.payment import Payment
-from functions.shared.domain.times import iso
+from functions.shared.domain.times import end_of_day, iso
 from functions.shared.ports import AccountPosting, Books, DayTotals, Ledger, RecordedPayment
 from tools.deployment.stack import Stack
+from tools.times import parsed_day, parsed_time
 
 GATEWAY = Sparkle.name
 ACCOUNTS = chart_of_accounts(GATEWAY)
 _BATCH = 100
+
+Item = Mapping[str, Any]
+"""An item of a table in Python types."""
 
 Totals = Counter[tuple[str, str, Direction]]
 """Debits and credits in minor units, by account and currency."""
@@ -76,7 +81,7 @@ class OpenBooks:
         read."""
         last = until[:10]
         totals, closed = Totals(), self.closed_days(last)
-        if until < end_of(last):
+        if until < end_of_day(last):
             closed.pop(last, None)
         for day in closed.values():
             add(totals, {account: day[account] for account in accounts if account in day})
@@ -120,6 +125,25 @@ def first_day_of(books: Books, created: str) -> str:
     return first
 
 
+def read_items(client: Any, operation: str, table: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Yield all items of a `scan` or a `query` as the client gives them, unvalidated. Pages are read as needed."""
+    for page in client.get_paginator(operation).paginate(TableName=table, **arguments):
+        yield from page["Items"]
+
+
+def items_of_payment(client: Any, table: str, payment_id: str) -> Iterator[dict[str, Any]]:
+    """Yield all items of a payment. The client is that of a boto3 resource, which takes and gives Python types."""
+    values = {":pk": payment_pk(payment_id)}
+    return read_items(
+        client,
+        "query",
+        table,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues=values,
+        ConsistentRead=True,
+    )
+
+
 @contextmanager
 def _damage(what: str) -> Iterator[None]:
     try:
@@ -132,7 +156,7 @@ def _damage(what: str) -> Iterator[None]:
 
 
 def now() -> str:
-    return _text(datetime.now(UTC))
+    return iso(datetime.now(UTC))
 
 
 def parse_day(text: str | None) -> str:
@@ -141,12 +165,9 @@ def parse_day(text: str | None) -> str:
     if text is None:
         return today
     try:
-        day = date.fromisoformat(text).isoformat()
+        parsed_day(text)
     except ValueError:
-        day = None
-    # fromisoformat also accepts 20261123 and 2026-W48-1.
-    if day != text:
-        raise LedgerError(f"{text!r} is not a day. Write it like {today} (UTC).")
+        raise LedgerError(f"{text!r} is not a day. Write it like {today} (UTC).") from None
     if text > today:
         raise LedgerError(f"{text} has not begun; today is {today} (UTC).")
     return text
@@ -158,12 +179,11 @@ def parse_time(text: str | None) -> str:
     if text is None:
         return moment
     if len(text) <= len("2026-11-23"):
-        return min(end_of(parse_day(text)), moment)
+        return min(end_of_day(parse_day(text)), moment)
     try:
-        time = datetime.fromisoformat(text)
+        at = iso(parsed_time(text))
     except ValueError:
         raise LedgerError(f"{text!r} is not a time. Write a day like {moment[:10]}, or a time like {moment}.") from None
-    at = _text(time if time.tzinfo else time.replace(tzinfo=UTC))
     if at > moment:
         raise LedgerError(f"{text} is in the future; it is now {moment}.")
     return at
@@ -186,12 +206,3 @@ def days(first: str, last: str) -> Iterator[str]:
 
 def day_before(day: str) -> str:
     return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
-
-
-def end_of(day: str) -> str:
-    """The day's last millisecond, the ledger's smallest unit of time."""
-    return f"{day}T23:59:59.999Z"
-
-
-def _text(time: datetime) -> str:
-    return iso(time)

@@ -14,7 +14,8 @@ from functions.shared.adapters.table.books import DynamoDbBreaks
 from tools.books.money import readable
 from tools.books.reading import now
 from tools.deployment.stack import Stack, new_payment_id
-from tools.output import counted, print_json, progress, table, time_text
+from tools.output import counted, print_json, progress, table
+from tools.times import time_text
 
 _POLL_SECONDS = 0.5
 

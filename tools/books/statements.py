@@ -14,6 +14,7 @@ from rich.table import Table
 
 from functions.shared.domain.ledger import Direction, PostedEntry, Posting
 from functions.shared.domain.payment import Payment
+from functions.shared.domain.times import end_of_day
 from functions.shared.ports import AccountPosting
 from tools.books.money import figure, money
 from tools.books.reading import (
@@ -23,11 +24,11 @@ from tools.books.reading import (
     Totals,
     day_before,
     days,
-    end_of,
     parse_period,
     parse_time,
 )
-from tools.output import print_json, table, time_text
+from tools.output import print_json, table
+from tools.times import time_text
 
 # The index lags behind the table, and may show half of an entry. The statement is then read again after these seconds.
 LOOKS_AGAIN_AFTER_SECONDS = (1, 4)
@@ -73,7 +74,7 @@ def statement(
     begin, end = parse_period(first, last)
     with console.status("Adding up what was before") as status:
         before = books.totals(
-            end_of(day_before(begin)), [account], lambda day: status.update(f"Adding up {day}, which is not closed")
+            end_of_day(day_before(begin)), [account], lambda day: status.update(f"Adding up {day}, which is not closed")
         )
         lines: defaultdict[str, list[AccountPosting]] = defaultdict(list)
         for day in days(max(begin, books.first_day), end):

@@ -8,7 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from functions.shared.adapters.table import keys
+from functions.shared.adapters.table.items import marshal
 from functions.shared.domain.anchor import UNSEALED
+from tools.books.reading import read_items
 from tools.deployment.stack import Stack
 
 SEGMENTS = 16
@@ -46,15 +48,16 @@ class _Upgrade:
 
     def _items(self, number: int) -> Iterator[dict[str, Any]]:
         """The items that have to be moved or marked: everything but payments, and records without a seal."""
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._ledger,
+        return read_items(
+            self._client,
+            "scan",
+            self._ledger,
             Segment=number,
             TotalSegments=SEGMENTS,
             FilterExpression="NOT begins_with(pk, :payment) OR (sk = :record AND attribute_not_exists(mac))",
-            ExpressionAttributeValues={":payment": {"S": "PAYMENT#"}, ":record": {"S": "PAYMENT"}},
+            ExpressionAttributeValues=marshal({":payment": keys.payment_pk(""), ":record": keys.RECORD}),
             ConsistentRead=True,
         )
-        return (item for page in pages for item in page["Items"])
 
     def _move(self, item: dict[str, Any], table: str) -> bool:
         """Move an item unless the new table has one already, which is newer. An erased card stays erased."""

@@ -9,19 +9,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TextColumn
 
 from functions.shared.adapters.kms import KmsMac
+from functions.shared.adapters.table import keys
 from functions.shared.ports import DayTotals
 from tools.books.anchors import Anchored, read_anchors
 from tools.books.findings import Evidence, in_the_record
-from tools.books.flaws import Flaw, Item, first_flaw, flaw_of_anchors, flaw_of_seal
+from tools.books.flaws import Flaw, first_flaw, flaw_of_anchors, flaw_of_seal
 from tools.books.money import money
-from tools.books.reading import OpenBooks, Totals, add, day_before, now
+from tools.books.reading import Item, OpenBooks, Totals, add, day_before, items_of_payment, now, read_items
 from tools.deployment.stack import Stack
 from tools.output import counted, print_json, progress, table
 
@@ -56,14 +56,14 @@ class Verified:
     payment_ids: set[str] = field(default_factory=set)
 
     def count(self, item: Item) -> None:
-        if item["sk"] == "PAYMENT":
+        if item["sk"] == keys.RECORD:
             self.payments += 1
             self.unsealed += "mac" not in item
-            self.payment_ids.add(item["pk"].removeprefix("PAYMENT#"))
+            self.payment_ids.add(keys.payment_id_of(item["pk"]))
             if "mac" in item:
                 self.written[str(item.get("written_at"))[:10]] += 1
-        self.entries += item["sk"].startswith("ENTRY#")
-        if item["sk"].startswith("POSTING#"):
+        self.entries += item["sk"].startswith(keys.FIRST_ENTRY)
+        if item["sk"].startswith(keys.FIRST_POSTING):
             with suppress(KeyError, TypeError, ValueError):  # otherwise it is reported as its entry's flaw
                 side = item["account"], item["currency"], item["direction"]
                 self.by_day.setdefault(item["posted_at"][:10], Totals())[side] += int(item["amount_minor"])
@@ -194,12 +194,13 @@ class _Reader:
         """Verify one segment of the ledger. A payment's items come together; if they don't, the payment is read
         again."""
         part, today = Verified(), now()[:10]
-        scanned = self._items("scan", self._table, Segment=number, TotalSegments=SEGMENTS)
+        segment = {"Segment": number, "TotalSegments": SEGMENTS}
+        scanned = read_items(self._client, "scan", self._table, ConsistentRead=True, **segment)
         for pk, items in groupby(scanned, key=itemgetter("pk")):
-            if not pk.startswith("PAYMENT#"):
+            if not keys.is_of_payment(pk):
                 part.flaws += filter(None, (flaw_elsewhere(item, today) for item in items))
                 continue
-            payment_id, of_payment = pk.removeprefix("PAYMENT#"), {item["sk"]: item for item in items}
+            payment_id, of_payment = keys.payment_id_of(pk), {item["sk"]: item for item in items}
             for item in of_payment.values():
                 part.count(item)
             if self._flaw(payment_id, of_payment) and (flaw := self._second_look(payment_id)):
@@ -207,17 +208,21 @@ class _Reader:
         return part
 
     def cards(self) -> Verified:
-        """Verify that the table of cards holds only cards. Their ciphertext is not read."""
+        """Verify that the table of cards holds only cards, and requests that stored one. No ciphertext is read."""
         part = Verified()
-        for item in self._items(
+        for item in read_items(
+            self._client,
             "scan",
             self._cards_table,
+            ConsistentRead=True,
             ProjectionExpression=", ".join(sorted(_CARD - {"bin", "token"})) + ", #bin, #token",
             ExpressionAttributeNames={"#bin": "bin", "#token": "token"},
         ):
+            if keys.is_of_request(item["pk"]):
+                continue
             part.cards += 1
-            token = item["pk"].removeprefix("CARD#")
-            if item["sk"] != "CARD" or item.get("token") != token or "expires_at" not in item:
+            key = {name: item[name] for name in ("pk", "sk")}
+            if key != keys.card_key(str(item.get("token"))) or "expires_at" not in item:
                 part.flaws.append(Flaw(f"{item['pk']} {item['sk']}", "is no stored card"))
         return part
 
@@ -225,9 +230,9 @@ class _Reader:
         lines = self._anchored.lines.get(payment_id, [])
         return (
             first_flaw(payment_id, items)
-            or flaw_of_seal(payment_id, items["PAYMENT"], lines, self._mac.verify)
+            or flaw_of_seal(payment_id, items[keys.RECORD], lines, self._mac.verify)
             or flaw_of_anchors(payment_id, items, lines)
-            or self._flaw_of_day(payment_id, items["PAYMENT"])
+            or self._flaw_of_day(payment_id, items[keys.RECORD])
             or self._flaw_of_sums(payment_id, items)
         )
 
@@ -245,22 +250,15 @@ class _Reader:
     @staticmethod
     def _flaw_of_sums(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
         """The flaw of a record that differs from the sum of its entries and operations."""
-        evidence = Evidence(payment_id, items=dict(items), in_index="doubt_shard" in items["PAYMENT"])
-        finding = next(in_the_record(evidence, items["PAYMENT"], evidence.entries()), None)
+        evidence = Evidence(payment_id, items=dict(items), in_index="doubt_shard" in items[keys.RECORD])
+        finding = next(in_the_record(evidence, items[keys.RECORD], evidence.entries()), None)
         return Flaw(payment_id, f"{finding.kind}: {finding.expected}, and is {finding.found}") if finding else None
 
     def _second_look(self, payment_id: str) -> Flaw | None:
         for pause in LOOKS_AGAIN_AFTER_SECONDS:
             time.sleep(pause)
-            query = {
-                "KeyConditionExpression": "pk = :pk",
-                "ExpressionAttributeValues": {":pk": f"PAYMENT#{payment_id}"},
-            }
-            flaw = self._flaw(payment_id, {item["sk"]: item for item in self._items("query", self._table, **query)})
+            items = items_of_payment(self._client, self._table, payment_id)
+            flaw = self._flaw(payment_id, {item["sk"]: item for item in items})
             if flaw is None:
                 break
         return flaw
-
-    def _items(self, operation: str, table: str, **arguments: Any) -> Iterator[Item]:
-        pages = self._client.get_paginator(operation).paginate(TableName=table, ConsistentRead=True, **arguments)
-        return (item for page in pages for item in page["Items"])

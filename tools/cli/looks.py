@@ -21,13 +21,14 @@ from tools.console.payments import PAGE, Payments, Search
 from tools.deployment.paths import BUILD, STACK_FILE
 from tools.deployment.stack import Stack
 from tools.output import counted, print_json
+from tools.times import parsed_day
 
 app = typer.Typer()
 
 
 def _iso_day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        return parsed_day(text)
     except ValueError:
         raise typer.BadParameter(f"{text} is not a day. Write it like 2026-11-23.") from None
 

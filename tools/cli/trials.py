@@ -20,6 +20,7 @@ from tools.deployment.build import checked_rules
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack, StackError, new_payment_id
 from tools.output import did_you_mean, exit_unless, print_json
+from tools.times import parsed_time
 from tools.trials.audit import audit as audit_payments
 from tools.trials.audit import show
 from tools.trials.events import FUNCTION_EVENTS, EventError, changed_files, event_files, load_api_events
@@ -45,10 +46,9 @@ app = typer.Typer()
 def _iso_time(text: str) -> datetime:
     """A time without an offset is UTC."""
     try:
-        time = datetime.fromisoformat(text)
+        return parsed_time(text)
     except ValueError:
         raise typer.BadParameter(f"{text} is not an ISO 8601 time. Write it like 2026-01-31T12:00:00Z.") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @app.command()

@@ -24,6 +24,7 @@ from tools.console.records import BREAK_DAYS, Position
 from tools.deployment.paths import ROOT
 from tools.deployment.stack import Stack, StackError
 from tools.local.browsers import foreign
+from tools.times import parsed_day
 
 HOST = "127.0.0.1"
 CONNECTS_WITHIN_SECONDS = 2
@@ -170,7 +171,7 @@ def _answers(url: str) -> bool:
 
 def _day(text: str | None) -> date | None:
     try:
-        return date.fromisoformat(text) if text else None
+        return parsed_day(text) if text else None
     except ValueError:
         abort(400, "A day is written as 2026-11-24.")
 

@@ -2,6 +2,7 @@
 
 from urllib.parse import quote
 
+from functions.shared.adapters.table.keys import RECORD, payment_pk
 from tools.console.payments import Look
 from tools.deployment.stack import Stack
 
@@ -17,7 +18,7 @@ def links(stack: Stack, look: Look) -> list[tuple[str, str]]:
         place = f"#/v2/executions/details/{look.execution['executionArn']}"
         found.append(("Step Functions", f"{host}/states/home?region={stack.region}{place}"))
     if look.record:
-        item = f"pk={quote(f'PAYMENT#{look.name}', safe='')}&sk=PAYMENT&table={stack.ledger_table}"
+        item = f"pk={quote(payment_pk(look.name), safe='')}&sk={RECORD}&table={stack.ledger_table}"
         place = f"#edit-item?itemMode=2&{item}&route=ROUTE_ITEM_EXPLORER"
         found.append(("DynamoDB", f"{host}/dynamodbv2/home?region={stack.region}{place}"))
     return found

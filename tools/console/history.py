@@ -103,10 +103,6 @@ class History:
     def duration(self, now: datetime) -> timedelta:
         return (self.ended_at or now) - self.started_at
 
-    def outcomes(self) -> dict[str, Outcome]:
-        """The outcome of the latest visit to each state."""
-        return {visit.state: visit.outcome for visit in self.visits}
-
     def taken(self, definition: Definition) -> Counter[Transition]:
         """Count how often each transition was taken, including those from the start and to the end."""
         taken: Counter[Transition] = Counter()

@@ -16,12 +16,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from functions.shared.domain.times import iso
 from tools.console.aws import commands
 from tools.console.graph import draw
 from tools.console.history import Attempt, Event, History, seconds_text
 from tools.console.payments import Look
 from tools.console.records import Entry, money
 from tools.console.timeline import rows
+from tools.times import parsed_time, time_text
 
 STATIC = Path(__file__).parent / "static"
 
@@ -132,18 +134,15 @@ def _pretty(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def _moment(moment: datetime | str) -> datetime:
-    return (datetime.fromisoformat(moment) if isinstance(moment, str) else moment).astimezone(UTC)
-
-
 def _age(since: datetime | str, at: datetime) -> str:
-    seconds = max((at - _moment(since)).total_seconds(), 0.0)
+    since = parsed_time(since) if isinstance(since, str) else since
+    seconds = max((at - since).total_seconds(), 0.0)
     return seconds_text(seconds) if seconds >= 60 else f"{int(seconds)} s"
 
 
 def _time(moment: datetime | str, timespec: str = "seconds") -> Markup:
     """Render a time in UTC, which console.mjs converts to local time."""
-    text = _moment(moment).isoformat(" ", timespec).removesuffix("+00:00")
+    text = time_text(moment, timespec)
     return Markup('<time datetime="{}Z" data-local="{}">{} UTC</time>').format(text.replace(" ", "T"), timespec, text)
 
 
@@ -166,10 +165,9 @@ environment.filters.update(
     counted=lambda each: Counter(each).items(),
     seconds=seconds_text,
     pretty=_pretty,
-    utc=lambda moment: f"{_moment(moment):%Y-%m-%d %H:%M:%S}",
     time=_time,
     short=_short,
-    iso=lambda moment: f"{_moment(moment):%Y-%m-%dT%H:%M:%S.%fZ}",
+    iso=lambda moment: iso(moment, "microseconds"),
     age=_age,
     words=lambda name: str(name).replace("_", " "),
 )

@@ -21,10 +21,11 @@ from functions.shared.adapters.executions import StepFunctionsExecutions
 from functions.shared.domain.errors import error_code
 from functions.shared.ports import Execution
 from tools.books.money import decimal
+from tools.books.reading import Item
 from tools.console.definition import Definition
 from tools.console.history import History, parsed, read
 from tools.console.masking import masked
-from tools.console.records import Entry, Item, LedgerItems, Position
+from tools.console.records import Entry, LedgerItems, Position
 from tools.deployment.stack import Stack, StackError
 
 PAGE = 50

@@ -6,7 +6,7 @@ visible here.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -21,16 +21,20 @@ from functions.shared.adapters.table.keys import (
     ACCOUNT_SHARDS,
     DAY_SHARDS,
     DOUBT_SHARDS,
+    FIRST_ENTRY,
+    RECORD,
     account_day,
+    break_pk,
     day_shard,
     doubt_shard,
+    payment_id_of,
+    payment_pk,
 )
 from functions.shared.domain.ledger import Posting
+from functions.shared.domain.times import iso
 from tools.books.money import money as written
-from tools.books.reading import ACCOUNTS, days, first_day_of
+from tools.books.reading import ACCOUNTS, Item, days, first_day_of, read_items
 from tools.deployment.stack import Stack
-
-Item = Mapping[str, Any]
 
 BREAK_DAYS = 7
 POSTINGS_ADDED = 20_000
@@ -40,7 +44,7 @@ _BATCH = 100
 _AT_A_TIME = 8
 _PAGE_SIZE = 100
 # The index lags behind the table, and a function may take minutes to write a posting. Older sums are final.
-_STILL = timedelta(minutes=15)
+_FINAL_AFTER = timedelta(minutes=15)
 
 
 class Position(NamedTuple):
@@ -161,32 +165,31 @@ class LedgerItems:
                 ScanIndexForward=after is not None,
                 PaginationConfig={"PageSize": _PAGE_SIZE},
             )
-            return (Position(item["created_at"], item["pk"].removeprefix("PAYMENT#")) for item in items)
+            return (Position(item["created_at"], payment_id_of(item["pk"])) for item in items)
 
         merged = heapq.merge(*_begun(map(shard, range(DAY_SHARDS))), reverse=after is None)
         yield from (each for each in merged if (before is None or each < before) and (after is None or each > after))
 
     def records(self, payment_ids: Iterable[str]) -> dict[str, Item]:
         """Fetch the payments' records by id; payments without a record are missing from the result."""
-        keys = [marshal({"pk": f"PAYMENT#{payment_id}", "sk": "PAYMENT"}) for payment_id in payment_ids]
+        keys = [marshal({"pk": payment_pk(payment_id), "sk": RECORD}) for payment_id in payment_ids]
         found: dict[str, Item] = {}
         while keys:
             batch, keys = keys[:_BATCH], keys[_BATCH:]
             answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": batch}})
             for item in map(unmarshal, answer["Responses"].get(self._table, ())):
-                found[item["pk"].removeprefix("PAYMENT#")] = item
+                found[payment_id_of(item["pk"])] = item
             keys += answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
         return found
 
     def payment(self, payment_id: str) -> tuple[Item | None, list[Entry]]:
         """Return the payment's record, and its journal with the oldest entry first."""
         # ENTRY#… sorts before PAYMENT, POSTING#… after it. The entries already include their postings.
-        items = self._query(
-            "pk = :pk AND sk <= :payment", {":pk": f"PAYMENT#{payment_id}", ":payment": "PAYMENT"}, ConsistentRead=True
-        )
+        values = {":pk": payment_pk(payment_id), ":record": RECORD}
+        items = self._query("pk = :pk AND sk <= :record", values, ConsistentRead=True)
         by_key = {item["sk"]: item for item in items}
-        entries = [_entry(key, item) for key, item in by_key.items() if key.startswith("ENTRY#")]
-        return by_key.get("PAYMENT"), entries
+        entries = [_entry(key, item) for key, item in by_key.items() if key.startswith(FIRST_ENTRY)]
+        return by_key.get(RECORD), entries
 
     def doubts(self, limit: int) -> list[Doubt]:
         """Return at most `limit` payments in doubt, the oldest doubt first."""
@@ -194,7 +197,7 @@ class LedgerItems:
         def of(shard: int) -> list[Doubt]:
             shard_key = {":shard": doubt_shard(shard)}
             items = self._query("doubt_shard = :shard", shard_key, IndexName="in_doubt", Limit=limit)
-            return [Doubt(item["pk"].removeprefix("PAYMENT#"), item["doubt_since"]) for item in islice(items, limit)]
+            return [Doubt(payment_id_of(item["pk"]), item["doubt_since"]) for item in islice(items, limit)]
 
         with ThreadPoolExecutor(_AT_A_TIME) as threads:
             found = [doubt for doubts in threads.map(of, range(DOUBT_SHARDS)) for doubt in doubts]
@@ -211,7 +214,7 @@ class LedgerItems:
         with self._adding:
             tally = self._tallies[day]
             posted = list(islice(self._postings(day, tally.before), POSTINGS_ADDED))
-            still = f"{datetime.now(UTC) - _STILL:%Y-%m-%dT%H:%M:%S}"
+            still = iso(datetime.now(UTC) - _FINAL_AFTER)
             whole = len(posted) < POSTINGS_ADDED
             tally.before = max(tally.before, still if whole else min(still, posted[-1]["posted_at"]))
             sums = defaultdict(lambda: [0, 0], {key: list(both) for key, both in tally.sums.items()})
@@ -244,16 +247,13 @@ class LedgerItems:
                 item.get("seen_at", ""),
             )
             for day in days
-            for item in self._query("pk = :pk", {":pk": f"BREAK#{day}"})
+            for item in self._query("pk = :pk", {":pk": break_pk(day)})
             if "resolved_at" not in item
         ]
 
     def _query(self, condition: str, values: dict[str, Any], **more: Any) -> Iterator[Item]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table, KeyConditionExpression=condition, ExpressionAttributeValues=marshal(values), **more
-        )
-        for page in pages:
-            yield from map(unmarshal, page["Items"])
+        more |= {"KeyConditionExpression": condition, "ExpressionAttributeValues": marshal(values)}
+        return map(unmarshal, read_items(self._client, "query", self._table, **more))
 
 
 def _begun(iterators: Iterable[Iterator[Any]]) -> list[Iterator[Any]]:
@@ -277,7 +277,7 @@ def _entry(key: str, item: Item) -> Entry:
         Posting(**{name: line[name] for name in ("account", "direction", "amount_minor", "currency")})
         for line in item["postings"]
     )
-    number, posted_at = int(key.partition("#")[2]), item.get("posted_at", "")
+    number, posted_at = int(key.removeprefix(FIRST_ENTRY)), item.get("posted_at", "")
     return Entry(number, item["kind"], posted_at, postings, item.get("source"), item.get("reverses"))
 
 

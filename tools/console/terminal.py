@@ -15,7 +15,8 @@ from tools.console.pages import now
 from tools.console.payments import Look, Summary
 from tools.console.records import Entry, money
 from tools.console.timeline import Row, rows
-from tools.output import table, time_text
+from tools.output import table
+from tools.times import time_text
 
 _LEAST_BAR, _MOST_BAR = 12, 44
 _BESIDE_THE_BAR = 78

@@ -4,7 +4,10 @@ import functools
 import json
 import time
 import uuid
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +15,7 @@ import boto3
 import requests
 
 from client.transport import SigV4
+from tools.deployment.polling import wait_for
 from tools.deployment.private import write_private
 
 _SHOWN_WITHIN_SECONDS = 10
@@ -134,15 +138,17 @@ class Stack:
     def described(self, execution_arn: str) -> dict[str, Any]:
         """Describe an execution that was just started, which Step Functions may show a moment late. Raises
         StackError."""
-        states, deadline = self.client("stepfunctions"), time.monotonic() + _SHOWN_WITHIN_SECONDS
-        while True:
-            try:
+        states = self.client("stepfunctions")
+
+        def look() -> dict[str, Any] | None:
+            with suppress(states.exceptions.ExecutionDoesNotExist):
                 execution: dict[str, Any] = states.describe_execution(executionArn=execution_arn)
                 return execution
-            except states.exceptions.ExecutionDoesNotExist:
-                if time.monotonic() > deadline:
-                    raise StackError(f"There is no execution {execution_arn}.") from None
-                time.sleep(0.1)
+            return None
+
+        if execution := wait_for(look, _SHOWN_WITHIN_SECONDS):
+            return execution
+        raise StackError(f"There is no execution {execution_arn}.")
 
     def machine_arn(self, name: str) -> str:
         """The ARN of a state machine: `payment`, `operation`, `resolve` or `reconcile`."""
@@ -176,18 +182,21 @@ class Stack:
     def follow(self, payment_id: str, operation_id: str | None = None, *, timeout_seconds: float) -> dict[str, Any]:
         """Read a payment until it, or one of its operations, is no longer processing, or the time is over. Returns the
         last answer. From the second read on, the API waits for the end."""
-        deadline, pause, wait = time.monotonic() + timeout_seconds, 0.05, 0
-        while True:
-            payment = self.payment(payment_id, wait)
-            followed = payment
-            if operation_id:
-                operations = {each["operation_id"]: each for each in payment.get("operations") or ()}
-                followed = operations.get(operation_id, {})
-            if followed.get("status", "processing") != "processing" or time.monotonic() > deadline:
-                return payment
-            time.sleep(pause)
-            pause = min(pause * 1.5, 1.0)
-            wait = max(0, min(_WAIT_SECONDS, int(deadline - time.monotonic())))
+        deadline, waits = time.monotonic() + timeout_seconds, chain([0], repeat(_WAIT_SECONDS))
+        return wait_for(
+            lambda: self.payment(payment_id, max(0, min(next(waits), int(deadline - time.monotonic())))),
+            timeout_seconds,
+            pause_seconds=1.0,
+            until=lambda payment: followed(payment, operation_id).get("status", "processing") != "processing",
+        )
+
+
+def followed(payment: Mapping[str, Any], operation_id: str | None) -> Mapping[str, Any]:
+    """The payment, or the operation on it with this id; empty if the payment doesn't show that operation."""
+    if operation_id is None:
+        return payment
+    operations: dict[str, Mapping[str, Any]] = {each["operation_id"]: each for each in payment.get("operations") or ()}
+    return operations.get(operation_id, {})
 
 
 def api_curlrc(stack_file: Path) -> Path:

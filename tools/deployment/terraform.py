@@ -145,12 +145,6 @@ class Terraform:
         answer = json.loads(self._run("output", "-json", *self._state_argument()))
         return {name: output["value"] for name, output in answer.items()}
 
-    def pending_changes(self) -> str:
-        """What an apply would change, as printed by plan; empty if nothing."""
-        arguments = ("-input=false", "-detailed-exitcode", *self._state_argument(), *self._var_files())
-        plan = self._run("plan", *arguments, succeeds_with=(0, 2))
-        return "" if "No changes." in plan else plan
-
     def planned(self) -> dict[str, Any]:
         """The planned values of each resource, by address."""
         file = self._home / "plan"
@@ -205,7 +199,6 @@ class Terraform:
         *arguments: str,
         show: bool = False,
         stdin: str = "",
-        succeeds_with: Sequence[int] = (0,),
         on_line: Callable[[str], object] = lambda line: None,
     ) -> str:
         """Run Terraform. Returns its output, or nothing if the output is shown. Raises TerraformError."""
@@ -244,7 +237,7 @@ class Terraform:
             status = _end(process, read)
             errors.seek(0)
             said, output = errors.read(), "".join(lines)
-        if status not in succeeds_with:
+        if status:
             raise TerraformError(f"terraform {arguments[0]} failed:\n{(said or output).strip()}")
         return output
 

@@ -15,6 +15,7 @@ from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
+from functions.shared.adapters.table.keys import is_of_payment
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
 from functions.shared.adapters.table.velocity import EARLIER_BUCKETS, MAX_REMEMBERED_PAYMENTS, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
@@ -74,7 +75,7 @@ PLATFORM_LOG_BYTES, _EVENT_LOG_BYTES, _ACCESS_LOG_BYTES, RESPONSE_BYTES = 400, 4
 _TASK_EVENTS, _OTHER_EVENTS, _EXECUTION_EVENTS = 5, 2, 2
 
 # The input of a captured payment's Choice states.
-_CAPTURED = {"$.screening.action": "allow", "$.payment.operation": "charge", "$.status": "captured"}
+_CAPTURED = {"$.status": "captured"}
 
 # DynamoDB bills writes by the KB, twice in a transaction, and reads by 4 KB. Storage adds 100 bytes per item.
 _WRITE_UNIT, _READ_UNIT, _ITEM_OVERHEAD = 1024, 4096, 100
@@ -126,6 +127,11 @@ def path(machine: str = "payment") -> list[tuple[str, str]]:
 def history_events() -> int:
     """The number of events in a captured payment's execution history. Each is a line in its log."""
     return _EXECUTION_EVENTS + sum(_TASK_EVENTS if kind == "Task" else _OTHER_EVENTS for _, kind in path())
+
+
+def log_bytes_of_a_choice() -> int:
+    """What a state that calls no function writes to its state machine's log."""
+    return _OTHER_EVENTS * _EVENT_LOG_BYTES
 
 
 def functions() -> list[str]:
@@ -219,7 +225,7 @@ def settled_writes() -> tuple[Write, ...]:
 def stored_bytes() -> tuple[int, int]:
     """Bytes that a settled payment keeps in the table and in its indexes. Cards and velocity expire."""
     items = {(write.pk, write.sk): write for write in [*captured_writes(), *settled_writes()]}
-    kept = [write for (pk, _), write in items.items() if pk.startswith("PAYMENT#")]
+    kept = [write for (pk, _), write in items.items() if is_of_payment(pk)]
     in_table = sum(write.size + _ITEM_OVERHEAD for write in kept)
     return in_table, sum(size + _ITEM_OVERHEAD for write in kept for size in write.index_sizes.values())
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +16,7 @@ import requests
 
 from tools.deployment.build import Target, build, runtime_client
 from tools.deployment.paths import BUILD, ROOT, STACK_FILE
+from tools.deployment.polling import wait_for
 from tools.deployment.private import PRIVATE_UMASK, open_private, private_folder, write_private
 from tools.deployment.rollout import apply_until_live
 from tools.deployment.stack import Stack, StackError, api_curlrc, sandbox_curlrc
@@ -57,14 +57,15 @@ class Service:
             return requests.get(self.url + self.health_path, timeout=2).ok
         return False
 
+    def becomes_healthy(self) -> bool:
+        """Wait until the service is healthy; False if it ends before, or takes longer than START_TIMEOUT_SECONDS."""
+        wait_for(lambda: self.healthy() or not self.owns_its_pid(), START_TIMEOUT_SECONDS)
+        return self.healthy()
+
     def stop(self) -> None:
         os.kill(self.pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-        while self.owns_its_pid():
-            if time.monotonic() > deadline:
-                os.kill(self.pid, signal.SIGKILL)
-                return
-            time.sleep(0.1)
+        if not wait_for(lambda: not self.owns_its_pid(), STOP_TIMEOUT_SECONDS):
+            os.kill(self.pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,17 +230,13 @@ class Machine:
         self._remember(services)
 
     def _wait_until_healthy(self, services: Mapping[str, Service]) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
         for name, service in services.items():
-            while not service.healthy():
-                alive = service.owns_its_pid()
-                if not alive or time.monotonic() > deadline:
-                    if alive:
-                        service.stop()
-                    log = self.home / f"{name}.log"
-                    tail = "\n".join(log.read_text().splitlines()[-15:])
-                    raise StackError(f"{name} did not start. The end of {log}:\n{tail}")
-                time.sleep(0.1)
+            if not service.becomes_healthy():
+                if service.owns_its_pid():
+                    service.stop()
+                log = self.home / f"{name}.log"
+                tail = "\n".join(log.read_text().splitlines()[-15:])
+                raise StackError(f"{name} did not start. The end of {log}:\n{tail}")
 
     def _free_port(self, wish: str) -> int:
         for port in (getattr(self, wish), 0):

@@ -8,14 +8,14 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Console
 
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.gateways.sparkle.mapping import MINOR_UNITS
-from functions.shared.adapters.table.keys import DOUBT_SHARDS, doubt_shard
-from tools.books.findings import Evidence, Finding, Item, findings
+from functions.shared.adapters.table.keys import DOUBT_SHARDS, doubt_shard, is_of_payment, payment_id_of
+from tools.books.findings import Evidence, Finding, findings
+from tools.books.reading import Item, items_of_payment, read_items
 from tools.deployment.stack import Stack
 from tools.output import counted, table
 
@@ -79,7 +79,7 @@ def _read(
     for execution in _executions(stack, "payment", payment_ids if one_by_one else None):
         of(execution["name"]).execution = execution
     for item in _items(stack, payment_ids if one_by_one else None):
-        of(item["pk"].removeprefix("PAYMENT#")).items[item["sk"]] = item
+        of(payment_id_of(item["pk"])).items[item["sk"]] = item
     for payment_id in _doubts(stack):
         of(payment_id).in_index = True
     for charge in _charges(stack):
@@ -117,32 +117,27 @@ def _executions(stack: Stack, machine: str, names: Collection[str] | None = None
 
 def _items(stack: Stack, payment_ids: Collection[str] | None) -> Iterator[Item]:
     """Yield the payments' items, converted to Python types, without stored cards."""
-    table: Any = stack.resource("dynamodb").Table(stack.ledger_table)
-    client = table.meta.client
+    client = stack.resource("dynamodb").meta.client
     if payment_ids is None:
-        pages = client.get_paginator("scan").paginate(TableName=table.name, ConsistentRead=True)
-        yield from (item for page in pages for item in page["Items"] if item["pk"].startswith("PAYMENT#"))
+        scanned = read_items(client, "scan", stack.ledger_table, ConsistentRead=True)
+        yield from (item for item in scanned if is_of_payment(item["pk"]))
     for payment_id in payment_ids or ():
-        pages = client.get_paginator("query").paginate(
-            TableName=table.name,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": f"PAYMENT#{payment_id}"},
-            ConsistentRead=True,
-        )
-        yield from (item for page in pages for item in page["Items"])
+        yield from items_of_payment(client, stack.ledger_table, payment_id)
 
 
 def _doubts(stack: Stack) -> Iterator[str]:
     """Yield the ids of the payments in the index of doubts."""
-    table: Any = stack.resource("dynamodb").Table(stack.ledger_table)
+    client = stack.resource("dynamodb").meta.client
     for shard in range(DOUBT_SHARDS):
-        pages = table.meta.client.get_paginator("query").paginate(
-            TableName=table.name,
+        items = read_items(
+            client,
+            "query",
+            stack.ledger_table,
             IndexName="in_doubt",
             KeyConditionExpression="doubt_shard = :shard",
             ExpressionAttributeValues={":shard": doubt_shard(shard)},
         )
-        yield from (item["pk"].removeprefix("PAYMENT#") for page in pages for item in page["Items"])
+        yield from (payment_id_of(item["pk"]) for item in items)
 
 
 def _charges(stack: Stack) -> Iterator[Item]:

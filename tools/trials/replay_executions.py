@@ -6,7 +6,6 @@ stack. A published test card replaces either. Of the other fields, only those kn
 
 import json
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,8 +18,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from functions.shared.contracts import is_test_card
+from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, StackError, new_payment_id
-from tools.output import table, time_text
+from tools.output import table
+from tools.times import time_text
 from tools.trials.replay import FOLLOW_TIMEOUT_SECONDS, Results, with_progress
 
 DEFAULT_CARD = "4242424242424242"
@@ -171,13 +172,9 @@ def _replayed(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedE
     started = stack.client("stepfunctions").start_execution(
         stateMachineArn=stack.live_arn("payment"), name=new_payment_id(), input=json.dumps(request)
     )
-    deadline, pause = time.monotonic() + FOLLOW_TIMEOUT_SECONDS, 0.05
-    while True:
-        now = stack.described(started["executionArn"])
-        if now["status"] != "RUNNING" or time.monotonic() > deadline:
-            return ReplayedExecution(past, card, now)
-        time.sleep(pause)
-        pause = min(pause * 1.5, 1.0)
+    arn = started["executionArn"]
+    now = wait_for(lambda: stack.described(arn), FOLLOW_TIMEOUT_SECONDS, pause_seconds=1.0, until=has_ended)
+    return ReplayedExecution(past, card, now)
 
 
 def _table(replays: Sequence[ReplayedExecution]) -> Table:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from functions.shared.domain.seal import digest, facts
-from functions.shared.domain.times import iso
+from functions.shared.domain.times import end_of_day, iso
 
 UNSEALED = "unsealed"
 """Replaces the day for records written before seals existed. Only the first anchor may contain them."""
@@ -97,7 +97,7 @@ class Anchor:
 
 def indexed_until(day: str, at: str) -> str:
     """The time up to which a read of the day's index, made at `at`, has seen every write."""
-    return min(f"{day}T23:59:59.999Z", iso(datetime.fromisoformat(at) - INDEXED_WITHIN))
+    return min(end_of_day(day), iso(datetime.fromisoformat(at) - INDEXED_WITHIN))
 
 
 def part_hash(part: bytes) -> str:

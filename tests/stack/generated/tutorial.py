@@ -18,6 +18,7 @@ from payments_api.models import (
     AmountRequest,
     CardPayment,
     CardRequest,
+    CardStored,
     Error,
     Keys,
     KnownErrorCode,
@@ -104,10 +105,9 @@ assert ended(held.payment_id, key).status == "voided"
 
 # A card that is stored, shown, charged and erased.
 key = new_id()
-a(PaymentStarted, store_card.sync(client=client, body=CardRequest(card), idempotency_key=key))
-stored = ended(key).card
-assert stored
+stored = a(CardStored, store_card.sync(client=client, body=CardRequest(card), idempotency_key=key)).card
 assert isinstance(stored.token, str)
+assert ended(key).card == stored
 shown = get_card.sync(stored.token, client=client)
 assert shown == stored
 key, by_token = new_id(), TokenPayment(token=stored.token, amount_minor=500, currency="EUR")

@@ -24,7 +24,7 @@ from tests.fakes import (
     FakeWritten,
 )
 from tests.mocked_aws import API_KEY, MockedAws, mocked_aws
-from tools.local.sparkle.server import running_sandbox
+from tests.sandbox import running_sandbox
 
 
 @pytest.fixture(scope="module")

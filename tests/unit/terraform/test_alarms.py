@@ -115,7 +115,19 @@ def test_every_alarm_that_rang_for_something_that_happened_is_over_when_nothing_
     assert lasting < names
     for name in names - lasting:
         alarm = described(deployed, name)
-        everything = {query["Id"]: 1e6 for query in alarm["Metrics"]} | QUIET | {"asked": 20.0}
+        everything = {query["Id"]: 1e6 for query in alarm["Metrics"]} | QUIET | {"asked": 20.0, "denied": 0.0}
         told = [everything] * alarm["EvaluationPeriods"] + [QUIET] * 10
         states = history(alarm, readings, told)
         assert (states[alarm["EvaluationPeriods"] - 1], states[-1]) == ("ALARM", "OK"), name
+
+
+@pytest.mark.parametrize("readings", READINGS, ids=str)
+def test_what_rules_deny_is_no_error_of_screen_but_what_fails_beside_it_is(
+    deployed: Mocked, readings: Readings
+) -> None:
+    alarm = described(deployed, "function-errors-screen")
+    periods = alarm["EvaluationPeriods"]
+    asked = {"asked": 20.0, "denied": 12.0}
+    assert history(alarm, readings, [asked | {"failed": 12.0}] * periods)[-1] == "OK"
+    assert history(alarm, readings, [asked | {"failed": 18.0}] * periods)[-1] == "ALARM"
+    assert history(alarm, readings, [{"asked": 20.0, "failed": 6.0}] * periods)[-1] == "ALARM"

@@ -14,7 +14,7 @@ from functions.screen.rules import RULES_FILE
 from tools.cli.__main__ import app
 from tools.deployment.build import checked_rules
 from tools.estimates import cost
-from tools.output import ExitCode, counted, progress, table, time_text
+from tools.output import ExitCode, counted, progress, table
 from tools.trials import replay
 from tools.trials.events import event_files
 from tools.trials.replay import with_progress
@@ -69,11 +69,6 @@ def test_in_progress_only_the_description_gives_way() -> None:
 )
 def test_one_of_something_is_no_plural(count: int, told: str) -> None:
     assert counted(count, "entry", "entries") == told
-
-
-def test_times_are_written_one_way() -> None:
-    assert time_text("2026-11-23T09:00:01Z") == "2026-11-23 09:00:01.000"
-    assert time_text("2026-11-23T10:00:01.5+01:00") == "2026-11-23 09:00:01.500"
 
 
 def test_ctrl_c_keeps_the_results_that_there_are_and_begins_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

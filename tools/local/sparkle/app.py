@@ -23,6 +23,7 @@ from tools.local.sparkle.errors import GatewayError, InvalidApiKey, InvalidReque
 from tools.local.sparkle.faults import Fault, Switchboard
 from tools.local.sparkle.idempotency import Answer, IdempotencyKeys
 from tools.local.sparkle.settlements import report, start_of
+from tools.times import parsed_day
 
 DROP = "X-Sandbox-Drop"
 """Header of a response that must not be sent. It says what to do instead: `close` or `reset` the connection."""
@@ -293,13 +294,9 @@ def _idempotency_key() -> str:
 
 def _day(text: str) -> date:
     try:
-        day = date.fromisoformat(text)
+        return parsed_day(text)
     except ValueError:
-        day = None
-    # fromisoformat also accepts 20261123 and 2026-W48-1.
-    if day is None or day.isoformat() != text:
-        raise InvalidRequest("date must be YYYY-MM-DD.", reason="invalid_field")
-    return day
+        raise InvalidRequest("date must be YYYY-MM-DD.", reason="invalid_field") from None
 
 
 def _page(day: date) -> tuple[int, int]:

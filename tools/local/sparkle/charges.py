@@ -16,6 +16,7 @@ from pathlib import Path
 
 from iso4217 import Currency
 
+from functions.shared.domain.times import end_of_day, iso
 from tools.local.sparkle.errors import (
     AmountExceedsAuthorized,
     AmountExceedsCaptured,
@@ -412,13 +413,12 @@ class ChargeBook:
             amount_minor=amount_minor,
             fee_minor=fee_minor,
             currency=charge.currency,
-            settled_at=f"{day}T23:59:59.999Z",
+            settled_at=end_of_day(day),
         )
 
     def now(self, later: timedelta = timedelta()) -> str:
         """Return the books' time plus `later` as the API shows it: RFC 3339, UTC, with milliseconds."""
-        at = (self.clock() + self.offset + later).astimezone(UTC)
-        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return iso(self.clock() + self.offset + later)
 
 
 def check_currency(code: str) -> None:

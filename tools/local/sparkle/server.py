@@ -2,9 +2,7 @@
 
 import socket
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -13,8 +11,7 @@ from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Response
 
-from tools.local.sparkle.app import DROP, create_app
-from tools.local.sparkle.charges import ChargeBook, Clock, utc_now
+from tools.local.sparkle.app import DROP
 
 _HOST = "127.0.0.1"
 _MAX_BODY_BYTES = 65_536
@@ -93,16 +90,3 @@ class SandboxServer(ThreadedWSGIServer):
         for connection in self._connections.copy():
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-
-
-@contextmanager
-def running_sandbox(api_key: str, port: int = 0, clock: Clock = utc_now) -> Iterator[str]:
-    """Run a new sandbox in a thread of this process within the context, and yield its URL."""
-    server = SandboxServer(create_app(api_key, ChargeBook(clock)), port)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="sparkle", daemon=True)
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.shutdown()
-        thread.join()

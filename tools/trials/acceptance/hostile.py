@@ -93,7 +93,7 @@ class Row:
     status: int = 400
     code: str | None = "invalid_request"
     ended: str | None = None
-    """The payment's final status, followed by its error if any; None if no execution may exist."""
+    """The final status of the payment or the stored card, followed by its error if any; None if neither may exist."""
     method: str = "POST"
     path: str = "/payments"
     key: str | bytes | None = field(default_factory=new_payment_id)
@@ -137,7 +137,7 @@ class Outcome:
 
 
 def accepted(name: str, body: Any = PAYMENT, ended: str = "captured", **more: Any) -> Row:
-    return Row(name, body, 202, None, ended, **more)
+    return Row(name, body, 201 if ended == "stored" else 202, None, ended, **more)
 
 
 def forbidden(name: str, sign: Sign, **more: Any) -> Row:

@@ -1,7 +1,6 @@
 """What every step uses: the deployment, recorded calls to its API and to AWS, assertions and their exceptions."""
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -13,7 +12,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from client import seal
-from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, Stack, new_payment_id
+from tools.deployment import polling
+from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, Stack, followed, new_payment_id
 from tools.trials.acceptance.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Run:
         return self._stack is not None and self._stack.aws_endpoint_url is not None
 
     def only_on_aws(self, why: str) -> None:
-        if self.is_emulated:
+        if self.stack.aws_endpoint_url is not None:
             raise NotAsked(why)
 
     def needs_sandbox(self) -> None:
@@ -221,7 +221,7 @@ class Run:
         """Wait until the payment, or the given operation on it, has ended. Only the last answer is recorded."""
         return self.until(
             payment_id,
-            lambda payment: _followed(payment, operation_id).get("status", "processing") != "processing",
+            lambda payment: followed(payment, operation_id).get("status", "processing") != "processing",
             protocol=protocol,
         )
 
@@ -234,18 +234,17 @@ class Run:
         timeout_seconds: float = ENDED_WITHIN_SECONDS,
     ) -> dict[str, Any]:
         """Poll the payment until `is_over` accepts it, and return it. A new payment may not be found at first."""
-        deadline, pause = time.monotonic() + timeout_seconds, 0.05
-        while True:
-            answer = self.call("GET", f"/payments/{payment_id}", protocol=protocol, record=False)
-            payment: dict[str, Any] = answer.json
-            over = is_over(payment)
-            if over or time.monotonic() > deadline:
-                self.keep(answer)
-                if not over:
-                    raise Unexpected(f"After {timeout_seconds:g} s the payment is still: {answer.text}")
-                return payment
-            time.sleep(pause)
-            pause = min(pause * 1.5, 2.0)
+        answer = polling.wait_for(
+            lambda: self.call("GET", f"/payments/{payment_id}", protocol=protocol, record=False),
+            timeout_seconds,
+            pause_seconds=2.0,
+            until=lambda answer: is_over(answer.json),
+        )
+        self.keep(answer)
+        payment: dict[str, Any] = answer.json
+        if not is_over(payment):
+            raise Unexpected(f"After {timeout_seconds:g} s the payment is still: {answer.text}")
+        return payment
 
     def sealed(self, card_data: Mapping[str, str], payment_id: str) -> str:
         return seal(card_data, payment_id, self.call("GET", "/keys").json["keys"][0])
@@ -265,13 +264,6 @@ class Run:
         return self._http[protocol]
 
 
-def _followed(payment: Mapping[str, Any], operation_id: str | None) -> Mapping[str, Any]:
-    if operation_id is None:
-        return payment
-    operations: dict[str, Mapping[str, Any]] = {each["operation_id"]: each for each in payment.get("operations") or ()}
-    return operations.get(operation_id, {})
-
-
 def expect(answer: Answer, status: int, code: str | None = None) -> None:
     """Raises Unexpected unless the answer has this status and, if given, this error code."""
     found = answer.json.get("error", {}).get("code") if code else None
@@ -287,9 +279,6 @@ def equal(what: str, found: Any, wanted: Any) -> None:
 
 def wait_for(what: str, look: Callable[[], Found | None], *, timeout_seconds: float) -> Found:
     """Poll `look` until it finds something, and return that. Raises Unexpected after the timeout."""
-    deadline = time.monotonic() + timeout_seconds
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            raise Unexpected(f"{what}: not within {timeout_seconds:g} s")
-        time.sleep(LOOK_AGAIN_SECONDS)
-    return found
+    if found := polling.wait_for(look, timeout_seconds, LOOK_AGAIN_SECONDS):
+        return found
+    raise Unexpected(f"{what}: not within {timeout_seconds:g} s")

@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query
-from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, account_day, payment_id_of
+from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, account_day, break_pk, payment_id_of
 from functions.shared.domain.ledger import Posting
 from functions.shared.domain.settlement import Break
 from functions.shared.ports import AccountPosting, DayTotals
@@ -83,7 +83,7 @@ class DynamoDbBreaks:
         self._table = table
 
     def record(self, found: Break, run: str, at: str) -> None:
-        keys = {"pk": f"BREAK#{found.day}", "sk": f"{found.type}#{found.payment_id}#{found.item}"}
+        keys = {"pk": break_pk(found.day), "sk": f"{found.type}#{found.payment_id}#{found.item}"}
         open_before = [item for item in self._items("pk = :pk AND sk = :sk", **keys) if "resolved_at" not in item]
         since = open_before[0]["since"] if open_before else at
         self._put(keys | asdict(found) | {"run": run, "since": since, "seen_at": at})
@@ -101,7 +101,7 @@ class DynamoDbBreaks:
                 self._put(item | {"resolved_at": at})
 
     def _breaks_of_day(self, day: str) -> Iterator[Item]:
-        return self._items("pk = :pk", pk=f"BREAK#{day}")
+        return self._items("pk = :pk", pk=break_pk(day))
 
     def _items(self, condition: str, **keys: str) -> Iterator[Item]:
         values = {f":{name}": value for name, value in keys.items()}

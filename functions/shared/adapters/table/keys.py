@@ -40,8 +40,9 @@ OPEN_SHARDS = 128
 RECORD = "PAYMENT"
 """The sort key of a payment's record."""
 
-FIRST_OPERATION, FIRST_ENTRY = "OPERATION#", "ENTRY#"
-"""Lower bounds for the sort keys of the operations kept apart and of the entries."""
+FIRST_OPERATION, FIRST_ENTRY, FIRST_POSTING = "OPERATION#", "ENTRY#", "POSTING#"
+"""Lower bounds for the sort keys of the operations kept apart, of the entries and of the postings, and their
+prefixes."""
 
 
 def payment_pk(payment_id: str) -> str:
@@ -51,6 +52,11 @@ def payment_pk(payment_id: str) -> str:
 def payment_id_of(pk: str) -> str:
     """The inverse of `payment_pk`."""
     return pk.removeprefix("PAYMENT#")
+
+
+def is_of_payment(pk: str) -> bool:
+    """Whether the items with this partition key are a payment's."""
+    return pk.startswith("PAYMENT#")
 
 
 def operation_sk(operation_id: str) -> str:
@@ -63,16 +69,25 @@ def entry_sk(number: int) -> str:
 
 def posting_sk(number: int, n: int) -> str:
     """The key of the n-th posting of the entry with this number."""
-    return f"POSTING#{number:04}#{n}"
+    return f"{FIRST_POSTING}{number:04}#{n}"
 
 
 def card_key(token: str) -> dict[str, str]:
     return {"pk": f"CARD#{token}", "sk": "CARD"}
 
 
+def break_pk(day: str) -> str:
+    return f"BREAK#{day}"
+
+
 def request_key(key: str) -> dict[str, str]:
     """The key of the item for a request to store a card, which has this idempotency key."""
     return {"pk": f"REQUEST#{key}", "sk": "REQUEST"}
+
+
+def is_of_request(pk: str) -> bool:
+    """Whether the item with this partition key is of a request to store a card."""
+    return pk.startswith("REQUEST#")
 
 
 def shard_of(payment_id: str, shards: int) -> int:

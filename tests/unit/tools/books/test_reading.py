@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from functions.reconcile.reconcile_day import Cursor, Reconciliation
 from functions.shared.domain.ledger import JournalEntry, capture_entry, refund_entry, settlement_entry
+from functions.shared.domain.times import end_of_day
 from tests.fakes import FakeBooks, FakeBreaks, FakeExecutions, FakeGateway, FakeLedger
 from tests.samples import payment
 from tools.books import reading as module
@@ -18,7 +19,6 @@ from tools.books.reading import (
     OpenBooks,
     Totals,
     days,
-    end_of,
     first_day_of,
     parse_day,
     parse_period,
@@ -64,7 +64,7 @@ class TestTotals:
     @given(
         journal=st.lists(st.tuples(times, entries), max_size=12),
         closed=st.sets(st.sampled_from(DAYS)),
-        until=st.one_of(times, st.sampled_from(DAYS).map(end_of)),
+        until=st.one_of(times, st.sampled_from(DAYS).map(end_of_day)),
     )
     def test_from_closes_they_are_what_the_postings_add_up_to(
         self, journal: list[tuple[str, JournalEntry]], closed: set[str], until: str
@@ -89,13 +89,13 @@ class TestTotals:
         for day in (DAYS[0], DAYS[1], DAYS[3], DAYS[4]):
             close(books, ledger, day)
         opened = OpenBooks(ledger, books, FIRST)
-        opened.totals(end_of(DAYS[4]), on_day=read.append)
+        opened.totals(end_of_day(DAYS[4]), on_day=read.append)
         assert read == [DAYS[2]]
         opened.totals(f"{DAYS[4]}T12:00:00.000Z", on_day=read.append)
         assert read[1:] == [DAYS[2], DAYS[4]]
 
     def test_before_the_first_day_there_is_nothing(self) -> None:
-        assert OpenBooks(FakeLedger(), FakeBooks(FakeLedger()), FIRST).totals(end_of("2024-02-26")) == Totals()
+        assert OpenBooks(FakeLedger(), FakeBooks(FakeLedger()), FIRST).totals(end_of_day("2024-02-26")) == Totals()
 
 
 class TestTheFirstDay:

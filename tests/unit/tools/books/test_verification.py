@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from functions.shared.adapters.table.items import marshal
 from functions.shared.adapters.table.ledger import apart_hash, entry_items
 from functions.shared.domain.ledger import GENESIS_HASH, PostedEntry, Posting, capture_entry, refund_entry
 from functions.shared.domain.payment import Payment
@@ -212,6 +213,25 @@ class TestTheWholeLedger:
         assert run.status == 0
         said = "Verified: 3 payments with 7 entries, 0 stored cards, 1 closed day, and 0 anchors."
         assert run.output.endswith(f"{said}\n")
+
+    @pytest.mark.parametrize(
+        ("key", "flaws"),
+        [
+            ({"pk": "REQUEST#key-1", "sk": "REQUEST"}, "Verified: 3 payments with 7 entries, 0 stored cards"),
+            ({"pk": "CARD#tok_1", "sk": "CARD"}, "Verified: 3 payments with 7 entries, 1 stored card"),
+            ({"pk": "CARD#tok_2", "sk": "CARD"}, "1 flaw in 3 payments with 7 entries, 1 stored card"),
+        ],
+    )
+    def test_the_cards_table_has_cards_and_the_requests_that_stored_them(
+        self, payments: Payments, books: KnownBooks, key: dict[str, str], flaws: str
+    ) -> None:
+        dynamodb, marshalled = books.aws.dynamodb, marshal(key)
+        item = marshalled | marshal({"token": "tok_1", "expires_at": 2_000_000_000})
+        dynamodb.put_item(TableName="cards", Item=item)
+        try:
+            assert flaws in payments("ledger", "verify").output
+        finally:
+            dynamodb.delete_item(TableName="cards", Key=marshalled)
 
     def test_a_flaw_is_named_and_fails(self, payments: Payments, books: KnownBooks) -> None:
         with self.changed(books, {"pk": "PAYMENT#pay-usd", "sk": "ENTRY#0002"}, kind={"S": "capture"}):

@@ -1,7 +1,6 @@
 """A stack on a mocked account: the ledger's table, and a state machine that ends as its input says."""
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from functions.shared.domain.ledger import JournalEntry
 from functions.shared.domain.payment import Payment
 from tests.mocked_aws import REGION, ROLE_ARN, TABLE, MockedAws, mocked_aws, new_id
 from tools.console.payments import Payments
+from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack
 
 MACHINE = {
@@ -58,10 +58,14 @@ class Bench:
         arn = self.aws.stepfunctions.start_execution(
             stateMachineArn=self.stack.state_machine_arn, name=payment_id, input=json.dumps(body)
         )["executionArn"]
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while end != "running" and self.aws.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING":
-            assert time.monotonic() < deadline, "The execution does not end."
-            time.sleep(0.01)
+        if end != "running":
+            execution = wait_for(
+                lambda: self.aws.stepfunctions.describe_execution(executionArn=arn),
+                DEADLINE_SECONDS,
+                0.01,
+                until=has_ended,
+            )
+            assert has_ended(execution), "The execution does not end."
         return payment_id
 
     def record(self, payment: Payment, *entries: JournalEntry) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tools.console.history import History, read
+from tools.console.history import History, Outcome, read
 
 START = datetime(2026, 11, 23, 9, 0, 0, tzinfo=UTC)
 
@@ -43,6 +43,11 @@ def history(told: Sequence[Told], status: str = "SUCCEEDED", **execution: Any) -
     """The history of an execution that ended with its last event, unless it is running."""
     ended = {} if status == "RUNNING" else {"stopDate": at(told[-1][0])}
     return read(events(*told), {"status": status, "startDate": START} | ended | execution)
+
+
+def outcomes(course: History) -> dict[str, Outcome]:
+    """The outcome of the latest visit to each state."""
+    return {visit.state: visit.outcome for visit in course.visits}
 
 
 # Charge is called by its ARN, as on AWS: the second call succeeds.

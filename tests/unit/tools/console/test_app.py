@@ -267,7 +267,8 @@ def test_an_open_day_that_is_long_is_added_up_page_by_page(
     for number in range(4):
         at = f"2026-11-23T09:00:0{number}.000Z"
         bench.record(payment(f"pay-{number}", updated_at=at), capture_entry("sparkle", 100, "USD"))
-    texts = [browser.get("/accounts?day=2026-11-23", base_url=HOST).text for _ in range(6)]
-    assert "this page goes on by itself" in texts[0]
-    assert "this page goes on by itself" not in texts[-1]
+    texts = [browser.get("/accounts?day=2026-11-23", base_url=HOST).text]
+    while "this page goes on by itself" in texts[-1]:
+        texts.append(browser.get("/accounts?day=2026-11-23", base_url=HOST).text)
+    assert 1 < len(texts) < 6
     assert "4.00" in texts[-1]

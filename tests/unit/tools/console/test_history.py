@@ -1,7 +1,7 @@
 import pytest
 
 from tests.samples import PAN
-from tests.unit.tools.console.histories import CAUGHT, RETRIED, Told, at, history
+from tests.unit.tools.console.histories import CAUGHT, RETRIED, Told, at, history, outcomes
 from tests.unit.tools.console.machines import MACHINE
 from tools.console.definition import END, START, How
 from tools.console.history import Outcome, seconds_text
@@ -19,7 +19,7 @@ def test_a_call_that_is_repeated_and_succeeds_leaves_its_error() -> None:
 
 
 def test_an_error_that_is_caught_and_a_failure_are_told_apart() -> None:
-    assert history(CAUGHT, "FAILED").outcomes() == {
+    assert outcomes(history(CAUGHT, "FAILED")) == {
         "Charge": Outcome.CAUGHT,
         "Compensate": Outcome.SUCCEEDED,
         "Reversed": Outcome.FAILED,
@@ -40,7 +40,7 @@ def test_a_timeout_without_a_name_has_aws_s() -> None:
     ],
 )
 def test_a_state_that_was_not_left_is_as_its_execution(status: str, outcome: Outcome) -> None:
-    assert history(RETRIED[:4], status).outcomes() == {"Charge": outcome}
+    assert outcomes(history(RETRIED[:4], status)) == {"Charge": outcome}
 
 
 def test_events_belong_to_their_visit_and_the_rest_to_the_execution() -> None:
@@ -107,7 +107,7 @@ def test_a_loop_is_counted_as_often_as_it_is_gone_through() -> None:
     read = history([*charge(0), *charge(61), *charge(122)[:2]], "RUNNING")
     taken = {(each.source, each.target): times for each, times in read.taken(MACHINE).items()}
     assert taken == {(START, "Charge"): 1, ("Charge", "Wait"): 2, ("Wait", "Charge"): 2}
-    assert read.outcomes() == {"Charge": Outcome.RUNNING, "Wait": Outcome.SUCCEEDED}
+    assert outcomes(read) == {"Charge": Outcome.RUNNING, "Wait": Outcome.SUCCEEDED}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Status
 from tests.samples import PAN, TOKEN, payment
 from tests.unit.tools.console.conftest import Bench
+from tests.unit.tools.console.histories import outcomes
 from tools.console import payments as module
 from tools.console.history import Outcome
 from tools.console.payments import Money, Payments, Search, Summary
@@ -224,8 +225,8 @@ def test_a_look_has_definition_history_record_and_entries(bench: Bench, known: P
     look = known.look(payment_id)
     assert look.definition is not None
     assert look.history is not None
-    assert set(look.definition.states) > set(look.history.outcomes())
-    assert look.history.outcomes() == {"HowToEnd": Outcome.SUCCEEDED, "Done": Outcome.SUCCEEDED}
+    assert set(look.definition.states) > set(outcomes(look.history))
+    assert outcomes(look.history) == {"HowToEnd": Outcome.SUCCEEDED, "Done": Outcome.SUCCEEDED}
     assert [entry.kind for entry in look.entries] == ["capture"]
     assert look.summary is not None
     assert look.summary.status == "captured"

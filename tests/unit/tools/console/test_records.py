@@ -7,7 +7,8 @@ import pytest
 from functions.shared.domain.ledger import Posting, capture_entry, in_doubt_entry
 from tests.samples import NOW, payment
 from tests.unit.tools.console.conftest import Bench
-from tools.console.records import Break, Doubt, Entry, Item, LedgerItems, Position, Total, Totals, money
+from tools.books.reading import Item
+from tools.console.records import Break, Doubt, Entry, LedgerItems, Position, Total, Totals, money
 
 TODAY = date(2026, 11, 23)
 

@@ -6,8 +6,8 @@ import zipfile
 from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 
+import botocore
 import pytest
-from botocore.loaders import Loader
 from botocore.session import get_session
 from typer.testing import CliRunner
 
@@ -71,7 +71,9 @@ def test_the_layer_has_the_locked_versions_and_botocore_data_for_our_services_al
 def test_the_layer_has_the_endpoints_of_our_services_as_botocore_has_them(tmp_path: Path) -> None:
     layer = zipfile.ZipFile(build.build(Target.host()) / "layer.zip")
     [partition, *_] = json.loads(layer.read("python/botocore/data/endpoints.json"))["partitions"]
-    [whole, *_] = Loader().load_data("endpoints")["partitions"]
+    [whole, *_] = json.loads(Path(botocore.__file__).with_name("data").joinpath("endpoints.json").read_text())[
+        "partitions"
+    ]
     prefixes = {get_session().get_service_model(service).endpoint_prefix for service in build.AWS_SERVICES}
     assert partition == whole | {"services": {prefix: whole["services"][prefix] for prefix in prefixes}}
 

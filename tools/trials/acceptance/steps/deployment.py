@@ -2,7 +2,6 @@
 
 import io
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -11,6 +10,7 @@ import httpx
 import requests
 from rich.console import Console
 
+from tools.deployment import polling
 from tools.deployment.rollout import roll_out
 from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, Stack
 from tools.trials.acceptance.run import NotAsked, Run, Step, Unexpected, equal, wait_for
@@ -116,9 +116,12 @@ def destroy(run: Run) -> None:
     if not deployment.is_written:
         raise NotAsked("Nothing is deployed.")
     deployment.terraform.destroy()
-    deadline = time.monotonic() + GONE_WITHIN_SECONDS
-    while (left := left_over(run.client, deployment.prefix, deployment.tags)) and time.monotonic() < deadline:
-        time.sleep(30)
+    left = polling.wait_for(
+        lambda: left_over(run.client, deployment.prefix, deployment.tags),
+        GONE_WITHIN_SECONDS,
+        pause_seconds=30,
+        until=lambda left: not left,
+    )
     if left:
         raise Unexpected(f"this is left: {', '.join(left)}")
     days, keys = deployment.variables["kms_deletion_window_days"], pending_keys(run.client, deployment.tags)

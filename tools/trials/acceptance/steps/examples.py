@@ -5,14 +5,18 @@ Values that differ each time (`DIFFERENT`) only have to match the schema.
 """
 
 import base64
+import itertools
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from functions.shared.domain.card_number import passes_luhn
 from tools.deployment.stack import new_payment_id
+from tools.trials.acceptance.hostile import NUMBER
 from tools.trials.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, examples, request_example
 from tools.trials.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, equal
 from tools.trials.replay import set_fault
@@ -21,7 +25,7 @@ Route = tuple[str, str]
 """Method and path."""
 
 DIFFERENT = {"payment_id", "operation_id", "token", "fingerprint", "transaction_id", "charge_id"}
-DIFFERENT |= {"created_at", "updated_at", "expires_at", "self", "kid", "pem"}
+DIFFERENT |= {"created_at", "updated_at", "expires_at", "kid", "pem"} | {"self", "card"}
 
 ENDS = {
     "testCard": "Captured",
@@ -69,13 +73,14 @@ def answered(route: Route, status: int) -> list[Any]:
 
 
 def form(body: Any) -> Any:
-    """Replace the values that differ each time by placeholders, unless they are null."""
+    """Replace the texts that differ each time by placeholders. (`card` is a link, or the card itself.)"""
     if isinstance(body, list):
         return [form(each) for each in body]
     if not isinstance(body, dict):
         return body
     return {
-        name: f"a {name}" if name in DIFFERENT and value is not None else form(value) for name, value in body.items()
+        name: f"a {name}" if name in DIFFERENT and isinstance(value, str) else form(value)
+        for name, value in body.items()
     }
 
 
@@ -96,7 +101,8 @@ def compare(answer: Answer, response: Any, status: int, example: Any) -> None:
     problems = [error.message for error in Draft202012Validator(content["schema"]).iter_errors(body)]
     equal(f"{answer}: what does not fit the schema", problems, [])
     if "location" in answer.headers:
-        equal(f"{answer}: Location", answer.headers["location"], body["links"]["self"])
+        created = body["links"].get("card", body["links"]["self"])
+        equal(f"{answer}: Location", answer.headers["location"], created)
 
 
 def spelled(body: Any) -> str:
@@ -278,6 +284,26 @@ def used_before(run: Run, route: Route) -> Answer:
     raise NotAsked("Another check repeats the examples' operations.")
 
 
+def mistyped(run: Run, route: Route) -> Answer:
+    return store(run, f"{NUMBER[:-1]}7")
+
+
+def lookalikes(run: Run, route: Route) -> Answer:
+    """Store cards that differ in their middle digits only, until a rule declines one."""
+    numbers = (f"402345{n:06}6789" for n in itertools.count(secrets.randbelow(900_000)))
+    for number in itertools.islice(filter(passes_luhn, numbers), 5):
+        answer = store(run, number)
+        if answer.status != 201:
+            return answer
+    raise NotAsked("The deployment's rules let somebody guess a card's digits.")
+
+
+def store(run: Run, number: str) -> Answer:
+    key, card_data = new_payment_id(), request_example("POST", "/cards", "testCard")["card_data"]
+    sealed = run.sealed(card_data | {"card_number": number}, key)
+    return run.call("POST", "/cards", {"card_data": sealed}, key=key)
+
+
 PROVOKED: dict[str, Callable[[Run, Route], Answer]] = {
     "invalid_request": lambda run, route: refuse(run, route, body={"surprise": 1}),
     "invalid_request_of_the_path": of_the_path,
@@ -292,6 +318,8 @@ PROVOKED: dict[str, Callable[[Run, Route], Answer]] = {
     "operation_not_found": lambda run, route: refuse(run, route),
     "key_used_for_another_request": used_for_another_payment,
     "card_not_found": lambda run, route: refuse(run, route),
+    "invalid_card_number": mistyped,
+    "card_declined": lookalikes,
     "payment_exists": used_before,
     "operation_exists": used_before,
     "request_too_large": lambda run, route: refuse(run, route, body=b" " * (10 * 1024 * 1024 + 1)),

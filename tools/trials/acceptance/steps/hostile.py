@@ -15,7 +15,7 @@ def asking(row: Row) -> Callable[[Run], None]:
         run.recorder.save(
             row.name, request, {"status": outcome.status, "headers": outcome.headers, "body": outcome.text}
         )
-        if outcome.status == 202:
+        if outcome.status in (201, 202):
             outcome = replace(outcome, payment=run.ended(str(row.key)))
         equal("what is not as it should be", outcome.differences(row), [])
 

@@ -8,6 +8,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from functions.shared.adapters.table.items import marshal
+from functions.shared.adapters.table.keys import card_key
 from tools.trials.acceptance.openapi import DOCUMENT, examples
 from tools.trials.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, equal, wait_for
 from tools.trials.acceptance.steps.examples import compare
@@ -98,13 +100,9 @@ def a_stored_card(run: Run) -> tuple[str, dict[str, Any]]:
     """Store a card, and return its token and its item as read with the run's own credentials."""
     token = paid(run, PAYMENT | {"save_card": True})["card"]["token"]
     answer = run.client("dynamodb").get_item(
-        TableName=run.stack.known("cards_table"), Key=card_key(token), ConsistentRead=True
+        TableName=run.stack.known("cards_table"), Key=marshal(card_key(token)), ConsistentRead=True
     )
     return token, answer["Item"]
-
-
-def card_key(token: str) -> dict[str, Any]:
-    return {"pk": {"S": f"CARD#{token}"}, "sk": {"S": "CARD"}}
 
 
 def reads_of_cards(run: Run, function: str) -> list[Mapping[str, Any]]:
@@ -138,7 +136,9 @@ def without_projection(function: str) -> Callable[[Run], None]:
                     "ExpressionAttributeNames": {f"#{name}": name for name in names},
                 }
                 return client.get_item(
-                    TableName=run.stack.known("cards_table"), Key=card_key(token), **(projection if names else {})
+                    TableName=run.stack.known("cards_table"),
+                    Key=marshal(card_key(token)),
+                    **(projection if names else {}),
                 )
 
             wait_for(

@@ -2,10 +2,12 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tools.estimates import footprint
 from tools.trials.acceptance.run import Run, Step, Unexpected, equal, wait_for
 from tools.trials.acceptance.steps.payments import paid
 
@@ -24,6 +26,18 @@ COUNTED = (
     ("own", "GatewayCalls"),
     ("own", "PaymentsInDoubt"),
 )
+# The account's use of its quota of state transitions ("Step Functions metrics for CloudWatch", developer guide).
+TRANSITIONS = {
+    "Namespace": "AWS/States",
+    "MetricName": "ConsumedCapacity",
+    "Dimensions": [{"Name": "ServiceMetric", "Value": "StateTransition"}],
+    "Statistics": ["Sum"],
+    "Period": 60,
+}
+PAYMENTS_COUNTED = 20
+"""As many payments that a few states of other executions in the account don't blur what one takes."""
+COUNTED_COMPLETELY_SECONDS = 120.0
+
 STEPS_OF_A_PAYMENT = ("tokenize", "screen", "encrypt", "charge", "persist")
 _NO_METRICS = "The emulator counts nothing."
 
@@ -80,6 +94,32 @@ def under_no_other_dimensions(run: Run) -> None:
         if kinds and set(dimensions) not in kinds:
             wrong.append(f"{namespace} {name} is watched under {set(dimensions)}, and counted under {kinds}")
     equal("what is watched in vain", wrong, [])
+
+
+def transitions_are_counted(run: Run) -> None:
+    """Compare the state transitions of captured payments with what CloudWatch counts in the account meanwhile.
+
+    If the start or the end of an execution counts as well, it shows here.
+    """
+    run.only_on_aws(_NO_METRICS)
+    begin = datetime.now(UTC).replace(second=0, microsecond=0)
+    before = transitions_since(run, begin)
+    for _ in range(PAYMENTS_COUNTED):
+        paid(run)
+    wanted = PAYMENTS_COUNTED * len(footprint.path())
+    wait_for(
+        f"{wanted} state transitions in CloudWatch",
+        lambda: transitions_since(run, begin) - before >= 0.9 * wanted,
+        timeout_seconds=COUNTED_WITHIN_SECONDS,
+    )
+    time.sleep(COUNTED_COMPLETELY_SECONDS)
+    counted = transitions_since(run, begin) - before
+    equal("the state transitions of a payment", round(counted / PAYMENTS_COUNTED), len(footprint.path()))
+
+
+def transitions_since(run: Run, begin: datetime) -> float:
+    asked = TRANSITIONS | {"StartTime": begin, "EndTime": datetime.now(UTC) + timedelta(minutes=1)}
+    return float(sum(point["Sum"] for point in run.client("cloudwatch").get_metric_statistics(**asked)["Datapoints"]))
 
 
 def functions_log(run: Run) -> None:
@@ -152,6 +192,7 @@ def dashboard_is_drawn(run: Run) -> None:
 STEPS = [
     *(Step("signals", f"{name} is counted where an alarm looks for it", is_counted(of, name)) for of, name in COUNTED),
     Step("signals", "no alarm looks under other dimensions than those that are counted", under_no_other_dimensions),
+    Step("signals", "CloudWatch counts the state transitions that a payment is priced with", transitions_are_counted),
     Step("signals", "the functions log a payment", functions_log),
     Step("signals", "the state machine logs a payment", state_machine_logs),
     Step("signals", "the API logs a call", api_logs),

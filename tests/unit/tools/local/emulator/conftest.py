@@ -23,6 +23,7 @@ import pytest
 from botocore.credentials import Credentials
 
 from tools.deployment.build import runtime_client
+from tools.deployment.polling import has_ended, wait_for
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -90,13 +91,12 @@ class Emulator:
         return self.finished(execution["executionArn"])
 
     def finished(self, execution_arn: str) -> dict[str, Any]:
-        client, deadline = self.client("stepfunctions"), time.monotonic() + 10
-        while time.monotonic() < deadline:
-            description: dict[str, Any] = client.describe_execution(executionArn=execution_arn)
-            if description["status"] != "RUNNING":
-                return description
-            time.sleep(0.02)
-        raise TimeoutError(f"{execution_arn} still runs")
+        client = self.client("stepfunctions")
+        description: dict[str, Any] = wait_for(
+            lambda: client.describe_execution(executionArn=execution_arn), 10, 0.02, until=has_ended
+        )
+        assert has_ended(description), f"{execution_arn} still runs"
+        return description
 
 
 def policy(*statements: dict[str, Any]) -> str:

@@ -66,9 +66,16 @@ class Deployed:
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
             SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key_arn},
         )
-        encrypted = {"KmsMasterKeyId": key_arn}
-        queue = emulator.client("sqs").create_queue(QueueName=new("queue"), Attributes=encrypted)["QueueUrl"]
-        self.topic: str = emulator.client("sns").create_topic(Name=new("topic"), Attributes=encrypted)["TopicArn"]
+        # The queue is created before the alias that it names, as when the product is deployed.
+        alias = f"alias/{new('queue')}"
+        alias_arn = key_arn.replace(f"key/{key_arn.partition('key/')[2]}", alias)
+        queue = emulator.client("sqs").create_queue(QueueName=new("queue"), Attributes={"KmsMasterKeyId": alias_arn})[
+            "QueueUrl"
+        ]
+        emulator.client("kms").create_alias(AliasName=alias, TargetKeyId=key_arn)
+        self.topic: str = emulator.client("sns").create_topic(
+            Name=new("topic"), Attributes={"KmsMasterKeyId": key_arn}
+        )["TopicArn"]
         caller = emulator.session({"Action": "*"})
         states = emulator.client("stepfunctions", caller)
         secrets = emulator.client("secretsmanager", caller)

@@ -11,10 +11,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.sandbox import running_sandbox
 from tools.local.sparkle.app import create_app
 from tools.local.sparkle.charges import ChargeBook
 from tools.local.sparkle.contract import contract, validator
-from tools.local.sparkle.server import running_sandbox
 
 ROOT = Path(__file__).parents[5]
 API_KEY = "sk_test_sparkle"  # pragma: allowlist secret

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from tests.sandbox import running_sandbox
 from tests.unit.tools.local.sparkle.conftest import API_KEY, ROOT, charge_request, headers
-from tools.local.sparkle.server import running_sandbox
 
 ENVIRONMENT = os.environ | {"SPARKLE_API_KEY": API_KEY}
 

@@ -1,0 +1,57 @@
+"""The comparison of state transitions with CloudWatch's count, which no emulator has."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.aws_facts import facts
+from tools.estimates import footprint
+from tools.trials.acceptance.run import Run, Unexpected
+from tools.trials.acceptance.steps import signals
+
+
+class CountedRun:
+    """A run on AWS, where each payment counts so many state transitions, beside those that were counted before."""
+
+    def __init__(self, each: int) -> None:
+        self.each, self.total, self.asked = each, 7.0, dict[str, Any]()
+
+    def only_on_aws(self, why: str) -> None:
+        """This is AWS."""
+
+    def client(self, service: str) -> Any:
+        return self
+
+    def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
+        self.asked = asked
+        return {"Datapoints": [{"Sum": self.total - 3.0}, {"Sum": 3.0}]}
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def counted(each: int) -> CountedRun:
+        run = CountedRun(each)
+
+        def pay(_: Run) -> None:
+            run.total += run.each
+
+        monkeypatch.setattr(signals, "paid", pay)
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        return run
+
+    return counted
+
+
+def test_a_payment_that_counts_as_it_is_priced_passes_and_is_looked_up_where_aws_counts_it(counted: Any) -> None:
+    run = counted(len(footprint.path()))
+    signals.transitions_are_counted(run)
+    told = facts("state_transitions")
+    assert (run.asked["Namespace"], run.asked["MetricName"]) == (told["namespace"], told["metric"])
+    assert signals.as_dict(run.asked["Dimensions"]) == told["dimensions"]
+    assert isinstance(run.asked["StartTime"], datetime)
+
+
+def test_a_start_and_an_end_that_count_too_are_told(counted: Any) -> None:
+    with pytest.raises(Unexpected, match="the state transitions of a payment is 7, not 5"):
+        signals.transitions_are_counted(counted(len(footprint.path()) + 2))
