@@ -26,7 +26,7 @@ from .errors import (
     StillProcessing,
     TooManyRequests,
 )
-from .models import CardData, CardSummary, Operation, Payment, SealingKey
+from .models import CardData, CardSummary, Operation, Payment, SealingKey, SingleUseKey
 from .sealing import fingerprint, seal
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "PaymentsError",
     "RequestRefused",
     "SealingKey",
+    "SingleUseKey",
     "StillProcessing",
     "TooManyRequests",
     "decimals",

@@ -28,7 +28,7 @@ from .errors import (
     StillProcessing,
     TooManyRequests,
 )
-from .models import CardData, CardSummary, Operation, OperationType, Payment, SealingKey
+from .models import CardData, CardSummary, Operation, OperationType, Payment, SealingKey, SingleUseKey
 from .sealing import fingerprint, seal
 from .shapes import canonical_id, is_id, is_sealed_card, is_token
 from .transport import SigV4, Transport
@@ -39,6 +39,8 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 # How long a request asks the API to wait for the end. The API accepts at most 25 seconds, and times out after 29.
 _WAIT_SECONDS = 20
+# What an API without single-use keys answers: it has no such call, or its callers' policies don't name it.
+_NO_SINGLE_USE_KEYS = ("not_found", "forbidden")
 # The fields that are not strings.
 _TYPES = {"amount_minor": int, "capture": bool, "save_card": bool}
 
@@ -71,8 +73,8 @@ class PaymentsClient:
     ) -> None:
         """`credentials` are botocore's, as `boto3.Session(…).get_credentials()` returns them; by default, the client
         looks for them in the same places as the AWS CLI. A call is tried at most `attempts` times, and each try waits
-        `timeout_seconds` for its answer. `sealing_key_fingerprint` pins the only key that may seal cards: it is that
-        key's `fingerprint(key.pem)`.
+        `timeout_seconds` for its answer. `sealing_key_fingerprint` pins the only key that may seal cards, which is a
+        static one: it is that key's `fingerprint(key.pem)`. Without it, the client seals with single-use keys.
 
         Raises ValueError if `api_url` does not begin with https:// (http:// is allowed for an API on this machine).
         """
@@ -93,12 +95,35 @@ class PaymentsClient:
         credentials = Credentials(key_id, stack["secret_access_key"]) if key_id else None
         return cls(stack["api_url"], stack["region"], credentials, **options)
 
+    def issue_key(self, payment_id: str) -> SingleUseKey:
+        """Get the key for the card of this payment, or of this card to be stored: nobody can open what is sealed with
+        it once the payment has ended. Asked again before that, the API returns the same key, or a new one if it has
+        expired.
+
+        Raises RequestRefused with the code `payment_exists` if the payment has ended, and with `not_found` or
+        `forbidden` if the API has no single-use keys.
+        """
+        key = _key(payment_id)
+        return SingleUseKey.from_json(self._transport.call("POST", "/keys", {}, idempotency_key=key))
+
+    def key_for(self, payment_id: str) -> SingleUseKey | SealingKey:
+        """Get the key to seal this payment's card with: its single-use key, or the static one if a key is pinned or the
+        API has no single-use keys. Raises the errors of `issue_key` and `sealing_key`.
+        """
+        if self._fingerprint is None:
+            try:
+                return self.issue_key(payment_id)
+            except RequestRefused as refusal:
+                if refusal.code not in _NO_SINGLE_USE_KEYS:
+                    raise
+        return self.sealing_key()
+
     def keys(self) -> tuple[SealingKey, ...]:
-        """Get the keys to seal cards with. You may use any of them; the first is as good as the others."""
+        """Get the static keys, if the API has any. You may use any of them; the first is as good as the others."""
         return tuple(SealingKey.from_json(key) for key in self._transport.call("GET", "/keys")["keys"])
 
     def sealing_key(self) -> SealingKey:
-        """Get the key to seal cards with: the pinned one, or any if none is pinned.
+        """Get a static key to seal cards with: the pinned one, or any if none is pinned.
 
         Raises CardNotSealed if the API has no such key.
         """
@@ -106,7 +131,7 @@ class PaymentsClient:
             with suppress(ValueError):
                 if self._fingerprint is None or fingerprint(key.pem) == self._fingerprint:
                     return key
-        raise CardNotSealed("The API has no key with the fingerprint that is pinned.")
+        raise CardNotSealed("The API has no static key, or none with the fingerprint that is pinned.")
 
     def pay(
         self,
@@ -124,10 +149,10 @@ class PaymentsClient:
         """Start a payment with a card or with the token of a stored card. Its status is `processing`: `wait` for the
         final one.
 
-        `card` is a card in the clear, which the client seals, or one that a browser sealed for this `idempotency_key`.
-        `save_card` says whether to store the card under a token, `payment.card.token`; by default the deployment
-        decides. If the key was used before, returns the payment that it started, in its present state. Raises
-        KeyUsedForAnother if that payment has a different amount, currency or reference.
+        `card` is a card in the clear, which the client seals with the payment's `key_for`, or one that a browser sealed
+        for this `idempotency_key`. `save_card` says whether to store the card under a token, `payment.card.token`; by
+        default the deployment decides. If the key was used before, returns the payment that it started, in its present
+        state. Raises KeyUsedForAnother if that payment has a different amount, currency or reference.
         """
         key = _key(idempotency_key)
         _check_types(
@@ -141,9 +166,8 @@ class PaymentsClient:
         )
         _check_texts({"merchant_reference": merchant_reference, "description": description})
         order = {"amount_minor": amount_minor, "currency": currency, "merchant_reference": merchant_reference}
-        source = {"card_data": self._sealed(card, key), "token": token}
-        details = {"description": description, "capture": capture, "save_card": save_card}
-        return self._start("/payments", order | source | details, key, order)
+        details = {"token": token, "description": description, "capture": capture, "save_card": save_card}
+        return self._start("/payments", order | details, card, key, order)
 
     def store_card(self, card: CardData | str, *, idempotency_key: str | None = None) -> Payment:
         """Store a card, without a charge: `payment.card.token` is its token. The same card under the same key again has
@@ -153,9 +177,18 @@ class PaymentsClient:
         KeyUsedForAnother if the key has stored another card, or one that was erased since.
         """
         key = _key(idempotency_key)
-        body = {"card_data": self._sealed(card, key)}
         try:
-            return Payment.from_json(self._transport.call("POST", "/cards", body, idempotency_key=key))
+            sealed = self._sealed(card, key)
+        except RequestRefused as refusal:
+            if refusal.code != "payment_exists":
+                raise
+            # No key is issued any more, so the card can't be sent again for the API to compare it.
+            existing = self._get_payment(key)
+            if not isinstance(card, CardData) or not _shows(existing.card, card):
+                raise _used_for_another(refusal) from None
+            return existing
+        try:
+            return Payment.from_json(self._transport.call("POST", "/cards", {"card_data": sealed}, idempotency_key=key))
         except RequestRefused as refusal:
             if refusal.code != "payment_exists":
                 raise
@@ -220,19 +253,24 @@ class PaymentsClient:
         if isinstance(card, CardData):
             card_data = asdict(card)
             _check_types(**card_data)
+            if card.security_code is None:
+                del card_data["security_code"]
             if broken := broken_rules(card_data, datetime.now(UTC)):
                 raise NotSent("; ".join(f"{field} {rule}" for field, rule in broken.items()) + ".")
             try:
-                return seal(card_data, payment_id, asdict(self.sealing_key()), self._fingerprint)
+                return seal(card_data, payment_id, asdict(self.key_for(payment_id)), self._fingerprint)
             except ValueError as error:
                 raise CardNotSealed(str(error)) from None
         if card is not None and not is_sealed_card(card):
             raise NotSent("The card is neither CardData nor a sealed card.")
         return card
 
-    def _start(self, path: str, body: dict[str, Any], key: str, order: dict[str, Any]) -> Payment:
-        fields = {name: value for name, value in body.items() if value is not None}
+    def _start(
+        self, path: str, body: dict[str, Any], card: CardData | str | None, key: str, order: dict[str, Any]
+    ) -> Payment:
         try:
+            body = body | {"card_data": self._sealed(card, key)}
+            fields = {name: value for name, value in body.items() if value is not None}
             return Payment.from_json(self._transport.call("POST", path, fields, idempotency_key=key))
         except RequestRefused as refusal:
             if refusal.code != "payment_exists":
@@ -349,6 +387,12 @@ def _check_types(**arguments: object) -> None:
 def _check_texts(texts: dict[str, str | None]) -> None:
     if refused := refused_fields(texts):
         raise NotSent(f"This looks like a card number: {', '.join(refused)}.")
+
+
+def _shows(summary: CardSummary | None, card: CardData) -> bool:
+    """Whether a stored card that is shown like this can be this card."""
+    shown = (card.card_number[:6], card.card_number[-4:], card.expiry_date)
+    return summary is not None and summary.token is not None and (summary.bin, summary.last4, summary.expiry) == shown
 
 
 def _used_for_another(refusal: RequestRefused) -> KeyUsedForAnother:

@@ -6,7 +6,7 @@ PaymentsError
 │   ├── AccessDenied         the credentials are wrong, expired, or not allowed to make this call
 │   ├── NotFound             there is no such payment, operation or stored card
 │   └── KeyUsedForAnother    the idempotency key belongs to a different payment, card or operation
-├── CardNotSealed          the card or the sealing key is unsuitable: the card was not sent
+├── CardNotSealed          there is no suitable key to seal the card with: it was not sent
 ├── TooManyRequests        the API was busy at every try and did nothing: try later, with the same key
 ├── NoAnswer               the tries failed or got no answer: the call may have taken effect; repeat it, same key
 └── StillProcessing        the timeout has passed; the payment or operation goes on
@@ -46,7 +46,7 @@ class KeyUsedForAnother(RequestRefused):
 
 
 class CardNotSealed(PaymentsError):
-    """The card has a field that is not accepted, such as a security code, or the API's sealing key can't be trusted."""
+    """The API has no suitable sealing key: none at all, none that is pinned, or none that may seal a security code."""
 
 
 class TooManyRequests(PaymentsError):

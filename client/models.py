@@ -29,6 +29,7 @@ class CardData:
     card_number: str
     expiry_date: str  # "MM/YY"
     card_holder: str
+    security_code: str | None = None  # of 3 or 4 digits; never stored, and sealed only with a single-use key
 
     def __repr__(self) -> str:
         return "CardData(***)"
@@ -114,8 +115,23 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
+class SingleUseKey:
+    """A public key to seal the card of one payment with, which must begin before `expires_at`."""
+
+    kid: str
+    alg: str
+    enc: str
+    jwk: Mapping[str, str]
+    expires_at: datetime
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        return cls(**_known_fields(cls, body) | _times(body, "expires_at"))
+
+
+@dataclass(frozen=True, slots=True)
 class SealingKey:
-    """A public key to seal cards with."""
+    """A static public key to seal cards with, of any number of payments."""
 
     kid: str
     alg: str

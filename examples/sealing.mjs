@@ -2,59 +2,78 @@
  * Seal a card for one payment, in a browser. Copy this file into your checkout page; it needs nothing but WebCrypto.
  *
  *     import { seal } from "./sealing.mjs";
- *     const cardData = await seal({ card_number: "…", expiry_date: "MM/YY", card_holder: "…" }, paymentId, key);
+ *     const card = { card_number: "…", expiry_date: "MM/YY", card_holder: "…", security_code: "…" };
+ *     const cardData = await seal(card, paymentId, key);
  *
- * `paymentId` and `key` come from your back end, which alone may call the API (calls are signed): the key is one of
- * `GET /keys`, and the payment id is the Idempotency-Key with which it will send `card_data: cardData` to POST /payments.
+ * `paymentId` and `key` come from your back end, which alone may call the API (calls are signed): the payment id is the
+ * Idempotency-Key with which it will send `card_data: cardData` to POST /payments, and the key is what POST /keys answers
+ * under the same Idempotency-Key.
  *
- * The result is a compact JWE (RFC 7516), `alg` RSA-OAEP-256 and `enc` A256GCM (RFC 7518), as sealing.py makes it for
- * back ends. It is good for the one payment whose id is in its header.
+ * The result is a compact JWE (RFC 7516) with the `enc` A256GCM (RFC 7518), as sealing.py makes it for back ends. It is
+ * good for the one payment whose id is in its header. There are two kinds of keys:
  *
- * Whoever could put a key of his own in the place of yours could read what is sealed with it. Write the fingerprint of
- * yours into the page, as the fourth argument, and no other is sealed with; `fingerprint` in sealing.py makes it.
+ * - A single-use key, of POST /keys, has the `alg` ECDH-ES. Its private half is deleted when the payment has ended, and
+ *   then nobody can open what was sealed. Only with such a key may the card have a security code, which is optional.
+ * - A static key, of GET /keys, has the `alg` RSA-OAEP-256. It is for those who can't ask before each payment, and not
+ *   every deployment has one.
+ *
+ * Whoever could put a key of his own in the place of your static key could read what is sealed with it. Write the
+ * fingerprint of yours into the page, as the fourth argument, and no other is sealed with; `fingerprint` in sealing.py
+ * makes it.
  */
 
-const ALG = "RSA-OAEP-256";
 const ENC = "A256GCM";
-const FIELDS = ["card_number", "expiry_date", "card_holder"];
+const FIELDS = ["card_number", "expiry_date", "card_holder", "security_code"];
 const LEAST_KEY_BITS = 2048;
+const KEY_BITS = 256;
 const TAG_BYTES = 16;
+const P256 = { name: "ECDH", namedCurve: "P-256" };
+const AES = { name: "AES-GCM", length: KEY_BITS };
+
+const SINGLE_USE = "ECDH-ES";
+/** By the key's `alg`: makes the content's key, the same encrypted, and what else the header says. */
+const KINDS = { [SINGLE_USE]: agreed, "RSA-OAEP-256": wrapped };
 
 /**
- * Seal `{card_number, expiry_date, card_holder}` with a key as `GET /keys` has it, for this payment alone.
+ * Seal `{card_number, expiry_date, card_holder}`, and the `security_code` if there is one, for this payment alone, with
+ * the key that POST /keys has for it; or without a security code, with one of GET /keys.
  *
- * Rejects with a TypeError where the card or the payment id is not one (a security code is not taken, nor any other
- * field), and with an Error where the key is not one that this can seal with, an RSA key of less than 2048 bits, or not
- * the one with the fingerprint, or where the page has no WebCrypto. No message repeats card data.
+ * Rejects with a TypeError where the card or the payment id is not one (of other fields none is taken, and no security
+ * code with a static key), and with an Error where the key is not one that this can seal with, an RSA key of less than
+ * 2048 bits, or not the one with the fingerprint (a single-use key has none), or where the page has no WebCrypto. No
+ * message repeats card data.
  *
- * @param {{card_number: string, expiry_date: string, card_holder: string}} cardData
+ * @param {{card_number: string, expiry_date: string, card_holder: string, security_code?: string}} cardData
  * @param {string} paymentId
- * @param {{kid: string, alg: string, enc: string, pem: string}} key
- * @param {string} [fingerprint] the SHA-256 of the key's SubjectPublicKeyInfo in DER, in hex
+ * @param {{kid: string, alg: string, enc: string, jwk?: JsonWebKey, pem?: string}} key
+ * @param {string} [fingerprint] the SHA-256 of the static key's SubjectPublicKeyInfo in DER, in hex
  * @returns {Promise<string>}
  */
 export async function seal(cardData, paymentId, key, fingerprint) {
   if (typeof cardData !== "object" || cardData === null || Array.isArray(cardData)) {
     throw new TypeError("The card must be an object.");
   }
-  if (!Object.keys(cardData).every((name) => FIELDS.includes(name))) {
-    throw new TypeError("A card has a card_number, an expiry_date and a card_holder. No security code is taken.");
-  }
   if (typeof paymentId !== "string" || paymentId === "") {
     throw new TypeError("The payment id must be a string that is not empty.");
   }
-  if (key?.alg !== ALG || key.enc !== ENC) {
-    throw new Error(`The sealing key must be for ${ALG} and ${ENC}.`);
+  if (!Object.hasOwn(KINDS, key?.alg) || key.enc !== ENC) {
+    throw new Error(`The sealing key must be for ${Object.keys(KINDS).join(" or ")}, and ${ENC}.`);
+  }
+  if (!Object.keys(cardData).every((name) => FIELDS.includes(name))) {
+    throw new TypeError("A card has a card_number, an expiry_date, a card_holder and perhaps a security_code.");
+  }
+  if ("security_code" in cardData && key.alg !== SINGLE_USE) {
+    throw new TypeError("Only a single-use key, of POST /keys, may seal a security code.");
   }
   // Browsers offer it to pages that came over https, or from localhost, only.
   const subtle = globalThis.crypto?.subtle;
   if (subtle === undefined) {
     throw new Error("This page has no WebCrypto. Serve it over https.");
   }
-  const publicKey = await imported(subtle, key.pem, fingerprint);
-  const header = encoded(JSON.stringify({ alg: ALG, enc: ENC, kid: key.kid, payment_id: paymentId }));
-  const contentKey = await subtle.generateKey({ name: "AES-GCM", length: 256 }, true, ["encrypt"]);
-  const encryptedKey = await subtle.wrapKey("raw", contentKey, publicKey, { name: "RSA-OAEP" });
+  const { contentKey, encryptedKey, ...agreement } = await KINDS[key.alg](subtle, key, fingerprint);
+  const header = base64url(utf8(JSON.stringify({
+    alg: key.alg, enc: ENC, kid: key.kid, payment_id: paymentId, ...agreement,
+  })));
   const iv = crypto.getRandomValues(new Uint8Array(12));
   const sealed = await subtle.encrypt(
     { name: "AES-GCM", iv, additionalData: utf8(header), tagLength: 8 * TAG_BYTES },
@@ -63,6 +82,35 @@ export async function seal(cardData, paymentId, key, fingerprint) {
   );
   const [ciphertext, tag] = [sealed.slice(0, -TAG_BYTES), sealed.slice(-TAG_BYTES)];
   return [header, ...[encryptedKey, iv, ciphertext, tag].map(base64url)].join(".");
+}
+
+/** A content key agreed on with the key's owner (RFC 7518, 4.6). Nothing is encrypted: the header has our half. */
+async function agreed(subtle, { jwk }, fingerprint) {
+  if (fingerprint !== undefined) throw new Error("The sealing key is not the one whose fingerprint is pinned.");
+  let publicKey;
+  try {
+      const { kty, crv, x, y } = jwk;
+    publicKey = await subtle.importKey("jwk", { kty, crv, x, y }, P256, false, []);
+  } catch {
+    throw new Error("The sealing key is not a P-256 public key in JWK.");
+  }
+  const ours = await subtle.generateKey(P256, true, ["deriveBits"]);
+  const secret = await subtle.deriveBits({ name: "ECDH", public: publicKey }, ours.privateKey, KEY_BITS);
+  // The Concat KDF (RFC 7518, 4.6.2) in its first round, which fills the key: the secret, then the `enc`, neither `apu`
+  // nor `apv`, and the key's length; each text with its length in front.
+  const told = [...uint32(ENC.length), ...utf8(ENC), ...uint32(0), ...uint32(0), ...uint32(KEY_BITS)];
+  const round = Uint8Array.from([...uint32(1), ...new Uint8Array(secret), ...told]);
+  const derived = await subtle.digest("SHA-256", round);
+  const contentKey = await subtle.importKey("raw", derived, AES, false, ["encrypt"]);
+  const { kty, crv, x, y } = await subtle.exportKey("jwk", ours.publicKey);
+  return { contentKey, encryptedKey: new Uint8Array(), epk: { kty, crv, x, y } };
+}
+
+/** A content key of our own, encrypted with the key (RFC 7518, 4.3). */
+async function wrapped(subtle, { pem }, fingerprint) {
+  const publicKey = await imported(subtle, pem, fingerprint);
+  const contentKey = await subtle.generateKey(AES, true, ["encrypt"]);
+  return { contentKey, encryptedKey: await subtle.wrapKey("raw", contentKey, publicKey, { name: "RSA-OAEP" }) };
 }
 
 /** The RSA public key of a PEM file (SubjectPublicKeyInfo, RFC 7468 section 13), if it is fit to seal with. */
@@ -87,8 +135,9 @@ function utf8(text) {
   return new TextEncoder().encode(text);
 }
 
-function encoded(text) {
-  return base64url(utf8(text));
+/** The number's four bytes, the highest first. */
+function uint32(number) {
+  return [24, 16, 8, 0].map((shift) => (number >>> shift) & 0xff);
 }
 
 function hex(bytes) {

@@ -36,9 +36,10 @@ REST = (
     "tests/stack/test_operations.py::TestWhatSomebodyDidAtTheGateway",
     "tests/stack/test_operations.py::test_a_stopped_refund_is_brought_to_its_end",
     "tests/stack/test_resolve.py",
-    # Generated clients, and random requests.
+    # Generated clients, other people's libraries, and random requests.
     "tests/stack/test_generated_clients.py",
     "tests/stack/test_openapi.py",
+    "tests/unit/client/test_interoperability.py",
     # Tools, as people call them.
     "tests/repository/test_command.py",
     "tests/repository/test_sbom.py",

@@ -31,12 +31,41 @@ class CardCipher(Protocol):
 class CardOpener(Protocol):
     """Opens sealed cards.
 
-    Raises InvalidSealedCard, SealedCardTampered, SealedForAnotherPayment, SealingNotSupported, UnknownSealingKey,
-    KeyServiceUnavailable, KeyUnusable.
+    Raises InvalidSealedCard, SealedCardTampered, SealedForAnotherPayment, SealedWithTheWrongKind, SealingNotSupported,
+    UnknownSealingKey, KeyServiceUnavailable, KeyUnusable; and for a single-use key, the errors of `SealingKeys`.
     """
 
     def open(self, sealed: str, payment_id: str) -> bytes:
         """The content sealed for this payment: the card data as JSON."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SealingKey:
+    """The public half of a key for one payment: a point of P-256, its coordinates in base64url as in a JWK."""
+
+    kid: str
+    """The JWK's thumbprint (RFC 7638)."""
+    x: str
+    y: str
+    expires_at: str
+    """The time until which the payment must begin."""
+
+
+class SealingKeys(Protocol):
+    """The single-use keys. Raises LedgerUnavailable, KeyServiceUnavailable, KeyUnusable."""
+
+    def issue(self, payment_id: str, at: str) -> SealingKey:
+        """The payment's key: the same again until it expires. Raises SealingKeyUsed if the payment has ended,
+        and PaymentUnderWay if it has begun and has no valid key."""
+        ...
+
+    def private_key(self, payment_id: str, kid: str, at: str | None) -> bytes:
+        """The private half of the payment's key, 32 bytes.
+
+        Without `at`, an expired key is returned as well. Raises UnknownSealingKey if the payment has no key,
+        SealedForAnotherPayment if it has another, SealingKeyExpired, SealingKeyUsed.
+        """
         ...
 
 

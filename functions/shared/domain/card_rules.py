@@ -39,7 +39,9 @@ def expires_too_late(expiry: tuple[int, int], now: datetime) -> bool:
 
 
 def broken_rules(card_data: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """The broken rule for each invalid field. The texts never quote the field. An expired card breaks no rule."""
+    """The broken rule for each invalid field. The texts never quote the field. An expired card breaks no rule, and
+    neither does one without a security code.
+    """
     broken = {}
     if not is_card_number(card_data["card_number"]):
         broken["card_number"] = "must be a card's: digits alone, with a brand's prefix and length and the check digit"
@@ -55,4 +57,7 @@ def broken_rules(card_data: Mapping[str, str], now: datetime) -> dict[str, str]:
         broken["card_holder"] = "has a control character, or one that is none"
     elif looks_like_a_card_number(holder):
         broken["card_holder"] = "looks like a card number"
+    code = card_data.get("security_code")
+    if code is not None and not re.fullmatch(RULES["security_code"]["pattern"], code):
+        broken["security_code"] = "must be 3 or 4 digits"
     return broken

@@ -11,6 +11,9 @@ PaymentError
 │   ├── InvalidSealedCard        not a compact JWE, or its content is not a card
 │   ├── SealedCardTampered
 │   ├── SealedForAnotherPayment
+│   ├── SealedWithTheWrongKind   a static key, where only single-use keys are accepted
+│   ├── SealingKeyExpired        the payment did not begin while its key was valid
+│   ├── SealingKeyUsed           the payment has ended, and its key was deleted
 │   ├── SealingNotSupported      an alg, enc or compression that we don't support
 │   ├── UnknownSealingKey
 │   ├── SensitiveAuthenticationData
@@ -92,7 +95,19 @@ class SealedCardTampered(Rejection):
 
 
 class SealedForAnotherPayment(Rejection):
-    """The card was sealed for a different payment_id."""
+    """The card was sealed for a different payment_id, or to a key that was issued for another payment."""
+
+
+class SealedWithTheWrongKind(Rejection):
+    """The card was sealed to a static key, and this deployment accepts only single-use keys."""
+
+
+class SealingKeyExpired(Rejection):
+    """The single-use key was valid for an hour, and the payment did not begin in that time."""
+
+
+class SealingKeyUsed(Rejection):
+    """The single-use key was deleted when its payment ended, so nothing can open what was sealed to it."""
 
 
 class SealingNotSupported(Rejection):

@@ -15,10 +15,10 @@ _UUID = re.compile("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9A-Fa-
 _LONG_NUMBER = re.compile("([0-9][_-]*){12}")
 
 SEALED_CARD = (
-    r"eyJ[A-Za-z0-9_-]{16,1021}\.[A-Za-z0-9_-]{683}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{2,4096}\.[A-Za-z0-9_-]{22}"
+    r"eyJ[A-Za-z0-9_-]{16,1021}\.([A-Za-z0-9_-]{683})?\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{2,4096}\.[A-Za-z0-9_-]{22}"
 )
-"""A compact JWE (RFC 7516) in base64url: a header, a content key in the 512 bytes of RSA-4096, an initialization vector
-of 12 bytes, the ciphertext, a tag of 16 bytes."""
+"""A compact JWE (RFC 7516) in base64url: a header, a content key in the 512 bytes of RSA-4096 or none if it is agreed
+on (ECDH-ES), an initialization vector of 12 bytes, the ciphertext, a tag of 16 bytes."""
 
 
 def is_id(value: object) -> TypeGuard[str]:

