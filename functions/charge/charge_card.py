@@ -1,22 +1,26 @@
 """Charge the card at the gateway, and determine the outcome."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from functions.shared.domain.card import Card, CardSummary
+from functions.shared.domain.card import Card, CardSummary, security_code_context
 from functions.shared.domain.charge import Order
-from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown
+from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown, LedgerConflict
 from functions.shared.domain.payment import PaymentRequest
-from functions.shared.ports import CardCipher, Ledger, PaymentGateway
+from functions.shared.ports import CardCipher, HeldCards, Ledger, PaymentGateway
 
 
 def charge_card(
     payment_id: str,
     payment: PaymentRequest,
     summary: CardSummary,
-    ciphertext: bytes,
+    transaction_id: str,
     *,
+    held_cards: HeldCards,
     cipher: CardCipher,
+    code_cipher: Callable[[], CardCipher],
     gateway: PaymentGateway,
     ledger: Ledger,
 ) -> dict[str, Any]:
@@ -27,13 +31,15 @@ def charge_card(
     every attempt has the same idempotency key. But a gateway forgets keys after about a day, and Step Functions forgets
     executions after 90 days. The ledger forgets nothing, so it is checked first.
 
-    Raises LedgerUnavailable, GatewayOutcomeUnknown if neither the gateway's answer nor a search by reference reveals
+    Raises LedgerConflict if the card is not held any more, LedgerUnavailable, GatewayOutcomeUnknown if neither the gateway's answer nor a search by reference reveals
     the outcome, GatewayMismatch if the gateway charged something else, and the errors of the gateway and the cipher.
     """
     if ledger.statuses([payment_id]):
         return {"outcome": "recorded"}
     order = Order(payment_id, payment.amount_minor, payment.currency, payment.merchant_reference, payment.description)
-    card = Card.from_card_data(json.loads(cipher.decrypt(ciphertext, summary.encryption_context)))
+    card = _held_card(
+        payment_id, summary, transaction_id, held_cards=held_cards, cipher=cipher, code_cipher=code_cipher
+    )
     create_charge = gateway.charge if payment.capture else gateway.authorize
     try:
         charge = create_charge(order, card, f"{payment_id}-charge")
@@ -51,3 +57,22 @@ def charge_card(
         "decline_code": charge.decline_code,
         "shown": charge.to_dict(),
     }
+
+
+def _held_card(
+    payment_id: str,
+    summary: CardSummary,
+    transaction_id: str,
+    *,
+    held_cards: HeldCards,
+    cipher: CardCipher,
+    code_cipher: Callable[[], CardCipher],
+) -> Card:
+    held = held_cards.find(payment_id)
+    if held is None or held.transaction_id != transaction_id:
+        raise LedgerConflict("The payment's card is not held any more.")
+    card = Card.from_card_data(json.loads(cipher.decrypt(held.ciphertext, summary.encryption_context)))
+    if held.security_code is None:
+        return card
+    code = code_cipher().decrypt(held.security_code, security_code_context(payment_id))
+    return replace(card, security_code=code.decode())

@@ -1,6 +1,5 @@
-"""State `Charge`: takes the ciphertext, and returns the gateway's outcome."""
+"""State `Charge`: takes the transaction's id, and returns the gateway's outcome."""
 
-import base64
 from typing import Any
 
 from functions.charge.charge_card import charge_card
@@ -9,14 +8,16 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.domain.payment import PaymentRequest
 
 
-@runtime.function("charge", uses=(runtime.card_cipher, runtime.gateway, runtime.ledger))
+@runtime.function("charge", uses=(runtime.held_cards, runtime.card_cipher, runtime.gateway, runtime.ledger))
 def handler(event: runtime.Event) -> dict[str, Any]:
     return charge_card(
         event["payment_id"],
         PaymentRequest.from_request(event["payment"]),
         CardSummary.from_dict(event["card"]),
-        base64.b64decode(event["ciphertext"]),
+        event["transaction_id"],
+        held_cards=runtime.held_cards(),
         cipher=runtime.card_cipher(),
+        code_cipher=runtime.ephemeral_cipher,
         gateway=runtime.gateway(),
         ledger=runtime.ledger(),
     )

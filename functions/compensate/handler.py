@@ -11,7 +11,16 @@ from functions.shared.domain.payment import PaymentRequest
 METRICS = {"reversed": "PaymentReversed", "declined": "PaymentDeclined"}
 
 
-@runtime.function("compensate", uses=(runtime.ledger, runtime.books_mac, runtime.gateway, runtime.velocity_counter))
+FACTORIES = (
+    runtime.ledger,
+    runtime.books_mac,
+    runtime.held_cards,
+    runtime.gateway,
+    runtime.velocity_counter,
+)
+
+
+@runtime.function("compensate", uses=FACTORIES)
 def handler(event: runtime.Event) -> dict[str, Any]:
     request = PaymentRequest.from_request(event["payment"])
     payment = payment_from(event, runtime.now())
@@ -25,6 +34,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
             ledger=runtime.ledger(),
             velocity_counter=runtime.velocity_counter(),
         )
+        runtime.held_cards().erase(ended.payment_id, payment.updated_at)
     except PaymentError:
         runtime.count("CompensationFailed")
         raise

@@ -1,29 +1,44 @@
-"""Encrypt the card under the card-data key."""
+"""Encrypt the card under the card-data key, and hold it for its charge."""
 
-import base64
-import hashlib
 import json
 from typing import Any
 
-from functions.shared.domain.card import Card
+from functions.shared.domain.card import Card, security_code_context
 from functions.shared.domain.errors import UnknownToken
-from functions.shared.ports import CardCipher, CardVault
+from functions.shared.ports import CardCipher, CardVault, HeldCard, HeldCards
 
 
-def encrypt_card(card: Card, context: dict[str, str], *, cipher: CardCipher) -> dict[str, Any]:
-    """Return `{"ciphertext": base64, "transaction_id": hex}`; the transaction's id is the SHA-256 of the ciphertext."""
-    return _transaction(encrypt_data(card.to_card_data(), context, cipher=cipher))
+def encrypt_card(
+    card: Card, payment_id: str, context: dict[str, str], *, cipher: CardCipher, code_cipher: CardCipher
+) -> HeldCard:
+    """Encrypt the card, and its security code apart from it, since the card alone may be stored.
+
+    Raises KeyServiceUnavailable, KeyUnusable.
+    """
+    ciphertext = encrypt_data(card.to_card_data(), context, cipher=cipher)
+    if card.security_code is None:
+        return HeldCard(ciphertext)
+    return HeldCard(ciphertext, code_cipher.encrypt(card.security_code.encode(), security_code_context(payment_id)))
 
 
-def stored_card(token: str, *, card_vault: CardVault, now: str) -> dict[str, Any]:
-    """Read the ciphertext stored under the token, and return the same as `encrypt_card`.
+def stored_card(token: str, *, card_vault: CardVault, now: str) -> HeldCard:
+    """Read the ciphertext stored under the token.
 
     Raises UnknownToken if the card was erased in the meantime, and LedgerUnavailable.
     """
     ciphertext = card_vault.ciphertext(token, now)
     if ciphertext is None:
         raise UnknownToken("No card is stored under this token.")
-    return _transaction(ciphertext)
+    return HeldCard(ciphertext)
+
+
+def hold_card(payment_id: str, card: HeldCard, *, held_cards: HeldCards, now: str) -> dict[str, Any]:
+    """Hold the card until the payment ends, and return `{"transaction_id": hex}`, the SHA-256 of the ciphertext held.
+
+    The call may be repeated with another ciphertext of the card: the first one stays. Raises LedgerConflict if the
+    payment has ended, and LedgerUnavailable.
+    """
+    return {"transaction_id": held_cards.hold(payment_id, card, now).transaction_id}
 
 
 def encrypt_data(card_data: dict[str, str], context: dict[str, str], *, cipher: CardCipher) -> bytes:
@@ -32,10 +47,3 @@ def encrypt_data(card_data: dict[str, str], context: dict[str, str], *, cipher: 
     Raises KeyServiceUnavailable, KeyUnusable.
     """
     return cipher.encrypt(json.dumps(card_data).encode(), context)
-
-
-def _transaction(ciphertext: bytes) -> dict[str, Any]:
-    return {
-        "ciphertext": base64.b64encode(ciphertext).decode(),
-        "transaction_id": hashlib.sha256(ciphertext).hexdigest(),
-    }

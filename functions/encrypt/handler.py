@@ -1,17 +1,37 @@
-"""State `Encrypt`: takes the card, or a stored card's token, and returns its ciphertext and the transaction's id."""
+"""State `Encrypt`: takes the card, or a stored card's token, and holds its ciphertext until the payment has ended.
 
+A card that is only to be stored is not held but returned, encrypted: such an execution has no history, and its next
+state stores the card.
+"""
+
+from base64 import b64encode
 from typing import Any
 
-from functions.encrypt.encrypt_data import encrypt_card, stored_card
+from functions.encrypt.encrypt_data import encrypt_card, hold_card, stored_card
 from functions.shared import runtime
 from functions.shared.domain.card import CardSummary
+from functions.shared.ports import HeldCard
 from functions.shared.use_cases.open_card import open_card
 
 
-@runtime.function("encrypt", uses=(runtime.card_opener, runtime.card_cipher))
+@runtime.function("encrypt", uses=(runtime.card_opener, runtime.card_cipher, runtime.held_cards))
 def handler(event: runtime.Event) -> dict[str, Any]:
-    request, payment_id = event.get("request") or event["store_request"], event["payment_id"]
+    if "store_request" in event:
+        return {"ciphertext": b64encode(_encrypted(event, event["store_request"]).ciphertext).decode()}
+    request, now = event["request"], runtime.now()
     if request.get("token") is not None:
-        return stored_card(request["token"], card_vault=runtime.card_vault(), now=runtime.now())
-    card = open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate)
-    return encrypt_card(card, CardSummary.from_dict(event["card"]).encryption_context, cipher=runtime.card_cipher())
+        card = stored_card(request["token"], card_vault=runtime.card_vault(), now=now)
+    else:
+        card = _encrypted(event, request)
+    return hold_card(event["payment_id"], card, held_cards=runtime.held_cards(), now=now)
+
+
+def _encrypted(event: runtime.Event, request: dict[str, Any]) -> HeldCard:
+    payment_id = event["payment_id"]
+    return encrypt_card(
+        open_card(request["card_data"], payment_id, card_opener=runtime.card_opener, validate=runtime.validate),
+        payment_id,
+        CardSummary.from_dict(event["card"]).encryption_context,
+        cipher=runtime.card_cipher(),
+        code_cipher=runtime.ephemeral_cipher(),
+    )

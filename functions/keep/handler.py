@@ -1,20 +1,24 @@
-"""State `Keep`: takes the ciphertext of a card that is to be stored without a payment, and returns the stored card."""
+"""States `Keep` and `RecallCard`: take a card that is to be stored without a payment, and return the stored card."""
 
 import base64
 from typing import Any
 
-from functions.keep.keep_card import keep_card
+from functions.keep.keep_card import keep_card, recall_card
 from functions.shared import runtime
 from functions.shared.domain.card import CardSummary
 from functions.shared.ports import StoredCard
 
 
-@runtime.function("keep", uses=(runtime.card_vault,))
+@runtime.function("keep", uses=(runtime.card_vault, runtime.held_cards))
 def handler(event: runtime.Event) -> dict[str, Any]:
-    now = runtime.now()
+    key, card_data, now = event["payment_id"], event["card_data"], runtime.now()
+    if "card" not in event:
+        return recall_card(key, card_data, now, card_vault=runtime.card_vault())
     card = StoredCard(
         CardSummary.from_dict(event["card"]), base64.b64decode(event["ciphertext"]), runtime.kept_until(now)
     )
-    kept = keep_card(event["payment_id"], card, now, card_vault=runtime.card_vault())
+    kept = keep_card(
+        key, card_data, card, now, card_vault=runtime.card_vault(), held_cards=runtime.held_cards()
+    )
     runtime.count("CardStored")
     return kept

@@ -1,6 +1,8 @@
-"""States `Persist` and `Deny`: take the gateway's outcome, or a rule's denial, and return the recorded outcome."""
+"""States `Persist` and `Deny`: take the gateway's outcome, or a rule's denial, and return the recorded outcome.
 
-import base64
+State `Erase`: takes a rejected payment, of which nothing is recorded.
+"""
+
 import json
 from typing import Any
 
@@ -21,20 +23,35 @@ METRICS = {
 }
 
 
-@runtime.function("persist", uses=(runtime.ledger, runtime.books_mac, runtime.card_vault, runtime.velocity_counter))
+FACTORIES = (
+    runtime.ledger,
+    runtime.books_mac,
+    runtime.held_cards,
+    runtime.card_vault,
+    runtime.velocity_counter,
+)
+
+
+@runtime.function("persist", uses=FACTORIES)
 def handler(event: runtime.Event) -> dict[str, Any]:
+    held_cards, ledger, now = runtime.held_cards(), runtime.ledger(), runtime.now()
+    if "rejected" in event:
+        held_cards.erase(event["payment_id"], now)
+        return {"payment_id": event["payment_id"], "status": "rejected"}
     if "denied" in event:
-        return _deny(event)
+        denied = denied_payment_from(event, _verdict(event["denied"]), now)
+        recorded = deny_payment(denied, held_cards=held_cards, ledger=ledger)
+        runtime.count("PaymentDeclined")
+        return recorded.outcome()
     if event["charge"]["outcome"] == "recorded":
-        return already_recorded(event["payment_id"], ledger=runtime.ledger()).outcome()
-    now = runtime.now()
+        return already_recorded(event["payment_id"], held_cards=held_cards, ledger=ledger, now=now).outcome()
     recorded = persist_payment(
         payment_from(event, now),
-        base64.b64decode(event["encrypted"]["ciphertext"]),
         Charge.from_dict(event["charge"]["shown"]),
         card_on_file=event["payment"]["card_on_file"],
         keep_card_until=runtime.kept_until(now),
-        ledger=runtime.ledger(),
+        held_cards=held_cards,
+        ledger=ledger,
         card_vault=runtime.card_vault(),
         velocity_counter=runtime.velocity_counter(),
     )
@@ -42,10 +59,8 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     return recorded.outcome()
 
 
-def _deny(event: runtime.Event) -> dict[str, Any]:
-    """Record that a rule declined the payment. Screen's verdict is the message of the error that Step Functions caught,
-    whose cause is JSON (`tests/aws_facts/lambda_errors.yaml`)."""
-    verdict = json.loads(json.loads(event["denied"])["errorMessage"])
-    recorded = deny_payment(denied_payment_from(event, verdict, runtime.now()), ledger=runtime.ledger())
-    runtime.count("PaymentDeclined")
-    return recorded.outcome()
+def _verdict(cause: str) -> dict[str, Any]:
+    """Screen's verdict: the message of the error that Step Functions caught, whose cause is JSON
+    (`tests/aws_facts/lambda_errors.yaml`)."""
+    verdict: dict[str, Any] = json.loads(json.loads(cause)["errorMessage"])
+    return verdict

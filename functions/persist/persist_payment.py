@@ -1,5 +1,6 @@
 """Record the gateway's decision."""
 
+from dataclasses import replace
 from typing import Any
 
 from functions.shared.domain.adoption import adopt
@@ -7,7 +8,7 @@ from functions.shared.domain.charge import Charge
 from functions.shared.domain.errors import LedgerConflict
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import FAILURE_STATUSES, Payment
-from functions.shared.ports import CardVault, Ledger, StoredCard, VelocityCounter
+from functions.shared.ports import CardVault, HeldCards, Ledger, StoredCard, VelocityCounter
 
 
 def payment_from(event: dict[str, Any], now: str) -> Payment:
@@ -16,7 +17,7 @@ def payment_from(event: dict[str, Any], now: str) -> Payment:
     return Payment.first_of(
         event,
         charge["outcome"],
-        event["encrypted"]["transaction_id"],
+        event["transaction_id"],
         now=now,
         charge_id=charge.get("charge_id"),
         decline_code=charge.get("decline_code"),
@@ -30,39 +31,42 @@ def denied_payment_from(event: dict[str, Any], verdict: dict[str, Any], now: str
     )
 
 
-def deny_payment(payment: Payment, *, ledger: Ledger) -> Payment:
-    """Write a payment whose card was never encrypted, and which the gateway was never asked for.
+def deny_payment(payment: Payment, *, held_cards: HeldCards, ledger: Ledger) -> Payment:
+    """Write a payment whose card was never encrypted, and which the gateway was never asked for; erase its key.
 
     The call may be repeated. Raises LedgerUnavailable, LedgerConflict.
     """
     ledger.record(payment)
+    held_cards.erase(payment.payment_id, payment.updated_at)
     return payment
 
 
-def already_recorded(payment_id: str, *, ledger: Ledger) -> Payment:
+def already_recorded(payment_id: str, *, held_cards: HeldCards, ledger: Ledger, now: str) -> Payment:
     """The payment that Charge found in the ledger and so did not charge again. Its recorded status is the outcome.
 
-    Raises LedgerConflict if the record shows a failure.
+    Raises LedgerConflict if the record shows a failure, and LedgerUnavailable.
     """
     known = ledger.payment(payment_id)
     assert known  # nothing is ever deleted
     if known.status in FAILURE_STATUSES:
         raise LedgerConflict(f"The payment was recorded before, as {known.status}.")
+    held_cards.erase(payment_id, now)
     return known
 
 
 def persist_payment(
     payment: Payment,
-    ciphertext: bytes,
     charge: Charge,
     *,
     card_on_file: bool,
     keep_card_until: str,
+    held_cards: HeldCards,
     ledger: Ledger,
     card_vault: CardVault,
     velocity_counter: VelocityCounter,
 ) -> Payment:
-    """Write the payment, its journal entries and the card to be kept, all or nothing. The call may be repeated.
+    """Write the payment, its journal entries and the card to be kept, all or nothing; then erase what is held for the
+    payment. The call may be repeated.
 
     Only a capture moves money. `charge` is the charge as the state Charge saw it; its later movements are adopted. A
     decline by the gateway is counted once it is recorded. A stored card that was charged by its token is kept for
@@ -72,7 +76,11 @@ def persist_payment(
     token = payment.card.token if payment.card else None
     if token and not card_on_file:
         assert payment.card
-        card = StoredCard(payment.card, ciphertext, keep_card_until)
+        if held := held_cards.find(payment.payment_id):
+            card = StoredCard(payment.card, held.ciphertext, keep_card_until)
+        elif not ledger.statuses([payment.payment_id]):
+            # No earlier attempt has stored the card. Somebody stopped the execution, and so the card was erased.
+            payment = replace(payment, card=payment.card.without_token())
     if payment.status == "captured":
         assert payment.amount_minor and payment.currency  # every payment has them
         entries.append(capture_entry(charge.gateway, payment.amount_minor, payment.currency))
@@ -83,4 +91,5 @@ def persist_payment(
         velocity_counter.count_decline(recorded)
     if token and card_on_file:
         card_vault.renew(token, keep_card_until)
+    held_cards.erase(payment.payment_id, payment.updated_at)
     return recorded

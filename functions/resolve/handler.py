@@ -16,6 +16,7 @@ MIN_RUN_TIME = timedelta(minutes=5)
 FACTORIES = (
     runtime.ledger,
     runtime.books_mac,
+    runtime.held_cards,
     runtime.gateway,
     runtime.executions,
     runtime.operation_executions,
@@ -37,6 +38,9 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         payment_id, status = resolve_operation(event["operation_id"], executions=executions, payments=payments, **ports)
     else:
         status, error = resolve_payment(payment_id, executions=payments, **ports)
+        # A name that is no id could be a card number. Its execution was started by hand and held no card.
+        if status != "processing" and is_id(payment_id):
+            runtime.held_cards().erase(payment_id, ports["now"])
     if not event["ask_gateway"]:
         if status == "processing":
             # Step Functions may show an ended execution as running for another moment.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 # For annotations only: each function imports just the parts of the domain that it uses.
@@ -35,9 +36,15 @@ class CardOpener(Protocol):
     UnknownSealingKey, KeyServiceUnavailable, KeyUnusable; and for a single-use key, the errors of `SealingKeys`.
     """
 
-    def open(self, sealed: str, payment_id: str) -> bytes:
-        """The content sealed for this payment: the card data as JSON."""
-        ...
+    def open(self, sealed: str, payment_id: str) -> Opened: ...
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Opened:
+    """What was sealed for a payment: the card data as JSON, and whether the key is for this payment alone."""
+
+    content: bytes
+    single_use: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +67,44 @@ class SealingKeys(Protocol):
         and PaymentUnderWay if it has begun and has no valid key."""
         ...
 
-    def private_key(self, payment_id: str, kid: str, at: str | None) -> bytes:
+    def private_key(self, payment_id: str, kid: str, at: str) -> bytes:
         """The private half of the payment's key, 32 bytes.
 
-        Without `at`, an expired key is returned as well. Raises UnknownSealingKey if the payment has no key,
-        SealedForAnotherPayment if it has another, SealingKeyExpired, SealingKeyUsed.
+        Raises UnknownSealingKey if the payment has no key, SealedForAnotherPayment if it has another,
+        SealingKeyExpired, SealingKeyUsed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCard:
+    """A card for the gateway: its data, encrypted as for the vault, and its security code, encrypted by itself."""
+
+    ciphertext: bytes
+    security_code: bytes | None = None
+
+    @property
+    def transaction_id(self) -> str:
+        """The SHA-256 of the ciphertext, in hex."""
+        return sha256(self.ciphertext).hexdigest()
+
+
+class HeldCards(Protocol):
+    """The encrypted cards of payments that have not ended. Raises LedgerUnavailable."""
+
+    def hold(self, payment_id: str, card: HeldCard, at: str) -> HeldCard:
+        """Hold the card until the payment ends, and return what is held: of several, the first.
+
+        Raises LedgerConflict if the payment has ended.
+        """
+        ...
+
+    def find(self, payment_id: str) -> HeldCard | None: ...
+
+    def erase(self, payment_id: str, at: str) -> None:
+        """End the payment: delete its card, its security code and its single-use key.
+
+        From then on nothing is held for the payment, and no key is issued. The call may be repeated.
         """
         ...
 
@@ -249,10 +289,15 @@ class StoredCard:
 
 @dataclass(frozen=True, slots=True)
 class StoredOnRequest:
-    """A request that stored a card without a payment. `card` is None once the card is erased or has expired."""
+    """A request that stored a card without a payment.
+
+    `card` is None once the card is erased or has expired. `sealed_hash` is the SHA-256 of the sealed card in hex, or
+    None if the card came in the clear.
+    """
 
     card: CardSummary | None
     created_at: str
+    sealed_hash: str | None = None
 
 
 class CardVault(Protocol):
@@ -261,7 +306,7 @@ class CardVault(Protocol):
     Raises LedgerUnavailable.
     """
 
-    def keep(self, key: str, card: StoredCard, at: str) -> None:
+    def keep(self, key: str, card: StoredCard, at: str, sealed_hash: str | None = None) -> None:
         """Store a card without a payment, together with the request's idempotency key. The call may be repeated.
 
         Raises LedgerConflict if the key has stored another card, or one that was erased since.

@@ -27,7 +27,7 @@ from functions.shared.domain.errors import (
     UnknownSealingKey,
 )
 from functions.shared.domain.shapes import canonical_id
-from functions.shared.ports import SealingKeys
+from functions.shared.ports import Opened, SealingKeys
 
 if TYPE_CHECKING:
     from mypy_boto3_kms.client import KMSClient
@@ -56,7 +56,7 @@ class JweCardOpener:
     def __init__(self, kinds: Mapping[str, ContentKeys]) -> None:
         self._kinds = kinds
 
-    def open(self, sealed: str, payment_id: str) -> bytes:
+    def open(self, sealed: str, payment_id: str) -> Opened:
         segments = sealed.split(".")
         if len(segments) != 5:
             raise InvalidSealedCard("A sealed card is a compact JWE, five segments with dots between them.")
@@ -70,9 +70,10 @@ class JweCardOpener:
         if (len(content_key), len(iv), len(tag)) != (_KEY_BYTES, _IV_BYTES, _TAG_BYTES):
             raise SealedCardTampered("The sealed card does not open.")
         try:
-            return AESGCM(content_key).decrypt(iv, ciphertext + tag, protected.encode())
+            content = AESGCM(content_key).decrypt(iv, ciphertext + tag, protected.encode())
         except InvalidTag:
             raise SealedCardTampered("The sealed card does not open.") from None
+        return Opened(content, single_use=header["alg"] == SINGLE_USE)
 
     def _checked_kind(self, header: dict[str, Any], payment_id: str) -> ContentKeys:
         """The kind of key that the header asks for, if the header is acceptable and names this payment."""
@@ -118,13 +119,9 @@ class StaticKeys:
 
 
 class SingleUseKeys:
-    """`ContentKeys` of keys that are issued for one payment each, for direct key agreement (RFC 7518, 4.6).
+    """`ContentKeys` of keys that are issued for one payment each, for direct key agreement (RFC 7518, 4.6)."""
 
-    With `now`, a key is accepted only until it expires. A state that comes after the first needs none: a payment
-    that began in time may go on.
-    """
-
-    def __init__(self, keys: SealingKeys, now: Callable[[], str] | None = None) -> None:
+    def __init__(self, keys: SealingKeys, now: Callable[[], str]) -> None:
         self._keys = keys
         self._now = now
 
@@ -133,7 +130,7 @@ class SingleUseKeys:
             raise InvalidSealedCard("A card sealed by key agreement has no encrypted key.")
         parties = [_party(header, name) for name in ("apu", "apv")]
         sender = _ephemeral_key(header.get("epk"))
-        private = self._keys.private_key(payment_id, header["kid"], self._now() if self._now else None)
+        private = self._keys.private_key(payment_id, header["kid"], self._now())
         secret = ec.derive_private_key(int.from_bytes(private, "big"), ec.SECP256R1()).exchange(ec.ECDH(), sender)
         return derived_key(secret, ENCRYPTION, *parties, key_bytes=_KEY_BYTES)
 

@@ -49,18 +49,35 @@ def card_cipher() -> "ports.CardCipher":
 
 @cache
 def card_opener() -> "ports.CardOpener":
-    from functions.shared.adapters.jwe import STATIC, JweCardOpener, StaticKeys
+    """It accepts static keys only if SEALING_KEY_IDS names any."""
+    from functions.shared.adapters.jwe import SINGLE_USE, STATIC, ContentKeys, JweCardOpener, SingleUseKeys, StaticKeys
 
-    return JweCardOpener({STATIC: StaticKeys(_client("kms"), frozenset(os.environ["SEALING_KEY_IDS"].split(",")))})
+    kinds: dict[str, ContentKeys] = {SINGLE_USE: SingleUseKeys(sealing_keys(), now)}
+    if static_keys := os.environ["SEALING_KEY_IDS"]:
+        kinds[STATIC] = StaticKeys(_client("kms"), frozenset(static_keys.split(",")))
+    return JweCardOpener(kinds)
+
+
+@cache
+def ephemeral_cipher() -> "ports.CardCipher":
+    """Encrypts the single-use keys and the security codes."""
+    from functions.shared.adapters.kms import KmsCardCipher
+
+    return KmsCardCipher(_client("kms"), os.environ["EPHEMERAL_KEY_ID"])
 
 
 @cache
 def sealing_keys() -> "ports.SealingKeys":
-    from functions.shared.adapters.kms import KmsCardCipher
     from functions.shared.adapters.table.sealing_keys import DynamoDbSealingKeys
 
-    cipher = KmsCardCipher(_client("kms"), os.environ["EPHEMERAL_KEY_ID"])
-    return DynamoDbSealingKeys(_client("dynamodb"), os.environ["EPHEMERAL_TABLE"], cipher)
+    return DynamoDbSealingKeys(_client("dynamodb"), os.environ["EPHEMERAL_TABLE"], ephemeral_cipher())
+
+
+@cache
+def held_cards() -> "ports.HeldCards":
+    from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
+
+    return DynamoDbHeldCards(_client("dynamodb"), os.environ["EPHEMERAL_TABLE"])
 
 
 @cache

@@ -38,8 +38,8 @@ class DynamoDbCardVault:
         self._client = client
         self._table = table
 
-    def keep(self, key: str, card: StoredCard, at: str) -> None:
-        request = {"token": card.summary.token, "created_at": at}
+    def keep(self, key: str, card: StoredCard, at: str, sealed_hash: str | None = None) -> None:
+        request = {"token": card.summary.token, "created_at": at, "sealed_hash": sealed_hash}
         item = request_key(key) | request | {"expires_at": epoch_seconds(card.until)}
         try:
             write_transaction(self._client, [put(self._table, card_item(card), IS_NEW), put(self._table, item, IS_NEW)])
@@ -49,8 +49,10 @@ class DynamoDbCardVault:
                 raise LedgerConflict("The key has stored another card, or one that was erased since.") from None
 
     def stored_on_request(self, key: str, at: str) -> StoredOnRequest | None:
-        request = self._read(request_key(key), at, ("token", "created_at"))
-        return StoredOnRequest(self.summary(request["token"], at), request["created_at"]) if request else None
+        request = self._read(request_key(key), at, ("token", "created_at", "sealed_hash"))
+        if request is None:
+            return None
+        return StoredOnRequest(self.summary(request["token"], at), request["created_at"], request.get("sealed_hash"))
 
     def renew(self, token: str, until: str) -> None:
         with ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):

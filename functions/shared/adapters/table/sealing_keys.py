@@ -1,8 +1,7 @@
-"""The single-use keys, in a table whose items hold what a payment has only while it runs.
+"""The single-use keys, in the table `ephemeral`: what a payment has only until it ends.
 
 An item's key is `payment_id`. The key's attributes are `kid`, `x`, `y`, `private_key` (encrypted by KMS, bound to the
-payment) and `issued_until`. When the payment ends, `private_key` is removed and `ended_at` is set. From then on nothing
-is written to the item any more, so that a late request can't bring a key back.
+payment) and `issued_until`. held_cards.py adds the payment's card, and describes what remains after its end.
 """
 
 import base64
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from functions.shared.adapters.table.held_cards import RETENTION
 from functions.shared.adapters.table.items import Item, ledger_errors, marshal, unmarshal
 from functions.shared.domain.errors import (
     PaymentUnderWay,
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 LIFETIME = timedelta(hours=1)
 """The time within which a payment must begin after its key was issued."""
-
-# A payment that began in time may run for a while; if its end erases nothing, DynamoDB does after this time.
-RETENTION = timedelta(days=1)
 
 _KEY_BYTES = 32
 
@@ -89,7 +86,7 @@ class DynamoDbSealingKeys:
                 raise PaymentUnderWay("The payment is under way, and its key can't be replaced.") from None
         return key
 
-    def private_key(self, payment_id: str, kid: str, at: str | None) -> bytes:
+    def private_key(self, payment_id: str, kid: str, at: str) -> bytes:
         item = self._read(payment_id)
         if "ended_at" in item:
             raise SealingKeyUsed("The payment has ended, and its key was deleted.")
@@ -97,7 +94,7 @@ class DynamoDbSealingKeys:
             raise UnknownSealingKey("No key was issued for this payment. Take one from POST /keys.")
         if item["kid"] != kid:
             raise SealedForAnotherPayment("The card was sealed to another key than this payment's latest.")
-        if at is not None and item["issued_until"] <= at:
+        if item["issued_until"] <= at:
             raise SealingKeyExpired("The key was valid for an hour. Take a new one from POST /keys.")
         return self._cipher.decrypt(item["private_key"], _context(payment_id))
 
