@@ -46,7 +46,7 @@ from functions.shared.ports import (
     StoredOnRequest,
     Velocity,
 )
-from tests.samples import EXPIRES_AT, NOW, TEST_CARDS
+from tests.samples import EXPIRES_AT, NOW, TEST_CARDS, WRONG_SECURITY_CODE
 
 
 @dataclass
@@ -303,7 +303,8 @@ class FakeGateway:
             raise GatewayRefused("The reference was reversed.")
         if order.reference in self.charges:
             raise GatewayOutcomeUnknown("The reference was charged under another key.")
-        decline_code = TEST_CARDS[card.pan].get("decline_code")
+        wrong_code = "incorrect_cvc" if card.security_code == WRONG_SECURITY_CODE else None
+        decline_code = TEST_CARDS[card.pan].get("decline_code") or wrong_code
         approved: ChargeStatus = "captured" if capture else "authorized"
         charge = Charge(
             gateway=self.name,

@@ -17,6 +17,10 @@ DECLINED_PAN = "4000000000009995"
 UNLISTED_PAN = "4000056655665556"
 """A test number published by Stripe that is not on our own list."""
 
+SECURITY_CODE = "987"
+WRONG_SECURITY_CODE = "000"
+"""The security code that every gateway of our tests finds wrong."""
+
 HOLDER = "Zebedee O'Brien"
 SEALED = ".".join(["eyJ" + "a" * 200, "a" * 683, "a" * 16, "a" * 120, "a" * 22])
 """Has a sealed card's shape, and can't be opened."""
@@ -43,8 +47,8 @@ REQUEST = PaymentRequest(1999, "USD", merchant_reference="order-1001")
 STORE = StoreRequest()
 
 
-def card(pan: str = PAN) -> Card:
-    return Card.from_card_data(CARD_DATA | {"card_number": pan})
+def card(pan: str = PAN, **changes: str) -> Card:
+    return Card.from_card_data(CARD_DATA | {"card_number": pan} | changes)
 
 
 def order(reference: str = "pay-1", **changes: Any) -> Order:

@@ -255,7 +255,7 @@ class GatewaySession:
         return Answer(404, {"error": {"code": "not_found"}})
 
     def _charge(self, body: Any) -> Answer:
-        card = Card.from_number(body["card"]["number"])
+        card = Card.from_number(body["card"]["number"], body["card"].get("security_code"))
         charge = self._book.charge(
             body["reference"], body["amount_minor"], body["currency"], card, body.get("capture", True)
         )

@@ -43,6 +43,7 @@ export const DECLINED = {
   // Whoever has the card in hand may not be its owner, and is not told.
   lost_card: ASK_THE_BANK,
   stolen_card: ASK_THE_BANK,
+  incorrect_cvc: "The security code is not this card’s. Check it against your card.",
 };
 
 /** By `error`: the card was never charged. */

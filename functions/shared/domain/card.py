@@ -3,12 +3,13 @@
 Source: PCI DSS v4.0.1, requirement 3.4.1 (first six and last four digits are the most that may be shown).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn
 
-from functions.shared.domain.card_number import brand_of, is_card_number
+from functions.shared.domain.card_number import RULES, brand_of, is_card_number
 from functions.shared.domain.card_rules import expiry_of, has_expired
 from functions.shared.domain.errors import InvalidCardNumber, InvalidInput
 
@@ -53,18 +54,22 @@ class CardSummary:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Card:
-    """A card in the clear. It exists only in a function's memory, and its `repr` is masked."""
+    """A card in the clear. It exists only in a function's memory, and its `repr` is masked.
+
+    `security_code` is for the one charge that the cardholder entered it for: nothing stores it with the card.
+    """
 
     pan: str
     expiry_month: int
     expiry_year: int
     card_holder: str
+    security_code: str | None = None
 
     @classmethod
     def from_card_data(cls, card_data: Mapping[str, str]) -> "Card":
-        """Read `{"card_number", "expiry_date": "MM/YY", "card_holder"}`.
+        """Read `{"card_number", "expiry_date": "MM/YY", "card_holder"}`, and `security_code` if there is one.
 
-        Raises InvalidCardNumber (Luhn, length or issuer range) and InvalidInput (expiry date).
+        Raises InvalidCardNumber (Luhn, length or issuer range) and InvalidInput (expiry date, security code).
         """
         pan = card_data["card_number"]
         if not is_card_number(pan):
@@ -73,10 +78,16 @@ class Card:
         if expiry is None:
             raise InvalidInput("expiry_date must be MM/YY.")
         year, month = expiry
-        return cls(pan, month, year, card_data["card_holder"])
+        security_code = card_data.get("security_code")
+        if security_code is not None and not re.fullmatch(RULES["security_code"]["pattern"], security_code):
+            raise InvalidInput("security_code must be 3 or 4 digits.")
+        return cls(pan, month, year, card_data["card_holder"], security_code)
 
     def to_card_data(self) -> dict[str, str]:
-        """The inverse of `from_card_data`. The result is unmasked: encrypt it, never log it."""
+        """The inverse of `from_card_data`, without the security code, because this is what is encrypted and stored.
+
+        The result is unmasked: encrypt it, never log it.
+        """
         return {"card_number": self.pan, "expiry_date": self.expiry, "card_holder": self.card_holder}
 
     @property

@@ -110,7 +110,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         body = _body("ChargeRequest")
         check_currency(body["currency"])
         check_amount(body["amount_minor"], body["currency"])
-        card = Card.from_number(body["card"]["number"])
+        card = Card.from_number(body["card"]["number"], body["card"].get("security_code"))
 
         def deed() -> Answer:
             made = book.charge(

@@ -42,6 +42,9 @@ _TEST_CARDS: dict[str, dict[str, str]] = json.loads(
 )
 
 
+_WRONG_SECURITY_CODES = ("000", "0000")
+
+
 def utc_now() -> datetime:
     """Return the current time, timezone-aware, in UTC."""
     return datetime.now(UTC)
@@ -49,22 +52,25 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the bank keeps of a card, without its number. `decline_code` is None if the bank approves its charges."""
+    """What the bank keeps of a card, without its number and security code. `decline_code` is None if the bank approves
+    its charges."""
 
     brand: str | None
     last4: str
     decline_code: str | None
 
     @classmethod
-    def from_number(cls, number: str) -> "Card":
-        """Look up a card: a published test card gets its documented result, and any other card is approved.
+    def from_number(cls, number: str, security_code: str | None = None) -> "Card":
+        """Look up a card: a published test card gets its documented result, and any other card is approved, unless its
+        security code has only zeros.
 
         Raises InvalidRequest (`invalid_card_number`) if the number fails the Luhn check.
         """
         if not _passes_luhn(number):
             raise InvalidRequest("card.number is not a card number.", reason="invalid_card_number")
         known = _TEST_CARDS.get(number, {})
-        return cls(known.get("brand"), number[-4:], known.get("decline_code"))
+        wrong_code = "incorrect_cvc" if security_code in _WRONG_SECURITY_CODES else None
+        return cls(known.get("brand"), number[-4:], known.get("decline_code") or wrong_code)
 
 
 @dataclass(frozen=True, slots=True)

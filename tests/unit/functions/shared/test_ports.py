@@ -60,8 +60,10 @@ from tests.samples import (
     NOW,
     PAN,
     REQUEST,
+    SECURITY_CODE,
     STORE,
     SUMMARY,
+    WRONG_SECURITY_CODE,
     card,
     order,
     payment,
@@ -707,6 +709,17 @@ class TestPaymentGateway:
         charge = bank.gateway.charge(order(reference := new_id()), card(DECLINED_PAN), f"{reference}-charge")
         assert (charge.status, charge.decline_code, charge.captured_minor) == ("declined", "insufficient_funds", 0)
         assert bank.gateway.find_by_reference(reference) == charge
+
+    @pytest.mark.parametrize(
+        ("code", "outcome"),
+        [(SECURITY_CODE, ("captured", None)), (WRONG_SECURITY_CODE, ("declined", "incorrect_cvc"))],
+    )
+    def test_the_gateway_judges_the_security_code(
+        self, bank: GatewayUnderTest, code: str, outcome: tuple[str, str | None]
+    ) -> None:
+        ordered, paying = order(new_id()), card(security_code=code)
+        charge = bank.gateway.charge(ordered, paying, f"{ordered.reference}-charge")
+        assert (charge.status, charge.decline_code) == outcome
 
     def test_a_charge_is_found_by_our_reference(self, bank: GatewayUnderTest) -> None:
         charge = bank.gateway.charge(order(reference := new_id()), card(), f"{reference}-charge")

@@ -60,21 +60,24 @@ class SparkleMapping:
 
     def charge_request(self, order: Order, card: Card, *, capture: bool) -> dict[str, Any]:
         """The body of a request for a charge."""
-        body = {
+        body: dict[str, Any] = {
             "reference": order.reference,
             "amount_minor": self.to_amount(order.amount_minor, order.currency),
             "currency": order.currency,
             "capture": capture,
-            "card": {
-                "number": card.pan,
-                "expiry_month": card.expiry_month,
-                "expiry_year": card.expiry_year,
-                "holder": card.card_holder,
-            },
+            "card": _present(
+                {
+                    "number": card.pan,
+                    "expiry_month": card.expiry_month,
+                    "expiry_year": card.expiry_year,
+                    "holder": card.card_holder,
+                    "security_code": card.security_code,
+                }
+            ),
             "merchant_reference": order.merchant_reference,
             "description": order.description,
         }
-        return {name: value for name, value in body.items() if value is not None}
+        return _present(body)
 
     def listed_charge(self, answer: dict[str, Any]) -> Charge | None:
         charges = _field(answer, "charges", list)
@@ -192,6 +195,10 @@ class SparkleMapping:
     def _sparkle_units(self, currency: str) -> int:
         decimals = self._minor_units.get(currency)
         return self._iso_units(currency) if decimals is None else int(10**decimals)
+
+
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _field(answer: dict[str, Any], name: str, kind: type) -> Any:

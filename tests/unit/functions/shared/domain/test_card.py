@@ -122,6 +122,18 @@ class TestReading:
         assert Card.from_card_data(CARD_DATA) == Card(PAN, 12, 2044, HOLDER)
         assert CARD.to_card_data() == CARD_DATA
 
+    @pytest.mark.parametrize("code", ["000", "987", "9876"])
+    def test_a_security_code_is_read_and_never_written_back(self, code: str) -> None:
+        card = Card.from_card_data(CARD_DATA | {"security_code": code})
+        assert card.security_code == code
+        assert card.to_card_data() == CARD_DATA
+
+    @pytest.mark.parametrize("code", ["", "12", "12345", "12a", " 123", "123\n", "१२३"])
+    def test_a_security_code_that_no_card_has_is_refused_without_repeating_it(self, code: str) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            Card.from_card_data(CARD_DATA | {"security_code": code})
+        assert str(refused.value) == "security_code must be 3 or 4 digits."
+
     @pytest.mark.parametrize(
         "number",
         [
@@ -176,7 +188,7 @@ class TestExpiry:
 class TestMasking:
     @given(pans, st.text(min_size=1))
     def test_nothing_that_prints_a_card_shows_more_than_bin_and_last4(self, pan: str, holder: str) -> None:
-        card = Card.from_card_data(CARD_DATA | {"card_number": pan, "card_holder": holder})
+        card = Card.from_card_data(CARD_DATA | {"card_number": pan, "card_holder": holder, "security_code": "987"})
         masked = f"Card({pan[:6]}{'*' * (len(pan) - 10)}{pan[-4:]})"
         shown = [repr(card), str(card), f"{card}", f"{card!r}", format(card), "%s" % card, "{}".format(card)]  # noqa: UP031, UP032
         assert shown == [masked] * len(shown)

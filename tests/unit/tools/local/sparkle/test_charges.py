@@ -38,6 +38,40 @@ def test_a_card_that_declines_is_402_with_its_code_and_moves_no_money(
     assert sparkle.settlement() == []
 
 
+def with_code(security_code: str, number: str = APPROVED) -> dict[str, Any]:
+    request = charge_request(number=number)
+    return request | {"card": request["card"] | {"security_code": security_code}}
+
+
+@pytest.mark.parametrize("security_code", ["000", "0000"])
+def test_a_wrong_security_code_is_declined(sparkle: Sparkle, security_code: str) -> None:
+    answer = sparkle.post("/v1/charges", with_code(security_code))
+    assert (answer.status_code, answer.json["error"]["decline_code"]) == (402, "incorrect_cvc")
+    assert sparkle.find() == [answer.json["charge"]]
+
+
+@pytest.mark.parametrize("security_code", ["001", "123", "1000"])
+def test_any_other_security_code_is_right(sparkle: Sparkle, security_code: str) -> None:
+    assert sparkle.post("/v1/charges", with_code(security_code)).status_code == 201
+
+
+@pytest.mark.parametrize(("number", "decline_code"), DECLINING.items())
+def test_a_card_that_declines_has_its_own_code_whatever_its_security_code(
+    sparkle: Sparkle, number: str, decline_code: str
+) -> None:
+    answer = sparkle.post("/v1/charges", with_code("000", number))
+    assert answer.json["error"]["decline_code"] == decline_code
+
+
+def test_the_security_code_is_shown_nowhere(sparkle: Sparkle) -> None:
+    code = "8642"
+    shown = [sparkle.post("/v1/charges", with_code(code)), sparkle.post("/v1/charges", with_code(f"{code}8642"))]
+    assert [answer.status_code for answer in shown] == [201, 422]
+    shown += [sparkle.get("/sandbox/charges"), sparkle.get("/sandbox/requests")]
+    # An id has random hexadecimal digits.
+    assert not [answer.text for answer in shown if code in re.sub("(ch|re)_[0-9a-f]+", "", answer.text)]
+
+
 def test_a_number_that_is_not_on_the_list_is_approved_if_it_passes_luhn(sparkle: Sparkle) -> None:
     charge = sparkle.charge(number=UNLISTED)
     assert (charge["status"], charge["card_brand"], charge["card_last4"]) == ("captured", None, "5556")
@@ -82,6 +116,8 @@ def test_an_expired_date_is_fine_since_the_card_decides(sparkle: Sparkle) -> Non
         ({"cvc": "123"}, "unknown field"),
         ({"card": charge_request()["card"] | {"cvc": "123"}}, "card has an unknown field"),
         ({"card": charge_request()["card"] | {"expiry_month": 13}}, "card.expiry_month"),
+        ({"card": charge_request()["card"] | {"security_code": "12"}}, "card.security_code"),
+        ({"card": charge_request()["card"] | {"security_code": 123}}, "card.security_code"),
         ({"card": charge_request()["card"] | {"number": "4242 4242 4242 4242"}}, "card.number"),
         ({"card": APPROVED}, "card"),
     ],

@@ -30,7 +30,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.settlement import SettlementPage
 from tests.mocked_aws import API_KEY, AUTHORIZATION, new_id
-from tests.samples import DECLINED_PAN, HOLDER, PAN, UNLISTED_PAN, card, order
+from tests.samples import DECLINED_PAN, HOLDER, PAN, SECURITY_CODE, UNLISTED_PAN, card, order
 
 CHARGE: dict[str, Any] = {
     "id": "ch_1",
@@ -331,6 +331,14 @@ class TestGarbage:
         answerer.will_say(200, body)
         with pytest.raises(GatewayOutcomeUnknown):
             sparkle_at(answerer.url).reverse("pay-1")
+
+    def test_the_security_code_is_sent_with_the_card_and_left_out_where_there_is_none(self, answerer: Answerer) -> None:
+        answerer.will_say(201, CHARGE)
+        sparkle = sparkle_at(answerer.url)
+        sparkle.charge(order(), card(security_code=SECURITY_CODE), "pay-1-charge")
+        with_code = json.loads(answerer.asked)["card"]
+        sparkle.charge(order(), card(), "pay-1-charge")
+        assert with_code == json.loads(answerer.asked)["card"] | {"security_code": SECURITY_CODE}
 
     @pytest.mark.parametrize("status", [200, 400, 402, 500])
     def test_an_answer_that_repeats_the_card_is_not_repeated(self, answerer: Answerer, status: int) -> None:
