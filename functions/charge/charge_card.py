@@ -31,8 +31,9 @@ def charge_card(
     every attempt has the same idempotency key. But a gateway forgets keys after about a day, and Step Functions forgets
     executions after 90 days. The ledger forgets nothing, so it is checked first.
 
-    Raises LedgerConflict if the card is not held any more, LedgerUnavailable, GatewayOutcomeUnknown if neither the gateway's answer nor a search by reference reveals
-    the outcome, GatewayMismatch if the gateway charged something else, and the errors of the gateway and the cipher.
+    Raises LedgerConflict if the card is not held any more, LedgerUnavailable, GatewayOutcomeUnknown if neither the
+    gateway's answer nor a search by reference reveals the outcome, GatewayMismatch if the gateway charged something
+    else, and the errors of the gateway and the ciphers.
     """
     if ledger.statuses([payment_id]):
         return {"outcome": "recorded"}

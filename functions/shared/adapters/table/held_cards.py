@@ -7,7 +7,7 @@ erases nothing, DynamoDB does.
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from functions.shared.adapters.table.items import Item, ledger_errors, marshal, unmarshal
+from functions.shared.adapters.table.items import ledger_errors, marshal, unmarshal
 from functions.shared.domain.errors import LedgerConflict
 from functions.shared.domain.times import epoch_seconds, iso
 from functions.shared.ports import HeldCard
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 RETENTION = timedelta(days=1)
 """The longest time for which an item is needed: longer than any payment runs, and than a late request takes."""
 
-_HOLD = (
-    "SET ciphertext = if_not_exists(ciphertext, :ciphertext), security_code = if_not_exists(security_code, :code),"
-    " expires_at = if_not_exists(expires_at, :expires_at)"
-)
-_HOLD_WITHOUT_CODE = _HOLD.replace(" security_code = if_not_exists(security_code, :code),", "")
+_HOLD = "SET ciphertext = :ciphertext, expires_at = if_not_exists(expires_at, :expires_at)"
+_HOLD_WITH_CODE = f"{_HOLD}, security_code = :security_code"
+_IS_FIRST = "attribute_not_exists(ended_at) AND attribute_not_exists(ciphertext)"
 
 # Unconditional: the item that remains keeps a late request from bringing anything back.
 _ERASE = (
@@ -39,20 +37,25 @@ class DynamoDbHeldCards:
         self._table = table
 
     def hold(self, payment_id: str, card: HeldCard, at: str) -> HeldCard:
-        values = {":ciphertext": card.ciphertext, ":code": card.security_code, ":expires_at": _expires_at(at)}
+        values = {
+            ":ciphertext": card.ciphertext,
+            ":security_code": card.security_code,
+            ":expires_at": _expires_at(at),
+        }
         with ledger_errors():
             try:
-                answer = self._client.update_item(
+                self._client.update_item(
                     TableName=self._table,
                     Key=marshal({"payment_id": payment_id}),
-                    UpdateExpression=_HOLD if card.security_code else _HOLD_WITHOUT_CODE,
-                    ConditionExpression="attribute_not_exists(ended_at)",
+                    UpdateExpression=_HOLD_WITH_CODE if card.security_code else _HOLD,
+                    ConditionExpression=_IS_FIRST,
                     ExpressionAttributeValues=marshal(values),
-                    ReturnValues="UPDATED_NEW",
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
+                if held := self.find(payment_id):
+                    return held
                 raise LedgerConflict("The payment has ended, and holds no card any more.") from None
-        return _held(unmarshal(answer["Attributes"]))
+        return card
 
     def find(self, payment_id: str) -> HeldCard | None:
         with ledger_errors():
@@ -63,7 +66,7 @@ class DynamoDbHeldCards:
                 ConsistentRead=True,
             )
         item = unmarshal(answer.get("Item", {}))
-        return _held(item) if "ciphertext" in item else None
+        return HeldCard(item["ciphertext"], item.get("security_code")) if "ciphertext" in item else None
 
     def erase(self, payment_id: str, at: str) -> None:
         with ledger_errors():
@@ -73,11 +76,6 @@ class DynamoDbHeldCards:
                 UpdateExpression=_ERASE,
                 ExpressionAttributeValues=marshal({":at": at, ":expires_at": _expires_at(at)}),
             )
-
-
-def _held(item: Item) -> HeldCard:
-    code = item.get("security_code")
-    return HeldCard(bytes(item["ciphertext"]), bytes(code) if code else None)
 
 
 def _expires_at(at: str) -> int:
