@@ -512,8 +512,8 @@ class FakeSealingKeys:
         self.faults.before("issue")
         if payment_id in self.ended:
             raise SealingKeyUsed("The payment has ended.")
-        key = SealingKey(*(secrets.token_urlsafe(32) for _ in ("kid", "x", "y")), expires_at=EXPIRES_AT)
-        return self.issued.setdefault(payment_id, key)
+        kid, x, y = (secrets.token_urlsafe(32) for _ in range(3))
+        return self.issued.setdefault(payment_id, SealingKey(kid, x, y, EXPIRES_AT))
 
     def private_key(self, payment_id: str, kid: str, at: str) -> bytes:
         raise AssertionError("The cards of these tests are sealed to no single-use key.")

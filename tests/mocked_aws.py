@@ -124,8 +124,8 @@ def light_backups() -> Iterator[None]:
         table = backend.get_table(table_name)
         hash_key, range_key = backend.get_keys_value(table, key)
         if item := table.get_item(hash_key, range_key):
-            items, key_of_item = (table.items, hash_key) if range_key is None else (table.items[hash_key], range_key)
-            items[key_of_item] = deepcopy(item)
+            items: Any = table.items if range_key is None else table.items[hash_key]
+            items[hash_key if range_key is None else range_key] = deepcopy(item)
         return update_item(backend, table_name, key, *rest, **more)
 
     with (
