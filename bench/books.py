@@ -19,7 +19,7 @@ from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import capture_entry, turnover
 from functions.shared.domain.times import end_of_day, iso
 from tools.books import statements as commands
-from tools.books.reading import OpenBooks
+from tools.books.reading import BooksReader
 from tools.deployment.stack import Stack
 from tools.estimates.footprint import PAYMENT, sealing
 
@@ -80,7 +80,7 @@ def reads(stack: Stack, sizes: tuple[int, ...], rounds: int) -> Section:
     today = datetime.now(UTC).date()
     days = [(today - timedelta(days=n)).isoformat() for n in range(CLOSED_DAYS, 0, -1)]
     growing_day, quiet_day = days[0], days[-1]
-    open_books = OpenBooks(DynamoDbLedger(client, TABLE), books, days[0])
+    open_books = BooksReader(DynamoDbLedger(client, TABLE), books, days[0])
     counter, silent = ReadCounter(client), Console(file=io.StringIO(), width=200)
     [payment_id, *_] = _seed(client, QUIET_DAY_ENTRIES, quiet_day)
     _seed(client, TODAYS_ENTRIES, today.isoformat())

@@ -11,7 +11,7 @@ import typer
 from client import CardData, CardSummary, Operation, Payment, PaymentsClient
 from functions.shared.contracts import is_test_card
 from functions.shared.domain.card_rules import broken_rules
-from tools.books.money import minor, money
+from tools.books.money import money, to_minor
 from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack, StackError, new_payment_id
@@ -99,7 +99,7 @@ def pay(
 ) -> None:
     """Pay with a card, which is sealed before it leaves this machine, or with a stored card's token."""
     with clear_errors():
-        amount_minor = _minor(amount, currency)
+        amount_minor = _amount_minor(amount, currency)
         client, key = connected(stack, api_url), key or new_payment_id()
         _say_key(key)
         payment = client.pay(
@@ -219,7 +219,7 @@ def _operate(
     with clear_errors():
         client, key = connected(stack, api_url), key or new_payment_id()
         payment = client.payment(payment_id)
-        amounts = () if amount is None else (_minor(amount, payment.currency or ""),)
+        amounts = () if amount is None else (_amount_minor(amount, payment.currency or ""),)
         _say_key(key)
         done: Operation = getattr(client, operation)(payment_id, *amounts, idempotency_key=key)
         done = done if no_wait else client.wait_for_operation(payment_id, done.operation_id)
@@ -244,9 +244,9 @@ def _card(test_card: str | None) -> CardData:
     return CardData(number, f"{datetime.now(UTC) + timedelta(days=365):%m/%y}", "John Doe")
 
 
-def _minor(amount: str, currency: str) -> int:
+def _amount_minor(amount: str, currency: str) -> int:
     try:
-        return minor(amount, currency)
+        return to_minor(amount, currency)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

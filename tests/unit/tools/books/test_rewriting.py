@@ -25,7 +25,7 @@ from tests.samples import payment
 from tests.unit.tools.books.conftest import anchored, days_ago
 from tools.books import verification as verify
 from tools.books.findings import Evidence, Finding, findings
-from tools.books.reading import OpenBooks
+from tools.books.reading import BooksReader
 from tools.deployment.rewritings import AUDIT, VERIFY, WAYS
 from tools.deployment.stack import Stack
 
@@ -336,7 +336,7 @@ def anchored_books() -> Iterator[tuple[Books, tuple[list[Any], dict[str, bytes]]
             (keys, "WRITTEN_SHARDS", 2),
             (DynamoDbWritten, "shards", 2),
             (verify, "SEGMENTS", 1),  # moto gives the whole table for each
-            (verify, "LOOKS_AGAIN_AFTER_SECONDS", (0,)),
+            (verify, "REREAD_PAUSES_SECONDS", (0,)),
         ):
             patch.setattr(owner, name, value)
         aws.s3.put_bucket_versioning(Bucket=ANCHORS_BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -360,7 +360,7 @@ def verified(books: Books) -> tuple[bool, str]:
         anchors_bucket=ANCHORS_BUCKET,
     )  # fmt: skip
     out = StringIO()
-    opened = OpenBooks(books.aws.ledger(), DynamoDbBooks(books.aws.dynamodb, TABLE), days_ago(9))
+    opened = BooksReader(books.aws.ledger(), DynamoDbBooks(books.aws.dynamodb, TABLE), days_ago(9))
     return verify.verify(stack, opened, Console(file=out, width=200)), out.getvalue()
 
 
