@@ -86,7 +86,7 @@ class Workflow:
         arn = self.start(request, payment_id)
         time.sleep(0.8 * expected_seconds)
         deadline = time.monotonic() + _TIMEOUT_SECONDS
-        while (execution := self.stack.described(arn))["status"] == "RUNNING":
+        while (execution := self.stack.describe_execution(arn))["status"] == "RUNNING":
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{arn} does not end")
             time.sleep(max(_POLL_SECONDS, 0.1 * expected_seconds))
@@ -271,7 +271,7 @@ def counted_calls(product: Workflow, payments: int) -> Section:
     # All payments should make the same calls. If some differ, show the highest count of each call.
     made = {name for calls in counts_by_payment for name in calls}
     highest = Counter({name: max(calls[name] for calls in counts_by_payment) for name in made})
-    needed, happy_path = needed_calls(), [name for name, _ in footprint.path()]
+    needed, happy_path = needed_calls(), [name for name, _ in footprint.happy_path()]
     names = sorted(needed | highest, key=[*WHY_CALLED, *highest].index)
     counts = [Count(name, highest[name], needed[name], WHY_CALLED.get(name, "nothing needs it")) for name in names]
     total = Count("all", highest.total(), needed.total(), "the calls above")
@@ -293,7 +293,7 @@ def counted_calls(product: Workflow, payments: int) -> Section:
 def _pay(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
     _post(stack, request, payment_id)
     arn = stack.execution_arn(payment_id)
-    wait_for(lambda: stack.described(arn), _TIMEOUT_SECONDS, until=has_ended)
+    wait_for(lambda: stack.describe_execution(arn), _TIMEOUT_SECONDS, until=has_ended)
 
 
 def _post(stack: Stack, request: dict[str, Any], payment_id: str) -> None:

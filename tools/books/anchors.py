@@ -70,8 +70,8 @@ def read_anchors(stack: Stack) -> TrustedAnchors:
 class AnchorReader:
     def __init__(self, stack: Stack) -> None:
         self._s3 = stack.client("s3")
-        self._bucket = stack.known("anchors_bucket")
-        self._mac = KmsMac(stack.client("kms"), stack.known("books_key_arn"))
+        self._bucket = stack.required("anchors_bucket")
+        self._mac = KmsMac(stack.client("kms"), stack.required("books_key_arn"))
 
     def read(self) -> TrustedAnchors:
         result = TrustedAnchors()

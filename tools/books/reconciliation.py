@@ -45,7 +45,7 @@ def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False
     )["executionArn"]
     with progress(console, SpinnerColumn()) as bar:
         task = bar.add_task(_PROGRESS_TEXTS["report"], total=None)
-        while (execution := stack.described(execution_arn))["status"] == "RUNNING":
+        while (execution := stack.describe_execution(execution_arn))["status"] == "RUNNING":
             history = states.get_execution_history(executionArn=execution_arn, reverseOrder=True, maxResults=10)
             bar.update(task, description=progress_text(history["events"]))
             time.sleep(_POLL_SECONDS)

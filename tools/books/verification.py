@@ -184,10 +184,10 @@ class _Reader:
 
     def __init__(self, stack: Stack, trusted: TrustedAnchors) -> None:
         self._table = stack.ledger_table
-        self._cards_table = stack.known("cards_table")
+        self._cards_table = stack.required("cards_table")
         # Unlike the resource, its client can be shared, and it too returns items in Python types.
         self._client = stack.resource("dynamodb").meta.client
-        self._mac = KmsMac(stack.client("kms"), stack.known("books_key_arn"))
+        self._mac = KmsMac(stack.client("kms"), stack.required("books_key_arn"))
         self._trusted = trusted
 
     def segment(self, number: int) -> VerificationResult:

@@ -173,7 +173,7 @@ def _replayed(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedE
         stateMachineArn=stack.live_arn("payment"), name=new_payment_id(), input=json.dumps(request)
     )
     arn = started["executionArn"]
-    now = wait_for(lambda: stack.described(arn), FOLLOW_TIMEOUT_SECONDS, pause_seconds=1.0, until=has_ended)
+    now = wait_for(lambda: stack.describe_execution(arn), FOLLOW_TIMEOUT_SECONDS, pause_seconds=1.0, until=has_ended)
     return ReplayedExecution(past, card, now)
 
 
