@@ -30,9 +30,9 @@ from tools.trials.replay import replay_all
 from tools.trials.replay_executions import (
     DEFAULT_CARD,
     DEFAULT_LIMIT,
-    Ended,
-    executions_named,
-    executions_of,
+    FinalStatus,
+    executions_by_name,
+    latest_executions,
     replay_executions,
 )
 from tools.trials.reports import report, write_json, write_junit
@@ -67,7 +67,7 @@ def replay(
         typer.Option(help="Replay past executions by ARN or payment id, separated by blanks. May be repeated."),
     ] = None,
     status: Annotated[
-        Ended | None, typer.Option(case_sensitive=False, help="Replay past executions with this outcome.")
+        FinalStatus | None, typer.Option(case_sensitive=False, help="Replay past executions with this outcome.")
     ] = None,
     since: Annotated[
         datetime | None,
@@ -114,14 +114,14 @@ def replay(
             source = Stack.load(from_stack) if from_stack else target
             with console.status("Reading past executions"):
                 executions = (
-                    executions_named(source, [name for names in execution for name in names.split()])
+                    executions_by_name(source, [name for names in execution for name in names.split()])
                     if execution
-                    else executions_of(source, status, since, until, limit or DEFAULT_LIMIT)
+                    else latest_executions(source, status, since, until, limit or DEFAULT_LIMIT)
                 )
             replayed = replay_executions(target, executions, console, card_number=card, concurrency=concurrency)
             if replayed.interrupted:
                 raise KeyboardInterrupt
-            exit_unless(all(each.ended for each in replayed))
+            exit_unless(all(each.has_ended for each in replayed))
 
         def as_expected(files: Iterable[Path]) -> bool:
             selected = load_api_events(files)
