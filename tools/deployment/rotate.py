@@ -29,6 +29,6 @@ def rotate(terraform: Terraform, key: Key, *, retire: bool = False) -> list[str]
         raise TerraformError(f"{variable} ends in {newest!r}, which has no next. Append a name by hand.")
     generations = generations[1:] if retire else [*generations, str(int(newest) + 1)]
     file = terraform.keys_file
-    known = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(known | {variable: generations}, indent=2) + "\n")
+    variables = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(variables | {variable: generations}, indent=2) + "\n")
     return generations
