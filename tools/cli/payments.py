@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from getpass import getpass
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -39,6 +40,15 @@ AmountArgument = Annotated[
 CardOption = Annotated[
     str | None, typer.Option("--card", help="A published test card; default: the command prompts for a card.")
 ]
+
+
+class Reason(StrEnum):
+    """Why a merchant charges a stored card."""
+
+    RECURRING = "recurring"
+    INSTALLMENT = "installment"
+    UNSCHEDULED = "unscheduled"
+
 
 _GOOD = {"processing", "captured", "authorized", "stored", "voided", "refunded", "partially_refunded", "succeeded"}
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.")
@@ -91,6 +101,10 @@ def pay(
     save_card: Annotated[bool, typer.Option("--save-card", help="Store the card and return its token.")] = False,
     reference: Annotated[str | None, typer.Option(help="Your own reference, such as an order number.")] = None,
     description: Annotated[str | None, typer.Option(help="What the customer pays for.")] = None,
+    reason: Annotated[
+        Reason | None,
+        typer.Option(help="Why the merchant charges the stored card; default: the customer makes the payment."),
+    ] = None,
     key: KeyOption = None,
     no_wait: NoWaitOption = False,
     as_json: JsonOption = False,
@@ -111,6 +125,8 @@ def pay(
             save_card=save_card or None,
             merchant_reference=reference,
             description=description,
+            initiator="merchant" if reason else None,
+            reason=reason.value if reason else None,
             idempotency_key=key,
         )
         payment = payment if no_wait else client.wait(payment.payment_id)
@@ -257,7 +273,7 @@ def _show(payment: Payment, as_json: bool) -> None:
         return
     why = payment.decline_code or payment.error
     facts = [payment.payment_id, payment.status, why, _amount(payment.amount_minor, payment.currency)]
-    facts += [_card_text(payment.card) if payment.card else None, payment.merchant_reference]
+    facts += [_card_text(payment.card) if payment.card else None, payment.merchant_reference, payment.reason]
     lines = ["  ".join(filter(None, facts))]
     if payment.captured_minor:
         moved = (("captured", payment.captured_minor), ("refunded", payment.refunded_minor))

@@ -4,6 +4,7 @@
 erases nothing, DynamoDB does.
 """
 
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,15 +19,11 @@ if TYPE_CHECKING:
 RETENTION = timedelta(days=1)
 """The longest time for which an item is needed: longer than any payment runs, and than a late request takes."""
 
-_HOLD = (
-    "SET ciphertext = if_not_exists(ciphertext, :ciphertext), security_code = if_not_exists(security_code, :code),"
-    " expires_at = if_not_exists(expires_at, :expires_at)"
-)
-_HOLD_WITHOUT_CODE = _HOLD.replace(" security_code = if_not_exists(security_code, :code),", "")
+_FIELDS = tuple(field.name for field in fields(HeldCard))
 
 # Unconditional: the item that remains keeps a late request from bringing anything back.
 _ERASE = (
-    "REMOVE private_key, ciphertext, security_code"
+    f"REMOVE private_key, {', '.join(_FIELDS)}"
     " SET ended_at = if_not_exists(ended_at, :at), expires_at = if_not_exists(expires_at, :expires_at)"
 )
 
@@ -39,15 +36,16 @@ class DynamoDbHeldCards:
         self._table = table
 
     def hold(self, payment_id: str, card: HeldCard, at: str) -> HeldCard:
-        values = {":ciphertext": card.ciphertext, ":code": card.security_code, ":expires_at": _expires_at(at)}
+        held = {name: value for name, value in asdict(card).items() if value is not None}
+        values = held | {"expires_at": _expires_at(at)}
         with ledger_errors():
             try:
                 answer = self._client.update_item(
                     TableName=self._table,
                     Key=marshal({"payment_id": payment_id}),
-                    UpdateExpression=_HOLD if card.security_code else _HOLD_WITHOUT_CODE,
+                    UpdateExpression="SET " + ", ".join(f"{name} = if_not_exists({name}, :{name})" for name in values),
                     ConditionExpression="attribute_not_exists(ended_at)",
-                    ExpressionAttributeValues=marshal(values),
+                    ExpressionAttributeValues=marshal({f":{name}": value for name, value in values.items()}),
                     ReturnValues="UPDATED_NEW",
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
@@ -59,7 +57,7 @@ class DynamoDbHeldCards:
             answer = self._client.get_item(
                 TableName=self._table,
                 Key=marshal({"payment_id": payment_id}),
-                ProjectionExpression="ciphertext, security_code",
+                ProjectionExpression=", ".join(_FIELDS),
                 ConsistentRead=True,
             )
         item = unmarshal(answer.get("Item", {}))
@@ -76,8 +74,7 @@ class DynamoDbHeldCards:
 
 
 def _held(item: Item) -> HeldCard:
-    code = item.get("security_code")
-    return HeldCard(bytes(item["ciphertext"]), bytes(code) if code else None)
+    return HeldCard(**{name: item[name] for name in _FIELDS if name in item})
 
 
 def _expires_at(at: str) -> int:
