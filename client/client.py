@@ -28,7 +28,17 @@ from .errors import (
     StillProcessing,
     TooManyRequests,
 )
-from .models import CardData, CardSummary, Operation, OperationType, Payment, SealingKey, SingleUseKey
+from .models import (
+    CardData,
+    CardSummary,
+    Initiator,
+    Operation,
+    OperationType,
+    Payment,
+    Reason,
+    SealingKey,
+    SingleUseKey,
+)
 from .sealing import fingerprint, seal
 from .shapes import canonical_id, is_id, is_sealed_card, is_token
 from .transport import SigV4, Transport
@@ -144,6 +154,8 @@ class PaymentsClient:
         save_card: bool | None = None,
         merchant_reference: str | None = None,
         description: str | None = None,
+        initiator: Initiator | None = None,
+        reason: Reason | None = None,
         idempotency_key: str | None = None,
     ) -> Payment:
         """Start a payment with a card or with the token of a stored card. Its status is `processing`: `wait` for the
@@ -151,7 +163,8 @@ class PaymentsClient:
 
         `card` is a card in the clear, which the client seals with the payment's `key_for`, or one that a browser sealed
         for this `idempotency_key`. `save_card` says whether to store the card under a token, `payment.card.token`; by
-        default the deployment decides. If the key was used before, returns the payment that it started, in its present
+        default the deployment decides. A payment with a token that the customer does not make has the `initiator`
+        `merchant`, and a `reason`. If the key was used before, returns the payment that it started, in its present
         state. Raises KeyUsedForAnother if that payment has a different amount, currency or reference.
         """
         key = _key(idempotency_key)
@@ -163,10 +176,19 @@ class PaymentsClient:
             save_card=save_card,
             merchant_reference=merchant_reference,
             description=description,
+            initiator=initiator,
+            reason=reason,
         )
         _check_texts({"merchant_reference": merchant_reference, "description": description})
         order = {"amount_minor": amount_minor, "currency": currency, "merchant_reference": merchant_reference}
-        details = {"token": token, "description": description, "capture": capture, "save_card": save_card}
+        details = {
+            "token": token,
+            "description": description,
+            "capture": capture,
+            "save_card": save_card,
+            "initiator": initiator,
+            "reason": reason,
+        }
         return self._start("/payments", order | details, card, key, order)
 
     def store_card(self, card: CardData | str, *, idempotency_key: str | None = None) -> Payment:

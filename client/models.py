@@ -18,6 +18,8 @@ PaymentStatus = Literal[
     "partially_refunded",
     "stored",
 ]
+Initiator = Literal["customer", "merchant"]
+Reason = Literal["recurring", "installment", "unscheduled"]
 OperationType = Literal["refund", "capture", "void"]
 OperationStatus = Literal["processing", "succeeded", "rejected", "in_doubt"]
 
@@ -80,7 +82,7 @@ class Payment:
     Amounts are in the currency's minor unit. A `declined` payment has a `decline_code`, a `rejected` one an `error`.
     An `authorized` payment can be captured until `expires_at`; if it was not, it becomes `voided` with the `error`
     `expired`. `in_doubt` means that money may have moved: until the API has found out, the payment has neither
-    succeeded nor failed.
+    succeeded nor failed. A payment with a stored card has an `initiator`, and if that is the merchant, a `reason`.
     """
 
     payment_id: str
@@ -95,6 +97,8 @@ class Payment:
     decline_code: str | None = None
     error: str | None = None
     merchant_reference: str | None = None
+    initiator: Initiator | None = None
+    reason: Reason | None = None
     operations: tuple[Operation, ...] = ()
     expires_at: datetime | None = None
     created_at: datetime | None = None

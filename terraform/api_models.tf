@@ -37,5 +37,6 @@ resource "aws_api_gateway_model" "this" {
   schema = jsonencode(jsondecode(templatefile("${local.models_folder}/${each.key}.json.tftpl", {
     card_data = local.card_data_schema
     order     = local.order_schema
+    reasons   = jsonencode(local.definitions.reason.enum)
   })))
 }

@@ -23,6 +23,7 @@ from functions.shared.domain.charge import (
     Refused,
     Reversal,
     ReversalResult,
+    StoredCredential,
 )
 from functions.shared.domain.errors import (
     GatewayOutcomeUnknown,
@@ -150,6 +151,8 @@ class FakeGateway:
         """The charges by their own ids."""
         self.calls: list[str] = []
         self.idempotency_keys: list[str] = []
+        self.stored_credentials: dict[str, StoredCredential | None] = {}
+        """What each charge said of the stored card, by reference."""
         self.faults = Faults()
         self.refund_status: RefundStatus = "succeeded"
         self.reports: dict[str, list[SettlementLine]] = {}
@@ -267,9 +270,7 @@ class FakeGateway:
         return Reversal(self._reversals[reference], self.charges.get(reference))
 
     def _create(self, order: Order, card: Card, idempotency_key: str, *, capture: bool) -> Charge:
-        done = self._once(
-            "charge", (order, capture, card.pan), idempotency_key, lambda: self._book(order, card, capture)
-        )
+        done = self._once("charge", (order, capture, card), idempotency_key, lambda: self._book(order, card, capture))
         assert isinstance(done, Charge)
         return done
 
@@ -320,7 +321,9 @@ class FakeGateway:
             decline_code=decline_code,
             captured_at=NOW if capture and not decline_code else None,
             expires_at=None if capture or decline_code else EXPIRES_AT,
+            network_transaction_id=None if decline_code else secrets.token_hex(6),
         )
+        self.stored_credentials[order.reference] = order.stored_credential
         return self._put(charge)
 
     def _undo(self, reference: str) -> ReversalResult:
@@ -477,20 +480,18 @@ class FakeCardVault:
         token, created_at, until, sealed_hash = self.requests.get(key, ("", "", "", None))
         return StoredOnRequest(self.summary(token, at), created_at, sealed_hash) if at < until else None
 
-    def renew(self, token: str, until: str) -> None:
+    def renew(self, token: str, until: str, network_transaction_id: str | None = None) -> None:
         self.faults.before("renew")
-        if token in self.cards and self.cards[token].until < until:
-            self.cards[token] = replace(self.cards[token], until=until)
-
-    def ciphertext(self, token: str, at: str) -> bytes | None:
-        card = self._card(token, at)
-        return card.ciphertext if card else None
+        card = self.cards.get(token)
+        if card and card.until < until:
+            first = card.network_transaction_id or network_transaction_id
+            self.cards[token] = replace(card, until=until, network_transaction_id=first)
 
     def summary(self, token: str, at: str) -> CardSummary | None:
-        card = self._card(token, at)
+        card = self.find(token, at)
         return card.summary if card else None
 
-    def _card(self, token: str, at: str) -> StoredCard | None:
+    def find(self, token: str, at: str) -> StoredCard | None:
         self.faults.before("read")
         card = self.cards.get(token)
         return card if card and at < card.until else None

@@ -17,6 +17,9 @@ DECLINED_PAN = "4000000000009995"
 UNLISTED_PAN = "4000056655665556"
 """A test number published by Stripe that is not on our own list."""
 
+NETWORK_TRANSACTION_ID = "378282246310005"
+"""An id of a card network that looks like a card number, as one in some hundred of Visa's does."""
+
 SECURITY_CODE = "987"
 WRONG_SECURITY_CODE = "000"
 """The security code that every gateway of our tests finds wrong."""

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from functions.shared.domain.card import Card, CardSummary, security_code_context
-from functions.shared.domain.charge import Order
+from functions.shared.domain.charge import Order, StoredCredential
 from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown, LedgerConflict
 from functions.shared.domain.payment import PaymentRequest
-from functions.shared.ports import CardCipher, HeldCards, Ledger, PaymentGateway
+from functions.shared.ports import CardCipher, HeldCard, HeldCards, Ledger, PaymentGateway
 
 
 def charge_card(
@@ -24,8 +24,9 @@ def charge_card(
     gateway: PaymentGateway,
     ledger: Ledger,
 ) -> dict[str, Any]:
-    """Return `{"outcome": "captured" | "authorized" | "declined", "gateway", "charge_id", "decline_code", "shown"}`; or
-    only the outcome `recorded`, without a call to the gateway, if the ledger already has the payment.
+    """Return `{"outcome": "captured" | "authorized" | "declined", "gateway", "charge_id", "decline_code",
+    "network_transaction_id", "shown"}`; or only the outcome `recorded`, without a call to the gateway, if the ledger
+    already has the payment.
 
     The outcome is the request's own, and `shown` is the charge with all later movements. The call may be repeated, as
     every attempt has the same idempotency key. But a gateway forgets keys after about a day, and Step Functions forgets
@@ -37,9 +38,17 @@ def charge_card(
     """
     if ledger.statuses([payment_id]):
         return {"outcome": "recorded"}
-    order = Order(payment_id, payment.amount_minor, payment.currency, payment.merchant_reference, payment.description)
-    card = _held_card(
-        payment_id, summary, transaction_id, held_cards=held_cards, cipher=cipher, code_cipher=code_cipher
+    held = held_cards.find(payment_id)
+    if held is None or held.transaction_id != transaction_id:
+        raise LedgerConflict("The payment's card is not held any more.")
+    card = _card(payment_id, summary, held, cipher=cipher, code_cipher=code_cipher)
+    order = Order(
+        payment_id,
+        payment.amount_minor,
+        payment.currency,
+        payment.merchant_reference,
+        payment.description,
+        _stored_credential(payment, summary, held),
     )
     create_charge = gateway.charge if payment.capture else gateway.authorize
     try:
@@ -51,27 +60,33 @@ def charge_card(
         charge = found
     if not charge.is_as_requested(order.reference, order.amount_minor, order.currency, capture=payment.capture):
         raise GatewayMismatch("The gateway charged another reference, amount or currency than asked.")
+    network_transaction_id = charge.network_transaction_id
+    if network_transaction_id and card.pan in network_transaction_id:
+        network_transaction_id = None  # the gateway has mistaken the number for the id
     return {
         "outcome": charge.outcome(capture=payment.capture),
         "gateway": gateway.name,
         "charge_id": charge.charge_id,
         "decline_code": charge.decline_code,
+        "network_transaction_id": network_transaction_id,
         "shown": charge.to_dict(),
     }
 
 
-def _held_card(
+def _stored_credential(payment: PaymentRequest, card: CardSummary, held: HeldCard) -> StoredCredential | None:
+    if payment.initiator:
+        return StoredCredential("subsequent", payment.initiator, payment.reason, held.network_transaction_id)
+    return StoredCredential("initial", "customer") if card.token else None
+
+
+def _card(
     payment_id: str,
     summary: CardSummary,
-    transaction_id: str,
+    held: HeldCard,
     *,
-    held_cards: HeldCards,
     cipher: CardCipher,
     code_cipher: Callable[[], CardCipher],
 ) -> Card:
-    held = held_cards.find(payment_id)
-    if held is None or held.transaction_id != transaction_id:
-        raise LedgerConflict("The payment's card is not held any more.")
     card = Card.from_card_data(json.loads(cipher.decrypt(held.ciphertext, summary.encryption_context)))
     if held.security_code is None:
         return card

@@ -22,14 +22,14 @@ def encrypt_card(
 
 
 def stored_card(token: str, *, card_vault: CardVault, now: str) -> HeldCard:
-    """Read the ciphertext stored under the token.
+    """Read the card stored under the token.
 
     Raises UnknownToken if the card was erased in the meantime, and LedgerUnavailable.
     """
-    ciphertext = card_vault.ciphertext(token, now)
-    if ciphertext is None:
+    card = card_vault.find(token, now)
+    if card is None:
         raise UnknownToken("No card is stored under this token.")
-    return HeldCard(ciphertext)
+    return HeldCard(card.ciphertext, network_transaction_id=card.network_transaction_id)
 
 
 def hold_card(payment_id: str, card: HeldCard, *, held_cards: HeldCards, now: str) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         payment_from(event, now),
         Charge.from_dict(event["charge"]["shown"]),
         card_on_file=event["payment"]["card_on_file"],
+        network_transaction_id=event["charge"].get("network_transaction_id"),
         keep_card_until=runtime.kept_until(now),
         held_cards=held_cards,
         ledger=ledger,

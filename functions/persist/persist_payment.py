@@ -59,6 +59,7 @@ def persist_payment(
     charge: Charge,
     *,
     card_on_file: bool,
+    network_transaction_id: str | None,
     keep_card_until: str,
     held_cards: HeldCards,
     ledger: Ledger,
@@ -70,14 +71,15 @@ def persist_payment(
 
     Only a capture moves money. `charge` is the charge as the state Charge saw it; its later movements are adopted. A
     decline by the gateway is counted once it is recorded. A stored card that was charged by its token is kept for
-    longer, unless it was erased in the meantime. Raises LedgerUnavailable, LedgerConflict.
+    longer, unless it was erased in the meantime; the first charge that the customer made gives it the network's
+    transaction id for later ones. Raises LedgerUnavailable, LedgerConflict.
     """
     entries, card = [], None
     token = payment.card.token if payment.card else None
     if token and not card_on_file:
         assert payment.card
         if held := held_cards.find(payment.payment_id):
-            card = StoredCard(payment.card, held.ciphertext, keep_card_until)
+            card = StoredCard(payment.card, held.ciphertext, keep_card_until, network_transaction_id)
         elif not ledger.statuses([payment.payment_id]):
             # No earlier attempt has stored the card. Somebody stopped the execution, and so the card was erased.
             payment = replace(payment, card=payment.card.without_token())
@@ -90,6 +92,7 @@ def persist_payment(
     if recorded.was_declined_by_gateway:
         velocity_counter.count_decline(recorded)
     if token and card_on_file:
-        card_vault.renew(token, keep_card_until)
+        by_customer = payment.initiator == "customer"
+        card_vault.renew(token, keep_card_until, network_transaction_id if by_customer else None)
     held_cards.erase(payment.payment_id, payment.updated_at)
     return recorded

@@ -78,10 +78,12 @@ class SealingKeys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HeldCard:
-    """A card for the gateway: its data, encrypted as for the vault, and its security code, encrypted by itself."""
+    """A card for the gateway: its data, encrypted as for the vault, and its security code, encrypted by itself; of a
+    stored card, the network's id of the customer's transaction that its charges rest upon."""
 
     ciphertext: bytes
     security_code: bytes | None = None
+    network_transaction_id: str | None = None
 
     @property
     def transaction_id(self) -> str:
@@ -280,11 +282,16 @@ class Breaks(Protocol):
 @dataclass(frozen=True, slots=True)
 class StoredCard:
     """A card that can be charged again by its token: the summary, the card encrypted under that token, and the time
-    at which it expires from the vault (UTC, ISO 8601)."""
+    at which it expires from the vault (UTC, ISO 8601).
+
+    `network_transaction_id` is the card network's id of the transaction with which the customer stored the card or,
+    failing that, first paid with the stored card. Every later charge names it, so it is never replaced.
+    """
 
     summary: CardSummary
     ciphertext: bytes
     until: str
+    network_transaction_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,12 +324,15 @@ class CardVault(Protocol):
         """What a request with this idempotency key has stored, or None if it has stored nothing or that has expired."""
         ...
 
-    def renew(self, token: str, until: str) -> None:
-        """Extend the time for which a card is kept. A card erased in the meantime stays erased."""
+    def renew(self, token: str, until: str, network_transaction_id: str | None = None) -> None:
+        """Extend the time for which a card is kept, and give it this network transaction id if it has none.
+
+        A card erased in the meantime stays erased.
+        """
         ...
 
-    def ciphertext(self, token: str, at: str) -> bytes | None:
-        """The card encrypted under its token, or None if there is none or its time has expired."""
+    def find(self, token: str, at: str) -> StoredCard | None:
+        """The stored card, or None if there is none or its time has expired."""
         ...
 
     def summary(self, token: str, at: str) -> CardSummary | None:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from getpass import getpass
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -50,6 +51,16 @@ _SUCCESSES = {
     "partially_refunded",
     "succeeded",
 }
+
+
+class Reason(StrEnum):
+    """Why a merchant charges a stored card."""
+
+    RECURRING = "recurring"
+    INSTALLMENT = "installment"
+    UNSCHEDULED = "unscheduled"
+
+
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.")
 
 cards = typer.Typer(no_args_is_help=True, help="Stored cards, each known by its token.")
@@ -100,6 +111,10 @@ def pay(
     save_card: Annotated[bool, typer.Option("--save-card", help="Store the card and return its token.")] = False,
     reference: Annotated[str | None, typer.Option(help="Your own reference, such as an order number.")] = None,
     description: Annotated[str | None, typer.Option(help="What the customer pays for.")] = None,
+    reason: Annotated[
+        Reason | None,
+        typer.Option(help="Why the merchant charges the stored card; default: the customer makes the payment."),
+    ] = None,
     key: KeyOption = None,
     no_wait: NoWaitOption = False,
     as_json: JsonOption = False,
@@ -120,6 +135,8 @@ def pay(
             save_card=save_card or None,
             merchant_reference=reference,
             description=description,
+            initiator="merchant" if reason else None,
+            reason=reason.value if reason else None,
             idempotency_key=key,
         )
         payment = payment if no_wait else client.wait(payment.payment_id)
@@ -266,7 +283,7 @@ def _show(payment: Payment, as_json: bool) -> None:
         return
     why = payment.decline_code or payment.error
     facts = [payment.payment_id, payment.status, why, _amount(payment.amount_minor, payment.currency)]
-    facts += [_card_text(payment.card) if payment.card else None, payment.merchant_reference]
+    facts += [_card_text(payment.card) if payment.card else None, payment.merchant_reference, payment.reason]
     lines = ["  ".join(filter(None, facts))]
     if payment.captured_minor:
         totals = (("captured", payment.captured_minor), ("refunded", payment.refunded_minor))

@@ -48,7 +48,11 @@ def explain(body: bytes, call: Call, now: datetime) -> list[str]:
         by_card, by_token = (request.get(name) is not None for name in ("card_data", "token"))
         if by_card == by_token:
             return ["card_data, token: one of them is needed, and not both"]
-        schema = "CardPayment" if by_card else "TokenPayment"
+        initiator = request.get("initiator")
+        if initiator not in (None, "customer", "merchant"):
+            return ["initiator: must be customer or merchant"]
+        by_merchant = initiator == "merchant" and not by_card
+        schema = "CardPayment" if by_card else "MerchantInitiatedPayment" if by_merchant else "TokenPayment"
     messages = [message for error in _validator(schema).iter_errors(request) for message in _messages(error)]
     return list(dict.fromkeys(messages)) or list(_rules_beyond_schema(request, now))
 
@@ -88,6 +92,8 @@ def _messages(error: Any) -> Iterator[str]:
                     yield from _messages(nested)
         case "oneOf":
             yield f"{field}: must be a sealed card, five parts in base64url with dots between, or a test card's data"
+        case "enum" if field == "reason":
+            yield f"reason: must be {' or '.join(rule)}"
         case "enum":
             yield SEAL
         case "type":

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from functions.shared.adapters.aws_errors import raised_as
 from functions.shared.domain.card_number import looks_like_a_card_number
+from functions.shared.domain.charge import Initiator, Reason
 from functions.shared.domain.errors import ExecutionsUnavailable
 from functions.shared.domain.operation import OperationType
-from functions.shared.domain.shapes import is_gateway_id
+from functions.shared.domain.shapes import is_gateway_id, is_token
 from functions.shared.domain.times import iso
 from functions.shared.ports import Execution, ExecutionSummary
 
@@ -24,6 +25,9 @@ def _is_text(value: object) -> bool:
 # Only these fields of the request are read, and only if they are valid: the card stays in the execution. The input of
 # an execution that was rejected, or started by hand, may hold anything.
 _READABLE_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "initiator": lambda value: value in get_args(Initiator),
+    "reason": lambda value: value in get_args(Reason),
+    "token": is_token,
     "operation": lambda value: value in get_args(OperationType),
     "payment_id": is_gateway_id,
     "amount_minor": lambda value: type(value) in (int, float) and 0 < value < 10**12 and value == int(value),

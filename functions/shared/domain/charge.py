@@ -10,8 +10,29 @@ ChargeStatus = Literal["authorized", "captured", "declined", "voided", "refunded
 RefundStatus = Literal["pending", "succeeded", "failed"]
 ReversalResult = Literal["voided", "refunded", "tombstoned", "already_reversed", "declined"]
 
+Initiator = Literal["customer", "merchant"]
+Reason = Literal["recurring", "installment", "unscheduled"]
+
 REDACTED: Any = "[redacted]"
 """Replaces a malformed text from the gateway. The text may be a card number, so it is neither kept nor shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCredential:
+    """What the card networks want to know of a charge by which a card is stored (`initial`), or of a stored card
+    (`subsequent`).
+
+    `initiator` is who caused the charge: the customer, or the merchant alone, under an agreement with the customer and
+    for a `reason`. `previous_network_transaction_id` names the customer's own transaction that the charge rests upon.
+    Sources, seen 2026-11-29: "subsequentAuthTransactionID", Cybersource's API fields (the id of the original
+    transaction of the series, or of the previous one); "networkTransactionId", Worldpay's CNP API (it links subsequent
+    payments to the initial transaction).
+    """
+
+    use: Literal["initial", "subsequent"]
+    initiator: Initiator
+    reason: Reason | None = None
+    previous_network_transaction_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +44,7 @@ class Order:
     currency: str
     merchant_reference: str | None = None
     description: str | None = None
+    stored_credential: StoredCredential | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +67,8 @@ class Charge:
 
     Amounts are in the currency's minor unit, times are UTC. `captured_minor` returns to 0 once the charge is voided.
     `expires_at` is the time at which an authorization ends by itself; `void_reason` is `expired` if it has.
+    `network_transaction_id` is the card network's own id of the transaction. It may look like a card number: Visa's
+    has 15 digits.
     """
 
     gateway: str
@@ -59,6 +83,7 @@ class Charge:
     void_reason: str | None = None
     captured_at: str | None = None
     expires_at: str | None = None
+    network_transaction_id: str | None = None
 
     def is_for(self, reference: str, amount_minor: int | None, currency: str | None) -> bool:
         """Whether the charge belongs to this payment and none of its texts was malformed."""
@@ -88,11 +113,14 @@ class Charge:
 
     @classmethod
     def from_dict(cls, charge: Mapping[str, Any]) -> "Charge":
-        """The inverse of `to_dict`, which passes the charge to the next state."""
+        """The inverse of `to_dict`, but for the network's id."""
         return cls(**{**charge, "refunds": tuple(Refund(**refund) for refund in charge["refunds"])})
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"refunds": [asdict(refund) for refund in self.refunds]}
+        """The charge for the next state, without the network's id, as nobody can tell that from a card number."""
+        charge = asdict(self) | {"refunds": [asdict(refund) for refund in self.refunds]}
+        del charge["network_transaction_id"]
+        return charge
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.card_number import refused_fields
+from functions.shared.domain.charge import Initiator, Reason
 from functions.shared.domain.errors import CardNumberInText
 from functions.shared.domain.ledger import GENESIS_HASH, JournalEntry, PostedEntry
 from functions.shared.domain.operation import (
@@ -61,8 +62,8 @@ class PaymentRequest:
     """The merchant's request, without the card.
 
     `card_on_file` means that the payment charges a stored card by its token instead of card data in the request.
-    `caller` is the ARN of the user or role that called the API; a payment started by hand has none. Raises
-    CardNumberInText.
+    Such a payment has an `initiator`: the customer, or the merchant for a `reason`. `caller` is the ARN of the user or
+    role that called the API; a payment started by hand has none. Raises CardNumberInText.
     """
 
     operation: ClassVar = "charge"
@@ -74,6 +75,8 @@ class PaymentRequest:
     description: str | None = None
     card_on_file: bool = False
     caller: str | None = None
+    initiator: Initiator | None = None
+    reason: Reason | None = None
 
     def __post_init__(self) -> None:
         texts = {"merchant_reference": self.merchant_reference, "description": self.description}
@@ -83,14 +86,17 @@ class PaymentRequest:
     @classmethod
     def from_request(cls, request: Mapping[str, Any]) -> "PaymentRequest":
         """Read the API's request body, or the `payment` that an earlier state derived from it. Null means absent."""
+        card_on_file = request.get("card_on_file", request.get("token") is not None)
         return cls(
             amount_minor=int(request["amount_minor"]),
             currency=request["currency"],
             capture=request.get("capture") is not False,
             merchant_reference=request.get("merchant_reference"),
             description=request.get("description"),
-            card_on_file=request.get("card_on_file", request.get("token") is not None),
+            card_on_file=card_on_file,
             caller=request.get("caller"),
+            initiator=request.get("initiator") or ("customer" if card_on_file else None),
+            reason=request.get("reason"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,6 +147,8 @@ class Payment:
     operations: tuple[Operation, ...] = ()  # `in_order`
     caller: str | None = None  # the requester: the ARN of a user or a role
     expires_at: str | None = None  # the time at which the gateway lets an authorization expire
+    initiator: Initiator | None = None  # of a payment with a stored card: who caused it
+    reason: Reason | None = None  # of a payment that the merchant caused
 
     @classmethod
     def first(
@@ -180,6 +188,8 @@ class Payment:
             reversing=reversing,
             flags=flags,
             caller=request.caller,
+            initiator=request.initiator,
+            reason=request.reason,
         )
 
     @classmethod

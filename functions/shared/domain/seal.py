@@ -29,6 +29,8 @@ def facts(record: Mapping[str, Any]) -> bytes:
     """A digest of the facts that all versions of a payment's record share: the request, its time and caller, and the
     card's fingerprint once the card is known."""
     unchanging = {name: record.get(name) for name in _UNCHANGING_FIELDS}
+    # Records without these have the digest that they had before the fields existed.
+    unchanging |= {name: record[name] for name in ("initiator", "reason") if name in record}
     return digest("record", unchanging | {"card": (record.get("card") or {}).get("fingerprint")})
 
 

@@ -112,6 +112,15 @@ def test_a_payment_by_a_stored_card_sends_its_token_alone(api: ScriptedApi, paym
     assert api.calls[0].json == {"amount_minor": 1999, "currency": "USD", "token": TOKEN, "capture": True}
 
 
+def test_a_payment_of_the_merchants_says_so_and_why(api: ScriptedApi, payments: PaymentsClient) -> None:
+    by: dict[str, Any] = {"initiator": "merchant", "reason": "recurring"}
+    api.script(STARTED, shown(**by))
+    pay(payments, card=None, token=TOKEN, **by)
+    assert api.calls[0].json == {"amount_minor": 1999, "currency": "USD", "token": TOKEN, "capture": True} | by
+    payment = payments.payment(KEY)
+    assert (payment.initiator, payment.reason) == ("merchant", "recurring")
+
+
 def test_a_call_without_a_key_gets_one_of_its_own(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(STARTED, STARTED)
     pay(payments, idempotency_key=None)

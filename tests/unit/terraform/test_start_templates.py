@@ -89,6 +89,12 @@ def test_a_token_is_passed_on_as_it_came(absent: str | None) -> None:
 
 
 @both_readings
+def test_who_makes_the_payment_is_passed_on(absent: str | None) -> None:
+    body = {"initiator": "merchant", "reason": "recurring", "amount_minor": 1, "currency": "USD", "token": TOKEN}
+    assert json.loads(start("payments", sent(body), absent)["input"]) == body | CALLED
+
+
+@both_readings
 @pytest.mark.parametrize("route", BODIES)
 @pytest.mark.parametrize(
     "number", [UNLISTED_PAN, int(UNLISTED_PAN), int(PAN), f"{PAN} ", [UNLISTED_PAN], {"a": PAN}, [PAN], True]

@@ -120,6 +120,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
                 card,
                 body.get("capture", True),
                 partially=g.entry["fault"] == "partial_approval",
+                stored_credential=body.get("stored_credential"),
             )
             return _declined(made) if made.decline_code else Answer(201, asdict(made))
 

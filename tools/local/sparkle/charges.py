@@ -7,9 +7,10 @@ number.
 import json
 import re
 import secrets
+import string
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -107,6 +108,8 @@ class Charge:
     created_at: str
     captured_at: str | None
     expires_at: str | None
+    network_transaction_id: str | None
+    stored_credential: Mapping[str, str] | None
 
     @property
     def left_minor(self) -> int:
@@ -186,6 +189,7 @@ class ChargeBook:
         capture: bool = True,
         *,
         partially: bool = False,
+        stored_credential: Mapping[str, str] | None = None,
     ) -> Charge:
         """Charge a card, or only authorize the amount. A declined charge is recorded too, with the status `declined`.
 
@@ -216,6 +220,8 @@ class ChargeBook:
                 created_at=self.now(),
                 captured_at=None,
                 expires_at=None if capture or card.decline_code else self.now(_AUTHORIZED_FOR),
+                network_transaction_id=None if card.decline_code else self._network_transaction_id(card.brand),
+                stored_credential=stored_credential,
             )
             self._ids[reference] = charge.id
             self._put(charge)
@@ -351,6 +357,13 @@ class ChargeBook:
                 # A refund has failed since the reversal.
                 self.refund(charge.id)
             return Reversal(reference, self._reversals[reference], self.find(reference))
+
+    def _network_transaction_id(self, brand: str | None) -> str:
+        """Make up an id in the form of the card's network."""
+        if brand == "mastercard":
+            # A network code and six characters, and the day of the settlement.
+            return "MCC" + secrets.token_hex(3).upper() + self.now()[5:10].replace("-", "")
+        return "".join(secrets.choice(string.digits) for _ in range(15))
 
     def settlements(self, day: date) -> list[SettlementLine]:
         """Return the lines of one UTC day, in order. They may change until the day is over."""

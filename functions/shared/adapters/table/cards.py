@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from functions.shared.adapters.table.items import (
@@ -19,13 +19,15 @@ from functions.shared.adapters.table.items import (
 from functions.shared.adapters.table.keys import card_key, request_key
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import LedgerConflict
-from functions.shared.domain.times import epoch_seconds
+from functions.shared.domain.times import epoch_seconds, iso
 from functions.shared.ports import StoredCard, StoredOnRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 EXISTS = "attribute_exists(pk)"
+RENEW = "SET expires_at = :expires_at"
+RENEW_AND_NAME = f"{RENEW}, network_transaction_id = if_not_exists(network_transaction_id, :network_transaction_id)"
 EXISTS_AND_EXPIRES_EARLIER = f"{EXISTS} AND expires_at < :expires_at"
 
 _SUMMARY_FIELDS = tuple(field.name for field in fields(CardSummary))
@@ -54,26 +56,31 @@ class DynamoDbCardVault:
             return None
         return StoredOnRequest(self.summary(request["token"], at), request["created_at"], request.get("sealed_hash"))
 
-    def renew(self, token: str, until: str) -> None:
+    def renew(self, token: str, until: str, network_transaction_id: str | None = None) -> None:
+        values = {"expires_at": epoch_seconds(until), "network_transaction_id": network_transaction_id}
         with ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
                 Key=marshal(card_key(token)),
-                UpdateExpression="SET expires_at = :expires_at",
+                UpdateExpression=RENEW_AND_NAME if network_transaction_id else RENEW,
                 ConditionExpression=EXISTS_AND_EXPIRES_EARLIER,
-                ExpressionAttributeValues=marshal({":expires_at": epoch_seconds(until)}),
+                ExpressionAttributeValues=marshal({f":{name}": value for name, value in values.items()}),
             )
 
-    def ciphertext(self, token: str, at: str) -> bytes | None:
-        card = self._read(card_key(token), at, ("ciphertext",))
-        return bytes(card["ciphertext"]) if card else None
+    def find(self, token: str, at: str) -> StoredCard | None:
+        card = self._read(card_key(token), at, (*_SUMMARY_FIELDS, "ciphertext", "network_transaction_id"))
+        if card is None:
+            return None
+        until = iso(datetime.fromtimestamp(card["expires_at"], UTC))
+        return StoredCard(_summary(card), card["ciphertext"], until, card.get("network_transaction_id"))
 
     def summary(self, token: str, at: str) -> CardSummary | None:
         card = self._read(card_key(token), at, _SUMMARY_FIELDS)
-        return CardSummary.from_dict(card) if card else None
+        return _summary(card) if card else None
 
     def _read(self, key: Mapping[str, str], at: str, attributes: Sequence[str]) -> Item | None:
-        """These attributes of the item, or None once it has expired, as DynamoDB may take days to delete it."""
+        """These attributes of the item and `expires_at`; or None once it has expired, as DynamoDB may take days to
+        delete it."""
         names = {f"#{name}": name for name in (*attributes, "expires_at")}
         with ledger_errors():
             answer = self._client.get_item(
@@ -86,7 +93,7 @@ class DynamoDbCardVault:
         if "Item" not in answer:
             return None
         item = unmarshal(answer["Item"])
-        return item if item.pop("expires_at") > datetime.fromisoformat(at).timestamp() else None
+        return item if item["expires_at"] > datetime.fromisoformat(at).timestamp() else None
 
     def erase(self, token: str) -> bool:
         with ledger_errors():
@@ -103,4 +110,9 @@ def card_item(card: StoredCard) -> Item:
     """The card's item, which the ledger writes together with the payment that requested the storage."""
     assert card.summary.token  # the item's key
     stored = {"ciphertext": card.ciphertext, "expires_at": epoch_seconds(card.until)}
-    return card_key(card.summary.token) | card.summary.to_dict() | stored
+    named = {"network_transaction_id": card.network_transaction_id}
+    return card_key(card.summary.token) | card.summary.to_dict() | stored | named
+
+
+def _summary(item: Item) -> CardSummary:
+    return CardSummary.from_dict({name: item[name] for name in _SUMMARY_FIELDS if name in item})

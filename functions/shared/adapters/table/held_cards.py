@@ -4,6 +4,7 @@
 erases nothing, DynamoDB does.
 """
 
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 RETENTION = timedelta(days=1)
 """The longest time for which an item is needed: longer than any payment runs, and than a late request takes."""
 
-_HOLD = "SET ciphertext = :ciphertext, expires_at = if_not_exists(expires_at, :expires_at)"
-_HOLD_WITH_CODE = f"{_HOLD}, security_code = :security_code"
+_FIELDS = tuple(field.name for field in fields(HeldCard))
+
 _IS_FIRST = "attribute_not_exists(ended_at) AND attribute_not_exists(ciphertext)"
 
 # Unconditional: the item that remains keeps a late request from bringing anything back.
 _ERASE = (
-    "REMOVE private_key, ciphertext, security_code"
+    f"REMOVE private_key, {', '.join(_FIELDS)}"
     " SET ended_at = if_not_exists(ended_at, :at), expires_at = if_not_exists(expires_at, :expires_at)"
 )
 
@@ -37,17 +38,15 @@ class DynamoDbHeldCards:
         self._table = table
 
     def hold(self, payment_id: str, card: HeldCard, at: str) -> HeldCard:
-        values = {
-            ":ciphertext": card.ciphertext,
-            ":security_code": card.security_code,
-            ":expires_at": _expires_at(at),
-        }
+        fields_held = {name: value for name, value in asdict(card).items() if value is not None}
+        assignments = ", ".join(f"{name} = :{name}" for name in fields_held)
+        values = {f":{name}": value for name, value in fields_held.items()} | {":expires_at": _expires_at(at)}
         with ledger_errors():
             try:
                 self._client.update_item(
                     TableName=self._table,
                     Key=marshal({"payment_id": payment_id}),
-                    UpdateExpression=_HOLD_WITH_CODE if card.security_code else _HOLD,
+                    UpdateExpression=f"SET {assignments}, expires_at = if_not_exists(expires_at, :expires_at)",
                     ConditionExpression=_IS_FIRST,
                     ExpressionAttributeValues=marshal(values),
                 )
@@ -62,11 +61,11 @@ class DynamoDbHeldCards:
             answer = self._client.get_item(
                 TableName=self._table,
                 Key=marshal({"payment_id": payment_id}),
-                ProjectionExpression="ciphertext, security_code",
+                ProjectionExpression=", ".join(_FIELDS),
                 ConsistentRead=True,
             )
         item = unmarshal(answer.get("Item", {}))
-        return HeldCard(item["ciphertext"], item.get("security_code")) if "ciphertext" in item else None
+        return HeldCard(**item) if "ciphertext" in item else None
 
     def erase(self, payment_id: str, at: str) -> None:
         with ledger_errors():

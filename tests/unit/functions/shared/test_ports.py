@@ -61,6 +61,7 @@ from tests.samples import (
     DECLINED_PAN,
     KEPT_UNTIL,
     LATER,
+    NETWORK_TRANSACTION_ID,
     NOW,
     PAN,
     REQUEST,
@@ -346,19 +347,19 @@ class TestCardVault:
         summary = replace(SUMMARY, token=token)
         cards.keep(summary)
         assert cards.vault.summary(token, LATER) == summary
-        assert cards.vault.ciphertext(token, LATER) == b"ciphertext"
+        assert cards.vault.find(token, LATER) == StoredCard(summary, b"ciphertext", KEPT_UNTIL)
 
     def test_a_card_is_gone_when_its_time_is_over(self, cards: Cards, token: str) -> None:
         cards.keep(replace(SUMMARY, token=token))
         last_second = "2027-12-28T09:00:00.000Z"
         assert cards.vault.summary(token, last_second)
-        assert cards.vault.ciphertext(token, last_second)
+        assert cards.vault.find(token, last_second)
         assert cards.vault.summary(token, KEPT_UNTIL) is None
-        assert cards.vault.ciphertext(token, KEPT_UNTIL) is None
+        assert cards.vault.find(token, KEPT_UNTIL) is None
 
     def test_a_card_that_was_never_kept_is_none(self, cards: Cards, token: str) -> None:
         assert cards.vault.summary(token, LATER) is None
-        assert cards.vault.ciphertext(token, LATER) is None
+        assert cards.vault.find(token, LATER) is None
 
     def test_a_card_is_stored_with_its_payment_or_not_at_all(self, cards: Cards, token: str) -> None:
         cards.ledger.record(payment("pay-of-another-card"))
@@ -385,7 +386,7 @@ class TestCardVault:
         assert cards.vault.stored_on_request(key, NOW) is None
         cards.vault.keep(key, card, NOW)
         assert cards.vault.summary(token, LATER) == card.summary
-        assert cards.vault.ciphertext(token, LATER) == b"ciphertext"
+        assert cards.vault.find(token, LATER) == card
         assert cards.vault.stored_on_request(key, LATER) == StoredOnRequest(card.summary, NOW)
         assert cards.vault.stored_on_request(key, KEPT_UNTIL) is None
 
@@ -399,7 +400,7 @@ class TestCardVault:
         card, key = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL), new_id()
         cards.vault.keep(key, card, NOW)
         cards.vault.keep(key, replace(card, ciphertext=b"of the same card"), LATER)
-        assert cards.vault.ciphertext(token, LATER) == b"ciphertext"
+        assert cards.vault.find(token, LATER) == card
         assert cards.vault.stored_on_request(key, LATER) == StoredOnRequest(card.summary, NOW)
 
     @pytest.mark.parametrize("change", ["token", "expiry"])
@@ -428,6 +429,25 @@ class TestCardVault:
         cards.vault.renew(token, NOW)
         assert cards.vault.summary(token, KEPT_UNTIL)
         assert cards.vault.summary(token, "2028-01-01T00:00:00.000Z") is None
+
+    def test_the_first_network_transaction_id_of_a_card_stays_the_cards(self, cards: Cards, token: str) -> None:
+        cards.keep(replace(SUMMARY, token=token))
+        for until, network_transaction_id in (
+            ("2028-01-01T00:00:00.000Z", None),
+            ("2028-01-02T00:00:00.000Z", NETWORK_TRANSACTION_ID),
+            ("2028-01-03T00:00:00.000Z", "MCC9ABCDE1129"),
+            ("2028-01-04T00:00:00.000Z", None),
+        ):
+            cards.vault.renew(token, until, network_transaction_id)
+        found = cards.vault.find(token, LATER)
+        assert found
+        assert (found.until, found.network_transaction_id) == ("2028-01-04T00:00:00.000Z", NETWORK_TRANSACTION_ID)
+
+    def test_a_card_that_is_stored_with_a_network_transaction_id_keeps_it(self, cards: Cards, token: str) -> None:
+        card = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL, NETWORK_TRANSACTION_ID)
+        cards.vault.keep(new_id(), card, NOW)
+        cards.vault.renew(token, "2028-01-01T00:00:00.000Z", "MCC9ABCDE1129")
+        assert cards.vault.find(token, LATER) == replace(card, until="2028-01-01T00:00:00.000Z")
 
     def test_a_card_that_was_erased_or_never_kept_is_not_renewed(self, cards: Cards, token: str) -> None:
         cards.vault.renew(token, KEPT_UNTIL)
@@ -755,6 +775,13 @@ class TestPaymentGateway:
         charge = bank.gateway.charge(order(reference := new_id()), card(DECLINED_PAN), f"{reference}-charge")
         assert (charge.status, charge.decline_code, charge.captured_minor) == ("declined", "insufficient_funds", 0)
         assert bank.gateway.find_by_reference(reference) == charge
+
+    def test_an_approved_charge_has_the_networks_id_and_a_declined_one_none(self, bank: GatewayUnderTest) -> None:
+        charge = bank.gateway.charge(order(reference := new_id()), card(), f"{reference}-charge")
+        assert charge.network_transaction_id
+        assert bank.gateway.find_by_reference(reference) == charge
+        declined = bank.gateway.charge(order(reference := new_id()), card(DECLINED_PAN), f"{reference}-charge")
+        assert declined.network_transaction_id is None
 
     @pytest.mark.parametrize(
         ("code", "outcome"),

@@ -53,6 +53,8 @@ def test_a_recorded_payment_is_shown_as_the_ledger_has_it() -> None:
         "decline_code": None,
         "error": None,
         "merchant_reference": "order-1001",
+        "initiator": None,
+        "reason": None,
         "operations": [],
         "expires_at": None,
         "created_at": STARTED_AT,
@@ -125,6 +127,17 @@ def test_a_payment_that_nobody_recorded_yet_is_processing() -> None:
     assert (shown["status"], shown["error"], shown["card"]) == ("processing", None, None)
     assert (shown["amount_minor"], shown["currency"]) == (1999, "USD")
     assert (shown["created_at"], shown["updated_at"]) == (STARTED_AT, STARTED_AT)
+
+
+def test_who_made_a_payment_with_a_stored_card_is_shown_before_and_after_it_ends() -> None:
+    request = PaymentRequest(1999, "USD", card_on_file=True, initiator="merchant", reason="unscheduled")
+    ledger = FakeLedger()
+    ledger.record(payment("recorded", request=request))
+    running = replace(RUNNING, request=request.to_dict() | {"token": TOKEN})
+    for payment_id in ("recorded", "running"):
+        shown = payment_status(payment_id, ledger=ledger, executions=FakeExecutions(running=running))
+        assert shown is not None
+        assert (shown["initiator"], shown["reason"]) == ("merchant", "unscheduled")
 
 
 def test_a_rejected_payment_tells_why() -> None:

@@ -135,6 +135,13 @@ def test_what_is_no_amount_is_not_sent(client: FakeClient, amount: str, currency
     assert client.asked == []
 
 
+@pytest.mark.parametrize("reason", ["recurring", None])
+def test_a_payment_with_a_reason_is_the_merchants(client: FakeClient, reason: str | None) -> None:
+    assert run("pay", "5", "USD", "--token", TOKEN, *(("--reason", reason) if reason else ())).exit_code == 0
+    order = client.asked[0][2]
+    assert (order["initiator"], order["reason"]) == ("merchant" if reason else None, reason)
+
+
 def test_a_card_that_is_no_published_test_card_is_refused_and_not_repeated(client: FakeClient) -> None:
     done = run("pay", "5", "USD", "--card", "4000056655665556")
     assert done.exit_code == ExitCode.FAILED

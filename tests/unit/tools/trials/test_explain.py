@@ -17,10 +17,12 @@ NOW = datetime(2026, 11, 28, tzinfo=UTC)
 BODY: dict[str, Any] = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA}
 
 
+BY_TOKEN = {"card_data": None, "token": TOKEN}
+NOT_OF_A_CARD = ["initiator: must be of the type null", "reason: must be of the type null"]
 NOT_SEALED = "card_data: must be a sealed card, five parts in base64url with dots between, or a test card's data"
 OTHER_FIELD = (
     "the body: may have no field but card_data, token, amount_minor, currency, merchant_reference, description, "
-    "capture, save_card"
+    "capture, save_card, initiator, reason"
 )
 
 
@@ -62,6 +64,14 @@ def told(changes: dict[str, Any], call: Call = Call.PAYMENTS) -> list[str]:
         ({"description": f"card {UNLISTED_PAN}"}, ["description: looks like a card number"]),
         ({"description": "a\nb"}, ["description: has a character that is refused, as a line break is"]),
         ({UNLISTED_PAN: 1}, [OTHER_FIELD]),
+        ({"initiator": "shop"}, ["initiator: must be customer or merchant"]),
+        ({"initiator": "merchant", "reason": "recurring"}, NOT_OF_A_CARD),
+        (BY_TOKEN | {"initiator": "merchant"}, ["reason: is missing"]),
+        (
+            BY_TOKEN | {"initiator": "merchant", "reason": "habit"},
+            ["reason: must be recurring or installment or unscheduled"],
+        ),
+        (BY_TOKEN | {"reason": "recurring"}, ["reason: must be of the type null"]),
     ],
     ids=repr,
 )
@@ -70,7 +80,16 @@ def test_each_rule_that_is_broken_is_told_with_its_field(changes: dict[str, Any]
     assert UNLISTED_PAN not in "".join(told(changes))
 
 
-@pytest.mark.parametrize("changes", [{}, {"card_data": SEALED}, {"card_data": None, "token": TOKEN}], ids=repr)
+GOOD = [
+    {},
+    {"card_data": SEALED},
+    BY_TOKEN,
+    BY_TOKEN | {"initiator": "customer"},
+    BY_TOKEN | {"initiator": "merchant", "reason": "installment"},
+]
+
+
+@pytest.mark.parametrize("changes", GOOD, ids=repr)
 def test_of_a_good_body_nothing_is_told(changes: dict[str, Any]) -> None:
     assert told(changes) == []
 

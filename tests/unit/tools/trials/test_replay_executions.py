@@ -73,10 +73,10 @@ def test_nothing_that_is_not_known_is_taken_over() -> None:
     assert request.keys() == PAYMENT.keys() | {"card_data"}
 
 
-def test_all_that_a_payment_may_be_given_is_taken_over() -> None:
+def test_all_that_a_payment_with_a_card_may_be_given_is_taken_over() -> None:
     known = load("definitions")["request"]["properties"]
     request, _ = with_test_card(dict.fromkeys(known, "x"), CHOSEN)
-    assert known.keys() - {"token", "caller"} == request.keys()
+    assert known.keys() - {"token", "initiator", "reason", "caller"} == request.keys()
 
 
 @pytest.mark.parametrize(

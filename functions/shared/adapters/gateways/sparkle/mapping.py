@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, get_args
 
@@ -39,6 +40,7 @@ _AMOUNT_LIMIT_MINOR, _TOTAL_LIMIT_MINOR = 10**12, 10**18
 _TIME = re.compile(
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-][01][0-9]:[0-5][0-9])"
 )
+_NETWORK_TRANSACTION_ID = re.compile("[A-Za-z0-9]{9,29}")
 _CURSOR = re.compile("[A-Za-z0-9._~+/=-]{1,256}")
 
 
@@ -76,6 +78,7 @@ class SparkleMapping:
             ),
             "merchant_reference": order.merchant_reference,
             "description": order.description,
+            "stored_credential": order.stored_credential and _present(asdict(order.stored_credential)),
         }
         return _present(body)
 
@@ -114,6 +117,7 @@ class SparkleMapping:
                 void_reason=_text(charge.get("void_reason"), is_code, optional=True),
                 captured_at=_text(charge.get("captured_at"), _is_time, optional=True),
                 expires_at=_text(charge.get("expires_at"), _is_time, optional=True),
+                network_transaction_id=_network_transaction_id(charge.get("network_transaction_id")),
             )
             refunded_minor = self._to_minor(charge["refunded_minor"], currency)
         except (KeyError, TypeError, AttributeError):
@@ -210,6 +214,11 @@ def _field(answer: dict[str, Any], name: str, kind: type) -> Any:
 def _text(value: Any, is_valid: Callable[[Any], bool], *, optional: bool = False) -> Any:
     """The text, or REDACTED if the text violates its contract. An optional text may be None."""
     return value if is_valid(value) or (optional and value is None) else REDACTED
+
+
+def _network_transaction_id(value: Any) -> str | None:
+    """The id, or None if it is malformed: a charge is as good without it."""
+    return value if isinstance(value, str) and _NETWORK_TRANSACTION_ID.fullmatch(value) else None
 
 
 def _is_time(value: object) -> bool:

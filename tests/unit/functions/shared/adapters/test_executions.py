@@ -13,7 +13,7 @@ from functions.shared.domain.payment import PaymentRequest
 from functions.shared.ports import Execution, ExecutionSummary
 from tests.aws_facts import facts
 from tests.mocked_aws import REGION, ROLE_ARN, MockedAws, new_id
-from tests.samples import CARD_DATA, UNLISTED_PAN
+from tests.samples import CARD_DATA, TOKEN, UNLISTED_PAN
 
 STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:123456789012:stateMachine:payment"
 REQUEST = {"amount_minor": 1999, "currency": "USD", "merchant_reference": "order-1001", "card_data": CARD_DATA}
@@ -46,6 +46,16 @@ def test_an_execution_is_found_by_its_payments_id_without_its_card(
 
 def test_a_payment_without_an_execution_is_none(executions: StepFunctionsExecutions) -> None:
     assert executions.find(new_id()) is None
+
+
+def test_who_made_a_running_payment_with_a_stored_card_is_known() -> None:
+    request = {"amount_minor": 1999, "currency": "USD", "token": TOKEN}
+    by_merchant = {"initiator": "merchant", "reason": "recurring"}
+    found = [find(described(input=json.dumps(request | each))) for each in ({}, by_merchant)]
+    assert [each and each.payment for each in found] == [
+        PaymentRequest(1999, "USD", card_on_file=True, initiator="customer"),
+        PaymentRequest(1999, "USD", card_on_file=True, initiator="merchant", reason="recurring"),
+    ]
 
 
 def described(**changes: Any) -> dict[str, Any]:

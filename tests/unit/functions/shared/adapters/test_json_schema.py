@@ -214,11 +214,22 @@ def test_with_nothing_in_the_request_the_message_is_about_card_data() -> None:
 
 def test_a_card_and_the_token_of_one_are_one_too_many() -> None:
     validate("tokenize", tokenize_with(card_data=..., token=TOKEN))
-    with pytest.raises(InvalidInput, match=r"^request/card_data breaks the contract: type 'null'"):
+    with pytest.raises(InvalidInput, match=r"^request/token breaks the contract: type 'null'"):
         validate("tokenize", tokenize_with(token=TOKEN))
 
 
-@pytest.mark.parametrize("name", ["token", "merchant_reference", "description", "capture", "save_card"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "token",
+        "merchant_reference",
+        "description",
+        "capture",
+        "save_card",
+        "initiator",
+        "reason",
+    ],
+)
 def test_null_is_as_good_as_absent(name: str) -> None:
     validate("tokenize", tokenize_with(**{name: None}))
 
@@ -227,6 +238,36 @@ def test_of_card_and_token_null_is_none() -> None:
     validate("tokenize", tokenize_with(card_data=None, token=TOKEN))
     with pytest.raises(InvalidInput):
         validate("tokenize", tokenize_with(card_data=None, token=None))
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        {"initiator": "customer"},
+        {"initiator": "customer", "reason": None},
+        *({"initiator": "merchant", "reason": reason} for reason in ("recurring", "installment", "unscheduled")),
+    ],
+)
+def test_who_makes_a_payment_is_said_of_a_stored_card_alone(by: dict[str, Any]) -> None:
+    validate("tokenize", tokenize_with(card_data=..., token=TOKEN, **by))
+    with pytest.raises(InvalidInput):
+        validate("tokenize", tokenize_with(**by))
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        {"initiator": "merchant"},
+        {"initiator": "merchant", "reason": None},
+        {"initiator": "merchant", "reason": "habit"},
+        {"initiator": "customer", "reason": "recurring"},
+        {"reason": "recurring"},
+        {"initiator": "shop", "reason": "recurring"},
+    ],
+)
+def test_a_merchant_has_a_reason_and_nobody_else_has(by: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        validate("tokenize", tokenize_with(card_data=..., token=TOKEN, **by))
 
 
 def test_a_card_is_not_stored_by_its_token() -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,25 @@ def test_what_an_earlier_state_made_of_a_request_is_read_as_the_same_request() -
 )
 def test_only_a_captured_payment_has_captured_anything(status: Status, captured_minor: int) -> None:
     assert payment(status=status).captured_minor == captured_minor
+
+
+@pytest.mark.parametrize(
+    ("request_", "by"),
+    [
+        ({}, (None, None)),
+        ({"token": None, "initiator": None}, (None, None)),
+        ({"token": "tok"}, ("customer", None)),
+        ({"token": "tok", "initiator": None}, ("customer", None)),
+        ({"token": "tok", "initiator": "merchant", "reason": "recurring"}, ("merchant", "recurring")),
+        ({"card_on_file": True}, ("customer", None)),
+    ],
+)
+def test_a_payment_with_a_stored_card_is_the_customers_unless_the_merchant_says_why(
+    request_: dict[str, Any], by: tuple[str | None, str | None]
+) -> None:
+    request = PaymentRequest.from_request({"amount_minor": 1999, "currency": "USD"} | request_)
+    recorded = payment(request=request)
+    assert (request.initiator, request.reason) == (recorded.initiator, recorded.reason) == by
 
 
 @pytest.mark.parametrize("status", ["captured", "authorized", "declined", "reversed"])

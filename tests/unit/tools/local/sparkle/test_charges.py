@@ -63,13 +63,39 @@ def test_a_card_that_declines_has_its_own_code_whatever_its_security_code(
     assert answer.json["error"]["decline_code"] == decline_code
 
 
+@pytest.mark.parametrize(
+    ("number", "form"), [(APPROVED, "[0-9]{15}"), (UNLISTED, "[0-9]{15}"), ("5555555555554444", "MCC[0-9A-F]{6}1123")]
+)
+def test_an_approved_charge_has_an_id_of_its_network(sparkle: Sparkle, number: str, form: str) -> None:
+    charges = [sparkle.charge(f"pay-{n}", number=number) for n in range(2)]
+    assert all(re.fullmatch(form, charge["network_transaction_id"]) for charge in charges)
+    assert charges[0]["network_transaction_id"] != charges[1]["network_transaction_id"]
+    assert sparkle.find("pay-0") == charges[:1]
+
+
+def test_a_declined_charge_has_no_id_of_its_network(sparkle: Sparkle) -> None:
+    answer = sparkle.post("/v1/charges", charge_request(number="4000000000009995"))
+    assert answer.json["charge"]["network_transaction_id"] is None
+
+
+def test_a_charge_shows_what_was_said_of_the_stored_card(sparkle: Sparkle) -> None:
+    said = {
+        "use": "subsequent",
+        "initiator": "merchant",
+        "reason": "recurring",
+        "previous_network_transaction_id": "016153570198200",
+    }
+    assert sparkle.charge("pay-1", stored_credential=said)["stored_credential"] == said
+    assert sparkle.charge("pay-2")["stored_credential"] is None
+
+
 def test_the_security_code_is_shown_nowhere(sparkle: Sparkle) -> None:
     code = "8642"
     shown = [sparkle.post("/v1/charges", with_code(code)), sparkle.post("/v1/charges", with_code(f"{code}8642"))]
     assert [answer.status_code for answer in shown] == [201, 422]
     shown += [sparkle.get("/sandbox/charges"), sparkle.get("/sandbox/requests")]
-    # An id has random hexadecimal digits.
-    assert not [answer.text for answer in shown if code in re.sub("(ch|re)_[0-9a-f]+", "", answer.text)]
+    # An id has random digits.
+    assert not [answer.text for answer in shown if code in re.sub("ch_[0-9a-f]+|[0-9]{15}", "", answer.text)]
 
 
 def test_a_number_that_is_not_on_the_list_is_approved_if_it_passes_luhn(sparkle: Sparkle) -> None:
@@ -114,6 +140,8 @@ def test_an_expired_date_is_fine_since_the_card_decides(sparkle: Sparkle) -> Non
         ({"reference": ""}, "reference"),
         ({"reference": None}, "reference"),
         ({"cvc": "123"}, "unknown field"),
+        ({"stored_credential": {"use": "subsequent"}}, "initiator"),
+        ({"stored_credential": {"use": "initial", "initiator": "cardholder"}}, "stored_credential.initiator"),
         ({"card": charge_request()["card"] | {"cvc": "123"}}, "card has an unknown field"),
         ({"card": charge_request()["card"] | {"expiry_month": 13}}, "card.expiry_month"),
         ({"card": charge_request()["card"] | {"security_code": "12"}}, "card.security_code"),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.gateways.sparkle.client import Sparkle
 from functions.shared.adapters.gateways.sparkle.mapping import MINOR_UNITS
-from functions.shared.domain.charge import REDACTED, Charge
+from functions.shared.domain.charge import REDACTED, Charge, StoredCredential
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -30,7 +30,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.settlement import SettlementPage
 from tests.mocked_aws import API_KEY, AUTHORIZATION, new_id
-from tests.samples import DECLINED_PAN, HOLDER, PAN, SECURITY_CODE, UNLISTED_PAN, card, order
+from tests.samples import DECLINED_PAN, HOLDER, NETWORK_TRANSACTION_ID, PAN, SECURITY_CODE, UNLISTED_PAN, card, order
 
 CHARGE: dict[str, Any] = {
     "id": "ch_1",
@@ -339,6 +339,37 @@ class TestGarbage:
         with_code = json.loads(answerer.asked)["card"]
         sparkle.charge(order(), card(), "pay-1-charge")
         assert with_code == json.loads(answerer.asked)["card"] | {"security_code": SECURITY_CODE}
+
+    def test_what_the_networks_want_to_know_of_a_stored_card_is_sent(self, answerer: Answerer) -> None:
+        answerer.will_say(201, CHARGE)
+        sparkle = sparkle_at(answerer.url)
+
+        def sent(stored_credential: StoredCredential | None) -> Any:
+            sparkle.charge(order(stored_credential=stored_credential), card(), "pay-1-charge")
+            return json.loads(answerer.asked).get("stored_credential")
+
+        assert sent(None) is None
+        assert sent(StoredCredential("initial", "customer")) == {"use": "initial", "initiator": "customer"}
+        assert sent(StoredCredential("subsequent", "merchant", "recurring", NETWORK_TRANSACTION_ID)) == {
+            "use": "subsequent",
+            "initiator": "merchant",
+            "reason": "recurring",
+            "previous_network_transaction_id": NETWORK_TRANSACTION_ID,
+        }
+
+    @pytest.mark.parametrize("text", [NETWORK_TRANSACTION_ID, "016153570198200", "MCC9ABCDE1129", "0" * 29])
+    def test_a_networks_id_is_read_even_if_it_looks_like_a_card_number(self, answerer: Answerer, text: str) -> None:
+        answerer.will_say(201, CHARGE | {"network_transaction_id": text})
+        assert charge_at(answerer).network_transaction_id == text
+
+    @pytest.mark.parametrize("text", [None, "", "12345678", "0" * 30, "0161 5357 0198", 1615357019820, "१" * 15])
+    def test_a_networks_id_that_can_be_none_is_left_out_and_the_charge_is_as_good(
+        self, answerer: Answerer, text: object
+    ) -> None:
+        answerer.will_say(201, CHARGE | {"network_transaction_id": text})
+        charge = charge_at(answerer)
+        assert charge.network_transaction_id is None
+        assert charge.is_for("pay-1", 1999, "USD")
 
     @pytest.mark.parametrize("status", [200, 400, 402, 500])
     def test_an_answer_that_repeats_the_card_is_not_repeated(self, answerer: Answerer, status: int) -> None:
