@@ -15,44 +15,70 @@ from tools.local.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class SampleSizes:
     """How many samples each part takes."""
 
-    starts: int
-    memory: int
+    cold_starts: int
+    memory_runs: int
     warm_calls: int
-    counted: int
-    one_by_one: int
-    answered: int
-    at_once: dict[int, int]
-    repeats: int
-    payments: int
-    entries: tuple[int, ...]
-    reads: int
+    counted_payments: int
+    sequential_payments: int
+    answered_payments: int
+    payments_by_concurrency: dict[int, int]
+    throughput_rounds: int
+    total_payments: int
+    ledger_sizes: tuple[int, ...]
+    ledger_reads: int
 
 
-FULL = Extent(15, 5, 200, 10, 100, 50, {1: 40, 8: 160, 32: 320, 64: 640}, 3, 10_000, (1_000, 10_000, 100_000), 5)
-SMALL = Extent(2, 1, 20, 2, 10, 5, {1: 5, 8: 16}, 1, 50, (1_000, 3_000), 2)
+FULL = SampleSizes(
+    cold_starts=15,
+    memory_runs=5,
+    warm_calls=200,
+    counted_payments=10,
+    sequential_payments=100,
+    answered_payments=50,
+    payments_by_concurrency={1: 40, 8: 160, 32: 320, 64: 640},
+    throughput_rounds=3,
+    total_payments=10_000,
+    ledger_sizes=(1_000, 10_000, 100_000),
+    ledger_reads=5,
+)
+SMALL = SampleSizes(
+    cold_starts=2,
+    memory_runs=1,
+    warm_calls=20,
+    counted_payments=2,
+    sequential_payments=10,
+    answered_payments=5,
+    payments_by_concurrency={1: 5, 8: 16},
+    throughput_rounds=1,
+    total_payments=50,
+    ledger_sizes=(1_000, 3_000),
+    ledger_reads=2,
+)
 """Under three minutes on two cores: fewer samples, at most 8 payments at once, 50 in a row, and 3,000 entries."""
 
 
-def sections(stack: Stack, extent: Extent) -> dict[str, Callable[[], Section]]:
+def sections(stack: Stack, sizes: SampleSizes) -> dict[str, Callable[[], Section]]:
     """Return the parts of the benchmark by name; calling one measures it."""
-    alone = processes.Processes(stack)
+    runner = processes.Processes(stack)
     product = workflow.Workflow(stack, stack.live_arn("payment"))
-    tasks = {function: alone.task(function) for function in processes.CLIENTS}
-    nothing, bare = workflow.do_nothing_workflow(product), workflow.bare_workflow(product, tasks)
+    tasks = {function: runner.task(function) for function in processes.CLIENTS}
+    no_op, bare = workflow.no_op_workflow(product), workflow.bare_workflow(product, tasks)
     return {
-        "size": lambda: processes.sizes(alone.packages),
-        "cold": lambda: processes.cold_starts(alone, list(processes.CLIENTS), extent.starts),
-        "memory": lambda: processes.memory(alone, tasks, extent.memory),
-        "warm": lambda: processes.warm_calls(alone, tasks, extent.warm_calls),
-        "calls": lambda: workflow.counted_calls(product, extent.counted),
-        "latency": lambda: workflow.end_to_end(product, nothing, bare, extent.one_by_one),
-        "answered": lambda: workflow.answered(stack, extent.answered),
-        "throughput": lambda: workflow.throughput(product, nothing, bare, extent.at_once, extent.repeats),
-        "payments": lambda: workflow.drift(product, nothing, extent.payments),
-        "ledger": lambda: books.reads(stack, extent.entries, extent.reads),
+        "size": lambda: processes.sizes(runner.packages),
+        "cold": lambda: processes.cold_starts(runner, list(processes.CLIENTS), sizes.cold_starts),
+        "memory": lambda: processes.memory(runner, tasks, sizes.memory_runs),
+        "warm": lambda: processes.warm_calls(runner, tasks, sizes.warm_calls),
+        "calls": lambda: workflow.counted_calls(product, sizes.counted_payments),
+        "latency": lambda: workflow.end_to_end(product, no_op, bare, sizes.sequential_payments),
+        "answered": lambda: workflow.answered(stack, sizes.answered_payments),
+        "throughput": lambda: workflow.throughput(
+            product, no_op, bare, sizes.payments_by_concurrency, sizes.throughput_rounds
+        ),
+        "payments": lambda: workflow.drift(product, no_op, sizes.total_payments),
+        "ledger": lambda: books.reads(stack, sizes.ledger_sizes, sizes.ledger_reads),
     }
 
 
@@ -64,10 +90,10 @@ def main(
     console = Console(width=160)
     home = BUILD / "bench" / "stack"
     machine = Machine(home=home, stack_file=home / "stack.json", emulator_port=0, sparkle_port=0)
-    about = report.about_this_machine()
-    report.show_machine(about, console)
+    machine_info = report.describe_machine()
+    report.show_machine(machine_info, console)
     machine.down()
-    taken: list[Section] = []
+    results: list[Section] = []
     try:
         stack = machine.up(lambda step: console.print(step, style="dim", highlight=False))
         with report.progress(console) as begin:
@@ -75,17 +101,17 @@ def main(
             for name, measure in sections(stack, SMALL if small else FULL).items():
                 if not only or name in only:
                     begin(name)
-                    taken.append(measure())
-                    report.show(taken[-1], console)
+                    results.append(measure())
+                    report.show(results[-1], console)
     finally:
         machine.down()
-    about["load at the end"] = report.about_this_machine()["load"]
-    for figure in (figure for section in taken for figure in section.figures):
-        console.print(f"Drew {report.draw(figure, BUILD)}", highlight=False)
-    report.save(taken, about | {"small": small}, BUILD / "bench.json")
+    machine_info["load at the end"] = report.describe_machine()["load"]
+    for chart in (chart for section in results for chart in section.charts):
+        console.print(f"Drew {report.draw(chart, BUILD)}", highlight=False)
+    report.save(results, machine_info | {"small": small}, BUILD / "bench.json")
     console.print(f"Wrote {BUILD / 'bench.json'}", highlight=False)
-    right = report.verdict(taken, console)
-    raise typer.Exit(0 if right else 1)
+    passed = report.verdict(results, console)
+    raise typer.Exit(0 if passed else 1)
 
 
 if __name__ == "__main__":

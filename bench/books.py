@@ -12,14 +12,14 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target
+from bench.measure import Chart, Count, Curve, Row, Samples, Section, Target
 from functions.shared.adapters.table.books import DynamoDbBooks
 from functions.shared.adapters.table.keys import RECORD
 from functions.shared.adapters.table.ledger import DynamoDbLedger
 from functions.shared.domain.ledger import capture_entry, turnover
 from functions.shared.domain.times import end_of_day, iso
 from tools.books import statements as commands
-from tools.books.reading import OpenBooks
+from tools.books.reading import BooksReader
 from tools.deployment.stack import Stack
 from tools.estimates.footprint import PAYMENT, sealing
 
@@ -32,18 +32,18 @@ _ENTRY = capture_entry("sparkle", 1999, "USD")
 _BATCH = 25
 
 
-class Reads:
+class ReadCounter:
     """Counts a DynamoDB client's requests, and the items that these scanned."""
 
     def __init__(self, client: Any) -> None:
         self.requests = self.items = 0
-        client.meta.events.register("after-call.dynamodb", self._answered)
+        client.meta.events.register("after-call.dynamodb", self._count_reads)
 
-    def _answered(self, parsed: dict[str, Any], **_: Any) -> None:
+    def _count_reads(self, parsed: dict[str, Any], **_: Any) -> None:
         self.requests += 1
         self.items += parsed.get("ScannedCount", 1 if "Item" in parsed else 0)
 
-    def of(self, command: Callable[[], object]) -> tuple[int, int, float]:
+    def measure(self, command: Callable[[], object]) -> tuple[int, int, float]:
         """Run the command, and return its requests, items and milliseconds."""
         self.requests = self.items = 0
         started = time.perf_counter()
@@ -51,7 +51,7 @@ class Reads:
         return self.requests, self.items, 1000 * (time.perf_counter() - started)
 
 
-class _Kept:
+class _ItemRecorder:
     """Takes the place of a DynamoDB client, and keeps the items that the ledger would write."""
 
     def __init__(self) -> None:
@@ -61,15 +61,15 @@ class _Kept:
         self.items += [write["Put"]["Item"] for write in TransactItems]
 
 
-def items_of(payments: int, day: str) -> Iterator[dict[str, Any]]:
+def items_of(count: int, day: str) -> Iterator[dict[str, Any]]:
     """Yield all items of this many captured payments, as the ledger writes them."""
     midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
-    for n in range(payments):
-        at = iso(midnight + timedelta(milliseconds=n))
-        first = replace(PAYMENT, payment_id=uuid.uuid4().hex, created_at=at, updated_at=at)
-        kept = _Kept()
-        DynamoDbLedger(kept, TABLE, sealing(at)).record(*first.post(_ENTRY))  # type: ignore[arg-type]
-        yield from kept.items
+    for number in range(count):
+        created_at = iso(midnight + timedelta(milliseconds=number))
+        payment = replace(PAYMENT, payment_id=uuid.uuid4().hex, created_at=created_at, updated_at=created_at)
+        recorder = _ItemRecorder()
+        DynamoDbLedger(recorder, TABLE, sealing(created_at)).record(*payment.post(_ENTRY))  # type: ignore[arg-type]
+        yield from recorder.items
 
 
 def reads(stack: Stack, sizes: tuple[int, ...], rounds: int) -> Section:
@@ -79,50 +79,54 @@ def reads(stack: Stack, sizes: tuple[int, ...], rounds: int) -> Section:
     books = DynamoDbBooks(client, TABLE)
     today = datetime.now(UTC).date()
     days = [(today - timedelta(days=n)).isoformat() for n in range(CLOSED_DAYS, 0, -1)]
-    busy, quiet = days[0], days[-1]
-    opened = OpenBooks(DynamoDbLedger(client, TABLE), books, days[0])
-    counter, nowhere = Reads(client), Console(file=io.StringIO(), width=200)
-    [payment_id, *_] = _seed(client, QUIET_DAY_ENTRIES, quiet)
+    growing_day, quiet_day = days[0], days[-1]
+    open_books = BooksReader(DynamoDbLedger(client, TABLE), books, days[0])
+    counter, silent = ReadCounter(client), Console(file=io.StringIO(), width=200)
+    [payment_id, *_] = _seed(client, QUIET_DAY_ENTRIES, quiet_day)
     _seed(client, TODAYS_ENTRIES, today.isoformat())
-    seeded, per_day = QUIET_DAY_ENTRIES + TODAYS_ENTRIES, 0
+    seeded, growing_day_total = QUIET_DAY_ENTRIES + TODAYS_ENTRIES, 0
     measured: dict[str, list[tuple[int, int, Samples]]] = {}
-    busy_days: list[int] = []
+    growing_day_sizes: list[int] = []
+
+    def statement_of(day: str) -> Callable[[], object]:
+        return lambda: commands.statement(open_books, ACCOUNT, day, day, silent)
+
     commands_of: dict[str, Callable[[], object]] = {
-        "payment": lambda: commands.payment(opened, payment_id, nowhere),
-        "statement of a day of 100 entries": lambda: commands.statement(opened, ACCOUNT, quiet, quiet, nowhere),
-        "statement of a day that grows": lambda: commands.statement(opened, ACCOUNT, busy, busy, nowhere),
-        "trial-balance of 30 closed days and an open one": lambda: commands.trial_balance(opened, None, nowhere),
+        "payment": lambda: commands.payment(open_books, payment_id, silent),
+        "statement of a day of 100 entries": statement_of(quiet_day),
+        "statement of a day that grows": statement_of(growing_day),
+        "trial-balance of 30 closed days and an open one": lambda: commands.trial_balance(open_books, None, silent),
     }
     for size in sizes:
-        more = (size - seeded) // (CLOSED_DAYS - 1)
+        new_payments = (size - seeded) // (CLOSED_DAYS - 1)
         for day in days[:-1]:
-            _seed(client, more, day)
-        seeded, per_day = seeded + more * (CLOSED_DAYS - 1), per_day + more
-        busy_days.append(per_day)
+            _seed(client, new_payments, day)
+        seeded, growing_day_total = seeded + new_payments * (CLOSED_DAYS - 1), growing_day_total + new_payments
+        growing_day_sizes.append(growing_day_total)
         for day in days:
-            entries = QUIET_DAY_ENTRIES if day == quiet else per_day
+            entries = QUIET_DAY_ENTRIES if day == quiet_day else growing_day_total
             books.close(day, turnover(_ENTRY.postings * entries), end_of_day(day))
         for name, command in commands_of.items():
-            taken = [counter.of(command) for _ in range(rounds)]
-            measured.setdefault(name, []).append((*taken[0][:2], Samples(tuple(each[2] for each in taken))))
-    return _section(sizes, measured, busy_days)
+            runs = [counter.measure(command) for _ in range(rounds)]
+            measured.setdefault(name, []).append((*runs[0][:2], Samples(tuple(each[2] for each in runs))))
+    return _section(sizes, measured, growing_day_sizes)
 
 
 def _section(
-    sizes: tuple[int, ...], measured: dict[str, list[tuple[int, int, Samples]]], busy_days: list[int]
+    sizes: tuple[int, ...], measured: dict[str, list[tuple[int, int, Samples]]], growing_day_sizes: list[int]
 ) -> Section:
     rows, counts = [], []
     for name, by_size in measured.items():
         grows = name.endswith("grows")
-        _, least_items, fewest = by_size[0]
-        for size, busy_day, (requests, items, taken) in zip(sizes, busy_days, by_size, strict=True):
+        _, first_items, first_samples = by_size[0]
+        for size, growing_day_size, (requests, items, samples) in zip(sizes, growing_day_sizes, by_size, strict=True):
             what = f"{name}, {size:,} entries"
-            target = None if grows or size == sizes[0] else Target("times", 1.25)
-            rows.append(Row(what, "ms", taken, None if size == sizes[0] else fewest, target))
-            expected = least_items + (busy_day - busy_days[0] if grows else 0)
-            why = f"{busy_day:,} postings in the answer" if grows else "as many as at the least size"
+            target = None if grows or size == sizes[0] else Target("ratio", 1.25)
+            rows.append(Row(what, "ms", samples, None if size == sizes[0] else first_samples, target))
+            expected = first_items + (growing_day_size - growing_day_sizes[0] if grows else 0)
+            why = f"{growing_day_size:,} postings in the answer" if grows else "as many as at the least size"
             counts.append(Count(f"{what}: items read, in {requests} requests", items, expected, why))
-    curves = [Curve(name, sizes, [taken.median for *_, taken in by_size]) for name, by_size in measured.items()]
+    curves = [Curve(name, sizes, [samples.median for *_, samples in by_size]) for name, by_size in measured.items()]
     return Section(
         "The ledger's commands",
         "the same command over the fewest entries",
@@ -132,8 +136,8 @@ def _section(
             "The table is the emulator's own, filled by BatchWriteItem with the items that the ledger would write, "
             f"{CLOSED_DAYS} closed days and today. What AWS takes time and money for is the items read.",
         ),
-        figures=[
-            Figure("ledger", "How long the ledger's commands take", "entries in the ledger", "ms", curves, log_x=True)
+        charts=[
+            Chart("ledger", "How long the ledger's commands take", "entries in the ledger", "ms", curves, log_x=True)
         ],
     )
 

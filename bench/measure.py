@@ -17,11 +17,11 @@ class Samples:
         return median(self.values)
 
     @property
-    def least(self) -> float:
+    def minimum(self) -> float:
         return min(self.values)
 
     @property
-    def most(self) -> float:
+    def maximum(self) -> float:
         return max(self.values)
 
     def percentile(self, percent: float) -> float:
@@ -30,27 +30,27 @@ class Samples:
         return ordered[max(0, -int(-len(ordered) * percent // 100) - 1)]
 
     def to_dict(self) -> dict[str, Any]:
-        return {"median": self.median, "min": self.least, "max": self.most, "samples": list(self.values)}
+        return {"median": self.median, "min": self.minimum, "max": self.maximum, "samples": list(self.values)}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """A limit on the measured value: its ratio to the floor, its difference from the floor, or the value itself."""
 
-    of: Literal["times", "more", "itself"]
+    compares: Literal["ratio", "difference", "value"]
     limit: float
     at_least: bool = False
 
     def __str__(self) -> str:
         sign = "≥" if self.at_least else "≤"
-        if self.of == "more":
+        if self.compares == "difference":
             return f"{sign} {self.limit:+g}"
-        return f"{sign} {self.limit:g}" + (" ×" if self.of == "times" else "")
+        return f"{sign} {self.limit:g}" + (" ×" if self.compares == "ratio" else "")
 
     def figure(self, measured: float, floor: float | None) -> float:
-        if self.of == "itself" or floor is None:
+        if self.compares == "value" or floor is None:
             return measured
-        return measured / floor if self.of == "times" else measured - floor
+        return measured / floor if self.compares == "ratio" else measured - floor
 
     def holds(self, figure: float) -> bool:
         return figure >= self.limit if self.at_least else figure <= self.limit
@@ -114,7 +114,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A line of a figure: y over x."""
+    """A line of a chart: y over x."""
 
     name: str
     x: Sequence[float]
@@ -122,8 +122,8 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A picture of one or more curves; `file` is its name without a suffix."""
+class Chart:
+    """A chart of one or more curves; `file` is its name without a suffix."""
 
     file: str
     title: str
@@ -142,7 +142,7 @@ class Section:
     rows: Sequence[Row] = ()
     counts: Sequence[Count] = ()
     notes: Sequence[str] = ()
-    figures: Sequence[Figure] = ()
+    charts: Sequence[Chart] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -159,5 +159,5 @@ def interleaved(rounds: int, *measures: Callable[[], float], warm_up: int = 0) -
 
     The results of the first `warm_up` rounds are discarded.
     """
-    taken = [[measure() for measure in measures] for _ in range(warm_up + rounds)][warm_up:]
-    return tuple(Samples(values) for values in zip(*taken, strict=True))
+    measurements = [[measure() for measure in measures] for _ in range(warm_up + rounds)][warm_up:]
+    return tuple(Samples(values) for values in zip(*measurements, strict=True))

@@ -1,4 +1,4 @@
-"""A process like those of the functions, with their package and layer: `python -S -m bench.process HOW …`.
+"""A process like those of the functions, with their package and layer: `python -S -m bench.process MODE …`.
 
     cold    DEPTH function NAME         import the handler, which creates its clients
     cold    DEPTH floor CLIENT …        import boto3, and create the clients of these AWS services and of the gateway
@@ -23,12 +23,12 @@ from itertools import cycle
 from typing import Any
 
 
-def main(how: str, *arguments: str) -> None:
-    if how == "cold":
+def main(mode: str, *arguments: str) -> None:
+    if mode == "cold":
         _cold(*arguments)
-    elif how == "record":
+    elif mode == "record":
         _record(arguments[0])
-    elif how == "memory":
+    elif mode == "memory":
         _memory(*arguments)
     else:
         _warm(*arguments)
@@ -40,26 +40,26 @@ def _handler(function: str) -> Any:
     return importlib.import_module(f"functions.{function}.handler").handler
 
 
-def _clients(wanted: Iterable[str]) -> dict[str, Any]:
+def _clients(services: Iterable[str]) -> dict[str, Any]:
     import boto3
 
-    clients = {service: boto3.client(service) for service in wanted if service != "gateway"}  # type: ignore[call-overload]
-    if "gateway" in wanted:
+    clients = {service: boto3.client(service) for service in services if service != "gateway"}  # type: ignore[call-overload]
+    if "gateway" in services:
         import requests
 
         clients["gateway"] = requests.Session()
     return clients
 
 
-def _cold(depth: str, which: str, *names: str) -> None:
+def _cold(depth: str, subject: str, *names: str) -> None:
     """Start from a stack that is `depth` calls deeper.
 
     CPython keeps its frames in chunks of 16 KiB. A recursion that crosses the end of a chunk again and again, as a
     regular expression's parser may, makes an import up to 40 ms slower. Whether it does depends only on the depth.
     """
     if int(depth):
-        _cold(str(int(depth) - 1), which, *names)
-    elif which == "function":
+        _cold(str(int(depth) - 1), subject, *names)
+    elif subject == "function":
         _handler(names[0])
     else:
         _clients(names)
@@ -85,19 +85,19 @@ def _record(task_file: str) -> None:
         calls.append([self.meta.service_model.service_name, operation, dict(parameters)])  # before botocore adds some
         return make_api_call(self, operation, parameters)
 
-    def ask_aws(self: Any, request: Any) -> Any:
+    def send_to_aws(self: Any, request: Any) -> Any:
         answer = send(self, request)
         answers.append([answer.status_code, dict(answer.headers), answer.content.decode()])
         return answer
 
-    def ask_gateway(self: Any, request: Any, **how: Any) -> Any:
-        answer = exchange(self, request, **how)
+    def send_to_gateway(self: Any, request: Any, **options: Any) -> Any:
+        answer = exchange(self, request, **options)
         body = request.body.decode() if request.body else None
-        asked = [request.method, request.url, dict(request.headers), body]
-        exchanges.append([*asked, answer.status_code, dict(answer.headers), answer.text])
+        request_parts = [request.method, request.url, dict(request.headers), body]
+        exchanges.append([*request_parts, answer.status_code, dict(answer.headers), answer.text])
         return answer
 
-    client_class._make_api_call, endpoint_class._send, adapter_class.send = call, ask_aws, ask_gateway
+    client_class._make_api_call, endpoint_class._send, adapter_class.send = call, send_to_aws, send_to_gateway
     answer = _handler(task["function"])(task["event"], None)
     _save(task_file, task | {"calls": calls, "answers": answers, "exchanges": exchanges, "answer": answer})
 
@@ -105,9 +105,9 @@ def _record(task_file: str) -> None:
 # -- The same calls with the recorded answers, which come at once
 
 
-def _memory(which: str, task_file: str) -> None:
+def _memory(subject: str, task_file: str) -> None:
     task = _load(task_file)
-    run = _function(task) if which == "function" else _floor(task, task["calls"])
+    run = _function(task) if subject == "function" else _floor(task, task["calls"])
     run()
     _save(f"{task_file}.memory", _peak_memory_bytes())
 
@@ -119,35 +119,35 @@ def _warm(task_file: str, rounds: str, warm_up: str) -> None:
     # The function reads its secret every five minutes, so not on a warm call.
     calls = [call for call in task["calls"] if call[1] != "GetSecretValue"]
     runs = _function(task), _floor(task, calls)
-    taken: tuple[list[float], list[float]] = [], []
+    durations: tuple[list[float], list[float]] = [], []
     for n in range(int(warm_up) + int(rounds)):
-        for run, seconds in zip(runs, taken, strict=True):
+        for run, seconds in zip(runs, durations, strict=True):
             started = perf_counter()
             run()
             if n >= int(warm_up):
                 seconds.append(perf_counter() - started)
-    _save(f"{task_file}.warm", taken)
+    _save(f"{task_file}.warm", durations)
 
 
 def _function(task: dict[str, Any]) -> Callable[[], None]:
-    _answer_at_once(task)
+    _replay_aws_answers(task)
     handler, event = _handler(task["function"]), task["event"]
     return lambda: handler(event, None)
 
 
-def _floor(task: dict[str, Any], wanted: list[Any]) -> Callable[[], None]:
+def _floor(task: dict[str, Any], calls: list[Any]) -> Callable[[], None]:
     """Return a callable that makes the function's calls, and does nothing else."""
     from botocore import xform_name
 
-    _answer_at_once(task)
+    _replay_aws_answers(task)
     clients = _clients(task["clients"])
-    calls = [
-        (getattr(clients[service], xform_name(operation)), parameters) for service, operation, parameters in wanted
+    prepared_calls = [
+        (getattr(clients[service], xform_name(operation)), parameters) for service, operation, parameters in calls
     ]
     exchanges = [exchange[:4] for exchange in task["exchanges"]]
 
     def run() -> None:
-        for call, parameters in calls:
+        for call, parameters in prepared_calls:
             call(**parameters)
         for method, url, headers, body in exchanges:
             clients["gateway"].request(method, url, headers=headers, data=body, timeout=(1, 1)).json()
@@ -155,7 +155,7 @@ def _floor(task: dict[str, Any], wanted: list[Any]) -> Callable[[], None]:
     return run
 
 
-def _answer_at_once(task: dict[str, Any]) -> None:
+def _replay_aws_answers(task: dict[str, Any]) -> None:
     """Answer each operation with its recorded answers in turn, without a connection."""
     from botocore import endpoint
     from botocore.awsrequest import AWSResponse
@@ -165,34 +165,34 @@ def _answer_at_once(task: dict[str, Any]) -> None:
     recorded: dict[str, list[Any]] = {}
     for (_, operation, _), answer in zip(task["calls"], task["answers"], strict=True):
         recorded.setdefault(operation, []).append(answer)
-    turns = {operation: cycle(answers) for operation, answers in recorded.items()}
+    answers_by_operation = {operation: cycle(answers) for operation, answers in recorded.items()}
 
-    def ask_aws(self: Any, request: Any) -> Any:
-        status, headers, body = next(turns[request.headers["X-Amz-Target"].decode().rpartition(".")[2]])
+    def send_to_aws(self: Any, request: Any) -> Any:
+        status, headers, body = next(answers_by_operation[request.headers["X-Amz-Target"].decode().rpartition(".")[2]])
         answer: Any = AWSResponse(request.url, status, HTTPHeaders.from_dict(headers), None)
         answer._content = body.encode()
         return answer
 
-    endpoint_class._send = ask_aws
+    endpoint_class._send = send_to_aws
     if task["exchanges"]:
-        _answer_for_the_gateway(cycle(task["exchanges"]))
+        _replay_gateway_answers(cycle(task["exchanges"]))
 
 
-def _answer_for_the_gateway(turns: Iterator[Any]) -> None:
+def _replay_gateway_answers(exchanges: Iterator[Any]) -> None:
     import requests
     from requests import adapters
 
     adapter_class: Any = adapters.HTTPAdapter
 
-    def ask_gateway(self: Any, request: Any, **how: Any) -> Any:
-        *_, status, headers, body = next(turns)
+    def send_to_gateway(self: Any, request: Any, **options: Any) -> Any:
+        *_, status, headers, body = next(exchanges)
         answer = requests.Response()
         answer.status_code, answer.url, answer.request = status, request.url, request
         answer.headers.update(headers)
         answer._content = body.encode()
         return answer
 
-    adapter_class.send = ask_gateway
+    adapter_class.send = send_to_gateway
 
 
 def _peak_memory_bytes() -> int:

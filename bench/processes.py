@@ -61,16 +61,16 @@ class Processes:
 
     @cached_property
     def _code(self) -> Path:
-        return self._unpacked("functions.zip")
+        return self._unpack("functions.zip")
 
     @cached_property
     def _path(self) -> str:
         """The emulator's search path, then this repository for `bench.process`."""
-        layer = self._unpacked("layer.zip")
-        as_deployed = search_path(str(self._code), [str(layer)], str(runtime_client()))
-        return os.pathsep.join([as_deployed, str(ROOT)])
+        layer = self._unpack("layer.zip")
+        deployed_path = search_path(str(self._code), [str(layer)], str(runtime_client()))
+        return os.pathsep.join([deployed_path, str(ROOT)])
 
-    def _unpacked(self, package: str) -> Path:
+    def _unpack(self, package: str) -> Path:
         folder = HOME / Path(package).stem
         shutil.rmtree(folder, ignore_errors=True)
         with zipfile.ZipFile(self.packages / package) as archive:
@@ -83,7 +83,7 @@ class Processes:
         deployed = self.stack.client("lambda").get_function_configuration(FunctionName=name)
         return {
             **deployed["Environment"]["Variables"],
-            **self._key_of(name),
+            **self._role_credentials(name),
             "AWS_DEFAULT_REGION": self.stack.region,
             "AWS_ENDPOINT_URL": self.stack.aws_endpoint_url or "",
             "AWS_LAMBDA_FUNCTION_NAME": name,
@@ -97,14 +97,14 @@ class Processes:
             "TZ": ":UTC",
         }
 
-    def _key_of(self, role_name: str) -> dict[str, str]:
+    def _role_credentials(self, role_name: str) -> dict[str, str]:
         """Get credentials of a role. It trusts only AWS services, so let it trust the operator for a moment."""
         iam, sts = self.stack.client("iam"), self.stack.client("sts")
         role = iam.get_role(RoleName=role_name)["Role"]
         trust, operator = role["AssumeRolePolicyDocument"], {"AWS": sts.get_caller_identity()["Arn"]}
-        admitted = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": operator}
-        more = json.dumps(trust | {"Statement": [*trust["Statement"], admitted]})
-        iam.update_assume_role_policy(RoleName=role_name, PolicyDocument=more)
+        operator_statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": operator}
+        widened = json.dumps(trust | {"Statement": [*trust["Statement"], operator_statement]})
+        iam.update_assume_role_policy(RoleName=role_name, PolicyDocument=widened)
         try:
             key = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="bench")["Credentials"]
         finally:
@@ -123,13 +123,13 @@ class Processes:
             process = subprocess.Popen(
                 command, cwd=self._code, env=environment, stdout=subprocess.DEVNULL, stderr=errors
             )
-            _, status, used = os.wait4(process.pid, 0)
+            _, status, usage = os.wait4(process.pid, 0)
             wall = time.perf_counter() - started
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:
                 errors.seek(0)
                 raise RuntimeError(f"bench.process {' '.join(arguments)} failed:\n{errors.read().decode()}")
-        return wall, used.ru_utime + used.ru_stime
+        return wall, usage.ru_utime + usage.ru_stime
 
     def task(self, function: str) -> Path:
         """Record one call of the function on the stack, with a sealed card as in production; return the task's file."""
@@ -150,15 +150,15 @@ def cold_starts(processes: Processes, functions: Sequence[str], rounds: int) -> 
         environment = processes.environment(function)
         starts = ("function", function), ("floor", *CLIENTS[function])
         # The first round only loads the files into the page cache. The others start from different depths of the stack.
-        taken = [
+        measurements = [
             [processes.run(environment, "cold", str(12 * depth), *start) for start in starts]
             for depth in (0, *range(rounds))
         ][1:]
         for n, clock in enumerate(("wall", "CPU")):
             measured, floor = (
-                Samples(tuple(1000 * each[which][n] for each in taken)) for which, _ in enumerate(starts)
+                Samples(tuple(1000 * each[which][n] for each in measurements)) for which, _ in enumerate(starts)
             )
-            rows.append(Row(f"{function} {clock}", "ms", measured, floor, Target("times", 1.2)))
+            rows.append(Row(f"{function} {clock}", "ms", measured, floor, Target("ratio", 1.2)))
     return Section(
         "Cold start",
         "a process that imports boto3, and requests if it asks the gateway, and makes the same clients",
@@ -180,7 +180,7 @@ def memory(processes: Processes, tasks: dict[str, Path], rounds: int) -> Section
             return float(json.loads(Path(f"{task}.memory").read_text())) / MIB
 
         measured, floor = interleaved(rounds, lambda: peak("function"), lambda: peak("floor"))
-        rows.append(Row(function, "MiB", measured, floor, Target("times", 1.15)))
+        rows.append(Row(function, "MiB", measured, floor, Target("ratio", 1.15)))
     return Section(
         "Peak memory",
         "such a process, which makes the same calls",
@@ -197,7 +197,7 @@ def warm_calls(processes: Processes, tasks: dict[str, Path], rounds: int) -> Sec
             Samples(tuple(1000 * seconds for seconds in taken))
             for taken in json.loads(Path(f"{task}.warm").read_text())
         )
-        rows.append(Row(function, "ms", measured, floor, Target("more", 1)))
+        rows.append(Row(function, "ms", measured, floor, Target("difference", 1)))
     return Section(
         "Warm call",
         "the bare boto3 and requests calls that it makes, with the same answers",
@@ -214,11 +214,11 @@ def sizes(packages: Path) -> Section:
             name = entry.filename.split("/")[1].split("-")[0].removesuffix(".py")
             by_package[name] = by_package.get(name, 0) + entry.file_size
     with zipfile.ZipFile(packages / "functions.zip") as functions:
-        own = sum(entry.file_size for entry in functions.infolist())
+        functions_size = sum(entry.file_size for entry in functions.infolist())
     sdk = {"boto3", "botocore", "jmespath", "s3transfer"}
-    apart = sdk | {"cryptography"}
-    aws = sum(by_package[name] for name in sdk)
-    rest = sum(size for name, size in by_package.items() if name not in apart)
+    listed_separately = sdk | {"cryptography"}
+    sdk_size = sum(by_package[name] for name in sdk)
+    rest_size = sum(size for name, size in by_package.items() if name not in listed_separately)
     largest = sorted(by_package.items(), key=lambda item: -item[1])[:8]
 
     def row(what: str, size: float, target: Target | None = None) -> Row:
@@ -228,9 +228,9 @@ def sizes(packages: Path) -> Section:
         "Size, unpacked",
         "nothing: the target is absolute",
         [
-            row("all but boto3 and cryptography", own + rest, Target("itself", 20)),
-            row("the functions' zip", own),
-            row("boto3, with botocore, s3transfer and jmespath", aws),
+            row("all but boto3 and cryptography", functions_size + rest_size, Target("value", 20)),
+            row("the functions' zip", functions_size),
+            row("boto3, with botocore, s3transfer and jmespath", sdk_size),
             row("cryptography", by_package.get("cryptography", 0)),
             row("the layer as a zip", (packages / "layer.zip").stat().st_size),
         ],

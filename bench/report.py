@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.measure import Figure, Row, Samples, Section
+from bench.measure import Chart, Row, Samples, Section
 from tools.deployment.paths import ROOT
 
 _VERSIONS = ("boto3", "botocore", "cryptography", "fastjsonschema", "jsonschema", "requests", "ministack")
 _COLOURS = ("#1f5fa8", "#c4572a", "#3d8a4e", "#7a5aa6")
 _MARKERS = "osD^"
 # Matplotlib can't draw in CSS variables: these colours stand for them, and become the page's ink and background.
-_INK, _GROUND = "#000001", "#fffffe"
-_INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+_INK, _BACKGROUND = "#000001", "#fffffe"
 _STYLE = """<style>
 svg { --ink: #1b2230; --ground: #ffffff; --c0: #1f5fa8; --c1: #b3541e; --c2: #2f7a42; --c3: #6a4a96 }
 @media (prefers-color-scheme: dark) {
@@ -34,7 +33,7 @@ svg { --ink: #dfe4ec; --ground: #181d26; --c0: #82b1ff; --c1: #f0955e; --c2: #6f
 </style>"""
 
 
-def about_this_machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _output("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
@@ -110,8 +109,8 @@ def _rows(rows: Sequence[Row]) -> Table:
         table.add_row(
             f"{row.what}, {row.unit}",
             str(len(row.measured.values)),
-            *_three(row.measured),
-            *(_three(row.floor) if row.floor else ("", "", "")),
+            *_median_and_range(row.measured),
+            *(_median_and_range(row.floor) if row.floor else ("", "", "")),
             figure,
             str(row.target or ""),
             _mark(row.holds),
@@ -119,8 +118,8 @@ def _rows(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _three(samples: Samples) -> tuple[str, str, str]:
-    return _number(samples.median), _number(samples.least), _number(samples.most)
+def _median_and_range(samples: Samples) -> tuple[str, str, str]:
+    return _number(samples.median), _number(samples.minimum), _number(samples.maximum)
 
 
 def _number(value: float) -> str:
@@ -156,34 +155,36 @@ def save(sections: Sequence[Section], machine: dict[str, Any], file: Path) -> No
     file.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def draw(figure: Figure, folder: Path) -> Path:
+def draw(chart: Chart, folder: Path) -> Path:
     """Write the picture, in light and dark, and return its file."""
     # Equal curves must give equal bytes, and text must stay text.
-    mpl.rcParams |= {"svg.hashsalt": figure.file, "svg.fonttype": "none", "font.size": 11}
+    mpl.rcParams |= {"svg.hashsalt": chart.file, "svg.fonttype": "none", "font.size": 11}
     mpl.rcParams |= dict.fromkeys(
         ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK
     )
-    drawing = Drawing(figsize=(9, 4.6), layout="constrained", facecolor=_GROUND)
-    axes = drawing.add_subplot(facecolor="none")
-    for curve, colour, marker in zip(figure.curves, _COLOURS, _MARKERS, strict=False):
+    figure = Figure(figsize=(9, 4.6), layout="constrained", facecolor=_BACKGROUND)
+    axes = figure.add_subplot(facecolor="none")
+    for curve, colour, marker in zip(chart.curves, _COLOURS, _MARKERS, strict=False):
         axes.plot(curve.x, curve.y, marker=marker, color=colour, label=curve.name)
-    if figure.log_x:
-        ticks = sorted({x for curve in figure.curves for x in curve.x})
+    if chart.log_x:
+        ticks = sorted({x for curve in chart.curves for x in curve.x})
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
         axes.minorticks_off()
-    axes.set_title(figure.title, loc="left", fontweight="bold")
-    axes.set(xlabel=f"{figure.x}{', log scale' * figure.log_x} →", ylabel=f"{figure.y} →")
+    axes.set_title(chart.title, loc="left", fontweight="bold")
+    axes.set(xlabel=f"{chart.x}{', log scale' * chart.log_x} →", ylabel=f"{chart.y} →")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.2, color=_INK)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(figure.curves) > 1:
+    if len(chart.curves) > 1:
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="What is measured", alignment="left")
-    file = folder / f"{figure.file}.svg"
-    drawing.savefig(file, metadata={"Date": None}, facecolor=_GROUND)
+    file = folder / f"{chart.file}.svg"
+    figure.savefig(file, metadata={"Date": None}, facecolor=_BACKGROUND)
     text = file.read_text()
     for number, colour in enumerate(_COLOURS):
         text = text.replace(colour, f"var(--c{number})")
-    text = text.replace(_INK, "var(--ink)").replace(_GROUND, "var(--ground)").replace("<defs>", f"{_STYLE}<defs>", 1)
+    text = (
+        text.replace(_INK, "var(--ink)").replace(_BACKGROUND, "var(--ground)").replace("<defs>", f"{_STYLE}<defs>", 1)
+    )
     file.write_text("".join(f"{line.rstrip()}\n" for line in text.splitlines()))  # as git wants them
     return file

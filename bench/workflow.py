@@ -17,7 +17,7 @@ from typing import Any
 
 import requests
 
-from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target, interleaved
+from bench.measure import Chart, Count, Curve, Row, Samples, Section, Target, interleaved
 from client import seal
 from client.transport import SigV4
 from tools.deployment.polling import has_ended, wait_for
@@ -55,7 +55,7 @@ def needed_calls() -> Counter[str]:
 
 _FUNCTION = re.compile(r"(arn:[\w-]+:lambda:[\w-]+:\d+:function:)([\w-]+)-(\w+)(:\d+)?")
 _POLL_SECONDS = 0.01
-_PATIENCE_SECONDS = 300
+_TIMEOUT_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Workflow:
         """
         arn = self.start(request, payment_id)
         time.sleep(0.8 * expected_seconds)
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while (execution := self.stack.described(arn))["status"] == "RUNNING":
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while (execution := self.stack.describe_execution(arn))["status"] == "RUNNING":
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{arn} does not end")
             time.sleep(max(_POLL_SECONDS, 0.1 * expected_seconds))
@@ -102,7 +102,7 @@ class Workflow:
 
 
 @dataclass(frozen=True)
-class Till:
+class PaymentRequests:
     """Makes payment requests, each with a new id and a card sealed for it."""
 
     stack: Stack
@@ -112,7 +112,7 @@ class Till:
         [key, *_] = self.stack.call("GET", "/keys").json()["keys"]
         return dict(key)
 
-    def payment(self) -> tuple[dict[str, Any], str]:
+    def new(self) -> tuple[dict[str, Any], str]:
         payment_id = new_payment_id()
         card = {"card_number": "3530111333300000", "expiry_date": "12/30", "card_holder": "John Doe"}
         # The same input as the API's request template makes from a request.
@@ -139,9 +139,9 @@ def _message(cause: str) -> str:
         return cause
 
 
-def do_nothing_workflow(product: Workflow) -> Workflow:
+def no_op_workflow(product: Workflow) -> Workflow:
     """Deploy the product's definition with functions that at once return the answers of the product's functions."""
-    request, payment_id = Till(product.stack).payment()
+    request, payment_id = PaymentRequests(product.stack).new()
     product.run(request, payment_id)
     answers = task_answers(product.events(payment_id))
 
@@ -149,7 +149,7 @@ def do_nothing_workflow(product: Workflow) -> Workflow:
         answer = answers.get(state)
         return {"answer.py": f"ANSWER = {answer!r}\n\n\ndef handler(event, context):\n    return ANSWER\n"}
 
-    return _beside(product, "nothing", "answer.handler", package)
+    return _deploy_copy(product, "nothing", "answer.handler", package)
 
 
 def bare_workflow(product: Workflow, tasks: Mapping[str, Path]) -> Workflow:
@@ -167,47 +167,47 @@ def bare_workflow(product: Workflow, tasks: Mapping[str, Path]) -> Workflow:
         calls = json.dumps(recorded).replace(recorded["event"]["payment_id"], "{payment_id}")
         return {"bare.py": Path(__file__).with_name("bare.py").read_text(), "calls.json": calls}
 
-    return _beside(product, "bare", "bare.handler", package, as_the_product=True)
+    return _deploy_copy(product, "bare", "bare.handler", package, same_roles_and_layers=True)
 
 
-def _beside(
+def _deploy_copy(
     product: Workflow,
     name: str,
     handler: str,
     package: Callable[[str], dict[str, str]],
-    as_the_product: bool = False,
+    same_roles_and_layers: bool = False,
 ) -> Workflow:
     """Deploy a copy of the product's state machine with other functions. `package` returns the files for a state."""
     stack = product.stack
     states, functions = stack.client("stepfunctions"), stack.client("lambda")
-    machine = states.describe_state_machine(stateMachineArn=stack.state_machine_arn)
+    product_machine = states.describe_state_machine(stateMachineArn=stack.state_machine_arn)
     role = _role(stack, f"bench-{name}")
     created: list[str] = []
-    definitions: dict[str, Any] = json.loads(machine["definition"])["States"]
-    called = {state: _FUNCTION.search(json.dumps(definition)) for state, definition in definitions.items()}
+    definitions: dict[str, Any] = json.loads(product_machine["definition"])["States"]
+    function_references = {state: _FUNCTION.search(json.dumps(definition)) for state, definition in definitions.items()}
     # Deny and Persist call the same function; the later one is on a captured payment's way.
-    states_of = {(found[2], found[3]): state for state, found in called.items() if found}
+    states_of = {(reference[2], reference[3]): state for state, reference in function_references.items() if reference}
     for (prefix, function), state in states_of.items():
         created.append(f"bench-{name}-{function}")
         deployed = functions.get_function_configuration(FunctionName=f"{prefix}-{function}")
-        more: dict[str, Any] = {}
-        if as_the_product:
-            more = {"Layers": [layer["Arn"] for layer in deployed["Layers"]]}
+        layers: dict[str, Any] = {}
+        if same_roles_and_layers:
+            layers = {"Layers": [layer["Arn"] for layer in deployed["Layers"]]}
         functions.create_function(
             FunctionName=created[-1],
-            Role=deployed["Role"] if as_the_product else role,
+            Role=deployed["Role"] if same_roles_and_layers else role,
             Runtime=deployed["Runtime"],
             Handler=handler,
             Code={"ZipFile": _zipped(package(state))},
             Timeout=deployed["Timeout"],
             MemorySize=deployed["MemorySize"],
-            **more,
+            **layers,
         )
     for function in created:
         functions.get_waiter("function_active_v2").wait(FunctionName=function)
-    definition = _FUNCTION.sub(lambda match: f"{match[1]}bench-{name}-{match[3]}", machine["definition"])
-    made = states.create_state_machine(name=f"bench-{name}", definition=definition, roleArn=role)
-    return Workflow(stack, made["stateMachineArn"])
+    definition = _FUNCTION.sub(lambda match: f"{match[1]}bench-{name}-{match[3]}", product_machine["definition"])
+    copy = states.create_state_machine(name=f"bench-{name}", definition=definition, roleArn=role)
+    return Workflow(stack, copy["stateMachineArn"])
 
 
 def _role(stack: Stack, name: str) -> str:
@@ -215,13 +215,13 @@ def _role(stack: Stack, name: str) -> str:
     iam = stack.client("iam")
     services = ["lambda.amazonaws.com", "states.amazonaws.com"]
     trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
-    may = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}
+    allow_invoke = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}
 
     def policy(statement: Any) -> str:
         return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
-    iam.put_role_policy(RoleName=name, PolicyName="invoke", PolicyDocument=policy(may))
+    iam.put_role_policy(RoleName=name, PolicyName="invoke", PolicyDocument=policy(allow_invoke))
     return str(role["Role"]["Arn"])
 
 
@@ -250,37 +250,38 @@ def task_answers(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def counted_calls(product: Workflow, payments: int) -> Section:
     """Make payments through the API, one after the other, and count the calls that the emulator receives meanwhile."""
-    stack, till = product.stack, Till(product.stack)
-    _pay(stack, *till.payment())  # warms the functions up, and lets them read the gateway's secret
-    counts: list[Counter[str]] = []
+    stack, payment_requests = product.stack, PaymentRequests(product.stack)
+    _pay(stack, *payment_requests.new())  # warms the functions up, and lets them read the gateway's secret
+    counts_by_payment: list[Counter[str]] = []
     entered: list[list[str]] = []
     _record_calls(stack, True)
     try:
         for _ in range(payments):
-            request, payment_id = till.payment()
-            begun = time.time()
+            request, payment_id = payment_requests.new()
+            started_at = time.time()
             _pay(stack, request, payment_id)
             events = product.events(payment_id)
-            called = _calls_since(stack, begun)
-            called["lambda Invoke"] += len(task_answers(events)) + tasks_failed(events).total()
-            called["gateway charge"] += _gateway_calls(stack, payment_id)
-            counts.append(called)
+            calls = _calls_since(stack, started_at)
+            calls["lambda Invoke"] += len(task_answers(events)) + tasks_failed(events).total()
+            calls["gateway charge"] += _gateway_calls(stack, payment_id)
+            counts_by_payment.append(calls)
             entered.append(states_entered(events))
     finally:
         _record_calls(stack, False)
     # All payments should make the same calls. If some differ, show the highest count of each call.
-    most = Counter({name: max(count[name] for count in counts) for count in counts for name in count})
-    needed, happy_path = needed_calls(), [name for name, _ in footprint.path()]
-    names = sorted(needed | most, key=[*WHY_CALLED, *most].index)
-    calls = [Count(name, most[name], needed[name], WHY_CALLED.get(name, "nothing needs it")) for name in names]
-    total = Count("all", most.total(), needed.total(), "the calls above")
+    made = {name for calls in counts_by_payment for name in calls}
+    highest = Counter({name: max(calls[name] for calls in counts_by_payment) for name in made})
+    needed, happy_path = needed_calls(), [name for name, _ in footprint.happy_path()]
+    names = sorted(needed | highest, key=[*WHY_CALLED, *highest].index)
+    counts = [Count(name, highest[name], needed[name], WHY_CALLED.get(name, "nothing needs it")) for name in names]
+    total = Count("all", highest.total(), needed.total(), "the calls above")
     longest = max(entered, key=len)
-    path = Count("states entered", len(longest), len(happy_path), " → ".join(longest))
-    other = Count("payments that went another way", sum(way != happy_path for way in entered), 0)
+    states = Count("states entered", len(longest), len(happy_path), " → ".join(longest))
+    other_paths = Count("payments that went another way", sum(path != happy_path for path in entered), 0)
     return Section(
         "AWS calls and transitions per captured payment",
         "what the design needs at least",
-        counts=[*calls, total, path, other],
+        counts=[*counts, total, states, other_paths],
         notes=(
             f"Counted on the running stack, over {payments} payments with sealed cards, warm. A payment with a test "
             "card in the clear needs two kms Decrypt less. What AWS's services call for themselves (data keys, log "
@@ -292,7 +293,7 @@ def counted_calls(product: Workflow, payments: int) -> Section:
 def _pay(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
     _post(stack, request, payment_id)
     arn = stack.execution_arn(payment_id)
-    wait_for(lambda: stack.described(arn), _PATIENCE_SECONDS, until=has_ended)
+    wait_for(lambda: stack.describe_execution(arn), _TIMEOUT_SECONDS, until=has_ended)
 
 
 def _post(stack: Stack, request: dict[str, Any], payment_id: str) -> None:
@@ -312,9 +313,9 @@ def _record_calls(stack: Stack, on: bool) -> None:
     requests.post(url, json=setting, auth=signature, timeout=10).raise_for_status()
 
 
-def _calls_since(stack: Stack, begun: float) -> Counter[str]:
+def _calls_since(stack: Stack, started_at: float) -> Counter[str]:
     """Count the functions' calls by service and action. Leave out our own, which have the operator's key."""
-    events = stack.client("cloudtrail").lookup_events(StartTime=begun, MaxResults=50)["Events"]
+    events = stack.client("cloudtrail").lookup_events(StartTime=started_at, MaxResults=50)["Events"]
     return Counter(
         f"{event['EventSource'].removesuffix('.amazonaws.com')} {event['EventName']}"
         for event in events
@@ -330,21 +331,23 @@ def _gateway_calls(stack: Stack, payment_id: str) -> int:
 # -- Times
 
 
-def end_to_end(product: Workflow, nothing: Workflow, bare_calls: Workflow, rounds: int) -> Section:
-    till = Till(product.stack)
+def end_to_end(product: Workflow, no_op: Workflow, bare_calls: Workflow, rounds: int) -> Section:
+    payment_requests = PaymentRequests(product.stack)
 
-    def one(workflow: Workflow) -> Callable[[], float]:
-        return lambda: 1000 * workflow.run(*till.payment())
+    def duration_ms(workflow: Workflow) -> Callable[[], float]:
+        return lambda: 1000 * workflow.run(*payment_requests.new())
 
-    measured, floor, calls = interleaved(rounds, one(product), one(nothing), one(bare_calls), warm_up=3)
+    measured, floor, calls = interleaved(
+        rounds, duration_ms(product), duration_ms(no_op), duration_ms(bare_calls), warm_up=3
+    )
     p99 = [Samples((samples.percentile(99),)) for samples in (measured, floor, calls)]
     return Section(
         "End to end, one payment at a time",
         "the same state machine with functions that do nothing, on the same emulator",
         [
-            Row("p50", "ms", measured, floor, Target("times", 1.5)),
+            Row("p50", "ms", measured, floor, Target("ratio", 1.5)),
             Row("p99", "ms", p99[0], p99[1]),
-            Row("p50, against functions that make the bare calls", "ms", measured, calls, Target("times", 1.5)),
+            Row("p50, against functions that make the bare calls", "ms", measured, calls, Target("ratio", 1.5)),
             Row("p99, against functions that make the bare calls", "ms", p99[0], p99[2]),
         ],
         notes=("From the execution's start to its end, as Step Functions has them. The gateway answers at once.",),
@@ -353,33 +356,33 @@ def end_to_end(product: Workflow, nothing: Workflow, bare_calls: Workflow, round
 
 def answered(stack: Stack, rounds: int, gateway_seconds: float = 0.4) -> Section:
     """Measure the time from POST to the answer with the payment's final status, by a waiting request and by polling."""
-    till, asked = Till(stack), {"waiting": list[float](), "polling": list[float]()}
+    payment_requests, describe_calls = PaymentRequests(stack), {"waiting": list[float](), "polling": list[float]()}
 
-    def look(payment_id: str, wait_seconds: int) -> bool:
+    def ends_within(payment_id: str, wait_seconds: int) -> bool:
         """Return whether the payment has ended."""
         return bool(stack.payment(payment_id, wait_seconds).get("status", "processing") != "processing")
 
     def wait(payment_id: str) -> None:
-        while not look(payment_id, 20):
+        while not ends_within(payment_id, 20):
             pass
 
     def poll(payment_id: str) -> None:
         pause = 0.1
-        while not look(payment_id, 0):
+        while not ends_within(payment_id, 0):
             time.sleep(pause)
             pause = min(1.5 * pause, 2.0)
 
-    def pay(way: str, follow: Callable[[str], None]) -> Callable[[], float]:
+    def pay(method: str, follow: Callable[[str], None]) -> Callable[[], float]:
         def measure() -> float:
-            request, payment_id = till.payment()
+            request, payment_id = payment_requests.new()
             fault = {"operation": "charge", "fault": "slow", "seconds": gateway_seconds, "reference": payment_id}
             stack.sandbox("POST", "/sandbox/faults", json=fault).raise_for_status()
-            begun, started = time.time(), time.perf_counter()
+            started_at, started = time.time(), time.perf_counter()
             _post(stack, request, payment_id)
             follow(payment_id)
-            took = 1000 * (time.perf_counter() - started)
-            asked[way].append(_calls_since(stack, begun)["states DescribeExecution"])
-            return took
+            duration_ms = 1000 * (time.perf_counter() - started)
+            describe_calls[method].append(_calls_since(stack, started_at)["states DescribeExecution"])
+            return duration_ms
 
         return measure
 
@@ -388,14 +391,14 @@ def answered(stack: Stack, rounds: int, gateway_seconds: float = 0.4) -> Section
         waited, polled = interleaved(rounds, pay("waiting", wait), pay("polling", poll), warm_up=2)
     finally:
         _record_calls(stack, False)
-    calls = [Samples(tuple(asked[way][2:])) for way in ("waiting", "polling")]
+    calls = [Samples(tuple(describe_calls[method][2:])) for method in ("waiting", "polling")]
     return Section(
         "From POST to the answer that says how the payment ended",
         "polling as the client did before: again after 0.1 s, 0.15 s and so on, up to 2 s",
         [
-            Row("p50, GET with wait=20", "ms", waited, polled, Target("times", 1.1)),
+            Row("p50, GET with wait=20", "ms", waited, polled, Target("ratio", 1.1)),
             Row("p99, GET with wait=20", "ms", Samples((waited.percentile(99),)), Samples((polled.percentile(99),))),
-            Row("DescribeExecution a payment", "calls", calls[0], calls[1], Target("itself", 1.0)),
+            Row("DescribeExecution a payment", "calls", calls[0], calls[1], Target("value", 1.0)),
         ],
         notes=(
             f"The gateway answers after {gateway_seconds:g} s. One payment at a time, with a sealed card. There is no "
@@ -405,38 +408,38 @@ def answered(stack: Stack, rounds: int, gateway_seconds: float = 0.4) -> Section
 
 
 def throughput(
-    product: Workflow, nothing: Workflow, bare_calls: Workflow, payments: dict[int, int], repeats: int
+    product: Workflow, no_op: Workflow, bare_calls: Workflow, payments: dict[int, int], repeats: int
 ) -> Section:
     """Measure the throughput. `payments` maps the number of concurrent payments to the total number."""
-    till = Till(product.stack)
+    payment_requests = PaymentRequests(product.stack)
     rows: list[Row] = []
-    lines: dict[str, list[float]] = {
+    medians_by_workflow: dict[str, list[float]] = {
         "the payment workflow": [],
         "the same states,\nfunctions that do nothing": [],
         "the same states,\nfunctions that make the\nbare calls to AWS and\nto the gateway": [],
     }
-    made: list[tuple[dict[str, Any], str]] = []
+    batch: list[tuple[dict[str, Any], str]] = []
 
-    def rate(workflow: Workflow, at_once: int) -> Callable[[], float]:
+    def rate(workflow: Workflow, concurrency: int) -> Callable[[], float]:
         def measure() -> float:
-            made[:] = [till.payment() for _ in range(payments[at_once])]
-            return _per_second(workflow, made, at_once)
+            batch[:] = [payment_requests.new() for _ in range(payments[concurrency])]
+            return _payments_per_second(workflow, batch, concurrency)
 
         return measure
 
-    for at_once in payments:
+    for concurrency in payments:
         # The warm-up round starts the functions' processes: as many as there are concurrent calls.
-        rates = interleaved(repeats, *(rate(each, at_once) for each in (nothing, bare_calls, product)), warm_up=1)
+        rates = interleaved(repeats, *(rate(each, concurrency) for each in (no_op, bare_calls, product)), warm_up=1)
         floor, calls, measured = rates
-        for line, samples in zip(lines.values(), (measured, floor, calls), strict=True):
-            line.append(samples.median)
-        target = Target("times", 0.6, at_least=True)
-        rows.append(Row(f"{at_once} at once", "payments/s", measured, floor, target))
-        rows.append(Row(f"{at_once} at once, against the bare calls", "payments/s", measured, calls, target))
-    failed = sum((tasks_failed(product.events(payment_id)) for _, payment_id in made), Counter[str]())
+        for medians, samples in zip(medians_by_workflow.values(), (measured, floor, calls), strict=True):
+            medians.append(samples.median)
+        target = Target("ratio", 0.6, at_least=True)
+        rows.append(Row(f"{concurrency} at once", "payments/s", measured, floor, target))
+        rows.append(Row(f"{concurrency} at once, against the bare calls", "payments/s", measured, calls, target))
+    failed = sum((tasks_failed(product.events(payment_id)) for _, payment_id in batch), Counter[str]())
     conflicts = sum(count for error, count in failed.items() if "Conflict" in error)
-    last = f"of the last {len(made)} payments, {max(payments)} at once"
-    curves = [Curve(name, list(payments), y) for name, y in lines.items()]
+    last = f"of the last {len(batch)} payments, {max(payments)} at once"
+    curves = [Curve(name, list(payments), y) for name, y in medians_by_workflow.items()]
     return Section(
         "Throughput",
         "the same state machine with functions that do nothing, on the same emulator",
@@ -445,11 +448,11 @@ def throughput(
         notes=(
             f"Of the tasks {last}, {failed.total()} had to be tried again{': ' * bool(failed)}{', '.join(failed)}.",
             "Payments made, divided by the seconds until the last was over: "
-            + ", ".join(f"{count} payments for {at_once} at once" for at_once, count in payments.items())
+            + ", ".join(f"{count} payments for {concurrency} at once" for concurrency, count in payments.items())
             + ".",
         ),
-        figures=[
-            Figure(
+        charts=[
+            Chart(
                 "throughput",
                 "How many payments end in a second, on the local stack",
                 "payments under way at once",
@@ -461,33 +464,33 @@ def throughput(
     )
 
 
-def _per_second(workflow: Workflow, made: Sequence[tuple[dict[str, Any], str]], at_once: int) -> float:
+def _payments_per_second(workflow: Workflow, batch: Sequence[tuple[dict[str, Any], str]], concurrency: int) -> float:
     expected = local()
 
     def run(payment: tuple[dict[str, Any], str]) -> None:
         expected.seconds = workflow.run(*payment, expected_seconds=getattr(expected, "seconds", 0.0))
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(run, made))
-    return len(made) / (time.perf_counter() - started)
+    with ThreadPoolExecutor(concurrency) as pool:
+        list(pool.map(run, batch))
+    return len(batch) / (time.perf_counter() - started)
 
 
-def drift(product: Workflow, nothing: Workflow, payments: int, at_once: int = 8) -> Section:
+def drift(product: Workflow, no_op: Workflow, payments: int, concurrency: int = 8) -> Section:
     """Measure whether the last of many payments take longer than the first."""
-    till = Till(product.stack)
+    payment_requests = PaymentRequests(product.stack)
     tenth = payments // 10
-    workflows = {"payments": product, "do nothing": nothing}
+    workflows = {"payments": product, "do nothing": no_op}
     tenths: dict[str, list[Samples]] = {name: [] for name in workflows}
     for workflow in workflows.values():  # starts the processes before the first tenth
-        _milliseconds(workflow, [till.payment() for _ in range(4 * at_once)], at_once)
+        _durations_ms(workflow, [payment_requests.new() for _ in range(4 * concurrency)], concurrency)
     for _ in range(10):
         for name, workflow in workflows.items():
-            made = [till.payment() for _ in range(tenth)]
-            tenths[name].append(Samples(tuple(_milliseconds(workflow, made, at_once))))
+            batch = [payment_requests.new() for _ in range(tenth)]
+            tenths[name].append(Samples(tuple(_durations_ms(workflow, batch, concurrency))))
     rows = [
         Row(f"{name}: p50 of the last tenth, against the first", "ms", parts[-1], parts[0], target)
-        for (name, parts), target in zip(tenths.items(), (Target("times", 1.1), None), strict=True)
+        for (name, parts), target in zip(tenths.items(), (Target("ratio", 1.1), None), strict=True)
     ]
     x = [(n + 0.5) * tenth for n in range(10)]
     curves = [Curve(name, x, [part.median for part in parts]) for name, parts in tenths.items()]
@@ -496,11 +499,11 @@ def drift(product: Workflow, nothing: Workflow, payments: int, at_once: int = 8)
         "the first tenth",
         rows,
         notes=(
-            f"{at_once} at a time; as many that do nothing, a tenth of these after each tenth of those: what grows "
+            f"{concurrency} at a time; as many that do nothing, a tenth of these after each tenth of those: what grows "
             "there is the emulator, which keeps every execution.",
         ),
-        figures=[
-            Figure(
+        charts=[
+            Chart(
                 "latency",
                 f"Whether a payment takes longer after {payments:,} others",
                 "payments made before",
@@ -511,7 +514,7 @@ def drift(product: Workflow, nothing: Workflow, payments: int, at_once: int = 8)
     )
 
 
-def _milliseconds(workflow: Workflow, made: Sequence[tuple[dict[str, Any], str]], at_once: int) -> list[float]:
+def _durations_ms(workflow: Workflow, batch: Sequence[tuple[dict[str, Any], str]], concurrency: int) -> list[float]:
     expected: list[float] = [0.0]
 
     def run(payment: tuple[dict[str, Any], str]) -> float:
@@ -519,5 +522,5 @@ def _milliseconds(workflow: Workflow, made: Sequence[tuple[dict[str, Any], str]]
         expected.append(seconds)
         return 1000 * seconds
 
-    with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(run, made))
+    with ThreadPoolExecutor(concurrency) as pool:
+        return list(pool.map(run, batch))

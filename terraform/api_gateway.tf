@@ -42,6 +42,7 @@ locals {
     get_operation = { item = "operations", http_method = "GET", function = "status", query = ["wait"] }
     get_card      = { item = "cards", http_method = "GET", function = "cards", query = [] }
     delete_card   = { item = "cards", http_method = "DELETE", function = "cards", query = [] }
+    issue_key     = { item = "keys", http_method = "POST", function = "issue_key", query = [] }
   }
 
   # item = { the resource, its path with * for each parameter, the parameters }
@@ -59,6 +60,7 @@ locals {
         path        = "payments/*/operations/*"
         parameters  = ["payment_id", "operation_id"]
       }
+      keys = { resource_id = aws_api_gateway_resource.keys.id, path = "keys", parameters = [] }
     },
   )
 
@@ -365,7 +367,7 @@ resource "aws_api_gateway_integration" "function" {
   uri                     = aws_lambda_alias.live[each.value.function].invoke_arn
 }
 
-# --- The sealing key's public half: a fixed answer without a function
+# --- The static sealing key's public half: a fixed answer without a function
 
 resource "aws_api_gateway_resource" "keys" {
   rest_api_id = aws_api_gateway_rest_api.this.id
@@ -410,12 +412,14 @@ resource "aws_api_gateway_integration_response" "keys" {
 
   response_templates = {
     "application/json" = jsonencode({
-      keys = [{
-        kid = aws_kms_key.this[local.served_sealing_key].key_id
-        alg = "RSA-OAEP-256"
-        enc = "A256GCM"
-        pem = data.aws_kms_public_key.sealing.public_key_pem
-      }]
+      keys = [
+        for name in local.served_sealing_keys : {
+          kid = aws_kms_key.this[name].key_id
+          alg = "RSA-OAEP-256"
+          enc = "A256GCM"
+          pem = data.aws_kms_public_key.sealing[name].public_key_pem
+        }
+      ]
     })
   }
 }

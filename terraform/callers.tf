@@ -6,7 +6,7 @@ locals {
   caller_policies = {
     charge = {
       allows = "starting payments and storing cards"
-      calls  = ["POST/payments", "POST/cards", "GET/keys"]
+      calls  = ["POST/payments", "POST/cards", "POST/keys", "GET/keys"]
     }
     refund = {
       allows = "refunding, capturing and voiding payments"

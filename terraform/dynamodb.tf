@@ -147,6 +147,32 @@ resource "aws_dynamodb_table" "cards" {
   }
 }
 
+# What a payment has only until it ends: its single-use key, its card, its security code. No copy of it may outlive that.
+resource "aws_dynamodb_table" "ephemeral" {
+  #checkov:skip=CKV_AWS_28:A backup would hold what the payment's end deletes
+
+  name                        = "${local.prefix}-ephemeral"
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = "payment_id"
+  deletion_protection_enabled = var.deletion_protection
+  tags                        = merge(local.tags, { Name = "${local.prefix}-ephemeral" })
+
+  attribute {
+    name = "payment_id"
+    type = "S"
+  }
+
+  ttl {
+    attribute_name = "expires_at"
+    enabled        = true
+  }
+
+  server_side_encryption {
+    enabled     = true
+    kms_key_arn = aws_kms_key.this["ephemeral"].arn
+  }
+}
+
 # Temporary counts and notes: how often cards paid, and which executions that ended badly are being handled.
 resource "aws_dynamodb_table" "counters" {
   #checkov:skip=CKV_AWS_28:Counters of an hour or a day are not worth restoring, and lost notes are written again

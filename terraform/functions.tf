@@ -60,6 +60,22 @@ locals {
   # The functions below with the statement SealBooks. They are named literally, since the key's policy refers to them.
   sealing_roles = ["anchor", "compensate", "persist", "reconcile", "reserve", "resolve", "settle"]
 
+  # Whether the ledger knows the payment, and nothing else. As in local.read_card, the request must name its attributes.
+  see_whether_recorded = {
+    sid       = "SeeWhetherRecorded"
+    actions   = ["dynamodb:BatchGetItem"]
+    resources = [aws_dynamodb_table.ledger.arn]
+    conditions = concat(local.payments_only, [
+      { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
+      {
+        test     = "ForAllValues:StringEquals"
+        variable = "dynamodb:Attributes"
+        values   = ["pk", "sk", "payment_id", "status"]
+      },
+      { test = "StringEquals", variable = "dynamodb:Select", values = ["SPECIFIC_ATTRIBUTES"] },
+    ])
+  }
+
   read_ledger = {
     sid        = "ReadLedger"
     actions    = ["dynamodb:GetItem", "dynamodb:Query"]
@@ -140,16 +156,81 @@ locals {
     { test = "ForAllValues:StringEquals", variable = "kms:EncryptionContextKeys", values = ["token", "fingerprint"] },
   ]
 
-  # A sealed card refers to its key by this id (`kid`).
-  sealing_environment = {
+  # A card sealed to a static key refers to it by this id (`kid`). Without static keys, none is accepted.
+  sealing_environment = merge(local.ephemeral_environment, {
     SEALING_KEY_IDS = join(",", [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].key_id])
+  })
+
+  open_sealed_card = concat(
+    [
+      {
+        sid        = "ReadSingleUseKey"
+        actions    = ["dynamodb:GetItem"]
+        resources  = [aws_dynamodb_table.ephemeral.arn]
+        conditions = local.ephemeral_attributes_only["single_use_key"]
+      },
+      {
+        sid        = "OpenSealedCard"
+        actions    = ["kms:Decrypt"]
+        resources  = [aws_kms_key.this["ephemeral"].arn]
+        conditions = local.ephemeral_conditions["sealing"]
+      },
+    ],
+    [
+      for name in slice(["OpenStaticallySealedCard"], 0, min(1, length(var.sealing_keys))) : {
+        sid        = name
+        actions    = ["kms:Decrypt"]
+        resources  = [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].arn]
+        conditions = local.sealing_conditions
+      }
+    ],
+  )
+
+  # What a payment has only until it ends.
+  ephemeral_environment = {
+    EPHEMERAL_TABLE  = aws_dynamodb_table.ephemeral.name
+    EPHEMERAL_KEY_ID = aws_kms_key.this["ephemeral"].arn
   }
 
-  open_sealed_card = {
-    sid        = "OpenSealedCard"
-    actions    = ["kms:Decrypt"]
-    resources  = [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].arn]
-    conditions = local.sealing_conditions
+  # One purpose, and the payment that it is bound to.
+  ephemeral_conditions = {
+    for purpose in ["sealing", "security_code"] : purpose => [
+      { test = "Null", variable = "kms:EncryptionContext:payment_id", values = ["false"] },
+      { test = "StringEquals", variable = "kms:EncryptionContext:purpose", values = [purpose] },
+    ]
+  }
+
+  # What a read of the table may ask for, as in local.card_attributes_only.
+  ephemeral_attributes_only = {
+    for part, attributes in {
+      single_use_key = ["kid", "x", "y", "private_key", "issued_until", "ended_at"]
+      held_card      = ["ciphertext", "security_code"]
+      } : part => [
+      { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
+      {
+        test     = "ForAllValues:StringEquals"
+        variable = "dynamodb:Attributes"
+        values   = concat(["payment_id"], attributes)
+      },
+      { test = "StringEquals", variable = "dynamodb:Select", values = ["SPECIFIC_ATTRIBUTES"] },
+    ]
+  }
+
+  read_held_card = {
+    sid        = "ReadHeldCard"
+    actions    = ["dynamodb:GetItem"]
+    resources  = [aws_dynamodb_table.ephemeral.arn]
+    conditions = local.ephemeral_attributes_only["held_card"]
+  }
+
+  # The answer must not return the old values.
+  erase_held_card = {
+    sid       = "EraseHeldCard"
+    actions   = ["dynamodb:UpdateItem"]
+    resources = [aws_dynamodb_table.ephemeral.arn]
+    conditions = [
+      { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
+    ]
   }
 
   sealing_conditions = [
@@ -192,15 +273,14 @@ locals {
         TEST_CARDS_ACCEPTED = tostring(var.test_cards_accepted)
         TOKEN_KEY_ID        = aws_kms_key.this[local.deriving_token_key].arn
       })
-      statements = [
-        local.open_sealed_card,
+      statements = concat(local.open_sealed_card, [
         local.read_card["ReadCard"],
         {
           sid       = "DeriveToken"
           actions   = ["kms:GenerateMac"]
           resources = [aws_kms_key.this[local.deriving_token_key].arn]
         },
-      ]
+      ])
     }
 
     screen = {
@@ -225,8 +305,7 @@ locals {
         CARDS_TABLE = aws_dynamodb_table.cards.name
         KMS_KEY_ID  = aws_kms_key.this["card"].arn
       })
-      statements = [
-        local.open_sealed_card,
+      statements = concat(local.open_sealed_card, [
         local.read_card["ReadCardCiphertext"],
         {
           sid        = "EncryptCard"
@@ -234,33 +313,45 @@ locals {
           resources  = [aws_kms_key.this["card"].arn]
           conditions = local.card_context_conditions
         },
-      ]
+        {
+          sid        = "EncryptSecurityCode"
+          actions    = ["kms:Encrypt"]
+          resources  = [aws_kms_key.this["ephemeral"].arn]
+          conditions = local.ephemeral_conditions["security_code"]
+        },
+        {
+          sid       = "HoldCard"
+          actions   = ["dynamodb:UpdateItem"]
+          resources = [aws_dynamodb_table.ephemeral.arn]
+          conditions = [
+            {
+              test     = "ForAllValues:StringEquals"
+              variable = "dynamodb:Attributes"
+              values   = ["payment_id", "ciphertext", "security_code", "expires_at", "ended_at"]
+            },
+            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
+          ]
+        },
+        local.read_held_card,
+      ])
     }
 
     charge = {
       timeout = 30
       memory  = 512
-      environment = merge(local.gateway_environment, {
+      environment = merge(local.gateway_environment, local.ephemeral_environment, {
         DYNAMODB_TABLE = aws_dynamodb_table.ledger.name
         KMS_KEY_ID     = aws_kms_key.this["card"].arn
       })
       statements = concat(local.gateway_statements, [
+        local.read_held_card,
         {
-          # Allows Charge to see whether the ledger knows the payment, and nothing else. As in local.read_card, the
-          # request must name its attributes.
-          sid       = "SeeWhetherRecorded"
-          actions   = ["dynamodb:BatchGetItem"]
-          resources = [aws_dynamodb_table.ledger.arn]
-          conditions = concat(local.payments_only, [
-            { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
-            {
-              test     = "ForAllValues:StringEquals"
-              variable = "dynamodb:Attributes"
-              values   = ["pk", "sk", "payment_id", "status"]
-            },
-            { test = "StringEquals", variable = "dynamodb:Select", values = ["SPECIFIC_ATTRIBUTES"] },
-          ])
+          sid        = "DecryptSecurityCode"
+          actions    = ["kms:Decrypt"]
+          resources  = [aws_kms_key.this["ephemeral"].arn]
+          conditions = local.ephemeral_conditions["security_code"]
         },
+        local.see_whether_recorded,
         {
           sid        = "DecryptCard"
           actions    = ["kms:Decrypt"]
@@ -277,9 +368,12 @@ locals {
         CARDS_TABLE         = aws_dynamodb_table.cards.name
         COUNTERS_TABLE      = aws_dynamodb_table.counters.name
         CARD_RETENTION_DAYS = tostring(var.card_retention_days)
+        EPHEMERAL_TABLE     = aws_dynamodb_table.ephemeral.name
       })
       statements = concat(local.write_ledger, [
         local.count_decline,
+        local.read_held_card,
+        local.erase_held_card,
         {
           # One transaction writes a payment and its card, and IAM may evaluate the keys of both together.
           sid       = "KeepCard"
@@ -308,8 +402,10 @@ locals {
       environment = {
         CARDS_TABLE         = aws_dynamodb_table.cards.name
         CARD_RETENTION_DAYS = tostring(var.card_retention_days)
+        EPHEMERAL_TABLE     = aws_dynamodb_table.ephemeral.name
       }
       statements = concat(local.read_stored_on_request, [
+        local.erase_held_card,
         {
           # One transaction writes a card and its request, and IAM may evaluate the keys of both together.
           sid       = "KeepCard"
@@ -325,10 +421,13 @@ locals {
     }
 
     compensate = {
-      timeout     = 45
-      memory      = 512
-      environment = merge(local.gateway_environment, local.ledger_environment, { COUNTERS_TABLE = aws_dynamodb_table.counters.name })
-      statements  = concat(local.gateway_statements, local.write_ledger, [local.count_decline])
+      timeout = 45
+      memory  = 512
+      environment = merge(local.gateway_environment, local.ledger_environment, {
+        COUNTERS_TABLE  = aws_dynamodb_table.counters.name
+        EPHEMERAL_TABLE = aws_dynamodb_table.ephemeral.name
+      })
+      statements = concat(local.gateway_statements, local.write_ledger, [local.count_decline, local.erase_held_card])
     }
 
     reserve = {
@@ -360,7 +459,10 @@ locals {
         local.payment_executions_environment,
         local.operation_executions_environment,
         local.ledger_environment,
-        { COUNTERS_TABLE = aws_dynamodb_table.counters.name },
+        {
+          COUNTERS_TABLE  = aws_dynamodb_table.counters.name
+          EPHEMERAL_TABLE = aws_dynamodb_table.ephemeral.name
+        },
       )
       statements = concat(
         local.gateway_statements,
@@ -368,6 +470,7 @@ locals {
         local.see_executions["operation"],
         local.write_ledger,
         [
+          local.erase_held_card,
           {
             sid        = "Attend"
             actions    = ["dynamodb:PutItem"]
@@ -436,6 +539,37 @@ locals {
         [local.read_ledger],
         local.read_stored_on_request,
       )
+    }
+
+    issue_key = {
+      timeout     = 10
+      memory      = 512
+      environment = merge(local.ephemeral_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
+      statements = [
+        local.see_whether_recorded,
+        {
+          sid       = "KeepSingleUseKey"
+          actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+          resources = [aws_dynamodb_table.ephemeral.arn]
+          conditions = [
+            {
+              test     = "ForAllValues:StringEquals"
+              variable = "dynamodb:Attributes"
+              values = concat(
+                ["payment_id", "kid", "x", "y", "private_key", "issued_until", "expires_at"],
+                ["ended_at", "ciphertext"], # conditions of the write
+              )
+            },
+            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
+          ]
+        },
+        {
+          sid        = "EncryptSingleUseKey"
+          actions    = ["kms:Encrypt"]
+          resources  = [aws_kms_key.this["ephemeral"].arn]
+          conditions = local.ephemeral_conditions["sealing"]
+        },
+      ]
     }
 
     cards = {

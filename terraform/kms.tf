@@ -3,10 +3,11 @@
 #   data     data that AWS encrypts for us: the ledger, the counters, the logs, the gateway's secret, the executions'
 #            histories, the alarms and the dead letters
 #   vault    the table of stored cards, which DynamoDB encrypts
+#   ephemeral  single-use keys and security codes, each with its payment and its purpose as context, and their table
 #   books    MACs of each version of a payment's record and of each anchor: the functions that write them make the MACs,
 #            and auditors verify them. The key is never replaced, since its MACs must be verifiable as long as the books
 #            are kept
-#   sealing  clients seal cards with its public half; two functions open them with the private half
+#   sealing  static keys: clients seal cards with the public half; two functions open them with the private half
 #   token    the MAC of a card number, which is the card's token
 # KMS rotates the first three automatically. It can't rotate the others: each generation of sealing and token is a new
 # key (docs/rotation.md).
@@ -17,7 +18,10 @@
 # policy, can't use them.
 
 locals {
-  served_sealing_key = "sealing-${var.sealing_keys[length(var.sealing_keys) - 1]}"
+  # The one that GET /keys serves; none if there is no static key.
+  served_sealing_keys = [
+    for generation in slice(reverse(var.sealing_keys), 0, min(1, length(var.sealing_keys))) : "sealing-${generation}"
+  ]
   deriving_token_key = "token-${var.token_keys[length(var.token_keys) - 1]}"
 
   account_root = "arn:${local.partition}:iam::${local.account_id}:root"
@@ -48,6 +52,18 @@ locals {
         usage       = "ENCRYPT_DECRYPT"
         spec        = "SYMMETRIC_DEFAULT"
         uses        = { EncryptCards = local.table_key_use }
+      }
+      ephemeral = {
+        description = "single-use keys and security codes"
+        usage       = "ENCRYPT_DECRYPT"
+        spec        = "SYMMETRIC_DEFAULT"
+        uses = {
+          EncryptTable     = local.table_key_use
+          IssueKey         = { actions = ["kms:Encrypt"], roles = ["issue_key"], conditions = local.ephemeral_conditions["sealing"] }
+          OpenSealedCard   = { actions = ["kms:Decrypt"], roles = ["tokenize", "encrypt"], conditions = local.ephemeral_conditions["sealing"] }
+          HoldSecurityCode = { actions = ["kms:Encrypt"], roles = ["encrypt"], conditions = local.ephemeral_conditions["security_code"] }
+          SendSecurityCode = { actions = ["kms:Decrypt"], roles = ["charge"], conditions = local.ephemeral_conditions["security_code"] }
+        }
       }
       books = {
         description = "seals of the ledger's records and anchors"
@@ -201,7 +217,9 @@ resource "aws_kms_alias" "this" {
 
 # The public half is not secret.
 data "aws_kms_public_key" "sealing" {
-  key_id = aws_kms_key.this[local.served_sealing_key].arn
+  for_each = toset(local.served_sealing_keys)
+
+  key_id = aws_kms_key.this[each.key].arn
 }
 
 data "aws_iam_policy_document" "key" {

@@ -239,13 +239,13 @@ variable "card_retention_days" {
 }
 
 variable "sealing_keys" {
-  description = "Generations of the key that seals cards, oldest first. GET /keys returns the last; all of them open cards. To rotate, append a name; remove the first once no card sealed with it can still arrive."
+  description = "Generations of the static key that seals cards, oldest first, for clients that can't ask POST /keys for a single-use key. GET /keys returns the last; all of them open cards. None, [], accepts only single-use keys. To rotate, append a name; remove the first once no card sealed with it can still arrive."
   type        = list(string)
   default     = ["1"]
 
   validation {
-    condition     = length(var.sealing_keys) > 0 && length(distinct(var.sealing_keys)) == length(var.sealing_keys)
-    error_message = "sealing_keys must name at least one generation, each once."
+    condition     = length(distinct(var.sealing_keys)) == length(var.sealing_keys)
+    error_message = "sealing_keys must name each generation once."
   }
 
   validation {

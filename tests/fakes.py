@@ -32,6 +32,7 @@ from functions.shared.domain.errors import (
     LedgerConflict,
     LedgerUnavailable,
     PaymentError,
+    SealingKeyUsed,
 )
 from functions.shared.domain.ledger import PostedEntry
 from functions.shared.domain.payment import Payment, PaymentRequest, Status, StoreRequest
@@ -42,7 +43,9 @@ from functions.shared.ports import (
     Doubts,
     Execution,
     ExecutionSummary,
+    HeldCard,
     RecordedPayment,
+    SealingKey,
     StoredCard,
     StoredOnRequest,
     Velocity,
@@ -457,16 +460,16 @@ class FakeCardVault:
 
     def __init__(self) -> None:
         self.cards: dict[str, StoredCard] = {}
-        self.requests: dict[str, tuple[str, str, str]] = {}
-        """The token, the time and the end of each request to store a card, by its key."""
+        self.requests: dict[str, tuple[str, str, str, str | None]] = {}
+        """The token, the time, the end and the sealed card's hash of each request to store a card, by its key."""
         self.faults = Faults()
 
-    def keep(self, key: str, card: StoredCard, at: str) -> None:
+    def keep(self, key: str, card: StoredCard, at: str, sealed_hash: str | None = None) -> None:
         self.faults.before("keep")
         assert card.summary.token
         if key not in self.requests and card.summary.token not in self.cards:
             self.cards[card.summary.token] = card
-            self.requests[key] = card.summary.token, at, card.until
+            self.requests[key] = card.summary.token, at, card.until, sealed_hash
         else:
             there = self.stored_on_request(key, at)
             if there is None or there.card != card.summary:
@@ -474,8 +477,8 @@ class FakeCardVault:
         self.faults.after("keep")
 
     def stored_on_request(self, key: str, at: str) -> StoredOnRequest | None:
-        token, created_at, until = self.requests.get(key, ("", "", ""))
-        return StoredOnRequest(self.summary(token, at), created_at) if at < until else None
+        token, created_at, until, sealed_hash = self.requests.get(key, ("", "", "", None))
+        return StoredOnRequest(self.summary(token, at), created_at, sealed_hash) if at < until else None
 
     def renew(self, token: str, until: str, network_transaction_id: str | None = None) -> None:
         self.faults.before("renew")
@@ -496,6 +499,52 @@ class FakeCardVault:
     def erase(self, token: str) -> bool:
         self.faults.before("erase")
         return self.cards.pop(token, None) is not None
+
+
+class FakeSealingKeys:
+    """`SealingKeys` without keys: it issues public halves, and opens nothing."""
+
+    def __init__(self) -> None:
+        self.issued: dict[str, SealingKey] = {}
+        self.ended: set[str] = set()
+        self.faults = Faults()
+
+    def issue(self, payment_id: str, at: str) -> SealingKey:
+        self.faults.before("issue")
+        if payment_id in self.ended:
+            raise SealingKeyUsed("The payment has ended.")
+        kid, x, y = (secrets.token_urlsafe(32) for _ in range(3))
+        return self.issued.setdefault(payment_id, SealingKey(kid, x, y, EXPIRES_AT))
+
+    def private_key(self, payment_id: str, kid: str, at: str) -> bytes:
+        raise AssertionError("The cards of these tests are sealed to no single-use key.")
+
+
+class FakeHeldCards:
+    """`HeldCards` in a dictionary."""
+
+    def __init__(self) -> None:
+        self.cards: dict[str, HeldCard] = {}
+        self.ended: set[str] = set()
+        self.faults = Faults()
+
+    def hold(self, payment_id: str, card: HeldCard, at: str) -> HeldCard:
+        self.faults.before("hold")
+        if payment_id in self.ended:
+            raise LedgerConflict("The payment has ended.")
+        held = self.cards.setdefault(payment_id, card)
+        self.faults.after("hold")
+        return held
+
+    def find(self, payment_id: str) -> HeldCard | None:
+        self.faults.before("find")
+        return self.cards.get(payment_id)
+
+    def erase(self, payment_id: str, at: str) -> None:
+        self.faults.before("erase")
+        self.cards.pop(payment_id, None)
+        self.ended.add(payment_id)
+        self.faults.after("erase")
 
 
 Counted = tuple[datetime, PaymentRequest | StoreRequest, CardSummary]

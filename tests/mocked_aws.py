@@ -34,7 +34,7 @@ from functions.shared.runtime import now
 from tests.samples import ACCEPTED_BRANDS, CARD_RETENTION_DAYS
 
 REGION = "eu-west-1"
-TABLE, CARDS_TABLE, COUNTERS_TABLE = "ledger", "cards", "counters"
+TABLE, CARDS_TABLE, COUNTERS_TABLE, EPHEMERAL_TABLE = "ledger", "cards", "counters", "ephemeral"
 ANCHORS_BUCKET = "anchors"
 INDEXES = {
     "by_account": ("account_day", "posted_at"),
@@ -64,6 +64,7 @@ class MockedAws:
     card_key_id: str
     token_key_id: str
     books_key_id: str
+    ephemeral_key_id: str
     s3: "S3Client"
 
     def ledger(self, now: Callable[[], str] = now) -> DynamoDbLedger:
@@ -87,6 +88,8 @@ class MockedAws:
             "KMS_KEY_ID": self.card_key_id,
             "TOKEN_KEY_ID": self.token_key_id,
             "SEALING_KEY_IDS": "sealing-key",
+            "EPHEMERAL_TABLE": EPHEMERAL_TABLE,
+            "EPHEMERAL_KEY_ID": self.ephemeral_key_id,
             "GATEWAY_SECRET_ID": SECRET_ID,
             "GATEWAY_CONNECT_TIMEOUT_SECONDS": "1",
             "GATEWAY_READ_TIMEOUT_SECONDS": "1",
@@ -114,14 +117,15 @@ def light_backups() -> Iterator[None]:
 
     def share_items(original: Table, _: dict[int, Any]) -> Table:
         backup = copy(original)
-        backup.items = defaultdict(dict, {key: dict(items) for key, items in original.items.items()})
+        backup.items = defaultdict(dict, {key: copy(items) for key, items in original.items.items()})
         return backup
 
     def update_a_copy(backend: DynamoDBBackend, table_name: str, key: dict[str, Any], *rest: Any, **more: Any) -> Any:
         table = backend.get_table(table_name)
         hash_key, range_key = backend.get_keys_value(table, key)
         if item := table.get_item(hash_key, range_key):
-            table.items[hash_key][range_key] = deepcopy(item)
+            items: Any = table.items if range_key is None else table.items[hash_key]
+            items[hash_key if range_key is None else range_key] = deepcopy(item)
         return update_item(backend, table_name, key, *rest, **more)
 
     with (
@@ -175,6 +179,12 @@ def mocked_aws() -> Iterator[MockedAws]:
                 AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
                 KeySchema=_key("pk", "sk"),
             )
+        dynamodb.create_table(
+            TableName=EPHEMERAL_TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "payment_id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "payment_id", "KeyType": "HASH"}],
+        )
         kms = boto3.client("kms", REGION)
         s3 = boto3.client("s3", REGION)
         here: Any = {"LocationConstraint": REGION}
@@ -189,6 +199,7 @@ def mocked_aws() -> Iterator[MockedAws]:
             kms.create_key()["KeyMetadata"]["KeyId"],
             _hmac_key(kms),
             _hmac_key(kms),
+            kms.create_key()["KeyMetadata"]["KeyId"],
             s3,
         )
 

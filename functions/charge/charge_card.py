@@ -34,7 +34,7 @@ def charge_card(
 
     Raises LedgerConflict if the card is not held any more, LedgerUnavailable, GatewayOutcomeUnknown if neither the
     gateway's answer nor a search by reference reveals the outcome, GatewayMismatch if the gateway charged something
-    else, and the errors of the gateway and the cipher.
+    else, and the errors of the gateway and the ciphers.
     """
     if ledger.statuses([payment_id]):
         return {"outcome": "recorded"}

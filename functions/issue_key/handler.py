@@ -1,6 +1,5 @@
 """POST /keys."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from functions.issue_key.issue_key import issue_key
@@ -9,10 +8,12 @@ from functions.shared.domain.errors import PaymentUnderWay, SealingKeyUsed, Unav
 from functions.shared.domain.shapes import canonical_id, is_id
 
 
-def _idempotency_key(event: Mapping[str, Any]) -> str | None:
-    """The header's value. Header names are in any case: over HTTP/2 they are in lower case."""
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    return headers.get("idempotency-key")
+def _idempotency_key(event: runtime.Event) -> object:
+    """The header's value, before the contract is checked. Over HTTP/2, header names are in lower case."""
+    match event:
+        case {"headers": {**headers}}:
+            return {str(name).lower(): value for name, value in headers.items()}.get("idempotency-key")
+    return None
 
 
 @runtime.function("issue_key", uses=(runtime.sealing_keys, runtime.ledger), payment_id=_idempotency_key)
@@ -26,9 +27,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         return _NO_BODY
     payment_id = canonical_id(key)
     try:
-        issued = issue_key(
-            payment_id, sealing_keys=runtime.sealing_keys(), ledger=runtime.ledger(), now=runtime.now()
-        )
+        issued = issue_key(payment_id, sealing_keys=runtime.sealing_keys(), ledger=runtime.ledger(), now=runtime.now())
     except (PaymentUnderWay, SealingKeyUsed):
         return http.answer(409, _payment_exists(payment_id, event["requestContext"]["path"]))
     except Unavailable as error:
@@ -39,7 +38,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
 
 def _is_empty(body: str | None) -> bool:
     try:
-        return not (body or "").strip() or strict_json.loads(body) == {}
+        return not body or not body.strip() or strict_json.loads(body) == {}
     except ValueError:
         return False
 
@@ -55,6 +54,7 @@ _MISSING_KEY = http.error(400, "missing_idempotency_key", "The Idempotency-Key h
 _INVALID_KEY = http.error(
     400,
     "invalid_idempotency_key",
-    "The Idempotency-Key must be a UUID, or 16 to 64 letters, digits, dashes and underscores without 12 digits in a row.",
+    "The Idempotency-Key must be a UUID, or 16 to 64 letters, digits, dashes and underscores without 12 digits in a"
+    " row.",
 )
 _NO_BODY = http.error(400, "invalid_request", "A key is issued for an Idempotency-Key alone: send no body, or {}.")

@@ -11,14 +11,14 @@ from functions.shared.ports import StoredCard
 
 @runtime.function("keep", uses=(runtime.card_vault, runtime.held_cards))
 def handler(event: runtime.Event) -> dict[str, Any]:
-    key, card_data, now = event["payment_id"], event["card_data"], runtime.now()
-    if "card" not in event:
-        return recall_card(key, card_data, now, card_vault=runtime.card_vault())
+    key, now = event["payment_id"], runtime.now()
+    if "repeated" in event:
+        return recall_card(key, event["repeated"], now, card_vault=runtime.card_vault())
     card = StoredCard(
         CardSummary.from_dict(event["card"]), base64.b64decode(event["ciphertext"]), runtime.kept_until(now)
     )
     kept = keep_card(
-        key, card_data, card, now, card_vault=runtime.card_vault(), held_cards=runtime.held_cards()
+        key, event["card_data"], card, now, card_vault=runtime.card_vault(), held_cards=runtime.held_cards()
     )
     runtime.count("CardStored")
     return kept

@@ -9,7 +9,13 @@ from functions.shared.ports import CardVault, HeldCards, StoredCard
 
 
 def keep_card(
-    key: str, card_data: str | dict[str, str], card: StoredCard, now: str, *, card_vault: CardVault, held_cards: HeldCards
+    key: str,
+    card_data: str | dict[str, str],
+    card: StoredCard,
+    now: str,
+    *,
+    card_vault: CardVault,
+    held_cards: HeldCards,
 ) -> dict[str, Any]:
     """Store the card, delete the key that it was sealed to, and return what `POST /cards` answers: `{"payment_id",
     "status", "card"}`.
@@ -22,7 +28,7 @@ def keep_card(
     return _answer(key, card.summary)
 
 
-def recall_card(key: str, card_data: str | dict[str, str], now: str, *, card_vault: CardVault) -> dict[str, Any]:
+def recall_card(key: str, sealed_card: str, now: str, *, card_vault: CardVault) -> dict[str, Any]:
     """Answer a repeated request, whose card can't be opened a second time, as it was answered before.
 
     Raises LedgerConflict if the key has stored a card sealed otherwise, or one that was erased since; SealingKeyUsed if
@@ -31,7 +37,7 @@ def recall_card(key: str, card_data: str | dict[str, str], now: str, *, card_vau
     stored = card_vault.stored_on_request(key, now)
     if stored is None:
         raise SealingKeyUsed("The key of this card was deleted. Use a new Idempotency-Key and its own key.")
-    if stored.card is None or stored.sealed_hash is None or stored.sealed_hash != _sealed_hash(card_data):
+    if stored.card is None or stored.sealed_hash != _sealed_hash(sealed_card):
         raise LedgerConflict("The key has stored another card, or one that was erased since.")
     return _answer(key, stored.card)
 

@@ -3,3 +3,6 @@ gateway_url         = "https://api.sparkle.example"
 deletion_protection = true
 test_cards_accepted = false
 api_firewall        = {}
+
+# Cards are accepted under single-use keys only, so that nobody can open what an execution's history holds.
+sealing_keys = []

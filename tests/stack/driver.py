@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tools.deployment.polling import has_ended, wait_for
-from tools.deployment.stack import Stack, followed, new_payment_id
+from tools.deployment.stack import Stack, new_payment_id, payment_or_operation
 
 # As on AWS, information about executions is slightly out of date.
 SEEN_AFTER_SECONDS = 0.4
@@ -59,7 +59,7 @@ class Driver:
     ) -> dict[str, Any]:
         """Return the operation as the payment shows it, once it has one of these statuses."""
         found = wait_for(
-            lambda: dict(followed(self.stack.payment(payment_id), operation_id)),
+            lambda: dict(payment_or_operation(self.stack.payment(payment_id), operation_id)),
             120,
             until=lambda operation: operation.get("status") in until,
         )
@@ -70,7 +70,9 @@ class Driver:
         return self.stack.execution_arn(operation_id, "operation")
 
     def wait_for_operation_execution(self, operation_id: str) -> dict[str, Any]:
-        execution = wait_for(lambda: self.stack.described(self.operation_arn(operation_id)), 60, until=has_ended)
+        execution = wait_for(
+            lambda: self.stack.describe_execution(self.operation_arn(operation_id)), 60, until=has_ended
+        )
         assert has_ended(execution)
         return execution
 
@@ -121,7 +123,7 @@ class Driver:
             states.get_execution_history(executionArn=arn, maxResults=1)  # which is never out of date
         except states.exceptions.ExecutionDoesNotExist:
             return None
-        return self.stack.described(arn)
+        return self.stack.describe_execution(arn)
 
     def executions(self, **which: str) -> set[str]:
         """The names of all executions of payments and operations so far, or of those with a `statusFilter`."""

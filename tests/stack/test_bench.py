@@ -7,7 +7,7 @@ from tools.deployment.stack import Stack
 
 
 @pytest.fixture(scope="module")
-def alone(stack: Stack) -> processes.Processes:
+def runner(stack: Stack) -> processes.Processes:
     return processes.Processes(stack)
 
 
@@ -20,34 +20,34 @@ def test_a_captured_payment_makes_the_calls_that_it_needs_and_no_other(stack: St
 def test_a_captured_payment_that_is_waited_for_asks_step_functions_once_at_most(stack: Stack) -> None:
     section = workflow.answered(stack, 2)
     [calls] = [row for row in section.rows if row.unit == "calls"]
-    assert calls.measured.most <= 1
+    assert calls.measured.maximum <= 1
     assert calls.floor is not None
-    assert calls.floor.least >= 1  # so that the benchmark counts them
+    assert calls.floor.minimum >= 1  # so that the benchmark counts them
 
 
 @pytest.mark.parametrize("function", ["charge", "status"])
 def test_a_function_is_measured_beside_the_clients_and_calls_that_it_needs(
-    alone: processes.Processes, function: str
+    runner: processes.Processes, function: str
 ) -> None:
-    task = alone.task(function)
-    cold = processes.cold_starts(alone, [function], 1)
-    memory, warm = processes.memory(alone, {function: task}, 1), processes.warm_calls(alone, {function: task}, 3)
+    task = runner.task(function)
+    cold = processes.cold_starts(runner, [function], 1)
+    memory, warm = processes.memory(runner, {function: task}, 1), processes.warm_calls(runner, {function: task}, 3)
     for section in (cold, memory, warm):
         for row in section.rows:
             assert row.floor is not None
-            assert row.measured.least > 0
-            assert row.floor.least > 0
+            assert row.measured.minimum > 0
+            assert row.floor.minimum > 0
 
 
-def test_what_a_process_fails_on_is_told(alone: processes.Processes) -> None:
+def test_what_a_process_fails_on_is_told(runner: processes.Processes) -> None:
     with pytest.raises(RuntimeError, match=r"No module named 'functions\.nothing'"):
-        alone.run(alone.environment("status"), "cold", "0", "function", "nothing")
+        runner.run(runner.environment("status"), "cold", "0", "function", "nothing")
 
 
 def test_the_state_machine_that_does_nothing_takes_the_payment_s_way(stack: Stack) -> None:
     product = workflow.Workflow(stack, stack.live_arn("payment"))
-    nothing = workflow.do_nothing_workflow(product)
-    request, payment_id = workflow.Till(stack).payment()
-    assert nothing.run(request, payment_id) > 0
-    assert workflow.states_entered(nothing.events(payment_id))[-1] == "Persist"
+    no_op = workflow.no_op_workflow(product)
+    request, payment_id = workflow.PaymentRequests(stack).new()
+    assert no_op.run(request, payment_id) > 0
+    assert workflow.states_entered(no_op.events(payment_id))[-1] == "Persist"
     assert stack.payment(payment_id)["error"]["code"] == "payment_not_found"

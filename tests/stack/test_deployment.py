@@ -86,7 +86,7 @@ def versions_of_payments(stack: Stack, count: int) -> Counter[str]:
     payments = [driver.paid() for _ in range(count)]
     assert {payment["status"] for payment in payments} == {"captured"}
     arns = [stack.execution_arn(payment["payment_id"]) for payment in payments]
-    found = map(stack.described, arns)
+    found = map(stack.describe_execution, arns)
     return Counter(execution["stateMachineVersionArn"].rpartition(":")[2] for execution in found)
 
 
@@ -102,20 +102,20 @@ def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine)
 
     ringing = Ringing(cloudwatch, terraform.outputs()["alarm_names"][0], two_are_in_service)
     console = Console(file=io.StringIO())
-    assert not roll_out(terraform, ringing, percent=50, seconds=600, console=console, approve=False)
+    assert not roll_out(terraform, ringing, percent=50, seconds=600, console=console, confirm=False)
     assert set(seen) == {"1", "2"}
     assert terraform.outputs()["live_versions"] == before
     assert set(versions_of_payments(stack, 4)) == {"1"}
 
     with pytest.raises(StackError, match="an alarm that already rings"):
-        roll_out(terraform, cloudwatch, percent=50, seconds=0, console=console, approve=False)
+        roll_out(terraform, cloudwatch, percent=50, seconds=0, console=console, confirm=False)
     alarm = terraform.outputs()["alarm_names"][0]
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="Set by a test")
 
 
 def a_roll_out_that_stays_silent_puts_the_new_versions_in_service(stack: Stack, machine: Machine) -> None:
     terraform, console = with_changed_functions(machine, "DEBUG"), Console(file=io.StringIO())
-    assert roll_out(terraform, stack.client("cloudwatch"), percent=10, seconds=0, console=console, approve=False)
+    assert roll_out(terraform, stack.client("cloudwatch"), percent=10, seconds=0, console=console, confirm=False)
     assert terraform.outputs()["stable_versions"]["payment"] == "3"
     assert set(versions_of_payments(stack, 4)) == {"3"}
     nothing_would_change(terraform)

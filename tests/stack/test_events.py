@@ -35,7 +35,7 @@ EXPECTED: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("file", sorted(API_EVENTS.glob("*.json")), ids=lambda file: file.stem)
 def test_a_sample_event_ends_as_it_says(stack: Stack, file: Path) -> None:
     replayed = replay(stack, ApiEvent.load(file))
-    assert replayed.as_expected, f"expected {replayed.event.expected}, but {replayed.told}: {replayed.body}"
+    assert replayed.as_expected, f"expected {replayed.event.expected}, but {replayed.summary}: {replayed.body}"
 
 
 @pytest.mark.parametrize("file", sorted(FUNCTION_EVENTS.glob("*.json")), ids=lambda file: file.stem)

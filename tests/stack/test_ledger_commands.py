@@ -244,7 +244,7 @@ class TestAnchors:
         assert "itsrecordisofversion" in found
 
     def test_no_anchor_can_be_deleted_or_written_again(self, stack: Stack) -> None:
-        known, s3, bucket = facts("object_lock"), stack.client("s3"), stack.known("anchors_bucket")
+        known, s3, bucket = facts("object_lock"), stack.client("s3"), stack.required("anchors_bucket")
         key = "tried/anchor.json"
         version = s3.put_object(Bucket=bucket, Key=key, Body=b"{}", IfNoneMatch="*")["VersionId"]
 
@@ -263,7 +263,7 @@ class TestAnchors:
         assert answer("put_object", Body=b"x", IfNoneMatch="*")["VersionId"] != version
 
     def test_kms_says_of_a_wrong_mac_that_it_is_wrong_and_takes_no_long_message(self, stack: Stack) -> None:
-        known, kms, key = facts("mac"), stack.client("kms"), stack.known("books_key_arn")
+        known, kms, key = facts("mac"), stack.client("kms"), stack.required("books_key_arn")
         with pytest.raises(ClientError, match=known["wrong_mac"]):
             kms.verify_mac(KeyId=key, Message=b"x", Mac=bytes(known["mac_bytes"]), MacAlgorithm="HMAC_SHA_256")
         assert len(digest("record", {})) <= known["message_bytes_at_most"]

@@ -109,7 +109,7 @@ def test_a_payment_that_everybody_but_the_books_has_forgotten_is_not_charged_aga
         arn = states.start_execution(stateMachineArn=another, name=payment_id, input=json.dumps(request))[
             "executionArn"
         ]
-        ended = wait_for(lambda: driver.stack.described(arn), 30, until=has_ended)
+        ended = wait_for(lambda: driver.stack.describe_execution(arn), 30, until=has_ended)
     finally:
         states.delete_state_machine(stateMachineArn=another)
     assert (ended["status"], json.loads(ended["output"])["status"]) == ("SUCCEEDED", "captured")

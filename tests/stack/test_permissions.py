@@ -81,7 +81,7 @@ class Caller:
         return self.kms("verify_mac", "books", Message=b"x", Mac=bytes(32), MacAlgorithm="HMAC_SHA_256")
 
     def anchors(self, action: str, **arguments: Any) -> Any:
-        return getattr(self.client("s3"), action)(Bucket=self.stack.known("anchors_bucket"), **arguments)
+        return getattr(self.client("s3"), action)(Bucket=self.stack.required("anchors_bucket"), **arguments)
 
     def table(self, action: str, **arguments: Any) -> Any:
         pk = (arguments.get("Key") or arguments.get("Item") or {}).get("pk", {}).get("S", "")

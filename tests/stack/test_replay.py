@@ -22,7 +22,7 @@ from tools.deployment.stack import Stack, StackError, new_payment_id
 from tools.local.machine import Machine
 from tools.output import ExitCode
 from tools.trials.events import API_EVENTS
-from tools.trials.replay_executions import Ended, executions_named, executions_of
+from tools.trials.replay_executions import FinalStatus, executions_by_name, latest_executions
 
 NOT_OURS = "4000056655665556"
 REFERENCES = {"merchant_reference": "order-7", "description": "tea", "amount_minor": 2300, "currency": "EUR"}
@@ -227,15 +227,17 @@ class TestPastExecutions:
         time.sleep(0.01)
         later = driver.paid(currency="ZZZ")["payment_id"]
 
-        def chosen(status: Ended | None, since: datetime | None, until: datetime | None, limit: int = 20) -> list[str]:
-            return [execution["name"] for execution in executions_of(driver.stack, status, since, until, limit)]
+        def chosen(
+            status: FinalStatus | None, since: datetime | None, until: datetime | None, limit: int = 20
+        ) -> list[str]:
+            return [execution["name"] for execution in latest_executions(driver.stack, status, since, until, limit)]
 
-        assert chosen(Ended.FAILED, since, until) == failed
+        assert chosen(FinalStatus.FAILED, since, until) == failed
         assert chosen(None, since, until) == [*failed, paid]
-        assert chosen(Ended.SUCCEEDED, since, None) == [paid]
-        assert chosen(Ended.FAILED, since, None, limit=2) == [failed[-1], later]
-        assert ago in chosen(Ended.FAILED, None, since, limit=1000)
-        assert chosen(Ended.TIMED_OUT, since, until) == []
+        assert chosen(FinalStatus.SUCCEEDED, since, None) == [paid]
+        assert chosen(FinalStatus.FAILED, since, None, limit=2) == [failed[-1], later]
+        assert ago in chosen(FinalStatus.FAILED, None, since, limit=1000)
+        assert chosen(FinalStatus.TIMED_OUT, since, until) == []
 
         started()
         status, shown = replay("--status", "failed", "--since", since.isoformat(), "--until", until.isoformat())
@@ -248,9 +250,9 @@ class TestPastExecutions:
         since, payment_id = datetime.now(UTC), new_payment_id()
         driver.set_fault(payment_id, "charge", "slow", seconds=2)
         driver.pay(payment_id)
-        assert executions_of(driver.stack, None, since, None, 20) == []
+        assert latest_executions(driver.stack, None, since, None, 20) == []
         driver.ended(payment_id)
-        [execution] = executions_of(driver.stack, None, since, None, 20)
+        [execution] = latest_executions(driver.stack, None, since, None, 20)
         assert execution["name"] == payment_id
 
     def test_nothing_is_done_where_there_is_none_like_that(self, replay: Any, started: Any) -> None:
@@ -267,7 +269,7 @@ class TestPastExecutions:
             stateMachineArn=other_stack.state_machine_arn, name=(name := new_payment_id()), input=json.dumps(request)
         )
         other_stack.save(tmp_path / "other.json")
-        while not executions_of(other_stack, Ended.SUCCEEDED, None, None, 1):
+        while not latest_executions(other_stack, FinalStatus.SUCCEEDED, None, None, 1):
             time.sleep(0.05)
         started()
         status, shown = replay("--from-stack", tmp_path / "other.json")
@@ -316,7 +318,7 @@ def other_stack(driver: Driver) -> Iterator[Stack]:
 
 def test_executions_are_named_by_arn_or_payment_id(driver: Driver) -> None:
     payment_id = driver.paid()["payment_id"]
-    by_id, by_arn = executions_named(driver.stack, [payment_id, driver.stack.execution_arn(payment_id)])
+    by_id, by_arn = executions_by_name(driver.stack, [payment_id, driver.stack.execution_arn(payment_id)])
     assert by_id["executionArn"] == by_arn["executionArn"]
     with pytest.raises(StackError, match="There is no execution"):
-        executions_named(driver.stack, [new_payment_id()])
+        executions_by_name(driver.stack, [new_payment_id()])

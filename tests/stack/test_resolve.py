@@ -111,6 +111,6 @@ def test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end(driv
 
     time.sleep(GRACE_PERIOD.total_seconds() + 1)
     Invocations(driver.stack).invoke("doubts", FUNCTION_EVENTS / "doubts.json")  # unless the schedule was faster
-    assert driver.stack.described(resolving)["status"] in ("RUNNING", "SUCCEEDED")
+    assert driver.stack.describe_execution(resolving)["status"] in ("RUNNING", "SUCCEEDED")
     assert until(driver, payment_id, {"captured"}, GRACE_SECONDS + 60)["status"] == "captured"
     assert driver.account_totals(payment_id)["asset:gateway:sparkle"] == 1999

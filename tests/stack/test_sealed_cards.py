@@ -29,7 +29,7 @@ def history(driver: Driver, payment_id: str) -> str:
     arn = driver.stack.execution_arn(payment_id)
     states = driver.stack.client("stepfunctions")
     events = states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
-    return json.dumps([events, driver.stack.described(arn)], default=str)
+    return json.dumps([events, driver.stack.describe_execution(arn)], default=str)
 
 
 def test_a_sealed_card_is_charged_and_its_number_is_nowhere(driver: Driver) -> None:

@@ -116,7 +116,7 @@ def assert_written_as_priced(items: list[Item], priced: list[footprint.Write]) -
 
 def test_a_captured_payment_goes_the_way_that_is_priced(workflow: Workflow) -> None:
     execution = workflow.run()
-    assert execution.states == [name for name, _ in footprint.path()]
+    assert execution.states == [name for name, _ in footprint.happy_path()]
     assert len(execution.history) == footprint.history_events()
 
 

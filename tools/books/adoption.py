@@ -12,19 +12,19 @@ from tools.deployment.stack import Stack, StackError
 def adopt(stack: Stack, payment_id: str, console: Console) -> None:
     """Adopt the gateway's movements and print what changed. Safe to repeat. Raises StackError if nothing can be
     adopted."""
-    before = _shown(stack, payment_id)
+    before = _payment(stack, payment_id)
     if before["status"] in ("processing", "in_doubt"):
         raise StackError(f"The payment is {before['status']}: resolve its outcome first (docs/runbook.md).")
     answer = stack.invoke("resolve", {"payment_id": payment_id, "operation_id": None, "ask_gateway": True})
     if "errorType" in answer:
         raise StackError(f"{answer['errorType']}: {answer['errorMessage']}")
-    after = _shown(stack, payment_id)
-    known = {operation["operation_id"]: operation for operation in before["operations"]}
-    changed = [each for each in after["operations"] if known.get(each["operation_id"]) != each]
+    after = _payment(stack, payment_id)
+    operations_before = {operation["operation_id"]: operation for operation in before["operations"]}
+    changed = [each for each in after["operations"] if operations_before.get(each["operation_id"]) != each]
     for operation in changed:
-        whose = "the gateway's" if operation["source"] == "gateway" else "our"
+        owner = "the gateway's" if operation["source"] == "gateway" else "our"
         error = f" ({operation['error']})" if operation["error"] else ""
-        console.print(f"{whose} {operation['type']} of {operation['amount_minor']:,}: {operation['status']}{error}")
+        console.print(f"{owner} {operation['type']} of {operation['amount_minor']:,}: {operation['status']}{error}")
     if not changed:
         console.print("The books agree with the gateway.")
     console.print(
@@ -33,7 +33,7 @@ def adopt(stack: Stack, payment_id: str, console: Console) -> None:
     )
 
 
-def _shown(stack: Stack, payment_id: str) -> dict[str, Any]:
+def _payment(stack: Stack, payment_id: str) -> dict[str, Any]:
     if not is_id(payment_id):
         raise StackError("This is not a payment's id.")
     payment = stack.payment(payment_id)

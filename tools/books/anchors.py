@@ -19,14 +19,14 @@ from functions.shared.domain.anchor import GENESIS_ROOT, Anchor, Line, from_part
 from tools.books.flaws import Flaw
 from tools.deployment.stack import Stack
 
-_AT_A_TIME = 8
+_THREADS = 8
 
 Lines = Mapping[str, Sequence[tuple[Anchor, Line]]]
 """The anchors' lines by payment, each payment's in the order of the anchors."""
 
 
 @dataclass(slots=True)
-class Anchored:
+class TrustedAnchors:
     """The anchors that can be trusted, and what is wrong with the others."""
 
     anchors: list[Anchor] = field(default_factory=list)
@@ -47,20 +47,21 @@ def anchor(stack: Stack, day: str, console: Console) -> bool:
         answer = client.invoke(
             FunctionName=stack.function_name("anchor"), Qualifier="live", Payload=json.dumps({"day": day}).encode()
         )
-        said = json.loads(answer["Payload"].read())
+        summary = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        console.print(f"[red]{said['errorType']}:[/red] {escape(said['errorMessage'])}", highlight=False)
+        console.print(f"[red]{summary['errorType']}:[/red] {escape(summary['errorMessage'])}", highlight=False)
         console.print("The day is not anchored yet. Trying again is safe.")
         return False
     console.print(
-        f"Anchor {said['number']}, of {said['day']}: {said['payments']:,} payments with {said['entries']:,} entries.",
+        f"Anchor {summary['number']}, of {summary['day']}: {summary['payments']:,} payments with "
+        f"{summary['entries']:,} entries.",
         highlight=False,
     )
-    console.print(f"Its root: {said['root']}", highlight=False, soft_wrap=True)
+    console.print(f"Its root: {summary['root']}", highlight=False, soft_wrap=True)
     return True
 
 
-def read_anchors(stack: Stack) -> Anchored:
+def read_anchors(stack: Stack) -> TrustedAnchors:
     """Read all anchors, in the order of their numbers. Where the chain breaks, only those before the break are
     trusted."""
     return AnchorReader(stack).read()
@@ -69,39 +70,39 @@ def read_anchors(stack: Stack) -> Anchored:
 class AnchorReader:
     def __init__(self, stack: Stack) -> None:
         self._s3 = stack.client("s3")
-        self._bucket = stack.known("anchors_bucket")
-        self._mac = KmsMac(stack.client("kms"), stack.known("books_key_arn"))
+        self._bucket = stack.required("anchors_bucket")
+        self._mac = KmsMac(stack.client("kms"), stack.required("books_key_arn"))
 
-    def read(self) -> Anchored:
-        found = Anchored()
+    def read(self) -> TrustedAnchors:
+        result = TrustedAnchors()
         versions, hidden = self._versions()
         for key in sorted(hidden):
-            found.flaws.append(Flaw(_name(key), "was to be hidden: somebody has put a delete marker over it"))
+            result.flaws.append(Flaw(_name(key), "was to be hidden: somebody has put a delete marker over it"))
         previous, parts = GENESIS_ROOT, []
-        numbers = sorted(key for key in versions if key.startswith(ANCHORS))
-        for number, key in enumerate(numbers, start=1):
+        anchor_keys = sorted(key for key in versions if key.startswith(ANCHORS))
+        for number, key in enumerate(anchor_keys, start=1):
             if len(versions[key]) > 1:
-                found.flaws.append(Flaw(_name(key), f"was written {len(versions[key])} times; the first stands"))
+                result.flaws.append(Flaw(_name(key), f"was written {len(versions[key])} times; the first stands"))
             expected = f"{ANCHORS}{number:08}.json"
             if key != expected:
-                found.flaws.append(Flaw(_name(expected), f"is gone: the next one is {_name(key)}"))
+                result.flaws.append(Flaw(_name(expected), f"is gone: the next one is {_name(key)}"))
                 break
             try:
                 anchor = self._anchor(key, versions[key][0], number, previous)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
-                found.flaws.append(Flaw(_name(key), str(error)))
+                result.flaws.append(Flaw(_name(key), str(error)))
                 break
             previous = anchor.root
-            found.anchors.append(anchor)
+            result.anchors.append(anchor)
             parts += [(anchor, part) for part in anchor.parts]
-        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        with ThreadPoolExecutor(_THREADS) as pool:
             for anchor, lines in pool.map(lambda part: (part[0], self._part(part[1], versions)), parts):
                 if isinstance(lines, str):
-                    found.flaws.append(Flaw(f"anchor {anchor.number}", lines))
+                    result.flaws.append(Flaw(f"anchor {anchor.number}", lines))
                     continue
                 for line in lines:
-                    found.lines[line.payment_id].append((anchor, line))
-        return found
+                    result.lines[line.payment_id].append((anchor, line))
+        return result
 
     def _versions(self) -> tuple[dict[str, list[str]], set[str]]:
         """The versions of every object by key, oldest first, and the keys that a delete marker hides."""

@@ -33,14 +33,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from functions.shared.domain.ledger import PostedEntry
 from functions.shared.domain.payment import Payment
 from tools.books.money import decimal
-from tools.books.reading import ACCOUNTS, GATEWAY, LedgerError, OpenBooks, days, parse_period
+from tools.books.reading import ACCOUNTS, GATEWAY, BooksReader, LedgerError, days, parse_period
 from tools.output import counted, progress
 
 _COLUMNS = (
     *("time", "entry", "payment", "reference", "gateway", "charge", "kind", "source", "reverses"),
     *("account", "debit", "credit", "currency", "hash"),
 )
-_ROWS_OF_A_SHEET = 1_048_576
+_MAX_SHEET_ROWS = 1_048_576
 _COLUMN_WIDTH = 24
 # Beancount has five root accounts. Money in suspense is an asset until we know where it is.
 _ROOTS = {"asset": "Assets", "liability": "Liabilities", "expense": "Expenses", "suspense": "Assets:Suspense"}
@@ -64,7 +64,7 @@ class Writer(Protocol):
 
 
 def export(
-    books: OpenBooks, first: str | None, last: str | None, format: Format, out: BinaryIO, console: Console
+    books: BooksReader, first: str | None, last: str | None, format: Format, out: BinaryIO, console: Console
 ) -> None:
     """Write a period's entries in chronological order, and report progress to the console. Raises LedgerError."""
     begin, end = parse_period(first, last)
@@ -85,7 +85,7 @@ def export(
     console.print(f"{counted(count, 'entry', 'entries')}, {begin} to {end}.", highlight=False)
 
 
-def open_accounts(books: OpenBooks, out: BinaryIO) -> None:
+def open_accounts(books: BooksReader, out: BinaryIO) -> None:
     """Write a beancount file that opens every account on the first day of the books, to be included beside the
     months."""
     lines = [f"{books.first_day} open {beancount_account(account)}\n" for account in ACCOUNTS]
@@ -93,7 +93,7 @@ def open_accounts(books: OpenBooks, out: BinaryIO) -> None:
 
 
 @contextmanager
-def replaced_file(path: Path) -> Iterator[BinaryIO]:
+def replacing_file(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces `path` once it is complete. Raises LedgerError if it can't be written."""
     part = path.with_name(f"{path.name}.part")
     try:
@@ -116,7 +116,7 @@ class CsvWriter:
     def write(self, posted: PostedEntry, payment: Payment) -> None:
         for row in _rows(posted, payment):
             self._rows.writerow(
-                {name: _harmless(value) if isinstance(value, str) else value for name, value in row.items()}
+                {name: _without_formulas(value) if isinstance(value, str) else value for name, value in row.items()}
             )
 
     def end(self) -> None:
@@ -130,8 +130,8 @@ class XlsxWriter:
         self._sheet = self._book.add_worksheet(f"{first} to {last}")
         self._sheet.freeze_panes(1, 0)
         self._sheet.set_column(0, len(_COLUMNS) - 1, _COLUMN_WIDTH)
-        self._places = cache(lambda zero: self._book.add_format({"num_format": zero}))
-        self._next = 0
+        self._amount_format = cache(lambda zero: self._book.add_format({"num_format": zero}))
+        self._next_row = 0
         self._write(dict(zip(_COLUMNS, _COLUMNS, strict=True)))
 
     def write(self, posted: PostedEntry, payment: Payment) -> None:
@@ -142,15 +142,15 @@ class XlsxWriter:
         self._book.close()
 
     def _write(self, row: Row) -> None:
-        if self._next == _ROWS_OF_A_SHEET:
-            raise LedgerError(f"A sheet has {_ROWS_OF_A_SHEET:,} rows, and this export has more. Export fewer days.")
+        if self._next_row == _MAX_SHEET_ROWS:
+            raise LedgerError(f"A sheet has {_MAX_SHEET_ROWS:,} rows, and this export has more. Export fewer days.")
         for column, name in enumerate(_COLUMNS):
             match row.get(name):
                 case str(text):
-                    self._sheet.write_string(self._next, column, text)
+                    self._sheet.write_string(self._next_row, column, text)
                 case Decimal() as amount:
-                    self._sheet.write_number(self._next, column, amount, self._places(f"{amount * 0:f}"))
-        self._next += 1
+                    self._sheet.write_number(self._next_row, column, amount, self._amount_format(f"{amount * 0:f}"))
+        self._next_row += 1
 
 
 class BeancountWriter:
@@ -160,9 +160,9 @@ class BeancountWriter:
 
     def write(self, posted: PostedEntry, payment: Payment) -> None:
         self._text.write(f"\n{posted.posted_at[:10]} * {_quoted(posted.entry.kind)}\n")
-        for name, value in _about(posted, payment).items():
+        for name, value in _metadata(posted, payment).items():
             if value is not None:
-                self._text.write(f"  {name}: {_quoted(_harmless(value))}\n")
+                self._text.write(f"  {name}: {_quoted(_without_formulas(value))}\n")
         for posting in posted.entry.postings:
             amount = decimal(posting.signed_minor, posting.currency)
             self._text.write(f"  {beancount_account(posting.account):<24} {amount:>14f} {posting.currency}\n")
@@ -184,7 +184,7 @@ def beancount_account(account: str) -> str:
     return ":".join([_ROOTS[root], *("".join(map(str.capitalize, name.split("_"))) for name in names)])
 
 
-def _about(posted: PostedEntry, payment: Payment) -> dict[str, str | None]:
+def _metadata(posted: PostedEntry, payment: Payment) -> dict[str, str | None]:
     """An entry's metadata: everything but its postings."""
     reverses = posted.entry.reverses
     return {
@@ -202,13 +202,13 @@ def _about(posted: PostedEntry, payment: Payment) -> dict[str, str | None]:
 
 
 def _rows(posted: PostedEntry, payment: Payment) -> Iterator[Row]:
-    about = _about(posted, payment)
+    metadata = _metadata(posted, payment)
     for posting in posted.entry.postings:
         amount = decimal(posting.amount_minor, posting.currency)
-        yield {**about, "account": posting.account, "currency": posting.currency, posting.direction: amount}
+        yield {**metadata, "account": posting.account, "currency": posting.currency, posting.direction: amount}
 
 
-def _harmless(text: str) -> str:
+def _without_formulas(text: str) -> str:
     """The text, with a quote in front if a spreadsheet could take it, or a cell that it splits it into, for a formula.
 
     Source: OWASP, "CSV Injection" (=, +, -, @, tab, carriage return, line feed, and the full-width forms).

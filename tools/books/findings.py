@@ -21,7 +21,7 @@ Money = dict[str, int]
 """Amounts in minor units by currency; zeros are left out."""
 
 # The charge's possible statuses at the gateway (None: no charge) for each status in the ledger. In doubt allows any.
-_AT_THE_GATEWAY: dict[str, set[str | None]] = {
+_CHARGE_STATUSES: dict[str, set[str | None]] = {
     "captured": {"captured"},
     "authorized": {"authorized"},
     "declined": {"declined", None},
@@ -31,8 +31,8 @@ _AT_THE_GATEWAY: dict[str, set[str | None]] = {
     "refunded": {"refunded"},
     "partially_refunded": {"partially_refunded"},
 }
-_TAKEN = {"captured", "partially_refunded", "refunded"}
-_SUCCESSES = {*_TAKEN, "authorized", "declined", "stored", "voided"}
+_CAPTURED = {"captured", "partially_refunded", "refunded"}
+_SUCCESSES = {*_CAPTURED, "authorized", "declined", "stored", "voided"}
 
 
 class Kind(StrEnum):
@@ -116,24 +116,24 @@ class Evidence:
 
     def operations(self) -> list[Item]:
         """All operations: those within the record, and those in items of their own."""
-        apart = [item for key, item in self.items.items() if key.startswith(FIRST_OPERATION)]
-        return apart + list((self.record or {}).get("operations", []))
+        separate = [item for key, item in self.items.items() if key.startswith(FIRST_OPERATION)]
+        return separate + list((self.record or {}).get("operations", []))
 
     def entries(self) -> dict[str, Item]:
         """The journal entries by number, in order."""
-        of_entries = [key for key in sorted(self.items) if key.startswith(FIRST_ENTRY)]
-        return {key.removeprefix(FIRST_ENTRY): self.items[key] for key in of_entries}
+        entry_keys = [key for key in sorted(self.items) if key.startswith(FIRST_ENTRY)]
+        return {key.removeprefix(FIRST_ENTRY): self.items[key] for key in entry_keys}
 
     def postings(self, entry: str = "") -> list[Item]:
         """The posting items of all entries, or of one."""
         return [self.items[key] for key in sorted(self.items) if key.startswith(FIRST_POSTING + entry)]
 
-    def booked(self) -> Money:
+    def net_in_ledger(self) -> Money:
         """By the ledger: what the gateway has captured less what it has refunded, paid out or not."""
         moved = [posting for posting in self.postings() if posting.get("kind") != "settlement"]
         return _net(moved, "asset:gateway:")
 
-    def at_the_gateway(self) -> Money:
+    def net_at_gateway(self) -> Money:
         """By the gateway: what it has captured less what it has refunded."""
         return _sum(
             (charge["currency"], charge["captured_minor"] - charge["refunded_minor"]) for charge in self.charges
@@ -142,25 +142,26 @@ class Evidence:
 
 def findings(evidence: Mapping[str, Evidence], with_gateway: bool) -> Iterator[Finding]:
     """All findings: payment by payment, then those about all together."""
-    booked_in_all: defaultdict[str, int] = defaultdict(int)
-    taken_in_all: defaultdict[str, int] = defaultdict(int)
+    total_in_ledger: defaultdict[str, int] = defaultdict(int)
+    total_at_gateway: defaultdict[str, int] = defaultdict(int)
     for payment in evidence.values():
         if payment.is_running:
             continue
-        yield from _in_the_execution(payment)
-        yield from _in_the_ledger(payment)
+        yield from _execution_findings(payment)
+        yield from _ledger_findings(payment)
         if with_gateway:
-            yield from _at_the_gateway(payment)
+            yield from _gateway_findings(payment)
         if payment.is_settled:
-            for currency, amount in payment.booked().items():
-                booked_in_all[currency] += amount
-            for currency, amount in payment.at_the_gateway().items():
-                taken_in_all[currency] += amount
-    if with_gateway and (booked := _sum(booked_in_all.items())) != (taken := _sum(taken_in_all.items())):
-        yield Finding(None, Kind.MONEY, f"gateway {_show(taken)}", f"ledger {_show(booked)}")
+            for currency, amount in payment.net_in_ledger().items():
+                total_in_ledger[currency] += amount
+            for currency, amount in payment.net_at_gateway().items():
+                total_at_gateway[currency] += amount
+    in_ledger, at_gateway = _sum(total_in_ledger.items()), _sum(total_at_gateway.items())
+    if with_gateway and in_ledger != at_gateway:
+        yield Finding(None, Kind.MONEY, f"gateway {_show(at_gateway)}", f"ledger {_show(in_ledger)}")
 
 
-def _in_the_execution(payment: Evidence) -> Iterator[Finding]:
+def _execution_findings(payment: Evidence) -> Iterator[Finding]:
     """Every payment and operation that was started is recorded, or was rejected before money could move."""
     execution = payment.execution or {}
     ended = execution.get("status", "unknown")
@@ -180,13 +181,13 @@ def _in_the_execution(payment: Evidence) -> Iterator[Finding]:
             yield Finding(payment.payment_id, Kind.OUTCOME, f"{name} a success, as its execution", str(status))
 
 
-def _in_the_ledger(payment: Evidence) -> Iterator[Finding]:
+def _ledger_findings(payment: Evidence) -> Iterator[Finding]:
     """The journal is intact, as `payments ledger verify` defines it; nothing is posted twice; the record is its sum."""
     entries = payment.entries()
-    for number, undoing in _undone(entries).items():
-        done = _lines(entries[number]["postings"]) if number in entries else ()
-        if [_lines(entry["postings"], undo=True) for entry in undoing] != [done]:
-            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, f"{number} undone once", f"{len(undoing)} undo it")
+    for number, reversals in _reversals(entries).items():
+        original = _posting_lines(entries[number]["postings"]) if number in entries else ()
+        if [_posting_lines(entry["postings"], reverse=True) for entry in reversals] != [original]:
+            yield Finding(payment.payment_id, Kind.REVERSED_TWICE, f"{number} undone once", f"{len(reversals)} undo it")
     settled = Counter(entry["source"].rpartition("@")[0] for entry in entries.values() if entry["kind"] == "settlement")
     for line, times in settled.items():
         if times > 1:
@@ -194,12 +195,12 @@ def _in_the_ledger(payment: Evidence) -> Iterator[Finding]:
     if payment.record:
         if flaw := first_flaw(payment.payment_id, payment.items):
             yield Finding(payment.payment_id, Kind.JOURNAL, "as it was written", f"{flaw.where} {flaw.what}")
-        yield from in_the_record(payment, payment.record, entries)
+        yield from record_findings(payment, payment.record, entries)
     elif payment.items:
         yield Finding(payment.payment_id, Kind.RECORD, "a record", f"{sorted(payment.items)} without one")
 
 
-def in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> Iterator[Finding]:
+def record_findings(payment: Evidence, record: Item, entries: dict[str, Item]) -> Iterator[Finding]:
     def finding(what: str, expected: object, found: object) -> Iterator[Finding]:
         if expected != found:
             yield Finding(payment.payment_id, Kind.RECORD, f"{what} {expected}", f"{found}")
@@ -216,7 +217,7 @@ def in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> 
     times = len({entry["posted_at"] for entry in entries.values()})
     yield from finding("version", max(int(record["version"]), times, 1), int(record["version"]))
     captured, refunded = int(record["captured_minor"]), int(record["refunded_minor"])
-    done = {
+    amounts_of = {
         kind: [
             int(each["amount_minor"])
             for each in operations
@@ -224,57 +225,59 @@ def in_the_record(payment: Evidence, record: Item, entries: dict[str, Item]) -> 
         ]
         for kind in ("capture", "refund")
     }
-    asked = sum(done["capture"] or [int(record.get("amount_minor") or 0)])
-    yield from finding(f"captured, being {status},", amount(asked if status in _TAKEN else 0), amount(captured))
-    yield from finding("refunded, by its refunds,", amount(sum(done["refund"])), amount(refunded))
-    if status in _TAKEN:
+    expected_capture = sum(amounts_of["capture"] or [int(record.get("amount_minor") or 0)])
+    expected_capture = expected_capture if status in _CAPTURED else 0
+    yield from finding(f"captured, being {status},", amount(expected_capture), amount(captured))
+    yield from finding("refunded, by its refunds,", amount(sum(amounts_of["refund"])), amount(refunded))
+    if status in _CAPTURED:
         as_refunded = {0: "captured", captured: "refunded"}.get(refunded, "partially_refunded")
         yield from finding(f"status, with {amount(refunded)} of {amount(captured)} refunded,", as_refunded, status)
-    yield from finding("entries that stand:", _text(_wanted(record, operations, entries)), _text(_standing(entries)))
+    expected_entries, standing_entries = _expected_entries(record, operations, entries), _standing_entries(entries)
+    yield from finding("entries that stand:", _joined(expected_entries), _joined(standing_entries))
 
 
-def _wanted(record: Item, operations: list[Item], entries: dict[str, Item]) -> list[str]:
+def _expected_entries(record: Item, operations: list[Item], entries: dict[str, Item]) -> list[str]:
     """The entries, except settlements, that must stand if the record is right: what was done, and what is in doubt."""
     status, currency = record["status"], str(record.get("currency"))
     # After a void, nothing stands.
     moves = [each for each in operations if each["type"] != "void" and status != "voided"]
-    wanted = [_entry(each["type"], each, currency) for each in moves if each["status"] == "succeeded"]
-    wanted += [_entry("in_doubt", each, currency) for each in moves if each["status"] == "in_doubt"]
-    if status in _TAKEN and not any(entry.startswith("capture") for entry in wanted):
-        wanted.append(_entry("capture", record, currency))
+    expected = [_entry_text(each["type"], each, currency) for each in moves if each["status"] == "succeeded"]
+    expected += [_entry_text("in_doubt", each, currency) for each in moves if each["status"] == "in_doubt"]
+    if status in _CAPTURED and not any(entry.startswith("capture") for entry in expected):
+        expected.append(_entry_text("capture", record, currency))
     # For a second charge, the capture and its refund both stand.
-    wanted += [_entry("capture", each, currency) for each in moves if each.get("charge_id")]
+    expected += [_entry_text("capture", each, currency) for each in moves if each.get("charge_id")]
     # An authorization, or a payment that was stopped before its amount was known, posts nothing to suspense.
     if status == "in_doubt" and entries:
-        wanted.append(_entry("in_doubt", record, currency))
-    return sorted(wanted)
+        expected.append(_entry_text("in_doubt", record, currency))
+    return sorted(expected)
 
 
-def _entry(kind: str, source: Item, currency: str) -> str:
+def _entry_text(kind: str, source: Item, currency: str) -> str:
     """The entry of a payment or an operation, in the form that `_standing` returns."""
     return f"{kind} of {_show({currency: int(source['amount_minor'])})} for {source.get('operation_id')}"
 
 
-def _standing(entries: dict[str, Item]) -> list[str]:
+def _standing_entries(entries: dict[str, Item]) -> list[str]:
     """The entries that stand: neither reversals, nor reversed, nor settlements."""
-    undone = _undone(entries)
+    reversals = _reversals(entries)
     standing = [
         entry
         for number, entry in entries.items()
-        if entry["kind"] != "settlement" and entry.get("reverses") is None and number not in undone
+        if entry["kind"] != "settlement" and entry.get("reverses") is None and number not in reversals
     ]
     debits = [[each for each in entry["postings"] if each["direction"] == "debit"] for entry in standing]
     moved = zip(standing, map(_net, debits), strict=True)
     return sorted(f"{entry['kind']} of {_show(amount)} for {entry.get('source')}" for entry, amount in moved)
 
 
-def _undone(entries: dict[str, Item]) -> dict[str, list[Item]]:
+def _reversals(entries: dict[str, Item]) -> dict[str, list[Item]]:
     """The reversals of each entry, by the entry's number."""
-    undone: defaultdict[str, list[Item]] = defaultdict(list)
+    reversals: defaultdict[str, list[Item]] = defaultdict(list)
     for entry in entries.values():
         if (number := entry.get("reverses")) is not None:
-            undone[f"{int(number):04}"].append(entry)
-    return undone
+            reversals[f"{int(number):04}"].append(entry)
+    return reversals
 
 
 def _is_open(operation: Item) -> bool:
@@ -282,40 +285,41 @@ def _is_open(operation: Item) -> bool:
     return operation["status"] in ("processing", "in_doubt") and not operation.get("pending")
 
 
-def _at_the_gateway(payment: Evidence) -> Iterator[Finding]:
+def _gateway_findings(payment: Evidence) -> Iterator[Finding]:
     """The recorded charge is the only one, its money is what the ledger says, and no more was refunded than
     captured."""
     for each in payment.charges:
         amounts = [each[f"{name}_minor"] for name in ("refunded", "captured", "amount")]
         if amounts != sorted(amounts):
-            shown = _text(money(amount, each["currency"]) for amount in amounts)
+            shown = _joined(money(amount, each["currency"]) for amount in amounts)
             yield Finding(payment.payment_id, Kind.REVERSED_TWICE, "refunded ≤ captured ≤ amount", shown)
     others = [each["charge_id"] for each in payment.operations() if each.get("charge_id")]
     own = [charge for charge in payment.charges if charge["id"] not in others]
-    if len(moving := [charge for charge in own if charge["status"] != "declined"]) > 1:
-        yield Finding(payment.payment_id, Kind.CHARGED_TWICE, "one charge", f"{len(moving)}")
+    if len(approved := [charge for charge in own if charge["status"] != "declined"]) > 1:
+        yield Finding(payment.payment_id, Kind.CHARGED_TWICE, "one charge", f"{len(approved)}")
     if not payment.is_settled:
         return
     charge = own[0] if own else None
-    if charge and (unknown := list(_not_adopted(payment, charge))):
+    if charge and (unknown := list(_missing_movements(payment, charge))):
         yield from (Finding(payment.payment_id, Kind.NOT_ADOPTED, "on the books", each) for each in unknown)
         return
-    booked, taken = payment.booked(), payment.at_the_gateway()
-    if booked != taken:
-        yield Finding(payment.payment_id, Kind.MONEY, f"gateway {_show(taken)}", f"ledger {_show(booked)}")
+    in_ledger, at_gateway = payment.net_in_ledger(), payment.net_at_gateway()
+    if in_ledger != at_gateway:
+        yield Finding(payment.payment_id, Kind.MONEY, f"gateway {_show(at_gateway)}", f"ledger {_show(in_ledger)}")
     status = charge and charge["status"]
-    if status not in _AT_THE_GATEWAY.get(payment.status, {None}):
+    if status not in _CHARGE_STATUSES.get(payment.status, {None}):
         yield Finding(payment.payment_id, Kind.CHARGE, f"one that suits {payment.status}", status or "no charge")
     # A wrong amount is one reason to reverse a payment.
     elif payment.record and charge and payment.status != "reversed":
         recorded = _charge_text(*map(payment.record.get, ("charge_id", "amount_minor", "currency")))
-        if recorded != (there := _charge_text(charge["id"], charge["amount_minor"], charge["currency"])):
-            yield Finding(payment.payment_id, Kind.CHARGE, recorded, there)
+        found = _charge_text(charge["id"], charge["amount_minor"], charge["currency"])
+        if recorded != found:
+            yield Finding(payment.payment_id, Kind.CHARGE, recorded, found)
 
 
-def _not_adopted(payment: Evidence, charge: Item) -> Iterator[str]:
+def _missing_movements(payment: Evidence, charge: Item) -> Iterator[str]:
     """Changes of the charge at the gateway that the books of an unfinished payment don't have yet."""
-    if payment.status not in (*_TAKEN, "authorized"):
+    if payment.status not in (*_CAPTURED, "authorized"):
         return
     if payment.status == "authorized" and charge["captured_minor"]:
         yield f"capture of {money(charge['captured_minor'], charge['currency'])}"
@@ -351,9 +355,9 @@ def _net(postings: Iterable[Item], accounts: str = "") -> Money:
     )
 
 
-def _lines(postings: Iterable[Item], undo: bool = False) -> tuple[str, ...]:
+def _posting_lines(postings: Iterable[Item], reverse: bool = False) -> tuple[str, ...]:
     """Postings as sorted lines of text; `undo` swaps debit and credit."""
-    sides = {"debit": "credit", "credit": "debit"} if undo else {}
+    sides = {"debit": "credit", "credit": "debit"} if reverse else {}
     lines = (
         f"{sides.get(posting['direction'], posting['direction'])} {posting['account']} "
         f"{posting['amount_minor']} {posting['currency']}"
@@ -371,5 +375,5 @@ def _charge_text(charge_id: str | None, amount_minor: Any, currency: str | None)
     return f"{charge_id or 'no charge'}, {amount}"
 
 
-def _text(values: Iterable[object]) -> str:
+def _joined(values: Iterable[object]) -> str:
     return ", ".join(map(str, values))

@@ -16,7 +16,7 @@ from functions.shared.domain.seal import digest
 from tools.books.reading import ACCOUNTS, Item
 
 # The sort key of an entry or of a posting, with the entry's number.
-_OF_ENTRY = re.compile(rf"(?:{keys.FIRST_ENTRY}|{keys.FIRST_POSTING})(\d{{4,}})(?:#\d+)?")
+_ENTRY_KEY = re.compile(rf"(?:{keys.FIRST_ENTRY}|{keys.FIRST_POSTING})(\d{{4,}})(?:#\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,18 @@ def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
     if keys.RECORD not in items:
         return Flaw(payment_id, "its record is missing")
     by_number: defaultdict[int, dict[str, Item]] = defaultdict(dict)
-    apart = {key for key in items if key.startswith(keys.FIRST_OPERATION)}
-    if flaw := _flaw_of_apart(items[keys.RECORD], [items[key] for key in apart]):
+    separate = {key for key in items if key.startswith(keys.FIRST_OPERATION)}
+    if flaw := _flaw_of_separate_operations(items[keys.RECORD], [items[key] for key in separate]):
         return Flaw(payment_id, flaw)
-    for key in items.keys() - {keys.RECORD} - apart:
-        match = _OF_ENTRY.fullmatch(key)
+    for key in items.keys() - {keys.RECORD} - separate:
+        match = _ENTRY_KEY.fullmatch(key)
         if match is None:
             return Flaw(payment_id, f"{key} is no item of the ledger")
         by_number[int(match[1])][key] = items[key]
     previous, last = GENESIS_HASH, max(by_number, default=0)
     for number in range(1, last + 1):
         try:
-            previous = _whole(number, previous, by_number[number]).hash
+            previous = _read_entry(number, previous, by_number[number]).hash
         except ValueError as error:
             return Flaw(f"{payment_id}/{number}", str(error))
         except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
@@ -64,17 +64,17 @@ def first_flaw(payment_id: str, items: Mapping[str, Item]) -> Flaw | None:
     return None
 
 
-def _flaw_of_apart(record: Item, apart: Sequence[Item]) -> str | None:
+def _flaw_of_separate_operations(record: Item, separate: Sequence[Item]) -> str | None:
     counted = record.get("operations_apart", 0)
-    if len(apart) != counted:
-        return f"has {len(apart)} operations beside its record, which counts {counted}"
-    if apart and apart_hash(map(_plain, apart)) != record.get("apart_hash"):
+    if len(separate) != counted:
+        return f"has {len(separate)} operations beside its record, which counts {counted}"
+    if separate and apart_hash(map(_plain, separate)) != record.get("apart_hash"):
         return "an operation beside its record is not as it was written"
     return None
 
 
 def flaw_of_seal(
-    payment_id: str, record: Item, lines: Sequence[tuple[Anchor, Line]], is_mac: Callable[[bytes, bytes], bool]
+    payment_id: str, record: Item, lines: Sequence[tuple[Anchor, Line]], verify_mac: Callable[[bytes, bytes], bool]
 ) -> Flaw | None:
     """The flaw of a record whose seal is not the MAC of all its attributes, index keys included.
 
@@ -91,7 +91,7 @@ def flaw_of_seal(
         mac = b64decode(item["mac"], validate=True)
     except (TypeError, ValueError):
         mac = b""
-    if not mac or not is_mac(digest("record", without_mac(item)), mac):
+    if not mac or not verify_mac(digest("record", without_mac(item)), mac):
         return Flaw(payment_id, "its record is not what its MAC was made of")
     if item.get("pk") != keys.payment_pk(str(item.get("payment_id"))):
         return Flaw(payment_id, f"its record is that of {item.get('payment_id')}")
@@ -99,8 +99,8 @@ def flaw_of_seal(
     if item["written_shard"] != written:
         return Flaw(payment_id, "its record is not where its day's are")
     awaits_gateway = item["status"] == "authorized" or any(each.get("pending") for each in item["operations"])
-    opened = keys.open_shard(keys.shard_of(payment_id, keys.OPEN_SHARDS))
-    if item.get("open_shard") != (opened if awaits_gateway else None):
+    expected_shard = keys.open_shard(keys.shard_of(payment_id, keys.OPEN_SHARDS))
+    if item.get("open_shard") != (expected_shard if awaits_gateway else None):
         return Flaw(payment_id, f"its record is {'not ' if awaits_gateway else ''}in the index of open payments")
     return None
 
@@ -110,22 +110,24 @@ def flaw_of_anchors(payment_id: str, items: Mapping[str, Item], lines: Sequence[
     that an anchor lists can't have gone."""
     record = _plain(items.get(keys.RECORD) or {})
     for anchor, line in lines:
-        said = f"anchor {anchor.number}, of {anchor.day}, has"
+        anchor_has = f"anchor {anchor.number}, of {anchor.day}, has"
         if not record:
-            return Flaw(payment_id, f"is gone: {said} it in version {line.version}, with {line.entry_count} entries")
+            return Flaw(
+                payment_id, f"is gone: {anchor_has} it in version {line.version}, with {line.entry_count} entries"
+            )
         try:
             found = Line.of(record)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             return Flaw(payment_id, f"its record can't be read: {error!r}")
         if found.version < line.version:
-            return Flaw(payment_id, f"its record is of version {found.version}: {said} version {line.version}")
+            return Flaw(payment_id, f"its record is of version {found.version}: {anchor_has} version {line.version}")
         if found.version == line.version and found.record != line.record:
-            return Flaw(payment_id, f"its record of version {found.version} is another: {said} it otherwise")
+            return Flaw(payment_id, f"its record of version {found.version} is another: {anchor_has} it otherwise")
         if found.facts != line.facts:
-            return Flaw(payment_id, f"what was asked for is another: {said} it otherwise")
+            return Flaw(payment_id, f"what was asked for is another: {anchor_has} it otherwise")
         last = items.get(keys.entry_sk(line.entry_count), {}).get("hash") if line.entry_count else GENESIS_HASH
         if last != line.journal_hash:
-            return Flaw(f"{payment_id}/{line.entry_count}", f"is gone, or another: {said} it otherwise")
+            return Flaw(f"{payment_id}/{line.entry_count}", f"is gone, or another: {anchor_has} it otherwise")
     return None
 
 
@@ -141,7 +143,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _whole(number: int, previous: str, items: Mapping[str, Item]) -> PostedEntry:
+def _read_entry(number: int, previous: str, items: Mapping[str, Item]) -> PostedEntry:
     """The entry that these items hold. Raises ValueError, which says what is wrong, or whatever reading them raises."""
     key = keys.entry_sk(number)
     if key not in items:

@@ -11,23 +11,23 @@ def decimal(amount_minor: int, currency: str) -> Decimal:
     return Decimal(amount_minor).scaleb(-(decimals(currency) or 0))
 
 
-def figure(amount_minor: int, currency: str) -> str:
+def amount_text(amount_minor: int, currency: str) -> str:
     """`1,234.50`, without the currency."""
     return f"{decimal(amount_minor, currency):,f}"
 
 
 def money(amount_minor: int, currency: str) -> str:
     """`1,234.50 USD`."""
-    return f"{figure(amount_minor, currency)} {currency}"
+    return f"{amount_text(amount_minor, currency)} {currency}"
 
 
-def minor(amount: str, currency: str) -> int:
+def to_minor(amount: str, currency: str) -> int:
     """123450 for `1,234.50` and USD. Raises ValueError if the text is not an amount in that currency."""
     places = decimals(currency)
     if places is None:
         raise ValueError(f"{currency!r} is not a currency. Write its ISO 4217 code, like USD.")
     if not re.fullmatch(r"\d[\d,]*(\.\d+)?", amount):
-        raise ValueError(f"{amount!r} is not an amount. Write it like {figure(1999, currency)}.")
+        raise ValueError(f"{amount!r} is not an amount. Write it like {amount_text(1999, currency)}.")
     in_minor = Decimal(amount.replace(",", "")).scaleb(places)
     if in_minor != in_minor.to_integral_value():
         raise ValueError(f"{currency} has {places} decimals, and {amount} has more.")

@@ -36,7 +36,7 @@ class LedgerError(Exception):
     """The ledger can't answer the request; the message says why."""
 
 
-def add(totals: Totals, day: DayTotals) -> None:
+def add_day_totals(totals: Totals, day: DayTotals) -> None:
     """Add a day's totals."""
     for account, by_currency in day.items():
         for currency, (debits, credits) in by_currency.items():
@@ -45,7 +45,7 @@ def add(totals: Totals, day: DayTotals) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenBooks:
+class BooksReader:
     """The books, open for reading. They are empty before `first_day`."""
 
     ledger: Ledger
@@ -57,7 +57,7 @@ class OpenBooks:
         client = stack.client("dynamodb")
         books = DynamoDbBooks(client, stack.ledger_table)
         created: datetime = client.describe_table(TableName=stack.ledger_table)["Table"]["CreationDateTime"]
-        with _damage("a closed day"):
+        with _ledger_error_if_damaged("a closed day"):
             first_day = first_day_of(books, created.astimezone(UTC).date().isoformat())
         return cls(DynamoDbLedger(client, stack.ledger_table), books, first_day)
 
@@ -65,13 +65,13 @@ class OpenBooks:
         """The closed days up to `last`. Raises LedgerError if one differs from what was written."""
         if last < self.first_day:
             return {}
-        with _damage("a closed day"):
+        with _ledger_error_if_damaged("a closed day"):
             return self.books.closed_days(self.first_day, last)
 
     def postings(self, account: str, day: str) -> Iterator[AccountPosting]:
         """An account's postings of a day in chronological order. Raises LedgerError if one differs from what was
         written."""
-        with _damage(f"a posting to {account} of {day}"):
+        with _ledger_error_if_damaged(f"a posting to {account} of {day}"):
             yield from self.books.postings(account, day)
 
     def totals(
@@ -84,11 +84,11 @@ class OpenBooks:
         if until < end_of_day(last):
             closed.pop(last, None)
         for day in closed.values():
-            add(totals, {account: day[account] for account in accounts if account in day})
+            add_day_totals(totals, {account: day[account] for account in accounts if account in day})
         for open_day in (day for day in days(self.first_day, last) if day not in closed):
             on_day(open_day)
             postings = (posted for account in accounts for posted in self.postings(account, open_day))
-            add(totals, turnover(posted.posting for posted in postings if posted.posted_at <= until))
+            add_day_totals(totals, turnover(posted.posting for posted in postings if posted.posted_at <= until))
         return totals
 
     def entries(self, day: str) -> Iterator[tuple[PostedEntry, Payment]]:
@@ -98,16 +98,16 @@ class OpenBooks:
         """
         entry = attrgetter("posted_at", "payment_id", "number")
         postings = heapq.merge(*(self.postings(account, day) for account in ACCOUNTS), key=entry)
-        numbers = ((payment_id, number) for (_, payment_id, number), _ in groupby(postings, key=entry))
-        while batch := list(islice(numbers, _BATCH)):
-            with _damage(f"an entry of {day}"):
+        entry_ids = ((payment_id, number) for (_, payment_id, number), _ in groupby(postings, key=entry))
+        while batch := list(islice(entry_ids, _BATCH)):
+            with _ledger_error_if_damaged(f"an entry of {day}"):
                 found = self.ledger.entries(batch)
                 payments = self.ledger.payments({payment_id for payment_id, _ in batch})
                 yield from [(found[number], payments[number[0]]) for number in batch]
 
     def payment(self, payment_id: str) -> RecordedPayment:
         """Raises LedgerError if the payment is missing, or differs from what was written."""
-        with _damage(f"the payment {payment_id}"):
+        with _ledger_error_if_damaged(f"the payment {payment_id}"):
             recorded = self.ledger.find(payment_id)
         if recorded is None:
             raise LedgerError(f"The ledger has no payment {payment_id}.")
@@ -145,7 +145,7 @@ def items_of_payment(client: Any, table: str, payment_id: str) -> Iterator[dict[
 
 
 @contextmanager
-def _damage(what: str) -> Iterator[None]:
+def _ledger_error_if_damaged(what: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError):

@@ -19,7 +19,7 @@ from tools.times import time_text
 
 _POLL_SECONDS = 0.5
 
-_DOING = {
+_PROGRESS_TEXTS = {
     "report": "Reading the gateway's report",
     "gateway": "Looking for the report's lines in the ledger",
     "ledger": "Looking for the ledger's entries in the report",
@@ -27,12 +27,12 @@ _DOING = {
     "open": "Looking at what the gateway may have ended by itself",
     "close": "Closing the day",
 }
-_WHAT_TO_DO = {
+_ADVICE = {
     "ReportUnreadable": "The report was rejected and the books are unchanged. Ask the gateway to correct the report, "
     "then run this again.",
     "NotReconciled": "Find out what did not answer, then run this again. Repeating it has no second effect.",
 }
-_WHAT_TO_DO_ELSE = "See the execution's history. Running this again is safe: repeating it has no second effect."
+_DEFAULT_ADVICE = "See the execution's history. Running this again is safe: repeating it has no second effect."
 
 
 def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False) -> bool:
@@ -44,15 +44,15 @@ def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False
         input=json.dumps({"day": day, "cursor": None}),
     )["executionArn"]
     with progress(console, SpinnerColumn()) as bar:
-        task = bar.add_task(_DOING["report"], total=None)
-        while (execution := stack.described(execution_arn))["status"] == "RUNNING":
+        task = bar.add_task(_PROGRESS_TEXTS["report"], total=None)
+        while (execution := stack.describe_execution(execution_arn))["status"] == "RUNNING":
             history = states.get_execution_history(executionArn=execution_arn, reverseOrder=True, maxResults=10)
-            bar.update(task, description=now_doing(history["events"]))
+            bar.update(task, description=progress_text(history["events"]))
             time.sleep(_POLL_SECONDS)
     if execution["status"] != "SUCCEEDED":
         error = execution.get("error", execution["status"])
         console.print(f"[red]{error}:[/red] {escape(_reason(execution.get('cause', '')))}", highlight=False)
-        console.print(_WHAT_TO_DO.get(error, _WHAT_TO_DO_ELSE))
+        console.print(_ADVICE.get(error, _DEFAULT_ADVICE))
         console.print(execution_arn, highlight=False, soft_wrap=True)
         return False
     breaks = DynamoDbBreaks(stack.client("dynamodb"), stack.ledger_table).open(day)
@@ -66,10 +66,10 @@ def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False
             texts = (found.payment_id, found.item, readable(found.expected), readable(found.found))
             shown.add_row(found.type, *map(escape, texts), time_text(since))
         console.print(shown)
-        said = (
+        summary = (
             f"[red]{counted(len(breaks), 'break')} on {day}.[/red] What to do: docs/runbook.md, reconciliation-breaks."
         )
-        console.print(said, highlight=False)
+        console.print(summary, highlight=False)
     else:
         console.print(f"[green]{day} agrees:[/green] the gateway, the ledger and the executions.", highlight=False)
     if day == now()[:10]:
@@ -77,13 +77,13 @@ def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False
     return not breaks
 
 
-def now_doing(events: Iterable[Mapping[str, Any]]) -> str:
+def progress_text(events: Iterable[Mapping[str, Any]]) -> str:
     """Which side is being compared, by the last step that has begun; history events come newest first."""
     for event in events:
         cursor = json.loads(event.get("stateExitedEventDetails", {}).get("output", "{}")).get("cursor")
         if cursor:
-            return _DOING[cursor["side"]]
-    return _DOING["report"]
+            return _PROGRESS_TEXTS[cursor["side"]]
+    return _PROGRESS_TEXTS["report"]
 
 
 def _reason(cause: str) -> str:

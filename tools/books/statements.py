@@ -16,11 +16,11 @@ from functions.shared.domain.ledger import Direction, PostedEntry, Posting
 from functions.shared.domain.payment import Payment
 from functions.shared.domain.times import end_of_day
 from functions.shared.ports import AccountPosting
-from tools.books.money import figure, money
+from tools.books.money import amount_text, money
 from tools.books.reading import (
     ACCOUNTS,
+    BooksReader,
     LedgerError,
-    OpenBooks,
     Totals,
     day_before,
     days,
@@ -31,10 +31,10 @@ from tools.output import print_json, table
 from tools.times import time_text
 
 # The index lags behind the table, and may show half of an entry. The statement is then read again after these seconds.
-LOOKS_AGAIN_AFTER_SECONDS = (1, 4)
+REREAD_PAUSES_SECONDS = (1, 4)
 
 
-def trial_balance(books: OpenBooks, as_of: str | None, console: Console, *, as_json: bool = False) -> bool:
+def trial_balance(books: BooksReader, as_of: str | None, console: Console, *, as_json: bool = False) -> bool:
     """Print each account's balance. Returns whether debits equal credits. Raises LedgerError."""
     until = parse_time(as_of)
     with console.status("Adding up the closed days") as status:
@@ -43,7 +43,7 @@ def trial_balance(books: OpenBooks, as_of: str | None, console: Console, *, as_j
             return books.totals(until, on_day=lambda day: status.update(f"Adding up {day}, which is not closed"))
 
         totals = totals_now()
-        for pause in LOOKS_AGAIN_AFTER_SECONDS:
+        for pause in REREAD_PAUSES_SECONDS:
             if any(_imbalances(totals).values()):
                 time.sleep(pause)
                 totals = totals_now()
@@ -55,18 +55,18 @@ def trial_balance(books: OpenBooks, as_of: str | None, console: Console, *, as_j
         console.print(f"Nothing was posted by {time_text(until)} UTC.", highlight=False)
         return True
     console.print(_trial_balance_table(totals, until))
-    broken = {currency: amount for currency, amount in imbalances.items() if amount}
-    if broken:
-        differences = ", ".join(money(amount, currency) for currency, amount in broken.items())
+    out_of_balance = {currency: amount for currency, amount in imbalances.items() if amount}
+    if out_of_balance:
+        differences = ", ".join(money(amount, currency) for currency, amount in out_of_balance.items())
         console.print(f"[red]Out of balance:[/red] debits minus credits are {differences}.", highlight=False)
         console.print("Run make verify-ledger to find what is wrong.")
     else:
         console.print(f"[green]In balance:[/green] debits equal credits in {', '.join(imbalances)}.", highlight=False)
-    return not broken
+    return not out_of_balance
 
 
 def statement(
-    books: OpenBooks, account: str, first: str | None, last: str | None, console: Console, *, as_json: bool = False
+    books: BooksReader, account: str, first: str | None, last: str | None, console: Console, *, as_json: bool = False
 ) -> None:
     """Print an account's postings of a period, with its balance before and after. Raises LedgerError."""
     if account not in ACCOUNTS:
@@ -94,7 +94,7 @@ def statement(
         console.print(f"{account} has no postings by {end}.", highlight=False)
 
 
-def payment(books: OpenBooks, payment_id: str, console: Console, *, as_json: bool = False) -> None:
+def payment(books: BooksReader, payment_id: str, console: Console, *, as_json: bool = False) -> None:
     """Print a payment's entries, and each account they are posted to as a T. Raises LedgerError."""
     recorded = books.payment(payment_id)
     if as_json:
@@ -102,7 +102,7 @@ def payment(books: OpenBooks, payment_id: str, console: Console, *, as_json: boo
         return
     console.print(f"[bold]{payment_id}[/bold]  {recorded.payment.status}", highlight=False)
     if not recorded.entries:
-        console.print(f"It has no entries: {_without_entries(recorded.payment)}.", soft_wrap=True)
+        console.print(f"It has no entries: {_why_no_entries(recorded.payment)}.", soft_wrap=True)
         return
     console.print(_entries_table(recorded.entries))
     sides: defaultdict[tuple[str, str], list[tuple[PostedEntry, Posting]]] = defaultdict(list)
@@ -112,7 +112,7 @@ def payment(books: OpenBooks, payment_id: str, console: Console, *, as_json: boo
     console.print(Columns((_t_account(*account, postings) for account, postings in sides.items()), padding=(1, 3)))
 
 
-def _without_entries(payment: Payment) -> str:
+def _why_no_entries(payment: Payment) -> str:
     """Why a payment has no journal entries: the journal holds money that moved, not money that is held at the
     cardholder's bank."""
     if payment.status == "in_doubt" or any(operation.status == "in_doubt" for operation in payment.operations):
@@ -139,10 +139,10 @@ def _balances(totals: Totals) -> list[dict[str, object]]:
 
 def _imbalances(totals: Totals) -> dict[str, int]:
     """Debits less credits over all accounts, by currency."""
-    found: defaultdict[str, int] = defaultdict(int)
+    imbalances: defaultdict[str, int] = defaultdict(int)
     for (_, currency, direction), amount in totals.items():
-        found[currency] += amount if direction == "debit" else -amount
-    return dict(sorted(found.items()))
+        imbalances[currency] += amount if direction == "debit" else -amount
+    return dict(sorted(imbalances.items()))
 
 
 def _trial_balance_table(totals: Totals, until: str) -> Table:
@@ -151,27 +151,27 @@ def _trial_balance_table(totals: Totals, until: str) -> Table:
         sides = [(totals[account, currency, "debit"], totals[account, currency, "credit"]) for account in ACCOUNTS]
         for account, (debits, credits) in zip(ACCOUNTS, sides, strict=True):
             if debits or credits:
-                shown.add_row(currency, account, *_figures(currency, debits, credits, debits - credits))
+                shown.add_row(currency, account, *_amount_texts(currency, debits, credits, debits - credits))
         debits, credits = map(sum, zip(*sides, strict=True))
-        total = _figures(currency, debits, credits, debits - credits)
+        total = _amount_texts(currency, debits, credits, debits - credits)
         shown.add_row(currency, "total", *total, style="bold", end_section=True)
     return shown
 
 
 def _statement_table(title: str, currency: str, opening: int, lines: Iterable[AccountPosting]) -> Table:
     shown = table(title, ("time (UTC)", "payment", "kind", "for"), ("debit", "credit", "balance"))
-    shown.add_row("opening balance", "", "", "", "", "", figure(opening, currency), style="bold", end_section=True)
+    shown.add_row("opening balance", "", "", "", "", "", amount_text(opening, currency), style="bold", end_section=True)
     balance, sums = opening, {"debit": 0, "credit": 0}
     for posted in lines:
         posting = posted.posting
         balance += posting.signed_minor
         sums[posting.direction] += posting.amount_minor
-        amount = figure(posting.amount_minor, currency)
+        amount = amount_text(posting.amount_minor, currency)
         sides = (amount, "") if posting.direction == "debit" else ("", amount)
         what = (time_text(posted.posted_at), posted.payment_id, posted.kind, escape(posted.source or ""))
-        shown.add_row(*what, *sides, figure(balance, currency))
+        shown.add_row(*what, *sides, amount_text(balance, currency))
     shown.add_section()
-    closing = _figures(currency, sums["debit"], sums["credit"], balance)
+    closing = _amount_texts(currency, sums["debit"], sums["credit"], balance)
     shown.add_row("closing balance", "", "", "", *closing, style="bold")
     return shown
 
@@ -190,17 +190,17 @@ def _t_account(account: str, currency: str, postings: Iterable[tuple[PostedEntry
     sides: dict[Direction, list[str]] = {"debit": [], "credit": []}
     balance = 0
     for posted, posting in postings:
-        amount = figure(posting.amount_minor, currency)
+        amount = amount_text(posting.amount_minor, currency)
         sides[posting.direction].append(f"{posted.number} {posted.entry.kind}  {amount}")
         balance += posting.signed_minor
-    over = f"balance  {figure(abs(balance), currency)}"
-    sheet = Table(title=f"{account}, {currency}", box=box.MINIMAL, show_footer=True, min_width=40)
-    sheet.add_column("debit", over if balance >= 0 else "", justify="right", ratio=1)
-    sheet.add_column("credit", over if balance < 0 else "", justify="right", ratio=1)
+    balance_text = f"balance  {amount_text(abs(balance), currency)}"
+    t_account = Table(title=f"{account}, {currency}", box=box.MINIMAL, show_footer=True, min_width=40)
+    t_account.add_column("debit", balance_text if balance >= 0 else "", justify="right", ratio=1)
+    t_account.add_column("credit", balance_text if balance < 0 else "", justify="right", ratio=1)
     for debit, credit in zip_longest(sides["debit"], sides["credit"], fillvalue=""):
-        sheet.add_row(debit, credit)
-    return sheet
+        t_account.add_row(debit, credit)
+    return t_account
 
 
-def _figures(currency: str, *amounts: int) -> Iterable[str]:
-    return (figure(amount, currency) for amount in amounts)
+def _amount_texts(currency: str, *amounts: int) -> Iterable[str]:
+    return (amount_text(amount, currency) for amount in amounts)

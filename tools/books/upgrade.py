@@ -21,10 +21,10 @@ def upgrade(stack: Stack, console: Console) -> None:
     the first anchor. Safe to interrupt and to repeat."""
     upgrade = _Upgrade(stack)
     with console.status("Reading the ledger"), ThreadPoolExecutor(SEGMENTS) as pool:
-        done = sum(pool.map(upgrade.segment, range(SEGMENTS)), Counter[str]())
+        counts = sum(pool.map(upgrade.segment, range(SEGMENTS)), Counter[str]())
     console.print(
-        f"Moved {done['CARD']:,} cards, and {done['VELOCITY'] + done['ENDED']:,} counters and notes. "
-        f"Marked {done['PAYMENT']:,} unsealed payments for the first anchor: make anchor writes it.",
+        f"Moved {counts['CARD']:,} cards, and {counts['VELOCITY'] + counts['ENDED']:,} counters and notes. "
+        f"Marked {counts['PAYMENT']:,} unsealed payments for the first anchor: make anchor writes it.",
         highlight=False,
     )
 
@@ -37,14 +37,14 @@ class _Upgrade:
 
     def segment(self, number: int) -> Counter[str]:
         """Upgrade one segment of the ledger, and count what was done by kind of item."""
-        done: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for item in self._items(number):
             kind = item["pk"]["S"].partition("#")[0]
             if kind in self._tables:
-                done[kind] += self._move(item, self._tables[kind])
+                counts[kind] += self._move(item, self._tables[kind])
             elif kind == "PAYMENT":
-                done[kind] += self._mark(item)
-        return done
+                counts[kind] += self._mark_unsealed(item)
+        return counts
 
     def _items(self, number: int) -> Iterator[dict[str, Any]]:
         """The items that have to be moved or marked: everything but payments, and records without a seal."""
@@ -75,7 +75,7 @@ class _Upgrade:
             return False
         return True
 
-    def _mark(self, record: dict[str, Any]) -> bool:
+    def _mark_unsealed(self, record: dict[str, Any]) -> bool:
         """Put the record where the first anchor looks, unless it is there, or has a seal by now."""
         shard = keys.written_shard(UNSEALED, keys.shard_of(record["payment_id"]["S"], keys.WRITTEN_SHARDS))
         if record.get("written_shard") == {"S": shard}:

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from tools.cli import books, deployment, documents, estimates, looks, machine, payments, trials
+from tools.cli import books, deployment, documents, estimates, machine, payments, trials, views
 from tools.deployment.paths import IS_CHECKOUT, ROOT
 
 app = typer.Typer(name="payments", no_args_is_help=True)
-for group in (machine, payments, trials, looks, books, estimates, deployment, documents):
+for group in (machine, payments, trials, views, books, estimates, deployment, documents):
     app.add_typer(group.app)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"payments {version()}")
         raise typer.Exit
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from functions.shared.domain.shapes import canonical_id
 from tools.books.adoption import adopt as adopt_movements
 from tools.books.anchors import anchor as anchor_day
-from tools.books.export import Format, open_accounts, replaced_file
+from tools.books.export import Format, open_accounts, replacing_file
 from tools.books.export import export as export_journal
-from tools.books.reading import OpenBooks, day_before, now, parse_day
+from tools.books.reading import BooksReader, day_before, now, parse_day
 from tools.books.reconciliation import reconcile as reconcile_day
 from tools.books.statements import payment as show_payment
 from tools.books.statements import statement as show_statement
@@ -71,7 +71,7 @@ def trial_balance(
 ) -> None:
     """Show each account's balance, and whether debits equal credits."""
     with clear_errors():
-        balanced = show_trial_balance(OpenBooks.of(Stack.load(stack)), as_of, prose_console(as_json), as_json=as_json)
+        balanced = show_trial_balance(BooksReader.of(Stack.load(stack)), as_of, prose_console(as_json), as_json=as_json)
     exit_unless(balanced)
 
 
@@ -85,14 +85,14 @@ def statement(
 ) -> None:
     """Show an account's postings in a period, with the balance before and after."""
     with clear_errors():
-        show_statement(OpenBooks.of(Stack.load(stack)), account, first, last, prose_console(as_json), as_json=as_json)
+        show_statement(BooksReader.of(Stack.load(stack)), account, first, last, prose_console(as_json), as_json=as_json)
 
 
 @ledger.command()
 def payment(payment_id: str, as_json: JsonOption = False, stack: StackOption = STACK_FILE) -> None:
     """Show a payment's entries and its T-accounts."""
     with clear_errors():
-        show_payment(OpenBooks.of(Stack.load(stack)), canonical_id(payment_id), console, as_json=as_json)
+        show_payment(BooksReader.of(Stack.load(stack)), canonical_id(payment_id), console, as_json=as_json)
 
 
 @ledger.command()
@@ -105,8 +105,8 @@ def export(
 ) -> None:
     """Export the journal of a period for other tools."""
     with clear_errors():
-        books = OpenBooks.of(Stack.load(stack))
-        with replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
+        books = BooksReader.of(Stack.load(stack))
+        with replacing_file(out) if out else nullcontext(sys.stdout.buffer) as file:
             # Progress would get in the way when the journal itself scrolls by.
             progress = Console(stderr=True, quiet=out is None and sys.stdout.isatty())
             export_journal(books, first, last, format, file, progress)
@@ -118,8 +118,8 @@ def accounts(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Write a beancount file that opens the accounts. Include it once, beside the exported journals."""
-    with clear_errors(), replaced_file(out) if out else nullcontext(sys.stdout.buffer) as file:
-        open_accounts(OpenBooks.of(Stack.load(stack)), file)
+    with clear_errors(), replacing_file(out) if out else nullcontext(sys.stdout.buffer) as file:
+        open_accounts(BooksReader.of(Stack.load(stack)), file)
 
 
 @ledger.command()
@@ -146,5 +146,5 @@ def verify(as_json: JsonOption = False, stack: StackOption = STACK_FILE) -> None
     """Verify the whole ledger, and show every record that was changed or removed."""
     with clear_errors():
         target = Stack.load(stack)
-        intact = verify_ledger(target, OpenBooks.of(target), prose_console(as_json), as_json=as_json)
+        intact = verify_ledger(target, BooksReader.of(target), prose_console(as_json), as_json=as_json)
     exit_unless(intact)

@@ -10,7 +10,7 @@ import typer
 from tools.cli.frame import StackOption, clear_errors, console, steps
 from tools.deployment.build import Architecture, Target, build
 from tools.deployment.definitions import write_definitions
-from tools.deployment.log_role import respect_log_role
+from tools.deployment.log_role import keep_other_log_role
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.rollout import apply_until_live, roll_out
 from tools.deployment.rotate import Key
@@ -48,13 +48,13 @@ def deploy(
     """Deploy to AWS, gradually if --percent is given, and write a stack file for other commands."""
     with clear_errors(needs_checkout=True):
         terraform = _prepared(environment)
-        respect_log_role(terraform, console.print)
+        keep_other_log_role(terraform, console.print)
         if percent is None:
-            apply_until_live(terraform, console.print, ask=not yes)
+            apply_until_live(terraform, console.print, confirm=not yes)
         else:
             cloudwatch = terraform.client("cloudwatch", terraform.outputs().get("region"))
             if not roll_out(
-                terraform, cloudwatch, percent=percent, seconds=60 * minutes, console=console, approve=not yes
+                terraform, cloudwatch, percent=percent, seconds=60 * minutes, console=console, confirm=not yes
             ):
                 console.print("The previous versions are in service again. See docs/runbook.md for the alarm.")
                 raise typer.Exit(1)
@@ -71,7 +71,7 @@ def destroy(
     """Destroy a deployment on AWS with all its data, after confirmation."""
     with clear_errors(needs_checkout=True):
         terraform = _prepared(environment)
-        respect_log_role(terraform, console.print, destroying=True)
+        keep_other_log_role(terraform, console.print, destroying=True)
         terraform.destroy(show=True)
 
 

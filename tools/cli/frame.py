@@ -23,7 +23,7 @@ from tools.deployment.terraform import TerraformError
 from tools.output import ExitCode
 from tools.trials.events import EventError
 
-_SAYS_AGAIN_SECONDS = 10.0
+_PROGRESS_SECONDS = 10.0
 # A pipe has no width, and a log is easier to read when its tables are not folded. `asset:bank:` is not an emoji.
 _PIPE_WIDTH = 160
 console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, emoji=False)
@@ -62,8 +62,8 @@ def clear_errors(*, needs_checkout: bool = False) -> Iterator[None]:
         raise typer.Exit(ExitCode.FAILED) from None
 
 
-def _fail(what: str, error: Exception) -> NoReturn:
-    errors.print(f"[red]{what}:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+def _fail(error_name: str, error: Exception) -> NoReturn:
+    errors.print(f"[red]{error_name}:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
     raise typer.Exit(ExitCode.FAILED) from None
 
 
@@ -79,17 +79,17 @@ def steps(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], N
     Outside a terminal there is no status line; progress is printed every few seconds instead.
     """
     with console.status(first) as status:
-        said_at = time.monotonic()
+        printed_at = time.monotonic()
 
         def say(step: str) -> None:
             console.print(step, highlight=False)
             status.update(escape(step))
 
         def progress(text: str) -> None:
-            nonlocal said_at
+            nonlocal printed_at
             status.update(escape(text))
-            if not console.is_terminal and time.monotonic() > said_at + _SAYS_AGAIN_SECONDS:
-                said_at = time.monotonic()
+            if not console.is_terminal and time.monotonic() > printed_at + _PROGRESS_SECONDS:
+                printed_at = time.monotonic()
                 console.print(f"  {text}", highlight=False)
 
         yield say, progress

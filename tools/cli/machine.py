@@ -17,8 +17,8 @@ app = typer.Typer()
 def up() -> None:
     """Start the local stack and deploy to it. Safe to repeat."""
     with clear_errors(needs_checkout=True):
-        _up()
-        _say_what_next(Stack.load(STACK_FILE))
+        _start()
+        _print_next_steps(Stack.load(STACK_FILE))
 
 
 @app.command()
@@ -33,23 +33,23 @@ def down() -> None:
 def demo() -> None:
     """Start the stack, replay every sample event, and show the results."""
     with clear_errors(needs_checkout=True):
-        stack = _up()
+        stack = _start()
         replays = replay_all(stack, load_api_events([]), console, concurrency=8)
-        _say_what_next(stack)
+        _print_next_steps(stack)
     if replays.interrupted:
         raise KeyboardInterrupt
     exit_unless(all(replayed.as_expected for replayed in replays))
 
 
-def _up() -> Stack:
+def _start() -> Stack:
     with steps("Starting") as (say, progress):
         return Machine.from_environment().up(say, progress)
 
 
-def _say_what_next(stack: Stack) -> None:
+def _print_next_steps(stack: Stack) -> None:
     """Print commands to paste, unwrapped so that the terminal's width doesn't break them."""
     payment_id = new_payment_id()
-    curl, ask_sandbox = (
+    curl, sandbox_curl = (
         f"curl --config {file.relative_to(ROOT)}" for file in (api_curlrc(STACK_FILE), sandbox_curlrc(STACK_FILE))
     )
     body = (
@@ -69,7 +69,7 @@ def _say_what_next(stack: Stack) -> None:
         "Pay in the browser, at an example shop's checkout:",
         "  make checkout",
         "See the gateway's charges:",
-        f"  {ask_sandbox} {stack.sparkle_url}/sandbox/charges",
+        f"  {sandbox_curl} {stack.sparkle_url}/sandbox/charges",
         "Stop everything:",
         "  make down",
     ):

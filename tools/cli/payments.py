@@ -12,7 +12,7 @@ import typer
 from client import CardData, CardSummary, Operation, Payment, PaymentsClient
 from functions.shared.contracts import is_test_card
 from functions.shared.domain.card_rules import broken_rules
-from tools.books.money import minor, money
+from tools.books.money import money, to_minor
 from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack, StackError, new_payment_id
@@ -50,14 +50,23 @@ class Reason(StrEnum):
     UNSCHEDULED = "unscheduled"
 
 
-_GOOD = {"processing", "captured", "authorized", "stored", "voided", "refunded", "partially_refunded", "succeeded"}
+_SUCCESSES = {
+    "processing",
+    "captured",
+    "authorized",
+    "stored",
+    "voided",
+    "refunded",
+    "partially_refunded",
+    "succeeded",
+}
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.")
 
 cards = typer.Typer(no_args_is_help=True, help="Stored cards, each known by its token.")
 app.add_typer(cards, name="cards")
 
 
-def connected(stack_file: StackOption, api_url: str | None) -> PaymentsClient:
+def connect(stack_file: StackOption, api_url: str | None) -> PaymentsClient:
     """The client of the API at this URL, or else of the stack's API. Raises StackError."""
     if api_url is None:
         stack = Stack.load(stack_file)
@@ -74,15 +83,15 @@ def connected(stack_file: StackOption, api_url: str | None) -> PaymentsClient:
         raise StackError(str(error)) from None
 
 
-def asked_card() -> CardData:
+def prompted_card() -> CardData:
     """Prompt for a card, which keeps its number out of the command line and the shell history."""
 
-    def ask(question: str) -> str:
+    def prompt(question: str) -> str:
         typer.echo(question, nl=False, err=True)
         return input()
 
     number = getpass("Card number: ").replace(" ", "")
-    card = CardData(number, ask("Expiry date (MM/YY): "), ask("Card holder: "))
+    card = CardData(number, prompt("Expiry date (MM/YY): "), prompt("Card holder: "))
     given = {"card_number": number, "expiry_date": card.expiry_date, "card_holder": card.card_holder}
     for field, rule in broken_rules(given, datetime.now(UTC)).items():
         raise StackError(f"{field} {rule}.")
@@ -113,9 +122,9 @@ def pay(
 ) -> None:
     """Pay with a card, which is sealed before it leaves this machine, or with a stored card's token."""
     with clear_errors():
-        amount_minor = _minor(amount, currency)
-        client, key = connected(stack, api_url), key or new_payment_id()
-        _say_key(key)
+        amount_minor = _amount_minor(amount, currency)
+        client, key = connect(stack, api_url), key or new_payment_id()
+        _print_key(key)
         payment = client.pay(
             amount_minor=amount_minor,
             currency=currency,
@@ -131,7 +140,7 @@ def pay(
         )
         payment = payment if no_wait else client.wait(payment.payment_id)
     _show(payment, as_json)
-    exit_unless(payment.status in _GOOD)
+    exit_unless(payment.status in _SUCCESSES)
 
 
 @app.command()
@@ -140,7 +149,7 @@ def get(
 ) -> None:
     """Show a payment and its operations."""
     with clear_errors():
-        payment = connected(stack, api_url).payment(payment_id)
+        payment = connect(stack, api_url).payment(payment_id)
     _show(payment, as_json)
 
 
@@ -195,8 +204,8 @@ def store(
 ) -> None:
     """Store a card without charging it, and show its token."""
     with clear_errors():
-        client, key = connected(stack, api_url), key or new_payment_id()
-        _say_key(key)
+        client, key = connect(stack, api_url), key or new_payment_id()
+        _print_key(key)
         stored = client.store_card(_card(card), idempotency_key=key)
     _show(stored, as_json)
 
@@ -207,7 +216,7 @@ def show_card(
 ) -> None:
     """Show a stored card, without its number."""
     with clear_errors():
-        card = connected(stack, api_url).card(token)
+        card = connect(stack, api_url).card(token)
     if as_json:
         print_json(card)
     else:
@@ -218,7 +227,7 @@ def show_card(
 def erase(token: str, api_url: ApiOption = None, stack: StackOption = STACK_FILE) -> None:
     """Erase a stored card. Its token can no longer be charged."""
     with clear_errors():
-        connected(stack, api_url).erase_card(token)
+        connect(stack, api_url).erase_card(token)
     console.print("Erased.")
 
 
@@ -233,36 +242,36 @@ def _operate(
     stack: StackOption,
 ) -> None:
     with clear_errors():
-        client, key = connected(stack, api_url), key or new_payment_id()
+        client, key = connect(stack, api_url), key or new_payment_id()
         payment = client.payment(payment_id)
-        amounts = () if amount is None else (_minor(amount, payment.currency or ""),)
-        _say_key(key)
-        done: Operation = getattr(client, operation)(payment_id, *amounts, idempotency_key=key)
-        done = done if no_wait else client.wait_for_operation(payment_id, done.operation_id)
+        amounts = () if amount is None else (_amount_minor(amount, payment.currency or ""),)
+        _print_key(key)
+        outcome: Operation = getattr(client, operation)(payment_id, *amounts, idempotency_key=key)
+        outcome = outcome if no_wait else client.wait_for_operation(payment_id, outcome.operation_id)
     if as_json:
-        print_json(done)
+        print_json(outcome)
     else:
-        console.print(_operation_text(done, payment.currency), highlight=False, soft_wrap=True)
-    exit_unless(done.status in _GOOD)
+        console.print(_operation_text(outcome, payment.currency), highlight=False, soft_wrap=True)
+    exit_unless(outcome.status in _SUCCESSES)
 
 
-def _say_key(key: str) -> None:
+def _print_key(key: str) -> None:
     """Print the key before anything is sent: after a lost answer, the same call can be repeated with the same key."""
     errors.print(f"Idempotency-Key {key}", highlight=False, soft_wrap=True, style="dim")
 
 
 def _card(test_card: str | None) -> CardData:
     if test_card is None:
-        return asked_card()
+        return prompted_card()
     number = test_card.replace(" ", "")
     if not is_test_card(number):
         raise StackError("This is not a published test card. Leave out --card to be prompted for a card.")
     return CardData(number, f"{datetime.now(UTC) + timedelta(days=365):%m/%y}", "John Doe")
 
 
-def _minor(amount: str, currency: str) -> int:
+def _amount_minor(amount: str, currency: str) -> int:
     try:
-        return minor(amount, currency)
+        return to_minor(amount, currency)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -276,8 +285,8 @@ def _show(payment: Payment, as_json: bool) -> None:
     facts += [_card_text(payment.card) if payment.card else None, payment.merchant_reference, payment.reason]
     lines = ["  ".join(filter(None, facts))]
     if payment.captured_minor:
-        moved = (("captured", payment.captured_minor), ("refunded", payment.refunded_minor))
-        lines.append(" · ".join(f"{what} {_amount(amount, payment.currency)}" for what, amount in moved))
+        totals = (("captured", payment.captured_minor), ("refunded", payment.refunded_minor))
+        lines.append(" · ".join(f"{what} {_amount(amount, payment.currency)}" for what, amount in totals))
     lines += [_operation_text(operation, payment.currency) for operation in payment.operations]
     console.print(*lines, sep="\n", highlight=False, soft_wrap=True, markup=False)
 

@@ -15,7 +15,7 @@ from client import seal as seal_card
 from functions.screen.rules import RULES_FILE
 from functions.shared.domain.shapes import canonical_id
 from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors, prose_console
-from tools.cli.payments import asked_card
+from tools.cli.payments import prompted_card
 from tools.deployment.build import checked_rules
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack, StackError, new_payment_id
@@ -30,9 +30,9 @@ from tools.trials.replay import replay_all
 from tools.trials.replay_executions import (
     DEFAULT_CARD,
     DEFAULT_LIMIT,
-    Ended,
-    executions_named,
-    executions_of,
+    FinalStatus,
+    executions_by_name,
+    latest_executions,
     replay_executions,
 )
 from tools.trials.reports import report, write_json, write_junit
@@ -67,7 +67,7 @@ def replay(
         typer.Option(help="Replay past executions by ARN or payment id, separated by blanks. May be repeated."),
     ] = None,
     status: Annotated[
-        Ended | None, typer.Option(case_sensitive=False, help="Replay past executions with this outcome.")
+        FinalStatus | None, typer.Option(case_sensitive=False, help="Replay past executions with this outcome.")
     ] = None,
     since: Annotated[
         datetime | None,
@@ -100,32 +100,32 @@ def replay(
         raise typer.BadParameter(
             "Choose past executions either by --execution or by --status, --since, --until and --limit."
         )
-    past = execution or filters or from_stack
-    if past and (events or repeat > 1 or watch or junit or json_file or as_json):
+    past_executions = execution or filters or from_stack
+    if past_executions and (events or repeat > 1 or watch or junit or json_file or as_json):
         raise typer.BadParameter(
             "Past executions can't be combined with events, --repeat, --watch, --junit, --json-file or --json."
         )
     with clear_errors():
-        if not past:
+        if not past_executions:
             event_files(events or [])  # reports a typo before anything is read
         target = Stack.load(stack)
         target.call("GET", "/keys")  # fails early if the stack doesn't answer
-        if past:
+        if past_executions:
             source = Stack.load(from_stack) if from_stack else target
             with console.status("Reading past executions"):
-                found = (
-                    executions_named(source, [name for names in execution for name in names.split()])
+                executions = (
+                    executions_by_name(source, [name for names in execution for name in names.split()])
                     if execution
-                    else executions_of(source, status, since, until, limit or DEFAULT_LIMIT)
+                    else latest_executions(source, status, since, until, limit or DEFAULT_LIMIT)
                 )
-            replayed = replay_executions(target, found, console, card_number=card, concurrency=concurrency)
+            replayed = replay_executions(target, executions, console, card_number=card, concurrency=concurrency)
             if replayed.interrupted:
                 raise KeyboardInterrupt
-            exit_unless(all(each.ended for each in replayed))
+            exit_unless(all(each.has_ended for each in replayed))
 
         def as_expected(files: Iterable[Path]) -> bool:
-            chosen = load_api_events(files)
-            replays = replay_all(target, chosen, prose_console(as_json), repeat=repeat, concurrency=concurrency)
+            selected = load_api_events(files)
+            replays = replay_all(target, selected, prose_console(as_json), repeat=repeat, concurrency=concurrency)
             if as_json:
                 print_json(report(replays))
             if junit:
@@ -136,7 +136,7 @@ def replay(
                 raise KeyboardInterrupt
             return all(replayed.as_expected for replayed in replays)
 
-        passed = as_expected(events or []) if not watch else _watched(events or [], as_expected)
+        passed = as_expected(events or []) if not watch else _replay_on_change(events or [], as_expected)
     exit_unless(passed)
 
 
@@ -156,9 +156,9 @@ def invoke(
         file = event or FUNCTION_EVENTS / f"{function}.json"
         answers = Invocations(Stack.load(stack)).invoke_with_next(function, file)
     console.print_json(json.dumps(answers[function]))
-    for following in list(answers)[1:]:
-        what = "failed" if failed(answers[following]) else "ran"
-        errors.print(f"{following} {what} afterwards, to complete what {function} began.", highlight=False)
+    for next_function in list(answers)[1:]:
+        what = "failed" if failed(answers[next_function]) else "ran"
+        errors.print(f"{next_function} {what} afterwards, to complete what {function} began.", highlight=False)
     exit_unless(not failed(answers[function]))
 
 
@@ -173,7 +173,7 @@ def seal(
     payment_id = payment_id or new_payment_id()
     with clear_errors():
         key = Stack.load(stack).call("GET", "/keys").json()["keys"][0]
-        card = asdict(asked_card())
+        card = asdict(prompted_card())
     typer.echo(f"Send this card_data with the Idempotency-Key {payment_id}:", err=True)
     typer.echo(seal_card(card, payment_id, key))
 
@@ -186,14 +186,14 @@ def explain_body(
 ) -> None:
     """Check a request's body before it is sent: list the broken rules by field, without repeating any value."""
     try:
-        broken = explain(body.read_bytes() if body else sys.stdin.buffer.read(), call, datetime.now(UTC))
+        broken_rules = explain(body.read_bytes() if body else sys.stdin.buffer.read(), call, datetime.now(UTC))
     except OSError as error:
         raise typer.BadParameter(f"{body}: {error.strerror}.") from None
     if as_json:
-        print_json({"call": call, "broken_rules": broken})
+        print_json({"call": call, "broken_rules": broken_rules})
     else:
-        typer.echo("\n".join(broken or ["The body breaks no rule that can be checked before it is sent."]))
-    exit_unless(not broken)
+        typer.echo("\n".join(broken_rules or ["The body breaks no rule that can be checked before it is sent."]))
+    exit_unless(not broken_rules)
 
 
 @app.command()
@@ -249,7 +249,7 @@ def rules_test(
     exit_unless(all(sample.as_expected for sample in tried))
 
 
-def _watched(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bool:
+def _replay_on_change(paths: list[Path], as_expected: Callable[[list[Path]], bool]) -> bool:
     """Replay event files, and again whenever they change, until Ctrl-C. Returns whether the last replay was as
     expected."""
     passed = False

@@ -32,7 +32,7 @@ _ENDPOINT_PREFIXES = ("dynamodb", "kms", "s3", "secretsmanager", "states")
 
 # Wheels for Amazon Linux 2023 (glibc 2.34). pip has no "or older", so every tag is listed.
 _GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
-_MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
+_WHEEL_MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 # The signature lists the grammar's words in the order of a set, which differs from process to process.
@@ -47,7 +47,7 @@ class _AnyOrder(str):
 
 _lr_signature = _AnyOrder(_lr_signature)
 """
-_LEFT_OUT = ("*.pyi", "py.typed", "bin", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+_EXCLUDED = ("*.pyi", "py.typed", "bin", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 
 
 class Architecture(StrEnum):
@@ -93,7 +93,7 @@ class Target:
         """pip's arguments to choose the target's wheels instead of this machine's."""
         if self.this_machine:
             return []
-        platforms = [f"--platform={tag}_{_MACHINES[self.architecture]}" for tag in _GLIBC_TAGS]
+        platforms = [f"--platform={tag}_{_WHEEL_MACHINES[self.architecture]}" for tag in _GLIBC_TAGS]
         return [*platforms, f"--python-version={self.runtime.removeprefix('python')}", "--only-binary=:all:"]
 
 
@@ -112,7 +112,7 @@ def build(target: Target, say: packages.Say = lambda text: None) -> Path:
     """
     checked_rules(RULES_FILE)
     target.folder.mkdir(parents=True, exist_ok=True)
-    with _alone():
+    with _build_lock():
         with tempfile.TemporaryDirectory(dir=target.folder) as scratch:
             for path in FUNCTIONS.rglob("*"):
                 if path.suffix in (".py", ".json"):
@@ -129,7 +129,7 @@ def build(target: Target, say: packages.Say = lambda text: None) -> Path:
 def runtime_client() -> Path:
     """The folder with AWS's Python runtime client, which the local emulator runs functions with."""
     folder = BUILD / "runtime-client"
-    with _alone():
+    with _build_lock():
         if not folder.exists():
             partial = folder.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
@@ -139,7 +139,7 @@ def runtime_client() -> Path:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _build_lock() -> Iterator[None]:
     """Hold a lock: somebody may start a stack while tests start theirs."""
     BUILD.mkdir(exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
@@ -205,7 +205,7 @@ def _add_parser_tables(python: Path) -> None:
         tables.write(_SIGNATURE_IN_ANY_ORDER)
 
 
-def compile_modules(target: Target, folder: Path, deployed: str) -> None:
+def compile_modules(target: Target, folder: Path, deployed_path: str) -> None:
     """Compile all modules to bytecode that is not checked against its source, since packed files never change.
 
     This runs in a fresh process, file by file, because Python's output depends on what is in memory.
@@ -214,21 +214,21 @@ def compile_modules(target: Target, folder: Path, deployed: str) -> None:
     if interpreter is None:
         print(f"There is no {target.runtime} on this machine: the packages have no bytecode, and cold starts are slow.")
         return
-    where = ["-s", str(folder), "-p", deployed, str(folder)]
-    compile_all = ["-m", "compileall", "-q", "-f", "-o", "0", "--invalidation-mode", "unchecked-hash", *where]
+    paths = ["-s", str(folder), "-p", deployed_path, str(folder)]
+    compile_all = ["-m", "compileall", "-q", "-f", "-o", "0", "--invalidation-mode", "unchecked-hash", *paths]
     environment = {"PYTHONHASHSEED": "0"}
     subprocess.run([interpreter, "-I", "-S", *compile_all], env=environment, check=True)
 
 
 def _zip(target: Path, root: Path, paths: Iterable[Path]) -> None:
-    def wanted(path: Path) -> bool:
+    def is_included(path: Path) -> bool:
         relative = path.relative_to(root)
         return path.is_file() and not any(
-            part.match(pattern) for part in map(Path, relative.parts) for pattern in _LEFT_OUT
+            part.match(pattern) for part in map(Path, relative.parts) for pattern in _EXCLUDED
         )
 
     with zipfile.ZipFile(target.with_suffix(".partial"), "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(filter(wanted, paths)):
+        for path in sorted(filter(is_included, paths)):
             entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), _ZIP_EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o100644 << 16

@@ -12,25 +12,25 @@ from tools.deployment.terraform import Terraform
 ADDRESS = "aws_api_gateway_account.this"
 
 
-def respect_log_role(terraform: Terraform, say: Callable[[str], object], *, destroying: bool = False) -> None:
+def keep_other_log_role(terraform: Terraform, say: Callable[[str], object], *, destroying: bool = False) -> None:
     """Leave somebody else's role in place. Raises StackError if a deployment would displace it.
 
     A role that no longer exists may be replaced.
     """
-    asked = '[var.manage_api_gateway_account, "${local.prefix}-api-logs", var.region]'
-    manages, ours, region = terraform.evaluate(asked)
-    role = terraform.client("apigateway", region).get_account().get("cloudwatchRoleArn") or ""
-    name, iam = role.rpartition("/")[2], terraform.client("iam", region)
-    if name in ("", ours):
+    expression = '[var.manage_api_gateway_account, "${local.prefix}-api-logs", var.region]'
+    manages_role, own_role, region = terraform.evaluate(expression)
+    current_role = terraform.client("apigateway", region).get_account().get("cloudwatchRoleArn") or ""
+    name, iam = current_role.rpartition("/")[2], terraform.client("iam", region)
+    if name in ("", own_role):
         return
     try:
         iam.get_role(RoleName=name)
     except iam.exceptions.NoSuchEntityException:
         return
-    if manages and not destroying:
+    if manages_role and not destroying:
         raise StackError(
-            f"API Gateway already writes this account's logs with {role}, the role of another deployment. "
+            f"API Gateway already writes this account's logs with {current_role}, the role of another deployment. "
             "Set manage_api_gateway_account = false here: that role serves this deployment too."
         )
     if terraform.forget(ADDRESS):
-        say(f"API Gateway goes on writing logs with {role}, which another deployment has set.")
+        say(f"API Gateway goes on writing logs with {current_role}, which another deployment has set.")

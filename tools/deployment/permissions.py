@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from tools.deployment.paths import ROOT
-from tools.deployment.rewritings import WAYS, Right
+from tools.deployment.rewritings import REWRITINGS, Right
 from tools.deployment.terraform import Terraform
 
 PERMISSIONS_FILE = ROOT / "docs" / "permissions.yaml"
@@ -66,30 +66,32 @@ def permissions(terraform: Terraform) -> str:
             if address == "aws_iam_policy.auditor"
         },
         "functions": {
-            address: f"{granted['principal']} may {granted['action']} for {reader.named(granted['source_arn'])}"
-            for address, granted in _of_type(resources, "aws_lambda_permission").items()
+            address: f"{permission['principal']} may {permission['action']} for "
+            f"{reader.with_addresses(permission['source_arn'])}"
+            for address, permission in _of_type(resources, "aws_lambda_permission").items()
         },
     }
-    document["how the ledger could be rewritten"] = _rewritings(document["roles"])
+    document["how the ledger could be rewritten"] = _rewriting_report(document["roles"])
     return _HEADING + yaml.safe_dump(document, width=120)
 
 
-def _rewritings(roles: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _rewriting_report(roles: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The ways to rewrite the ledger: the rights each takes, which roles have them, and which check would find it."""
-    who = {
-        right: {role for role, said in roles.items() if _has(said["may"], *sought)} for right, sought in _RIGHTS.items()
+    roles_by_right = {
+        right: {address for address, role in roles.items() if _allows(role["may"], *policy)}
+        for right, policy in _RIGHTS.items()
     }
     return {
-        way.what: {
-            "takes": list(way.takes),
-            "roles that could": sorted(set.intersection(*(who[right] for right in way.takes))),
-            "found by": way.found_by,
+        rewriting.what: {
+            "takes": list(rewriting.takes),
+            "roles that could": sorted(set.intersection(*(roles_by_right[right] for right in rewriting.takes))),
+            "found by": rewriting.found_by,
         }
-        for way in WAYS
+        for rewriting in REWRITINGS
     }
 
 
-def _has(may: dict[str, Any], action: str, resource: str, keys: str = "") -> bool:
+def _allows(may: dict[str, Any], action: str, resource: str, keys: str = "") -> bool:
     """Whether a statement allows the action, on items with these keys if any are given."""
     return any(
         action in statement["actions"]
@@ -116,7 +118,7 @@ class _PolicyReader:
         self._names = [(arn, arns[arn]) for arn in sorted(arns, key=len, reverse=True)]
         self._names += [(account, "ACCOUNT"), (region, "REGION")]
 
-    def named(self, text: str) -> str:
+    def with_addresses(self, text: str) -> str:
         for value, name in self._names:
             text = text.replace(value, name)
         return text
@@ -134,17 +136,17 @@ class _PolicyReader:
             principals = {"anybody": "*"}
         conditions = statement.get("Condition", {})
         parts = {
-            "actions" if statement["Effect"] == "Allow" else "denied": _listed(statement["Action"]),
-            "resources": _listed(statement.get("Resource", [])),
-            "principals": [f"{kind} {who}" for kind, named in principals.items() for who in _listed(named)],
+            "actions" if statement["Effect"] == "Allow" else "denied": _as_list(statement["Action"]),
+            "resources": _as_list(statement.get("Resource", [])),
+            "principals": [f"{kind} {name}" for kind, names in principals.items() for name in _as_list(names)],
             "conditions": [
-                f"{test} {variable}: {' or '.join(sorted(map(self.named, _listed(values))))}"
+                f"{test} {variable}: {' or '.join(sorted(map(self.with_addresses, _as_list(values))))}"
                 for test, tested in conditions.items()
                 for variable, values in tested.items()
             ],
         }
-        return {part: sorted(map(self.named, texts)) for part, texts in parts.items() if texts}
+        return {part: sorted(map(self.with_addresses, texts)) for part, texts in parts.items() if texts}
 
 
-def _listed(value: str | list[str]) -> list[str]:
+def _as_list(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value

@@ -14,21 +14,23 @@ VERIFY, AUDIT = "make verify-ledger", "make audit"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way, and all rights that it takes. Before the next anchor, `make audit` finds only what the gateway
-    contradicts."""
+class Rewriting:
+    """One way to rewrite the ledger, and all rights that it takes.
+
+    Before the next anchor, `make audit` finds only what the gateway contradicts.
+    """
 
     what: str
     takes: tuple[Right, ...]
     found_by: str = VERIFY
 
 
-def _ways(takes: tuple[Right, ...], *what: str, found_by: str = VERIFY) -> Iterable[Way]:
-    return (Way(each, takes, found_by) for each in what)
+def _rewritings(takes: tuple[Right, ...], *what: str, found_by: str = VERIFY) -> Iterable[Rewriting]:
+    return (Rewriting(each, takes, found_by) for each in what)
 
 
-WAYS: tuple[Way, ...] = (
-    *_ways(
+REWRITINGS: tuple[Rewriting, ...] = (
+    *_rewritings(
         ("write payments",),
         "a status is changed",
         "an amount is changed in the record alone",
@@ -59,7 +61,7 @@ WAYS: tuple[Way, ...] = (
         "a posting is added to an entry",
         "postings are made for a payment that does not exist",
     ),
-    *_ways(
+    *_rewritings(
         ("write payments", "seal"),
         "a status is changed, and sealed",
         "a status is changed in a next version, and sealed",
@@ -71,17 +73,17 @@ WAYS: tuple[Way, ...] = (
         "an authorization is taken out of the index of open ones in a next version, and sealed",
         "a payment is invented and sealed, as of a day that has an anchor",
     ),
-    *_ways(
+    *_rewritings(
         ("write payments", "seal"),
         "a payment is invented and sealed, as of now",
         found_by=AUDIT,
     ),
-    *_ways(
+    *_rewritings(
         ("write days",),
         "the totals of a closed day are changed",
         "a day is closed that is not over",
     ),
-    *_ways(
+    *_rewritings(
         ("delete",),
         "a payment is deleted, with all that it has",
         "an entry is deleted, with its postings",
@@ -89,28 +91,28 @@ WAYS: tuple[Way, ...] = (
         "a record is deleted",
         "an operation beside a record is deleted",
     ),
-    *_ways(
+    *_rewritings(
         ("delete", "write payments"),
         "the last entry is deleted, and the record mended",
         "an older version of a record is put back, and its later entry deleted",
         "postings are written that have no payment's key",
     ),
-    *_ways(
+    *_rewritings(
         ("delete", "write payments", "seal"),
         "the last entry is deleted, and the record mended and sealed",
     ),
-    *_ways(
+    *_rewritings(
         ("delete", "write payments"),
         "an older version of a record is put back, and its later entry deleted, before there is an anchor",
         "a payment is deleted before there is an anchor",
         found_by=AUDIT,
     ),
-    *_ways(
+    *_rewritings(
         ("hide anchors",),
         "an anchor is hidden by a delete marker",
         "the lines of an anchor are hidden",
     ),
-    *_ways(
+    *_rewritings(
         ("write anchors",),
         "another anchor is put in the place of one",
         "an anchor is added that no function wrote",

@@ -16,28 +16,28 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tools.deployment.stack import StackError
 from tools.deployment.terraform import Terraform
 
-LOOK_AGAIN_SECONDS = 5.0
-APPLIES_AT_MOST = 3
+POLL_SECONDS = 5.0
+MAX_APPLIES = 3
 
 
 def apply_until_live(
-    terraform: Terraform, say: Callable[[str], object], *arguments: str, ask: bool = False
+    terraform: Terraform, say: Callable[[str], object], *arguments: str, confirm: bool = False
 ) -> dict[str, Any]:
     """Apply, and apply again while AWS has a newer version than Terraform saw, or an alias shares otherwise.
 
     An update publishes versions, but a read right after it may return the versions before. Then an alias, or the
-    definition that names a function's version, lags behind until the next apply. `ask` asks before the first change.
-    Returns the outputs. Raises StackError if something still lags after `APPLIES_AT_MOST`.
+    definition that names a function's version, lags behind until the next apply. `confirm` asks before the first
+    change. Returns the outputs. Raises StackError if something still lags after `MAX_APPLIES`.
     """
-    for attempt in range(1, APPLIES_AT_MOST + 1):
-        terraform.apply(*arguments, show=ask and attempt == 1)
+    for attempt in range(1, MAX_APPLIES + 1):
+        terraform.apply(*arguments, show=confirm and attempt == 1)
         outputs = terraform.outputs()
-        behind = _lagging(terraform, outputs)
-        if not behind:
+        lagging = _lagging(terraform, outputs)
+        if not lagging:
             return outputs
-        if attempt < APPLIES_AT_MOST:
-            say(f"Applying again, as {', '.join(behind)} lagged behind the newest version.")
-    raise StackError(f"{', '.join(behind)} still lags behind the newest version after {APPLIES_AT_MOST} applies.")
+        if attempt < MAX_APPLIES:
+            say(f"Applying again, as {', '.join(lagging)} lagged behind the newest version.")
+    raise StackError(f"{', '.join(lagging)} still lags behind the newest version after {MAX_APPLIES} applies.")
 
 
 def _lagging(terraform: Terraform, outputs: dict[str, Any]) -> list[str]:
@@ -63,15 +63,15 @@ def _lagging(terraform: Terraform, outputs: dict[str, Any]) -> list[str]:
         others = {version: round(100 * weight) for version, weight in weights.items()}
         return {alias["FunctionVersion"]: 100 - sum(others.values()), **others}
 
-    behind = set()
+    lagging = set()
     for version_arn in outputs["newest_version_arns"]:
         arn, _, version = version_arn.rpartition(":")
         if newest(arn) != int(version):
-            behind.add(arn.rpartition(":")[2])
+            lagging.add(arn.rpartition(":")[2])
     for name, arn in outputs["live_alias_arns"].items():
         if shares(arn) != {share["version"]: share["percent"] for share in outputs["live_versions"][name]}:
-            behind.add(arn.split(":")[6])
-    return sorted(behind)
+            lagging.add(arn.split(":")[6])
+    return sorted(lagging)
 
 
 def roll_out(
@@ -81,64 +81,64 @@ def roll_out(
     percent: int,
     seconds: float,
     console: Console,
-    approve: bool = True,
+    confirm: bool = True,
 ) -> bool:
-    """Send `percent` of new work to the newest versions for `seconds`, then all of it, or none if an alarm rings.
+    """Send `percent` of new work to the newest versions for `seconds`, then all of it, or none if an alarm fires.
 
-    `approve` asks before the first change. If the wait is interrupted, by Ctrl-C for instance, the new versions are
+    `confirm` asks before the first change. If the wait is interrupted, by Ctrl-C for instance, the new versions are
     taken back. Returns whether they are in service. Raises StackError if there is no version to go back to, or an alarm
-    rings already.
+    fires already.
     """
     before = terraform.outputs()
     if "stable_versions" not in before:
         raise StackError("Nothing is in service yet: deploy without PERCENT first.")
-    _refuse_while_ringing(cloudwatch, before["alarm_names"])
-    kept = before["stable_versions"]
+    _require_no_firing_alarms(cloudwatch, before["alarm_names"])
+    stable_versions = before["stable_versions"]
 
-    def shift(rollout: dict[str, Any] | None, *, ask: bool = False) -> dict[str, Any]:
-        return apply_until_live(terraform, console.print, f"-var=rollout={json.dumps(rollout)}", ask=ask)
+    def apply_rollout(rollout: dict[str, Any] | None, *, confirm: bool = False) -> dict[str, Any]:
+        return apply_until_live(terraform, console.print, f"-var=rollout={json.dumps(rollout)}", confirm=confirm)
 
-    after = shift({"percent": percent, "from": kept}, ask=approve)
+    after = apply_rollout({"percent": percent, "from": stable_versions}, confirm=confirm)
     changed = sorted(name for name, shares in after["live_versions"].items() if len(shares) > 1)
     if changed:
         console.print(f"{percent} % of executions use the new {', '.join(changed)}.", highlight=False)
-        ringing = ["an interruption"]
+        firing = ["an interruption"]
         try:
-            ringing = _watch(cloudwatch, after["alarm_names"], seconds, console)
+            firing = _watch_alarms(cloudwatch, after["alarm_names"], seconds, console)
         finally:
-            if ringing:
-                console.print(f"[red]Taking the new versions back[/red]: {escape(', '.join(ringing))}.")
-                shift({"percent": 0, "from": kept})
-        if ringing:
+            if firing:
+                console.print(f"[red]Taking the new versions back[/red]: {escape(', '.join(firing))}.")
+                apply_rollout({"percent": 0, "from": stable_versions})
+        if firing:
             return False
-    shift(None)
+    apply_rollout(None)
     return True
 
 
-def _ringing(cloudwatch: Any, names: list[str]) -> list[str]:
+def _firing_alarms(cloudwatch: Any, names: list[str]) -> list[str]:
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=names, StateValue="ALARM")
     return sorted(alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"])
 
 
-def _refuse_while_ringing(cloudwatch: Any, names: list[str]) -> None:
-    if ringing := _ringing(cloudwatch, names):
+def _require_no_firing_alarms(cloudwatch: Any, names: list[str]) -> None:
+    if firing := _firing_alarms(cloudwatch, names):
         raise StackError(
-            f"{', '.join(ringing)}: an alarm that already rings can't judge the new versions. "
+            f"{', '.join(firing)}: an alarm that already rings can't judge the new versions. "
             "Wait until it is over, or deploy all at once, without PERCENT."
         )
 
 
-def _watch(cloudwatch: Any, names: list[str], seconds: float, console: Console) -> list[str]:
-    """Wait, and return the ringing alarms as soon as one rings; an empty list when the time is over."""
+def _watch_alarms(cloudwatch: Any, names: list[str], seconds: float, console: Console) -> list[str]:
+    """Wait, and return the firing alarms as soon as one fires; an empty list when the time is over."""
     columns = (TextColumn("Watching {task.fields[alarms]} alarms"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=seconds, alarms=len(names))
         start = time.monotonic()
         while True:
-            if ringing := _ringing(cloudwatch, names):
-                return ringing
-            passed = time.monotonic() - start
-            if passed >= seconds:
+            if firing := _firing_alarms(cloudwatch, names):
+                return firing
+            elapsed = time.monotonic() - start
+            if elapsed >= seconds:
                 return []
-            progress.update(task, completed=passed)
-            time.sleep(min(LOOK_AGAIN_SECONDS, seconds - passed))
+            progress.update(task, completed=elapsed)
+            time.sleep(min(POLL_SECONDS, seconds - elapsed))

@@ -20,12 +20,15 @@ def rotate(terraform: Terraform, key: Key, *, retire: bool = False) -> list[str]
     """
     variable = f"{key}_keys"
     generations: list[str] = terraform.evaluate(f"var.{variable}")
-    if retire and len(generations) == 1:
-        raise TerraformError(f"There is only one {key} key. Rotate first, and retire the old one later.")
-    if not retire and not generations[-1].isdecimal():
-        raise TerraformError(f"{variable} ends in {generations[-1]!r}, which has no next. Append a name by hand.")
-    generations = generations[1:] if retire else [*generations, str(int(generations[-1]) + 1)]
+    newest = generations[-1] if generations else "0"
+    if retire and not generations:
+        raise TerraformError(f"There is no {key} key.")
+    if retire and len(generations) == 1 and key is Key.TOKEN:
+        raise TerraformError("There is only one token key. Rotate first, and retire the old one later.")
+    if not retire and not newest.isdecimal():
+        raise TerraformError(f"{variable} ends in {newest!r}, which has no next. Append a name by hand.")
+    generations = generations[1:] if retire else [*generations, str(int(newest) + 1)]
     file = terraform.keys_file
-    known = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(known | {variable: generations}, indent=2) + "\n")
+    variables = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(variables | {variable: generations}, indent=2) + "\n")
     return generations

@@ -18,7 +18,7 @@ from client.transport import SigV4
 from tools.deployment.polling import wait_for
 from tools.deployment.private import write_private
 
-_SHOWN_WITHIN_SECONDS = 10
+_VISIBLE_WITHIN_SECONDS = 10
 HTTP_TIMEOUT_SECONDS = 30
 # So long the API is asked to wait for a payment's end.
 _WAIT_SECONDS = 20
@@ -73,7 +73,7 @@ class Stack:
             key = f'header = "Authorization: Bearer {self.sparkle_api_key}"'
             write_private(sandbox_curlrc(path), f"silent\nshow-error\n{key}\n")
 
-    def known(self, name: str) -> str:
+    def required(self, name: str) -> str:
         """A field that older stack files lack. Raises StackError if it is missing."""
         value: str | None = getattr(self, name)
         if value is None:
@@ -84,13 +84,13 @@ class Stack:
 
     def table_of(self, pk: str) -> str:
         """The table that holds the items with this partition key. Raises StackError."""
-        places = {
+        table_fields = {
             "CARD": "cards_table",
             "REQUEST": "cards_table",
             "VELOCITY": "counters_table",
             "ENDED": "counters_table",
         }
-        return self.known(places.get(pk.partition("#")[0], "ledger_table"))
+        return self.required(table_fields.get(pk.partition("#")[0], "ledger_table"))
 
     def session(self) -> boto3.Session:
         return _session(self.access_key_id, self.secret_access_key, self.region)
@@ -135,18 +135,18 @@ class Stack:
         """The ARN of an execution. Its name is the payment's or the operation's id."""
         return f"{self.machine_arn(machine).replace(':stateMachine:', ':execution:')}:{name}"
 
-    def described(self, execution_arn: str) -> dict[str, Any]:
+    def describe_execution(self, execution_arn: str) -> dict[str, Any]:
         """Describe an execution that was just started, which Step Functions may show a moment late. Raises
         StackError."""
         states = self.client("stepfunctions")
 
-        def look() -> dict[str, Any] | None:
+        def find() -> dict[str, Any] | None:
             with suppress(states.exceptions.ExecutionDoesNotExist):
                 execution: dict[str, Any] = states.describe_execution(executionArn=execution_arn)
                 return execution
             return None
 
-        if execution := wait_for(look, _SHOWN_WITHIN_SECONDS):
+        if execution := wait_for(find, _VISIBLE_WITHIN_SECONDS):
             return execution
         raise StackError(f"There is no execution {execution_arn}.")
 
@@ -187,11 +187,13 @@ class Stack:
             lambda: self.payment(payment_id, max(0, min(next(waits), int(deadline - time.monotonic())))),
             timeout_seconds,
             pause_seconds=1.0,
-            until=lambda payment: followed(payment, operation_id).get("status", "processing") != "processing",
+            until=lambda payment: (
+                payment_or_operation(payment, operation_id).get("status", "processing") != "processing"
+            ),
         )
 
 
-def followed(payment: Mapping[str, Any], operation_id: str | None) -> Mapping[str, Any]:
+def payment_or_operation(payment: Mapping[str, Any], operation_id: str | None) -> Mapping[str, Any]:
     """The payment, or the operation on it with this id; empty if the payment doesn't show that operation."""
     if operation_id is None:
         return payment

@@ -66,7 +66,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Design:
     """A design: what a payment uses, and what the design lacks compared with this one."""
 
     name: str
@@ -88,27 +88,27 @@ def load_prices() -> dict[str, Price]:
     return {name: Price(**price) for name, price in prices.items()}
 
 
-def this_way(looks: int, per_month: int) -> Way:
+def this_design(reads: int, per_month: int) -> Design:
     """The workflow as it is deployed."""
-    calls, writes = footprint.calls(looks), [*footprint.captured_writes(), *footprint.settled_writes()]
+    calls, writes = footprint.calls(reads), [*footprint.captured_writes(), *footprint.settled_writes()]
     symmetric = sum(calls[f"kms:{action}"] for action in ("GenerateMac", "Encrypt", "Decrypt"))
-    requests = 1 + looks
+    requests = 1 + reads
     table_bytes, index_bytes = footprint.stored_bytes()
-    logged = footprint.logged_bytes(looks)
+    logged = footprint.logged_bytes(reads)
     lines = (
         Line("API Gateway", "api_request", requests),
         Line("API Gateway", "transfer_gb", requests * footprint.RESPONSE_BYTES / _GB),
         # AWS bills each state that is executed, retries included ("AWS Step Functions Pricing"); this payment has none.
         # The page doesn't say whether the start and the end count; here they don't. `make acceptance` compares it with
         # the account's own count.
-        Line("Step Functions", "transition", len(footprint.path())),
-        Line("Lambda", "lambda_request", len(footprint.functions()) + looks),
-        Line("Lambda", "lambda_gb_second", footprint.gb_seconds(looks)),
+        Line("Step Functions", "transition", len(footprint.happy_path())),
+        Line("Lambda", "lambda_request", len(footprint.functions()) + reads),
+        Line("Lambda", "lambda_gb_second", footprint.gb_seconds(reads)),
         Line("KMS", "kms_rsa_request", calls["kms:Decrypt RSA"]),
         # Reading an execution decrypts its input.
         Line("KMS", "kms_request", symmetric + calls["states:DescribeExecution"]),
         Line("DynamoDB", "write_unit", sum(write.units + sum(write.index_units.values()) for write in writes)),
-        Line("DynamoDB", "read_unit", footprint.read_units(looks)),
+        Line("DynamoDB", "read_unit", footprint.read_units(reads)),
         Line("DynamoDB", "table_gb_month", _MONTHS_KEPT * (table_bytes + index_bytes) / _GB),
         Line("DynamoDB", "recovery_gb_month", _MONTHS_KEPT * table_bytes / _GB),
         Line("CloudWatch Logs", "log_gb", logged.total() / _GB),
@@ -116,43 +116,43 @@ def this_way(looks: int, per_month: int) -> Way:
         Line("X-Ray", "trace", _traces(requests * per_month) / per_month),
         Line("EventBridge", "event", 2),  # execution started and succeeded; no rule matches them
     )
-    return Way("this workflow (Standard)", lines, "")
+    return Design("this workflow (Standard)", lines, "")
 
 
-def other_ways(way: Way, looks: int) -> tuple[Way, ...]:
+def other_designs(design: Design, reads: int) -> tuple[Design, ...]:
     """The same payment as it was before, and in other designs. Each of these needs a write more, for the uniqueness
     that execution names give."""
-    steps, transitions = len(footprint.functions()), len(footprint.path())
+    steps, transitions = len(footprint.functions()), len(footprint.happy_path())
     choices_gb = _FORMER_CHOICES * footprint.log_bytes_of_a_choice() / _GB
     seconds = sum(footprint.MILLISECONDS[name] for name in footprint.functions()) / 1000
-    express_seconds = -(-(seconds * 1000 + len(footprint.path()) * footprint.BETWEEN_STATES_MS) // 100) / 10
-    logged = footprint.logged_bytes(looks)
+    express_seconds = -(-(seconds * 1000 + len(footprint.happy_path()) * footprint.BETWEEN_STATES_MS) // 100) / 10
+    logged = footprint.logged_bytes(reads)
     platform = (steps - 1) * footprint.PLATFORM_LOG_BYTES
     return (
-        Way(
+        Design(
             "with choices, as before",
             _changed(
-                way,
+                design,
                 transition=_FORMER_CHOICES,
                 log_gb=choices_gb,
                 log_gb_month=_MONTHS_KEPT * _COMPRESSED * choices_gb,
             ),
             "Nothing. It had nine transitions, as states of its own chose what errors and ends choose now.",
         ),
-        Way(
+        Design(
             "as Express",
             (
-                *_changed(way, transition=-transitions, write_unit=1),
+                *_changed(design, transition=-transitions, write_unit=1),
                 Line("Step Functions", "express_request", 1),
                 Line("Step Functions", "express_gb_second", express_seconds * _EXPRESS_GB),
             ),
             "An execution may run twice, and each step must detect it. The log is the only history, the API can't "
             "report an execution's state, and five minutes are the limit, while Persist alone may retry for longer.",
         ),
-        Way(
+        Design(
             "one big function",
             _changed(
-                way,
+                design,
                 transition=-transitions,
                 write_unit=1,
                 lambda_request=1 - steps,
@@ -163,10 +163,10 @@ def other_ways(way: Way, looks: int) -> tuple[Way, ...]:
             "When it crashes, nothing resumes it: the money has moved, and nothing is recorded. One role may open, "
             "encrypt, decrypt and charge a card.",
         ),
-        Way(
+        Design(
             "a saga in the table",
             _changed(
-                way,
+                design,
                 transition=-transitions,
                 write_unit=(1 + steps) * _SAGA_WRITE_UNITS,
                 log_gb=-logged["states"] / _GB,
@@ -178,7 +178,7 @@ def other_ways(way: Way, looks: int) -> tuple[Way, ...]:
     )
 
 
-def base() -> tuple[Line, ...]:
+def fixed_monthly_costs() -> tuple[Line, ...]:
     """A deployment's monthly cost without any payment. Three keys are rotated yearly, which costs a dollar more for
     each."""
     functions, doubts = footprint.memory_mb(), _MONTH_SECONDS / 300
@@ -205,28 +205,28 @@ def firewall(prices: Mapping[str, Price], requests: float) -> float:
     )
 
 
-def snapshots(per_month: int, looks: int) -> tuple[Line, ...]:
+def snapshots(per_month: int, reads: int) -> tuple[Line, ...]:
     """Return what SnapStart would cost a month: a snapshot of each function's newest version, and its restores.
 
     A replaced version's snapshot costs as much until the version has not been called for 14 days.
     """
     memory_mb = footprint.memory_mb()
-    called_mb = sum(memory_mb[name] for name in footprint.functions()) + looks * memory_mb["status"]
+    invoked_mb = sum(memory_mb[name] for name in footprint.functions()) + reads * memory_mb["status"]
     return (
         Line("Lambda", "snapshot_gb_second", _MONTH_SECONDS * sum(memory_mb.values()) / 1024),
-        Line("Lambda", "restored_gb", _COLD_STARTS * per_month * called_mb / 1024),
+        Line("Lambda", "restored_gb", _COLD_STARTS * per_month * invoked_mb / 1024),
     )
 
 
-def savings(way: Way, looks: int, prices: Mapping[str, Price]) -> list[Saving]:
+def savings(design: Design, reads: int, prices: Mapping[str, Price]) -> list[Saving]:
     """What could be saved, and why it isn't."""
 
     def cost(**units: float) -> float:
         return MILLION * sum(prices[name].each * count for name, count in units.items())
 
-    states_gb = footprint.logged_bytes(looks)["states"] / _GB
+    states_gb = footprint.logged_bytes(reads)["states"] / _GB
     tokenize_gb_second = footprint.MILLISECONDS["tokenize"] / 1000 * footprint.memory_mb()["tokenize"] / 1024
-    one_look = this_way(looks + 2, MILLION), this_way(looks + 1, MILLION)
+    designs_by_reads = this_design(reads + 2, MILLION), this_design(reads + 1, MILLION)
     return [
         Saving(
             "Open the sealed card once: Tokenize and Encrypt as one function",
@@ -245,37 +245,37 @@ def savings(way: Way, looks: int, prices: Mapping[str, Price]) -> list[Saving]:
         ),
         Saving(
             "No traces (tracing_enabled = false)",
-            MILLION * sum(prices[line.price].each * line.units for line in way.lines if line.price == "trace"),
+            MILLION * sum(prices[line.price].each * line.units for line in design.lines if line.price == "trace"),
             "The view of where time is spent. X-Ray traces the first request of each second and one in twenty of the "
             "others, so a payment's tracing gets cheaper as traffic grows.",
         ),
         Saving(
             "An HTTP API instead of a REST API",
-            (1 + looks) * (cost(api_request=1) - cost(http_api_request=1)),
+            (1 + reads) * (cost(api_request=1) - cost(http_api_request=1)),
             "Request models: a card in the clear would reach Step Functions before it is refused.",
         ),
         Saving(
             "One read less of a payment that has ended",
-            _total(one_look[0].lines, prices) * MILLION - _total(one_look[1].lines, prices) * MILLION,
+            _total(designs_by_reads[0].lines, prices) * MILLION - _total(designs_by_reads[1].lines, prices) * MILLION,
             "Nothing, if the client keeps the first answer.",
         ),
     ]
 
 
-def show(per_month: int, looks: int, file: Path, console: Console) -> dict[str, Any]:
+def show(per_month: int, reads: int, file: Path, console: Console) -> dict[str, Any]:
     """Print what this many payments cost in a month, and write it as JSON. Returns what was written."""
     prices = load_prices()
-    way = this_way(looks, per_month)
-    ways = (way, *other_ways(way, looks))
-    total = _total(way.lines, prices)
+    design = this_design(reads, per_month)
+    designs = (design, *other_designs(design, reads))
+    total = _total(design.lines, prices)
     month = f"{per_month:,} a month"
 
     table = Table(
-        title=f"A captured payment; its client reads it {looks} times, waiting for the outcome the first time",
+        title=f"A captured payment; its client reads it {reads} times, waiting for the outcome the first time",
         title_justify="left",
     )
     _columns(table, "service", "unit", "a payment", "price", "$ per million", f"$ of {month}", "share")
-    for line in way.lines:
+    for line in design.lines:
         price, usd = prices[line.price], line.units * prices[line.price].each
         table.add_row(
             line.service, price.unit, f"{line.units:.4g}", f"${price.usd:g} / {price.per:,}",
@@ -286,18 +286,18 @@ def show(per_month: int, looks: int, file: Path, console: Console) -> dict[str, 
     console.print(table)
 
     table = Table(title="By service and design: $ per million payments", title_justify="left")
-    _columns(table, "service", *(each.name for each in ways))
-    for service in dict.fromkeys(line.service for line in way.lines):
-        of_service = [[line for line in each.lines if line.service == service] for each in ways]
+    _columns(table, "service", *(each.name for each in designs))
+    for service in dict.fromkeys(line.service for line in design.lines):
+        of_service = [[line for line in each.lines if line.service == service] for each in designs]
         table.add_row(service, *(f"{MILLION * _total(lines, prices):,.2f}" for lines in of_service))
     table.add_section()
-    table.add_row("all", *(f"{MILLION * _total(each.lines, prices):,.2f}" for each in ways), style="bold")
-    table.add_row(f"{month}", *(f"{per_month * _total(each.lines, prices):,.2f}" for each in ways))
+    table.add_row("all", *(f"{MILLION * _total(each.lines, prices):,.2f}" for each in designs), style="bold")
+    table.add_row(f"{month}", *(f"{per_month * _total(each.lines, prices):,.2f}" for each in designs))
     console.print(table)
-    for each in ways[1:]:
+    for each in designs[1:]:
         console.print(f"[bold]{each.name}[/bold]: {each.lacks}", highlight=False)
 
-    monthly = base()
+    monthly = fixed_monthly_costs()
     table = Table(title="Each month, without any payment", title_justify="left")
     _columns(table, "service", "unit", "units", "$")
     for line in monthly:
@@ -305,12 +305,12 @@ def show(per_month: int, looks: int, file: Path, console: Console) -> dict[str, 
         table.add_row(line.service, prices[line.price].unit, f"{line.units:,.0f}", f"{usd:,.2f}")
     table.add_section()
     table.add_row("all", "", "", f"{_total(monthly, prices):,.2f}", style="bold")
-    wall = firewall(prices, (1 + looks) * per_month)
-    table.add_row("WAF", "where it is on, as in prod", "", f"{wall:,.2f}")
-    table.add_row("Lambda", "SnapStart, where it is on", "", f"{_total(snapshots(per_month, looks), prices):,.2f}")
+    firewall_usd = firewall(prices, (1 + reads) * per_month)
+    table.add_row("WAF", "where it is on, as in prod", "", f"{firewall_usd:,.2f}")
+    table.add_row("Lambda", "SnapStart, where it is on", "", f"{_total(snapshots(per_month, reads), prices):,.2f}")
     console.print(table)
 
-    saved = savings(way, looks, prices)
+    saved = savings(design, reads, prices)
     table = Table(title="What could be saved, and what it would cost", title_justify="left")
     _columns(table, "saving", "$ per million", "what it would lose")
     for saving in sorted(saved, key=lambda saving: -saving.usd):
@@ -319,9 +319,9 @@ def show(per_month: int, looks: int, file: Path, console: Console) -> dict[str, 
 
     estimate = {
         "per_month": per_month,
-        "looks": looks,
+        "looks": reads,
         "region": json.loads(PRICES_FILE.read_text())["region"],
-        "ways": [asdict(each) | {"usd_per_million": MILLION * _total(each.lines, prices)} for each in ways],
+        "ways": [asdict(each) | {"usd_per_million": MILLION * _total(each.lines, prices)} for each in designs],
         "base": {"lines": [asdict(line) for line in monthly], "usd_per_month": _total(monthly, prices)},
         "savings": [asdict(saving) for saving in saved],
         "prices": {name: asdict(price) for name, price in prices.items()},
@@ -342,9 +342,9 @@ def _total(lines: Sequence[Line], prices: Mapping[str, Price]) -> float:
     return sum(line.units * prices[line.price].each for line in lines)
 
 
-def _changed(way: Way, **more: float) -> tuple[Line, ...]:
+def _changed(design: Design, **added_units: float) -> tuple[Line, ...]:
     """The design's lines with `more` units added by price, without those that are down to nothing."""
-    lines = (Line(line.service, line.price, line.units + more.get(line.price, 0)) for line in way.lines)
+    lines = (Line(line.service, line.price, line.units + added_units.get(line.price, 0)) for line in design.lines)
     return tuple(line for line in lines if line.units)
 
 

@@ -108,25 +108,25 @@ class Write:
     index_units: Mapping[str, int] = field(default_factory=dict)
 
 
-def path(machine: str = "payment") -> list[tuple[str, str]]:
+def happy_path(machine: str = "payment") -> list[tuple[str, str]]:
     """The states that a captured payment goes through, each with its type. Step Functions bills one transition each."""
-    states: dict[str, Any] = json.loads(definition(machine))
-    name, found = states["StartAt"], []
+    machine_definition: dict[str, Any] = json.loads(definition(machine))
+    name, states = machine_definition["StartAt"], list[tuple[str, str]]()
     while name:
-        state = states["States"][name]
-        found.append((name, state["Type"]))
+        state = machine_definition["States"][name]
+        states.append((name, state["Type"]))
         chosen = (
             choice["Next"]
             for choice in state.get("Choices", [])
             if _CAPTURED.get(choice["Variable"]) == choice["StringEquals"]
         )
         name = next(chosen, state.get("Default", state.get("Next")))
-    return found
+    return states
 
 
 def history_events() -> int:
     """The number of events in a captured payment's execution history. Each is a line in its log."""
-    return _EXECUTION_EVENTS + sum(_TASK_EVENTS if kind == "Task" else _OTHER_EVENTS for _, kind in path())
+    return _EXECUTION_EVENTS + sum(_TASK_EVENTS if kind == "Task" else _OTHER_EVENTS for _, kind in happy_path())
 
 
 def log_bytes_of_a_choice() -> int:
@@ -136,7 +136,7 @@ def log_bytes_of_a_choice() -> int:
 
 def functions() -> list[str]:
     """The functions that a captured payment's states call, in order."""
-    return [name.lower() for name, kind in path() if kind == "Task"]
+    return [name.lower() for name, kind in happy_path() if kind == "Task"]
 
 
 @cache
@@ -147,12 +147,12 @@ def memory_mb() -> dict[str, int]:
 
 def milliseconds() -> int:
     """How long a captured payment takes, from its start to its record."""
-    return sum(MILLISECONDS[name] for name in functions()) + len(path()) * BETWEEN_STATES_MS
+    return sum(MILLISECONDS[name] for name in functions()) + len(happy_path()) * BETWEEN_STATES_MS
 
 
-def waiting(seconds: float) -> Counter[str]:
+def wait_calls(seconds: float) -> Counter[str]:
     """The AWS calls of a wait for a payment that is recorded after this many seconds."""
-    asked: Counter[str] = Counter()
+    made: Counter[str] = Counter()
     slept = 0.0
     running = Execution(True, None, None, _REQUEST.to_dict(), _STARTED, None)
 
@@ -160,16 +160,16 @@ def waiting(seconds: float) -> Counter[str]:
         nonlocal slept
         slept += pause
 
-    def recorded() -> Payment | None:
-        asked["dynamodb:Query"] += 1
+    def find_recorded() -> Payment | None:
+        made["dynamodb:Query"] += 1
         return PAYMENT if slept >= seconds else None
 
     def find() -> Execution:
-        asked["states:DescribeExecution"] += 1
+        made["states:DescribeExecution"] += 1
         return running
 
     follow(
-        recorded,
+        find_recorded,
         find,
         has_ended=lambda _: True,
         is_in_doubt=lambda _: False,
@@ -177,27 +177,27 @@ def waiting(seconds: float) -> Counter[str]:
         wait_seconds=LONGEST_WAIT_SECONDS,
         sleep=sleep,
     )
-    return asked
+    return made
 
 
-def calls(looks: int) -> Counter[str]:
+def calls(reads: int) -> Counter[str]:
     """The calls of a captured payment that its client reads this often; the first read waits for the end."""
     total: Counter[str] = Counter()
     for function in [*functions(), "reconcile"]:
         total.update(CALLS[function])
-    for look in range(looks):
-        total.update(CALLS["status_recorded"] if look else waiting(milliseconds() / 1000))
+    for read in range(reads):
+        total.update(CALLS["status_recorded"] if read else wait_calls(milliseconds() / 1000))
     return total
 
 
-def read_units(looks: int) -> float:
+def read_units(reads: int) -> float:
     """Read units: velocity by card and, eventually consistent, by four other keys; whether the payment is recorded; the
     client's reads; reconciliation (the payment, its status, and its postings in the index twice); and two nights'
     anchors."""
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
-    looked = waiting(milliseconds() / 1000)["dynamodb:Query"] + looks - 1 if looks else 0
-    return 1 + 4 * EARLIER_BUCKETS / 2 + 1 + looked + 1 + 1 + (postings + 1) * posting + 2
+    status_queries = wait_calls(milliseconds() / 1000)["dynamodb:Query"] + reads - 1 if reads else 0
+    return 1 + 4 * EARLIER_BUCKETS / 2 + 1 + status_queries + 1 + 1 + (postings + 1) * posting + 2
 
 
 @cache
@@ -225,25 +225,25 @@ def settled_writes() -> tuple[Write, ...]:
 def stored_bytes() -> tuple[int, int]:
     """Bytes that a settled payment keeps in the table and in its indexes. Cards and velocity expire."""
     items = {(write.pk, write.sk): write for write in [*captured_writes(), *settled_writes()]}
-    kept = [write for (pk, _), write in items.items() if is_of_payment(pk)]
-    in_table = sum(write.size + _ITEM_OVERHEAD for write in kept)
-    return in_table, sum(size + _ITEM_OVERHEAD for write in kept for size in write.index_sizes.values())
+    stored = [write for (pk, _), write in items.items() if is_of_payment(pk)]
+    in_table = sum(write.size + _ITEM_OVERHEAD for write in stored)
+    return in_table, sum(size + _ITEM_OVERHEAD for write in stored for size in write.index_sizes.values())
 
 
-def logged_bytes(looks: int) -> Counter[str]:
+def logged_bytes(reads: int) -> Counter[str]:
     """Bytes that a payment writes to the logs of the state machine, the functions and the API."""
-    runs = [*functions(), *["status"] * looks]
+    runs = [*functions(), *["status"] * reads]
     return Counter(
         states=history_events() * _EVENT_LOG_BYTES,
         functions=sum(LOGGED_BYTES[name] + PLATFORM_LOG_BYTES for name in runs),
-        api=(1 + looks) * _ACCESS_LOG_BYTES,
+        api=(1 + reads) * _ACCESS_LOG_BYTES,
     )
 
 
-def gb_seconds(looks: int) -> float:
+def gb_seconds(reads: int) -> float:
     """Billed GB-seconds, if all functions are warm; a wait lasts as long as the payment."""
-    runs = [(name, MILLISECONDS[name]) for name in [*functions(), "reconcile", *["status"] * looks]]
-    if looks:
+    runs = [(name, MILLISECONDS[name]) for name in [*functions(), "reconcile", *["status"] * reads]]
+    if reads:
         runs.append(("status", milliseconds()))
     return sum(duration / 1000 * memory_mb()[name] / 1024 for name, duration in runs)
 
@@ -301,11 +301,11 @@ class _Recorder:
         self.writes: list[Write] = []
 
     def put_item(self, **request: Any) -> None:
-        self._keep(request["Item"], times=1)
+        self._record_write(request["Item"], times=1)
 
     def transact_write_items(self, **request: Any) -> None:
         for write in request["TransactItems"]:
-            self._keep(write["Put"]["Item"], times=2)
+            self._record_write(write["Put"]["Item"], times=2)
 
     def update_item(self, **request: Any) -> dict[str, Any]:
         """A velocity update. Its item stays within one unit, except for a card that pays again and again."""
@@ -320,7 +320,7 @@ class _Recorder:
     def get_paginator(self, operation: str) -> Any:
         return SimpleNamespace(paginate=lambda **_: iter(()))
 
-    def _keep(self, item: dict[str, Any], times: int) -> None:
+    def _record_write(self, item: dict[str, Any], times: int) -> None:
         size = item_bytes(item)
         units = ceil(size / _WRITE_UNIT)
         account_day = item["account_day"]["S"] if "account_day" in item else None
@@ -329,8 +329,8 @@ class _Recorder:
             sizes = {name: item_bytes({key: item[key] for key in keys}) for name, keys in _RECORD_INDEXES.items()}
         # A later version of a record keeps its key in by_day, but moves to another key in by_writing.
         is_later = item.get("version", {"N": "1"}) != {"N": "1"}
-        written = {"by_account": 1, "by_day": 0 if is_later else 1, "by_writing": 2 if is_later else 1}
-        index_units = {name: ceil(in_index / _WRITE_UNIT) * written[name] for name, in_index in sizes.items()}
+        writes_by_index = {"by_account": 1, "by_day": 0 if is_later else 1, "by_writing": 2 if is_later else 1}
+        index_units = {name: ceil(in_index / _WRITE_UNIT) * writes_by_index[name] for name, in_index in sizes.items()}
         pk, sk = item["pk"]["S"], item["sk"]["S"]
         self.writes.append(Write(pk, sk, account_day, size, units * times, sizes, index_units))
 

@@ -37,7 +37,7 @@ from functions.shared.adapters.table.velocity import (
 from functions.shared.domain.ledger import LIABILITY_MERCHANT, asset_gateway
 from tools.estimates.footprint import MILLISECONDS, captured_writes, settled_writes, velocity_units
 
-MOST_OF_THE_WRITES = 0.01
+MAX_SHARE_OF_WRITES = 0.01
 PARTITION_UNITS = 1000  # write units a second
 
 CARDS = 2_000_000
@@ -49,16 +49,16 @@ _DAY = "2026-11-23"
 _PAYMENTS_A_BREAK = 1000  # share of payments that end as a break for somebody to look at
 
 # How merchants name their payments: randomly, by number, by time and number, by time and a random part.
-_NAMES: Sequence[Callable[[int, random.Random], str]] = (
-    lambda n, chance: f"{chance.getrandbits(128):032x}",
-    lambda n, chance: f"order-{n:010}",
-    lambda n, chance: f"{_DAY}-{n // 10_000:05}-{n:09}",
-    lambda n, chance: f"{0x19AAF3C0000 + n // 10:012X}{chance.getrandbits(80):020X}",
+_PAYMENT_ID_STYLES: Sequence[Callable[[int, random.Random], str]] = (
+    lambda n, rng: f"{rng.getrandbits(128):032x}",
+    lambda n, rng: f"order-{n:010}",
+    lambda n, rng: f"{_DAY}-{n // 10_000:05}-{n:09}",
+    lambda n, rng: f"{0x19AAF3C0000 + n // 10:012X}{rng.getrandbits(80):020X}",
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class KeyLoad:
     """The partition keys of one kind, and the writes to them."""
 
     index: str
@@ -75,101 +75,101 @@ def simulate(
     skew: float = 1.0,
     seed: int = 1,
     progress: Callable[[Sequence[int]], Iterable[int]] = iter,
-) -> list[Keys]:
+) -> list[KeyLoad]:
     """Simulate `payments` payments, `rate` a second on one day, each captured at once and settled the day after.
 
     The index of doubts is simulated for a gateway that is down: all payments enter it, and leave it again.
     """
-    chance = random.Random(seed)  # noqa: S311 # nosec B311
-    cards, merchants = _zipf(CARDS, skew, chance), _zipf(MERCHANTS, skew, chance)
+    rng = random.Random(seed)  # noqa: S311 # nosec B311
+    cards, merchants = _zipf(CARDS, skew, rng), _zipf(MERCHANTS, skew, rng)
     account_shards: Counter[int] = Counter()
-    days: Counter[int] = Counter()
-    doubts: Counter[int] = Counter()
-    written: Counter[int] = Counter()
-    paid, counted, velocity = _zeros(CARDS), _zeros(CARDS), _zeros(CARDS)
-    bins, caller = [_Held() for _ in range(BINS)], _Held()
-    units_of_one_more = [velocity_units(before) for before in range(MAX_REMEMBERED_PAYMENTS + 1)]
-    bucket = int(BUCKET.total_seconds()) * rate
+    day_shards: Counter[int] = Counter()
+    doubt_shards: Counter[int] = Counter()
+    writing_shards: Counter[int] = Counter()
+    payments_by_card, recent_payments_by_card, velocity_units_by_card = _zeros(CARDS), _zeros(CARDS), _zeros(CARDS)
+    bins, caller = [_LimitedBucket() for _ in range(BINS)], _LimitedBucket()
+    marginal_units = [velocity_units(before) for before in range(MAX_REMEMBERED_PAYMENTS + 1)]
+    payments_per_bucket = int(BUCKET.total_seconds()) * rate
 
     for start in progress(range(0, payments, _BATCH)):
-        if start % bucket < _BATCH:
-            counted = _zeros(CARDS)
+        if start % payments_per_bucket < _BATCH:
+            recent_payments_by_card = _zeros(CARDS)
         if start % (int(CARDS_BUCKET.total_seconds()) * rate) < _BATCH:
-            for held in (*bins, caller):
-                held.cards.clear()
+            for bucket in (*bins, caller):
+                bucket.cards.clear()
         batch = range(start, min(start + _BATCH, payments))
         for n, card, merchant in zip(batch, cards(len(batch)), merchants(len(batch)), strict=True):
-            payment_id = _NAMES[merchant % len(_NAMES)](n, chance)
+            payment_id = _PAYMENT_ID_STYLES[merchant % len(_PAYMENT_ID_STYLES)](n, rng)
             account_shards[table_keys.shard_of(payment_id, table_keys.ACCOUNT_SHARDS)] += 1
-            days[table_keys.shard_of(payment_id, table_keys.DAY_SHARDS)] += 1
-            doubts[table_keys.shard_of(payment_id, table_keys.DOUBT_SHARDS)] += 1
-            written[table_keys.shard_of(payment_id, table_keys.WRITTEN_SHARDS)] += 1
-            before = counted[card]
-            velocity[card] += units_of_one_more[min(before, MAX_REMEMBERED_PAYMENTS)]
-            counted[card] = before + 1
-            paid[card] += 1
+            day_shards[table_keys.shard_of(payment_id, table_keys.DAY_SHARDS)] += 1
+            doubt_shards[table_keys.shard_of(payment_id, table_keys.DOUBT_SHARDS)] += 1
+            writing_shards[table_keys.shard_of(payment_id, table_keys.WRITTEN_SHARDS)] += 1
+            before = recent_payments_by_card[card]
+            velocity_units_by_card[card] += marginal_units[min(before, MAX_REMEMBERED_PAYMENTS)]
+            recent_payments_by_card[card] = before + 1
+            payments_by_card[card] += 1
             bins[card % BINS].count(card)
             caller.count(card)
 
     # Each process that screens payments tries a full bucket again once in a while.
     processes = rate * MILLISECONDS["screen"] / 1000
-    asked_again = ceil(processes * payments / rate / REREAD_AFTER.total_seconds())
+    retried_writes = ceil(processes * payments / rate / REREAD_AFTER.total_seconds())
     writes = [*captured_writes(), *settled_writes()]
-    of_payment, of_card, of_reference = (
+    payment_units, card_units, reference_units = (
         sum(write.units for write in writes if write.pk.startswith(kind))
         for kind in ("PAYMENT#", "CARD#", "VELOCITY#reference#")
     )
     breaks = payments // _PAYMENTS_A_BREAK
-    of_bins, of_caller = [held.units(asked_again) for held in bins], caller.units(asked_again)
+    bin_units, caller_units = [bucket.units(retried_writes) for bucket in bins], caller.units(retried_writes)
     # A lookalike bucket, by first six and last four digits, is written as often as its card pays.
-    of_velocity = payments * of_reference + sum(velocity) + payments + sum(of_bins) + of_caller
-    of_table = payments * (of_payment + of_card) + of_velocity + breaks + 1
+    velocity_total = payments * reference_units + sum(velocity_units_by_card) + payments + sum(bin_units) + caller_units
+    table_total = payments * (payment_units + card_units) + velocity_total + breaks + 1
     accounts = {
         table_keys.account_day(account, _DAY, shard): count
         for shard, count in account_shards.items()
         for account in (asset_gateway("sparkle"), LIABILITY_MERCHANT)
     }
 
-    def keys(index: str, kind: str, units: Iterable[int], all_units: int, count: int = 0) -> Keys:
+    def keys(index: str, kind: str, units: Iterable[int], all_units: int, count: int = 0) -> KeyLoad:
         hottest_first = sorted(filter(None, units), reverse=True)
         shares = [(rank, hottest_first[rank - 1] / all_units) for rank in _ranks(len(hottest_first))]
         full_at = PARTITION_UNITS * payments / hottest_first[0]
-        return Keys(index, kind, count or len(hottest_first), shares[0][1], full_at, tuple(shares))
+        return KeyLoad(index, kind, count or len(hottest_first), shares[0][1], full_at, tuple(shares))
 
     return [
-        keys("table", "PAYMENT#{payment_id}", [of_payment], of_table, count=payments),
-        keys("table", "CARD#{token}", (of_card * times for times in paid), of_table),
-        keys("table", "VELOCITY#{fingerprint}", velocity, of_table),
-        keys("table", "VELOCITY#reference#{hash}", [of_reference], of_table, count=payments),
-        keys("table", "VELOCITY#lookalike#{bin}#{last4}", paid, of_table),
-        keys("table", "VELOCITY#bin#{bin}", of_bins, of_table),
-        keys("table", "VELOCITY#caller#{hash}", [of_caller], of_table),
-        keys("table", "BREAK#{day}", [max(breaks, 1)], of_table),
-        keys("table", "CLOSE#{year}", [1], of_table),
+        keys("table", "PAYMENT#{payment_id}", [payment_units], table_total, count=payments),
+        keys("table", "CARD#{token}", (card_units * times for times in payments_by_card), table_total),
+        keys("table", "VELOCITY#{fingerprint}", velocity_units_by_card, table_total),
+        keys("table", "VELOCITY#reference#{hash}", [reference_units], table_total, count=payments),
+        keys("table", "VELOCITY#lookalike#{bin}#{last4}", payments_by_card, table_total),
+        keys("table", "VELOCITY#bin#{bin}", bin_units, table_total),
+        keys("table", "VELOCITY#caller#{hash}", [caller_units], table_total),
+        keys("table", "BREAK#{day}", [max(breaks, 1)], table_total),
+        keys("table", "CLOSE#{year}", [1], table_total),
         keys("by_account", "{account}#{day}#{shard}", accounts.values(), sum(accounts.values())),
-        keys("by_day", "{day}#{shard}", days.values(), payments),
-        keys("in_doubt", "in_doubt#{shard}", (2 * count for count in doubts.values()), 2 * payments),
-        keys("by_writing", "{day written}#{shard}", written.values(), payments),
+        keys("by_day", "{day}#{shard}", day_shards.values(), payments),
+        keys("in_doubt", "in_doubt#{shard}", (2 * count for count in doubt_shards.values()), 2 * payments),
+        keys("by_writing", "{day written}#{shard}", writing_shards.values(), payments),
     ]
 
 
-class _Held:
+class _LimitedBucket:
     """A bucket that holds a limited number of cards, and the writes to it."""
 
     def __init__(self) -> None:
         self.cards: set[int] = set()
-        self._counted = self._turned_away = 0
+        self._accepted = self._rejected = 0
 
     def count(self, card: int) -> None:
         if len(self.cards) < MAX_ELEMENTS:
             self.cards.add(card)
-            self._counted += 1
+            self._accepted += 1
         else:
-            self._turned_away += 1
+            self._rejected += 1
 
-    def units(self, asked_again: int) -> int:
+    def units(self, retried_writes: int) -> int:
         """Write units, including refused writes while it was full: at most `asked_again` of them."""
-        return self._counted + min(self._turned_away, asked_again)
+        return self._accepted + min(self._rejected, retried_writes)
 
 
 def scale(payments: int, rate: int, skew: float, folder: Path, console: Console) -> dict[str, Any]:
@@ -177,14 +177,14 @@ def scale(payments: int, rate: int, skew: float, folder: Path, console: Console)
 
     Its `within_limit` says whether no key takes more than 1 % of the writes.
     """
-    found = simulate(
+    results = simulate(
         payments, rate, skew, progress=lambda batches: track(batches, f"{payments:,} payments", console=console)
     )
     table = Table(title=f"The hottest keys of {payments:,} payments, {rate:,} a second", title_justify="left")
     for column in ("", "key", "keys", "hottest, of all writes", "units a second", "a partition's 1,000 at"):
         table.add_column(column, justify="left" if column in ("", "key") else "right", overflow="fold")
-    for keys in found:
-        mark = "[green]✓[/green]" if keys.share <= MOST_OF_THE_WRITES else "[red]✗[/red]"
+    for keys in results:
+        mark = "[green]✓[/green]" if keys.share <= MAX_SHARE_OF_WRITES else "[red]✗[/red]"
         units = PARTITION_UNITS * rate / keys.full_at
         full_at = f"{keys.full_at:,.0f} payments/s" if keys.full_at < 1e6 else "never"
         table.add_row(
@@ -196,11 +196,11 @@ def scale(payments: int, rate: int, skew: float, folder: Path, console: Console)
         "payments": payments,
         "rate": rate,
         "skew": skew,
-        "within_limit": all(keys.share <= MOST_OF_THE_WRITES for keys in found),
-        "keys": [asdict(keys) for keys in found],
+        "within_limit": all(keys.share <= MAX_SHARE_OF_WRITES for keys in results),
+        "keys": [asdict(keys) for keys in results],
     }
     (folder / "scale.json").write_text(json.dumps(result, indent=2) + "\n")
-    (folder / "hottest-keys.svg").write_text(picture(found, f"{payments:,} payments, {rate:,} a second"))
+    (folder / "hottest-keys.svg").write_text(picture(results, f"{payments:,} payments, {rate:,} a second"))
     console.print(f"Wrote {folder / 'hottest-keys.svg'} and {folder / 'scale.json'}", highlight=False, soft_wrap=True)
     return result
 
@@ -213,11 +213,11 @@ def _zeros(count: int) -> "array[int]":
     return array("Q", bytes(8 * count))
 
 
-def _zipf(count: int, exponent: float, chance: random.Random) -> Callable[[int], list[int]]:
+def _zipf(count: int, exponent: float, rng: random.Random) -> Callable[[int], list[int]]:
     """Draws ranks below `count`, each with a probability proportional to 1 / (rank + 1) ** exponent."""
     ranks = range(count)
-    up_to = list(accumulate((rank + 1) ** -exponent for rank in ranks))
-    return lambda k: chance.choices(ranks, cum_weights=up_to, k=k)
+    cumulative_weights = list(accumulate((rank + 1) ** -exponent for rank in ranks))
+    return lambda k: rng.choices(ranks, cum_weights=cumulative_weights, k=k)
 
 
 def _ranks(count: int) -> list[int]:
@@ -264,7 +264,7 @@ _STYLE = """
 """
 
 
-def picture(found: Sequence[Keys], title: str) -> str:
+def picture(results: Sequence[KeyLoad], title: str) -> str:
     """An SVG of the keys' shares for light and dark mode. An even spread is a flat line; none may cross the limit."""
 
     def x(rank: float) -> float:
@@ -292,7 +292,7 @@ def picture(found: Sequence[Keys], title: str) -> str:
     for decade in range(_DECADES_OF_RANKS + 1):
         at = x(10**decade)
         parts.append(f'<path class="grid" d="M{at:.1f} {_TOP}V{bottom}"/>')
-        parts.append(f'<text x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{_short(10**decade)}</text>')
+        parts.append(f'<text x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{_abbreviated(10**decade)}</text>')
     for decade in range(_DECADES_OF_SHARES + 1):
         share = _TOP_SHARE / 10**decade
         parts.append(f'<path class="grid" d="M{_LEFT} {y(share):.1f}H{right}"/>')
@@ -304,18 +304,18 @@ def picture(found: Sequence[Keys], title: str) -> str:
         "rank of the key in its kind, the busiest is 1, log scale →</text>",
     ]
     parts.append(f'<text x="{right + 20}" y="{_TOP - 12}">What is it, and how much has its busiest key?</text>')
-    limit = y(MOST_OF_THE_WRITES)
+    limit = y(MAX_SHARE_OF_WRITES)
     parts.append(f'<path class="limit" d="M{_LEFT} {limit:.1f}H{right}" stroke-width="1.5" stroke-dasharray="6 4"/>')
     parts.append(
         f'<text class="limit" x="{right - 4}" y="{limit - 6:.1f}" text-anchor="end">limit: no key above 1 %</text>'
     )
-    for line, keys in enumerate(found):
+    for line, keys in enumerate(results):
         points = " ".join(f"{x(rank):.1f},{min(y(share), bottom):.1f}" for rank, share in keys.curve)
         first = f'cx="{x(1):.1f}" cy="{min(y(keys.share), bottom):.1f}"'
         dash = _DASHES[line % len(_DASHES)]
         at, start = _TOP + 10 + _LEGEND_LINE * line, right + 20
         where = "the table" if keys.index == "table" else keys.index
-        how_many = f"{_short(keys.count)} {'key' if keys.count == 1 else 'keys'} of {where}"
+        how_many = f"{_abbreviated(keys.count)} {'key' if keys.count == 1 else 'keys'} of {where}"
         sample = f'<path d="M{start} {at - 4}h26" stroke-width="2.5" stroke-dasharray="{dash}"/>' * (keys.count > 1)
         parts += [
             f'<g class="c{line}" stroke="currentColor" fill="none">',
@@ -328,7 +328,7 @@ def picture(found: Sequence[Keys], title: str) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _short(count: int) -> str:
+def _abbreviated(count: int) -> str:
     """1, 100, 10 k, 1.1 M"""
     for size, unit in ((1_000_000, " M"), (10_000, " k")):
         if count >= size:

@@ -19,8 +19,8 @@ from tools.books.reading import Item, items_of_payment, read_items
 from tools.deployment.stack import Stack
 from tools.output import counted, table
 
-_FEW = 100
-_SHOWN = 50
+_MAX_SINGLE_READS = 100
+_MAX_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,17 @@ def audit(stack: Stack, payment_ids: Collection[str] | None = None) -> Audit:
 def show(audited: Audit, console: Console) -> None:
     """Print the number of payments and operations by status, and a table of the findings."""
     payments = audited.evidence.values()
-    statuses = Counter(payment.status for payment in payments)
+    by_status = Counter(payment.status for payment in payments)
     operations = Counter(f"{each['type']} {each['status']}" for payment in payments for each in payment.operations())
-    for ends in filter(None, (statuses, operations)):
-        console.print(" · ".join(f"{count:,} {end}" for end, count in ends.most_common()), highlight=False)
+    for counts in filter(None, (by_status, operations)):
+        console.print(" · ".join(f"{count:,} {status}" for status, count in counts.most_common()), highlight=False)
     if audited.findings:
         shown = table("Findings", ("payment", "what", "expected", "found"))
-        for finding in audited.findings[:_SHOWN]:
+        for finding in audited.findings[:_MAX_SHOWN]:
             shown.add_row(finding.payment_id or "all", finding.kind, finding.expected, finding.found)
         console.print(shown)
-        if len(audited.findings) > _SHOWN:
-            console.print(f"… and {len(audited.findings) - _SHOWN:,} more.", highlight=False)
+        if len(audited.findings) > _MAX_SHOWN:
+            console.print(f"… and {len(audited.findings) - _MAX_SHOWN:,} more.", highlight=False)
     color = "red" if audited.findings else "green"
     found = f"{counted(len(audited.findings), 'finding')} in {counted(len(audited.evidence), 'payment')}"
     console.print(f"[{color}]{found}[/{color}]", highlight=False)
@@ -69,36 +69,36 @@ def _read(
     Executions cannot be looked up by payment. For a few payments, the operations read are therefore those in the
     payments' records and those in `operation_ids`.
     """
-    one_by_one = payment_ids is not None and len(payment_ids) <= _FEW
+    read_singly = payment_ids is not None and len(payment_ids) <= _MAX_SINGLE_READS
     evidence: dict[str, Evidence] = {}
 
-    def of(payment_id: str) -> Evidence:
+    def evidence_of(payment_id: str) -> Evidence:
         return evidence.setdefault(payment_id, Evidence(payment_id))
 
-    operations = {} if one_by_one else {each["name"]: each for each in _executions(stack, "operation")}
-    for execution in _executions(stack, "payment", payment_ids if one_by_one else None):
-        of(execution["name"]).execution = execution
-    for item in _items(stack, payment_ids if one_by_one else None):
-        of(payment_id_of(item["pk"])).items[item["sk"]] = item
+    operations = {} if read_singly else {each["name"]: each for each in _executions(stack, "operation")}
+    for execution in _executions(stack, "payment", payment_ids if read_singly else None):
+        evidence_of(execution["name"]).execution = execution
+    for item in _items(stack, payment_ids if read_singly else None):
+        evidence_of(payment_id_of(item["pk"])).items[item["sk"]] = item
     for payment_id in _doubts(stack):
-        of(payment_id).in_index = True
+        evidence_of(payment_id).in_index = True
     for charge in _charges(stack):
-        of(charge["reference"]).charges.append(charge)
+        evidence_of(charge["reference"]).charges.append(charge)
     if payment_ids is not None:
-        evidence = {payment_id: of(payment_id) for payment_id in payment_ids}
+        evidence = {payment_id: evidence_of(payment_id) for payment_id in payment_ids}
     for payment in evidence.values():
         if payment.execution and not payment.is_running and not payment.record:
             [payment.execution] = _executions(stack, "payment", [payment.payment_id])
         names = {each["operation_id"] for each in payment.operations() if not each.get("charge_id")}
         names |= set((operation_ids or {}).get(payment.payment_id, ()))
-        if one_by_one:
+        if read_singly:
             operations |= {execution["name"]: execution for execution in _executions(stack, "operation", names)}
         payment.operation_executions = {name: operations.pop(name) for name in names if name in operations}
     for execution in _executions(stack, "operation", operations):  # those that are in no record
         request = json.loads(execution["input"])
-        asked_of = request.get("payment_id") if isinstance(request, dict) else None
-        if isinstance(asked_of, str) and asked_of in evidence:
-            evidence[asked_of].operation_executions[execution["name"]] = execution
+        operated_id = request.get("payment_id") if isinstance(request, dict) else None
+        if isinstance(operated_id, str) and operated_id in evidence:
+            evidence[operated_id].operation_executions[execution["name"]] = execution
     return evidence
 
 
@@ -142,15 +142,15 @@ def _doubts(stack: Stack) -> Iterator[str]:
 
 def _charges(stack: Stack) -> Iterator[Item]:
     if stack.sparkle_url:
-        yield from map(_in_our_units, stack.sandbox("GET", "/sandbox/charges").json()["charges"])
+        yield from map(_in_ledger_units, stack.sandbox("GET", "/sandbox/charges").json()["charges"])
 
 
-def _in_our_units(charge: Item) -> Item:
+def _in_ledger_units(charge: Item) -> Item:
     """Convert a charge's amounts to the ledger's minor units.
 
     An amount that the ledger cannot represent stays unchanged and therefore shows up as a difference.
     """
     decimals = MINOR_UNITS.get(charge["currency"], minor_unit(charge["currency"]) or 0)
-    times = 10 ** (decimals - (minor_unit(charge["currency"]) or 0))
+    factor = 10 ** (decimals - (minor_unit(charge["currency"]) or 0))
     amounts = {name: amount for name, amount in charge.items() if name.endswith("_minor") and amount is not None}
-    return {**charge} | {name: amount // times for name, amount in amounts.items() if amount % times == 0}
+    return {**charge} | {name: amount // factor for name, amount in amounts.items() if amount % factor == 0}

@@ -17,7 +17,7 @@ API_EVENTS = EVENTS / "api"
 FUNCTION_EVENTS = EVENTS / "functions"
 
 _REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
-_OF_WHAT_IS_GIVEN = {"payment_id", "token"}
+_GIVEN_REFERENCES = {"payment_id", "token"}
 
 
 class EventError(Exception):
@@ -32,9 +32,9 @@ class Request:
     path: str
     body: Any = None
 
-    def filled_in(self, values: Mapping[str, str]) -> "Request":
+    def substitute(self, values: Mapping[str, str]) -> "Request":
         """Return the request with `${payment_id}` and `${token}` replaced."""
-        return Request(self.method, filled_in(self.path, values.get), filled_in(self.body, values.get))
+        return Request(self.method, substitute(self.path, values.get), substitute(self.body, values.get))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class ApiEvent:
         try:
             event = json.loads(file.read_text())
             given, expected = event.get("given"), event["expected"]
-            dangling = set(_REFERENCE.findall(json.dumps(event["request"]))) - (_OF_WHAT_IS_GIVEN if given else set())
+            dangling = set(_REFERENCE.findall(json.dumps(event["request"]))) - (_GIVEN_REFERENCES if given else set())
             if dangling:
                 raise ValueError(f"without a given request, nothing replaces {', '.join(sorted(dangling))}")
             return cls(
@@ -85,7 +85,7 @@ class ApiEvent:
         return self.file.stem
 
     @property
-    def is_about_what_is_given(self) -> bool:
+    def acts_on_given_payment(self) -> bool:
         """Whether the request concerns the payment of `given` and creates none itself."""
         return "${payment_id}" in self.request.path
 
@@ -95,29 +95,29 @@ class ApiEvent:
         return outcome(self.http_status, {"error": self.error} if self.error else self.payment)
 
 
-def outcome(http_status: int, shown: Mapping[str, Any]) -> str:
+def outcome(http_status: int, answer: Mapping[str, Any]) -> str:
     """Describe an answer, or the payment that followed it, in a few words.
 
     Examples: `202 declined · lost_card`, `202 captured · refund rejected · amount_exceeds_captured`,
     `400 refused · invalid_request`.
     """
-    words = [shown.get("status"), shown.get("decline_code"), shown.get("error")]
-    if isinstance(shown.get("error"), dict):
-        words = ["refused", shown["error"].get("code", "no code")]
-    for operation in shown.get("operations") or ():
+    words = [answer.get("status"), answer.get("decline_code"), answer.get("error")]
+    if isinstance(answer.get("error"), dict):
+        words = ["refused", answer["error"].get("code", "no code")]
+    for operation in answer.get("operations") or ():
         words += [f"{operation.get('type')} {operation.get('status')}", operation.get("error")]
     return f"{http_status} {' · '.join(filter(None, words))}".rstrip()
 
 
-def filled_in(value: Any, resolve: Callable[[str], Any]) -> Any:
+def substitute(value: Any, resolve: Callable[[str], Any]) -> Any:
     """Replace each `${name}` in the value's strings by `resolve(name)`.
 
     A string that consists of one reference only becomes whatever `resolve` returns, of any type.
     """
     if isinstance(value, dict):
-        return {name: filled_in(item, resolve) for name, item in value.items()}
+        return {name: substitute(item, resolve) for name, item in value.items()}
     if isinstance(value, list):
-        return [filled_in(item, resolve) for item in value]
+        return [substitute(item, resolve) for item in value]
     if not isinstance(value, str):
         return value
     if reference := _REFERENCE.fullmatch(value):
@@ -128,7 +128,7 @@ def filled_in(value: Any, resolve: Callable[[str], Any]) -> Any:
 def event_files(paths: Iterable[Path]) -> list[Path]:
     """Find the event files for these files, folders and globs (default: all). Raises EventError if one has no match."""
     need_checkout()
-    found = [file for path in paths or [API_EVENTS] for file in _named_by(path)]
+    found = [file for path in paths or [API_EVENTS] for file in _matching_files(path)]
     return list(dict.fromkeys(found))
 
 
@@ -151,7 +151,7 @@ def changed_files(paths: Iterable[Path], *, pause_seconds: float = 0.3) -> Itera
         time.sleep(pause_seconds)
 
 
-def _named_by(path: Path) -> list[Path]:
+def _matching_files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(path.glob("*.json"))
     matching = map(Path, glob.glob(str(path), recursive=True))

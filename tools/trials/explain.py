@@ -53,8 +53,8 @@ def explain(body: bytes, call: Call, now: datetime) -> list[str]:
             return ["initiator: must be customer or merchant"]
         by_merchant = initiator == "merchant" and not by_card
         schema = "CardPayment" if by_card else "MerchantInitiatedPayment" if by_merchant else "TokenPayment"
-    broken = [told for error in _validator(schema).iter_errors(request) for told in _told(error)]
-    return list(dict.fromkeys(broken)) or list(_unseen(request, now))
+    messages = [message for error in _validator(schema).iter_errors(request) for message in _messages(error)]
+    return list(dict.fromkeys(messages)) or list(_rules_beyond_schema(request, now))
 
 
 @cache
@@ -65,7 +65,7 @@ def _validator(schema: str) -> Any:
     return Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": components})
 
 
-def _unseen(request: dict[str, Any], now: datetime) -> Iterator[str]:
+def _rules_beyond_schema(request: dict[str, Any], now: datetime) -> Iterator[str]:
     """Check the rules that a JSON schema cannot express."""
     texts = {name: request.get(name) for name in ("merchant_reference", "description")}
     for name in refused_fields(texts):
@@ -76,8 +76,8 @@ def _unseen(request: dict[str, Any], now: datetime) -> Iterator[str]:
             yield f"{name}: {rule}"
 
 
-def _told(error: Any) -> Iterator[str]:
-    place = "/".join(map(str, error.absolute_path)) or "the body"
+def _messages(error: Any) -> Iterator[str]:
+    field = "/".join(map(str, error.absolute_path)) or "the body"
     rule: Any = error.validator_value
     instance: Any = error.instance
     schema: Any = error.schema
@@ -85,28 +85,28 @@ def _told(error: Any) -> Iterator[str]:
         case "required":
             yield from (f"{name}: is missing" for name in rule if name not in instance)
         case "additionalProperties":
-            yield f"{place}: may have no field but {', '.join(schema.get('properties', ())) or 'none'}"
+            yield f"{field}: may have no field but {', '.join(schema.get('properties', ())) or 'none'}"
         case "oneOf" if isinstance(instance, dict) or {"type": "null"} in rule:
-            for within in error.context or ():
-                if within.schema_path[0] == 0:  # the card in the clear, or the variant that is not null
-                    yield from _told(within)
+            for nested in error.context or ():
+                if nested.schema_path[0] == 0:  # the card in the clear, or the variant that is not null
+                    yield from _messages(nested)
         case "oneOf":
-            yield f"{place}: must be a sealed card, five parts in base64url with dots between, or a test card's data"
-        case "enum" if place == "reason":
+            yield f"{field}: must be a sealed card, five parts in base64url with dots between, or a test card's data"
+        case "enum" if field == "reason":
             yield f"reason: must be {' or '.join(rule)}"
         case "enum":
             yield SEAL
         case "type":
-            yield f"{place}: must be of the type {rule}"
+            yield f"{field}: must be of the type {rule}"
         case "minimum":
-            yield f"{place}: must be at least {rule}"
+            yield f"{field}: must be at least {rule}"
         case "maximum":
-            yield f"{place}: must be at most {rule}"
+            yield f"{field}: must be at most {rule}"
         case "minLength":
-            yield f"{place}: must have at least {rule} characters"
+            yield f"{field}: must have at least {rule} characters"
         case "maxLength":
-            yield f"{place}: must have at most {rule} characters"
+            yield f"{field}: must have at most {rule} characters"
         case "pattern":
-            yield f"{place}: must be like {rule}"
+            yield f"{field}: must be like {rule}"
         case "not":
-            yield f"{place}: has a character that is refused, as a line break is"
+            yield f"{field}: has a character that is refused, as a line break is"

@@ -13,7 +13,7 @@ from typing import Any
 from functions.shared.domain.times import iso
 from tools.deployment.paths import FUNCTIONS, need_checkout
 from tools.deployment.stack import Stack, new_payment_id
-from tools.trials.events import FUNCTION_EVENTS, EventError, filled_in
+from tools.trials.events import FUNCTION_EVENTS, EventError, substitute
 
 # The function that follows a successful one, and the function that follows a failed one.
 _NEXT = {"charge": "persist", "reserve": "perform", "perform": "settle"}
@@ -56,10 +56,10 @@ class Invocations:
             answer = answers[current] = self._answers[current] = self._stack.invoke(current, event)
             current = (_NEXT_AFTER_ERROR if failed(answer) else _NEXT).get(current)
             if current:
-                event = self.event(FUNCTION_EVENTS / f"{current}.json", known=event)
+                event = self.event(FUNCTION_EVENTS / f"{current}.json", overrides=event)
         return answers
 
-    def event(self, event_file: Path, known: Mapping[str, Any] | None = None) -> Any:
+    def event(self, event_file: Path, overrides: Mapping[str, Any] | None = None) -> Any:
         """Load an event and fill in its references. Values in `known` replace the sample's.
 
         This way the functions that follow continue with the same payment.
@@ -71,9 +71,9 @@ class Invocations:
             raise EventError(f"{event_file}: {error.strerror}. Look in {FUNCTION_EVENTS} for the events.") from None
         except ValueError as error:
             raise EventError(f"{event_file} is not JSON: {error}") from None
-        if known:
-            event |= {name: known[name] for name in event if name in known}
-        return filled_in(event, self._resolve)
+        if overrides:
+            event |= {name: overrides[name] for name in event if name in overrides}
+        return substitute(event, self._resolve)
 
     def _resolve(self, reference: str) -> Any:
         function, *path = reference.split(".")

@@ -32,7 +32,7 @@ class Results(list[Result]):
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayResult:
     """The result of one event.
 
     `body` is the payment in its final state, or the API's answer if there was no payment to follow. `problem` explains
@@ -62,31 +62,31 @@ class Replayed:
             return [self.problem]
         if self.http_status != self.event.http_status:
             return [f"the HTTP status is {self.http_status}, not {self.event.http_status}"]
-        wanted = {"error": self.event.error} if self.event.error else self.event.payment
-        return list(_differences(self.body, wanted))
+        expected = {"error": self.event.error} if self.event.error else self.event.payment
+        return list(_differences(self.body, expected))
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The result, followed by one line for each difference."""
         return "\n  ".join([self.happened, *self.differences])
 
 
-def _differences(shown: Any, wanted: Any, name: str = "") -> Iterator[str]:
+def _differences(actual: Any, expected: Any, name: str = "") -> Iterator[str]:
     """Compare the expected fields of objects and all items of lists. A message only has to contain the expected one."""
-    if isinstance(wanted, dict) and isinstance(shown, dict):
-        for field_name, value in wanted.items():
-            yield from _differences(shown.get(field_name), value, f"{name}.{field_name}" if name else field_name)
-    elif isinstance(wanted, list) and isinstance(shown, list) and len(shown) == len(wanted):
-        for number, (item, value) in enumerate(zip(shown, wanted, strict=True)):
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for field_name, value in expected.items():
+            yield from _differences(actual.get(field_name), value, f"{name}.{field_name}" if name else field_name)
+    elif isinstance(expected, list) and isinstance(actual, list) and len(actual) == len(expected):
+        for number, (item, value) in enumerate(zip(actual, expected, strict=True)):
             yield from _differences(item, value, f"{name}[{number}]")
-    elif isinstance(wanted, str) and isinstance(shown, str) and wanted.endswith("."):
-        if wanted not in shown:
-            yield f"{name} is {shown!r}, without {wanted!r}"
-    elif shown != wanted:
-        yield f"{name} is {json.dumps(shown)}, not {json.dumps(wanted)}"
+    elif isinstance(expected, str) and isinstance(actual, str) and expected.endswith("."):
+        if expected not in actual:
+            yield f"{name} is {actual!r}, without {expected!r}"
+    elif actual != expected:
+        yield f"{name} is {json.dumps(actual)}, not {json.dumps(expected)}"
 
 
-def replay(stack: Stack, event: ApiEvent) -> Replayed:
+def replay(stack: Stack, event: ApiEvent) -> ReplayResult:
     """Send the event under a new idempotency key, and follow its payment or operation to the end.
 
     If an answer gets lost, the result has a `problem`. No exception is raised, because it would abort a long run.
@@ -95,15 +95,15 @@ def replay(stack: Stack, event: ApiEvent) -> Replayed:
     started = time.perf_counter()
     try:
         given = _given(stack, event.given) if event.given else {}
-        payment_id = given["payment_id"] if event.is_about_what_is_given else key
+        payment_id = given["payment_id"] if event.acts_on_given_payment else key
         if event.fault:
             set_fault(stack, event.fault | {"reference": payment_id})
         started = time.perf_counter()
-        http_status, body = _send(stack, event.request.filled_in(given), key)
+        http_status, body = _send(stack, event.request.substitute(given), key)
     except (StackError, requests.RequestException) as error:
-        return Replayed(event, payment_id, seconds=time.perf_counter() - started, problem=str(error))
+        return ReplayResult(event, payment_id, seconds=time.perf_counter() - started, problem=str(error))
     seconds = time.perf_counter() - started
-    return Replayed(event, payment_id if http_status in (201, 202) else None, http_status, body, seconds)
+    return ReplayResult(event, payment_id if http_status in (201, 202) else None, http_status, body, seconds)
 
 
 def _given(stack: Stack, request: Request) -> dict[str, str]:
@@ -130,18 +130,18 @@ def _send(stack: Stack, request: Request, key: str) -> tuple[int, dict[str, Any]
 
 def replay_all(
     stack: Stack, events: Sequence[ApiEvent], console: Console, *, repeat: int = 1, concurrency: int = 1
-) -> Results[Replayed]:
+) -> Results[ReplayResult]:
     """Replay all events `repeat` times, at most `concurrency` at once, and print a table of the results.
 
     Events that need the sandbox are skipped if the stack has none.
     """
-    possible = [event for event in events if stack.sparkle_url or not event.fault]
+    runnable = [event for event in events if stack.sparkle_url or not event.fault]
     for event in events:
-        if event not in possible:
+        if event not in runnable:
             console.print(f"{event.name} is skipped: it needs the Sparkle sandbox, which this stack lacks.")
     started = time.perf_counter()
     replays = with_progress(
-        possible * repeat,
+        runnable * repeat,
         lambda event: replay(stack, event),
         lambda event: f"{event.name}: {event.description}",
         concurrency=concurrency,
@@ -150,10 +150,10 @@ def replay_all(
     seconds = time.perf_counter() - started
     console.print(_table(replays) if repeat == 1 else _table_of_repeated(replays))
     if repeat > 1:
-        done = f"{counted(len(replays), 'replay')} in {seconds:.1f} s, {len(replays) / seconds:.1f}/s"
-        console.print(done, highlight=False)
+        throughput = f"{counted(len(replays), 'replay')} in {seconds:.1f} s, {len(replays) / seconds:.1f}/s"
+        console.print(throughput, highlight=False)
     if replays.interrupted:
-        console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {len(possible) * repeat} replays.")
+        console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {len(runnable) * repeat} replays.")
     if unexpected := sum(not replayed.as_expected for replayed in replays):
         console.print(f"[red]{unexpected} of {counted(len(replays), 'replay')} did not go as expected.[/red]")
     return replays
@@ -161,7 +161,7 @@ def replay_all(
 
 def with_progress(
     items: Sequence[Item],
-    do: Callable[[Item], Result],
+    run: Callable[[Item], Result],
     describe: Callable[[Item], str],
     *,
     concurrency: int,
@@ -176,57 +176,55 @@ def with_progress(
     with progress(console, *columns) as bar, ThreadPoolExecutor(concurrency) as pool:
         task = bar.add_task("", total=len(items))
 
-        def done(item: Item) -> Result:
+        def run_one(item: Item) -> Result:
             bar.update(task, description=describe(item))
-            result = do(item)
+            result = run(item)
             bar.advance(task)
             return result
 
-        asked = [pool.submit(done, item) for item in items]
+        futures = [pool.submit(run_one, item) for item in items]
         try:
-            wait(asked)
+            wait(futures)
         except KeyboardInterrupt:
             results.interrupted = True
             pool.shutdown(wait=False, cancel_futures=True)
             bar.update(task, description="Interrupted: waiting for running replays")
-        results.extend(each.result() for each in asked if not each.cancelled())
+        results.extend(each.result() for each in futures if not each.cancelled())
     return results
 
 
-def _table(replays: Sequence[Replayed]) -> Table:
+def _table(replays: Sequence[ReplayResult]) -> Table:
     shown = table("Sample events", ("event", "expected", "happened", "payment"), ("took",))
     for replayed in replays:
         mark = "[green]✓[/green] " if replayed.as_expected else "[red]✗[/red] "
         shown.add_row(
             replayed.event.name,
             replayed.event.expected,
-            mark + escape(replayed.told),
+            mark + escape(replayed.summary),
             replayed.payment_id or "–",
             f"{replayed.seconds:.2f} s",
         )
     return shown
 
 
-def _table_of_repeated(replays: Sequence[Replayed]) -> Table:
+def _table_of_repeated(replays: Sequence[ReplayResult]) -> Table:
     """Create a table with a row for each event, and one payment id for each kind of unexpected result."""
     shown = table("Sample events", ("event", "expected", "as expected", "otherwise"), ("median", "longest"))
-    of_event: dict[Path, list[Replayed]] = {}
+    by_event: dict[Path, list[ReplayResult]] = {}
     for replayed in replays:
-        of_event.setdefault(replayed.event.file, []).append(replayed)
-    for repeated in of_event.values():
+        by_event.setdefault(replayed.event.file, []).append(replayed)
+    for repeated in by_event.values():
         event, seconds = repeated[0].event, [replayed.seconds for replayed in repeated]
-        otherwise: dict[str, list[Replayed]] = {}
+        unexpected: dict[str, list[ReplayResult]] = {}
         for replayed in repeated:
             if not replayed.as_expected:
-                otherwise.setdefault(replayed.told, []).append(replayed)
+                unexpected.setdefault(replayed.summary, []).append(replayed)
         as_expected = sum(replayed.as_expected for replayed in repeated)
         shown.add_row(
             event.name,
             event.expected,
             f"[{'green' if as_expected == len(repeated) else 'red'}]{as_expected}[/] of {len(repeated)}",
-            escape(
-                "\n".join(f"{len(alike)} × {how}\n  {alike[0].payment_id or ''}" for how, alike in otherwise.items())
-            ),
+            escape("\n".join(f"{len(same)} × {how}\n  {same[0].payment_id or ''}" for how, same in unexpected.items())),
             f"{statistics.median(seconds):.2f} s",
             f"{max(seconds):.2f} s",
         )

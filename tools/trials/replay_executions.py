@@ -27,10 +27,10 @@ from tools.trials.replay import FOLLOW_TIMEOUT_SECONDS, Results, with_progress
 DEFAULT_CARD = "4242424242424242"
 DEFAULT_LIMIT = 20
 
-_TAKEN_OVER = ("operation", "amount_minor", "currency", "capture", "save_card", "merchant_reference", "description")
+_COPIED_FIELDS = ("operation", "amount_minor", "currency", "capture", "save_card", "merchant_reference", "description")
 
 
-class Ended(StrEnum):
+class FinalStatus(StrEnum):
     """The final statuses of an execution, as Step Functions names them."""
 
     SUCCEEDED = "SUCCEEDED"
@@ -43,42 +43,42 @@ class Ended(StrEnum):
 class ReplayedExecution:
     """A past execution and its replay, both in the form of DescribeExecution.
 
-    `card` tells which card was sent. `now` is None if the past input was not a payment; then nothing was started.
+    `card` tells which card was sent. `replay` is None if the past input was not a payment; then nothing was started.
     """
 
     past: dict[str, Any]
     card: str
-    now: dict[str, Any] | None
+    replay: dict[str, Any] | None
 
     @property
-    def ended(self) -> bool:
-        return self.now is not None and self.now["status"] != "RUNNING"
+    def has_ended(self) -> bool:
+        return self.replay is not None and has_ended(self.replay)
 
 
-def executions_named(stack: Stack, names: Sequence[str]) -> list[dict[str, Any]]:
+def executions_by_name(stack: Stack, names: Sequence[str]) -> list[dict[str, Any]]:
     """Fetch the stack's payment executions with these ARNs or payment ids. Raises StackError if one does not exist."""
     states = stack.client("stepfunctions")
-    return [_described(states, _arn(stack, name)) for name in names]
+    return [_describe(states, _arn(stack, name)) for name in names]
 
 
-def executions_of(
-    stack: Stack, status: Ended | None, since: datetime | None, until: datetime | None, limit: int
+def latest_executions(
+    stack: Stack, status: FinalStatus | None, since: datetime | None, until: datetime | None, limit: int
 ) -> list[dict[str, Any]]:
     """Fetch the latest payment executions with this final status and start time, at most `limit`, oldest first."""
     states = stack.client("stepfunctions")
     filters = {"statusFilter": status.value} if status else {}
     pages = states.get_paginator("list_executions").paginate(stateMachineArn=stack.state_machine_arn, **filters)
-    the_latest_first = (execution for page in pages for execution in page["executions"])
+    newest_first = (execution for page in pages for execution in page["executions"])
     # Ended executions are listed in the order in which they ended.
-    young_enough = takewhile(lambda each: since is None or _latest(each) >= since, the_latest_first)
-    wanted = (
+    recent = takewhile(lambda each: since is None or _latest(each) >= since, newest_first)
+    matching = (
         execution["executionArn"]
-        for execution in young_enough
+        for execution in recent
         if execution["status"] != "RUNNING"
         and (since is None or execution["startDate"] >= since)
         and (until is None or execution["startDate"] <= until)
     )
-    return [_described(states, arn) for arn in reversed(list(islice(wanted, limit)))]
+    return [_describe(states, arn) for arn in reversed(list(islice(matching, limit)))]
 
 
 def replay_executions(
@@ -92,7 +92,7 @@ def replay_executions(
         raise StackError("This is not a published test card. See functions/shared/contracts/test_cards.json.")
     replays = with_progress(
         past,
-        lambda execution: _replayed(stack, execution, card_number),
+        lambda execution: _replay(stack, execution, card_number),
         lambda execution: str(execution["name"]),
         concurrency=concurrency,
         console=console,
@@ -100,31 +100,31 @@ def replay_executions(
     console.print(_table(replays) if replays else "No execution matches.")
     if replays.interrupted:
         console.print(f"[yellow]Interrupted:[/yellow] these are {len(replays)} of {len(past)} executions.")
-    if unfinished := sum(not replayed.ended for replayed in replays):
+    if unfinished := sum(not replayed.has_ended for replayed in replays):
         console.print(f"[red]{unfinished} of {len(replays)} did not finish.[/red]")
     return replays
 
 
 def with_test_card(request: dict[str, Any], card_number: str) -> tuple[dict[str, Any], str]:
     """Replace any other card in an execution's input by a test card; also return a description of the card now sent."""
-    taken_over = {name: request[name] for name in _TAKEN_OVER if name in request}
+    copied = {name: request[name] for name in _COPIED_FIELDS if name in request}
     match request:
         case {"token": _}:
-            was = "a token"
+            replaced = "a token"
         case {"card_data": str()}:
-            was = "a sealed one"
+            replaced = "a sealed one"
         case {"card_data": {"card_number": str(number)} as card} if is_test_card(number):
-            return taken_over | {"card_data": card}, f"…{number[-4:]}, as it was"
+            return copied | {"card_data": card}, f"…{number[-4:]}, as it was"
         case {"card_data": _}:
-            was = "another one"
+            replaced = "another one"
         case _:
-            return taken_over, "none, as it was"
+            return copied, "none, as it was"
     expiry = datetime.now(UTC) + timedelta(days=365)
     test_card = {"card_number": card_number, "expiry_date": f"{expiry:%m/%y}", "card_holder": "John Doe"}
-    return taken_over | {"card_data": test_card}, f"…{card_number[-4:]} for {was}"
+    return copied | {"card_data": test_card}, f"…{card_number[-4:]} for {replaced}"
 
 
-def ending(execution: dict[str, Any]) -> str:
+def outcome_text(execution: dict[str, Any]) -> str:
     """Describe an execution's end: `SUCCEEDED · captured`, `FAILED · PaymentRejected · ExpiredCard`."""
     output = json.loads(execution.get("output") or "{}")
     words = [execution["status"], output.get("status"), output.get("decline_code")]
@@ -156,7 +156,7 @@ def _latest(execution: dict[str, Any]) -> datetime:
     return latest
 
 
-def _described(states: Any, arn: str) -> dict[str, Any]:
+def _describe(states: Any, arn: str) -> dict[str, Any]:
     try:
         execution: dict[str, Any] = states.describe_execution(executionArn=arn)
     except (states.exceptions.ExecutionDoesNotExist, states.exceptions.InvalidArn):
@@ -164,7 +164,7 @@ def _described(states: Any, arn: str) -> dict[str, Any]:
     return execution
 
 
-def _replayed(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedExecution:
+def _replay(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedExecution:
     request = json.loads(past["input"])
     if not isinstance(request, dict):
         return ReplayedExecution(past, "–", None)
@@ -173,21 +173,21 @@ def _replayed(stack: Stack, past: dict[str, Any], card_number: str) -> ReplayedE
         stateMachineArn=stack.live_arn("payment"), name=new_payment_id(), input=json.dumps(request)
     )
     arn = started["executionArn"]
-    now = wait_for(lambda: stack.described(arn), FOLLOW_TIMEOUT_SECONDS, pause_seconds=1.0, until=has_ended)
-    return ReplayedExecution(past, card, now)
+    replay = wait_for(lambda: stack.describe_execution(arn), FOLLOW_TIMEOUT_SECONDS, pause_seconds=1.0, until=has_ended)
+    return ReplayedExecution(past, card, replay)
 
 
 def _table(replays: Sequence[ReplayedExecution]) -> Table:
     shown = table("Past executions", ("execution, and payment now", "ended then", "card now", "ended now"))
     shown.columns[0].no_wrap = True  # a wrapped id can be neither searched for nor copied
     for replayed in replays:
-        then = ending(replayed.past)
-        now = ending(replayed.now) if replayed.now else "not replayed: its input is no payment's"
+        past_outcome = outcome_text(replayed.past)
+        replay_outcome = outcome_text(replayed.replay) if replayed.replay else "not replayed: its input is no payment's"
         shown.add_row(
             f"{replayed.past['name']}\n{time_text(replayed.past['startDate'])} UTC\n"
-            + (replayed.now["name"] if replayed.now else "–"),
-            escape(then),
+            + (replayed.replay["name"] if replayed.replay else "–"),
+            escape(past_outcome),
             replayed.card,
-            ("= " if then == now else "[yellow]≠[/yellow] ") + escape(now),
+            ("= " if past_outcome == replay_outcome else "[yellow]≠[/yellow] ") + escape(replay_outcome),
         )
     return shown

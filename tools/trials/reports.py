@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement  # nosec B405
 
-from tools.trials.replay import Replayed
+from tools.trials.replay import ReplayResult
 
 
-def write_junit(replays: Sequence[Replayed], file: Path) -> None:
+def write_junit(replays: Sequence[ReplayResult], file: Path) -> None:
     """Write a test case for each replay. An unexpected result is a failure, which contains what the API returned."""
     failures = sum(not replayed.as_expected for replayed in replays)
     seconds = sum(replayed.seconds for replayed in replays)
@@ -25,7 +25,7 @@ def write_junit(replays: Sequence[Replayed], file: Path) -> None:
     ElementTree(suite).write(file, encoding="utf-8", xml_declaration=True)
 
 
-def report(replays: Sequence[Replayed]) -> dict[str, object]:
+def report(replays: Sequence[ReplayResult]) -> dict[str, object]:
     """Build the JSON report, with an object for each replay that contains everything the API returned."""
     return {
         "as_expected": all(replayed.as_expected for replayed in replays),
@@ -46,6 +46,6 @@ def report(replays: Sequence[Replayed]) -> dict[str, object]:
     }
 
 
-def write_json(replays: Sequence[Replayed], file: Path) -> None:
+def write_json(replays: Sequence[ReplayResult], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(report(replays), indent=2, ensure_ascii=False) + "\n")

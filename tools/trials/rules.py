@@ -47,7 +47,7 @@ def load_samples(file: Path = SAMPLES_FILE) -> list[Sample]:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class SampleResult:
     """A sample's expected and actual screening result."""
 
     name: str
@@ -59,25 +59,25 @@ class Tried:
         return self.happened == self.expected
 
 
-def try_rules(rules: Rules, samples: Iterable[Sample]) -> list[Tried]:
+def try_rules(rules: Rules, samples: Iterable[Sample]) -> list[SampleResult]:
     """Screen the samples. Raises RulesError if a rule cannot be evaluated."""
-    return [Tried(sample.name, sample.expected, rules.screen(sample.facts)) for sample in samples]
+    return [SampleResult(sample.name, sample.expected, rules.screen(sample.facts)) for sample in samples]
 
 
-def show(rules: Rules, tried: Sequence[Tried], console: Console) -> None:
+def show(rules: Rules, results: Sequence[SampleResult], console: Console) -> None:
     """Print the samples, and how often each rule fired."""
-    screened = table("Samples", ("sample", "expected", "happened"))
+    sample_table = table("Samples", ("sample", "expected", "happened"))
     fired: Counter[str] = Counter()
-    for sample in tried:
+    for sample in results:
         mark = "[green]✓[/green] " if sample.as_expected else "[red]✗[/red] "
-        screened.add_row(sample.name, _decision(sample.expected), mark + _decision(sample.happened))
+        sample_table.add_row(sample.name, _decision(sample.expected), mark + _decision(sample.happened))
         fired.update(name for name in (sample.happened.rule, *sample.happened.flags) if name)
-    counted = table(f"Rules, version {rules.version}", ("rule", "action", "samples", "reason"))
+    rule_table = table(f"Rules, version {rules.version}", ("rule", "action", "samples", "reason"))
     for rule in rules.rules:
-        counted.add_row(rule.name, rule.action, str(fired[rule.name] or "[yellow]none[/yellow]"), rule.reason)
-    console.print(counted, screened)
-    if unexpected := sum(not sample.as_expected for sample in tried):
-        console.print(f"[red]{unexpected} of {len(tried)} samples did not go as expected.[/red]")
+        rule_table.add_row(rule.name, rule.action, str(fired[rule.name] or "[yellow]none[/yellow]"), rule.reason)
+    console.print(rule_table, sample_table)
+    if unexpected := sum(not sample.as_expected for sample in results):
+        console.print(f"[red]{unexpected} of {len(results)} samples did not go as expected.[/red]")
 
 
 def _decision(screening: Screening) -> str:

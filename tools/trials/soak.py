@@ -25,6 +25,7 @@ from rich.table import Table
 from client import seal
 from tools.books.findings import Evidence
 from tools.deployment.paths import FUNCTIONS
+from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack, StackError, new_payment_id
 from tools.output import counted, progress, table
 from tools.trials.audit import Audit, audit
@@ -35,12 +36,12 @@ FAULTS = (
     *("timeout_before", "timeout_after", "reset", "slow", "late", "garbage"),
     *("http_429", "http_500", "http_502_html"),
 )
-_DONE = {"refund": {"partially_refunded", "refunded"}, "capture": {"captured"}, "void": {"voided"}}
+_STATUSES_AFTER = {"refund": {"partially_refunded", "refunded"}, "capture": {"captured"}, "void": {"voided"}}
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "KWD")
 STALLED_SECONDS = 600
 # The resolve state machine asks the gateway after five minutes. If that fails, it waits an hour.
 RESOLVED_WITHIN_SECONDS = 400
-_SHOWN = 20
+_MAX_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedPayment:
     """A payment to send or a card to store, and its expected final status if no fault occurs.
 
     If `repeat` is set, the idempotency key is used a second time, with the same or another body. The operations are
@@ -79,71 +80,71 @@ class Planned:
         """The names of its executions."""
         return {self.payment_id, *(operation.operation_id for operation in self.operations)}
 
-    def explains(self, status: str, operations: Sequence[Mapping[str, Any]]) -> bool:
+    def allows(self, status: str, operations: Sequence[Mapping[str, Any]]) -> bool:
         """Whether the card, the operations or the faults explain this final status."""
-        ends = Counter(operation["status"] for operation in operations)
+        counts = Counter(operation["status"] for operation in operations)
         if not self.operations:
             return status == self.status or (bool(self.faults) and status in ("reversed", "in_doubt"))
-        if self.faults and ends["in_doubt"] == 1:
-            return status == self.status and ends["succeeded"] == 0
+        if self.faults and counts["in_doubt"] == 1:
+            return status == self.status and counts["succeeded"] == 0
         done = next((operation["type"] for operation in operations if operation["status"] == "succeeded"), "")
-        return ends == Counter(succeeded=1, rejected=len(self.operations) - 1) and status in _DONE[done]
+        return counts == Counter(succeeded=1, rejected=len(self.operations) - 1) and status in _STATUSES_AFTER[done]
 
 
-def plan(count: int, seed: int) -> Iterator[Planned]:
+def plan(count: int, seed: int) -> Iterator[PlannedPayment]:
     """Yield the payments of a soak. About one in 20 meets a fault; of the successful ones, one in 5 has operations."""
-    dice = random.Random(seed)  # noqa: S311 # nosec B311
+    rng = random.Random(seed)  # noqa: S311 # nosec B311
     cards: dict[str, dict[str, str]] = json.loads((FUNCTIONS / "shared" / "contracts" / "test_cards.json").read_text())
     approved = [number for number, card in cards.items() if card["outcome"] == "approved"]
     declined = [number for number, card in cards.items() if card["outcome"] == "declined"]
 
-    def chance(of: float) -> bool:
-        return dice.random() < of
+    def chance(probability: float) -> bool:
+        return rng.random() < probability
 
     for _ in range(count):
-        good, stored, expired, authorized = chance(0.85), chance(0.05), chance(0.02), chance(0.1)
-        sealed, faulty, repeat = chance(0.2), chance(0.05), dice.choice(("same", "other")) if chance(0.02) else None
-        goes_on = chance(0.2)
+        is_approved, stored, expired, authorized = chance(0.85), chance(0.05), chance(0.02), chance(0.1)
+        sealed, has_fault, repeat = chance(0.2), chance(0.05), rng.choice(("same", "other")) if chance(0.02) else None
+        has_operations = chance(0.2)
         card = {
-            "card_number": dice.choice(approved if good else declined),
+            "card_number": rng.choice(approved if is_approved else declined),
             "expiry_date": "01/20" if expired else "12/30",
             "card_holder": "John Doe",
         }
         if stored:
-            yield Planned("/cards", {"card_data": card}, "stored", sealed, repeat=repeat)
+            yield PlannedPayment("/cards", {"card_data": card}, "stored", sealed, repeat=repeat)
             continue
         body = {
             "card_data": card,
-            "amount_minor": round(10 ** dice.uniform(0, 7.99)),
-            "currency": dice.choice(CURRENCIES),
+            "amount_minor": round(10 ** rng.uniform(0, 7.99)),
+            "currency": rng.choice(CURRENCIES),
             "capture": not authorized,
         }
-        charged = "authorized" if authorized else "captured"
-        status = "rejected" if expired else charged if good else "declined"
-        operations = tuple(_operations(dice, body)) if goes_on and status == charged else ()
-        asked = (operations[0].type, "find") if operations else ("charge", "find", "reverse")
-        faults = tuple(_faults(dice, asked)) if faulty and not expired else ()
-        yield Planned("/payments", body, status, sealed, faults, repeat, operations)
+        success_status = "authorized" if authorized else "captured"
+        status = "rejected" if expired else success_status if is_approved else "declined"
+        operations = tuple(_operations(rng, body)) if has_operations and status == success_status else ()
+        calls = (operations[0].type, "find") if operations else ("charge", "find", "reverse")
+        faults = tuple(_faults(rng, calls)) if has_fault and not expired else ()
+        yield PlannedPayment("/payments", body, status, sealed, faults, repeat, operations)
 
 
-def _operations(dice: random.Random, body: dict[str, Any]) -> Iterator[Operation]:
+def _operations(rng: random.Random, body: dict[str, Any]) -> Iterator[Operation]:
     """Yield one or two operations, each possible alone but not both: each refund or capture is for more than half."""
-    types, count = ("refund",) if body["capture"] else ("capture", "void"), dice.choice((1, 1, 2))
+    types, count = ("refund",) if body["capture"] else ("capture", "void"), rng.choice((1, 1, 2))
     for _ in range(count):
-        type, part = dice.choice(types), dice.randint(body["amount_minor"] // 2 + 1, body["amount_minor"])
+        type, partial_amount = rng.choice(types), rng.randint(body["amount_minor"] // 2 + 1, body["amount_minor"])
         # A second operation without an amount would cover the rest and therefore succeed.
-        everything = type == "void" or (count == 1 and dice.random() < 0.5)
-        yield Operation(type, None if everything else part)
+        is_full = type == "void" or (count == 1 and rng.random() < 0.5)
+        yield Operation(type, None if is_full else partial_amount)
 
 
-def _faults(dice: random.Random, asked: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _faults(rng: random.Random, calls: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield a fault for the first of these calls, and with a chance of one half for each of the recovery calls."""
-    for operation in asked:
-        if operation == asked[0] or dice.random() < 0.5:
-            fault = {"operation": operation, "fault": dice.choice(FAULTS), "times": dice.choice((1, 1, 2, 3, 6))}
+    for operation in calls:
+        if operation == calls[0] or rng.random() < 0.5:
+            fault = {"operation": operation, "fault": rng.choice(FAULTS), "times": rng.choice((1, 1, 2, 3, 6))}
             # After a short wait, the gateway closes the connection; a long wait ends with our own timeout.
             waits = fault["fault"] in ("timeout_before", "timeout_after", "slow", "late")
-            yield fault | ({"seconds": dice.choice((0.2, 30))} if waits else {})
+            yield fault | ({"seconds": rng.choice((0.2, 30))} if waits else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +182,14 @@ class Memory:
 
 
 @dataclass(slots=True)
-class Course:
-    """The course of a soak.
+class Soak:
+    """What a soak has done so far.
 
-    `shown` has the API's last answer about each ended payment, `problems` the wrong answers, and `memory` the memory
+    `answers` has the API's last answer about each ended payment, `problems` the wrong answers, and `memory` the memory
     use by the number of ended payments.
     """
 
-    shown: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     memory: dict[int, Memory] = field(default_factory=dict)
     seconds: float = 0.0
@@ -206,99 +207,98 @@ def soak(stack: Stack, *, count: int, seed: int, concurrency: int, console: Cons
     planned = {payment.payment_id: payment for payment in plan(count, seed)}
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.1f}/s"))
     with progress(console, *columns, transient=False) as bar:
-        course = _push(stack, planned, concurrency, bar)
-    if course.interrupted:
-        ended = {payment_id: planned[payment_id] for payment_id in course.shown}
+        state = _send_all(stack, planned, concurrency, bar)
+    if state.interrupted:
+        ended = {payment_id: planned[payment_id] for payment_id in state.answers}
         console.print(f"[yellow]Interrupted:[/yellow] {len(ended):,} of {counted(count, 'payment')} had ended.")
         planned = ended
     with console.status("Removing the faults") as status:
         stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
-        _await_doubts(stack, course, status.update)
+        _wait_for_doubts(stack, state, status.update)
         status.update(f"Reading {counted(len(planned), 'payment')} in API, ledger and gateway")
         audited = audit(stack, [payment_id for payment_id, each in planned.items() if each.path == "/payments"])
-    course.problems += disagreements(planned, course.shown, audited)
-    _show(planned, course, audited, console)
-    if course.interrupted:
+    state.problems += disagreements(planned, state.answers, audited)
+    _show(planned, state, audited, console)
+    if state.interrupted:
         raise KeyboardInterrupt
-    return not course.problems and not audited.findings
+    return not state.problems and not audited.findings
 
 
 def disagreements(
-    planned: Mapping[str, Planned], shown: Mapping[str, Mapping[str, Any]], audited: Audit
+    planned: Mapping[str, PlannedPayment], answers: Mapping[str, Mapping[str, Any]], audited: Audit
 ) -> Iterator[str]:
     """Describe payments that differ between the API and the ledger, or that ended in an unplanned way."""
     for payment_id, payment in planned.items():
         if payment.path == "/cards":  # which leaves nothing in the ledger
-            if (told := shown[payment_id]["status"]) != payment.status:
-                yield f"{payment_id} is {told} and not {payment.status}"
+            if (shown_status := answers[payment_id]["status"]) != payment.status:
+                yield f"{payment_id} is {shown_status} and not {payment.status}"
             continue
         evidence = audited.evidence[payment_id]
         status, operations = evidence.status, evidence.operations()
-        ended = _told(status, operations)
-        if (
-            payment_id in shown
-            and (told := _told(shown[payment_id]["status"], shown[payment_id]["operations"])) != ended
-        ):
-            yield f"{payment_id} is {told} over the API, and {ended} in the ledger"
-        if not payment.explains(status, operations):
+        ended = _status_text(status, operations)
+        if payment_id in answers:
+            shown = _status_text(answers[payment_id]["status"], answers[payment_id]["operations"])
+            if shown != ended:
+                yield f"{payment_id} is {shown} over the API, and {ended} in the ledger"
+        if not payment.allows(status, operations):
             faults = [f"{fault['times']} × {fault['fault']} on {fault['operation']}" for fault in payment.faults]
             yield f"{payment_id} is {ended} and not {payment.status}, with {', '.join(faults) or 'no fault'}"
 
 
-def _told(status: str, operations: Iterable[Mapping[str, Any]]) -> str:
+def _status_text(status: str, operations: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join([status, *(f"{operation['type']} {operation['status']}" for operation in operations)])
 
 
-def _push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, bar: Progress) -> Course:
+def _send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: int, bar: Progress) -> Soak:
     """Send all payments and follow each to its end, with at most `concurrency` undisturbed ones at a time.
 
     Payments with faults do not count towards this limit: they can take minutes and would hold up the others.
     """
-    course, waiting, under_way = Course(), deque(planned.values()), dict[str, Planned]()
-    going_on: set[str] = set()
+    state, unsent, running_payments = Soak(), deque(planned.values()), dict[str, PlannedPayment]()
+    operated: set[str] = set()
     [key, *_] = stack.call("GET", "/keys").json()["keys"]
     task = bar.add_task("", total=len(planned), rate=0.0)
-    course.memory[0] = Memory.now(stack)
-    started = moved = time.monotonic()
-    faulty = 0
-    with _until_interrupted(course), ThreadPoolExecutor(concurrency) as pool:
-        while (waiting or under_way) and time.monotonic() < moved + STALLED_SECONDS:
+    state.memory[0] = Memory.now(stack)
+    started = last_progress = time.monotonic()
+    with_faults = 0
+    with _until_interrupted(state), ThreadPoolExecutor(concurrency) as pool:
+        while (unsent or running_payments) and time.monotonic() < last_progress + STALLED_SECONDS:
             running = _running(stack)
-            ended = [payment_id for payment_id, each in under_way.items() if running.isdisjoint(each.names)]
+            ended = [payment_id for payment_id, each in running_payments.items() if running.isdisjoint(each.names)]
             for payment in pool.map(stack.payment, ended):
                 if payment.get("status", "processing") == "processing":
                     continue
-                moved = time.monotonic()
-                sent = under_way[payment["payment_id"]]
-                if sent.operations and sent.payment_id not in going_on:
-                    going_on.add(sent.payment_id)
-                    course.problems += _operate(stack, sent)
-                elif _are_over(payment["operations"], sent.operations):
-                    course.shown[sent.payment_id] = payment
-                    del under_way[sent.payment_id]
-            free = concurrency - sum(not payment.faults for payment in under_way.values())
-            batch = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+                last_progress = time.monotonic()
+                sent = running_payments[payment["payment_id"]]
+                if sent.operations and sent.payment_id not in operated:
+                    operated.add(sent.payment_id)
+                    state.problems += _operate(stack, sent)
+                elif _have_ended(payment["operations"], sent.operations):
+                    state.answers[sent.payment_id] = payment
+                    del running_payments[sent.payment_id]
+            free = concurrency - sum(not payment.faults for payment in running_payments.values())
+            batch = [unsent.popleft() for _ in range(min(free, len(unsent)))]
             for sent, problem in zip(batch, pool.map(lambda each: _send(stack, each, key), batch), strict=True):
-                faulty += bool(sent.faults)
+                with_faults += bool(sent.faults)
                 if problem is None:
-                    under_way[sent.payment_id] = sent
+                    running_payments[sent.payment_id] = sent
                 else:
-                    course.problems.append(problem)
-            done, course.seconds = len(course.shown), time.monotonic() - started
-            if len(course.memory) == 1 and done >= len(planned) // 10:
-                course.memory[done] = Memory.now(stack)
-            statuses = _counts(payment["status"] for payment in course.shown.values())
-            described = f"{statuses}, {faulty:,} with faults"
-            bar.update(task, completed=done, rate=done / course.seconds, description=described)
+                    state.problems.append(problem)
+            done, state.seconds = len(state.answers), time.monotonic() - started
+            if len(state.memory) == 1 and done >= len(planned) // 10:
+                state.memory[done] = Memory.now(stack)
+            statuses = _counts(payment["status"] for payment in state.answers.values())
+            description = f"{statuses}, {with_faults:,} with faults"
+            bar.update(task, completed=done, rate=done / state.seconds, description=description)
             if not batch:
                 time.sleep(0.05)
-    course.memory[len(course.shown) if course.interrupted else len(planned)] = Memory.now(stack)
-    return course
+    state.memory[len(state.answers) if state.interrupted else len(planned)] = Memory.now(stack)
+    return state
 
 
-def _are_over(shown: Sequence[dict[str, Any]], sent: Sequence[Operation]) -> bool:
+def _have_ended(operations: Sequence[dict[str, Any]], planned: Sequence[Operation]) -> bool:
     """Whether all operations are on record and have ended. A new operation may not even be listed as running yet."""
-    return len(shown) >= len(sent) and all(operation["status"] != "processing" for operation in shown)
+    return len(operations) >= len(planned) and all(operation["status"] != "processing" for operation in operations)
 
 
 def _running(stack: Stack) -> set[str]:
@@ -309,7 +309,7 @@ def _running(stack: Stack) -> set[str]:
     return {execution["name"] for page in found for execution in page["executions"]}
 
 
-def _send(stack: Stack, payment: Planned, key: dict[str, str]) -> str | None:
+def _send(stack: Stack, payment: PlannedPayment, key: dict[str, str]) -> str | None:
     """Arm the payment's faults and post it, twice if that is planned. Return what was wrong with an answer, or None."""
     if not payment.operations:
         _arm_faults(stack, payment)
@@ -334,7 +334,7 @@ def _send(stack: Stack, payment: Planned, key: dict[str, str]) -> str | None:
     return None
 
 
-def _operate(stack: Stack, payment: Planned) -> Iterator[str]:
+def _operate(stack: Stack, payment: PlannedPayment) -> Iterator[str]:
     """Arm the faults for the payment's operations, post the operations, and yield what was wrong with the answers."""
     _arm_faults(stack, payment)
     for operation in payment.operations:
@@ -348,58 +348,64 @@ def _operate(stack: Stack, payment: Planned) -> Iterator[str]:
             yield f"{operation.operation_id}: POST {path} was answered {answer.status_code} {answer.text}"
 
 
-def _arm_faults(stack: Stack, payment: Planned) -> None:
+def _arm_faults(stack: Stack, payment: PlannedPayment) -> None:
     for fault in payment.faults:
         set_fault(stack, fault | {"reference": payment.payment_id})
 
 
 @contextmanager
-def _until_interrupted(course: Course) -> Iterator[None]:
+def _until_interrupted(state: Soak) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        course.interrupted = True
+        state.interrupted = True
 
 
-def _await_doubts(stack: Stack, course: Course, say: Callable[[str], object]) -> None:
+def _wait_for_doubts(stack: Stack, state: Soak, say: Callable[[str], object]) -> None:
     """Wait until no payment or operation is in doubt any more, at most RESOLVED_WITHIN_SECONDS."""
     deadline = time.monotonic() + RESOLVED_WITHIN_SECONDS
-    while (doubtful := list(filter(_in_doubt, course.shown.values()))) and time.monotonic() < deadline:
-        left = deadline - time.monotonic()
-        say(f"{counted(len(doubtful), 'payment')} in doubt: waiting until that is resolved, at most {left:.0f} s more")
-        time.sleep(1)
-        course.shown |= {payment["payment_id"]: stack.payment(payment["payment_id"]) for payment in doubtful}
+
+    def doubts() -> list[dict[str, Any]]:
+        ids = [payment_id for payment_id, payment in state.answers.items() if _in_doubt(payment)]
+        state.answers |= {payment_id: stack.payment(payment_id) for payment_id in ids}
+        doubtful = [state.answers[payment_id] for payment_id in ids if _in_doubt(state.answers[payment_id])]
+        if doubtful:
+            remaining = f"waiting until that is resolved, at most {deadline - time.monotonic():.0f} s more"
+            say(f"{counted(len(doubtful), 'payment')} in doubt: {remaining}")
+        return doubtful
+
+    wait_for(doubts, RESOLVED_WITHIN_SECONDS, pause_seconds=1, until=lambda doubtful: not doubtful)
 
 
 def _in_doubt(payment: Mapping[str, Any]) -> bool:
     return "in_doubt" in {payment["status"], *(operation["status"] for operation in payment["operations"])}
 
 
-def _show(planned: Mapping[str, Planned], course: Course, audited: Audit, console: Console) -> None:
+def _show(planned: Mapping[str, PlannedPayment], state: Soak, audited: Audit, console: Console) -> None:
     console.print(_latencies(planned, audited))
-    console.print(_memories(course.memory))
-    for problem in course.problems[:_SHOWN]:
+    console.print(_memories(state.memory))
+    for problem in state.problems[:_MAX_SHOWN]:
         console.print(f"[red]✗[/red] {problem}", highlight=False)
-    if len(course.problems) > _SHOWN:
-        console.print(f"… and {len(course.problems) - _SHOWN:,} more.", highlight=False)
-    faulty = sum(bool(payment.faults) for payment in planned.values())
-    rate = len(planned) / course.seconds if course.seconds else 0.0
+    if len(state.problems) > _MAX_SHOWN:
+        console.print(f"… and {len(state.problems) - _MAX_SHOWN:,} more.", highlight=False)
+    with_faults = sum(bool(payment.faults) for payment in planned.values())
+    rate = len(planned) / state.seconds if state.seconds else 0.0
     console.print(
-        f"{counted(len(planned), 'payment')} in {course.seconds:,.0f} s, {rate:.1f}/s; {faulty:,} met faults; "
-        f"{len(course.problems):,} were answered or ended amiss",
+        f"{counted(len(planned), 'payment')} in {state.seconds:,.0f} s, {rate:.1f}/s; {with_faults:,} met faults; "
+        f"{len(state.problems):,} were answered or ended amiss",
         highlight=False,
     )
     show_audit(audited, console)
 
 
-def _latencies(planned: Mapping[str, Planned], audited: Audit) -> Table:
+def _latencies(planned: Mapping[str, PlannedPayment], audited: Audit) -> Table:
     shown = table("From the start to the end", ("",), ("payments", "p50", "p99", "longest"))
-    for name, faulty in (("undisturbed", False), ("with faults", True)):
-        ids = [payment_id for payment_id in audited.evidence if bool(planned[payment_id].faults) is faulty]
+    for name, with_faults in (("undisturbed", False), ("with faults", True)):
+        ids = [payment_id for payment_id in audited.evidence if bool(planned[payment_id].faults) is with_faults]
         seconds = sorted(filter(None, (_seconds(audited.evidence[payment_id]) for payment_id in ids)))
         if seconds:
-            at = [seconds[min(int(len(seconds) * share), len(seconds) - 1)] for share in (0.5, 0.99, 1)]
-            shown.add_row(name, f"{len(seconds):,}", *(f"{each:.2f} s" for each in at))
+            percentiles = [seconds[min(int(len(seconds) * share), len(seconds) - 1)] for share in (0.5, 0.99, 1)]
+            shown.add_row(name, f"{len(seconds):,}", *(f"{each:.2f} s" for each in percentiles))
     return shown
 
 

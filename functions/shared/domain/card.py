@@ -116,3 +116,8 @@ class Card:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A card stays in memory.")
+
+
+def security_code_context(payment_id: str) -> dict[str, str]:
+    """The encryption context that binds a security code to its payment."""
+    return {"payment_id": payment_id, "purpose": "security_code"}

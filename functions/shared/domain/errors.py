@@ -119,7 +119,7 @@ class UnknownSealingKey(Rejection):
 
 
 class SensitiveAuthenticationData(Rejection):
-    """The sealed card contains a security code. PCI DSS 3.3.1 forbids storing it, so we accept none."""
+    """The sealed card contains a security code, and its key outlives the payment. PCI DSS 3.3.1 forbids storing it."""
 
 
 class ExpiredCard(Rejection):

@@ -14,7 +14,9 @@ from functions.shared.domain.errors import (
     InvalidSealedCard,
     SensitiveAuthenticationData,
 )
-from functions.shared.ports import CardOpener
+from functions.shared.ports import CardOpener, Opened
+
+_SECURITY_CODE = "security_code"
 
 # The names of the card security code at Visa, Mastercard, American Express, Discover and JCB, and everyday names.
 _SECURITY_CODE_NAMES = {"cvv", "cvv2", "cvc", "cvc2", "cid", "cav", "cav2", "csc", "securitycode", "cardsecuritycode"}
@@ -26,6 +28,9 @@ def open_card(
     card_data: str | dict[str, str], payment_id: str, *, card_opener: Callable[[], CardOpener], validate: Validate
 ) -> Card:
     """The card in the clear, from a sealed card (a compact JWE) or from a test card's plain data.
+
+    Only a card sealed to a single-use key may have a security code: the key is deleted when the payment ends, and then
+    the code that was sealed is as good as deleted, too (PCI DSS v4.0.1, 3.3.1.2).
 
     The opener is created only for a sealed card. `validate(contract, instance)` checks the sealed content, which no
     schema could check before. Raises InvalidCardNumber, CardDataMustBeSealed, CardNumberInText (for the holder),
@@ -42,13 +47,16 @@ def open_card(
     return card
 
 
-def _card_in(opened: bytes, validate: Validate) -> dict[str, str]:
+def _card_in(opened: Opened, validate: Validate) -> dict[str, str]:
     try:
-        card_data = strict_json.loads(opened)
+        card_data = strict_json.loads(opened.content)
     except ValueError:
         raise InvalidSealedCard("What was sealed is not JSON, or not in one way only.") from None
-    if isinstance(card_data, dict) and any(_is_security_code(name) for name in card_data):
-        raise SensitiveAuthenticationData("A security code was sealed. Leave it out: it may not be kept.")
+    for name in card_data if isinstance(card_data, dict) else ():
+        if _is_security_code(name) and not (opened.single_use and name == _SECURITY_CODE):
+            raise SensitiveAuthenticationData(
+                f"A security code was sealed. Only a single-use key may seal one, as {_SECURITY_CODE}."
+            )
     try:
         validate("card_data", card_data)
     except InvalidInput as error:

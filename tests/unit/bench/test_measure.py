@@ -12,7 +12,7 @@ def samples(*values: float) -> Samples:
 
 def test_samples_have_a_median_a_least_and_a_most() -> None:
     taken = samples(3, 1, 2, 10)
-    assert (taken.median, taken.least, taken.most) == (2.5, 1, 10)
+    assert (taken.median, taken.minimum, taken.maximum) == (2.5, 1, 10)
 
 
 @pytest.mark.parametrize(("percent", "value"), [(1, 1), (50, 50), (99, 99), (100, 100)])
@@ -23,13 +23,13 @@ def test_a_percentile_is_the_least_value_that_so_many_percent_are_not_above(perc
 @pytest.mark.parametrize(
     ("target", "figure", "holds", "shown"),
     [
-        (Target("times", 1.5), 1.5, True, "≤ 1.5 ×"),
-        (Target("times", 1.4), 1.5, False, "≤ 1.4 ×"),
-        (Target("more", 1), 1.0, True, "≤ +1"),
-        (Target("more", 0.5), 1.0, False, "≤ +0.5"),
-        (Target("itself", 3), 3.0, True, "≤ 3"),
-        (Target("times", 1.5, at_least=True), 1.5, True, "≥ 1.5 ×"),
-        (Target("times", 1.6, at_least=True), 1.5, False, "≥ 1.6 ×"),
+        (Target("ratio", 1.5), 1.5, True, "≤ 1.5 ×"),
+        (Target("ratio", 1.4), 1.5, False, "≤ 1.4 ×"),
+        (Target("difference", 1), 1.0, True, "≤ +1"),
+        (Target("difference", 0.5), 1.0, False, "≤ +0.5"),
+        (Target("value", 3), 3.0, True, "≤ 3"),
+        (Target("ratio", 1.5, at_least=True), 1.5, True, "≥ 1.5 ×"),
+        (Target("ratio", 1.6, at_least=True), 1.5, False, "≥ 1.6 ×"),
     ],
 )
 def test_a_row_holds_its_medians_to_its_target(target: Target, figure: float, holds: bool, shown: str) -> None:
@@ -49,15 +49,15 @@ def test_a_count_must_be_exact() -> None:
 
 def test_measurements_take_turns_and_the_first_rounds_are_thrown_away() -> None:
     turn = count()
-    said: list[str] = []
+    order: list[str] = []
 
     def measure(name: str) -> Callable[[], float]:
         def take() -> float:
-            said.append(name)
+            order.append(name)
             return next(turn)
 
         return take
 
     ours, floor = interleaved(2, measure("ours"), measure("floor"), warm_up=1)
-    assert said == ["ours", "floor"] * 3
+    assert order == ["ours", "floor"] * 3
     assert (ours.values, floor.values) == ((2, 4), (3, 5))

@@ -6,11 +6,11 @@ import pytest
 from rich.console import Console
 
 from bench import report
-from bench.measure import Count, Curve, Figure, Row, Samples, Section, Target
+from bench.measure import Chart, Count, Curve, Row, Samples, Section, Target
 
-FAST = Row("tokenize", "ms", Samples((1.0, 1.2, 1.1)), Samples((1.0,)), Target("times", 1.15))
-SLOW = Row("screen", "ms", Samples((2.0,)), Samples((1.0,)), Target("times", 1.15))
-FIGURE = Figure(
+FAST = Row("tokenize", "ms", Samples((1.0, 1.2, 1.1)), Samples((1.0,)), Target("ratio", 1.15))
+SLOW = Row("screen", "ms", Samples((2.0,)), Samples((1.0,)), Target("ratio", 1.15))
+CHART = Chart(
     "growth", "Growth", "payments", "ms", [Curve("ours", [1, 10], [2.0, 3.0]), Curve("floor", [1, 10], [1, 1])]
 )
 
@@ -52,14 +52,14 @@ def test_all_samples_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("log_x", [False, True])
 def test_curves_are_drawn_and_the_same_ones_alike(tmp_path: Path, log_x: bool) -> None:
-    figure = Figure(FIGURE.file, FIGURE.title, FIGURE.x, FIGURE.y, FIGURE.curves, log_x)
-    first = report.draw(figure, tmp_path).read_text()
-    assert (tmp_path / "growth.svg").read_text() == first == report.draw(figure, tmp_path).read_text()
-    assert first.count('<g id="line2d_') > len(FIGURE.curves)
+    chart = Chart(CHART.file, CHART.title, CHART.x, CHART.y, CHART.curves, log_x)
+    first = report.draw(chart, tmp_path).read_text()
+    assert (tmp_path / "growth.svg").read_text() == first == report.draw(chart, tmp_path).read_text()
+    assert first.count('<g id="line2d_') > len(CHART.curves)
 
 
 def test_the_machine_is_described() -> None:
-    about = report.about_this_machine()
-    assert about["cores"] >= 1
-    assert about["python"].startswith("3.")
-    assert about["versions"]["botocore"]
+    machine_info = report.describe_machine()
+    assert machine_info["cores"] >= 1
+    assert machine_info["python"].startswith("3.")
+    assert machine_info["versions"]["botocore"]

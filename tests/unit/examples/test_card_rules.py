@@ -17,6 +17,7 @@ from functions.shared.contracts import load
 from functions.shared.domain.card_number import RULES, _normalised
 from functions.shared.domain.card_rules import expiry_of, has_expired
 from functions.shared.domain.errors import Rejection
+from functions.shared.ports import Opened
 from functions.shared.runtime import validate
 from functions.shared.use_cases.open_card import open_card
 from functions.tokenize.tokenize_card import tokenize_card_to_store
@@ -115,9 +116,9 @@ class Opener:
     """Opens a card that was never sealed."""
 
     def __init__(self, card: dict[str, str]) -> None:
-        self._opened = json.dumps(card).encode()
+        self._opened = Opened(json.dumps(card).encode(), single_use=True)
 
-    def open(self, sealed: str, payment_id: str) -> bytes:
+    def open(self, sealed: str, payment_id: str) -> Opened:
         return self._opened
 
 

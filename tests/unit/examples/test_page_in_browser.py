@@ -15,7 +15,7 @@ from examples.checkout.app import create_app
 from functions.shared.adapters.currencies import minor_unit
 from tests.chromium import browser as browser
 from tests.samples import TEST_CARDS, UNLISTED_PAN
-from tools.books.money import figure
+from tools.books.money import amount_text
 
 NUMBER = UNLISTED_PAN
 ONLY_DIGITS = "Enter the digits of the card number, and nothing else."
@@ -390,7 +390,7 @@ def test_an_amount_has_the_decimals_of_the_books_in_every_currency_that_is_taken
     )
     figures = ["".join(character for character in text if character in "0123456789.,") for text in written]
     assert len(ACCEPTED) > 160
-    assert figures == [figure(amount, currency) for currency, amount in asked]
+    assert figures == [amount_text(amount, currency) for currency, amount in asked]
 
 
 @pytest.mark.parametrize(("currency", "paid"), [("HUF", "HUF 48.50"), ("JPY", "¥4,850"), ("KWD", "KWD 4.850")])

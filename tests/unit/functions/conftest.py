@@ -17,8 +17,10 @@ from tests.fakes import (
     FakeCardVault,
     FakeExecutions,
     FakeGateway,
+    FakeHeldCards,
     FakeLedger,
     FakeMac,
+    FakeSealingKeys,
     FakeStateMachine,
     FakeVelocityCounter,
     FakeWritten,
@@ -50,6 +52,9 @@ class World:
     books: FakeBooks = field(init=False)
     breaks: FakeBreaks = field(default_factory=FakeBreaks)
     card_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
+    ephemeral_cipher: FakeCardCipher = field(default_factory=FakeCardCipher)
+    held_cards: FakeHeldCards = field(default_factory=FakeHeldCards)
+    sealing_keys: FakeSealingKeys = field(default_factory=FakeSealingKeys)
     token_mac: FakeMac = field(default_factory=FakeMac)
     velocity_counter: FakeVelocityCounter = field(default_factory=FakeVelocityCounter)
     executions: FakeExecutions = field(default_factory=FakeExecutions)

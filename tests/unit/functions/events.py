@@ -1,15 +1,17 @@
 """Every function there is, what it is given, and what has to be there before."""
 
+from base64 import b64encode
 from importlib import import_module
 from typing import Any
 
-from functions.encrypt.encrypt_data import encrypt_card
+from functions.encrypt.encrypt_data import encrypt_data
 from functions.shared import runtime
 from functions.shared.domain.ledger import capture_entry
-from functions.shared.ports import CardCipher
+from functions.shared.ports import CardCipher, HeldCard, HeldCards
 from tests.samples import (
     CARD_DATA,
     LATER,
+    NOW,
     PAN,
     REQUEST,
     STARTED_AT,
@@ -33,12 +35,17 @@ OF_NO_PAYMENT = ("anchor", "cards", "doubts", "reconcile")
 """The functions that are about more than one payment, or about none."""
 
 
-def event_for(function: str, cipher: CardCipher, pan: str = PAN) -> dict[str, Any]:
-    """A new, valid event of payment `payment-of-ours-1`. `cipher` is the one that the function will decrypt with.
+def event_for(
+    function: str, cipher: CardCipher, pan: str = PAN, *, held_cards: HeldCards | None = None
+) -> dict[str, Any]:
+    """A new, valid event of payment `payment-of-ours-1`. `cipher` is the one that the function will decrypt with, and
+    `held_cards` will hold the card.
 
     Raises KeyError for a function that has none here yet.
     """
-    encrypted = encrypt_card(card(pan), SUMMARY.encryption_context, cipher=cipher)
+    encrypted = HeldCard(encrypt_data(card(pan).to_card_data(), SUMMARY.encryption_context, cipher=cipher))
+    if held_cards:
+        held_cards.hold("payment-of-ours-1", encrypted, NOW)
     card_data = CARD_DATA | {"card_number": pan}
     recorded = {
         "payment_id": "payment-of-ours-1",
@@ -60,11 +67,11 @@ def event_for(function: str, cipher: CardCipher, pan: str = PAN) -> dict[str, An
             "payment_id": "payment-of-ours-1",
             "payment": REQUEST.to_dict(),
             "card": SUMMARY.to_dict(),
-            "ciphertext": encrypted["ciphertext"],
+            "transaction_id": encrypted.transaction_id,
         },
         "persist": recorded
         | {
-            "encrypted": encrypted,
+            "transaction_id": encrypted.transaction_id,
             "charge": {
                 "outcome": "captured",
                 "gateway": "sparkle",
@@ -83,8 +90,14 @@ def event_for(function: str, cipher: CardCipher, pan: str = PAN) -> dict[str, An
         },
         "keep": {
             "payment_id": "payment-of-ours-1",
+            "card_data": card_data,
             "card": SUMMARY.to_dict(),
-            "ciphertext": encrypted["ciphertext"],
+            "ciphertext": b64encode(encrypted.ciphertext).decode(),
+        },
+        "issue_key": {
+            "headers": {"Idempotency-Key": "payment-of-ours-1"},
+            "body": None,
+            "requestContext": {"path": "/v1/keys"},
         },
         "status": {"httpMethod": "GET", "pathParameters": {"payment_id": "payment-of-ours-1"}},
         "cards": {"httpMethod": "GET", "pathParameters": {"token": TOKEN}},

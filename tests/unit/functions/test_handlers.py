@@ -31,7 +31,7 @@ every_function = pytest.mark.parametrize("function", HANDLERS)
 
 @every_function
 def test_there_is_an_event_for_every_handler(function: str, world: World) -> None:
-    assert event_for(function, world.card_cipher) is not None
+    assert event_for(function, world.card_cipher, held_cards=world.held_cards) is not None
 
 
 def places(event: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -98,7 +98,7 @@ def test_input_that_breaks_its_contract_is_refused_without_a_word_of_it(
 
 @pytest.mark.parametrize("function", CLOSED)
 def test_a_missing_field_is_named(function: str, world: World) -> None:
-    event = event_for(function, world.card_cipher)
+    event = event_for(function, world.card_cipher, held_cards=world.held_cards)
     for name in event:
         with pytest.raises(InvalidInput, match=f"^Missing {name.replace('_', ' ')}\\.$"):
             HANDLERS[function]({other: value for other, value in event.items() if other != name}, None)
@@ -107,7 +107,7 @@ def test_a_missing_field_is_named(function: str, world: World) -> None:
 @every_function
 def test_every_log_line_has_the_payments_id_and_none_the_card(function: str, world: World, output: Output) -> None:
     prepare(function, world)
-    HANDLERS[function](event_for(function, world.card_cipher), None)
+    HANDLERS[function](event_for(function, world.card_cipher, held_cards=world.held_cards), None)
     logs = output.logs()
     assert [(line["level"], line["message"]) for line in logs] == [("INFO", f"{function} done")]
     assert [line.get("payment_id") for line in logs] == ["payment-of-ours-1" if function in OF_A_PAYMENT else None]
@@ -117,7 +117,7 @@ def test_every_log_line_has_the_payments_id_and_none_the_card(function: str, wor
 @pytest.mark.parametrize("function", CLOSED)
 def test_a_refusal_is_logged_under_the_payments_id(function: str, world: World, output: Output) -> None:
     with pytest.raises(InvalidInput):
-        HANDLERS[function](event_for(function, world.card_cipher) | {CANARY: CANARY}, None)
+        HANDLERS[function](event_for(function, world.card_cipher, held_cards=world.held_cards) | {CANARY: CANARY}, None)
     (line,) = output.logs()
     assert (line["level"], line["payment_id"]) == ("WARNING", "payment-of-ours-1")
     assert line["reason"] == "the input has a field that the contract does not know."
@@ -127,7 +127,7 @@ def test_a_refusal_is_logged_under_the_payments_id(function: str, world: World, 
 def test_an_unforeseen_error_leaves_without_its_data(
     function: str, world: World, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    event = event_for(function, world.card_cipher)
+    event = event_for(function, world.card_cipher, held_cards=world.held_cards)
 
     def fail() -> None:
         try:
@@ -173,7 +173,7 @@ def test_whatever_goes_wrong_with_the_card_in_hand_what_leaves_has_no_digits_of_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`from None` would not do: it hides the context from a traceback, and leaves it there."""
-    event = event_for(function, world.card_cipher)
+    event = event_for(function, world.card_cipher, held_cards=world.held_cards)
     if port == "card_vault":
         event["payment"]["card_on_file"] = True
 

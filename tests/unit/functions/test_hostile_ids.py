@@ -24,6 +24,7 @@ PLACES: dict[str, list[Path]] = {
     "screen": [("payment_id",), ("started_at",)],
     "encrypt": [("payment_id",), ("token",)],
     "charge": [("payment_id",), ("token",)],
+    "issue_key": [("headers", "Idempotency-Key"), ("headers",), ("body",)],
     "keep": [("payment_id",), ("card", "token")],
     "persist": [
         ("payment_id",),
@@ -99,7 +100,7 @@ def test_a_card_number_for_an_id_is_told_nowhere(function: str, value: Any, worl
 def test_an_id_that_passed_is_logged_whole(function: str, world: World, output: Output) -> None:
     handler, event = HANDLERS[function], event_for(function, CIPHER)
     payment_id = "49291234-5678-4015-8000-123456789012"
-    path = next(path for path in PLACES[function] if path[-1] == "payment_id")
+    path = next(path for path in PLACES[function] if path[-1] in ("payment_id", "Idempotency-Key"))
     with contextlib.suppress(PaymentError):
         handler(changed(event, path, payment_id), None)
     assert {line["payment_id"] for line in output.logs()} == {payment_id}

@@ -223,9 +223,10 @@ def confirm(base: str, account_id: str, yes: str | None, console: Console) -> No
 def estimated_usd() -> float:
     """The cost of a run according to the cost model: its payments, and its share of the monthly fixed costs."""
     prices = cost.load_prices()
-    of_payments = sum(line.units * prices[line.price].each for line in cost.this_way(looks=5, per_month=PAYMENTS).lines)
-    by_the_month = sum(line.units * prices[line.price].each for line in cost.base())
-    return PAYMENTS * of_payments + by_the_month * HOURS / 730
+    design = cost.this_design(reads=5, per_month=PAYMENTS)
+    per_payment = sum(line.units * prices[line.price].each for line in design.lines)
+    per_month = sum(line.units * prices[line.price].each for line in cost.fixed_monthly_costs())
+    return PAYMENTS * per_payment + per_month * HOURS / 730
 
 
 def has_log_role(apigateway: Any, iam: Any) -> bool:

@@ -13,7 +13,7 @@ from botocore.credentials import Credentials
 
 from client import seal
 from tools.deployment import polling
-from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, Stack, followed, new_payment_id
+from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, Stack, new_payment_id, payment_or_operation
 from tools.trials.acceptance.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class Run:
         """Wait until the payment, or the given operation on it, has ended. Only the last answer is recorded."""
         return self.until(
             payment_id,
-            lambda payment: followed(payment, operation_id).get("status", "processing") != "processing",
+            lambda payment: payment_or_operation(payment, operation_id).get("status", "processing") != "processing",
             protocol=protocol,
         )
 

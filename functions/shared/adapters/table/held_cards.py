@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from functions.shared.adapters.table.items import Item, ledger_errors, marshal, unmarshal
+from functions.shared.adapters.table.items import ledger_errors, marshal, unmarshal
 from functions.shared.domain.errors import LedgerConflict
 from functions.shared.domain.times import epoch_seconds, iso
 from functions.shared.ports import HeldCard
@@ -20,6 +20,7 @@ RETENTION = timedelta(days=1)
 """The longest time for which an item is needed: longer than any payment runs, and than a late request takes."""
 
 _FIELDS = tuple(field.name for field in fields(HeldCard))
+_IS_FIRST = "attribute_not_exists(ended_at) AND attribute_not_exists(ciphertext)"
 
 # Unconditional: the item that remains keeps a late request from bringing anything back.
 _ERASE = (
@@ -36,21 +37,23 @@ class DynamoDbHeldCards:
         self._table = table
 
     def hold(self, payment_id: str, card: HeldCard, at: str) -> HeldCard:
-        held = {name: value for name, value in asdict(card).items() if value is not None}
-        values = held | {"expires_at": _expires_at(at)}
+        values = {name: value for name, value in asdict(card).items() if value is not None}
+        sets = "".join(f"{name} = :{name}, " for name in values)
+        values["expires_at"] = _expires_at(at)
         with ledger_errors():
             try:
-                answer = self._client.update_item(
+                self._client.update_item(
                     TableName=self._table,
                     Key=marshal({"payment_id": payment_id}),
-                    UpdateExpression="SET " + ", ".join(f"{name} = if_not_exists({name}, :{name})" for name in values),
-                    ConditionExpression="attribute_not_exists(ended_at)",
+                    UpdateExpression=f"SET {sets}expires_at = if_not_exists(expires_at, :expires_at)",
+                    ConditionExpression=_IS_FIRST,
                     ExpressionAttributeValues=marshal({f":{name}": value for name, value in values.items()}),
-                    ReturnValues="UPDATED_NEW",
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
+                if held := self.find(payment_id):
+                    return held
                 raise LedgerConflict("The payment has ended, and holds no card any more.") from None
-        return _held(unmarshal(answer["Attributes"]))
+        return card
 
     def find(self, payment_id: str) -> HeldCard | None:
         with ledger_errors():
@@ -61,7 +64,7 @@ class DynamoDbHeldCards:
                 ConsistentRead=True,
             )
         item = unmarshal(answer.get("Item", {}))
-        return _held(item) if "ciphertext" in item else None
+        return HeldCard(**item) if "ciphertext" in item else None
 
     def erase(self, payment_id: str, at: str) -> None:
         with ledger_errors():
@@ -71,10 +74,6 @@ class DynamoDbHeldCards:
                 UpdateExpression=_ERASE,
                 ExpressionAttributeValues=marshal({":at": at, ":expires_at": _expires_at(at)}),
             )
-
-
-def _held(item: Item) -> HeldCard:
-    return HeldCard(**{name: item[name] for name in _FIELDS if name in item})
 
 
 def _expires_at(at: str) -> int:

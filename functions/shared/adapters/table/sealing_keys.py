@@ -101,7 +101,10 @@ class DynamoDbSealingKeys:
     def _read(self, payment_id: str) -> Item:
         with ledger_errors():
             answer = self._client.get_item(
-                TableName=self._table, Key=marshal({"payment_id": payment_id}), ConsistentRead=True
+                TableName=self._table,
+                Key=marshal({"payment_id": payment_id}),
+                ProjectionExpression="kid, x, y, private_key, issued_until, ended_at",
+                ConsistentRead=True,
             )
         return unmarshal(answer.get("Item", {}))
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from functions.charge.charge_card import charge_card
+from functions.shared.domain.card import security_code_context
 from functions.shared.domain.charge import REDACTED, Charge
 from functions.shared.domain.errors import (
     GatewayBusy,
@@ -13,11 +14,25 @@ from functions.shared.domain.errors import (
     GatewayRefused,
     KeyServiceUnavailable,
     KeyUnusable,
+    LedgerConflict,
     LedgerUnavailable,
 )
 from functions.shared.domain.payment import PaymentRequest, Status
-from tests.fakes import LEDGER_DOWN, FakeCardCipher, FakeGateway, FakeLedger
-from tests.samples import CARD_DATA, DECLINED_PAN, PAN, REQUEST, SUMMARY, card, order, payment
+from functions.shared.ports import HeldCard
+from tests.fakes import LEDGER_DOWN, FakeCardCipher, FakeGateway, FakeHeldCards, FakeLedger
+from tests.samples import (
+    CARD_DATA,
+    DECLINED_PAN,
+    NOW,
+    PAN,
+    REQUEST,
+    SECURITY_CODE,
+    SUMMARY,
+    WRONG_SECURITY_CODE,
+    card,
+    order,
+    payment,
+)
 
 UNKNOWN = GatewayOutcomeUnknown("No answer.")
 
@@ -28,12 +43,31 @@ def gateway() -> FakeGateway:
 
 
 def charge(
-    gateway: FakeGateway, request: PaymentRequest = REQUEST, pan: str = PAN, ledger: FakeLedger | None = None
+    gateway: FakeGateway,
+    request: PaymentRequest = REQUEST,
+    pan: str = PAN,
+    *,
+    ledger: FakeLedger | None = None,
+    cipher: FakeCardCipher | None = None,
+    held: HeldCard | None = None,
+    transaction_id: str | None = None,
 ) -> dict[str, Any]:
-    cipher = FakeCardCipher()
-    ciphertext = cipher.encrypt(json.dumps(CARD_DATA | {"card_number": pan}).encode(), SUMMARY.encryption_context)
-    ledger = ledger or FakeLedger()
-    return charge_card("pay-1", request, SUMMARY, ciphertext, cipher=cipher, gateway=gateway, ledger=ledger)
+    """Charge the card that is held: the test's, or one that was just encrypted."""
+    cipher, held_cards = cipher or FakeCardCipher(), FakeHeldCards()
+    card_data = json.dumps(CARD_DATA | {"card_number": pan}).encode()
+    held = held or HeldCard(cipher.encrypt(card_data, SUMMARY.encryption_context))
+    held_cards.hold("pay-1", held, NOW)
+    return charge_card(
+        "pay-1",
+        request,
+        SUMMARY,
+        transaction_id or held.transaction_id,
+        held_cards=held_cards,
+        cipher=cipher,
+        code_cipher=lambda: cipher,
+        gateway=gateway,
+        ledger=ledger or FakeLedger(),
+    )
 
 
 def test_an_approved_card_is_captured(gateway: FakeGateway) -> None:
@@ -160,7 +194,53 @@ def test_a_ciphertext_of_another_card_is_not_charged(gateway: FakeGateway) -> No
     cipher = FakeCardCipher()
     ciphertext = cipher.encrypt(json.dumps(CARD_DATA).encode(), {"token": "tok_of_another_card"})
     with pytest.raises(KeyUnusable):
-        charge_card("pay-1", REQUEST, SUMMARY, ciphertext, cipher=cipher, gateway=gateway, ledger=FakeLedger())
+        charge(gateway, cipher=cipher, held=HeldCard(ciphertext))
+    assert gateway.calls == []
+
+
+def test_only_the_card_that_encrypt_told_of_is_charged(gateway: FakeGateway) -> None:
+    with pytest.raises(LedgerConflict):
+        charge(gateway, transaction_id="0" * 64)
+    assert gateway.calls == []
+
+
+def test_nothing_is_charged_after_the_card_was_erased(gateway: FakeGateway) -> None:
+    held_cards, cipher = FakeHeldCards(), FakeCardCipher()
+    held = held_cards.hold("pay-1", HeldCard(b"ciphertext"), NOW)
+    held_cards.erase("pay-1", NOW)
+    with pytest.raises(LedgerConflict):
+        charge_card(
+            "pay-1",
+            REQUEST,
+            SUMMARY,
+            held.transaction_id,
+            held_cards=held_cards,
+            cipher=cipher,
+            code_cipher=lambda: cipher,
+            gateway=gateway,
+            ledger=FakeLedger(),
+        )
+    assert gateway.calls == []
+
+
+def security_code(cipher: FakeCardCipher, code: str, payment_id: str = "pay-1") -> HeldCard:
+    """A card that is held with a security code."""
+    ciphertext = cipher.encrypt(json.dumps(CARD_DATA).encode(), SUMMARY.encryption_context)
+    return HeldCard(ciphertext, cipher.encrypt(code.encode(), security_code_context(payment_id)))
+
+
+def test_the_gateway_gets_the_security_code(gateway: FakeGateway) -> None:
+    cipher = FakeCardCipher()
+    assert charge(gateway, cipher=cipher, held=security_code(cipher, SECURITY_CODE))["outcome"] == "captured"
+    another = FakeGateway()
+    declined = charge(another, cipher=cipher, held=security_code(cipher, WRONG_SECURITY_CODE))
+    assert (declined["outcome"], declined["decline_code"]) == ("declined", "incorrect_cvc")
+
+
+def test_another_payment_s_security_code_is_not_sent(gateway: FakeGateway) -> None:
+    cipher = FakeCardCipher()
+    with pytest.raises(KeyUnusable):
+        charge(gateway, cipher=cipher, held=security_code(cipher, SECURITY_CODE, "pay-2"))
     assert gateway.calls == []
 
 
@@ -168,7 +248,7 @@ def test_without_the_key_the_gateway_is_not_called(gateway: FakeGateway) -> None
     cipher = FakeCardCipher()
     cipher.faults.arm("decrypt", KeyServiceUnavailable("KMS: Throttling"))
     with pytest.raises(KeyServiceUnavailable):
-        charge_card("pay-1", REQUEST, SUMMARY, b"ciphertext", cipher=cipher, gateway=gateway, ledger=FakeLedger())
+        charge(gateway, cipher=cipher)
     assert gateway.calls == []
 
 

@@ -1,4 +1,3 @@
-import base64
 import json
 from typing import Any
 
@@ -6,17 +5,19 @@ import pytest
 
 from functions.charge.handler import handler
 from functions.shared.domain.errors import GatewayOutcomeUnknown, InternalError
-from tests.samples import CARD_DATA, HOLDER, PAN, REQUEST, SUMMARY
+from functions.shared.ports import HeldCard
+from tests.samples import CARD_DATA, HOLDER, NOW, PAN, REQUEST, SUMMARY
 from tests.unit.functions.conftest import Output, World
 
 
 def event(world: World, plaintext: bytes = json.dumps(CARD_DATA).encode()) -> dict[str, Any]:
-    ciphertext = world.card_cipher.encrypt(plaintext, SUMMARY.encryption_context)
+    held = HeldCard(world.card_cipher.encrypt(plaintext, SUMMARY.encryption_context))
+    world.held_cards.hold("payment-of-ours-1", held, NOW)
     return {
         "payment_id": "payment-of-ours-1",
         "payment": REQUEST.to_dict(),
         "card": SUMMARY.to_dict(),
-        "ciphertext": base64.b64encode(ciphertext).decode(),
+        "transaction_id": held.transaction_id,
     }
 
 

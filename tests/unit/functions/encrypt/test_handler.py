@@ -7,7 +7,7 @@ import pytest
 
 from functions.encrypt.handler import handler
 from functions.shared.domain.errors import InvalidCardNumber, UnknownToken
-from functions.shared.ports import StoredCard
+from functions.shared.ports import HeldCard, StoredCard
 from tests.samples import CARD_DATA, FINGERPRINT, HOLDER, KEPT_UNTIL, PAN, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
@@ -20,19 +20,27 @@ def event(card: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_the_ciphertext_leaves_in_base64_and_the_card_does_not(world: World, output: Output) -> None:
-    encrypted = handler(event({"card_data": CARD_DATA, "token": None}), None)
-    ciphertext = base64.b64decode(encrypted["ciphertext"])
-    assert json.loads(world.card_cipher.decrypt(ciphertext, {"token": TOKEN})) == CARD_DATA
+def test_the_transaction_s_id_leaves_and_neither_the_card_nor_its_ciphertext_does(world: World, output: Output) -> None:
+    answer = handler(event({"card_data": CARD_DATA, "token": None}), None)
+    held = world.held_cards.cards["payment-of-ours-1"]
+    assert answer == {"transaction_id": hashlib.sha256(held.ciphertext).hexdigest()}
+    assert json.loads(world.card_cipher.decrypt(held.ciphertext, {"token": TOKEN})) == CARD_DATA
     assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
-    assert PAN not in output.text + json.dumps(encrypted)
-    assert HOLDER not in output.text + json.dumps(encrypted)
+    assert PAN not in output.text
+    assert HOLDER not in output.text
+
+
+def test_a_card_to_be_stored_leaves_encrypted_and_is_not_held(world: World) -> None:
+    store = {"payment_id": "payment-of-ours-1", "card": SUMMARY.to_dict(), "store_request": {"card_data": CARD_DATA}}
+    ciphertext = base64.b64decode(handler(store, None)["ciphertext"])
+    assert json.loads(world.card_cipher.decrypt(ciphertext, {"token": TOKEN})) == CARD_DATA
+    assert world.held_cards.cards == {}
 
 
 def test_a_card_that_is_not_to_be_kept_is_bound_to_its_number(world: World) -> None:
-    encrypted = handler(event({"card_data": CARD_DATA}) | {"card": SUMMARY.without_token().to_dict()}, None)
-    ciphertext = base64.b64decode(encrypted["ciphertext"])
-    assert json.loads(world.card_cipher.decrypt(ciphertext, {"fingerprint": FINGERPRINT})) == CARD_DATA
+    handler(event({"card_data": CARD_DATA}) | {"card": SUMMARY.without_token().to_dict()}, None)
+    held = world.held_cards.cards["payment-of-ours-1"]
+    assert json.loads(world.card_cipher.decrypt(held.ciphertext, {"fingerprint": FINGERPRINT})) == CARD_DATA
 
 
 def test_a_card_number_that_is_none_is_not_encrypted(world: World, output: Output) -> None:
@@ -45,9 +53,9 @@ def test_a_card_number_that_is_none_is_not_encrypted(world: World, output: Outpu
 def test_a_stored_card_is_charged_as_it_was_encrypted(world: World) -> None:
     world.card_vault.cards[TOKEN] = StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL)
     assert handler(event({"token": TOKEN, "card_data": None}), None) == {
-        "ciphertext": base64.b64encode(b"ciphertext").decode(),
         "transaction_id": hashlib.sha256(b"ciphertext").hexdigest(),
     }
+    assert world.held_cards.cards["payment-of-ours-1"] == HeldCard(b"ciphertext")
 
 
 def test_a_card_that_was_erased_since_tokenize_saw_it_is_unknown(world: World) -> None:

@@ -4,13 +4,14 @@ from typing import Any
 import pytest
 
 from functions.keep.handler import handler
-from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
+from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable, SealingKeyUsed
 from tests.fakes import LEDGER_DOWN
-from tests.samples import SUMMARY, TOKEN
+from tests.samples import CARD_DATA, SEALED, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
 EVENT: dict[str, Any] = {
     "payment_id": "payment-of-ours-1",
+    "card_data": CARD_DATA,
     "card": SUMMARY.to_dict(),
     "ciphertext": base64.b64encode(b"\x00ciphertext").decode(),
 }
@@ -39,3 +40,42 @@ def test_a_card_whose_answer_got_lost_is_stored_once_when_keep_runs_again(world:
         handler(EVENT, None)
     assert handler(EVENT, None)["status"] == "stored"
     assert list(world.card_vault.cards) == [TOKEN]
+
+
+SEALED_EVENT = EVENT | {"card_data": SEALED}
+REPEATED = {"payment_id": "payment-of-ours-1", "repeated": SEALED}
+
+
+def test_the_key_that_the_card_was_sealed_to_is_deleted_once_the_card_is_stored(world: World) -> None:
+    world.card_vault.faults.arm("keep", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        handler(SEALED_EVENT, None)
+    assert world.held_cards.ended == set()
+    handler(SEALED_EVENT, None)
+    assert world.held_cards.ended == {"payment-of-ours-1"}
+
+
+def test_a_repeated_request_is_answered_as_before_although_nothing_opens_its_card(world: World) -> None:
+    stored = handler(SEALED_EVENT, None)
+    assert handler(REPEATED, None) == stored
+
+
+def test_a_card_sealed_otherwise_is_another_request(world: World) -> None:
+    handler(SEALED_EVENT, None)
+    with pytest.raises(LedgerConflict):
+        handler(REPEATED | {"repeated": SEALED.replace("aaaa.", "aaab.", 1)}, None)
+    world.card_vault.erase(TOKEN)
+    with pytest.raises(LedgerConflict):
+        handler(REPEATED, None)
+
+
+def test_a_key_that_ended_otherwise_has_stored_nothing(world: World) -> None:
+    with pytest.raises(SealingKeyUsed):
+        handler(REPEATED, None)
+
+
+def test_no_hash_is_kept_of_a_card_in_the_clear(world: World) -> None:
+    handler(EVENT, None)
+    assert world.card_vault.requests["payment-of-ours-1"][-1] is None
+    with pytest.raises(LedgerConflict):
+        handler(REPEATED, None)

@@ -1,5 +1,3 @@
-import base64
-import hashlib
 import json
 from typing import Any
 
@@ -8,13 +6,11 @@ import pytest
 from functions.persist.handler import METRICS, handler
 from functions.shared.domain.errors import InvalidInput, LedgerConflict, LedgerUnavailable
 from functions.shared.domain.payment import Status
+from functions.shared.ports import HeldCard
 from tests.aws_facts import facts
 from tests.fakes import LEDGER_DOWN
-from tests.samples import REQUEST, STARTED_AT, SUMMARY, payment, shown
+from tests.samples import REQUEST, STARTED_AT, SUMMARY, TRANSACTION_ID, payment, shown
 from tests.unit.functions.conftest import Output, World
-
-CIPHERTEXT = b"\x00ciphertext"
-TRANSACTION_ID = hashlib.sha256(CIPHERTEXT).hexdigest()
 
 
 def event(outcome: str, **changes: Any) -> dict[str, Any]:
@@ -28,7 +24,7 @@ def event(outcome: str, **changes: Any) -> dict[str, Any]:
         "started_at": STARTED_AT,
         "payment": REQUEST.to_dict(),
         "card": SUMMARY.to_dict(),
-        "encrypted": {"ciphertext": base64.b64encode(CIPHERTEXT).decode(), "transaction_id": TRANSACTION_ID},
+        "transaction_id": TRANSACTION_ID,
         "charge": charge,
         "flags": [],
     } | changes
@@ -100,3 +96,31 @@ def test_a_charge_that_was_moved_meanwhile_is_counted_as_what_was_asked_for(worl
     authorized["charge"]["shown"] |= {"status": "captured", "captured_minor": 600}
     assert handler(authorized, None)["status"] == "captured"
     assert output.metrics() == {"PaymentAuthorized": [1.0]}
+
+
+def test_a_rejected_payment_is_erased_and_not_recorded(world: World, output: Output) -> None:
+    world.held_cards.hold("payment-of-ours-1", HeldCard(b"ciphertext"), STARTED_AT)
+    handler({"payment_id": "payment-of-ours-1", "rejected": "ExpiredCard"}, None)
+    assert (world.held_cards.cards, world.held_cards.ended) == ({}, {"payment-of-ours-1"})
+    assert world.ledger.records == {}
+    assert output.metrics() == {}
+
+
+@pytest.mark.parametrize("kind", ["captured", "recorded", "denied"])
+def test_what_is_held_is_erased_once_the_payment_is_recorded(world: World, kind: str) -> None:
+    verdict = json.dumps({"decline_code": "screened:amount_cap", "flags": []})
+    denied = {name: event("captured")[name] for name in ("payment_id", "started_at", "payment", "card")}
+    events = {
+        "captured": event("captured"),
+        "recorded": event("recorded", charge={"outcome": "recorded"}),
+        "denied": denied | {"denied": json.dumps({"errorMessage": verdict})},
+    }
+    if kind == "recorded":
+        world.ledger.record(payment("payment-of-ours-1"))
+    world.held_cards.hold("payment-of-ours-1", HeldCard(b"ciphertext"), STARTED_AT)
+    world.held_cards.faults.arm("erase", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        handler(events[kind], None)
+    assert "payment-of-ours-1" in world.ledger.records
+    handler(events[kind], None)
+    assert world.held_cards.cards == {}

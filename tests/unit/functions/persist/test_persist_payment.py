@@ -7,9 +7,9 @@ from functions.shared.domain.charge import Charge, Refund
 from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable
 from functions.shared.domain.ledger import capture_entry
 from functions.shared.domain.payment import Payment, Status
-from functions.shared.ports import RecordedPayment, StoredCard
+from functions.shared.ports import HeldCard, RecordedPayment, StoredCard
 from tests.balances import balances
-from tests.fakes import LEDGER_DOWN, FakeLedger, FakeVelocityCounter
+from tests.fakes import LEDGER_DOWN, FakeHeldCards, FakeLedger, FakeVelocityCounter
 from tests.samples import EXPIRES_AT, KEPT_UNTIL, LATER, NOW, SUMMARY, TOKEN, payment, shown
 
 REFUNDED = Refund("re_1", None, "succeeded", 200, NOW)
@@ -20,10 +20,18 @@ def ledger() -> FakeLedger:
     return FakeLedger()
 
 
+def holding(payment_id: str) -> FakeHeldCards:
+    """What is held before the payment is recorded."""
+    held_cards = FakeHeldCards()
+    held_cards.hold(payment_id, HeldCard(b"ciphertext", b"security code"), NOW)
+    return held_cards
+
+
 def persist(
     paid: Payment,
     ledger: FakeLedger,
     *,
+    held_cards: FakeHeldCards | None = None,
     charge: Charge | None = None,
     card_on_file: bool = False,
     keep_card_until: str = KEPT_UNTIL,
@@ -31,10 +39,10 @@ def persist(
 ) -> Payment:
     return persist_payment(
         paid,
-        b"ciphertext",
         charge or shown(paid),
         card_on_file=card_on_file,
         keep_card_until=keep_card_until,
+        held_cards=held_cards or holding(paid.payment_id),
         ledger=ledger,
         card_vault=ledger.card_vault,
         velocity_counter=counter or FakeVelocityCounter(),
@@ -81,7 +89,9 @@ def test_what_the_gateway_declined_is_counted_once_it_is_recorded_and_what_a_rul
     with pytest.raises(LedgerUnavailable):
         persist(payment(status="declined", decline_code="do_not_honor"), ledger, counter=counter)
     assert counter.declines == {}
-    deny_payment(payment(status="declined", decline_code="screened:amount_cap"), ledger=ledger)
+    deny_payment(
+        payment(status="declined", decline_code="screened:amount_cap"), held_cards=FakeHeldCards(), ledger=ledger
+    )
     persist(payment("pay-2"), ledger, counter=counter)
     assert counter.declines == {}
     persist(payment("pay-3", "declined", decline_code="do_not_honor"), ledger, counter=counter)
@@ -133,8 +143,38 @@ def test_a_card_that_was_erased_before_a_repetition_stays_erased(ledger: FakeLed
 
 def test_a_payment_that_was_denied_before_its_card_was_encrypted_is_declined(ledger: FakeLedger) -> None:
     denied = payment(status="declined", transaction_id=None, charge_id=None, decline_code="screened:amount_cap")
-    deny_payment(denied, ledger=ledger)
+    deny_payment(denied, held_cards=FakeHeldCards(), ledger=ledger)
     assert ledger.records["pay-1"] == RecordedPayment(denied, ())
+    assert ledger.card_vault.cards == {}
+
+
+def test_once_the_payment_is_recorded_nothing_is_held_and_a_repetition_finds_its_card_stored(
+    ledger: FakeLedger,
+) -> None:
+    held_cards = holding("pay-1")
+    held_cards.faults.arm("erase", LEDGER_DOWN, done=True)
+    with pytest.raises(LedgerUnavailable):
+        persist(payment(), ledger, held_cards=held_cards)
+    assert held_cards.cards == {}
+    assert persist(payment(), ledger, held_cards=held_cards).card == SUMMARY
+    assert ledger.card_vault.cards == {TOKEN: StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL)}
+
+
+def test_what_could_not_be_recorded_stays_held(ledger: FakeLedger) -> None:
+    held_cards = holding("pay-1")
+    ledger.faults.arm("record", LEDGER_DOWN)
+    with pytest.raises(LedgerUnavailable):
+        persist(payment(), ledger, held_cards=held_cards)
+    assert held_cards.cards != {}
+
+
+def test_a_payment_whose_card_was_erased_before_it_could_be_stored_is_recorded_without_its_token(
+    ledger: FakeLedger,
+) -> None:
+    held_cards = holding("pay-1")
+    held_cards.erase("pay-1", NOW)
+    recorded = persist(payment(), ledger, held_cards=held_cards)
+    assert (recorded.status, recorded.card) == ("captured", SUMMARY.without_token())
     assert ledger.card_vault.cards == {}
 
 

@@ -14,6 +14,7 @@ from functions.shared.adapters.gateways.sparkle.client import Sparkle
 from functions.shared.adapters.kms import KmsCardCipher, KmsMac
 from functions.shared.adapters.table.attendance import DynamoDbAttendance
 from functions.shared.adapters.table.cards import DynamoDbCardVault
+from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
 from functions.shared.adapters.table.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.charge import Charge, Refused
@@ -33,6 +34,8 @@ from functions.shared.ports import (
     CardCipher,
     CardVault,
     Doubts,
+    HeldCard,
+    HeldCards,
     Ledger,
     Mac,
     PaymentGateway,
@@ -48,11 +51,12 @@ from tests.fakes import (
     FakeCardCipher,
     FakeCardVault,
     FakeGateway,
+    FakeHeldCards,
     FakeLedger,
     FakeMac,
     FakeVelocityCounter,
 )
-from tests.mocked_aws import API_KEY, AUTHORIZATION, CARDS_TABLE, COUNTERS_TABLE, MockedAws, new_id
+from tests.mocked_aws import API_KEY, AUTHORIZATION, CARDS_TABLE, COUNTERS_TABLE, EPHEMERAL_TABLE, MockedAws, new_id
 from tests.samples import (
     DECLINED_PAN,
     KEPT_UNTIL,
@@ -276,6 +280,42 @@ class TestLedger:
         assert books.ledger.find(paid.payment.payment_id) is None
 
 
+@pytest.fixture(params=["fake", "dynamodb"])
+def held_cards(request: pytest.FixtureRequest) -> HeldCards:
+    if request.param == "fake":
+        return FakeHeldCards()
+    aws: MockedAws = request.getfixturevalue("aws")
+    return DynamoDbHeldCards(aws.dynamodb, EPHEMERAL_TABLE)
+
+
+class TestHeldCards:
+    @pytest.mark.parametrize("security_code", [None, b"code"])
+    def test_a_card_is_held_until_it_is_erased(self, held_cards: HeldCards, security_code: bytes | None) -> None:
+        card, payment_id = HeldCard(b"ciphertext", security_code), new_id()
+        assert held_cards.find(payment_id) is None
+        assert held_cards.hold(payment_id, card, NOW) == card
+        assert held_cards.find(payment_id) == card
+        for _ in range(2):
+            held_cards.erase(payment_id, LATER)
+            assert held_cards.find(payment_id) is None
+
+    def test_of_two_cards_the_first_is_held(self, held_cards: HeldCards) -> None:
+        first, payment_id = HeldCard(b"first", b"its code"), new_id()
+        held_cards.hold(payment_id, first, NOW)
+        assert held_cards.hold(payment_id, HeldCard(b"second", b"another"), LATER) == first
+        assert held_cards.find(payment_id) == first
+
+    @pytest.mark.parametrize("was_held", [True, False])
+    def test_after_the_end_nothing_is_held(self, held_cards: HeldCards, was_held: bool) -> None:
+        payment_id = new_id()
+        if was_held:
+            held_cards.hold(payment_id, HeldCard(b"ciphertext"), NOW)
+        held_cards.erase(payment_id, LATER)
+        with pytest.raises(LedgerConflict):
+            held_cards.hold(payment_id, HeldCard(b"ciphertext"), LATER)
+        assert held_cards.find(payment_id) is None
+
+
 @dataclass
 class Cards:
     """The vault, and the ledger that keeps cards in it."""
@@ -349,6 +389,12 @@ class TestCardVault:
         assert cards.vault.find(token, LATER) == card
         assert cards.vault.stored_on_request(key, LATER) == StoredOnRequest(card.summary, NOW)
         assert cards.vault.stored_on_request(key, KEPT_UNTIL) is None
+
+    def test_the_request_s_sealed_card_is_known_by_its_hash(self, cards: Cards, token: str) -> None:
+        card, key = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL), new_id()
+        cards.vault.keep(key, card, NOW, "0" * 64)
+        cards.vault.keep(key, card, LATER, "1" * 64)
+        assert cards.vault.stored_on_request(key, LATER) == StoredOnRequest(card.summary, NOW, "0" * 64)
 
     def test_the_same_card_is_stored_again_and_stays_what_it_was(self, cards: Cards, token: str) -> None:
         card, key = StoredCard(replace(SUMMARY, token=token), b"ciphertext", KEPT_UNTIL), new_id()

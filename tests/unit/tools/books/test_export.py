@@ -34,7 +34,7 @@ from tests.fakes import FakeBooks, FakeLedger
 from tests.unit.tools.books.conftest import KnownBooks, Run, post
 from tools.books.export import Format, beancount_account, export, open_accounts
 from tools.books.money import decimal
-from tools.books.reading import ACCOUNTS, LedgerError, OpenBooks, days
+from tools.books.reading import ACCOUNTS, BooksReader, LedgerError, days
 from tools.output import ExitCode
 
 CSV_COLUMNS = [
@@ -83,7 +83,7 @@ def journal(dice: random.Random, amount: int, currency: str) -> list[list[Journa
 
 
 @pytest.fixture(scope="module")
-def generated() -> OpenBooks:
+def generated() -> BooksReader:
     """Payments of every kind over some days, the first of which is closed."""
     dice, ledger, period = random.Random(7), FakeLedger(), list(days("2024-02-27", "2024-03-02"))  # noqa: S311
     for n in range(PAYMENTS):
@@ -91,32 +91,32 @@ def generated() -> OpenBooks:
         times = sorted(f"{dice.choice(period)}T{dice.randrange(24):02}:00:00.000Z" for _ in range(6))
         for at, entries in zip(times, journal(dice, dice.randint(1, 10**8), currency), strict=False):
             post(ledger, f"pay-{n}", currency, at, *entries)
-    return OpenBooks(ledger, FakeBooks(ledger), period[0])
+    return BooksReader(ledger, FakeBooks(ledger), period[0])
 
 
-def written(books: OpenBooks, format: Format, first: str = "2024-02-27", last: str = "2024-03-02") -> bytes:
+def written(books: BooksReader, format: Format, first: str = "2024-02-27", last: str = "2024-03-02") -> bytes:
     """The generated payments as a file."""
     export(books, first, last, format, out := BytesIO(), Console(file=StringIO()))
     return out.getvalue()
 
 
-def exported(books: OpenBooks, format: Format) -> str:
+def exported(books: BooksReader, format: Format) -> str:
     return written(books, format).decode()
 
 
-def opened(books: OpenBooks) -> str:
+def opened(books: BooksReader) -> str:
     """The file that opens the accounts."""
     open_accounts(books, out := BytesIO())
     return out.getvalue().decode()
 
 
-def posted(books: OpenBooks) -> list[PostedEntry]:
+def posted(books: BooksReader) -> list[PostedEntry]:
     assert isinstance(books.ledger, FakeLedger)
     return [posted for recorded in books.ledger.records.values() for posted in recorded.entries]
 
 
 class TestBeancount:
-    def test_beancount_reads_every_entry_without_an_error_and_comes_to_our_balances(self, generated: OpenBooks) -> None:
+    def test_beancount_reads_every_entry_and_computes_our_balances(self, generated: BooksReader) -> None:
         file = opened(generated) + exported(generated, Format.BEANCOUNT)
         transactions = [each for each in parsed(file) if isinstance(each, Transaction)]
         assert {each.meta["entry"] for each in transactions} == {each.entry_id for each in posted(generated)}
@@ -129,7 +129,7 @@ class TestBeancount:
                 sums[posting.account, currency] += Decimal(amount)
         assert {key: amount for key, amount in sums.items() if amount} == balances_of(generated)
 
-    def test_beancounts_own_assertions_of_our_balances_hold(self, generated: OpenBooks) -> None:
+    def test_beancounts_own_assertions_of_our_balances_hold(self, generated: BooksReader) -> None:
         file, balances = opened(generated) + exported(generated, Format.BEANCOUNT), balances_of(generated)
         assert len(balances) > len(ACCOUNTS)
         assertions = [
@@ -143,7 +143,7 @@ class TestBeancount:
         ledger, day = FakeLedger(), "2024-02-29"
         doubt = in_doubt_entry(1234, "KWD")
         post(ledger, "pay-1", "KWD", f"{day}T09:00:00.000Z", doubt, doubt.reverse(1, source='"op\\1"'))
-        books = OpenBooks(ledger, FakeBooks(ledger), day)
+        books = BooksReader(ledger, FakeBooks(ledger), day)
         *_, found = parsed(opened(books) + exported(books, Format.BEANCOUNT))
         assert {name: value for name, value in found.meta.items() if name in CSV_COLUMNS} == {
             "time": f"{day}T09:00:00.000Z",
@@ -163,7 +163,7 @@ class TestBeancount:
             ("Liabilities:Merchant", "1.234 KWD"),
         ]
 
-    def test_every_account_is_opened_by_a_name_that_beancount_knows(self, generated: OpenBooks) -> None:
+    def test_every_account_is_opened_by_a_name_that_beancount_knows(self, generated: BooksReader) -> None:
         directives = parsed(opened(generated))
         assert {type(each) for each in directives} == {Open}
         assert sorted(each.account for each in directives) == [
@@ -175,7 +175,7 @@ class TestBeancount:
         ]
         assert {each.date.isoformat() for each in directives} == {"2024-02-27"}
 
-    def test_months_side_by_side_pass_bean_check(self, generated: OpenBooks, tmp_path: Path) -> None:
+    def test_months_side_by_side_pass_bean_check(self, generated: BooksReader, tmp_path: Path) -> None:
         (tmp_path / "accounts.beancount").write_text(opened(generated))
         for month, last in (("2024-02", "2024-02-29"), ("2024-03", "2024-03-02")):
             (tmp_path / f"{month}.beancount").write_bytes(written(generated, Format.BEANCOUNT, f"{month}-01", last))
@@ -187,7 +187,7 @@ class TestBeancount:
         assert len(transactions) == len(posted(generated))
 
 
-def balances_of(books: OpenBooks) -> dict[tuple[str, str], Decimal]:
+def balances_of(books: BooksReader) -> dict[tuple[str, str], Decimal]:
     """What the books come to, by the accounts' names in beancount."""
     return {
         (beancount_account(account), currency): decimal(amount, currency)
@@ -216,7 +216,7 @@ class TestCsv:
         ]
 
     def test_entries_that_were_posted_together_stay_apart_and_what_needs_quotes_has_them(
-        self, generated: OpenBooks
+        self, generated: BooksReader
     ) -> None:
         rows = list(csv.DictReader(StringIO(exported(generated, Format.CSV), newline="")))
         assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
@@ -236,7 +236,7 @@ class TestCsv:
 
 
 class TestXlsx:
-    def test_it_has_the_rows_of_csv_with_texts_as_texts_and_amounts_as_numbers(self, generated: OpenBooks) -> None:
+    def test_it_has_the_rows_of_csv_with_texts_as_texts_and_amounts_as_numbers(self, generated: BooksReader) -> None:
         rows = list(csv.DictReader(StringIO(exported(generated, Format.CSV), newline="")))
         header, *cells = sheet(written(generated, Format.XLSX))
         assert header == {place: ("text", name) for place, name in enumerate(CSV_COLUMNS)}
@@ -249,8 +249,10 @@ class TestXlsx:
             for row in rows
         ]
 
-    def test_what_a_sheet_can_not_hold_is_an_error(self, generated: OpenBooks, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tools.books.export._ROWS_OF_A_SHEET", 5)
+    def test_more_rows_than_a_sheet_holds_are_an_error(
+        self, generated: BooksReader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tools.books.export._MAX_SHEET_ROWS", 5)
         with pytest.raises(LedgerError, match="Export fewer days"):
             written(generated, Format.XLSX)
 
@@ -292,7 +294,7 @@ def test_what_a_spreadsheet_would_run_is_text(source: str, written: str, format:
     ledger, day, payment_id = FakeLedger(), "2024-02-29", "-1-payment-of-ours"
     captured = capture_entry("sparkle", 1999, "USD")
     post(ledger, payment_id, "USD", f"{day}T09:00:00.000Z", captured, captured.reverse(1, source=source))
-    books = OpenBooks(ledger, FakeBooks(ledger), day)
+    books = BooksReader(ledger, FakeBooks(ledger), day)
     text = exported(books, format)
     if format is Format.CSV:
         found: dict[str, Any] = list(csv.DictReader(StringIO(text, newline="")))[-1]

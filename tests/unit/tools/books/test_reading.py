@@ -15,8 +15,8 @@ from tests.fakes import FakeBooks, FakeBreaks, FakeExecutions, FakeGateway, Fake
 from tests.samples import payment
 from tools.books import reading as module
 from tools.books.reading import (
+    BooksReader,
     LedgerError,
-    OpenBooks,
     Totals,
     days,
     first_day_of,
@@ -73,7 +73,7 @@ class TestTotals:
         for n, (at, entry) in enumerate(journal):
             ledger.record(*payment(f"pay-{n}", updated_at=at).post(entry))
         books = FakeBooks(ledger)
-        opened = OpenBooks(ledger, books, FIRST)
+        opened = BooksReader(ledger, books, FIRST)
         from_postings = opened.totals(until)
         for day in closed:
             close(books, ledger, day)
@@ -88,14 +88,14 @@ class TestTotals:
         books, read = FakeBooks(ledger), list[str]()
         for day in (DAYS[0], DAYS[1], DAYS[3], DAYS[4]):
             close(books, ledger, day)
-        opened = OpenBooks(ledger, books, FIRST)
+        opened = BooksReader(ledger, books, FIRST)
         opened.totals(end_of_day(DAYS[4]), on_day=read.append)
         assert read == [DAYS[2]]
         opened.totals(f"{DAYS[4]}T12:00:00.000Z", on_day=read.append)
         assert read[1:] == [DAYS[2], DAYS[4]]
 
     def test_before_the_first_day_there_is_nothing(self) -> None:
-        assert OpenBooks(FakeLedger(), FakeBooks(FakeLedger()), FIRST).totals(end_of_day("2024-02-26")) == Totals()
+        assert BooksReader(FakeLedger(), FakeBooks(FakeLedger()), FIRST).totals(end_of_day("2024-02-26")) == Totals()
 
 
 class TestTheFirstDay:

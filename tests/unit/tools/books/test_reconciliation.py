@@ -11,7 +11,7 @@ from functions.shared.adapters.table.books import DynamoDbBreaks
 from functions.shared.domain.settlement import Break
 from tests.mocked_aws import ROLE_ARN, TABLE
 from tests.unit.tools.books.conftest import KnownBooks, Run, days_ago
-from tools.books.reconciliation import now_doing
+from tools.books.reconciliation import progress_text
 from tools.deployment.stack import Stack
 from tools.output import ExitCode
 
@@ -127,7 +127,7 @@ def test_while_it_runs_the_side_is_said_that_is_compared() -> None:
     def exited(cursor: dict[str, Any] | None) -> dict[str, Any]:
         return {"stateExitedEventDetails": {"output": json.dumps({"day": "2026-11-23", "cursor": cursor})}}
 
-    assert now_doing([]) == "Reading the gateway's report"
+    assert progress_text([]) == "Reading the gateway's report"
     newest_first = [{"type": "TaskScheduled"}, exited({"side": "ledger", "page": "16"}), exited({"side": "gateway"})]
-    assert now_doing(newest_first) == "Looking for the ledger's entries in the report"
-    assert now_doing([exited(None), exited({"side": "close"})]) == "Closing the day"
+    assert progress_text(newest_first) == "Looking for the ledger's entries in the report"
+    assert progress_text([exited(None), exited({"side": "close"})]) == "Closing the day"

@@ -25,8 +25,8 @@ from tests.samples import payment
 from tests.unit.tools.books.conftest import anchored, days_ago
 from tools.books import verification as verify
 from tools.books.findings import Evidence, Finding, findings
-from tools.books.reading import OpenBooks
-from tools.deployment.rewritings import AUDIT, VERIFY, WAYS
+from tools.books.reading import BooksReader
+from tools.deployment.rewritings import AUDIT, REWRITINGS, VERIFY
 from tools.deployment.stack import Stack
 
 DAY = days_ago(2)
@@ -145,7 +145,7 @@ class Books:
 HOW: dict[str, Callable[[Books], object]] = {}
 
 
-def way(what: str) -> Callable[[Callable[[Books], object]], Callable[[Books], object]]:
+def rewriting(what: str) -> Callable[[Callable[[Books], object]], Callable[[Books], object]]:
     def add(how: Callable[[Books], object]) -> Callable[[Books], object]:
         HOW[what] = how
         return how
@@ -267,7 +267,7 @@ HOW |= {
 }
 
 
-@way("the last entry is deleted, and the record mended")
+@rewriting("the last entry is deleted, and the record mended")
 def mended(books: Books) -> None:
     books.put(mended_record(books))
 
@@ -283,12 +283,12 @@ def mended_record(books: Books) -> Item:
     }
 
 
-@way("the last entry is deleted, and the record mended and sealed")
+@rewriting("the last entry is deleted, and the record mended and sealed")
 def mended_and_sealed(books: Books) -> None:
     books.seal(mended_record(books) | {"version": 4}, f"{days_ago(0)}T00:00:00.000Z")
 
 
-@way("an older version of a record is put back, and its later entry deleted")
+@rewriting("an older version of a record is put back, and its later entry deleted")
 def put_back(books: Books) -> None:
     books.delete("ENTRY#0002", "POSTING#0002#1", "POSTING#0002#2")
     books.put(books.first_version)
@@ -297,27 +297,27 @@ def put_back(books: Books) -> None:
 HOW["an older version of a record is put back, and its later entry deleted, before there is an anchor"] = put_back
 
 
-@way("a payment is deleted before there is an anchor")
+@rewriting("a payment is deleted before there is an anchor")
 def deleted(books: Books) -> None:
     books.delete("PAYMENT", *(item["sk"] for posted in books.journal for item in entry_items(posted)))
 
 
-@way("an anchor is hidden by a delete marker")
+@rewriting("an anchor is hidden by a delete marker")
 def hidden(books: Books) -> None:
     books.aws.s3.delete_object(Bucket=ANCHORS_BUCKET, Key=books.anchor_key(ANCHORS))
 
 
-@way("the lines of an anchor are hidden")
+@rewriting("the lines of an anchor are hidden")
 def lines_hidden(books: Books) -> None:
     books.aws.s3.delete_object(Bucket=ANCHORS_BUCKET, Key=books.anchor_key(PARTS))
 
 
-@way("another anchor is put in the place of one")
+@rewriting("another anchor is put in the place of one")
 def replaced(books: Books) -> None:
     books.aws.s3.put_object(Bucket=ANCHORS_BUCKET, Key=books.anchor_key(ANCHORS), Body=b"{}")
 
 
-@way("an anchor is added that no function wrote")
+@rewriting("an anchor is added that no function wrote")
 def added(books: Books) -> None:
     key = books.anchor_key(ANCHORS)
     last = json.loads(books.aws.s3.get_object(Bucket=ANCHORS_BUCKET, Key=key)["Body"].read())
@@ -336,7 +336,7 @@ def anchored_books() -> Iterator[tuple[Books, tuple[list[Any], dict[str, bytes]]
             (keys, "WRITTEN_SHARDS", 2),
             (DynamoDbWritten, "shards", 2),
             (verify, "SEGMENTS", 1),  # moto gives the whole table for each
-            (verify, "LOOKS_AGAIN_AFTER_SECONDS", (0,)),
+            (verify, "REREAD_PAUSES_SECONDS", (0,)),
         ):
             patch.setattr(owner, name, value)
         aws.s3.put_bucket_versioning(Bucket=ANCHORS_BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -360,7 +360,7 @@ def verified(books: Books) -> tuple[bool, str]:
         anchors_bucket=ANCHORS_BUCKET,
     )  # fmt: skip
     out = StringIO()
-    opened = OpenBooks(books.aws.ledger(), DynamoDbBooks(books.aws.dynamodb, TABLE), days_ago(9))
+    opened = BooksReader(books.aws.ledger(), DynamoDbBooks(books.aws.dynamodb, TABLE), days_ago(9))
     return verify.verify(stack, opened, Console(file=out, width=200)), out.getvalue()
 
 
@@ -382,12 +382,12 @@ def test_a_payment_whose_refund_is_pending_at_the_gateway_is_whole_in_the_index_
 
 
 def test_each_way_that_is_listed_is_tried() -> None:
-    assert HOW.keys() == {each.what for each in WAYS}
-    assert len(WAYS) == len(HOW) >= 20
+    assert HOW.keys() == {each.what for each in REWRITINGS}
+    assert len(REWRITINGS) == len(HOW) >= 20
 
 
 @pytest.mark.parametrize(
-    "what", [each.what for each in WAYS if each.found_by == VERIFY and "anchors" not in " ".join(each.takes)]
+    "what", [each.what for each in REWRITINGS if each.found_by == VERIFY and "anchors" not in " ".join(each.takes)]
 )
 def test_the_verification_finds_what_was_written_behind_the_ledgers_back(books: Books, what: str) -> None:
     HOW[what](books)
@@ -395,7 +395,7 @@ def test_the_verification_finds_what_was_written_behind_the_ledgers_back(books: 
     assert not whole, said
 
 
-@pytest.mark.parametrize("what", [each.what for each in WAYS if "anchors" in " ".join(each.takes)])
+@pytest.mark.parametrize("what", [each.what for each in REWRITINGS if "anchors" in " ".join(each.takes)])
 def test_the_verification_finds_what_was_done_to_the_anchors(books: Books, what: str) -> None:
     HOW[what](books)
     whole, said = verified(books)
@@ -424,7 +424,7 @@ def test_the_audit_finds_nothing_before_anybody_touches_it(books: Books) -> None
     assert audited(books) == []
 
 
-@pytest.mark.parametrize("what", [each.what for each in WAYS if each.found_by == AUDIT])
+@pytest.mark.parametrize("what", [each.what for each in REWRITINGS if each.found_by == AUDIT])
 def test_the_audit_finds_what_no_anchor_can_tell_yet(books: Books, what: str) -> None:
     books.forget_anchors()
     books.delete(DAY, pk=f"CLOSE#{DAY[:4]}")

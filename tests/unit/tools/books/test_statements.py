@@ -74,7 +74,7 @@ class TestTheTrialBalance:
     def test_debits_that_are_not_credits_are_said_and_fail(
         self, payments: Payments, books: KnownBooks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ledger, "LOOKS_AGAIN_AFTER_SECONDS", (0,))
+        monkeypatch.setattr(ledger, "REREAD_PAUSES_SECONDS", (0,))
         stray = AccountPosting(
             "pay-x", 1, "capture", None, f"{books.third}T09:00:00.000Z", Posting("asset:bank", "debit", 1, "EUR")
         )
@@ -86,7 +86,7 @@ class TestTheTrialBalance:
     def test_an_index_that_lags_behind_is_waited_for(
         self, payments: Payments, books: KnownBooks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ledger, "LOOKS_AGAIN_AFTER_SECONDS", (0, 0))
+        monkeypatch.setattr(ledger, "REREAD_PAUSES_SECONDS", (0, 0))
         stray = AccountPosting(
             "pay-x", 1, "capture", None, f"{books.third}T09:00:00.000Z", Posting("asset:bank", "debit", 1, "EUR")
         )

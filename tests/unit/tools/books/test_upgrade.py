@@ -20,7 +20,7 @@ from tests.samples import payment
 from tests.unit.tools.books.conftest import anchored, days_ago
 from tools.books import upgrade as module
 from tools.books import verification as verify
-from tools.books.reading import OpenBooks
+from tools.books.reading import BooksReader
 from tools.books.upgrade import upgrade
 from tools.deployment.stack import Stack
 
@@ -54,7 +54,7 @@ def aws() -> Iterator[MockedAws]:
     with mocked_aws() as account, pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SEGMENTS", 1)  # moto gives the whole table for each
         patch.setattr(verify, "SEGMENTS", 1)
-        patch.setattr(verify, "LOOKS_AGAIN_AFTER_SECONDS", (0,))
+        patch.setattr(verify, "REREAD_PAUSES_SECONDS", (0,))
         patch.setattr(keys, "WRITTEN_SHARDS", 2)
         patch.setattr(DynamoDbWritten, "shards", 2)
         put(account, CARD, COUNTER, CHECKED, *unsealed("pay-1"))
@@ -78,7 +78,7 @@ def upgraded(aws: MockedAws) -> str:
 
 def verified(aws: MockedAws) -> tuple[bool, str]:
     out = StringIO()
-    opened = OpenBooks(aws.ledger(), DynamoDbBooks(aws.dynamodb, TABLE), days_ago(9))
+    opened = BooksReader(aws.ledger(), DynamoDbBooks(aws.dynamodb, TABLE), days_ago(9))
     return verify.verify(stack(aws), opened, Console(file=out, width=200)), out.getvalue()
 
 

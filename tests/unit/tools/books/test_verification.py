@@ -206,7 +206,7 @@ class TestTheWholeLedger:
 
     @pytest.fixture(autouse=True)
     def _no_pause(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(verify, "LOOKS_AGAIN_AFTER_SECONDS", (0,))
+        monkeypatch.setattr(verify, "REREAD_PAUSES_SECONDS", (0,))
 
     def test_one_that_is_whole_is_counted(self, payments: Payments) -> None:
         run = payments("ledger", "verify")

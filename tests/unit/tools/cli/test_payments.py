@@ -82,7 +82,7 @@ class FakeClient:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
-    monkeypatch.setattr(payments, "connected", lambda stack, api_url: fake)
+    monkeypatch.setattr(payments, "connect", lambda stack, api_url: fake)
     return fake
 
 
@@ -186,11 +186,11 @@ class TestTheDeployment:
     def test_is_that_of_the_stack_file(self, tmp_path: Path) -> None:
         file = tmp_path / "stack.json"
         Stack("http://127.0.0.1:1", "us-east-1", "arn", "ledger", "/aws/", None, "key", "secret").save(file)
-        client: Any = payments.connected(file, None)
+        client: Any = payments.connect(file, None)
         assert client._transport._api_url == "http://127.0.0.1:1"
 
     def test_or_the_one_at_an_address_whose_region_the_address_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        client: Any = payments.connected(Path("none"), "https://a1b2.execute-api.eu-west-1.amazonaws.com/v1")
+        client: Any = payments.connect(Path("none"), "https://a1b2.execute-api.eu-west-1.amazonaws.com/v1")
         assert client._transport._signature._region == "eu-west-1"

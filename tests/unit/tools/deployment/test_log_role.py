@@ -7,7 +7,7 @@ import boto3
 import moto
 import pytest
 
-from tools.deployment.log_role import ADDRESS, respect_log_role
+from tools.deployment.log_role import ADDRESS, keep_other_log_role
 from tools.deployment.stack import StackError
 
 OURS = "payments-test-api-logs"
@@ -43,7 +43,7 @@ class FakeTerraform:
     def respect(self, *, destroying: bool = False) -> list[str]:
         """What was said."""
         said: list[str] = []
-        respect_log_role(self, said.append, destroying=destroying)  # type: ignore[arg-type]
+        keep_other_log_role(self, said.append, destroying=destroying)  # type: ignore[arg-type]
         return said
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.cli.machine import _say_what_next
+from tools.cli.machine import _print_next_steps
 from tools.deployment.private import open_private, private_folder, write_private
 from tools.deployment.stack import Stack, api_curlrc, sandbox_curlrc
 
@@ -71,7 +71,7 @@ def test_a_private_file_and_folder_become_private_if_they_were_not(tmp_path: Pat
 
 
 def test_what_to_try_next_has_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
-    _say_what_next(STACK)
+    _print_next_steps(STACK)
     printed = capsys.readouterr().out
     assert "curl --config build/stack.api.curlrc" in printed
     assert "curl --config build/stack.sandbox.curlrc http://127.0.0.1:4567/sandbox/charges" in printed

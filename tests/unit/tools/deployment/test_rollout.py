@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tools.deployment.rollout import APPLIES_AT_MOST, apply_until_live, roll_out
+from tools.deployment.rollout import MAX_APPLIES, apply_until_live, roll_out
 from tools.deployment.stack import StackError
 
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:payments-test-payment"
@@ -142,14 +142,14 @@ def test_what_lags_is_told_and_applied_again(late: str, name: str) -> None:
 
 def test_what_goes_on_lagging_ends_the_deployment_with_an_error() -> None:
     terraform = LaggingTerraform(frozenset({MACHINE}), lag=99)
-    with pytest.raises(StackError, match=f"payments-test-payment still lags .* after {APPLIES_AT_MOST} applies"):
+    with pytest.raises(StackError, match=f"payments-test-payment still lags .* after {MAX_APPLIES} applies"):
         terraform.deploy()
-    assert len(terraform.applied) == APPLIES_AT_MOST
+    assert len(terraform.applied) == MAX_APPLIES
 
 
 def test_only_the_first_apply_asks_and_each_has_the_same_arguments() -> None:
     terraform = LaggingTerraform(frozenset({MACHINE}), lag=1)
-    apply_until_live(terraform, print, "-var=rollout=null", ask=True)  # type: ignore[arg-type]
+    apply_until_live(terraform, print, "-var=rollout=null", confirm=True)  # type: ignore[arg-type]
     assert terraform.applied == [(("-var=rollout=null",), True), (("-var=rollout=null",), False)]
 
 
@@ -170,7 +170,7 @@ def test_a_roll_out_shares_as_it_was_asked_to_before_it_watches(late: set[str]) 
             return self
 
     console = Console(file=io.StringIO())
-    assert roll_out(terraform, Watched(), percent=10, seconds=0, console=console, approve=False)  # type: ignore[arg-type]
+    assert roll_out(terraform, Watched(), percent=10, seconds=0, console=console, confirm=False)  # type: ignore[arg-type]
     assert shared == [
         [{"version": "9", "percent": 100}],
         [{"version": "9", "percent": 90}, {"version": "10", "percent": 10}],

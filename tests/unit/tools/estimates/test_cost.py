@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 from tests.aws_facts import facts
 from tools.cli.__main__ import app
 from tools.estimates import cost, footprint
-from tools.estimates.cost import MILLION, Way, load_prices, other_ways, savings, show, this_way
+from tools.estimates.cost import MILLION, Design, load_prices, other_designs, savings, show, this_design
 
 
-def per_million(way: Way, *services: str) -> float:
+def per_million(design: Design, *services: str) -> float:
     prices = load_prices()
-    lines = [line for line in way.lines if not services or line.service in services]
+    lines = [line for line in design.lines if not services or line.service in services]
     return MILLION * sum(line.units * prices[line.price].each for line in lines)
 
 
@@ -29,11 +29,11 @@ def test_every_price_says_where_it_is_from_and_how_sure_it_is() -> None:
 
 
 def test_a_state_costs_twenty_five_dollars_per_million_payments() -> None:
-    assert per_million(this_way(2, MILLION), "Step Functions") == pytest.approx(25 * len(footprint.path()))
+    assert per_million(this_design(2, MILLION), "Step Functions") == pytest.approx(25 * len(footprint.happy_path()))
 
 
 def test_a_wait_costs_a_request_its_time_and_its_reads_and_a_look_a_run_and_a_read() -> None:
-    none, one, two = (this_way(looks, 100 * MILLION) for looks in (0, 1, 2))
+    none, one, two = (this_design(reads, 100 * MILLION) for reads in (0, 1, 2))
     waited, looked = per_million(one) - per_million(none), per_million(two) - per_million(one)
     assert 3.5 + 0.2 < looked < waited
     for service in ("Lambda", "DynamoDB"):
@@ -44,15 +44,15 @@ def test_a_wait_costs_a_request_its_time_and_its_reads_and_a_look_a_run_and_a_re
 
 
 def test_more_payments_cost_less_each_only_by_their_traces() -> None:
-    few, many = this_way(2, 1000), this_way(2, 1000 * MILLION)
+    few, many = this_design(2, 1000), this_design(2, 1000 * MILLION)
     assert per_million(few) - per_million(few, "X-Ray") == pytest.approx(per_million(many) - per_million(many, "X-Ray"))
     assert per_million(few, "X-Ray") == pytest.approx(3 * 5)  # each request has a second for itself
     assert per_million(many, "X-Ray") == pytest.approx(3 * 5 / 20, rel=0.05)
 
 
 def test_a_captured_payment_has_five_transitions_and_had_nine() -> None:
-    now, (before, *_) = this_way(1, MILLION), other_ways(this_way(1, MILLION), 1)
-    assert [per_million(way, "Step Functions") for way in (now, before)] == pytest.approx([125, 225])
+    now, (before, *_) = this_design(1, MILLION), other_designs(this_design(1, MILLION), 1)
+    assert [per_million(design, "Step Functions") for design in (now, before)] == pytest.approx([125, 225])
     assert 100 < per_million(before) - per_million(now) < 103
     # What keeps it above 250 is that a sealed card is opened twice with an RSA key.
     assert (
@@ -62,14 +62,14 @@ def test_a_captured_payment_has_five_transitions_and_had_nine() -> None:
 
 
 def test_other_ways_have_no_transitions_and_no_more_than_they_need() -> None:
-    way = this_way(2, MILLION)
-    _, express, one_function, saga = other_ways(way, 2)
+    design = this_design(2, MILLION)
+    _, express, one_function, saga = other_designs(design, 2)
     for other in (express, one_function, saga):
         assert not any(line.price == "transition" for line in other.lines)
-        assert per_million(other) < per_million(way)
+        assert per_million(other) < per_million(design)
         assert other.lacks
-    assert per_million(one_function, "KMS") == pytest.approx(per_million(way, "KMS") - 15)
-    assert per_million(saga, "DynamoDB") > per_million(express, "DynamoDB") > per_million(way, "DynamoDB")
+    assert per_million(one_function, "KMS") == pytest.approx(per_million(design, "KMS") - 15)
+    assert per_million(saga, "DynamoDB") > per_million(express, "DynamoDB") > per_million(design, "DynamoDB")
 
 
 def test_every_metric_that_the_functions_count_is_billed() -> None:
@@ -88,14 +88,14 @@ def test_snapshots_cost_what_awss_own_example_says() -> None:
 def test_snapshots_of_all_functions_cost_more_than_all_else_without_payments() -> None:
     prices = load_prices()
     idle, busy = (cost._total(cost.snapshots(per_month, 2), prices) for per_month in (0, MILLION))
-    assert idle > cost._total(cost.base(), prices)
+    assert idle > cost._total(cost.fixed_monthly_costs(), prices)
     assert busy - idle == pytest.approx(MILLION * 0.01 * 7 * 0.5 * prices["restored_gb"].each)
 
 
 def test_what_could_be_saved_is_part_of_what_is_paid() -> None:
-    way, prices = this_way(2, MILLION), load_prices()
-    for saving in savings(way, 2, prices):
-        assert 0 < saving.usd < per_million(way), saving.what
+    design, prices = this_design(2, MILLION), load_prices()
+    for saving in savings(design, 2, prices):
+        assert 0 < saving.usd < per_million(design), saving.what
         assert saving.loses, saving.what
 
 
@@ -105,11 +105,11 @@ def test_the_tables_add_up_and_the_file_says_the_same(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "cost.json").read_text())
     assert json.loads(json.dumps(returned)) == told
     standard = told["ways"][0]
-    assert standard["usd_per_million"] == pytest.approx(per_million(this_way(2, 500_000)))
+    assert standard["usd_per_million"] == pytest.approx(per_million(this_design(2, 500_000)))
     assert f"{standard['usd_per_million']:,.2f}" in output.getvalue()
     assert f"{standard['usd_per_million'] / 2:,.2f}" in output.getvalue()
     assert f"{told['base']['usd_per_month']:,.2f}" in output.getvalue()
-    assert [way["name"] for way in told["ways"][1:]] == [
+    assert [design["name"] for design in told["ways"][1:]] == [
         "with choices, as before",
         "as Express",
         "one big function",

@@ -11,7 +11,7 @@ from tools.estimates.footprint import (
     settled_writes,
     stored_bytes,
     velocity_units,
-    waiting,
+    wait_calls,
 )
 
 
@@ -74,7 +74,7 @@ def test_a_cards_velocity_costs_one_write_and_two_when_it_pays_without_end() -> 
 
 
 def test_most_waits_ask_the_ledger_some_times_and_step_functions_not_once() -> None:
-    usual, slow, longest = (waiting(seconds) for seconds in (milliseconds() / 1000, 3, 60))
+    usual, slow, longest = (wait_calls(seconds) for seconds in (milliseconds() / 1000, 3, 60))
     assert usual["states:DescribeExecution"] == 0
     assert 8 < usual["dynamodb:Query"] < 20
     assert slow["states:DescribeExecution"] == 1

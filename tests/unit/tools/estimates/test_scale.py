@@ -15,7 +15,7 @@ from tools.cli.__main__ import app
 from tools.deployment.paths import ROOT
 from tools.estimates import footprint, scale
 from tools.estimates.footprint import captured_writes
-from tools.estimates.scale import MOST_OF_THE_WRITES, Keys, simulate
+from tools.estimates.scale import MAX_SHARE_OF_WRITES, KeyLoad, simulate
 
 PAYMENTS = 100_000
 DOCS = ROOT / "docs"
@@ -27,13 +27,13 @@ def fewer_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale, "CARDS", 200_000)
 
 
-def by_kind(keys: list[Keys]) -> dict[str, Keys]:
+def by_kind(keys: list[KeyLoad]) -> dict[str, KeyLoad]:
     return {each.kind: each for each in keys}
 
 
 def test_no_key_takes_more_than_a_hundredth_of_the_writes_of_its_table_or_index() -> None:
     for keys in simulate(PAYMENTS):
-        assert keys.share <= MOST_OF_THE_WRITES, keys.kind
+        assert keys.share <= MAX_SHARE_OF_WRITES, keys.kind
 
 
 def test_the_busiest_card_is_busier_than_any_card_is() -> None:
@@ -47,24 +47,24 @@ def test_a_few_shards_are_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_keys, "DOUBT_SHARDS", 64)
     monkeypatch.setattr(table_keys, "ACCOUNT_SHARDS", 32)
     keys = by_kind(simulate(PAYMENTS))
-    assert keys["in_doubt#{shard}"].share > MOST_OF_THE_WRITES
-    assert keys["{account}#{day}#{shard}"].share > MOST_OF_THE_WRITES
+    assert keys["in_doubt#{shard}"].share > MAX_SHARE_OF_WRITES
+    assert keys["{account}#{day}#{shard}"].share > MAX_SHARE_OF_WRITES
 
 
 def test_a_bucket_that_knew_all_of_a_cards_payments_would_be_too_hot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale, "MAX_REMEMBERED_PAYMENTS", PAYMENTS)
     monkeypatch.setattr(scale, "velocity_units", lambda before: 1 + 8 * before // 1024)
-    assert by_kind(simulate(PAYMENTS))["VELOCITY#{fingerprint}"].share > MOST_OF_THE_WRITES
+    assert by_kind(simulate(PAYMENTS))["VELOCITY#{fingerprint}"].share > MAX_SHARE_OF_WRITES
 
 
-@pytest.mark.parametrize("name", scale._NAMES)
+@pytest.mark.parametrize("name", scale._PAYMENT_ID_STYLES)
 def test_the_shards_are_even_however_a_merchant_names_its_payments(
     name: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scale, "_NAMES", [name])
+    monkeypatch.setattr(scale, "_PAYMENT_ID_STYLES", [name])
     keys = by_kind(simulate(PAYMENTS))
-    assert keys["in_doubt#{shard}"].share <= MOST_OF_THE_WRITES
-    assert keys["{account}#{day}#{shard}"].share <= MOST_OF_THE_WRITES
+    assert keys["in_doubt#{shard}"].share <= MAX_SHARE_OF_WRITES
+    assert keys["{account}#{day}#{shard}"].share <= MAX_SHARE_OF_WRITES
 
 
 def test_the_keys_are_those_that_the_ledger_writes() -> None:
@@ -83,9 +83,9 @@ def test_the_document_says_what_a_payment_takes() -> None:
     running = sum(footprint.MILLISECONDS[run] for run in runs) + footprint.milliseconds()
     takes = {
         "API requests": 2,
-        "DescribeExecution, one payment in twenty rejected or slow": footprint.waiting(3)["states:DescribeExecution"]
+        "DescribeExecution, one payment in twenty rejected or slow": footprint.wait_calls(3)["states:DescribeExecution"]
         / 20,
-        "state transitions": len(footprint.path()),
+        "state transitions": len(footprint.happy_path()),
         "KMS, RSA": calls["kms:Decrypt RSA"],
         "KMS, symmetric and HMAC": symmetric,
         "Lambda, concurrent": running / 1000,
@@ -128,7 +128,7 @@ def test_the_picture_shows_every_kind_of_key_and_the_run_fails_above_the_limit(
     texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
     for kind in ("CARD#{token}", "VELOCITY#{fingerprint}", "{account}#{day}#{shard}", "in_doubt#{shard}"):
         assert kind in texts
-    monkeypatch.setattr(scale, "MOST_OF_THE_WRITES", 0.005)
+    monkeypatch.setattr(scale, "MAX_SHARE_OF_WRITES", 0.005)
     assert scale.scale(PAYMENTS, 10_000, 0.5, tmp_path, console)["within_limit"] is False
 
 
@@ -136,7 +136,7 @@ def test_the_command_prints_the_result_in_json_and_fails_above_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tools.cli.estimates.BUILD", tmp_path)
-    monkeypatch.setattr(scale, "MOST_OF_THE_WRITES", 0.005)
+    monkeypatch.setattr(scale, "MAX_SHARE_OF_WRITES", 0.005)
     run = CliRunner().invoke(app, ["scale", "1000", "--json"])
     assert (run.exit_code, json.loads(run.stdout)["within_limit"]) == (1, False)
     assert "The hottest keys of 1,000 payments" in run.stderr

@@ -22,7 +22,7 @@ from tools.trials.events import (
     load_api_events,
     outcome,
 )
-from tools.trials.replay import Replayed, replay_all
+from tools.trials.replay import ReplayResult, replay_all
 from tools.trials.reports import write_json, write_junit
 
 CAPTURED = ApiEvent(
@@ -84,7 +84,7 @@ class FakeStack:
         return {"payment_id": payment_id, **self._shown[payment_id]}
 
 
-def replayed(stack: FakeStack, *events: ApiEvent, **options: int) -> tuple[list[Replayed], str]:
+def replayed(stack: FakeStack, *events: ApiEvent, **options: int) -> tuple[list[ReplayResult], str]:
     console = Console(file=(output := StringIO()), width=160)
     return replay_all(cast(Stack, stack), events, console, **options), output.getvalue()
 
@@ -116,14 +116,15 @@ def captured() -> tuple[int, Any]:
 def test_an_event_went_as_expected_only_if_status_and_all_wanted_fields_agree(
     event: ApiEvent, status: int, body: dict[str, Any], as_expected: bool
 ) -> None:
-    assert Replayed(event, "id", status, body).as_expected is as_expected
+    assert ReplayResult(event, "id", status, body).as_expected is as_expected
 
 
 def test_what_is_not_as_expected_is_named() -> None:
     body = {"status": "captured", "operations": [REFUND | {"status": "rejected"}]}
-    assert Replayed(REFUNDED, "id", 202, body).differences == ['operations[0].status is "rejected", not "succeeded"']
-    assert Replayed(REFUSED, "id", 202, body).differences == ["the HTTP status is 202, not 400"]
-    assert Replayed(REFUSED, "id", 400, {"error": {"code": "invalid_request", "message": "No."}}).differences == [
+    differences = ReplayResult(REFUNDED, "id", 202, body).differences
+    assert differences == ['operations[0].status is "rejected", not "succeeded"']
+    assert ReplayResult(REFUSED, "id", 202, body).differences == ["the HTTP status is 202, not 400"]
+    assert ReplayResult(REFUSED, "id", 400, {"error": {"code": "invalid_request", "message": "No."}}).differences == [
         "error.message is 'No.', without 'Missing card data.'"
     ]
 
@@ -214,9 +215,9 @@ def test_an_event_with_a_fault_is_left_out_where_there_is_no_sandbox() -> None:
 
 def test_the_reports_say_what_was_and_what_was_not_as_expected(tmp_path: Path) -> None:
     replays = [
-        Replayed(CAPTURED, "p-1", 202, {"status": "captured", "card": {"brand": "visa"}}, 0.25),
-        Replayed(CAPTURED, "p-2", 202, {"status": "captured", "card": {"brand": "<amex>"}}, 0.5),
-        Replayed(CAPTURED, problem="No answer"),
+        ReplayResult(CAPTURED, "p-1", 202, {"status": "captured", "card": {"brand": "visa"}}, 0.25),
+        ReplayResult(CAPTURED, "p-2", 202, {"status": "captured", "card": {"brand": "<amex>"}}, 0.5),
+        ReplayResult(CAPTURED, problem="No answer"),
     ]
     write_junit(replays, tmp_path / "new" / "replay.xml")
     write_json(replays, tmp_path / "new" / "replay.json")

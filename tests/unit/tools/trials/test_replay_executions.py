@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from functions.shared.contracts import load
 from tools.cli.__main__ import app
 from tools.deployment.stack import Stack, StackError
-from tools.trials.replay_executions import ending, executions_named, with_test_card
+from tools.trials.replay_executions import executions_by_name, outcome_text, with_test_card
 
 PAYMENT = {
     "amount_minor": 1999,
@@ -101,12 +101,12 @@ def test_all_that_a_payment_with_a_card_may_be_given_is_taken_over() -> None:
     ],
 )
 def test_how_an_execution_ended_is_told_in_a_few_words(execution: dict[str, Any], told: str) -> None:
-    assert ending(execution) == told
+    assert outcome_text(execution) == told
 
 
 def test_a_cause_that_quotes_the_input_is_not_told() -> None:
     cause = f"The JSONPath '$.card' could not be found in the input '{json.dumps(NOT_OURS)}'"
-    assert ending({"status": "FAILED", "error": "States.Runtime", "cause": cause}) == "FAILED · States.Runtime"
+    assert outcome_text({"status": "FAILED", "error": "States.Runtime", "cause": cause}) == "FAILED · States.Runtime"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_cause_that_quotes_the_input_is_not_told() -> None:
 )
 def test_an_execution_that_is_no_payments_of_this_stack_is_refused_before_anybody_is_asked(arn: str, told: str) -> None:
     with pytest.raises(StackError, match=told):
-        executions_named(STACK, [arn])
+        executions_by_name(STACK, [arn])
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_payment_that_counts_as_it_is_priced_passes_and_is_looked_up_where_aws_counts_it(counted: Any) -> None:
-    run = counted(len(footprint.path()))
+    run = counted(len(footprint.happy_path()))
     signals.transitions_are_counted(run)
     told = facts("state_transitions")
     assert (run.asked["Namespace"], run.asked["MetricName"]) == (told["namespace"], told["metric"])
@@ -54,4 +54,4 @@ def test_a_payment_that_counts_as_it_is_priced_passes_and_is_looked_up_where_aws
 
 def test_a_start_and_an_end_that_count_too_are_told(counted: Any) -> None:
     with pytest.raises(Unexpected, match="the state transitions of a payment is 7, not 5"):
-        signals.transitions_are_counted(counted(len(footprint.path()) + 2))
+        signals.transitions_are_counted(counted(len(footprint.happy_path()) + 2))

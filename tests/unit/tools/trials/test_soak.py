@@ -15,15 +15,15 @@ from tools.deployment.stack import Stack
 from tools.local.sparkle.app import OTHERWISE
 from tools.trials import soak
 from tools.trials.audit import Audit
-from tools.trials.soak import CURRENCIES, FAULTS, Operation, Planned, disagreements, plan
+from tools.trials.soak import CURRENCIES, FAULTS, Operation, PlannedPayment, disagreements, plan
 
-PAID = Planned("/payments", {}, "captured", payment_id="p-1")
+PAID = PlannedPayment("/payments", {}, "captured", payment_id="p-1")
 FAULT = {"operation": "charge", "fault": "reset", "times": 6}
 DISTURBED = replace(PAID, faults=(FAULT,))
 HELD = replace(PAID, status="authorized", operations=(Operation("capture"), Operation("void")))
 
 
-def without_ids(planned: list[Planned]) -> list[Planned]:
+def without_ids(planned: list[PlannedPayment]) -> list[PlannedPayment]:
     return [
         replace(payment, payment_id="", operations=tuple(replace(each, operation_id="") for each in payment.operations))
         for payment in planned
@@ -89,7 +89,7 @@ def test_the_faults_are_all_by_which_the_sandbox_does_not_answer_or_does_nothing
     ],
 )
 def test_a_payment_must_end_as_its_card_or_its_faults_explain(
-    payment: Planned, shown: str, status: str, problem: str | None
+    payment: PlannedPayment, shown: str, status: str, problem: str | None
 ) -> None:
     evidence = Evidence("p-1", items={"PAYMENT": {"status": status}})
     found = list(
@@ -115,22 +115,22 @@ def test_of_two_operations_on_one_payment_one_must_have_succeeded(
     status: str, capture: str, void: str, faults: tuple[dict[str, object], ...], is_explained: bool
 ) -> None:
     ended = [{"type": "capture", "status": capture}, {"type": "void", "status": void}]
-    assert replace(HELD, faults=faults).explains(status, ended) is is_explained
+    assert replace(HELD, faults=faults).allows(status, ended) is is_explained
 
 
 def test_ctrl_c_audits_what_had_ended_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
     audited: list[list[str]] = []
 
-    def push(stack: Stack, planned: Mapping[str, Planned], concurrency: int, bar: Progress) -> soak.Course:
+    def send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: int, bar: Progress) -> soak.Soak:
         ended = list(planned)[:2]
-        shown = {each: {"payment_id": each, "status": planned[each].status, "operations": []} for each in ended}
-        return soak.Course(shown=shown, interrupted=True)
+        answers = {each: {"payment_id": each, "status": planned[each].status, "operations": []} for each in ended}
+        return soak.Soak(answers=answers, interrupted=True)
 
-    def audit(stack: Stack, planned: Mapping[str, Planned]) -> Audit:
+    def audit(stack: Stack, planned: Mapping[str, PlannedPayment]) -> Audit:
         audited.append(list(planned))
         return Audit({each: Evidence(each) for each in planned}, [])
 
-    monkeypatch.setattr(soak, "_push", push)
+    monkeypatch.setattr(soak, "_send_all", send_all)
     monkeypatch.setattr(soak, "audit", audit)
     monkeypatch.setattr(Stack, "sandbox", lambda *arguments: SimpleNamespace(raise_for_status=lambda: None))
     out = StringIO()

@@ -104,7 +104,7 @@ def roll_out_taken_back(run: Run) -> None:
     deployment.write(log_level="WARNING")  # publishes new versions
     ringing = Ringing(cloudwatch, alarms[0], lambda: terraform.outputs()["live_versions"] != before["live_versions"])
     quiet = Console(file=io.StringIO())
-    stayed = roll_out(terraform, ringing, percent=50, seconds=600, console=quiet, approve=False)
+    stayed = roll_out(terraform, ringing, percent=50, seconds=600, console=quiet, confirm=False)
     equal("whether the new versions stayed", stayed, False)
     equal("the versions in service", terraform.outputs()["live_versions"], before["live_versions"])
 

@@ -24,7 +24,7 @@ def stopped(run: Run) -> str:
     states = run.client("stepfunctions")
 
     def end() -> str | None:
-        status: str = run.stack.described(arn)["status"]
+        status: str = run.stack.describe_execution(arn)["status"]
         return None if status == "RUNNING" else status
 
     for _ in range(_TRIES):

@@ -100,7 +100,7 @@ def a_stored_card(run: Run) -> tuple[str, dict[str, Any]]:
     """Store a card, and return its token and its item as read with the run's own credentials."""
     token = paid(run, PAYMENT | {"save_card": True})["card"]["token"]
     answer = run.client("dynamodb").get_item(
-        TableName=run.stack.known("cards_table"), Key=marshal(card_key(token)), ConsistentRead=True
+        TableName=run.stack.required("cards_table"), Key=marshal(card_key(token)), ConsistentRead=True
     )
     return token, answer["Item"]
 
@@ -136,7 +136,7 @@ def without_projection(function: str) -> Callable[[Run], None]:
                     "ExpressionAttributeNames": {f"#{name}": name for name in names},
                 }
                 return client.get_item(
-                    TableName=run.stack.known("cards_table"),
+                    TableName=run.stack.required("cards_table"),
                     Key=marshal(card_key(token)),
                     **(projection if names else {}),
                 )

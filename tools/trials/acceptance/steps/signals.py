@@ -106,7 +106,7 @@ def transitions_are_counted(run: Run) -> None:
     before = transitions_since(run, begin)
     for _ in range(PAYMENTS_COUNTED):
         paid(run)
-    wanted = PAYMENTS_COUNTED * len(footprint.path())
+    wanted = PAYMENTS_COUNTED * len(footprint.happy_path())
     wait_for(
         f"{wanted} state transitions in CloudWatch",
         lambda: transitions_since(run, begin) - before >= 0.9 * wanted,
@@ -114,7 +114,7 @@ def transitions_are_counted(run: Run) -> None:
     )
     time.sleep(COUNTED_COMPLETELY_SECONDS)
     counted = transitions_since(run, begin) - before
-    equal("the state transitions of a payment", round(counted / PAYMENTS_COUNTED), len(footprint.path()))
+    equal("the state transitions of a payment", round(counted / PAYMENTS_COUNTED), len(footprint.happy_path()))
 
 
 def transitions_since(run: Run, begin: datetime) -> float:

@@ -9,29 +9,31 @@ from functions.shared.domain.errors import (
     CardDataMustBeSealed,
     CardNumberInText,
     InvalidCardNumber,
+    InvalidInput,
     InvalidSealedCard,
     PaymentError,
     SensitiveAuthenticationData,
 )
-from functions.shared.ports import CardOpener
+from functions.shared.ports import CardOpener, Opened
 from functions.shared.use_cases.open_card import open_card
-from tests.samples import CARD_DATA, PAN, UNLISTED_PAN
+from tests.samples import CARD_DATA, PAN, SECURITY_CODE, UNLISTED_PAN
 
 
 class Opener:
     """Opens everything to what it was made with."""
 
-    def __init__(self, opened: bytes) -> None:
-        self.opened = opened
+    def __init__(self, content: bytes, *, single_use: bool) -> None:
+        self.opened = Opened(content, single_use)
 
-    def open(self, sealed: str, payment_id: str) -> bytes:
+    def open(self, sealed: str, payment_id: str) -> Opened:
         assert (sealed, payment_id) == ("sealed", "pay-1")
         return self.opened
 
 
-def opened(value: Any) -> Card:
-    plaintext = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return open_card("sealed", "pay-1", card_opener=lambda: Opener(plaintext), validate=validate)
+def opened(value: Any, *, single_use: bool = True) -> Card:
+    content = value if isinstance(value, bytes) else json.dumps(value).encode()
+    opener = Opener(content, single_use=single_use)
+    return open_card("sealed", "pay-1", card_opener=lambda: opener, validate=validate)
 
 
 def never() -> CardOpener:
@@ -48,11 +50,32 @@ def test_a_plain_card_must_be_a_published_test_card() -> None:
         open_card(CARD_DATA | {"card_number": UNLISTED_PAN}, "pay-1", card_opener=never, validate=validate)
 
 
-@pytest.mark.parametrize("name", ["cvv", "CVC", "cvv2", "security_code", "card-security-code", "CID", "csc"])
-def test_a_security_code_is_refused_by_whatever_name_and_not_repeated(name: str) -> None:
+def test_a_security_code_is_accepted_under_a_single_use_key() -> None:
+    card = opened(CARD_DATA | {"security_code": SECURITY_CODE})
+    assert card.security_code == SECURITY_CODE
+    assert "security_code" not in card.to_card_data()
+    assert opened(CARD_DATA).security_code is None
+
+
+@pytest.mark.parametrize("single_use", [True, False])
+@pytest.mark.parametrize("name", ["cvv", "CVC", "cvv2", "Security_Code", "card-security-code", "CID", "csc"])
+def test_a_security_code_by_another_name_is_refused_and_not_repeated(name: str, single_use: bool) -> None:
     with pytest.raises(SensitiveAuthenticationData) as raised:
-        opened(CARD_DATA | {name: "987"})
-    assert "987" not in str(raised.value)
+        opened(CARD_DATA | {name: SECURITY_CODE}, single_use=single_use)
+    assert SECURITY_CODE not in str(raised.value)
+
+
+def test_a_security_code_under_a_static_key_is_refused() -> None:
+    with pytest.raises(SensitiveAuthenticationData) as raised:
+        opened(CARD_DATA | {"security_code": SECURITY_CODE}, single_use=False)
+    assert SECURITY_CODE not in str(raised.value)
+
+
+@pytest.mark.parametrize("code", ["98", "98765", "9 7", "", "a87", 987, None])
+def test_a_security_code_has_three_or_four_digits(code: Any) -> None:
+    with pytest.raises((InvalidInput, InvalidSealedCard)) as raised:
+        opened(CARD_DATA | {"security_code": code})
+    assert not code or str(code) not in str(raised.value)
 
 
 @pytest.mark.parametrize(

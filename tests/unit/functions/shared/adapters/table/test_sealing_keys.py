@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +10,7 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 
 from functions.shared.adapters.jwe import SINGLE_USE, JweCardOpener, SingleUseKeys, derived_key
+from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
 from functions.shared.adapters.table.sealing_keys import LIFETIME, DynamoDbSealingKeys
 from functions.shared.domain.errors import (
     InvalidSealedCard,
@@ -23,9 +23,9 @@ from functions.shared.domain.errors import (
     UnknownSealingKey,
 )
 from functions.shared.domain.times import iso
-from functions.shared.ports import SealingKey
+from functions.shared.ports import HeldCard, SealingKey
 from tests.fakes import FakeCardCipher
-from tests.mocked_aws import MockedAws, new_id
+from tests.mocked_aws import EPHEMERAL_TABLE, MockedAws, new_id
 from tests.samples import CARD_DATA, NOW
 from tests.tampering import flipped, with_header, with_segment
 
@@ -38,33 +38,12 @@ class Table:
         self.client, self.name = client, name
         self.keys = DynamoDbSealingKeys(client, name, FakeCardCipher())
 
-    def update(self, payment_id: str, expression: str, values: dict[str, Any]) -> None:
-        self.client.update_item(
-            TableName=self.name,
-            Key={"payment_id": {"S": payment_id}},
-            UpdateExpression=expression,
-            ExpressionAttributeValues=values,
-        )
-
-    def end(self, payment_id: str) -> None:
-        """What a payment's end does to its item."""
-        self.update(payment_id, "REMOVE private_key, ciphertext SET ended_at = :at", {":at": {"S": NOW}})
-
-    def begin(self, payment_id: str) -> None:
-        self.update(payment_id, "SET ciphertext = :ciphertext", {":ciphertext": {"B": b"held"}})
+        self.held_cards = DynamoDbHeldCards(client, name)
 
 
 @pytest.fixture
-def table(aws: MockedAws) -> Iterator[Table]:
-    name = f"ephemeral-{new_id()}"
-    aws.dynamodb.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "payment_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "payment_id", "KeyType": "HASH"}],
-    )
-    yield Table(aws.dynamodb, name)
-    aws.dynamodb.delete_table(TableName=name)
+def table(aws: MockedAws) -> Table:
+    return Table(aws.dynamodb, EPHEMERAL_TABLE)
 
 
 def sealed(key: SealingKey, payment_id: str, **changes: Any) -> str:
@@ -75,9 +54,10 @@ def sealed(key: SealingKey, payment_id: str, **changes: Any) -> str:
     return jwe.encrypt_compact(header, json.dumps(CARD_DATA), public, registry=registry)
 
 
-def opened(table: Table, card: str, payment_id: str, at: str | None = NOW) -> Any:
-    now = None if at is None else lambda: at
-    return json.loads(JweCardOpener({SINGLE_USE: SingleUseKeys(table.keys, now)}).open(card, payment_id))
+def opened(table: Table, card: str, payment_id: str, at: str = NOW) -> Any:
+    opened = JweCardOpener({SINGLE_USE: SingleUseKeys(table.keys, lambda: at)}).open(card, payment_id)
+    assert opened.single_use
+    return json.loads(opened.content)
 
 
 def test_the_key_derivation_is_the_standard_s_own() -> None:
@@ -128,21 +108,20 @@ def test_no_private_half_is_in_the_table(table: Table) -> None:
     ]
 
 
-def test_a_key_expires_for_a_payment_that_begins_and_for_no_other(table: Table) -> None:
+def test_a_key_expires(table: Table) -> None:
     key = table.keys.issue(payment_id := new_id(), NOW)
     card = sealed(key, payment_id)
     assert opened(table, card, payment_id, JUST_BEFORE) == CARD_DATA
     with pytest.raises(SealingKeyExpired):
         opened(table, card, payment_id, LATER)
-    assert opened(table, card, payment_id, at=None) == CARD_DATA
 
 
 def test_after_the_payment_s_end_its_key_opens_nothing_and_is_not_replaced(table: Table) -> None:
     key = table.keys.issue(payment_id := new_id(), NOW)
     card = sealed(key, payment_id)
-    table.end(payment_id)
+    table.held_cards.erase(payment_id, NOW)
     with pytest.raises(SealingKeyUsed):
-        opened(table, card, payment_id, at=None)
+        opened(table, card, payment_id)
     for at in (NOW, LATER):
         with pytest.raises(SealingKeyUsed):
             table.keys.issue(payment_id, at)
@@ -150,7 +129,7 @@ def test_after_the_payment_s_end_its_key_opens_nothing_and_is_not_replaced(table
 
 def test_a_payment_under_way_keeps_its_key(table: Table) -> None:
     table.keys.issue(payment_id := new_id(), NOW)
-    table.begin(payment_id)
+    table.held_cards.hold(payment_id, HeldCard(b"ciphertext"), NOW)
     with pytest.raises(PaymentUnderWay):
         table.keys.issue(payment_id, LATER)
 
