@@ -120,7 +120,7 @@ locals {
   card_attributes_only = {
     for sid, attributes in {
       ReadCard           = ["token", "fingerprint", "brand", "bin", "last4", "expiry"]
-      ReadCardCiphertext = ["ciphertext"]
+      ReadCardCiphertext = ["token", "fingerprint", "brand", "bin", "last4", "expiry", "ciphertext", "network_transaction_id"]
       } : sid => [
       { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
       {
@@ -204,7 +204,7 @@ locals {
   ephemeral_attributes_only = {
     for part, attributes in {
       single_use_key = ["kid", "x", "y", "private_key", "issued_until", "ended_at"]
-      held_card      = ["ciphertext", "security_code"]
+      held_card      = ["ciphertext", "security_code", "network_transaction_id"]
       } : part => [
       { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
       {
@@ -327,7 +327,7 @@ locals {
             {
               test     = "ForAllValues:StringEquals"
               variable = "dynamodb:Attributes"
-              values   = ["payment_id", "ciphertext", "security_code", "expires_at", "ended_at"]
+              values   = ["payment_id", "ciphertext", "security_code", "network_transaction_id", "expires_at", "ended_at"]
             },
             { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
           ]

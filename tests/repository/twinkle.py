@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 
 from functions.shared.domain.card import Card
-from functions.shared.domain.charge import Charge, Order, Refused
+from functions.shared.domain.charge import Charge, Order, Refused, StoredCredential
 from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused
 from tests.fakes import FakeGateway
 from tests.sandbox import serving
@@ -53,6 +53,7 @@ def sale(charge: Charge | None) -> dict[str, Any] | None:
         "released_for": charge.void_reason,
         "paid_at": charge.captured_at,
         "held_until": charge.expires_at,
+        "trace": charge.network_transaction_id,
         "returns": [
             {
                 "id": refund.refund_id,
@@ -71,7 +72,8 @@ def twinkle(gateway: FakeGateway) -> Flask:
     app = Flask("twinkle")
 
     def sell(body: dict[str, Any]) -> dict[str, Any]:
-        order = Order(body["our"], minor(body["amount"]), body["currency"])
+        stored = StoredCredential(**body["stored"]) if body["stored"] else None
+        order = Order(body["our"], minor(body["amount"]), body["currency"], stored_credential=stored)
         ask = gateway.authorize if body["hold"] else gateway.charge
         return {"sale": sale(ask(order, Card.from_card_data(body["card"]), body["once"]))}
 

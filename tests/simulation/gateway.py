@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -61,12 +61,21 @@ class Book(ChargeBook):
         capture: bool = True,
         *,
         partially: bool = False,
+        stored_credential: Mapping[str, str] | None = None,
     ) -> Charge:
         if not self.keeps_references:
             self._ids.pop(reference, None)
         amount_minor, currency = self._mischarged.get(reference, (amount_minor, currency))
         partially = partially or reference in self._partially_approved
-        return super().charge(reference, amount_minor, currency, card, capture, partially=partially)
+        return super().charge(
+            reference,
+            amount_minor,
+            currency,
+            card,
+            capture,
+            partially=partially,
+            stored_credential=stored_credential,
+        )
 
     def capture(self, charge_id: str, amount_minor: int | None = None) -> Charge:
         charge = super().capture(charge_id, amount_minor)
@@ -257,7 +266,12 @@ class GatewaySession:
     def _charge(self, body: Any) -> Answer:
         card = Card.from_number(body["card"]["number"], body["card"].get("security_code"))
         charge = self._book.charge(
-            body["reference"], body["amount_minor"], body["currency"], card, body.get("capture", True)
+            body["reference"],
+            body["amount_minor"],
+            body["currency"],
+            card,
+            body.get("capture", True),
+            stored_credential=body.get("stored_credential"),
         )
         if not charge.decline_code:
             return Answer(201, asdict(charge))

@@ -284,6 +284,8 @@ class World:
         source: dict[str, Any] = {"card_data": card}
         if self._cards and random.random() < 0.3:  # perhaps too early: the payment is not stored yet
             source = {"token": card_token(*random.choice(self._cards), self._token_key)}
+            if random.random() < 0.5:
+                source |= {"initiator": "merchant", "reason": random.choice(("recurring", "installment"))}
         self._cards.append((Card.from_card_data(card), payment_id))
         return {
             "amount_minor": random.randint(1, 99_999_999),

@@ -36,11 +36,13 @@ def persist(
     card_on_file: bool = False,
     keep_card_until: str = KEPT_UNTIL,
     counter: FakeVelocityCounter | None = None,
+    network_transaction_id: str | None = None,
 ) -> Payment:
     return persist_payment(
         paid,
         charge or shown(paid),
         card_on_file=card_on_file,
+        network_transaction_id=network_transaction_id,
         keep_card_until=keep_card_until,
         held_cards=held_cards or holding(paid.payment_id),
         ledger=ledger,
