@@ -289,9 +289,16 @@ def held_cards(request: pytest.FixtureRequest) -> HeldCards:
 
 
 class TestHeldCards:
-    @pytest.mark.parametrize("security_code", [None, b"code"])
-    def test_a_card_is_held_until_it_is_erased(self, held_cards: HeldCards, security_code: bytes | None) -> None:
-        card, payment_id = HeldCard(b"ciphertext", security_code), new_id()
+    @pytest.mark.parametrize(
+        "card",
+        [
+            HeldCard(b"ciphertext"),
+            HeldCard(b"ciphertext", b"code"),
+            HeldCard(b"ciphertext", network_transaction_id=NETWORK_TRANSACTION_ID),
+        ],
+    )
+    def test_a_card_is_held_until_it_is_erased(self, held_cards: HeldCards, card: HeldCard) -> None:
+        payment_id = new_id()
         assert held_cards.find(payment_id) is None
         assert held_cards.hold(payment_id, card, NOW) == card
         assert held_cards.find(payment_id) == card

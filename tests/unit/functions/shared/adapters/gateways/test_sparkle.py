@@ -362,9 +362,7 @@ class TestGarbage:
         answerer.will_say(201, CHARGE | {"network_transaction_id": text})
         assert charge_at(answerer).network_transaction_id == text
 
-    @pytest.mark.parametrize(
-        "text", [None, "", "12345678", "0" * 30, "0161 5357 0198", 1615357019820, "१" * 15]
-    )
+    @pytest.mark.parametrize("text", [None, "", "12345678", "0" * 30, "0161 5357 0198", 1615357019820, "१" * 15])
     def test_a_networks_id_that_can_be_none_is_left_out_and_the_charge_is_as_good(
         self, answerer: Answerer, text: object
     ) -> None:
