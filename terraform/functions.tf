@@ -114,13 +114,13 @@ locals {
     conditions = local.velocity_only
   }
 
-  # One for all of a stored card except the ciphertext, and one for the ciphertext. dynamodb:Attributes has only the
+  # One for what may be shown of a stored card, and one for what only its charge needs. dynamodb:Attributes has only the
   # attributes that a request names, so a read of whole items has just the key's; dynamodb:Select, which every read has,
   # excludes it ("Using IAM policy conditions for fine-grained access control", DynamoDB developer guide).
   card_attributes_only = {
     for sid, attributes in {
       ReadCard           = ["token", "fingerprint", "brand", "bin", "last4", "expiry"]
-      ReadCardCiphertext = ["token", "fingerprint", "brand", "bin", "last4", "expiry", "ciphertext", "network_transaction_id"]
+      ReadCardCiphertext = ["ciphertext", "network_transaction_id"]
       } : sid => [
       { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
       {
@@ -327,7 +327,10 @@ locals {
             {
               test     = "ForAllValues:StringEquals"
               variable = "dynamodb:Attributes"
-              values   = ["payment_id", "ciphertext", "security_code", "network_transaction_id", "expires_at", "ended_at"]
+              values = concat(
+                ["payment_id", "ciphertext", "security_code", "network_transaction_id"],
+                ["expires_at", "ended_at"],
+              )
             },
             { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
           ]

@@ -488,10 +488,14 @@ class FakeCardVault:
             self.cards[token] = replace(card, until=until, network_transaction_id=first)
 
     def summary(self, token: str, at: str) -> CardSummary | None:
-        card = self.find(token, at)
+        card = self._card(token, at)
         return card.summary if card else None
 
-    def find(self, token: str, at: str) -> StoredCard | None:
+    def find(self, token: str, at: str) -> HeldCard | None:
+        card = self._card(token, at)
+        return HeldCard(card.ciphertext, network_transaction_id=card.network_transaction_id) if card else None
+
+    def _card(self, token: str, at: str) -> StoredCard | None:
         self.faults.before("read")
         card = self.cards.get(token)
         return card if card and at < card.until else None

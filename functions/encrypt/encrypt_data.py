@@ -29,7 +29,7 @@ def stored_card(token: str, *, card_vault: CardVault, now: str) -> HeldCard:
     card = card_vault.find(token, now)
     if card is None:
         raise UnknownToken("No card is stored under this token.")
-    return HeldCard(card.ciphertext, network_transaction_id=card.network_transaction_id)
+    return card
 
 
 def hold_card(payment_id: str, card: HeldCard, *, held_cards: HeldCards, now: str) -> dict[str, Any]:

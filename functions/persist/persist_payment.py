@@ -59,7 +59,7 @@ def persist_payment(
     charge: Charge,
     *,
     card_on_file: bool,
-    network_transaction_id: str | None,
+    network_transaction_id: str | None = None,
     keep_card_until: str,
     held_cards: HeldCards,
     ledger: Ledger,

@@ -331,8 +331,8 @@ class CardVault(Protocol):
         """
         ...
 
-    def find(self, token: str, at: str) -> StoredCard | None:
-        """The stored card, or None if there is none or its time has expired."""
+    def find(self, token: str, at: str) -> HeldCard | None:
+        """The encrypted card as it is held for its charge, or None if there is none or its time has expired."""
         ...
 
     def summary(self, token: str, at: str) -> CardSummary | None:

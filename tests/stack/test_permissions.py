@@ -197,7 +197,9 @@ ALLOWED: dict[str, dict[str, Call]] = {
     "encrypt": {
         "open a sealed card": lambda as_role: as_role.unseal(),
         "encrypt a card": lambda as_role: as_role.encrypt(),
-        "take a stored card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext", "expires_at"),
+        "take a stored card's ciphertext": lambda as_role: as_role.read(
+            CARD, "ciphertext", "network_transaction_id", "expires_at"
+        ),
     },
     "charge": {
         "decrypt a card": lambda as_role: as_role.decrypt(),

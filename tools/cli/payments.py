@@ -41,15 +41,6 @@ CardOption = Annotated[
     str | None, typer.Option("--card", help="A published test card; default: the command prompts for a card.")
 ]
 
-
-class Reason(StrEnum):
-    """Why a merchant charges a stored card."""
-
-    RECURRING = "recurring"
-    INSTALLMENT = "installment"
-    UNSCHEDULED = "unscheduled"
-
-
 _SUCCESSES = {
     "processing",
     "captured",
@@ -60,6 +51,16 @@ _SUCCESSES = {
     "partially_refunded",
     "succeeded",
 }
+
+
+class Reason(StrEnum):
+    """Why a merchant charges a stored card."""
+
+    RECURRING = "recurring"
+    INSTALLMENT = "installment"
+    UNSCHEDULED = "unscheduled"
+
+
 _REGION = re.compile(r"\.execute-api\.([a-z0-9-]+)\.")
 
 cards = typer.Typer(no_args_is_help=True, help="Stored cards, each known by its token.")

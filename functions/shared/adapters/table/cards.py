@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from functions.shared.adapters.table.items import (
@@ -19,8 +19,8 @@ from functions.shared.adapters.table.items import (
 from functions.shared.adapters.table.keys import card_key, request_key
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import LedgerConflict
-from functions.shared.domain.times import epoch_seconds, iso
-from functions.shared.ports import StoredCard, StoredOnRequest
+from functions.shared.domain.times import epoch_seconds
+from functions.shared.ports import HeldCard, StoredCard, StoredOnRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -67,20 +67,16 @@ class DynamoDbCardVault:
                 ExpressionAttributeValues=marshal({f":{name}": value for name, value in values.items()}),
             )
 
-    def find(self, token: str, at: str) -> StoredCard | None:
-        card = self._read(card_key(token), at, (*_SUMMARY_FIELDS, "ciphertext", "network_transaction_id"))
-        if card is None:
-            return None
-        until = iso(datetime.fromtimestamp(card["expires_at"], UTC))
-        return StoredCard(_summary(card), card["ciphertext"], until, card.get("network_transaction_id"))
+    def find(self, token: str, at: str) -> HeldCard | None:
+        card = self._read(card_key(token), at, ("ciphertext", "network_transaction_id"))
+        return HeldCard(**card) if card else None
 
     def summary(self, token: str, at: str) -> CardSummary | None:
         card = self._read(card_key(token), at, _SUMMARY_FIELDS)
-        return _summary(card) if card else None
+        return CardSummary.from_dict(card) if card else None
 
     def _read(self, key: Mapping[str, str], at: str, attributes: Sequence[str]) -> Item | None:
-        """These attributes of the item and `expires_at`; or None once it has expired, as DynamoDB may take days to
-        delete it."""
+        """These attributes of the item, or None once it has expired, as DynamoDB may take days to delete it."""
         names = {f"#{name}": name for name in (*attributes, "expires_at")}
         with ledger_errors():
             answer = self._client.get_item(
@@ -93,7 +89,7 @@ class DynamoDbCardVault:
         if "Item" not in answer:
             return None
         item = unmarshal(answer["Item"])
-        return item if item["expires_at"] > datetime.fromisoformat(at).timestamp() else None
+        return item if item.pop("expires_at") > datetime.fromisoformat(at).timestamp() else None
 
     def erase(self, token: str) -> bool:
         with ledger_errors():
@@ -112,7 +108,3 @@ def card_item(card: StoredCard) -> Item:
     stored = {"ciphertext": card.ciphertext, "expires_at": epoch_seconds(card.until)}
     named = {"network_transaction_id": card.network_transaction_id}
     return card_key(card.summary.token) | card.summary.to_dict() | stored | named
-
-
-def _summary(item: Item) -> CardSummary:
-    return CardSummary.from_dict({name: item[name] for name in _SUMMARY_FIELDS if name in item})

@@ -20,6 +20,7 @@ RETENTION = timedelta(days=1)
 """The longest time for which an item is needed: longer than any payment runs, and than a late request takes."""
 
 _FIELDS = tuple(field.name for field in fields(HeldCard))
+
 _IS_FIRST = "attribute_not_exists(ended_at) AND attribute_not_exists(ciphertext)"
 
 # Unconditional: the item that remains keeps a late request from bringing anything back.
@@ -37,17 +38,17 @@ class DynamoDbHeldCards:
         self._table = table
 
     def hold(self, payment_id: str, card: HeldCard, at: str) -> HeldCard:
-        values = {name: value for name, value in asdict(card).items() if value is not None}
-        sets = "".join(f"{name} = :{name}, " for name in values)
-        values["expires_at"] = _expires_at(at)
+        fields_held = {name: value for name, value in asdict(card).items() if value is not None}
+        assignments = ", ".join(f"{name} = :{name}" for name in fields_held)
+        values = {f":{name}": value for name, value in fields_held.items()} | {":expires_at": _expires_at(at)}
         with ledger_errors():
             try:
                 self._client.update_item(
                     TableName=self._table,
                     Key=marshal({"payment_id": payment_id}),
-                    UpdateExpression=f"SET {sets}expires_at = if_not_exists(expires_at, :expires_at)",
+                    UpdateExpression=f"SET {assignments}, expires_at = if_not_exists(expires_at, :expires_at)",
                     ConditionExpression=_IS_FIRST,
-                    ExpressionAttributeValues=marshal({f":{name}": value for name, value in values.items()}),
+                    ExpressionAttributeValues=marshal(values),
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
                 if held := self.find(payment_id):

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from functions.charge.charge_card import charge_card
-from functions.shared.domain.card import security_code_context
-from functions.shared.domain.charge import REDACTED, Charge
+from functions.shared.domain.card import CardSummary, security_code_context
+from functions.shared.domain.charge import REDACTED, Charge, StoredCredential
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -23,6 +23,7 @@ from tests.fakes import LEDGER_DOWN, FakeCardCipher, FakeGateway, FakeHeldCards,
 from tests.samples import (
     CARD_DATA,
     DECLINED_PAN,
+    NETWORK_TRANSACTION_ID,
     NOW,
     PAN,
     REQUEST,
@@ -47,6 +48,7 @@ def charge(
     request: PaymentRequest = REQUEST,
     pan: str = PAN,
     *,
+    summary: CardSummary = SUMMARY,
     ledger: FakeLedger | None = None,
     cipher: FakeCardCipher | None = None,
     held: HeldCard | None = None,
@@ -55,12 +57,12 @@ def charge(
     """Charge the card that is held: the test's, or one that was just encrypted."""
     cipher, held_cards = cipher or FakeCardCipher(), FakeHeldCards()
     card_data = json.dumps(CARD_DATA | {"card_number": pan}).encode()
-    held = held or HeldCard(cipher.encrypt(card_data, SUMMARY.encryption_context))
+    held = held or HeldCard(cipher.encrypt(card_data, summary.encryption_context))
     held_cards.hold("pay-1", held, NOW)
     return charge_card(
         "pay-1",
         request,
-        SUMMARY,
+        summary,
         transaction_id or held.transaction_id,
         held_cards=held_cards,
         cipher=cipher,
@@ -77,9 +79,46 @@ def test_an_approved_card_is_captured(gateway: FakeGateway) -> None:
         "gateway": "sparkle",
         "charge_id": gateway.charges["pay-1"].charge_id,
         "decline_code": None,
+        "network_transaction_id": gateway.charges["pay-1"].network_transaction_id,
         "shown": gateway.charges["pay-1"].to_dict(),
     }
     assert gateway.charges["pay-1"].captured_minor == 1999
+
+
+BY_TOKEN = PaymentRequest(1999, "USD", card_on_file=True, initiator="customer")
+BY_MERCHANT = replace(BY_TOKEN, initiator="merchant", reason="recurring")
+
+
+@pytest.mark.parametrize(
+    ("request_", "summary", "said"),
+    [
+        (REQUEST, SUMMARY.without_token(), None),
+        (REQUEST, SUMMARY, StoredCredential("initial", "customer")),
+        (BY_TOKEN, SUMMARY, StoredCredential("subsequent", "customer", None, NETWORK_TRANSACTION_ID)),
+        (BY_MERCHANT, SUMMARY, StoredCredential("subsequent", "merchant", "recurring", NETWORK_TRANSACTION_ID)),
+    ],
+)
+def test_the_gateway_is_told_whether_the_card_is_stored_and_who_charges_it(
+    gateway: FakeGateway, request_: PaymentRequest, summary: CardSummary, said: StoredCredential | None
+) -> None:
+    cipher = FakeCardCipher()
+    ciphertext = cipher.encrypt(json.dumps(CARD_DATA).encode(), summary.encryption_context)
+    named = NETWORK_TRANSACTION_ID if request_.card_on_file else None
+    held = HeldCard(ciphertext, network_transaction_id=named)
+    charge(gateway, request_, summary=summary, cipher=cipher, held=held)
+    assert gateway.stored_credentials == {"pay-1": said}
+
+
+def test_a_number_that_the_gateway_takes_for_the_networks_id_is_not_passed_on(gateway: FakeGateway) -> None:
+    charge(gateway)
+    gateway.faults.arm("charge", UNKNOWN)
+    gateway.show("pay-1", network_transaction_id=f"0{PAN}")
+    assert charge(gateway)["network_transaction_id"] is None
+    gateway.faults.arm("charge", UNKNOWN)
+    gateway.show("pay-1", network_transaction_id=NETWORK_TRANSACTION_ID)
+    outcome = charge(gateway)
+    assert outcome["network_transaction_id"] == NETWORK_TRANSACTION_ID
+    assert NETWORK_TRANSACTION_ID not in str(outcome["shown"])
 
 
 @pytest.mark.parametrize("status", ["captured", "authorized", "declined", "in_doubt", "reversed", "refunded", "voided"])
@@ -180,7 +219,8 @@ def test_a_charge_that_somebody_moved_before_its_answer_came_is_as_asked_and_sho
     ask = gateway.charge if capture else gateway.authorize
     gateway.charges["pay-1"] = replace(ask(order(), card(), "someone-elses-key"), **changes)
     charged = charge(gateway, replace(REQUEST, capture=capture))
-    assert (charged["outcome"], Charge.from_dict(charged["shown"])) == (outcome, gateway.charges["pay-1"])
+    shown = replace(gateway.charges["pay-1"], network_transaction_id=None)
+    assert (charged["outcome"], Charge.from_dict(charged["shown"])) == (outcome, shown)
 
 
 @pytest.mark.parametrize("changes", [{"captured_minor": 600}, {"captured_minor": 0, "status": "authorized"}])

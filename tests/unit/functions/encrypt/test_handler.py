@@ -8,7 +8,7 @@ import pytest
 from functions.encrypt.handler import handler
 from functions.shared.domain.errors import InvalidCardNumber, UnknownToken
 from functions.shared.ports import HeldCard, StoredCard
-from tests.samples import CARD_DATA, FINGERPRINT, HOLDER, KEPT_UNTIL, PAN, SUMMARY, TOKEN
+from tests.samples import CARD_DATA, FINGERPRINT, HOLDER, KEPT_UNTIL, NETWORK_TRANSACTION_ID, PAN, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
 
@@ -51,11 +51,12 @@ def test_a_card_number_that_is_none_is_not_encrypted(world: World, output: Outpu
 
 
 def test_a_stored_card_is_charged_as_it_was_encrypted(world: World) -> None:
-    world.card_vault.cards[TOKEN] = StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL)
+    world.card_vault.cards[TOKEN] = StoredCard(SUMMARY, b"ciphertext", KEPT_UNTIL, NETWORK_TRANSACTION_ID)
     assert handler(event({"token": TOKEN, "card_data": None}), None) == {
         "transaction_id": hashlib.sha256(b"ciphertext").hexdigest(),
     }
-    assert world.held_cards.cards["payment-of-ours-1"] == HeldCard(b"ciphertext")
+    held = HeldCard(b"ciphertext", network_transaction_id=NETWORK_TRANSACTION_ID)
+    assert world.held_cards.cards["payment-of-ours-1"] == held
 
 
 def test_a_card_that_was_erased_since_tokenize_saw_it_is_unknown(world: World) -> None:

@@ -9,7 +9,7 @@ from functions.shared.domain.payment import Status
 from functions.shared.ports import HeldCard
 from tests.aws_facts import facts
 from tests.fakes import LEDGER_DOWN
-from tests.samples import REQUEST, STARTED_AT, SUMMARY, TRANSACTION_ID, payment, shown
+from tests.samples import NETWORK_TRANSACTION_ID, REQUEST, STARTED_AT, SUMMARY, TOKEN, TRANSACTION_ID, payment, shown
 from tests.unit.functions.conftest import Output, World
 
 
@@ -40,6 +40,16 @@ def test_what_the_gateway_decided_is_recorded_and_counted(world: World, output: 
     assert (paid.created_at, paid.updated_at > STARTED_AT) == (STARTED_AT, True)
     assert output.metrics() == {METRICS[outcome]: [1.0]}
     assert {line["payment_id"] for line in output.logs()} == {"payment-of-ours-1"}
+
+
+def test_the_networks_id_is_stored_with_the_card_and_leaves_no_trace(world: World, output: Output) -> None:
+    world.held_cards.hold("payment-of-ours-1", HeldCard(b"ciphertext"), STARTED_AT)
+    captured = event("captured")
+    recorded = handler(
+        captured | {"charge": captured["charge"] | {"network_transaction_id": NETWORK_TRANSACTION_ID}}, None
+    )
+    assert world.card_vault.cards[TOKEN].network_transaction_id == NETWORK_TRANSACTION_ID
+    assert NETWORK_TRANSACTION_ID not in output.text + str(recorded) + str(world.ledger.records)
 
 
 def test_what_a_rule_denied_is_recorded_by_the_cause_of_screens_error_and_no_decline_of_the_gateway(

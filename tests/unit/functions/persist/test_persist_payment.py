@@ -10,7 +10,7 @@ from functions.shared.domain.payment import Payment, Status
 from functions.shared.ports import HeldCard, RecordedPayment, StoredCard
 from tests.balances import balances
 from tests.fakes import LEDGER_DOWN, FakeHeldCards, FakeLedger, FakeVelocityCounter
-from tests.samples import EXPIRES_AT, KEPT_UNTIL, LATER, NOW, SUMMARY, TOKEN, payment, shown
+from tests.samples import EXPIRES_AT, KEPT_UNTIL, LATER, NETWORK_TRANSACTION_ID, NOW, SUMMARY, TOKEN, payment, shown
 
 REFUNDED = Refund("re_1", None, "succeeded", 200, NOW)
 
@@ -129,6 +129,33 @@ def test_a_card_that_was_charged_by_its_token_is_kept_for_another_while(ledger: 
     persist(payment(), ledger, card_on_file=True, keep_card_until="2028-01-01T00:00:00.000Z")
     kept = StoredCard(SUMMARY, b"as it was stored", "2028-01-01T00:00:00.000Z")
     assert ledger.card_vault.cards == {TOKEN: kept}
+
+
+def test_a_card_is_stored_with_the_networks_id_of_its_payment(ledger: FakeLedger) -> None:
+    persist(payment(), ledger, network_transaction_id=NETWORK_TRANSACTION_ID)
+    assert ledger.card_vault.cards[TOKEN].network_transaction_id == NETWORK_TRANSACTION_ID
+
+
+@pytest.mark.parametrize(
+    ("by", "kept"),
+    [
+        ({"initiator": "customer"}, NETWORK_TRANSACTION_ID),
+        ({"initiator": "merchant", "reason": "recurring"}, None),
+    ],
+)
+def test_the_first_payment_of_the_customers_gives_a_stored_card_its_networks_id_and_none_replaces_it(
+    ledger: FakeLedger, by: dict[str, Any], kept: str | None
+) -> None:
+    ledger.card_vault.cards[TOKEN] = StoredCard(SUMMARY, b"as it was stored", KEPT_UNTIL)
+    for day, network_transaction_id in enumerate((NETWORK_TRANSACTION_ID, "MCC9ABCDE1129"), start=1):
+        persist(
+            payment(f"pay-{day}", **by),
+            ledger,
+            card_on_file=True,
+            keep_card_until=f"2028-01-0{day}T00:00:00.000Z",
+            network_transaction_id=network_transaction_id,
+        )
+    assert ledger.card_vault.cards[TOKEN].network_transaction_id == kept
 
 
 def test_a_card_that_was_erased_while_it_was_charged_stays_erased(ledger: FakeLedger) -> None:

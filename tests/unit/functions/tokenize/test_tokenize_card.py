@@ -105,6 +105,8 @@ def test_a_request_becomes_a_payment_without_its_card_and_a_card_without_its_num
             "description": None,
             "card_on_file": False,
             "caller": None,
+            "initiator": None,
+            "reason": None,
         },
         "card": {
             "token": None,
