@@ -9,7 +9,7 @@ from typing import Any
 
 from functions.encrypt.encrypt_data import encrypt_card, hold_card, stored_card
 from functions.shared import runtime
-from functions.shared.domain.card import CardSummary
+from functions.shared.domain.card import CardSummary, sealed_hash
 from functions.shared.ports import HeldCard
 from functions.shared.use_cases.open_card import open_card
 
@@ -17,7 +17,9 @@ from functions.shared.use_cases.open_card import open_card
 @runtime.function("encrypt", uses=(runtime.card_opener, runtime.card_cipher, runtime.held_cards))
 def handler(event: runtime.Event) -> dict[str, Any]:
     if "store_request" in event:
-        return {"ciphertext": b64encode(_encrypted(event, event["store_request"]).ciphertext).decode()}
+        request = event["store_request"]
+        ciphertext = b64encode(_encrypted(event, request).ciphertext).decode()
+        return {"ciphertext": ciphertext, "sealed_hash": sealed_hash(request["card_data"])}
     request, now = event["request"], runtime.now()
     if request.get("token") is not None:
         card = stored_card(request["token"], card_vault=runtime.card_vault(), now=now)

@@ -18,7 +18,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         CardSummary.from_dict(event["card"]), base64.b64decode(event["ciphertext"]), runtime.kept_until(now)
     )
     kept = keep_card(
-        key, event["card_data"], card, now, card_vault=runtime.card_vault(), held_cards=runtime.held_cards()
+        key, card, event["sealed_hash"], now, card_vault=runtime.card_vault(), held_cards=runtime.held_cards()
     )
     runtime.count("CardStored")
     return kept
