@@ -76,7 +76,8 @@ def tokenize_card_to_store(
     # A payment may have the same key, and save the same card: these are two stored cards.
     token = card_token(card, f"{key}/card", token_mac)
     summary, test_card = _checked(card, token, accepted=accepted, token_mac=token_mac, now=now)
-    return {"store_request": {"caller": request.get("caller")}, "card": summary.to_dict(), "test_card": test_card}
+    store_request = {"caller": request.get("caller"), "verify": request.get("verify") is True}
+    return {"store_request": store_request, "card": summary.to_dict(), "test_card": test_card}
 
 
 def _checked(
