@@ -21,7 +21,7 @@ from tests.simulation.lambdas import Functions, Reply
 from tests.simulation.network import Lost, Network
 from tests.simulation.table import TransactionCanceled
 from tests.simulation.world import DAYS_UNTIL_ALL_MUST_BE_CLEAR, HOUR, MINUTE, World, payment_of, play
-from tools.local.sparkle.app import OTHERWISE, REFUND_STATUSES
+from tools.local.sparkle.app import ALTERED_RESULTS, REFUND_STATUSES
 
 T = TypeVar("T")
 PAYMENT_ID = "simulated-payment"
@@ -208,7 +208,7 @@ class FaultyNetwork(Network):
                 return GARBAGE  # type: ignore[return-value]
         if not fault and operation in self._late:
             return UNDER_WAY  # type: ignore[return-value]
-        if not fault or fault in OTHERWISE:
+        if not fault or fault in ALTERED_RESULTS:
             return super().ask("sparkle", operation, deed, READ_TIMEOUT_SECONDS)
         self.clock.sleep(READ_TIMEOUT_SECONDS)
         raise requests.ReadTimeout

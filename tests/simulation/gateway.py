@@ -117,8 +117,8 @@ class Book(ChargeBook):
                 ("captures", lambda: self.capture(charge.id, amount_minor)),
                 ("voids", lambda: self.void(charge.id)),
             ]
-        if left_minor := charge.left_minor:
-            refund_minor = random.choice((left_minor, random.randint(1, left_minor)))
+        if refundable_minor := charge.refundable_minor:
+            refund_minor = random.choice((refundable_minor, random.randint(1, refundable_minor)))
             moves += [
                 ("refunds", lambda: self.refund(charge.id, refund_minor)),
                 ("reverses", lambda: self.reverse(reference)),

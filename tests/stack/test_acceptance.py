@@ -22,7 +22,7 @@ from tools.deployment.stack import Stack, StackError
 from tools.local.machine import Machine
 from tools.output import ExitCode
 from tools.trials.acceptance.deployment import READ_BUDGETS, find_budget
-from tools.trials.acceptance.steps.payments import PROTOCOLS, WAYS
+from tools.trials.acceptance.steps.payments import PAYMENT_KINDS, PROTOCOLS
 
 # Other tests run the examples and the bad input, with the same steps.
 ASKED = ("payments", "permissions", "failure", "signals")
@@ -65,7 +65,7 @@ def test_nothing_fails_and_all_that_the_emulator_knows_is_asked(accepted: Accept
     assert accepted.done.returncode == 0
     passed = [step["group"] for step in accepted.steps("passed")]
     assert {group: passed.count(group) for group in ASKED} == {
-        "payments": len(PROTOCOLS) * len(WAYS) + 1,
+        "payments": len(PROTOCOLS) * len(PAYMENT_KINDS) + 1,
         "permissions": 5,
         "failure": 1,
         "signals": 2,
@@ -73,7 +73,7 @@ def test_nothing_fails_and_all_that_the_emulator_knows_is_asked(accepted: Accept
 
 
 def test_what_is_not_asked_is_listed_with_the_reason(accepted: Accepted) -> None:
-    assert {step["why"] for step in accepted.steps("not asked")} == {
+    assert {step["why"] for step in accepted.steps("skipped")} == {
         "The emulator counts nothing.",
         "The emulator draws no graphs.",
         "The emulator has no X-Ray.",
@@ -82,7 +82,7 @@ def test_what_is_not_asked_is_listed_with_the_reason(accepted: Accepted) -> None
         "The emulator's Step Functions write no logs.",
         "The local stack is shared, so it is not changed for this test.",
     }
-    assert "not asked signals, 9: The emulator counts nothing." in accepted.done.stdout
+    assert "skipped signals, 9: The emulator counts nothing." in accepted.done.stdout
 
 
 def test_the_raw_answers_are_kept_as_they_came(accepted: Accepted) -> None:

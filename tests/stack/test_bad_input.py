@@ -23,7 +23,7 @@ from tools.trials.acceptance.hostile import (
     TEST_NUMBER,
     Outcome,
     Row,
-    paying,
+    payment_with,
     send,
 )
 
@@ -76,28 +76,31 @@ def test_text_in_any_script_is_shown_as_it_was_sent(driver: Driver) -> None:
 
 
 BY_HAND: dict[str, tuple[dict[str, Any], str]] = {
-    "a number": (paying(card_data=CARD_DATA | {"card_number": NUMBER}), "card_data_must_be_sealed"),
-    "a number with spaces": (paying(card_data=CARD_DATA | {"card_number": SPACED}), "invalid_card_number"),
-    "a number in full-width digits": (paying(card_data=CARD_DATA | {"card_number": FULL_WIDTH}), "invalid_card_number"),
-    "a test number and a line break": (
-        paying(card_data=CARD_DATA | {"card_number": TEST_NUMBER + "\n"}),
+    "a number": (payment_with(card_data=CARD_DATA | {"card_number": NUMBER}), "card_data_must_be_sealed"),
+    "a number with spaces": (payment_with(card_data=CARD_DATA | {"card_number": SPACED}), "invalid_card_number"),
+    "a number in full-width digits": (
+        payment_with(card_data=CARD_DATA | {"card_number": FULL_WIDTH}),
         "invalid_card_number",
     ),
-    "a number as an integer": (paying(card_data=CARD_DATA | {"card_number": int(NUMBER)}), "invalid_input"),
-    "a number beside a test number": (paying(card_data=CARD_DATA | {"pan": NUMBER}), "invalid_input"),
-    "a number for card data": (paying(card_data=NUMBER), "invalid_input"),
-    "a number in the holder": (paying(card_data=CARD_DATA | {"card_holder": SPACED}), "card_number_in_text"),
+    "a test number and a line break": (
+        payment_with(card_data=CARD_DATA | {"card_number": TEST_NUMBER + "\n"}),
+        "invalid_card_number",
+    ),
+    "a number as an integer": (payment_with(card_data=CARD_DATA | {"card_number": int(NUMBER)}), "invalid_input"),
+    "a number beside a test number": (payment_with(card_data=CARD_DATA | {"pan": NUMBER}), "invalid_input"),
+    "a number for card data": (payment_with(card_data=NUMBER), "invalid_input"),
+    "a number in the holder": (payment_with(card_data=CARD_DATA | {"card_holder": SPACED}), "card_number_in_text"),
     **{
-        f"{what} in the {name}": (paying(**{name: text}), "card_number_in_text")
+        f"{what} in the {name}": (payment_with(**{name: text}), "card_number_in_text")
         for what, text in REFUSED_TEXT.items()
         if what.startswith("a number")
         for name in ("merchant_reference", "description")
     },
-    "a control character": (paying(description="a\x00b"), "invalid_input"),
-    "half a surrogate pair": (paying(merchant_reference="a\ud800"), "invalid_input"),
-    "an empty reference": (paying(merchant_reference=""), "invalid_input"),
-    "a JWE and a line break": (paying(card_data=SEALED + "\n"), "invalid_input"),
-    "a number as a segment": (paying(card_data=f"{NUMBER}.a.a.a.a"), "invalid_input"),
+    "a control character": (payment_with(description="a\x00b"), "invalid_input"),
+    "half a surrogate pair": (payment_with(merchant_reference="a\ud800"), "invalid_input"),
+    "an empty reference": (payment_with(merchant_reference=""), "invalid_input"),
+    "a JWE and a line break": (payment_with(card_data=SEALED + "\n"), "invalid_input"),
+    "a number as a segment": (payment_with(card_data=f"{NUMBER}.a.a.a.a"), "invalid_input"),
 }
 
 

@@ -90,7 +90,7 @@ def test_a_payment_is_followed_to_its_end_while_one_looks(browser: Browser, cons
     driver.pay(payment_id)
     driver.execution(payment_id)  # until Step Functions shows it
     with opened(browser, f"{console}/payments/{payment_id}") as page:
-        status = page.locator(".look-head .status")
+        status = page.locator(".details-head .status")
         expect(status).to_have_text("processing")
         expect(page.locator("#state-Charge")).to_have_class("state running")
         tokenize = page.locator("details.visit").first
@@ -185,7 +185,7 @@ def test_a_payment_s_page_is_one_file_that_works_by_itself(
     browser: Browser, stack: Stack, payments: dict[str, str], tmp_path: Path
 ) -> None:
     file = tmp_path / "payment.html"
-    file.write_text(pages.single_page(Payments(stack).look(payments["in_doubt"])))
+    file.write_text(pages.single_page(Payments(stack).details(payments["in_doubt"])))
     with opened(browser, file.as_uri()) as page:
         page.locator("#state-Compensate").click()
         expect(page.locator(":focus")).to_contain_text("ReversalUnconfirmed ×5, caught")

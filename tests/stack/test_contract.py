@@ -53,7 +53,7 @@ def test_links_resolve_in_every_answer_that_has_them(driver: Driver) -> None:
 
 def test_links_resolve_at_a_domain_of_ones_own_with_and_without_a_base_path(driver: Driver) -> None:
     stack, api_id = driver.stack, driver.stack.api_url.split("/")[-2]
-    # The only name with a dot that the emulator's door accepts.
+    # The only name with a dot that the emulator's access control accepts.
     domain = "127.0.0.1"
     assert stack.aws_endpoint_url
     client = stack.session().client("apigateway", endpoint_url=stack.aws_endpoint_url.replace(domain, "localhost"))

@@ -21,7 +21,7 @@ from tools.deployment.rotate import Key, rotate
 from tools.deployment.stack import Stack, StackError, new_payment_id
 from tools.deployment.terraform import Terraform, TerraformError
 from tools.local.machine import Machine
-from tools.trials.acceptance.steps.deployment import LISTED, Ringing, left_over, pending_keys
+from tools.trials.acceptance.steps.deployment import RESOURCE_LISTS, FiringCloudWatch, find_leftovers, pending_keys
 
 HOME = BUILD / "deployment-test-stack"
 
@@ -55,10 +55,10 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
     rotated_keys_open_what_came_before(stack, machine)
 
     tags = {"Project": "payments", "Environment": "local"}
-    there = {each.partition(" ")[0] for each in left_over(stack.client, "payments-local", tags)}
-    assert there >= {service for service, *_ in LISTED}
+    there = {each.partition(" ")[0] for each in find_leftovers(stack.client, "payments-local", tags)}
+    assert there >= {service for service, *_ in RESOURCE_LISTS}
     terraform.destroy()
-    assert left_over(stack.client, "payments-local", tags) == []
+    assert find_leftovers(stack.client, "payments-local", tags) == []
     assert len(pending_keys(stack.client, tags)) >= 4
     assert stack.client("s3").list_buckets()["Buckets"] == []
     assert role_that_writes_logs(stack) is None
@@ -100,9 +100,9 @@ def a_roll_out_is_taken_back_when_an_alarm_rings(stack: Stack, machine: Machine)
         seen.update(versions_of_payments(stack, 16))
         return True
 
-    ringing = Ringing(cloudwatch, terraform.outputs()["alarm_names"][0], two_are_in_service)
+    firing = FiringCloudWatch(cloudwatch, terraform.outputs()["alarm_names"][0], two_are_in_service)
     console = Console(file=io.StringIO())
-    assert not roll_out(terraform, ringing, percent=50, seconds=600, console=console, confirm=False)
+    assert not roll_out(terraform, firing, percent=50, seconds=600, console=console, confirm=False)
     assert set(seen) == {"1", "2"}
     assert terraform.outputs()["live_versions"] == before
     assert set(versions_of_payments(stack, 4)) == {"1"}

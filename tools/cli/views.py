@@ -17,7 +17,7 @@ from functions.shared.domain.shapes import canonical_id
 from tools.cli.frame import JsonOption, StackOption, clear_errors, console, prose_console
 from tools.console import app as web
 from tools.console import pages, terminal
-from tools.console.payments import PAGE, Payments, Search
+from tools.console.payments import PAGE_SIZE, Payments, Search
 from tools.deployment.paths import BUILD, STACK_FILE
 from tools.deployment.stack import Stack
 from tools.output import counted, print_json
@@ -39,7 +39,7 @@ def list_payments(
         date | None, typer.Option(parser=_iso_day, metavar="DAY", help="A day (UTC) like 2026-11-23. Default: today.")
     ] = None,
     status: Annotated[PaymentStatus | None, typer.Option(help="Only payments with this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most this many payments, the newest.")] = PAGE,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most this many payments, the newest.")] = PAGE_SIZE,
     as_json: JsonOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
@@ -71,18 +71,18 @@ def inspect(
         raise typer.BadParameter("Choose either --json or a page.")
     with clear_errors():
         payments = Payments(Stack.load(stack))
-        look = payments.look(canonical_id(payment_id))
+        details = payments.details(canonical_id(payment_id))
         if as_json:
-            shown = asdict(replace(look, definition=None)) | {"operations": payments.operations(look)}
+            shown = asdict(replace(details, definition=None)) | {"operations": payments.operations(details)}
             del shown["definition"]
             print_json(shown)
             return
         if not (html or file):
-            terminal.show(look, payments.operations(look), console)
+            terminal.show(details, payments.operations(details), console)
             return
     file = file or BUILD / f"inspect-{payment_id.rpartition(':')[2]}.html"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(pages.single_page(look))
+    file.write_text(pages.single_page(details))
     console.print(f"Wrote {file}", highlight=False, soft_wrap=True)
 
 

@@ -19,7 +19,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from functions.shared.domain.errors import Unavailable
 from tools.console import aws, pages
-from tools.console.payments import DOUBTS_SHOWN, STATUSES, Payments, Search
+from tools.console.payments import MAX_DOUBTS_SHOWN, STATUSES, Payments, Search
 from tools.console.records import BREAK_DAYS, Position
 from tools.deployment.paths import ROOT
 from tools.deployment.stack import Stack, StackError
@@ -27,7 +27,7 @@ from tools.local.browsers import foreign
 from tools.times import parsed_day
 
 HOST = "127.0.0.1"
-CONNECTS_WITHIN_SECONDS = 2
+CONNECT_TIMEOUT_SECONDS = 2
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -55,7 +55,7 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
     frame = {"stack_name": payments.name, "region": stack.region, "url_for": url_for}
 
     def page(template: str, **values: Any) -> Response:
-        shown = {"page": request.endpoint, "doubt_count": payments.doubt_count(), "doubts_shown": DOUBTS_SHOWN}
+        shown = {"page": request.endpoint, "doubt_count": payments.doubt_count(), "doubts_shown": MAX_DOUBTS_SHOWN}
         return Response(pages.render(template, **frame, **shown, **values), mimetype="text/html")
 
     def error(status: int, heading: str, message: str, command: str | None = None) -> Response:
@@ -74,36 +74,36 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
 
     @app.get("/", endpoint="payments")
     def newest() -> Response:
-        asked = {name: value.strip() for name, value in request.args.items()}
-        before, after = (Position.read(asked[name]) if name in asked else None for name in ("before", "after"))
+        criteria = {name: value.strip() for name, value in request.args.items()}
+        before, after = (Position.read(criteria[name]) if name in criteria else None for name in ("before", "after"))
         search = Search(
-            asked.get("status", ""),
-            asked.get("text", ""),
-            _day(asked.get("first")),
-            _day(asked.get("last")),
-            _amount(asked.get("least")),
-            _amount(asked.get("most")),
-            asked.get("currency", "").upper(),
+            criteria.get("status", ""),
+            criteria.get("text", ""),
+            _day(criteria.get("first")),
+            _day(criteria.get("last")),
+            _amount(criteria.get("least")),
+            _amount(criteria.get("most")),
+            criteria.get("currency", "").upper(),
         )
-        found = payments.page(search, before, after)
-        asked = {name: value for name, value in asked.items() if value and name not in ("before", "after")}
-        return page("payments.html", search=search, asked=asked, statuses=STATUSES, found=found)
+        result = payments.page(search, before, after)
+        criteria = {name: value for name, value in criteria.items() if value and name not in ("before", "after")}
+        return page("payments.html", search=search, criteria=criteria, statuses=STATUSES, result=result)
 
     @app.get("/payments/<name>", endpoint="payment")
     @app.get("/executions/<name>", endpoint="execution")
-    def look(name: str) -> Response:
-        looked = payments.look(name)
-        values = pages.look_values(looked)
-        links = aws.links(stack, looked) if stack.aws_endpoint_url is None else []
-        commands = aws.commands(looked, stack_file)
+    def details(name: str) -> Response:
+        details = payments.details(name)
+        values = pages.detail_values(details)
+        links = aws.links(stack, details) if stack.aws_endpoint_url is None else []
+        commands = aws.commands(details, stack_file)
         operation_arn = payments.operation_arn
         return page("payment.html", operation_arn=operation_arn, links=links, commands=commands, **values)
 
     @app.get("/doubts", endpoint="doubts")
     def doubts() -> Response:
-        since = {doubt.payment_id: doubt.since for doubt in payments.ledger.doubts(DOUBTS_SHOWN)}
-        found = payments.summaries(list(since))
-        return page("doubts.html", payments=found, since=since, limit=DOUBTS_SHOWN)
+        since = {doubt.payment_id: doubt.since for doubt in payments.ledger.doubts(MAX_DOUBTS_SHOWN)}
+        result = payments.summaries(list(since))
+        return page("doubts.html", payments=result, since=since, limit=MAX_DOUBTS_SHOWN)
 
     @app.get("/accounts", endpoint="accounts")
     def accounts() -> Response:
@@ -141,8 +141,8 @@ def create_app(stack: Stack, stack_file: str | None = None) -> Flask:
     @app.errorhandler(Unavailable)
     @app.errorhandler(ClientError)
     @app.errorhandler(BotoCoreError)
-    def no_answer(trouble: Exception) -> Response:
-        return error(502, "AWS does not answer as it should", str(trouble))
+    def no_answer(failure: Exception) -> Response:
+        return error(502, "AWS does not answer as it should", str(failure))
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -161,9 +161,9 @@ def serve(stack: Stack, port: int, stack_file: str | None = None) -> BaseWSGISer
 
 
 def _answers(url: str) -> bool:
-    place = urlsplit(url)
+    address = urlsplit(url)
     try:
-        socket.create_connection((place.hostname or "", place.port or 80), CONNECTS_WITHIN_SECONDS).close()
+        socket.create_connection((address.hostname or "", address.port or 80), CONNECT_TIMEOUT_SECONDS).close()
     except OSError:
         return False
     return True

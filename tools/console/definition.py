@@ -25,8 +25,8 @@ _COMPARISONS = {
 _ANY_ERROR = "States.ALL"
 
 
-class How(StrEnum):
-    """How a transition comes about."""
+class Kind(StrEnum):
+    """What causes a transition."""
 
     NEXT = "next"
     CHOICE = "choice"
@@ -35,12 +35,12 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One state. `comment` explains its purpose, `ends` tells whether it is terminal, `seconds` is a Wait's length."""
+    """One state. `comment` is its purpose, `is_terminal` whether it ends the execution, `seconds` a Wait's length."""
 
     name: str
     type: str
     comment: str
-    ends: bool
+    is_terminal: bool
     seconds: int | None = None
 
 
@@ -50,7 +50,7 @@ class Transition:
 
     source: str
     target: str
-    how: How
+    kind: Kind
     labels: tuple[str, ...] = ()
 
     @property
@@ -81,36 +81,36 @@ class Definition:
         """Parse a definition in JSON, from Step Functions or from a file."""
         machine = json.loads(asl)
         states = {
-            name: State(name, state["Type"], state.get("Comment", ""), _ends(state), state.get("Seconds"))
+            name: State(name, state["Type"], state.get("Comment", ""), _is_terminal(state), state.get("Seconds"))
             for name, state in machine["States"].items()
         }
         transitions = (each for name, state in machine["States"].items() for each in _transitions(name, state))
         return cls(machine["StartAt"], states, tuple(_merged(transitions)))
 
 
-def _ends(state: Mapping[str, Any]) -> bool:
+def _is_terminal(state: Mapping[str, Any]) -> bool:
     return state["Type"] in ("Succeed", "Fail") or bool(state.get("End"))
 
 
 def _merged(transitions: Iterator[Transition]) -> Iterator[Transition]:
     """Merge the transitions of the same kind between the same two states into one."""
-    labels: dict[tuple[str, str, How], tuple[str, ...]] = {}
+    labels: dict[tuple[str, str, Kind], tuple[str, ...]] = {}
     for each in transitions:
-        key = (each.source, each.target, each.how)
+        key = (each.source, each.target, each.kind)
         labels[key] = labels.get(key, ()) + each.labels
-    for (source, target, how), all_labels in labels.items():
-        yield Transition(source, target, how, all_labels)
+    for (source, target, kind), all_labels in labels.items():
+        yield Transition(source, target, kind, all_labels)
 
 
 def _transitions(name: str, state: Mapping[str, Any]) -> Iterator[Transition]:
     if "Next" in state:
-        yield Transition(name, state["Next"], How.NEXT)
+        yield Transition(name, state["Next"], Kind.NEXT)
     for rule in state.get("Choices", ()):
-        yield Transition(name, rule["Next"], How.CHOICE, (condition(rule),))
+        yield Transition(name, rule["Next"], Kind.CHOICE, (condition(rule),))
     if "Default" in state:
-        yield Transition(name, state["Default"], How.CHOICE, ("otherwise",))
+        yield Transition(name, state["Default"], Kind.CHOICE, ("otherwise",))
     for catcher in state.get("Catch", ()):
-        yield Transition(name, catcher["Next"], How.CATCH, tuple(catcher["ErrorEquals"]))
+        yield Transition(name, catcher["Next"], Kind.CATCH, tuple(catcher["ErrorEquals"]))
 
 
 def condition(rule: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ MARKS = {
 }
 """Symbols in addition to the colours, because not everybody can tell colours apart."""
 
-SAID = {
+OUTCOME_TEXTS = {
     Outcome.SUCCEEDED: "succeeded",
     Outcome.CAUGHT: "gave up, and its error was caught",
     Outcome.FAILED: "failed",
@@ -85,17 +85,17 @@ def draw(definition: Definition, history: History | None = None) -> Drawing:
     taken = history.taken(definition) if history else Counter[Transition]()
     circles = {box.name: box for box in picture.boxes if box.name in (START, END)}
     states = [box for box in picture.boxes if box.name not in circles]
-    way = [f"{visit.state} {SAID[visit.outcome]}" for visit in history.visits] if history else []
+    steps = [f"{visit.state} {OUTCOME_TEXTS[visit.outcome]}" for visit in history.visits] if history else []
     return Drawing(
         picture.width,
         picture.height,
         circles[START],
         circles[END],
-        bool(way),
+        bool(steps),
         any(transition.target == END for transition in taken),
         [_box(box, definition.states[box.name], history) for box in states],
         sorted(_lines(picture, taken), key=lambda line: line.taken > 0),
-        f"{len(states)} states. " + (f"The way so far: {', '.join(way)}." if way else "Nothing has run."),
+        f"{len(states)} states. " + (f"The way so far: {', '.join(steps)}." if steps else "Nothing has run."),
     )
 
 
@@ -103,16 +103,18 @@ def _box(box: Box, state: State, history: History | None) -> DrawnBox:
     visits = [visit for visit in history.visits if visit.state == state.name] if history else []
     calls = sum(len(visit.attempts) for visit in visits)
     errors = [error for visit in visits for error in visit.errors]
-    said = [f"{state.name}, {state.type}."]
+    sentences = [f"{state.name}, {state.type}."]
     if visits:
-        said.append(f"It {SAID[visits[-1].outcome]}.")
+        sentences.append(f"It {OUTCOME_TEXTS[visits[-1].outcome]}.")
     if len(visits) > 1:
-        said.append(f"Visited {len(visits)} times.")
+        sentences.append(f"Visited {len(visits)} times.")
     if calls > 1:
-        said.append(f"Called {calls} times.")
+        sentences.append(f"Called {calls} times.")
     if errors:
-        said.append(f"Errors: {', '.join(errors)}.")
-    return DrawnBox(box, state, visits[-1] if visits else None, len(visits), calls, " ".join([*said, state.comment]))
+        sentences.append(f"Errors: {', '.join(errors)}.")
+    return DrawnBox(
+        box, state, visits[-1] if visits else None, len(visits), calls, " ".join([*sentences, state.comment])
+    )
 
 
 def _lines(picture: Picture, taken: Counter[Transition]) -> Sequence[DrawnLine]:

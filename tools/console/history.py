@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from tools.console.definition import END, START, Definition, How, Transition
+from tools.console.definition import END, START, Definition, Kind, Transition
 from tools.console.masking import masked
 
 _ATTEMPT = re.compile(
@@ -107,15 +107,15 @@ class History:
         """Count how often each transition was taken, including those from the start and to the end."""
         taken: Counter[Transition] = Counter()
         if self.visits:
-            taken[Transition(START, self.visits[0].state, How.NEXT)] += 1
-        for visit, following in pairwise(self.visits):
-            ways = [t for t in definition.transitions if (t.source, t.target) == (visit.state, following.state)]
+            taken[Transition(START, self.visits[0].state, Kind.NEXT)] += 1
+        for visit, next_visit in pairwise(self.visits):
+            candidates = [t for t in definition.transitions if (t.source, t.target) == (visit.state, next_visit.state)]
             # A catch may lead to the same state as the regular transition; choose the one that fits the outcome.
-            ways.sort(key=lambda way: (way.how is How.CATCH) != (visit.outcome is Outcome.CAUGHT))
-            taken.update(ways[:1])
+            candidates.sort(key=lambda transition: (transition.kind is Kind.CATCH) != (visit.outcome is Outcome.CAUGHT))
+            taken.update(candidates[:1])
         for last in self.visits[-1:]:
             if self.ended_at and last.outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
-                taken[Transition(last.state, END, How.NEXT)] += 1
+                taken[Transition(last.state, END, Kind.NEXT)] += 1
         return taken
 
 
@@ -148,14 +148,14 @@ def read(events: Iterable[Mapping[str, Any]], execution: Mapping[str, Any]) -> H
 
 def spans(visit: Visit, until: datetime) -> Iterator[Span]:
     """Split a visit's time into spans. If the visit is not over, the last span ends at `until`."""
-    over = visit.exited_at or until
+    end = visit.exited_at or until
     if not visit.attempts:
-        yield Span("wait" if visit.type == "Wait" else "step", visit.entered_at, over)
+        yield Span("wait" if visit.type == "Wait" else "step", visit.entered_at, end)
     moment = None
     for attempt in visit.attempts:
         if moment:
             yield Span("retry", moment, attempt.started_at)
-        moment = attempt.ended.at if attempt.ended else over
+        moment = attempt.ended.at if attempt.ended else end
         yield Span("failed" if attempt.error else "attempt", attempt.started_at, moment)
     if moment and visit.outcome is Outcome.RUNNING and visit.attempts[-1].error:
         yield Span("retry", moment, until)
@@ -190,5 +190,5 @@ def seconds_text(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.{3 if seconds < 1 else 1}f} s"
     size, unit, part, part_unit = next(row for row in _UNITS if seconds >= row[0])
-    more = int(seconds % size // part)
-    return f"{int(seconds // size)} {unit}" + (f" {more} {part_unit}" if more else "")
+    remainder = int(seconds % size // part)
+    return f"{int(seconds // size)} {unit}" + (f" {remainder} {part_unit}" if remainder else "")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, combinations, pairwise
 
-from tools.console.definition import END, START, Definition, How, Transition
+from tools.console.definition import END, START, Definition, Kind, Transition
 
 BOX_WIDTH, BOX_HEIGHT = 142.0, 38.0
 CIRCLE = 46.0
@@ -23,8 +23,8 @@ MARGIN = 16.0
 _SWEEPS = 16
 _STRAIGHTENING_SWEEPS = 300
 # How strongly a line pulls its ends together. Regular transitions pull most, so their lines are the straightest.
-_WEIGHTS = {How.NEXT: 32.0, How.CHOICE: 1.0, How.CATCH: 0.5}
-_IN_A_LANE = 4.0
+_WEIGHTS = {Kind.NEXT: 32.0, Kind.CHOICE: 1.0, Kind.CATCH: 0.5}
+_LANE_WEIGHT = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,38 +80,38 @@ Rows = list[list[_Node]]
 def lay_out(definition: Definition) -> Picture:
     """Compute the layout of a state machine. The result is deterministic."""
     transitions = [
-        Transition(START, definition.start, How.NEXT),
+        Transition(START, definition.start, Kind.NEXT),
         *definition.transitions,
-        *(Transition(state.name, END, How.NEXT) for state in definition.states.values() if state.ends),
+        *(Transition(state.name, END, Kind.NEXT) for state in definition.states.values() if state.is_terminal),
     ]
-    back = _closing_loops(transitions)
+    back = _back_edges(transitions)
     down = [(each.target, each.source) if each in back else (each.source, each.target) for each in transitions]
     layers = _layers(definition, down)
     nodes = {name: _Node(name, layer) for name, layer in layers.items()}
     chains = [
-        _chain(nodes[top], nodes[bottom], _WEIGHTS[t.how]) for t, (top, bottom) in zip(transitions, down, strict=True)
+        _chain(nodes[top], nodes[bottom], _WEIGHTS[t.kind]) for t, (top, bottom) in zip(transitions, down, strict=True)
     ]
     rows = _ordered(chains)
     _straighten(rows)
     for chain in chains:
-        _stand_upright(chain[1:-1], rows)
+        _align_lanes(chain[1:-1], rows)
     return _picture(
         rows, [(t, chain[::-1] if t in back else chain) for t, chain in zip(transitions, chains, strict=True)]
     )
 
 
-def _closing_loops(transitions: Sequence[Transition]) -> set[Transition]:
+def _back_edges(transitions: Sequence[Transition]) -> set[Transition]:
     """Find the transitions that lead back to a state on the path from the start."""
     back: set[Transition] = set()
     done: set[str] = set()
 
-    def follow(name: str, way: tuple[str, ...]) -> None:
+    def follow(name: str, path: tuple[str, ...]) -> None:
         for each in transitions:
             if each.source == name:
-                if each.target in way:
+                if each.target in path:
                     back.add(each)
                 elif each.target not in done:
-                    follow(each.target, (*way, each.target))
+                    follow(each.target, (*path, each.target))
         done.add(name)
 
     follow(START, (START,))
@@ -134,7 +134,7 @@ def _chain(top: _Node, bottom: _Node, weight: float) -> list[_Node]:
     """Create a line's nodes, with a lane in each layer that the line crosses, and link each node to its neighbours."""
     chain = [top, *(_Node(None, layer) for layer in range(top.layer + 1, bottom.layer)), bottom]
     for upper, lower in pairwise(chain):
-        link = _IN_A_LANE if upper.name is None and lower.name is None else weight
+        link = _LANE_WEIGHT if upper.name is None and lower.name is None else weight
         upper.below.append((lower, link))
         lower.above.append((upper, link))
     return chain
@@ -205,22 +205,22 @@ def _straighten(rows: Rows) -> None:
             node.x += MARGIN - left
 
 
-def _stand_upright(lanes: Sequence[_Node], rows: Rows) -> None:
+def _align_lanes(lanes: Sequence[_Node], rows: Rows) -> None:
     """Align a line's lanes vertically if the adjacent nodes leave enough room."""
     if len(lanes) < 2:
         return
-    least, most = 0.0, float("inf")
+    lowest, highest = 0.0, float("inf")
     for lane in lanes:
         row = rows[lane.layer]
         place = row.index(lane)
         if place > 0:
-            least = max(least, row[place - 1].x + _distance(row[place - 1], lane))
+            lowest = max(lowest, row[place - 1].x + _distance(row[place - 1], lane))
         if place < len(row) - 1:
-            most = min(most, row[place + 1].x - _distance(lane, row[place + 1]))
-    if least <= most:
+            highest = min(highest, row[place + 1].x - _distance(lane, row[place + 1]))
+    if lowest <= highest:
         middle = sum(lane.x for lane in lanes) / len(lanes)
         for lane in lanes:
-            lane.x = min(max(middle, least), most)
+            lane.x = min(max(middle, lowest), highest)
 
 
 def _distance(left: _Node, right: _Node) -> float:
@@ -240,8 +240,8 @@ def _place(row: Sequence[_Node], links: Sequence[Sequence[tuple[_Node, float]]])
     offsets = _offsets(row)
     for node, offset, neighbours in zip(row, offsets, links, strict=True):
         weight = sum(weight for _, weight in neighbours)
-        wish = sum(other.x * weight for other, weight in neighbours) / weight if weight else node.x
-        pool = (wish - offset, weight or 0.1, 1)
+        desired = sum(other.x * weight for other, weight in neighbours) / weight if weight else node.x
+        pool = (desired - offset, weight or 0.1, 1)
         while pools and pools[-1][0] > pool[0]:
             place, before, count = pools.pop()
             total = before + pool[1]
@@ -267,7 +267,7 @@ def _picture(rows: Rows, lines: Iterable[tuple[Transition, Sequence[_Node]]]) ->
         for place, node in enumerate(chain):
             top, bottom = tops[node.layer], tops[node.layer] + heights[node.layer]
             enters, leaves = (top, bottom) if downwards else (bottom, top)
-            x = node.x if downwards or node.name is None else _beside(place, chain)
+            x = node.x if downwards or node.name is None else _upward_x(place, chain)
             if place > 0:
                 yield x, enters
             if place < len(chain) - 1:
@@ -281,7 +281,7 @@ def _picture(rows: Rows, lines: Iterable[tuple[Transition, Sequence[_Node]]]) ->
     )
 
 
-def _beside(end: int, chain: Sequence[_Node]) -> float:
+def _upward_x(end: int, chain: Sequence[_Node]) -> float:
     """The x at which an upward line meets a box: off center, because the center is used by downward lines."""
     node = chain[end]
     # If the line crosses no layer, both of its ends are on the same side of the boxes.

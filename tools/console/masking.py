@@ -11,7 +11,7 @@ from typing import Any
 from functions.shared.domain.card_number import brand_of, passes_luhn
 from functions.shared.redaction import redacted
 
-_SHORTEST_THAT_ONLY_A_CARD_HAS = 13
+_MIN_UNAMBIGUOUS_LENGTH = 13
 
 
 def masked(value: Any) -> Any:
@@ -22,6 +22,6 @@ def masked(value: Any) -> Any:
 
 def _mask(number: str) -> str:
     digits = re.sub(r"\D", "", number)
-    if len(digits) < _SHORTEST_THAT_ONLY_A_CARD_HAS and not (brand_of(digits) and passes_luhn(digits)):
+    if len(digits) < _MIN_UNAMBIGUOUS_LENGTH and not (brand_of(digits) and passes_luhn(digits)):
         return number  # probably an AWS account id, which every ARN contains
     return f"{digits[:6]}{'*' * (len(digits) - 10)}{digits[-4:]}"

@@ -3,34 +3,36 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tools.console.definition import Definition, How
+from tools.console.definition import Definition, Kind
 
 BEGIN = "<!-- The picture is made by `make picture`. -->"
 END = "<!-- The end of the picture. -->"
 
-_BEFORE = '    API["POST /payments<br>API Gateway starts the execution itself"] --> {start}'
+_API_EDGE = '    API["POST /payments<br>API Gateway starts the execution itself"] --> {start}'
 _DOUBT = "PaymentInDoubt"
-_AFTER = f"    {_DOUBT} -. also whatever was stopped or timed out .-> Resolve[[resolve, until there is evidence]]"
+_RESOLVE_EDGE = (
+    f"    {_DOUBT} -. also whatever was stopped or timed out .-> Resolve[[resolve, until there is evidence]]"
+)
 
 
 def picture(definition: Definition) -> str:
     """Draw the state machine in Mermaid: end states as stadiums, choices as diamonds, catches as dotted arrows."""
-    lines = ["```mermaid", "flowchart TD", _BEFORE.format(start=definition.start)]
+    lines = ["```mermaid", "flowchart TD", _API_EDGE.format(start=definition.start)]
     mentioned: set[str] = set()
 
-    def shaped(name: str) -> str:
+    def node(name: str) -> str:
         """Return a state's name, with its shape when it is mentioned for the first time."""
         state = definition.states[name]
-        if name in mentioned or not (state.ends or state.type == "Choice"):
+        if name in mentioned or not (state.is_terminal or state.type == "Choice"):
             return name
         mentioned.add(name)
-        return f"{name}([{name}])" if state.ends else f"{name}{{{name}}}"
+        return f"{name}([{name}])" if state.is_terminal else f"{name}{{{name}}}"
 
-    for target, how, label, sources in _grouped(definition):
-        arrow = ("-.->" if how is How.CATCH else "-->") + (f"|{label}|" if label else "")
-        lines.append(f"    {' & '.join(map(shaped, sources))} {arrow} {shaped(target)}")
+    for target, kind, label, sources in _grouped(definition):
+        arrow = ("-.->" if kind is Kind.CATCH else "-->") + (f"|{label}|" if label else "")
+        lines.append(f"    {' & '.join(map(node, sources))} {arrow} {node(target)}")
     if _DOUBT in definition.states:
-        lines.append(_AFTER)
+        lines.append(_RESOLVE_EDGE)
     return "\n".join([*lines, "```"])
 
 
@@ -43,16 +45,16 @@ def with_picture(text: str, definition: Definition) -> str:
     return f"{before}{BEGIN}\n{picture(definition)}\n{END}{after}"
 
 
-def _grouped(definition: Definition) -> Iterator[tuple[str, How, str, list[str]]]:
+def _grouped(definition: Definition) -> Iterator[tuple[str, Kind, str, list[str]]]:
     """Group the transitions that have the same target, kind and label; caught errors come last."""
-    sources: defaultdict[tuple[str, How, str], list[str]] = defaultdict(list)
-    for each in sorted(definition.transitions, key=lambda transition: transition.how is How.CATCH):
+    sources: defaultdict[tuple[str, Kind, str], list[str]] = defaultdict(list)
+    for each in sorted(definition.transitions, key=lambda transition: transition.kind is Kind.CATCH):
         values = [label.rpartition(" = ")[2].replace("_", "").lower() for label in each.labels]
         # A target's name can make the label redundant: PaymentReversed already says that the status is reversed.
-        said = each.how is How.CHOICE and any(value in each.target.lower() for value in values)
-        sources[each.target, each.how, "" if said else _short(each.label)].append(each.source)
-    for (target, how, label), states in sources.items():
-        yield target, how, label, states
+        is_redundant = each.kind is Kind.CHOICE and any(value in each.target.lower() for value in values)
+        sources[each.target, each.kind, "" if is_redundant else _short(each.label)].append(each.source)
+    for (target, kind, label), states in sources.items():
+        yield target, kind, label, states
 
 
 def _short(label: str) -> str:

@@ -20,7 +20,7 @@ from functions.shared.domain.times import iso
 from tools.console.aws import commands
 from tools.console.graph import draw
 from tools.console.history import Attempt, Event, History, seconds_text
-from tools.console.payments import Look
+from tools.console.payments import PaymentDetails
 from tools.console.records import Entry, money
 from tools.console.timeline import rows
 from tools.times import parsed_time, time_text
@@ -30,7 +30,7 @@ STATIC = Path(__file__).parent / "static"
 # Tolerance for the difference between the clocks of a function and of Step Functions.
 _CLOCK_SKEW_SECONDS = 1.0
 
-_LONGEST_ID_SHOWN = 14
+_MAX_ID_LENGTH = 14
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
@@ -61,26 +61,26 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(now=now(), **values)
 
 
-def look_values(look: Look) -> dict[str, Any]:
-    """Collect the values with which templates/_look.html shows a payment or an execution."""
+def detail_values(details: PaymentDetails) -> dict[str, Any]:
+    """Collect the values with which templates/_details.html shows a payment or an execution."""
     at = now()
-    history = look.history
+    history = details.history
     return {
-        "look": look,
-        "drawing": draw(look.definition, history) if look.definition else None,
+        "details": details,
+        "drawing": draw(details.definition, history) if details.definition else None,
         "rows": list(rows(history, at)) if history else [],
         "seconds": history.duration(at).total_seconds() if history else 0.0,
-        "accounts": t_accounts(look.entries),
-        "posted_by": {entry.number: posted_by(entry, history) for entry in look.entries} if history else {},
-        "operations": (look.record or {}).get("operations") or [],
+        "accounts": t_accounts(details.entries),
+        "posted_by": {entry.number: posted_by(entry, history) for entry in details.entries} if history else {},
+        "operations": (details.record or {}).get("operations") or [],
     }
 
 
-def single_page(look: Look) -> str:
+def single_page(details: PaymentDetails) -> str:
     """Render a payment's page as a self-contained file that loads nothing else."""
     style, script = ((STATIC / name).read_text() for name in ("console.css", "console.mjs"))
     policy = f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'"
-    values = look_values(look) | {"links": [], "commands": commands(look, None)}
+    values = detail_values(details) | {"links": [], "commands": commands(details, None)}
     return render("inspect.html", policy=policy, style=style, script=script, **values)
 
 
@@ -148,7 +148,7 @@ def _time(moment: datetime | str, timespec: str = "seconds") -> Markup:
 
 def _short(name: str) -> str:
     """Abbreviate a long id to its first characters, which are enough to find it."""
-    return name if len(name) <= _LONGEST_ID_SHOWN else f"{name[: _LONGEST_ID_SHOWN - 2]}…"
+    return name if len(name) <= _MAX_ID_LENGTH else f"{name[: _MAX_ID_LENGTH - 2]}…"
 
 
 environment = Environment(

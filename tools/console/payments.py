@@ -28,23 +28,23 @@ from tools.console.masking import masked
 from tools.console.records import Entry, LedgerItems, Position
 from tools.deployment.stack import Stack, StackError
 
-PAGE = 50
+PAGE_SIZE = 50
 """The maximum number of payments on a page."""
 
-LOOKED_AT = 500
+MAX_EXAMINED = 500
 """The maximum number of payments that are read, searched and counted for a page."""
 
-DOUBTS_SHOWN = 200
+MAX_DOUBTS_SHOWN = 200
 
 _DAYS = 14  # the range of days that is read for a page
-_IDS_LOOKED_AT = 20_000
-_AT_A_TIME = 8
-_EVENTS = 1000
-_REMEMBERED = 2000
-_DOUBTS_FOR_SECONDS = 15
-_CARES_LOOKED_AT = 40
+_MAX_IDS_EXAMINED = 20_000
+_THREADS = 8
+_EVENTS_PER_PAGE = 1000
+_MAX_CACHED_EXECUTIONS = 2000
+_DOUBT_COUNT_TTL_SECONDS = 15
+_MAX_RESOLUTIONS = 40
 _ID = re.compile("[A-Za-z0-9_-]{16,80}")
-_SOME_OF_AN_ID = re.compile("[A-Za-z0-9_-]{4,80}")
+_ID_PREFIX = re.compile("[A-Za-z0-9_-]{4,80}")
 
 STATUSES = (
     *("processing", "captured", "authorized", "declined", "rejected", "reversed", "in_doubt", "stored"),
@@ -99,8 +99,8 @@ class Summary:
             status = "processing" if unrecorded.running else "rejected" if unrecorded.was_rejected else "in_doubt"
             error = unrecorded.cause if unrecorded.error == "PaymentRejected" else unrecorded.error
             card, reason = {}, None
-            asked = unrecorded.payment
-            amount, currency = asked and asked.amount_minor, asked and asked.currency
+            requested = unrecorded.payment
+            amount, currency = requested and requested.amount_minor, requested and requested.currency
             reference, started_at = masked(unrecorded.request.get("merchant_reference")), unrecorded.started_at
         return cls(
             payment_id,
@@ -177,7 +177,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Care:
+class Resolution:
     """The execution that resolves a doubt: how often it has asked the gateway, and when it last did and next will."""
 
     arn: str
@@ -195,7 +195,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PaymentDetails:
     """Everything known about one execution and the payment that it belongs to.
 
     `execution` has the fields of DescribeExecution, masked and with input and output parsed. Step Functions deletes
@@ -210,7 +210,7 @@ class Look:
     history: History | None
     record: Item | None
     entries: list[Entry]
-    care: Care | None = None
+    resolution: Resolution | None = None
 
     @property
     def doubts(self) -> list[str]:
@@ -250,33 +250,34 @@ class Payments:
             return Page([each for each in one if each.matches(search)])
         first, last = self._days(search, before, after)
         executions = list(self._executions_listed(first, last))
-        positions, whole = self._looked_at(search, first, last, before, after)
+        positions, complete = self._positions(search, first, last, before, after)
         end = positions[-1] if positions else Position(f"{first}T", "")
-        newer_than, older_than = (after, None if whole else end) if after else (None if whole else end, before)
-        beside = {
+        newer_than, older_than = (after, None if complete else end) if after else (None if complete else end, before)
+        in_range = {
             each["name"]: each
             for each in executions
-            if (not newer_than or _place(each) > newer_than) and (not older_than or _place(each) < older_than)
+            if (not newer_than or _position_of(each) > newer_than)
+            and (not older_than or _position_of(each) < older_than)
         }
-        found = self._summaries(positions, beside, newest_first=after is None)
+        found = self._summaries(positions, in_range, newest_first=after is None)
         matching = [each for each in found if each.matches(search)]
-        shown = matching[:PAGE]
+        shown = matching[:PAGE_SIZE]
         if after:
-            is_last = whole and last >= self._last_day(search)
-            if shown and (len(shown) == PAGE or not is_last):
+            is_last = complete and last >= self._last_day(search)
+            if shown and (len(shown) == PAGE_SIZE or not is_last):
                 shown.reverse()
                 return Page(shown, shown[-1].position, shown[0].position)
             # Continue the search in newer payments. If they do not fill a page, show the newest page instead.
-            looked_to = Position(f"{last}T99", "") if whole else positions[-1]
-            return self.page(search) if is_last else self.page(search, after=looked_to)
-        older = shown[-1].position if len(matching) > PAGE else None if whole else end
+            examined_to = Position(f"{last}T99", "") if complete else positions[-1]
+            return self.page(search) if is_last else self.page(search, after=examined_to)
+        older = shown[-1].position if len(matching) > PAGE_SIZE else None if complete else end
         if before:
             return Page(shown, older, shown[0].position if shown else Position(before.at, ""))
         others = [each for each in found if each.matches(replace(search, status=""))]
         return Page(
             shown,
             older,
-            back_to=None if whole else end.at,
+            back_to=None if complete else end.at,
             counts=Counter(each.status for each in others),
             money=_money(matching),
         )
@@ -304,7 +305,7 @@ class Payments:
             return first, min(last, first + timedelta(_DAYS))
         return max(first, last - timedelta(_DAYS)), last
 
-    def _looked_at(
+    def _positions(
         self, search: Search, first: date, last: date, before: Position | None, after: Position | None
     ) -> tuple[list[Position], bool]:
         """Return the ledger's payments to examine, and whether those days are read fully and no earlier day is left."""
@@ -313,20 +314,22 @@ class Payments:
             return self.ledger.started(first, last, before=before, after=after)
 
         is_first = after is not None or first <= max(search.first or date.min, self.ledger.first_day)
-        if _SOME_OF_AN_ID.fullmatch(search.text):
+        if _ID_PREFIX.fullmatch(search.text):
             text = search.text.lower()
-            ids = (each for each in islice(started(), _IDS_LOOKED_AT) if each.payment_id.lower().startswith(text))
-            if begin_so := list(islice(ids, PAGE + 1)):
-                return begin_so, is_first
-        positions = list(islice(started(), LOOKED_AT))
-        return positions, is_first and len(positions) < LOOKED_AT
+            ids = (each for each in islice(started(), _MAX_IDS_EXAMINED) if each.payment_id.lower().startswith(text))
+            if matching_ids := list(islice(ids, PAGE_SIZE + 1)):
+                return matching_ids, is_first
+        positions = list(islice(started(), MAX_EXAMINED))
+        return positions, is_first and len(positions) < MAX_EXAMINED
 
     def _executions_listed(self, first: date, last: date) -> Iterator[Mapping[str, Any]]:
         """List the executions of these days that may be missing from the ledger, for now or for good."""
         for status in (None, "RUNNING", "FAILED", "TIMED_OUT", "ABORTED"):
-            arguments: dict[str, Any] = {"statusFilter": status, "maxResults": 1000} if status else {"maxResults": PAGE}
+            arguments: dict[str, Any] = (
+                {"statusFilter": status, "maxResults": 1000} if status else {"maxResults": PAGE_SIZE}
+            )
             answer = self._states.list_executions(stateMachineArn=self.stack.state_machine_arn, **arguments)
-            yield from (each for each in answer["executions"] if str(first) <= _place(each).at < f"{last}T99")
+            yield from (each for each in answer["executions"] if str(first) <= _position_of(each).at < f"{last}T99")
 
     def summaries(self, payment_ids: Sequence[str]) -> list[Summary]:
         """Summarize these payments in this order, without those that are unknown."""
@@ -336,10 +339,10 @@ class Payments:
         return [Summary.of(each, records.get(each), unrecorded.get(each), None) for each in known]
 
     def doubt_count(self) -> int:
-        """The number of payments in doubt, at most DOUBTS_SHOWN. It may be some seconds old."""
+        """The number of payments in doubt, at most MAX_DOUBTS_SHOWN. It may be some seconds old."""
         at, count = self._doubts
-        if time.monotonic() - at > _DOUBTS_FOR_SECONDS or not at:
-            count = len(self.ledger.doubts(DOUBTS_SHOWN))
+        if time.monotonic() - at > _DOUBT_COUNT_TTL_SECONDS or not at:
+            count = len(self.ledger.doubts(MAX_DOUBTS_SHOWN))
             self._doubts = time.monotonic(), count
         return count
 
@@ -356,12 +359,14 @@ class Payments:
         return [
             Machine(
                 other["name"],
-                self._states.list_executions(stateMachineArn=other["stateMachineArn"], maxResults=PAGE)["executions"],
+                self._states.list_executions(stateMachineArn=other["stateMachineArn"], maxResults=PAGE_SIZE)[
+                    "executions"
+                ],
             )
             for other in sorted(others, key=lambda each: each["name"])
         ]
 
-    def look(self, name: str) -> Look:
+    def details(self, name: str) -> PaymentDetails:
         """Look up a payment by its id or an execution by its ARN. Raises StackError if there is no such thing."""
         arn = name if name.startswith("arn:") else self.stack.execution_arn(name)
         execution = self._describe(arn)
@@ -376,58 +381,63 @@ class Payments:
         if not execution:
             if not record:
                 raise StackError(f"This stack has no payment and no execution {name}.")
-            return Look(name, summary, None, None, None, record, entries)
+            return PaymentDetails(name, summary, None, None, None, record, entries)
         pages = self._states.get_paginator("get_execution_history").paginate(
-            executionArn=arn, PaginationConfig={"PageSize": _EVENTS}
+            executionArn=arn, PaginationConfig={"PageSize": _EVENTS_PER_PAGE}
         )
         history = read((event for page in pages for event in page["events"]), execution)
         shown = {key: execution.get(key) for key in ("executionArn", "status", "startDate", "stopDate")}
-        details = {key: parsed(execution.get(key)) for key in ("input", "output", "error", "cause")}
-        look = Look(name, summary, shown | masked(details), self._definition(arn), history, record, entries)
-        return replace(look, care=self._care(look.doubts, execution)) if look.doubts else look
+        contents = {key: parsed(execution.get(key)) for key in ("input", "output", "error", "cause")}
+        details = PaymentDetails(
+            name, summary, shown | masked(contents), self._definition(arn), history, record, entries
+        )
+        return (
+            replace(details, resolution=self._find_resolution(details.doubts, execution)) if details.doubts else details
+        )
 
-    def _care(self, doubts: Sequence[str], execution: Mapping[str, Any]) -> Care | None:
+    def _find_resolution(self, doubts: Sequence[str], execution: Mapping[str, Any]) -> Resolution | None:
         """Find the execution that resolves one of these doubts.
 
         A doubt holds no reference to it, so the executions that started closest to the doubt are tried first.
         """
         arn = self.stack.machine_arn("resolve")
-        began = execution.get("stopDate") or execution["startDate"]
+        doubt_began = execution.get("stopDate") or execution["startDate"]
         pages = self._states.get_paginator("list_executions").paginate(
             stateMachineArn=arn, statusFilter="RUNNING", PaginationConfig={"MaxItems": 10_000}
         )
         listed = sorted(
-            (each for page in pages for each in page["executions"]), key=lambda each: abs(each["startDate"] - began)
+            (each for page in pages for each in page["executions"]),
+            key=lambda each: abs(each["startDate"] - doubt_began),
         )
-        with ThreadPoolExecutor(_AT_A_TIME) as threads:
-            described = threads.map(self._describe, [each["executionArn"] for each in listed[:_CARES_LOOKED_AT]])
+        with ThreadPoolExecutor(_THREADS) as threads:
+            described = threads.map(self._describe, [each["executionArn"] for each in listed[:_MAX_RESOLUTIONS]])
             for each in described:
-                asked = parsed(each["input"]) if each else {}
-                if each and {asked.get("payment_id"), asked.get("operation_id")} & set(doubts):
-                    return self._care_of(each)
+                request = parsed(each["input"]) if each else {}
+                if each and {request.get("payment_id"), request.get("operation_id")} & set(doubts):
+                    return self._resolution(each)
         return None
 
-    def _care_of(self, execution: Mapping[str, Any]) -> Care:
+    def _resolution(self, execution: Mapping[str, Any]) -> Resolution:
         arn = execution["executionArn"]
         pages = self._states.get_paginator("get_execution_history").paginate(executionArn=arn)
         visits = read((event for page in pages for event in page["events"]), execution).visits
-        asked = [visit for visit in visits if visit.state == "Resolve"]
+        lookups = [visit for visit in visits if visit.state == "Resolve"]
         waits = self._definition(arn).states[visits[-1].state].seconds if visits else None
-        return Care(
+        return Resolution(
             arn,
-            len(asked),
-            asked[-1].entered_at if asked else None,
+            len(lookups),
+            lookups[-1].entered_at if lookups else None,
             visits[-1].entered_at + timedelta(seconds=waits) if waits else None,
         )
 
-    def operations(self, look: Look) -> dict[str, History]:
+    def operations(self, details: PaymentDetails) -> dict[str, History]:
         """Return the histories of a payment's refunds, captures and voids, as far as Step Functions still has them."""
-        ways = {}
-        for operation in (look.record or {}).get("operations", []):
+        histories = {}
+        for operation in (details.record or {}).get("operations", []):
             with suppress(StackError):
-                if history := self.look(self.operation_arn(operation["operation_id"])).history:
-                    ways[f"{operation['type'].capitalize()} {operation['operation_id']}"] = history
-        return ways
+                if history := self.details(self.operation_arn(operation["operation_id"])).history:
+                    histories[f"{operation['type'].capitalize()} {operation['operation_id']}"] = history
+        return histories
 
     def _describe(self, arn: str) -> Mapping[str, Any] | None:
         try:
@@ -449,8 +459,10 @@ class Payments:
     ) -> list[Summary]:
         """Summarize the payments at these positions and those of the executions."""
         records = self.ledger.records({each.payment_id for each in positions} | set(executions))
-        newest = sorted((name for name in executions if name not in records), key=lambda name: _place(executions[name]))
-        unrecorded = self._executions(newest[-PAGE:])
+        newest = sorted(
+            (name for name in executions if name not in records), key=lambda name: _position_of(executions[name])
+        )
+        unrecorded = self._executions(newest[-PAGE_SIZE:])
         found = [
             Summary.of(name, records.get(name), unrecorded.get(name), executions.get(name))
             for name in records.keys() | unrecorded.keys()
@@ -461,17 +473,17 @@ class Payments:
         """Fetch the executions of payments that the ledger does not know. Ended executions are cached."""
         adapter = StepFunctionsExecutions(self._states, self.stack.state_machine_arn)
         unknown = [each for each in payment_ids if each not in self._ended]
-        with ThreadPoolExecutor(_AT_A_TIME) as threads:
-            asked = dict(zip(unknown, threads.map(adapter.find, unknown), strict=True))
+        with ThreadPoolExecutor(_THREADS) as threads:
+            looked_up = dict(zip(unknown, threads.map(adapter.find, unknown), strict=True))
         found = {each: self._ended[each] for each in payment_ids if each in self._ended}
-        found |= {name: execution for name, execution in asked.items() if execution}
-        if len(self._ended) > _REMEMBERED:
+        found |= {name: execution for name, execution in looked_up.items() if execution}
+        if len(self._ended) > _MAX_CACHED_EXECUTIONS:
             self._ended.clear()
         self._ended |= {name: execution for name, execution in found.items() if not execution.running}
         return found
 
 
-def _place(execution: Mapping[str, Any]) -> Position:
+def _position_of(execution: Mapping[str, Any]) -> Position:
     return Position(_milliseconds(execution["startDate"]), execution["name"])
 
 

@@ -32,16 +32,16 @@ from functions.shared.adapters.table.keys import (
 )
 from functions.shared.domain.ledger import Posting
 from functions.shared.domain.times import iso
-from tools.books.money import money as written
+from tools.books.money import money as money_text
 from tools.books.reading import ACCOUNTS, Item, days, first_day_of, read_items
 from tools.deployment.stack import Stack
 
 BREAK_DAYS = 7
-POSTINGS_ADDED = 20_000
+MAX_POSTINGS_ADDED = 20_000
 """The maximum number of postings that are added up per request; the next request continues from there."""
 
 _BATCH = 100
-_AT_A_TIME = 8
+_THREADS = 8
 _PAGE_SIZE = 100
 # The index lags behind the table, and a function may take minutes to write a posting. Older sums are final.
 _FINAL_AFTER = timedelta(minutes=15)
@@ -136,7 +136,7 @@ class LedgerItems:
         self._client = stack.client("dynamodb")
         self._books = DynamoDbBooks(self._client, stack.ledger_table)
         self._tallies: defaultdict[date, _Tally] = defaultdict(_Tally)
-        self._adding = Lock()
+        self._lock = Lock()
 
     @cached_property
     def first_day(self) -> date:
@@ -167,7 +167,7 @@ class LedgerItems:
             )
             return (Position(item["created_at"], payment_id_of(item["pk"])) for item in items)
 
-        merged = heapq.merge(*_begun(map(shard, range(DAY_SHARDS))), reverse=after is None)
+        merged = heapq.merge(*_prefetched(map(shard, range(DAY_SHARDS))), reverse=after is None)
         yield from (each for each in merged if (before is None or each < before) and (after is None or each > after))
 
     def records(self, payment_ids: Iterable[str]) -> dict[str, Item]:
@@ -194,13 +194,13 @@ class LedgerItems:
     def doubts(self, limit: int) -> list[Doubt]:
         """Return at most `limit` payments in doubt, the oldest doubt first."""
 
-        def of(shard: int) -> list[Doubt]:
+        def doubts_of(shard: int) -> list[Doubt]:
             shard_key = {":shard": doubt_shard(shard)}
             items = self._query("doubt_shard = :shard", shard_key, IndexName="in_doubt", Limit=limit)
             return [Doubt(payment_id_of(item["pk"]), item["doubt_since"]) for item in islice(items, limit)]
 
-        with ThreadPoolExecutor(_AT_A_TIME) as threads:
-            found = [doubt for doubts in threads.map(of, range(DOUBT_SHARDS)) for doubt in doubts]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            found = [doubt for doubts in threads.map(doubts_of, range(DOUBT_SHARDS)) for doubt in doubts]
         return sorted(found, key=lambda doubt: doubt.since)[:limit]
 
     def totals(self, day: date) -> Totals:
@@ -211,20 +211,20 @@ class LedgerItems:
         closed = self._books.closed_days(day.isoformat(), day.isoformat()).get(day.isoformat())
         if closed is not None:
             return Totals(_totals((account, *each) for account in closed for each in closed[account].items()))
-        with self._adding:
+        with self._lock:
             tally = self._tallies[day]
-            posted = list(islice(self._postings(day, tally.before), POSTINGS_ADDED))
-            still = iso(datetime.now(UTC) - _FINAL_AFTER)
-            whole = len(posted) < POSTINGS_ADDED
-            tally.before = max(tally.before, still if whole else min(still, posted[-1]["posted_at"]))
-            sums = defaultdict(lambda: [0, 0], {key: list(both) for key, both in tally.sums.items()})
+            posted = list(islice(self._postings(day, tally.before), MAX_POSTINGS_ADDED))
+            final_until = iso(datetime.now(UTC) - _FINAL_AFTER)
+            is_complete = len(posted) < MAX_POSTINGS_ADDED
+            tally.before = max(tally.before, final_until if is_complete else min(final_until, posted[-1]["posted_at"]))
+            sums = defaultdict(lambda: [0, 0], {key: list(sides) for key, sides in tally.sums.items()})
             for item in posted:
                 key, side = (item["account"], item["currency"]), int(item["direction"] == "credit")
                 sums[key][side] += item["amount_minor"]
                 if item["posted_at"] < tally.before:
                     tally.sums[key][side] += item["amount_minor"]
-        rows = ((account, currency, both) for (account, currency), both in sums.items())
-        return Totals(_totals(rows), None if whole else posted[-1]["posted_at"])
+        rows = ((account, currency, sides) for (account, currency), sides in sums.items())
+        return Totals(_totals(rows), None if is_complete else posted[-1]["posted_at"])
 
     def _postings(self, day: date, since: str) -> Iterator[Item]:
         """Yield a day's postings to all accounts since a time, in chronological order."""
@@ -232,7 +232,7 @@ class LedgerItems:
         read: dict[str, Any] = {"IndexName": "by_account", "PaginationConfig": {"PageSize": _PAGE_SIZE}}
         condition = "account_day = :key AND posted_at >= :since"
         shards = (self._query(condition, {":key": key, ":since": since or "0"}, **read) for key in keys)
-        return heapq.merge(*_begun(shards), key=lambda item: item["posted_at"])
+        return heapq.merge(*_prefetched(shards), key=lambda item: item["posted_at"])
 
     def breaks(self, today: date) -> list[Break]:
         """Return the open reconciliation breaks of the last BREAK_DAYS days, newest day first."""
@@ -251,19 +251,19 @@ class LedgerItems:
             if "resolved_at" not in item
         ]
 
-    def _query(self, condition: str, values: dict[str, Any], **more: Any) -> Iterator[Item]:
-        more |= {"KeyConditionExpression": condition, "ExpressionAttributeValues": marshal(values)}
-        return map(unmarshal, read_items(self._client, "query", self._table, **more))
+    def _query(self, condition: str, values: dict[str, Any], **arguments: Any) -> Iterator[Item]:
+        arguments |= {"KeyConditionExpression": condition, "ExpressionAttributeValues": marshal(values)}
+        return map(unmarshal, read_items(self._client, "query", self._table, **arguments))
 
 
-def _begun(iterators: Iterable[Iterator[Any]]) -> list[Iterator[Any]]:
+def _prefetched(iterators: Iterable[Iterator[Any]]) -> list[Iterator[Any]]:
     """Return the iterators with the first element of each already fetched, several in parallel."""
 
-    def begin(iterator: Iterator[Any]) -> Iterator[Any]:
+    def prefetch(iterator: Iterator[Any]) -> Iterator[Any]:
         return chain(list(islice(iterator, 1)), iterator)
 
-    with ThreadPoolExecutor(_AT_A_TIME) as threads:
-        return list(threads.map(begin, iterators))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return list(threads.map(prefetch, iterators))
 
 
 def _totals(rows: Iterable[tuple[str, str, Sequence[int]]]) -> list[Total]:
@@ -285,4 +285,4 @@ def money(amount_minor: int | None, currency: str | None) -> str:
     """Format an amount like `19.99 USD`, with the currency's number of decimals; empty if anything is None."""
     if amount_minor is None or currency is None:
         return ""
-    return written(amount_minor, currency)
+    return money_text(amount_minor, currency)

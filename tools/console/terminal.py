@@ -12,14 +12,14 @@ from rich.text import Text
 from tools.console.graph import MARKS
 from tools.console.history import History, Outcome, Visit, seconds_text
 from tools.console.pages import now
-from tools.console.payments import Look, Summary
+from tools.console.payments import PaymentDetails, Summary
 from tools.console.records import Entry, money
 from tools.console.timeline import Row, rows
 from tools.output import table
 from tools.times import time_text
 
-_LEAST_BAR, _MOST_BAR = 12, 44
-_BESIDE_THE_BAR = 78
+_MIN_BAR_WIDTH, _MAX_BAR_WIDTH = 12, 44
+_OTHER_COLUMNS_WIDTH = 78
 
 _STYLES = {
     Outcome.SUCCEEDED: "green",
@@ -43,21 +43,21 @@ _STATUS_STYLES = {
 }
 
 
-def show(look: Look, operations: Mapping[str, History], console: Console) -> None:
+def show(details: PaymentDetails, operations: Mapping[str, History], console: Console) -> None:
     """Print everything about a payment or an execution.
 
     `operations` maps a title to the history of each of the payment's refunds, captures and voids.
     """
-    console.print(*_head(look), sep="\n", highlight=False, soft_wrap=True)
-    if look.history:
-        bar_width = min(max(console.width - _BESIDE_THE_BAR, _LEAST_BAR), _MOST_BAR)
-        console.print(_states("States", look.history, bar_width))
+    console.print(*_head(details), sep="\n", highlight=False, soft_wrap=True)
+    if details.history:
+        bar_width = min(max(console.width - _OTHER_COLUMNS_WIDTH, _MIN_BAR_WIDTH), _MAX_BAR_WIDTH)
+        console.print(_states("States", details.history, bar_width))
         for name, history in operations.items():
             console.print(_states(name, history, bar_width))
-    if look.entries:
-        console.print(_entries(look.entries))
-    elif look.summary:
-        console.print("Nothing was posted." if look.record else "The ledger has no record of this payment.")
+    if details.entries:
+        console.print(_entries(details.entries))
+    elif details.summary:
+        console.print("Nothing was posted." if details.record else "The ledger has no record of this payment.")
 
 
 def show_list(day: date, payments: Sequence[Summary], console: Console) -> None:
@@ -79,9 +79,9 @@ def show_list(day: date, payments: Sequence[Summary], console: Console) -> None:
     console.print(shown if payments else f"No payments on {day}.", highlight=False)
 
 
-def _head(look: Look) -> Iterator[RenderableType]:
-    summary, execution = look.summary, look.execution
-    title = Text(look.name, style="bold")
+def _head(details: PaymentDetails) -> Iterator[RenderableType]:
+    summary, execution = details.summary, details.execution
+    title = Text(details.name, style="bold")
     if summary:
         title.append(f"  {summary.status}", style=_STATUS_STYLES.get(summary.status, ""))
         card = f"{summary.brand} •••• {summary.last4}" if summary.last4 else ""
@@ -93,15 +93,15 @@ def _head(look: Look) -> Iterator[RenderableType]:
         ended = (execution["status"], execution["error"], execution["cause"])
         yield Text(" · ".join(part for part in ended if isinstance(part, str)), style="dim")
         yield Text(str(execution["executionArn"]), style="dim")
-    record = look.record or {}
+    record = details.record or {}
     if record.get("caller"):
         yield Text(f"asked for by {record['caller']}", style="dim")
     for operation in record.get("operations", []):
-        asked = f" · asked for by {operation['caller']}" if operation.get("caller") else ""
+        origin = f" · asked for by {operation['caller']}" if operation.get("caller") else ""
         if operation.get("source"):
-            asked = " · done at the gateway"
+            origin = " · done at the gateway"
         amount = money(operation.get("amount_minor"), record.get("currency"))
-        yield Text(f"{operation['type']} {amount} · {operation['status']}{asked}", style="dim")
+        yield Text(f"{operation['type']} {amount} · {operation['status']}{origin}", style="dim")
     yield ""
 
 
@@ -143,12 +143,12 @@ def _errors(visit: Visit) -> RenderableType:
 def _entries(entries: list[Entry]) -> Table:
     shown = table("Ledger", ("entry", "posted (UTC)", "account"), ("debit", "credit"))
     for entry in entries:
-        named = f"{entry.number} {entry.kind}" + (f" of {entry.reverses}" if entry.reverses is not None else "")
+        label = f"{entry.number} {entry.kind}" + (f" of {entry.reverses}" if entry.reverses is not None else "")
         for posting in entry.postings:
             amounts = {posting.direction: money(posting.amount_minor, posting.currency)}
             shown.add_row(
-                named, time_text(entry.posted_at), posting.account, amounts.get("debit"), amounts.get("credit")
+                label, time_text(entry.posted_at), posting.account, amounts.get("debit"), amounts.get("credit")
             )
-            named = ""
+            label = ""
         shown.add_section()
     return shown

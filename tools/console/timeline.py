@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tools.console.history import History, Visit, spans
 
-SAID = {
+SPAN_TEXTS = {
     "attempt": "called",
     "failed": "called, and it failed",
     "retry": "waits before it is called again",
@@ -25,8 +25,8 @@ class Bar:
     seconds: float
 
     @property
-    def said(self) -> str:
-        return SAID[self.kind]
+    def description(self) -> str:
+        return SPAN_TEXTS[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,16 @@ class Row:
 def rows(history: History, now: datetime) -> Iterator[Row]:
     """Yield a row for each visit, in order."""
     until = history.ended_at or now
-    whole = max(history.duration(now).total_seconds(), 0.001)
+    total = max(history.duration(now).total_seconds(), 0.001)
 
-    def after(moment: datetime) -> float:
+    def offset(moment: datetime) -> float:
         # A call that was running when the execution was stopped may end later, or never.
         return max((min(moment, until) - history.started_at).total_seconds(), 0.0)
 
     for visit in history.visits:
         bars = []
         for span in spans(visit, until):
-            start, seconds = after(span.start), after(span.end) - after(span.start)
-            bars.append(Bar(span.kind, start / whole, seconds / whole, seconds))
-        seconds = after(visit.exited_at or until) - after(visit.entered_at)
-        yield Row(visit, after(visit.entered_at), seconds, tuple(bars))
+            start, seconds = offset(span.start), offset(span.end) - offset(span.start)
+            bars.append(Bar(span.kind, start / total, seconds / total, seconds))
+        seconds = offset(visit.exited_at or until) - offset(visit.entered_at)
+        yield Row(visit, offset(visit.entered_at), seconds, tuple(bars))

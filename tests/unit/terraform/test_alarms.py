@@ -7,12 +7,14 @@ import pytest
 
 from tests.aws_facts import facts
 from tests.mocked_terraform import Mocked
-from tools.local.emulator.alarms import periods_looked_at, state
-from tools.local.emulator.metric_math import Readings, Series
+from tools.local.emulator.alarms import evaluated_periods, state
+from tools.local.emulator.metric_math import Interpretation, Series
 
 OPEN: dict[str, list[Any]] = facts("alarms")["readings"]
-READINGS = [Readings(**dict(zip(OPEN, values, strict=True))) for values in itertools.product(*OPEN.values())]
-STRICTEST = Readings(dynamodb_missing="ignored_in_each_metric")
+INTERPRETATIONS = [
+    Interpretation(**dict(zip(OPEN, values, strict=True))) for values in itertools.product(*OPEN.values())
+]
+STRICTEST = Interpretation(dynamodb_missing="ignored_in_each_metric")
 
 
 def described(deployed: Mocked, name: str) -> dict[str, Any]:
@@ -35,9 +37,9 @@ def described(deployed: Mocked, name: str) -> dict[str, Any]:
     }
 
 
-def history(alarm: dict[str, Any], readings: Readings, told: list[dict[str, float]]) -> list[str]:
+def history(alarm: dict[str, Any], interpretation: Interpretation, told: list[dict[str, float]]) -> list[str]:
     """The alarm's state after each period, in which it is told some metrics' values."""
-    states, looked_at = [], periods_looked_at(alarm, readings)
+    states, looked_at = [], evaluated_periods(alarm, interpretation)
     for now in range(1, len(told) + 1):
         latest = told[max(0, now - len(looked_at)) : now]
         first = len(looked_at) - len(latest)
@@ -48,7 +50,7 @@ def history(alarm: dict[str, Any], readings: Readings, told: list[dict[str, floa
             for query in alarm["Metrics"]
             if "MetricStat" in query
         }
-        alarm["StateValue"] = state(alarm, series, readings)
+        alarm["StateValue"] = state(alarm, series, interpretation)
         states.append(alarm["StateValue"])
     return states
 
@@ -62,38 +64,40 @@ def throttled(deployed: Mocked) -> list[str]:
 QUIET = {"doubts": 0.0}
 
 
-@pytest.mark.parametrize("readings", READINGS, ids=str)
-def test_a_throttle_rings_and_is_over_once_nothing_is_throttled_any_more(deployed: Mocked, readings: Readings) -> None:
+@pytest.mark.parametrize("interpretation", INTERPRETATIONS, ids=str)
+def test_a_throttle_rings_and_is_over_once_nothing_is_throttled_any_more(
+    deployed: Mocked, interpretation: Interpretation
+) -> None:
     told = [QUIET, QUIET | {"throttled": 3.0}, QUIET, QUIET, QUIET]
     for name in throttled(deployed):
-        assert history(described(deployed, name), readings, told) == ["OK", "ALARM", "OK", "OK", "OK"]
+        assert history(described(deployed, name), interpretation, told) == ["OK", "ALARM", "OK", "OK", "OK"]
 
 
-@pytest.mark.parametrize("readings", [*READINGS, STRICTEST], ids=str)
-def test_it_rings_whether_or_not_doubts_are_counted(deployed: Mocked, readings: Readings) -> None:
+@pytest.mark.parametrize("interpretation", [*INTERPRETATIONS, STRICTEST], ids=str)
+def test_it_rings_whether_or_not_doubts_are_counted(deployed: Mocked, interpretation: Interpretation) -> None:
     for name in throttled(deployed):
         for doubts in ({}, {"doubts": 0.0}, {"doubts": 7.0}):
-            assert history(described(deployed, name), readings, [doubts | {"throttled": 1.0}]) == ["ALARM"]
+            assert history(described(deployed, name), interpretation, [doubts | {"throttled": 1.0}]) == ["ALARM"]
 
 
-@pytest.mark.parametrize("readings", READINGS, ids=str)
-def test_doubts_alone_do_not_ring_it(deployed: Mocked, readings: Readings) -> None:
+@pytest.mark.parametrize("interpretation", INTERPRETATIONS, ids=str)
+def test_doubts_alone_do_not_ring_it(deployed: Mocked, interpretation: Interpretation) -> None:
     for name in throttled(deployed):
-        assert history(described(deployed, name), readings, [{"doubts": 7.0}]) == ["OK"]
+        assert history(described(deployed, name), interpretation, [{"doubts": 7.0}]) == ["OK"]
 
 
-def test_without_something_that_always_comes_it_would_ring_for_good_under_one_of_the_readings(
+def test_without_something_that_always_comes_it_would_ring_for_good_under_one_of_the_interpretations(
     deployed: Mocked,
 ) -> None:
-    def last_state(readings: Readings) -> str:
+    def last_state(interpretation: Interpretation) -> str:
         alarm = described(deployed, throttled(deployed)[0])
         for query in alarm["Metrics"]:
             if "Expression" in query:
                 query["Expression"] = "FILL(throttled, 0)"
-        return history(alarm, readings, [{"throttled": 3.0}, *[QUIET] * 10])[-1]
+        return history(alarm, interpretation, [{"throttled": 3.0}, *[QUIET] * 10])[-1]
 
-    assert {last_state(readings) for readings in READINGS} == {"OK", "ALARM"}
-    assert last_state(Readings()) == "ALARM"
+    assert {last_state(interpretation) for interpretation in INTERPRETATIONS} == {"OK", "ALARM"}
+    assert last_state(Interpretation()) == "ALARM"
 
 
 def test_reads_and_writes_of_the_table_and_of_each_index_have_an_alarm_of_their_own(deployed: Mocked) -> None:
@@ -104,9 +108,9 @@ def test_reads_and_writes_of_the_table_and_of_each_index_have_an_alarm_of_their_
     assert {*throttled(deployed)} == wanted
 
 
-@pytest.mark.parametrize("readings", READINGS, ids=str)
+@pytest.mark.parametrize("interpretation", INTERPRETATIONS, ids=str)
 def test_every_alarm_that_rang_for_something_that_happened_is_over_when_nothing_happens(
-    deployed: Mocked, readings: Readings
+    deployed: Mocked, interpretation: Interpretation
 ) -> None:
     """But for what is a state and no event: a doubt's age and a day's breaks last until somebody tells better."""
     lasting = {"payments-in-doubt", "oldest-doubt", "reconciliation-breaks"}
@@ -117,17 +121,17 @@ def test_every_alarm_that_rang_for_something_that_happened_is_over_when_nothing_
         alarm = described(deployed, name)
         everything = {query["Id"]: 1e6 for query in alarm["Metrics"]} | QUIET | {"asked": 20.0, "denied": 0.0}
         told = [everything] * alarm["EvaluationPeriods"] + [QUIET] * 10
-        states = history(alarm, readings, told)
+        states = history(alarm, interpretation, told)
         assert (states[alarm["EvaluationPeriods"] - 1], states[-1]) == ("ALARM", "OK"), name
 
 
-@pytest.mark.parametrize("readings", READINGS, ids=str)
+@pytest.mark.parametrize("interpretation", INTERPRETATIONS, ids=str)
 def test_what_rules_deny_is_no_error_of_screen_but_what_fails_beside_it_is(
-    deployed: Mocked, readings: Readings
+    deployed: Mocked, interpretation: Interpretation
 ) -> None:
     alarm = described(deployed, "function-errors-screen")
     periods = alarm["EvaluationPeriods"]
     asked = {"asked": 20.0, "denied": 12.0}
-    assert history(alarm, readings, [asked | {"failed": 12.0}] * periods)[-1] == "OK"
-    assert history(alarm, readings, [asked | {"failed": 18.0}] * periods)[-1] == "ALARM"
-    assert history(alarm, readings, [{"asked": 20.0, "failed": 6.0}] * periods)[-1] == "ALARM"
+    assert history(alarm, interpretation, [asked | {"failed": 12.0}] * periods)[-1] == "OK"
+    assert history(alarm, interpretation, [asked | {"failed": 18.0}] * periods)[-1] == "ALARM"
+    assert history(alarm, interpretation, [{"asked": 20.0, "failed": 6.0}] * periods)[-1] == "ALARM"

@@ -30,7 +30,7 @@ def install() -> None:
         for operation in data.get("patchOperations", []):
             if operation.get("path") == "/cloudwatchRoleArn":
                 operation["value"] = operation.get("value") or None
-                if operation["value"] and not _usable(operation["value"]):
+                if operation["value"] and not _can_assume(operation["value"]):
                     return apigateway_v1._v1_error("BadRequestException", UNUSABLE_ROLE, 400)
         return update_account(data)
 
@@ -48,7 +48,7 @@ def install() -> None:
     apigateway_v1._update_stage = change_stage
 
 
-def _usable(role_arn: str) -> bool:
+def _can_assume(role_arn: str) -> bool:
     try:
         roles.assume(role_arn, "apigateway.amazonaws.com", "CloudWatchLogs", f"arn:aws:apigateway:::{get_account_id()}")
     except roles.RoleNotAssumable:

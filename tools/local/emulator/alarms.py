@@ -22,7 +22,7 @@ from botocore.model import ListShape, ServiceModel, Shape, StructureShape
 from botocore.session import get_session
 from ministack.services import cloudwatch
 
-from tools.local.emulator.metric_math import HARSHEST, Readings, Series, evaluate
+from tools.local.emulator.metric_math import WORST_CASE, Interpretation, Series, evaluate
 
 _COMPARE = {
     "GreaterThanThreshold": operator.gt,
@@ -30,7 +30,7 @@ _COMPARE = {
     "LessThanThreshold": operator.lt,
     "LessThanOrEqualToThreshold": operator.le,
 }
-_OF_ONE_METRIC = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Period", "Dimensions", "Unit")
+_SINGLE_METRIC_FIELDS = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Period", "Dimensions", "Unit")
 
 
 def install() -> None:
@@ -45,7 +45,7 @@ def install() -> None:
         request = data if is_cbor or is_json else _read(_shapes("PutMetricAlarm").input_shape, params)
         if answer[0] == 200 and request.get("Metrics"):
             alarm = cloudwatch._alarms[request["AlarmName"]]
-            for name in _OF_ONE_METRIC:
+            for name in _SINGLE_METRIC_FIELDS:
                 del alarm[name]
             alarm["Metrics"] = request["Metrics"]
         return answer
@@ -73,46 +73,55 @@ def install() -> None:
     cloudwatch._describe_alarms = describe
 
 
-def periods_looked_at(alarm: Mapping[str, Any], readings: Readings = HARSHEST) -> range:
+def evaluated_periods(alarm: Mapping[str, Any], interpretation: Interpretation = WORST_CASE) -> range:
     """Return the numbers of the periods that the alarm evaluates, the latest last."""
-    return range(alarm["EvaluationPeriods"] + readings.periods_beyond)
+    return range(alarm["EvaluationPeriods"] + interpretation.periods_beyond)
 
 
-def state(alarm: Mapping[str, Any], series: Mapping[str, Series], readings: Readings = HARSHEST) -> str:
-    """Compute the state of an alarm on `Metrics` from the values of each metric, by id, in `periods_looked_at`.
+def state(alarm: Mapping[str, Any], series: Mapping[str, Series], interpretation: Interpretation = WORST_CASE) -> str:
+    """Compute the state of an alarm on `Metrics` from the values of each metric, by id, in `evaluated_periods`.
 
     `alarm` is as DescribeAlarms returns it. Its `StateValue` is the state that it keeps if it ignores missing data.
     """
-    periods, counted = periods_looked_at(alarm, readings), alarm["EvaluationPeriods"]
-    (watched,) = (query for query in alarm["Metrics"] if query.get("ReturnData", True))
+    periods, evaluation_periods = evaluated_periods(alarm, interpretation), alarm["EvaluationPeriods"]
+    (alarm_query,) = (query for query in alarm["Metrics"] if query.get("ReturnData", True))
     values = (
-        evaluate(watched["Expression"], series, periods, readings) if "Expression" in watched else series[watched["Id"]]
+        evaluate(alarm_query["Expression"], series, periods, interpretation)
+        if "Expression" in alarm_query
+        else series[alarm_query["Id"]]
     )
     breaches = _COMPARE[alarm["ComparisonOperator"]]
     points = [breaches(values[period], alarm["Threshold"]) if period in values else None for period in periods]
     treatment = alarm.get("TreatMissingData", "missing")
-    of_dynamodb = [
+    dynamodb_metrics = [
         query["Id"]
         for query in alarm["Metrics"]
         if query.get("MetricStat", {}).get("Metric", {}).get("Namespace") == "AWS/DynamoDB"
     ]
-    if of_dynamodb and readings.dynamodb_missing != "as_told":
+    if dynamodb_metrics and interpretation.dynamodb_missing != "as_told":
         treatment = "ignore"
-        if readings.dynamodb_missing == "ignored_in_each_metric":
-            there = [period for period in periods if all(period in series[metric] for metric in of_dynamodb)]
-            points = [point if period in there else None for period, point in zip(periods, points, strict=True)]
-    return _state(points, counted, alarm.get("DatapointsToAlarm", counted), treatment) or alarm["StateValue"]
+        if interpretation.dynamodb_missing == "ignored_in_each_metric":
+            complete_periods = [
+                period for period in periods if all(period in series[metric] for metric in dynamodb_metrics)
+            ]
+            points = [
+                point if period in complete_periods else None for period, point in zip(periods, points, strict=True)
+            ]
+    return (
+        _state(points, evaluation_periods, alarm.get("DatapointsToAlarm", evaluation_periods), treatment)
+        or alarm["StateValue"]
+    )
 
 
-def _state(points: Sequence[bool | None], counted: int, to_alarm: int, treatment: str) -> str | None:
+def _state(points: Sequence[bool | None], evaluation_periods: int, to_alarm: int, treatment: str) -> str | None:
     """Determine the state by the guide's tables, or None for no change. A point says whether it breaches; a missing
     point is None.
     """
     real = [point for point in points if point is not None]
-    filled = {"breaching": [True], "notBreaching": [False]}.get(treatment, []) * max(counted - len(real), 0)
-    if (filled + real)[-counted:].count(True) >= to_alarm:
+    filled = {"breaching": [True], "notBreaching": [False]}.get(treatment, []) * max(evaluation_periods - len(real), 0)
+    if (filled + real)[-evaluation_periods:].count(True) >= to_alarm:
         return "ALARM"
-    if filled or not all(real) or len(real) >= counted:
+    if filled or not all(real) or len(real) >= evaluation_periods:
         return "OK"
     if treatment == "ignore":
         return None
@@ -124,23 +133,23 @@ def _state(points: Sequence[bool | None], counted: int, to_alarm: int, treatment
 
 def _evaluate(alarm: dict[str, Any], now: float) -> None:
     """Update an alarm's state, and run its actions if the state changed."""
-    periods, series, known = periods_looked_at(alarm), {}, False
+    periods, series, has_data = evaluated_periods(alarm), {}, False
     for query in alarm["Metrics"]:
         if "MetricStat" not in query:
             continue
-        asked, metric = query["MetricStat"], query["MetricStat"]["Metric"]
+        statistic, metric = query["MetricStat"], query["MetricStat"]["Metric"]
         dimensions = cloudwatch._dims_key(cloudwatch._dims_from_list(metric.get("Dimensions") or []))
         points = cloudwatch._metrics.get((metric["Namespace"], metric["MetricName"], dimensions)) or []
-        known = known or bool(points)
+        has_data = has_data or bool(points)
         by_period: dict[int, list[dict[str, Any]]] = {}
         for point in points:
-            by_period.setdefault(periods[-1] - int((now - point["Timestamp"]) // asked["Period"]), []).append(point)
+            by_period.setdefault(periods[-1] - int((now - point["Timestamp"]) // statistic["Period"]), []).append(point)
         series[query["Id"]] = {
-            period: cloudwatch._stat_value(cloudwatch._calc_stats(found), asked["Stat"], found)
-            for period, found in by_period.items()
+            period: cloudwatch._stat_value(cloudwatch._calc_stats(datapoints), statistic["Stat"], datapoints)
+            for period, datapoints in by_period.items()
             if period in periods
         }
-    before, after = alarm["StateValue"], state(alarm, series) if known else alarm["StateValue"]
+    before, after = alarm["StateValue"], state(alarm, series) if has_data else alarm["StateValue"]
     if before != after:
         reason = "The metrics' last values, or that there are none"
         alarm |= {"StateValue": after, "StateReason": reason, "StateUpdatedTimestamp": int(now)}

@@ -59,7 +59,7 @@ _SESSION_NAME = "BackplaneAssumeRoleSession"
 Response = tuple[int, dict[str, Any], bytes]
 _request: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("rest_api_request")
 # The path as the client sent it; MiniStack keeps only the part after the stage or the base path.
-_sent_path: contextvars.ContextVar[str] = contextvars.ContextVar("sent_path", default="")
+_raw_path: contextvars.ContextVar[str] = contextvars.ContextVar("sent_path", default="")
 # The request's header names as the client wrote them, by their lower-case forms, which are all that MiniStack keeps.
 _header_names: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("header_names", default={})  # noqa: B039
 
@@ -89,22 +89,22 @@ def install() -> None:
     build_event = apigateway_v1._build_lambda_event_v1
 
     @functools.wraps(build_event)
-    def lambda_event(*rest: Any, **more: Any) -> dict[str, Any]:
-        event: dict[str, Any] = build_event(*rest, **more)
-        event["requestContext"]["path"] = _sent_path.get()
-        every = event["multiValueQueryStringParameters"]
-        event["queryStringParameters"] = every and {name: values[-1] for name, values in every.items()}
+    def lambda_event(*rest: Any, **options: Any) -> dict[str, Any]:
+        event: dict[str, Any] = build_event(*rest, **options)
+        event["requestContext"]["path"] = _raw_path.get()
+        all_values = event["multiValueQueryStringParameters"]
+        event["queryStringParameters"] = all_values and {name: values[-1] for name, values in all_values.items()}
         return event
 
     @functools.wraps(application)
-    async def keep_what_was_sent(scope: dict[str, Any], *rest: Any) -> None:
+    async def remember_raw_request(scope: dict[str, Any], *rest: Any) -> None:
         names = (name.decode("latin-1") for name, _ in scope.get("headers", ()))
         names_token = _header_names.set({name.lower(): name for name in names})
-        path_token = _sent_path.set(scope.get("raw_path", b"").decode("latin-1"))
+        path_token = _raw_path.set(scope.get("raw_path", b"").decode("latin-1"))
         try:
             await application(scope, *rest)
         finally:
-            _sent_path.reset(path_token)
+            _raw_path.reset(path_token)
             _header_names.reset(names_token)
 
     @functools.wraps(execute)
@@ -178,8 +178,8 @@ def install() -> None:
     def missing_request_parameters(method: dict[str, Any], *rest: Any) -> list[str]:
         required = (name for name, needed in (method.get("requestParameters") or {}).items() if needed)
         headers = {name.split(".", 3)[3] for name in required if name.startswith("method.request.header.")}
-        written = set(_header_names.get().values())
-        return list(dict.fromkeys([*missing_parameters(method, *rest), *sorted(headers - written)]))
+        sent_names = set(_header_names.get().values())
+        return list(dict.fromkeys([*missing_parameters(method, *rest), *sorted(headers - sent_names)]))
 
     @functools.wraps(put_integration)
     def put(api_id: str, resource_id: str, http_method: str, data: dict[str, Any]) -> Any:
@@ -189,17 +189,17 @@ def install() -> None:
 
     @functools.wraps(enforce)
     def enforce_data_plane(
-        service: str, iam_action: str, headers: dict[str, Any], query: dict[str, Any], *rest: Any, **more: Any
+        service: str, iam_action: str, headers: dict[str, Any], query: dict[str, Any], *rest: Any, **options: Any
     ) -> Any:
-        if iam_action == "execute-api:Invoke" and (problem := _scope_problem(more["resource_arn"], headers)):
-            return more["auth_error_response"](iam_evaluator.AuthError("SignatureDoesNotMatch", problem))
+        if iam_action == "execute-api:Invoke" and (problem := _scope_problem(options["resource_arn"], headers)):
+            return options["auth_error_response"](iam_evaluator.AuthError("SignatureDoesNotMatch", problem))
         # If IAM denies the call, MiniStack answers on its own, but AWS with the gateway response ACCESS_DENIED.
-        denied = enforce(service, iam_action, headers, query, *rest, **more)
+        denied = enforce(service, iam_action, headers, query, *rest, **options)
         if denied is None or iam_action != "execute-api:Invoke" or b"not authorized" not in denied[2]:
             return denied
-        return _access_denied(more["resource_arn"], headers, query) or denied
+        return _access_denied(options["resource_arn"], headers, query) or denied
 
-    app.app = keep_what_was_sent
+    app.app = remember_raw_request
     apigateway_v1._build_lambda_event_v1 = lambda_event
     app._enforce_data_plane = enforce_data_plane
     apigateway_v1._missing_request_parameters = missing_request_parameters
@@ -415,7 +415,7 @@ def _respond(
     media_type, template = _response_template(selected.get("responseTemplates") or {})
     answer_headers: dict[str, Any] = {"Content-Type": media_type}
     for destination, source in (selected.get("responseParameters") or {}).items():
-        value = _mapped(source, headers, body, context)
+        value = _parameter_value(source, headers, body, context)
         if value:
             _set_header(answer_headers, destination.removeprefix("method.response.header."), value)
     try:
@@ -433,14 +433,14 @@ def _respond(
 def _response_template(templates: dict[str, str]) -> tuple[str, str | None]:
     """Pick the template of the first type that the client accepts, else of application/json, else the first, if any."""
     accepted = str(apigateway_v1._header_ci(_request.get()["headers"], "accept") or "")
-    wanted = [part.split(";", 1)[0].strip().lower() for part in accepted.split(",")]
-    for media_type in [*wanted, "application/json", *templates]:
+    accepted_types = [part.split(";", 1)[0].strip().lower() for part in accepted.split(",")]
+    for media_type in [*accepted_types, "application/json", *templates]:
         if media_type in templates:
             return media_type, templates[media_type]
     return "application/json", None
 
 
-def _mapped(source: str, headers: Mapping[str, str], body: str, context: dict[str, Any]) -> str:
+def _parameter_value(source: str, headers: Mapping[str, str], body: str, context: dict[str, Any]) -> str:
     """Return a response parameter's value: a `'static'` one, or a part of the integration's answer or the context."""
     if len(source) >= 2 and source[0] == source[-1] == "'":
         return source[1:-1]

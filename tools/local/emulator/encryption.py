@@ -2,7 +2,7 @@
 
 Only a caller that KMS allows to use such a key can use the data encrypted with it. KMS is called
 
-- on the caller's behalf, with `kms:ViaService` and an encryption context that names the data (`_FOR_THE_CALLER`):
+- on the caller's behalf, with `kms:ViaService` and an encryption context that names the data (`_CALLER_ACTIONS`):
   "Data at rest encryption in Step Functions" (developer guide), "Required permissions for API callers"; "Secret
   encryption and decryption in AWS Secrets Manager" (user guide); "DynamoDB encryption at rest: usage notes" (DynamoDB
   developer guide); "Key management" (SNS and SQS developer guides);
@@ -28,7 +28,7 @@ from tools.local.emulator.iam import REQUEST, kms_context
 
 
 @dataclass(frozen=True)
-class Kept:
+class EncryptedData:
     """Something encrypted with a key. Its data keys are bound to the encryption context."""
 
     key: dict[str, Any]
@@ -40,7 +40,7 @@ _WRITE = ("kms:GenerateDataKey", "kms:Decrypt")
 _TABLE = ("kms:DescribeKey", "kms:CreateGrant", "kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt")
 
 # What KMS must allow the caller to do with the key through the service.
-_FOR_THE_CALLER = {
+_CALLER_ACTIONS = {
     "states:CreateStateMachine": ("kms:DescribeKey", "kms:GenerateDataKey"),
     "states:UpdateStateMachine": ("kms:DescribeKey", "kms:GenerateDataKey"),
     "states:DescribeStateMachine": _READ,
@@ -78,7 +78,7 @@ _REFUSALS = {
         "The specified KMS key does not exist or is not allowed to be used with Arn '{}'",
     ),
 }
-_LOGS = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey")
+_LOG_GROUP_ACTIONS = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey")
 _WITHOUT_CONTEXT = ("kms:DescribeKey", "kms:CreateGrant")
 _ALARM_ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 
@@ -88,11 +88,11 @@ def install() -> None:
     enforce = iam_evaluator.enforce
     dispatch_alarm_actions = cloudwatch._dispatch_alarm_actions
 
-    def caller_may(access_key_id: str, action: str, kept: Kept, via: str | None = None) -> bool:
-        context = _context(action, kept)
+    def caller_may(access_key_id: str, action: str, data: EncryptedData, via: str | None = None) -> bool:
+        context = _context(action, data)
         if via:
             context["kms:ViaService"] = f"{via}.{get_region()}.amazonaws.com"
-        return enforce(access_key_id, action, "kms", get_region(), kept.key["Arn"], context) is None
+        return enforce(access_key_id, action, "kms", get_region(), data.key["Arn"], context) is None
 
     @functools.wraps(enforce)
     def enforce_both(
@@ -106,14 +106,14 @@ def install() -> None:
         context = dict(service_context or {})
         request = context.pop(REQUEST, {})
         denied = enforce(access_key_id, iam_action, service, region, resource_arn, context)
-        kept = None if denied else _kept(service, request, resource_arn)
-        if kept is None:
+        data = None if denied else _encrypted_data(service, request, resource_arn)
+        if data is None:
             return denied
         if service == "logs":
-            allowed = service_may(f"logs.{region}.amazonaws.com", _LOGS, kept)
+            allowed = service_may(f"logs.{region}.amazonaws.com", _LOG_GROUP_ACTIONS, data)
         else:
-            actions = _FOR_THE_CALLER.get(iam_action, ())
-            allowed = all(caller_may(access_key_id, action, kept, via=service) for action in actions)
+            actions = _CALLER_ACTIONS.get(iam_action, ())
+            allowed = all(caller_may(access_key_id, action, data, via=service) for action in actions)
         code, message = _REFUSALS[service]
         return None if allowed else iam_evaluator.AuthError(code, message.format(resource_arn))
 
@@ -123,32 +123,34 @@ def install() -> None:
             machine = stepfunctions._state_machines.get(
                 stepfunctions._resolve_state_machine_arn(data.get("stateMachineArn", "")) or ""
             )
-            kept = _kept("states", {}, machine["stateMachineArn"]) if machine else None
-            if kept is not None and not execution_role_may(machine, kept):
+            encrypted = _encrypted_data("states", {}, machine["stateMachineArn"]) if machine else None
+            if encrypted is not None and not execution_role_may(machine, encrypted):
                 code, message = _REFUSALS["states"]
                 return error_response_json(code, message)
             return start_execution(data)
 
         return start
 
-    def execution_role_may(machine: dict[str, Any], kept: Kept) -> bool:
+    def execution_role_may(machine: dict[str, Any], data: EncryptedData) -> bool:
         try:
             session = roles.assume(
                 machine["roleArn"], "states.amazonaws.com", machine["name"][:64], machine["stateMachineArn"]
             )
         except roles.RoleNotAssumable:
             return False
-        return all(caller_may(session.access_key_id, action, kept) for action in _WRITE)
+        return all(caller_may(session.access_key_id, action, data) for action in _WRITE)
 
     @functools.wraps(dispatch_alarm_actions)
     def dispatch(alarm: dict[str, Any], *rest: Any) -> None:
-        def published(topic_arn: str) -> bool:
-            kept = _kept("sns", {}, topic_arn)
+        def may_publish(topic_arn: str) -> bool:
+            data = _encrypted_data("sns", {}, topic_arn)
             source = {"aws:sourcearn": alarm.get("AlarmArn"), "aws:sourceaccount": get_account_id()}
-            return kept is None or service_may("cloudwatch.amazonaws.com", _WRITE, kept, source)
+            return data is None or service_may("cloudwatch.amazonaws.com", _WRITE, data, source)
 
-        heard = {actions: [arn for arn in alarm.get(actions) or [] if published(arn)] for actions in _ALARM_ACTIONS}
-        dispatch_alarm_actions(alarm | heard, *rest)
+        permitted = {
+            actions: [arn for arn in alarm.get(actions) or [] if may_publish(arn)] for actions in _ALARM_ACTIONS
+        }
+        dispatch_alarm_actions(alarm | permitted, *rest)
 
     iam_evaluator.enforce = enforce_both
     for name in ("_start_execution", "_start_sync_execution"):
@@ -156,7 +158,9 @@ def install() -> None:
     cloudwatch._dispatch_alarm_actions = dispatch
 
 
-def service_may(principal: str, actions: tuple[str, ...], kept: Kept, source: dict[str, Any] | None = None) -> bool:
+def service_may(
+    principal: str, actions: tuple[str, ...], data: EncryptedData, source: dict[str, Any] | None = None
+) -> bool:
     """Return whether the key's policy allows all actions to an AWS service that acts for the given source."""
     contexts = [
         iam_evaluator.EvalContext(
@@ -164,50 +168,50 @@ def service_may(principal: str, actions: tuple[str, ...], kept: Kept, source: di
             principal_type="Service",
             principal_account=get_account_id(),
             action=action,
-            resource_arn=kept.key["Arn"],
+            resource_arn=data.key["Arn"],
             region=get_region(),
-            service_context={key.lower(): value for key, value in (_context(action, kept) | (source or {})).items()},
+            service_context={key.lower(): value for key, value in (_context(action, data) | (source or {})).items()},
         )
         for action in actions
     ]
-    policy = kept.key.get("Policy")
+    policy = data.key.get("Policy")
     return all(
         iam_evaluator.evaluate_resource_policy(policy, context, service=principal).decision == "Allow"
         for context in contexts
     )
 
 
-def _context(action: str, kept: Kept) -> dict[str, Any]:
-    return kms_context(action, {} if action in _WITHOUT_CONTEXT else {"EncryptionContext": kept.context})
+def _context(action: str, data: EncryptedData) -> dict[str, Any]:
+    return kms_context(action, {} if action in _WITHOUT_CONTEXT else {"EncryptionContext": data.context})
 
 
 # -- Which data are encrypted with which key ------------------------------------------------------------------------
 
 
-def _kept(service: str, request: dict[str, Any], arn: str) -> Kept | None:
+def _encrypted_data(service: str, request: dict[str, Any], arn: str) -> EncryptedData | None:
     """Return the data that a call uses if a customer managed key encrypts it. The call itself may choose the key."""
     if service not in _FINDERS:
         return None
     key_id, context = _FINDERS[service](request, arn)
     key = kms._resolve_key(key_id)
-    return Kept(key, context) if key else None
+    return EncryptedData(key, context) if key else None
 
 
-Found = tuple[str | None, dict[str, str]]
+KeyAndContext = tuple[str | None, dict[str, str]]
 
 
-def _execution_data(request: dict[str, Any], arn: str) -> Found:
+def _execution_data(request: dict[str, Any], arn: str) -> KeyAndContext:
     if request.get("includedData") == "METADATA_ONLY":
         return None, {}
     of_execution = stepfunctions._executions.get(arn) or {}
     machine_arn = of_execution.get("stateMachineArn", arn)
     of_machine = stepfunctions._state_machines.get(machine_arn) or {}
-    configurations = [kept.get("encryptionConfiguration") for kept in (request, of_execution, of_machine)]
+    configurations = [data.get("encryptionConfiguration") for data in (request, of_execution, of_machine)]
     configuration: dict[str, Any] = next(filter(None, configurations), {})
     return configuration.get("kmsKeyId"), {"aws:states:stateMachineArn": machine_arn}
 
 
-def _secret(request: dict[str, Any], arn: str) -> Found:
+def _secret(request: dict[str, Any], arn: str) -> KeyAndContext:
     secret = secretsmanager._resolve(request.get("SecretId") or arn)[1] or {}
     version = (
         request.get("VersionId") or secretsmanager._find_stage_version(secret, "AWSCURRENT")[0] if secret else None
@@ -216,24 +220,24 @@ def _secret(request: dict[str, Any], arn: str) -> Found:
     return request.get("KmsKeyId") or secret.get("KmsKeyId"), context
 
 
-def _table(request: dict[str, Any], arn: str) -> Found:
+def _table(request: dict[str, Any], arn: str) -> KeyAndContext:
     name = arn.partition(":table/")[2].partition("/")[0]
     description = (dynamodb._tables.get(name) or {}).get("SSEDescription") or {}
     key_id = (request.get("SSESpecification") or {}).get("KMSMasterKeyId") or description.get("KMSMasterKeyArn")
     return key_id, {"aws:dynamodb:tableName": name, "aws:dynamodb:subscriberId": get_account_id()}
 
 
-def _topic(request: dict[str, Any], arn: str) -> Found:
+def _topic(request: dict[str, Any], arn: str) -> KeyAndContext:
     topic = sns._topics.get(arn) or {}
     return (topic.get("attributes") or {}).get("KmsMasterKeyId"), {"aws:sns:topicArn": arn}
 
 
-def _queue(request: dict[str, Any], arn: str) -> Found:
+def _queue(request: dict[str, Any], arn: str) -> KeyAndContext:
     queue = sqs._queue_by_arn(arn) or {}
     return (queue.get("attributes") or {}).get("KmsMasterKeyId"), {"aws:sqs:arn": arn}
 
 
-def _log_group(request: dict[str, Any], arn: str) -> Found:
+def _log_group(request: dict[str, Any], arn: str) -> KeyAndContext:
     return request.get("kmsKeyId"), {"aws:logs:arn": arn.removesuffix(":*")}
 
 

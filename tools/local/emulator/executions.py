@@ -47,8 +47,8 @@ from ministack.services import stepfunctions
 from tools.local.emulator.iam import current_execution
 
 INPUT_LIMIT_BYTES = 262_144
-_SERVICE = "com.amazonaws.swf.service.v2.model"
-_VALIDATION = "com.amazon.coral.validate"
+_ERROR_NAMESPACE = "com.amazonaws.swf.service.v2.model"
+_VALIDATION_NAMESPACE = "com.amazon.coral.validate"
 _FORBIDDEN = re.compile(r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]""")
 _START_DELAY_SECONDS = 0.15
 _STARTED_BY = ("stateMachineVersionArn", "stateMachineAliasArn")
@@ -62,13 +62,13 @@ _version: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar
 def install() -> None:
     """Add the checks to MiniStack's StartExecution, the delays to its retries, and the rest of what it lacks."""
     start_execution = stepfunctions._start_execution
-    executions = SeenLate(stepfunctions._executions, float(os.environ.get("SFN_SEEN_AFTER_SECONDS", "0")))
-    describe_execution = _reading(stepfunctions._describe_execution, executions)
+    executions = DelayedExecutions(stepfunctions._executions, float(os.environ.get("SFN_SEEN_AFTER_SECONDS", "0")))
+    describe_execution = _with_executions(stepfunctions._describe_execution, executions)
     find_matching_retrier = stepfunctions._find_matching_retrier
 
     @functools.wraps(start_execution)
     def start(data: dict[str, Any]) -> Any:
-        return _refusal(data) or _running(data) or start_version(data)
+        return _refusal(data) or _answer_for_used_name(data) or start_version(data)
 
     def start_version(data: dict[str, Any]) -> Any:
         arn = data.get("stateMachineArn")
@@ -106,15 +106,15 @@ def install() -> None:
     stepfunctions._start_execution = start
     stepfunctions._start_sync_execution = _start_sync
     stepfunctions._describe_execution = describe
-    stepfunctions._list_executions = _reading(stepfunctions._list_executions, executions)
+    stepfunctions._list_executions = _with_executions(stepfunctions._list_executions, executions)
     stepfunctions._state_machines.__class__ = _StateMachines
     stepfunctions._find_matching_retrier = find
     for name in ("_create_state_machine", "_update_state_machine"):
-        setattr(stepfunctions, name, _keeping_tracing(getattr(stepfunctions, name)))
+        setattr(stepfunctions, name, _with_tracing(getattr(stepfunctions, name)))
     _start_at_once()
 
 
-class SeenLate:
+class DelayedExecutions:
     """Executions by ARN as they were some seconds ago, with those methods of a dict that MiniStack's reads use."""
 
     def __init__(self, executions: Any, seconds: float) -> None:
@@ -138,7 +138,9 @@ class SeenLate:
         return execution
 
 
-def _reading(read: Callable[[dict[str, Any]], Any], executions: SeenLate) -> Callable[[dict[str, Any]], Any]:
+def _with_executions(
+    read: Callable[[dict[str, Any]], Any], executions: DelayedExecutions
+) -> Callable[[dict[str, Any]], Any]:
     """Return a copy of a MiniStack function that reads these executions instead of its own."""
     return FunctionType(read.__code__, {**read.__globals__, "_executions": executions}, read.__name__)
 
@@ -175,7 +177,7 @@ def retry_delay_seconds(retrier: dict[str, Any], retries_made: int) -> float:
     return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay  # noqa: S311 # nosec B311
 
 
-def _keeping_tracing(store: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+def _with_tracing(store: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
     @functools.wraps(store)
     def keep(data: dict[str, Any]) -> Any:
         answer = store(data)
@@ -192,7 +194,7 @@ def _refusal(data: dict[str, Any]) -> Any:
     """Return the error for an invalid name or input, or None."""
     name, text = data.get("name"), data.get("input", "{}")
     if name is not None and (not 1 <= len(name) <= 80 or _FORBIDDEN.search(name)):
-        return error_response_json(f"{_SERVICE}#InvalidName", f"Invalid Name: '{name}'")
+        return error_response_json(f"{_ERROR_NAMESPACE}#InvalidName", f"Invalid Name: '{name}'")
     try:
         size = len(text.encode())
         json.loads(text)
@@ -200,18 +202,18 @@ def _refusal(data: dict[str, Any]) -> Any:
         # AWS quotes any input, which might hold a card number. Quote only a word such as our templates write.
         quoted = f": Unrecognized token '{text}'" if re.fullmatch("[a-z_]{1,64}", text) else ""
         return error_response_json(
-            f"{_SERVICE}#InvalidExecutionInput", f"Invalid State Machine Execution Input{quoted}"
+            f"{_ERROR_NAMESPACE}#InvalidExecutionInput", f"Invalid State Machine Execution Input{quoted}"
         )
     if size > INPUT_LIMIT_BYTES:
         return error_response_json(
-            f"{_VALIDATION}#ValidationException",
+            f"{_VALIDATION_NAMESPACE}#ValidationException",
             "1 validation error detected: Value at 'input' failed to satisfy "
             f"constraint: Member must have length less than or equal to {INPUT_LIMIT_BYTES}",
         )
     return None
 
 
-def _running(data: dict[str, Any]) -> Any:
+def _answer_for_used_name(data: dict[str, Any]) -> Any:
     """Return the answer for a name that is already in use, or None."""
     arn = stepfunctions._resolve_state_machine_arn(data.get("stateMachineArn", ""))
     machine = stepfunctions._state_machines.get(arn) if arn else None
@@ -224,7 +226,9 @@ def _running(data: dict[str, Any]) -> Any:
     standard = machine.get("type", "STANDARD") == "STANDARD"
     if standard and execution["status"] == "RUNNING" and execution["input"] == data.get("input", "{}"):
         return json_response({"executionArn": execution_arn, "startDate": execution["startDate"]})
-    return error_response_json(f"{_SERVICE}#ExecutionAlreadyExists", f"Execution Already Exists: '{execution_arn}'")
+    return error_response_json(
+        f"{_ERROR_NAMESPACE}#ExecutionAlreadyExists", f"Execution Already Exists: '{execution_arn}'"
+    )
 
 
 def _start_sync(data: dict[str, Any]) -> Any:
@@ -236,10 +240,10 @@ def _start_sync(data: dict[str, Any]) -> Any:
     machine = stepfunctions._state_machines.get(machine_arn) if machine_arn else None
     if machine is None:
         message = f"State Machine Does Not Exist: '{arn}'"
-        return error_response_json(f"{_SERVICE}#StateMachineDoesNotExist", message)
+        return error_response_json(f"{_ERROR_NAMESPACE}#StateMachineDoesNotExist", message)
     if machine.get("type", "STANDARD") != "EXPRESS":
         message = "This operation is not supported by this type of state machine"
-        return error_response_json(f"{_SERVICE}#StateMachineTypeNotSupported", message)
+        return error_response_json(f"{_ERROR_NAMESPACE}#StateMachineTypeNotSupported", message)
     name, text = data.get("name") or str(uuid.uuid4()), data.get("input", "{}")
     region, account = get_region(), get_account_id()
     execution_arn = f"arn:aws:states:{region}:{account}:express:{machine['name']}:{name}:{uuid.uuid4()}"

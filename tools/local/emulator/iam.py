@@ -77,13 +77,13 @@ def install() -> None:
 
     @functools.wraps(evaluate_single_condition)
     def evaluate(operator: str, actual: Any, expected: list[str]) -> bool:
-        of_sets = operator.lower().startswith(("foranyvalue:", "forallvalues:", "null"))
-        if isinstance(actual, list) and not of_sets:
+        is_set_operator = operator.lower().startswith(("foranyvalue:", "forallvalues:", "null"))
+        if isinstance(actual, list) and not is_set_operator:
             return False
         return bool(evaluate_single_condition(operator, actual, expected))
 
     @functools.wraps(combine_resource_policy)
-    def combine(identity: Any, context: Any, policy: Any, owner: Any, *rest: Any, **more: Any) -> Any:
+    def combine(identity: Any, context: Any, policy: Any, owner: Any, *rest: Any, **options: Any) -> Any:
         if (
             context.action == "execute-api:Invoke"
             and identity.decision != "Deny"
@@ -92,7 +92,7 @@ def install() -> None:
             resource = iam_evaluator.evaluate_resource_policy(policy, context)
             if resource.decision == "Allow":
                 return resource
-        return combine_resource_policy(identity, context, policy, owner, *rest, **more)
+        return combine_resource_policy(identity, context, policy, owner, *rest, **options)
 
     @functools.wraps(run_execution)
     def run(execution_arn: str) -> None:

@@ -1,7 +1,7 @@
 """The part of metric math that our alarms use ("Math expressions with metrics", CloudWatch user guide).
 
 It has arithmetic, comparisons, arrays, FILL, IF, MAX, MIN and SUM. The periods are numbered; a time series has a value
-for some of them. `Readings` chooses an interpretation where the guide does not say how missing values are treated.
+for some of them. `Interpretation` chooses one where the guide does not say how missing values are treated.
 """
 
 import operator
@@ -33,7 +33,7 @@ _AGGREGATE: dict[str, Callable[[list[float]], float]] = {"SUM": sum, "MAX": max,
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
+class Interpretation:
     """An interpretation of what AWS's documentation leaves open. The default is the worst for an alarm that should
     return to OK.
 
@@ -50,17 +50,17 @@ class Readings:
     arithmetic_takes_missing_for_zero: bool = False
 
 
-HARSHEST = Readings()
+WORST_CASE = Interpretation()
 
 
 def evaluate(
     expression: str,
     series: Mapping[str, Series],
     periods: range,
-    readings: Readings = HARSHEST,
+    interpretation: Interpretation = WORST_CASE,
 ) -> Series:
     """Return the expression's values in those periods that have one. Raises ValueError if it can't parse it."""
-    parser = _Parser(_tokens(expression), series, periods, readings)
+    parser = _Parser(_tokens(expression), series, periods, interpretation)
     value = parser.comparison()
     if parser.tokens or not isinstance(value, dict):
         raise ValueError(f"{expression} is not one time series")
@@ -85,7 +85,7 @@ class _Parser:
     tokens: list[str]
     series: Mapping[str, Series]
     periods: range
-    readings: Readings
+    interpretation: Interpretation
 
     def comparison(self) -> Value:
         value = self.sum()
@@ -117,9 +117,9 @@ class _Parser:
     def _next(self) -> str:
         return self.tokens[0] if self.tokens else ""
 
-    def _take(self, wanted: str | None = None) -> str:
-        if not self.tokens or (wanted and self.tokens[0] != wanted):
-            raise ValueError(f"{wanted or 'more'} is missing before {self.tokens}")
+    def _take(self, expected: str | None = None) -> str:
+        if not self.tokens or (expected and self.tokens[0] != expected):
+            raise ValueError(f"{expected or 'more'} is missing before {self.tokens}")
         return self.tokens.pop(0)
 
     def _listed(self, end: str) -> list[Value]:
@@ -131,7 +131,7 @@ class _Parser:
         return values
 
     def _calculated(self, operand: Callable[[], Value], operators: str) -> Value:
-        value, zero = operand(), self.readings.arithmetic_takes_missing_for_zero
+        value, zero = operand(), self.interpretation.arithmetic_takes_missing_for_zero
         while self._next and self._next in operators:
             value = self._combine(_CALCULATE[self._take()], value, operand(), missing_is_zero=zero)
         return value
@@ -143,11 +143,11 @@ class _Parser:
             return calculate(left, right)
         assert not isinstance(left, list)
         assert not isinstance(right, list)
-        both: list[Series] = [each for each in (left, right) if isinstance(each, dict)]
+        series_list: list[Series] = [each for each in (left, right) if isinstance(each, dict)]
         has = any if missing_is_zero else all
         combined = {}
         for period in self.periods:
-            if has(period in series for series in both):
+            if has(period in series for series in series_list):
                 a, b = (each if isinstance(each, float) else each.get(period, 0.0) for each in (left, right))
                 with suppress(ZeroDivisionError):  # "the data point is dropped"
                     combined[period] = float(calculate(a, b))
@@ -156,14 +156,14 @@ class _Parser:
     def _call(self, function: str, arguments: list[Value]) -> Value:
         match function, arguments:
             case "FILL", [dict() as series, float() as filler]:
-                if series or self.readings.fill_fills_nothing:
+                if series or self.interpretation.fill_fills_nothing:
                     return {period: series.get(period, filler) for period in self.periods}
                 return {}
             case "IF", [dict() as condition, chosen, other]:
                 return {period: self._at(period, chosen if true else other) for period, true in condition.items()}
             case (("SUM" | "MAX" | "MIN"), [list() as array]):
-                there = {period: [each[period] for each in array if period in each] for period in self.periods}
-                return {period: _AGGREGATE[function](values) for period, values in there.items() if values}
+                present = {period: [each[period] for each in array if period in each] for period in self.periods}
+                return {period: _AGGREGATE[function](values) for period, values in present.items() if values}
         raise ValueError(f"{function} of {arguments} is not known here")
 
     def _at(self, period: int, value: Value) -> float:

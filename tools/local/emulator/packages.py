@@ -10,7 +10,7 @@ from typing import Any
 from ministack.core.responses import error_response_json
 from ministack.services import lambda_svc
 
-NOT_THERE = (
+NO_SUCH_KEY_MESSAGE = (
     "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist."
 )
 
@@ -31,7 +31,7 @@ def install() -> None:
     @functools.wraps(reject_unreadable)
     def reject(code: bytes | None) -> Any:
         if isinstance(code, _NoSuchKey):
-            return error_response_json("InvalidParameterValueException", NOT_THERE, 400)
+            return error_response_json("InvalidParameterValueException", NO_SUCH_KEY_MESSAGE, 400)
         return reject_unreadable(code)
 
     lambda_svc._fetch_code_from_s3 = fetch

@@ -68,12 +68,12 @@ def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _session(arn: str, **more: Any) -> Session:
+def _session(arn: str, **fields: Any) -> Session:
     """Register the ARN's only session again. Calls are many, so they share a session, and a reset deletes it."""
     digest = hmac.new(_SALT, arn.encode(), hashlib.sha512).hexdigest()
     session = Session(arn, f"ASIA{digest[:16].upper()}", digest[16:56], digest[56:])
-    secrets_of_it = {"SecretAccessKey": session.secret_access_key, "SessionToken": session.session_token}
-    sts.register_session(session.access_key_id, {"Arn": arn, **secrets_of_it, **more})
+    session_secrets = {"SecretAccessKey": session.secret_access_key, "SessionToken": session.session_token}
+    sts.register_session(session.access_key_id, {"Arn": arn, **session_secrets, **fields})
     return session
 
 

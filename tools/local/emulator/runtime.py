@@ -179,7 +179,7 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         return result
 
     def _build_handler_class(self, *arguments: Any) -> Any:
-        handler = _for_the_runtime_alone(super()._build_handler_class(*arguments))
+        handler = _refusing_web_pages(super()._build_handler_class(*arguments))
         # Send headers and body in one packet at once; else Nagle's algorithm delays the body for up to 40 ms.
         handler.wbufsize = 64 * 1024
         handler.disable_nagle_algorithm = True
@@ -223,7 +223,7 @@ class PythonWorker(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         return self._drain_stderr()
 
 
-def _for_the_runtime_alone(handler: Any) -> Any:
+def _refusing_web_pages(handler: Any) -> Any:
     """Refuse web pages at the Runtime API, where they could take a function's events or answer in its place."""
 
     class Handler(handler):  # type: ignore[misc]

@@ -10,5 +10,5 @@ def search_path(code: str, layers: Sequence[str], runtime_client: str) -> str:
     packages.
     """
     site_packages = f"python/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-    of_layers = (f"{layer}/{part}" for part in (site_packages, "python") for layer in layers)
-    return os.pathsep.join([code, *of_layers, runtime_client])
+    layer_paths = (f"{layer}/{part}" for part in (site_packages, "python") for layer in layers)
+    return os.pathsep.join([code, *layer_paths, runtime_client])

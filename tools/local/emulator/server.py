@@ -26,14 +26,14 @@ def serve(port: int, data_dir: Path, operator: tuple[str, str]) -> None:
     from ministack import app
     from ministack.core import hypercorn_compat
 
-    from tools.local.emulator import account, alarms, apigateway, door, encryption, executions, iam, packages, runtime
+    from tools.local.emulator import access, account, alarms, apigateway, encryption, executions, iam, packages, runtime
 
     for patch in (runtime, packages, apigateway, encryption, executions, iam, alarms, account):
         patch.install()
-    door.install(door.Operator(*operator))
+    access.install(access.Operator(*operator))
     hypercorn_compat.install()
     try:
-        asyncio.run(_run(door.guarded(app.app), port))
+        asyncio.run(_run(access.guard_application(app.app), port))
     finally:
         runtime.stop_workers()
 

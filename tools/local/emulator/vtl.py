@@ -205,8 +205,8 @@ def _value(terms: list[Any], namespace: Any, loader: Any) -> Any:
     if len(terms) == 1:
         return terms[0].calculate(namespace, loader)
     # The loosest operator has the highest number. Of the loosest ones, the last is applied at the end.
-    place = max(range(1, len(terms), 2), key=lambda at: (terms[at].precedence, at))
-    operation, left, right = terms[place], terms[:place], terms[place + 1 :]
+    loosest = max(range(1, len(terms), 2), key=lambda position: (terms[position].precedence, position))
+    operation, left, right = terms[loosest], terms[:loosest], terms[loosest + 1 :]
     if operation.precedence == _AND:
         return _truth(left, namespace, loader) and _truth(right, namespace, loader)
     if operation.precedence == _OR:
@@ -323,8 +323,8 @@ def _adapt_airspeed() -> None:
     airspeed.Condition.parse = parse_truth
     airspeed.Expression.calculate = lambda self, namespace, loader: _value(self.expression, namespace, loader)
     airspeed.UnaryOperatorValue.calculate = lambda self, namespace, loader: not _truth([self.value], namespace, loader)
-    words = {"eq": "==", "ne": "!="}
-    airspeed.BinaryOperator.OPERATORS.update(_OPERATORS | {word: _OPERATORS[sign] for word, sign in words.items()})
+    aliases = {"eq": "==", "ne": "!="}
+    airspeed.BinaryOperator.OPERATORS.update(_OPERATORS | {word: _OPERATORS[sign] for word, sign in aliases.items()})
     airspeed.BinaryOperator.PRECEDENCE.update(dict.fromkeys(("==", "!=", "eq", "ne"), _EQUALITY))
 
 

@@ -29,10 +29,10 @@ DROP = "X-Sandbox-Drop"
 """Header of a response that must not be sent. It says what to do instead: `close` or `reset` the connection."""
 
 REFUND_STATUSES = {"refund_pending": "pending", "refund_failed": "failed"}
-OTHERWISE = ("partial_approval", *REFUND_STATUSES)
+ALTERED_RESULTS = ("partial_approval", *REFUND_STATUSES)
 """Faults with which the sandbox carries out and answers a request, but with a result that was not requested."""
 
-_REQUESTS_KEPT = 10_000
+_MAX_LOGGED_REQUESTS = 10_000
 _LINES_PER_PAGE = 10_000
 _NO_ANSWER = 444
 _BRACES = str.maketrans("<>", "{}")
@@ -46,39 +46,39 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     keys = IdempotencyKeys()
     switchboard = Switchboard()
     replaced_reports: dict[date, bytes] = {}
-    requests: deque[dict[str, Any]] = deque(maxlen=_REQUESTS_KEPT)
+    requests: deque[dict[str, Any]] = deque(maxlen=_MAX_LOGGED_REQUESTS)
 
-    def perform(operation: str, reference: str, deed: Callable[[], Answer], body: Any = None) -> Response:
+    def perform(operation: str, reference: str, action: Callable[[], Answer], body: Any = None) -> Response:
         """Carry out the operation as the fault allows; with a `body` to compare, only once per Idempotency-Key."""
         key = None if body is None else _idempotency_key()
         fault = switchboard.take(operation, reference)
         g.entry |= {"reference": reference, "fault": fault and fault.fault}
-        if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage", *OTHERWISE):
-            return _instead(fault)
+        if fault and fault.fault not in ("late", "slow", "timeout_after", "garbage", *ALTERED_RESULTS):
+            return _answer_without_action(fault)
         earlier = None if key is None else keys.claim(key, request.path, body, reference)
         if fault and fault.fault == "late":
             time.sleep(fault.seconds or 0)
-        answer = earlier or _carry_out(deed, keys, key)
+        answer = earlier or _carry_out(action, keys, key)
         if fault and fault.fault == "slow":
             time.sleep(fault.seconds or 0)
         if key is not None and not earlier:
             keys.record(key, answer)
         if fault and fault.fault == "timeout_after":
             time.sleep(fault.seconds or 0)
-        return _respond(answer) if fault is None or fault.fault in ("slow", *OTHERWISE) else _afterwards(fault)
+        return _respond(answer) if fault is None or fault.fault in ("slow", *ALTERED_RESULTS) else _hide_result(fault)
 
     @app.before_request
     def admit() -> None:
         if foreign(request.headers):
             raise Forbidden("This is for programs on this machine.")
         if request.path.startswith("/v1/"):
-            note_arrival()
+            log_arrival()
         authorization = request.headers.get("Authorization", "")
-        right = hmac.compare_digest(authorization.encode(), f"Bearer {api_key}".encode())
-        if not right and request.endpoint != "health":
+        is_authorized = hmac.compare_digest(authorization.encode(), f"Bearer {api_key}".encode())
+        if not is_authorized and request.endpoint != "health":
             raise InvalidApiKey
 
-    def note_arrival() -> None:
+    def log_arrival() -> None:
         g.entry = {
             "received_at": book.now(),
             "method": request.method,
@@ -92,7 +92,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         requests.append(g.entry)
 
     @app.after_request
-    def note(response: Response) -> Response:
+    def log_status(response: Response) -> Response:
         if "entry" in g and DROP not in response.headers:
             g.entry["status"] = response.status_code
         return response
@@ -112,7 +112,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         check_amount(body["amount_minor"], body["currency"])
         card = Card.from_number(body["card"]["number"], body["card"].get("security_code"))
 
-        def deed() -> Answer:
+        def action() -> Answer:
             made = book.charge(
                 body["reference"],
                 body["amount_minor"],
@@ -124,7 +124,7 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
             )
             return _declined("charge", made) if made.decline_code else Answer(201, asdict(made))
 
-        return perform("charge", body["reference"], deed, body)
+        return perform("charge", body["reference"], action, body)
 
     @app.post("/v1/verifications")
     def verify() -> Response:
@@ -142,11 +142,11 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         query = request.args.to_dict()
         check(query, "ByReference")
 
-        def deed() -> Answer:
+        def action() -> Answer:
             found = book.find(query["reference"])
             return Answer(200, {"charges": [asdict(found)] if found else []})
 
-        return perform("find", query["reference"], deed)
+        return perform("find", query["reference"], action)
 
     @app.get("/v1/charges/<charge_id>")
     def get(charge_id: str) -> Response:
@@ -173,11 +173,11 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         reference = book.get(charge_id).reference
         check_amount(body.get("amount_minor"), book.get(charge_id).currency)
 
-        def deed() -> Answer:
+        def action() -> Answer:
             status = REFUND_STATUSES.get(g.entry["fault"], "succeeded")
             return Answer(201, asdict(book.refund(charge_id, **body, status=status)))
 
-        return perform("refund", reference, deed, body)
+        return perform("refund", reference, action, body)
 
     @app.get("/v1/charges/<charge_id>/refunds")
     def refunds(charge_id: str) -> Response:
@@ -185,10 +185,10 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
         check(query, "RefundQuery")
         reference = book.get(charge_id).reference
 
-        def deed() -> Answer:
+        def action() -> Answer:
             return Answer(200, {"refunds": [asdict(refund) for refund in book.refunds(charge_id, **query)]})
 
-        return perform("find", reference, deed)
+        return perform("find", reference, action)
 
     @app.post("/v1/reversals")
     def reverse() -> Response:
@@ -202,10 +202,10 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
             return perform("settlements", day.isoformat(), lambda: Answer(200, replaced))
         start, limit = _page(day)
 
-        def deed() -> Answer:
+        def action() -> Answer:
             return Answer(200, asdict(report(day, book.settlements(day), start, limit)))
 
-        return perform("settlements", day.isoformat(), deed)
+        return perform("settlements", day.isoformat(), action)
 
     @app.get("/sandbox/health")
     def health() -> dict[str, Any]:
@@ -273,9 +273,9 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
     return app
 
 
-def _carry_out(deed: Callable[[], Answer], keys: IdempotencyKeys, key: str | None) -> Answer:
+def _carry_out(action: Callable[[], Answer], keys: IdempotencyKeys, key: str | None) -> Answer:
     try:
-        return deed()
+        return action()
     except GatewayError as error:
         return Answer(error.status, error.body())
     except Exception:
@@ -340,7 +340,7 @@ def _respond(answer: Answer) -> Response:
     return response
 
 
-def _instead(fault: Fault) -> Response:
+def _answer_without_action(fault: Fault) -> Response:
     """Answer, or drop the connection, without carrying out the operation."""
     match fault.fault:
         case "http_429":
@@ -356,7 +356,7 @@ def _instead(fault: Fault) -> Response:
             return _drop("close")
 
 
-def _afterwards(fault: Fault) -> Response:
+def _hide_result(fault: Fault) -> Response:
     """Hide that the operation was carried out: answer garbage, or drop the connection."""
     return Response("It works!\n", 200, mimetype="text/html") if fault.fault == "garbage" else _drop("close")
 

@@ -112,7 +112,7 @@ class Charge:
     stored_credential: Mapping[str, str] | None
 
     @property
-    def left_minor(self) -> int:
+    def refundable_minor(self) -> int:
         """The amount that can still be refunded: the captured amount less all refunds that have not failed."""
         return self.captured_minor - sum(each.amount_minor for each in self.refunds if each.status != "failed")
 
@@ -346,8 +346,8 @@ class ChargeBook:
                 raise RefundReferenceUsed
             if charge.status not in ("captured", "partially_refunded", "refunded"):
                 raise InvalidState(f"A charge that is {charge.status} can't be refunded.")
-            refund_minor = charge.left_minor if amount_minor is None else amount_minor
-            if not 0 < refund_minor <= charge.left_minor:
+            refund_minor = charge.refundable_minor if amount_minor is None else amount_minor
+            if not 0 < refund_minor <= charge.refundable_minor:
                 raise AmountExceedsCaptured
             refund = ChargeRefund(_new_id("re"), refund_reference, status, refund_minor, created_at=self.now())
             self._refunded[refund.id] = charge.id
@@ -355,14 +355,14 @@ class ChargeBook:
 
     def succeed_refund(self, refund_id: str) -> Refund:
         """Let a pending refund succeed: the money moves. Raises RefundNotFound, InvalidState."""
-        return self._end_refund(refund_id, "succeeded", of=("pending",))
+        return self._end_refund(refund_id, "succeeded", allowed=("pending",))
 
     def fail_refund(self, refund_id: str) -> Refund:
         """Let a refund fail, since the bank could not deliver the money: it no longer counts as refunded.
 
         Raises RefundNotFound, InvalidState.
         """
-        return self._end_refund(refund_id, "failed", of=("pending", "succeeded"))
+        return self._end_refund(refund_id, "failed", allowed=("pending", "succeeded"))
 
     def refunds(self, charge_id: str, refund_reference: str | None = None) -> list[Refund]:
         """Return a charge's refunds, oldest first, or only the one with this reference, each with the present charge.
@@ -371,8 +371,8 @@ class ChargeBook:
         """
         with self._lock:
             charge = self.get(charge_id)
-            named = [each for each in charge.refunds if refund_reference in (None, each.refund_reference)]
-            return [Refund.of(charge, refund) for refund in named]
+            matching = [each for each in charge.refunds if refund_reference in (None, each.refund_reference)]
+            return [Refund.of(charge, refund) for refund in matching]
 
     def reverse(self, reference: str) -> Reversal:
         """Ensure that a reference moves no money, now or later. A repeated reversal returns the same result."""
@@ -380,7 +380,7 @@ class ChargeBook:
             charge = self.find(reference)
             if reference not in self._reversals:
                 self._reversals[reference] = self._undo(charge)
-            elif charge and charge.left_minor:
+            elif charge and charge.refundable_minor:
                 # A refund has failed since the reversal.
                 self.refund(charge.id)
             return Reversal(reference, self._reversals[reference], self.find(reference))
@@ -408,30 +408,30 @@ class ChargeBook:
             self.void(charge.id)
             return "voided"
         captured_on = _day(charge.captured_at or "")
-        if charge.left_minor == charge.captured_minor and captured_on >= _day(self.now()):
+        if charge.refundable_minor == charge.captured_minor and captured_on >= _day(self.now()):
             del self._lines[captured_on]["charge", charge.id]
             self._put(replace(charge, status="voided", captured_minor=0, fee_minor=None, captured_at=None))
             return "voided"
-        if charge.left_minor:
+        if charge.refundable_minor:
             self.refund(charge.id)
         return "refunded"
 
-    def _end_refund(self, refund_id: str, status: str, of: Collection[str]) -> Refund:
+    def _end_refund(self, refund_id: str, status: str, allowed: Collection[str]) -> Refund:
         with self._lock:
             if refund_id not in self._refunded:
                 raise RefundNotFound
             charge = self.get(self._refunded[refund_id])
             refund = next(each for each in charge.refunds if each.id == refund_id)
-            if refund.status not in of:
+            if refund.status not in allowed:
                 raise InvalidState(f"A refund that is {refund.status} can't be {status} any more.")
-            return self._put_refund(charge, replace(refund, status=status), before=refund.status)
+            return self._put_refund(charge, replace(refund, status=status), previous_status=refund.status)
 
-    def _put_refund(self, charge: Charge, refund: ChargeRefund, before: str | None = None) -> Refund:
+    def _put_refund(self, charge: Charge, refund: ChargeRefund, previous_status: str | None = None) -> Refund:
         """Record the refund's status in its charge, and add a settlement line if money moved."""
         charge = self._put(charge.with_refund(refund))
         if refund.status == "succeeded":
             self._add_line("refund", charge, -refund.amount_minor, self.now(), refund=refund)
-        elif before == "succeeded":
+        elif previous_status == "succeeded":
             self._add_line("refund_failed", charge, refund.amount_minor, self.now(), refund=refund)
         return Refund.of(charge, refund)
 
@@ -449,9 +449,9 @@ class ChargeBook:
         fee_minor: int = 0,
         refund: ChargeRefund | None = None,
     ) -> None:
-        moved, day = refund or charge, _day(moved_at)
-        self._lines[day][kind, moved.id] = SettlementLine(
-            id=moved.id,
+        subject, day = refund or charge, _day(moved_at)
+        self._lines[day][kind, subject.id] = SettlementLine(
+            id=subject.id,
             charge_id=charge.id,
             reference=charge.reference,
             refund_reference=refund.refund_reference if refund else None,
@@ -479,7 +479,7 @@ def check_currency(code: str) -> None:
 
 def check_amount(amount_minor: int | None, currency: str) -> None:
     """Raise InvalidRequest (`invalid_field`) unless the amount can be paid in this currency."""
-    if amount_minor is not None and amount_minor % _smallest(currency):
+    if amount_minor is not None and amount_minor % _smallest_unit(currency):
         raise InvalidRequest(f"amount_minor in {currency} must be whole hundreds.", reason="invalid_field")
 
 
@@ -495,11 +495,11 @@ def _day(timestamp: str) -> str:
 
 def _fee(captured_minor: int, currency: str) -> int:
     """Return 2.9 % of the captured amount, rounded half up."""
-    smallest = _smallest(currency)
+    smallest = _smallest_unit(currency)
     return (captured_minor * 29 + 500 * smallest) // (1000 * smallest) * smallest
 
 
-def _smallest(currency: str) -> int:
+def _smallest_unit(currency: str) -> int:
     """Return the smallest amount that can be paid, in minor units."""
     return 100 if currency in _IN_HUNDREDTHS else 1
 

@@ -47,16 +47,16 @@ def check(body: object, schema: str) -> None:
 
 def _complaints(errors: Iterator[ValidationError]) -> Iterator[str]:
     for error in errors:
-        where = ".".join(map(str, error.absolute_path)) or "request"
+        field = ".".join(map(str, error.absolute_path)) or "request"
         expected: Any = error.validator_value
         match error.validator:
             case "required":
-                yield f"{where} must have {', '.join(expected)}"
+                yield f"{field} must have {', '.join(expected)}"
             case "additionalProperties":
-                yield f"{where} has an unknown field"
+                yield f"{field} has an unknown field"
             case "enum":
-                yield f"{where} must be one of {', '.join(expected)}"
+                yield f"{field} must be one of {', '.join(expected)}"
             case "type":
-                yield f"{where} must be of type {expected}"
+                yield f"{field} must be of type {expected}"
             case rule:
-                yield f"{where} must have {rule} {expected}"
+                yield f"{field} must have {rule} {expected}"

@@ -37,20 +37,20 @@ class Switchboard:
     def clear(self, reference: str | None = None) -> None:
         """Disarm the faults for one reference, or all of them. Requests that are already delayed stay delayed."""
         with self._lock:
-            for address in list(self._faults):
-                if reference in (None, address[1]):
-                    del self._faults[address]
+            for key in list(self._faults):
+                if reference in (None, key[1]):
+                    del self._faults[key]
 
     def take(self, operation: str, reference: str) -> Fault | None:
         """Use up one of the fault's times for this request, and return the fault; or None if there is no fault."""
         with self._lock:
-            for address in ((operation, reference), (operation, None)):
-                if waiting := self._faults.get(address):
-                    fault = waiting[0]
+            for key in ((operation, reference), (operation, None)):
+                if armed := self._faults.get(key):
+                    fault = armed[0]
                     fault.times -= 1
                     if fault.times == 0:
-                        waiting.popleft()
-                    if not waiting:
-                        del self._faults[address]
+                        armed.popleft()
+                    if not armed:
+                        del self._faults[key]
                     return fault
         return None

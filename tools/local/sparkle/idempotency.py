@@ -23,12 +23,12 @@ class Answer:
 class IdempotencyKeys:
     """Each key with its request's fingerprint and, once there is one, its answer. Safe to share between threads.
 
-    It keeps the newest `kept` keys. Even without its key, a charge can't be made twice, thanks to its reference.
+    It keeps the newest `max_keys` keys. Even without its key, a charge can't be made twice, thanks to its reference.
     """
 
-    kept: int = 10_000
+    max_keys: int = 10_000
     _answers: dict[str, tuple[bytes, Answer | None]] = field(default_factory=dict)
-    _used_for: dict[str, str] = field(default_factory=dict)
+    _references: dict[str, str] = field(default_factory=dict)
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -43,7 +43,7 @@ class IdempotencyKeys:
             if key not in self._answers:
                 self._forget_oldest()
                 self._answers[key] = (fingerprint, None)
-                self._used_for[key] = reference
+                self._references[key] = reference
                 return None
             first, answer = self._answers[key]
         if not hmac.compare_digest(first, fingerprint):
@@ -66,16 +66,16 @@ class IdempotencyKeys:
     def forget(self, reference: str) -> None:
         """Forget the answered keys of requests about this charge."""
         with self._lock:
-            for key in [key for key, used_for in self._used_for.items() if used_for == reference]:
+            for key in [key for key, charge_reference in self._references.items() if charge_reference == reference]:
                 if self._answers[key][1]:
                     self._delete(key)
 
     def _delete(self, key: str) -> None:
-        del self._answers[key], self._used_for[key]
+        del self._answers[key], self._references[key]
 
     def _forget_oldest(self) -> None:
         """Make room for one more key by forgetting the oldest ones, up to the first without an answer."""
-        while len(self._answers) >= self.kept and self._answers[oldest := next(iter(self._answers))][1]:
+        while len(self._answers) >= self.max_keys and self._answers[oldest := next(iter(self._answers))][1]:
             self._delete(oldest)
 
     def _fingerprint(self, path: str, body: dict[str, Any]) -> bytes:

@@ -26,12 +26,12 @@ class _Handler(WSGIRequestHandler):
 
     def run_wsgi(self) -> None:
         length = self.headers.get("Content-Length", "0")
-        longest = _MAX_REPORT_BYTES if self.path.startswith("/sandbox/settlements/") else _MAX_BODY_BYTES
+        limit = _MAX_REPORT_BYTES if self.path.startswith("/sandbox/settlements/") else _MAX_BODY_BYTES
         if "Transfer-Encoding" in self.headers:
             self.send_error(HTTPStatus.LENGTH_REQUIRED)
         elif not (length.isascii() and length.isdecimal()):
             self.send_error(HTTPStatus.BAD_REQUEST)
-        elif int(length) > longest:
+        elif int(length) > limit:
             self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
             self._answer(int(length))
@@ -41,8 +41,8 @@ class _Handler(WSGIRequestHandler):
         # Read the whole body, since the next request follows it on the connection.
         environ["wsgi.input"] = BytesIO(self.rfile.read(body_bytes))
         response = Response.from_app(self.server.app, environ, buffered=True)
-        if how := response.headers.get(DROP):
-            self._drop(how)
+        if mode := response.headers.get(DROP):
+            self._drop(mode)
             return
         self.send_response(response.status_code)
         for name, value in response.headers:
@@ -51,9 +51,9 @@ class _Handler(WSGIRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(response.get_data())
 
-    def _drop(self, how: str) -> None:
+    def _drop(self, mode: str) -> None:
         self.close_connection = True
-        if how == "reset":
+        if mode == "reset":
             # Close it here: the server would shut the connection down first, which sends FIN instead of RST.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             socket.close(self.connection.detach())

@@ -74,5 +74,7 @@ def _cursor(day: date, start: int) -> str:
 
 
 def _total(currency: str, lines: list[SettlementLine]) -> SettlementTotal:
-    own = [line for line in lines if line.currency == currency]
-    return SettlementTotal(currency, sum(line.amount_minor for line in own), sum(line.fee_minor for line in own))
+    of_currency = [line for line in lines if line.currency == currency]
+    return SettlementTotal(
+        currency, sum(line.amount_minor for line in of_currency), sum(line.fee_minor for line in of_currency)
+    )

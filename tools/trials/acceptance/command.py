@@ -12,10 +12,19 @@ from rich.console import Console
 from tools.deployment.paths import BUILD
 from tools.deployment.stack import Stack, StackError
 from tools.deployment.terraform import Terraform
-from tools.trials.acceptance.asking import GROUPS, NEEDED, STEPS, Outcome, ask, show, write_json, write_junit
-from tools.trials.acceptance.deployment import guarded, variables_of
+from tools.trials.acceptance.deployment import guarded_deployment, variables_of
 from tools.trials.acceptance.recorder import Recorder
 from tools.trials.acceptance.run import Run
+from tools.trials.acceptance.runner import (
+    GROUPS,
+    MANDATORY_GROUPS,
+    STEPS,
+    Outcome,
+    run_steps,
+    show,
+    write_json,
+    write_junit,
+)
 
 
 def acceptance(
@@ -50,7 +59,7 @@ def acceptance(
         def client(service: str) -> Any:
             return session.client(service)  # type: ignore[call-overload]
 
-        deployment = guarded(
+        deployment = guarded_deployment(
             environment, variables, client, yes=yes, gateway_key=gateway_key, prepare=prepare, console=console
         )
         recorder.hide(gateway_key, "<gateway key>")
@@ -59,8 +68,8 @@ def acceptance(
     for secret in (frozen.secret_key, frozen.token):
         recorder.hide(secret, "<secret>")
     try:
-        asked = {*only, *NEEDED} if only else GROUPS
-        results = ask(run, [step for step in STEPS if step.group in asked], console)
+        groups = {*only, *MANDATORY_GROUPS} if only else GROUPS
+        results = run_steps(run, [step for step in STEPS if step.group in groups], console)
     finally:
         run.close()
     show(results, run.notes, console)

@@ -56,11 +56,11 @@ class Deployment:
     def is_written(self) -> bool:
         return self._files[0].exists()
 
-    def write(self, **more: Any) -> None:
+    def write(self, **overrides: Any) -> None:
         """Write the files that define the environment for every command, so a leftover can be destroyed by hand."""
-        tfvars, overrides = self._files
+        tfvars, overrides_file = self._files
         tfvars.write_text((ENVIRONMENTS / f"{self.base}.tfvars").read_text())
-        overrides.write_text(json.dumps({**self.variables, **more}, indent=2) + "\n")
+        overrides_file.write_text(json.dumps({**self.variables, **overrides}, indent=2) + "\n")
 
     def delete_workspace(self) -> None:
         self.terraform.delete_workspace()
@@ -76,7 +76,7 @@ Clients = Callable[[str], Any]
 """Creates a client of the account for a service, given its name."""
 
 
-def guarded(
+def guarded_deployment(
     base: str,
     variables: Mapping[str, Any],
     clients: Clients,
@@ -122,12 +122,12 @@ def variables_of(base: str) -> dict[str, Any]:
     terraform = Terraform(base, state=BUILD / "acceptance" / "no.tfstate")
     terraform.init()
     names = ("name", "environment", "region", "deletion_protection", "gateway_url")
-    asked = ", ".join(f"{name} = var.{name}" for name in names)
-    found: dict[str, Any] = terraform.evaluate(
-        f"{{{asked}, has_gateway_key = nonsensitive(var.gateway_api_key != null)}}"
+    expressions = ", ".join(f"{name} = var.{name}" for name in names)
+    variables: dict[str, Any] = terraform.evaluate(
+        f"{{{expressions}, has_gateway_key = nonsensitive(var.gateway_api_key != null)}}"
     )
-    refuse_production(base, found)
-    return found
+    refuse_production(base, variables)
+    return variables
 
 
 def refuse_production(base: str, variables: Mapping[str, Any]) -> None:
@@ -148,10 +148,12 @@ def find_budget(budgets: Any, account_id: str, needed_usd: float) -> str:
     """
     try:
         pages = budgets.get_paginator("describe_budgets").paginate(AccountId=account_id)
-        found = [budget for page in pages for budget in page.get("Budgets", ())]
-        for budget in found:
-            if not list(flaws(budget, needed_usd)) and is_told(budgets, account_id, budget["BudgetName"]):
-                limit, spent = budget["BudgetLimit"], spent_of(budget)
+        budgets_found = [budget for page in pages for budget in page.get("Budgets", ())]
+        for budget in budgets_found:
+            if not list(budget_problems(budget, needed_usd)) and has_subscriber(
+                budgets, account_id, budget["BudgetName"]
+            ):
+                limit, spent = budget["BudgetLimit"], spent_usd(budget)
                 return (
                     f"The {budget['TimeUnit'].lower()} budget {budget['BudgetName']} has a limit of "
                     f"{limit['Amount']} {limit['Unit']}, of which {spent:g} are spent."
@@ -165,8 +167,8 @@ def find_budget(budgets: Any, account_id: str, needed_usd: float) -> str:
         ) from None
     reasons = "".join(
         f"\n  {budget['BudgetName']}: {reason}"
-        for budget in found
-        for reason in list(flaws(budget, needed_usd)) or ["nobody is told"]
+        for budget in budgets_found
+        for reason in list(budget_problems(budget, needed_usd)) or ["nobody is told"]
     )
     raise StackError(
         f"No budget guards the account {account_id}. Create one in AWS Budgets: over all costs, daily or monthly, with "
@@ -174,7 +176,7 @@ def find_budget(budgets: Any, account_id: str, needed_usd: float) -> str:
     )
 
 
-def flaws(budget: Mapping[str, Any], needed_usd: float) -> Iterator[str]:
+def budget_problems(budget: Mapping[str, Any], needed_usd: float) -> Iterator[str]:
     """Yield the reasons why a budget does not protect the account."""
     if budget["BudgetType"] != "COST":
         yield "it is not about cost"
@@ -186,24 +188,24 @@ def flaws(budget: Mapping[str, Any], needed_usd: float) -> Iterator[str]:
     end = budget.get("TimePeriod", {}).get("End")
     if end is not None and end < datetime.now(UTC):
         yield "its time is over"
-    if float(budget.get("BudgetLimit", {}).get("Amount", 0)) - spent_of(budget) < needed_usd:
+    if float(budget.get("BudgetLimit", {}).get("Amount", 0)) - spent_usd(budget) < needed_usd:
         yield f"it has less left than ${needed_usd:.2f}"
 
 
-def spent_of(budget: Mapping[str, Any]) -> float:
+def spent_usd(budget: Mapping[str, Any]) -> float:
     return float(budget.get("CalculatedSpend", {}).get("ActualSpend", {}).get("Amount", 0))
 
 
-def is_told(budgets: Any, account_id: str, name: str) -> bool:
+def has_subscriber(budgets: Any, account_id: str, name: str) -> bool:
     """Whether the budget has a notification with at least one subscriber."""
-    of = {"AccountId": account_id, "BudgetName": name}
+    identity = {"AccountId": account_id, "BudgetName": name}
     return any(
         budgets.describe_subscribers_for_notification(
-            **of,
+            **identity,
             # The state is not part of a notification's identity.
             Notification={name: value for name, value in notification.items() if name != "NotificationState"},
         )["Subscribers"]
-        for notification in budgets.describe_notifications_for_budget(**of).get("Notifications", ())
+        for notification in budgets.describe_notifications_for_budget(**identity).get("Notifications", ())
     )
 
 

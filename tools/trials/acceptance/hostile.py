@@ -93,7 +93,7 @@ class Row:
     """Bytes are sent unchanged, other values as JSON. A function creates the body from the payment's id."""
     status: int = 400
     code: str | None = "invalid_request"
-    ended: str | None = None
+    final_status: str | None = None
     """The final status of the payment or the stored card, followed by its error if any; None if neither may exist."""
     method: str = "POST"
     path: str = "/payments"
@@ -114,14 +114,14 @@ class Outcome:
     def differences(self, row: Row) -> list[str]:
         """The differences between this outcome and the row."""
         found = [] if self.status == row.status else [f"the status is {self.status}, not {row.status}: {self.text}"]
-        ended = " ".join(filter(None, (self.payment["status"], self.payment["error"]))) if self.payment else None
-        if ended != row.ended:
-            found.append(f"it ended as {ended}, not {row.ended}")
+        final_status = " ".join(filter(None, (self.payment["status"], self.payment["error"]))) if self.payment else None
+        if final_status != row.final_status:
+            found.append(f"it ended as {final_status}, not {row.final_status}")
         if row.code:
-            found += self._complaints_of_the_error(row.code)
+            found += self._error_differences(row.code)
         return found
 
-    def _complaints_of_the_error(self, code: str) -> Iterator[str]:
+    def _error_differences(self, code: str) -> Iterator[str]:
         try:
             body = json.loads(self.text)
             error = body["error"]
@@ -132,20 +132,22 @@ class Outcome:
             yield f"the error is not {code}: {self.text}"
         if re.search(r"\d{4}|[jJ]ohn|arn:", self.text):
             yield f"the error repeats what was sent: {self.text}"
-        begins = r"Missing card data\.|Seal this card\.|There is a card number in |[a-z_]+ must "
-        if code == "invalid_request" and not re.match(begins, error["message"]):
+        beginnings = r"Missing card data\.|Seal this card\.|There is a card number in |[a-z_]+ must "
+        if code == "invalid_request" and not re.match(beginnings, error["message"]):
             yield f"the message does not begin with what it is mostly about: {self.text}"
 
 
-def accepted(name: str, body: Any = PAYMENT, ended: str = "captured", path: str = "/payments", **more: Any) -> Row:
-    return Row(name, body, accepted_status(path), None, ended, path=path, **more)
+def accepted(
+    name: str, body: Any = PAYMENT, final_status: str = "captured", path: str = "/payments", **options: Any
+) -> Row:
+    return Row(name, body, accepted_status(path), None, final_status, path=path, **options)
 
 
-def forbidden(name: str, sign: Sign, **more: Any) -> Row:
-    return Row(name, status=403, code="forbidden", sign=sign, **more)
+def forbidden(name: str, sign: Sign, **options: Any) -> Row:
+    return Row(name, status=403, code="forbidden", sign=sign, **options)
 
 
-def paying(**changes: Any) -> dict[str, Any]:
+def payment_with(**changes: Any) -> dict[str, Any]:
     """The payment with these fields changed; a field set to None is omitted."""
     return {name: value for name, value in (PAYMENT | changes).items() if value is not None}
 
@@ -231,47 +233,49 @@ REFUSED_CARD_DATA: dict[str, Any] = {
 }
 
 # JSON that no library produces. If two members have the same name, only the last one counts and is passed on.
-REST = '"expiry_date": "12/30", "card_holder": "John Doe"'
+OTHER_FIELDS = '"expiry_date": "12/30", "card_holder": "John Doe"'
 
-ODD_ACCEPTED: dict[str, str] = {
-    "a number before a test number": f'{{"card_number": "{NUMBER}", "card_number": "{TEST_NUMBER}", {REST}}}',
+UNUSUAL_ACCEPTED: dict[str, str] = {
+    "a number before a test number": f'{{"card_number": "{NUMBER}", "card_number": "{TEST_NUMBER}", {OTHER_FIELDS}}}',
     "two card data, the first with a number": (
-        f'{{"card_number": "{NUMBER}", {REST}}}, "card_data": {{"card_number": "{TEST_NUMBER}", {REST}}}'
+        f'{{"card_number": "{NUMBER}", {OTHER_FIELDS}}}, '
+        f'"card_data": {{"card_number": "{TEST_NUMBER}", {OTHER_FIELDS}}}'
     ),
-    "a test number in unicode escapes": f'{{"card_number": "{escaped(TEST_NUMBER)}", {REST}}}',
+    "a test number in unicode escapes": f'{{"card_number": "{escaped(TEST_NUMBER)}", {OTHER_FIELDS}}}',
 }
 
-ODD_REFUSED: dict[str, str] = {
-    "a number after a test number": f'{{"card_number": "{TEST_NUMBER}", "card_number": "{NUMBER}", {REST}}}',
+UNUSUAL_REFUSED: dict[str, str] = {
+    "a number after a test number": f'{{"card_number": "{TEST_NUMBER}", "card_number": "{NUMBER}", {OTHER_FIELDS}}}',
     "a number after a test number, its name escaped": (
-        f'{{"card_number": "{TEST_NUMBER}", "card\\u005fnumber": "{NUMBER}", {REST}}}'
+        f'{{"card_number": "{TEST_NUMBER}", "card\\u005fnumber": "{NUMBER}", {OTHER_FIELDS}}}'
     ),
     "two card data, the last with a number": (
-        f'{{"card_number": "{TEST_NUMBER}", {REST}}}, "card_data": {{"card_number": "{NUMBER}", {REST}}}'
+        f'{{"card_number": "{TEST_NUMBER}", {OTHER_FIELDS}}}, '
+        f'"card_data": {{"card_number": "{NUMBER}", {OTHER_FIELDS}}}'
     ),
-    "a number after a sealed card": f'"{SEALED}", "card_data": {{"card_number": "{NUMBER}", {REST}}}',
-    "a number in unicode escapes": f'{{"card_number": "{escaped(NUMBER)}", {REST}}}',
-    "a number as a float with an exponent": f'{{"card_number": {NUMBER[0]}.{NUMBER[1:]}e15, {REST}}}',
-    "a number that is a huge one": f'{{"card_number": 1e400, {REST}}}',
-    "a number that is none": f'{{"card_number": NaN, {REST}}}',
-    "a test number with a raw line break": f'{{"card_number": "{TEST_NUMBER}\n", {REST}}}',
-    "a number below 900 arrays": f'{{"card_number": {"[" * 900}"{NUMBER}"{"]" * 900}, {REST}}}',
-    "a number below 100,000 arrays": f'{{"card_number": {"[" * 100_000}"{NUMBER}"{"]" * 100_000}, {REST}}}',
+    "a number after a sealed card": f'"{SEALED}", "card_data": {{"card_number": "{NUMBER}", {OTHER_FIELDS}}}',
+    "a number in unicode escapes": f'{{"card_number": "{escaped(NUMBER)}", {OTHER_FIELDS}}}',
+    "a number as a float with an exponent": f'{{"card_number": {NUMBER[0]}.{NUMBER[1:]}e15, {OTHER_FIELDS}}}',
+    "a number that is a huge one": f'{{"card_number": 1e400, {OTHER_FIELDS}}}',
+    "a number that is none": f'{{"card_number": NaN, {OTHER_FIELDS}}}',
+    "a test number with a raw line break": f'{{"card_number": "{TEST_NUMBER}\n", {OTHER_FIELDS}}}',
+    "a number below 900 arrays": f'{{"card_number": {"[" * 900}"{NUMBER}"{"]" * 900}, {OTHER_FIELDS}}}',
+    "a number below 100,000 arrays": f'{{"card_number": {"[" * 100_000}"{NUMBER}"{"]" * 100_000}, {OTHER_FIELDS}}}',
 }
 
 
-def odd_body(path: str, card_data: str) -> bytes:
-    more = '"amount_minor": 1999, "currency": "USD", ' if path == "/payments" else ""
-    return f'{{{more}"card_data": {card_data}}}'.encode()
+def raw_body(path: str, card_data: str) -> bytes:
+    leading_fields = '"amount_minor": 1999, "currency": "USD", ' if path == "/payments" else ""
+    return f'{{{leading_fields}"card_data": {card_data}}}'.encode()
 
 
-def carrying(path: str, card_data: Any) -> dict[str, Any]:
+def body_with_card(path: str, card_data: Any) -> dict[str, Any]:
     return (PAYMENT if path == "/payments" else {}) | {"card_data": card_data}
 
 
-def headed(header: str) -> Callable[[str], Any]:
+def with_jwe_header(header: str) -> Callable[[str], Any]:
     """Create payments with a JWE that has this header; %s stands for the payment's id. No key is tried on these."""
-    return lambda payment_id: paying(
+    return lambda payment_id: payment_with(
         card_data=".".join([encoded(header.replace("%s", payment_id).encode()), *SEALED.split(".")[1:]])
     )
 
@@ -280,52 +284,63 @@ OUTCOMES = {"/payments": "captured", "/cards": "stored"}
 
 CARDS = [
     *(
-        Row(f"{path}: {name}", carrying(path, card_data), path=path)
+        Row(f"{path}: {name}", body_with_card(path, card_data), path=path)
         for path in OUTCOMES
         for name, card_data in REFUSED_CARD_DATA.items()
     ),
     *(
-        Row(f"{path}: {name}", odd_body(path, card_data), path=path)
+        Row(f"{path}: {name}", raw_body(path, card_data), path=path)
         for path in OUTCOMES
-        for name, card_data in ODD_REFUSED.items()
+        for name, card_data in UNUSUAL_REFUSED.items()
     ),
     *(
-        accepted(f"{path}: {name}", odd_body(path, card_data), ended, path=path)
-        for path, ended in OUTCOMES.items()
-        for name, card_data in ODD_ACCEPTED.items()
+        accepted(f"{path}: {name}", raw_body(path, card_data), final_status, path=path)
+        for path, final_status in OUTCOMES.items()
+        for name, card_data in UNUSUAL_ACCEPTED.items()
     ),
-    accepted("a holder of one character", paying(card_data=CARD_DATA | {"card_holder": "X"})),
-    accepted("a holder of 64 characters", paying(card_data=CARD_DATA | {"card_holder": "x" * 64})),
+    accepted("a holder of one character", payment_with(card_data=CARD_DATA | {"card_holder": "X"})),
+    accepted("a holder of 64 characters", payment_with(card_data=CARD_DATA | {"card_holder": "x" * 64})),
     accepted(
-        "a holder of 64 emoji", carrying("/cards", CARD_DATA | {"card_holder": "😀" * 64}), "stored", path="/cards"
+        "a holder of 64 emoji",
+        body_with_card("/cards", CARD_DATA | {"card_holder": "😀" * 64}),
+        "stored",
+        path="/cards",
     ),
-    accepted("a holder with quotes", paying(card_data=CARD_DATA | {"card_holder": 'Zoë "O\'Brien" \\ 中 </script>'})),
-    accepted("a JWE whose header is no JSON", paying(card_data=SEALED), "rejected invalid_sealed_card"),
+    accepted(
+        "a holder with quotes", payment_with(card_data=CARD_DATA | {"card_holder": 'Zoë "O\'Brien" \\ 中 </script>'})
+    ),
+    accepted("a JWE whose header is no JSON", payment_with(card_data=SEALED), "rejected invalid_sealed_card"),
     accepted(
         "a JWE that is no base64",
-        paying(card_data=SEALED[:-23] + "a" + SEALED[-23:]),
+        payment_with(card_data=SEALED[:-23] + "a" + SEALED[-23:]),
         "rejected invalid_sealed_card",
     ),
     accepted(
-        "a JWE without encryption", headed('{"alg": "none", "payment_id": "%s"}'), "rejected sealing_not_supported"
-    ),
-    accepted("a JWE with a shared key", headed('{"alg": "dir", "enc": "A256GCM"}'), "rejected sealing_not_supported"),
-    accepted(
-        "a compressed JWE",
-        headed('{"alg": "RSA-OAEP-256", "enc": "A256GCM", "zip": "DEF", "payment_id": "%s"}'),
+        "a JWE without encryption",
+        with_jwe_header('{"alg": "none", "payment_id": "%s"}'),
         "rejected sealing_not_supported",
     ),
-    accepted("a JWE with two kid", headed('{"kid": "a", "kid": "b"}'), "rejected invalid_sealed_card"),
-    accepted("a JWE with a deep header", headed('{"alg": ' + "[" * 600), "rejected invalid_sealed_card"),
+    accepted(
+        "a JWE with a shared key", with_jwe_header('{"alg": "dir", "enc": "A256GCM"}'), "rejected sealing_not_supported"
+    ),
+    accepted(
+        "a compressed JWE",
+        with_jwe_header('{"alg": "RSA-OAEP-256", "enc": "A256GCM", "zip": "DEF", "payment_id": "%s"}'),
+        "rejected sealing_not_supported",
+    ),
+    accepted("a JWE with two kid", with_jwe_header('{"kid": "a", "kid": "b"}'), "rejected invalid_sealed_card"),
+    accepted("a JWE with a deep header", with_jwe_header('{"alg": ' + "[" * 600), "rejected invalid_sealed_card"),
     *(
         accepted(
             f"a JWE whose {name} is {value}",
-            headed(f'{{"alg": "RSA-OAEP-256", "enc": "A256GCM", "payment_id": "%s", "{name}": {value}}}'),
+            with_jwe_header(f'{{"alg": "RSA-OAEP-256", "enc": "A256GCM", "payment_id": "%s", "{name}": {value}}}'),
             "rejected sealing_not_supported",
         )
         for name, value in (("typ", "5"), ("typ", '{"a": 1}'), ("cty", '"text"'), ("cty", "null"), ("apu", '"a"'))
     ),
-    accepted("an expired test card", paying(card_data=CARD_DATA | {"expiry_date": "12/25"}), "rejected expired_card"),
+    accepted(
+        "an expired test card", payment_with(card_data=CARD_DATA | {"expiry_date": "12/25"}), "rejected expired_card"
+    ),
     accepted(
         "an expired test card to keep",
         {"card_data": CARD_DATA | {"expiry_date": "12/25"}},
@@ -374,14 +389,14 @@ REFUSED_TEXT: dict[str, str] = {
 WRONG_AMOUNTS: dict[str, Any] = {"a string": "1999", "a boolean": True, "an array": [1999], "an object": {}}
 
 FIELDS = [
-    *(Row(f"no {name}", paying(**{name: None})) for name in PAYMENT),
-    accepted("amount 1", paying(amount_minor=1)),
-    accepted("amount 999999999999", paying(amount_minor=999999999999)),
-    Row("amount 0", paying(amount_minor=0)),
-    Row("amount -1", paying(amount_minor=-1)),
-    Row("amount 1000000000000", paying(amount_minor=1000000000000)),
-    Row("amount of 2^63", paying(amount_minor=2**63)),
-    Row("amount with cents", paying(amount_minor=19.99)),
+    *(Row(f"no {name}", payment_with(**{name: None})) for name in PAYMENT),
+    accepted("amount 1", payment_with(amount_minor=1)),
+    accepted("amount 999999999999", payment_with(amount_minor=999999999999)),
+    Row("amount 0", payment_with(amount_minor=0)),
+    Row("amount -1", payment_with(amount_minor=-1)),
+    Row("amount 1000000000000", payment_with(amount_minor=1000000000000)),
+    Row("amount of 2^63", payment_with(amount_minor=2**63)),
+    Row("amount with cents", payment_with(amount_minor=19.99)),
     *(
         Row(f"amount {name}", PAYMENT_TEXT.replace("1999", literal).encode())
         for name, literal in {
@@ -405,36 +420,36 @@ FIELDS = [
         accepted(f"amount {literal}", PAYMENT_TEXT.replace("1999", literal).encode())
         for literal in ("1999.0", "1.999e3")
     ),
-    *(Row(f"amount as {name}", paying(amount_minor=value)) for name, value in WRONG_AMOUNTS.items()),
+    *(Row(f"amount as {name}", payment_with(amount_minor=value)) for name, value in WRONG_AMOUNTS.items()),
     Row("amount as null", PAYMENT | {"amount_minor": None}),
     *(
-        Row(f"currency {currency!r}", paying(currency=currency))
+        Row(f"currency {currency!r}", payment_with(currency=currency))
         for currency in ("usd", "US", "USDX", "", "USD\n", "ＵＳＤ", 840, ["USD"])
     ),
-    accepted("a currency that isn't", paying(currency="ZZZ"), "rejected unknown_currency"),
-    *(Row(f"capture as {value!r}", paying(capture=value)) for value in ("true", 1, [True])),
+    accepted("a currency that isn't", payment_with(currency="ZZZ"), "rejected unknown_currency"),
+    *(Row(f"capture as {value!r}", payment_with(capture=value)) for value in ("true", 1, [True])),
     *(
         accepted(f"{name} as null", PAYMENT | {name: None})
         for name in ("capture", "save_card", "merchant_reference", "description", "token")
     ),
-    accepted("capture false", paying(capture=False), "authorized"),
+    accepted("capture false", payment_with(capture=False), "authorized"),
     *(
-        Row(f"{name} of {what}", paying(**{name: text}))
+        Row(f"{name} of {what}", payment_with(**{name: text}))
         for name in ("merchant_reference", "description")
         for what, text in REFUSED_TEXT.items()
     ),
     *(
-        Row(f"{name} as {value!r}", paying(**{name: value}))
+        Row(f"{name} as {value!r}", payment_with(**{name: value}))
         for name in ("merchant_reference", "description")
         for value in (int(NUMBER), [NUMBER], {"text": "a"}, True)
     ),
-    accepted("text of one character", paying(merchant_reference="x", description="x")),
-    accepted("text at its limits", paying(merchant_reference="x" * 64, description="x" * 140)),
-    accepted("text at its limits in emoji", paying(merchant_reference="😀" * 64, description="😀" * 140)),
-    Row("merchant_reference of 65 characters", paying(merchant_reference="x" * 65)),
-    Row("description of 141 characters", paying(description="x" * 141)),
+    accepted("text of one character", payment_with(merchant_reference="x", description="x")),
+    accepted("text at its limits", payment_with(merchant_reference="x" * 64, description="x" * 140)),
+    accepted("text at its limits in emoji", payment_with(merchant_reference="😀" * 64, description="😀" * 140)),
+    Row("merchant_reference of 65 characters", payment_with(merchant_reference="x" * 65)),
+    Row("description of 141 characters", payment_with(description="x" * 141)),
     *(
-        accepted(f"a reference {text!r}", paying(merchant_reference=text, description=text))
+        accepted(f"a reference {text!r}", payment_with(merchant_reference=text, description=text))
         for text in (
             "5678901234567",
             "1764316800123",
@@ -448,20 +463,20 @@ FIELDS = [
             "1Z999AA10123456784",
         )
     ),
-    Row("an unknown field", paying(surprise=1)),
-    Row("a number in an unknown field", paying(pan=NUMBER)),
-    Row("a number as an unknown field", paying(**{NUMBER: 1})),
-    Row("a number for a token", paying(card_data=None, token=NUMBER)),
-    Row("a number for a token beside a test card", paying(token=NUMBER)),
-    Row("a payment_id", paying(payment_id="x" * 16)),
-    Row("__proto__", paying(__proto__={"amount_minor": 1})),
+    Row("an unknown field", payment_with(surprise=1)),
+    Row("a number in an unknown field", payment_with(pan=NUMBER)),
+    Row("a number as an unknown field", payment_with(**{NUMBER: 1})),
+    Row("a number for a token", payment_with(card_data=None, token=NUMBER)),
+    Row("a number for a token beside a test card", payment_with(token=NUMBER)),
+    Row("a payment_id", payment_with(payment_id="x" * 16)),
+    Row("__proto__", payment_with(__proto__={"amount_minor": 1})),
     Row("two amounts, the last one bad", PAYMENT_TEXT[:-1].encode() + b', "amount_minor": 0}'),
     accepted("two amounts, the first one bad", b'{"amount_minor": 0, ' + PAYMENT_TEXT[1:].encode()),
 ]
 
 # --- Bodies
 
-LATIN_1 = json.dumps(paying(description="café")).replace("\\u00e9", "é").encode("latin-1")
+LATIN_1 = json.dumps(payment_with(description="café")).replace("\\u00e9", "é").encode("latin-1")
 
 BODIES = [
     *(
@@ -490,15 +505,15 @@ BODIES = [
     Row("single quotes", PAYMENT_TEXT.replace('"', "'").encode()),
     Row("invalid UTF-8", LATIN_1),
     Row("overlong UTF-8", PAYMENT_TEXT.encode().replace(b"USD", b"US\xc1\x84")),
-    Row("a surrogate in UTF-8", json.dumps(paying(description="x")).encode().replace(b'"x"', b'"\xed\xa0\x80"')),
+    Row("a surrogate in UTF-8", json.dumps(payment_with(description="x")).encode().replace(b'"x"', b'"\xed\xa0\x80"')),
     Row("UTF-16", PAYMENT_TEXT.encode("utf-16")),
     Row("a byte order mark", b"\xef\xbb\xbf" + PAYMENT_TEXT.encode()),
     Row("gzip", gzip.compress(PAYMENT_TEXT.encode())),
     Row("100,000 arrays", b"[" * 100_000 + b"]" * 100_000),
     Row("100,000 objects", b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     Row("100,000 open arrays", b"[" * 100_000),
-    Row("a description of 256 KiB", paying(description="x" * 256 * 1024)),
-    Row("a holder of 9 MiB", paying(card_data=CARD_DATA | {"card_holder": "x" * 9 * MEBIBYTE})),
+    Row("a description of 256 KiB", payment_with(description="x" * 256 * 1024)),
+    Row("a holder of 9 MiB", payment_with(card_data=CARD_DATA | {"card_holder": "x" * 9 * MEBIBYTE})),
     accepted("256 KiB of white space", PAYMENT_TEXT.encode() + b" " * 256 * 1024),
     accepted("10 MiB with white space", PAYMENT_TEXT.encode().ljust(10 * MEBIBYTE)),
     Row("10 MiB and a byte", PAYMENT_TEXT.encode().ljust(10 * MEBIBYTE + 1), 413, "request_too_large"),
@@ -568,7 +583,9 @@ unique = next(key for key in iter(lambda: uuid.uuid4().hex, "") if not re.search
 
 KEYS = [
     *(
-        Row(f"{path}: a key {what}", carrying(path, CARD_DATA), 400, "invalid_idempotency_key", path=path, key=key)
+        Row(
+            f"{path}: a key {what}", body_with_card(path, CARD_DATA), 400, "invalid_idempotency_key", path=path, key=key
+        )
         for path in OUTCOMES
         for what, key in HOSTILE_KEYS.items()
     ),
@@ -607,8 +624,8 @@ REFUSED_AMOUNTS: dict[str, Any] = {
     "as a number of a card": {NUMBER: NUMBER},
     "and a reason with a number": {"amount_minor": 500, "reason": NUMBER},
 }
-NO_OBJECTS = (b"[]", b"null", b"500", b'"all"', b"{", b"amount_minor=500", b"\x00")
-NO_PAYMENTS = {
+NON_OBJECTS = (b"[]", b"null", b"500", b'"all"', b"{", b"amount_minor=500", b"\x00")
+INVALID_PAYMENT_IDS = {
     "a card number": NUMBER,
     "a card number with dashes": SPACED.replace(" ", "-"),
     "one character": "x",
@@ -619,20 +636,24 @@ NO_PAYMENTS = {
     "a line break": "payment-of-ours-%0A-1",
     "VTL": "%24%7Bcontext.accountId%7D................",
 }
-KINDS = ("refunds", "captures", "voids")
+OPERATION_KINDS = ("refunds", "captures", "voids")
 
 OPERATIONS = [
     *(
         Row(f"{kind} of {what}", body, path=f"/payments/{unique}/{kind}")
-        for kind in KINDS
+        for kind in OPERATION_KINDS
         for what, body in REFUSED_AMOUNTS.items()
     ),
     Row("a void of an amount", {"amount_minor": 500}, path=f"/payments/{unique}/voids"),
-    *(Row(f"{kind} with {body!r}", body, path=f"/payments/{unique}/{kind}") for kind in KINDS for body in NO_OBJECTS),
+    *(
+        Row(f"{kind} with {body!r}", body, path=f"/payments/{unique}/{kind}")
+        for kind in OPERATION_KINDS
+        for body in NON_OBJECTS
+    ),
     *(
         Row(f"{kind} of {what}", {}, path=f"/payments/{payment_id}/{kind}")
-        for kind in KINDS
-        for what, payment_id in NO_PAYMENTS.items()
+        for kind in OPERATION_KINDS
+        for what, payment_id in INVALID_PAYMENT_IDS.items()
     ),
     *(
         Row(
@@ -647,7 +668,7 @@ OPERATIONS = [
     ),
     *(
         Row(f"{kind} without a key", {}, code="missing_idempotency_key", path=f"/payments/{unique}/{kind}", key=None)
-        for kind in KINDS
+        for kind in OPERATION_KINDS
     ),
     *(
         Row(
@@ -658,12 +679,12 @@ OPERATIONS = [
             path=f"/payments/{unique}/{kind}",
             headers={"Content-Type": "application/xml"},
         )
-        for kind in KINDS
+        for kind in OPERATION_KINDS
     ),
-    *(forbidden(f"{kind} unsigned", unsigned, body={}, path=f"/payments/{unique}/{kind}") for kind in KINDS),
+    *(forbidden(f"{kind} unsigned", unsigned, body={}, path=f"/payments/{unique}/{kind}") for kind in OPERATION_KINDS),
     *(
         Row(f"{method} {kind}", b"", 404, "not_found", method=method, path=f"/payments/{unique}/{kind}", key=None)
-        for kind in KINDS
+        for kind in OPERATION_KINDS
         for method in ("GET", "PUT", "DELETE")
     ),
     Row("a chargeback", {}, 404, "not_found", path=f"/payments/{unique}/chargebacks"),
@@ -672,7 +693,7 @@ OPERATIONS = [
 # --- Tokens of stored cards
 
 TOKENS = [
-    Row(f"a token {what}", paying(card_data=None, token=token))
+    Row(f"a token {what}", payment_with(card_data=None, token=token))
     for what, token in {
         "too short": "tok_" + "a" * 51,
         "too long": "tok_" + "a" * 53,
@@ -732,7 +753,7 @@ ROUTES = [
             ("GET", "/cards", "card_not_found"),
             ("DELETE", "/cards", "card_not_found"),
         )
-        for what, item in NO_PAYMENTS.items()
+        for what, item in INVALID_PAYMENT_IDS.items()
     ),
 ]
 
@@ -769,7 +790,7 @@ SIGNATURES = [
     forbidden(
         "an unsigned bad payment",
         unsigned,
-        body=paying(card_data=CARD_DATA | {"card_number": NUMBER}),
+        body=payment_with(card_data=CARD_DATA | {"card_number": NUMBER}),
         path="/payments",
     ),
 ]

@@ -9,7 +9,7 @@ from tools.deployment.paths import ROOT
 FILE = ROOT / "docs" / "openapi.yaml"
 METHODS = ("get", "post", "put", "patch", "delete")
 
-_WRITTEN: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+_UNRESOLVED: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 
 
 def _resolved(node: Any) -> Any:
@@ -18,14 +18,14 @@ def _resolved(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
-        target: Any = _WRITTEN
+        target: Any = _UNRESOLVED
         for name in node["$ref"].removeprefix("#/").split("/"):
             target = target[name]
         return _resolved(target)
     return {name: _resolved(child) for name, child in node.items()}
 
 
-DOCUMENT: dict[str, Any] = _resolved(_WRITTEN)
+DOCUMENT: dict[str, Any] = _resolved(_UNRESOLVED)
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 EXAMPLES: dict[str, Any] = {name: example["value"] for name, example in DOCUMENT["components"]["examples"].items()}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 
-_LEFT_OUT = {"authorization", "x-amz-security-token", "cookie", "set-cookie"}
+_SECRET_HEADERS = {"authorization", "x-amz-security-token", "cookie", "set-cookie"}
 """Headers that hold signatures or credentials."""
 
 _SECRETS = (
@@ -37,19 +37,19 @@ class Recorder:
         self._count = 0
         self._lock = threading.Lock()
 
-    def hide(self, secret: str | None, instead: str) -> None:
+    def hide(self, secret: str | None, placeholder: str) -> None:
         """Replace the secret by `instead` in everything that is recorded from now on."""
         if secret:
-            self._hidden[secret] = instead
+            self._hidden[secret] = placeholder
 
     def watch(self, session: boto3.Session) -> None:
         """Record all AWS answers to clients that this session creates from now on."""
         session.events.register("before-parameter-build", _remember_parameters)
-        session.events.register("response-received", self._received)
+        session.events.register("response-received", self._save_response)
 
     def save(self, title: str, request: Mapping[str, Any], response: Mapping[str, Any]) -> Path:
         record = {"step": self.step, "request": _without_signature(request), "response": _without_signature(response)}
-        return self.write(f"{title}.json", self.cleaned(json.dumps(record, indent=2, ensure_ascii=False)) + "\n")
+        return self.write(f"{title}.json", self.redacted(json.dumps(record, indent=2, ensure_ascii=False)) + "\n")
 
     def write(self, title: str, content: str | bytes) -> Path:
         with self._lock:
@@ -60,7 +60,7 @@ class Recorder:
         file.write_bytes(content if isinstance(content, bytes) else content.encode(errors="replace"))
         return file
 
-    def cleaned(self, text: str) -> str:
+    def redacted(self, text: str) -> str:
         """Remove the secrets from a text, the longest first, because one may be part of another."""
         for secret in sorted(self._hidden, key=len, reverse=True):
             text = text.replace(secret, self._hidden[secret])
@@ -68,7 +68,7 @@ class Recorder:
             text = pattern.sub(placeholder, text)
         return text
 
-    def _received(
+    def _save_response(
         self, event_name: str, response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any
     ) -> None:
         if response_dict is None:  # nobody answered
@@ -95,7 +95,7 @@ def _as_text(value: Any) -> str:
 
 
 def _without_signature(message: Mapping[str, Any]) -> dict[str, Any]:
-    headers = {name: value for name, value in message.get("headers", {}).items() if name.lower() not in _LEFT_OUT}
+    headers = {name: value for name, value in message.get("headers", {}).items() if name.lower() not in _SECRET_HEADERS}
     return {**message, "headers": headers} if "headers" in message else dict(message)
 
 

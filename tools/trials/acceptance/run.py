@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from tools.trials.acceptance.deployment import Deployment
 
 Protocol = Literal["HTTP/1.1", "HTTP/2"]
-Found = TypeVar("Found")
+T = TypeVar("T")
 
-LOOK_AGAIN_SECONDS = 0.5
+POLL_SECONDS = 0.5
 ENDED_WITHIN_SECONDS = 120.0
 _SIGNED_HEADERS = ("Content-Type", "Idempotency-Key")
 
 
-class NotAsked(Exception):
+class Skipped(Exception):
     """This step cannot run here; the message explains why."""
 
 
@@ -37,11 +37,11 @@ class Unexpected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One check. `ask` raises an exception if the check fails, and NotAsked if it is not possible here."""
+    """One check. `check` raises an exception if the check fails, and Skipped if it is not possible here."""
 
     group: str
     name: str
-    ask: Callable[["Run"], None]
+    check: Callable[["Run"], None]
     always: bool = False
     """Run the step even after an interruption, to destroy what was created."""
 
@@ -116,7 +116,7 @@ class Run:
     @property
     def stack(self) -> Stack:
         if self._stack is None:
-            raise NotAsked("Nothing is deployed.")
+            raise Skipped("Nothing is deployed.")
         return self._stack
 
     @stack.setter
@@ -126,7 +126,7 @@ class Run:
     @property
     def deployment(self) -> "Deployment":
         if self._deployment is None:
-            raise NotAsked("The local stack is shared, so it is not changed for this test.")
+            raise Skipped("The local stack is shared, so it is not changed for this test.")
         return self._deployment
 
     @property
@@ -138,13 +138,13 @@ class Run:
     def is_emulated(self) -> bool:
         return self._stack is not None and self._stack.aws_endpoint_url is not None
 
-    def only_on_aws(self, why: str) -> None:
+    def require_aws(self, why: str) -> None:
         if self.stack.aws_endpoint_url is not None:
-            raise NotAsked(why)
+            raise Skipped(why)
 
-    def needs_sandbox(self) -> None:
+    def require_sandbox(self) -> None:
         if not self.stack.sparkle_url:
-            raise NotAsked("Only Sparkle's sandbox can be told to fail, and this gateway is another.")
+            raise Skipped("Only Sparkle's sandbox can be told to fail, and this gateway is another.")
 
     def client(self, service: str, *, region: str | None = None, session: boto3.Session | None = None) -> Any:
         """Create a recorded AWS client, from this run's session or from another one."""
@@ -185,7 +185,7 @@ class Run:
             auth=Signature(credentials or self.credentials, self.stack.region) if signed else None,
         )
         if protocol == "HTTP/2" and response.http_version != protocol:
-            raise NotAsked(f"The API's endpoint speaks {response.http_version} only.")
+            raise Skipped(f"The API's endpoint speaks {response.http_version} only.")
         sent = {name.decode(): value.decode(errors="replace") for name, value in response.request.headers.raw}
         answer = Answer(
             {
@@ -201,31 +201,31 @@ class Run:
             response.text,
         )
         if record:
-            self.keep(answer)
+            self.save(answer)
         return answer
 
-    def keep(self, answer: Answer) -> None:
+    def save(self, answer: Answer) -> None:
         title = f"{answer.request['method']}{answer.request['path']}"
         response = {"status": answer.status, "headers": dict(answer.headers), "body": answer.text}
         self.recorder.save(title, answer.request, response)
 
-    def started(self, path: str, body: Any, *, key: str | None = None, protocol: Protocol = "HTTP/1.1") -> str:
+    def start(self, path: str, body: Any, *, key: str | None = None, protocol: Protocol = "HTTP/1.1") -> str:
         """Send a POST request, expect that it starts a payment or has stored a card, and return the idempotency key."""
         key = key or new_payment_id()
         expect(self.call("POST", path, body, key=key, protocol=protocol), accepted_status(path))
         return key
 
-    def ended(
+    def wait_until_ended(
         self, payment_id: str, operation_id: str | None = None, *, protocol: Protocol = "HTTP/1.1"
     ) -> dict[str, Any]:
         """Wait until the payment, or the given operation on it, has ended. Only the last answer is recorded."""
-        return self.until(
+        return self.wait_until(
             payment_id,
             lambda payment: payment_or_operation(payment, operation_id).get("status", "processing") != "processing",
             protocol=protocol,
         )
 
-    def until(
+    def wait_until(
         self,
         payment_id: str,
         is_over: Callable[[dict[str, Any]], bool],
@@ -240,13 +240,13 @@ class Run:
             pause_seconds=2.0,
             until=lambda answer: is_over(answer.json),
         )
-        self.keep(answer)
+        self.save(answer)
         payment: dict[str, Any] = answer.json
         if not is_over(payment):
             raise Unexpected(f"After {timeout_seconds:g} s the payment is still: {answer.text}")
         return payment
 
-    def sealed(self, card_data: Mapping[str, str], payment_id: str) -> str:
+    def seal(self, card_data: Mapping[str, str], payment_id: str) -> str:
         return seal(card_data, payment_id, self.call("GET", "/keys").json["keys"][0])
 
     def close(self) -> None:
@@ -276,14 +276,14 @@ def expect(answer: Answer, status: int, code: str | None = None) -> None:
         raise Unexpected(f"{answer}, not {status}{f' {code}' if code else ''}: {answer.text[:500]}")
 
 
-def equal(what: str, found: Any, wanted: Any) -> None:
+def expect_equal(what: str, found: Any, expected: Any) -> None:
     """Raises Unexpected unless both values are equal."""
-    if found != wanted:
-        raise Unexpected(f"{what} is {found!r}, not {wanted!r}")
+    if found != expected:
+        raise Unexpected(f"{what} is {found!r}, not {expected!r}")
 
 
-def wait_for(what: str, look: Callable[[], Found | None], *, timeout_seconds: float) -> Found:
+def wait_for(what: str, look: Callable[[], T | None], *, timeout_seconds: float) -> T:
     """Poll `look` until it finds something, and return that. Raises Unexpected after the timeout."""
-    if found := polling.wait_for(look, timeout_seconds, LOOK_AGAIN_SECONDS):
+    if found := polling.wait_for(look, timeout_seconds, POLL_SECONDS):
         return found
     raise Unexpected(f"{what}: not within {timeout_seconds:g} s")

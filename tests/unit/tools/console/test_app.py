@@ -220,7 +220,7 @@ def test_what_is_no_day_or_no_amount_is_refused(browser: FlaskClient, query: str
 def test_a_search_is_kept_from_page_to_page(
     bench: Bench, browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(payments_module, "PAGE", 2)
+    monkeypatch.setattr(payments_module, "PAGE_SIZE", 2)
     now = datetime.now(UTC)
     for number in range(5):
         at = f"{now - timedelta(seconds=number):%Y-%m-%dT%H:%M:%S.000Z}"
@@ -263,7 +263,7 @@ def test_the_runbook_is_there_with_an_anchor_at_each_section(idle: FlaskClient, 
 def test_an_open_day_that_is_long_is_added_up_page_by_page(
     bench: Bench, browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "POSTINGS_ADDED", 4)
+    monkeypatch.setattr(ledger_module, "MAX_POSTINGS_ADDED", 4)
     for number in range(4):
         at = f"2026-11-23T09:00:0{number}.000Z"
         bench.record(payment(f"pay-{number}", updated_at=at), capture_entry("sparkle", 100, "USD"))

@@ -38,7 +38,7 @@ def test_inspect_shows_a_payment_in_the_terminal(bench: Bench, stack_file: Path)
 def test_inspect_writes_a_page_and_says_where(
     bench: Bench, stack_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
-    monkeypatch.setattr("tools.cli.looks.BUILD", tmp_path / "build")
+    monkeypatch.setattr("tools.cli.views.BUILD", tmp_path / "build")
     payment_id = bench.run()
     file = tmp_path / "page.html" if named else tmp_path / "build" / f"inspect-{payment_id}.html"
     where = [str(file)] if named else []
@@ -60,7 +60,7 @@ def test_inspect_in_json_has_the_states_and_the_entries(bench: Bench, stack_file
     assert shown["summary"]["status"] == shown["record"]["status"] == "captured"
     assert [visit["state"] for visit in shown["history"]["visits"]] == ["HowToEnd", "Done"]
     assert shown["entries"][0]["postings"][0]["amount_minor"] == 1999
-    assert (shown["operations"], shown["care"]) == ({}, None)
+    assert (shown["operations"], shown["resolution"]) == ({}, None)
 
 
 def test_inspect_writes_either_json_or_a_page(bench: Bench, stack_file: Path) -> None:
@@ -109,7 +109,7 @@ class TestList:
     def test_shows_at_most_as_many_as_asked_for_and_says_that_there_are_more(
         self, listed: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tools.console.payments.PAGE", 1)
+        monkeypatch.setattr("tools.console.payments.PAGE_SIZE", 1)
         result = listed("--day", "2026-11-23", "--limit", "3", "--json")
         assert (self.ids(result), json.loads(result.stdout)["has_more"]) == ("bca", True)
         assert "Only the newest 3 payments of the day" in result.stderr

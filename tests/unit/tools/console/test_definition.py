@@ -3,25 +3,25 @@ from typing import Any
 import pytest
 
 from tests.unit.tools.console.machines import MACHINE
-from tools.console.definition import Definition, How, Transition, condition
+from tools.console.definition import Definition, Kind, Transition, condition
 from tools.deployment.definitions import MACHINES, definition
 
 
 def test_states_know_what_they_are_for_and_whether_they_are_an_end() -> None:
     assert MACHINE.start == "Charge"
     assert MACHINE.states["Charge"].comment == "Asks for the money."
-    assert {name for name, state in MACHINE.states.items() if state.ends} == {"Done", "Reversed"}
+    assert {name for name, state in MACHINE.states.items() if state.is_terminal} == {"Done", "Reversed"}
 
 
 def test_there_is_one_transition_between_two_states_for_each_way_that_it_comes_about() -> None:
     assert set(MACHINE.transitions) == {
-        Transition("Charge", "Outcome", How.NEXT),
-        Transition("Charge", "Wait", How.CATCH, ("Unknown",)),
-        Transition("Charge", "Compensate", How.CATCH, ("Refused", "States.ALL")),
-        Transition("Outcome", "Done", How.CHOICE, ("status = captured", "status = authorized")),
-        Transition("Outcome", "Compensate", How.CHOICE, ("otherwise",)),
-        Transition("Wait", "Charge", How.NEXT),
-        Transition("Compensate", "Reversed", How.NEXT),
+        Transition("Charge", "Outcome", Kind.NEXT),
+        Transition("Charge", "Wait", Kind.CATCH, ("Unknown",)),
+        Transition("Charge", "Compensate", Kind.CATCH, ("Refused", "States.ALL")),
+        Transition("Outcome", "Done", Kind.CHOICE, ("status = captured", "status = authorized")),
+        Transition("Outcome", "Compensate", Kind.CHOICE, ("otherwise",)),
+        Transition("Wait", "Charge", Kind.NEXT),
+        Transition("Compensate", "Reversed", Kind.NEXT),
     }
 
 
@@ -33,7 +33,7 @@ def test_a_label_says_each_thing_once(target: str, label: str) -> None:
 
 
 def test_an_error_like_any_other_has_no_label() -> None:
-    caught = [each for each in MACHINE.transitions if each.target == "Compensate" and each.how is How.CATCH]
+    caught = [each for each in MACHINE.transitions if each.target == "Compensate" and each.kind is Kind.CATCH]
     assert [each.label for each in caught] == [""]
 
 

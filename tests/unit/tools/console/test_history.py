@@ -3,7 +3,7 @@ import pytest
 from tests.samples import PAN
 from tests.unit.tools.console.histories import CAUGHT, RETRIED, Told, at, history, outcomes
 from tests.unit.tools.console.machines import MACHINE
-from tools.console.definition import END, START, How
+from tools.console.definition import END, START, Kind
 from tools.console.history import Outcome, seconds_text
 
 
@@ -85,11 +85,11 @@ def test_ids_and_account_numbers_are_no_card_numbers() -> None:
 
 def test_the_way_taken_is_counted_from_start_to_end() -> None:
     taken = history(CAUGHT, "FAILED").taken(MACHINE)
-    assert {(each.source, each.target, each.how): times for each, times in taken.items()} == {
-        (START, "Charge", How.NEXT): 1,
-        ("Charge", "Compensate", How.CATCH): 1,
-        ("Compensate", "Reversed", How.NEXT): 1,
-        ("Reversed", END, How.NEXT): 1,
+    assert {(each.source, each.target, each.kind): times for each, times in taken.items()} == {
+        (START, "Charge", Kind.NEXT): 1,
+        ("Charge", "Compensate", Kind.CATCH): 1,
+        ("Compensate", "Reversed", Kind.NEXT): 1,
+        ("Reversed", END, Kind.NEXT): 1,
     }
 
 

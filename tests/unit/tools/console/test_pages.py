@@ -13,7 +13,7 @@ from tests.unit.tools.console.machines import ASL, MACHINE
 from tools.console import pages
 from tools.console.definition import Definition
 from tools.console.history import History
-from tools.console.payments import Care, Look, Summary
+from tools.console.payments import PaymentDetails, Resolution, Summary
 from tools.console.records import Entry
 
 SUSPENSE = (Posting("suspense:in_doubt", "debit", 1999, "USD"), Posting("liability:merchant", "credit", 1999, "USD"))
@@ -24,7 +24,9 @@ def iso(seconds: float) -> str:
     return f"{at(seconds):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
 
 
-def look(read: History, status: str = "FAILED", definition: Definition | None = MACHINE, **changes: Any) -> Look:
+def details(
+    read: History, status: str = "FAILED", definition: Definition | None = MACHINE, **changes: Any
+) -> PaymentDetails:
     execution = {
         "executionArn": "arn:aws:states:eu-west-1:123456789012:execution:payments-payment:pay-1",
         "status": status,
@@ -56,12 +58,12 @@ def look(read: History, status: str = "FAILED", definition: Definition | None = 
         "record": {"pk": "PAYMENT#pay-1", "sk": "PAYMENT", "status": "reversed", "amount_minor": 1999},
         "entries": [Entry(1, "in_doubt", iso(1.5), SUSPENSE), Entry(2, "reversal", iso(900), BACK, "refund-1", 1)],
     }
-    return Look(**(values | changes))
+    return PaymentDetails(**(values | changes))
 
 
 @pytest.fixture
 def page() -> str:
-    return pages.single_page(look(history(CAUGHT, "FAILED")))
+    return pages.single_page(details(history(CAUGHT, "FAILED")))
 
 
 def svg(page: str) -> ElementTree.Element:
@@ -136,7 +138,7 @@ def test_the_way_taken_is_drawn_on_top_of_the_rest(page: str) -> None:
 
 
 def test_an_entry_is_posted_by_the_event_that_ended_its_call_or_by_another_execution() -> None:
-    values = pages.look_values(look(history(CAUGHT, "FAILED")))
+    values = pages.detail_values(details(history(CAUGHT, "FAILED")))
     assert {number: event.id if event else None for number, event in values["posted_by"].items()} == {1: 8, 2: None}
 
 
@@ -147,7 +149,7 @@ def test_clocks_may_differ_a_little(seconds: float, event: int | None) -> None:
 
 
 def test_accounts_have_their_debits_and_credits_side_by_side() -> None:
-    accounts = pages.t_accounts(look(history(CAUGHT)).entries)
+    accounts = pages.t_accounts(details(history(CAUGHT)).entries)
     assert [(each.account, each.lines, each.balance_minor) for each in accounts] == [
         ("suspense:in_doubt", [(1, 1999, None), (2, None, 1999)], 0),
         ("liability:merchant", [(1, None, 1999), (2, 1999, None)], 0),
@@ -155,24 +157,24 @@ def test_accounts_have_their_debits_and_credits_side_by_side() -> None:
 
 
 def test_an_account_has_its_balance_on_its_side() -> None:
-    text = pages.single_page(look(history(CAUGHT), entries=[Entry(1, "in_doubt", iso(1.5), SUSPENSE)]))
+    text = pages.single_page(details(history(CAUGHT), entries=[Entry(1, "in_doubt", iso(1.5), SUSPENSE)]))
     feet = re.findall(r"<tfoot><tr><td>(.*?)</td><td>(.*?)</td></tr></tfoot>", text)
     assert feet == [("<small>balance</small> 19.99", ""), ("", "<small>balance</small> 19.99")]
 
 
 @pytest.mark.parametrize(
-    ("care", "told"),
+    ("resolution", "told"),
     [
-        (Care("arn", 0, None, at(300)), "Last attempt: none yet"),
-        (Care("arn", 2, at(300), at(3900)), "asked 2 times"),
-        (Care("arn", 1, at(300), None), "Next attempt: now"),
+        (Resolution("arn", 0, None, at(300)), "Last attempt: none yet"),
+        (Resolution("arn", 2, at(300), at(3900)), "asked 2 times"),
+        (Resolution("arn", 1, at(300), None), "Next attempt: now"),
         (None, "No running execution was found that looks after it"),
     ],
 )
-def test_a_doubt_says_when_it_was_asked_for_and_when_it_will_be(care: Care | None, told: str) -> None:
-    read = look(history(CAUGHT))
+def test_a_doubt_says_when_it_was_asked_for_and_when_it_will_be(resolution: Resolution | None, told: str) -> None:
+    read = details(history(CAUGHT))
     assert read.summary
-    doubtful = replace(read, summary=replace(read.summary, status="in_doubt"), care=care)
+    doubtful = replace(read, summary=replace(read.summary, status="in_doubt"), resolution=resolution)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", pages.single_page(doubtful)))
     assert told in text
     assert "docs/runbook.md#payments-in-doubt" in text
@@ -182,7 +184,7 @@ def test_what_others_wrote_is_text() -> None:
     evil = "</script><script>alert(1)</script>"
     summary = Summary("pay-1", "captured", 1, "USD", None, None, None, None, evil, evil, at(0))
     told = [(0, "ExecutionStarted", {"input": {"card_holder": evil}}), *CAUGHT[1:]]
-    text = pages.single_page(look(history(told), summary=summary, name=evil, record={"description": evil}))
+    text = pages.single_page(details(history(told), summary=summary, name=evil, record={"description": evil}))
     assert evil not in text
     assert text.count("&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;") >= 4
     assert text.count("<script") == 1
@@ -190,16 +192,16 @@ def test_what_others_wrote_is_text() -> None:
 
 def test_no_card_number_is_on_the_page() -> None:
     told = [(0, "ExecutionStarted", {"input": {"card_data": {"card_number": PAN}}}), *CAUGHT[1:]]
-    text = pages.single_page(look(history(told)))
+    text = pages.single_page(details(history(told)))
     assert PAN not in text
     assert "424242******4242" in text
 
 
 def test_a_running_payment_and_one_without_execution_have_a_page_too() -> None:
-    running = pages.single_page(look(history(RETRIED[:5], "RUNNING"), "RUNNING", record=None, entries=[]))
+    running = pages.single_page(details(history(RETRIED[:5], "RUNNING"), "RUNNING", record=None, entries=[]))
     assert "The ledger holds nothing of this payment yet." in running
     assert 'class="state running"' in running
-    forgotten = pages.single_page(look(history(CAUGHT), execution=None, history=None, definition=None))
+    forgotten = pages.single_page(details(history(CAUGHT), execution=None, history=None, definition=None))
     assert "Way through the states" not in forgotten
     assert "suspense:in_doubt" in forgotten
 
@@ -213,7 +215,7 @@ def test_operations_are_listed() -> None:
         "error": "amount_exceeds_captured",
         "created_at": iso(10),
     }
-    text = pages.single_page(look(history(CAUGHT), record={"operations": [operation]}))
+    text = pages.single_page(details(history(CAUGHT), record={"operations": [operation]}))
     assert "refund-1" in text
     assert "5.00 USD" in text
     assert "amount exceeds captured" in text
@@ -221,7 +223,7 @@ def test_operations_are_listed() -> None:
 
 def test_an_unknown_state_in_a_history_spoils_nothing() -> None:
     definition = Definition.from_asl(ASL.replace("Compensate", "Undo"))
-    assert "Compensate" in pages.single_page(look(history(CAUGHT), definition=definition))
+    assert "Compensate" in pages.single_page(details(history(CAUGHT), definition=definition))
 
 
 def test_times_are_utc() -> None:

@@ -69,7 +69,7 @@ def recorded(bench: Bench, *ids: str, status: Status = "captured", day: str | No
 def test_pages_follow_each_other_without_gap_forth_and_back(
     bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PAGE", 2)
+    monkeypatch.setattr(module, "PAGE_SIZE", 2)
     executions = {bench.run(end="rejected") for _ in range(2)}
     recorded(bench, "pay-a", "pay-b", "pay-c")
     pages = [known.page(Search())]
@@ -87,7 +87,7 @@ def test_pages_follow_each_other_without_gap_forth_and_back(
 def test_a_page_of_which_there_is_too_little_newer_is_the_newest(
     bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PAGE", 2)
+    monkeypatch.setattr(module, "PAGE_SIZE", 2)
     recorded(bench, "pay-a", "pay-b", "pay-c")
     place = known.page(Search()).payments[1].position
     newest = known.page(Search(), after=place)
@@ -98,7 +98,7 @@ def test_a_page_of_which_there_is_too_little_newer_is_the_newest(
 def test_a_search_looks_at_some_payments_and_says_how_far_it_got(
     bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOKED_AT", 2)
+    monkeypatch.setattr(module, "MAX_EXAMINED", 2)
     recorded(bench, "pay-a", "pay-b", "pay-c")
     page = known.page(Search(status="declined"))
     assert (page.payments, page.counts) == ([], {"captured": 2})
@@ -136,7 +136,7 @@ def test_days_without_payments_are_passed_some_at_a_time(
 def test_the_beginning_of_an_id_finds_it_among_more_than_are_looked_at(
     bench: Bench, known: Payments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOKED_AT", 1)
+    monkeypatch.setattr(module, "MAX_EXAMINED", 1)
     recorded(bench, "order-a", "order-b", "0f8fad5b-d9cb", "0f8fad5b-aaaa")
     found = known.page(Search(text="0F8FAD5B-d"))
     assert [each.payment_id for each in found.payments] == ["0f8fad5b-d9cb"]
@@ -151,18 +151,18 @@ def test_doubts_are_counted_once_in_a_while(bench: Bench, known: Payments) -> No
 
 def test_a_doubt_has_the_execution_that_looks_after_it(bench: Bench, known: Payments) -> None:
     payment_id = bench.run(end="failed")
-    assert known.look(payment_id).care is None
+    assert known.details(payment_id).resolution is None
     for asked in ("another", payment_id):
         told = json.dumps({"payment_id": asked, "operation_id": None})
         bench.aws.stepfunctions.start_execution(
             stateMachineArn=bench.stack.machine_arn("resolve"), name=f"look-{asked}", input=told
         )
     deadline = time.monotonic() + 10
-    while not ((care := known.look(payment_id).care) and care.next_attempt):
+    while not ((resolution := known.details(payment_id).resolution) and resolution.next_attempt):
         assert time.monotonic() < deadline
-    assert care.attempts == 1
-    assert care.last_attempt is not None
-    assert care.next_attempt - care.last_attempt >= timedelta(seconds=3600)
+    assert resolution.attempts == 1
+    assert resolution.last_attempt is not None
+    assert resolution.next_attempt - resolution.last_attempt >= timedelta(seconds=3600)
 
 
 @pytest.mark.parametrize(
@@ -222,30 +222,30 @@ def test_an_id_is_found_at_once_however_old_its_payment_is(bench: Bench, known: 
 def test_a_look_has_definition_history_record_and_entries(bench: Bench, known: Payments) -> None:
     payment_id = bench.run(card_data={"card_number": PAN})
     bench.record(payment(payment_id), capture_entry("sparkle", 1999, "USD"))
-    look = known.look(payment_id)
-    assert look.definition is not None
-    assert look.history is not None
-    assert set(look.definition.states) > set(outcomes(look.history))
-    assert outcomes(look.history) == {"HowToEnd": Outcome.SUCCEEDED, "Done": Outcome.SUCCEEDED}
-    assert [entry.kind for entry in look.entries] == ["capture"]
-    assert look.summary is not None
-    assert look.summary.status == "captured"
-    assert PAN not in str(look)
+    details = known.details(payment_id)
+    assert details.definition is not None
+    assert details.history is not None
+    assert set(details.definition.states) > set(outcomes(details.history))
+    assert outcomes(details.history) == {"HowToEnd": Outcome.SUCCEEDED, "Done": Outcome.SUCCEEDED}
+    assert [entry.kind for entry in details.entries] == ["capture"]
+    assert details.summary is not None
+    assert details.summary.status == "captured"
+    assert PAN not in str(details)
 
 
 def test_a_payment_whose_execution_is_forgotten_has_its_record_still(bench: Bench, known: Payments) -> None:
     bench.record(payment("pay-1"))
-    look = known.look("pay-1")
-    assert (look.execution, look.history, look.is_running) == (None, None, False)
-    assert look.summary is not None
-    assert look.summary.status == "captured"
+    details = known.details("pay-1")
+    assert (details.execution, details.history, details.is_running) == (None, None, False)
+    assert details.summary is not None
+    assert details.summary.status == "captured"
 
 
 def test_an_execution_of_another_state_machine_is_looked_at_by_its_arn(bench: Bench, known: Payments) -> None:
     resolve = bench.stack.machine_arn("resolve")
     arn = bench.aws.stepfunctions.start_execution(stateMachineArn=resolve, name="one")["executionArn"]
-    look = known.look(arn)
-    assert (look.name, look.summary, look.record) == (arn, None, None)
+    details = known.details(arn)
+    assert (details.name, details.summary, details.record) == (arn, None, None)
     (machine,) = known.other_machines()
     assert (machine.name, [each["name"] for each in machine.executions]) == ("payments-test-resolve", ["one"])
 
@@ -253,4 +253,4 @@ def test_an_execution_of_another_state_machine_is_looked_at_by_its_arn(bench: Be
 @pytest.mark.parametrize("name", ["pay-unknown", "arn:aws:states:eu-west-1:123456789012:execution:no:such"])
 def test_what_nobody_knows_is_said_so(known: Payments, name: str) -> None:
     with pytest.raises(StackError, match=f"no payment and no execution {name}"):
-        known.look(name)
+        known.details(name)

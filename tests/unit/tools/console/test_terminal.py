@@ -4,13 +4,13 @@ from io import StringIO
 from rich.console import Console
 
 from tests.unit.tools.console.histories import CAUGHT, RETRIED, history
-from tests.unit.tools.console.test_pages import look
+from tests.unit.tools.console.test_pages import details
 from tools.console.history import History
-from tools.console.payments import Look
+from tools.console.payments import PaymentDetails
 from tools.console.terminal import show
 
 
-def shown(what: Look, width: int = 140, operations: dict[str, History] | None = None) -> str:
+def shown(what: PaymentDetails, width: int = 140, operations: dict[str, History] | None = None) -> str:
     file = StringIO()
     show(what, operations or {}, Console(file=file, width=width))
     return file.getvalue()
@@ -21,7 +21,7 @@ def row(text: str, state: str) -> str:
 
 
 def test_the_way_is_drawn_over_time_with_retries_and_errors() -> None:
-    text = shown(look(history(RETRIED), "SUCCEEDED"))
+    text = shown(details(history(RETRIED), "SUCCEEDED"))
     bar = row(text, "Charge").split("│")[3].strip()
     assert re.fullmatch("━{15}·{21}━{8}", bar)  # two seconds, three, and one
     assert "GatewayOutcomeUnknown, then succeeded" in row(text, "Charge")
@@ -29,32 +29,32 @@ def test_the_way_is_drawn_over_time_with_retries_and_errors() -> None:
 
 
 def test_what_gave_up_and_what_failed_is_marked() -> None:
-    text = shown(look(history(CAUGHT, "FAILED")))
+    text = shown(details(history(CAUGHT, "FAILED")))
     assert row(text, "Charge").startswith("│ !")
     assert "States.Timeout, caught" in row(text, "Charge")
     assert row(text, "Reversed").startswith("│ ✕")
 
 
 def test_entries_are_listed_with_debit_and_credit() -> None:
-    lines = [line for line in shown(look(history(CAUGHT))).splitlines() if "suspense:in_doubt" in line]
+    lines = [line for line in shown(details(history(CAUGHT))).splitlines() if "suspense:in_doubt" in line]
     debit, credit = (line.split("│") for line in lines)
     assert (debit[1].strip(), debit[4].strip(), debit[5].strip()) == ("1 in_doubt", "19.99 USD", "")
     assert (credit[1].strip(), credit[4].strip(), credit[5].strip()) == ("2 reversal of 1", "", "19.99 USD")
 
 
 def test_it_says_how_the_payment_is_doing() -> None:
-    first = shown(look(history(CAUGHT))).splitlines()[0]
+    first = shown(details(history(CAUGHT))).splitlines()[0]
     assert first == "pay-1  reversed  states_timeout  19.99 USD  visa •••• 4242  order-1001"
 
 
 def test_a_payment_that_runs_and_one_that_moved_no_money_are_shown_too() -> None:
-    assert "so far" in shown(look(history(RETRIED[:4], "RUNNING"), "RUNNING"))
-    assert "Nothing was posted." in shown(look(history(CAUGHT), entries=[]))
-    assert "The ledger has no record of this payment." in shown(look(history(CAUGHT), entries=[], record=None))
+    assert "so far" in shown(details(history(RETRIED[:4], "RUNNING"), "RUNNING"))
+    assert "Nothing was posted." in shown(details(history(CAUGHT), entries=[]))
+    assert "The ledger has no record of this payment." in shown(details(history(CAUGHT), entries=[], record=None))
 
 
 def test_a_narrow_terminal_has_shorter_bars() -> None:
-    bar = row(shown(look(history(RETRIED)), width=80), "Charge").split("│")[3].strip()
+    bar = row(shown(details(history(RETRIED)), width=80), "Charge").split("│")[3].strip()
     assert re.fullmatch("━+·+━+", bar)
     assert len(bar) == 12
 
@@ -67,13 +67,13 @@ def test_it_says_who_asked_for_the_payment_and_for_what_was_done_to_it() -> None
         "caller": "arn:aws:sts::123456789012:assumed-role/shop",
         "operations": [refund | {"caller": "arn:aws:iam::123456789012:user/support"}, by_hand],
     }
-    lines = shown(look(history(CAUGHT), record=record)).splitlines()
+    lines = shown(details(history(CAUGHT), record=record)).splitlines()
     assert "asked for by arn:aws:sts::123456789012:assumed-role/shop" in lines
     assert "refund 5.00 USD · succeeded · asked for by arn:aws:iam::123456789012:user/support" in lines
     assert "refund 5.00 USD · succeeded" in lines
 
 
 def test_the_way_of_each_refund_capture_and_void_is_drawn_too() -> None:
-    text = shown(look(history(CAUGHT)), operations={"Refund op-1": history(RETRIED)})
+    text = shown(details(history(CAUGHT)), operations={"Refund op-1": history(RETRIED)})
     assert "States, " in text
     assert "Refund op-1, " in text

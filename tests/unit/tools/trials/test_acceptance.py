@@ -15,14 +15,14 @@ from tests.aws_facts import facts
 from tools.deployment.stack import StackError
 from tools.deployment.terraform import Terraform
 from tools.trials.acceptance import deployment
-from tools.trials.acceptance.asking import GROUPS, STEPS, Outcome, ask, write_json, write_junit
-from tools.trials.acceptance.deployment import Deployment, confirm, estimated_usd, flaws, variables_of
+from tools.trials.acceptance.deployment import Deployment, budget_problems, confirm, estimated_usd, variables_of
 from tools.trials.acceptance.hostile import Outcome as HostileOutcome
 from tools.trials.acceptance.hostile import Row
 from tools.trials.acceptance.openapi import EXAMPLES, OPERATIONS, examples
 from tools.trials.acceptance.recorder import Recorder
-from tools.trials.acceptance.run import Answer, NotAsked, Run, Step, Unexpected
-from tools.trials.acceptance.steps.examples import answered, compare, described
+from tools.trials.acceptance.run import Answer, Run, Skipped, Step, Unexpected
+from tools.trials.acceptance.runner import GROUPS, STEPS, Outcome, run_steps, write_json, write_junit
+from tools.trials.acceptance.steps.examples import compare, documented, example_bodies
 
 QUIET = Console(file=io.StringIO())
 ACCOUNT = "444455556666"
@@ -93,8 +93,8 @@ class TestTheGuard:
         ],
     )
     def test_a_budget_that_would_not_notice_is_no_guard(self, changes: dict[str, Any], flaw: str) -> None:
-        assert list(flaws(BUDGET, 1.0)) == []
-        assert list(flaws(BUDGET | changes, 1.0)) == [flaw]
+        assert list(budget_problems(BUDGET, 1.0)) == []
+        assert list(budget_problems(BUDGET | changes, 1.0)) == [flaw]
 
     def test_the_permission_to_see_budgets_is_the_one_that_aws_names(self) -> None:
         assert {
@@ -118,33 +118,33 @@ class TestTheGuard:
 
 class TestAsking:
     def step(self, name: str, error: BaseException | None = None, *, always: bool = False) -> Step:
-        def asked(_: Run) -> None:
+        def check(_: Run) -> None:
             if error:
                 raise error
 
-        return Step("group", name, asked, always)
+        return Step("group", name, check, always)
 
     def test_what_fails_stops_nothing_and_is_told(self, run: Run) -> None:
         console = Console(file=io.StringIO())
         steps = [
             self.step("wrong", Unexpected("it is 1, not 2")),
             self.step("broken", KeyError("x")),
-            self.step("elsewhere", NotAsked("There is none.")),
+            self.step("elsewhere", Skipped("There is none.")),
             self.step("right"),
         ]
-        results = ask(run, steps, console)
+        results = run_steps(run, steps, console)
         assert [(result.name, str(result.outcome), result.why) for result in results] == [
             ("wrong", "failed", "Unexpected: it is 1, not 2"),
             ("broken", "failed", "KeyError: 'x'"),
-            ("elsewhere", "not asked", "There is none."),
+            ("elsewhere", "skipped", "There is none."),
             ("right", "passed", ""),
         ]
         assert "it is 1, not 2" in console.file.getvalue()  # type: ignore[attr-defined]
 
     def test_after_an_interruption_what_was_made_is_destroyed_all_the_same(self, run: Run) -> None:
         steps = [self.step("long", KeyboardInterrupt()), self.step("next"), self.step("destroy", always=True)]
-        outcomes = [result.outcome for result in ask(run, steps, QUIET)]
-        assert outcomes == [Outcome.FAILED, Outcome.NOT_ASKED, Outcome.PASSED]
+        outcomes = [result.outcome for result in run_steps(run, steps, QUIET)]
+        assert outcomes == [Outcome.FAILED, Outcome.SKIPPED, Outcome.PASSED]
 
     def test_what_destroys_is_last_and_is_always_done(self) -> None:
         assert [step.group for step in STEPS if step.always] == ["destroy"]
@@ -154,13 +154,13 @@ class TestAsking:
 
     def test_the_reports_have_every_step_and_no_secret(self, run: Run, tmp_path: Path) -> None:
         run.recorder.hide("hush", "<secret>")
-        steps = [self.step("a", Unexpected("hush <&>")), self.step("b"), self.step("c", NotAsked("Why not."))]
-        results = ask(run, steps, QUIET)
+        steps = [self.step("a", Unexpected("hush <&>")), self.step("b"), self.step("c", Skipped("Why not."))]
+        results = run_steps(run, steps, QUIET)
         write_json(run, results, tmp_path / "summary.json")
         write_junit(results, tmp_path / "summary.xml")
         report = json.loads((tmp_path / "summary.json").read_text())
-        assert report["counts"] == {"passed": 1, "failed": 1, "not asked": 1}
-        assert [step["outcome"] for step in report["steps"]] == ["failed", "passed", "not asked"]
+        assert report["counts"] == {"passed": 1, "failed": 1, "skipped": 1}
+        assert [step["outcome"] for step in report["steps"]] == ["failed", "passed", "skipped"]
         suite = ElementTree.parse(tmp_path / "summary.xml").getroot()  # noqa: S314
         assert {name: suite.get(name) for name in ("tests", "failures", "skipped")} == {
             "tests": "3",
@@ -173,8 +173,8 @@ class TestAsking:
     def test_without_a_deployment_what_needs_one_is_not_asked(self, run: Run) -> None:
         for step in STEPS:
             if step.group not in ("deployment", "destroy", "roll-out"):
-                with pytest.raises(NotAsked):
-                    step.ask(run)
+                with pytest.raises(Skipped):
+                    step.check(run)
 
 
 class TestRecorder:
@@ -230,15 +230,15 @@ class TestExamples:
         } | changes
 
     def complaint(self, answer: Answer) -> str:
-        example = answered(self.ROUTE, 202)[0]
+        example = example_bodies(self.ROUTE, 202)[0]
         with pytest.raises(Unexpected) as complaint:
-            compare(answer, described(self.ROUTE, 202), 202, example)
+            compare(answer, documented(self.ROUTE, 202), 202, example)
         return str(complaint.value)
 
     def test_an_answer_like_its_example_passes(self) -> None:
         body = self.body()
         answer = self.answer(body, location=body["links"]["self"])
-        compare(answer, described(self.ROUTE, 202), 202, answered(self.ROUTE, 202)[0])
+        compare(answer, documented(self.ROUTE, 202), 202, example_bodies(self.ROUTE, 202)[0])
 
     def test_every_difference_is_found(self) -> None:
         assert "the status is 200, not 202" in self.complaint(self.answer(self.body(), status=200))
@@ -253,7 +253,7 @@ class TestExamples:
         route = ("GET", "/payments/{payment_id}")
         answer = self.answer(captured | {"refunded_minor": False}, status=200, location=None)
         with pytest.raises(Unexpected, match="the body is"):
-            compare(answer, described(route, 200), 200, captured)
+            compare(answer, documented(route, 200), 200, captured)
 
     def test_every_answer_that_is_described_is_asked_for_or_says_why_not(self) -> None:
         named = {step.name for step in STEPS if step.group == "examples"}

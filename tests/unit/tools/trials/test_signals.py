@@ -17,7 +17,7 @@ class CountedRun:
     def __init__(self, each: int) -> None:
         self.each, self.total, self.asked = each, 7.0, dict[str, Any]()
 
-    def only_on_aws(self, why: str) -> None:
+    def require_aws(self, why: str) -> None:
         """This is AWS."""
 
     def client(self, service: str) -> Any:
@@ -36,7 +36,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Any:
         def pay(_: Run) -> None:
             run.total += run.each
 
-        monkeypatch.setattr(signals, "paid", pay)
+        monkeypatch.setattr(signals, "pay", pay)
         monkeypatch.setattr("time.sleep", lambda seconds: None)
         return run
 

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from tools.books.findings import Evidence
 from tools.deployment.paths import ROOT
 from tools.deployment.stack import Stack
-from tools.local.sparkle.app import OTHERWISE
+from tools.local.sparkle.app import ALTERED_RESULTS
 from tools.trials import soak
 from tools.trials.audit import Audit
 from tools.trials.soak import CURRENCIES, FAULTS, Operation, PlannedPayment, disagreements, plan
@@ -72,7 +72,7 @@ def test_one_in_twenty_meets_faults_of_every_kind() -> None:
 
 def test_the_faults_are_all_by_which_the_sandbox_does_not_answer_or_does_nothing() -> None:
     schemas = yaml.safe_load((ROOT / "docs" / "sparkle.yaml").read_text())["components"]["schemas"]
-    assert sorted((*FAULTS, *OTHERWISE)) == sorted(schemas["FaultName"]["enum"])
+    assert sorted((*FAULTS, *ALTERED_RESULTS)) == sorted(schemas["FaultName"]["enum"])
 
 
 @pytest.mark.parametrize(

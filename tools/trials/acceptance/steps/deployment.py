@@ -13,7 +13,7 @@ from rich.console import Console
 from tools.deployment import polling
 from tools.deployment.rollout import roll_out
 from tools.deployment.stack import HTTP_TIMEOUT_SECONDS, Stack
-from tools.trials.acceptance.run import NotAsked, Run, Step, Unexpected, equal, wait_for
+from tools.trials.acceptance.run import Run, Skipped, Step, Unexpected, expect_equal, wait_for
 
 ANSWERS_WITHIN_SECONDS = 120.0
 SILENT_WITHIN_SECONDS = 1500.0
@@ -21,7 +21,7 @@ SILENT_WITHIN_SECONDS = 1500.0
 GONE_WITHIN_SECONDS = 900.0
 """The tagging API lists resources for some time after their deletion."""
 
-LISTED = (
+RESOURCE_LISTS = (
     ("apigateway", "get_rest_apis", "items", "name"),
     ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
     ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
@@ -65,16 +65,16 @@ def is_sandbox(gateway_url: str) -> bool:
 
 
 def answers(run: Run) -> None:
-    def look() -> bool:
+    def answered() -> bool:
         try:
             return run.call("GET", "/keys").status == 200
         except httpx.TransportError:  # a new host name takes time to propagate
             return False
 
-    wait_for("an answer of GET /keys", look, timeout_seconds=ANSWERS_WITHIN_SECONDS)
+    wait_for("an answer of GET /keys", answered, timeout_seconds=ANSWERS_WITHIN_SECONDS)
 
 
-class Ringing:
+class FiringCloudWatch:
     """A CloudWatch client that sets an alarm off as soon as two versions are in service."""
 
     def __init__(self, cloudwatch: Any, alarm: str, two_are_in_service: Callable[[], bool]) -> None:
@@ -102,42 +102,44 @@ def roll_out_taken_back(run: Run) -> None:
 
     wait_for("silence of the alarms", silent, timeout_seconds=SILENT_WITHIN_SECONDS)
     deployment.write(log_level="WARNING")  # publishes new versions
-    ringing = Ringing(cloudwatch, alarms[0], lambda: terraform.outputs()["live_versions"] != before["live_versions"])
+    firing = FiringCloudWatch(
+        cloudwatch, alarms[0], lambda: terraform.outputs()["live_versions"] != before["live_versions"]
+    )
     quiet = Console(file=io.StringIO())
-    stayed = roll_out(terraform, ringing, percent=50, seconds=600, console=quiet, confirm=False)
-    equal("whether the new versions stayed", stayed, False)
-    equal("the versions in service", terraform.outputs()["live_versions"], before["live_versions"])
+    in_service = roll_out(terraform, firing, percent=50, seconds=600, console=quiet, confirm=False)
+    expect_equal("whether the new versions stayed", in_service, False)
+    expect_equal("the versions in service", terraform.outputs()["live_versions"], before["live_versions"])
 
 
 def destroy(run: Run) -> None:
     deployment = run.deployment
     if run.keeps_deployment:
-        raise NotAsked(f"KEEP=1. It costs until it is destroyed: make destroy ENV={deployment.name}")
+        raise Skipped(f"KEEP=1. It costs until it is destroyed: make destroy ENV={deployment.name}")
     if not deployment.is_written:
-        raise NotAsked("Nothing is deployed.")
+        raise Skipped("Nothing is deployed.")
     deployment.terraform.destroy()
-    left = polling.wait_for(
-        lambda: left_over(run.client, deployment.prefix, deployment.tags),
+    leftovers = polling.wait_for(
+        lambda: find_leftovers(run.client, deployment.prefix, deployment.tags),
         GONE_WITHIN_SECONDS,
         pause_seconds=30,
-        until=lambda left: not left,
+        until=lambda leftovers: not leftovers,
     )
-    if left:
-        raise Unexpected(f"this is left: {', '.join(left)}")
+    if leftovers:
+        raise Unexpected(f"this is left: {', '.join(leftovers)}")
     days, keys = deployment.variables["kms_deletion_window_days"], pending_keys(run.client, deployment.tags)
     run.notes.append(f"Left, as planned: keys that KMS deletes in {days} days, free until then: {', '.join(keys)}")
     deployment.delete_workspace()
 
 
-def left_over(client: Callable[[str], Any], prefix: str, tags: Mapping[str, str]) -> list[str]:
+def find_leftovers(client: Callable[[str], Any], prefix: str, tags: Mapping[str, str]) -> list[str]:
     """List all resources with the deployment's name or tags, except KMS keys pending deletion."""
-    left = []
-    for service, operation, where, name in LISTED:
+    found = []
+    for service, operation, list_name, name in RESOURCE_LISTS:
         for page in client(service).get_paginator(operation).paginate():
-            names = (each[name] if name else each for each in page.get(where, ()))
-            left += [f"{service} {each}" for each in names if re.search(rf"\b{prefix}(?![a-z0-9])", each)]
+            names = (each[name] if name else each for each in page.get(list_name, ()))
+            found += [f"{service} {each}" for each in names if re.search(rf"\b{prefix}(?![a-z0-9])", each)]
     pending = pending_keys(client, tags)
-    return left + [arn for arn in tagged(client, tags) if arn not in pending]
+    return found + [arn for arn in tagged(client, tags) if arn not in pending]
 
 
 def pending_keys(client: Callable[[str], Any], tags: Mapping[str, str]) -> list[str]:

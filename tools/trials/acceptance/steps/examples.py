@@ -18,16 +18,16 @@ from functions.shared.domain.card_number import passes_luhn
 from tools.deployment.stack import new_payment_id
 from tools.trials.acceptance.hostile import NUMBER
 from tools.trials.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, examples, request_example
-from tools.trials.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, accepted_status, equal
+from tools.trials.acceptance.run import Answer, Run, Skipped, Step, Unexpected, accepted_status, expect_equal
 from tools.trials.replay import set_fault
 
 Route = tuple[str, str]
 """Method and path."""
 
-DIFFERENT = {"payment_id", "operation_id", "token", "fingerprint", "transaction_id", "charge_id"}
-DIFFERENT |= {"created_at", "updated_at", "expires_at", "kid", "pem"} | {"self", "card"}
+VARYING_FIELDS = {"payment_id", "operation_id", "token", "fingerprint", "transaction_id", "charge_id"}
+VARYING_FIELDS |= {"created_at", "updated_at", "expires_at", "kid", "pem"} | {"self", "card"}
 
-ENDS = {
+FINAL_EXAMPLES = {
     "testCard": "Captured",
     "sealedCard": "Captured",
     "savedCard": "CapturedAndKept",
@@ -39,7 +39,7 @@ ENDS = {
 }
 """The example that shows the final state of each example payment."""
 
-OPERATED = [
+OPERATION_CASES = [
     ("testCard", "refunds", ["part", "tooMuch"], "PartiallyRefunded"),
     ("testCard", "refunds", ["all"], "Refunded"),
     ("authorization", "captures", ["part", "all"], "CapturedInPart"),
@@ -61,57 +61,57 @@ NOT_PROVOKED = {
 # -- Comparing
 
 
-def described(route: Route, status: int) -> Any:
+def documented(route: Route, status: int) -> Any:
     """The description of an answer."""
     return OPERATIONS[route]["responses"][str(status)]
 
 
-def answered(route: Route, status: int) -> list[Any]:
+def example_bodies(route: Route, status: int) -> list[Any]:
     """The example bodies of an answer."""
-    contents = described(route, status).get("content", {}).values()
+    contents = documented(route, status).get("content", {}).values()
     return [body for content in contents for body in examples(content).values()]
 
 
-def form(body: Any) -> Any:
+def with_placeholders(body: Any) -> Any:
     """Replace the texts that differ each time by placeholders. (`card` is a link, or the card itself.)"""
     if isinstance(body, list):
-        return [form(each) for each in body]
+        return [with_placeholders(each) for each in body]
     if not isinstance(body, dict):
         return body
     return {
-        name: f"a {name}" if name in DIFFERENT and isinstance(value, str) else form(value)
+        name: f"a {name}" if name in VARYING_FIELDS and isinstance(value, str) else with_placeholders(value)
         for name, value in body.items()
     }
 
 
 def compare(answer: Answer, response: Any, status: int, example: Any) -> None:
     """Raises Unexpected unless the answer matches the example and the described response."""
-    equal(f"{answer}: the status", answer.status, status)
+    expect_equal(f"{answer}: the status", answer.status, status)
     for name in response.get("headers", {}):
         if name.lower() not in answer.headers:
             raise Unexpected(f"{answer} has no header {name}")
     if "content" not in response:
-        equal(f"{answer}: the body", answer.text, "")
+        expect_equal(f"{answer}: the body", answer.text, "")
         return
     ((content_type, content),) = response["content"].items()
-    equal(f"{answer}: the content type", answer.headers.get("content-type", "").partition(";")[0], content_type)
+    expect_equal(f"{answer}: the content type", answer.headers.get("content-type", "").partition(";")[0], content_type)
     body = answer.json
     # Compare as text, because Python considers 1, 1.0 and True equal.
-    equal(f"{answer}: the body", spelled(form(body)), spelled(form(example)))
+    expect_equal(f"{answer}: the body", as_text(with_placeholders(body)), as_text(with_placeholders(example)))
     problems = [error.message for error in Draft202012Validator(content["schema"]).iter_errors(body)]
-    equal(f"{answer}: what does not fit the schema", problems, [])
+    expect_equal(f"{answer}: what does not fit the schema", problems, [])
     if "location" in answer.headers:
         created = body["links"].get("card", body["links"]["self"])
-        equal(f"{answer}: Location", answer.headers["location"], created)
+        expect_equal(f"{answer}: Location", answer.headers["location"], created)
 
 
-def spelled(body: Any) -> str:
+def as_text(body: Any) -> str:
     return json.dumps(body, sort_keys=True, ensure_ascii=False)
 
 
 def compare_payment(run: Run, payment_id: str, example: str) -> None:
     route = ("GET", "/payments/{payment_id}")
-    compare(run.call("GET", f"/payments/{payment_id}"), described(route, 200), 200, EXAMPLES[example])
+    compare(run.call("GET", f"/payments/{payment_id}"), documented(route, 200), 200, EXAMPLES[example])
 
 
 # -- Requests and their results
@@ -122,15 +122,20 @@ def send(run: Run, path: str, name: str) -> str:
     route, payment_id = ("POST", path), new_payment_id()
     body = request_example(*route, name)
     if name == "sealedCard":
-        sealed = run.sealed(request_example(*route, "testCard")["card_data"], payment_id)
+        sealed = run.seal(request_example(*route, "testCard")["card_data"], payment_id)
         ours = {"kid": jwe_header(sealed)["kid"], "payment_id": payment_id}
-        equal("the sealed card's header", jwe_header(sealed), jwe_header(body["card_data"]) | ours)
+        expect_equal("the sealed card's header", jwe_header(sealed), jwe_header(body["card_data"]) | ours)
         body |= {"card_data": sealed}
     if name == "storedCard":
-        body |= {"token": run.ended(send(run, "/cards", "testCard"))["card"]["token"]}
+        body |= {"token": run.wait_until_ended(send(run, "/cards", "testCard"))["card"]["token"]}
     status = accepted_status(path)
-    compare(run.call("POST", path, body, key=payment_id), described(route, status), status, answered(route, status)[0])
-    run.ended(payment_id)
+    compare(
+        run.call("POST", path, body, key=payment_id),
+        documented(route, status),
+        status,
+        example_bodies(route, status)[0],
+    )
+    run.wait_until_ended(payment_id)
     return payment_id
 
 
@@ -139,48 +144,48 @@ def jwe_header(jwe: str) -> dict[str, str]:
     return header
 
 
-def a_payment(name: str) -> Callable[[Run], None]:
-    return lambda run: compare_payment(run, send(run, "/payments", name), ENDS[name])
+def check_payment(name: str) -> Callable[[Run], None]:
+    return lambda run: compare_payment(run, send(run, "/payments", name), FINAL_EXAMPLES[name])
 
 
-def a_card(name: str) -> Callable[[Run], None]:
+def check_card(name: str) -> Callable[[Run], None]:
     """Create a check that stores, shows and deletes a card."""
 
-    def ask(run: Run) -> None:
+    def check(run: Run) -> None:
         payment_id = send(run, "/cards", name)
         compare_payment(run, payment_id, "Stored")
-        path, route = f"/cards/{run.ended(payment_id)['card']['token']}", "/cards/{token}"
-        compare(run.call("GET", path), described(("GET", route), 200), 200, answered(("GET", route), 200)[0])
-        compare(run.call("DELETE", path), described(("DELETE", route), 204), 204, None)
+        path, route = f"/cards/{run.wait_until_ended(payment_id)['card']['token']}", "/cards/{token}"
+        compare(run.call("GET", path), documented(("GET", route), 200), 200, example_bodies(("GET", route), 200)[0])
+        compare(run.call("DELETE", path), documented(("DELETE", route), 204), 204, None)
         for method in ("GET", "DELETE"):
             gone = run.call(method, path)
-            compare(gone, described((method, route), 404), 404, answered((method, route), 404)[0])
+            compare(gone, documented((method, route), 404), 404, example_bodies((method, route), 404)[0])
 
-    return ask
+    return check
 
 
-def an_operation(first: str, kind: str, names: list[str], end: str) -> Callable[[Run], None]:
+def check_operation(first: str, kind: str, names: list[str], end: str) -> Callable[[Run], None]:
     """Create a check that makes operations on a payment and then sends the last one again."""
 
-    def ask(run: Run) -> None:
+    def check(run: Run) -> None:
         payment_id = send(run, "/payments", first)
         route, path = ("POST", f"/payments/{{payment_id}}/{kind}"), f"/payments/{payment_id}/{kind}"
         for name in names:
             operation_id, body = new_payment_id(), request_example(*route, name)
             started = run.call("POST", path, body, key=operation_id)
-            compare(started, described(route, 202), 202, answered(route, 202)[0])
-            run.ended(payment_id, operation_id)
+            compare(started, documented(route, 202), 202, example_bodies(route, 202)[0])
+            run.wait_until_ended(payment_id, operation_id)
         compare_payment(run, payment_id, end)
-        again = until_not(202, lambda: run.call("POST", path, body, key=operation_id))
-        compare(again, described(route, 409), 409, answered(route, 409)[0])
+        again = repeat_until_not(202, lambda: run.call("POST", path, body, key=operation_id))
+        compare(again, documented(route, 409), 409, example_bodies(route, 409)[0])
 
-    return ask
+    return check
 
 
-def operations_by_themselves(run: Run) -> None:
+def read_operations(run: Run) -> None:
     """Check a refund that succeeds, and a refund of an unknown payment."""
     route = ("GET", "/payments/{payment_id}/operations/{operation_id}")
-    [content] = described(route, 200)["content"].values()
+    [content] = documented(route, 200)["content"].values()
     payments = {"succeeded": send(run, "/payments", "testCard"), "paymentNotFound": new_payment_id()}
     for name, payment_id in payments.items():
         operation_id, path = new_payment_id(), f"/payments/{payment_id}"
@@ -190,10 +195,10 @@ def operations_by_themselves(run: Run) -> None:
             if answer.status == 200 and answer.json["status"] != "processing":
                 break
             time.sleep(0.5)
-        compare(answer, described(route, 200), 200, examples(content)[name])
+        compare(answer, documented(route, 200), 200, examples(content)[name])
 
 
-def until_not(status: int, call: Callable[[], Answer]) -> Answer:
+def repeat_until_not(status: int, call: Callable[[], Answer]) -> Answer:
     """Repeat the call until it returns another status, and return that answer.
 
     The result of an execution is visible shortly before the execution ends; until then the status stays the same.
@@ -208,35 +213,35 @@ def until_not(status: int, call: Callable[[], Answer]) -> Answer:
 # -- Payments with trouble at the gateway
 
 
-def under_way(run: Run) -> None:
-    run.needs_sandbox()
+def processing(run: Run) -> None:
+    run.require_sandbox()
     payment_id = new_payment_id()
     set_fault(run.stack, {"operation": "charge", "fault": "slow", "seconds": 2, "reference": payment_id})
-    run.started("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
-    run.until(payment_id, lambda payment: "status" in payment)
+    run.start("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
+    run.wait_until(payment_id, lambda payment: "status" in payment)
     compare_payment(run, payment_id, "Processing")
     route = ("GET", "/payments/{payment_id}")
     waited = run.call("GET", f"/payments/{payment_id}?wait=25")
-    compare(waited, described(route, 200), 200, EXAMPLES["Captured"])
+    compare(waited, documented(route, 200), 200, EXAMPLES["Captured"])
 
 
 def reversed_by_the_gateway(run: Run) -> None:
-    run.needs_sandbox()
+    run.require_sandbox()
     payment_id = new_payment_id()
     run.stack.sandbox("POST", "/v1/reversals", json={"reference": payment_id}).raise_for_status()
-    run.started("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
-    run.ended(payment_id)
+    run.start("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
+    run.wait_until_ended(payment_id)
     compare_payment(run, payment_id, "Reversed")
 
 
 def in_doubt(run: Run) -> None:
-    run.needs_sandbox()
+    run.require_sandbox()
     payment_id = new_payment_id()
     for operation in ("charge", "find", "reverse"):
         fault = {"operation": operation, "fault": "http_500", "times": 1000, "reference": payment_id}
         set_fault(run.stack, fault)
-    run.started("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
-    run.ended(payment_id)
+    run.start("/payments", request_example("POST", "/payments", "testCard"), key=payment_id)
+    run.wait_until_ended(payment_id)
     compare_payment(run, payment_id, "InDoubt")
     run.stack.sandbox("DELETE", "/sandbox/faults").raise_for_status()
 
@@ -244,7 +249,7 @@ def in_doubt(run: Run) -> None:
 # -- Refusals
 
 
-def refuse(run: Run, route: Route, **changes: Any) -> Answer:
+def send_invalid(run: Run, route: Route, **changes: Any) -> Answer:
     """Send a valid request with some changes."""
     method, path = route
     request: dict[str, Any] = {"key": None, "body": None}
@@ -260,31 +265,31 @@ def refuse(run: Run, route: Route, **changes: Any) -> Answer:
     return run.call(method, path + query, request.pop("body"), **request)
 
 
-def of_the_path(run: Run, route: Route) -> Answer:
+def invalid_path(run: Run, route: Route) -> Answer:
     if "{payment_id}" not in route[1]:
-        raise NotAsked("The path has no payment's id.")
-    return refuse(run, route, payment_id="x" * 15)
+        raise Skipped("The path has no payment's id.")
+    return send_invalid(run, route, payment_id="x" * 15)
 
 
-def used_for_another_payment(run: Run, route: Route) -> Answer:
+def key_of_another_payment(run: Run, route: Route) -> Answer:
     """Request a refund of an unknown payment, then look for it under another payment."""
     operation_id = new_payment_id()
     run.call("POST", f"/payments/{new_payment_id()}/refunds", {"amount_minor": 500}, key=operation_id)
-    return until_not(404, lambda: run.call("GET", f"/payments/{new_payment_id()}/operations/{operation_id}"))
+    return repeat_until_not(404, lambda: run.call("GET", f"/payments/{new_payment_id()}/operations/{operation_id}"))
 
 
-def used_before(run: Run, route: Route) -> Answer:
+def key_used_before(run: Run, route: Route) -> Answer:
     """Send a request again after it has been carried out."""
     if route[1] in ("/payments", "/cards"):
         payment_id, body = new_payment_id(), request_example(*route, "testCard")
-        run.ended(run.started(route[1], body, key=payment_id))
+        run.wait_until_ended(run.start(route[1], body, key=payment_id))
         if route[1] == "/cards":  # the same card may be stored again
             body = body | {"card_data": body["card_data"] | {"expiry_date": "11/30"}}
-        return until_not(202, lambda: run.call("POST", route[1], body, key=payment_id))
-    raise NotAsked("Another check repeats the examples' operations.")
+        return repeat_until_not(202, lambda: run.call("POST", route[1], body, key=payment_id))
+    raise Skipped("Another check repeats the examples' operations.")
 
 
-def mistyped(run: Run, route: Route) -> Answer:
+def mistyped_number(run: Run, route: Route) -> Answer:
     return store(run, f"{NUMBER[:-1]}7")
 
 
@@ -295,53 +300,53 @@ def lookalikes(run: Run, route: Route) -> Answer:
         answer = store(run, number)
         if answer.status != 201:
             return answer
-    raise NotAsked("The deployment's rules let somebody guess a card's digits.")
+    raise Skipped("The deployment's rules let somebody guess a card's digits.")
 
 
 def store(run: Run, number: str) -> Answer:
     key, card_data = new_payment_id(), request_example("POST", "/cards", "testCard")["card_data"]
-    sealed = run.sealed(card_data | {"card_number": number}, key)
+    sealed = run.seal(card_data | {"card_number": number}, key)
     return run.call("POST", "/cards", {"card_data": sealed}, key=key)
 
 
-PROVOKED: dict[str, Callable[[Run, Route], Answer]] = {
-    "invalid_request": lambda run, route: refuse(run, route, body={"surprise": 1}),
-    "invalid_request_of_the_path": of_the_path,
-    "invalid_request_of_the_wait": lambda run, route: refuse(run, route, query="?wait=26"),
-    "missing_idempotency_key": lambda run, route: refuse(run, route, key=None),
-    "invalid_idempotency_key": lambda run, route: refuse(run, route, key="x" * 15),
-    "forbidden": lambda run, route: refuse(run, route, signed=False),
-    "refused_403": lambda run, route: refuse(
+PROVOCATIONS: dict[str, Callable[[Run, Route], Answer]] = {
+    "invalid_request": lambda run, route: send_invalid(run, route, body={"surprise": 1}),
+    "invalid_request_of_the_path": invalid_path,
+    "invalid_request_of_the_wait": lambda run, route: send_invalid(run, route, query="?wait=26"),
+    "missing_idempotency_key": lambda run, route: send_invalid(run, route, key=None),
+    "invalid_idempotency_key": lambda run, route: send_invalid(run, route, key="x" * 15),
+    "forbidden": lambda run, route: send_invalid(run, route, signed=False),
+    "refused_403": lambda run, route: send_invalid(
         run, route, signed=False, headers={"Authorization": "Bearer nobody-knows-this"}
     ),
-    "payment_not_found": lambda run, route: refuse(run, route),
-    "operation_not_found": lambda run, route: refuse(run, route),
-    "key_used_for_another_request": used_for_another_payment,
-    "card_not_found": lambda run, route: refuse(run, route),
-    "invalid_card_number": mistyped,
+    "payment_not_found": lambda run, route: send_invalid(run, route),
+    "operation_not_found": lambda run, route: send_invalid(run, route),
+    "key_used_for_another_request": key_of_another_payment,
+    "card_not_found": lambda run, route: send_invalid(run, route),
+    "invalid_card_number": mistyped_number,
     "card_declined": lookalikes,
-    "payment_exists": used_before,
-    "operation_exists": used_before,
-    "request_too_large": lambda run, route: refuse(run, route, body=b" " * (10 * 1024 * 1024 + 1)),
-    "unsupported_media_type": lambda run, route: refuse(
+    "payment_exists": key_used_before,
+    "operation_exists": key_used_before,
+    "request_too_large": lambda run, route: send_invalid(run, route, body=b" " * (10 * 1024 * 1024 + 1)),
+    "unsupported_media_type": lambda run, route: send_invalid(
         run, route, body=b"<all/>", headers={"Content-Type": "application/xml"}
     ),
 }
 """How to provoke each refusal: by example name or error code, with the status if one code has two."""
 
 
-def a_refusal(route: Route, status: int, name: str, example: Any) -> Callable[[Run], None]:
-    code = name if name in PROVOKED else example["error"]["code"]
+def check_refusal(route: Route, status: int, name: str, example: Any) -> Callable[[Run], None]:
+    code = name if name in PROVOCATIONS else example["error"]["code"]
     if code == "refused":
         code = f"refused_{status}"
     if code in NOT_PROVOKED:
 
-        def not_asked(run: Run) -> None:
-            raise NotAsked(NOT_PROVOKED[code])
+        def skip(run: Run) -> None:
+            raise Skipped(NOT_PROVOKED[code])
 
-        return not_asked
-    provoke = PROVOKED[code]
-    return lambda run: compare(provoke(run, route), described(route, status), status, example)
+        return skip
+    provoke = PROVOCATIONS[code]
+    return lambda run: compare(provoke(run, route), documented(route, status), status, example)
 
 
 def refusals() -> Iterator[Step]:
@@ -350,7 +355,7 @@ def refusals() -> Iterator[Step]:
             for content in response.get("content", {}).values() if status >= "400" else ():
                 for name, example in examples(content).items():
                     title = f"{' '.join(route)}: {status} {name}"
-                    yield Step("examples", title, a_refusal(route, int(status), name, example))
+                    yield Step("examples", title, check_refusal(route, int(status), name, example))
 
 
 def no_route(run: Run) -> None:
@@ -361,22 +366,22 @@ def no_route(run: Run) -> None:
 
 def keys(run: Run) -> None:
     route = ("GET", "/keys")
-    compare(run.call(*route), described(route, 200), 200, answered(route, 200)[0])
+    compare(run.call(*route), documented(route, 200), 200, example_bodies(route, 200)[0])
 
 
 STEPS = [
     Step("examples", "GET /keys: 200", keys),
-    *(Step("examples", f"POST /payments: {name}", a_payment(name)) for name in ENDS),
+    *(Step("examples", f"POST /payments: {name}", check_payment(name)) for name in FINAL_EXAMPLES),
     *(
-        Step("examples", f"POST /cards: {name}, then shown and erased", a_card(name))
+        Step("examples", f"POST /cards: {name}, then shown and erased", check_card(name))
         for name in ("testCard", "sealedCard")
     ),
     *(
-        Step("examples", f"{kind} of {first}: {', '.join(names)}", an_operation(first, kind, names, end))
-        for first, kind, names, end in OPERATED
+        Step("examples", f"{kind} of {first}: {', '.join(names)}", check_operation(first, kind, names, end))
+        for first, kind, names, end in OPERATION_CASES
     ),
-    Step("examples", "operations by themselves", operations_by_themselves),
-    Step("examples", "a payment that is under way", under_way),
+    Step("examples", "operations by themselves", read_operations),
+    Step("examples", "a payment that is under way", processing),
     Step("examples", "a payment that the gateway refuses", reversed_by_the_gateway),
     Step("examples", "a payment in doubt", in_doubt),
     Step("examples", "a route that is not there", no_route),

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tools.trials.acceptance.hostile import TABLE, Row, send
-from tools.trials.acceptance.run import Run, Step, equal
+from tools.trials.acceptance.run import Run, Step, expect_equal
 
 
-def asking(row: Row) -> Callable[[Run], None]:
-    def ask(run: Run) -> None:
+def check_of(row: Row) -> Callable[[Run], None]:
+    def check(run: Run) -> None:
         outcome = send(run.stack, row)
         # Record no body: the table has all bodies, and some are large.
         request = {"method": row.method, "path": row.path[:200], "row": row.name}
@@ -16,10 +16,10 @@ def asking(row: Row) -> Callable[[Run], None]:
             row.name, request, {"status": outcome.status, "headers": outcome.headers, "body": outcome.text}
         )
         if outcome.status in (201, 202):
-            outcome = replace(outcome, payment=run.ended(str(row.key)))
-        equal("what is not as it should be", outcome.differences(row), [])
+            outcome = replace(outcome, payment=run.wait_until_ended(str(row.key)))
+        expect_equal("what is not as it should be", outcome.differences(row), [])
 
-    return ask
+    return check
 
 
-STEPS = [Step("hostile", row.name, asking(row)) for row in TABLE]
+STEPS = [Step("hostile", row.name, check_of(row)) for row in TABLE]

@@ -5,82 +5,82 @@ from typing import Any
 
 from client import CardData, NotFound, PaymentsClient
 from tools.deployment.stack import new_payment_id
-from tools.trials.acceptance.run import Protocol, Run, Step, Unexpected, equal
+from tools.trials.acceptance.run import Protocol, Run, Step, Unexpected, expect_equal
 
 CARD_DATA = {"card_number": "4242424242424242", "expiry_date": "12/30", "card_holder": "John Doe"}
 PAYMENT = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "merchant_reference": "order-1001"}
 AUTHORIZATION = PAYMENT | {"capture": False}
 
 
-def paid(run: Run, body: Any = PAYMENT, *, protocol: Protocol = "HTTP/1.1") -> dict[str, Any]:
+def pay(run: Run, body: Any = PAYMENT, *, protocol: Protocol = "HTTP/1.1") -> dict[str, Any]:
     """Make a payment, wait until it ends, and return it."""
-    return run.ended(run.started("/payments", body, protocol=protocol), protocol=protocol)
+    return run.wait_until_ended(run.start("/payments", body, protocol=protocol), protocol=protocol)
 
 
 def in_the_clear(run: Run, protocol: Protocol) -> None:
-    equal("the status", paid(run, protocol=protocol)["status"], "captured")
+    expect_equal("the status", pay(run, protocol=protocol)["status"], "captured")
 
 
 def sealed(run: Run, protocol: Protocol) -> None:
     payment_id = new_payment_id()
-    body = PAYMENT | {"card_data": run.sealed(CARD_DATA, payment_id)}
-    run.started("/payments", body, key=payment_id, protocol=protocol)
-    equal("the status", run.ended(payment_id, protocol=protocol)["status"], "captured")
+    body = PAYMENT | {"card_data": run.seal(CARD_DATA, payment_id)}
+    run.start("/payments", body, key=payment_id, protocol=protocol)
+    expect_equal("the status", run.wait_until_ended(payment_id, protocol=protocol)["status"], "captured")
 
 
 def by_token(run: Run, protocol: Protocol) -> None:
-    stored = run.ended(run.started("/cards", {"card_data": CARD_DATA}, protocol=protocol), protocol=protocol)
-    equal("the stored card's status", stored["status"], "stored")
+    stored = run.wait_until_ended(run.start("/cards", {"card_data": CARD_DATA}, protocol=protocol), protocol=protocol)
+    expect_equal("the stored card's status", stored["status"], "stored")
     body = {name: value for name, value in PAYMENT.items() if name != "card_data"}
-    payment = paid(run, body | {"token": stored["card"]["token"]}, protocol=protocol)
-    equal("the status", (payment["status"], payment["card"]["last4"]), ("captured", "4242"))
+    payment = pay(run, body | {"token": stored["card"]["token"]}, protocol=protocol)
+    expect_equal("the status", (payment["status"], payment["card"]["last4"]), ("captured", "4242"))
 
 
 def declined(run: Run, protocol: Protocol) -> None:
     card_data = CARD_DATA | {"card_number": "4000000000009995"}
-    payment = paid(run, PAYMENT | {"card_data": card_data}, protocol=protocol)
-    equal("the status", (payment["status"], payment["decline_code"]), ("declined", "insufficient_funds"))
+    payment = pay(run, PAYMENT | {"card_data": card_data}, protocol=protocol)
+    expect_equal("the status", (payment["status"], payment["decline_code"]), ("declined", "insufficient_funds"))
 
 
 def authorized(run: Run, protocol: Protocol) -> None:
-    payment = paid(run, AUTHORIZATION, protocol=protocol)
-    equal("the status", (payment["status"], payment["captured_minor"]), ("authorized", 0))
+    payment = pay(run, AUTHORIZATION, protocol=protocol)
+    expect_equal("the status", (payment["status"], payment["captured_minor"]), ("authorized", 0))
 
 
 def captured(run: Run, protocol: Protocol) -> None:
-    payment = operated(run, AUTHORIZATION, "captures", {"amount_minor": 1500}, protocol)
-    equal("the status", (payment["status"], payment["captured_minor"]), ("captured", 1500))
+    payment = pay_and_operate(run, AUTHORIZATION, "captures", {"amount_minor": 1500}, protocol)
+    expect_equal("the status", (payment["status"], payment["captured_minor"]), ("captured", 1500))
 
 
 def voided(run: Run, protocol: Protocol) -> None:
-    equal("the status", operated(run, AUTHORIZATION, "voids", {}, protocol)["status"], "voided")
+    expect_equal("the status", pay_and_operate(run, AUTHORIZATION, "voids", {}, protocol)["status"], "voided")
 
 
 def refunded_in_part(run: Run, protocol: Protocol) -> None:
-    payment = operated(run, PAYMENT, "refunds", {"amount_minor": 500}, protocol)
-    equal("the status", (payment["status"], payment["refunded_minor"]), ("partially_refunded", 500))
+    payment = pay_and_operate(run, PAYMENT, "refunds", {"amount_minor": 500}, protocol)
+    expect_equal("the status", (payment["status"], payment["refunded_minor"]), ("partially_refunded", 500))
 
 
 def refunded(run: Run, protocol: Protocol) -> None:
-    payment = operated(run, PAYMENT, "refunds", {}, protocol)
-    equal("the status", (payment["status"], payment["refunded_minor"]), ("refunded", 1999))
+    payment = pay_and_operate(run, PAYMENT, "refunds", {}, protocol)
+    expect_equal("the status", (payment["status"], payment["refunded_minor"]), ("refunded", 1999))
 
 
-def operated(run: Run, first: Any, kind: str, body: Any, protocol: Protocol) -> dict[str, Any]:
+def pay_and_operate(run: Run, first: Any, kind: str, body: Any, protocol: Protocol) -> dict[str, Any]:
     """Make a payment and one operation on it, and return the payment after both have ended."""
-    payment_id = paid(run, first, protocol=protocol)["payment_id"]
-    operation_id = run.started(f"/payments/{payment_id}/{kind}", body, protocol=protocol)
-    return run.ended(payment_id, operation_id, protocol=protocol)
+    payment_id = pay(run, first, protocol=protocol)["payment_id"]
+    operation_id = run.start(f"/payments/{payment_id}/{kind}", body, protocol=protocol)
+    return run.wait_until_ended(payment_id, operation_id, protocol=protocol)
 
 
-def by_the_client(run: Run) -> None:
+def pay_with_client(run: Run) -> None:
     """Use the client in examples/, which signs, seals and polls by itself. Its answers are not recorded."""
     client = PaymentsClient(run.stack.api_url, run.stack.region, run.credentials)
     card = CardData(**CARD_DATA)
     payment = client.wait(client.pay(amount_minor=1999, currency="USD", card=card).payment_id)
-    equal("the status", payment.status, "captured")
+    expect_equal("the status", payment.status, "captured")
     refund = client.refund(payment.payment_id, 500)
-    equal("the refund", client.wait_for_operation(payment.payment_id, refund.operation_id).status, "succeeded")
+    expect_equal("the refund", client.wait_for_operation(payment.payment_id, refund.operation_id).status, "succeeded")
     try:
         client.payment(new_payment_id())
     except NotFound:
@@ -88,7 +88,7 @@ def by_the_client(run: Run) -> None:
     raise Unexpected("A payment that was never made was found.")
 
 
-WAYS: dict[str, Callable[[Run, Protocol], None]] = {
+PAYMENT_KINDS: dict[str, Callable[[Run, Protocol], None]] = {
     "a test card in the clear": in_the_clear,
     "a sealed card": sealed,
     "a stored card, by its token": by_token,
@@ -102,11 +102,15 @@ WAYS: dict[str, Callable[[Run, Protocol], None]] = {
 PROTOCOLS: tuple[Protocol, ...] = ("HTTP/1.1", "HTTP/2")
 
 
-def _over(protocol: Protocol, way: Callable[[Run, Protocol], None]) -> Callable[[Run], None]:
-    return lambda run: way(run, protocol)
+def _with_protocol(protocol: Protocol, kind: Callable[[Run, Protocol], None]) -> Callable[[Run], None]:
+    return lambda run: kind(run, protocol)
 
 
 STEPS = [
-    *(Step("payments", f"{name}, over {over}", _over(over, way)) for over in PROTOCOLS for name, way in WAYS.items()),
-    Step("payments", "the client in Python pays, refunds and tells an error by its type", by_the_client),
+    *(
+        Step("payments", f"{name}, over {protocol}", _with_protocol(protocol, kind))
+        for protocol in PROTOCOLS
+        for name, kind in PAYMENT_KINDS.items()
+    ),
+    Step("payments", "the client in Python pays, refunds and tells an error by its type", pay_with_client),
 ]

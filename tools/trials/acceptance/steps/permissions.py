@@ -11,14 +11,14 @@ from botocore.exceptions import ClientError
 from functions.shared.adapters.table.items import marshal
 from functions.shared.adapters.table.keys import card_key
 from tools.trials.acceptance.openapi import DOCUMENT, examples
-from tools.trials.acceptance.run import Answer, NotAsked, Run, Step, Unexpected, equal, wait_for
+from tools.trials.acceptance.run import Answer, Run, Skipped, Step, Unexpected, expect_equal, wait_for
 from tools.trials.acceptance.steps.examples import compare
-from tools.trials.acceptance.steps.payments import PAYMENT, paid
+from tools.trials.acceptance.steps.payments import PAYMENT, pay
 
-IN_FORCE_WITHIN_SECONDS = 90.0
+PROPAGATION_SECONDS = 90.0
 """IAM is eventually consistent."""
 
-_KNOWS_NOBODY = ("AccessDenied", "InvalidClientTokenId", "UnrecognizedClientException")
+_DENIED_CODES = ("AccessDenied", "InvalidClientTokenId", "UnrecognizedClientException")
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def role(run: Run, name: str, statements: list[Mapping[str, Any]]) -> Iterator[b
     iam, sts = run.client("iam"), run.client("sts")
     _, partition, _, _, account, caller = sts.get_caller_identity()["Arn"].split(":", 5)
     if caller == "root":
-        raise NotAsked("The account's root user can't take a role.")
+        raise Skipped("The account's root user can't take a role.")
     trust = [
         {
             "Effect": "Allow",
@@ -40,15 +40,18 @@ def role(run: Run, name: str, statements: list[Mapping[str, Any]]) -> Iterator[b
     try:
         if statements:
             iam.put_role_policy(RoleName=role_name, PolicyName=name, PolicyDocument=document(statements))
-        key = wait_for(
+        credentials = wait_for(
             f"the role {role_name}",
             lambda: unless_denied(lambda: sts.assume_role(RoleArn=arn, RoleSessionName="acceptance")["Credentials"]),
-            timeout_seconds=IN_FORCE_WITHIN_SECONDS,
+            timeout_seconds=PROPAGATION_SECONDS,
         )
         for secret in ("SecretAccessKey", "SessionToken"):
-            run.recorder.hide(key[secret], "<secret>")
+            run.recorder.hide(credentials[secret], "<secret>")
         session = boto3.Session(
-            key["AccessKeyId"], key["SecretAccessKey"], key["SessionToken"], region_name=run.stack.region
+            credentials["AccessKeyId"],
+            credentials["SecretAccessKey"],
+            credentials["SessionToken"],
+            region_name=run.stack.region,
         )
         run.recorder.watch(session)
         yield session
@@ -68,12 +71,12 @@ def unless_denied(call: Callable[[], Any]) -> Any:
         return call()
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code.removesuffix("Exception") not in {each.removesuffix("Exception") for each in _KNOWS_NOBODY}:
+        if code.removesuffix("Exception") not in {each.removesuffix("Exception") for each in _DENIED_CODES}:
             raise
         return None
 
 
-def refused(what: str, call: Callable[[], Any]) -> None:
+def expect_denied(what: str, call: Callable[[], Any]) -> None:
     """Raises Unexpected unless AWS denies the call."""
     if unless_denied(call) is not None:
         raise Unexpected(f"{what} is allowed")
@@ -86,26 +89,29 @@ def without_rights(run: Run) -> None:
         credentials = session.get_credentials()
         assert credentials is not None
 
-        def known() -> Answer | None:
+        def recognized_answer() -> Answer | None:
             # API Gateway takes a moment to recognize new credentials.
             answer = run.call("GET", "/keys", credentials=credentials)
             return None if answer.json.get("error", {}).get("code") == "refused" else answer
 
         compare(
-            wait_for("the role's credentials", known, timeout_seconds=IN_FORCE_WITHIN_SECONDS), response, 403, example
+            wait_for("the role's credentials", recognized_answer, timeout_seconds=PROPAGATION_SECONDS),
+            response,
+            403,
+            example,
         )
 
 
-def a_stored_card(run: Run) -> tuple[str, dict[str, Any]]:
+def store_card(run: Run) -> tuple[str, dict[str, Any]]:
     """Store a card, and return its token and its item as read with the run's own credentials."""
-    token = paid(run, PAYMENT | {"save_card": True})["card"]["token"]
+    token = pay(run, PAYMENT | {"save_card": True})["card"]["token"]
     answer = run.client("dynamodb").get_item(
         TableName=run.stack.required("cards_table"), Key=marshal(card_key(token)), ConsistentRead=True
     )
     return token, answer["Item"]
 
 
-def reads_of_cards(run: Run, function: str) -> list[Mapping[str, Any]]:
+def card_read_statements(run: Run, function: str) -> list[Mapping[str, Any]]:
     """The statements of a function's role that allow access only to certain attributes."""
     iam, role_name = run.client("iam"), f"{run.prefix}-{function}"
     [policy] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
@@ -121,10 +127,10 @@ def attributes_of(statement: Mapping[str, Any]) -> list[str]:
 def without_projection(function: str) -> Callable[[Run], None]:
     """Create a check that a function's statements allow reading certain attributes of a card, but no others."""
 
-    def ask(run: Run) -> None:
-        token, item = a_stored_card(run)
-        statements = reads_of_cards(run, function)
-        equal("the statements about cards", len(statements), 1)
+    def check(run: Run) -> None:
+        token, item = store_card(run)
+        statements = card_read_statements(run, function)
+        expect_equal("the statements about cards", len(statements), 1)
         attributes = [name for name in attributes_of(statements[0]) if name in item]
         forbidden = next(name for name in item if name not in attributes)
         with role(run, f"like-{function}", statements) as session:
@@ -144,21 +150,21 @@ def without_projection(function: str) -> Callable[[Run], None]:
             wait_for(
                 f"reading {', '.join(attributes)}",
                 lambda: unless_denied(lambda: read(*attributes)),
-                timeout_seconds=IN_FORCE_WITHIN_SECONDS,
+                timeout_seconds=PROPAGATION_SECONDS,
             )
-            refused("a read without a projection", read)
-            refused(f"a read of {forbidden}", lambda: read(*attributes, forbidden))
+            expect_denied("a read without a projection", read)
+            expect_denied(f"a read of {forbidden}", lambda: read(*attributes, forbidden))
 
-    return ask
+    return check
 
 
-def an_administrators_decrypt(run: Run) -> None:
+def administrator_decrypts(run: Run) -> None:
     """Try to decrypt the ciphertext of a stored card; a made-up one might be rejected for another reason."""
-    token, item = a_stored_card(run)
+    token, item = store_card(run)
     kms = run.client("kms")
     # Use the key's id: for an alias, the emulator looks for the alias in the policy, but AWS looks for the key.
     key_id = kms.describe_key(KeyId=f"alias/{run.prefix}-card")["KeyMetadata"]["KeyId"]
-    refused(
+    expect_denied(
         "an administrator's kms:Decrypt",
         lambda: kms.decrypt(KeyId=key_id, CiphertextBlob=item["ciphertext"]["B"], EncryptionContext={"token": token}),
     )
@@ -174,5 +180,5 @@ STEPS = [
         )
         for function in ("cards", "encrypt", "tokenize")
     ),
-    Step("permissions", "an administrator decrypts a stored card", an_administrators_decrypt),
+    Step("permissions", "an administrator decrypts a stored card", administrator_decrypts),
 ]

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tools.estimates import footprint
-from tools.trials.acceptance.run import Run, Step, Unexpected, equal, wait_for
-from tools.trials.acceptance.steps.payments import paid
+from tools.trials.acceptance.run import Run, Step, Unexpected, expect_equal, wait_for
+from tools.trials.acceptance.steps.payments import pay
 
 COUNTED_WITHIN_SECONDS = 900.0
 """ListMetrics may take fifteen minutes to list a new metric (see its page in the CloudWatch API reference)."""
@@ -17,7 +17,7 @@ LOGGED_WITHIN_SECONDS = 180.0
 TRACED_WITHIN_SECONDS = 300.0
 
 # The alarms' metrics that every run produces. `own` stands for the product's namespace.
-COUNTED = (
+REQUIRED_METRICS = (
     ("AWS/ApiGateway", "Count"),
     ("AWS/Lambda", "Invocations"),
     ("AWS/Lambda", "Errors"),
@@ -49,7 +49,7 @@ def alarms(run: Run) -> list[dict[str, Any]]:
     return [alarm for page in pages for alarm in page["MetricAlarms"]]
 
 
-def watched(run: Run) -> Iterator[tuple[str, str, Dimensions]]:
+def alarm_metrics(run: Run) -> Iterator[tuple[str, str, Dimensions]]:
     """Yield the namespace, name and dimensions of each metric that an alarm uses."""
     for alarm in alarms(run):
         queried = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", ()) if "MetricStat" in query]
@@ -57,7 +57,7 @@ def watched(run: Run) -> Iterator[tuple[str, str, Dimensions]]:
             yield metric["Namespace"], metric["MetricName"], as_dict(metric["Dimensions"])
 
 
-def counted(run: Run, namespace: str, name: str) -> list[Dimensions]:
+def published_dimensions(run: Run, namespace: str, name: str) -> list[Dimensions]:
     """The sets of dimensions under which this deployment publishes a metric."""
     pages = run.client("cloudwatch").get_paginator("list_metrics").paginate(Namespace=namespace, MetricName=name)
     found = (as_dict(metric["Dimensions"]) for page in pages for metric in page["Metrics"])
@@ -68,32 +68,32 @@ def as_dict(dimensions: list[dict[str, str]]) -> Dimensions:
     return {each["Name"]: each["Value"] for each in dimensions}
 
 
-def is_counted(of: str, name: str) -> Callable[[Run], None]:
+def is_published(source: str, name: str) -> Callable[[Run], None]:
     """Create a check that this metric gets data under exactly the dimensions that an alarm uses."""
 
-    def ask(run: Run) -> None:
-        run.only_on_aws(_NO_METRICS)
-        namespace = run.prefix if of == "own" else of
-        looked_at = [dimensions for *metric, dimensions in watched(run) if metric == [namespace, name]]
-        equal(f"whether an alarm looks at {namespace} {name}", bool(looked_at), True)
+    def check(run: Run) -> None:
+        run.require_aws(_NO_METRICS)
+        namespace = run.prefix if source == "own" else source
+        alarm_dimensions = [dimensions for *metric, dimensions in alarm_metrics(run) if metric == [namespace, name]]
+        expect_equal(f"whether an alarm looks at {namespace} {name}", bool(alarm_dimensions), True)
         wait_for(
-            f"{namespace} {name} under {looked_at}",
-            lambda: [each for each in counted(run, namespace, name) if each in looked_at],
+            f"{namespace} {name} under {alarm_dimensions}",
+            lambda: [each for each in published_dimensions(run, namespace, name) if each in alarm_dimensions],
             timeout_seconds=COUNTED_WITHIN_SECONDS,
         )
 
-    return ask
+    return check
 
 
 def under_no_other_dimensions(run: Run) -> None:
     """Check the dimensions of all alarms; an alarm with wrong dimensions would get no data and never fire."""
-    run.only_on_aws(_NO_METRICS)
+    run.require_aws(_NO_METRICS)
     wrong = []
-    for namespace, name, dimensions in watched(run):
-        kinds = [set(each) for each in counted(run, namespace, name)]
+    for namespace, name, dimensions in alarm_metrics(run):
+        kinds = [set(each) for each in published_dimensions(run, namespace, name)]
         if kinds and set(dimensions) not in kinds:
             wrong.append(f"{namespace} {name} is watched under {set(dimensions)}, and counted under {kinds}")
-    equal("what is watched in vain", wrong, [])
+    expect_equal("what is watched in vain", wrong, [])
 
 
 def transitions_are_counted(run: Run) -> None:
@@ -101,46 +101,46 @@ def transitions_are_counted(run: Run) -> None:
 
     If the start or the end of an execution counts as well, it shows here.
     """
-    run.only_on_aws(_NO_METRICS)
+    run.require_aws(_NO_METRICS)
     begin = datetime.now(UTC).replace(second=0, microsecond=0)
     before = transitions_since(run, begin)
     for _ in range(PAYMENTS_COUNTED):
-        paid(run)
-    wanted = PAYMENTS_COUNTED * len(footprint.happy_path())
+        pay(run)
+    expected = PAYMENTS_COUNTED * len(footprint.happy_path())
     wait_for(
-        f"{wanted} state transitions in CloudWatch",
-        lambda: transitions_since(run, begin) - before >= 0.9 * wanted,
+        f"{expected} state transitions in CloudWatch",
+        lambda: transitions_since(run, begin) - before >= 0.9 * expected,
         timeout_seconds=COUNTED_WITHIN_SECONDS,
     )
     time.sleep(COUNTED_COMPLETELY_SECONDS)
     counted = transitions_since(run, begin) - before
-    equal("the state transitions of a payment", round(counted / PAYMENTS_COUNTED), len(footprint.happy_path()))
+    expect_equal("the state transitions of a payment", round(counted / PAYMENTS_COUNTED), len(footprint.happy_path()))
 
 
 def transitions_since(run: Run, begin: datetime) -> float:
-    asked = TRANSITIONS | {"StartTime": begin, "EndTime": datetime.now(UTC) + timedelta(minutes=1)}
-    return float(sum(point["Sum"] for point in run.client("cloudwatch").get_metric_statistics(**asked)["Datapoints"]))
+    query = TRANSITIONS | {"StartTime": begin, "EndTime": datetime.now(UTC) + timedelta(minutes=1)}
+    return float(sum(point["Sum"] for point in run.client("cloudwatch").get_metric_statistics(**query)["Datapoints"]))
 
 
 def functions_log(run: Run) -> None:
-    payment_id = paid(run)["payment_id"]
+    payment_id = pay(run)["payment_id"]
     for function in STEPS_OF_A_PAYMENT:
-        logged(run, run.stack.log_group_prefix + function, f'"{payment_id}"')
+        expect_logged(run, run.stack.log_group_prefix + function, f'"{payment_id}"')
 
 
 def state_machine_logs(run: Run) -> None:
-    run.only_on_aws("The emulator's Step Functions write no logs.")
-    payment_id = paid(run)["payment_id"]
-    logged(run, f"/aws/vendedlogs/states/{run.prefix}-payment", f'"{payment_id}"')
+    run.require_aws("The emulator's Step Functions write no logs.")
+    payment_id = pay(run)["payment_id"]
+    expect_logged(run, f"/aws/vendedlogs/states/{run.prefix}-payment", f'"{payment_id}"')
 
 
 def api_logs(run: Run) -> None:
-    run.only_on_aws("The emulator's API Gateway writes no access log.")
+    run.require_aws("The emulator's API Gateway writes no access log.")
     answer = run.call("GET", "/keys")
-    logged(run, f"/aws/apigateway/{run.prefix}", f'"{answer.headers["x-amzn-requestid"]}"')
+    expect_logged(run, f"/aws/apigateway/{run.prefix}", f'"{answer.headers["x-amzn-requestid"]}"')
 
 
-def logged(run: Run, group: str, pattern: str) -> None:
+def expect_logged(run: Run, group: str, pattern: str) -> None:
     logs = run.client("logs")
     wait_for(
         f"{pattern} in {group}",
@@ -150,19 +150,19 @@ def logged(run: Run, group: str, pattern: str) -> None:
 
 
 def traced(run: Run) -> None:
-    run.only_on_aws("The emulator has no X-Ray.")
+    run.require_aws("The emulator has no X-Ray.")
     begin = datetime.now(UTC)
-    paid(run)
+    pay(run)
     xray = run.client("xray")
 
-    def seen() -> set[str]:
+    def traced_names() -> set[str]:
         pages = xray.get_paginator("get_trace_summaries").paginate(
             StartTime=begin - timedelta(minutes=1), EndTime=datetime.now(UTC)
         )
         services = (service for page in pages for trace in page["TraceSummaries"] for service in trace["ServiceIds"])
         return {name for service in services for name in service.get("Names", ()) if run.prefix in name}
 
-    wait_for("a trace", lambda: seen() or None, timeout_seconds=TRACED_WITHIN_SECONDS)
+    wait_for("a trace", lambda: traced_names() or None, timeout_seconds=TRACED_WITHIN_SECONDS)
 
 
 def widgets(run: Run) -> list[dict[str, Any]]:
@@ -172,12 +172,12 @@ def widgets(run: Run) -> list[dict[str, Any]]:
 
 def dashboard_has_every_alarm(run: Run) -> None:
     [shown] = (widget["properties"]["alarms"] for widget in widgets(run) if widget["type"] == "alarm")
-    equal("the alarms shown", sorted(shown), sorted(alarm["AlarmArn"] for alarm in alarms(run)))
+    expect_equal("the alarms shown", sorted(shown), sorted(alarm["AlarmArn"] for alarm in alarms(run)))
 
 
 def dashboard_is_drawn(run: Run) -> None:
     """Let CloudWatch render each graph of the dashboard, and keep the images."""
-    run.only_on_aws("The emulator draws no graphs.")
+    run.require_aws("The emulator draws no graphs.")
     cloudwatch = run.client("cloudwatch")
     for widget in widgets(run):
         if widget["type"] != "metric":
@@ -190,7 +190,10 @@ def dashboard_is_drawn(run: Run) -> None:
 
 
 STEPS = [
-    *(Step("signals", f"{name} is counted where an alarm looks for it", is_counted(of, name)) for of, name in COUNTED),
+    *(
+        Step("signals", f"{name} is counted where an alarm looks for it", is_published(source, name))
+        for source, name in REQUIRED_METRICS
+    ),
     Step("signals", "no alarm looks under other dimensions than those that are counted", under_no_other_dimensions),
     Step("signals", "CloudWatch counts the state transitions that a payment is priced with", transitions_are_counted),
     Step("signals", "the functions log a payment", functions_log),

@@ -9,7 +9,7 @@ import pytest
 from tests.aws_facts import facts
 from tests.unit.tools.local.emulator.conftest import Emulator
 from tools.local.emulator.alarms import state
-from tools.local.emulator.metric_math import Readings
+from tools.local.emulator.metric_math import Interpretation
 
 CALLS = {
     "MetricStat": {
@@ -74,7 +74,7 @@ def test_missing_data_are_treated_as_the_guide_s_tables_say(row: dict[str, Any],
         "StateValue": "retain",
     }
     points = {period: float(point == "X") for period, point in enumerate(row["points"]) if point != "-"}
-    assert state(alarm, {"calls": points}, Readings(periods_beyond=2)) == row[treatment]
+    assert state(alarm, {"calls": points}, Interpretation(periods_beyond=2)) == row[treatment]
 
 
 class Throttled:

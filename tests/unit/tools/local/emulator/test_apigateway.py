@@ -378,7 +378,7 @@ def test_the_path_is_what_was_called_with_its_stage_or_base_path(
         before = f"/_aws/execute-api/{telling_paths.api_id}"
         assert telling_paths.get(before + seen["called"]).json == {"path": before + seen["path"]}
         return
-    # The only name with a dot that the emulator's door lets in. It takes whatever is asked of that name.
+    # The only name with a dot that the emulator's access control lets in. It takes whatever is asked of that name.
     client, domain = emulator.client("apigateway", url=emulator.url.replace("127.0.0.1", "localhost")), "127.0.0.1"
     client.create_domain_name(domainName=domain)
     stage = {"stage": "test"} if seen["names_the_stage"] else {}

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.aws_facts import facts
-from tools.local.emulator.metric_math import Readings, Series, evaluate
+from tools.local.emulator.metric_math import Interpretation, Series, evaluate
 
 PERIODS = range(5)
-KIND = Readings(fill_fills_nothing=True, arithmetic_takes_missing_for_zero=True)
+KIND = Interpretation(fill_fills_nothing=True, arithmetic_takes_missing_for_zero=True)
 
 
 def series(values: list[float | None]) -> Series:

@@ -318,7 +318,7 @@ def test_the_request_log_tells_what_happened_and_holds_no_card(sparkle: Sparkle)
 
 
 def test_the_request_log_keeps_only_the_last_requests(sparkle: Sparkle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.local.sparkle.app._REQUESTS_KEPT", 2)
+    monkeypatch.setattr("tools.local.sparkle.app._MAX_LOGGED_REQUESTS", 2)
     small = Sparkle(create_app(API_KEY).test_client(), sparkle.clock)
     for reference in ("a", "b", "c"):
         small.find(reference)

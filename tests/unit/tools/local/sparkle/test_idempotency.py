@@ -157,7 +157,7 @@ def test_a_charge_and_its_reversal_at_once_leave_no_money_moved(url: str) -> Non
 
 
 def test_the_oldest_answered_keys_are_forgotten_when_there_are_too_many() -> None:
-    keys = IdempotencyKeys(kept=2)
+    keys = IdempotencyKeys(max_keys=2)
     for key in ("a", "b", "c"):
         assert keys.claim(key, "/", {}, "pay-1") is None
         keys.record(key, Answer(201, {"key": key}))
@@ -166,7 +166,7 @@ def test_the_oldest_answered_keys_are_forgotten_when_there_are_too_many() -> Non
 
 
 def test_a_key_in_progress_is_never_forgotten() -> None:
-    keys = IdempotencyKeys(kept=1)
+    keys = IdempotencyKeys(max_keys=1)
     keys.claim("a", "/", {}, "pay-1")
     keys.claim("b", "/", {}, "pay-1")
     with pytest.raises(RequestInProgress):

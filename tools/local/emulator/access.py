@@ -34,7 +34,7 @@ _OWN_PATHS = ("/_ministack/", "/_localstack/")
 # This path accepts its own kind of token instead of a signature. It serves databases, and there are none here.
 _DATABASE_BROKER = "/_ministack/rds/iam-auth"
 _DOWNLOAD_SECONDS = 300
-_ONCE = (b"authorization", b"host", b"origin", b"sec-fetch-site")
+_SINGLE_HEADERS = (b"authorization", b"host", b"origin", b"sec-fetch-site")
 
 Response = tuple[int, dict[str, Any], bytes]
 Message = dict[str, Any]
@@ -90,7 +90,7 @@ def install(operator: Operator) -> None:
         if app._parse_execute_api_url(headers.get("host", ""), path):
             return None
         access_key_id = extract_access_key_id(headers, query)
-        if problem := _unsigned(access_key_id, headers, query):
+        if problem := _signature_problem(access_key_id, headers, query):
             service = detect_service(method, path, headers, query)
             refusal: Response = app._credential_failure(service, "", request_id, problem, headers)
             return refusal
@@ -105,10 +105,10 @@ def install(operator: Operator) -> None:
         return answer or (404, {"Content-Type": "application/json"}, b"{}")
 
     @functools.wraps(enforce)
-    def enforce_signed(access_key_id: str, iam_action: str, *rest: Any, **more: Any) -> Any:
+    def enforce_signed(access_key_id: str, iam_action: str, *rest: Any, **options: Any) -> Any:
         if iam_action == "execute-api:Invoke" and iam_evaluator._anonymous.get():
             return None  # API Gateway itself answers that the token is missing
-        return enforce(access_key_id, iam_action, *rest, **more)
+        return enforce(access_key_id, iam_action, *rest, **options)
 
     def no_root(_: str) -> bool:
         return False
@@ -118,11 +118,11 @@ def install(operator: Operator) -> None:
     iam_evaluator.enforce = enforce_signed
     app._handle_pre_body_request = nothing_before_the_signature
     app._handle_post_body_shortcuts = admit
-    lambda_svc._presigned_code_url = lambda name: operator.presigned(_bare(code_url(name)))
+    lambda_svc._presigned_code_url = lambda name: operator.presigned(_without_query(code_url(name)))
     lambda_svc._layer_content_url = lambda name, version: operator.presigned(layer_url(name, version))
 
 
-def _unsigned(
+def _signature_problem(
     access_key_id: str, headers: Mapping[str, str], query: Mapping[str, list[str]]
 ) -> iam_evaluator.AuthError | None:
     """Return what is wrong with the current request's signature, or None if it is valid."""
@@ -139,7 +139,7 @@ def _unsigned(
     return checked if isinstance(checked, iam_evaluator.AuthError) else None
 
 
-def _bare(url: str) -> str:
+def _without_query(url: str) -> str:
     return urlsplit(url)._replace(query="").geturl()
 
 
@@ -148,10 +148,10 @@ def _refusal(message: str) -> Response:
     return 403, {"Content-Type": "application/json"}, body
 
 
-def guarded(application: Application) -> Application:
+def guard_application(application: Application) -> Application:
     """Wrap the application so that only programs on this machine can use it."""
 
-    async def guard(scope: Message, receive: Receive, send: Send) -> None:
+    async def guarded(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await application(scope, receive, send)
         elif scope["type"] != "http":
@@ -166,21 +166,23 @@ def guarded(application: Application) -> Application:
         else:
             await application(scope, receive, _without_cors(send))
 
-    return guard
+    return guarded
 
 
 def _problem(raw: Iterable[tuple[bytes, bytes]]) -> str | None:
     names = [name.lower() for name, _ in raw]
-    twice = next((name for name in _ONCE if names.count(name) > 1), None)
-    return twice.decode() if twice else foreign({k.decode("latin-1").lower(): v.decode("latin-1") for k, v in raw})
+    repeated = next((name for name in _SINGLE_HEADERS if names.count(name) > 1), None)
+    return (
+        repeated.decode() if repeated else foreign({k.decode("latin-1").lower(): v.decode("latin-1") for k, v in raw})
+    )
 
 
 def _without_cors(send: Send) -> Send:
     async def send_on(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = message.get("headers", [])
-            kept = [(name, value) for name, value in headers if not name.lower().startswith(b"access-control-")]
-            message = {**message, "headers": kept}
+            remaining = [(name, value) for name, value in headers if not name.lower().startswith(b"access-control-")]
+            message = {**message, "headers": remaining}
         await send(message)
 
     return send_on

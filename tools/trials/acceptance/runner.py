@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tools.trials.acceptance.run import NotAsked, Run, Step
+from tools.trials.acceptance.run import Run, Skipped, Step
 from tools.trials.acceptance.steps import deployment, examples, failure, hostile, payments, permissions, signals
 
 # A roll-out needs silent alarms, so it comes before the steps that trigger alarms.
@@ -30,17 +30,17 @@ STEPS = [
     *deployment.AFTER,
 ]
 GROUPS = tuple(dict.fromkeys(step.group for step in STEPS))
-NEEDED = {step.group for step in (*deployment.BEFORE, *deployment.AFTER)}
+MANDATORY_GROUPS = {step.group for step in (*deployment.BEFORE, *deployment.AFTER)}
 """Groups that always run: they create the deployment and destroy it in the end."""
 
 
 class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
-    NOT_ASKED = "not asked"
+    SKIPPED = "skipped"
 
 
-_COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.NOT_ASKED: "yellow"}
+_COLOURS = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.SKIPPED: "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Result:
     seconds: float = 0.0
 
 
-def ask(run: Run, steps: Sequence[Step], console: Console) -> list[Result]:
+def run_steps(run: Run, steps: Sequence[Step], console: Console) -> list[Result]:
     """Run the steps, and print failures at once. After an interruption, run only the steps with `always`."""
     results: list[Result] = []
     interrupted = False
@@ -62,13 +62,13 @@ def ask(run: Run, steps: Sequence[Step], console: Console) -> list[Result]:
         for step in steps:
             progress.update(task, description=escape(f"{step.group}: {step.name}"))
             if interrupted and not step.always:
-                result = Result(step.group, step.name, Outcome.NOT_ASKED, "Interrupted.")
+                result = Result(step.group, step.name, Outcome.SKIPPED, "Interrupted.")
             else:
-                result = _asked(run, step)
+                result = _run_step(run, step)
             interrupted |= result.why == _INTERRUPTED
             if result.outcome is Outcome.FAILED:
-                told = f"[red]✗[/red] {step.group}: {escape(step.name)}\n  {escape(result.why)}"
-                console.print(told, highlight=False, soft_wrap=True)
+                message = f"[red]✗[/red] {step.group}: {escape(step.name)}\n  {escape(result.why)}"
+                console.print(message, highlight=False, soft_wrap=True)
             results.append(result)
             progress.advance(task)
     return results
@@ -77,23 +77,23 @@ def ask(run: Run, steps: Sequence[Step], console: Console) -> list[Result]:
 _INTERRUPTED = "It was interrupted."
 
 
-def _asked(run: Run, step: Step) -> Result:
+def _run_step(run: Run, step: Step) -> Result:
     run.recorder.step = f"{step.group}/{step.name}"
     started = time.monotonic()
     try:
-        step.ask(run)
+        step.check(run)
         outcome, why = Outcome.PASSED, ""
-    except NotAsked as reason:
-        outcome, why = Outcome.NOT_ASKED, str(reason)
+    except Skipped as reason:
+        outcome, why = Outcome.SKIPPED, str(reason)
     except KeyboardInterrupt:
         outcome, why = Outcome.FAILED, _INTERRUPTED
     except Exception as error:  # whatever went wrong, the other steps must run and the deployment must be destroyed
         outcome, why = Outcome.FAILED, f"{type(error).__name__}: {error}"
-    return Result(step.group, step.name, outcome, run.recorder.cleaned(why), time.monotonic() - started)
+    return Result(step.group, step.name, outcome, run.recorder.redacted(why), time.monotonic() - started)
 
 
 def show(results: Sequence[Result], notes: Sequence[str], console: Console) -> None:
-    """Print a row for each group, then the reasons why steps were not asked, then the notes."""
+    """Print a row for each group, then the reasons why steps were skipped, then the notes."""
     table = Table(title="Acceptance", title_justify="left")
     table.add_column("group")
     for outcome in Outcome:
@@ -105,9 +105,9 @@ def show(results: Sequence[Result], notes: Sequence[str], console: Console) -> N
         took = sum(result.seconds for result in of_group)
         table.add_row(group, *(str(counts[outcome] or "") for outcome in Outcome), f"{took:.1f} s")
     console.print(table)
-    reasons = Counter((result.group, result.why) for result in results if result.outcome is Outcome.NOT_ASKED)
+    reasons = Counter((result.group, result.why) for result in results if result.outcome is Outcome.SKIPPED)
     for (group, why), count in reasons.items():
-        console.print(f"[yellow]not asked[/yellow] {group}, {count}: {escape(why)}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]skipped[/yellow] {group}, {count}: {escape(why)}", highlight=False, soft_wrap=True)
     for note in notes:
         console.print(escape(note), highlight=False, soft_wrap=True)
 
@@ -121,13 +121,13 @@ def write_json(run: Run, results: Sequence[Result], file: Path) -> None:
         "steps": [asdict(result) | {"seconds": round(result.seconds, 3)} for result in results],
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(run.recorder.cleaned(json.dumps(report, indent=2, ensure_ascii=False)) + "\n")
+    file.write_text(run.recorder.redacted(json.dumps(report, indent=2, ensure_ascii=False)) + "\n")
 
 
 def write_junit(results: Sequence[Result], file: Path) -> None:
-    """Write a JUnit test case for each step; steps that were not asked count as skipped."""
+    """Write a JUnit test case for each step; skipped steps included."""
     counts = Counter(result.outcome for result in results)
-    numbers = {"tests": len(results), "failures": counts[Outcome.FAILED], "skipped": counts[Outcome.NOT_ASKED]}
+    numbers = {"tests": len(results), "failures": counts[Outcome.FAILED], "skipped": counts[Outcome.SKIPPED]}
     suite = Element("testsuite", {"name": "acceptance", **{name: str(number) for name, number in numbers.items()}})
     for result in results:
         case = SubElement(suite, "testcase", classname=result.group, name=result.name, time=f"{result.seconds:.3f}")
