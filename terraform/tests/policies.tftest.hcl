@@ -96,7 +96,7 @@ run "each_key_is_used_by_the_functions_that_are_named" {
         ])) if contains([for condition in statement.condition : condition.variable], "aws:PrincipalArn")
       }
       } == {
-      card      = { EncryptCard = "encrypt", DecryptCard = "charge" }
+      card      = { EncryptCard = "encrypt", DecryptCard = "charge verify" }
       books     = { SealBooks = "anchor compensate persist reconcile reserve resolve settle" }
       data      = { EncryptExecutions = "operation-state-machine payment-state-machine reconcile-state-machine resolve-state-machine store_card-state-machine" }
       sealing-1 = { OpenSealedCard = "tokenize encrypt" }

@@ -92,7 +92,7 @@ def event_for(
             "payment_id": "payment-of-ours-1",
             "card": SUMMARY.to_dict(),
             "sealed_hash": None,
-            "ciphertext": b64encode(encrypted.ciphertext).decode(),
+            "encrypted": {"ciphertext": b64encode(encrypted.ciphertext).decode()},
         },
         "issue_key": {
             "headers": {"Idempotency-Key": "payment-of-ours-1"},

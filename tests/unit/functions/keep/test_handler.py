@@ -13,7 +13,7 @@ from tests.unit.functions.conftest import Output, World
 EVENT: dict[str, Any] = {
     "payment_id": "payment-of-ours-1",
     "card": SUMMARY.to_dict(),
-    "ciphertext": base64.b64encode(b"\x00ciphertext").decode(),
+    "encrypted": {"ciphertext": base64.b64encode(b"\x00ciphertext").decode()},
     "sealed_hash": None,
 }
 
