@@ -4,14 +4,14 @@
  *     import { seal } from "./sealing.mjs";
  *     const cardData = await seal({ card_number: "…", expiry_date: "MM/YY", card_holder: "…" }, paymentId, key);
  *
- * `paymentId` and `key` come from your back end, which alone may call the API (calls are signed): the key is one of
- * `GET /keys`, and the payment id is the Idempotency-Key with which it will send `card_data: cardData` to POST /payments.
+ * `paymentId` and `key` come from your back end, which alone may call the API, since calls are signed. The key is one of
+ * `GET /keys`. The payment id is the Idempotency-Key with which the back end sends `card_data: cardData` to POST /payments.
  *
- * The result is a compact JWE (RFC 7516), `alg` RSA-OAEP-256 and `enc` A256GCM (RFC 7518), as sealing.py makes it for
- * back ends. It is good for the one payment whose id is in its header.
+ * The result is a compact JWE (RFC 7516) with `alg` RSA-OAEP-256 and `enc` A256GCM (RFC 7518), as sealing.py makes it for
+ * back ends. It is valid only for the payment whose id is in its header.
  *
- * Whoever could put a key of his own in the place of yours could read what is sealed with it. Write the fingerprint of
- * yours into the page, as the fourth argument, and no other is sealed with; `fingerprint` in sealing.py makes it.
+ * An attacker who could replace your key by his own could read what is sealed with it. To prevent that, write your key's
+ * fingerprint into the page and pass it as the fourth argument. `fingerprint` in sealing.py computes it.
  */
 
 const ALG = "RSA-OAEP-256";
@@ -21,11 +21,11 @@ const LEAST_KEY_BITS = 2048;
 const TAG_BYTES = 16;
 
 /**
- * Seal `{card_number, expiry_date, card_holder}` with a key as `GET /keys` has it, for this payment alone.
+ * Seal `{card_number, expiry_date, card_holder}` for one payment, with a key as returned by `GET /keys`.
  *
- * Rejects with a TypeError where the card or the payment id is not one (a security code is not taken, nor any other
- * field), and with an Error where the key is not one that this can seal with, an RSA key of less than 2048 bits, or not
- * the one with the fingerprint, or where the page has no WebCrypto. No message repeats card data.
+ * Rejects with a TypeError if the card or the payment id is invalid; a card has no other fields, not even a security
+ * code. Rejects with an Error if the key is for other algorithms, is an RSA key of less than 2048 bits, or does not have
+ * the fingerprint, or if the page has no WebCrypto. No message repeats card data.
  *
  * @param {{card_number: string, expiry_date: string, card_holder: string}} cardData
  * @param {string} paymentId
@@ -46,7 +46,7 @@ export async function seal(cardData, paymentId, key, fingerprint) {
   if (key?.alg !== ALG || key.enc !== ENC) {
     throw new Error(`The sealing key must be for ${ALG} and ${ENC}.`);
   }
-  // Browsers offer it to pages that came over https, or from localhost, only.
+  // Browsers offer WebCrypto only to pages from https or localhost.
   const subtle = globalThis.crypto?.subtle;
   if (subtle === undefined) {
     throw new Error("This page has no WebCrypto. Serve it over https.");
@@ -65,7 +65,7 @@ export async function seal(cardData, paymentId, key, fingerprint) {
   return [header, ...[encryptedKey, iv, ciphertext, tag].map(base64url)].join(".");
 }
 
-/** The RSA public key of a PEM file (SubjectPublicKeyInfo, RFC 7468 section 13), if it is fit to seal with. */
+/** Import the RSA public key of a PEM file (SubjectPublicKeyInfo, RFC 7468 section 13), and check it. */
 async function imported(subtle, pem, fingerprint) {
   let der, publicKey;
   try {
