@@ -44,8 +44,8 @@ def _is_empty(body: str | None) -> bool:
 
 
 def payment_exists(payment_id: str, path: str) -> dict[str, Any]:
-    """The answer's body. `path` is the request's: what precedes /keys is the stage, or the base path of the merchant's own
-    domain."""
+    """The answer's body. `path` is the request's: what precedes /keys is the stage, or the base path of the merchant's
+    own domain."""
     error = {"code": "payment_exists", "message": "This Idempotency-Key was used before: its payment needs no key."}
     before = path.rstrip("/").rpartition("/")[0]
     return {"error": error, "payment_id": payment_id, "links": {"self": f"{before}/payments/{payment_id}"}}
