@@ -14,6 +14,7 @@ CALLS = {
     "POST /payments": "charge",
     "POST /cards": "charge",
     "GET /keys": "charge",
+    "POST /keys": "charge",
     "POST /payments/{}/refunds": "refund",
     "POST /payments/{}/captures": "refund",
     "POST /payments/{}/voids": "refund",
