@@ -423,7 +423,19 @@ locals {
         EPHEMERAL_TABLE     = aws_dynamodb_table.ephemeral.name
       }
       statements = concat(local.read_stored_on_request, [
-        local.erase_held_card,
+        {
+          sid       = "EraseSingleUseKey"
+          actions   = ["dynamodb:UpdateItem"]
+          resources = [aws_dynamodb_table.ephemeral.arn]
+          conditions = [
+            {
+              test     = "ForAllValues:StringEquals"
+              variable = "dynamodb:Attributes"
+              values   = ["payment_id", "private_key"]
+            },
+            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
+          ]
+        },
         {
           # One transaction writes a card and its request, and IAM may evaluate the keys of both together.
           sid       = "KeepCard"

@@ -541,6 +541,7 @@ class FakeHeldCards:
     def __init__(self) -> None:
         self.cards: dict[str, HeldCard] = {}
         self.ended: set[str] = set()
+        self.keyless: set[str] = set()
         self.faults = Faults()
 
     def hold(self, payment_id: str, card: HeldCard, at: str) -> HeldCard:
@@ -560,6 +561,10 @@ class FakeHeldCards:
         self.cards.pop(payment_id, None)
         self.ended.add(payment_id)
         self.faults.after("erase")
+
+    def erase_key(self, payment_id: str) -> None:
+        self.faults.before("erase_key")
+        self.keyless.add(payment_id)
 
 
 Counted = tuple[datetime, PaymentRequest | StoreRequest, CardSummary]

@@ -22,7 +22,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
         encrypted.get("network_transaction_id"),
     )
     kept = keep_card(
-        key, event["card_data"], card, now, card_vault=runtime.card_vault(), held_cards=runtime.held_cards()
+        key, card, event["sealed_hash"], now, card_vault=runtime.card_vault(), held_cards=runtime.held_cards()
     )
     runtime.count("CardStored")
     return kept

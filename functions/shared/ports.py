@@ -110,6 +110,11 @@ class HeldCards(Protocol):
         """
         ...
 
+    def erase_key(self, payment_id: str) -> None:
+        """Delete only the single-use key, if there is one: it has sealed a card that is now stored. None is issued in
+        its place. The call may be repeated."""
+        ...
+
 
 class Mac(Protocol):
     """A keyed hash of a card number or a record; the key never leaves KMS.

@@ -90,8 +90,8 @@ def event_for(
         },
         "keep": {
             "payment_id": "payment-of-ours-1",
-            "card_data": card_data,
             "card": SUMMARY.to_dict(),
+            "sealed_hash": None,
             "encrypted": {"ciphertext": b64encode(encrypted.ciphertext).decode()},
         },
         "verify": {
