@@ -94,6 +94,11 @@ def event_for(
             "sealed_hash": None,
             "encrypted": {"ciphertext": b64encode(encrypted.ciphertext).decode()},
         },
+        "verify": {
+            "payment_id": "payment-of-ours-1",
+            "card": SUMMARY.to_dict(),
+            "encrypted": {"ciphertext": b64encode(encrypted.ciphertext).decode()},
+        },
         "issue_key": {
             "headers": {"Idempotency-Key": "payment-of-ours-1"},
             "body": None,
