@@ -494,7 +494,7 @@ class FakeCardVault:
     def renew(self, token: str, until: str, network_transaction_id: str | None = None) -> None:
         self.faults.before("renew")
         card = self.cards.get(token)
-        if card and card.until < until:
+        if card and card.until <= until:
             first = card.network_transaction_id or network_transaction_id
             self.cards[token] = replace(card, until=until, network_transaction_id=first)
 
