@@ -113,9 +113,9 @@ run "each_key_is_used_by_the_functions_that_are_named" {
         ])) if contains([for condition in statement.condition : condition.variable], "aws:PrincipalArn")
       }
       } == {
-      card      = { EncryptCard = "encrypt", DecryptCard = "charge verify" }
-      books     = { SealBooks = "anchor compensate persist reconcile reserve resolve settle" }
-      data      = { EncryptExecutions = "operation-state-machine payment-state-machine reconcile-state-machine resolve-state-machine store_card-state-machine" }
+      card  = { EncryptCard = "encrypt", DecryptCard = "charge verify" }
+      books = { SealBooks = "anchor compensate persist reconcile reserve resolve settle" }
+      data  = { EncryptExecutions = "operation-state-machine payment-state-machine reconcile-state-machine resolve-state-machine store_card-state-machine" }
       ephemeral = {
         IssueKey         = "issue_key"
         OpenSealedCard   = "tokenize encrypt"
