@@ -215,6 +215,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
     },
     "verify": {
         "decrypt a card": lambda as_role: as_role.decrypt(),
+        "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
     "keep": {
