@@ -649,7 +649,7 @@ def _is_same(
     """Whether both have the same reference, BIN, caller, or first six and last four digits. A missing value matches
     nothing."""
 
-    def value(of: PaymentRequest | StoreRequest | Payment, by: CardSummary) -> object:
+    def value(of: PaymentRequest | StoreRequest | Payment | DeclinedCard, by: CardSummary) -> object:
         return {
             "reference": of.merchant_reference,
             "caller": of.caller,
