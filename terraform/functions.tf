@@ -156,6 +156,20 @@ locals {
     { test = "ForAllValues:StringEquals", variable = "kms:EncryptionContextKeys", values = ["token", "fingerprint"] },
   ]
 
+  decrypt_card = {
+    sid        = "DecryptCard"
+    actions    = ["kms:Decrypt"]
+    resources  = [aws_kms_key.this["card"].arn]
+    conditions = local.card_context_conditions
+  }
+
+  decrypt_security_code = {
+    sid        = "DecryptSecurityCode"
+    actions    = ["kms:Decrypt"]
+    resources  = [aws_kms_key.this["ephemeral"].arn]
+    conditions = local.ephemeral_conditions["security_code"]
+  }
+
   # A card sealed to a static key refers to it by this id (`kid`). Without static keys, none is accepted.
   sealing_environment = merge(local.ephemeral_environment, {
     SEALING_KEY_IDS = join(",", [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].key_id])
@@ -348,19 +362,9 @@ locals {
       })
       statements = concat(local.gateway_statements, [
         local.read_held_card,
-        {
-          sid        = "DecryptSecurityCode"
-          actions    = ["kms:Decrypt"]
-          resources  = [aws_kms_key.this["ephemeral"].arn]
-          conditions = local.ephemeral_conditions["security_code"]
-        },
+        local.decrypt_security_code,
         local.see_whether_recorded,
-        {
-          sid        = "DecryptCard"
-          actions    = ["kms:Decrypt"]
-          resources  = [aws_kms_key.this["card"].arn]
-          conditions = local.card_context_conditions
-        },
+        local.decrypt_card,
       ])
     }
 
@@ -399,6 +403,17 @@ locals {
       ])
     }
 
+    verify = {
+      timeout = 22
+      memory  = 512
+      denials = "CardDeclined"
+      environment = merge(local.gateway_environment, {
+        KMS_KEY_ID       = aws_kms_key.this["card"].arn
+        EPHEMERAL_KEY_ID = aws_kms_key.this["ephemeral"].arn
+      })
+      statements = concat(local.gateway_statements, [local.decrypt_card, local.decrypt_security_code])
+    }
+
     keep = {
       timeout = 10
       memory  = 512
@@ -408,7 +423,19 @@ locals {
         EPHEMERAL_TABLE     = aws_dynamodb_table.ephemeral.name
       }
       statements = concat(local.read_stored_on_request, [
-        local.erase_held_card,
+        {
+          sid       = "EraseSingleUseKey"
+          actions   = ["dynamodb:UpdateItem"]
+          resources = [aws_dynamodb_table.ephemeral.arn]
+          conditions = [
+            {
+              test     = "ForAllValues:StringEquals"
+              variable = "dynamodb:Attributes"
+              values   = ["payment_id", "private_key"]
+            },
+            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
+          ]
+        },
         {
           # One transaction writes a card and its request, and IAM may evaluate the keys of both together.
           sid       = "KeepCard"

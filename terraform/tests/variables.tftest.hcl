@@ -28,7 +28,7 @@ run "values_just_outside_what_is_allowed_are_refused" {
     gateway_read_timeout_seconds    = -1
     card_retention_days             = 0.5
     accepted_brands                 = ["visa", "Visa"]
-    sealing_keys                    = []
+    sealing_keys                    = ["1", "1"]
     token_keys                      = ["1", "1"]
     api_throttling_rate             = 0
     api_throttling_burst            = 1.5
@@ -80,7 +80,6 @@ run "so_are_those_on_the_other_side" {
     kms_deletion_window_days = 31
     gateway_url              = "http://sparkle.example"
     card_retention_days      = 3651
-    sealing_keys             = ["1", "1"]
     token_keys               = []
     api_throttling_burst     = 0
   }
@@ -93,7 +92,6 @@ run "so_are_those_on_the_other_side" {
     var.kms_deletion_window_days,
     var.gateway_url,
     var.card_retention_days,
-    var.sealing_keys,
     var.token_keys,
     var.api_throttling_burst,
   ]
@@ -149,7 +147,7 @@ run "values_on_the_edge_are_taken" {
   }
 
   assert {
-    condition     = toset(keys(aws_kms_key.this)) == toset(["books", "card", "data", "vault", "sealing-1", "sealing-2", "token-2"])
+    condition     = toset(keys(aws_kms_key.this)) == toset(["books", "card", "data", "ephemeral", "vault", "sealing-1", "sealing-2", "token-2"])
     error_message = "There must be a key for each generation."
   }
 
@@ -200,4 +198,35 @@ run "a_runtime_that_can_not_be_restored_is_refused" {
   }
 
   expect_failures = [var.snap_start_enabled]
+}
+
+run "without_a_static_key_only_single_use_keys_are_accepted" {
+  command = plan
+
+  plan_options {
+    target = [
+      aws_api_gateway_integration_response.keys,
+      aws_lambda_function.this["tokenize"],
+      data.aws_iam_policy_document.function["tokenize"],
+    ]
+  }
+
+  variables {
+    sealing_keys = []
+  }
+
+  assert {
+    condition     = jsondecode(aws_api_gateway_integration_response.keys.response_templates["application/json"]) == { keys = [] }
+    error_message = "GET /keys must say that there is no static key."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this["tokenize"].environment[0].variables["SEALING_KEY_IDS"] == ""
+    error_message = "Tokenize must accept no static key."
+  }
+
+  assert {
+    condition     = !contains([for statement in data.aws_iam_policy_document.function["tokenize"].statement : statement.sid], "OpenStaticallySealedCard")
+    error_message = "A statement without resources would be refused."
+  }
 }

@@ -310,6 +310,8 @@ class World:
             if self.random.random() < 0.1:
                 card |= {"card_number": "4000056655665556"}  # not sealed, and so rejected
             request = {"card_data": card, "caller": "arn:aws:iam::123456789012:user/shop"}
+            if self.random.random() < 0.5:
+                request |= {"verify": True}
             self._expect("store_card", key, request, seconds + self.random.uniform(0, MINUTE))
 
     def _expect_payment(self, payment_id: str, request: dict[str, Any], seconds: float) -> None:

@@ -121,6 +121,15 @@ def test_a_payment_of_the_merchants_says_so_and_why(api: ScriptedApi, payments: 
     assert (payment.initiator, payment.reason) == ("merchant", "recurring")
 
 
+@pytest.mark.parametrize(("verify", "sent"), [(None, {}), (True, {"verify": True}), (False, {"verify": False})])
+def test_a_card_to_be_stored_is_verified_if_that_is_asked_for(
+    api: ScriptedApi, payments: PaymentsClient, verify: bool | None, sent: dict[str, bool]
+) -> None:
+    api.script((201, {"payment_id": KEY, "status": "stored", "card": SUMMARY.to_dict()}))
+    payments.store_card(SEALED, verify=verify, idempotency_key=KEY)
+    assert api.calls[0].json == {"card_data": SEALED} | sent
+
+
 def test_a_call_without_a_key_gets_one_of_its_own(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(STARTED, STARTED)
     pay(payments, idempotency_key=None)

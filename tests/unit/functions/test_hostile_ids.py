@@ -25,6 +25,7 @@ PLACES: dict[str, list[Path]] = {
     "encrypt": [("payment_id",), ("token",)],
     "charge": [("payment_id",), ("token",)],
     "issue_key": [("headers", "Idempotency-Key"), ("headers",), ("body",)],
+    "verify": [("payment_id",), ("card", "token")],
     "keep": [("payment_id",), ("card", "token")],
     "persist": [
         ("payment_id",),

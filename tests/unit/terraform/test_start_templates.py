@@ -89,6 +89,14 @@ def test_a_token_is_passed_on_as_it_came(absent: str | None) -> None:
 
 
 @both_readings
+@pytest.mark.parametrize("verify", [True, False, None])
+def test_a_card_is_verified_only_if_that_is_asked_for(absent: str | None, verify: bool | None) -> None:
+    body = BODIES["cards"] | {"verify": verify}
+    passed_on = json.loads(start("cards", sent(body), absent)["input"])
+    assert passed_on == BODIES["cards"] | CALLED | ({"verify": True} if verify else {})
+
+
+@both_readings
 def test_who_makes_the_payment_is_passed_on(absent: str | None) -> None:
     body = {"initiator": "merchant", "reason": "recurring", "amount_minor": 1, "currency": "USD", "token": TOKEN}
     assert json.loads(start("payments", sent(body), absent)["input"]) == body | CALLED

@@ -56,7 +56,7 @@ def test_a_card_that_a_rule_denies_is_422_with_the_decline_code_and_no_more_of_t
     # The trace is Lambda's; Step Functions passes it on in the cause.
     cause = {"errorMessage": json.dumps(DENIED), "errorType": "PaymentDenied", "stackTrace": ['File "/var/task/x.py"']}
     told = {
-        "error": {"code": "card_declined", "message": "A rule declines the card."},
+        "error": {"code": "card_declined", "message": "The card is declined."},
         "payment_id": KEY,
         "decline_code": "screened:lookalike_cards",
     }

@@ -16,8 +16,8 @@ from functions.shared.adapters.table.attendance import DynamoDbAttendance
 from functions.shared.adapters.table.cards import DynamoDbCardVault
 from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
 from functions.shared.adapters.table.velocity import DynamoDbVelocityCounter
-from functions.shared.domain.card import CardSummary
-from functions.shared.domain.charge import Charge, Refused
+from functions.shared.domain.card import Card, CardSummary
+from functions.shared.domain.charge import Charge, Refused, Verification
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayOutcomeUnknown,
@@ -800,6 +800,26 @@ class TestPaymentGateway:
         ordered, paying = order(new_id()), card(security_code=code)
         charge = bank.gateway.charge(ordered, paying, f"{ordered.reference}-charge")
         assert (charge.status, charge.decline_code) == outcome
+
+    def test_a_card_is_verified_without_a_charge(self, bank: GatewayUnderTest) -> None:
+        reference = new_id()
+        first, second = (bank.gateway.verify(reference, card(), f"{reference}-verification") for _ in range(2))
+        assert (first.reference, first.decline_code) == (reference, None)
+        assert first.network_transaction_id
+        assert first == second
+        assert bank.gateway.find_by_reference(reference) is None
+
+    @pytest.mark.parametrize(
+        ("asked", "declined"),
+        [
+            (card(DECLINED_PAN), "insufficient_funds"),
+            (card(security_code=WRONG_SECURITY_CODE), "incorrect_cvc"),
+        ],
+    )
+    def test_a_declined_verification_says_why(self, bank: GatewayUnderTest, asked: Card, declined: str) -> None:
+        reference = new_id()
+        verification = bank.gateway.verify(reference, asked, f"{reference}-verification")
+        assert verification == Verification(reference, declined, None)
 
     def test_a_charge_is_found_by_our_reference(self, bank: GatewayUnderTest) -> None:
         charge = bank.gateway.charge(order(reference := new_id()), card(), f"{reference}-charge")

@@ -30,8 +30,8 @@ class FakeClient:
         self.declined = order["card"] is not None and order["card"].card_number == DECLINES
         return Payment(payment_id=order["idempotency_key"], status="processing")
 
-    def store_card(self, card: Any, *, idempotency_key: str) -> Payment:
-        self.asked.append(("store_card", (card,), {}))
+    def store_card(self, card: Any, *, verify: bool | None, idempotency_key: str) -> Payment:
+        self.asked.append(("store_card", (card,), {"verify": verify}))
         return Payment(payment_id=idempotency_key, status="processing")
 
     def payment(self, payment_id: str) -> Payment:

@@ -8,17 +8,27 @@ import base64
 import itertools
 import json
 import secrets
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
 from functions.shared.domain.card_number import passes_luhn
+from tools.deployment import polling
 from tools.deployment.stack import new_payment_id
 from tools.trials.acceptance.hostile import NUMBER
 from tools.trials.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, examples, request_example
-from tools.trials.acceptance.run import Answer, Run, Skipped, Step, Unexpected, accepted_status, expect_equal
+from tools.trials.acceptance.run import (
+    ENDED_WITHIN_SECONDS,
+    Answer,
+    Run,
+    Skipped,
+    Step,
+    Unexpected,
+    accepted_status,
+    expect_equal,
+)
 from tools.trials.replay import set_fault
 
 Route = tuple[str, str]
@@ -57,6 +67,9 @@ NOT_PROVOKED = {
     "refused_400": "Which malformed requests API Gateway refuses so is not documented.",
 }
 """Answers that no step provokes, and why."""
+
+
+_CHANGES_WITHIN_SECONDS = 10
 
 
 # -- Comparing
@@ -193,12 +206,13 @@ def read_operations(run: Run) -> None:
     for name, payment_id in payments.items():
         operation_id, path = new_payment_id(), f"/payments/{payment_id}"
         run.call("POST", f"{path}/refunds", {"amount_minor": 500}, key=operation_id)
-        for _ in range(10):
-            answer = run.call("GET", f"{path}/operations/{operation_id}?wait=20")
-            if answer.status == 200 and answer.json["status"] != "processing":
-                break
-            time.sleep(0.5)
+        operation_path = f"{path}/operations/{operation_id}?wait=20"
+        answer = polling.wait_for(partial(run.call, "GET", operation_path), ENDED_WITHIN_SECONDS, until=is_ended)
         compare(answer, documented(route, 200), 200, examples(content)[name])
+
+
+def is_ended(operation: Answer) -> bool:
+    return operation.status == 200 and operation.json["status"] != "processing"
 
 
 def repeat_until_not(status: int, call: Callable[[], Answer]) -> Answer:
@@ -206,11 +220,7 @@ def repeat_until_not(status: int, call: Callable[[], Answer]) -> Answer:
 
     The result of an execution is visible shortly before the execution ends; until then the status stays the same.
     """
-    for _ in range(20):
-        answer = call()
-        if answer.status != status:
-            break
-    return answer
+    return polling.wait_for(call, _CHANGES_WITHIN_SECONDS, until=lambda answer: answer.status != status)
 
 
 # -- Payments with trouble at the gateway

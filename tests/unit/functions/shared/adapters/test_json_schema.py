@@ -198,7 +198,7 @@ def tokenize_with(**changes: Any) -> dict[str, Any]:
     "event",
     [
         {"request": {"amount_minor": 1999, "currency": "USD"}},
-        {"store_request": {"caller": None}},
+        {"store_request": {"caller": None, "verify": None}},
     ],
 )
 def test_without_card_data_the_message_says_so(event: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.gateways.sparkle.client import Sparkle
 from functions.shared.adapters.gateways.sparkle.mapping import MINOR_UNITS
-from functions.shared.domain.charge import REDACTED, Charge, StoredCredential
+from functions.shared.domain.charge import REDACTED, Charge, StoredCredential, Verification
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -43,6 +43,8 @@ CHARGE: dict[str, Any] = {
     "refunds": [],
     "decline_code": None,
 }
+
+VERIFICATION = {"reference": "pay-1", "status": "verified", "network_transaction_id": NETWORK_TRANSACTION_ID}
 
 REFUND: dict[str, Any] = {
     "id": "re_1",
@@ -356,6 +358,33 @@ class TestGarbage:
             "reason": "recurring",
             "previous_network_transaction_id": NETWORK_TRANSACTION_ID,
         }
+
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [
+            (200, CHARGE),
+            (201, {}),
+            (201, VERIFICATION | {"status": "declined"}),
+            (201, VERIFICATION | {"status": None}),
+            (402, {"error": {"code": "card_declined", "decline_code": "lost_card"}, "charge": CHARGE}),
+            (402, {"error": {"code": "card_declined", "decline_code": "lost_card"}, "verification": VERIFICATION}),
+            (500, VERIFICATION),
+        ],
+    )
+    def test_what_does_not_say_whether_a_card_is_good_leaves_it_unknown(
+        self, answerer: Answerer, status: int, body: object
+    ) -> None:
+        answerer.will_say(status, body)
+        with pytest.raises(GatewayOutcomeUnknown):
+            sparkle_at(answerer.url).verify("pay-1", card(), "pay-1-verification")
+
+    def test_a_card_is_verified_as_one_that_the_customer_stores(self, answerer: Answerer) -> None:
+        answerer.will_say(201, VERIFICATION)
+        verification = sparkle_at(answerer.url).verify("pay-1", card(security_code=SECURITY_CODE), "pay-1-verification")
+        assert verification == Verification("pay-1", None, NETWORK_TRANSACTION_ID)
+        asked = json.loads(answerer.asked)
+        assert asked["stored_credential"] == {"use": "initial", "initiator": "customer"}
+        assert asked["card"]["security_code"] == SECURITY_CODE
 
     @pytest.mark.parametrize("text", [NETWORK_TRANSACTION_ID, "016153570198200", "MCC9ABCDE1129", "0" * 29])
     def test_a_networks_id_is_read_even_if_it_looks_like_a_card_number(self, answerer: Answerer, text: str) -> None:
