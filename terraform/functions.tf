@@ -1,6 +1,7 @@
 # One entry per function; everything that a function needs is defined here and nowhere else.
 #   timeout      in seconds; must be shorter than the Task's TimeoutSeconds in the state machine
 #   concurrency  optional: the limit on concurrent runs; null means no limit
+#   gateway_calls  optional: the calls to the gateway in a row that must fit into the timeout; 3 by default
 #   denials      optional: the metric of denials, which are errors but no fault; the alarm on errors subtracts them
 #   environment  variables in addition to local.common_environment
 #   statements   permissions of its role, in addition to writing its own logs and traces
@@ -177,12 +178,7 @@ locals {
 
   open_sealed_card = concat(
     [
-      {
-        sid        = "ReadSingleUseKey"
-        actions    = ["dynamodb:GetItem"]
-        resources  = [aws_dynamodb_table.ephemeral.arn]
-        conditions = local.ephemeral_attributes_only["single_use_key"]
-      },
+      local.read_single_use_key,
       {
         sid        = "OpenSealedCard"
         actions    = ["kms:Decrypt"]
@@ -230,6 +226,12 @@ locals {
     ]
   }
 
+  read_single_use_key = {
+    sid        = "ReadSingleUseKey"
+    actions    = ["dynamodb:GetItem"]
+    resources  = [aws_dynamodb_table.ephemeral.arn]
+    conditions = local.ephemeral_attributes_only["single_use_key"]
+  }
   read_held_card = {
     sid        = "ReadHeldCard"
     actions    = ["dynamodb:GetItem"]
@@ -404,9 +406,10 @@ locals {
     }
 
     verify = {
-      timeout = 22
-      memory  = 512
-      denials = "CardDeclined"
+      timeout       = 22
+      memory        = 512
+      gateway_calls = 1
+      denials       = "CardDeclined"
       environment = merge(local.gateway_environment, {
         KMS_KEY_ID       = aws_kms_key.this["card"].arn
         EPHEMERAL_KEY_ID = aws_kms_key.this["ephemeral"].arn
@@ -577,9 +580,10 @@ locals {
       environment = merge(local.ephemeral_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
       statements = [
         local.see_whether_recorded,
+        local.read_single_use_key,
         {
           sid       = "KeepSingleUseKey"
-          actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+          actions   = ["dynamodb:UpdateItem"]
           resources = [aws_dynamodb_table.ephemeral.arn]
           conditions = [
             {

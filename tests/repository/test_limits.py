@@ -1,4 +1,4 @@
-"""That docs/limits.md has the numbers of the code."""
+"""docs/limits.md has the code's numbers."""
 
 import re
 from collections.abc import Mapping
@@ -116,7 +116,7 @@ LIMITS = {
 }
 
 OTHERS = {"concurrent functions"}
-"""Limits that are no numbers."""
+"""Limits without a number."""
 
 STATED = {
     what: limit

@@ -8,6 +8,9 @@ I6 a status changes only along the state diagram (`NEXT_STATUSES`)
 I7 a charge is reversed at most once, and refunds and reservations never exceed the captured amount
 I8 the same key gives the same result, and is counted once
 I9 what succeeded was done exactly once, and what was rejected was not done
+I10 once a payment has ended, neither its card, nor its security code, nor the key to open either is there, and none
+    comes back
+I11 a stored card is the one that was charged, and once it was erased it stays so
 
 (tests/stack/test_leaks.py checks I5, no card number anywhere.)
 """
@@ -15,7 +18,7 @@ I9 what succeeded was done exactly once, and what was rejected was not done
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -24,7 +27,7 @@ from functions.shared.domain.ledger import GENESIS_HASH
 from functions.shared.domain.payment import NEXT_STATUSES, SCREENED_PREFIX
 from tests.simulation.gateway import Book
 from tests.simulation.states import Execution
-from tests.simulation.table import Item, Key, Table
+from tests.simulation.table import EPHEMERAL, Item, Key, Table
 from tools.local.sparkle.charges import Charge
 
 Nets = dict[str, int]
@@ -43,13 +46,19 @@ NEXT_OPERATION_STATUSES = {
 
 _TAKEN = ("captured", "partially_refunded", "refunded")
 
+SECRETS = {"private_key", "ciphertext", "security_code"}
+"""What an item of the table `ephemeral` has only until the payment ends."""
+
 _deserialize = TypeDeserializer().deserialize
 
 
 def broken_by_write(key: Key, before: Item | None, after: Item, book: Book) -> Iterator[str]:
     """Yield the rules that this write to the table breaks, whatever follows."""
     old, new = _plain(before or {}), _plain(after)
-    if key[0].startswith("VELOCITY#"):
+    if key[1] == EPHEMERAL:
+        if "ended_at" in old and (back := SECRETS & new.keys()):
+            yield f"I10: {sorted(back)} written after the payment's end"
+    elif key[0].startswith("VELOCITY#"):
         if "counted" in new and new["payments"] != len(new["counted"]):
             yield f"I8: {len(new['counted'])} payments are counted as {new['payments']}"
     elif key[1] == "PAYMENT":
@@ -111,6 +120,25 @@ def _broken_by_pending(old: Record, new: Record, book: Book) -> Iterator[str]:
             yield f"I9: {name} is recorded as done, and is pending at the gateway"
 
 
+def broken_by_end(execution: Execution, table: Table) -> Iterator[str]:
+    """Yield the rules that are broken if the execution ends like this now, whatever looks after it later."""
+    erases = (
+        execution.status == "SUCCEEDED"
+        or execution.error == "PaymentReversed"
+        or (execution.error == "PaymentRejected" and "Erase" not in execution.caught)
+    )
+    if erases:
+        yield from _broken_by_remains(execution, table)
+
+
+def _broken_by_remains(execution: Execution, table: Table) -> Iterator[str]:
+    item = table.items.get((execution.name, EPHEMERAL), {})
+    if kept := SECRETS & item.keys():
+        yield f"I10: {execution.error or execution.status}, and {sorted(kept)} is kept"
+    if "ended_at" not in item:
+        yield f"I10: {execution.error or execution.status}, and nothing keeps its card from coming back"
+
+
 def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterator[str]:
     """Yield the rules that a payment breaks once nothing remains to be done."""
     payment_id = execution.name
@@ -120,6 +148,7 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     postings = [item for item in items if item["sk"].startswith("POSTING#")]
     charges = [charge for charge in book.all() if charge.reference == payment_id]
 
+    yield from _broken_by_remains(execution, table)
     yield from _broken_in_the_journal(entries, postings)
     yield from _broken_at_the_gateway(payment_id, charges, book)
     gateway: Counter[str] = Counter()
@@ -157,12 +186,30 @@ def broken_at_the_end(execution: Execution, table: Table, book: Book) -> Iterato
     yield from _broken_by_count(record, execution, table)
 
 
-def broken_card(execution: Execution, table: Table, book: Book) -> Iterator[str]:
+def broken_stored_card(execution: Execution, table: Table, erased: Collection[Key]) -> Iterator[str]:
+    """Yield what doesn't hold of a payment's stored card once nothing remains to be done. `erased` cards are gone."""
+    record = _plain(table.items.get((f"PAYMENT#{execution.name}", "PAYMENT"), {}))
+    token = (record.get("card") or {}).get("token")
+    asked = json.loads(execution.request)
+    wants_it_stored = asked.get("save_card") and record.get("status") != "declined"
+    if execution.status == "SUCCEEDED" and wants_it_stored and not token:
+        yield "I11: the card was to be stored, and the record knows no token"
+    key = (f"CARD#{token}", "CARD")
+    if token is None or not record["transaction_id"] or key in erased:
+        return
+    if key not in table.items:
+        yield "I11: the record has a token, and no card is stored under it"
+    elif hashlib.sha256(table.items[key]["ciphertext"]["B"]).hexdigest() != record["transaction_id"]:
+        yield "I11: the stored card is not the one that was charged"
+
+
+def broken_card(execution: Execution, table: Table, book: Book, erased: Collection[Key]) -> Iterator[str]:
     """What does not hold of a card that was to be stored, once nothing is left to do."""
     if (f"PAYMENT#{execution.name}", "PAYMENT") in table.items or book.find(execution.name):
         yield "I4: a card that was to be stored moved money"
     request = table.items.get((f"REQUEST#{execution.name}", "REQUEST"))
-    if request and (f"CARD#{request['token']['S']}", "CARD") not in table.items:
+    key = (f"CARD#{request['token']['S']}", "CARD") if request else None
+    if key and key not in table.items and key not in erased:
         yield "I2: the request is there, and the card that it stored is not"
     if execution.status == "SUCCEEDED" and request is None:
         yield "I4: the card was stored, and is not there"

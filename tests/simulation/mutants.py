@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("functions", "tools", "statemachine", "docs", "tests")
+COPIED = ("client", "functions", "tools", "statemachine", "docs", "tests")
 RUNS = 5_000
 FIRST_SEED = 1
 
@@ -58,6 +58,10 @@ SETTLE = "functions/shared/use_cases/settle_operation.py"
 PAYMENT = "functions/shared/domain/payment.py"
 VELOCITY = "functions/shared/adapters/table/velocity.py"
 LOOK_AFTER = "functions/doubts/look_after.py"
+PERSIST_HANDLER = "functions/persist/handler.py"
+HELD_CARDS = "functions/shared/adapters/table/held_cards.py"
+SEALING_KEYS = "functions/shared/adapters/table/sealing_keys.py"
+CARDS = "functions/shared/adapters/table/cards.py"
 BOOK = "tools/local/sparkle/charges.py"
 PAYMENT_STATES = "statemachine/payment.asl.json"
 JOURNAL = "functions/shared/domain/ledger.py"
@@ -310,6 +314,120 @@ MUTANTS = (
     Mutant(
         "a payment is counted as often as it is screened",
         ((VELOCITY, '"NOT contains(counted, :this)"', '"attribute_not_exists(nothing)"'),),
+    ),
+    Mutant(
+        "a card is held over another one",
+        ((HELD_CARDS, 'ended_at) AND attribute_not_exists(ciphertext)"', 'ended_at)"'),),
+    ),
+    Mutant(
+        "a card is held after the payment's end",
+        ((HELD_CARDS, '_IS_FIRST = "attribute_not_exists(ended_at) AND ', '_IS_FIRST = "'),),
+    ),
+    Mutant(
+        "nothing keeps what was erased from coming back",
+        ((HELD_CARDS, "SET ended_at = if_not_exists(ended_at, :at), expires_at", "SET expires_at"),),
+    ),
+    Mutant("the key is not erased with the card", ((HELD_CARDS, 'f"REMOVE private_key, ', 'f"REMOVE '),)),
+    Mutant(
+        "what has ended is remembered for a year",
+        ((HELD_CARDS, "RETENTION = timedelta(days=1)", "RETENTION = timedelta(days=365)"),),
+    ),
+    Mutant(
+        "the card is erased before the payment is recorded",
+        (
+            (
+                PERSIST,
+                "    ledger.record(recorded, posted + adopted, card)\n",
+                "    held_cards.erase(payment.payment_id, payment.updated_at)\n"
+                "    ledger.record(recorded, posted + adopted, card)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "Persist erases nothing",
+        (
+            (
+                PERSIST,
+                "held_cards.erase(payment.payment_id, payment.updated_at)\n    return recorded",
+                "return recorded",
+            ),
+        ),
+    ),
+    Mutant(
+        "Deny erases nothing",
+        ((PERSIST, "held_cards.erase(payment.payment_id, payment.updated_at)\n    return payment", "return payment"),),
+    ),
+    Mutant("Erase erases nothing", ((PERSIST_HANDLER, 'held_cards.erase(event["payment_id"], now)', "pass"),)),
+    Mutant(
+        "a payment is rejected past Erase",
+        (
+            (
+                PAYMENT_STATES,
+                '"UnknownToken", "KeyUnusable", "InternalError"], "ResultPath": "$.error", "Next": "Erase"',
+                '"UnknownToken", "KeyUnusable", "InternalError"], "ResultPath": "$.error", "Next": "PaymentRejected"',
+            ),
+        ),
+    ),
+    Mutant(
+        "Compensate erases nothing",
+        (
+            (
+                "functions/compensate/handler.py",
+                "runtime.held_cards().erase(ended.payment_id, payment.updated_at)",
+                "pass",
+            ),
+        ),
+    ),
+    Mutant(
+        "Resolve erases nothing",
+        (("functions/resolve/handler.py", 'runtime.held_cards().erase(payment_id, ports["now"])', "pass"),),
+    ),
+    Mutant("Keep erases nothing", (("functions/keep/keep_card.py", "held_cards.erase_key(key)", "pass"),)),
+    Mutant(
+        "a key is issued after the payment's end",
+        (
+            (
+                SEALING_KEYS,
+                '"attribute_not_exists(ended_at) AND attribute_not_exists(ciphertext)"',
+                '"attribute_not_exists(ciphertext)"',
+            ),
+            (
+                SEALING_KEYS,
+                'raise SealingKeyUsed("The payment has ended. Pay with',
+                'return None\n            raise SealingKeyUsed("The payment has ended. Pay with',
+            ),
+        ),
+    ),
+    Mutant(
+        "a key may be used for ever",
+        (
+            (
+                SEALING_KEYS,
+                'if item["issued_until"] <= at:\n            raise SealingKeyExpired',
+                "if False:\n            raise SealingKeyExpired",
+            ),
+        ),
+    ),
+    Mutant(
+        "a security code is encrypted with its card",
+        (
+            (
+                "functions/encrypt/encrypt_data.py",
+                "encrypt_data(card.to_card_data(), context, cipher=cipher)",
+                'encrypt_data(card.to_card_data() | {"code": card.security_code or ""}, context, cipher=cipher)',
+            ),
+        ),
+    ),
+    Mutant("the gateway is not told the security code", ((CHARGE, "if held.security_code is None:", "if True:"),)),
+    Mutant(
+        "a charge by its token brings an erased card back",
+        (
+            (
+                CARDS,
+                'f"{EXISTS} AND expires_at < :expires_at"',
+                '"attribute_not_exists(expires_at) OR expires_at < :expires_at"',
+            ),
+        ),
     ),
 )
 

@@ -65,6 +65,8 @@ class Execution:
         self.status: Status = "RUNNING"
         self.error: str | None = None
         self.cause: str | None = None
+        self.caught: set[str] = set()
+        """The states that failed, and whose errors were caught."""
         self.started_at = machines.clock.now()
         self.stopped_at: datetime | None = None
         self._machines = machines
@@ -101,13 +103,13 @@ class Execution:
             if unknown := state.keys() - _FIELDS[state["Type"]]:
                 raise Unknown(f"{name} has {unknown}")
             self._machines.tell(f"{self.machine}: {name}")
-            data, name = self._step(state, data)
+            data, name = self._step(name, state, data)
 
-    def _step(self, state: dict[str, Any], data: Any) -> tuple[Any, str | None]:
+    def _step(self, name: str, state: dict[str, Any], data: Any) -> tuple[Any, str | None]:
         """Return the state's output and the next state."""
         match state["Type"]:
             case "Task":
-                return self._work(state, data)
+                return self._work(name, state, data)
             case "Choice":
                 return data, next((c["Next"] for c in state["Choices"] if self._chosen(c, data)), state["Default"])
             case "Pass":
@@ -121,7 +123,7 @@ class Execution:
                 raise _Failed(state["Error"], cause)
         return data, None
 
-    def _work(self, state: dict[str, Any], data: Any) -> tuple[Any, str | None]:
+    def _work(self, name: str, state: dict[str, Any], data: Any) -> tuple[Any, str | None]:
         payload = json.dumps(self._parameters(state, data))
         retried: Counter[int] = Counter()
         while (reply := self._invoke(function_of(state), payload, state["TimeoutSeconds"])).error:
@@ -134,6 +136,7 @@ class Execution:
                 continue
             for catcher in state.get("Catch", []):
                 if _matches(catcher, reply.error):
+                    self.caught.add(name)
                     error = {"Error": reply.error, "Cause": json.dumps({"errorMessage": reply.message})}
                     return _put(data, catcher.get("ResultPath", "$"), error), catcher["Next"]
             raise _Failed(reply.error, reply.message)
@@ -195,8 +198,10 @@ def _matches(rule: dict[str, Any], error: str) -> bool:
     return error in rule["ErrorEquals"] or "States.ALL" in rule["ErrorEquals"]
 
 
-def _put(data: Any, path: str, result: Any) -> Any:
-    """A copy of the data with the result at this path."""
+def _put(data: Any, path: str | None, result: Any) -> Any:
+    """A copy of the data with the result at this path; with no path, the data."""
+    if path is None:
+        return data
     _, *rest = path.split(".")
     if not rest:
         return result

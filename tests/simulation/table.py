@@ -16,13 +16,18 @@ Key = tuple[str, str]
 Condition = Callable[[Item, Item], bool]
 """Whether a condition holds for an item (empty if none exists) with these values."""
 
+EPHEMERAL = "EPHEMERAL"
+"""The second part of the keys of the table `ephemeral`; the first is the payment's id."""
+
 ATTEMPTS = 2
 TIMEOUT_SECONDS = 3  # connect and read timeouts, as in runtime/factories.py
 
 _TABLES = {"PAYMENT": "ledger", "CARD": "cards", "REQUEST": "cards", "VELOCITY": "counters", "ENDED": "counters"}
 _RETURNED = {"ReturnValues": "ALL_NEW", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 _PROJECTION = {"ProjectionExpression", "ExpressionAttributeNames"}
-_UPDATE = re.compile(r"SET (?P<set>\w+ = :\w+)( ADD (?P<added>#?\w+ :\w+(, #?\w+ :\w+)*))?")
+_CLAUSE = re.compile(r"\b(SET|ADD|REMOVE) ")
+_ASSIGNED = re.compile(r"(?P<name>\w+) = (if_not_exists\((?P=name), )?(?P<value>:\w+)\)?")
+_ADDED = re.compile(r"(?P<name>#?\w+) (?P<value>:\w+)")
 _TOKEN = re.compile(r"\s*([()]|<=|>=|<>|[=<>]|,|[:#]?\w+)")
 
 
@@ -35,7 +40,8 @@ class ConditionalCheckFailed(ClientError):
 
 
 class Table:
-    """The items. `watch` is called before every write with the key, the old item or None, and the new item."""
+    """The items. `watch` is called before every write with the key, the old item or None, and the new item, which is
+    empty when the item is deleted."""
 
     def __init__(self, watch: Callable[[Key, Item | None, Item], None]) -> None:
         self.items: dict[Key, Item] = {}
@@ -55,6 +61,14 @@ class Table:
         if holds := _holds(update, there):
             self._write(_updated(update, update["Key"] | there))
         return holds, self.items.get(_key(update["Key"]), {})
+
+    def delete(self, delete: dict[str, Any]) -> bool:
+        """Delete the item if the condition holds. Return whether it does."""
+        there = self.items.get(_key(delete["Key"]), {})
+        if holds := _holds(delete, there):
+            self._watch(_key(delete["Key"]), there, {})
+            self.items.pop(_key(delete["Key"]), None)
+        return holds
 
     def _write(self, item: Item) -> None:
         self._watch(_key(item), self.items.get(_key(item)), item)
@@ -102,6 +116,13 @@ class TableClient:
             error = _error("ConditionalCheckFailedException") | ({"Item": item} if told else {})
             raise ConditionalCheckFailed(error, "UpdateItem")
         return {"Attributes": item} if told else {}
+
+    def delete_item(self, **request: Any) -> dict[str, Any]:
+        _check(request, {"TableName", "Key", "ConditionExpression"})
+        _check_place(request["TableName"], request["Key"])
+        if not self._ask(lambda: self._table.delete(request), "DeleteItem"):
+            raise ConditionalCheckFailed(_error("ConditionalCheckFailedException"), "DeleteItem")
+        return {}
 
     def transact_write_items(self, **request: Any) -> dict[str, Any]:
         _check(request, {"TransactItems"})
@@ -166,6 +187,10 @@ def _check(given: dict[str, Any], known: set[str]) -> None:
 
 def _check_place(table: str, item: Item) -> None:
     """All tables' items are stored together here, so check that each is sent to its own table."""
+    if _is_ephemeral(item):
+        if table != "ephemeral":
+            raise Unknown(f"A card or key in the table {table}")
+        return
     kind = item["pk"]["S"].partition("#")[0]
     if _TABLES.get(kind) != table:
         raise Unknown(f"{kind} in the table {table}")
@@ -175,7 +200,14 @@ def _error(code: str) -> Any:
     return {"Error": {"Code": code, "Message": code}}
 
 
+def _is_ephemeral(item: Item) -> bool:
+    """Whether this is an item of the table `ephemeral`, which has one for each payment, and whose key is simpler."""
+    return "pk" not in item
+
+
 def _key(item: Item) -> Key:
+    if _is_ephemeral(item):
+        return item["payment_id"]["S"], EPHEMERAL
     return item["pk"]["S"], item["sk"]["S"]
 
 
@@ -188,15 +220,26 @@ def _projected(request: dict[str, Any], item: Item) -> Item:
 
 
 def _updated(update: dict[str, Any], item: Item) -> Item:
-    """A copy of the item with the update expression applied: `SET a = :x`, or `SET a = :x ADD #b :y, c :z`."""
-    match = _UPDATE.fullmatch(update["UpdateExpression"])
-    if not match:
+    """A copy of the item with the update expression applied: `SET a = :x, b = if_not_exists(b, :y) ADD #c :z REMOVE d`,
+    or some of these clauses."""
+    values, updated = update["ExpressionAttributeValues"], dict(item)
+    start, *clauses = _CLAUSE.split(update["UpdateExpression"])
+    if start or not clauses:
         raise Unknown(update["UpdateExpression"])
-    values = update["ExpressionAttributeValues"]
-    added = [change.split(" ") for change in match["added"].split(", ")] if match["added"] else []
-    changes = {name: _sum(item.get(_named(name, update)), values[value]) for name, value in added}
-    changes |= {name: values[value] for name, value in [match["set"].split(" = ")]}
-    return item | {_named(name, update): value for name, value in changes.items()}
+    for clause, changes in zip(clauses[::2], clauses[1::2], strict=True):
+        for change in re.split(r", (?!:)", changes.strip()):
+            match clause:
+                case "SET" if found := _ASSIGNED.fullmatch(change):
+                    name, keeps = found["name"], change.endswith(")")
+                    updated[name] = item[name] if keeps and name in item else values[found["value"]]
+                case "ADD" if found := _ADDED.fullmatch(change):
+                    name = _named(found["name"], update)
+                    updated[name] = _sum(item.get(name), values[found["value"]])
+                case "REMOVE" if re.fullmatch(r"\w+", change):
+                    updated.pop(change, None)
+                case _:
+                    raise Unknown(update["UpdateExpression"])
+    return updated
 
 
 def _sum(there: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:

@@ -119,12 +119,30 @@ class TestTable:
         assert told == 2 * [key | {"until": {"N": "1"}, "seen": {"BS": [b"1"]}}]
 
     @pytest.mark.parametrize(
-        "expression", ["SET a = :v, b = :v", "ADD a :v", "REMOVE a", "SET b = if_not_exists(a, :v) ADD a :v"]
+        "expression", ["DELETE a :v", "SET a = b", "SET a = a + :v", "REMOVE a[0]", "SET b = if_not_exists(a, :v)"]
     )
     def test_an_update_that_is_not_known_is_an_error(self, expression: str) -> None:
         update = {"Key": ITEM, "UpdateExpression": expression, "ExpressionAttributeValues": {":v": {"N": "1"}}}
         with pytest.raises(Unknown):
             Table(ignore).update(update)
+
+    def test_an_update_keeps_or_removes_what_is_there(self) -> None:
+        table, key = Table(ignore), {"payment_id": {"S": "pay-1"}}
+        update = {
+            "Key": key,
+            "UpdateExpression": "REMOVE card, code SET ended = if_not_exists(ended, :at), until = :at",
+            "ExpressionAttributeValues": {":at": {"N": "2"}},
+        }
+        table.items["pay-1", "EPHEMERAL"] = key | {"card": {"B": b"1"}, "ended": {"N": "1"}}
+        assert table.update(update)[0]
+        assert table.items["pay-1", "EPHEMERAL"] == key | {"ended": {"N": "1"}, "until": {"N": "2"}}
+
+    def test_a_deletion_is_conditional_too(self) -> None:
+        table = Table(ignore)
+        table.put_all([{"Item": ITEM}])
+        delete = {"Key": {"pk": ITEM["pk"], "sk": ITEM["sk"]}, "ConditionExpression": "attribute_exists(pk)"}
+        assert [table.delete(delete), table.delete(delete)] == [True, False]
+        assert table.items == {}
 
     def test_of_a_projection_only_what_is_asked_for_is_read(self) -> None:
         clock, table, read = Clock(datetime(2026, 11, 23, tzinfo=UTC)), Table(ignore), list[Any]()

@@ -2,11 +2,12 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain
 from random import Random
 from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
@@ -14,27 +15,32 @@ from unittest import mock
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from client import seal
 from functions.shared import runtime
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.executions import StepFunctionsExecutions, StepFunctionsStateMachine
 from functions.shared.adapters.gateways.sparkle import client as sparkle
+from functions.shared.adapters.jwe import SINGLE_USE, JweCardOpener, SingleUseKeys
 from functions.shared.adapters.table.attendance import DynamoDbAttendance
 from functions.shared.adapters.table.cards import DynamoDbCardVault
+from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
+from functions.shared.adapters.table.sealing_keys import DynamoDbSealingKeys
 from functions.shared.adapters.table.velocity import DynamoDbVelocityCounter
 from functions.shared.domain.card import Card
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
+from functions.shared.domain.times import iso
 from functions.shared.runtime import clock, frame
 from functions.tokenize.tokenize_card import card_token
 from tests.fakes import FakeCardCipher, FakeMac
-from tests.samples import TEST_CARDS
+from tests.samples import SECURITY_CODE, TEST_CARDS, UNLISTED_PAN, WRONG_SECURITY_CODE
 from tests.simulation import invariants
 from tests.simulation.clock import Clock
 from tests.simulation.gateway import Book, GatewaySession
 from tests.simulation.lambdas import Functions, Reply
 from tests.simulation.network import Fate, Lost, Network, Outage, Refused, Weather
 from tests.simulation.states import Execution, Machines
-from tests.simulation.table import Item, Key, Table, TableClient
+from tests.simulation.table import EPHEMERAL, Item, Key, Table, TableClient
 from tests.workflow.definition import DEFINITIONS
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -91,6 +97,15 @@ class Run:
     trace: list[tuple[float, str, str]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Sealed:
+    """A card sealed for one payment, the time until which it may be used, and the security code in it."""
+
+    card_data: str
+    expires_at: str
+    security_code: str | None
+
+
 def payment_of(subject: str) -> str:
     """The payment's id. An operation's id begins with it: `simulated-payment-7-0_void-1`."""
     return subject.partition("_")[0]
@@ -138,6 +153,10 @@ class World:
         self._is_scheduled = False
         self._afterwards: dict[str, list[Callable[[], None]]] = {}
         self._cards: list[tuple[Card, str]] = []
+        self.sealed: dict[str, Sealed] = {}
+        """The sealed cards, by the idempotency key of the payment, or of the request to store the card."""
+        self._erased: set[Key] = set()
+        """The stored cards that were erased."""
         self._token_key, self._books_mac = FakeMac(), FakeMac()
         self._network = carrier = network(clock, random, self._weather(), self._tell)
         self.table = Table(self._watch)
@@ -168,8 +187,14 @@ class World:
         def seal(record: dict[str, Any]) -> dict[str, Any]:
             return sealed(record, books_mac, clock.iso())
 
+        held_cards, code_cipher = DynamoDbHeldCards(client, "ephemeral"), Cipher(carrier)
+        sealing_keys = DynamoDbSealingKeys(client, "ephemeral", code_cipher)
         self.adapters = {
-            "card_cipher": Cipher(carrier),
+            "card_cipher": Cipher(carrier, self._watch_card),
+            "ephemeral_cipher": code_cipher,
+            "held_cards": held_cards,
+            "sealing_keys": sealing_keys,
+            "card_opener": JweCardOpener({SINGLE_USE: SingleUseKeys(sealing_keys, clock.iso)}),
             "token_mac": Mac(self._token_key, carrier),
             "velocity_counter": DynamoDbVelocityCounter(client, "counters"),
             "ledger": DynamoDbLedger(client, "ledger", seal, "cards"),
@@ -186,7 +211,9 @@ class World:
         for n in range(self.random.randint(1, 3)):
             payment_id = f"simulated-payment-{self.run.seed}-{n}"
             request = self._request(payment_id)
-            self._expect_payment(payment_id, request, self.random.uniform(0, 2 * MINUTE))
+            seconds = self._seal(payment_id, request, self.random.uniform(0, 2 * MINUTE))
+            self._expect_payment(payment_id, request, seconds)
+            self._erase_card(*self._cards[-1], seconds)
             if self.random.random() < 0.1:  # the same again, by hand
                 self._expect_payment(f"{payment_id}-again", request, self.random.uniform(0, 2 * HOUR))
             if self.random.random() < 0.2:
@@ -213,27 +240,52 @@ class World:
                 self.clock.run(1)
 
     def _look(self) -> None:
+        for (name, kind), item in self.table.items.items():
+            if kind == EPHEMERAL and int(item["expires_at"]["N"]) > self.clock.seconds:
+                self.clock.subject = name
+                self._break("I10: what a payment has only while it runs is kept for weeks")
         for name, execution in self.executions.items():
             self.clock.subject = name
             if execution.machine == "payment":
-                broken = invariants.broken_at_the_end(execution, self.table, self.book)
+                broken = chain(
+                    invariants.broken_at_the_end(execution, self.table, self.book),
+                    invariants.broken_stored_card(execution, self.table, self._erased),
+                    self._broken_seal(execution),
+                )
             elif execution.machine == "store_card":
-                broken = invariants.broken_card(execution, self.table, self.book)
+                broken = invariants.broken_card(execution, self.table, self.book, self._erased)
             else:
                 paid = self.executions.get(payment_of(name))
                 broken = invariants.broken_operation(execution, paid, self.table, self.book)
             for what in broken:
                 self._break(what)
 
+    def _broken_seal(self, execution: Execution) -> Iterator[str]:
+        """The rules that the payment breaks of which the card was sealed to a single-use key."""
+        card_data = json.loads(execution.request).get("card_data")
+        charges = [charge for charge in self.book.all() if charge.reference == execution.name]
+        for sealed_for, card in self.sealed.items():
+            if card.card_data != card_data:
+                continue
+            if charges and sealed_for != execution.name:
+                yield "I10: charged, and the card was sealed for another payment"
+            if charges and card.expires_at <= iso(execution.started_at):
+                yield "I10: charged, and the card's key had expired before"
+            if card.security_code == WRONG_SECURITY_CODE and any(not charge.decline_code for charge in charges):
+                yield "I10: the gateway has not learned of the wrong security code"
+
     def _repeat(self) -> None:
         """I8: every request may be repeated at any time, and changes nothing, whatever the gateway forgot."""
         if self.random.random() < 0.5:
             self._tell("the gateway forgets everybody")
             self._session.forget()
+        if self.random.random() < 0.5:
+            self._tell("DynamoDB deletes what has expired")
+            self.table.items = {key: item for key, item in self.table.items.items() if key[1] != EPHEMERAL}
         invoked = [
             (function, payload)
             for function, payload in self.functions.invoked
-            if function not in ("doubts", "status") and not self._is_unrecorded_denial(payload)
+            if function not in ("doubts", "status", "issue_key", "cards") and not self._is_unrecorded_denial(payload)
         ]
         shown, books = self._shown(), self._books()
         for function, payload in self.random.sample(invoked, min(4, len(invoked))):
@@ -303,16 +355,59 @@ class World:
         return {"card_number": pan, "expiry_date": "12/44" if dice < 0.97 else "01/20", "card_holder": "John Doe"}
 
     def _expect_card(self, key: str, seconds: float) -> None:
-        """Let somebody store a card after so many seconds."""
-        for _ in range(self.random.choice((1, 1, 2))):  # two cards by one key, of which one is stored
-            card = self._card()
-            self._cards.append((Card.from_card_data(card), f"{key}/card"))
-            if self.random.random() < 0.1:
-                card |= {"card_number": "4000056655665556"}  # not sealed, and so rejected
-            request = {"card_data": card, "caller": "arn:aws:iam::123456789012:user/shop"}
-            if self.random.random() < 0.5:
-                request |= {"verify": True}
+        """Let somebody store a card after so many seconds, and perhaps ask again, or store another by the same key."""
+        requests: list[dict[str, Any]] = []
+        for _ in range(self.random.choice((1, 1, 2))):
+            if requests and self.random.random() < 0.5:
+                request = requests[0]
+            else:
+                card = self._card()
+                self._cards.append((Card.from_card_data(card), f"{key}/card"))
+                if self.random.random() < 0.1:
+                    card |= {"card_number": UNLISTED_PAN}  # rejected, unless it is sealed
+                request = {"card_data": card, "caller": "arn:aws:iam::123456789012:user/shop"}
+                if self.random.random() < 0.5:
+                    request["verify"] = True
+                seconds = self._seal(key, request, seconds)
+            requests.append(request)
             self._expect("store_card", key, request, seconds + self.random.uniform(0, MINUTE))
+        self._erase_card(*self._cards[-1], seconds)
+
+    def _seal(self, key: str, request: dict[str, Any], seconds: float) -> float:
+        """Perhaps let somebody ask for a single-use key after so many seconds, to which the request's card is sealed
+        once the key is there. Return after how many seconds the request is sent. Somebody may also ask much later."""
+        random = self.random
+        for _ in range(random.choice((0, 0, 1, 2))):
+            self.clock.after(seconds + 10 ** random.uniform(0, 5), lambda: self._ask_for_key(key, lambda reply: None))
+        if "card_data" not in request or random.random() < 0.4:
+            return seconds
+        code = random.choice((None, SECURITY_CODE, SECURITY_CODE, WRONG_SECURITY_CODE))
+        card = dict(request["card_data"]) | ({"security_code": code} if code else {})
+
+        def issued(reply: Reply) -> None:
+            if not reply.error and reply.answer["statusCode"] == 201 and key not in self.executions:
+                answer = json.loads(reply.answer["body"])
+                request["card_data"] = seal(card, key, answer)
+                self.sealed[key] = Sealed(request["card_data"], answer["expires_at"], code)
+
+        self.clock.after(seconds, lambda: self._ask_for_key(key, issued))
+        return seconds + (random.uniform(1, 10) if random.random() < 0.9 else random.uniform(0, 2 * HOUR))
+
+    def _ask_for_key(self, key: str, answered: Callable[[Reply], None]) -> None:
+        """POST /keys."""
+        self.clock.subject = key
+        event = {"headers": {"Idempotency-Key": key}, "body": None, "requestContext": {"path": "/keys"}}
+        self.functions.run("issue_key", json.dumps(event), 10, answered)
+
+    def _erase_card(self, card: Card, key: str, seconds: float) -> None:
+        """Perhaps let somebody erase the card some time after so many seconds, if it is stored then."""
+        if self.random.random() < 0.2:
+            token = card_token(card, key, self._token_key)
+            event = {"httpMethod": "DELETE", "pathParameters": {"token": token}}
+            self.clock.after(
+                seconds + 10 ** self.random.uniform(0, 5.5),
+                lambda: self.functions.run("cards", json.dumps(event), 10, lambda reply: None),
+            )
 
     def _expect_payment(self, payment_id: str, request: dict[str, Any], seconds: float) -> None:
         """Let somebody request a payment after this many seconds, and then operations on it."""
@@ -373,7 +468,7 @@ class World:
 
         def start() -> None:
             self.clock.subject = name
-            execution = Execution(self._machines, machine, DEFINITIONS[machine], name, request)
+            execution = Execution(self._machines, machine, DEFINITIONS[machine], name, dict(request))
             self.executions[name] = execution
             if stop_after is not None:
                 self.clock.after(stop_after, lambda: execution.stop(stopped_as))
@@ -389,6 +484,9 @@ class World:
                 self.clock.after(delay, lambda: self._resolve(execution.machine, execution.name))
             self._last_bad_end = self.clock.seconds
             self._schedule()
+        if execution.machine in ("payment", "store_card"):
+            for what in invariants.broken_by_end(execution, self.table):
+                self._break(what)
         for ask in self._afterwards.pop(execution.name, []):
             ask()
 
@@ -491,8 +589,17 @@ class World:
         if "_nonsense-" not in self.clock.subject or "InvalidInput" not in what:
             self._break(what)
 
+    def _watch_card(self, plaintext: bytes) -> None:
+        if "security_code" in json.loads(plaintext):
+            self._break("I10: a security code is encrypted with the card, and will be stored with it")
+
     def _watch(self, key: Key, before: Item | None, after: Item) -> None:
         self._tell(f"table: {key[1]} {after.get('status', {}).get('S', '')}")
+        if key[1] == "CARD":
+            if key in self._erased:
+                self._break("I11: a card is stored again after it was erased")
+            if not after:
+                self._erased.add(key)
         for what in invariants.broken_by_write(key, before, after, self.book):
             self._break(what)
 
@@ -523,11 +630,15 @@ class Attendance(DynamoDbAttendance):
 
 
 class Cipher(FakeCardCipher):
-    def __init__(self, network: Network) -> None:
+    """`watch` is called with everything that is encrypted."""
+
+    def __init__(self, network: Network, watch: Callable[[bytes], None] = lambda plaintext: None) -> None:
         super().__init__()
         self._network = network
+        self._watch = watch
 
     def encrypt(self, plaintext: bytes, context: dict[str, str]) -> bytes:
+        self._watch(plaintext)
         _ask_kms(self._network, "Encrypt")
         return super().encrypt(plaintext, context)
 

@@ -1,4 +1,4 @@
-"""Every metric that an alarm or the dashboard looks at is one that is sent, with exactly those dimensions."""
+"""Every metric of an alarm or the dashboard is published with exactly the same dimensions."""
 
 import json
 from collections.abc import Iterator

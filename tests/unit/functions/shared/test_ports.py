@@ -1,4 +1,4 @@
-"""The promises of the ports, asked of the adapters and of the fakes that stand in for them."""
+"""Contract tests of the ports, run on the adapters and on the fakes."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -107,7 +107,7 @@ def books(request: pytest.FixtureRequest) -> Iterator[LedgerUnderTest]:
 
         return lambda: events.register(event, fail)
 
-    # Raised outside of botocore's own retries, as when all of them are used up.
+    # Raised outside of botocore's retries, as after the last one.
     yield LedgerUnderTest(
         aws.ledger(),
         once("after-call.dynamodb.TransactWriteItems", ConnectionClosedError(endpoint_url="https://dynamodb")),
@@ -116,7 +116,7 @@ def books(request: pytest.FixtureRequest) -> Iterator[LedgerUnderTest]:
 
 
 def captured(**changes: Any) -> RecordedPayment:
-    """A payment that no other test has, with its entry."""
+    """A payment that no other test uses, with its entry."""
     return RecordedPayment(*payment(new_id(), **changes).post(CAPTURE))
 
 
@@ -125,7 +125,7 @@ def doubted() -> RecordedPayment:
 
 
 def record(ledger: Ledger, recorded: RecordedPayment) -> None:
-    """Record all of it, entries included."""
+    """Record the payment with its entries."""
     ledger.record(recorded.payment, recorded.entries)
 
 
@@ -325,7 +325,7 @@ class TestHeldCards:
 
 @dataclass
 class Cards:
-    """The vault, and the ledger that keeps cards in it."""
+    """The vault, and the ledger that stores cards in it."""
 
     vault: CardVault
     ledger: Ledger
@@ -345,7 +345,7 @@ def cards(request: pytest.FixtureRequest) -> Cards:
 
 @pytest.fixture
 def token() -> str:
-    """Of a card that no other test stores."""
+    """A card that no other test stores."""
     return f"tok_{new_id()}"
 
 
@@ -485,7 +485,7 @@ def counter(request: pytest.FixtureRequest) -> VelocityCounter:
 
 @dataclass
 class Shop:
-    """A caller with an order, and a card of a bank, that no other test has."""
+    """A caller with an order and a bank's card that no other test uses."""
 
     card: CardSummary
     asked: PaymentRequest
@@ -502,7 +502,7 @@ class Shop:
         caller: str | None = "",
         **card: str,
     ) -> Velocity:
-        """Count a payment in which something is otherwise."""
+        """Count a payment with these changes."""
         asked = replace(
             self.asked,
             amount_minor=amount_minor,

@@ -206,7 +206,7 @@ def test_a_card_is_good_for_20_years_at_most_also_one_to_be_stored() -> None:
 
 
 def sealed(prefix: str, length: int) -> Card:
-    """What was in a sealed card: any number that passes."""
+    """The content of a sealed card with any valid number."""
     number = prefix.ljust(length - 1, "0")
     number = next(number + digit for digit in "0123456789" if passes_luhn(number + digit))
     return Card.from_card_data(CARD_DATA | {"card_number": number})

@@ -1,4 +1,4 @@
-"""The API's calls from the command line, with a client that remembers what it was asked."""
+"""The API's calls on the command line, with a client that records its calls."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ DECLINES = "4000000000009995"
 
 
 class FakeClient:
-    """Pays whatever it is asked, but for one card; refunds whatever is no more than 10.00."""
+    """Accepts every payment except with one card, and every refund of at most 10.00."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []

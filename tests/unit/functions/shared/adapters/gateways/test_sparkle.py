@@ -1,4 +1,4 @@
-"""The Sparkle adapter against the sandbox's faults, and against answers that no gateway should give."""
+"""The Sparkle adapter with the sandbox's faults, and with answers that no gateway should give."""
 
 import json
 import re
@@ -124,7 +124,7 @@ class TestFaults:
         assert sparkle.charge(order(reference), card(), f"{reference}-charge").status == "captured"
 
     def test_a_gateway_that_nobody_listens_for_leaves_the_outcome_unknown(self) -> None:
-        with socket.socket() as bound:  # taken, and not listening
+        with socket.socket() as bound:  # in use, but not listening
             bound.bind(("127.0.0.1", 0))
             sparkle = sparkle_at(f"http://127.0.0.1:{bound.getsockname()[1]}")
             with pytest.raises(GatewayOutcomeUnknown):
@@ -174,7 +174,7 @@ class TestFaults:
 
 
 class Answerer(HTTPServer):
-    """Answers everything with the same status and body, and keeps what was asked."""
+    """Answers every request with the same status and body, and records the requests."""
 
     status = 200
     body = b"{}"
@@ -422,7 +422,7 @@ HOSTILE = [
 
 
 class TestTexts:
-    """A text of Sparkle's that is not what it must be comes as REDACTED: it may be a card number."""
+    """Unexpected text from Sparkle is replaced by REDACTED, since it may be a card number."""
 
     @pytest.mark.parametrize("text", HOSTILE, ids=str)
     @pytest.mark.parametrize(
@@ -601,7 +601,7 @@ class TestSettlements:
 
     @pytest.fixture
     def replace_report(self, sandbox_url: str) -> Iterator[Callable[[bytes], None]]:
-        """Have the sandbox answer these bytes for the day."""
+        """Let the sandbox return these bytes as the day's report."""
         url = f"{sandbox_url}/sandbox/settlements/{self.DAY}"
         yield lambda body: requests.put(url, data=body, headers=AUTHORIZATION, timeout=5).raise_for_status()
         requests.delete(url, headers=AUTHORIZATION, timeout=5).raise_for_status()
