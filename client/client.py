@@ -52,7 +52,7 @@ _WAIT_SECONDS = 20
 # What an API without single-use keys answers: it has no such call, or its callers' policies don't name it.
 _NO_SINGLE_USE_KEYS = ("not_found", "forbidden")
 # The fields that are not strings.
-_TYPES = {"amount_minor": int, "capture": bool, "save_card": bool}
+_TYPES = {"amount_minor": int, "capture": bool, "save_card": bool, "verify": bool}
 
 Resource = TypeVar("Resource", Payment, Operation)
 
@@ -191,13 +191,16 @@ class PaymentsClient:
         }
         return self._start("/payments", order | details, card, key, order)
 
-    def store_card(self, card: CardData | str, *, idempotency_key: str | None = None) -> Payment:
+    def store_card(
+        self, card: CardData | str, *, verify: bool | None = None, idempotency_key: str | None = None
+    ) -> Payment:
         """Store a card, without a charge: `payment.card.token` is its token. The same card under the same key again has
-        the same token.
+        the same token. With `verify`, the issuer is asked first whether the card is good.
 
-        Raises RequestRefused if the card is no good or a screening rule declines it (`card_declined`), and
-        KeyUsedForAnother if the key has stored another card, or one that was erased since.
+        Raises RequestRefused if the card is no good, or a screening rule or the issuer declines it (`card_declined`),
+        and KeyUsedForAnother if the key has stored another card, or one that was erased since.
         """
+        _check_types(verify=verify)
         key = _key(idempotency_key)
         try:
             sealed = self._sealed(card, key)
@@ -210,7 +213,8 @@ class PaymentsClient:
                 raise _used_for_another(refusal) from None
             return existing
         try:
-            return Payment.from_json(self._transport.call("POST", "/cards", {"card_data": sealed}, idempotency_key=key))
+            body = {"card_data": sealed} | ({} if verify is None else {"verify": verify})
+            return Payment.from_json(self._transport.call("POST", "/cards", body, idempotency_key=key))
         except RequestRefused as refusal:
             if refusal.code != "payment_exists":
                 raise

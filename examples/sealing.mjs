@@ -17,9 +17,8 @@
  * - A static key, of GET /keys, has the `alg` RSA-OAEP-256. It is for those who can't ask before each payment, and not
  *   every deployment has one.
  *
- * Whoever could put a key of his own in the place of your static key could read what is sealed with it. Write the
- * fingerprint of yours into the page, as the fourth argument, and no other is sealed with; `fingerprint` in sealing.py
- * makes it.
+ * An attacker who could replace your static key by his own could read what is sealed with it. To prevent that, write
+ * your key's fingerprint into the page and pass it as the fourth argument. `fingerprint` in sealing.py computes it.
  */
 
 const ENC = "A256GCM";
@@ -65,7 +64,7 @@ export async function seal(cardData, paymentId, key, fingerprint) {
   if ("security_code" in cardData && key.alg !== SINGLE_USE) {
     throw new TypeError("Only a single-use key, of POST /keys, may seal a security code.");
   }
-  // Browsers offer it to pages that came over https, or from localhost, only.
+  // Browsers offer WebCrypto only to pages from https or localhost.
   const subtle = globalThis.crypto?.subtle;
   if (subtle === undefined) {
     throw new Error("This page has no WebCrypto. Serve it over https.");

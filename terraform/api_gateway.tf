@@ -38,11 +38,11 @@ locals {
 
   # A function answers all other requests about an item.
   function_routes = {
-    get_payment   = { item = "payments", http_method = "GET", function = "status", query = ["wait"] }
-    get_operation = { item = "operations", http_method = "GET", function = "status", query = ["wait"] }
-    get_card      = { item = "cards", http_method = "GET", function = "cards", query = [] }
-    delete_card   = { item = "cards", http_method = "DELETE", function = "cards", query = [] }
-    issue_key     = { item = "keys", http_method = "POST", function = "issue_key", query = [] }
+    get_payment   = { item = "payments", http_method = "GET", function = "status", asks_for = ["querystring.wait"] }
+    get_operation = { item = "operations", http_method = "GET", function = "status", asks_for = ["querystring.wait"] }
+    get_card      = { item = "cards", http_method = "GET", function = "cards", asks_for = [] }
+    delete_card   = { item = "cards", http_method = "DELETE", function = "cards", asks_for = [] }
+    issue_key     = { item = "keys", http_method = "POST", function = "issue_key", asks_for = ["header.Idempotency-Key"] }
   }
 
   # item = { the resource, its path with * for each parameter, the parameters }
@@ -352,7 +352,7 @@ resource "aws_api_gateway_method" "function" {
   request_validator_id = aws_api_gateway_request_validator.this.id
   request_parameters = merge(
     { for parameter in local.items[each.value.item].parameters : "method.request.path.${parameter}" => true },
-    { for parameter in each.value.query : "method.request.querystring.${parameter}" => false },
+    { for parameter in each.value.asks_for : "method.request.${parameter}" => false },
   )
 }
 

@@ -156,19 +156,35 @@ locals {
     { test = "ForAllValues:StringEquals", variable = "kms:EncryptionContextKeys", values = ["token", "fingerprint"] },
   ]
 
+  decrypt_card = {
+    sid        = "DecryptCard"
+    actions    = ["kms:Decrypt"]
+    resources  = [aws_kms_key.this["card"].arn]
+    conditions = local.card_context_conditions
+  }
+
+  decrypt_security_code = {
+    sid        = "DecryptSecurityCode"
+    actions    = ["kms:Decrypt"]
+    resources  = [aws_kms_key.this["ephemeral"].arn]
+    conditions = local.ephemeral_conditions["security_code"]
+  }
+
   # A card sealed to a static key refers to it by this id (`kid`). Without static keys, none is accepted.
   sealing_environment = merge(local.ephemeral_environment, {
     SEALING_KEY_IDS = join(",", [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].key_id])
   })
 
+  read_single_use_key = {
+    sid        = "ReadSingleUseKey"
+    actions    = ["dynamodb:GetItem"]
+    resources  = [aws_dynamodb_table.ephemeral.arn]
+    conditions = local.ephemeral_attributes_only["single_use_key"]
+  }
+
   open_sealed_card = concat(
     [
-      {
-        sid        = "ReadSingleUseKey"
-        actions    = ["dynamodb:GetItem"]
-        resources  = [aws_dynamodb_table.ephemeral.arn]
-        conditions = local.ephemeral_attributes_only["single_use_key"]
-      },
+      local.read_single_use_key,
       {
         sid        = "OpenSealedCard"
         actions    = ["kms:Decrypt"]
@@ -223,12 +239,20 @@ locals {
     conditions = local.ephemeral_attributes_only["held_card"]
   }
 
-  # The answer must not return the old values.
+  # The answer must not return the old values. No key can be issued in this way.
   erase_held_card = {
     sid       = "EraseHeldCard"
     actions   = ["dynamodb:UpdateItem"]
     resources = [aws_dynamodb_table.ephemeral.arn]
     conditions = [
+      {
+        test     = "ForAllValues:StringEquals"
+        variable = "dynamodb:Attributes"
+        values = concat(
+          ["payment_id", "private_key", "ciphertext", "security_code", "network_transaction_id"],
+          ["expires_at", "ended_at"],
+        )
+      },
       { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
     ]
   }
@@ -348,19 +372,9 @@ locals {
       })
       statements = concat(local.gateway_statements, [
         local.read_held_card,
-        {
-          sid        = "DecryptSecurityCode"
-          actions    = ["kms:Decrypt"]
-          resources  = [aws_kms_key.this["ephemeral"].arn]
-          conditions = local.ephemeral_conditions["security_code"]
-        },
+        local.decrypt_security_code,
         local.see_whether_recorded,
-        {
-          sid        = "DecryptCard"
-          actions    = ["kms:Decrypt"]
-          resources  = [aws_kms_key.this["card"].arn]
-          conditions = local.card_context_conditions
-        },
+        local.decrypt_card,
       ])
     }
 
@@ -399,6 +413,17 @@ locals {
       ])
     }
 
+    verify = {
+      timeout = 22
+      memory  = 512
+      denials = "CardDeclined"
+      environment = merge(local.gateway_environment, {
+        KMS_KEY_ID       = aws_kms_key.this["card"].arn
+        EPHEMERAL_KEY_ID = aws_kms_key.this["ephemeral"].arn
+      })
+      statements = concat(local.gateway_statements, [local.decrypt_card, local.decrypt_security_code])
+    }
+
     keep = {
       timeout = 10
       memory  = 512
@@ -408,7 +433,19 @@ locals {
         EPHEMERAL_TABLE     = aws_dynamodb_table.ephemeral.name
       }
       statements = concat(local.read_stored_on_request, [
-        local.erase_held_card,
+        {
+          sid       = "EraseSingleUseKey"
+          actions   = ["dynamodb:UpdateItem"]
+          resources = [aws_dynamodb_table.ephemeral.arn]
+          conditions = [
+            {
+              test     = "ForAllValues:StringEquals"
+              variable = "dynamodb:Attributes"
+              values   = ["payment_id", "private_key"]
+            },
+            { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
+          ]
+        },
         {
           # One transaction writes a card and its request, and IAM may evaluate the keys of both together.
           sid       = "KeepCard"
@@ -550,9 +587,10 @@ locals {
       environment = merge(local.ephemeral_environment, { DYNAMODB_TABLE = aws_dynamodb_table.ledger.name })
       statements = [
         local.see_whether_recorded,
+        local.read_single_use_key,
         {
           sid       = "KeepSingleUseKey"
-          actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+          actions   = ["dynamodb:UpdateItem"]
           resources = [aws_dynamodb_table.ephemeral.arn]
           conditions = [
             {

@@ -38,7 +38,7 @@ locals {
         spec        = "SYMMETRIC_DEFAULT"
         uses = {
           EncryptCard = { actions = ["kms:Encrypt"], roles = ["encrypt"], conditions = local.card_context_conditions }
-          DecryptCard = { actions = ["kms:Decrypt"], roles = ["charge"], conditions = local.card_context_conditions }
+          DecryptCard = { actions = ["kms:Decrypt"], roles = ["charge", "verify"], conditions = local.card_context_conditions }
         }
       }
       data = {
@@ -62,7 +62,7 @@ locals {
           IssueKey         = { actions = ["kms:Encrypt"], roles = ["issue_key"], conditions = local.ephemeral_conditions["sealing"] }
           OpenSealedCard   = { actions = ["kms:Decrypt"], roles = ["tokenize", "encrypt"], conditions = local.ephemeral_conditions["sealing"] }
           HoldSecurityCode = { actions = ["kms:Encrypt"], roles = ["encrypt"], conditions = local.ephemeral_conditions["security_code"] }
-          SendSecurityCode = { actions = ["kms:Decrypt"], roles = ["charge"], conditions = local.ephemeral_conditions["security_code"] }
+          SendSecurityCode = { actions = ["kms:Decrypt"], roles = ["charge", "verify"], conditions = local.ephemeral_conditions["security_code"] }
         }
       }
       books = {

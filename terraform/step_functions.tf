@@ -2,7 +2,7 @@ locals {
   # name = the functions that its definition, statemachine/<name>.asl.json, calls as ${<function>_function_arn}
   state_machines = {
     payment    = ["tokenize", "screen", "encrypt", "charge", "persist", "compensate"]
-    store_card = ["tokenize", "screen", "encrypt", "keep"]
+    store_card = ["tokenize", "screen", "encrypt", "verify", "keep"]
     operation  = ["reserve", "perform", "settle"]
     resolve    = ["resolve"]
     reconcile  = ["reconcile"]

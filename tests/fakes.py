@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from functions.shared.domain.anchor import Anchor, Line, part_hash
 from functions.shared.domain.card import Card, CardSummary
@@ -24,6 +24,7 @@ from functions.shared.domain.charge import (
     Reversal,
     ReversalResult,
     StoredCredential,
+    Verification,
 )
 from functions.shared.domain.errors import (
     GatewayOutcomeUnknown,
@@ -139,6 +140,9 @@ class FakeAnchors:
         return True
 
 
+Answer = TypeVar("Answer")
+
+
 class FakeGateway:
     """`PaymentGateway` that knows the published test cards, keeps its promises, and fails on request."""
 
@@ -157,13 +161,20 @@ class FakeGateway:
         self.refund_status: RefundStatus = "succeeded"
         self.reports: dict[str, list[SettlementLine]] = {}
         self._reversals: dict[str, ReversalResult] = {}
-        self._answers: dict[str, tuple[object, Charge | Refused]] = {}
+        self._answers: dict[str, tuple[object, Any]] = {}
 
     def charge(self, order: Order, card: Card, idempotency_key: str) -> Charge:
         return self._create(order, card, idempotency_key, capture=True)
 
     def authorize(self, order: Order, card: Card, idempotency_key: str) -> Charge:
         return self._create(order, card, idempotency_key, capture=False)
+
+    def verify(self, reference: str, card: Card, idempotency_key: str) -> Verification:
+        def deed() -> Verification:
+            decline_code = self._decline_code(card)
+            return Verification(reference, decline_code, None if decline_code else secrets.token_hex(6))
+
+        return self._once("verify", (reference, card), idempotency_key, deed)
 
     def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:
         def deed() -> Charge | Refused:
@@ -274,20 +285,17 @@ class FakeGateway:
         assert isinstance(done, Charge)
         return done
 
-    def _once(
-        self, operation: str, asked: object, idempotency_key: str, deed: Callable[[], Charge | Refused]
-    ) -> Charge | Refused:
+    def _once(self, operation: str, asked: object, idempotency_key: str, deed: Callable[[], Answer]) -> Answer:
         """Return the earlier answer to the key, or else carry out the deed."""
         self.idempotency_keys.append(idempotency_key)
         self._called(operation)
         earlier, answer = self._answers.get(idempotency_key, (asked, None))
         if earlier != asked:
             raise GatewayRefused("The key was used for another request.")
-        if answer is None:
-            answer = deed()
-            self._answers[idempotency_key] = (asked, answer)
+        done: Answer = deed() if answer is None else answer
+        self._answers[idempotency_key] = (asked, done)
         self.faults.after(operation)
-        return answer
+        return done
 
     def _charge(self, charge_id: str) -> Charge:
         try:
@@ -307,8 +315,7 @@ class FakeGateway:
             raise GatewayRefused("The reference was reversed.")
         if order.reference in self.charges:
             raise GatewayOutcomeUnknown("The reference was charged under another key.")
-        wrong_code = "incorrect_cvc" if card.security_code == WRONG_SECURITY_CODE else None
-        decline_code = TEST_CARDS[card.pan].get("decline_code") or wrong_code
+        decline_code = self._decline_code(card)
         approved: ChargeStatus = "captured" if capture else "authorized"
         charge = Charge(
             gateway=self.name,
@@ -325,6 +332,10 @@ class FakeGateway:
         )
         self.stored_credentials[order.reference] = order.stored_credential
         return self._put(charge)
+
+    def _decline_code(self, card: Card) -> str | None:
+        wrong_code = "incorrect_cvc" if card.security_code == WRONG_SECURITY_CODE else None
+        return TEST_CARDS[card.pan].get("decline_code") or wrong_code
 
     def _undo(self, reference: str) -> ReversalResult:
         charge = self.charges.get(reference)
@@ -530,6 +541,7 @@ class FakeHeldCards:
     def __init__(self) -> None:
         self.cards: dict[str, HeldCard] = {}
         self.ended: set[str] = set()
+        self.keyless: set[str] = set()
         self.faults = Faults()
 
     def hold(self, payment_id: str, card: HeldCard, at: str) -> HeldCard:
@@ -549,6 +561,10 @@ class FakeHeldCards:
         self.cards.pop(payment_id, None)
         self.ended.add(payment_id)
         self.faults.after("erase")
+
+    def erase_key(self, payment_id: str) -> None:
+        self.faults.before("erase_key")
+        self.keyless.add(payment_id)
 
 
 Counted = tuple[datetime, PaymentRequest | StoreRequest, CardSummary]

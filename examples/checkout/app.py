@@ -17,7 +17,7 @@ import client as api
 from client.shapes import is_sealed_card
 from examples.checkout.orders import Order, Orders
 
-_PAGE = Path(__file__).parent / "page"
+_PAGE_FOLDER = Path(__file__).parent / "page"
 _HEADERS = {
     # Allow only this server's own files: no inline scripts, no other hosts, no frames, no form submissions.
     "Content-Security-Policy": (
@@ -33,7 +33,7 @@ _HEADERS = {
 
 
 # How long one request of the page may wait for a payment's end; the answer comes as soon as the payment has ended.
-FOLLOWED_SECONDS = 20
+MAX_WAIT_SECONDS = 20
 
 # The default of the deployment's `accepted_brands`: the page rejects any other brand before it sends the card.
 BRANDS = ("visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro")
@@ -53,18 +53,18 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
 
     The page lists `test_cards`. They map numbers to the `brand`, the `outcome` and, if declined, the `decline_code`.
     """
-    app = Flask(__name__, static_folder=_PAGE, static_url_path="/page")
+    app = Flask(__name__, static_folder=_PAGE_FOLDER, static_url_path="/page")
     app.config.update(MAX_CONTENT_LENGTH=16_384, TRUSTED_HOSTS=["localhost", "127.0.0.1"])
     app.json.sort_keys = False  # type: ignore[attr-defined]
     orders = Orders()
 
-    def order_of(order_id: str) -> Order:
+    def find_order(order_id: str) -> Order:
         order = orders.find(order_id)
         if order is None:
             raise Refused(404, "order_not_found")
         return order
 
-    def payment_of(order: Order, wait_seconds: int = 0) -> api.Payment | None:
+    def find_payment(order: Order, wait_seconds: int = 0) -> api.Payment | None:
         try:
             return payments.payment(order.payment_id, wait_seconds=wait_seconds)
         except api.NotFound:
@@ -73,10 +73,10 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
     @app.before_request
     def admit() -> None:
         """Allow changes only to this shop's own pages: another site can neither send JSON nor claim this origin."""
-        changes, origin = request.method == "POST", request.headers.get("Origin")
-        if (changes or origin is not None) and urlsplit(origin or "").netloc != request.host:
+        is_change, origin = request.method == "POST", request.headers.get("Origin")
+        if (is_change or origin is not None) and urlsplit(origin or "").netloc != request.host:
             raise Refused(403, "another_site")
-        if changes and not isinstance(request.get_json(), dict):
+        if is_change and not isinstance(request.get_json(), dict):
             raise Refused(400, "bad_request")
 
     @app.after_request
@@ -85,64 +85,64 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
         return response
 
     @app.errorhandler(Refused)
-    def refuse(error: Refused) -> ResponseReturnValue:
+    def report_refusal(error: Refused) -> ResponseReturnValue:
         return _error(error.status, error.code)
 
     @app.errorhandler(HTTPException)
-    def fail(error: HTTPException) -> ResponseReturnValue:
+    def report_http_error(error: HTTPException) -> ResponseReturnValue:
         return _error(error.code or 500, error.name.lower().replace(" ", "_"))
 
     @app.errorhandler(api.PaymentsError)
-    def give_up(error: api.PaymentsError) -> ResponseReturnValue:
+    def report_api_error(error: api.PaymentsError) -> ResponseReturnValue:
         app.logger.warning("%s: %s", type(error).__name__, error)
         return _error(502, "no_answer" if isinstance(error, api.NoAnswer) else "nothing_done")
 
     @app.get("/")
-    def buy() -> ResponseReturnValue:
+    def create_order() -> ResponseReturnValue:
         """Create an order. There is no cookie: anyone who knows its page's address, which can't be guessed, may pay."""
         return redirect(f"/orders/{orders.create().order_id}", 303)
 
     @app.get("/orders/<order_id>")
     def page(order_id: str) -> ResponseReturnValue:
-        return send_from_directory(_PAGE, "index.html")
+        return send_from_directory(_PAGE_FOLDER, "index.html")
 
     @app.get("/page/sealing.mjs")
     def sealing() -> ResponseReturnValue:
-        return send_from_directory(_PAGE.parent.parent, "sealing.mjs")
+        return send_from_directory(_PAGE_FOLDER.parent.parent, "sealing.mjs")
 
     @app.get("/client/<any('card_brands.json', 'card_rules.json', 'decimals.json'):table>")
     def tables(table: str) -> ResponseReturnValue:
         """Serve the tables that both the client and the page use."""
-        return send_from_directory(_PAGE.parents[2] / "client", table)
+        return send_from_directory(_PAGE_FOLDER.parents[2] / "client", table)
 
     @app.get("/api/orders/<order_id>")
     def show(order_id: str) -> ResponseReturnValue:
-        order = order_of(order_id)
+        order = find_order(order_id)
         cards = [{"card_number": number, **card} for number, card in test_cards.items()]
         return {
             "order": order.to_json(),
-            "payment": _shown(payment_of(order), order),
+            "payment": _customer_view(find_payment(order), order),
             "test_cards": cards,
             "brands": BRANDS,
         }
 
     @app.get("/api/orders/<order_id>/payment")
     def follow(order_id: str) -> ResponseReturnValue:
-        order = order_of(order_id)
-        return {"payment": _shown(payment_of(order, wait_seconds=FOLLOWED_SECONDS), order)}
+        order = find_order(order_id)
+        return {"payment": _customer_view(find_payment(order, wait_seconds=MAX_WAIT_SECONDS), order)}
 
     @app.post("/api/orders/<order_id>/attempts")
     def begin_attempt(order_id: str) -> ResponseReturnValue:
         """Return the id and the key to seal the card with; or the payment, if the order is paid or may yet be paid."""
-        order = order_of(order_id)
-        payment = payment_of(order)
+        order = find_order(order_id)
+        payment = find_payment(order)
         if payment is not None and not orders.begin_attempt(order, after=payment):
-            return {"payment": _shown(payment, order)}
+            return {"payment": _customer_view(payment, order)}
         return {"payment_id": order.payment_id, "key": asdict(payments.sealing_key())}
 
     @app.post("/api/orders/<order_id>/payment")
     def pay(order_id: str) -> ResponseReturnValue:
-        order, body = order_of(order_id), request.get_json()
+        order, body = find_order(order_id), request.get_json()
         if not is_sealed_card(body.get("card_data")):
             raise Refused(400, "card_not_sealed")
         if body.get("payment_id") != order.payment_id:
@@ -154,15 +154,15 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
             merchant_reference=order.order_id,
             idempotency_key=body["payment_id"],
         )
-        return {"payment": _shown(payment, order)}, 202
+        return {"payment": _customer_view(payment, order)}, 202
 
     @app.post("/api/orders/<order_id>/refund")
     def refund(order_id: str) -> ResponseReturnValue:
         """Refund the order, for trying it out. A real shop would let only its staff do this."""
-        order = order_of(order_id)
+        order = find_order(order_id)
         payments.refund(order.payment_id, idempotency_key=order.refund_id)
         order.refund_requested = True
-        return {"payment": _shown(payments.payment(order.payment_id), order)}, 202
+        return {"payment": _customer_view(payments.payment(order.payment_id), order)}, 202
 
     return app
 
@@ -171,7 +171,7 @@ def _error(status: int, code: str) -> ResponseReturnValue:
     return {"error": {"code": code}}, status
 
 
-def _shown(payment: api.Payment | None, order: Order) -> dict[str, Any] | None:
+def _customer_view(payment: api.Payment | None, order: Order) -> dict[str, Any] | None:
     """Return what the customer's page may know about a payment."""
     if payment is None:
         return None

@@ -60,15 +60,12 @@ def charge_card(
         charge = found
     if not charge.is_as_requested(order.reference, order.amount_minor, order.currency, capture=payment.capture):
         raise GatewayMismatch("The gateway charged another reference, amount or currency than asked.")
-    network_transaction_id = charge.network_transaction_id
-    if network_transaction_id and card.pan in network_transaction_id:
-        network_transaction_id = None  # the gateway has mistaken the number for the id
     return {
         "outcome": charge.outcome(capture=payment.capture),
         "gateway": gateway.name,
         "charge_id": charge.charge_id,
         "decline_code": charge.decline_code,
-        "network_transaction_id": network_transaction_id,
+        "network_transaction_id": charge.network_transaction_id_for(card),
         "shown": charge.to_dict(),
     }
 

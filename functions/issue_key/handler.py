@@ -29,7 +29,7 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     try:
         issued = issue_key(payment_id, sealing_keys=runtime.sealing_keys(), ledger=runtime.ledger(), now=runtime.now())
     except (PaymentUnderWay, SealingKeyUsed):
-        return http.answer(409, _payment_exists(payment_id, event["requestContext"]["path"]))
+        return http.answer(409, payment_exists(payment_id, event["requestContext"]["path"]))
     except Unavailable as error:
         runtime.logger.warning("unavailable", reason=str(error))
         return http.UNAVAILABLE
@@ -43,8 +43,9 @@ def _is_empty(body: str | None) -> bool:
         return False
 
 
-def _payment_exists(payment_id: str, path: str) -> dict[str, Any]:
-    """`path` is the request's, whose part before /keys is the stage or the base path of the merchant's own domain."""
+def payment_exists(payment_id: str, path: str) -> dict[str, Any]:
+    """The answer's body. `path` is the request's: what precedes /keys is the stage, or the base path of the merchant's
+    own domain."""
     error = {"code": "payment_exists", "message": "This Idempotency-Key was used before: its payment needs no key."}
     before = path.rstrip("/").rpartition("/")[0]
     return {"error": error, "payment_id": payment_id, "links": {"self": f"{before}/payments/{payment_id}"}}

@@ -14,11 +14,15 @@ def handler(event: runtime.Event) -> dict[str, Any]:
     key, now = event["payment_id"], runtime.now()
     if "repeated" in event:
         return recall_card(key, event["repeated"], now, card_vault=runtime.card_vault())
+    encrypted = event["encrypted"]
     card = StoredCard(
-        CardSummary.from_dict(event["card"]), base64.b64decode(event["ciphertext"]), runtime.kept_until(now)
+        CardSummary.from_dict(event["card"]),
+        base64.b64decode(encrypted["ciphertext"]),
+        runtime.kept_until(now),
+        encrypted.get("network_transaction_id"),
     )
     kept = keep_card(
-        key, event["card_data"], card, now, card_vault=runtime.card_vault(), held_cards=runtime.held_cards()
+        key, card, event["sealed_hash"], now, card_vault=runtime.card_vault(), held_cards=runtime.held_cards()
     )
     runtime.count("CardStored")
     return kept

@@ -1,30 +1,23 @@
 """Store a card without a payment."""
 
-import hashlib
 from typing import Any
 
-from functions.shared.domain.card import CardSummary
+from functions.shared.domain.card import CardSummary, sealed_hash
 from functions.shared.domain.errors import LedgerConflict, SealingKeyUsed
 from functions.shared.ports import CardVault, HeldCards, StoredCard
 
 
 def keep_card(
-    key: str,
-    card_data: str | dict[str, str],
-    card: StoredCard,
-    now: str,
-    *,
-    card_vault: CardVault,
-    held_cards: HeldCards,
+    key: str, card: StoredCard, sealed_hash: str | None, now: str, *, card_vault: CardVault, held_cards: HeldCards
 ) -> dict[str, Any]:
     """Store the card, delete the key that it was sealed to, and return what `POST /cards` answers: `{"payment_id",
     "status", "card"}`.
 
-    `key` is the request's idempotency key, and `card_data` the card as it came. The call may be repeated. Raises
-    LedgerUnavailable, and LedgerConflict if the key has stored another card.
+    `key` is the request's idempotency key, and `sealed_hash` the hash of the card as it came, if it came sealed. The
+    call may be repeated. Raises LedgerUnavailable, and LedgerConflict if the key has stored another card.
     """
-    card_vault.keep(key, card, now, _sealed_hash(card_data))
-    held_cards.erase(key, now)
+    card_vault.keep(key, card, now, sealed_hash)
+    held_cards.erase_key(key)
     return _answer(key, card.summary)
 
 
@@ -37,15 +30,10 @@ def recall_card(key: str, sealed_card: str, now: str, *, card_vault: CardVault) 
     stored = card_vault.stored_on_request(key, now)
     if stored is None:
         raise SealingKeyUsed("The key of this card was deleted. Use a new Idempotency-Key and its own key.")
-    if stored.card is None or stored.sealed_hash != _sealed_hash(sealed_card):
+    if stored.card is None or stored.sealed_hash != sealed_hash(sealed_card):
         raise LedgerConflict("The key has stored another card, or one that was erased since.")
     return _answer(key, stored.card)
 
 
 def _answer(key: str, card: CardSummary) -> dict[str, Any]:
     return {"payment_id": key, "status": "stored", "card": card.to_dict()}
-
-
-def _sealed_hash(card_data: str | dict[str, str]) -> str | None:
-    """What tells two sealed cards apart. Of a card in the clear there is none, as a hash could reveal its number."""
-    return hashlib.sha256(card_data.encode()).hexdigest() if isinstance(card_data, str) else None

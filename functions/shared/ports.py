@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from functions.shared.domain.anchor import Anchor, Line
     from functions.shared.domain.card import Card, CardSummary
-    from functions.shared.domain.charge import Charge, Order, Refused, Reversal
+    from functions.shared.domain.charge import Charge, Order, Refused, Reversal, Verification
     from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
     from functions.shared.domain.payment import Payment, PaymentRequest, Status, StoreRequest
     from functions.shared.domain.settlement import Break, SettlementPage
@@ -110,6 +110,11 @@ class HeldCards(Protocol):
         """
         ...
 
+    def erase_key(self, payment_id: str) -> None:
+        """Delete only the single-use key, if there is one: it has sealed a card that is now stored. None is issued in
+        its place. The call may be repeated."""
+        ...
+
 
 class Mac(Protocol):
     """A keyed hash of a card number or a record; the key never leaves KMS.
@@ -135,6 +140,10 @@ class PaymentGateway(Protocol):
 
     def authorize(self, order: Order, card: Card, idempotency_key: str) -> Charge:
         """Hold the money for a later capture or void."""
+        ...
+
+    def verify(self, reference: str, card: Card, idempotency_key: str) -> Verification:
+        """Ask the issuer whether the card, which the customer wants to be stored, is good. No money moves."""
         ...
 
     def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:

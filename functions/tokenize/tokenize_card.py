@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from functions.shared.contracts import is_test_card, load
-from functions.shared.domain.card import Card, CardSummary
+from functions.shared.domain.card import Card, CardSummary, sealed_hash
 from functions.shared.domain.card_rules import broken_rules
 from functions.shared.domain.errors import (
     BrandNotAccepted,
@@ -68,7 +68,8 @@ def tokenize_card(
 def tokenize_card_to_store(
     request: dict[str, Any], card: Card, key: str, *, accepted: Acceptance, token_mac: Mac, now: str
 ) -> dict[str, Any]:
-    """Return `{"store_request": …, "card": …, "test_card": …}` for a card that is to be stored without a payment.
+    """Return `{"store_request": …, "card": …, "test_card": …, "sealed_hash": …}` for a card to be stored without a
+    payment.
 
     `key` is the request's idempotency key. An expired card may be stored. Raises InvalidInput, TestCardNotAccepted,
     BrandNotAccepted, and the errors of `token_mac`.
@@ -76,7 +77,13 @@ def tokenize_card_to_store(
     # A payment may have the same key, and save the same card: these are two stored cards.
     token = card_token(card, f"{key}/card", token_mac)
     summary, test_card = _checked(card, token, accepted=accepted, token_mac=token_mac, now=now)
-    return {"store_request": {"caller": request.get("caller")}, "card": summary.to_dict(), "test_card": test_card}
+    store_request = {"caller": request.get("caller"), "verify": request.get("verify") is True}
+    return {
+        "store_request": store_request,
+        "card": summary.to_dict(),
+        "test_card": test_card,
+        "sealed_hash": sealed_hash(request["card_data"]),
+    }
 
 
 def _checked(

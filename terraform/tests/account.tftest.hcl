@@ -10,6 +10,10 @@ variables {
 }
 
 run "the_account_does_not_go_on_naming_a_role_that_is_gone" {
+  plan_options {
+    target = [aws_api_gateway_account.this, aws_iam_role.api_logs]
+  }
+
   assert {
     condition     = one(aws_api_gateway_account.this).cloudwatch_role_arn == one(aws_iam_role.api_logs).arn && one(aws_api_gateway_account.this).reset_on_delete
     error_message = "What is destroyed with the role must unset it."
@@ -17,6 +21,12 @@ run "the_account_does_not_go_on_naming_a_role_that_is_gone" {
 }
 
 run "another_deployment_s_role_is_neither_set_nor_unset" {
+  command = plan
+
+  plan_options {
+    target = [aws_api_gateway_account.this, aws_iam_role.api_logs]
+  }
+
   variables {
     manage_api_gateway_account = false
   }

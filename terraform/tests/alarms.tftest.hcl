@@ -10,6 +10,10 @@ variables {
 }
 
 run "everybody_named_is_told_of_each_alarm_and_that_it_is_over" {
+  plan_options {
+    target = [aws_cloudwatch_metric_alarm.this, aws_sns_topic.alarms, aws_sns_topic_subscription.alarms]
+  }
+
   variables {
     alarm_emails = ["on-call@merchant.example", "ops@merchant.example"]
   }
@@ -29,6 +33,12 @@ run "everybody_named_is_told_of_each_alarm_and_that_it_is_over" {
 }
 
 run "that_nobody_counts_the_doubts_is_an_alarm_of_its_own" {
+  command = plan
+
+  plan_options {
+    target = [aws_cloudwatch_metric_alarm.this]
+  }
+
   assert {
     condition     = [for key, alarm in aws_cloudwatch_metric_alarm.this : key if alarm.treat_missing_data == "breaching"] == ["payments-in-doubt"]
     error_message = "Missing counts of doubts, and nothing else, must raise an alarm."
@@ -36,6 +46,12 @@ run "that_nobody_counts_the_doubts_is_an_alarm_of_its_own" {
 }
 
 run "the_latency_alarm_rings_before_calls_are_given_up" {
+  command = plan
+
+  plan_options {
+    target = [aws_cloudwatch_metric_alarm.this]
+  }
+
   variables {
     gateway_read_timeout_seconds = 6
   }
@@ -48,6 +64,10 @@ run "the_latency_alarm_rings_before_calls_are_given_up" {
 
 run "what_is_no_email_address_is_refused" {
   command = plan
+
+  plan_options {
+    target = [aws_sns_topic_subscription.alarms]
+  }
 
   variables {
     alarm_emails = ["on-call"]

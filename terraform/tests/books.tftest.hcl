@@ -12,6 +12,10 @@ variables {
 run "the_ledger_forgets_nothing" {
   command = plan
 
+  plan_options {
+    target = [aws_dynamodb_table.cards, aws_dynamodb_table.ledger]
+  }
+
   assert {
     condition     = length(aws_dynamodb_table.ledger.ttl) == 0 && one(aws_dynamodb_table.cards.ttl).enabled
     error_message = "The ledger has no time to live; stored cards have."
@@ -20,6 +24,14 @@ run "the_ledger_forgets_nothing" {
 
 run "who_writes_seals_and_nobody_who_writes_verifies" {
   command = plan
+
+  plan_options {
+    target = [
+      data.aws_iam_policy_document.auditor,
+      data.aws_iam_policy_document.function,
+      data.aws_iam_policy_document.key,
+    ]
+  }
 
   assert {
     condition = toset(flatten([
@@ -53,6 +65,14 @@ run "who_writes_seals_and_nobody_who_writes_verifies" {
 run "anchors_are_locked_for_everybody_in_production" {
   command = plan
 
+  plan_options {
+    target = [
+      aws_s3_bucket.anchors,
+      aws_s3_bucket_object_lock_configuration.anchors,
+      data.aws_iam_policy_document.function,
+    ]
+  }
+
   variables {
     deletion_protection   = true
     anchor_retention_days = 90
@@ -79,6 +99,10 @@ run "anchors_are_locked_for_everybody_in_production" {
 
 run "anchors_may_go_where_a_deployment_may" {
   command = plan
+
+  plan_options {
+    target = [aws_s3_bucket.anchors, aws_s3_bucket_object_lock_configuration.anchors]
+  }
 
   variables {
     deletion_protection = false

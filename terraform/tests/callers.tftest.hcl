@@ -10,6 +10,19 @@ variables {
 }
 
 run "without_limits_whoever_iam_allows_in_this_account_may_call" {
+  command = plan
+
+  plan_options {
+    target = [
+      aws_api_gateway_method.function,
+      aws_api_gateway_method.keys,
+      aws_api_gateway_method.start,
+      aws_api_gateway_method.unknown,
+      aws_api_gateway_rest_api.this,
+      data.aws_iam_policy_document.callers,
+    ]
+  }
+
   assert {
     condition = {
       for statement in data.aws_iam_policy_document.callers.statement : "${statement.effect} ${statement.sid}" => {
@@ -35,6 +48,12 @@ run "without_limits_whoever_iam_allows_in_this_account_may_call" {
 }
 
 run "named_principals_may_call_and_nobody_else_even_in_this_account" {
+  command = plan
+
+  plan_options {
+    target = [aws_api_gateway_method.start, data.aws_iam_policy_document.callers]
+  }
+
   variables {
     api_callers = { principals = ["210987654321", "arn:aws:iam::345678901234:role/shop/checkout"] }
   }
@@ -67,6 +86,12 @@ run "named_principals_may_call_and_nobody_else_even_in_this_account" {
 }
 
 run "named_principals_of_this_account_need_iam_as_well" {
+  command = plan
+
+  plan_options {
+    target = [data.aws_iam_policy_document.callers]
+  }
+
   variables {
     api_callers = { principals = ["123456789012", "arn:aws:iam::123456789012:role/checkout"] }
   }
@@ -83,6 +108,12 @@ run "named_principals_of_this_account_need_iam_as_well" {
 }
 
 run "other_addresses_than_the_ranges_are_refused" {
+  command = plan
+
+  plan_options {
+    target = [data.aws_iam_policy_document.callers]
+  }
+
   variables {
     api_callers = { ip_ranges = ["203.0.113.0/24", "2001:db8::/32"] }
   }
@@ -98,6 +129,16 @@ run "other_addresses_than_the_ranges_are_refused" {
 }
 
 run "vpc_endpoints_make_the_api_private_and_other_endpoints_are_refused" {
+  command = plan
+
+  plan_options {
+    target = [
+      aws_api_gateway_deployment.this,
+      aws_api_gateway_rest_api.this,
+      data.aws_iam_policy_document.callers,
+    ]
+  }
+
   variables {
     api_callers = { vpc_endpoints = ["vpce-0123456789abcdef0"] }
   }
@@ -135,6 +176,10 @@ run "vpc_endpoints_make_the_api_private_and_other_endpoints_are_refused" {
 run "everybody_is_no_principal" {
   command = plan
 
+  plan_options {
+    target = [data.aws_iam_policy_document.callers]
+  }
+
   variables {
     api_callers = { principals = ["*"] }
   }
@@ -144,6 +189,10 @@ run "everybody_is_no_principal" {
 
 run "an_assumed_role_is_no_principal" {
   command = plan
+
+  plan_options {
+    target = [data.aws_iam_policy_document.callers]
+  }
 
   variables {
     api_callers = { principals = ["arn:aws:sts::123456789012:assumed-role/checkout/session"] }
@@ -155,6 +204,10 @@ run "an_assumed_role_is_no_principal" {
 run "an_address_without_a_prefix_is_no_range" {
   command = plan
 
+  plan_options {
+    target = [data.aws_iam_policy_document.callers]
+  }
+
   variables {
     api_callers = { ip_ranges = ["203.0.113.7"] }
   }
@@ -165,6 +218,10 @@ run "an_address_without_a_prefix_is_no_range" {
 run "a_vpc_is_no_endpoint" {
   command = plan
 
+  plan_options {
+    target = [data.aws_iam_policy_document.callers]
+  }
+
   variables {
     api_callers = { vpc_endpoints = ["vpc-0123456789abcdef0"] }
   }
@@ -174,6 +231,10 @@ run "a_vpc_is_no_endpoint" {
 
 run "a_private_api_has_no_callers_with_public_addresses" {
   command = plan
+
+  plan_options {
+    target = [data.aws_iam_policy_document.callers]
+  }
 
   variables {
     api_callers = { ip_ranges = ["203.0.113.0/24"], vpc_endpoints = ["vpce-0123456789abcdef0"] }

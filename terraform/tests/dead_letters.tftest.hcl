@@ -13,6 +13,15 @@ variables {
 run "its_policy_its_alarm_and_its_key_are_of_the_queue" {
   command = plan
 
+  plan_options {
+    target = [
+      aws_cloudwatch_metric_alarm.this,
+      aws_kms_alias.this,
+      aws_sqs_queue.dead_letters,
+      data.aws_iam_policy_document.dead_letters,
+    ]
+  }
+
   assert {
     condition = (
       aws_sqs_queue.dead_letters.kms_master_key_id == "arn:aws:kms:eu-west-1:123456789012:${aws_kms_alias.this["data"].name}"

@@ -84,6 +84,10 @@ run "a_domain_has_mutual_tls_and_is_the_only_way_in" {
 run "a_url_is_no_domain_name" {
   command = plan
 
+  plan_options {
+    target = [aws_api_gateway_domain_name.this]
+  }
+
   variables {
     api_domain = {
       domain_name     = "https://payments.example.com"
@@ -97,6 +101,10 @@ run "a_url_is_no_domain_name" {
 
 run "a_certificate_of_iam_is_refused" {
   command = plan
+
+  plan_options {
+    target = [aws_api_gateway_domain_name.this]
+  }
 
   variables {
     api_domain = {
@@ -112,6 +120,10 @@ run "a_certificate_of_iam_is_refused" {
 run "a_truststore_elsewhere_than_in_s3_is_refused" {
   command = plan
 
+  plan_options {
+    target = [aws_api_gateway_domain_name.this]
+  }
+
   variables {
     api_domain = {
       domain_name     = "payments.example.com"
@@ -125,6 +137,10 @@ run "a_truststore_elsewhere_than_in_s3_is_refused" {
 
 run "a_private_api_has_no_mutual_tls" {
   command = plan
+
+  plan_options {
+    target = [aws_api_gateway_domain_name.this]
+  }
 
   variables {
     api_callers = { vpc_endpoints = ["vpce-0123456789abcdef0"] }

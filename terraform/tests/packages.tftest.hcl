@@ -12,6 +12,19 @@ variables {
 }
 
 run "functions_take_packages_that_are_named_by_what_they_hold_and_nobody_else_gets_at_them" {
+  plan_options {
+    target = [
+      aws_lambda_function.this,
+      aws_lambda_layer_version.dependencies,
+      aws_s3_bucket.packages,
+      aws_s3_bucket_public_access_block.this,
+      aws_s3_object.package,
+      data.aws_iam_policy_document.bucket,
+      data.aws_iam_policy_document.function,
+      data.aws_iam_policy_document.state_machine,
+    ]
+  }
+
   assert {
     condition = alltrue([
       for name, package in aws_s3_object.package :

@@ -11,6 +11,15 @@ variables {
 }
 
 run "roles_may_do_what_is_named" {
+  plan_options {
+    target = [
+      data.aws_iam_policy_document.api,
+      data.aws_iam_policy_document.events,
+      data.aws_iam_policy_document.function,
+      data.aws_iam_policy_document.state_machine,
+    ]
+  }
+
   assert {
     condition = alltrue(flatten([
       for document in concat(
@@ -54,6 +63,10 @@ run "roles_may_do_what_is_named" {
 run "who_touches_the_ledger_names_keys_or_an_index" {
   command = plan
 
+  plan_options {
+    target = [data.aws_iam_policy_document.function]
+  }
+
   assert {
     condition = alltrue(flatten([
       for document in data.aws_iam_policy_document.function : [
@@ -88,6 +101,10 @@ run "who_touches_the_ledger_names_keys_or_an_index" {
 run "each_key_is_used_by_the_functions_that_are_named" {
   command = plan
 
+  plan_options {
+    target = [data.aws_iam_policy_document.key]
+  }
+
   assert {
     condition = {
       for key, document in data.aws_iam_policy_document.key : key => {
@@ -96,9 +113,15 @@ run "each_key_is_used_by_the_functions_that_are_named" {
         ])) if contains([for condition in statement.condition : condition.variable], "aws:PrincipalArn")
       }
       } == {
-      card      = { EncryptCard = "encrypt", DecryptCard = "charge" }
-      books     = { SealBooks = "anchor compensate persist reconcile reserve resolve settle" }
-      data      = { EncryptExecutions = "operation-state-machine payment-state-machine reconcile-state-machine resolve-state-machine store_card-state-machine" }
+      card  = { EncryptCard = "encrypt", DecryptCard = "charge verify" }
+      books = { SealBooks = "anchor compensate persist reconcile reserve resolve settle" }
+      data  = { EncryptExecutions = "operation-state-machine payment-state-machine reconcile-state-machine resolve-state-machine store_card-state-machine" }
+      ephemeral = {
+        IssueKey         = "issue_key"
+        OpenSealedCard   = "tokenize encrypt"
+        HoldSecurityCode = "encrypt"
+        SendSecurityCode = "charge verify"
+      }
       sealing-1 = { OpenSealedCard = "tokenize encrypt" }
       token-1   = { DeriveToken = "tokenize" }
       vault     = {}
@@ -119,6 +142,10 @@ run "each_key_is_used_by_the_functions_that_are_named" {
 
 run "what_a_key_is_used_for_is_said_in_conditions" {
   command = plan
+
+  plan_options {
+    target = [data.aws_iam_policy_document.key]
+  }
 
   assert {
     condition = alltrue(flatten([
@@ -146,6 +173,14 @@ run "what_a_key_is_used_for_is_said_in_conditions" {
 
 run "a_state_machine_s_role_uses_the_key_for_its_own_executions" {
   command = plan
+
+  plan_options {
+    target = [
+      aws_iam_role.state_machine,
+      data.aws_iam_policy_document.key,
+      data.aws_iam_policy_document.state_machine,
+    ]
+  }
 
   assert {
     condition = {
@@ -178,6 +213,10 @@ run "a_state_machine_s_role_uses_the_key_for_its_own_executions" {
 run "a_stored_card_is_read_by_what_is_named_of_it" {
   command = plan
 
+  plan_options {
+    target = [data.aws_iam_policy_document.function]
+  }
+
   assert {
     condition = alltrue(flatten([
       for document in data.aws_iam_policy_document.function : [
@@ -193,6 +232,10 @@ run "a_stored_card_is_read_by_what_is_named_of_it" {
 
 run "each_role_is_assumed_by_one_service" {
   command = plan
+
+  plan_options {
+    target = [data.aws_iam_policy_document.trust]
+  }
 
   assert {
     condition = alltrue([
@@ -213,6 +256,10 @@ run "each_role_is_assumed_by_one_service" {
 
 run "what_starts_executions_may_start_them_by_alias_only" {
   command = plan
+
+  plan_options {
+    target = [data.aws_iam_policy_document.api, data.aws_iam_policy_document.events]
+  }
 
   assert {
     condition = alltrue([

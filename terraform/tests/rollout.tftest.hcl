@@ -10,6 +10,21 @@ variables {
 }
 
 run "the_newest_versions_are_in_service_and_nothing_else_is_started" {
+  plan_options {
+    target = [
+      aws_api_gateway_integration.function,
+      aws_api_gateway_integration.start,
+      aws_cloudwatch_event_target.reconcile,
+      aws_cloudwatch_event_target.resolve,
+      aws_cloudwatch_event_target.scheduled,
+      aws_lambda_alias.live,
+      aws_lambda_permission.api,
+      aws_lambda_permission.scheduled,
+      aws_sfn_alias.live,
+      aws_sfn_state_machine.this,
+    ]
+  }
+
   assert {
     condition = alltrue([
       for name in ["payment", "operation", "resolve", "reconcile", "status", "cards", "doubts", "anchor"] :
@@ -67,6 +82,10 @@ run "the_newest_versions_are_in_service_and_nothing_else_is_started" {
 }
 
 run "a_share_goes_to_the_newest_versions_and_the_rest_to_those_from_before" {
+  plan_options {
+    target = [aws_lambda_alias.live, aws_sfn_alias.live]
+  }
+
   variables {
     rollout = { percent = 10, from = { payment = "6", status = "5", resolve = "7" } }
   }
@@ -96,6 +115,10 @@ run "a_share_goes_to_the_newest_versions_and_the_rest_to_those_from_before" {
 }
 
 run "nothing_goes_to_versions_that_are_taken_back" {
+  plan_options {
+    target = [aws_lambda_alias.live, aws_sfn_alias.live]
+  }
+
   variables {
     rollout = { percent = 0, from = { payment = "6", status = "5" } }
   }
@@ -107,6 +130,10 @@ run "nothing_goes_to_versions_that_are_taken_back" {
 }
 
 run "a_whole_roll_out_is_as_none" {
+  plan_options {
+    target = [aws_lambda_alias.live, aws_sfn_alias.live]
+  }
+
   variables {
     rollout = { percent = 100, from = { payment = "6", status = "5" } }
   }
@@ -120,6 +147,10 @@ run "a_whole_roll_out_is_as_none" {
 run "a_share_beyond_the_whole_is_refused" {
   command = plan
 
+  plan_options {
+    target = [aws_lambda_alias.live]
+  }
+
   variables {
     rollout = { percent = 101, from = {} }
   }
@@ -129,6 +160,10 @@ run "a_share_beyond_the_whole_is_refused" {
 
 run "a_share_in_parts_of_a_percent_and_what_is_no_version_are_refused" {
   command = plan
+
+  plan_options {
+    target = [aws_lambda_alias.live]
+  }
 
   variables {
     rollout = { percent = 0.5, from = { payment = "live" } }

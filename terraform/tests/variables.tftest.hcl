@@ -28,7 +28,7 @@ run "values_just_outside_what_is_allowed_are_refused" {
     gateway_read_timeout_seconds    = -1
     card_retention_days             = 0.5
     accepted_brands                 = ["visa", "Visa"]
-    sealing_keys                    = []
+    sealing_keys                    = ["1", "1"]
     token_keys                      = ["1", "1"]
     api_throttling_rate             = 0
     api_throttling_burst            = 1.5
@@ -80,7 +80,6 @@ run "so_are_those_on_the_other_side" {
     kms_deletion_window_days = 31
     gateway_url              = "http://sparkle.example"
     card_retention_days      = 3651
-    sealing_keys             = ["1", "1"]
     token_keys               = []
     api_throttling_burst     = 0
   }
@@ -93,7 +92,6 @@ run "so_are_those_on_the_other_side" {
     var.kms_deletion_window_days,
     var.gateway_url,
     var.card_retention_days,
-    var.sealing_keys,
     var.token_keys,
     var.api_throttling_burst,
   ]
@@ -149,7 +147,7 @@ run "values_on_the_edge_are_taken" {
   }
 
   assert {
-    condition     = toset(keys(aws_kms_key.this)) == toset(["books", "card", "data", "vault", "sealing-1", "sealing-2", "token-2"])
+    condition     = toset(keys(aws_kms_key.this)) == toset(["books", "card", "data", "ephemeral", "vault", "sealing-1", "sealing-2", "token-2"])
     error_message = "There must be a key for each generation."
   }
 

@@ -10,6 +10,12 @@ variables {
 }
 
 run "there_is_no_firewall_unless_asked_for" {
+  command = plan
+
+  plan_options {
+    target = [aws_wafv2_web_acl.this, aws_wafv2_web_acl_association.this]
+  }
+
   assert {
     condition     = length(aws_wafv2_web_acl.this) == 0 && length(aws_wafv2_web_acl_association.this) == 0
     error_message = "There must be no firewall."
@@ -17,6 +23,10 @@ run "there_is_no_firewall_unless_asked_for" {
 }
 
 run "a_firewall_blocks_by_aws_s_rules_and_keeps_nothing_of_a_request" {
+  plan_options {
+    target = [aws_api_gateway_stage.this, aws_wafv2_web_acl.this, aws_wafv2_web_acl_association.this]
+  }
+
   variables {
     api_firewall = {}
   }
@@ -64,6 +74,12 @@ run "a_firewall_blocks_by_aws_s_rules_and_keeps_nothing_of_a_request" {
 }
 
 run "a_rate_limit_counts_by_address" {
+  command = plan
+
+  plan_options {
+    target = [aws_wafv2_web_acl.this]
+  }
+
   variables {
     api_firewall = { rate_limit = 3000 }
   }
@@ -81,6 +97,10 @@ run "a_rate_limit_counts_by_address" {
 run "a_rate_limit_that_aws_does_not_take_is_refused" {
   command = plan
 
+  plan_options {
+    target = [aws_wafv2_web_acl.this]
+  }
+
   variables {
     api_firewall = { rate_limit = 9 }
   }
@@ -90,6 +110,10 @@ run "a_rate_limit_that_aws_does_not_take_is_refused" {
 
 run "a_rate_limit_of_half_requests_is_refused" {
   command = plan
+
+  plan_options {
+    target = [aws_wafv2_web_acl.this]
+  }
 
   variables {
     api_firewall = { rate_limit = 100.5 }

@@ -36,10 +36,10 @@ def test_a_function_that_runs_again_after_a_payment_is_captured_changes_nothing(
 ) -> None:
     payment_id = driver.paid()["payment_id"]
     bench.wait_for_end(payment_id)
-    before = driver.ledger_items(f"PAYMENT#{payment_id}")
+    before = driver.payment_items(payment_id)
     answer = invoke(driver, state, bench.input(payment_id, state))
     assert "FunctionError" not in answer
-    assert driver.ledger_items(f"PAYMENT#{payment_id}") == before
+    assert driver.payment_items(payment_id) == before
     assert [charge["status"] for charge in driver.charges(payment_id)] == ["captured"]
     assert list(invariants.broken(driver.stack, [payment_id])) == []
 
@@ -65,11 +65,11 @@ def test_a_function_that_runs_again_after_a_payment_is_reversed_changes_nothing(
     bench.wait_for_end(payment_id)
     assert bench.status(payment_id) == "reversed"
     bench.cancel(payment_id)
-    before = driver.ledger_items(f"PAYMENT#{payment_id}")
+    before = driver.payment_items(payment_id)
     answer = invoke(driver, state, bench.input(payment_id, state))
     # The idempotency key returns Charge's first answer again; the ledger knows that it is out of date.
     assert json.loads(answer["Payload"].read()).get("errorType") == error
-    assert driver.ledger_items(f"PAYMENT#{payment_id}") == before
+    assert driver.payment_items(payment_id) == before
     assert [charge["status"] for charge in driver.charges(payment_id)] == ["voided"]
     assert list(invariants.broken(driver.stack, [payment_id])) == []
 
@@ -90,10 +90,10 @@ def test_a_function_that_runs_again_after_a_refund_changes_nothing(bench: Bench,
     bench.wait_for_end(payment_id)
     refund = bench.ask_for(payment_id, "refund")
     bench.wait_for_end(refund)
-    before = driver.ledger_items(f"PAYMENT#{payment_id}")
+    before = driver.payment_items(payment_id)
     answer = invoke(driver, state, bench.input(refund, state))
     assert "FunctionError" not in answer
-    assert driver.ledger_items(f"PAYMENT#{payment_id}") == before
+    assert driver.payment_items(payment_id) == before
     assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]
     assert list(invariants.broken(driver.stack, [payment_id])) == []
 

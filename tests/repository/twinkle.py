@@ -77,6 +77,10 @@ def twinkle(gateway: FakeGateway) -> Flask:
         ask = gateway.authorize if body["hold"] else gateway.charge
         return {"sale": sale(ask(order, Card.from_card_data(body["card"]), body["once"]))}
 
+    def check(body: dict[str, Any]) -> dict[str, Any]:
+        good = gateway.verify(body["our"], Card.from_card_data(body["card"]), body["once"])
+        return {"our": good.reference, "denied_for": good.decline_code, "trace": good.network_transaction_id}
+
     def decided(done: Charge | Refused) -> dict[str, Any]:
         if isinstance(done, Refused):
             return {"result": "no", "why": REASONS[done.reason]}
@@ -107,6 +111,7 @@ def twinkle(gateway: FakeGateway) -> Flask:
 
     verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "sell": sell,
+        "check": check,
         "take": lambda body: decided(
             gateway.capture(body["sale"], minor(body["amount"]), body["currency"], body["once"])
         ),

@@ -245,6 +245,8 @@ class GatewaySession:
         match operation:
             case "POST /v1/charges":
                 return once("ChargeRequest", lambda: self._charge(body))
+            case "POST /v1/verifications":
+                return once("VerificationRequest", lambda: self._verify(body))
             case "POST /v1/charges/{id}/capture":
                 return once("CaptureRequest", lambda: self._moved(key, book.capture(charge_id, **body)))
             case "POST /v1/charges/{id}/void":
@@ -277,6 +279,14 @@ class GatewaySession:
             return Answer(201, asdict(charge))
         error = {"code": "card_declined", "decline_code": charge.decline_code}
         return Answer(402, {"error": error, "charge": asdict(charge)})
+
+    def _verify(self, body: Any) -> Answer:
+        card = Card.from_number(body["card"]["number"], body["card"].get("security_code"))
+        verification = self._book.verify(body["reference"], card)
+        if not verification.decline_code:
+            return Answer(201, asdict(verification))
+        error = {"code": "card_declined", "decline_code": verification.decline_code}
+        return Answer(402, {"error": error, "verification": asdict(verification)})
 
     def _moved(self, key: str | None, charge: Charge) -> Answer:
         self._book.moved.add(str(key))

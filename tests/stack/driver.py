@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from functions.shared.adapters.table.keys import FIRST_POSTING, card_key, payment_pk
 from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, new_payment_id, payment_or_operation
 
@@ -96,8 +97,17 @@ class Driver:
         book = self.stack.sandbox("GET", "/sandbox/charges").json()
         return [charge for charge in book["charges"] if charge["reference"] == payment_id]
 
-    def ledger_items(self, partition: str) -> dict[str, dict[str, Any]]:
-        """The raw items of one partition, by sort key."""
+    def payment_items(self, payment_id: str) -> dict[str, dict[str, Any]]:
+        """The raw items of a payment, by sort key."""
+        return self.items(payment_pk(payment_id))
+
+    def card_item(self, token: str) -> dict[str, Any]:
+        """The raw item of a stored card; empty if there is none."""
+        key = card_key(token)
+        return self.items(key["pk"]).get(key["sk"], {})
+
+    def items(self, partition: str) -> dict[str, dict[str, Any]]:
+        """The raw items with this partition key, by sort key."""
         answer = self.stack.client("dynamodb").query(
             TableName=self.stack.table_of(partition),
             KeyConditionExpression="pk = :pk",
@@ -109,8 +119,8 @@ class Driver:
     def account_totals(self, payment_id: str) -> dict[str, int]:
         """Debits minus credits of each account, over the payment's posting items."""
         totals: dict[str, int] = {}
-        for sort_key, item in self.ledger_items(f"PAYMENT#{payment_id}").items():
-            if sort_key.startswith("POSTING#"):
+        for sort_key, item in self.payment_items(payment_id).items():
+            if sort_key.startswith(FIRST_POSTING):
                 sign = 1 if item["direction"]["S"] == "debit" else -1
                 account = item["account"]["S"]
                 totals[account] = totals.get(account, 0) + sign * int(item["amount_minor"]["N"])

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from tests.stack.driver import Driver
 from tests.stack.test_resolve import doubts
 from tools.deployment.paths import ROOT
+from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack, new_payment_id
 from tools.trials.events import FUNCTION_EVENTS
 from tools.trials.invoke import Invocations
@@ -306,13 +307,11 @@ def test_a_payment_in_doubt_is_counted_and_cloudwatch_is_told(driver: Driver) ->
 def last_metrics(stack: Stack) -> dict[str, Any]:
     """Return the last metrics that `doubts` sent to CloudWatch in the embedded metric format, once its log has them."""
     logs, group = stack.client("logs"), f"{stack.log_group_prefix}doubts"
-    deadline = time.monotonic() + 20
-    while True:
-        events = logs.filter_log_events(logGroupName=group, filterPattern="OldestDoubtSeconds")["events"]
-        if events:
-            told: dict[str, Any] = json.loads(max(events, key=lambda event: event["timestamp"])["message"])
-            (directive,) = told["_aws"]["CloudWatchMetrics"]
-            assert (directive["Namespace"], directive["Dimensions"]) == (prefix(stack), [["service"]])
-            return told
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    events = wait_for(
+        lambda: logs.filter_log_events(logGroupName=group, filterPattern="OldestDoubtSeconds")["events"], 20
+    )
+    assert events
+    metrics: dict[str, Any] = json.loads(max(events, key=lambda event: event["timestamp"])["message"])
+    (directive,) = metrics["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"]) == (prefix(stack), [["service"]])
+    return metrics

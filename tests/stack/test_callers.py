@@ -14,6 +14,7 @@ CALLS = {
     "POST /payments": "charge",
     "POST /cards": "charge",
     "GET /keys": "charge",
+    "POST /keys": "charge",
     "POST /payments/{}/refunds": "refund",
     "POST /payments/{}/captures": "refund",
     "POST /payments/{}/voids": "refund",
@@ -74,7 +75,7 @@ def test_the_books_keep_who_asked_for_a_payment_and_for_its_refund(stack: Stack,
     refund_id = new_payment_id()
     callers["refund"].call("POST", f"/payments/{payment_id}/refunds", {}, {"Idempotency-Key": refund_id})
     driver.operation(payment_id, refund_id)
-    record = driver.ledger_items(f"PAYMENT#{payment_id}")["PAYMENT"]
+    record = driver.payment_items(payment_id)["PAYMENT"]
     assert record["caller"]["S"] == shop
     assert [each["M"]["caller"]["S"] for each in record["operations"]["L"]] == [support]
     execution = driver.execution(payment_id)

@@ -73,7 +73,7 @@ def test_of_many_cards_on_one_order_ten_are_charged_and_the_rest_is_denied_and_s
     denied = [payment for payment in payments if payment["status"] == "declined"]
     assert [driver.charges(payment["payment_id"]) for payment in denied] == [[]] * 16
     assert {payment["card"]["fingerprint"] for payment in denied} == {None}
-    records = [driver.ledger_items(f"PAYMENT#{payment['payment_id']}")["PAYMENT"] for payment in payments]
+    records = [driver.payment_items(payment["payment_id"])["PAYMENT"] for payment in payments]
     assert sum({"S": "bin_cards"} in record["flags"]["L"] for record in records) >= 6
     logs = driver.stack.client("logs").get_paginator("filter_log_events")
     pages = logs.paginate(logGroupName=f"{driver.stack.log_group_prefix}screen", filterPattern='"ScreeningAlarm"')

@@ -180,7 +180,7 @@ def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
 
 def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
     """Run the charge function on the ciphertext that is stored under a card's token."""
-    ciphertext = driver.ledger_items(f"CARD#{card['token']}")["CARD"]["ciphertext"]["B"]
+    ciphertext = driver.card_item(card["token"])["ciphertext"]["B"]
     event = {
         "payment_id": new_payment_id(),
         "payment": PaymentRequest(1999, "USD").to_dict(),

@@ -194,7 +194,7 @@ class TestTheBooks:
         where: str,
         what: str,
     ) -> None:
-        item = driver.ledger_items(f"PAYMENT#{refunded}")[key]
+        item = driver.payment_items(refunded)[key]
         dynamodb, table = driver.stack.client("dynamodb"), driver.stack.ledger_table
         if change:
             dynamodb.put_item(TableName=table, Item=item | change)
@@ -272,7 +272,7 @@ class TestAnchors:
     def authorized(self, driver: Driver) -> tuple[str, dict[str, Any]]:
         """A payment that was authorized and then voided, and its items from before the void."""
         payment_id = driver.paid(capture=False)["payment_id"]
-        before = driver.ledger_items(f"PAYMENT#{payment_id}")
+        before = driver.payment_items(payment_id)
         operation_id, _ = driver.post(f"/payments/{payment_id}/voids", {})
         driver.operation(payment_id, operation_id)
         return payment_id, before
@@ -281,12 +281,12 @@ class TestAnchors:
     def rewritten(self, driver: Driver, payment_id: str, rewrite: Callable[[dict[str, Any]], None]) -> Iterator[None]:
         """Change a payment's items for a while, as somebody with all rights could."""
         dynamodb, table = driver.stack.client("dynamodb"), driver.stack.ledger_table
-        items = driver.ledger_items(f"PAYMENT#{payment_id}")
+        items = driver.payment_items(payment_id)
         changed = dict(items)
         rewrite(changed)
 
         def write(wanted: dict[str, Any]) -> None:
-            for item in driver.ledger_items(f"PAYMENT#{payment_id}").values():
+            for item in driver.payment_items(payment_id).values():
                 dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("pk", "sk")})
             for item in wanted.values():
                 dynamodb.put_item(TableName=table, Item=item)
@@ -387,7 +387,7 @@ class TestBreaks:
         type: str,
         found: str,
     ) -> None:
-        before = driver.ledger_items(f"PAYMENT#{settled}")
+        before = driver.payment_items(settled)
         [line] = sandbox.report()["lines"]
         with sandbox.reporting([line | change] if change else [line, line]):
             run = command("reconcile", sandbox.day)
@@ -395,7 +395,7 @@ class TestBreaks:
         [[broken, _, there]] = breaks(run, settled)
         assert broken == type
         assert there.endswith(f"charge{line['id']}of{found}")
-        assert driver.ledger_items(f"PAYMENT#{settled}") == before
+        assert driver.payment_items(settled) == before
         assert command("reconcile", sandbox.day).returncode == 0
         assert driver.account_totals(settled)["asset:bank"] == 1941
 
@@ -417,7 +417,7 @@ class TestBreaks:
         cut: Callable[[Any], bytes],
         message: str,
     ) -> None:
-        before = driver.ledger_items(f"PAYMENT#{settled}")
+        before = driver.payment_items(settled)
         with sandbox.reporting(cut(sandbox.report())):
             run = command("reconcile", sandbox.day)
         assert run.returncode == 1
@@ -425,5 +425,5 @@ class TestBreaks:
         assert told.startswith("ReportUnreadable: The settlement report")
         assert message in told
         assert "The report was rejected and the books are unchanged." in told
-        assert driver.ledger_items(f"PAYMENT#{settled}") == before
+        assert driver.payment_items(settled) == before
         assert command("reconcile", sandbox.day).returncode == 0

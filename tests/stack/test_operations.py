@@ -170,7 +170,7 @@ def test_a_stopped_refund_is_brought_to_its_end(driver: Driver) -> None:
     assert settled["status"] == "succeeded"
     assert [charge["refunded_minor"] for charge in driver.charges(payment_id)] == [500]
     # The doubt may end before anybody reads the payment; the books record it.
-    items = driver.ledger_items(f"PAYMENT#{payment_id}").values()
+    items = driver.payment_items(payment_id).values()
     doubts = [item for item in items if item.get("account", {}).get("S") == "suspense:in_doubt"]
     assert [(item["direction"]["S"], item["amount_minor"]["N"]) for item in doubts] == [
         ("credit", "500"),
@@ -255,10 +255,10 @@ class TestStoredCards:
 
     def test_a_card_that_is_used_by_its_token_is_kept_for_another_while(self, driver: Driver) -> None:
         token = driver.paid(card_data=CARD_DATA | {"card_number": "378282246310005"}, save_card=True)["card"]["token"]
-        before = driver.ledger_items(f"CARD#{token}")["CARD"]
+        before = driver.card_item(token)
         time.sleep(1)  # a card's retention is counted in seconds
         driver.paid(card_data=None, token=token)
-        after = driver.ledger_items(f"CARD#{token}")["CARD"]
+        after = driver.card_item(token)
         assert int(after["expires_at"]["N"]) > int(before["expires_at"]["N"])
         assert after["ciphertext"] == before["ciphertext"]
 
@@ -304,6 +304,6 @@ class TestScreening:
 
     def test_a_payment_is_counted_for_its_card(self, driver: Driver) -> None:
         payment = driver.paid(currency="TND", card_data=CARD_DATA | {"card_number": "6011111111111117"})
-        counted = driver.ledger_items(f"VELOCITY#{payment['card']['fingerprint']}").values()
+        counted = driver.items(f"VELOCITY#{payment['card']['fingerprint']}").values()
         assert sum(int(item["TND"]["N"]) for item in counted if "TND" in item) == 1999
         assert all(int(item["expires_at"]["N"]) > 0 for item in counted)

@@ -41,7 +41,7 @@ def test_a_payment_is_accepted_with_its_location(driver: Driver) -> None:
 def test_a_declined_payment_is_recorded_and_moves_no_money(driver: Driver) -> None:
     payment = driver.paid(card_data=CARD_DATA | {"card_number": "4000000000009995"})
     assert (payment["status"], payment["decline_code"]) == ("declined", "insufficient_funds")
-    assert list(driver.ledger_items(f"PAYMENT#{payment['payment_id']}")) == ["PAYMENT"]
+    assert list(driver.payment_items(payment["payment_id"])) == ["PAYMENT"]
     assert driver.states(payment["payment_id"])[-1] == "Persist"
 
 
@@ -318,7 +318,7 @@ def test_a_stored_card_is_kept_without_a_charge_and_can_be_erased(driver: Driver
     assert shown == payment["card"]
     assert (shown["brand"], shown["bin"], shown["last4"], shown["expiry"]) == ("discover", "601111", "1117", "12/30")
     assert driver.stack.call("DELETE", f"/cards/{token}").status_code == 204
-    assert driver.ledger_items(f"CARD#{token}") == {}
+    assert driver.card_item(token) == {}
     assert driver.stack.call("GET", f"/cards/{token}").status_code == 404
     assert driver.stack.call("DELETE", f"/cards/{token}").json()["error"]["code"] == "card_not_found"
     assert driver.stack.payment(payment_id)["card"] is None

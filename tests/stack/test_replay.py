@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from client import seal
 from tests.stack.driver import CARD_DATA, PAYMENT, SEEN_AFTER_SECONDS, Driver
 from tools.cli.__main__ import app
+from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack, StackError, new_payment_id
 from tools.local.machine import Machine
 from tools.output import ExitCode
@@ -269,8 +270,7 @@ class TestPastExecutions:
             stateMachineArn=other_stack.state_machine_arn, name=(name := new_payment_id()), input=json.dumps(request)
         )
         other_stack.save(tmp_path / "other.json")
-        while not latest_executions(other_stack, FinalStatus.SUCCEEDED, None, None, 1):
-            time.sleep(0.05)
+        assert wait_for(lambda: latest_executions(other_stack, FinalStatus.SUCCEEDED, None, None, 1), 20)
         started()
         status, shown = replay("--from-stack", tmp_path / "other.json")
         assert status == 0

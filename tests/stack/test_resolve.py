@@ -105,7 +105,7 @@ def test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end(driv
         events.enable_rule(Name=rule)
     resolving = driver.stack.execution_arn(f"payment-{payment_id}", "resolve")
     states = driver.stack.client("stepfunctions")
-    assert driver.ledger_items(f"PAYMENT#{payment_id}") == {}
+    assert driver.payment_items(payment_id) == {}
     with pytest.raises(states.exceptions.ExecutionDoesNotExist):
         states.get_execution_history(executionArn=resolving)
 

@@ -40,8 +40,8 @@ def test_a_sealed_card_is_charged_and_its_number_is_nowhere(driver: Driver) -> N
     assert (payment["card"]["brand"], payment["card"]["last4"]) == ("visa", NUMBER[-4:])
     assert len(driver.charges(payment_id)) == 1
     written = [history(driver, payment_id), json.dumps(payment)]
-    written.append(repr(driver.ledger_items(f"PAYMENT#{payment_id}")))
-    written.append(repr(driver.ledger_items(f"CARD#{payment['card']['token']}")))
+    written.append(repr(driver.payment_items(payment_id)))
+    written.append(repr(driver.card_item(payment["card"]["token"])))
     logs = driver.stack.client("logs")
     for function in ("tokenize", "encrypt", "charge", "persist"):
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=driver.stack.log_group_prefix + function)

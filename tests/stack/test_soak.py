@@ -14,7 +14,7 @@ from tools.trials.audit import audit
 def paid(driver: Driver) -> Iterator[str]:
     """A captured payment whose record is restored at the end."""
     payment_id = driver.paid()["payment_id"]
-    record = driver.ledger_items(f"PAYMENT#{payment_id}")["PAYMENT"]
+    record = driver.payment_items(payment_id)["PAYMENT"]
     yield payment_id
     driver.stack.client("dynamodb").put_item(TableName=driver.stack.ledger_table, Item=record)
 

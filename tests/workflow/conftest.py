@@ -23,7 +23,7 @@ from functions.shared.domain.card import CardSummary
 from functions.shared.ports import RecordedPayment
 from functions.shared.runtime import factories
 from tests.balances import balances
-from tests.mocked_aws import API_KEY, AUTHORIZATION, ROLE_ARN, MockedAws, mocked_aws, new_id
+from tests.mocked_aws import API_KEY, AUTHORIZATION, EPHEMERAL_TABLE, ROLE_ARN, MockedAws, mocked_aws, new_id
 from tests.samples import CARD_DATA, PAN
 from tests.sandbox import running_sandbox
 from tests.workflow.definition import render
@@ -36,6 +36,10 @@ FACTORIES = (
     runtime.books,
     runtime.breaks,
     runtime.card_vault,
+    runtime.held_cards,
+    runtime.ephemeral_cipher,
+    runtime.sealing_keys,
+    runtime.card_opener,
     runtime.velocity_counter,
     runtime.executions,
     runtime.operation_executions,
@@ -174,8 +178,10 @@ class Workflow:
         return charge["status"], net
 
     def forget(self, payment_id: str) -> None:
-        """Let the gateway forget the payment, and Step Functions every execution, as both do after a while."""
+        """Let the gateway forget the payment, and Step Functions every execution, as both do after a while; and so does
+        DynamoDB what the payment had only until it ended."""
         self._forget_executions()
+        self.aws.dynamodb.delete_item(TableName=EPHEMERAL_TABLE, Key={"payment_id": {"S": payment_id}})
         requests.post(
             f"{self.sandbox_url}/sandbox/forget", json={"reference": payment_id}, headers=AUTHORIZATION, timeout=5
         ).raise_for_status()

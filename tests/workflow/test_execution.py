@@ -159,9 +159,9 @@ def test_what_is_no_good_is_rejected_at_once_and_the_gateway_never_called(
     workflow: Workflow, request_: dict[str, Any], why: str
 ) -> None:
     execution = workflow.run(**request_)
-    assert (execution.status, execution.states) == ("FAILED", ["Tokenize", "PaymentRejected"])
+    assert (execution.status, execution.states) == ("FAILED", ["Tokenize", "Erase", "PaymentRejected"])
     assert (execution.error, execution.cause) == ("PaymentRejected", why)
-    assert workflow.invocations == ["tokenize"]
+    assert workflow.invocations == ["tokenize", "persist"]
     assert workflow.recorded(execution) is None
     assert workflow.gateway_calls(execution) == []
 
@@ -548,13 +548,13 @@ class TestStoredCards:
         assert stored.token
         runtime.card_vault().erase(stored.token)
         execution = workflow.run(card_data=None, token=stored.token)
-        assert (execution.states, execution.cause) == (["Tokenize", "PaymentRejected"], "UnknownToken")
+        assert (execution.states, execution.cause) == (["Tokenize", "Erase", "PaymentRejected"], "UnknownToken")
         assert workflow.gateway_calls(execution) == []
 
     def test_an_expired_card_is_stored_and_not_charged(self, workflow: Workflow) -> None:
         stored = workflow.store(**by("30569309025904", expiry_date="12/25")).card
         execution = workflow.run(card_data=None, token=stored.token)
-        assert (execution.states, execution.cause) == (["Tokenize", "PaymentRejected"], "ExpiredCard")
+        assert (execution.states, execution.cause) == (["Tokenize", "Erase", "PaymentRejected"], "ExpiredCard")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Reconcile a day by hand, and show the breaks."""
 
 import json
-import time
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +13,7 @@ from rich.progress import SpinnerColumn
 from functions.shared.adapters.table.books import DynamoDbBreaks
 from tools.books.money import readable
 from tools.books.reading import now
+from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, new_payment_id
 from tools.output import counted, print_json, progress, table
 from tools.times import time_text
@@ -45,10 +46,13 @@ def reconcile(stack: Stack, day: str, console: Console, *, as_json: bool = False
     )["executionArn"]
     with progress(console, SpinnerColumn()) as bar:
         task = bar.add_task(_PROGRESS_TEXTS["report"], total=None)
-        while (execution := stack.describe_execution(execution_arn))["status"] == "RUNNING":
+
+        def read() -> dict[str, Any]:
             history = states.get_execution_history(executionArn=execution_arn, reverseOrder=True, maxResults=10)
             bar.update(task, description=progress_text(history["events"]))
-            time.sleep(_POLL_SECONDS)
+            return stack.describe_execution(execution_arn)
+
+        execution = wait_for(read, math.inf, _POLL_SECONDS, until=has_ended)
     if execution["status"] != "SUCCEEDED":
         error = execution.get("error", execution["status"])
         console.print(f"[red]{error}:[/red] {escape(_reason(execution.get('cause', '')))}", highlight=False)

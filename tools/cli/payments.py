@@ -198,6 +198,7 @@ def void(
 @cards.command()
 def store(
     card: CardOption = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Ask the issuer first whether the card is good.")] = False,
     key: KeyOption = None,
     as_json: JsonOption = False,
     api_url: ApiOption = None,
@@ -207,7 +208,7 @@ def store(
     with clear_errors():
         client, key = connect(stack, api_url), key or new_payment_id()
         _print_key(key)
-        stored = client.store_card(_card(card), idempotency_key=key)
+        stored = client.store_card(_card(card), verify=verify or None, idempotency_key=key)
     _show(stored, as_json)
 
 

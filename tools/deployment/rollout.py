@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tools.deployment.polling import wait_for
 from tools.deployment.stack import StackError
 from tools.deployment.terraform import Terraform
 
@@ -134,11 +135,9 @@ def _watch_alarms(cloudwatch: Any, names: list[str], seconds: float, console: Co
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=seconds, alarms=len(names))
         start = time.monotonic()
-        while True:
-            if firing := _firing_alarms(cloudwatch, names):
-                return firing
-            elapsed = time.monotonic() - start
-            if elapsed >= seconds:
-                return []
-            progress.update(task, completed=elapsed)
-            time.sleep(min(POLL_SECONDS, seconds - elapsed))
+
+        def firing() -> list[str]:
+            progress.update(task, completed=time.monotonic() - start)
+            return _firing_alarms(cloudwatch, names)
+
+        return wait_for(firing, seconds, POLL_SECONDS)

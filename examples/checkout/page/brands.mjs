@@ -1,20 +1,20 @@
-/** Card brands, by the code that the API has for them, and how their numbers begin: from the product's own table. */
+/** Card brands by the API's codes, and how their numbers begin, from the product's own table. */
 
 import table from "../../../client/card_brands.json" with { type: "json" };
 
 export const BRANDS = Object.fromEntries(table.brands.map(({ brand, name }) => [brand, { name }]));
 
-/** The brand whose numbers begin like this, with their `lengths`, if there is one. */
+/** Return the brand whose numbers begin like this, with their `lengths`; undefined if there is none. */
 export function rangeOf(digits) {
   return table.brands.find((each) => begins(each, digits));
 }
 
-/** Its code. */
+/** Return that brand's code. */
 export function brandOf(digits) {
   return rangeOf(digits)?.brand;
 }
 
-/** Whether there is a brand whose numbers begin like this and are as long. */
+/** Whether the number has the beginning and the length of some brand. */
 export function isOfABrand(digits) {
   return table.brands.some((each) => each.lengths.includes(digits.length) && begins(each, digits));
 }

@@ -1,8 +1,8 @@
 /**
  * The checkout: shows the order, seals the card, and follows the payment to its end.
  *
- * What a payment is called and what it costs, the shop's back end says. So nothing that happens here, not a double
- * click nor a reload nor a second window, can pay an order twice.
+ * The shop's back end decides the payment's id and amount. So nothing that happens on this page, not even a double
+ * click, a reload or a second window, can pay an order twice.
  */
 
 import { BRANDS } from "./brands.mjs";
@@ -17,7 +17,7 @@ const SLOW_MS = 8_000;
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 5_000;
 const FAILED = ["declined", "rejected", "reversed"];
-// The fingerprint of the one key to seal with, where the page has it: then no other will do, whoever sends it.
+// The fingerprint of the only key to seal with, if the page pins one. Then no other key is accepted from anyone.
 const FINGERPRINT = document.querySelector('meta[name="sealing-key-fingerprint"]').content || undefined;
 const UNSETTLED = ["processing", "in_doubt"];
 
@@ -61,11 +61,11 @@ async function refund() {
   return follow((await call("POST", "/refund", {})).payment);
 }
 
-/** What a button does, while it can't be pressed again. */
-async function doOnce(button, deed, failed) {
+/** Run a button's action, and disable the button meanwhile. */
+async function doOnce(button, action, failed) {
   button.disabled = true;
   try {
-    await deed();
+    await action();
   } catch (error) {
     failed(error);
   } finally {
@@ -73,7 +73,7 @@ async function doOnce(button, deed, failed) {
   }
 }
 
-/** Show the payment until nothing more will become of it. The back end answers a look as soon as it has ended. */
+/** Show the payment until its status is final. The back end answers a request as soon as the payment has ended. */
 async function follow(payment) {
   let slow = false;
   const timer = setTimeout(() => show(payment, (slow = true)), SLOW_MS);
@@ -81,12 +81,12 @@ async function follow(payment) {
     show(payment, slow);
     if (!UNSETTLED.includes(payment.status) && !UNSETTLED.includes(payment.refund)) return clearTimeout(timer);
     await new Promise((resolve) => setTimeout(resolve, pause));
-    // Where the shop can't be reached just now, the next look may do it.
+    // If the shop can't be reached now, the next request may succeed.
     payment = (await call("GET", "/payment").catch(() => ({}))).payment ?? payment;
   }
 }
 
-/** Ask the shop's back end about this order. Throws an Error with the `code` of what went wrong. */
+/** Call the shop's back end about this order. Throws an Error with the `code` of what went wrong. */
 async function call(method, path = "", body) {
   let code = "no_answer";
   try {
@@ -96,7 +96,7 @@ async function call(method, path = "", body) {
     if (answer.ok) return json;
     code = json.error.code;
   } catch {
-    // No answer, or none of the shop's.
+    // There was no answer, or it was not the shop's.
   }
   throw Object.assign(new Error(code), { code });
 }
@@ -138,7 +138,7 @@ function showForm(sentence = "") {
   reveal(byId("pay"), sentence ? byId("alert") : null);
 }
 
-/** Show a part of the page that was hidden, and bring a reader's focus to where it begins. */
+/** Show a hidden part of the page, and move the focus to its beginning, for screen readers. */
 function reveal(part, focus) {
   if (!part.hidden) return;
   part.hidden = false;

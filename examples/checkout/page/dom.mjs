@@ -1,16 +1,16 @@
-/** The page's elements: finding, making and changing them, always as text and never as HTML. */
+/** Finds, creates and changes the page's elements. Content is always text, never HTML. */
 
 export function byId(id) {
   return document.getElementById(id);
 }
 
 export function element(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+  const created = Object.assign(document.createElement(tag), properties);
+  created.append(...children);
+  return created;
 }
 
-/** Only what is new, since a screen reader reads it out. */
-export function setText(shown, text) {
-  if (shown.textContent !== text) shown.textContent = text;
+/** Change the text only if it is new, since a screen reader reads every change aloud. */
+export function setText(target, text) {
+  if (target.textContent !== text) target.textContent = text;
 }

@@ -1,8 +1,8 @@
-/** Money as customers read it, with the decimals of ISO 4217: a browser has its own, and of some currencies others. */
+/** Formats money with ISO 4217's decimals. A browser's own differ for some currencies. */
 
 import table from "../../../client/decimals.json" with { type: "json" };
 
-/** What writes amounts in a currency's minor unit. */
+/** Return a function that formats amounts given in the currency's minor unit. */
 export function moneyIn(currency) {
   const digits = table.decimals[currency];
   const format = new Intl.NumberFormat("en", {

@@ -1,4 +1,4 @@
-/** What a customer is told: how the payment stands, or why it failed and what to do. */
+/** The messages to the customer: the status of the payment, or why it failed and what to do. */
 
 import { BRANDS } from "./brands.mjs";
 
@@ -7,7 +7,7 @@ const SEAL_AGAIN =
   "Your card’s details did not arrive as they were sent, and you were not charged. Reload this page and try again.";
 const OUR_FAULT = "The shop asked for something that can’t be paid. You were not charged. Tell the shop, please.";
 
-/** By a field of the card and its mistake; `number` has the number's `digits`, and its brand's `name` and `lengths`. */
+/** The messages by field and mistake. Functions get the card number's `digits`, and its brand's `name` and `lengths`. */
 export const COMPLAINTS = {
   card_number: {
     blank: "Enter the card number.",
@@ -34,19 +34,19 @@ export const COMPLAINTS = {
   },
 };
 
-/** By `decline_code`: the bank said no. */
+/** The bank declined the card: messages by `decline_code`. */
 export const DECLINED = {
   do_not_honor: ASK_THE_BANK,
   insufficient_funds: "There is not enough money on this card. Use another card, or ask your bank.",
   expired_card: "Your bank says that this card has expired. Use another card.",
   processing_error: "Your bank could not process the payment. Try again in a moment, or use another card.",
-  // Whoever has the card in hand may not be its owner, and is not told.
+  // The person with the card may not be its owner, so this message doesn't say why.
   lost_card: ASK_THE_BANK,
   stolen_card: ASK_THE_BANK,
   incorrect_cvc: "The security code is not this card’s. Check it against your card.",
 };
 
-/** By `error`: the card was never charged. */
+/** The card was never charged: messages by `error`. */
 export const REJECTED = {
   invalid_card_number: "This card number is not valid. Check it against your card.",
   brand_not_accepted: "This shop does not take cards of this brand. Use another card.",
@@ -65,7 +65,7 @@ export const REJECTED = {
   unknown_token: "This saved card is not there any more. Use another card.",
 };
 
-/** By the shop's own error code: what went wrong on the way. */
+/** The request failed: messages by the shop's own error code. */
 export const TROUBLE = {
   no_answer: "The payment service can’t be reached. Try again: you can’t be charged twice for this order.",
   nothing_done: "The payment service did not take this on, and you were not charged. Try again in a moment.",
@@ -84,19 +84,19 @@ const REVERSED =
   "Something went wrong on the way, and the payment was undone. What your account may show of it goes away by itself. " +
   "You can try again.";
 
-/** Why a payment failed. */
+/** Explain why a payment failed. */
 export function failure({ status, decline_code, error }) {
   if (status === "reversed") return REVERSED;
   const known = status === "declined" ? DECLINED[decline_code] : REJECTED[error];
   return known ?? "This payment was declined, and you were not charged. Use another card, or ask the shop.";
 }
 
-/** What went wrong on the way, by the shop's own error code. */
+/** Explain a failed request by the shop's own error code. */
 export function trouble(code) {
   return TROUBLE[code] ?? TROUBLE.no_answer;
 }
 
-/** How a payment stands that has not failed. */
+/** Describe a payment that has not failed. */
 export function conclusion({ status, card, refund }, amount, slow) {
   const by = card ? ` with your ${BRANDS[card.brand]?.name ?? "card"} ending in ${card.last4}` : "";
   if (refund === "processing") {

@@ -1,4 +1,4 @@
-/** The published test cards: a click fills one in. A shop that takes real cards leaves this out. */
+/** The published test cards: a click fills in the form. A shop that accepts real cards leaves this out. */
 
 import { BRANDS } from "./brands.mjs";
 import { fill } from "./card.mjs";
@@ -7,7 +7,7 @@ import { byId, element } from "./dom.mjs";
 const year = String((new Date().getFullYear() + 4) % 100).padStart(2, "0");
 const rest = { expiry_date: `12/${year}`, card_holder: "Test Customer" };
 
-/** Show the cards `{card_number, brand, outcome, decline_code}`; without any, the style sheet hides their section. */
+/** Show the cards `{card_number, brand, outcome, decline_code}`. If there are none, the style sheet hides the section. */
 export function showTestCards(cards) {
   const approved = cards.filter(({ outcome }) => outcome === "approved");
   const declined = cards.filter(({ outcome }) => outcome === "declined");
@@ -27,10 +27,10 @@ function group(title, cards) {
 
 function button(name, card) {
   const number = element("span", { className: "hint" }, `…${card.card_number.slice(-4)}`);
-  const made = element("button", { type: "button" }, name, number);
-  made.addEventListener("click", () => {
+  const created = element("button", { type: "button" }, name, number);
+  created.addEventListener("click", () => {
     fill({ ...rest, ...card });
     byId("submit").focus();
   });
-  return made;
+  return created;
 }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, NoReturn
 
 from functions.shared.domain.card_number import RULES, brand_of, is_card_number
@@ -121,3 +122,9 @@ class Card:
 def security_code_context(payment_id: str) -> dict[str, str]:
     """The encryption context that binds a security code to its payment."""
     return {"payment_id": payment_id, "purpose": "security_code"}
+
+
+def sealed_hash(card_data: str | Mapping[str, str]) -> str | None:
+    """What tells two sealed cards apart: the SHA-256, in hex. None for a card in the clear, since a hash could reveal
+    its number."""
+    return sha256(card_data.encode()).hexdigest() if isinstance(card_data, str) else None

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from functions.shared.domain.card import Card
 from functions.shared.domain.operation import Refusal
 
 ChargeStatus = Literal["authorized", "captured", "declined", "voided", "refunded", "partially_refunded"]
@@ -85,6 +86,10 @@ class Charge:
     expires_at: str | None = None
     network_transaction_id: str | None = None
 
+    def network_transaction_id_for(self, card: Card) -> str | None:
+        """The id, unless it is the number of the card that was charged."""
+        return _network_transaction_id(self.network_transaction_id, card)
+
     def is_for(self, reference: str, amount_minor: int | None, currency: str | None) -> bool:
         """Whether the charge belongs to this payment and none of its texts was malformed."""
         texts = [self.charge_id, self.status, self.decline_code, self.void_reason, self.captured_at, self.expires_at]
@@ -124,6 +129,20 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """A gateway's answer to the question whether a card is good, for which it charges nothing. A declined card has a
+    `decline_code`."""
+
+    reference: str
+    decline_code: str | None
+    network_transaction_id: str | None
+
+    def network_transaction_id_for(self, card: Card) -> str | None:
+        """The id, unless it is the number of the card that was verified."""
+        return _network_transaction_id(self.network_transaction_id, card)
+
+
+@dataclass(frozen=True, slots=True)
 class Reversal:
     """A confirmed timeout reversal. `charge` is None if none existed; the reference can then never be charged."""
 
@@ -136,3 +155,7 @@ class Refused:
     """The gateway did nothing, and never will for this request. Like a decline, this is a value and not an error."""
 
     reason: Refusal
+
+
+def _network_transaction_id(text: str | None, card: Card) -> str | None:
+    return None if text and card.pan in text else text

@@ -174,6 +174,10 @@ class PaymentDenied(PaymentError):
     """A screening rule denies the payment, or the card to be stored. The message is the verdict as JSON."""
 
 
+class VerificationDeclined(PaymentError):
+    """The gateway or the issuer declines a card that is to be stored. The message is the verdict as JSON."""
+
+
 class KeyUnusable(PaymentError):
     """KMS rejected the use of the key: it is disabled, deleted or not permitted, or the encryption context is wrong."""
 

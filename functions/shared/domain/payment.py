@@ -105,7 +105,10 @@ class PaymentRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoreRequest:
-    """The merchant's request to store a card, without the card. The screening rules see it as a payment of nothing."""
+    """The merchant's request to store a card, without the card. The screening rules see it as a payment of nothing.
+
+    `verify` asks the gateway whether the card is good before it is stored.
+    """
 
     operation: ClassVar = "store"
     amount_minor: ClassVar = 0
@@ -113,6 +116,7 @@ class StoreRequest:
     merchant_reference: ClassVar = None
 
     caller: str | None = None
+    verify: bool = False
 
 
 @dataclass(frozen=True, slots=True)

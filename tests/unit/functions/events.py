@@ -90,9 +90,9 @@ def event_for(
         },
         "keep": {
             "payment_id": "payment-of-ours-1",
-            "card_data": card_data,
             "card": SUMMARY.to_dict(),
-            "ciphertext": b64encode(encrypted.ciphertext).decode(),
+            "sealed_hash": None,
+            "encrypted": {"ciphertext": b64encode(encrypted.ciphertext).decode()},
         },
         "issue_key": {
             "headers": {"Idempotency-Key": "payment-of-ours-1"},

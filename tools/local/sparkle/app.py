@@ -17,7 +17,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import Forbidden, HTTPException, InternalServerError
 
 from tools.local.browsers import foreign
-from tools.local.sparkle.charges import Card, Charge, ChargeBook, check_amount, check_currency
+from tools.local.sparkle.charges import Card, Charge, ChargeBook, Verification, check_amount, check_currency
 from tools.local.sparkle.contract import check
 from tools.local.sparkle.errors import GatewayError, InvalidApiKey, InvalidRequest, RateLimited, snake_case
 from tools.local.sparkle.faults import Fault, Switchboard
@@ -122,9 +122,20 @@ def create_app(api_key: str, book: ChargeBook | None = None) -> Flask:
                 partially=g.entry["fault"] == "partial_approval",
                 stored_credential=body.get("stored_credential"),
             )
-            return _declined(made) if made.decline_code else Answer(201, asdict(made))
+            return _declined("charge", made) if made.decline_code else Answer(201, asdict(made))
 
         return perform("charge", body["reference"], action, body)
+
+    @app.post("/v1/verifications")
+    def verify() -> Response:
+        body = _body("VerificationRequest")
+        card = Card.from_number(body["card"]["number"], body["card"].get("security_code"))
+
+        def deed() -> Answer:
+            made = book.verify(body["reference"], card)
+            return _declined("verification", made) if made.decline_code else Answer(201, asdict(made))
+
+        return perform("verify", body["reference"], deed, body)
 
     @app.get("/v1/charges")
     def find() -> Response:
@@ -309,13 +320,13 @@ def _page(day: date) -> tuple[int, int]:
     return start_of(query.get("cursor"), day), query.get("limit", _LINES_PER_PAGE)
 
 
-def _declined(charge: Charge) -> Answer:
+def _declined(what: str, answer: Charge | Verification) -> Answer:
     error = {
         "code": "card_declined",
-        "decline_code": charge.decline_code,
+        "decline_code": answer.decline_code,
         "message": "The card was declined.",
     }
-    return Answer(402, {"error": error, "charge": asdict(charge)})
+    return Answer(402, {"error": error, what: asdict(answer)})
 
 
 def _respond(answer: Answer) -> Response:

@@ -154,6 +154,20 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """The answer to the question whether a card is good, with the API's fields. No money is held or moved."""
+
+    id: str
+    reference: str
+    status: str
+    card_brand: str | None
+    card_last4: str
+    decline_code: str | None
+    network_transaction_id: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reversal:
     """The result of a timeout reversal; `charge` is None if the reference had no charge."""
 
@@ -226,6 +240,19 @@ class ChargeBook:
             self._ids[reference] = charge.id
             self._put(charge)
             return self.capture(charge.id, approved_minor) if capture and not card.decline_code else charge
+
+    def verify(self, reference: str, card: Card) -> Verification:
+        """Ask whether the card is good. The book forgets the answer, as no money depends on it."""
+        return Verification(
+            id=_new_id("ve"),
+            reference=reference,
+            status="declined" if card.decline_code else "verified",
+            card_brand=card.brand,
+            card_last4=card.last4,
+            decline_code=card.decline_code,
+            network_transaction_id=None if card.decline_code else self._network_transaction_id(card.brand),
+            created_at=self.now(),
+        )
 
     def get(self, charge_id: str) -> Charge:
         """Get the charge with this id. Raises ChargeNotFound."""

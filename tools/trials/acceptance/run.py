@@ -247,7 +247,15 @@ class Run:
         return payment
 
     def seal(self, card_data: Mapping[str, str], payment_id: str) -> str:
-        return seal(card_data, payment_id, self.call("GET", "/keys").json["keys"][0])
+        """Seal the card to the payment's own key."""
+        return seal(card_data, payment_id, self.call("POST", "/keys", key=payment_id).json)
+
+    def seal_to_static_key(self, card_data: Mapping[str, str], payment_id: str) -> str:
+        """Raises Skipped if the deployment accepts only single-use keys."""
+        keys = self.call("GET", "/keys").json["keys"]
+        if not keys:
+            raise Skipped("The deployment has no static key.")
+        return seal(card_data, payment_id, keys[0])
 
     def close(self) -> None:
         for client in self._http.values():

@@ -4,6 +4,7 @@
 erases nothing, DynamoDB does.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -74,6 +75,15 @@ class DynamoDbHeldCards:
                 Key=marshal({"payment_id": payment_id}),
                 UpdateExpression=_ERASE,
                 ExpressionAttributeValues=marshal({":at": at, ":expires_at": _expires_at(at)}),
+            )
+
+    def erase_key(self, payment_id: str) -> None:
+        with ledger_errors(), suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.update_item(
+                TableName=self._table,
+                Key=marshal({"payment_id": payment_id}),
+                UpdateExpression="REMOVE private_key",
+                ConditionExpression="attribute_exists(private_key)",
             )
 
 

@@ -38,7 +38,7 @@ ISSUE = (
 )
 MAY_BE_ISSUED = (
     "attribute_not_exists(ended_at) AND attribute_not_exists(ciphertext)"
-    " AND (attribute_not_exists(issued_until) OR issued_until <= :now)"
+    " AND (attribute_not_exists(kid) OR (attribute_exists(private_key) AND issued_until <= :now))"
 )
 
 
@@ -88,7 +88,7 @@ class DynamoDbSealingKeys:
 
     def private_key(self, payment_id: str, kid: str, at: str) -> bytes:
         item = self._read(payment_id)
-        if "ended_at" in item:
+        if _was_used(item):
             raise SealingKeyUsed("The payment has ended, and its key was deleted.")
         if "kid" not in item:
             raise UnknownSealingKey("No key was issued for this payment. Take one from POST /keys.")
@@ -111,7 +111,7 @@ class DynamoDbSealingKeys:
     def _issued(self, payment_id: str, at: str) -> SealingKey | None:
         """The key that the payment has, unless it has expired."""
         item = self._read(payment_id)
-        if "ended_at" in item:
+        if _was_used(item):
             raise SealingKeyUsed("The payment has ended. Pay with a new Idempotency-Key.")
         if "kid" not in item or item["issued_until"] <= at:
             return None
@@ -122,6 +122,11 @@ def thumbprint(x: str, y: str) -> str:
     """A P-256 key's SHA-256 thumbprint in base64url: of its required members in order, without spaces (RFC 7638)."""
     members = {"crv": "P-256", "kty": "EC", "x": x, "y": y}
     return _base64url(hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
+
+
+def _was_used(item: Item) -> bool:
+    """Whether the payment has ended, or its key was deleted because a card was stored."""
+    return "ended_at" in item or ("kid" in item and "private_key" not in item)
 
 
 def _context(payment_id: str) -> dict[str, str]:

@@ -32,7 +32,9 @@ def test_the_transaction_s_id_leaves_and_neither_the_card_nor_its_ciphertext_doe
 
 def test_a_card_to_be_stored_leaves_encrypted_and_is_not_held(world: World) -> None:
     store = {"payment_id": "payment-of-ours-1", "card": SUMMARY.to_dict(), "store_request": {"card_data": CARD_DATA}}
-    ciphertext = base64.b64decode(handler(store, None)["ciphertext"])
+    answer = handler(store, None)
+    assert answer.keys() == {"ciphertext"}
+    ciphertext = base64.b64decode(answer["ciphertext"])
     assert json.loads(world.card_cipher.decrypt(ciphertext, {"token": TOKEN})) == CARD_DATA
     assert world.held_cards.cards == {}
 

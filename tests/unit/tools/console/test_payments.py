@@ -1,5 +1,4 @@
 import json
-import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +14,7 @@ from tests.unit.tools.console.histories import outcomes
 from tools.console import payments as module
 from tools.console.history import Outcome
 from tools.console.payments import Money, Payments, Search, Summary
+from tools.deployment.polling import wait_for
 from tools.deployment.stack import StackError
 
 
@@ -157,11 +157,13 @@ def test_a_doubt_has_the_execution_that_looks_after_it(bench: Bench, known: Paym
         bench.aws.stepfunctions.start_execution(
             stateMachineArn=bench.stack.machine_arn("resolve"), name=f"look-{asked}", input=told
         )
-    deadline = time.monotonic() + 10
-    while not ((resolution := known.details(payment_id).resolution) and resolution.next_attempt):
-        assert time.monotonic() < deadline
+    resolution = wait_for(
+        lambda: known.details(payment_id).resolution, 10, until=lambda each: each and each.next_attempt
+    )
+    assert resolution
     assert resolution.attempts == 1
     assert resolution.last_attempt is not None
+    assert resolution.next_attempt
     assert resolution.next_attempt - resolution.last_attempt >= timedelta(seconds=3600)
 
 

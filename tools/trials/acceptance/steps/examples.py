@@ -8,28 +8,39 @@ import base64
 import itertools
 import json
 import secrets
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
 from functions.shared.domain.card_number import passes_luhn
+from tools.deployment import polling
 from tools.deployment.stack import new_payment_id
 from tools.trials.acceptance.hostile import NUMBER
 from tools.trials.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, examples, request_example
-from tools.trials.acceptance.run import Answer, Run, Skipped, Step, Unexpected, accepted_status, expect_equal
+from tools.trials.acceptance.run import (
+    ENDED_WITHIN_SECONDS,
+    Answer,
+    Run,
+    Skipped,
+    Step,
+    Unexpected,
+    accepted_status,
+    expect_equal,
+)
 from tools.trials.replay import set_fault
 
 Route = tuple[str, str]
 """Method and path."""
 
 VARYING_FIELDS = {"payment_id", "operation_id", "token", "fingerprint", "transaction_id", "charge_id"}
-VARYING_FIELDS |= {"created_at", "updated_at", "expires_at", "kid", "pem"} | {"self", "card"}
+VARYING_FIELDS |= {"created_at", "updated_at", "expires_at", "kid", "pem", "x", "y"} | {"self", "card"}
 
 FINAL_EXAMPLES = {
     "testCard": "Captured",
     "sealedCard": "Captured",
+    "staticallySealedCard": "Captured",
     "savedCard": "CapturedAndKept",
     "storedCard": "CapturedAndKept",
     "authorization": "Authorized",
@@ -56,6 +67,9 @@ NOT_PROVOKED = {
     "refused_400": "Which malformed requests API Gateway refuses so is not documented.",
 }
 """Answers that no step provokes, and why."""
+
+
+_CHANGES_WITHIN_SECONDS = 10
 
 
 # -- Comparing
@@ -121,10 +135,12 @@ def send(run: Run, path: str, name: str) -> str:
     """Send an example request, compare its answer, wait until the payment ends, and return its id."""
     route, payment_id = ("POST", path), new_payment_id()
     body = request_example(*route, name)
-    if name == "sealedCard":
-        sealed = run.seal(request_example(*route, "testCard")["card_data"], payment_id)
-        ours = {"kid": jwe_header(sealed)["kid"], "payment_id": payment_id}
-        expect_equal("the sealed card's header", jwe_header(sealed), jwe_header(body["card_data"]) | ours)
+    if name in ("sealedCard", "staticallySealedCard"):
+        seal = run.seal if name == "sealedCard" else run.seal_to_static_key
+        sealed = seal(request_example(*route, "testCard")["card_data"], payment_id)
+        header = jwe_header(sealed)
+        ours = {field: header[field] for field in ("kid", "payment_id", "epk") if field in header}
+        expect_equal("the sealed card's header", header, jwe_header(body["card_data"]) | ours)
         body |= {"card_data": sealed}
     if name == "storedCard":
         body |= {"token": run.wait_until_ended(send(run, "/cards", "testCard"))["card"]["token"]}
@@ -139,8 +155,8 @@ def send(run: Run, path: str, name: str) -> str:
     return payment_id
 
 
-def jwe_header(jwe: str) -> dict[str, str]:
-    header: dict[str, str] = json.loads(base64.urlsafe_b64decode(jwe.partition(".")[0] + "=="))
+def jwe_header(jwe: str) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(base64.urlsafe_b64decode(jwe.partition(".")[0] + "=="))
     return header
 
 
@@ -190,12 +206,13 @@ def read_operations(run: Run) -> None:
     for name, payment_id in payments.items():
         operation_id, path = new_payment_id(), f"/payments/{payment_id}"
         run.call("POST", f"{path}/refunds", {"amount_minor": 500}, key=operation_id)
-        for _ in range(10):
-            answer = run.call("GET", f"{path}/operations/{operation_id}?wait=20")
-            if answer.status == 200 and answer.json["status"] != "processing":
-                break
-            time.sleep(0.5)
+        operation_path = f"{path}/operations/{operation_id}?wait=20"
+        answer = polling.wait_for(partial(run.call, "GET", operation_path), ENDED_WITHIN_SECONDS, until=is_ended)
         compare(answer, documented(route, 200), 200, examples(content)[name])
+
+
+def is_ended(operation: Answer) -> bool:
+    return operation.status == 200 and operation.json["status"] != "processing"
 
 
 def repeat_until_not(status: int, call: Callable[[], Answer]) -> Answer:
@@ -203,11 +220,7 @@ def repeat_until_not(status: int, call: Callable[[], Answer]) -> Answer:
 
     The result of an execution is visible shortly before the execution ends; until then the status stays the same.
     """
-    for _ in range(20):
-        answer = call()
-        if answer.status != status:
-            break
-    return answer
+    return polling.wait_for(call, _CHANGES_WITHIN_SECONDS, until=lambda answer: answer.status != status)
 
 
 # -- Payments with trouble at the gateway
@@ -252,10 +265,10 @@ def in_doubt(run: Run) -> None:
 def send_invalid(run: Run, route: Route, **changes: Any) -> Answer:
     """Send a valid request with some changes."""
     method, path = route
-    request: dict[str, Any] = {"key": None, "body": None}
+    request: dict[str, Any] = {"key": new_payment_id() if method == "POST" else None, "body": None}
     if "requestBody" in OPERATIONS[route]:
         good = examples(OPERATIONS[route]["requestBody"]["content"]["application/json"])
-        request = {"key": new_payment_id(), "body": next(iter(good.values()))}
+        request["body"] = next(iter(good.values()))
     request |= changes
     query = request.pop("query", "")
     ids = {"{payment_id}": request.pop("payment_id", new_payment_id()), "{token}": f"tok_{'a' * 52}"}
@@ -286,6 +299,8 @@ def key_used_before(run: Run, route: Route) -> Answer:
         if route[1] == "/cards":  # the same card may be stored again
             body = body | {"card_data": body["card_data"] | {"expiry_date": "11/30"}}
         return repeat_until_not(202, lambda: run.call("POST", route[1], body, key=payment_id))
+    if route[1] == "/keys":
+        return run.call("POST", route[1], key=send(run, "/payments", "testCard"))
     raise Skipped("Another check repeats the examples' operations.")
 
 
@@ -365,12 +380,19 @@ def no_route(run: Run) -> None:
 
 
 def keys(run: Run) -> None:
+    """Check the static keys, and a single-use key that is issued twice."""
     route = ("GET", "/keys")
-    compare(run.call(*route), documented(route, 200), 200, example_bodies(route, 200)[0])
+    answer = run.call(*route)
+    one, none = example_bodies(route, 200)
+    compare(answer, documented(route, 200), 200, one if answer.json["keys"] else none)
+    route, key = ("POST", "/keys"), new_payment_id()
+    issued, again = run.call(*route, key=key), run.call(*route, key=key)
+    compare(issued, documented(route, 201), 201, example_bodies(route, 201)[0])
+    expect_equal("the key, asked for again", again.json, issued.json)
 
 
 STEPS = [
-    Step("examples", "GET /keys: 200", keys),
+    Step("examples", "GET /keys: 200, POST /keys: 201", keys),
     *(Step("examples", f"POST /payments: {name}", check_payment(name)) for name in FINAL_EXAMPLES),
     *(
         Step("examples", f"POST /cards: {name}, then shown and erased", check_card(name))

@@ -15,7 +15,7 @@ from functions.shared.adapters.gateways.sparkle.mapping import (
     SparkleMapping,
 )
 from functions.shared.domain.card import Card
-from functions.shared.domain.charge import Charge, Order, Refused, Reversal
+from functions.shared.domain.charge import Charge, Order, Refused, Reversal, Verification
 from functions.shared.domain.errors import GatewayBusy, GatewayOutcomeUnknown, GatewayRefused, SettlementUnreadable
 from functions.shared.domain.settlement import SettlementPage
 
@@ -61,6 +61,11 @@ class Sparkle:
 
     def authorize(self, order: Order, card: Card, idempotency_key: str) -> Charge:
         return self._create_charge(order, card, idempotency_key, capture=False)
+
+    def verify(self, reference: str, card: Card, idempotency_key: str) -> Verification:
+        body = self._mapping.verification_request(reference, card)
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._call("verify", self._mapping.verification, "POST", "/v1/verifications", json=body, headers=headers)
 
     def capture(self, charge_id: str, amount_minor: int, currency: str, idempotency_key: str) -> Charge | Refused:
         body = {"amount_minor": self._mapping.to_amount(amount_minor, currency)}
@@ -160,7 +165,11 @@ class Sparkle:
             raise GatewayOutcomeUnknown(f"Sparkle answered {status} with something that is not its JSON.")
         code = body["error"].get("code") if isinstance(body.get("error"), dict) else None
         is_refusal = (code in REFUSALS and status in (409, 422)) or (status, code) == (404, CHARGE_NOT_FOUND)
-        if (status in (200, 201) and code is None) or (status == 402 and "charge" in body) or is_refusal:
+        if (
+            (status in (200, 201) and code is None)
+            or (status == 402 and ("charge" in body or "verification" in body))
+            or is_refusal
+        ):
             return body
         if status == 429:
             raise GatewayBusy("Sparkle answered 429.")

@@ -17,6 +17,7 @@ from functions.shared.domain.charge import (
     RefundStatus,
     Reversal,
     ReversalResult,
+    Verification,
 )
 from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown, GatewayRefused, SettlementUnreadable
 from functions.shared.domain.operation import Refusal
@@ -67,20 +68,17 @@ class SparkleMapping:
             "amount_minor": self.to_amount(order.amount_minor, order.currency),
             "currency": order.currency,
             "capture": capture,
-            "card": _present(
-                {
-                    "number": card.pan,
-                    "expiry_month": card.expiry_month,
-                    "expiry_year": card.expiry_year,
-                    "holder": card.card_holder,
-                    "security_code": card.security_code,
-                }
-            ),
+            "card": _card(card),
             "merchant_reference": order.merchant_reference,
             "description": order.description,
             "stored_credential": order.stored_credential and _present(asdict(order.stored_credential)),
         }
         return _present(body)
+
+    def verification_request(self, reference: str, card: Card) -> dict[str, Any]:
+        """The body of a request to verify a card that is to be stored."""
+        stored_credential = {"use": "initial", "initiator": "customer"}
+        return {"reference": reference, "card": _card(card), "stored_credential": stored_credential}
 
     def listed_charge(self, answer: dict[str, Any]) -> Charge | None:
         charges = _field(answer, "charges", list)
@@ -100,6 +98,20 @@ class SparkleMapping:
             return self.charge(answer)
         declined, error = _field(answer, "charge", dict), _field(answer, "error", dict)
         return self.charge({**declined, "decline_code": error.get("decline_code")})
+
+    def verification(self, answer: dict[str, Any]) -> Verification:
+        if "error" in answer:
+            verified = _field(answer, "verification", dict)
+            decline_code = _text(_field(answer, "error", dict).get("decline_code"), is_code)
+        else:
+            verified, decline_code = answer, None
+        if verified.get("status") != ("declined" if decline_code else "verified"):
+            raise GatewayOutcomeUnknown("Sparkle's answer does not say whether the card is good.")
+        return Verification(
+            reference=_text(verified.get("reference"), is_gateway_id),
+            decline_code=decline_code,
+            network_transaction_id=_network_transaction_id(verified.get("network_transaction_id")),
+        )
 
     def charge(self, charge: Any) -> Charge:
         try:
@@ -199,6 +211,18 @@ class SparkleMapping:
     def _sparkle_units(self, currency: str) -> int:
         decimals = self._minor_units.get(currency)
         return self._iso_units(currency) if decimals is None else int(10**decimals)
+
+
+def _card(card: Card) -> dict[str, Any]:
+    return _present(
+        {
+            "number": card.pan,
+            "expiry_month": card.expiry_month,
+            "expiry_year": card.expiry_year,
+            "holder": card.card_holder,
+            "security_code": card.security_code,
+        }
+    )
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Customer managed keys: whom KMS is asked for, by which service, and what comes of a no."""
 
 import json
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from tests.aws_facts import facts
 from tests.unit.tools.local.emulator.conftest import ACCOUNT, REGION, Emulator, policy
+from tools.deployment.polling import wait_for
 
 ROOT = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
 CALLERS = facts("kms_callers")
@@ -235,8 +235,5 @@ def test_an_alarm_is_published_where_the_topic_s_key_lets_cloudwatch(emulator: E
         AlarmActions=[topic],
     )
     cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
-    deadline = time.monotonic() + (5 if heard else 0.5)
-    messages: list[Any] = []
-    while not messages and time.monotonic() < deadline:
-        messages = sqs.receive_message(QueueUrl=queue).get("Messages", [])
+    messages = wait_for(lambda: sqs.receive_message(QueueUrl=queue).get("Messages", []), 5 if heard else 0.5)
     assert bool(messages) is heard

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from tests.aws_facts import facts
 from tests.unit.tools.local.emulator.conftest import OPERATOR_KEYS, REGION, Emulator, running_emulator
+from tools.deployment.polling import wait_for
 from tools.local.emulator.executions import retry_delay_seconds
 
 INVOKE = {"Action": "lambda:InvokeFunction"}
@@ -202,8 +203,7 @@ def test_an_execution_that_was_stopped_retries_nothing(emulator: Emulator) -> No
         events = states.get_execution_history(executionArn=arn)["events"]
         return sum("Scheduled" in event["type"] for event in events)
 
-    while attempts() == 0:
-        time.sleep(0.05)
+    assert wait_for(attempts, 20)
     states.stop_execution(executionArn=arn)
     stopped_at = attempts()
     time.sleep(1.5)

@@ -127,6 +127,26 @@ def test_after_the_payment_s_end_its_key_opens_nothing_and_is_not_replaced(table
             table.keys.issue(payment_id, at)
 
 
+def test_a_key_that_has_stored_a_card_opens_nothing_more_and_is_not_replaced(table: Table) -> None:
+    key = table.keys.issue(payment_id := new_id(), NOW)
+    card = sealed(key, payment_id)
+    for _ in range(2):
+        table.held_cards.erase_key(payment_id)
+        with pytest.raises(SealingKeyUsed):
+            opened(table, card, payment_id)
+        for at in (NOW, LATER):
+            with pytest.raises(SealingKeyUsed):
+                table.keys.issue(payment_id, at)
+    # A payment may have the same id, and pay otherwise.
+    table.held_cards.hold(payment_id, HeldCard(b"ciphertext"), NOW)
+    assert table.held_cards.find(payment_id) == HeldCard(b"ciphertext")
+
+
+def test_no_item_is_made_for_a_card_that_had_no_key(table: Table) -> None:
+    table.held_cards.erase_key(payment_id := new_id())
+    assert "Item" not in table.client.get_item(TableName=table.name, Key={"payment_id": {"S": payment_id}})
+
+
 def test_a_payment_under_way_keeps_its_key(table: Table) -> None:
     table.keys.issue(payment_id := new_id(), NOW)
     table.held_cards.hold(payment_id, HeldCard(b"ciphertext"), NOW)

@@ -1,0 +1,31 @@
+"""State `Verify`: takes the encrypted card that is to be stored, and returns it with the network's transaction id.
+
+Its security code, if there is one, ends here. A decline is the error VerificationDeclined.
+"""
+
+from base64 import b64decode
+from typing import Any
+
+from functions.shared import runtime
+from functions.shared.domain.card import CardSummary
+from functions.shared.domain.errors import VerificationDeclined
+from functions.shared.ports import HeldCard
+from functions.verify.verify_card import verify_card
+
+
+@runtime.function("verify", uses=(runtime.card_cipher, runtime.gateway))
+def handler(event: runtime.Event) -> dict[str, Any]:
+    encrypted = {name: b64decode(text) for name, text in event["encrypted"].items()}
+    try:
+        network_transaction_id = verify_card(
+            event["payment_id"],
+            CardSummary.from_dict(event["card"]),
+            HeldCard(encrypted["ciphertext"], encrypted.get("security_code")),
+            cipher=runtime.card_cipher(),
+            code_cipher=runtime.ephemeral_cipher,
+            gateway=runtime.gateway(),
+        )
+    except VerificationDeclined:
+        runtime.count("CardDeclined")
+        raise
+    return {"ciphertext": event["encrypted"]["ciphertext"], "network_transaction_id": network_transaction_id}
