@@ -246,7 +246,6 @@ class World:
                 self._break("I10: what a payment has only while it runs is kept for weeks")
         for name, execution in self.executions.items():
             self.clock.subject = name
-            broken: Iterator[str]
             if execution.machine == "payment":
                 broken = chain(
                     invariants.broken_at_the_end(execution, self.table, self.book),
@@ -368,7 +367,7 @@ class World:
                     card |= {"card_number": UNLISTED_PAN}  # rejected, unless it is sealed
                 request = {"card_data": card, "caller": "arn:aws:iam::123456789012:user/shop"}
                 if self.random.random() < 0.5:
-                    request["verify"] = True
+                    request |= {"verify": True}
                 seconds = self._seal(key, request, seconds)
             requests.append(request)
             self._expect("store_card", key, request, seconds + self.random.uniform(0, MINUTE))
