@@ -273,11 +273,6 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
         "erase a held card": lambda as_role: as_role.erase(),
     },
-    "verify": {
-        "decrypt a card": lambda as_role: as_role.decrypt(),
-        "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
-        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
-    },
     "keep": {
         "write a card": lambda as_role: as_role.write(CARD),
         "write what asked for it": lambda as_role: as_role.write(REQUEST),
@@ -288,6 +283,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
     "verify": {
         "decrypt a card": lambda as_role: as_role.decrypt(),
         "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
     "compensate": {
@@ -484,14 +480,6 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "see what it erases of a payment": lambda as_role: as_role.erase(ReturnValues="ALL_OLD"),
         "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
     },
-    "verify": {
-        "encrypt a card": lambda as_role: as_role.encrypt(),
-        "open a sealed card": lambda as_role: as_role.unseal(),
-        "read a stored card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext"),
-        "write a card": lambda as_role: as_role.write(CARD),
-        "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
-        "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
-    },
     "keep": {
         "read all of a card": lambda as_role: as_role.read(CARD),
         "read a card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext"),
@@ -516,7 +504,8 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
         "read a stored card": lambda as_role: as_role.read(CARD),
         "write a card": lambda as_role: as_role.write(CARD),
-        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
+        "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
     },
     "compensate": {
         "check a seal": lambda as_role: as_role.check_seal(),
