@@ -176,13 +176,6 @@ locals {
     SEALING_KEY_IDS = join(",", [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].key_id])
   })
 
-  read_single_use_key = {
-    sid        = "ReadSingleUseKey"
-    actions    = ["dynamodb:GetItem"]
-    resources  = [aws_dynamodb_table.ephemeral.arn]
-    conditions = local.ephemeral_attributes_only["single_use_key"]
-  }
-
   open_sealed_card = concat(
     [
       local.read_single_use_key,
