@@ -104,7 +104,7 @@ def test_without_something_that_always_comes_it_would_ring_for_good_under_one_of
 
 def test_reads_and_writes_of_the_table_and_of_each_index_have_an_alarm_of_their_own(deployed: Mocked) -> None:
     ledger = deployed.resources["aws_dynamodb_table.ledger"]
-    places = ["table", "cards", "counters", *(index["name"] for index in ledger["global_secondary_index"])]
+    places = ["table", "cards", "ephemeral", "counters", *(index["name"] for index in ledger["global_secondary_index"])]
     assert len(places) > 4
     wanted = {f"ledger-throttled-{place}-{what}" for place in places for what in ("reads", "writes")}
     assert {*throttled(deployed)} == wanted
