@@ -411,10 +411,15 @@ locals {
       gateway_calls = 1
       denials       = "CardDeclined"
       environment = merge(local.gateway_environment, {
+        COUNTERS_TABLE   = aws_dynamodb_table.counters.name
         KMS_KEY_ID       = aws_kms_key.this["card"].arn
         EPHEMERAL_KEY_ID = aws_kms_key.this["ephemeral"].arn
       })
-      statements = concat(local.gateway_statements, [local.decrypt_card, local.decrypt_security_code])
+      statements = concat(local.gateway_statements, [
+        local.count_decline,
+        local.decrypt_card,
+        local.decrypt_security_code,
+      ])
     }
 
     keep = {

@@ -213,6 +213,11 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "keep a card for longer": lambda as_role: as_role.table("update_item", Key=CARD, **NEVER),
         "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
     },
+    "verify": {
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+    },
     "keep": {
         "write a card": lambda as_role: as_role.write(CARD),
         "write what asked for it": lambda as_role: as_role.write(REQUEST),
@@ -377,6 +382,14 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "read all of the table": lambda as_role: as_role.table("scan"),
         "look at how often a card pays": lambda as_role: as_role.query("pk", "VELOCITY#tok_1"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+    },
+    "verify": {
+        "encrypt a card": lambda as_role: as_role.encrypt(),
+        "open a sealed card": lambda as_role: as_role.unseal(),
+        "read a stored card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext"),
+        "write a card": lambda as_role: as_role.write(CARD),
+        "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
+        "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
     },
     "keep": {
         "read all of a card": lambda as_role: as_role.read(CARD),

@@ -96,6 +96,8 @@ def event_for(
         },
         "verify": {
             "payment_id": "payment-of-ours-1",
+            "started_at": STARTED_AT,
+            "store_request": {"caller": None, "verify": True},
             "card": SUMMARY.to_dict(),
             "encrypted": {"ciphertext": b64encode(encrypted.ciphertext).decode()},
         },

@@ -25,7 +25,7 @@ PLACES: dict[str, list[Path]] = {
     "encrypt": [("payment_id",), ("token",)],
     "charge": [("payment_id",), ("token",)],
     "issue_key": [("headers", "Idempotency-Key"), ("headers",), ("body",)],
-    "verify": [("payment_id",), ("card", "token")],
+    "verify": [("payment_id",), ("started_at",), ("card", "token"), ("encrypted", "ciphertext")],
     "keep": [("payment_id",), ("card", "token")],
     "persist": [
         ("payment_id",),

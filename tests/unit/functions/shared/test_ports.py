@@ -28,7 +28,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.ledger import PostedEntry, capture_entry, in_doubt_entry
 from functions.shared.domain.operation import Operation
-from functions.shared.domain.payment import Payment, PaymentRequest
+from functions.shared.domain.payment import DeclinedCard, Payment, PaymentRequest
 from functions.shared.ports import (
     Attendance,
     CardCipher,
@@ -636,6 +636,16 @@ class TestVelocityCounter:
             counter.count_decline(shop.declined(payment_id))
         assert declines(shop.pays(counter)) == (2, 2, 2)
         assert declines(shop.pays(counter, reference=new_id(), bin="400000")) == (0, 0, 2)
+
+    def test_a_card_that_was_declined_when_it_was_to_be_stored_is_counted_by_bin_and_caller(
+        self, counter: VelocityCounter, shop: Shop
+    ) -> None:
+        declined = shop.declined(new_id())
+        assert declined.card
+        card_to_store = DeclinedCard(new_id(), declined.card, declined.caller, declined.created_at)
+        for _ in range(2):
+            counter.count_decline(card_to_store)
+        assert declines(shop.pays(counter)) == (0, 1, 1)
 
     def test_a_decline_of_whoever_gave_no_reference_is_counted_by_the_rest(
         self, counter: VelocityCounter, shop: Shop

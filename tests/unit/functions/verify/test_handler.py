@@ -8,6 +8,7 @@ from functions.encrypt.encrypt_data import encrypt_data
 from functions.shared.domain.card import security_code_context
 from functions.shared.domain.charge import Verification
 from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown, VerificationDeclined
+from functions.shared.domain.payment import DeclinedCard
 from functions.verify.handler import handler
 from tests.aws_facts import facts
 from tests.samples import (
@@ -16,12 +17,14 @@ from tests.samples import (
     NETWORK_TRANSACTION_ID,
     PAN,
     SECURITY_CODE,
+    STARTED_AT,
     SUMMARY,
     WRONG_SECURITY_CODE,
     card,
 )
 from tests.unit.functions.conftest import Output, World
 
+CALLER = "arn:aws:iam::123456789012:user/shop"
 KEY = "card-of-ours-0001"
 UNKNOWN = GatewayOutcomeUnknown("No answer.")
 
@@ -33,7 +36,13 @@ def event(world: World, pan: str = PAN, security_code: str | None = None) -> dic
         context = security_code_context(KEY)
         encrypted["security_code"] = world.ephemeral_cipher.encrypt(security_code.encode(), context)
     in_base64 = {name: b64encode(value).decode() for name, value in encrypted.items()}
-    return {"payment_id": KEY, "card": SUMMARY.to_dict(), "encrypted": in_base64}
+    return {
+        "payment_id": KEY,
+        "started_at": STARTED_AT,
+        "store_request": {"caller": CALLER, "verify": True},
+        "card": SUMMARY.to_dict(),
+        "encrypted": in_base64,
+    }
 
 
 def test_a_good_card_goes_on_encrypted_with_the_networks_id_and_without_its_code(world: World, output: Output) -> None:
@@ -58,6 +67,7 @@ def test_a_declined_card_is_an_error_whose_message_says_why(
         handler(event(world, pan, code), None)
     assert json.loads(str(raised.value)) == {"decline_code": declined}
     assert output.metrics()["CardDeclined"] == [1.0]
+    assert world.velocity_counter.declines == {KEY: DeclinedCard(KEY, SUMMARY, CALLER, STARTED_AT)}
     assert "errorMessage" in facts("lambda_errors")["cause_has"]  # that is where the API's template reads it
 
 
