@@ -239,12 +239,20 @@ locals {
     conditions = local.ephemeral_attributes_only["held_card"]
   }
 
-  # The answer must not return the old values.
+  # The answer must not return the old values. No key can be issued in this way.
   erase_held_card = {
     sid       = "EraseHeldCard"
     actions   = ["dynamodb:UpdateItem"]
     resources = [aws_dynamodb_table.ephemeral.arn]
     conditions = [
+      {
+        test     = "ForAllValues:StringEquals"
+        variable = "dynamodb:Attributes"
+        values = concat(
+          ["payment_id", "private_key", "ciphertext", "security_code", "network_transaction_id"],
+          ["expires_at", "ended_at"],
+        )
+      },
       { test = "StringEqualsIfExists", variable = "dynamodb:ReturnValues", values = ["NONE"] },
     ]
   }

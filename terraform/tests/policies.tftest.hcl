@@ -72,7 +72,7 @@ run "who_touches_the_ledger_names_keys_or_an_index" {
       for document in data.aws_iam_policy_document.function : [
         for statement in document.statement :
         anytrue([for resource in statement.resources : strcontains(resource, "/index/")]) ||
-        contains([for condition in statement.condition : condition.variable], "dynamodb:LeadingKeys")
+        length(setintersection(["dynamodb:LeadingKeys", "dynamodb:Attributes"], [for condition in statement.condition : condition.variable])) > 0
         if anytrue([for action in statement.actions : startswith(action, "dynamodb:")])
       ]
     ]))

@@ -58,6 +58,10 @@ def broken_by_write(key: Key, before: Item | None, after: Item, book: Book) -> I
     if key[1] == EPHEMERAL:
         if "ended_at" in old and (back := SECRETS & new.keys()):
             yield f"I10: {sorted(back)} written after the payment's end"
+        if {"ciphertext"} <= old.keys() & new.keys() and old["ciphertext"] != new["ciphertext"]:
+            yield "I11: a held card is replaced"
+        if "kid" in old and "private_key" not in old and "private_key" in new:
+            yield "I10: a key is issued after one was deleted"
     elif key[0].startswith("VELOCITY#"):
         if "counted" in new and new["payments"] != len(new["counted"]):
             yield f"I8: {len(new['counted'])} payments are counted as {new['payments']}"
@@ -135,7 +139,7 @@ def _broken_by_remains(execution: Execution, table: Table) -> Iterator[str]:
     item = table.items.get((execution.name, EPHEMERAL), {})
     if kept := SECRETS & item.keys():
         yield f"I10: {execution.error or execution.status}, and {sorted(kept)} is kept"
-    if "ended_at" not in item:
+    if execution.machine == "payment" and "ended_at" not in item:
         yield f"I10: {execution.error or execution.status}, and nothing keeps its card from coming back"
 
 

@@ -363,8 +363,8 @@ MUTANTS = (
         (
             (
                 PAYMENT_STATES,
-                '"UnknownToken", "KeyUnusable", "InternalError"], "ResultPath": "$.error", "Next": "Erase"',
-                '"UnknownToken", "KeyUnusable", "InternalError"], "ResultPath": "$.error", "Next": "PaymentRejected"',
+                '["UnknownToken", "KeyUnusable", "InternalError"], "ResultPath": "$.error", "Next": "Erase"',
+                '["UnknownToken", "KeyUnusable", "InternalError"], "ResultPath": "$.error", "Next": "PaymentRejected"',
             ),
         ),
     ),
@@ -414,7 +414,7 @@ MUTANTS = (
             (
                 "functions/encrypt/encrypt_data.py",
                 "encrypt_data(card.to_card_data(), context, cipher=cipher)",
-                'encrypt_data(card.to_card_data() | {"code": card.security_code or ""}, context, cipher=cipher)',
+                'encrypt_data(card.to_card_data() | {"security_code": "123"}, context, cipher=cipher)',
             ),
         ),
     ),

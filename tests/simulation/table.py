@@ -222,7 +222,7 @@ def _projected(request: dict[str, Any], item: Item) -> Item:
 def _updated(update: dict[str, Any], item: Item) -> Item:
     """A copy of the item with the update expression applied: `SET a = :x, b = if_not_exists(b, :y) ADD #c :z REMOVE d`,
     or some of these clauses."""
-    values, updated = update["ExpressionAttributeValues"], dict(item)
+    values, updated = update.get("ExpressionAttributeValues", {}), dict(item)
     start, *clauses = _CLAUSE.split(update["UpdateExpression"])
     if start or not clauses:
         raise Unknown(update["UpdateExpression"])

@@ -368,7 +368,7 @@ class World:
                     card |= {"card_number": UNLISTED_PAN}  # rejected, unless it is sealed
                 request = {"card_data": card, "caller": "arn:aws:iam::123456789012:user/shop"}
                 if self.random.random() < 0.5:
-                    request["verify"] = True
+                    request |= {"verify": True}
                 seconds = self._seal(key, request, seconds)
             requests.append(request)
             self._expect("store_card", key, request, seconds + self.random.uniform(0, MINUTE))

@@ -1,6 +1,7 @@
 """What each role may do, and that it may do nothing else."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from ministack.core import iam_evaluator
 
+from functions.shared.adapters.table.sealing_keys import ISSUE, MAY_BE_ISSUED
 from tests.aws_facts import facts
 from tools.deployment.permissions import PERMISSIONS_FILE, permissions
 from tools.deployment.stack import Stack
@@ -26,6 +28,12 @@ ENDED = {"pk": {"S": "ENDED#payment#payment-of-ours-1"}, "sk": {"S": "ATTENDED"}
 VELOCITY = {"pk": {"S": "VELOCITY#tok_1"}, "sk": {"S": "2026-11-23T09:00:00.000Z"}}
 # If a write is allowed, this condition stops it, since other tests read the whole table.
 NEVER = {"ConditionExpression": "attribute_exists(never)"}
+# What a payment has only until it ends. No item has this id, so that a condition on an item stops each write.
+EPHEMERAL = {"payment_id": {"S": "payment-1"}}
+SEALING = {"payment_id": "payment-1", "purpose": "sealing"}
+SECURITY_CODE = {"payment_id": "payment-1", "purpose": "security_code"}
+SINGLE_USE_KEY = ("kid", "x", "y", "private_key", "issued_until", "ended_at")
+HELD_CARD = ("ciphertext", "security_code", "network_transaction_id")
 OAEP = "RSAES_OAEP_SHA_256"
 
 
@@ -111,6 +119,47 @@ class Caller:
     def write(self, item: dict[str, Any]) -> Any:
         return self.table("put_item", Item=item, **NEVER)
 
+    def read_ephemeral(self, *attributes: str) -> Any:
+        projection = {"ProjectionExpression": ", ".join(attributes)} if attributes else {}
+        return self._ephemeral("get_item", **projection)
+
+    def issue(self, **options: Any) -> Any:
+        return self._update_ephemeral(ISSUE, f"({MAY_BE_ISSUED}) AND attribute_exists(ended_at)", **options)
+
+    def delete_key(self, **options: Any) -> Any:
+        return self._ephemeral(
+            "update_item",
+            UpdateExpression="REMOVE private_key",
+            ConditionExpression="attribute_exists(private_key)",
+            **options,
+        )
+
+    def forget(self) -> Any:
+        return self._ephemeral("delete_item", ConditionExpression="attribute_exists(ended_at)")
+
+    def hold(self, **options: Any) -> Any:
+        update = "SET ciphertext = :c, security_code = :s, expires_at = if_not_exists(expires_at, :e)"
+        return self._update_ephemeral(
+            update, "attribute_exists(ended_at) AND attribute_not_exists(ciphertext)", **options
+        )
+
+    def erase(self, **options: Any) -> Any:
+        update = f"REMOVE private_key, {', '.join(HELD_CARD)} SET ended_at = :a, expires_at = :e"
+        return self._update_ephemeral(update, "attribute_exists(ended_at)", **options)
+
+    def _update_ephemeral(self, update: str, condition: str, **options: Any) -> Any:
+        values = {name: {"S": "x"} for name in re.findall(r":\w+", f"{update} {condition}")}
+        return self._ephemeral(
+            "update_item",
+            UpdateExpression=update,
+            ConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            **options,
+        )
+
+    def _ephemeral(self, action: str, **arguments: Any) -> Any:
+        return getattr(self.client("dynamodb"), action)(TableName=f"{self.prefix}ephemeral", Key=EPHEMERAL, **arguments)
+
     def secret(self, action: str, **arguments: Any) -> Any:
         prefix = self.prefix.rstrip("-")
         return getattr(self.client("secretsmanager"), action)(SecretId=f"{prefix}/gateway-api-key", **arguments)
@@ -188,6 +237,8 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "open a sealed card": lambda as_role: as_role.unseal(),
         "derive a token": lambda as_role: as_role.mac(),
         "look a stored card up": lambda as_role: as_role.read(CARD, "token", "expiry"),
+        "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
+        "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
     },
     "screen": {
         "count a payment": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
@@ -200,11 +251,18 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "take a stored card's ciphertext": lambda as_role: as_role.read(
             CARD, "ciphertext", "network_transaction_id", "expires_at"
         ),
+        "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
+        "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
+        "encrypt a security code": lambda as_role: as_role.encrypt("ephemeral", SECURITY_CODE),
+        "hold a card": lambda as_role: as_role.hold(),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
     },
     "charge": {
         "decrypt a card": lambda as_role: as_role.decrypt(),
         "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
     },
     "persist": {
         "seal a record": lambda as_role: as_role.seal(),
@@ -212,23 +270,28 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "write a card": lambda as_role: as_role.write(CARD),
         "keep a card for longer": lambda as_role: as_role.table("update_item", Key=CARD, **NEVER),
         "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
-    },
-    "verify": {
-        "decrypt a card": lambda as_role: as_role.decrypt(),
-        "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
-        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "erase a held card": lambda as_role: as_role.erase(),
     },
     "keep": {
         "write a card": lambda as_role: as_role.write(CARD),
         "write what asked for it": lambda as_role: as_role.write(REQUEST),
         "read what asked for it": lambda as_role: as_role.read(REQUEST),
         "look a stored card up": lambda as_role: as_role.read(CARD, "token", "expiry"),
+        "delete a single-use key": lambda as_role: as_role.delete_key(),
+    },
+    "verify": {
+        "decrypt a card": lambda as_role: as_role.decrypt(),
+        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
+        "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
     "compensate": {
         "seal a record": lambda as_role: as_role.seal(),
         "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
         "write a payment": lambda as_role: as_role.write(PAYMENT),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
+        "erase a held card": lambda as_role: as_role.erase(),
     },
     "reserve": {
         "seal a record": lambda as_role: as_role.seal(),
@@ -265,6 +328,12 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "look a stored card up": lambda as_role: as_role.read(CARD, "token", "expiry"),
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
     },
+    "issue_key": {
+        "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
+        "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
+        "issue a key": lambda as_role: as_role.issue(),
+        "encrypt a key": lambda as_role: as_role.encrypt("ephemeral", SEALING),
+    },
     "cards": {
         "read a card's last four digits": lambda as_role: as_role.read(CARD, "last4"),
         "erase a card": lambda as_role: as_role.table("delete_item", Key=CARD),
@@ -276,6 +345,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
         "look at an operation's execution": lambda as_role: as_role.execution("describe_execution", "operation"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
         "look after an execution": lambda as_role: as_role.write(ENDED),
+        "erase a held card": lambda as_role: as_role.erase(),
     },
     "doubts": {
         "look at the payments in doubt": lambda as_role: as_role.doubts(),
@@ -342,6 +412,12 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "read the ledger": lambda as_role: as_role.read(PAYMENT),
         "read a stored card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext"),
         "log as another function": lambda as_role: as_role.log("charge"),
+        "encrypt a key": lambda as_role: as_role.encrypt("ephemeral", SEALING),
+        "issue a key": lambda as_role: as_role.issue(),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "hold a card": lambda as_role: as_role.hold(),
+        "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
     },
     "screen": {
         "read a payment": lambda as_role: as_role.read(PAYMENT),
@@ -349,6 +425,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "change a payment": lambda as_role: as_role.table("update_item", Key=PAYMENT, **NEVER),
         "forget a payment": lambda as_role: as_role.table("delete_item", Key=VELOCITY, **NEVER),
         "open a sealed card": lambda as_role: as_role.unseal(),
+        "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
     },
     "encrypt": {
         "open a sealed card in another way": lambda as_role: as_role.unseal("RSAES_OAEP_SHA_1"),
@@ -360,6 +437,14 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "read all of a stored card": lambda as_role: as_role.read(CARD),
         "look a stored card up": lambda as_role: as_role.read(CARD, "ciphertext", "last4"),
         "write a card": lambda as_role: as_role.write(CARD),
+        "encrypt a key": lambda as_role: as_role.encrypt("ephemeral", SEALING),
+        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "issue a key": lambda as_role: as_role.issue(),
+        "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
+        "encrypt a security code of no payment": lambda as_role: as_role.encrypt(
+            "ephemeral", {"purpose": "security_code"}
+        ),
+        "see what it holds a card beside": lambda as_role: as_role.hold(ReturnValues="ALL_NEW"),
     },
     "charge": {
         "decrypt a card without its token": lambda as_role: as_role.decrypt(context={}),
@@ -371,6 +456,12 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "see whether a card is stored": lambda as_role: as_role.read_many(CARD, "payment_id", "status"),
         "read a stored card": lambda as_role: as_role.read(CARD),
         "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
+        "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
+        "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
+        "encrypt a security code": lambda as_role: as_role.encrypt("ephemeral", SECURITY_CODE),
+        "hold a card": lambda as_role: as_role.hold(),
+        "erase a held card": lambda as_role: as_role.erase(),
+        "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
     },
     "persist": {
         "check a seal": lambda as_role: as_role.check_seal(),
@@ -382,14 +473,12 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "read all of the table": lambda as_role: as_role.table("scan"),
         "look at how often a card pays": lambda as_role: as_role.query("pk", "VELOCITY#tok_1"),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
-    },
-    "verify": {
-        "encrypt a card": lambda as_role: as_role.encrypt(),
-        "open a sealed card": lambda as_role: as_role.unseal(),
-        "read a stored card's ciphertext": lambda as_role: as_role.read(CARD, "ciphertext"),
-        "write a card": lambda as_role: as_role.write(CARD),
-        "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
-        "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
+        "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
+        "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
+        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "issue a key": lambda as_role: as_role.issue(),
+        "see what it erases of a payment": lambda as_role: as_role.erase(ReturnValues="ALL_OLD"),
+        "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
     },
     "keep": {
         "read all of a card": lambda as_role: as_role.read(CARD),
@@ -400,6 +489,23 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "decrypt a card": lambda as_role: as_role.decrypt(),
         "read a payment": lambda as_role: as_role.read(PAYMENT),
         "write a payment": lambda as_role: as_role.write(PAYMENT),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
+        "issue a key": lambda as_role: as_role.issue(),
+        "see what it erases of a payment": lambda as_role: as_role.delete_key(ReturnValues="ALL_OLD"),
+        "erase a held card": lambda as_role: as_role.erase(),
+    },
+    "verify": {
+        "encrypt a card": lambda as_role: as_role.encrypt(),
+        "encrypt a security code": lambda as_role: as_role.encrypt("ephemeral", SECURITY_CODE),
+        "open a sealed card": lambda as_role: as_role.unseal(),
+        "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
+        "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "read a stored card": lambda as_role: as_role.read(CARD),
+        "write a card": lambda as_role: as_role.write(CARD),
+        "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
+        "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
     },
     "compensate": {
         "check a seal": lambda as_role: as_role.check_seal(),
@@ -409,6 +515,12 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "write a card": lambda as_role: as_role.write(CARD),
         "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
         "read all of the table": lambda as_role: as_role.table("scan"),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
+        "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
+        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "issue a key": lambda as_role: as_role.issue(),
+        "see what it erases of a payment": lambda as_role: as_role.erase(ReturnValues="ALL_OLD"),
     },
     "reserve": {
         "check a seal": lambda as_role: as_role.check_seal(),
@@ -440,6 +552,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "read all of the table": lambda as_role: as_role.table("scan"),
         "start a payment": lambda as_role: as_role.start(),
         "look at the history of an execution": lambda as_role: as_role.execution("get_execution_history"),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
     },
     "status": {
         "seal a record": lambda as_role: as_role.seal(),
@@ -449,6 +562,22 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "write a payment": lambda as_role: as_role.write(PAYMENT),
         "look at the history of an execution": lambda as_role: as_role.execution("get_execution_history"),
         "stop an execution": lambda as_role: as_role.execution("stop_execution"),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
+        "erase a held card": lambda as_role: as_role.erase(),
+    },
+    "issue_key": {
+        "open a card sealed to a single-use key": lambda as_role: as_role.decrypt("ephemeral", SEALING),
+        "encrypt a security code": lambda as_role: as_role.encrypt("ephemeral", SECURITY_CODE),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "read all that a payment has": lambda as_role: as_role.read_ephemeral(),
+        "hold a card": lambda as_role: as_role.hold(),
+        "encrypt a key of no payment": lambda as_role: as_role.encrypt("ephemeral", {"purpose": "sealing"}),
+        "see what it replaces": lambda as_role: as_role.issue(ReturnValues="ALL_OLD"),
+        "forget a payment": lambda as_role: as_role.forget(),
+        "open a card sealed to the static key": lambda as_role: as_role.unseal(),
+        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "log as another function": lambda as_role: as_role.log("charge"),
     },
     "cards": {
         "seal a record": lambda as_role: as_role.seal(),
@@ -459,6 +588,8 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
         "write a card": lambda as_role: as_role.write(CARD),
         "decrypt a card": lambda as_role: as_role.decrypt(),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "erase a held card": lambda as_role: as_role.erase(),
     },
     "resolve": {
         "check a seal": lambda as_role: as_role.check_seal(),
@@ -467,6 +598,11 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "delete a payment": lambda as_role: as_role.table("delete_item", Key=PAYMENT),
         "start a payment": lambda as_role: as_role.start(),
         "look at the history of an execution": lambda as_role: as_role.execution("get_execution_history"),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
+        "read a single-use key": lambda as_role: as_role.read_ephemeral(*SINGLE_USE_KEY),
+        "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "issue a key": lambda as_role: as_role.issue(),
+        "see what it erases of a payment": lambda as_role: as_role.erase(ReturnValues="ALL_OLD"),
     },
     "doubts": {
         "seal a record": lambda as_role: as_role.seal(),
@@ -479,6 +615,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "look at an execution": lambda as_role: as_role.execution("describe_execution"),
         "start a payment": lambda as_role: as_role.start(),
         "start what is not in service": lambda as_role: as_role.start_newest("resolve"),
+        "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
     },
     "anchor": {
         "check a seal": lambda as_role: as_role.check_seal(),
@@ -557,6 +694,8 @@ def test_a_role_may_do_what_its_work_needs_and_not_what_is_nearest_to_it(stack: 
         lambda administrator: administrator.encrypt(),
         lambda administrator: administrator.decrypt(),
         lambda administrator: administrator.unseal(),
+        lambda administrator: administrator.decrypt("ephemeral", SEALING),
+        lambda administrator: administrator.decrypt("ephemeral", SECURITY_CODE),
         lambda administrator: administrator.mac(),
         lambda administrator: administrator.seal(),
         lambda administrator: administrator.decrypt("data"),
@@ -569,6 +708,8 @@ def test_a_role_may_do_what_its_work_needs_and_not_what_is_nearest_to_it(stack: 
         "encrypt a card",
         "decrypt a card",
         "open a sealed card",
+        "decrypt a single-use key",
+        "decrypt a security code",
         "derive a token",
         "seal a record",
         "read data",
