@@ -206,8 +206,8 @@ run "without_a_static_key_only_single_use_keys_are_accepted" {
   plan_options {
     target = [
       aws_api_gateway_integration_response.keys,
-      aws_lambda_function.this["tokenize"],
-      data.aws_iam_policy_document.function["tokenize"],
+      aws_lambda_function.this,
+      data.aws_iam_policy_document.function,
     ]
   }
 
