@@ -15,13 +15,15 @@ from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
+from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
 from functions.shared.adapters.table.keys import is_of_payment
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
+from functions.shared.adapters.table.sealing_keys import DynamoDbSealingKeys
 from functions.shared.adapters.table.velocity import EARLIER_BUCKETS, MAX_REMEMBERED_PAYMENTS, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, settlement_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
-from functions.shared.ports import Execution, StoredCard
+from functions.shared.ports import Execution, HeldCard, StoredCard
 from functions.status.follow import LONGEST_WAIT_SECONDS, follow
 from functions.status.payment_status import LOOKUP_AFTER_SECONDS
 from tools.deployment.definitions import definition
@@ -29,28 +31,37 @@ from tools.deployment.paths import TERRAFORM
 
 Calls = Mapping[str, int]
 
-# Each function's AWS calls for one captured payment with a sealed card that is kept, a reference and a caller. `status`
-# reads a running payment once, `status_recorded` a recorded one, and `reconcile` one line of the
-# settlement report. Charge also reads its secret every five minutes, which counts by the hour and not by the payment.
+# Each function's AWS calls for one captured payment whose card is sealed with its single-use key, without a security
+# code, and is kept; it has a reference and a caller. (With a security code, Encrypt encrypts once more, and Charge
+# decrypts once more.) `status` reads a running payment once, `status_recorded` a recorded one, and `reconcile` one line
+# of the settlement report. Charge also reads its secret every five minutes, which counts by the hour and not by the
+# payment.
 CALLS: Mapping[str, Calls] = {
-    "tokenize": {"kms:Decrypt RSA": 1, "kms:GenerateMac": 2},
+    "issue_key": {"dynamodb:BatchGetItem": 1, "dynamodb:GetItem": 1, "kms:Encrypt": 1, "dynamodb:UpdateItem": 1},
+    "tokenize": {"dynamodb:GetItem": 1, "kms:Decrypt": 1, "kms:GenerateMac": 2},
     "screen": {"dynamodb:UpdateItem": 5, "dynamodb:Query": 1, "dynamodb:BatchGetItem": 1},
-    "encrypt": {"kms:Decrypt RSA": 1, "kms:Encrypt": 1},
-    "charge": {"dynamodb:BatchGetItem": 1, "kms:Decrypt": 1},
-    "persist": {"kms:GenerateMac": 1, "dynamodb:TransactWriteItems": 1},
+    "encrypt": {"dynamodb:GetItem": 1, "kms:Decrypt": 1, "kms:Encrypt": 1, "dynamodb:UpdateItem": 1},
+    "charge": {"dynamodb:BatchGetItem": 1, "dynamodb:GetItem": 1, "kms:Decrypt": 1},
+    "persist": {
+        "dynamodb:GetItem": 1,
+        "kms:GenerateMac": 1,
+        "dynamodb:TransactWriteItems": 1,
+        "dynamodb:UpdateItem": 1,
+    },
     "reconcile": {"dynamodb:Query": 1, "kms:GenerateMac": 1, "dynamodb:TransactWriteItems": 1},
     "status": {"dynamodb:Query": 1, "states:DescribeExecution": 1},
     "status_recorded": {"dynamodb:Query": 1},
 }
 
 # Each function's warm duration in milliseconds; `reconcile` for one line of the report. Assumed: 5 for a DynamoDB call,
-# 15 for a transaction, 10 for KMS, 20 with an RSA key, 400 for the gateway, and a little for the function itself.
+# 15 for a transaction, 10 for KMS, 400 for the gateway, and a little for the function itself.
 MILLISECONDS: Mapping[str, int] = {
-    "tokenize": 45,
+    "issue_key": 30,
+    "tokenize": 40,
     "screen": 40,
     "encrypt": 35,
-    "charge": 420,
-    "persist": 30,
+    "charge": 425,
+    "persist": 40,
     "reconcile": 40,
     "status": 15,
 }
@@ -60,6 +71,7 @@ BETWEEN_STATES_MS = 15
 
 # Bytes that each function writes to its log: its own line or two, and its metrics.
 LOGGED_BYTES: Mapping[str, int] = {
+    "issue_key": 285,
     "tokenize": 285,
     "screen": 285,
     "encrypt": 285,
@@ -69,7 +81,7 @@ LOGGED_BYTES: Mapping[str, int] = {
 }
 
 # Bytes logged by Lambda per invocation, by Step Functions per event, and by API Gateway per request; and a response's.
-PLATFORM_LOG_BYTES, _EVENT_LOG_BYTES, _ACCESS_LOG_BYTES, RESPONSE_BYTES = 400, 400, 650, 1500
+PLATFORM_LOG_BYTES, _EVENT_LOG_BYTES, ACCESS_LOG_BYTES, RESPONSE_BYTES = 400, 400, 650, 1500
 
 # History events: a Task is entered, scheduled, started, done and left; any other state is entered and left.
 _TASK_EVENTS, _OTHER_EVENTS, _EXECUTION_EVENTS = 5, 2, 2
@@ -139,6 +151,16 @@ def functions() -> list[str]:
     return [name.lower() for name, kind in happy_path() if kind == "Task"]
 
 
+def runs(reads: int) -> list[str]:
+    """The functions that run for a captured payment that its client reads this often."""
+    return ["issue_key", *functions(), *["status"] * reads]
+
+
+def requests(reads: int) -> int:
+    """Requests to the API: for the payment's key, to start it, and to read it."""
+    return 2 + reads
+
+
 @cache
 def memory_mb() -> dict[str, int]:
     """Each function's memory in MB."""
@@ -183,7 +205,7 @@ def wait_calls(seconds: float) -> Counter[str]:
 def calls(reads: int) -> Counter[str]:
     """The calls of a captured payment that its client reads this often; the first read waits for the end."""
     total: Counter[str] = Counter()
-    for function in [*functions(), "reconcile"]:
+    for function in ["issue_key", *functions(), "reconcile"]:
         total.update(CALLS[function])
     for read in range(reads):
         total.update(CALLS["status_recorded"] if read else wait_calls(milliseconds() / 1000))
@@ -191,13 +213,14 @@ def calls(reads: int) -> Counter[str]:
 
 
 def read_units(reads: int) -> float:
-    """Read units: velocity by card and, eventually consistent, by four other keys; whether the payment is recorded; the
-    client's reads; reconciliation (the payment, its status, and its postings in the index twice); and two nights'
-    anchors."""
+    """Read units: velocity by card and, eventually consistent, by four other keys; whether the payment is recorded, for
+    its key and for its charge; the item with its key and its card; the client's reads; reconciliation (the payment, its
+    status, and its postings in the index twice); and two nights' anchors."""
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
     status_queries = wait_calls(milliseconds() / 1000)["dynamodb:Query"] + reads - 1 if reads else 0
-    return 1 + 4 * EARLIER_BUCKETS / 2 + 1 + status_queries + 1 + 1 + (postings + 1) * posting + 2
+    ephemeral = calls(0)["dynamodb:GetItem"]
+    return 1 + 4 * EARLIER_BUCKETS / 2 + 2 + ephemeral + status_queries + 1 + 1 + (postings + 1) * posting + 2
 
 
 @cache
@@ -208,6 +231,17 @@ def captured_writes() -> tuple[Write, ...]:
     card = StoredCard(_SUMMARY, bytes(_CIPHERTEXT_BYTES), _RECORDED)
     captured, entries = PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
     DynamoDbLedger(client, "ledger", sealing(_RECORDED), "cards").record(captured, entries, card)  # type: ignore[arg-type]
+    return tuple(client.writes)
+
+
+@cache
+def ephemeral_writes() -> tuple[Write, ...]:
+    """Writes of the item that a payment has while it runs: its key is issued, its card held, and both are erased."""
+    client, cipher = _Recorder(), SimpleNamespace(encrypt=lambda plaintext, context: bytes(_CIPHERTEXT_BYTES))
+    DynamoDbSealingKeys(client, "ephemeral", cipher).issue(PAYMENT.payment_id, _STARTED)  # type: ignore[arg-type]
+    held_cards = DynamoDbHeldCards(client, "ephemeral")  # type: ignore[arg-type]
+    held_cards.hold(PAYMENT.payment_id, HeldCard(bytes(_CIPHERTEXT_BYTES)), _STARTED)
+    held_cards.erase(PAYMENT.payment_id, _RECORDED)
     return tuple(client.writes)
 
 
@@ -232,20 +266,19 @@ def stored_bytes() -> tuple[int, int]:
 
 def logged_bytes(reads: int) -> Counter[str]:
     """Bytes that a payment writes to the logs of the state machine, the functions and the API."""
-    runs = [*functions(), *["status"] * reads]
     return Counter(
         states=history_events() * _EVENT_LOG_BYTES,
-        functions=sum(LOGGED_BYTES[name] + PLATFORM_LOG_BYTES for name in runs),
-        api=(1 + reads) * _ACCESS_LOG_BYTES,
+        functions=sum(LOGGED_BYTES[name] + PLATFORM_LOG_BYTES for name in runs(reads)),
+        api=requests(reads) * ACCESS_LOG_BYTES,
     )
 
 
 def gb_seconds(reads: int) -> float:
     """Billed GB-seconds, if all functions are warm; a wait lasts as long as the payment."""
-    runs = [(name, MILLISECONDS[name]) for name in [*functions(), "reconcile", *["status"] * reads]]
+    run = [(name, MILLISECONDS[name]) for name in [*runs(reads), "reconcile"]]
     if reads:
-        runs.append(("status", milliseconds()))
-    return sum(duration / 1000 * memory_mb()[name] / 1024 for name, duration in runs)
+        run.append(("status", milliseconds()))
+    return sum(duration / 1000 * memory_mb()[name] / 1024 for name, duration in run)
 
 
 def velocity_units(payments: int) -> int:
@@ -299,6 +332,7 @@ class _Recorder:
 
     def __init__(self) -> None:
         self.writes: list[Write] = []
+        self._ephemeral: dict[str, Any] = {}
 
     def put_item(self, **request: Any) -> None:
         self._record_write(request["Item"], times=1)
@@ -308,11 +342,20 @@ class _Recorder:
             self._record_write(write["Put"]["Item"], times=2)
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        """A velocity update. Its item stays within one unit, except for a card that pays again and again."""
+        """An update of the item in `ephemeral`, which is billed as a whole, before or after it, whichever is larger; or
+        of a velocity, whose item stays within one unit, except for a card that pays again and again."""
         key = request["Key"]
+        if "payment_id" in key:
+            self._ephemeral |= {name.strip(":"): value for name, value in request["ExpressionAttributeValues"].items()}
+            size = item_bytes(key | self._ephemeral)
+            self.writes.append(Write(key["payment_id"]["S"], "", None, size, ceil(size / _WRITE_UNIT)))
+            return {}
         size = item_bytes(key | request["ExpressionAttributeValues"])
         self.writes.append(Write(key["pk"]["S"], key["sk"]["S"], None, size, velocity_units(0)))
         return {"Attributes": {}}
+
+    def get_item(self, **_: Any) -> dict[str, Any]:
+        return {}
 
     def batch_get_item(self, **_: Any) -> dict[str, Any]:
         return {"Responses": {}, "UnprocessedKeys": {}}

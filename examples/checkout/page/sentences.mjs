@@ -30,7 +30,7 @@ export const COMPLAINTS = {
   security_code: {
     blank: "Enter the security code.",
     no_digits: "Enter the digits of the security code.",
-    wrong_length: ({ name, code_length }) => `The code on a ${name} card has ${code_length} digits.`,
+    wrong_length: ({ name, code_length }) => `${name} security codes have ${code_length} digits.`,
   },
   card_holder: {
     blank: "Enter the name on the card.",

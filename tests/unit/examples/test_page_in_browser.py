@@ -381,7 +381,7 @@ def test_chromiums_own_autofill_writes_a_card(page: Page, keyboard: CDPSession) 
     }
 
 
-AMEX, SHORT = "378282246310005", "The code on a {} card has {} digits."
+AMEX, SHORT = "378282246310005", "{} security codes have {} digits."
 
 
 @pytest.mark.parametrize(
