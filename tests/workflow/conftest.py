@@ -109,6 +109,14 @@ class Workflow:
         body = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA} | request
         return self._execute(payment_id or new_id(), {name: value for name, value in body.items() if value is not None})
 
+    def issue_key(self, payment_id: str) -> dict[str, Any]:
+        """The answer of POST /keys, from the function as API Gateway calls it."""
+        event = {"headers": {"Idempotency-Key": payment_id}, "body": None, "requestContext": {"path": "/v1/keys"}}
+        call = {"FunctionName": "issue_key", "Payload": json.dumps(event)}
+        answer = lambda_eval_utils._invoke_lambda_function(parameters=call, region="", state_credentials=None)
+        issued: dict[str, Any] = json.loads(answer["Payload"]["body"])
+        return issued
+
     def reconcile(self, day: str) -> Execution:
         """Run what the schedule starts."""
         return self._execute(new_id(), {"day": day, "cursor": None}, "reconcile")
