@@ -42,8 +42,8 @@ FINAL_EXAMPLES = {
     "sealedCard": "Captured",
     "staticallySealedCard": "Captured",
     "savedCard": "CapturedAndKept",
-    "storedCard": "CapturedByCustomer",
-    "merchantInitiated": "CapturedByMerchant",
+    "storedCard": "CapturedByToken",
+    "merchantInitiated": "CapturedByTheMerchant",
     "authorization": "Authorized",
     "declinedCard": "Declined",
     "refusedCurrency": "Screened",
@@ -52,7 +52,7 @@ FINAL_EXAMPLES = {
 """The example that shows the final state of each example payment."""
 
 CARD_EXAMPLES = ("testCard", "verifiedCard", "sealedCard")
-"""The examples of cards to be stored."""
+"""The examples of cards to store, each of which is stored then."""
 
 OPERATION_CASES = [
     ("testCard", "refunds", ["part", "tooMuch"], "PartiallyRefunded"),
@@ -146,7 +146,7 @@ def send(run: Run, path: str, name: str) -> str:
         ours = {field: header[field] for field in ("kid", "payment_id", "epk") if field in header}
         expect_equal("the sealed card's header", header, jwe_header(body["card_data"]) | ours)
         body |= {"card_data": sealed}
-    if "token" in body:
+    if name in ("storedCard", "merchantInitiated"):
         body |= {"token": run.wait_until_ended(send(run, "/cards", "testCard"))["card"]["token"]}
     status = accepted_status(path)
     compare(
