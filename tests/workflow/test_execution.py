@@ -243,7 +243,7 @@ def test_a_card_that_cannot_be_encrypted_is_rejected(
     failing("card_cipher", "encrypt", KeyUnusable("KMS: DisabledException"))
     execution = workflow.run()
     assert (execution.ended_in, execution.cause) == ("PaymentRejected", "KeyUnusable")
-    assert execution.states == [*HAPPY_PATH[:3], "PaymentRejected"]
+    assert execution.states == [*HAPPY_PATH[:3], "Erase", "PaymentRejected"]
     assert workflow.gateway_calls(execution) == []
 
 
