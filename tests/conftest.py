@@ -30,6 +30,7 @@ REST = (
     # Every permission, every place to which a card could leak, every alarm's description.
     "tests/stack/test_alarms.py",
     "tests/stack/test_card_testing.py",
+    "tests/stack/test_history.py",
     "tests/stack/test_leaks.py",
     "tests/stack/test_permissions.py",
     # What waits for the resolve state machine. In the simulation nothing waits, and each of them is met often.

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -29,10 +30,14 @@ _HUNT = "import sys, tests.conftest; from tests.simulation.mutants import hunt; 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A broken promise: in each file, a text that occurs once, and its replacement."""
+    """A broken promise: in each file, a text that occurs once, and its replacement.
+
+    `test` is the file and the name of the unit test that detects it, where nobody in the simulation does what it takes.
+    """
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
+    test: tuple[str, str] | None = None
 
     def breed(self, folder: Path) -> None:
         """Write the mutant to the folder. Raises ValueError if the product no longer contains a text."""
@@ -62,6 +67,8 @@ PERSIST_HANDLER = "functions/persist/handler.py"
 HELD_CARDS = "functions/shared/adapters/table/held_cards.py"
 SEALING_KEYS = "functions/shared/adapters/table/sealing_keys.py"
 CARDS = "functions/shared/adapters/table/cards.py"
+CARD = "functions/shared/domain/card.py"
+CHARGE_TEST = "tests/unit/functions/charge/test_charge_card.py"
 BOOK = "tools/local/sparkle/charges.py"
 PAYMENT_STATES = "statemachine/payment.asl.json"
 JOURNAL = "functions/shared/domain/ledger.py"
@@ -420,6 +427,27 @@ MUTANTS = (
     ),
     Mutant("the gateway is not told the security code", ((CHARGE, "if held.security_code is None:", "if True:"),)),
     Mutant(
+        "a private half is kept in the clear",
+        (
+            (
+                SEALING_KEYS,
+                '":private_key": self._cipher.encrypt(',
+                '":private_key": (lambda private, context: private)(',
+            ),
+        ),
+        ("tests/unit/functions/shared/adapters/table/test_sealing_keys.py", "test_no_private_half_is_in_the_table"),
+    ),
+    Mutant(
+        "a security code is good for any payment",
+        ((CARD, '{"payment_id": payment_id, "purpose": "security_code"}', '{"purpose": "security_code"}'),),
+        (CHARGE_TEST, "test_another_payment_s_security_code_is_not_sent"),
+    ),
+    Mutant(
+        "Charge charges whatever card is held",
+        ((CHARGE, "if held is None or held.transaction_id != transaction_id:", "if held is None:"),),
+        (CHARGE_TEST, "test_only_the_card_that_encrypt_told_of_is_charged"),
+    ),
+    Mutant(
         "a charge by its token brings an erased card back",
         (
             (
@@ -428,6 +456,7 @@ MUTANTS = (
                 '"attribute_not_exists(expires_at) OR expires_at < :expires_at"',
             ),
         ),
+        ("tests/unit/functions/shared/test_ports.py", "test_a_card_that_was_erased_or_never_kept_is_not_renewed"),
     ),
 )
 
@@ -448,12 +477,22 @@ def find(mutant: Mutant, runs: int = RUNS) -> dict[str, Any] | None:
     survives."""
     with TemporaryDirectory() as folder:
         mutant.breed(Path(folder))
+        if mutant.test:
+            return _failing(*mutant.test, folder)
         command = [sys.executable, "-B", "-c", _HUNT, str(FIRST_SEED), str(runs)]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
         raise RuntimeError(f"{mutant.name}: {done.stderr[-2000:]}")
     found: dict[str, Any] | None = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def _failing(file: str, test: str, folder: str) -> dict[str, Any] | None:
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", file, "-k", test]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)  # noqa: S603
+    if done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"{test}: {done.stdout[-2000:]}")
+    return {"runs": 1, "seed": None, "broken": test} if done.returncode else None
 
 
 def main() -> int:

@@ -214,6 +214,8 @@ class World:
             seconds = self._seal(payment_id, request, self.random.uniform(0, 2 * MINUTE))
             self._expect_payment(payment_id, request, seconds)
             self._erase_card(*self._cards[-1], seconds)
+            if "token" in request and self.random.random() < 0.2:
+                self._delete_card(request["token"], seconds + self.random.uniform(0, 3))
             if self.random.random() < 0.1:  # the same again, by hand
                 self._expect_payment(f"{payment_id}-again", request, self.random.uniform(0, 2 * HOUR))
             if self.random.random() < 0.2:
@@ -403,12 +405,12 @@ class World:
     def _erase_card(self, card: Card, key: str, seconds: float) -> None:
         """Perhaps let somebody erase the card some time after so many seconds, if it is stored then."""
         if self.random.random() < 0.2:
-            token = card_token(card, key, self._token_key)
-            event = {"httpMethod": "DELETE", "pathParameters": {"token": token}}
-            self.clock.after(
-                seconds + 10 ** self.random.uniform(0, 5.5),
-                lambda: self.functions.run("cards", json.dumps(event), 10, lambda reply: None),
-            )
+            self._delete_card(card_token(card, key, self._token_key), seconds + 10 ** self.random.uniform(0, 5.5))
+
+    def _delete_card(self, token: str, seconds: float) -> None:
+        """Let somebody erase the card with this token after so many seconds."""
+        event = json.dumps({"httpMethod": "DELETE", "pathParameters": {"token": token}})
+        self.clock.after(seconds, lambda: self.functions.run("cards", event, 10, lambda reply: None))
 
     def _expect_payment(self, payment_id: str, request: dict[str, Any], seconds: float) -> None:
         """Let somebody request a payment after this many seconds, and then operations on it."""

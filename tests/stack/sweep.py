@@ -80,7 +80,7 @@ def leaks(written: Iterable[tuple[Place, str]], canaries: Collection[Canary]) ->
     holders = {form: canary for canary in canaries for form in (canary.holder.lower(), canary.holder.lower()[::-1])}
     found = set()
     for place, text in written:
-        for reading in _readings(text):
+        for reading in readings(text):
             for run in _DIGITS.findall(reading if reading.isascii() else reading.translate(_as_shown())):
                 digits = re.sub("[^0-9]", "", run)
                 found |= {Leak(place, canary.name, "number") for canary, pan in pans if pan in digits}
@@ -90,7 +90,7 @@ def leaks(written: Iterable[tuple[Place, str]], canaries: Collection[Canary]) ->
     return found
 
 
-def _readings(text: str, depth: int = _DEPTH) -> Iterator[str]:
+def readings(text: str, depth: int = _DEPTH) -> Iterator[str]:
     """Yield the text and its decodings: URL-encoded, escaped, hexadecimal or base64, in any alignment."""
     yield text
     if depth:
@@ -101,7 +101,7 @@ def _readings(text: str, depth: int = _DEPTH) -> Iterator[str]:
             *("\n".join(_from_base64(run[start:]) for run in base_64) for start in range(4)),
         ]
         for reading in filter(None, decoded):
-            yield from _readings(reading, depth - 1)
+            yield from readings(reading, depth - 1)
 
 
 def _unescaped(text: str) -> str:
