@@ -5,9 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc import jwe
 from typer.testing import CliRunner, Result
 
 from client import CardSummary, NotFound, Operation, Payment
+from tests.samples import HOLDER, PAN
+from tests.scripted_api import ScriptedApi
+from tests.scripted_api import api as api
+from tests.sealers import header_in, issued_key
 from tools.cli import payments
 from tools.cli.__main__ import app
 from tools.deployment.stack import Stack
@@ -16,6 +21,7 @@ from tools.output import ExitCode
 CARD = CardSummary(None, "fp_1", "visa", "424242", "4242", "12/30")
 TOKEN = f"tok_{'a' * 52}"
 DECLINES = "4000000000009995"
+PAYMENT_ID = "payment-of-order-1001"
 
 
 class FakeClient:
@@ -194,3 +200,45 @@ class TestTheDeployment:
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         client: Any = payments.connect(Path("none"), "https://a1b2.execute-api.eu-west-1.amazonaws.com/v1")
         assert client._transport._signature._region == "eu-west-1"
+
+
+@pytest.mark.parametrize("command", [("pay", "5", "USD"), ("cards", "store")])
+def test_a_security_code_is_prompted_for_only_when_asked_for(
+    client: FakeClient, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    prompts: list[str] = []
+    monkeypatch.setattr(payments, "getpass", lambda prompt: prompts.append(prompt) or "737")
+    for options in ((), ("--security-code",)):
+        done = run(*command, "--card", "4242424242424242", *options)
+        assert "737" not in done.output
+    codes = [(order.get("card") or cards[0]).security_code for _, cards, order in client.asked]
+    assert codes == [None, "737"]
+    assert prompts == ["Security code: "]
+
+
+def test_a_stored_card_is_asked_for_no_security_code(client: FakeClient) -> None:
+    done = run("pay", "5", "USD", "--token", TOKEN, "--security-code")
+    assert done.exit_code == ExitCode.USAGE
+    assert client.asked == []
+
+
+@pytest.mark.parametrize("code", ["737", None])
+def test_a_card_is_sealed_with_the_payments_own_key(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, code: str | None
+) -> None:
+    pair, key = issued_key()
+    answers = iter([PAN, code])
+    monkeypatch.setattr(payments, "getpass", lambda _: next(answers))
+    monkeypatch.setattr(Stack, "load", lambda _: Stack(api.url, "us-east-1", "", "", "", None, "AKIDEXAMPLE", "secret"))
+    api.script((201, key))
+    arguments = ["seal", "--payment-id", PAYMENT_ID, *(("--security-code",) if code else ())]
+    done = CliRunner().invoke(app, arguments, input=f"12/44\n{HOLDER}\n")
+    assert done.exit_code == 0, done.output
+    sealed = done.stdout.splitlines()[-1]
+    assert (header_in(sealed)["payment_id"], header_in(sealed)["kid"]) == (PAYMENT_ID, key["kid"])
+    registry = jwe.JWERegistry(algorithms=[key["alg"], key["enc"]])
+    registry.strict_check_header = False  # it doesn't know `payment_id`
+    card = json.loads(jwe.decrypt_compact(sealed, pair, registry=registry).plaintext or b"")
+    code_in_card = {"security_code": code} if code else {}
+    assert card == {"card_number": PAN, "expiry_date": "12/44", "card_holder": HOLDER} | code_in_card
+    assert [call.headers["Idempotency-Key"] for call in api.calls] == [PAYMENT_ID]
