@@ -31,14 +31,20 @@ locals {
     for name in keys(local.functions) : name => { FunctionName = "${local.prefix}-${name}" }
   }
 
-  throttled_tables = { table = "the ledger's table", cards = "the table of cards", counters = "the table of counters" }
+  throttled_tables = {
+    table     = "the ledger's table"
+    cards     = "the table of cards"
+    ephemeral = "the table of single-use keys and held cards"
+    counters  = "the table of counters"
+  }
 
   # A table and each of its indexes have separate metrics ("DynamoDB Metrics and dimensions", developer guide).
   capacity_dimensions = merge(
     {
-      table    = local.ledger_dimensions
-      cards    = { TableName = aws_dynamodb_table.cards.name }
-      counters = { TableName = aws_dynamodb_table.counters.name }
+      table     = local.ledger_dimensions
+      cards     = { TableName = aws_dynamodb_table.cards.name }
+      ephemeral = { TableName = aws_dynamodb_table.ephemeral.name }
+      counters  = { TableName = aws_dynamodb_table.counters.name }
     },
     {
       for index in aws_dynamodb_table.ledger.global_secondary_index :

@@ -1,6 +1,7 @@
 # One entry per function; everything that a function needs is defined here and nowhere else.
 #   timeout      in seconds; must be shorter than the Task's TimeoutSeconds in the state machine
 #   concurrency  optional: the limit on concurrent runs; null means no limit
+#   gateway_calls  optional: the calls to the gateway in a row that must fit into the timeout; 3 by default
 #   denials      optional: the metric of denials, which are errors but no fault; the alarm on errors subtracts them
 #   environment  variables in addition to local.common_environment
 #   statements   permissions of its role, in addition to writing its own logs and traces
@@ -175,13 +176,6 @@ locals {
     SEALING_KEY_IDS = join(",", [for generation in var.sealing_keys : aws_kms_key.this["sealing-${generation}"].key_id])
   })
 
-  read_single_use_key = {
-    sid        = "ReadSingleUseKey"
-    actions    = ["dynamodb:GetItem"]
-    resources  = [aws_dynamodb_table.ephemeral.arn]
-    conditions = local.ephemeral_attributes_only["single_use_key"]
-  }
-
   open_sealed_card = concat(
     [
       local.read_single_use_key,
@@ -232,6 +226,12 @@ locals {
     ]
   }
 
+  read_single_use_key = {
+    sid        = "ReadSingleUseKey"
+    actions    = ["dynamodb:GetItem"]
+    resources  = [aws_dynamodb_table.ephemeral.arn]
+    conditions = local.ephemeral_attributes_only["single_use_key"]
+  }
   read_held_card = {
     sid        = "ReadHeldCard"
     actions    = ["dynamodb:GetItem"]
@@ -414,14 +414,20 @@ locals {
     }
 
     verify = {
-      timeout = 22
-      memory  = 512
-      denials = "CardDeclined"
+      timeout       = 22
+      memory        = 512
+      gateway_calls = 1
+      denials       = "CardDeclined"
       environment = merge(local.gateway_environment, {
+        COUNTERS_TABLE   = aws_dynamodb_table.counters.name
         KMS_KEY_ID       = aws_kms_key.this["card"].arn
         EPHEMERAL_KEY_ID = aws_kms_key.this["ephemeral"].arn
       })
-      statements = concat(local.gateway_statements, [local.decrypt_card, local.decrypt_security_code])
+      statements = concat(local.gateway_statements, [
+        local.count_decline,
+        local.decrypt_card,
+        local.decrypt_security_code,
+      ])
     }
 
     keep = {

@@ -1,15 +1,15 @@
 # Separate keys, so that each protects only one kind of data.
-#   card     card numbers: one function encrypts, another decrypts, always with the token or fingerprint as context
-#   data     data that AWS encrypts for us: the ledger, the counters, the logs, the gateway's secret, the executions'
-#            histories, the alarms and the dead letters
-#   vault    the table of stored cards, which DynamoDB encrypts
+#   card       card numbers: one function encrypts, two others decrypt, always with the token or fingerprint as context
+#   data       data that AWS encrypts for us: the ledger, the counters, the logs, the gateway's secret, the executions'
+#              histories, the alarms and the dead letters
+#   vault      the table of stored cards, which DynamoDB encrypts
 #   ephemeral  single-use keys and security codes, each with its payment and its purpose as context, and their table
-#   books    MACs of each version of a payment's record and of each anchor: the functions that write them make the MACs,
-#            and auditors verify them. The key is never replaced, since its MACs must be verifiable as long as the books
-#            are kept
-#   sealing  static keys: clients seal cards with the public half; two functions open them with the private half
-#   token    the MAC of a card number, which is the card's token
-# KMS rotates the first three automatically. It can't rotate the others: each generation of sealing and token is a new
+#   books      MACs of each version of a payment's record and of each anchor: the functions that write them make the
+#              MACs, and auditors verify them. The key is never replaced, since its MACs must be verifiable as long as
+#              the books are kept
+#   sealing    static keys: clients seal cards with the public half; two functions open them with the private half
+#   token      the MAC of a card number, which is the card's token
+# KMS rotates the first four automatically. It can't rotate the others: each generation of sealing and token is a new
 # key (docs/rotation.md).
 #
 # If a key policy named a role as its principal, the role would need no policy of its own. These policies name the

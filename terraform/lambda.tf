@@ -60,14 +60,14 @@ resource "aws_lambda_function" "this" {
   tags = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
 
   lifecycle {
-    # The timeout must allow three calls in a row, since Resolve may look, look again and reverse. A function that is
-    # killed in between can't return what it has learned.
+    # Resolve may look, look again and reverse: three calls in a row. A function that is killed in between can't return
+    # what it has learned.
     precondition {
       condition = (
         !contains(keys(each.value.environment), "GATEWAY_URL") ||
-        3 * (var.gateway_connect_timeout_seconds + var.gateway_read_timeout_seconds) < each.value.timeout
+        try(each.value.gateway_calls, 3) * (var.gateway_connect_timeout_seconds + var.gateway_read_timeout_seconds) < each.value.timeout
       )
-      error_message = "Three times the gateway's connect and read timeouts together must be less than the ${each.key} function's timeout, ${each.value.timeout} seconds."
+      error_message = "The gateway's connect and read timeouts together, ${try(each.value.gateway_calls, 3)} times, must be less than the ${each.key} function's timeout, ${each.value.timeout} seconds."
     }
   }
 

@@ -36,7 +36,7 @@ from functions.shared.domain.errors import (
     SealingKeyUsed,
 )
 from functions.shared.domain.ledger import PostedEntry
-from functions.shared.domain.payment import Payment, PaymentRequest, Status, StoreRequest
+from functions.shared.domain.payment import DeclinedCard, Payment, PaymentRequest, Status, StoreRequest
 from functions.shared.domain.settlement import Break, SettlementLine, SettlementPage
 from functions.shared.ports import (
     AccountPosting,
@@ -494,7 +494,7 @@ class FakeCardVault:
     def renew(self, token: str, until: str, network_transaction_id: str | None = None) -> None:
         self.faults.before("renew")
         card = self.cards.get(token)
-        if card and card.until < until:
+        if card and card.until <= until:
             first = card.network_transaction_id or network_transaction_id
             self.cards[token] = replace(card, until=until, network_transaction_id=first)
 
@@ -576,7 +576,7 @@ class FakeVelocityCounter:
     def __init__(self) -> None:
         self.payments: defaultdict[str, dict[str, Counted]] = defaultdict(dict)
 
-        self.declines: dict[str, Payment] = {}
+        self.declines: dict[str, Payment | DeclinedCard] = {}
         self.faults = Faults()
         self._lock = Lock()
 
@@ -632,9 +632,9 @@ class FakeVelocityCounter:
             caller_declines_1h=declines("caller"),
         )
 
-    def count_decline(self, payment: Payment) -> None:
+    def count_decline(self, declined: Payment | DeclinedCard) -> None:
         self.faults.before("count_decline")
-        self.declines[payment.payment_id] = payment
+        self.declines[declined.payment_id] = declined
 
 
 def _floor(at: datetime, seconds: int) -> float:
@@ -644,12 +644,12 @@ def _floor(at: datetime, seconds: int) -> float:
 def _is_same(
     name: str,
     one: tuple[PaymentRequest | StoreRequest, CardSummary],
-    other: tuple[PaymentRequest | StoreRequest | Payment, CardSummary],
+    other: tuple[PaymentRequest | StoreRequest | Payment | DeclinedCard, CardSummary],
 ) -> bool:
     """Whether both have the same reference, BIN, caller, or first six and last four digits. A missing value matches
     nothing."""
 
-    def value(of: PaymentRequest | StoreRequest | Payment, by: CardSummary) -> object:
+    def value(of: PaymentRequest | StoreRequest | Payment | DeclinedCard, by: CardSummary) -> object:
         return {
             "reference": of.merchant_reference,
             "caller": of.caller,

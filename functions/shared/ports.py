@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from functions.shared.domain.card import Card, CardSummary
     from functions.shared.domain.charge import Charge, Order, Refused, Reversal, Verification
     from functions.shared.domain.ledger import EntryKind, JournalEntry, PostedEntry, Posting
-    from functions.shared.domain.payment import Payment, PaymentRequest, Status, StoreRequest
+    from functions.shared.domain.payment import DeclinedCard, Payment, PaymentRequest, Status, StoreRequest
     from functions.shared.domain.settlement import Break, SettlementPage
 
 
@@ -392,8 +392,8 @@ class VelocityCounter(Protocol):
         """
         ...
 
-    def count_decline(self, payment: Payment) -> None:
-        """Count that the gateway declined the payment. Counting it again changes nothing."""
+    def count_decline(self, declined: Payment | DeclinedCard) -> None:
+        """Count that the gateway declined the payment, or the card to be stored. Counting it again changes nothing."""
         ...
 
 

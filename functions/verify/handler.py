@@ -9,21 +9,25 @@ from typing import Any
 from functions.shared import runtime
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.errors import VerificationDeclined
+from functions.shared.domain.payment import StoreRequest
 from functions.shared.ports import HeldCard
 from functions.verify.verify_card import verify_card
 
 
-@runtime.function("verify", uses=(runtime.card_cipher, runtime.gateway))
+@runtime.function("verify", uses=(runtime.card_cipher, runtime.gateway, runtime.velocity_counter))
 def handler(event: runtime.Event) -> dict[str, Any]:
     encrypted = {name: b64decode(text) for name, text in event["encrypted"].items()}
     try:
         network_transaction_id = verify_card(
             event["payment_id"],
+            StoreRequest(**event["store_request"]),
             CardSummary.from_dict(event["card"]),
             HeldCard(encrypted["ciphertext"], encrypted.get("security_code")),
+            event["started_at"],
             cipher=runtime.card_cipher(),
             code_cipher=runtime.ephemeral_cipher,
             gateway=runtime.gateway(),
+            velocity_counter=runtime.velocity_counter(),
         )
     except VerificationDeclined:
         runtime.count("CardDeclined")

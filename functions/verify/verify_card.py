@@ -6,23 +6,28 @@ from dataclasses import replace
 
 from functions.shared.domain.card import Card, CardSummary, security_code_context
 from functions.shared.domain.errors import GatewayMismatch, VerificationDeclined
-from functions.shared.ports import CardCipher, HeldCard, PaymentGateway
+from functions.shared.domain.payment import DeclinedCard, StoreRequest
+from functions.shared.ports import CardCipher, HeldCard, PaymentGateway, VelocityCounter
 
 
 def verify_card(
     key: str,
+    request: StoreRequest,
     summary: CardSummary,
     encrypted: HeldCard,
+    started_at: str,
     *,
     cipher: CardCipher,
     code_cipher: Callable[[], CardCipher],
     gateway: PaymentGateway,
+    velocity_counter: VelocityCounter,
 ) -> str | None:
     """Return the network's id of the verification, if there is one. No money moves.
 
     `key` is the idempotency key of the request to store the card. The call may be repeated, as every attempt has the
-    same idempotency key at the gateway. Raises VerificationDeclined, GatewayMismatch if the gateway verified something
-    else, and the errors of the gateway and the ciphers.
+    same idempotency key at the gateway. A decline is counted like a payment's, for the rules against card testing.
+    Raises VerificationDeclined, GatewayMismatch if the gateway verified something else, LedgerUnavailable, and the
+    errors of the gateway and the ciphers.
     """
     card = Card.from_card_data(json.loads(cipher.decrypt(encrypted.ciphertext, summary.encryption_context)))
     if encrypted.security_code:
@@ -32,5 +37,6 @@ def verify_card(
     if verification.reference != key:
         raise GatewayMismatch("The gateway verified another reference than asked.")
     if verification.decline_code:
+        velocity_counter.count_decline(DeclinedCard(key, summary, request.caller, started_at))
         raise VerificationDeclined(json.dumps({"decline_code": verification.decline_code}))
     return verification.network_transaction_id_for(card)

@@ -72,7 +72,7 @@ run "who_touches_the_ledger_names_keys_or_an_index" {
       for document in data.aws_iam_policy_document.function : [
         for statement in document.statement :
         anytrue([for resource in statement.resources : strcontains(resource, "/index/")]) ||
-        contains([for condition in statement.condition : condition.variable], "dynamodb:LeadingKeys")
+        length(setintersection(["dynamodb:LeadingKeys", "dynamodb:Attributes"], [for condition in statement.condition : condition.variable])) > 0
         if anytrue([for action in statement.actions : startswith(action, "dynamodb:")])
       ]
     ]))
@@ -223,7 +223,7 @@ run "a_stored_card_is_read_by_what_is_named_of_it" {
         for statement in document.statement : alltrue([
           for wanted in ["StringEquals dynamodb:Select SPECIFIC_ATTRIBUTES", "Null dynamodb:Attributes false"] :
           contains([for condition in statement.condition : "${condition.test} ${condition.variable} ${join(" ", condition.values)}"], wanted)
-        ]) if contains([for condition in statement.condition : condition.variable], "dynamodb:Attributes")
+        ]) if contains([for condition in statement.condition : condition.variable], "dynamodb:Attributes") && !contains(statement.actions, "dynamodb:UpdateItem")
       ]
     ]))
     error_message = "A read without a projection names the key alone, and must not get everything."

@@ -199,3 +199,34 @@ run "a_runtime_that_can_not_be_restored_is_refused" {
 
   expect_failures = [var.snap_start_enabled]
 }
+
+run "without_a_static_key_only_single_use_keys_are_accepted" {
+  command = plan
+
+  plan_options {
+    target = [
+      aws_api_gateway_integration_response.keys,
+      aws_lambda_function.this,
+      data.aws_iam_policy_document.function,
+    ]
+  }
+
+  variables {
+    sealing_keys = []
+  }
+
+  assert {
+    condition     = jsondecode(aws_api_gateway_integration_response.keys.response_templates["application/json"]) == { keys = [] }
+    error_message = "GET /keys must say that there is no static key."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this["tokenize"].environment[0].variables["SEALING_KEY_IDS"] == ""
+    error_message = "Tokenize must accept no static key."
+  }
+
+  assert {
+    condition     = !contains([for statement in data.aws_iam_policy_document.function["tokenize"].statement : statement.sid], "OpenStaticallySealedCard")
+    error_message = "A statement without resources would be refused."
+  }
+}

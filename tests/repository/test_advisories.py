@@ -25,7 +25,7 @@ ADVISORY = {
 
 @contextmanager
 def osv(advisories: dict[str, Any]) -> Iterator[tuple[str, set[str]]]:
-    """A service that knows these advisories, by package; its URL, and the packages that it was asked for."""
+    """A service with these advisories by package. Yields its URL, and the packages that were queried."""
     asked = set[str]()
 
     class Handler(BaseHTTPRequestHandler):
@@ -40,7 +40,7 @@ def osv(advisories: dict[str, Any]) -> Iterator[tuple[str, set[str]]]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -49,7 +49,7 @@ def osv(advisories: dict[str, Any]) -> Iterator[tuple[str, set[str]]]:
 
 
 def advisories(url: str) -> subprocess.CompletedProcess[str]:
-    # The environment is there, or this would not run; nothing else is to be set up.
+    # This test runs in the environment, so nothing needs to be set up.
     command = ["make", "--old-file", ".venv/requirements.sha", "advisories", f"OSV_URL={url}"]
     return subprocess.run(
         command, cwd=ROOT, env={**os.environ, "NO_PROXY": "127.0.0.1"}, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""That the drawings in docs/architecture.md show what is there."""
+"""The diagrams in docs/architecture.md match the code."""
 
 import re
 from typing import get_args

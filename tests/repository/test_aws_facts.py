@@ -1,4 +1,4 @@
-"""Facts about AWS say where they are from, and something is held to each of them."""
+"""Every fact about AWS names its source, and some test uses it."""
 
 import datetime
 from pathlib import Path

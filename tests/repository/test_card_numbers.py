@@ -20,15 +20,15 @@ PUBLISHED = {
     "6205500000000000004": "Stripe, the same page: UnionPay (19 digits)",
     "501800000009": "PawelDecowski/jquery-creditcardvalidator, its demo: Maestro (12 digits)",
 }
-"""Test numbers that are not on our own list, and who publishes each."""
+"""Test numbers that are not on our list, and the publisher of each."""
 
 
 def card_numbers(text: str) -> Iterator[tuple[int, str]]:
-    """Whatever may be a card's number, and in which line: 12 to 19 digits, single spaces and dashes between them
-    included, that pass Luhn and begin like a brand's.
+    """Yield possible card numbers with their lines: 12 to 19 digits, perhaps with single spaces or dashes in between,
+    that pass Luhn and begin like a brand's numbers.
     """
     for line, content in enumerate(text.splitlines(), start=1):
-        # Lock files are full of hashes, and one digest in a few hundred has such a run of digits.
+        # Lock files consist of hashes, and one hash in a few hundred has such a run of digits.
         for run in re.findall(r"\d+(?:[ -]\d+)*", re.sub(r"\bsha256:[0-9a-f]{64}\b", "", content)):
             groups = re.split("[ -]", run)
             for first, end in combinations(range(len(groups) + 1), 2):
@@ -38,14 +38,14 @@ def card_numbers(text: str) -> Iterator[tuple[int, str]]:
 
 
 def repository_files() -> Iterator[Path]:
-    """Every file that is in the repository, or would be with the next `git add`."""
+    """Every tracked file, and every file that the next `git add` would track."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     yield from (path for name in names if (path := ROOT / name).is_file())
 
 
 def unpublished(files: Iterable[Path]) -> list[str]:
-    """Where there is a card number that nobody publishes for tests: `file:line`, and not the number."""
+    """The places of card numbers that are no published test numbers: `file:line`, without the number."""
     return [
         f"{path}:{line}"
         for path in files
@@ -61,7 +61,7 @@ def test_every_card_number_in_the_repository_is_a_published_test_number() -> Non
 
 
 def planted(groups: str) -> str:
-    """A number that passes Luhn and is nobody's test card, made here because none may be written down."""
+    """A number that passes Luhn and is no test card. It is generated, since no file may contain one."""
     return next(number for digit in "0123456789" if passes_luhn(re.sub("[ -]", "", number := groups + digit)))
 
 

@@ -1,4 +1,4 @@
-"""What `make lint` looks for with other people's programs, each on something that it must find."""
+"""The third-party checks of `make lint`, each on something that it must find."""
 
 import json
 import re
@@ -96,7 +96,7 @@ class TestTerraform:
         (tmp_path / "main.tf").write_text(BAD_TERRAFORM)
         done = run(
             *(CHECKOV, "--output", "json", "--skip-download", "--framework", "terraform", "--directory", tmp_path),
-            # Where deletion_protection is false, unlike the variable's default.
+            # With deletion_protection = false, unlike the variable's default.
             *("--var-file", TERRAFORM / "environments" / "dev.tfvars"),
             *("--external-checks-dir", TERRAFORM / "checks", "--check", "CKV2_PAYMENTS_*"),
         )
@@ -214,7 +214,7 @@ class TestSecrets:
     @pytest.mark.parametrize(
         ("name", "text"),
         [
-            # In two parts, so that this file holds none.
+            # In two parts, so that this file contains no such text.
             ("notes.md", "the key is AKIA" + "Q7ZT" * 4),
             ("prod.tfvars", 'gateway_api_key = "' + 'f0Jx7Qp2Vn9LrT4wKs6YbH1c"'),
             ("key.pem", "-----BEGIN RSA " + "PRIVATE KEY-----\n"),

@@ -1,4 +1,4 @@
-"""The installable command: its reference, and the wheel that `pip install .` makes of it."""
+"""The installable command: its reference, and the wheel that `pip install .` builds."""
 
 import ast
 import os
@@ -16,7 +16,7 @@ from tools.cli.reference import REFERENCE, reference_text
 from tools.deployment.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Only what needs a checkout imports these, and only then.
+# Only commands that need a checkout import these, when they run.
 OF_A_CHECKOUT = {"airspeed", "awslambdaric", "httpx", "matplotlib", "ministack", "regex", "uv"}
 
 
@@ -46,14 +46,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path) -> Path:
-    """A folder with what the wheel has; what it depends on is in this environment."""
+    """A folder with the contents of the wheel. Its dependencies are in this environment."""
     folder = wheel.parent / "site-packages"
     ZipFile(wheel).extractall(folder)
     return folder
 
 
 def payments(installed: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the installed command, far from any checkout."""
+    """Run the installed command outside any checkout."""
     started = f"import sys; sys.path.insert(0, {str(installed)!r}); from tools.cli.__main__ import main; main()"
     inherited = {name: value for name, value in os.environ.items() if name not in ("STACK", "PYTHONPATH")}
     command = [sys.executable, "-P", "-c", started, *arguments]
@@ -111,7 +111,7 @@ def test_it_depends_on_whatever_it_imports(installed: Path) -> None:
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 imported.add(node.module.partition(".")[0])
     ours = {folder.name for folder in installed.iterdir()}
-    # Types are imported for the type checker alone.
+    # These types are imported only for the type checker.
     others = {name for name in imported if not name.startswith("mypy_boto3_")}
     others -= set(sys.stdlib_module_names) | ours | OF_A_CHECKOUT
     declared = {re.split("[>=<]", each)[0].lower() for each in PROJECT["dependencies"]}

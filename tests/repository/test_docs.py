@@ -1,4 +1,4 @@
-"""That the documents are about the project as it is: their commands, their links, and all that they name."""
+"""The documents match the project: their commands, their links, and everything that they name."""
 
 import json
 import os
@@ -23,24 +23,24 @@ EXTENDING = [Document(path) for path in sorted((ROOT / "docs" / "extending").glo
 PAGES = [*DOCUMENTS, *EXTENDING]
 
 RUN = {"docs/tutorial.md", *map(str, EXTENDING)}
-"""Documents whose commands are run, one after the other, by tests of their own."""
+"""Documents whose commands other tests run in order."""
 
 NOT_OURS = {"ConcurrentExecutions", "ERROR_CODE", "ERROR_MESSAGE", "StopExecution"}
-"""Names that are AWS's own, and that nothing here uses."""
+"""AWS's names that nothing here uses."""
 
 each_document = pytest.mark.parametrize("page", PAGES, ids=str)
 
 
 @cache
 def tracked() -> list[str]:
-    """Every file that is in the repository, or would be with the next `git add`."""
+    """Every tracked file, and every file that the next `git add` would track."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip("\0").split("\0")
 
 
 @cache
 def known_words() -> set[str]:
-    """Every word that something else than a document says."""
+    """Every word in the files that are not documents."""
     texts = (
         (ROOT / name).read_text(errors="replace")
         for name in tracked()
@@ -55,21 +55,21 @@ def top_folders() -> set[str]:
 
 
 def is_there(path: str, folder: Path = ROOT) -> bool:
-    """Whether a path or glob, or `path::test`, is there; or what it is to be copied from."""
+    """Whether a path, a glob or `path::test` exists, or the file that it is to be copied from."""
     file, _, test = path.partition("::")
     found = [*folder.glob(file.rstrip("/")), *folder.glob(f"{file}.example")]
     return bool(found) and (not test or re.search(rf"def {test}\b", found[0].read_text()) is not None)
 
 
 def named_paths(text: str) -> list[str]:
-    """The paths of this repository in a line of code, without those that have a placeholder."""
+    """The repository's paths in a line of code, without those that contain a placeholder."""
     folders = "|".join(map(re.escape, sorted(top_folders())))
     words = re.findall(rf"(?<![\w/.-])(?:{folders})/\S*", text)
     return [path for word in words if not re.search("[<…${]", path := word.strip("'\",;)"))]
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What make would do."""
+    """The commands that make would run."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     command = ["make", "--dry-run", "--old-file", ".venv/requirements.sha", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=plain)
@@ -81,9 +81,9 @@ def is_read_by_the_command(variable: str) -> bool:
 
 
 def complain_of_make(arguments: list[str], *, in_passing: bool) -> str | None:
-    """What is wrong with a call of make: a target that is not there, or a variable that nothing asks for.
+    """The mistake in a call of make: an unknown target, or a variable that nothing reads. Else None.
 
-    Where a target is only mentioned, not all that it needs has to be given.
+    A target that the text only mentions may lack required variables.
     """
     done = make(*arguments)
     if done.returncode and not (in_passing and "*** Say " in done.stderr):
@@ -97,7 +97,7 @@ def complain_of_make(arguments: list[str], *, in_passing: bool) -> str | None:
 
 
 def complain_of_aws(arguments: list[str]) -> str | None:
-    """What is wrong with a call of AWS's command line, by the services' own models."""
+    """The mistake in a call of the AWS CLI, by the services' own models."""
     service, operation, *more = arguments
     model = ServiceModel(Loader().load_service_model(service.removesuffix("api"), "service-2"))
     name = operation.title().replace("-", "")
@@ -111,7 +111,7 @@ def complain_of_aws(arguments: list[str]) -> str | None:
 
 
 def complain_of_payments(arguments: list[str]) -> str | None:
-    """What is wrong with a call of the command: one that is not there, or an option that it hasn't."""
+    """The mistake in a call of the command: an unknown subcommand or option."""
     done = CliRunner().invoke(app, [*arguments, "--help"])
     return " ".join(re.sub("[│─╭╮╰╯]", "", done.stderr).split()) if done.exit_code else None
 
@@ -138,7 +138,7 @@ def shell_blocks(page: Document) -> list[Block]:
 
 
 def commands() -> Iterator[Any]:
-    """Every command that a document shows and no test runs, and those in code font within its text."""
+    """Every command that a document shows and no test runs, and the commands in code font in its text."""
     for page in PAGES:
         shown = [] if str(page) in RUN else shell_blocks(page)
         mentioned = [Block("sh", None, 0, span) for span in page.code if re.match(r"(make|payments) [a-z]", span)]
@@ -198,7 +198,7 @@ def test_every_link_leads_somewhere(page: Document) -> None:
 @each_document
 def test_every_path_that_is_named_is_there(page: Document) -> None:
     texts = page.code + [block.text for block in shell_blocks(page)]
-    # What a page of docs/extending/ adds is not there yet.
+    # A page of docs/extending/ adds things that don't exist yet.
     new = {block.file for block in page.blocks if block.file}
     paths = [path for text in texts for path in named_paths(text) if path not in new]
     assert [path for path in paths if not is_there(path) and not is_there(path, page.path.parent)] == []
@@ -242,5 +242,6 @@ def test_the_manual_has_every_call_of_the_api() -> None:
         *(f"POST /payments/{{payment_id}}/{path}" for path in operations),
         *(f"{method} /{item}/{items[item]}" for item, method in reads if item in items),
         "GET /payments/{payment_id}/operations/{operation_id}",
+        "POST /keys",
         "GET /keys",
     }

@@ -1,4 +1,4 @@
-"""The pages of docs/extending/, each applied to a copy of the project where the commands that it shows are run."""
+"""Applies each page of docs/extending/ to a copy of the project, and runs the commands that the page shows there."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def run(folder: Path, *command: str, given: str | None = None) -> str:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The project as it is, with this environment."""
+    """A copy of the project, with this environment."""
     names = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").strip("\0").split("\0")
     for name in names:
         if (ROOT / name).is_file():

@@ -1,4 +1,4 @@
-"""What people expect of a repository: an editor's and git's configuration that agree with the checks, a changelog."""
+"""The repository's editor and git configuration agree with the checks, and its changelog is in order."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ HOOKS = ROOT / ".pre-commit-config.yaml"
 
 
 def text_files() -> list[Path]:
-    """Every file of the repository that is text and written by a person."""
+    """Every text file that is written by hand."""
     command = ["git", "grep", "-Il", "--untracked", "", "--", ":!requirements", ":!LICENSE"]
     names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     return [ROOT / name for name in names]

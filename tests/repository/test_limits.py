@@ -1,4 +1,4 @@
-"""That docs/limits.md has the numbers of the code."""
+"""docs/limits.md has the code's numbers."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from functions.doubts import look_after
 from functions.reconcile.reconcile_day import LINES_PER_STEP
 from functions.screen.rules import CHECK_TIMEOUT_SECONDS, load_rules
 from functions.shared.adapters import secrets
-from functions.shared.adapters.table import velocity
+from functions.shared.adapters.table import held_cards, sealing_keys, velocity
 from functions.shared.adapters.table.keys import ACCOUNT_SHARDS, DOUBT_SHARDS, WRITTEN_SHARDS
 from functions.shared.adapters.table.ledger import MAX_DOUBTS_COUNTED
 from functions.shared.contracts import load
@@ -27,6 +27,7 @@ from tools.deployment.paths import ROOT
 
 FIELDS: Mapping[str, Any] = load("definitions")
 BODY_LIMIT = r"body_limit_bytes = (\d+) \* 1024"
+DELETED_WITHIN_DAYS = facts("time_to_live")["typically_deleted_within_days"]
 SCHEDULE = r"rate\((\d+) minutes\)"
 WAITS = [DEFINITIONS["resolve"]["States"][name]["Seconds"] for name in ("WaitFiveMinutes", "WaitAnHour", "WaitADay")]
 
@@ -96,6 +97,13 @@ LIMITS = {
     ),
     "`resolve` executions that one count starts": f"at most {look_after.MAX_STARTS}, the oldest first",
     "a changed gateway key is picked up": f"within {secrets.MAX_AGE_SECONDS} seconds",
+    "a card is opened after its single-use key was issued": (
+        f"within {sealing_keys.LIFETIME.total_seconds() / 60:g} minutes"
+    ),
+    "what a payment's end failed to delete is deleted by DynamoDB": (
+        f"{held_cards.RETENTION.days} day after the card was held, or after the key's hour, and as a rule "
+        f"{DELETED_WITHIN_DAYS} days more"
+    ),
     "a stored card is kept": f"{default('card_retention_days')} days after it was last used",
     "logs are kept": f"{default('log_retention_days')} days",
     "a deleted key can be brought back": f"{default('kms_deletion_window_days')} days",
@@ -108,7 +116,7 @@ LIMITS = {
 }
 
 OTHERS = {"concurrent functions"}
-"""Limits that are no numbers."""
+"""Limits without a number."""
 
 STATED = {
     what: limit

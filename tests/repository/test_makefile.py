@@ -1,4 +1,4 @@
-"""That what a variable of the Makefile holds reaches the command as it is, whatever it is, and that nothing runs it."""
+"""Any value of a Makefile variable reaches the command unchanged, and no shell runs it."""
 
 import os
 import re
@@ -55,11 +55,11 @@ GIVEN = {
     "simulate": "tests.simulation --seed={SEED} -- {RUNS}",
     "mutants": "tests.simulation.mutants",
 }
-"""What each target's module is called with, where every variable has a value. `*`: a word each."""
+"""The arguments of each target's module if every variable has a value. `*` stands for one word each."""
 
 OF_THEIR_OWN = {"help", "setup", "sbom", "advisories", "lint", "lock", "clean"}
 FROM_THE_ENVIRONMENT = {"STACK", "EMULATOR_PORT", "SPARKLE_PORT", "CONSOLE_PORT", "CHECKOUT_PORT", "OSV_URL"}
-"""What the commands read by themselves, and what a target of its own reads."""
+"""Variables that the commands read themselves, and those that a separate target reads."""
 
 FLAGS = {"WATCH", "YES", "RETIRE", "SMALL", "KEEP"}
 VARIABLES = {*re.findall(r"{(\w+)\*?}", " ".join(GIVEN.values())), *FROM_THE_ENVIRONMENT, *FLAGS}
@@ -96,7 +96,7 @@ VALUES = {
 
 
 class Make:
-    """Make, with a Python that only notes what it is called with."""
+    """Make, with a Python that only records its arguments."""
 
     def __init__(self, folder: Path) -> None:
         self.touched = folder / "touched"
@@ -126,7 +126,7 @@ class Make:
 
     @property
     def environment(self) -> dict[str, str]:
-        """That of the last call."""
+        """The arguments of the last call."""
         return dict(each.split("=", 1) for each in self._environment.read_text().split("\0") if each)
 
 

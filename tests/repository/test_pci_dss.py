@@ -1,4 +1,4 @@
-"""That docs/pci-dss.md says nothing of tests and files that are not there."""
+"""docs/pci-dss.md names only tests and files that exist."""
 
 import re
 from pathlib import Path

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_sbom_has_each_package_of_the_layer_with_its_version_and_hashes() -> None:
     environments = (".venv/requirements.sha", ".venv-generators/requirements.sha")
     assert all((ROOT / each).exists() for each in environments), "make test-all sets up the generators' own environment"
-    # They are there, so nothing is to be set up.
+    # They exist already, so nothing needs to be set up.
     as_they_are = [f"--old-file={each}" for each in environments]
     subprocess.run(["make", *as_they_are, "sbom"], cwd=ROOT, check=True, capture_output=True)
     bom = json.loads((ROOT / "build" / "sbom.json").read_text())

@@ -68,7 +68,7 @@ def sale(charge: Charge | None) -> dict[str, Any] | None:
 
 
 def twinkle(gateway: FakeGateway) -> Flask:
-    """Its API: one POST for each verb, and every decision in a 200."""
+    """The gateway's API: one POST per verb, which answers every decision with 200."""
     app = Flask("twinkle")
 
     def sell(body: dict[str, Any]) -> dict[str, Any]:
@@ -141,5 +141,5 @@ def twinkle(gateway: FakeGateway) -> Flask:
 
 
 def running_twinkle(gateway: FakeGateway) -> AbstractContextManager[str]:
-    """Serve it within the context, which yields its URL."""
+    """Serve the gateway within the context, which yields its URL."""
     return serving(twinkle(gateway))

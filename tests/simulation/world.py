@@ -248,6 +248,7 @@ class World:
                 self._break("I10: what a payment has only while it runs is kept for weeks")
         for name, execution in self.executions.items():
             self.clock.subject = name
+            broken: Iterator[str]
             if execution.machine == "payment":
                 broken = chain(
                     invariants.broken_at_the_end(execution, self.table, self.book),

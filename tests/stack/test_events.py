@@ -19,6 +19,7 @@ EXPECTED: dict[str, dict[str, object]] = {
     "charge": {"outcome": "captured", "gateway": "sparkle"},
     "persist": {"status": "captured"},
     "compensate": {"status": "reversed"},
+    "verify": {},
     "keep": {"status": "stored"},
     "reserve": {"status": "processing", "type": "refund", "amount_minor": 500},
     "perform": {"reason": None},

@@ -47,7 +47,7 @@ Fault = dict[str, Any]
 
 FUNCTIONS = (
     *("tokenize", "screen", "encrypt", "charge", "persist", "compensate", "reserve", "perform", "settle"),
-    *("keep", "resolve", "reconcile", "status", "cards", "doubts"),
+    *("verify", "keep", "resolve", "reconcile", "status", "cards", "doubts"),
 )
 FAULTS: list[Fault] = [
     {"fault": "timeout_after", "seconds": 2},

@@ -37,7 +37,7 @@ from tools.trials.acceptance.openapi import DOCUMENT, EXAMPLES, OPERATIONS, SCHE
 from tools.trials.acceptance.recorder import Recorder
 from tools.trials.acceptance.run import Run, Skipped, Step
 from tools.trials.acceptance.steps import examples as steps_of_examples
-from tools.trials.acceptance.steps.examples import FINAL_EXAMPLES, NOT_PROVOKED, OPERATION_CASES, STEPS
+from tools.trials.acceptance.steps.examples import CARD_EXAMPLES, FINAL_EXAMPLES, NOT_PROVOKED, OPERATION_CASES, STEPS
 
 [NO_ROUTE] = examples(DOCUMENT["components"]["responses"]["RouteNotFound"]["content"]["application/json"]).values()
 
@@ -94,10 +94,10 @@ ORDER_RULES = [
     "merchant_reference/maxLength",
     "description/maxLength",
 ]
-BY_CARD, BY_TOKEN = "oneOf/0/", "oneOf/1/"
+BY_CARD, BY_TOKEN, BY_MERCHANT = "oneOf/0/", "oneOf/1/", "oneOf/2/"
 PAYMENT_RULES = [
     *(f"{BY_CARD}{rule}" for rule in CARD_RULES + ORDER_RULES),
-    *(f"{BY_TOKEN}{rule}" for rule in ["token/maxLength", "token/pattern", *ORDER_RULES]),
+    *(f"{by}{rule}" for by in (BY_TOKEN, BY_MERCHANT) for rule in ["token/maxLength", "token/pattern", *ORDER_RULES]),
 ]
 AMOUNT_RULES = [f"amount_minor/oneOf/0/{rule}" for rule in ("maximum", "minimum")]
 JUDGED_BY_TEMPLATES: defaultdict[str, list[str]] = defaultdict(
@@ -408,7 +408,7 @@ def test_an_example_is_sent_or_brought_about_and_is_as_described(run: Run, step:
 
 
 def test_every_example_of_a_request_is_sent() -> None:
-    sent = {("/payments", name) for name in FINAL_EXAMPLES} | {("/cards", name) for name in ("testCard", "sealedCard")}
+    sent = {("/payments", name) for name in FINAL_EXAMPLES} | {("/cards", name) for name in CARD_EXAMPLES}
     sent |= {(f"/payments/{{payment_id}}/{kind}", name) for _, kind, names, _ in OPERATION_CASES for name in names}
     assert sent == {
         (path, name)

@@ -283,6 +283,7 @@ ALLOWED: dict[str, dict[str, Call]] = {
     "verify": {
         "decrypt a card": lambda as_role: as_role.decrypt(),
         "decrypt a security code": lambda as_role: as_role.decrypt("ephemeral", SECURITY_CODE),
+        "count a decline": lambda as_role: as_role.table("update_item", Key=VELOCITY, **NEVER),
         "read the gateway's key": lambda as_role: as_role.secret("get_secret_value"),
     },
     "compensate": {
@@ -503,7 +504,8 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "take a held card": lambda as_role: as_role.read_ephemeral(*HELD_CARD),
         "read a stored card": lambda as_role: as_role.read(CARD),
         "write a card": lambda as_role: as_role.write(CARD),
-        "read a payment": lambda as_role: as_role.read(PAYMENT),
+        "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
+        "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
     },
     "compensate": {
         "check a seal": lambda as_role: as_role.check_seal(),

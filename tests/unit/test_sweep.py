@@ -1,4 +1,4 @@
-"""The search finds a card whatever way it is written, and nothing else."""
+"""The search finds a card in every encoding, and nothing else."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ def in_script(zero: str) -> Callable[[str], str]:
 
 
 def in_base64(encode: Callable[[bytes], bytes], before: int) -> Callable[[str], str]:
-    """Of the secret with other bytes around it, in each of the three alignments."""
+    """The secret between other bytes, in each of base64's three alignments."""
     return lambda secret: encode(b"\xff" * before + secret.encode() + b'", "').decode()
 
 

@@ -1,1 +1,1 @@
-"""Apache Velocity itself, which API Gateway's mapping templates are written for, as a second oracle."""
+"""Apache Velocity, the engine behind API Gateway's mapping templates, as a second oracle."""

@@ -16,7 +16,7 @@ PROGRAM = Path(__file__).parent / "Render.java"
 JARS = [
     Path("/usr/share/java") / f"{name}.jar" for name in ("velocity", "commons-collections3", "commons-lang", "gson")
 ]
-"""Where Debian's packages velocity and libgoogle-gson-java have them."""
+"""The jars of Debian's packages velocity and libgoogle-gson-java."""
 
 
 class Job(NamedTuple):
@@ -26,7 +26,7 @@ class Job(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """What came of a template: its text and `$context.responseOverride`, both None where it failed."""
+    """The result of a template: its text and `$context.responseOverride`, both None if it failed."""
 
     text: str | None
     override: dict[str, Any] | None

@@ -1,4 +1,4 @@
-"""The emulator renders as Velocity does: the API's templates, and the ways of speaking that templates have."""
+"""The emulator renders like Velocity: the API's templates, and every construct that templates can use."""
 
 import json
 
@@ -77,7 +77,7 @@ def emulated(job: Job) -> Rendered:
 
 
 def assert_same(velocity: Velocity, jobs: list[Job]) -> list[Rendered]:
-    """What Velocity made of the jobs, and so did the emulator."""
+    """Velocity's results for the jobs, which must equal the emulator's."""
     rendered = [velocity(job) for job in jobs]
     assert [(job, emulated(job), each) for job, each in zip(jobs, rendered, strict=True) if emulated(job) != each] == []
     return rendered

@@ -210,7 +210,12 @@ class TestShape:
         assert TASKS["Encrypt"]["Parameters"]["request.$"] == "$$.Execution.Input"
         to_store = {name: task["Parameters"].get("store_request.$") for name, task in TASKS.items()}
         assert to_store["EncryptCard"] == "$$.Execution.Input"
-        assert {name for name, given in to_store.items() if given} == {"TokenizeCard", "ScreenCard", "EncryptCard"}
+        assert {name for name, given in to_store.items() if given} == {
+            "TokenizeCard",
+            "ScreenCard",
+            "EncryptCard",
+            "Verify",
+        }
         for name in ("Tokenize", "TokenizeCard"):
             assert "ResultPath" not in TASKS[name]  # its answer takes the place of the request
         # Of a card that comes a second time, sealed to a key that is deleted, the hash is compared.

@@ -102,7 +102,7 @@ def test_without_capture_the_money_is_held(workflow: Workflow) -> None:
 
 def test_a_card_is_stored_without_a_charge_also_one_that_has_expired(workflow: Workflow) -> None:
     execution = workflow.store(**by(expiry_date="12/25"))
-    assert execution.states == ["TokenizeCard", "ScreenCard", "EncryptCard", "Keep"]
+    assert execution.states == ["TokenizeCard", "ScreenCard", "EncryptCard", "AskedToVerify", "Keep"]
     token = card_token(card(), f"{execution.name}/card", runtime.token_mac())
     summary = runtime.card_vault().summary(token, runtime.now())
     assert summary
@@ -111,6 +111,62 @@ def test_a_card_is_stored_without_a_charge_also_one_that_has_expired(workflow: W
     assert workflow.recorded(execution) is None
     assert workflow.gateway_calls(execution) == []
     assert_no_card_after_encrypt(execution)
+
+
+def token_of(execution: Execution) -> str:
+    assert execution.output
+    return str(execution.output["card"]["token"])
+
+
+def test_a_card_that_the_issuer_finds_good_is_stored_with_the_networks_id(workflow: Workflow) -> None:
+    execution = workflow.store(verify=True)
+    assert execution.states == ["TokenizeCard", "ScreenCard", "EncryptCard", "AskedToVerify", "Verify", "Keep"]
+    token = token_of(execution)
+    stored = runtime.card_vault().find(token, runtime.now())
+    assert stored
+    assert stored.network_transaction_id
+    assert workflow.charges(execution) == []
+    paid = workflow.run(card_data=None, token=token, initiator="merchant", reason="recurring")
+    assert workflow.charges(paid)[0]["stored_credential"] == {
+        "use": "subsequent",
+        "initiator": "merchant",
+        "reason": "recurring",
+        "previous_network_transaction_id": stored.network_transaction_id,
+    }
+
+
+def test_a_card_that_the_issuer_declines_is_not_stored(workflow: Workflow) -> None:
+    execution = workflow.store(verify=True, **by(DECLINED_PAN))
+    assert (execution.status, execution.error) == ("FAILED", "CardDeclined")
+    assert "insufficient_funds" in str(execution.cause)
+    assert "Keep" not in execution.states
+    assert workflow.invocations.count("verify") == 1
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "http_429"])
+def test_a_card_that_nobody_knows_to_be_good_is_not_stored_and_may_be_sent_again(
+    workflow: Workflow, fault: str
+) -> None:
+    workflow.break_next("verify", fault, key := new_id(), times=3)
+    execution = workflow.store(key, verify=True)
+    assert execution.error == "CardNotStored"
+    assert execution.cause in ("GatewayOutcomeUnknown", "GatewayBusy")
+    assert workflow.invocations.count("verify") == 3
+    assert token_of(workflow.store(key, verify=True))
+
+
+def test_the_first_payment_that_the_customer_makes_is_named_by_later_ones(workflow: Workflow) -> None:
+    token = token_of(workflow.store())
+    by_token = {"card_data": None, "token": token}
+    by_merchant = {"initiator": "merchant", "reason": "unscheduled"}
+    alone, first, second = (workflow.run(**by_token, **by) for by in (by_merchant, {}, by_merchant))
+    named = [
+        workflow.charges(execution)[0]["stored_credential"].get("previous_network_transaction_id")
+        for execution in (alone, first, second)
+    ]
+    assert named == [None, None, workflow.charges(first)[0]["network_transaction_id"]]
+    recorded = workflow.record_of(second).payment
+    assert (recorded.initiator, recorded.reason) == ("merchant", "unscheduled")
 
 
 def test_a_card_is_stored_again_by_the_same_key_and_another_is_not(workflow: Workflow) -> None:

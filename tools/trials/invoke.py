@@ -33,9 +33,10 @@ def failed(answer: Any) -> bool:
 class Invocations:
     """Invokes functions by their short names.
 
-    In an event, a string like `${encrypt.ciphertext}` stands for a field of the answer of the function `encrypt` to its
-    own sample event. A file cannot contain a ciphertext, because only the stack with the right key can decrypt it.
-    `${payment_id}` stands for a new id, `${now}` for the current time.
+    In an event, a string like `${encrypt.transaction_id}` stands for a field of the answer of the function `encrypt` to
+    its own sample event, and `${to_store.encrypt}` for its answer to the one in the folder `to_store`. A file cannot
+    contain a ciphertext, because only the stack with the right key can decrypt it. `${payment_id}` stands for a new id,
+    `${now}` for the current time.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -76,10 +77,12 @@ class Invocations:
         return substitute(event, self._resolve)
 
     def _resolve(self, reference: str) -> Any:
-        function, *path = reference.split(".")
-        if function not in self._answers:
-            self._answers[function] = self._stack.invoke(function, self.event(FUNCTION_EVENTS / f"{function}.json"))
-        answer = self._answers[function]
+        parts = reference.split(".")
+        depth = 2 if (FUNCTION_EVENTS / parts[0]).is_dir() else 1
+        sample, function, path = "/".join(parts[:depth]), parts[depth - 1], parts[depth:]
+        if sample not in self._answers:
+            self._answers[sample] = self._stack.invoke(function, self.event(FUNCTION_EVENTS / f"{sample}.json"))
+        answer = self._answers[sample]
         try:
             for name in path:
                 answer = answer[name]

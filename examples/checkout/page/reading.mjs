@@ -1,8 +1,8 @@
-/** What people, keyboards and password managers write into a card's fields, as the API wants it. */
+/** Parses what people, keyboards and password managers write into the card's fields into the API's formats. */
 
 import { plain } from "./rules.mjs";
 
-// Also the Japanese keyboard's long vowel and middle dot, which have the keys of the dash and the slash.
+// Includes the Japanese long vowel mark and middle dot, which share keys with the dash and the slash.
 const BETWEEN_DIGITS = /[\s\p{Pd}\u2212\u30fc\u30fb._·]/gu;
 const MONTHS = [
   "january", "february", "march", "april", "may", "june",
@@ -12,16 +12,16 @@ const DATES = [
   /^(?<month>\d\d?)\/(?<year>\d\d|20\d\d)$/, // 12/30, 1/30, 12/2030
   /^(?<month>\d\d?)(?<year>\d\d|20\d\d)$/, // 1230, 130, 122030
   /^(?<year>20\d\d)\/?(?<month>\d\d?)(\/\d\d?)?$/, // 2030-12, as HTML has months; 203012, 2030-12-31
-  /^(?<year>1[3-9]|[2-9]\d)\/(?<month>\d\d?)$/, // 30/12, where it can be nothing else
+  /^(?<year>1[3-9]|[2-9]\d)\/(?<month>\d\d?)$/, // 30/12, if it is unambiguous
 ];
 
-/** The digits of a card number with whatever separates them, in any script; null where there is anything else. */
+/** The digits of a card number in any script, without separators; null if the text contains anything else. */
 export function cardNumberIn(text) {
   const digits = plain(text).replace(BETWEEN_DIGITS, "");
   return /^[0-9]*$/.test(digits) ? digits : null;
 }
 
-/** `MM/YY` of a date of expiry in any common spelling: 12/30, 1-2030, 1230, 2030-12, Dec 2030, 2030年12月; or null. */
+/** The expiry date as `MM/YY`, from any common spelling (12/30, 1-2030, 1230, 2030-12, Dec 2030, 2030年12月), or null. */
 export function expiryIn(text) {
   const numbers = plain(text).replace(/[年月년월]/gu, " ").replace(/\p{L}+/gu, numberOfMonth);
   const written = numbers.split(/[^0-9\p{L}]+/u).filter(Boolean).join("/");

@@ -1,4 +1,4 @@
-/** What a card has to be: card_rules.py and card_number.py in the browser's language, by the same tables. */
+/** The rules for cards: card_rules.py and card_number.py in JavaScript, with the same tables. */
 
 import rules from "../../../client/card_rules.json" with { type: "json" };
 import { isOfABrand, rangeOf } from "./brands.mjs";
@@ -7,14 +7,14 @@ const INVISIBLE = /^[\p{Cf}\p{M}\u115f\u1160]$/u;
 const GROUP = /[0-9]+/g;
 const HOUR_MS = 3_600_000;
 
-// Digits whose script has no zero, so that they are no decimal digits to Unicode: the first, and how many there are.
+// Digits of scripts without a zero, which Unicode does not count as decimal digits: the first digit and their number.
 const FROM_ONE = [
   [0x1369, 9], [0x19da, 1], [0x24f5, 9], [0x2776, 9], [0x2780, 9], [0x278a, 9],
   [0x10a40, 4], [0x10e60, 9], [0x11052, 9],
 ];
 const NEGATIVE_CIRCLED_ZERO = 0x24ff;
 
-/** The rules that `{card_number, expiry_date, card_holder}` breaks, by its fields. An expired card breaks none. */
+/** The rules that `{card_number, expiry_date, card_holder}` breaks, by field. Expiry is not checked here. */
 export function brokenRules({ card_number, expiry_date, card_holder }, now = new Date()) {
   const broken = {};
   if (!isCardNumber(card_number)) broken.card_number = "no_card_number";
@@ -28,20 +28,20 @@ export function brokenRules({ card_number, expiry_date, card_holder }, now = new
   return broken;
 }
 
-/** Whether the month of `MM/YY` has ended everywhere. */
+/** Whether the month of `MM/YY` has ended in every time zone. */
 export function hasExpired(expiry_date, now = new Date()) {
   const expiry = expiryOf(expiry_date);
   return expiry !== null && monthsUntil(expiry, now) < 0;
 }
 
-/** The text's characters as they are seen, one by one: digits of any script in ASCII, and nothing invisible. */
+/** The text's visible characters, with digits of any script converted to ASCII. */
 export function plain(text) {
   const characters = [...text].flatMap((character) => [...character.normalize("NFKC")]);
   const seen = characters.filter((character) => !INVISIBLE.test(character));
   return seen.map((character) => digitOf(character) ?? character).join("");
 }
 
-/** Digits alone, of a brand, the last of which is the Luhn check digit (ISO/IEC 7812-1). */
+/** Whether these are only digits, of a brand's number, and pass the Luhn check (ISO/IEC 7812-1). */
 export function isCardNumber(digits) {
   const sum = [...digits].reverse().reduce((sum, digit, place) => {
     const value = digit * (1 + (place % 2));
@@ -50,7 +50,7 @@ export function isCardNumber(digits) {
   return /^[0-9]+$/.test(digits) && isOfABrand(digits) && sum % 10 === 0;
 }
 
-/** What is wrong with what was read of a card's number (null for what are no digits), or undefined. */
+/** The mistake in a card number's digits (null if the text was not only digits); undefined if there is none. */
 export function numberMistake(digits, brands) {
   if (digits === "") return "blank";
   if (digits === null) return "no_digits";
@@ -62,7 +62,7 @@ export function numberMistake(digits, brands) {
   return digits.length < rules.card_number.shortest ? "too_short" : "no_brand";
 }
 
-/** Whether there is one in the text: whole groups of digits, with three characters and no letter in between. */
+/** Whether the text contains a card number: whole groups of digits, at most three characters apart and no letters. */
 export function looksLikeACardNumber(text) {
   const shown = withoutOtherNumbers(plain(text));
   const groups = [...shown.matchAll(GROUP)];
@@ -81,7 +81,7 @@ export function looksLikeACardNumber(text) {
   });
 }
 
-/** The text with its UUIDs, times and IBANs crossed out. */
+/** The text with its UUIDs, times and IBANs replaced. */
 function withoutOtherNumbers(text) {
   const { uuid, time } = rules.text;
   const rest = [uuid, time].reduce((left, other) => left.replace(new RegExp(other, "g"), crossedOut), text);
@@ -94,7 +94,7 @@ function ibansIn(text) {
   return starts.map(({ 0: start, index }) => ibanAt(text, index, iban_lengths[start.slice(0, 2)])).filter(Boolean);
 }
 
-/** In groups of four or in one, of its country's length, and with the right check digits (ISO 13616-1). */
+/** The IBAN that begins here, perhaps with spaces, or null. Checks its length and check digits (ISO 13616-1). */
 function ibanAt(text, index, length) {
   const [iban] = (length && text.slice(index).match(new RegExp(`^(?: ?[0-9A-Z]){${length}}(?![0-9A-Za-z])`))) || [];
   if (!iban) return null;
@@ -113,7 +113,7 @@ function isBlank(text) {
 
 function digitOf(character) {
   const code = character.codePointAt(0);
-  // A script's decimal digits stand side by side, from zero on.
+  // A script's decimal digits are consecutive, beginning with zero.
   if (/^\p{Nd}$/u.test(character)) {
     let before = 0;
     while (/^\p{Nd}$/u.test(String.fromCodePoint(code - before - 1))) before++;
@@ -129,7 +129,7 @@ function expiryOf(expiry_date) {
   return written && { year: 2000 + Number(written[2]), month: Number(written[1]) };
 }
 
-/** How many months lie between now, where it is earliest, and the month in which a card ends. */
+/** The months from now, in the time zone furthest behind, to the month in which a card expires. */
 function monthsUntil({ year, month }, now) {
   const here = new Date(now.getTime() + rules.expiry_date.last_place_hours * HOUR_MS);
   return 12 * (year - here.getUTCFullYear()) + month - (here.getUTCMonth() + 1);

@@ -30,6 +30,7 @@ PaymentError
 │   ├── ReversalUnconfirmed    money may have moved and may not be back
 │   └── PaymentUnderWay        it has no end, or cannot be seen, yet: what is to be done with it has to wait
 ├── PaymentDenied              a screening rule denies the payment; the message is the verdict
+├── VerificationDeclined       the issuer declines a card that is to be stored; the message is the verdict
 ├── KeyUnusable                the key is disabled or deleted, or we may not use it
 ├── GatewayRefused             the gateway refused to process the request at all
 ├── GatewayMismatch            the gateway's charge is not the one requested, for instance in amount or currency

@@ -120,6 +120,17 @@ class StoreRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclinedCard:
+    """A card that its issuer declined when it was to be stored; `payment_id` is the request's idempotency key."""
+
+    payment_id: str
+    card: CardSummary
+    caller: str | None
+    created_at: str
+    merchant_reference: None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Payment:
     """The ledger's record of one payment. Amounts are in the currency's minor unit, times are ISO 8601 in UTC.
 

@@ -1,4 +1,4 @@
-"""The merchant's client against an API that answers as scripted. tests/stack/test_client.py has it on a real stack."""
+"""The merchant's client with a scripted API. tests/stack/test_client.py runs it on a real stack."""
 
 import json
 import logging
@@ -50,7 +50,7 @@ FORBIDDEN = (403, {"error": {"code": "forbidden", "message": "The request is not
 
 
 def shown(status: str = "captured", **changes: Any) -> tuple[int, dict[str, Any]]:
-    """What GET /payments/{payment_id} answers."""
+    """The body of GET /payments/{payment_id}."""
     payment = {
         "payment_id": KEY,
         "status": status,
@@ -83,7 +83,7 @@ def operation(**changes: Any) -> dict[str, Any]:
 
 
 def shown_operation(**changes: Any) -> tuple[int, dict[str, Any]]:
-    """What GET /payments/{payment_id}/operations/{operation_id} answers."""
+    """The body of GET /payments/{payment_id}/operations/{operation_id}."""
     return 200, {"payment_id": KEY} | operation(**changes)
 
 
@@ -121,6 +121,15 @@ def test_a_payment_of_the_merchants_says_so_and_why(api: ScriptedApi, payments: 
     assert (payment.initiator, payment.reason) == ("merchant", "recurring")
 
 
+@pytest.mark.parametrize(("verify", "sent"), [(None, {}), (True, {"verify": True}), (False, {"verify": False})])
+def test_a_card_to_be_stored_is_verified_if_that_is_asked_for(
+    api: ScriptedApi, payments: PaymentsClient, verify: bool | None, sent: dict[str, bool]
+) -> None:
+    api.script((201, {"payment_id": KEY, "status": "stored", "card": SUMMARY.to_dict()}))
+    payments.store_card(SEALED, verify=verify, idempotency_key=KEY)
+    assert api.calls[0].json == {"card_data": SEALED} | sent
+
+
 def test_a_call_without_a_key_gets_one_of_its_own(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(STARTED, STARTED)
     pay(payments, idempotency_key=None)
@@ -144,7 +153,7 @@ def test_trouble_is_met_by_the_same_bytes_under_the_same_key(
 
 
 def test_an_api_that_takes_too_long_is_no_answer(api: ScriptedApi, payments: PaymentsClient) -> None:
-    # Nobody accepts the connections that the listening socket queues.
+    # The listening socket queues connections, and nobody accepts them.
     api.shutdown()
     with pytest.raises(NoAnswer, match="ReadTimeout"):
         pay(payments)
@@ -359,7 +368,7 @@ def test_a_clock_that_is_off_is_corrected_by_the_apis(
     assert {call.headers["Idempotency-Key"] for call in api.calls} == {KEY}
     payments.payment(KEY)
     assert len(api.calls) == 3
-    # And once more when this machine's clock is put right.
+    # And again after this machine's clock is corrected.
     api.clock = 0
     payments.payment(KEY)
     assert len(api.calls) == 5
@@ -609,7 +618,7 @@ def test_the_client_has_the_products_own_rules_to_the_letter(file: str) -> None:
 
 @pytest.fixture
 def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Logs as a merchant's process has them: the functions' own redaction, if other tests put it in, is off."""
+    """Logging as in a merchant's process, without the functions' redaction, which other tests may have installed."""
     factory = logging.getLogRecordFactory()
     logging.setLogRecordFactory(logging.LogRecord)
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""What both clients seal, with which keys, and what they refuse. tests/unit/functions/…/test_jwe.py opens it."""
+"""What both clients seal, with which keys, and what they reject. tests/unit/functions/…/test_jwe.py opens it."""
 
 import hashlib
 import subprocess

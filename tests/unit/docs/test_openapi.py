@@ -1,4 +1,4 @@
-"""The API's description agrees with itself, and its words are the code's."""
+"""The API description is consistent, and uses the code's names."""
 
 import re
 import time
@@ -24,7 +24,7 @@ from tools.trials.acceptance.openapi import DOCUMENT, OPERATIONS, SCHEMAS, examp
 
 
 def examples_with_schemas(node: Any, where: str = "") -> Iterator[Any]:
-    """Every example in the document, with the schema that it must fit."""
+    """Every example in the document, with its schema."""
     if isinstance(node, dict):
         if "schema" in node:
             for name, example in examples(node).items():
@@ -43,7 +43,7 @@ def test_every_example_fits_its_schema(schema: dict[str, Any], example: Any) -> 
 
 
 def bodies() -> Iterator[Any]:
-    """What is described of every request's and every answer's body, with the answer's status."""
+    """The description of every request and response body, with the response's status."""
     for (method, path), operation in OPERATIONS.items():
         described = {"": operation.get("requestBody", {})} | operation["responses"]
         for status, body in described.items():
@@ -71,7 +71,7 @@ def test_no_answer_may_be_kept() -> None:
 
 
 def known(schema: dict[str, Any]) -> list[set[str]]:
-    """The values that are listed, of a list to which others may come; by alternative."""
+    """The values of an extensible list, by alternative."""
     return [set(alternative["enum"]) for alternative in schema["anyOf"] if "enum" in alternative]
 
 

@@ -1,4 +1,4 @@
-"""One card, three judges: the checkout's page, the client and the API take the same, by the same tables."""
+"""The checkout's page, the client and the API accept the same cards, since they share their tables."""
 
 import json
 import random
@@ -98,7 +98,7 @@ CARDS = [
 
 
 def in_the_page(module: str, expression: str, arguments: Sequence[Any]) -> Any:
-    """What the page's module makes of each argument, `it`, in Node's engine."""
+    """Evaluate an expression of the page's module in Node for each argument, `it`."""
     program = f"""
         import {{ readFileSync }} from "node:fs";
         const module = await import({json.dumps((PAGE / module).as_uri())});
@@ -113,7 +113,7 @@ def in_the_page(module: str, expression: str, arguments: Sequence[Any]) -> Any:
 
 
 class Opener:
-    """Opens a card that was never sealed."""
+    """Returns a card that was never sealed."""
 
     def __init__(self, card: dict[str, str]) -> None:
         self._opened = Opened(json.dumps(card).encode(), single_use=True)
@@ -123,7 +123,7 @@ class Opener:
 
 
 def api_takes(card_data: dict[str, str]) -> bool:
-    """Whether the API stores this card, when it comes sealed."""
+    """Whether the API stores this card if it is sealed."""
     request = {"card_data": SEALED}
     try:
         card = open_card(SEALED, "pay-1", card_opener=lambda: Opener(card_data), validate=validate)

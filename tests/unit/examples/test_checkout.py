@@ -1,4 +1,4 @@
-"""The shop's back end, by its own HTTP. tests/stack/test_checkout.py has its page in a browser, on a real stack."""
+"""The shop's back end over HTTP. tests/stack/test_checkout.py opens its page in a browser, on a real stack."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ REFUSED = (400, {"error": {"code": "invalid_request", "message": "Missing card d
 
 
 class Shop:
-    """The shop's page, as its browser calls the back end for one order."""
+    """Calls the back end for one order, as the shop's page does."""
 
     def __init__(self, http: FlaskClient) -> None:
         self.http = http
@@ -118,7 +118,7 @@ def test_the_first_attempt_may_be_asked_for_again_and_stays_the_same(api: Script
 
 @pytest.mark.parametrize("status", ["declined", "rejected", "reversed"])
 def test_another_attempt_begins_when_the_one_before_has_failed(api: ScriptedApi, shop: Shop, status: str) -> None:
-    # Two windows ask at a time: the second had its look at the first attempt before the other began the next one.
+    # Two windows at a time: the second read the first attempt before the other began the next one.
     api.script(paid(shop, status), KEYS, paid(shop, status, attempt=1), KEYS)
     answers = [shop.post("/attempts", {}).json for _ in range(2)]
     assert answers == [{"payment_id": f"{shop.order_id}-2", "key": KEY}] * 2

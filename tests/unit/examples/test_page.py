@@ -1,4 +1,4 @@
-"""The checkout page's words and colours, without a browser."""
+"""The checkout page's messages and colours, without a browser."""
 
 import json
 import re
@@ -16,7 +16,7 @@ PAGE = ROOT / "examples" / "checkout" / "page"
 
 
 def exported(module: str, name: str) -> set[str]:
-    """The members of an object that a module of the page exports."""
+    """The members of an object that one of the page's modules exports."""
     program = f"import({json.dumps((PAGE / module).as_uri())}).then((it) => console.log(JSON.stringify(it.{name})))"
     done = node(["--eval", program], return_completed_process=True, capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout))
@@ -77,6 +77,6 @@ def test_text_has_the_contrast_that_wcag_asks_for(scheme: int) -> None:
     pairs = [*product(("ink", "muted"), ("paper", "surface")), ("bad", "surface"), ("ink", "bad-surface")]
     pairs += [("on-accent", "accent"), *(("surface", tone) for tone in ("good", "bad", "doubt"))]
     assert {pair for pair in pairs if contrast(colours[pair[0]], colours[pair[1]]) < 4.5} == set()
-    # Borders of fields and the ring around what has the focus: 3 to 1 (1.4.11).
+    # Field borders and the focus ring: 3 to 1 (1.4.11).
     outlines = [("field", "surface"), ("accent", "surface"), ("accent", "paper")]
     assert {pair for pair in outlines if contrast(colours[pair[0]], colours[pair[1]]) < 3} == set()

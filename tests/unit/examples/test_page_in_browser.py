@@ -1,4 +1,4 @@
-"""The checkout's page in Chromium, as people, keyboards and password managers write into it; its API is scripted."""
+"""The checkout's page in Chromium with input from people, keyboards and password managers, and a scripted API."""
 
 import threading
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ ACCEPTED = [each.code for each in Currency if minor_unit(each.code) is not None]
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[str]:
-    """The shop's files. What its API says, each test scripts in the browser."""
+    """The shop's static files. Each test scripts its API in the browser."""
     nowhere = PaymentsClient("http://127.0.0.1:9/v1", "us-east-1", Credentials("AKIDEXAMPLE", "secret"))
     server = make_server("127.0.0.1", 0, create_app(nowhere, TEST_CARDS), threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -60,7 +60,7 @@ def checkout(browser: Browser, shop: str) -> Iterator[Page]:
 
 @pytest.fixture
 def page(checkout: Page) -> Iterator[Page]:
-    """The page with empty fields, which waits for a card. Whatever the browser complains of fails the test."""
+    """The page with empty fields. Every browser error fails the test."""
     complaints: list[str] = []
 
     def note(complaint: object) -> None:
@@ -78,7 +78,7 @@ def page(checkout: Page) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def keyboard(checkout: Page) -> CDPSession:
-    """What an input method editor does, by Chromium's own protocol."""
+    """An input method editor, through Chromium's own protocol."""
     return checkout.context.new_cdp_session(checkout)
 
 
@@ -100,7 +100,7 @@ def caret(field: Locator) -> int:
 
 
 def compose(keyboard: CDPSession, text: str, chosen: str) -> None:
-    """Compose a text bit by bit, and then choose what it is to be."""
+    """Compose a text step by step, then commit the chosen text."""
     for end in range(1, len(text) + 1):
         keyboard.send("Input.imeSetComposition", {"text": text[:end], "selectionStart": end, "selectionEnd": end})
     keyboard.send("Input.insertText", {"text": chosen})

@@ -44,7 +44,7 @@ def sandbox_url() -> Iterator[str]:
 
 @dataclass
 class World:
-    """The fakes that the handlers meet."""
+    """The fakes that the handlers use."""
 
     gateway: FakeGateway = field(default_factory=FakeGateway)
     card_vault: FakeCardVault = field(default_factory=FakeCardVault)
@@ -105,7 +105,7 @@ class Output:
 @pytest.fixture
 def output(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Output:
     class Stdout:
-        """Standard output as it is now: the logger took the one of its import."""
+        """The current standard output. The logger kept the one from its import."""
 
         def write(self, text: str) -> None:
             print(text, end="")

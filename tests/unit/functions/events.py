@@ -1,4 +1,4 @@
-"""Every function there is, what it is given, and what has to be there before."""
+"""Every function, its event, and what has to be recorded before."""
 
 from base64 import b64encode
 from importlib import import_module
@@ -32,16 +32,16 @@ HANDLERS: dict[str, runtime.Handler] = {
 }
 
 OF_NO_PAYMENT = ("anchor", "cards", "doubts", "reconcile")
-"""The functions that are about more than one payment, or about none."""
+"""The functions whose events are not about one payment."""
 
 
 def event_for(
     function: str, cipher: CardCipher, pan: str = PAN, *, held_cards: HeldCards | None = None
 ) -> dict[str, Any]:
-    """A new, valid event of payment `payment-of-ours-1`. `cipher` is the one that the function will decrypt with, and
-    `held_cards` will hold the card.
+    """A new, valid event about payment `payment-of-ours-1`. `cipher` is the one that the function will decrypt with,
+    and `held_cards` will hold the card.
 
-    Raises KeyError for a function that has none here yet.
+    Raises KeyError for a function without an event here.
     """
     encrypted = HeldCard(encrypt_data(card(pan).to_card_data(), SUMMARY.encryption_context, cipher=cipher))
     if held_cards:
@@ -94,6 +94,13 @@ def event_for(
             "sealed_hash": None,
             "encrypted": {"ciphertext": b64encode(encrypted.ciphertext).decode()},
         },
+        "verify": {
+            "payment_id": "payment-of-ours-1",
+            "started_at": STARTED_AT,
+            "store_request": {"caller": None, "verify": True},
+            "card": SUMMARY.to_dict(),
+            "encrypted": {"ciphertext": b64encode(encrypted.ciphertext).decode()},
+        },
         "issue_key": {
             "headers": {"Idempotency-Key": "payment-of-ours-1"},
             "body": None,
@@ -117,7 +124,7 @@ def event_for(
 
 
 def prepare(function: str, world: World) -> None:
-    """Record what the function's event goes on from."""
+    """Record what the function's event requires."""
     if function in ("reserve", "perform", "settle", "resolve"):
         paid, entries = payment("payment-of-ours-1").post(capture_entry("sparkle", 1999, "USD"))
         world.ledger.record(paid, entries)

@@ -1,4 +1,4 @@
-"""What all handlers have in common: what they log, and how they fail."""
+"""What all handlers have in common: their logs and their errors."""
 
 import copy
 import traceback
@@ -19,10 +19,10 @@ from tests.unit.functions.events import HANDLERS, OF_NO_PAYMENT, event_for, prep
 
 OF_A_PAYMENT = [name for name in HANDLERS if name not in OF_NO_PAYMENT]
 CLOSED = [name for name in OF_A_PAYMENT if contracts.load(name).get("additionalProperties") is False]
-"""The functions whose contract knows all fields; the others read a part of what API Gateway sends."""
+"""The functions whose contract lists all fields. The others read only a part of API Gateway's event."""
 
 CANARY = "4000056655665556"
-"""A card number in a place where none should be."""
+"""A card number where none should be."""
 
 Path = tuple[str, ...]
 
@@ -35,7 +35,7 @@ def test_there_is_an_event_for_every_handler(function: str, world: World) -> Non
 
 
 def places(event: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every place in the event, inner ones too, that its contract says something of."""
+    """Every path in the event, nested ones included, that its contract describes."""
     for name, value in event.items():
         if name != "httpMethod":
             yield (*path, name), value
@@ -54,7 +54,7 @@ def put(event: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
 
 @st.composite
 def broken_events(draw: st.DrawFn, function: str) -> Any:
-    """Events that break the function's contract, with the canary where it broke."""
+    """Events that break the function's contract, with the canary at that place."""
     event = event_for(function, FakeCardCipher())
     path, value = draw(st.sampled_from(list(places(event)) or [((), event)]))
     canary: Any = draw(st.sampled_from([CANARY, int(CANARY), f"Card {CANARY}!"]))
@@ -67,7 +67,7 @@ def broken_events(draw: st.DrawFn, function: str) -> Any:
         case "no object":
             return draw(st.sampled_from([canary, [canary], [event], {str(canary): canary}]))
         case _:
-            # Text where an object belongs, an object or a list where a text or a number does.
+            # Text in place of an object; an object or a list in place of text or a number.
             return put(event, path, [canary] if draw(st.booleans()) else canary if _object(value) else {canary: value})
 
 
@@ -172,7 +172,7 @@ def test_whatever_goes_wrong_with_the_card_in_hand_what_leaves_has_no_digits_of_
     output: Output,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`from None` would not do: it hides the context from a traceback, and leaves it there."""
+    """`from None` is not enough: it hides the context in tracebacks but keeps it."""
     event = event_for(function, world.card_cipher, held_cards=world.held_cards)
     if port == "card_vault":
         event["payment"]["card_on_file"] = True

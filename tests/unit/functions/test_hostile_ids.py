@@ -1,4 +1,4 @@
-"""Every function, given a card number where an id belongs: it is in no log, no answer and no error."""
+"""A card number in place of an id appears in no log, answer or error of any function."""
 
 import contextlib
 import json
@@ -25,6 +25,7 @@ PLACES: dict[str, list[Path]] = {
     "encrypt": [("payment_id",), ("token",)],
     "charge": [("payment_id",), ("token",)],
     "issue_key": [("headers", "Idempotency-Key"), ("headers",), ("body",)],
+    "verify": [("payment_id",), ("started_at",), ("card", "token"), ("encrypted", "ciphertext")],
     "keep": [("payment_id",), ("card", "token")],
     "persist": [
         ("payment_id",),
@@ -45,7 +46,7 @@ PLACES: dict[str, list[Path]] = {
     "doubts": [("payment_id",)],
     "anchor": [("day",)],
 }
-"""Where a card number is put in each function's event."""
+"""The fields of each function's event that get a card number."""
 
 HOSTILE: list[Any] = [
     UNLISTED_PAN,
@@ -72,7 +73,7 @@ def changed(event: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
 
 
 def digits_in(text: str) -> str:
-    """The text's digits of any script, whatever is between them, and those that JSON has escaped."""
+    """The text's digits of any script, escaped ones included, without anything in between."""
     shown = re.sub(r"\\u([0-9a-f]{4})", lambda escaped: chr(int(escaped[1], 16)), text)
     return "".join(str(int(digit)) for digit in re.findall(r"\d", shown))
 

@@ -1,4 +1,6 @@
-"""Alarms ring and come back by themselves, however AWS's documentation is read, as one that rings stops a roll-out."""
+"""Alarms fire and return to OK by themselves under every interpretation of AWS's documentation.
+
+An alarm that stays in ALARM would block every gradual deployment."""
 
 import itertools
 from typing import Any
@@ -18,7 +20,7 @@ STRICTEST = Interpretation(dynamodb_missing="ignored_in_each_metric")
 
 
 def described(deployed: Mocked, name: str) -> dict[str, Any]:
-    """An alarm, as DescribeAlarms would have it."""
+    """An alarm in the form of DescribeAlarms."""
     values = deployed.resources[f'aws_cloudwatch_metric_alarm.this["{name}"]']
     queries = []
     for query in values["metric_query"]:
@@ -38,7 +40,7 @@ def described(deployed: Mocked, name: str) -> dict[str, Any]:
 
 
 def history(alarm: dict[str, Any], interpretation: Interpretation, told: list[dict[str, float]]) -> list[str]:
-    """The alarm's state after each period, in which it is told some metrics' values."""
+    """The alarm's state after each period, given the metrics' values in that period."""
     states, looked_at = [], evaluated_periods(alarm, interpretation)
     for now in range(1, len(told) + 1):
         latest = told[max(0, now - len(looked_at)) : now]
@@ -102,7 +104,7 @@ def test_without_something_that_always_comes_it_would_ring_for_good_under_one_of
 
 def test_reads_and_writes_of_the_table_and_of_each_index_have_an_alarm_of_their_own(deployed: Mocked) -> None:
     ledger = deployed.resources["aws_dynamodb_table.ledger"]
-    places = ["table", "cards", "counters", *(index["name"] for index in ledger["global_secondary_index"])]
+    places = ["table", "cards", "ephemeral", "counters", *(index["name"] for index in ledger["global_secondary_index"])]
     assert len(places) > 4
     wanted = {f"ledger-throttled-{place}-{what}" for place in places for what in ("reads", "writes")}
     assert {*throttled(deployed)} == wanted
@@ -112,7 +114,7 @@ def test_reads_and_writes_of_the_table_and_of_each_index_have_an_alarm_of_their_
 def test_every_alarm_that_rang_for_something_that_happened_is_over_when_nothing_happens(
     deployed: Mocked, interpretation: Interpretation
 ) -> None:
-    """But for what is a state and no event: a doubt's age and a day's breaks last until somebody tells better."""
+    """Except for states: the age of a doubt and a day's breaks last until a new value is sent."""
     lasting = {"payments-in-doubt", "oldest-doubt", "reconciliation-breaks"}
     addresses = deployed.of_type("aws_cloudwatch_metric_alarm")
     names = {address.partition('"')[2].partition('"')[0] for address in addresses}

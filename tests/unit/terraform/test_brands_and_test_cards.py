@@ -1,4 +1,4 @@
-"""Which cards a deployment takes, as Terraform tells its functions and its API."""
+"""Which cards a deployment accepts, as Terraform configures its functions and its API."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Conditions in policies: an operator that goes with the key's type, or AWS takes the policy and decides otherwise."""
+"""Conditions in policies use operators that fit the key's type. AWS accepts others, but evaluates them differently."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,11 +17,11 @@ SET_OPERATORS = ("ForAllValues:", "ForAnyValue:")
 
 
 def conditions() -> Iterator[tuple[str, str]]:
-    """`(operator, key)` of every condition that is written in terraform/."""
+    """`(operator, key)` of every condition in terraform/."""
     for file in sorted((ROOT / "terraform").glob("*.tf")):
         text = file.read_text()
         found = CONDITION.findall(text)
-        # Where a condition is a loop's, its parts are written where the loop's values are.
+        # The parts of a condition in a loop are at the loop's values.
         assert len(found) == len(re.findall(r'\bvariable\s*=\s*"', text)), (
             f"{file.name}: a condition's test comes first"
         )
@@ -29,7 +29,7 @@ def conditions() -> Iterator[tuple[str, str]]:
 
 
 def wrong(operator: str, key: str) -> str | None:
-    """What is wrong with this operator for this key; None if nothing is."""
+    """The mistake in using this operator for this key, or None."""
     of_any_context = re.sub(r"^(kms:EncryptionContext):.*", r"\1:${EncryptionContextKey}", key)
     of_sets = operator.startswith(SET_OPERATORS)
     match TYPES.get(of_any_context):
@@ -61,7 +61,7 @@ def test_an_operator_that_does_not_go_with_its_key_is_found(operator: str, key: 
 
 
 def unguarded(statements: Iterable[dict[str, Any]]) -> list[str]:
-    """Conditions on all values of a key that may be missing, in which case they hold."""
+    """ForAllValues conditions on keys that may be absent. For an absent key they are true."""
     found = []
     for statement in statements:
         tests = [re.match(r"(\S+) (\S+): (.*)", condition) for condition in statement.get("conditions", [])]

@@ -1,4 +1,4 @@
-"""What a Terraform user sees who begins with `terraform init` and `terraform apply` on a fresh clone."""
+"""What a Terraform user sees after `terraform init` and `terraform apply` on a fresh clone."""
 
 import os
 import re
@@ -18,7 +18,7 @@ def test_without_packages_all_that_is_said_is_what_to_run_first(tmp_path: Path, 
     shutil.copytree(TERRAFORM, tmp_path / "terraform", ignore=not_in_a_clone)
     for beside in ("functions", "statemachine"):
         (tmp_path / beside).symlink_to(ROOT / beside)
-    # Without credentials: what is said first must not need any.
+    # Without credentials, since the first message must not need any.
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
 
     def terraform(*arguments: str) -> subprocess.CompletedProcess[str]:

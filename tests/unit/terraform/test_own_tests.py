@@ -1,4 +1,4 @@
-"""terraform/tests, which Terraform runs itself, against a provider that makes its answers up."""
+"""terraform/tests, which Terraform itself runs with a mocked provider."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What Step Functions refuses, as terraform/api/templates/refused.vtl turns it into an answer of ours."""
+"""terraform/api/templates/refused.vtl turns errors of Step Functions into the API's answers."""
 
 import json
 from dataclasses import replace
@@ -15,12 +15,12 @@ ARN = "arn:aws:states:us-east-1:123456789012:execution:payments:key"
 
 
 def address(route: str, before: str = "/v1") -> str:
-    """Where the request was sent, below this stage or base path."""
+    """The request's path, with this stage or base path."""
     return f"{before}/payments/{PAYMENT_ID}/{route}" if route in OPERATIONS else f"{before}/{route}"
 
 
 def refused(route: str, error: Any, message: Message, absent: str | None = "") -> tuple[int | None, dict[str, Any]]:
-    """The answer's status, None where it stays that of the integration response (502), and body."""
+    """The answer's body, and its status: None if it remains that of the integration response (502)."""
     answer = replace(message, body=json.dumps({"__type": error, "message": f"Something about '{ARN}'"}))
     text, override = answer.rendered(answering(route, "refused"), absent)
     assert ARN not in text

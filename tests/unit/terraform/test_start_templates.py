@@ -1,4 +1,4 @@
-"""What the templates make of a request, for Step Functions."""
+"""The templates turn requests into requests to Step Functions."""
 
 import json
 import re
@@ -89,6 +89,14 @@ def test_a_token_is_passed_on_as_it_came(absent: str | None) -> None:
 
 
 @both_readings
+@pytest.mark.parametrize("verify", [True, False, None])
+def test_a_card_is_verified_only_if_that_is_asked_for(absent: str | None, verify: bool | None) -> None:
+    body = BODIES["cards"] | {"verify": verify}
+    passed_on = json.loads(start("cards", sent(body), absent)["input"])
+    assert passed_on == BODIES["cards"] | CALLED | ({"verify": True} if verify else {})
+
+
+@both_readings
 def test_who_makes_the_payment_is_passed_on(absent: str | None) -> None:
     body = {"initiator": "merchant", "reason": "recurring", "amount_minor": 1, "currency": "USD", "token": TOKEN}
     assert json.loads(start("payments", sent(body), absent)["input"]) == body | CALLED
@@ -136,7 +144,7 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         for value in ("", " ", None, "\u00a0\t", "\u200b\u3164", "x" * 65)
     ],
 }
-"""Bodies that break a rule of a field."""
+"""Bodies that break a field's rule."""
 
 
 @both_readings
@@ -159,7 +167,7 @@ def test_of_a_card_that_is_no_test_card_the_answer_says_to_seal_it(absent: str |
 
 
 def refusal(said: str, absent: str | None) -> str:
-    """What the caller is told where Step Functions refuses, and quotes, this input."""
+    """The answer to the caller if Step Functions rejects this input and quotes it."""
     quoted = f"Invalid State Machine Execution Input: 'Unrecognized token '{said}': was expecting JSON'"
     answer = Message(json.dumps({"__type": "a.b#InvalidExecutionInput", "message": quoted}))
     text, override = answer.rendered(answering("payments", "refused"), absent)

@@ -1,4 +1,4 @@
-"""How the execution of `store_card` ended, as terraform/api/templates/stored.vtl turns it into an answer of ours."""
+"""terraform/api/templates/stored.vtl turns the outcomes of `store_card` into the API's answers."""
 
 import json
 from typing import Any
@@ -53,10 +53,10 @@ def test_a_card_that_is_no_good_is_422_with_the_error_that_a_payment_would_show(
 
 @pytest.mark.parametrize("absent", READINGS)
 def test_a_card_that_a_rule_denies_is_422_with_the_decline_code_and_no_more_of_the_verdict(absent: str | None) -> None:
-    # The trace is Lambda's; Step Functions passes it on in the cause.
+    # Lambda adds the trace, and Step Functions passes it on in the cause.
     cause = {"errorMessage": json.dumps(DENIED), "errorType": "PaymentDenied", "stackTrace": ['File "/var/task/x.py"']}
     told = {
-        "error": {"code": "card_declined", "message": "A rule declines the card."},
+        "error": {"code": "card_declined", "message": "The card is declined."},
         "payment_id": KEY,
         "decline_code": "screened:lookalike_cards",
     }

@@ -1,4 +1,4 @@
-"""What the API's template takes for a card number in free text, beside what the functions do."""
+"""The API's template and the functions recognize the same card numbers in free text."""
 
 import json
 import random
@@ -15,7 +15,7 @@ PAY, STORE = starting("payments"), starting("cards")
 
 
 def input_of(body: dict[str, object], template: str = PAY, absent: str | None = "") -> str:
-    """The execution's input that the template makes of a body."""
+    """The execution input that the template renders from a body."""
     text, _ = Message(json.dumps(body)).rendered(template, absent)
     return str(json.loads(text)["input"])
 

@@ -1,4 +1,4 @@
-"""What the variables allow is what the AWS provider takes, and AWS after it."""
+"""Every value that the variables allow is accepted by the AWS provider and by AWS."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ NEXT = ["python3.10", "python3.14", "python3.15"]
 LONGEST = {"name": "p" * 24, "environment": "e" * 12, "api_firewall": {"rate_limit": 100}}
 SHORTEST = {"name": "pay", "environment": "qa", "sealing_keys": ["a"], "token_keys": ["A_-" * 10 + "zz"]}
 FULL_OF_TAGS = {"tags": {f"{'k' * 123}:{number:04}": "välue _.:/=+-@" + "v" * 242 for number in range(46)}}
-# API Gateway's documentation has no limit for an API's name.
+# API Gateway's documentation states no limit for an API's name.
 WITHOUT_LIMIT = {"aws_api_gateway_rest_api"}
 
 CASES: dict[str, dict[str, Any]] = {
@@ -31,7 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     "too_long_a_generation": {"token_keys": ["g" * 33]},
     "logs_for_too_short": {"log_retention_days": 364},
 }
-# Plans take seconds, so those of the runtimes are of something else too.
+# A plan takes seconds, so the plans of the runtimes also cover other variables.
 CASES["on_python3.11"] |= SHORTEST
 CASES["on_python3.12"] |= LONGEST | FULL_OF_TAGS
 

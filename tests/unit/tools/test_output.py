@@ -1,4 +1,4 @@
-"""How the command talks, at any width."""
+"""The command's output at any width."""
 
 import threading
 from collections.abc import Callable

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EXISTS = "attribute_exists(pk)"
 RENEW = "SET expires_at = :expires_at"
 RENEW_AND_NAME = f"{RENEW}, network_transaction_id = if_not_exists(network_transaction_id, :network_transaction_id)"
-EXISTS_AND_EXPIRES_EARLIER = f"{EXISTS} AND expires_at < :expires_at"
+EXISTS_AND_EXPIRES_NO_LATER = f"{EXISTS} AND expires_at <= :expires_at"
 
 _SUMMARY_FIELDS = tuple(field.name for field in fields(CardSummary))
 
@@ -63,7 +63,7 @@ class DynamoDbCardVault:
                 TableName=self._table,
                 Key=marshal(card_key(token)),
                 UpdateExpression=RENEW_AND_NAME if network_transaction_id else RENEW,
-                ConditionExpression=EXISTS_AND_EXPIRES_EARLIER,
+                ConditionExpression=EXISTS_AND_EXPIRES_NO_LATER,
                 ExpressionAttributeValues=marshal({f":{name}": value for name, value in values.items()}),
             )
 

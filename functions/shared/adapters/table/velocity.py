@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.shared.adapters.table.items import Item, ledger_errors, marshal, query, read_batch, unmarshal
 from functions.shared.domain.card import CardSummary
-from functions.shared.domain.payment import Payment, PaymentRequest, StoreRequest
+from functions.shared.domain.payment import DeclinedCard, Payment, PaymentRequest, StoreRequest
 from functions.shared.domain.times import iso
 from functions.shared.ports import Velocity
 
@@ -96,12 +96,12 @@ class DynamoDbVelocityCounter:
             },
         )
 
-    def count_decline(self, payment: Payment) -> None:
-        started = datetime.fromisoformat(payment.created_at)
+    def count_decline(self, declined: Payment | DeclinedCard) -> None:
+        started = datetime.fromisoformat(declined.created_at)
         with ledger_errors():
-            for kind, key in _keys(payment, payment.card).items():
+            for kind, key in _keys(declined, declined.card).items():
                 if kind != "lookalike":
-                    self._add(key, "declines", _hash(payment.payment_id), started)
+                    self._add(key, "declines", _hash(declined.payment_id), started)
 
     def _count(self, payment_id: str, amount_minor: int, currency: str, card: CardSummary, started: datetime) -> None:
         payment_hash = _hash(payment_id)
@@ -184,7 +184,7 @@ class DynamoDbVelocityCounter:
         return unmarshal(answer["Attributes"])
 
 
-def _keys(payment: PaymentRequest | StoreRequest | Payment, card: CardSummary | None) -> dict[str, str]:
+def _keys(payment: PaymentRequest | StoreRequest | Payment | DeclinedCard, card: CardSummary | None) -> dict[str, str]:
     """The partition keys, by kind, that count a payment's card and its decline in addition to the card's own key."""
     named = {
         "reference": payment.merchant_reference and _hash(payment.merchant_reference, 16).hex(),

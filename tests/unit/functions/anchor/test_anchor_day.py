@@ -1,4 +1,4 @@
-"""Anchoring a day: on fakes, and with the ledger and the bucket of a mocked account."""
+"""Anchoring a day, with fakes, and with the ledger and the bucket of a mocked account."""
 
 import hashlib
 import hmac
@@ -134,7 +134,7 @@ class TestAdapters:
         anchors, part = S3Anchors(small_aws.s3, ANCHORS_BUCKET), b"[]"
         assert anchors.last() is None
         first = Anchor(1, DAY, NIGHT, NIGHT, 0, 0, (hashlib.sha256(part).hexdigest(),), GENESIS_ROOT)
-        for _ in range(2):  # as when a run is repeated
+        for _ in range(2):  # as in a repeated run
             anchors.keep_part(part)
         assert anchors.keep(first, b"mac")
         assert not anchors.keep(replace(first, payments=9), b"mac")

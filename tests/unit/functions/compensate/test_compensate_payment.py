@@ -76,7 +76,7 @@ def test_an_outcome_that_the_ledger_knows_stands_and_the_gateway_is_left_alone(
 
 @pytest.fixture
 def second(gateway: FakeGateway, ledger: FakeLedger) -> Charge:
-    """A charge that was made after the gateway had forgotten the one that the ledger knows."""
+    """A charge made after the gateway had forgotten the one in the ledger."""
     first = gateway.charge(order(), card(), "pay-1-charge")
     ledger.record(*payment(charge_id=first.charge_id).post(CAPTURE))
     gateway.forget("pay-1")
@@ -287,7 +287,7 @@ def test_confirmed_by_a_later_attempt_the_doubt_is_cleared(
     assert recorded.payment == ended
     assert (ended.status, ended.version) == ("reversed", 2)
     assert recorded.journal[:2] == (DOUBT, DOUBT.reverse(1))
-    seen = charged and not done  # a reversal whose answer was lost leaves no captured charge to be found
+    seen = charged and not done  # after a reversal whose answer was lost, no captured charge can be found
     assert recorded.journal[2:] == ((CAPTURE, CAPTURE.reverse(3)) if seen else ())
     assert not any(balances(recorded.journal).values())
 

@@ -15,17 +15,17 @@ NOON = datetime.fromisoformat("2026-11-23T12:00:00.000+00:00")
 
 
 def ago(**before: float) -> str:
-    """So long before noon."""
+    """The time this long before noon."""
     return iso(NOON - timedelta(**before))
 
 
 def ended(at: str, error: str | None = "States.Runtime", started_at: str | None = None) -> Execution:
-    """An execution that ended then, and took no time if nothing else is said."""
+    """An execution that ended then, and by default took no time."""
     return Execution(False, error, None, {}, started_at or at, at)
 
 
 class Account:
-    """The two state machines, resolve, and who looks after what."""
+    """The two state machines, resolve, and the record of attended executions."""
 
     def __init__(self) -> None:
         self.payments = FakeExecutions()
@@ -38,7 +38,7 @@ class Account:
         return look_after_unattended(machines, attendance=self.attendance, resolve=self.resolve, now=now)
 
     def resolved(self) -> list[str | None]:
-        """The payments that resolve was started for, in this order."""
+        """The payments for which resolve was started, in order."""
         return [request["payment_id"] for request in self.resolve.started.values()]
 
 
@@ -66,7 +66,7 @@ def test_whatever_ended_badly_is_looked_after_under_a_name_that_is_always_the_sa
     ("execution", "found"),
     [
         (ended(ago(minutes=2)), 1),
-        (ended(ago(minutes=1, seconds=59)), 0),  # the event may be on its way
+        (ended(ago(minutes=1, seconds=59)), 0),  # its event may still arrive
         (ended(ago(minutes=3), error=None), 0),
         (replace(ended(ago(minutes=3)), running=True, stopped_at=None), 0),
     ],
@@ -126,7 +126,7 @@ def test_a_run_that_failed_has_checked_nothing(account: Account) -> None:
 
 
 class InOrderOf(FakeExecutions):
-    """A list in another order than the documented one, and how many pages of it were read."""
+    """List in another than the documented order, and count the pages that were read."""
 
     def __init__(self, key: Callable[[Execution], str], **executions: Execution) -> None:
         super().__init__(**executions)
@@ -169,7 +169,7 @@ def test_what_is_too_much_for_one_run_is_left_to_the_next_the_longest_over_first
     assert account.resolved() == ["payment-number-7", "payment-number-6"]
     for name in ("payment-number-7", "payment-number-6"):
         account.attendance.attend("payment", name, ago())
-    # However much later the next run is.
+    # However late the next run is.
     later = (NOON + timedelta(hours=5)).isoformat()
     assert account.check(later).started == 2
     assert account.resolved() == ["payment-number-7", "payment-number-6", "payment-number-5", "payment-number-4"]
@@ -190,7 +190,7 @@ def test_a_list_that_is_too_long_for_one_run_is_not_taken_for_checked(
 
 @pytest.mark.parametrize("name", ["by hand", "4242424242424242", "x" * 80])
 def test_what_was_started_by_hand_under_a_name_that_is_no_id_is_left_alone(account: Account, name: str) -> None:
-    """No payment can be asked for under it, and it could be a card number."""
+    """It can be no payment's id, and it could be a card number."""
     account.payments.executions[name] = ended(ago(minutes=3), "PaymentRejected")
     assert account.check().started == 0
     assert account.resolve.started == {}

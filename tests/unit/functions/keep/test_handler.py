@@ -7,7 +7,7 @@ import pytest
 from functions.keep.handler import handler
 from functions.shared.domain.errors import LedgerConflict, LedgerUnavailable, SealingKeyUsed
 from tests.fakes import LEDGER_DOWN
-from tests.samples import SEALED, SUMMARY, TOKEN
+from tests.samples import NETWORK_TRANSACTION_ID, SEALED, SUMMARY, TOKEN
 from tests.unit.functions.conftest import Output, World
 
 EVENT: dict[str, Any] = {
@@ -25,6 +25,13 @@ def test_a_card_is_stored_and_shown_as_the_api_answers_it(world: World, output: 
     assert world.ledger.records == {}
     assert output.metrics() == {"CardStored": [1.0]}
     assert handler(EVENT, None) == stored
+
+
+def test_a_card_that_was_verified_is_stored_with_the_networks_id(world: World) -> None:
+    verified = EVENT["encrypted"] | {"network_transaction_id": NETWORK_TRANSACTION_ID}
+    stored = handler(EVENT | {"encrypted": verified}, None)
+    assert world.card_vault.cards[TOKEN].network_transaction_id == NETWORK_TRANSACTION_ID
+    assert NETWORK_TRANSACTION_ID not in str(stored)
 
 
 def test_another_card_is_not_stored_under_the_key_and_not_counted(world: World, output: Output) -> None:

@@ -1,4 +1,4 @@
-"""A day held against the gateway's report: what agrees, what is settled, and what breaks."""
+"""Compares a day with the gateway's report: what agrees, what is settled, and what breaks."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +30,7 @@ ENDED = Execution(False, None, None, REQUEST.to_dict(), STARTED_AT, LATER)
 
 @dataclass
 class World:
-    """A gateway, a ledger and executions that agree, until a test spoils something."""
+    """A gateway, a ledger and executions that agree, until a test changes something."""
 
     gateway: FakeGateway = field(default_factory=FakeGateway)
     ledger: FakeLedger = field(default_factory=FakeLedger)
@@ -44,7 +44,7 @@ class World:
         self.report = self.gateway.reports.setdefault(DAY, [])
 
     def paid(self, payment_id: str = "pay-1", amount_minor: int = 1999) -> Payment:
-        """A payment that was captured, in the ledger, at the gateway, and in its report."""
+        """A captured payment in the ledger, at the gateway, and in its report."""
         charge = self.gateway.charge(order(payment_id, amount_minor=amount_minor), card(), f"{payment_id}-charge")
         first = payment(payment_id, amount_minor=amount_minor, captured_minor=amount_minor, charge_id=charge.charge_id)
         recorded, entries = first.post(capture_entry("sparkle", amount_minor, "USD"))
@@ -54,7 +54,7 @@ class World:
         return recorded
 
     def refunded(self, payment_id: str = "pay-1", amount_minor: int = 500, operation_id: str = "op-1") -> None:
-        """A refund of it, everywhere."""
+        """A refund of it in all sources."""
         known = self.ledger.records[payment_id].payment
         reserved = known.reserve(operation_request(known, "refund", amount_minor, operation_id), LATER)
         self.ledger.record(reserved)
@@ -76,7 +76,7 @@ class World:
         )
 
     def reconcile(self, now: str = NEXT_MORNING) -> list[Break]:
-        """Run to the end; what was found."""
+        """Run to the end, and return the breaks."""
         self.runs += 1
         run = Reconciliation(
             day=DAY,
@@ -522,10 +522,10 @@ def test_a_refund_whose_time_is_none_is_missing_at_the_gateway(world: World) -> 
 
 
 class TestWhatNobodyAskedUsFor:
-    """What the gateway did by itself is adopted, and is then settled like everything else."""
+    """Movements that the gateway made itself are adopted, and then settled like all others."""
 
     def refund_line(self, world: World, amount_minor: int) -> None:
-        """Somebody has refunded in the gateway's dashboard, and the report has it."""
+        """A refund in the gateway's dashboard, which is in the report."""
         refund = world.gateway.show_refund("pay-1", amount_minor).refunds[-1]
         line = replace(
             world.report[0], type="refund", line_id=refund.refund_id, amount_minor=-amount_minor, fee_minor=0
@@ -557,7 +557,7 @@ class TestWhatNobodyAskedUsFor:
         self.refund_line(world, 500)
         world.reconcile()
         world.report.pop()
-        assert world.types(now=NEXT_MORNING) == []  # it was adopted on the next day
+        assert world.types(now=NEXT_MORNING) == []  # it is adopted on the next day
         ours = world.ledger.records["pay-1"].entries[1]
         assert ours.posted_at == NEXT_MORNING
 

@@ -16,7 +16,7 @@ EVENT: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The request was made a second ago."""
+    """Set the time to a second after the request."""
     monkeypatch.setattr("functions.shared.runtime.now", lambda: "2026-11-23T09:00:01.000Z")
 
 

@@ -33,7 +33,7 @@ def reserve(
     now: str = LATER,
     gateway: FakeGateway | None = None,
 ) -> Payment:
-    """With a gateway that shows what the ledger knows, unless it is told to show something else."""
+    """With a gateway that shows what the ledger has, unless a test changes it."""
     gateway, known = gateway or FakeGateway(), ledger.records.get(request.payment_id)
     if known:
         gateway.charges.setdefault(request.payment_id, shown(known.payment))
@@ -77,7 +77,7 @@ def test_of_two_at_the_same_moment_one_has_to_look_again_and_finds_the_money_res
     ledger.record(payment())
 
     class Racing(FakeLedger):
-        """Another reservation comes between the look and the record."""
+        """Another reservation is recorded between the read and the write."""
 
         def find(self, payment_id: str) -> RecordedPayment | None:
             seen = ledger.find(payment_id)
@@ -131,11 +131,11 @@ def test_what_comes_when_nobody_waits_for_it_any_more_is_not_reserved(ledger: Fa
 
 
 class TestWhatWasDoneAtTheGateway:
-    """It is adopted first; then what was asked is judged by the numbers that are true."""
+    """It is adopted first, and then the request is judged by the true amounts."""
 
     @pytest.fixture
     def gateway(self, ledger: FakeLedger) -> FakeGateway:
-        """With a charge of 19.99 USD that was captured, as was recorded."""
+        """With a captured and recorded charge of 19.99 USD."""
         gateway = FakeGateway()
         paid = payment()
         ledger.record(*paid.post(capture_entry("sparkle", 1999, "USD")))

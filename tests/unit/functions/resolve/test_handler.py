@@ -16,7 +16,7 @@ LOOK = EVENT | {"ask_gateway": False, "started_at": NOW}
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resolve has just begun."""
+    """Set the time to just after resolve's start."""
     monkeypatch.setattr(runtime, "now", lambda: LATER)
 
 
@@ -69,7 +69,7 @@ def test_a_look_that_nobody_may_wait_for_any_more_looks_after_nothing(
 
 
 def test_who_looks_too_early_does_not_look_after_it(world: World, output: Output) -> None:
-    """What looked ends, and when the execution ends badly afterwards, somebody else has to."""
+    """This execution of resolve ends. If the payment's execution fails later, another one must resolve it."""
     with pytest.raises(PaymentNotFound):
         handler(LOOK, None)
     world.executions.executions["payment-of-ours-1"] = Execution(True, None, None, {"amount_minor": 1999}, NOW, None)

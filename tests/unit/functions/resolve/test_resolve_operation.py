@@ -25,7 +25,7 @@ def gateway() -> FakeGateway:
 
 @pytest.fixture
 def ledger(gateway: FakeGateway) -> FakeLedger:
-    """With a captured payment."""
+    """A ledger with a captured payment."""
     ledger = FakeLedger()
     charge = gateway.charge(order(), card(), "pay-1-charge")
     ledger.record(*payment(charge_id=charge.charge_id).post(capture_entry("sparkle", 1999, "USD")))

@@ -195,7 +195,7 @@ def test_the_reversal_is_on_record_before_the_gateway_is_asked_for_it(gateway: F
 
 def test_what_an_orphaned_function_recorded_in_between_stands(gateway: FakeGateway, ledger: Books) -> None:
     class Late(FakeExecutions):
-        """The execution was stopped, but its Persist still runs, and ends just now."""
+        """The execution was stopped, but its Persist still runs and writes just now."""
 
         def find(self, payment_id: str) -> Execution | None:
             ledger.record(*payment().post(CAPTURE))

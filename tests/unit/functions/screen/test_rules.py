@@ -1,4 +1,4 @@
-"""The rules file in the repository, and what is refused in another."""
+"""The repository's rules file, and mistakes in other rules files."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ SAMPLES = load_samples()
 ORDINARY = SAMPLES[0].facts
 
 
-# What a large gateway lets merchants charge in, without what ISO 4217 has withdrawn since.
+# The currencies of a large gateway, without those that ISO 4217 has withdrawn since.
 COMMON_CURRENCIES = """
 AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF CLP CNY COP CRC CVE
 CZK DJF DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR ISK JMD JOD JPY KES KGS
@@ -98,7 +98,7 @@ class TestDefaults:
         assert isinstance(caps, dict)
         assert caps.keys() >= set(COMMON_CURRENCIES.split())
         assert [currency for currency in caps if minor_unit(currency) is None] == []
-        # Some currencies' rates, and the rest by their number of decimals.
+        # The rates of some currencies; the others are checked by their decimals.
         for currency, units_per_dollar in (("EUR", 0.9), ("JPY", 150), ("KWD", 0.3), ("CLF", 0.025), ("KRW", 1400)):
             dollars = caps[currency] / 10 ** (minor_unit(currency) or 0) / units_per_dollar
             assert 5_000 < dollars < 20_000, currency
@@ -140,7 +140,7 @@ def document(*rules: Any, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def checked(tmp_path: Path) -> Callable[[Any], Rules]:
-    """Writes a rules file and checks it."""
+    """Write a rules file and check it."""
 
     def check(content: Any) -> Rules:
         file = tmp_path / "rules.json"
@@ -205,7 +205,7 @@ class TestTime:
     @pytest.mark.parametrize(
         "when",
         [
-            f'"{"a" * 40}!" =~ "^(a+)+$"',  # a constant, computed while it is parsed
+            f'"{"a" * 40}!" =~ "^(a+)+$"',  # a constant, evaluated while the rule is parsed
             'fingerprint =~ "fp_(b|b)*$"',
             'fingerprint =~ "^fp_([a-z]+)*$"',
             'fingerprint =~~ "(7|77)+$" or fingerprint =~ "^fp_(c|cc)+$"',

@@ -18,7 +18,7 @@ ALLOWED: dict[str, Any] = {"action": "allow", "rule": None, "decline_code": None
 
 
 class RememberingRules(Rules):
-    """Rules that say nothing, and remember what they were asked."""
+    """Rules that match nothing, and record the facts that they were given."""
 
     asked: Facts
 
@@ -28,7 +28,7 @@ class RememberingRules(Rules):
 
 
 def other_card(n: int) -> CardSummary:
-    """One of many of the same bank."""
+    """One of many cards of the same bank."""
     return replace(REAL_CARD, fingerprint=f"fp_{n}", last4=f"{n:04}")
 
 
@@ -152,7 +152,7 @@ class TestCardTesting:
     def test_of_24_expiry_dates_of_a_card_4_are_let_through(self, counter: FakeVelocityCounter) -> None:
         months = [f"{month:02}/{year}" for year in (30, 31) for month in range(1, 13)]
         dated = [replace(REAL_CARD, expiry=month) for month in months]
-        # Each on an order of its own, or only stored.
+        # Each for a separate order, or only stored.
         asked = [each for n in range(12) for each in (replace(REQUEST, merchant_reference=f"order-{n}"), STORE)]
         screened = [screen(counter, f"pay-{n}", asked[n], card) for n, card in enumerate(dated)]
         assert [each["rule"] for each in screened][:6] == [*[None] * 4, *["card_expiry_dates"] * 2]

@@ -1,4 +1,4 @@
-"""The books over random histories: whatever is done to a payment, in whatever order, and however often."""
+"""The books after random histories: any operations on a payment, in any order and number."""
 
 from dataclasses import dataclass, field
 
@@ -26,10 +26,10 @@ UNKNOWN = Performed(reason="GatewayOutcomeUnknown")
 
 @dataclass(frozen=True)
 class Step:
-    """An operation that is asked for, each part of it so often.
+    """A requested operation, each step of which may be repeated.
 
-    `lost`: no answer comes and no look helps, whether the gateway did it (`done`) or not. `failed`: a refund comes back
-    after all. `resolved`: its doubt is cleared at once.
+    `lost`: no answer arrives and lookups fail, whether the gateway carried it out (`done`) or not. `failed`: a refund
+    fails later. `resolved`: its doubt is resolved at once.
     """
 
     type: OperationType
@@ -132,7 +132,7 @@ class Books:
         self.gateway.show_refund("pay-1", refund.amount_minor, "failed", operation_id, refund.refund_id)
 
     def resolve(self, operation_id: str) -> None:
-        """Ask until there is no doubt any more."""
+        """Look it up until it is no longer in doubt."""
         operation = self.operation(operation_id)
         request = {"operation": operation.type, "payment_id": "pay-1", "amount_minor": operation.amount_minor}
         execution = Execution(False, "OperationInDoubt", None, request, LATER, LATER)
@@ -146,7 +146,7 @@ class Books:
         )
 
     def at_the_gateway(self) -> int:
-        """What the gateway has of the payment's money."""
+        """The payment's balance at the gateway."""
         charge = self.gateway.charges["pay-1"]
         given_back = sum(refund.amount_minor for refund in charge.refunds if refund.status == "succeeded")
         return charge.captured_minor - given_back
@@ -164,7 +164,7 @@ def money(record: Payment) -> tuple[object, ...]:
 
 
 def assert_in_order(known: RecordedPayment) -> None:
-    """Every sum is zero, the chain is whole, the record says what its entries say, and a hold was resolved once."""
+    """Entries balance, the chain is intact, the record matches its entries, and each doubt was resolved once."""
     record, totals = known.payment, balances(known.journal)
     assert sum(totals.values()) == 0
     assert all(posted.is_intact for posted in known.entries)

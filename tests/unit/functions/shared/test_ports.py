@@ -1,4 +1,4 @@
-"""The promises of the ports, asked of the adapters and of the fakes that stand in for them."""
+"""Contract tests of the ports, run on the adapters and on the fakes."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ from functions.shared.adapters.table.attendance import DynamoDbAttendance
 from functions.shared.adapters.table.cards import DynamoDbCardVault
 from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
 from functions.shared.adapters.table.velocity import DynamoDbVelocityCounter
-from functions.shared.domain.card import CardSummary
-from functions.shared.domain.charge import Charge, Refused
+from functions.shared.domain.card import Card, CardSummary
+from functions.shared.domain.charge import Charge, Refused, Verification
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayOutcomeUnknown,
@@ -28,7 +28,7 @@ from functions.shared.domain.errors import (
 )
 from functions.shared.domain.ledger import PostedEntry, capture_entry, in_doubt_entry
 from functions.shared.domain.operation import Operation
-from functions.shared.domain.payment import Payment, PaymentRequest
+from functions.shared.domain.payment import DeclinedCard, Payment, PaymentRequest
 from functions.shared.ports import (
     Attendance,
     CardCipher,
@@ -107,7 +107,7 @@ def books(request: pytest.FixtureRequest) -> Iterator[LedgerUnderTest]:
 
         return lambda: events.register(event, fail)
 
-    # Raised outside of botocore's own retries, as when all of them are used up.
+    # Raised outside of botocore's retries, as after the last one.
     yield LedgerUnderTest(
         aws.ledger(),
         once("after-call.dynamodb.TransactWriteItems", ConnectionClosedError(endpoint_url="https://dynamodb")),
@@ -116,7 +116,7 @@ def books(request: pytest.FixtureRequest) -> Iterator[LedgerUnderTest]:
 
 
 def captured(**changes: Any) -> RecordedPayment:
-    """A payment that no other test has, with its entry."""
+    """A payment that no other test uses, with its entry."""
     return RecordedPayment(*payment(new_id(), **changes).post(CAPTURE))
 
 
@@ -125,7 +125,7 @@ def doubted() -> RecordedPayment:
 
 
 def record(ledger: Ledger, recorded: RecordedPayment) -> None:
-    """Record all of it, entries included."""
+    """Record the payment with its entries."""
     ledger.record(recorded.payment, recorded.entries)
 
 
@@ -325,7 +325,7 @@ class TestHeldCards:
 
 @dataclass
 class Cards:
-    """The vault, and the ledger that keeps cards in it."""
+    """The vault, and the ledger that stores cards in it."""
 
     vault: CardVault
     ledger: Ledger
@@ -345,7 +345,7 @@ def cards(request: pytest.FixtureRequest) -> Cards:
 
 @pytest.fixture
 def token() -> str:
-    """Of a card that no other test stores."""
+    """A card that no other test stores."""
     return f"tok_{new_id()}"
 
 
@@ -485,7 +485,7 @@ def counter(request: pytest.FixtureRequest) -> VelocityCounter:
 
 @dataclass
 class Shop:
-    """A caller with an order, and a card of a bank, that no other test has."""
+    """A caller with an order and a bank's card that no other test uses."""
 
     card: CardSummary
     asked: PaymentRequest
@@ -502,7 +502,7 @@ class Shop:
         caller: str | None = "",
         **card: str,
     ) -> Velocity:
-        """Count a payment in which something is otherwise."""
+        """Count a payment with these changes."""
         asked = replace(
             self.asked,
             amount_minor=amount_minor,
@@ -636,6 +636,16 @@ class TestVelocityCounter:
             counter.count_decline(shop.declined(payment_id))
         assert declines(shop.pays(counter)) == (2, 2, 2)
         assert declines(shop.pays(counter, reference=new_id(), bin="400000")) == (0, 0, 2)
+
+    def test_a_card_that_was_declined_when_it_was_to_be_stored_is_counted_by_bin_and_caller(
+        self, counter: VelocityCounter, shop: Shop
+    ) -> None:
+        declined = shop.declined(new_id())
+        assert declined.card
+        card_to_store = DeclinedCard(new_id(), declined.card, declined.caller, declined.created_at)
+        for _ in range(2):
+            counter.count_decline(card_to_store)
+        assert declines(shop.pays(counter)) == (0, 1, 1)
 
     def test_a_decline_of_whoever_gave_no_reference_is_counted_by_the_rest(
         self, counter: VelocityCounter, shop: Shop
@@ -800,6 +810,26 @@ class TestPaymentGateway:
         ordered, paying = order(new_id()), card(security_code=code)
         charge = bank.gateway.charge(ordered, paying, f"{ordered.reference}-charge")
         assert (charge.status, charge.decline_code) == outcome
+
+    def test_a_card_is_verified_without_a_charge(self, bank: GatewayUnderTest) -> None:
+        reference = new_id()
+        first, second = (bank.gateway.verify(reference, card(), f"{reference}-verification") for _ in range(2))
+        assert (first.reference, first.decline_code) == (reference, None)
+        assert first.network_transaction_id
+        assert first == second
+        assert bank.gateway.find_by_reference(reference) is None
+
+    @pytest.mark.parametrize(
+        ("asked", "declined"),
+        [
+            (card(DECLINED_PAN), "insufficient_funds"),
+            (card(security_code=WRONG_SECURITY_CODE), "incorrect_cvc"),
+        ],
+    )
+    def test_a_declined_verification_says_why(self, bank: GatewayUnderTest, asked: Card, declined: str) -> None:
+        reference = new_id()
+        verification = bank.gateway.verify(reference, asked, f"{reference}-verification")
+        assert verification == Verification(reference, declined, None)
 
     def test_a_charge_is_found_by_our_reference(self, bank: GatewayUnderTest) -> None:
         charge = bank.gateway.charge(order(reference := new_id()), card(), f"{reference}-charge")

@@ -1,4 +1,4 @@
-"""The backstop under the log: what a card number looks like, wherever it stands, and who else may write."""
+"""The log's backstop: card numbers in every form and place, and from every logger."""
 
 import base64
 import io
@@ -24,7 +24,7 @@ from tests.samples import UNLISTED_PAN
 from tests.unit.functions.conftest import Output
 
 numbers = st.text("0123456789", min_size=12, max_size=19)
-# Without what shows digits, such as ¾.
+# Without characters that contain digits, such as ¾.
 other_text = st.text(
     st.characters(exclude_categories=["Nd", "Cs"], exclude_characters=" -").filter(
         lambda character: not any(map(str.isdigit, unicodedata.normalize("NFKC", character)))
@@ -218,7 +218,7 @@ class TestOwnLog:
 class TestOtherLogs:
     @pytest.fixture
     def root(self) -> Iterator[io.StringIO]:
-        """What a handler writes that was added to the root logger after us, at DEBUG."""
+        """The output of a handler that was added to the root logger after ours, at DEBUG."""
         stream, root = io.StringIO(), logging.getLogger()
         handler, level = logging.StreamHandler(stream), root.level
         root.addHandler(handler)

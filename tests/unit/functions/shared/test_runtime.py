@@ -1,4 +1,4 @@
-"""The frame around every handler: what is logged, what is counted, and what may leave."""
+"""The frame around every handler: logs, metrics, and what answers and errors may contain."""
 
 import logging
 import os
@@ -187,7 +187,7 @@ class TestErrors:
             if field != "payment_id":
                 assert_free_of_card_data(str(written))
         else:
-            assert (field, value) == ("payment_id", PAN)  # which is text, so it is a payment's id
+            assert (field, value) == ("payment_id", PAN)  # a text, so it is a payment's id
 
 
 class TestMetrics:

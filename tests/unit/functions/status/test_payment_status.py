@@ -19,7 +19,7 @@ def payment_status(
     executions: FakeExecutions,
     sleep: Callable[[float], None] = lambda seconds: None,
 ) -> dict[str, Any] | None:
-    """What is shown without waiting."""
+    """The answer without a wait."""
     return status.payment_status(
         payment_id,
         ledger=ledger,

@@ -1,4 +1,4 @@
-"""GET …?wait=, on a clock that does not wait: what ends it, how long it takes, and how often anybody is asked."""
+"""GET …?wait= on a simulated clock: what ends the wait, its duration, and the number of reads."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ BUSY = ExecutionsUnavailable("Step Functions: ThrottlingException")
 
 @dataclass
 class Deployment:
-    """A ledger and Step Functions, in which things happen at some seconds of a clock that does not wait."""
+    """A ledger and Step Functions whose states change at given seconds of a simulated clock."""
 
     now: float = 0.0
     looks: int = 0
@@ -245,7 +245,7 @@ def test_the_longest_wait_and_its_last_looks_are_within_what_api_gateway_waits_f
 
 def test_time_that_looks_take_is_time_that_was_waited(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Deployment(executions=FakeExecutions(pay=RUNNING))
-    clock = iter(range(0, 1000, 2))  # each look takes two seconds
+    clock = iter(range(0, 1000, 2))  # each read takes two seconds
     monkeypatch.setattr("functions.status.follow.monotonic", lambda: next(clock))
     assert status_of(world.payment(20)) == ("processing", None)
     assert world.looks <= 11

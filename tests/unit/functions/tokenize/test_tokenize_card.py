@@ -206,7 +206,7 @@ def test_a_card_is_good_for_20_years_at_most_also_one_to_be_stored() -> None:
 
 
 def sealed(prefix: str, length: int) -> Card:
-    """What was in a sealed card: any number that passes."""
+    """The content of a sealed card with any valid number."""
     number = prefix.ljust(length - 1, "0")
     number = next(number + digit for digit in "0123456789" if passes_luhn(number + digit))
     return Card.from_card_data(CARD_DATA | {"card_number": number})
@@ -241,7 +241,7 @@ def test_a_test_card_is_refused_where_none_is_accepted_and_a_number_beside_it_is
 def test_an_expired_card_can_be_stored() -> None:
     stored = tokenize(STORE, expiry_date="12/25")
     assert stored["card"]["expiry"] == "12/25"
-    assert stored["store_request"] == {"caller": STORE["caller"]}
+    assert stored["store_request"] == {"caller": STORE["caller"], "verify": False}
     assert "payment" not in stored
 
 

@@ -1,4 +1,4 @@
-"""What the commands about the books are tried on: a ledger with known books, some days of it closed."""
+"""A ledger with known books, some of whose days are closed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ from tools.cli.__main__ import app
 from tools.deployment.stack import Stack
 
 SHARDS = 2
-"""Of an account's day: moto takes long for a query."""
+"""The shards of an account's day. Few, since moto's queries are slow."""
 
 
 def days_ago(days: int) -> str:
@@ -56,7 +56,7 @@ def anchored(aws: MockedAws, day: str, now: str) -> Anchor:
 
 
 def post(ledger: Ledger, payment_id: str, currency: str, at: str, *entries: JournalEntry) -> None:
-    """Post entries to a payment's journal, at once."""
+    """Post entries to a payment's journal in one write."""
     recorded = ledger.find(payment_id)
     if recorded is None:
         request = PaymentRequest(1234, currency, merchant_reference="order-1001")
@@ -106,7 +106,7 @@ class KnownBooks:
     def record(
         self, payment_id: str, amount_minor: int, currency: str, at: str, status: Status = "captured"
     ) -> Payment:
-        """Record a payment that was captured, or is in doubt, with its entry."""
+        """Record a captured payment, or one in doubt, with its entry."""
         asked = PaymentRequest(amount_minor, currency, merchant_reference="order-1001")
         entry = (
             capture_entry("sparkle", amount_minor, currency)
@@ -121,7 +121,7 @@ class KnownBooks:
         post(self.ledger, payment_id, currency, at, *entries)
 
     def close(self, day: str) -> None:
-        """As reconciliation closes it."""
+        """Close a day as reconciliation does."""
         fakes = FakeGateway(), FakeLedger(), self.books, FakeBreaks(), FakeExecutions()
         run = Reconciliation(day, "run-1", f"{days_ago(0)}T02:00:00.000Z", *fakes, lambda metric: None)
         assert run.step(Cursor("close")) is None
@@ -132,7 +132,7 @@ def books() -> Iterator[KnownBooks]:
     with mocked_aws() as aws, pytest.MonkeyPatch.context() as patch:
         patch.setattr(keys, "ACCOUNT_SHARDS", SHARDS)
         patch.setattr(DynamoDbBooks, "shards", SHARDS)
-        # moto gives the whole table for each segment.
+        # moto returns the whole table for each segment.
         patch.setattr(verify, "SEGMENTS", 1)
         yield KnownBooks(aws, days_ago(3), days_ago(2), days_ago(1))
 

@@ -1,4 +1,4 @@
-"""The journal for other tools: read back by the csv module, and by beancount itself."""
+"""The exported journal, read back by the csv module and by beancount itself."""
 
 import csv
 import random
@@ -59,14 +59,14 @@ BEAN_CHECK = Path(sys.executable).with_name("bean-check")
 
 
 def parsed(text: str) -> list[Any]:
-    """What beancount reads, and checks, without an error."""
+    """The entries that beancount reads and checks without an error."""
     directives, errors, _ = loader.load_string(text)
     assert errors == []
     return list(directives)
 
 
 def journal(dice: random.Random, amount: int, currency: str) -> list[list[JournalEntry]]:
-    """A payment's entries, as they are posted together: doubts, refunds that fail, settlements with fees."""
+    """A payment's entries in groups that are posted together: doubts, failed refunds, settlements with fees."""
     captured, refunded = capture_entry("sparkle", amount, currency), dice.randint(1, amount)
     steps = [[captured]]
     if dice.random() < 0.3:
@@ -84,7 +84,7 @@ def journal(dice: random.Random, amount: int, currency: str) -> list[list[Journa
 
 @pytest.fixture(scope="module")
 def generated() -> BooksReader:
-    """Payments of every kind over some days, the first of which is closed."""
+    """Payments of every kind on several days, the first of which is closed."""
     dice, ledger, period = random.Random(7), FakeLedger(), list(days("2024-02-27", "2024-03-02"))  # noqa: S311
     for n in range(PAYMENTS):
         currency = dice.choice(("USD", "JPY", "KWD"))
@@ -188,7 +188,7 @@ class TestBeancount:
 
 
 def balances_of(books: BooksReader) -> dict[tuple[str, str], Decimal]:
-    """What the books come to, by the accounts' names in beancount."""
+    """The balances, by account name in beancount."""
     return {
         (beancount_account(account), currency): decimal(amount, currency)
         for (account, currency), amount in balances(each.entry for each in posted(books)).items()
@@ -258,7 +258,7 @@ class TestXlsx:
 
 
 def sheet(xlsx: bytes) -> list[dict[int, tuple[str, Any]]]:
-    """Each row's cells, by their column: what they are, and what is in them."""
+    """The type and the value of each row's cells, by column."""
     names = {"m": "http://schemas.openxmlformats.org/spreadsheetml/2006/main"}
     root = ElementTree.fromstring(ZipFile(BytesIO(xlsx)).read("xl/worksheets/sheet1.xml"))  # noqa: S314
 

@@ -1,4 +1,4 @@
-"""Adding up: what the closes save must not change the sums. Days and times as people write them."""
+"""Sums must not depend on which days are closed. Days and times as people write them."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -44,7 +44,7 @@ times = st.builds(
 
 
 def close(books: FakeBooks, ledger: FakeLedger, day: str) -> None:
-    """As reconciliation closes it."""
+    """Close a day as reconciliation does."""
     run = Reconciliation(
         day,
         "run",

@@ -1,4 +1,4 @@
-"""A day reconciled by hand: how its end is told. What a run finds is in test_reconcile_day.py and tests/stack."""
+"""The output of a reconciliation by hand. test_reconcile_day.py and tests/stack test what a run finds."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ AGREES = {"Type": "Succeed"}
 def ends(books: KnownBooks, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ends]:
     """Deploys a state machine that ends at once, in this state."""
     states, arns = books.aws.stepfunctions, list[str]()
-    monkeypatch.setattr(Stack, "live_arn", Stack.machine_arn)  # moto has aliases, but doesn't start them
+    monkeypatch.setattr(Stack, "live_arn", Stack.machine_arn)  # moto has aliases, but can't start executions by them
 
     def deploy(state: dict[str, str]) -> None:
         definition = json.dumps({"StartAt": "End", "States": {"End": state}})

@@ -1,4 +1,4 @@
-"""Everything that somebody could write behind the ledger's back is done to one that is anchored, and must be found."""
+"""Tries every way to rewrite the ledger on an anchored one. The verification or the audit must find each."""
 
 import json
 from base64 import b64encode
@@ -36,14 +36,13 @@ Item = dict[str, Any]
 
 
 def operation(at: str) -> Operation:
-    """A refund that could not be made."""
+    """A rejected refund."""
     return Operation("op-0", "refund", 100, "rejected", "invalid_state", at, at)
 
 
 class Books:
-    """The ledger: a payment that was captured and then refunded in part, one that was declined and has an operation
-    beside its record, and one that is authorized, on a day that is closed and anchored. What tampers with it takes and
-    puts whole items."""
+    """The ledger: a captured and partially refunded payment, a declined one with an operation beside its record, and an
+    authorized one, on a closed and anchored day. Tampering takes and puts whole items."""
 
     def __init__(self, aws: MockedAws) -> None:
         self.aws = aws
@@ -84,7 +83,7 @@ class Books:
             self.aws.dynamodb.delete_item(TableName=TABLE, Key=marshal({"pk": pk, "sk": sk}))
 
     def seal(self, record: Item, at: str = REFUNDED_AT) -> None:
-        """Put a record, sealed as a function would."""
+        """Put a record with a seal, as a function would."""
         without = {name: value for name, value in record.items() if name not in ("mac", "written_at", "written_shard")}
         self.put(sealed(without, KmsMac(self.aws.kms, self.aws.books_key_id), at))
 
@@ -93,7 +92,7 @@ class Books:
         self.seal(record | {"version": record["version"] + 1} | changes, at)
 
     def times_100(self) -> Item:
-        """Put both entries with 100 times their amount, their postings, the chain recomputed; and return the record."""
+        """Multiply both entries and their postings by 100, recompute the chain, and return the matching record."""
         previous = GENESIS_HASH
         for posted in self.journal:
             more = tuple(replace(each, amount_minor=100 * each.amount_minor) for each in posted.entry.postings)
@@ -112,13 +111,13 @@ class Books:
         return record | amounts | {"operations": operations, "journal_hash": previous}
 
     def invented(self, at: str) -> Item:
-        """A payment that nobody made, with its entry and its postings; its record is left to be put."""
+        """Put the entry and the postings of an invented payment, and return its record."""
         record, entries = payment("pay-3", created_at=at, updated_at=at).post(capture_entry("sparkle", 1999, "USD"))
         self.put(*(item for posted in entries for item in entry_items(posted)))
         return asdict(record) | {"pk": "PAYMENT#pay-3", "sk": "PAYMENT"}
 
     def snapshot(self) -> tuple[list[Any], dict[str, bytes]]:
-        """What is in the table, and in the bucket."""
+        """The contents of the table and of the bucket."""
         s3, objects = self.aws.s3, self.aws.s3.list_objects_v2(Bucket=ANCHORS_BUCKET).get("Contents", [])
         bodies = {each["Key"]: s3.get_object(Bucket=ANCHORS_BUCKET, Key=each["Key"])["Body"].read() for each in objects}
         return list(self.aws.dynamodb.scan(TableName=TABLE)["Items"]), bodies
@@ -133,7 +132,7 @@ class Books:
             self.aws.s3.put_object(Bucket=ANCHORS_BUCKET, Key=key, Body=body)
 
     def forget_anchors(self) -> None:
-        """As if there had never been one."""
+        """Remove all anchors."""
         there = self.aws.s3.list_object_versions(Bucket=ANCHORS_BUCKET)
         for each in (*there.get("Versions", []), *there.get("DeleteMarkers", [])):
             self.aws.s3.delete_object(Bucket=ANCHORS_BUCKET, Key=each["Key"], VersionId=each["VersionId"])
@@ -331,11 +330,11 @@ def added(books: Books) -> None:
 def anchored_books() -> Iterator[tuple[Books, tuple[list[Any], dict[str, bytes]]]]:
     with mocked_aws() as aws, pytest.MonkeyPatch.context() as patch:
         for owner, name, value in (
-            (keys, "ACCOUNT_SHARDS", 2),  # moto takes long for a query
+            (keys, "ACCOUNT_SHARDS", 2),  # moto's queries are slow
             (DynamoDbBooks, "shards", 2),
             (keys, "WRITTEN_SHARDS", 2),
             (DynamoDbWritten, "shards", 2),
-            (verify, "SEGMENTS", 1),  # moto gives the whole table for each
+            (verify, "SEGMENTS", 1),  # moto returns the whole table for each segment
             (verify, "REREAD_PAUSES_SECONDS", (0,)),
         ):
             patch.setattr(owner, name, value)
@@ -404,7 +403,7 @@ def test_the_verification_finds_what_was_done_to_the_anchors(books: Books, what:
 
 
 def audited(books: Books) -> list[Finding]:
-    """What the audit finds, with the executions and the gateway's charges of what was truly done."""
+    """The audit's findings, given the true executions and charges."""
     evidence = {name: Evidence(name, {"status": "SUCCEEDED"}) for name in ("pay-1", "pay-2", "pay-4")}
     charge = {"id": "ch_1", "currency": "USD", "amount_minor": 1999, "void_reason": None}
     refund = {"id": "re_1", "refund_reference": "op-1", "status": "succeeded", "amount_minor": 500}

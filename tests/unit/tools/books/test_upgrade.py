@@ -1,4 +1,4 @@
-"""A table from before, in which all lay together and nothing was sealed, becomes the ledger's."""
+"""Upgrades a table of the former version, which kept everything in one table without seals."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -50,9 +50,9 @@ def unsealed(payment_id: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def aws() -> Iterator[MockedAws]:
-    """A table from before."""
+    """A table of the former version."""
     with mocked_aws() as account, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "SEGMENTS", 1)  # moto gives the whole table for each
+        patch.setattr(module, "SEGMENTS", 1)  # moto returns the whole table for each segment
         patch.setattr(verify, "SEGMENTS", 1)
         patch.setattr(verify, "REREAD_PAUSES_SECONDS", (0,))
         patch.setattr(keys, "WRITTEN_SHARDS", 2)

@@ -1,4 +1,4 @@
-"""The verification: a ledger that is whole, and one that somebody wrote to behind its back, in each way there is."""
+"""Verifies an intact ledger, and ledgers that were tampered with in every way."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,7 +24,7 @@ CAPTURE, REFUND = capture_entry("sparkle", 1999, "USD"), refund_entry("sparkle",
 
 
 def items_of(record: Payment, *entries: PostedEntry) -> Items:
-    """A payment's items by sort key, as a scan gives them: what is None is not there, and numbers are Decimal."""
+    """A payment's items by sort key, as from a scan: without None values, and with Decimal numbers."""
     items = [{"sk": "PAYMENT"} | asdict(record), *(item for posted in entries for item in entry_items(posted))]
     return {item["sk"]: {name: number(value) for name, value in item.items() if value is not None} for item in items}
 
@@ -44,7 +44,7 @@ def number(value: Any) -> Any:
 
 @pytest.fixture
 def items() -> Items:
-    """A payment that was captured and refunded."""
+    """A captured and refunded payment."""
     return items_of(*paid())
 
 
@@ -91,7 +91,7 @@ def without(*keys: str) -> Callable[[Items], None]:
 
 
 def swap(items: Items) -> None:
-    """Each entry in the other's place, with its number."""
+    """Swap the two entries, numbers included."""
     first, second = items["ENTRY#0001"], items["ENTRY#0002"]
     items["ENTRY#0001"] = second | {"sk": "ENTRY#0001", "number": Decimal(1)}
     items["ENTRY#0002"] = first | {"sk": "ENTRY#0002", "number": Decimal(2)}
@@ -102,7 +102,7 @@ def swap_as_they_are(items: Items) -> None:
 
 
 def insert(count_it: bool, follow: bool = True) -> Callable[[Items], None]:
-    """A third entry, well made."""
+    """Insert a correct third entry."""
 
     def change(items: Items) -> None:
         _, _, last = paid()
@@ -117,7 +117,7 @@ def insert(count_it: bool, follow: bool = True) -> Callable[[Items], None]:
 
 
 def made_anew(items: Items) -> None:
-    """The first entry with another amount, and with the hash that goes with it, postings and all."""
+    """Change the first entry's amount, with matching postings and hash."""
     _, captured, _ = paid()
     entry = replace(captured.entry, postings=tuple(replace(each, amount_minor=1) for each in captured.entry.postings))
     forged = PostedEntry.after(GENESIS_HASH, entry, payment_id="pay-1", number=1, posted_at=captured.posted_at)
@@ -125,7 +125,7 @@ def made_anew(items: Items) -> None:
 
 
 def elsewhere(items: Items) -> None:
-    """An entry of an account that nobody looks at."""
+    """An entry to an account that does not exist."""
     entry = replace(
         CAPTURE,
         postings=(Posting("asset:gateway:sparkle", "debit", 1, "USD"), Posting("liability:me", "credit", 1, "USD")),
@@ -192,7 +192,7 @@ def test_what_was_written_behind_the_ledgers_back_is_found_and_named(
 class TestTheWholeLedger:
     @contextmanager
     def changed(self, books: KnownBooks, key: dict[str, str], **changes: dict[str, Any]) -> Iterator[None]:
-        """An item with other attributes, or none, for a while."""
+        """Replace an item's attributes, or remove the item, within the context."""
         dynamodb, marshalled = books.aws.dynamodb, {name: {"S": value} for name, value in key.items()}
         item: dict[str, Any] = dynamodb.get_item(TableName="ledger", Key=marshalled)["Item"]
         if changes:

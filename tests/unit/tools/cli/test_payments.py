@@ -1,4 +1,4 @@
-"""The API's calls from the command line, with a client that remembers what it was asked."""
+"""The API's calls on the command line, with a client that records its calls."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ DECLINES = "4000000000009995"
 
 
 class FakeClient:
-    """Pays whatever it is asked, but for one card; refunds whatever is no more than 10.00."""
+    """Accepts every payment except with one card, and every refund of at most 10.00."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
@@ -30,8 +30,8 @@ class FakeClient:
         self.declined = order["card"] is not None and order["card"].card_number == DECLINES
         return Payment(payment_id=order["idempotency_key"], status="processing")
 
-    def store_card(self, card: Any, *, idempotency_key: str) -> Payment:
-        self.asked.append(("store_card", (card,), {}))
+    def store_card(self, card: Any, *, verify: bool | None, idempotency_key: str) -> Payment:
+        self.asked.append(("store_card", (card,), {"verify": verify}))
         return Payment(payment_id=idempotency_key, status="processing")
 
     def payment(self, payment_id: str) -> Payment:

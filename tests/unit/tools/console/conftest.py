@@ -1,4 +1,4 @@
-"""A stack on a mocked account: the ledger's table, and a state machine that ends as its input says."""
+"""A stack on a mocked account: the ledger's table, and a state machine whose input decides how it ends."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ class Bench:
     payments: Payments
 
     def run(self, payment_id: str | None = None, end: str = "done", **request: Any) -> str:
-        """An execution that ends like this, or runs on; its payment's id."""
+        """Start an execution that ends like this, or keeps running. Returns its payment's id."""
         payment_id = payment_id or new_id()
         body = {"amount_minor": 1999, "currency": "USD", "end": end} | request
         arn = self.aws.stepfunctions.start_execution(

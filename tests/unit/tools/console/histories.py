@@ -1,4 +1,4 @@
-"""Histories as GetExecutionHistory gives them, written down in a few words."""
+"""Histories in the form of GetExecutionHistory, in a short notation."""
 
 import json
 from collections.abc import Mapping, Sequence

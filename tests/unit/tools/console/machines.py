@@ -1,4 +1,4 @@
-"""A small state machine with all that there is to draw: a choice, caught errors, a loop, and two ends."""
+"""A small state machine with everything that can be drawn: a choice, caught errors, a loop, and two end states."""
 
 import json
 

@@ -28,7 +28,7 @@ def browser(bench: Bench) -> Iterator[FlaskClient]:
 
 @pytest.fixture
 def idle() -> FlaskClient:
-    """A console whose stack is never asked."""
+    """A console that never calls its stack."""
     return create_app(Stack("http://api", "eu-west-1", idle_arn(), "ledger", "/aws/lambda/p-")).test_client()
 
 
@@ -161,7 +161,7 @@ def test_an_operation_leads_to_its_execution(bench: Bench, browser: FlaskClient)
 def test_an_execution_that_is_of_no_payment_has_a_page_too(
     bench: Bench, browser: FlaskClient, payment_id: object
 ) -> None:
-    """As resolve's of an operation."""
+    """Such as the execution of resolve for an operation."""
     states, machine = bench.aws.stepfunctions, bench.stack.machine_arn("resolve")
     states.create_state_machine(
         name=machine.rpartition(":")[2],

@@ -49,7 +49,7 @@ def test_no_line_goes_through_a_box(machine: str) -> None:
         (line.transition, box.name)
         for line in picture.lines
         for (x, y), (to_x, to_y) in pairwise(line.points)
-        if x == to_x  # where a line passes a layer; between layers there are no boxes
+        if x == to_x  # where a line crosses a layer; there are no boxes between layers
         for box in picture.boxes
         if any(inside(x, y + part * (to_y - y) / 20, box) for part in range(1, 20))
     ]

@@ -59,7 +59,7 @@ def test_a_doubt_that_is_still_being_compensated_is_processing(bench: Bench, kno
 
 
 def recorded(bench: Bench, *ids: str, status: Status = "captured", day: str | None = None) -> None:
-    """Payments of the ledger, the newest first."""
+    """Payments in the ledger, newest first."""
     start = datetime.fromisoformat(f"{day}T12:00:00Z") if day else datetime.now(UTC)
     for number, payment_id in enumerate(ids):
         at = f"{start - timedelta(milliseconds=number):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"

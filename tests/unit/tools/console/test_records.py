@@ -91,7 +91,7 @@ def test_what_was_added_up_of_a_day_is_not_read_again(
     for payment_id, moment in (("pay-old", old), ("pay-new", new)):
         at = f"{moment:%Y-%m-%dT%H:%M:%S.000Z}"
         bench.record(payment(payment_id, updated_at=at), captured)
-    # Two days, where midnight lies in between.
+    # Two days, if midnight lies in between.
     days = {old.date(), new.date()}
     first = [ledger.totals(day) for day in days]
     assert set(read) == {"PAYMENT#pay-old", "PAYMENT#pay-new"}

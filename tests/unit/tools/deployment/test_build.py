@@ -18,7 +18,7 @@ from tools.deployment.build import Target
 from tools.deployment.paths import FUNCTIONS, REQUIREMENTS, ROOT
 from tools.output import ExitCode
 
-# PEP 552: the flag of a hash-based file that is not checked.
+# PEP 552: the flags of an unchecked hash-based file.
 UNCHECKED_HASH = 1
 
 
@@ -141,7 +141,7 @@ def test_no_bytecode_is_made_for_a_runtime_that_is_not_here(tmp_path: Path, caps
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_the_layer_has_the_rule_parsers_tables_and_they_are_taken(tmp_path: Path, hash_seed: str) -> None:
     zipfile.ZipFile(build.build(Target.host()) / "layer.zip").extractall(tmp_path)
-    # Those of a kept table are of this type, those of a table that was just made are not.
+    # Entries of a loaded table have this type; those of a newly generated one do not.
     look = "from rule_engine import Rule; print({type(each).__name__ for each in Rule.parser._parser.productions})"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "python"), "PYTHONHASHSEED": hash_seed}
     done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)  # noqa: S603

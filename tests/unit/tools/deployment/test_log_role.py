@@ -1,4 +1,4 @@
-"""The role that API Gateway writes an account's logs with: somebody else's is left in place."""
+"""API Gateway's log role of an account: another deployment's role stays in place."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ class Gateway:
 
 @dataclass
 class FakeTerraform:
-    """In an account whose API Gateway names a role."""
+    """Terraform in an account whose API Gateway has this role."""
 
     role: str | None
     manages: bool = True
@@ -41,7 +41,7 @@ class FakeTerraform:
         return True
 
     def respect(self, *, destroying: bool = False) -> list[str]:
-        """What was said."""
+        """The progress messages."""
         said: list[str] = []
         keep_other_log_role(self, said.append, destroying=destroying)  # type: ignore[arg-type]
         return said

@@ -1,4 +1,4 @@
-"""How far pip is, by a pip that only says what it would do."""
+"""The progress of pip, with a pip that only prints its messages."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Keys are in no file that others may read, and in nothing that is printed."""
+"""Keys are in no file that other users can read, and in no output."""
 
 import os
 import stat
@@ -37,7 +37,7 @@ def generous_umask() -> object:
 
 def test_a_stack_file_and_what_curl_reads_are_private(tmp_path: Path) -> None:
     file = tmp_path / "stack.json"
-    file.write_text("{}")  # as it may be there, for everybody
+    file.write_text("{}")  # as an earlier version may have left it, readable by everybody
     STACK.save(file)
     assert Stack.load(file) == STACK
     assert {path.name: mode(path) for path in tmp_path.iterdir()} == {

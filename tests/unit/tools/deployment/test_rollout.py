@@ -1,4 +1,4 @@
-"""A deployment is over when what is started runs the versions that were asked for, and not when Terraform says so."""
+"""A deployment is complete once aliases serve the requested versions, not when Terraform's apply ends."""
 
 import io
 import json
@@ -65,7 +65,7 @@ class Silence:
 
 @dataclass
 class LaggingTerraform:
-    """The first apply publishes a version of each. For `lag` applies what is in `late` is read as it was before."""
+    """The first apply publishes a version of each. For `lag` applies, those in `late` still read as before."""
 
     late: frozenset[str] = frozenset()
     lag: int = 0
@@ -107,7 +107,7 @@ class LaggingTerraform:
         return self.aws
 
     def deploy(self) -> list[str]:
-        """What was said."""
+        """The progress messages."""
         said: list[str] = []
         apply_until_live(self, said.append)  # type: ignore[arg-type]
         return said
@@ -125,10 +125,10 @@ def test_where_nothing_lags_it_is_applied_once() -> None:
 @pytest.mark.parametrize(
     ("late", "name"),
     [
-        (MACHINE, "payments-test-payment"),  # Terraform was told the version before, and so was the alias
+        (MACHINE, "payments-test-payment"),  # Terraform read the previous version, and so did the alias
         (STATUS, "payments-test-status"),
-        (CHARGE, "payments-test-charge"),  # the state machine's definition calls the version before
-        (f"{MACHINE}:live", "payments-test-payment"),  # only the alias stayed where it was
+        (CHARGE, "payments-test-charge"),  # the state machine's definition calls the previous version
+        (f"{MACHINE}:live", "payments-test-payment"),  # only the alias lags behind
         (f"{STATUS}:live", "payments-test-status"),
     ],
 )

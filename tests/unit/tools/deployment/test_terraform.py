@@ -15,7 +15,7 @@ from tools.output import ExitCode
 
 
 def unpacked(prefix: Path) -> Path:
-    """A mirror below the prefix, as people unpack one."""
+    """A mirror below the prefix, as commonly unpacked."""
     mirror = prefix / "tf-plugins"
     provider = mirror / "registry.example" / "hashicorp" / "aws" / "5.100.0" / "linux_amd64"
     provider.mkdir(parents=True)
@@ -79,7 +79,7 @@ def test_nothing_is_forgotten_where_nothing_was_deployed(tmp_path: Path) -> None
 
 
 def fake_terraform(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """Puts a program of this name, a shell script, on the PATH."""
+    """Put a shell script named `terraform` on the PATH."""
     program = folder / "terraform"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)

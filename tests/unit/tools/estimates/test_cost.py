@@ -46,7 +46,7 @@ def test_a_wait_costs_a_request_its_time_and_its_reads_and_a_look_a_run_and_a_re
 def test_more_payments_cost_less_each_only_by_their_traces() -> None:
     few, many = this_design(2, 1000), this_design(2, 1000 * MILLION)
     assert per_million(few) - per_million(few, "X-Ray") == pytest.approx(per_million(many) - per_million(many, "X-Ray"))
-    assert per_million(few, "X-Ray") == pytest.approx(3 * 5)  # each request has a second for itself
+    assert per_million(few, "X-Ray") == pytest.approx(3 * 5)  # each request is the only one in its second
     assert per_million(many, "X-Ray") == pytest.approx(3 * 5 / 20, rel=0.05)
 
 
@@ -54,7 +54,7 @@ def test_a_captured_payment_has_five_transitions_and_had_nine() -> None:
     now, (before, *_) = this_design(1, MILLION), other_designs(this_design(1, MILLION), 1)
     assert [per_million(design, "Step Functions") for design in (now, before)] == pytest.approx([125, 225])
     assert 100 < per_million(before) - per_million(now) < 103
-    # What keeps it above 250 is that a sealed card is opened twice with an RSA key.
+    # The RSA key, which opens a sealed card twice, keeps the total above 250.
     assert (
         per_million(now) - cost._total([line for line in now.lines if "rsa" in line.price], load_prices()) * MILLION
         < 250

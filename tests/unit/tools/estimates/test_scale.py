@@ -1,4 +1,4 @@
-"""A smaller run of `make scale`. What is skewed is skewed as much in it."""
+"""A smaller run of `make scale` with the same skew."""
 
 import json
 import re
@@ -23,7 +23,7 @@ DOCS = ROOT / "docs"
 
 @pytest.fixture(autouse=True)
 def fewer_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of which the busiest has an even larger share: 8 % of the payments."""
+    """Use fewer cards, so the busiest has an even larger share: 8 % of the payments."""
     monkeypatch.setattr(scale, "CARDS", 200_000)
 
 
@@ -111,7 +111,7 @@ def test_the_document_says_what_a_payment_takes() -> None:
 
 
 def _cells(line: str) -> list[str]:
-    """A table's row, without what is bold and the commas of its numbers."""
+    """The cells of a table's row, without bold markers and the commas in numbers."""
     return (
         [re.sub(r"\*\*|(?<=\d),(?=\d)", "", cell).strip() for cell in line.strip("|").split("|")] if "|" in line else []
     )

@@ -1,4 +1,4 @@
-"""What `make acceptance` refuses before it makes anything, and how it asks, keeps and tells."""
+"""What `make acceptance` refuses before it creates anything, and how it runs, records and reports its steps."""
 
 import io
 import json

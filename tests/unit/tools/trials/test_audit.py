@@ -1,4 +1,4 @@
-"""The audit's comparisons: payments that agree, and one broken example for each thing that can be wrong."""
+"""The audit's comparisons: consistent payments, and one example of each finding."""
 
 import json
 from collections.abc import Callable
@@ -57,9 +57,9 @@ def payment(
     in_index: bool | None = None,
     theirs: bool = False,
 ) -> Evidence:
-    """A payment of 19.99 USD that all three sources agree on. `charged` is its charge's status at the gateway.
+    """A payment of 19.99 USD on which all three sources agree. `charged` is its charge's status at the gateway.
 
-    Operations that are the gateway's (`theirs`) have no executions.
+    Operations that the gateway made itself (`theirs`) have no executions.
     """
     if captured is None:
         captured = 1999 if status in ("captured", "partially_refunded", "refunded") else 0
@@ -91,14 +91,14 @@ def payment(
 
 
 def posted(number: int, entry: JournalEntry, previous_hash: Any) -> dict[str, dict[str, Any]]:
-    """The items of an entry. Every second one is written by a later version."""
+    """The items of an entry. Every second entry belongs to a later version."""
     posted_at = f"2026-11-23T12:0{(number - 1) // 2}:00Z"
     chained = PostedEntry.after(previous_hash, entry, payment_id="p-1", number=number, posted_at=posted_at)
     return {item["sk"]: item for item in entry_items(chained)}
 
 
 def ended(status: str, request: str = '{"amount_minor": 1999}', **more: str) -> Evidence:
-    """A payment that the ledger has no record of."""
+    """A payment without a record in the ledger."""
     return Evidence("p-1", {"status": status, "input": request, **more})
 
 
@@ -107,7 +107,7 @@ def refund_shown(status: str = "succeeded", reference: str | None = "op-1", amou
 
 
 def charge(status: str, captured_minor: int, refunded_minor: int = 0) -> dict[str, Any]:
-    """With the refund of our operation, if anything is refunded."""
+    """The charge, with our operation's refund if anything was refunded."""
     return {
         "refunds": [refund_shown(amount_minor=refunded_minor)] if refunded_minor else [],
         "void_reason": None,
@@ -145,7 +145,7 @@ def refunding() -> Evidence:
 
 
 def refund_in_doubt() -> Evidence:
-    """What the gateway has done of it nobody knows: it has."""
+    """A refund in doubt, which the gateway has in fact carried out."""
     doubt = refund_in_doubt_entry(500, "USD", "op-1")
     doubtful = (operation("refund", 500, "in_doubt"),)
     known = payment("captured", CAPTURE, doubt, charged="captured", version=3, operations=doubtful, in_index=True)
@@ -158,7 +158,7 @@ THEIR_VOID = operation("void", 1999) | {"operation_id": adopted_id("void", "ch_1
 
 
 def adopted() -> Evidence:
-    """Somebody refunded at the gateway, and the books know."""
+    """Somebody refunded at the gateway, and the books have adopted it."""
     entry = refund_entry("sparkle", 500, "USD", THEIR_REFUND["operation_id"])
     known = payment(
         "partially_refunded",
@@ -175,7 +175,7 @@ def adopted() -> Evidence:
 
 
 def pending() -> Evidence:
-    """A refund of ours that the gateway has not ended: its execution has."""
+    """A refund of ours that is pending at the gateway; its execution has ended."""
     reserved = operation("refund", 500, "processing") | {"pending": True}
     known = payment("captured", CAPTURE, charged="captured", version=3, operations=(reserved,))
     known.charges[0] = {**known.charges[0], "refunds": [refund_shown("pending")]}
@@ -184,7 +184,7 @@ def pending() -> Evidence:
 
 
 def charged_again() -> Evidence:
-    """A second charge was made, and given back whole."""
+    """A second charge was made, and fully refunded."""
     entries = CAPTURE, capture_entry("sparkle", 1999, "USD", "ch_2"), refund_entry("sparkle", 1999, "USD", "ch_2")
     undone = operation("refund", 1999) | {"operation_id": "ch_2", "charge_id": "ch_2"}
     known = payment("captured", *entries, charged="captured", version=3, operations=(undone,))
@@ -203,7 +203,7 @@ def settled() -> Evidence:
 
 
 def found(evidence: Evidence) -> list[Finding]:
-    """What is wrong with the payment itself."""
+    """The findings about the payment itself."""
     return [finding for finding in findings({"p-1": evidence}, with_gateway=True) if finding.payment_id]
 
 
@@ -279,7 +279,7 @@ def set_charge(**changes: Any) -> Callable[[Evidence], object]:
 
 
 def undo_again(evidence: Evidence) -> None:
-    """A second reversal of the same capture, its postings and all."""
+    """Add a second reversal of the same capture, with its postings."""
     evidence.items |= posted(3, CAPTURE.reverse(1), evidence.items["ENTRY#0002"]["hash"])
     set_record(entry_count=3, journal_hash=evidence.items["ENTRY#0003"]["hash"])(evidence)
 

@@ -1,4 +1,4 @@
-"""What is wrong with a body, told by field and rule, and never by what is in it."""
+"""Mistakes in a body are explained by field and rule, without repeating its values."""
 
 import json
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ OTHER_FIELD = (
 
 
 def told(changes: dict[str, Any], call: Call = Call.PAYMENTS) -> list[str]:
-    """Of the payment with other fields; None leaves one out."""
+    """The payment's body with these fields changed; None omits a field."""
     body = {name: value for name, value in (BODY | changes).items() if value is not None}
     return explain(json.dumps(body).encode(), call, NOW)
 

@@ -1,4 +1,4 @@
-"""Functions that are run alone: what follows them, so that nothing is left that they began."""
+"""A single function is invoked together with the functions that complete its work."""
 
 import io
 import json
@@ -15,7 +15,7 @@ STACK = Stack("http://127.0.0.1:1", "us-east-1", "arn", "ledger", "/aws/lambda/p
 
 
 class FakeLambda:
-    """Notes what it is called with, and answers with the event under the function's name, or with an error."""
+    """Records its calls, and answers with the event under the function's name, or with an error."""
 
     exceptions = type("Exceptions", (), {"ResourceNotFoundException": KeyError})
 

@@ -52,7 +52,7 @@ REFUND = {"operation_id": "o-1", "type": "refund", "status": "succeeded", "error
 
 
 class FakeStack:
-    """Answers each call by its path, and says how many calls there were at most at one time."""
+    """Answers each call by its path, and counts the maximum number of concurrent calls."""
 
     sparkle_url = None
 

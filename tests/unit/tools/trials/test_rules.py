@@ -18,7 +18,7 @@ Change = Callable[[dict[str, Any]], object]
 
 @pytest.fixture
 def rules_file(tmp_path: Path) -> Callable[[Change], str]:
-    """Writes the rules anew with a change made to them."""
+    """Write a changed copy of the rules."""
 
     def write(change: Change) -> str:
         document = json.loads(RULES_FILE.read_text())

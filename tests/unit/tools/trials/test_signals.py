@@ -12,13 +12,13 @@ from tools.trials.acceptance.steps import signals
 
 
 class CountedRun:
-    """A run on AWS, where each payment counts so many state transitions, beside those that were counted before."""
+    """A run on AWS in which each payment counts this many state transitions."""
 
     def __init__(self, each: int) -> None:
         self.each, self.total, self.asked = each, 7.0, dict[str, Any]()
 
     def require_aws(self, why: str) -> None:
-        """This is AWS."""
+        """Accept, since this stands for AWS."""
 
     def client(self, service: str) -> Any:
         return self

@@ -42,13 +42,17 @@ FINAL_EXAMPLES = {
     "sealedCard": "Captured",
     "staticallySealedCard": "Captured",
     "savedCard": "CapturedAndKept",
-    "storedCard": "CapturedAndKept",
+    "storedCard": "CapturedByToken",
+    "merchantInitiated": "CapturedByTheMerchant",
     "authorization": "Authorized",
     "declinedCard": "Declined",
     "refusedCurrency": "Screened",
     "expiredCard": "Rejected",
 }
 """The example that shows the final state of each example payment."""
+
+CARD_EXAMPLES = ("testCard", "verifiedCard", "sealedCard")
+"""The examples of cards to store, each of which is stored then."""
 
 OPERATION_CASES = [
     ("testCard", "refunds", ["part", "tooMuch"], "PartiallyRefunded"),
@@ -142,7 +146,7 @@ def send(run: Run, path: str, name: str) -> str:
         ours = {field: header[field] for field in ("kid", "payment_id", "epk") if field in header}
         expect_equal("the sealed card's header", header, jwe_header(body["card_data"]) | ours)
         body |= {"card_data": sealed}
-    if name == "storedCard":
+    if name in ("storedCard", "merchantInitiated"):
         body |= {"token": run.wait_until_ended(send(run, "/cards", "testCard"))["card"]["token"]}
     status = accepted_status(path)
     compare(
@@ -394,10 +398,7 @@ def keys(run: Run) -> None:
 STEPS = [
     Step("examples", "GET /keys: 200, POST /keys: 201", keys),
     *(Step("examples", f"POST /payments: {name}", check_payment(name)) for name in FINAL_EXAMPLES),
-    *(
-        Step("examples", f"POST /cards: {name}, then shown and erased", check_card(name))
-        for name in ("testCard", "sealedCard")
-    ),
+    *(Step("examples", f"POST /cards: {name}, then shown and erased", check_card(name)) for name in CARD_EXAMPLES),
     *(
         Step("examples", f"{kind} of {first}: {', '.join(names)}", check_operation(first, kind, names, end))
         for first, kind, names, end in OPERATION_CASES

@@ -69,7 +69,7 @@ def described(**changes: Any) -> dict[str, Any]:
 
 
 def find(answer: dict[str, Any] | None = None, error: str = "") -> Execution | None:
-    """What becomes of Step Functions' answer or error, made up where moto can't give it."""
+    """The adapter's result for an answer or error of Step Functions, scripted where moto can't produce it."""
     client = boto3.client("stepfunctions", REGION, aws_access_key_id="x", aws_secret_access_key="x")
     with Stubber(client) as stub:
         if answer is None:

@@ -1,4 +1,4 @@
-"""What a function is given is held to its contract, and what is wrong is told without what was given."""
+"""Events are validated against the function's contract, and errors repeat no values."""
 
 import copy
 import json
@@ -97,14 +97,14 @@ CANARIES: list[Any] = [
 
 
 def places(instance: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The paths to everything inside an instance, itself included."""
+    """The paths to the instance and to everything inside it."""
     yield path
     for name in instance if isinstance(instance, dict) else ():
         yield from places(instance[name], (*path, name))
 
 
 def spoilt(instance: Any, path: tuple[Any, ...], canary: Any, *, added: bool) -> Any:
-    """The instance with a canary in a place: instead of what is there, or as one more property (also as its name)."""
+    """The instance with a canary at a path: in place of the value, or as an additional property or its name."""
     if added:
         target = copy.deepcopy(instance)
         inside = target
@@ -155,7 +155,7 @@ def test_a_pattern_ends_where_the_text_does_and_not_at_its_last_line_break_as_py
 
 
 def refusal_of(contract: str, instance: object) -> str:
-    """What is said of an instance that breaks the contract, as a traceback shows it; nothing of one that keeps it."""
+    """The traceback for an invalid instance; empty for a valid one."""
     try:
         validate(contract, instance)
     except InvalidInput as error:
@@ -198,7 +198,7 @@ def tokenize_with(**changes: Any) -> dict[str, Any]:
     "event",
     [
         {"request": {"amount_minor": 1999, "currency": "USD"}},
-        {"store_request": {"caller": None}},
+        {"store_request": {"caller": None, "verify": None}},
     ],
 )
 def test_without_card_data_the_message_says_so(event: dict[str, Any]) -> None:

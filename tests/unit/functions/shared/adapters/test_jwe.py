@@ -1,4 +1,4 @@
-"""Sealed cards, made by our client, by an independent JOSE library, and by somebody who means ill."""
+"""Sealed cards made by our client, by an independent JOSE library, and by an attacker."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from tests.browser import BROWSER, JavaScriptError, seal_in_browser
 from tests.samples import CARD_DATA, UNLISTED_PAN
 from tests.tampering import encoded, flipped, with_header, with_segment
 
-PRIVATE_KEY = rsa.generate_private_key(65537, 2048)  # KMS has RSA_4096; the size changes nothing here but the time
+PRIVATE_KEY = rsa.generate_private_key(65537, 2048)  # The KMS key is RSA_4096; here the size only affects the time
 PEM = (
     PRIVATE_KEY.public_key()
     .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -44,7 +44,7 @@ HEADER = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": "key-1", "payment_id":
 
 
 class Kms:
-    """KMS's Decrypt with an RSA key, as its API reference says."""
+    """KMS Decrypt with an RSA key, by the API reference."""
 
     class exceptions:  # noqa: N801
         class InvalidCiphertextException(ClientError):

@@ -9,7 +9,7 @@ from tests.mocked_aws import API_KEY, SECRET_ID, MockedAws, new_id
 
 @pytest.fixture
 def asked(aws: MockedAws) -> Iterator[list[str]]:
-    """One entry for each time that Secrets Manager is asked."""
+    """One entry for each request to Secrets Manager."""
     calls: list[str] = []
 
     def note(model: object, **_: object) -> None:

@@ -15,13 +15,13 @@ REFUSED_TEXT: str = contracts.load("definitions")["refused_text"]["pattern"]
 
 
 def utf16_units(text: str) -> str:
-    """The text as ECMA 262's regular expressions see it: each half of a surrogate pair a character of its own."""
+    """The text as ECMA 262's regular expressions see it: each half of a surrogate pair is one character."""
     units = text.encode("utf-16-be", "surrogatepass")
     return "".join(chr(int.from_bytes(units[start : start + 2], "big")) for start in range(0, len(units), 2))
 
 
 def parsed(text: str) -> str:
-    """The text as a JSON parser gives it: halves that meet are a pair."""
+    """The text as from a JSON parser: adjacent halves are joined to pairs."""
     return text.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "surrogatepass")
 
 

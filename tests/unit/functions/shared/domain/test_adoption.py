@@ -1,4 +1,4 @@
-"""What the gateway shows and the books don't know is booked, once, whatever order it is seen in."""
+"""Movements at the gateway that the books don't have are booked exactly once, in any order of observation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -45,7 +45,7 @@ def refund(
 
 @dataclass
 class Recorded:
-    """A payment and its journal, as the ledger would have them."""
+    """A payment and its journal, as in the ledger."""
 
     payment: Payment
     journal: tuple[PostedEntry, ...] = ()
@@ -63,7 +63,7 @@ class Recorded:
         return self
 
     def doubted(self) -> "Recorded":
-        """Nobody knows what became of the operation."""
+        """The operation's outcome is unknown."""
         (operation,) = self.payment.operations
         assert operation.amount_minor
         entry = refund_in_doubt_entry if operation.type == "refund" else in_doubt_entry
@@ -73,7 +73,7 @@ class Recorded:
         return self
 
     def adopt(self, charge: Charge) -> "Recorded":
-        """Adopt it, twice: the second time there is nothing new. It stays the same version."""
+        """Adopt twice. The second time finds nothing new and keeps the version."""
         version = self.payment.version
         self.payment, posted = adopt(self.payment, self.journal, charge, LATER)
         self.journal += posted
@@ -87,7 +87,7 @@ class Recorded:
 
     @property
     def at_the_gateway(self) -> int:
-        """What the books say that the gateway has of the payment's money. Nothing may be left in suspense."""
+        """The payment's balance at the gateway by the books. The suspense account must be empty."""
         totals = balances(posted.entry for posted in self.journal)
         assert ("suspense:in_doubt", "USD") not in totals
         return totals.get(("asset:gateway:sparkle", "USD"), 0)
@@ -269,7 +269,7 @@ class TestVoidsThere:
 
 
 class TestLooksThatAreOld:
-    """What is not shown is not undone: the gateway may show it a moment late."""
+    """A movement that the gateway doesn't show is not undone, since the gateway may show it late."""
 
     @pytest.mark.parametrize("charge", [HELD, TAKEN, shown([refund(500, "pending", "op-1")])])
     def test_an_older_look_changes_nothing(self, charge: Charge) -> None:
@@ -317,7 +317,7 @@ def test_an_adopted_operations_id_is_an_id_and_always_the_same(gateway_id: str) 
 
 @dataclass
 class Gateway:
-    """A charge to which anybody may do anything that a gateway allows; with all its looks, the oldest first."""
+    """A charge with arbitrary permitted movements; its observed states, oldest first."""
 
     looks: list[Charge] = field(default_factory=lambda: [HELD])
 

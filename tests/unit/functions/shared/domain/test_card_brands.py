@@ -1,4 +1,4 @@
-"""The table of brands, beside sources of its own: each row is what another public source has of a brand."""
+"""Compares the table of brands with independent public sources, one per row."""
 
 import json
 

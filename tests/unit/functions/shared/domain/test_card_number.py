@@ -1,4 +1,4 @@
-"""The rule for texts: what it must refuse, what it must let pass, and how often it is wrong."""
+"""The rule for free text: what it must refuse, what it must accept, and its error rate."""
 
 import random
 import re
@@ -23,7 +23,7 @@ from tests.samples import TEST_CARDS, UNLISTED_PAN
 
 SPACED = " ".join(re.findall("....", UNLISTED_PAN))
 
-# (prefix, length) of each brand's usual cards, apart from the product's own table.
+# (prefix, length) of each brand's usual cards, independent of the product's table.
 CARDS = [
     *(
         ("4", 16),
@@ -54,7 +54,7 @@ CARDS = [
 SEPARATORS = [*"./,:*+()'_- \u00a0\u2028\n\t|#~=\"\\•–—·", ") (", " - ", "...", "\r\n", " / ", "", "", "", ""]
 INVISIBLE = ["\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\ufe0f", "\ufe0f\u20e3", "\u0336", "\u034f", "\u3164"]
 ZEROS = [*"0٠۰०০๐０𝟎𝟘𝟢𝟬𝟶"]
-"""The digit zero of some scripts; each has its one to nine behind it."""
+"""The digit zero of some scripts, which one to nine follow."""
 
 
 def card(dice: random.Random) -> str:
@@ -64,7 +64,7 @@ def card(dice: random.Random) -> str:
 
 
 def disguised(number: str, dice: random.Random) -> str:
-    """In groups with separators, in another script, with invisible characters, and in the middle of words."""
+    """The number in groups with separators, in another script, with invisible characters, and within words."""
     separators = [dice.choice(SEPARATORS)] if dice.random() < 0.7 else SEPARATORS
     zero, invisible = dice.choice(ZEROS), dice.choice(INVISIBLE) if dice.random() < 0.3 else ""
     size = dice.choice([1, 2, 3, 4, 5, 6, 19])
@@ -190,7 +190,7 @@ def test_a_disguise_is_seen_through(text: str) -> None:
         UNLISTED_PAN[:-1] + "7",  # Luhn says no
         "4000 0566 5566 55 and 56",  # a letter between two groups
         "4000 ---- 0566 ---- 5566 ---- 5556",  # more than three characters
-        "4929000000006",  # 13 digits: nobody has such a Visa card any more
+        "4929000000006",  # 13 digits: such Visa cards no longer exist
     ],
 )
 def test_what_is_no_card_number_passes(text: str) -> None:

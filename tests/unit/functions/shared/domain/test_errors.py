@@ -36,6 +36,7 @@ CODES = {
     "ReversalUnconfirmed": "reversal_unconfirmed",
     "PaymentUnderWay": "payment_under_way",
     "PaymentDenied": "payment_denied",
+    "VerificationDeclined": "verification_declined",
     "KeyUnusable": "key_unusable",
     "GatewayRefused": "gateway_refused",
     "GatewayMismatch": "gateway_mismatch",

@@ -1,4 +1,4 @@
-"""What may be done to a payment afterwards, and what it does to the payment's record."""
+"""Which operations a payment allows, and how they change its record."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ CAPTURED = payment()
 
 
 def reserved(of: Payment, type: OperationType, amount_minor: int | None = None) -> tuple[Payment, str | None]:
-    """The payment with one more operation, and why that is rejected, or None."""
+    """The payment with one more operation, and the reason for its rejection, or None."""
     asked = of.reserve(request := operation_request(of, type, amount_minor), LATER)
     operation = asked.operation(request.operation_id)
     assert operation
@@ -133,7 +133,7 @@ def test_of_many_operations_the_oldest_that_have_ended_are_kept_apart_and_still_
     apart = [each for each in crowded.operations if each.kept_apart]
     assert len(crowded.operations) == MAX_OPERATIONS_IN_RECORD + 21
     assert crowded.operations[: len(apart)] == tuple(apart)
-    assert {each.amount_minor for each in apart} == {1}  # the first is open, and stays
+    assert {each.amount_minor for each in apart} == {1}  # the first is open, so it stays
     assert len(crowded.operations) - len(apart) == MAX_OPERATIONS_IN_RECORD
     assert crowded.refunded_minor == MAX_OPERATIONS_IN_RECORD + 20
     assert crowded.refundable_minor == 10**6 - MAX_OPERATIONS_IN_RECORD - 20 - 7

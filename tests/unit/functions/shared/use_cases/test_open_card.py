@@ -20,7 +20,7 @@ from tests.samples import CARD_DATA, PAN, SECURITY_CODE, UNLISTED_PAN
 
 
 class Opener:
-    """Opens everything to what it was made with."""
+    """Decrypts everything to the given card."""
 
     def __init__(self, content: bytes, *, single_use: bool) -> None:
         self.opened = Opened(content, single_use)
@@ -116,7 +116,7 @@ def test_a_test_card_in_the_clear_has_no_number_for_a_holder_either() -> None:
 
 @pytest.mark.parametrize("depth", range(850, 1_000, 10))
 def test_no_depth_is_too_deep_to_be_told(depth: int) -> None:
-    """Somewhere there it can be parsed, and can't be written into a message."""
+    """Such a value can be parsed, but can't be encoded in a message."""
     deep = f'{{"card_number": {"[" * depth}{"]" * depth}}}'.encode()
     with pytest.raises(InvalidSealedCard):
         opened(deep)

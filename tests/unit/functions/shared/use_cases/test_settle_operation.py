@@ -1,4 +1,4 @@
-"""What the gateway is asked for an operation, and what is recorded of its answer."""
+"""Which gateway calls an operation makes, and what is recorded of the answers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +49,7 @@ def reserved(charge: Charge, type: OperationType) -> Reserved:
 
 
 def perform(asked: Reserved, gateway: FakeGateway) -> Performed:
-    """Perform it as the record of its payment has it: reserved, and open."""
+    """Perform the operation that the payment's record has reserved."""
     ledger = FakeLedger()
     first = payment(charge_id=asked.charge_id, status="captured" if asked.type == "refund" else "authorized")
     ledger.record(first)
@@ -191,7 +191,7 @@ class TestPerform:
 
 
 def asked(ledger: FakeLedger, type: OperationType) -> Payment:
-    """A payment whose operation `op-1` is reserved."""
+    """A payment with the reserved operation `op-1`."""
     first = payment(status="captured" if type == "refund" else "authorized")
     entries = [capture_entry("sparkle", 1999, "USD")] if type == "refund" else []
     first, posted = first.post(*entries)
@@ -210,7 +210,7 @@ UNKNOWN = Performed(reason="GatewayOutcomeUnknown")
 
 
 def done(type: OperationType) -> Performed:
-    """The gateway has done it."""
+    """Let the gateway carry it out."""
     match type:
         case "capture":
             return Performed(shown(HELD, status="captured", captured_minor=1500))

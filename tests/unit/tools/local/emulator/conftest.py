@@ -1,4 +1,4 @@
-"""One emulator for all tests here, and what they deploy to it."""
+"""One emulator for all tests here, and helpers to deploy to it."""
 
 import contextlib
 import io
@@ -86,7 +86,7 @@ class Emulator:
         return arn
 
     def run(self, state_machine_arn: str, **arguments: Any) -> dict[str, Any]:
-        """An execution, started and waited for: its description."""
+        """Start an execution, and return its description after it has ended."""
         execution = self.client("stepfunctions").start_execution(stateMachineArn=state_machine_arn, **arguments)
         return self.finished(execution["executionArn"])
 
@@ -154,13 +154,13 @@ def start_emulator(runtime_client_dir: str, data_dir: Path, **settings: str) -> 
 
 @pytest.fixture(scope="session")
 def runtime_client_dir() -> str:
-    """Where awslambdaric is, as a function's runtime has it; installed once, below build/."""
+    """The folder with awslambdaric, installed once below build/."""
     return str(runtime_client())
 
 
 @contextlib.contextmanager
 def running_emulator(runtime_client_dir: str, data_dir: Path, **settings: str) -> Iterator[Emulator]:
-    """An emulator with these environment variables that is gone afterwards, whatever the test did."""
+    """A separate emulator with these environment variables. It is stopped afterwards in any case."""
     running = start_emulator(runtime_client_dir, data_dir, **settings)
     try:
         yield running

@@ -1,4 +1,4 @@
-"""Who gets into the emulator: nobody by MiniStack's ways of being root, no web page, and whoever signs."""
+"""Access to the emulator: only signed requests, none as MiniStack's root, and none from web pages."""
 
 import http.client
 import io
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
 def ask(
     emulator: Emulator, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """What a request without a signature of its own is answered."""
+    """The answer to a request without a signature."""
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(emulator.url).netloc, timeout=10)
     connection.request(method, path, body or None, headers or {})
     answer = connection.getresponse()
@@ -161,7 +161,7 @@ def test_nothing_was_done(emulator: Emulator) -> None:
 
 
 def test_a_key_in_a_second_header_is_no_key(emulator: Emulator) -> None:
-    """MiniStack checks the first, and would act for the second."""
+    """MiniStack checks the first header, and would act for the second."""
     url = urllib.parse.urlsplit(emulator.url)
     lines = (
         "GET / HTTP/1.1",
@@ -269,7 +269,7 @@ def test_a_functions_credentials_can_not_be_worked_out(emulator: Emulator) -> No
     )
     body = b"Action=GetCallerIdentity&Version=2011-06-15"
     assert ":assumed-role/role-" in send(signed(emulator, "/", "sts", "POST", body, key=emulated)).text
-    # As MiniStack makes them.
+    # As MiniStack derives them.
     role = client.get_function_configuration(FunctionName=name)["Role"]
     digest = sha256(f"{name}:{role}".encode()).hexdigest()
     guessed = Credentials(

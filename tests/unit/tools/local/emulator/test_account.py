@@ -1,4 +1,4 @@
-"""The role that API Gateway writes logs with is looked at when it is set, and missed where logs are wanted."""
+"""API Gateway's log role is checked when it is set, and required for access logs."""
 
 import uuid
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ FACTS = facts("api_gateway_account")
 
 @pytest.fixture
 def gateway(emulator: Emulator) -> Iterator[Any]:
-    """API Gateway, whose account has no role before and after."""
+    """API Gateway, with no role in the account before and after the test."""
     client = emulator.client("apigateway")
     set_role(client, "")
     yield client

@@ -1,4 +1,4 @@
-"""Alarms are described as they were made, whichever protocol asks, and evaluated as CloudWatch's user guide says."""
+"""DescribeAlarms returns alarms as created, in every protocol. Alarms are evaluated by CloudWatch's user guide."""
 
 import time
 import uuid
@@ -42,7 +42,7 @@ OF_ONE_METRIC = ALARM | {"MetricName": "GatewayCalls", "Namespace": "payments", 
 
 
 def client(emulator: Emulator, protocol: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """CloudWatch by a protocol of its model; boto3 takes JSON, Terraform the query protocol."""
+    """A CloudWatch client with this protocol. boto3 uses JSON, Terraform the query protocol."""
     from botocore.model import ServiceModel
 
     monkeypatch.setattr(ServiceModel, "resolved_protocol", protocol)
@@ -78,7 +78,7 @@ def test_missing_data_are_treated_as_the_guide_s_tables_say(row: dict[str, Any],
 
 
 class Throttled:
-    """An alarm on an index's throttles, in periods of a second, and what is told of it."""
+    """An alarm on throttles of an index with periods of a second, and its notifications."""
 
     def __init__(self, emulator: Emulator, expression: str) -> None:
         self.client = emulator.client("cloudwatch")
@@ -115,7 +115,7 @@ def test_an_alarm_on_dynamodb_alone_stays_while_nothing_is_told_whatever_it_says
     moved = Throttled(emulator, "SUM([FILL(reads, 0), IF(doubts < 0, 1, 0)])")
     assert stuck.told("doubts", 0) == "INSUFFICIENT_DATA"
     assert [alarm.told("reads", 2) for alarm in (stuck, moved)] == ["ALARM", "ALARM"]
-    time.sleep(1.1)  # the period that it looks at
+    time.sleep(1.1)  # the evaluated period
     assert [alarm.told("doubts", 0) for alarm in (stuck, moved)] == ["ALARM", "OK"]
 
 

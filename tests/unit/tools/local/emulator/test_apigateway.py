@@ -68,7 +68,7 @@ class Api:
         return self._send(method, f"/_aws/execute-api/{self.api_id}/test{path}", body, scope, headers)
 
     def get(self, path: str) -> Answer:
-        """The answer at any path of the emulator's."""
+        """The answer at any path of the emulator."""
         return self._send("GET", path, b"", ("execute-api", REGION), {})
 
     def _send(self, method: str, path: str, body: bytes, scope: tuple[str, str], headers: dict[str, str]) -> Answer:
@@ -177,7 +177,7 @@ def key() -> str:
 
 
 def executions(emulator: Emulator, machine: str) -> set[str]:
-    """The names of all executions so far, as a set: one that ends changes its place in the list."""
+    """The names of all executions so far; a set, since an execution that ends moves in the list."""
     found = emulator.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=1000)["executions"]
     return {execution["name"] for execution in found}
 
@@ -272,7 +272,7 @@ def test_a_body_that_breaks_the_model_is_refused_before_the_integration(
     ("body", "status"),
     [
         (b'{"amount_minor": "1", "amount_minor": 2}', 202),
-        (b'{"amount_minor": 1, "x": "\\ud800"}', 502),  # half a surrogate pair is no text that Step Functions takes
+        (b'{"amount_minor": 1, "x": "\\ud800"}', 502),  # Step Functions rejects half a surrogate pair
     ],
 )
 def test_odd_but_valid_json_is_answered(api: Api, body: bytes, status: int) -> None:
@@ -374,11 +374,11 @@ def telling_paths(emulator: Emulator) -> Api:
 def test_the_path_is_what_was_called_with_its_stage_or_base_path(
     emulator: Emulator, telling_paths: Api, seen: dict[str, Any]
 ) -> None:
-    if seen["address"] == "execute-api":  # whose paths have more before the stage here
+    if seen["address"] == "execute-api":  # whose paths have a prefix before the stage here
         before = f"/_aws/execute-api/{telling_paths.api_id}"
         assert telling_paths.get(before + seen["called"]).json == {"path": before + seen["path"]}
         return
-    # The only name with a dot that the emulator's access control lets in. It takes whatever is asked of that name.
+    # The only name with a dot that the emulator's access control lets in. It serves every path under that name.
     client, domain = emulator.client("apigateway", url=emulator.url.replace("127.0.0.1", "localhost")), "127.0.0.1"
     client.create_domain_name(domainName=domain)
     stage = {"stage": "test"} if seen["names_the_stage"] else {}

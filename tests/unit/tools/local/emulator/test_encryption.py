@@ -1,4 +1,4 @@
-"""Customer managed keys: whom KMS is asked for, by which service, and what comes of a no."""
+"""Customer managed keys: which service checks which principal with KMS, and the effect of a denial."""
 
 import json
 import uuid
@@ -18,13 +18,13 @@ PASS = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
 
 
 def saying(*statements: dict[str, Any]) -> str:
-    """A key's policy, which always lets the emulator's operator do everything."""
+    """A key policy with these statements, which also allows everything to the emulator's operator."""
     operator = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/operator"}, "Action": "kms:*", "Resource": "*"}
     return policy(operator, *({"Principal": ROOT, "Resource": "*"} | statement for statement in statements))
 
 
 def key(emulator: Emulator, *statements: dict[str, Any]) -> str:
-    """A new key whose policy says this; its ARN."""
+    """Create a key with these statements in its policy. Returns its ARN."""
     arn: str = emulator.client("kms").create_key(Policy=saying(*statements))["KeyMetadata"]["Arn"]
     return arn
 
@@ -46,7 +46,7 @@ def new(kind: str) -> str:
 
 
 class Deployed:
-    """One of everything that can be kept under a key, and the calls of it, as a caller who may do anything."""
+    """One resource of each kind that a key can encrypt, and calls to it as a caller with all permissions."""
 
     def __init__(self, emulator: Emulator, key_arn: str) -> None:
         role = emulator.role("states.amazonaws.com", {"Action": "kms:*"})
@@ -110,7 +110,7 @@ def deployed(emulator: Emulator, key_arn: str) -> Deployed:
 
 
 def through(fact: dict[str, Any], actions: list[str]) -> dict[str, Any]:
-    """A statement that lets the account do this through the service, for the context that the service has."""
+    """A statement that allows the account these actions through the service, with the service's context."""
     names = [] if actions == ["kms:DescribeKey"] else fact["context"]
     return {
         "Action": actions,
@@ -145,7 +145,7 @@ def test_whoever_starts_stops_or_lists_executions_needs_no_key(
     of_machine = {f"kms:EncryptionContext:{start['context']}": deployed.machine}
     directly = {"StringEquals": of_machine, "Null": {"kms:ViaService": "true"}}
     change(emulator, key_arn, {"Action": start["actions"], "Condition": directly})
-    # Stopped may be what has ended: any other error means that it was let through.
+    # StopExecution fails if the execution has ended. Any other error means that it was allowed.
     assert code(deployed.calls[call]) not in (start["error"], "AccessDeniedException")
 
 

@@ -223,7 +223,7 @@ def saying(word: str, wait_seconds: int = 0) -> str:
 
 @pytest.fixture
 def versions(emulator: Emulator) -> list[str]:
-    """The versions of a state machine that says "first", then "second", and is "third" by now; the last waits first."""
+    """The versions of a state machine that returns "first", then "second", and now "third" after a wait."""
     states, arn = emulator.client("stepfunctions"), emulator.state_machine({"Pass": {"Type": "Pass", "End": True}})
     published = [
         states.update_state_machine(stateMachineArn=arn, definition=saying(word, wait), publish=True)
@@ -284,7 +284,7 @@ def late(runtime_client_dir: str, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def seen(emulator: Emulator, action: str, arn: str) -> str | None:
-    """The execution's status as this action of the API tells it, or None where it knows no such execution."""
+    """The execution's status by this API action, or None if the action doesn't show the execution yet."""
     states = emulator.client("stepfunctions")
     if action == "ListExecutions":
         machine, _, name = arn.replace(":execution:", ":stateMachine:").rpartition(":")
@@ -294,7 +294,7 @@ def seen(emulator: Emulator, action: str, arn: str) -> str | None:
         described: dict[str, Any] = states.describe_execution(executionArn=arn)
     except states.exceptions.ExecutionDoesNotExist:
         return None
-    # The end is seen as a whole, or not at all.
+    # The end becomes visible with all its attributes at once.
     assert ("output" in described, "stopDate" in described) == ((described["status"] != "RUNNING",) * 2)
     status: str = described["status"]
     return status

@@ -286,7 +286,7 @@ def test_a_policy_names_the_state_machine_and_can_ask_for_an_alias(emulator: Emu
         return {arn: allowed(start, stateMachineArn=arn) for arn in (live, version, machine)}
 
     assert may("ForAnyValue:StringEquals") == {live: True, version: False, machine: False}
-    # Of several values by its type, so without a set operator nothing matches; and all of none are allowed ones.
+    # The key is multivalued, so it matches nothing without a set operator, and ForAllValues is true without values.
     assert may("StringEquals") == {live: False, version: False, machine: False}
     assert may("ForAllValues:StringEquals") == {live: True, version: False, machine: True}
 
@@ -298,7 +298,7 @@ IDENTITY: dict[str, list[dict[str, Any]]] = {
     "deny": [INVOKE, INVOKE | {"Effect": "Deny"}],
 }
 RESOURCE: dict[str, dict[str, Any]] = {
-    # The account is enough: API Gateway's table knows no Allow that leaves the rest to IAM.
+    # An Allow for the account is enough: in API Gateway's table, no Allow delegates to IAM.
     "allow": INVOKE | {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}},
     "silent": INVOKE
     | {"Effect": "Deny", "Principal": "*", "Condition": {"StringEquals": {"aws:PrincipalAccount": "123456789012"}}},

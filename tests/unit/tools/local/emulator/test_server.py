@@ -56,7 +56,7 @@ def test_a_connection_that_the_client_has_ended_is_ended_at_once(emulator: Emula
 
 
 def test_a_response_is_whole_when_its_head_arrives(emulator: Emulator) -> None:
-    """A storm of small requests by clients that read once and go."""
+    """Many small requests from clients that read once and disconnect."""
     bucket, queue = f"bucket-{uuid.uuid4().hex}", f"queue-{uuid.uuid4().hex}"
     emulator.client("s3").create_bucket(Bucket=bucket)
     send = {"QueueUrl": emulator.client("sqs").create_queue(QueueName=queue)["QueueUrl"], "MessageBody": "x" * 300}
@@ -80,7 +80,7 @@ def test_a_response_is_whole_when_its_head_arrives(emulator: Emulator) -> None:
 def answer_in_one_read(
     emulator: Emulator, method: str, path: str, service: str, headers: dict[str, str], body: str
 ) -> tuple[bytes, int, bytes]:
-    """The head, the length that it promises, and what came with it of the body."""
+    """The response head, its Content-Length, and the body bytes that arrived with it."""
     request = AWSRequest(method, emulator.url + path, headers, body)
     SigV4Auth(OPERATOR, service, REGION).add_auth(request)
     lines = [f"{method} {path} HTTP/1.1", f"Host: {urllib.parse.urlsplit(emulator.url).netloc}"]
@@ -98,7 +98,7 @@ def connected(url: str) -> socket.socket:
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answers as its path says."""
+    """An application whose answer depends on the path."""
     if scope["type"] != "http":
         return
     how = scope["path"].strip("/")

@@ -24,7 +24,7 @@ def test_templates_render_as_aws_was_seen_to(seen: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("template", "on_api_gateway", "in_velocity"),
     [
-        # What was written once, and went well here alone: it took a member that is not there for false.
+        # A template that once worked only here, because a missing member was false.
         ("{#if($input.path('$.gone'))\"a\":$input.path('$.gone')#end}", '{"a":}', "{}"),
         ("{#if($input.path('$.none'))\"a\":$input.path('$.none')#end}", '{"a":}', "{}"),
         (
@@ -35,7 +35,7 @@ def test_templates_render_as_aws_was_seen_to(seen: dict[str, Any]) -> None:
         ("#if($operation_id)operation#{else}payment#end", "operation", "payment"),
         ("#set($x = 'a pattern')#set($x = $input.path('$.gone'))#if($x)used: $x#end", "used: ", "used: a pattern"),
         ("#if($gone.matches('x'))yes#{else}no#end", "yes", "no"),
-        # What goes well everywhere.
+        # The template that works everywhere.
         ("{#if(\"$!input.path('$.gone')\" != '')\"a\":$input.path('$.gone')#end}", "{}", "{}"),
         ("#set($operation = \"$!gone\")#if($operation != '')operation#{else}payment#end", "payment", "payment"),
         ("#set($x = \"$!gone\")#if($x.matches('x'))yes#{else}no#end", "no", "no"),

@@ -1,4 +1,4 @@
-"""A sandbox without a socket, whose every answer is held to docs/sparkle.yaml."""
+"""A sandbox without a socket. Every answer is checked against docs/sparkle.yaml."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ APPROVED = "4242424242424242"
 
 @dataclass
 class FakeClock:
-    """Stands still until told to go on."""
+    """A clock that stands still until a test advances it."""
 
     now: datetime = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -46,7 +46,7 @@ def headers(key: str) -> dict[str, str]:
 
 @dataclass
 class Sparkle:
-    """A client of the sandbox; gives each request a fresh Idempotency-Key unless told otherwise."""
+    """A client of the sandbox. Each request has a new Idempotency-Key unless one is given."""
 
     http: FlaskClient
     clock: FakeClock
@@ -67,7 +67,7 @@ class Sparkle:
         return self.call("GET", path, **more)
 
     def charge(self, reference: str = "pay-1", **changes: Any) -> dict[str, Any]:
-        """A charge that must be approved."""
+        """Make a charge, which must be approved."""
         answer = self.post("/v1/charges", charge_request(reference, **changes))
         assert answer.status_code == 201, answer.text
         return dict(answer.json)
@@ -81,7 +81,7 @@ class Sparkle:
         return list(self.get(f"/v1/charges?reference={reference}").json["charges"])
 
     def refund(self, charge: dict[str, Any], **body: Any) -> dict[str, Any]:
-        """A refund that must be accepted."""
+        """Make a refund, which must be accepted."""
         answer = self.post(f"/v1/charges/{charge['id']}/refunds", body)
         assert answer.status_code == 201, answer.text
         return dict(answer.json)
@@ -90,7 +90,7 @@ class Sparkle:
         return list(self.get(f"/v1/charges/{charge['id']}/refunds", query_string=query).json["refunds"])
 
     def fail(self, refund: dict[str, Any]) -> dict[str, Any]:
-        """A refund that the bank could not deliver, as it has become."""
+        """Let the refund fail, and return it."""
         answer = self.post(f"/sandbox/refunds/{refund['id']}/fail")
         assert answer.status_code == 200, answer.text
         return dict(answer.json)
@@ -112,7 +112,7 @@ class Sparkle:
 
 
 def assert_keeps_the_contract(method: str, path: str, answer: TestResponse) -> None:
-    """The contract lists this status for this call, and the answer's JSON fits its schema."""
+    """Check that the contract lists this status for this call, and that the JSON fits its schema."""
     operation = _operation(method, path)
     if operation is None:
         validator("Error").validate(answer.json)
@@ -130,9 +130,9 @@ def assert_keeps_the_contract(method: str, path: str, answer: TestResponse) -> N
 
 
 def _operation(method: str, path: str) -> Mapping[str, Any] | None:
-    """The contract's operation for a call, or None where it describes none."""
+    """The contract's operation for a call, or None."""
     asked = path.split("/")
-    # The plain paths come first, as `/v1/charges/{charge_id}` fits more than it names.
+    # Literal paths come first, since `/v1/charges/{charge_id}` matches more than charges.
     for template, operations in contract()["paths"].items():
         parts = template.split("/")
         if len(parts) == len(asked) and all(p == a or p[:1] == "{" for p, a in zip(parts, asked, strict=True)):

@@ -89,6 +89,36 @@ def test_a_charge_shows_what_was_said_of_the_stored_card(sparkle: Sparkle) -> No
     assert sparkle.charge("pay-2")["stored_credential"] is None
 
 
+def verification_request(**card: str) -> dict[str, Any]:
+    request = charge_request()
+    return {"reference": "pay-1", "card": request["card"] | card}
+
+
+@pytest.mark.parametrize("number", APPROVING)
+def test_a_verification_of_a_good_card_is_no_charge(sparkle: Sparkle, number: str) -> None:
+    answer = sparkle.post("/v1/verifications", verification_request(number=number))
+    assert (answer.status_code, answer.json["status"], answer.json["card_last4"]) == (201, "verified", number[-4:])
+    assert answer.json["network_transaction_id"]
+    assert sparkle.find() == []
+    assert sparkle.charge("pay-1")["status"] == "captured"
+
+
+@pytest.mark.parametrize(("number", "decline_code"), DECLINING.items())
+def test_a_verification_of_a_card_that_declines_says_why(sparkle: Sparkle, number: str, decline_code: str) -> None:
+    answer = sparkle.post("/v1/verifications", verification_request(number=number))
+    assert (answer.status_code, answer.json["error"]["decline_code"]) == (402, decline_code)
+    assert answer.json["verification"]["network_transaction_id"] is None
+
+
+def test_a_verification_judges_the_security_code_and_is_repeated_by_its_key(sparkle: Sparkle) -> None:
+    request = verification_request(security_code="000")
+    first, second = (sparkle.post("/v1/verifications", request, "key") for _ in range(2))
+    assert first.json["error"]["decline_code"] == "incorrect_cvc"
+    assert (first.json, second.headers["Idempotent-Replayed"]) == (second.json, "true")
+    other = sparkle.post("/v1/verifications", verification_request(security_code="123"), "key")
+    assert other.json["error"]["code"] == "idempotency_key_reused"
+
+
 def test_the_security_code_is_shown_nowhere(sparkle: Sparkle) -> None:
     code = "8642"
     shown = [sparkle.post("/v1/charges", with_code(code)), sparkle.post("/v1/charges", with_code(f"{code}8642"))]

@@ -1,4 +1,4 @@
-"""The contract agrees with the sandbox, and with itself."""
+"""The contract matches the sandbox and is consistent."""
 
 import json
 from collections.abc import Iterator

@@ -276,7 +276,7 @@ def test_an_armed_fault_is_shown_with_its_defaults(sparkle: Sparkle, fault: str,
     [
         ({}, "operation"),
         ({"operation": "charge"}, "fault"),
-        ({"operation": "pay", "fault": "slow"}, "operation must be one of charge, find"),
+        ({"operation": "pay", "fault": "slow"}, "operation must be one of charge, verify, find"),
         ({"operation": "charge", "fault": "explode"}, "fault must be one of timeout_before"),
         ({"operation": "charge", "fault": "slow", "times": 0}, "times"),
         ({"operation": "charge", "fault": "slow", "times": "2"}, "times"),

@@ -186,7 +186,7 @@ def test_a_reference_that_is_forgotten_is_not_found_and_can_be_charged_again(spa
         second.json["id"],
         other["id"],
     }
-    # By its own id the first is known as before, and other references are not forgotten.
+    # The first charge can still be found by its id, and other references are remembered.
     refund = sparkle.post(f"/v1/charges/{first['id']}/refunds", {"amount_minor": 1999}).json
     assert refund["charge"]["id"] == first["id"]
     assert sparkle.post("/v1/charges", charge_request("pay-2"), key="k-2").json["id"] == other["id"]

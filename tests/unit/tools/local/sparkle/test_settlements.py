@@ -8,7 +8,7 @@ from tools.local.sparkle.settlements import SettlementLine
 
 
 def pages(sparkle: Sparkle, limit: int) -> list[dict[str, Any]]:
-    """The day's report, read from page to page until the last."""
+    """The day's report, all pages."""
     read = [sparkle.report(limit=limit)]
     while cursor := read[-1]["next_cursor"]:
         read.append(sparkle.report(limit=limit, cursor=cursor))
@@ -16,7 +16,7 @@ def pages(sparkle: Sparkle, limit: int) -> list[dict[str, Any]]:
 
 
 def refused(sparkle: Sparkle, **query: Any) -> str:
-    """The message with which this query is refused."""
+    """The error message for this query."""
     answer = sparkle.get("/v1/settlements", query_string={"date": "2026-11-23"} | query)
     assert (answer.status_code, answer.json["error"]["code"]) == (422, "invalid_request")
     return str(answer.json["error"]["message"])

@@ -1,4 +1,4 @@
-"""The Sparkle adapter against the sandbox's faults, and against answers that no gateway should give."""
+"""The Sparkle adapter with the sandbox's faults, and with answers that no gateway should give."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from functions.shared.adapters.currencies import minor_unit
 from functions.shared.adapters.gateways.sparkle.client import Sparkle
 from functions.shared.adapters.gateways.sparkle.mapping import MINOR_UNITS
-from functions.shared.domain.charge import REDACTED, Charge, StoredCredential
+from functions.shared.domain.charge import REDACTED, Charge, StoredCredential, Verification
 from functions.shared.domain.errors import (
     GatewayBusy,
     GatewayMismatch,
@@ -43,6 +43,8 @@ CHARGE: dict[str, Any] = {
     "refunds": [],
     "decline_code": None,
 }
+
+VERIFICATION = {"reference": "pay-1", "status": "verified", "network_transaction_id": NETWORK_TRANSACTION_ID}
 
 REFUND: dict[str, Any] = {
     "id": "re_1",
@@ -122,7 +124,7 @@ class TestFaults:
         assert sparkle.charge(order(reference), card(), f"{reference}-charge").status == "captured"
 
     def test_a_gateway_that_nobody_listens_for_leaves_the_outcome_unknown(self) -> None:
-        with socket.socket() as bound:  # taken, and not listening
+        with socket.socket() as bound:  # in use, but not listening
             bound.bind(("127.0.0.1", 0))
             sparkle = sparkle_at(f"http://127.0.0.1:{bound.getsockname()[1]}")
             with pytest.raises(GatewayOutcomeUnknown):
@@ -172,7 +174,7 @@ class TestFaults:
 
 
 class Answerer(HTTPServer):
-    """Answers everything with the same status and body, and keeps what was asked."""
+    """Answers every request with the same status and body, and records the requests."""
 
     status = 200
     body = b"{}"
@@ -357,6 +359,33 @@ class TestGarbage:
             "previous_network_transaction_id": NETWORK_TRANSACTION_ID,
         }
 
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [
+            (200, CHARGE),
+            (201, {}),
+            (201, VERIFICATION | {"status": "declined"}),
+            (201, VERIFICATION | {"status": None}),
+            (402, {"error": {"code": "card_declined", "decline_code": "lost_card"}, "charge": CHARGE}),
+            (402, {"error": {"code": "card_declined", "decline_code": "lost_card"}, "verification": VERIFICATION}),
+            (500, VERIFICATION),
+        ],
+    )
+    def test_what_does_not_say_whether_a_card_is_good_leaves_it_unknown(
+        self, answerer: Answerer, status: int, body: object
+    ) -> None:
+        answerer.will_say(status, body)
+        with pytest.raises(GatewayOutcomeUnknown):
+            sparkle_at(answerer.url).verify("pay-1", card(), "pay-1-verification")
+
+    def test_a_card_is_verified_as_one_that_the_customer_stores(self, answerer: Answerer) -> None:
+        answerer.will_say(201, VERIFICATION)
+        verification = sparkle_at(answerer.url).verify("pay-1", card(security_code=SECURITY_CODE), "pay-1-verification")
+        assert verification == Verification("pay-1", None, NETWORK_TRANSACTION_ID)
+        asked = json.loads(answerer.asked)
+        assert asked["stored_credential"] == {"use": "initial", "initiator": "customer"}
+        assert asked["card"]["security_code"] == SECURITY_CODE
+
     @pytest.mark.parametrize("text", [NETWORK_TRANSACTION_ID, "016153570198200", "MCC9ABCDE1129", "0" * 29])
     def test_a_networks_id_is_read_even_if_it_looks_like_a_card_number(self, answerer: Answerer, text: str) -> None:
         answerer.will_say(201, CHARGE | {"network_transaction_id": text})
@@ -393,7 +422,7 @@ HOSTILE = [
 
 
 class TestTexts:
-    """A text of Sparkle's that is not what it must be comes as REDACTED: it may be a card number."""
+    """Unexpected text from Sparkle is replaced by REDACTED, since it may be a card number."""
 
     @pytest.mark.parametrize("text", HOSTILE, ids=str)
     @pytest.mark.parametrize(
@@ -572,7 +601,7 @@ class TestSettlements:
 
     @pytest.fixture
     def replace_report(self, sandbox_url: str) -> Iterator[Callable[[bytes], None]]:
-        """Have the sandbox answer these bytes for the day."""
+        """Let the sandbox return these bytes as the day's report."""
         url = f"{sandbox_url}/sandbox/settlements/{self.DAY}"
         yield lambda body: requests.put(url, data=body, headers=AUTHORIZATION, timeout=5).raise_for_status()
         requests.delete(url, headers=AUTHORIZATION, timeout=5).raise_for_status()

@@ -1,4 +1,4 @@
-"""The books in DynamoDB: what is read by account and day, kept of a day that is over, and found by reconciliation."""
+"""The books in DynamoDB: postings by account and day, closed days' totals, and reconciliation breaks."""
 
 from dataclasses import replace
 

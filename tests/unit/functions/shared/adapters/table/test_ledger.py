@@ -1,4 +1,4 @@
-"""What the ledger's items look like in DynamoDB. Its promises are asked of it in test_ports.py."""
+"""The ledger's items in DynamoDB. test_ports.py tests its behaviour."""
 
 from base64 import b64decode
 from collections.abc import Callable
@@ -30,7 +30,7 @@ CAPTURE = capture_entry("sparkle", 1999, "USD")
 
 
 def items(aws: MockedAws, pk: str) -> dict[str, dict[str, Any]]:
-    """The items below a partition key, by sort key, as DynamoDB writes them."""
+    """The items with a partition key, by sort key, in DynamoDB's format."""
     answer = aws.dynamodb.query(
         TableName=CARDS_TABLE if pk.startswith("CARD#") else TABLE,
         KeyConditionExpression="pk = :pk",
@@ -101,7 +101,7 @@ def test_a_record_that_kms_does_not_seal_is_not_written(aws: MockedAws, error: E
 
 
 def crowded(operations: int) -> list[Payment]:
-    """The versions of a payment that is refunded bit by bit, so many times."""
+    """The versions of a payment with this many partial refunds."""
     versions = [payment(new_id(), amount_minor=10**6, captured_minor=10**6)]
     for _ in range(operations):
         versions.append(versions[-1].reserve(refund_request(versions[-1], 1), LATER))
@@ -112,7 +112,7 @@ def crowded(operations: int) -> list[Payment]:
 def recorded_in(
     aws: MockedAws, monkeypatch: pytest.MonkeyPatch, operations: int
 ) -> tuple[DynamoDbLedger, list[Payment]]:
-    """The ledger, with the versions of such a payment, whose record has room for three operations."""
+    """A ledger whose records have room for three operations, and the versions of such a payment."""
     monkeypatch.setattr(domain, "MAX_OPERATIONS_IN_RECORD", 3)
     ledger, versions = aws.ledger(), crowded(operations)
     for version in versions:
@@ -133,7 +133,7 @@ def test_a_record_does_not_grow_with_its_operations_and_none_of_them_is_lost(
     recorded = ledger.find(last.payment_id)
     assert recorded is not None
     assert ledger.payment(last.payment_id) == recorded.payment == last
-    ledger.record(last)  # again, as after an answer that was lost
+    ledger.record(last)  # again, as after a lost answer
 
 
 def test_an_operation_that_is_kept_apart_may_change_with_its_payment(
@@ -166,7 +166,7 @@ def test_an_operation_is_stored_without_what_it_has_by_default(aws: MockedAws) -
         aws.ledger().record(version)
     aws.ledger().record(replace(last, version=2))
     (stored,) = items(aws, f"PAYMENT#{last.payment_id}")["PAYMENT"]["operations"]["L"]
-    # A function of the version before reads no other fields than these.
+    # A function of the previous version reads only these fields.
     assert set(stored["M"]) == {
         "operation_id",
         "type",
@@ -296,7 +296,7 @@ def test_another_transaction_on_the_item_is_no_conflict(aws: MockedAws) -> None:
 
 
 class Contested:
-    """A client, the first of whose transactions meet others that write the same item."""
+    """A client whose first transactions conflict with others on the same item."""
 
     def __init__(self, client: Any, conflicts: int) -> None:
         self.exceptions = client.exceptions

@@ -1,4 +1,4 @@
-"""What the velocity's items look like in DynamoDB. Its promises are asked of it in test_ports.py."""
+"""The velocity counter's items in DynamoDB. test_ports.py tests its behaviour."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +22,7 @@ DAY_SECONDS = 24 * 60 * 60
 
 @pytest.fixture
 def card() -> CardSummary:
-    """Of a bank that no other test has cards of."""
+    """A card of a bank that no other test uses."""
     return replace(SUMMARY, fingerprint=f"fp_{new_id()}", bin=new_id())
 
 
@@ -35,7 +35,7 @@ def pay(
     payment_id: str | None = None,
     **asked: str | None,
 ) -> Velocity:
-    """Count a payment without a reference or a caller, unless they are given."""
+    """Count a payment, by default without a reference or a caller."""
     request = PaymentRequest(amount_minor, currency, **asked)  # type: ignore[arg-type]
     return counter.count(payment_id or new_id(), request, card, at)
 
@@ -92,7 +92,7 @@ def test_an_item_is_there_for_as_long_as_a_payment_may_ask_for_it_and_not_for_mu
 ) -> None:
     pay(counter, card, 1999, "USD", at="1970-01-02T00:00:00.000Z")
     [item] = items(aws, card.fingerprint)
-    # The last that may ask started up to five minutes before the day after is over.
+    # The latest reader may have started up to five minutes before the end of the next day.
     assert 2 * DAY_SECONDS + 5 * 60 < int(item["expires_at"]["N"]) < 2 * DAY_SECONDS + 2 * 60 * 60
 
 
@@ -114,7 +114,7 @@ def test_a_card_that_pays_without_end_is_counted_to_the_last_payment_in_an_item_
 def test_of_a_card_that_pays_without_end_a_repeated_payment_is_never_lost(
     counter: DynamoDbVelocityCounter, card: CardSummary
 ) -> None:
-    """The first ones are known again; a later one may count twice, but is counted."""
+    """The first payments are recognized when repeated. A later one may be counted twice, but never not at all."""
     first, last = new_id(), new_id()
     for payment_id in (first, *(new_id() for _ in range(MAX_REMEMBERED_PAYMENTS - 1)), last):
         pay(counter, card, 100, "USD", payment_id=payment_id)
@@ -126,7 +126,7 @@ def test_of_a_card_that_pays_without_end_a_repeated_payment_is_never_lost(
 def test_of_two_payments_at_once_the_last_to_be_counted_sees_both(
     aws: MockedAws, counter: DynamoDbVelocityCounter, card: CardSummary, moment: str
 ) -> None:
-    """The second one comes and goes while the first one is about to be counted, or before it looks."""
+    """The second payment is counted just before the first is counted, or before the first reads."""
     event, seen = f"{moment}.dynamodb.UpdateItem", []
 
     def another(**_: object) -> None:
@@ -173,7 +173,7 @@ def test_a_busy_day_is_read_to_its_last_page(
 
 
 class Process:
-    """A function's process, and what it asks the table for."""
+    """A function's process, and its requests to the table."""
 
     def __init__(self, aws: MockedAws, card: CardSummary) -> None:
         self.counter = DynamoDbVelocityCounter(aws.dynamodb, COUNTERS_TABLE)
@@ -191,7 +191,7 @@ class Process:
 
 @pytest.fixture
 def process(aws: MockedAws, card: CardSummary) -> Iterator[Process]:
-    """One that sees many cards of one bank."""
+    """A process that screens many cards of one bank."""
     process = Process(aws, card)
     aws.dynamodb.meta.events.register("provide-client-params.*.*", process.remember)
     yield process
@@ -237,7 +237,7 @@ class TestCardsOfOneKey:
             assert process.sees(n, at=soon).bin_cards_1h == MAX_ELEMENTS
             assert process.asked == []
         assert process.sees(MAX_ELEMENTS, at=later).bin_cards_1h == MAX_ELEMENTS
-        assert process.asked == ["UpdateItem"]  # what came before the bucket stays as it was
+        assert process.asked == ["UpdateItem"]  # earlier buckets remain unchanged
 
     def test_a_new_bucket_is_asked_for_at_once_and_the_full_one_still_counts(self, process: Process) -> None:
         for n in range(MAX_ELEMENTS + 1):
@@ -330,7 +330,7 @@ def test_whatever_dynamodb_refuses_is_tried_again(
 def test_the_answer_has_nothing_but_what_is_summed(
     aws: MockedAws, counter: DynamoDbVelocityCounter, card: CardSummary
 ) -> None:
-    """So that the function needs no more than that in its policy, and the hashes are not sent each time."""
+    """So the function's policy allows no more, and the hashes are not transferred each time."""
     answers: list[dict[str, Any]] = []
 
     def remember(parsed: dict[str, Any], **_: object) -> None:

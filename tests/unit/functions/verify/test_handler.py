@@ -1,0 +1,97 @@
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from functions.encrypt.encrypt_data import encrypt_data
+from functions.shared.domain.card import security_code_context
+from functions.shared.domain.charge import Verification
+from functions.shared.domain.errors import GatewayMismatch, GatewayOutcomeUnknown, VerificationDeclined
+from functions.shared.domain.payment import DeclinedCard
+from functions.verify.handler import handler
+from tests.aws_facts import facts
+from tests.samples import (
+    DECLINED_PAN,
+    HOLDER,
+    NETWORK_TRANSACTION_ID,
+    PAN,
+    SECURITY_CODE,
+    STARTED_AT,
+    SUMMARY,
+    WRONG_SECURITY_CODE,
+    card,
+)
+from tests.unit.functions.conftest import Output, World
+
+CALLER = "arn:aws:iam::123456789012:user/shop"
+KEY = "card-of-ours-0001"
+UNKNOWN = GatewayOutcomeUnknown("No answer.")
+
+
+def event(world: World, pan: str = PAN, security_code: str | None = None) -> dict[str, Any]:
+    ciphertext = encrypt_data(card(pan).to_card_data(), SUMMARY.encryption_context, cipher=world.card_cipher)
+    encrypted = {"ciphertext": ciphertext}
+    if security_code:
+        context = security_code_context(KEY)
+        encrypted["security_code"] = world.ephemeral_cipher.encrypt(security_code.encode(), context)
+    in_base64 = {name: b64encode(value).decode() for name, value in encrypted.items()}
+    return {
+        "payment_id": KEY,
+        "started_at": STARTED_AT,
+        "store_request": {"caller": CALLER, "verify": True},
+        "card": SUMMARY.to_dict(),
+        "encrypted": in_base64,
+    }
+
+
+def test_a_good_card_goes_on_encrypted_with_the_networks_id_and_without_its_code(world: World, output: Output) -> None:
+    asked = event(world, security_code=SECURITY_CODE)
+    verified = handler(asked, None)
+    assert verified.keys() == {"ciphertext", "network_transaction_id"}
+    assert verified["ciphertext"] == asked["encrypted"]["ciphertext"]
+    assert verified["network_transaction_id"]
+    assert world.gateway.charges == {}
+    assert PAN not in output.text
+    assert HOLDER not in output.text
+
+
+@pytest.mark.parametrize(
+    ("pan", "code", "declined"),
+    [(DECLINED_PAN, None, "insufficient_funds"), (PAN, WRONG_SECURITY_CODE, "incorrect_cvc")],
+)
+def test_a_declined_card_is_an_error_whose_message_says_why(
+    world: World, output: Output, pan: str, code: str | None, declined: str
+) -> None:
+    with pytest.raises(VerificationDeclined) as raised:
+        handler(event(world, pan, code), None)
+    assert json.loads(str(raised.value)) == {"decline_code": declined}
+    assert output.metrics()["CardDeclined"] == [1.0]
+    assert world.velocity_counter.declines == {KEY: DeclinedCard(KEY, SUMMARY, CALLER, STARTED_AT)}
+    assert "errorMessage" in facts("lambda_errors")["cause_has"]  # that is where the API's template reads it
+
+
+def test_every_attempt_has_one_key_so_that_a_lost_answer_is_given_again(world: World) -> None:
+    asked = event(world)
+    world.gateway.faults.arm("verify", UNKNOWN, done=True)
+    with pytest.raises(GatewayOutcomeUnknown):
+        handler(asked, None)
+    first, second = handler(asked, None), handler(asked, None)
+    assert first == second
+    assert set(world.gateway.idempotency_keys) == {f"{KEY}-verification"}
+
+
+def test_the_answer_to_another_question_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.gateway, "verify", lambda *_: Verification("another-card", None, None))
+    with pytest.raises(GatewayMismatch):
+        handler(event(world), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [(NETWORK_TRANSACTION_ID, NETWORK_TRANSACTION_ID), (f"0{PAN}", None), (None, None)]
+)
+def test_the_cards_own_number_is_no_networks_id(
+    world: World, monkeypatch: pytest.MonkeyPatch, text: str | None, kept: str | None
+) -> None:
+    monkeypatch.setattr(world.gateway, "verify", lambda *_: Verification(KEY, None, text))
+    assert handler(event(world), None)["network_transaction_id"] == kept
