@@ -454,8 +454,8 @@ MUTANTS = (
         (
             (
                 CARDS,
-                'f"{EXISTS} AND expires_at < :expires_at"',
-                '"attribute_not_exists(expires_at) OR expires_at < :expires_at"',
+                'f"{EXISTS} AND expires_at <= :expires_at"',
+                '"attribute_not_exists(expires_at) OR expires_at <= :expires_at"',
             ),
         ),
         ("tests/unit/functions/shared/test_ports.py", "test_a_card_that_was_erased_or_never_kept_is_not_renewed"),
