@@ -168,7 +168,7 @@ def test_an_integer_may_be_written_as_any_number(driver: Driver, written: str, a
 # --- Caches
 
 
-def test_no_answer_may_be_kept(driver: Driver) -> None:
+def test_no_answer_may_be_cached(driver: Driver) -> None:
     stack = driver.stack
     payment = driver.paid(save_card=True)
     payment_id, card = payment["payment_id"], f"/cards/{payment['card']['token']}"

@@ -225,7 +225,7 @@ def test_a_success_is_described(api: Api, route: tuple[str, str]) -> None:
     assert method.headers == {success: {*headers, "Cache-Control"}} | {status: {"Cache-Control"} for status in others}
 
 
-def test_no_answer_may_be_kept(api: Api) -> None:
+def test_no_answer_may_be_cached(api: Api) -> None:
     assert api.gateway_caching == {"'no-store'"}
     for method in api.methods.values():
         assert method.caching == (set() if method.function else {"'no-store'"})
