@@ -191,7 +191,7 @@ def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
     return charged
 
 
-def test_a_port_that_somebody_asked_for_and_that_is_taken_gets_a_clear_message(machine: Machine) -> None:
+def test_a_requested_port_that_is_taken_gets_a_clear_message(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         wanting = replace(machine, sparkle_port=port, fixed_ports=frozenset({"sparkle_port"}))
@@ -199,5 +199,5 @@ def test_a_port_that_somebody_asked_for_and_that_is_taken_gets_a_clear_message(m
             wanting.up(print)
 
 
-def test_taking_down_what_is_not_up_is_no_error(machine: Machine) -> None:
+def test_stopping_a_stack_that_is_not_running_is_no_error(machine: Machine) -> None:
     assert machine.down() == []

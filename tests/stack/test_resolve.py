@@ -94,7 +94,7 @@ def test_a_reversal_that_the_gateway_would_not_confirm_is_confirmed_later(driver
     assert payment_id not in doubts(driver)
 
 
-def test_an_execution_that_no_event_told_of_is_found_and_brought_to_its_end(driver: Driver) -> None:
+def test_a_failed_execution_without_an_event_is_found_and_resolved(driver: Driver) -> None:
     prefix = driver.stack.log_group_prefix.rsplit("/", 1)[1]
     events, rule = driver.stack.client("events"), f"{prefix}payment-ended-badly"
     events.disable_rule(Name=rule)

@@ -95,13 +95,13 @@ def assert_written_as_priced(items: list[Item], priced: list[footprint.Write]) -
         assert size == pytest.approx(write.size, rel=0.2), write.sk
 
 
-def test_a_captured_payment_goes_the_way_that_is_priced(workflow: Workflow) -> None:
+def test_a_captured_payment_takes_the_priced_path(workflow: Workflow) -> None:
     execution = workflow.run()
     assert execution.states == [name for name, _ in footprint.happy_path()]
     assert len(execution.history) == footprint.history_events()
 
 
-def test_each_function_asks_aws_what_is_priced_and_nothing_else(seen: Seen, pay_sealed: Callable[[], str]) -> None:
+def test_each_function_makes_exactly_the_priced_calls(seen: Seen, pay_sealed: Callable[[], str]) -> None:
     pay_sealed()
     assert seen.calls["charge"].pop("secretsmanager:GetSecretValue") == 1
     priced = {function: footprint.CALLS[function] for function in footprint.runs()}
@@ -111,13 +111,13 @@ def test_each_function_asks_aws_what_is_priced_and_nothing_else(seen: Seen, pay_
     assert seen.calls == priced
 
 
-def test_a_payment_is_written_as_it_is_priced(seen: Seen, pay_sealed: Callable[[], str]) -> None:
+def test_a_payments_writes_are_as_priced(seen: Seen, pay_sealed: Callable[[], str]) -> None:
     pay_sealed()
     put = [write for write in footprint.captured_writes() if write.sk and not write.pk.startswith("VELOCITY#")]
     assert_written_as_priced(seen.items, put)
 
 
-def test_a_poll_asks_aws_what_is_priced(
+def test_a_poll_makes_exactly_the_priced_calls(
     workflow: Workflow, seen: Seen, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
 ) -> None:
     def poll(payment_id: str, counted_as: str) -> str:
@@ -138,7 +138,7 @@ def test_a_poll_asks_aws_what_is_priced(
         assert seen.calls[polled] == footprint.CALLS[polled]
 
 
-def test_a_line_of_the_settlement_report_asks_and_writes_what_is_priced(
+def test_a_line_of_the_settlement_report_makes_the_priced_calls_and_writes(
     workflow: Workflow, seen: Seen, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
 ) -> None:
     today = datetime.now(UTC)

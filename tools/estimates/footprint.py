@@ -33,8 +33,8 @@ Calls = Mapping[str, int]
 
 # Each function's AWS calls for one captured payment, whose card is sealed to a single-use key and kept, with a
 # reference and a caller. A security code takes two calls of KMS more. `status` reads a running payment once,
-# `status_recorded` a recorded one, and `reconcile` one line of the settlement report. Charge also reads its secret every
-# five minutes, which counts by the hour and not by the payment.
+# `status_recorded` a recorded one, and `reconcile` one line of the settlement report. Charge also reads its secret
+# every five minutes, which counts by the hour and not by the payment.
 CALLS: Mapping[str, Calls] = {
     "issue_key": {"dynamodb:BatchGetItem": 1, "dynamodb:GetItem": 1, "kms:Encrypt": 1, "dynamodb:UpdateItem": 1},
     "tokenize": {"dynamodb:GetItem": 1, "kms:Decrypt": 1, "kms:GenerateMac": 2},

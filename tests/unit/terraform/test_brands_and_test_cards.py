@@ -33,12 +33,12 @@ def template(state: Mocked, route: str) -> str:
     )
 
 
-def test_tokenize_knows_which_brands_are_taken(states: dict[str, Mocked]) -> None:
+def test_tokenize_knows_the_accepted_brands(states: dict[str, Mocked]) -> None:
     assert environment(states["as_it_is"], "tokenize")["ACCEPTED_BRANDS"] == ",".join(ACCEPTED_BRANDS)
     assert environment(states["otherwise"], "tokenize")["ACCEPTED_BRANDS"] == "mir,visa"
 
 
-def test_unless_somebody_says_so_no_test_card_is_taken_neither_sealed_nor_in_the_clear(
+def test_by_default_no_test_card_is_accepted_sealed_or_in_the_clear(
     states: dict[str, Mocked],
 ) -> None:
     assert environment(states["as_it_is"], "tokenize")["TEST_CARDS_ACCEPTED"] == "false"
@@ -49,7 +49,7 @@ def test_unless_somebody_says_so_no_test_card_is_taken_neither_sealed_nor_in_the
         assert [sorted(json.loads(found)) for found in cards["otherwise"]] == [sorted(TEST_CARDS)]
 
 
-def test_the_template_looks_for_the_numbers_of_all_brands_whichever_are_taken(states: dict[str, Mocked]) -> None:
+def test_the_template_looks_for_the_numbers_of_all_brands_accepted_or_not(states: dict[str, Mocked]) -> None:
     for case in ("as_it_is", "otherwise"):
         assert f"#set($card_number = '{card_number()}')" in template(states[case], "payments")
 
