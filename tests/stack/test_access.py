@@ -84,11 +84,11 @@ def test_a_principal_without_execute_api_invoke_is_refused(driver: Driver) -> No
 def test_a_limit_on_callers_and_its_removal_are_deployed_with_the_api(machine: Machine, stack: Stack) -> None:
     deployments = [deployment(stack)]
     try:
-        machine.terraform().apply("-var", 'api_callers={ip_ranges=["203.0.113.0/24"]}')
+        machine.terraform().apply("-refresh=false", "-var", 'api_callers={ip_ranges=["203.0.113.0/24"]}')
         assert stack.call("GET", "/keys").status_code == 403
         deployments.append(deployment(stack))
     finally:
-        machine.terraform().apply()
+        machine.terraform().apply("-refresh=false")
     assert stack.call("GET", "/keys").status_code == 200
     deployments.append(deployment(stack))
     assert len(set(deployments)) == 3  # On AWS, a policy takes effect only with a deployment.

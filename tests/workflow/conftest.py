@@ -14,6 +14,7 @@ import requests
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.credentials import StateCredentials
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
@@ -113,7 +114,8 @@ class Workflow:
         """The answer of POST /keys, from the function as API Gateway calls it."""
         event = {"headers": {"Idempotency-Key": payment_id}, "body": None, "requestContext": {"path": "/v1/keys"}}
         call = {"FunctionName": "issue_key", "Payload": json.dumps(event)}
-        answer = lambda_eval_utils._invoke_lambda_function(parameters=call, region="", state_credentials=None)
+        nobody = StateCredentials(ROLE_ARN)
+        answer = lambda_eval_utils._invoke_lambda_function(parameters=call, region="", state_credentials=nobody)
         issued: dict[str, Any] = json.loads(answer["Payload"]["body"])
         return issued
 

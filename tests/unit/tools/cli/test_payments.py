@@ -207,7 +207,12 @@ def test_a_security_code_is_prompted_for_only_when_asked_for(
     client: FakeClient, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     prompts: list[str] = []
-    monkeypatch.setattr(payments, "getpass", lambda prompt: prompts.append(prompt) or "737")
+
+    def answer(prompt: str) -> str:
+        prompts.append(prompt)
+        return "737"
+
+    monkeypatch.setattr(payments, "getpass", answer)
     for options in ((), ("--security-code",)):
         done = run(*command, "--card", "4242424242424242", *options)
         assert "737" not in done.output
