@@ -68,7 +68,7 @@ def untold(stack: Stack) -> tuple[str, float]:
     finally:
         events.enable_rule(Name=rule)
     resolving, states = stack.execution_arn(f"payment-{payment_id}", "resolve"), stack.client("stepfunctions")
-    assert driver.ledger_items(f"PAYMENT#{payment_id}") == {}
+    assert driver.payment_items(payment_id) == {}
     with pytest.raises(states.exceptions.ExecutionDoesNotExist):
         states.get_execution_history(executionArn=resolving)
     return payment_id, time.monotonic()
