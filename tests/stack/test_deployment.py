@@ -39,6 +39,7 @@ def test_a_stack_is_deployed_once_rotates_its_keys_and_is_destroyed_without_a_tr
 ) -> None:
     stack = machine.up(print)
     terraform = machine.terraform()
+
     layer = Target.host().folder / "layer.sha256"
     layer.unlink()  # so that the layer is built again
     build(Target.host())
