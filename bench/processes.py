@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.measure import Row, Samples, Section, Target, interleaved
-from client import seal
+from client import CardData
 from tools.deployment.build import Target as Platform
 from tools.deployment.build import build, runtime_client
 from tools.deployment.paths import BUILD, ROOT
@@ -26,9 +26,10 @@ from tools.trials.invoke import Invocations
 HOME = BUILD / "bench"
 
 CLIENTS = {
-    "tokenize": ("kms",),
+    "issue_key": ("dynamodb", "kms"),
+    "tokenize": ("dynamodb", "kms"),
     "screen": ("dynamodb",),
-    "encrypt": ("kms",),
+    "encrypt": ("dynamodb", "kms"),
     "charge": ("dynamodb", "kms", "secretsmanager", "gateway"),
     "persist": ("dynamodb", "kms"),
     "compensate": ("dynamodb", "kms", "secretsmanager", "gateway"),
@@ -135,8 +136,8 @@ class Processes:
         """Record one call of the function on the stack, with a sealed card as in production; return the task's file."""
         event = Invocations(self.stack).event(FUNCTION_EVENTS / f"{function}.json")
         if "card_data" in event.get("request", {}):
-            [key, *_] = self.stack.call("GET", "/keys").json()["keys"]
-            event["request"]["card_data"] = seal(event["request"]["card_data"], event["payment_id"], key)
+            card = CardData(**event["request"]["card_data"])
+            event["request"]["card_data"] = self.stack.payments_client().seal(card, event["payment_id"])
         HOME.mkdir(parents=True, exist_ok=True)
         file = HOME / f"{function}.json"
         file.write_text(json.dumps({"function": function, "clients": CLIENTS[function], "event": event}))

@@ -18,7 +18,7 @@ from typing import Any
 import requests
 
 from bench.measure import Chart, Count, Curve, Row, Samples, Section, Target, interleaved
-from client import seal
+from client import CardData, PaymentsClient
 from client.transport import SigV4
 from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, new_payment_id
@@ -108,17 +108,16 @@ class PaymentRequests:
     stack: Stack
 
     @cached_property
-    def _key(self) -> dict[str, str]:
-        [key, *_] = self.stack.call("GET", "/keys").json()["keys"]
-        return dict(key)
+    def _client(self) -> PaymentsClient:
+        return self.stack.payments_client()
 
     def new(self) -> tuple[dict[str, Any], str]:
         payment_id = new_payment_id()
-        card = {"card_number": "3530111333300000", "expiry_date": "12/30", "card_holder": "John Doe"}
+        card = CardData("3530111333300000", "12/30", "John Doe")
         # The same input as the API's request template makes from a request.
         request = {"amount_minor": 1999, "currency": "USD", "merchant_reference": payment_id}
         request["caller"] = "arn:aws:sts::123456789012:assumed-role/payments-caller"
-        return request | {"card_data": seal(card, payment_id, self._key), "save_card": True}, payment_id
+        return request | {"card_data": self._client.seal(card, payment_id), "save_card": True}, payment_id
 
 
 def states_entered(events: Sequence[dict[str, Any]]) -> list[str]:

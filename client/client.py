@@ -128,6 +128,22 @@ class PaymentsClient:
                     raise
         return self.sealing_key()
 
+    def seal(self, card: CardData, payment_id: str) -> str:
+        """Seal a card with the payment's `key_for`; `pay` and `store_card` do it by themselves.
+
+        Raises NotSent if the card breaks a rule, CardNotSealed, and the errors of `key_for`.
+        """
+        card_data = asdict(card)
+        _check_types(**card_data)
+        if card.security_code is None:
+            del card_data["security_code"]
+        if broken := broken_rules(card_data, datetime.now(UTC)):
+            raise NotSent("; ".join(f"{field} {rule}" for field, rule in broken.items()) + ".")
+        try:
+            return seal(card_data, payment_id, asdict(self.key_for(payment_id)), self._fingerprint)
+        except ValueError as error:
+            raise CardNotSealed(str(error)) from None
+
     def keys(self) -> tuple[SealingKey, ...]:
         """Get the static keys, if the API has any. You may use any of them; the first is as good as the others."""
         return tuple(SealingKey.from_json(key) for key in self._transport.call("GET", "/keys")["keys"])
@@ -277,16 +293,7 @@ class PaymentsClient:
     def _sealed(self, card: CardData | str | None, payment_id: str) -> str | None:
         """Seal the card: none leaves this process in the clear, not even a test card."""
         if isinstance(card, CardData):
-            card_data = asdict(card)
-            _check_types(**card_data)
-            if card.security_code is None:
-                del card_data["security_code"]
-            if broken := broken_rules(card_data, datetime.now(UTC)):
-                raise NotSent("; ".join(f"{field} {rule}" for field, rule in broken.items()) + ".")
-            try:
-                return seal(card_data, payment_id, asdict(self.key_for(payment_id)), self._fingerprint)
-            except ValueError as error:
-                raise CardNotSealed(str(error)) from None
+            return self.seal(card, payment_id)
         if card is not None and not is_sealed_card(card):
             raise NotSent("The card is neither CardData nor a sealed card.")
         return card

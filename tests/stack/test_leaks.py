@@ -419,7 +419,7 @@ def test_a_sealed_card_is_nowhere(sweep: Sweep) -> None:
     assert [leak for leak in found if not sealed_ones[leak.canary].may_be_at(leak)] == []
 
 
-def test_a_card_number_for_an_id_is_nowhere(sweep: Sweep) -> None:
+def test_a_card_number_as_an_id_is_nowhere(sweep: Sweep) -> None:
     names = {canary.name for canary in (*IN_PATHS, *INVOKED)}
     assert [leak for leak in sweep.found if leak.canary in names] == []
 
@@ -461,5 +461,5 @@ def test_without_the_backstop_the_libraries_log_the_card_and_it_is_found(
     }
 
 
-def test_the_functions_are_afterwards_as_they_were_deployed(sweep: Sweep) -> None:
+def test_the_functions_are_restored_afterwards(sweep: Sweep) -> None:
     assert sweep.deployed_before == sweep.deployed_after

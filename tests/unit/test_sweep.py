@@ -87,7 +87,7 @@ def test_a_holders_name_is_found(encoding: str, before: str, after: str) -> None
 
 
 @given(texts)
-def test_what_may_be_said_of_a_card_is_no_leak(text: str) -> None:
+def test_permitted_card_data_is_no_leak(text: str) -> None:
     said = f"{text}{CANARY.pan[:6]}******{CANARY.pan[-4:]}{text}"
     assert leaks([(PLACE, said)], [CANARY, OTHER]) == set()
 

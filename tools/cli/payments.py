@@ -1,6 +1,7 @@
 """The API's calls as commands: pay, get, refund, capture, void, and stored cards."""
 
 import re
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from getpass import getpass
@@ -41,6 +42,10 @@ CardOption = Annotated[
     str | None, typer.Option("--card", help="A published test card; default: the command prompts for a card.")
 ]
 
+SecurityCodeOption = Annotated[
+    bool, typer.Option("--security-code", help="Prompt for the card's security code too, which the gateway checks.")
+]
+
 _SUCCESSES = {
     "processing",
     "captured",
@@ -70,8 +75,7 @@ app.add_typer(cards, name="cards")
 def connect(stack_file: StackOption, api_url: str | None) -> PaymentsClient:
     """The client of the API at this URL, or else of the stack's API. Raises StackError."""
     if api_url is None:
-        stack = Stack.load(stack_file)
-        return PaymentsClient(stack.api_url, stack.region, stack.session().get_credentials())
+        return Stack.load(stack_file).payments_client()
     import boto3  # reads the profile's region
 
     region = _REGION.search(urlsplit(api_url).netloc)
@@ -84,19 +88,24 @@ def connect(stack_file: StackOption, api_url: str | None) -> PaymentsClient:
         raise StackError(str(error)) from None
 
 
-def prompted_card() -> CardData:
-    """Prompt for a card, which keeps its number out of the command line and the shell history."""
+def prompted_card(*, security_code: bool) -> CardData:
+    """Prompt for a card, perhaps with its security code, which keeps both out of the command line and the shell
+    history."""
 
     def prompt(question: str) -> str:
         typer.echo(question, nl=False, err=True)
         return input()
 
     number = getpass("Card number: ").replace(" ", "")
-    card = CardData(number, prompt("Expiry date (MM/YY): "), prompt("Card holder: "))
-    given = {"card_number": number, "expiry_date": card.expiry_date, "card_holder": card.card_holder}
-    for field, rule in broken_rules(given, datetime.now(UTC)).items():
+    expiry_date, holder = prompt("Expiry date (MM/YY): "), prompt("Card holder: ")
+    card = CardData(number, expiry_date, holder, _prompted_code() if security_code else None)
+    for field, rule in broken_rules(asdict(card), datetime.now(UTC)).items():
         raise StackError(f"{field} {rule}.")
     return card
+
+
+def _prompted_code() -> str:
+    return getpass("Security code: ")
 
 
 @app.command()
@@ -104,6 +113,7 @@ def pay(
     amount: Annotated[str, typer.Argument(help="The amount in major units, like 19.99.")],
     currency: Annotated[str, typer.Argument(help="The currency's ISO 4217 code, like USD.")],
     card: CardOption = None,
+    security_code: SecurityCodeOption = False,
     token: Annotated[str | None, typer.Option(help="The token of a stored card, instead of a card.")] = None,
     authorize: Annotated[
         bool, typer.Option("--authorize", help="Only authorize the payment; capture it later.")
@@ -122,6 +132,8 @@ def pay(
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Pay with a card, which is sealed before it leaves this machine, or with a stored card's token."""
+    if token and security_code:
+        raise typer.BadParameter("A stored card has no security code.")
     with clear_errors():
         amount_minor = _amount_minor(amount, currency)
         client, key = connect(stack, api_url), key or new_payment_id()
@@ -129,7 +141,7 @@ def pay(
         payment = client.pay(
             amount_minor=amount_minor,
             currency=currency,
-            card=None if token else _card(card),
+            card=None if token else _card(card, security_code=security_code),
             token=token,
             capture=not authorize,
             save_card=save_card or None,
@@ -198,6 +210,7 @@ def void(
 @cards.command()
 def store(
     card: CardOption = None,
+    security_code: SecurityCodeOption = False,
     verify: Annotated[bool, typer.Option("--verify", help="Ask the issuer first whether the card is good.")] = False,
     key: KeyOption = None,
     as_json: JsonOption = False,
@@ -208,7 +221,7 @@ def store(
     with clear_errors():
         client, key = connect(stack, api_url), key or new_payment_id()
         _print_key(key)
-        stored = client.store_card(_card(card), verify=verify or None, idempotency_key=key)
+        stored = client.store_card(_card(card, security_code=security_code), verify=verify or None, idempotency_key=key)
     _show(stored, as_json)
 
 
@@ -262,13 +275,14 @@ def _print_key(key: str) -> None:
     errors.print(f"Idempotency-Key {key}", highlight=False, soft_wrap=True, style="dim")
 
 
-def _card(test_card: str | None) -> CardData:
+def _card(test_card: str | None, *, security_code: bool) -> CardData:
     if test_card is None:
-        return prompted_card()
+        return prompted_card(security_code=security_code)
     number = test_card.replace(" ", "")
     if not is_test_card(number):
         raise StackError("This is not a published test card. Leave out --card to be prompted for a card.")
-    return CardData(number, f"{datetime.now(UTC) + timedelta(days=365):%m/%y}", "John Doe")
+    expiry_date = f"{datetime.now(UTC) + timedelta(days=365):%m/%y}"
+    return CardData(number, expiry_date, "John Doe", _prompted_code() if security_code else None)
 
 
 def _amount_minor(amount: str, currency: str) -> int:

@@ -11,11 +11,10 @@ from typing import Annotated
 
 import typer
 
-from client import seal as seal_card
 from functions.screen.rules import RULES_FILE
 from functions.shared.domain.shapes import canonical_id
 from tools.cli.frame import JsonOption, StackOption, clear_errors, console, errors, prose_console
-from tools.cli.payments import prompted_card
+from tools.cli.payments import SecurityCodeOption, prompted_card
 from tools.deployment.build import checked_rules
 from tools.deployment.paths import STACK_FILE
 from tools.deployment.stack import Stack, StackError, new_payment_id
@@ -167,15 +166,16 @@ def seal(
     payment_id: Annotated[
         str | None, typer.Option(help="The Idempotency-Key to seal the card for; default: a new one.")
     ] = None,
+    security_code: SecurityCodeOption = False,
     stack: StackOption = STACK_FILE,
 ) -> None:
     """Seal a card for one payment. The command prompts for the card, which keeps it out of the shell history."""
     payment_id = payment_id or new_payment_id()
     with clear_errors():
-        key = Stack.load(stack).call("GET", "/keys").json()["keys"][0]
-        card = asdict(prompted_card())
+        client = Stack.load(stack).payments_client()
+        sealed = client.seal(prompted_card(security_code=security_code), payment_id)
     typer.echo(f"Send this card_data with the Idempotency-Key {payment_id}:", err=True)
-    typer.echo(seal_card(card, payment_id, key))
+    typer.echo(sealed)
 
 
 @app.command("explain")

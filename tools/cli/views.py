@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from werkzeug.serving import make_server
 
-from client import PaymentsClient
 from client.models import PaymentStatus
 from examples.checkout.app import create_app as create_checkout
 from functions.shared.contracts import load
@@ -108,7 +107,7 @@ def checkout(
     """Serve the shop in examples/checkout, which pays through a stack, until Ctrl-C."""
     with clear_errors():
         target = Stack.load(stack)
-        payments = PaymentsClient(target.api_url, target.region, target.session().get_credentials())
+        payments = target.payments_client()
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         server = make_server("127.0.0.1", port, create_checkout(payments, load("test_cards")), threaded=True)
     console.print(f"The checkout is at http://localhost:{port}  (Ctrl-C stops it)", highlight=False)

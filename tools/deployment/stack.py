@@ -14,6 +14,7 @@ from typing import Any, Self
 import boto3
 import requests
 
+from client import PaymentsClient
 from client.transport import SigV4
 from tools.deployment.polling import wait_for
 from tools.deployment.private import write_private
@@ -102,6 +103,10 @@ class Stack:
     def resource(self, service: str) -> Any:
         """A boto3 resource for the stack's account."""
         return self.session().resource(service, endpoint_url=self.aws_endpoint_url)  # type: ignore[call-overload]
+
+    def payments_client(self) -> PaymentsClient:
+        """The client of the stack's API."""
+        return PaymentsClient(self.api_url, self.region, self.session().get_credentials())
 
     def call(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None

@@ -15,13 +15,15 @@ from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
+from functions.shared.adapters.table.held_cards import DynamoDbHeldCards
 from functions.shared.adapters.table.keys import is_of_payment
 from functions.shared.adapters.table.ledger import DynamoDbLedger, sealed
+from functions.shared.adapters.table.sealing_keys import DynamoDbSealingKeys
 from functions.shared.adapters.table.velocity import EARLIER_BUCKETS, MAX_REMEMBERED_PAYMENTS, DynamoDbVelocityCounter
 from functions.shared.domain.card import CardSummary
 from functions.shared.domain.ledger import capture_entry, settlement_entry
 from functions.shared.domain.payment import Payment, PaymentRequest
-from functions.shared.ports import Execution, StoredCard
+from functions.shared.ports import Execution, HeldCard, StoredCard
 from functions.status.follow import LONGEST_WAIT_SECONDS, follow
 from functions.status.payment_status import LOOKUP_AFTER_SECONDS
 from tools.deployment.definitions import definition
@@ -29,28 +31,36 @@ from tools.deployment.paths import TERRAFORM
 
 Calls = Mapping[str, int]
 
-# Each function's AWS calls for one captured payment with a sealed card that is kept, a reference and a caller. `status`
-# reads a running payment once, `status_recorded` a recorded one, and `reconcile` one line of the
-# settlement report. Charge also reads its secret every five minutes, which counts by the hour and not by the payment.
+# Each function's AWS calls for one captured payment, whose card is sealed to a single-use key and kept, with a
+# reference and a caller. A security code takes two calls of KMS more. `status` reads a running payment once,
+# `status_recorded` a recorded one, and `reconcile` one line of the settlement report. Charge also reads its secret
+# every five minutes, which counts by the hour and not by the payment.
 CALLS: Mapping[str, Calls] = {
-    "tokenize": {"kms:Decrypt RSA": 1, "kms:GenerateMac": 2},
+    "issue_key": {"dynamodb:BatchGetItem": 1, "dynamodb:GetItem": 1, "kms:Encrypt": 1, "dynamodb:UpdateItem": 1},
+    "tokenize": {"dynamodb:GetItem": 1, "kms:Decrypt": 1, "kms:GenerateMac": 2},
     "screen": {"dynamodb:UpdateItem": 5, "dynamodb:Query": 1, "dynamodb:BatchGetItem": 1},
-    "encrypt": {"kms:Decrypt RSA": 1, "kms:Encrypt": 1},
-    "charge": {"dynamodb:BatchGetItem": 1, "kms:Decrypt": 1},
-    "persist": {"kms:GenerateMac": 1, "dynamodb:TransactWriteItems": 1},
+    "encrypt": {"dynamodb:GetItem": 1, "kms:Decrypt": 1, "kms:Encrypt": 1, "dynamodb:UpdateItem": 1},
+    "charge": {"dynamodb:BatchGetItem": 1, "dynamodb:GetItem": 1, "kms:Decrypt": 1},
+    "persist": {
+        "dynamodb:GetItem": 1,
+        "kms:GenerateMac": 1,
+        "dynamodb:TransactWriteItems": 1,
+        "dynamodb:UpdateItem": 1,
+    },
     "reconcile": {"dynamodb:Query": 1, "kms:GenerateMac": 1, "dynamodb:TransactWriteItems": 1},
     "status": {"dynamodb:Query": 1, "states:DescribeExecution": 1},
     "status_recorded": {"dynamodb:Query": 1},
 }
 
 # Each function's warm duration in milliseconds; `reconcile` for one line of the report. Assumed: 5 for a DynamoDB call,
-# 15 for a transaction, 10 for KMS, 20 with an RSA key, 400 for the gateway, and a little for the function itself.
+# 15 for a transaction, 10 for KMS, 400 for the gateway, and a little for the function itself.
 MILLISECONDS: Mapping[str, int] = {
-    "tokenize": 45,
+    "issue_key": 30,
+    "tokenize": 40,
     "screen": 40,
     "encrypt": 35,
-    "charge": 420,
-    "persist": 30,
+    "charge": 425,
+    "persist": 40,
     "reconcile": 40,
     "status": 15,
 }
@@ -60,6 +70,7 @@ BETWEEN_STATES_MS = 15
 
 # Bytes that each function writes to its log: its own line or two, and its metrics.
 LOGGED_BYTES: Mapping[str, int] = {
+    "issue_key": 285,
     "tokenize": 285,
     "screen": 285,
     "encrypt": 285,
@@ -92,6 +103,7 @@ _STARTED, _RECORDED, _SETTLED = "2026-11-23T09:00:00.000Z", "2026-11-23T09:00:01
 _FINGERPRINT = "fp_" + "a" * 52
 _TOKEN = "tok_" + "a" * 52
 _CIPHERTEXT_BYTES = 240  # for the card's 90 bytes of JSON
+_ENCRYPTED_KEY_BYTES = 184  # for a private half of 32 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +151,16 @@ def functions() -> list[str]:
     return [name.lower() for name, kind in happy_path() if kind == "Task"]
 
 
+def runs() -> list[str]:
+    """The functions that run for a captured payment, from its key to its record."""
+    return ["issue_key", *functions()]
+
+
+def requests(reads: int) -> int:
+    """The API requests of a captured payment that its client reads this often: for its key, to pay, and the reads."""
+    return 2 + reads
+
+
 @cache
 def memory_mb() -> dict[str, int]:
     """Each function's memory in MB."""
@@ -183,7 +205,7 @@ def wait_calls(seconds: float) -> Counter[str]:
 def calls(reads: int) -> Counter[str]:
     """The calls of a captured payment that its client reads this often; the first read waits for the end."""
     total: Counter[str] = Counter()
-    for function in [*functions(), "reconcile"]:
+    for function in [*runs(), "reconcile"]:
         total.update(CALLS[function])
     for read in range(reads):
         total.update(CALLS["status_recorded"] if read else wait_calls(milliseconds() / 1000))
@@ -191,23 +213,28 @@ def calls(reads: int) -> Counter[str]:
 
 
 def read_units(reads: int) -> float:
-    """Read units: velocity by card and, eventually consistent, by four other keys; whether the payment is recorded; the
-    client's reads; reconciliation (the payment, its status, and its postings in the index twice); and two nights'
-    anchors."""
+    """Read units: velocity by card and, eventually consistent, by four other keys; whether the payment is recorded,
+    for its key and for its charge; what it has only until it ends; the client's reads; reconciliation (the payment, its
+    status, and its postings in the index twice); and two nights' anchors."""
+    ephemeral = sum(CALLS[function].get("dynamodb:GetItem", 0) for function in runs())
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
     status_queries = wait_calls(milliseconds() / 1000)["dynamodb:Query"] + reads - 1 if reads else 0
-    return 1 + 4 * EARLIER_BUCKETS / 2 + 1 + status_queries + 1 + 1 + (postings + 1) * posting + 2
+    return 1 + 4 * EARLIER_BUCKETS / 2 + 2 + ephemeral + status_queries + 1 + 1 + (postings + 1) * posting + 2
 
 
 @cache
 def captured_writes() -> tuple[Write, ...]:
-    """Writes until the payment is captured, by Screen and by Persist."""
-    client = _Recorder()
+    """Writes until the payment is captured: its key, by Screen, its card, by Persist, and their erasure."""
+    client, cipher = _Recorder(), SimpleNamespace(encrypt=lambda plaintext, context: bytes(_ENCRYPTED_KEY_BYTES))
+    DynamoDbSealingKeys(client, "ephemeral", cipher).issue(PAYMENT.payment_id, _STARTED)  # type: ignore[arg-type]
+    held_cards = DynamoDbHeldCards(client, "ephemeral")  # type: ignore[arg-type]
     DynamoDbVelocityCounter(client, "counters").count(PAYMENT.payment_id, _REQUEST, _SUMMARY, _STARTED)  # type: ignore[arg-type]
+    held_cards.hold(PAYMENT.payment_id, HeldCard(bytes(_CIPHERTEXT_BYTES)), _STARTED)
     card = StoredCard(_SUMMARY, bytes(_CIPHERTEXT_BYTES), _RECORDED)
     captured, entries = PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
     DynamoDbLedger(client, "ledger", sealing(_RECORDED), "cards").record(captured, entries, card)  # type: ignore[arg-type]
+    held_cards.erase(PAYMENT.payment_id, _RECORDED)
     return tuple(client.writes)
 
 
@@ -232,20 +259,19 @@ def stored_bytes() -> tuple[int, int]:
 
 def logged_bytes(reads: int) -> Counter[str]:
     """Bytes that a payment writes to the logs of the state machine, the functions and the API."""
-    runs = [*functions(), *["status"] * reads]
     return Counter(
         states=history_events() * _EVENT_LOG_BYTES,
-        functions=sum(LOGGED_BYTES[name] + PLATFORM_LOG_BYTES for name in runs),
-        api=(1 + reads) * _ACCESS_LOG_BYTES,
+        functions=sum(LOGGED_BYTES[name] + PLATFORM_LOG_BYTES for name in [*runs(), *["status"] * reads]),
+        api=requests(reads) * _ACCESS_LOG_BYTES,
     )
 
 
 def gb_seconds(reads: int) -> float:
     """Billed GB-seconds, if all functions are warm; a wait lasts as long as the payment."""
-    runs = [(name, MILLISECONDS[name]) for name in [*functions(), "reconcile", *["status"] * reads]]
+    durations = [(name, MILLISECONDS[name]) for name in [*runs(), "reconcile", *["status"] * reads]]
     if reads:
-        runs.append(("status", milliseconds()))
-    return sum(duration / 1000 * memory_mb()[name] / 1024 for name, duration in runs)
+        durations.append(("status", milliseconds()))
+    return sum(duration / 1000 * memory_mb()[name] / 1024 for name, duration in durations)
 
 
 def velocity_units(payments: int) -> int:
@@ -307,11 +333,16 @@ class _Recorder:
         for write in request["TransactItems"]:
             self._record_write(write["Put"]["Item"], times=2)
 
+    def get_item(self, **_: Any) -> dict[str, Any]:
+        return {}
+
     def update_item(self, **request: Any) -> dict[str, Any]:
-        """A velocity update. Its item stays within one unit, except for a card that pays again and again."""
+        """An update of what a payment has until it ends, or of velocity. Either item stays within one unit, except for
+        a card that pays again and again."""
         key = request["Key"]
         size = item_bytes(key | request["ExpressionAttributeValues"])
-        self.writes.append(Write(key["pk"]["S"], key["sk"]["S"], None, size, velocity_units(0)))
+        pk, sk = key.get("pk", key.get("payment_id")), key.get("sk", {"S": ""})
+        self.writes.append(Write(pk["S"], sk["S"], None, size, velocity_units(0)))
         return {"Attributes": {}}
 
     def batch_get_item(self, **_: Any) -> dict[str, Any]:

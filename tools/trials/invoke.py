@@ -35,8 +35,8 @@ class Invocations:
 
     In an event, a string like `${encrypt.transaction_id}` stands for a field of the answer of the function `encrypt` to
     its own sample event, and `${to_store.encrypt}` for its answer to the one in the folder `to_store`. A file cannot
-    contain a ciphertext, because only the stack with the right key can decrypt it. `${payment_id}` stands for a new id,
-    `${now}` for the current time.
+    contain a transaction's id, because only the stack where Encrypt ran holds its card. `${payment_id}` stands for a
+    new id, `${now}` for the current time.
     """
 
     def __init__(self, stack: Stack) -> None:

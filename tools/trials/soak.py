@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from client import seal
+from client import CardData, PaymentsClient, PaymentsError
 from tools.books.findings import Evidence
 from tools.deployment.paths import FUNCTIONS
 from tools.deployment.polling import wait_for
@@ -256,7 +256,7 @@ def _send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: 
     """
     state, unsent, running_payments = Soak(), deque(planned.values()), dict[str, PlannedPayment]()
     operated: set[str] = set()
-    [key, *_] = stack.call("GET", "/keys").json()["keys"]
+    client = stack.payments_client()
     task = bar.add_task("", total=len(planned), rate=0.0)
     state.memory[0] = Memory.now(stack)
     started = last_progress = time.monotonic()
@@ -278,7 +278,7 @@ def _send_all(stack: Stack, planned: Mapping[str, PlannedPayment], concurrency: 
                     del running_payments[sent.payment_id]
             free = concurrency - sum(not payment.faults for payment in running_payments.values())
             batch = [unsent.popleft() for _ in range(min(free, len(unsent)))]
-            for sent, problem in zip(batch, pool.map(lambda each: _send(stack, each, key), batch), strict=True):
+            for sent, problem in zip(batch, pool.map(lambda each: _send(stack, client, each), batch), strict=True):
                 with_faults += bool(sent.faults)
                 if problem is None:
                     running_payments[sent.payment_id] = sent
@@ -309,15 +309,15 @@ def _running(stack: Stack) -> set[str]:
     return {execution["name"] for page in found for execution in page["executions"]}
 
 
-def _send(stack: Stack, payment: PlannedPayment, key: dict[str, str]) -> str | None:
+def _send(stack: Stack, client: PaymentsClient, payment: PlannedPayment) -> str | None:
     """Arm the payment's faults and post it, twice if that is planned. Return what was wrong with an answer, or None."""
     if not payment.operations:
         _arm_faults(stack, payment)
     body = payment.body
-    if payment.sealed:
-        body = body | {"card_data": seal(body["card_data"], payment.payment_id, key)}
     headers = {"Idempotency-Key": payment.payment_id}
     try:
+        if payment.sealed:
+            body = body | {"card_data": client.seal(CardData(**body["card_data"]), payment.payment_id)}
         first = stack.call("POST", payment.path, body, headers)
         accepted = 201 if payment.path == "/cards" else 202
         if first.status_code != accepted:
@@ -329,7 +329,7 @@ def _send(stack: Stack, payment: PlannedPayment, key: dict[str, str]) -> str | N
             same = payment.repeat == "same" and again.status_code == accepted and again.json() == first.json()
             if not (exists or same):
                 return f"{payment.payment_id}: the key used again was answered {again.status_code} {again.text}"
-    except StackError as error:
+    except (StackError, PaymentsError) as error:
         return f"{payment.payment_id}: {error}"
     return None
 

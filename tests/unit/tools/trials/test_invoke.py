@@ -73,7 +73,7 @@ def test_a_charge_whose_outcome_is_unknown_is_undone(aws: FakeLambda) -> None:
 def test_what_follows_is_about_the_payment_that_was_asked_for(aws: FakeLambda, tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     event.write_text(
-        json.dumps({"payment_id": "by-hand", "payment": {"amount_minor": 5}, "card": {}, "ciphertext": ""})
+        json.dumps({"payment_id": "by-hand", "payment": {"amount_minor": 5}, "card": {}, "transaction_id": "0"})
     )
     Invocations(STACK).invoke_with_next("charge", event)
     (persisted,) = (event for name, event in aws.calls if name == "persist")
