@@ -121,26 +121,26 @@ def this_design(reads: int, per_month: int) -> Design:
     return Design("this workflow (Standard)", lines, "")
 
 
-def other_designs(design: Design, reads: int) -> tuple[Design, ...]:
-    """The same payment as it was before, and in other designs. Each of these needs a write more, for the uniqueness
-    that execution names give."""
+def other_designs(design: Design, reads: int, per_month: int = MILLION) -> tuple[Design, ...]:
+    """The same payment without what was changed since, and in other designs. Each of these needs a write more, for the
+    uniqueness that execution names give."""
     steps, transitions = len(footprint.functions()), len(footprint.happy_path())
     choices_gb = _FORMER_CHOICES * footprint.log_bytes_of_a_choice() / _GB
     seconds = sum(footprint.MILLISECONDS[name] for name in footprint.functions()) / 1000
     express_seconds = -(-(seconds * 1000 + len(footprint.happy_path()) * footprint.BETWEEN_STATES_MS) // 100) / 10
     logged = footprint.logged_bytes(reads)
     platform = (steps - 1) * footprint.PLATFORM_LOG_BYTES
-    static = _with_a_static_key(design)
+    static = _with_a_static_key(design, reads, per_month)
     return (
         Design(
-            "as it was before",
+            "nine transitions, static key",
             _changed(
                 static,
                 transition=_FORMER_CHOICES,
                 log_gb=choices_gb,
                 log_gb_month=_MONTHS_KEPT * _COMPRESSED * choices_gb,
             ),
-            "Keys of one payment. It had nine transitions, as states of its own chose what errors and ends choose now.",
+            "What single-use keys give. States of their own chose what errors and ends choose now.",
         ),
         Design(
             "a static sealing key",
@@ -186,14 +186,16 @@ def other_designs(design: Design, reads: int) -> tuple[Design, ...]:
     )
 
 
-def _with_a_static_key(design: Design) -> Design:
+def _with_a_static_key(design: Design, reads: int, per_month: int) -> Design:
     """The design without single-use keys: a payment asks for none, and its card is opened by an RSA key in KMS."""
     issued = footprint.CALLS["issue_key"]
     gb_seconds = footprint.MILLISECONDS["issue_key"] / 1000 * footprint.memory_mb()["issue_key"] / 1024
+    requests = footprint.requests(reads)
     log_gb = (footprint.LOGGED_BYTES["issue_key"] + footprint.PLATFORM_LOG_BYTES) / _GB
     lines = _changed(
         design,
         api_request=-1,
+        trace=(_traces((requests - 1) * per_month) - _traces(requests * per_month)) / per_month,
         lambda_request=-1,
         lambda_gb_second=-gb_seconds,
         kms_request=-issued["kms:Encrypt"] - _OPENINGS,
@@ -288,7 +290,7 @@ def show(per_month: int, reads: int, file: Path, console: Console) -> dict[str, 
     """Print what this many payments cost in a month, and write it as JSON. Returns what was written."""
     prices = load_prices()
     design = this_design(reads, per_month)
-    designs = (design, *other_designs(design, reads))
+    designs = (design, *other_designs(design, reads, per_month))
     total = _total(design.lines, prices)
     month = f"{per_month:,} a month"
 

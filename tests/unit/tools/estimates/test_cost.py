@@ -117,7 +117,7 @@ def test_the_tables_add_up_and_the_file_says_the_same(tmp_path: Path) -> None:
     assert f"{standard['usd_per_million'] / 2:,.2f}" in output.getvalue()
     assert f"{told['base']['usd_per_month']:,.2f}" in output.getvalue()
     assert [design["name"] for design in told["ways"][1:]] == [
-        "as it was before",
+        "nine transitions, static key",
         "a static sealing key",
         "as Express",
         "one big function",
