@@ -506,6 +506,7 @@ FORBIDDEN: dict[str, dict[str, Call]] = {
         "write a card": lambda as_role: as_role.write(CARD),
         "see whether a payment is recorded": lambda as_role: as_role.read_many(PAYMENT, "payment_id", "status"),
         "change the gateway's key": lambda as_role: as_role.secret("put_secret_value", SecretString="x"),
+        "look at how often a card pays": lambda as_role: as_role.query("pk", "VELOCITY#tok_1"),
     },
     "compensate": {
         "check a seal": lambda as_role: as_role.check_seal(),
