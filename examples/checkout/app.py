@@ -133,12 +133,19 @@ def create_app(payments: api.PaymentsClient, test_cards: Mapping[str, Mapping[st
 
     @app.post("/api/orders/<order_id>/attempts")
     def begin_attempt(order_id: str) -> ResponseReturnValue:
-        """Return the id and the key to seal the card with; or the payment, if the order is paid or may yet be paid."""
+        """Return the id and its own key to seal the card with; or the payment, if the order is paid or may yet be."""
         order = find_order(order_id)
         payment = find_payment(order)
         if payment is not None and not orders.begin_attempt(order, after=payment):
             return {"payment": _customer_view(payment, order)}
-        return {"payment_id": order.payment_id, "key": asdict(payments.sealing_key())}
+        try:
+            key = payments.issue_key(order.payment_id)
+        except api.RequestRefused as refusal:
+            if refusal.code != "payment_exists":
+                raise
+            # Another window has paid since.
+            return {"payment": _customer_view(payments.payment(order.payment_id), order)}
+        return {"payment_id": order.payment_id, "key": asdict(key) | {"expires_at": key.expires_at.isoformat()}}
 
     @app.post("/api/orders/<order_id>/payment")
     def pay(order_id: str) -> ResponseReturnValue:

@@ -21,6 +21,7 @@ from tools.local.machine import Machine
 # Passes Luhn but is not a published test card, so it must be sealed.
 NUMBER = "4000056655665556"
 HOLDER = "Ada Lovelace"
+CODE = "737"
 LOST = "Failed to load resource: net::ERR_FAILED"
 THANK_YOU = "You paid $48.50 with your Visa ending in"
 
@@ -96,6 +97,8 @@ def test_a_card_is_entered_by_keyboard_and_visible_nowhere_on_the_way(driver: Dr
     page.keyboard.press("Tab")
     page.keyboard.type("12/2030")
     page.keyboard.press("Tab")
+    page.keyboard.type(CODE)
+    page.keyboard.press("Tab")
     page.keyboard.type(HOLDER)
     page.keyboard.press("Enter")
     expect(page.get_by_text(f"{THANK_YOU} 5556.")).to_be_visible()
@@ -128,6 +131,16 @@ def test_after_a_decline_another_card_pays_the_same_order(driver: Driver, page: 
     expect(page.get_by_text("with your Mastercard ending in 4444.")).to_be_visible()
     attempts = [driver.charges(payment_id(page, attempt)) for attempt in (1, 2, 3)]
     assert [[charge["status"] for charge in charges] for charges in attempts] == [["declined"], ["captured"], []]
+
+
+def test_a_wrong_security_code_is_told_and_only_it_has_to_be_entered_again(driver: Driver, page: Page) -> None:
+    choose(page, "incorrect cvc")
+    pay(page)
+    expect(page.get_by_role("alert")).to_have_text("The security code is not this card’s. Check it against your card.")
+    expect(page.get_by_label("Security code")).to_have_value("")
+    page.get_by_label("Security code").fill(CODE)
+    pay(page)
+    expect(page.get_by_text(f"{THANK_YOU} 4242.")).to_be_visible()
 
 
 def test_an_expired_and_a_mistyped_card_get_different_messages_and_are_never_sent(driver: Driver, page: Page) -> None:
@@ -243,6 +256,7 @@ def test_a_payment_that_could_not_be_sent_is_sent_again_under_the_same_id(driver
     choose(page, "Visa …4242")
     pay(page)
     expect(page.get_by_role("alert")).to_contain_text("you can’t be charged twice")
+    page.get_by_label("Security code").fill(CODE)
     pay(page)
     expect(page.get_by_text(f"{THANK_YOU} 4242.")).to_be_visible()
     assert [len(driver.charges(payment_id(page, attempt))) for attempt in (1, 2)] == [1, 0]

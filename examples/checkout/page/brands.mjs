@@ -14,6 +14,11 @@ export function brandOf(digits) {
   return rangeOf(digits)?.brand;
 }
 
+/** Return how many digits the security code of the brand's cards has. */
+export function codeLength(brand) {
+  return brand === "amex" ? 4 : 3;
+}
+
 /** Whether the number has the beginning and the length of some brand. */
 export function isOfABrand(digits) {
   return table.brands.some((each) => each.lengths.includes(digits.length) && begins(each, digits));

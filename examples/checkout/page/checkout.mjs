@@ -17,8 +17,6 @@ const SLOW_MS = 8_000;
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 5_000;
 const FAILED = ["declined", "rejected", "reversed"];
-// The fingerprint of the only key to seal with, if the page pins one. Then no other key is accepted from anyone.
-const FINGERPRINT = document.querySelector('meta[name="sealing-key-fingerprint"]').content || undefined;
 const UNSETTLED = ["processing", "in_doubt"];
 
 let amount = "";
@@ -48,12 +46,16 @@ async function start() {
   }
 }
 
-/** Seal the card for the attempt that the back end names, send it, and follow the payment. */
+/**
+ * Seal the card for the attempt that the back end names, send it, and follow the payment. The payment's key is valid for
+ * an hour, so it is asked for now: the customer may have left the page open for longer.
+ */
 async function pay(cardData) {
   show({ status: "processing" });
   const { payment_id, key, payment } = await call("POST", "/attempts", {});
+  card.forgetCode();
   if (payment) return follow(payment);
-  const card_data = await seal(cardData, payment_id, key, FINGERPRINT);
+  const card_data = await seal(cardData, payment_id, key);
   return follow((await call("POST", "/payment", { payment_id, card_data })).payment);
 }
 

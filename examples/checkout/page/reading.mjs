@@ -15,8 +15,11 @@ const DATES = [
   /^(?<year>1[3-9]|[2-9]\d)\/(?<month>\d\d?)$/, // 30/12, if it is unambiguous
 ];
 
-/** The digits of a card number in any script, without separators; null if the text contains anything else. */
-export function cardNumberIn(text) {
+/**
+ * The digits of a card number or a security code in any script, without separators; null if the text contains anything
+ * else.
+ */
+export function digitsIn(text) {
   const digits = plain(text).replace(BETWEEN_DIGITS, "");
   return /^[0-9]*$/.test(digits) ? digits : null;
 }

@@ -5,9 +5,10 @@ import { BRANDS } from "./brands.mjs";
 const ASK_THE_BANK = "Your bank declined this payment and did not say why. Use another card, or ask your bank.";
 const SEAL_AGAIN =
   "Your card’s details did not arrive as they were sent, and you were not charged. Reload this page and try again.";
+const CODE_AGAIN = "This took too long to be sent, and you were not charged. Enter the security code again, and pay.";
 const OUR_FAULT = "The shop asked for something that can’t be paid. You were not charged. Tell the shop, please.";
 
-/** The messages by field and mistake. Functions get the card number's `digits`, and its brand's `name` and `lengths`. */
+/** The messages by field and mistake. Functions get the card number's `digits`, and its brand's `name`, `lengths` and `code_length`. */
 export const COMPLAINTS = {
   card_number: {
     blank: "Enter the card number.",
@@ -26,6 +27,11 @@ export const COMPLAINTS = {
     too_late: "Enter month and year as they are on your card.",
     expired: "This card has expired. Use another card.",
   },
+  security_code: {
+    blank: "Enter the security code.",
+    no_digits: "Enter the digits of the security code.",
+    wrong_length: ({ name, code_length }) => `${name} security codes have ${code_length} digits.`,
+  },
   card_holder: {
     blank: "Enter the name on the card.",
     too_long: "This name is too long. Leave out what your card does not show of it.",
@@ -33,6 +39,9 @@ export const COMPLAINTS = {
     card_number: "This looks like a card number. Enter the name as it is on your card.",
   },
 };
+
+/** Where the security code is, by how many digits it has. */
+export const CODE_HINTS = { 3: "3 digits on the back", 4: "4 digits on the front" };
 
 /** The bank declined the card: messages by `decline_code`. */
 export const DECLINED = {
@@ -58,6 +67,9 @@ export const REJECTED = {
   invalid_sealed_card: SEAL_AGAIN,
   sealed_card_tampered: SEAL_AGAIN,
   sealed_for_another_payment: SEAL_AGAIN,
+  sealed_with_the_wrong_kind: SEAL_AGAIN,
+  sealing_key_expired: CODE_AGAIN,
+  sealing_key_used: CODE_AGAIN,
   sealing_not_supported: SEAL_AGAIN,
   unknown_sealing_key: SEAL_AGAIN,
   sensitive_authentication_data: SEAL_AGAIN,

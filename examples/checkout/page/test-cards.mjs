@@ -1,6 +1,6 @@
 /** The published test cards: a click fills in the form. A shop that accepts real cards leaves this out. */
 
-import { BRANDS } from "./brands.mjs";
+import { BRANDS, codeLength } from "./brands.mjs";
 import { fill } from "./card.mjs";
 import { byId, element } from "./dom.mjs";
 
@@ -13,7 +13,10 @@ export function showTestCards(cards) {
   const declined = cards.filter(({ outcome }) => outcome === "declined");
   byId("test-cards").append(
     ...group("Approved", approved.map((card) => [BRANDS[card.brand].name, card])),
-    ...group("Declined by the bank", declined.map((card) => [card.decline_code.replaceAll("_", " "), card])),
+    ...group("Declined by the bank", [
+      ...declined.map((card) => [card.decline_code.replaceAll("_", " "), card]),
+      ...approved.slice(0, 1).map((card) => ["incorrect cvc", { ...card, security_code: "000" }]),
+    ]),
     ...group("Refused by this page", approved.slice(0, 1).map((card) => [
       "expired in 2020", { ...card, expiry_date: "01/20" },
     ])),
@@ -29,7 +32,7 @@ function button(name, card) {
   const number = element("span", { className: "hint" }, `…${card.card_number.slice(-4)}`);
   const created = element("button", { type: "button" }, name, number);
   created.addEventListener("click", () => {
-    fill({ ...rest, ...card });
+    fill({ ...rest, security_code: "1".repeat(codeLength(card.brand)), ...card });
     byId("submit").focus();
   });
   return created;

@@ -1,6 +1,7 @@
 """The shop's back end over HTTP. tests/stack/test_checkout.py opens its page in a browser, on a real stack."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from client import PaymentsClient
 from examples.checkout.app import create_app
 from tests.samples import PAN, SEALED, SUMMARY, TEST_CARDS
 from tests.scripted_api import HANG_UP, ScriptedApi
+from tests.sealers import issued_key
 
 ORIGIN = "http://localhost"
-KEY = {"kid": "key-1", "alg": "RSA-OAEP-256", "enc": "A256GCM", "pem": "-----BEGIN PUBLIC KEY-----"}
-KEYS = (200, {"keys": [KEY]})
+_, KEY = issued_key()
+TOLD_KEY = KEY | {"expires_at": datetime.fromisoformat(KEY["expires_at"]).isoformat()}
+ISSUED = (201, KEY)
 NO_PAYMENT = (404, {"error": {"code": "payment_not_found", "message": "There is no payment with this id."}})
 REFUSED = (400, {"error": {"code": "invalid_request", "message": "Missing card data."}})
 
@@ -111,30 +114,46 @@ def test_the_amount_is_the_orders_and_not_the_browsers(api: ScriptedApi, shop: S
 
 
 def test_the_first_attempt_can_be_requested_again_and_stays_the_same(api: ScriptedApi, shop: Shop) -> None:
-    api.script(NO_PAYMENT, KEYS, NO_PAYMENT, KEYS)
+    api.script(NO_PAYMENT, ISSUED, NO_PAYMENT, ISSUED)
     answers = [shop.post("/attempts", {}).json for _ in range(2)]
-    assert answers == [{"payment_id": f"{shop.order_id}-1", "key": KEY}] * 2
+    assert answers == [{"payment_id": f"{shop.order_id}-1", "key": TOLD_KEY}] * 2
 
 
 @pytest.mark.parametrize("status", ["declined", "rejected", "reversed"])
 def test_another_attempt_begins_when_the_previous_one_has_failed(api: ScriptedApi, shop: Shop, status: str) -> None:
     # Two windows at a time: the second read the first attempt before the other began the next one.
-    api.script(paid(shop, status), KEYS, paid(shop, status, attempt=1), KEYS)
+    api.script(paid(shop, status), ISSUED, paid(shop, status, attempt=1), ISSUED)
     answers = [shop.post("/attempts", {}).json for _ in range(2)]
-    assert answers == [{"payment_id": f"{shop.order_id}-2", "key": KEY}] * 2
+    assert answers == [{"payment_id": f"{shop.order_id}-2", "key": TOLD_KEY}] * 2
     late = shop.post("/payment", {"payment_id": f"{shop.order_id}-1", "card_data": SEALED})
     assert (late.status_code, late.json) == (409, {"error": {"code": "attempt_over"}})
 
 
 @pytest.mark.parametrize("status", ["processing", "captured", "authorized", "in_doubt", "refunded", "voided"])
 def test_no_other_attempt_begins_while_money_may_have_moved(api: ScriptedApi, shop: Shop, status: str) -> None:
-    api.script(paid(shop, status), NO_PAYMENT, KEYS)
+    api.script(paid(shop, status), NO_PAYMENT, ISSUED)
     answer = shop.post("/attempts", {}).json
     assert answer is not None
     assert (list(answer), answer["payment"]["status"]) == (["payment"], status)
     answer = shop.post("/attempts", {}).json
     assert answer is not None
     assert answer["payment_id"] == f"{shop.order_id}-1"
+
+
+def test_each_attempt_has_a_key_of_its_own(api: ScriptedApi, shop: Shop) -> None:
+    api.script(NO_PAYMENT, ISSUED, paid(shop, "declined"), ISSUED)
+    for _ in range(2):
+        shop.post("/attempts", {})
+    issued = [call.headers["Idempotency-Key"] for call in api.calls if call.method == "POST"]
+    assert issued == [f"{shop.order_id}-{attempt}" for attempt in (1, 2)]
+
+
+def test_who_asks_for_a_key_after_another_window_has_paid_is_told_of_the_payment(api: ScriptedApi, shop: Shop) -> None:
+    exists = (409, {"error": {"code": "payment_exists", "message": "This Idempotency-Key was used before."}})
+    api.script(NO_PAYMENT, exists, paid(shop))
+    answer = shop.post("/attempts", {}).json
+    assert answer is not None
+    assert (list(answer), answer["payment"]["status"]) == (["payment"], "captured")
 
 
 def test_the_page_gets_the_order_and_the_payments_status(api: ScriptedApi, shop: Shop) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.credentials import Credentials
 from iso4217 import Currency
-from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
+from playwright.sync_api import Browser, CDPSession, Locator, Page, Route, expect
 from werkzeug.serving import make_server
 
 from client import PaymentsClient
@@ -15,9 +15,11 @@ from examples.checkout.app import create_app
 from functions.shared.adapters.currencies import minor_unit
 from tests.chromium import browser as browser
 from tests.samples import TEST_CARDS, UNLISTED_PAN
+from tests.sealers import header_in, issued_key
 from tools.books.money import amount_text
 
 NUMBER = UNLISTED_PAN
+CARD = {"card_number": NUMBER, "expiry_date": "12/30", "security_code": "737"}
 ONLY_DIGITS = "Enter the digits of the card number, and nothing else."
 EXPIRED = "This card has expired. Use another card."
 NO_MONTH = "The month is one from 01 to 12."
@@ -70,6 +72,7 @@ def page(checkout: Page) -> Iterator[Page]:
     checkout.on("pageerror", note)
     for label in ("Card number", "Expires", "Name on card"):
         checkout.get_by_label(label).fill("")
+    code(checkout).fill("737")
     yield checkout
     checkout.remove_listener("console", note)
     checkout.remove_listener("pageerror", note)
@@ -88,6 +91,10 @@ def number(page: Page) -> Locator:
 
 def expiry(page: Page) -> Locator:
     return page.get_by_label("Expires")
+
+
+def code(page: Page) -> Locator:
+    return page.get_by_label("Security code")
 
 
 def read(page: Page) -> Any:
@@ -224,9 +231,16 @@ def test_an_invalid_number_stays_visible_and_each_mistake_has_its_message(page: 
 
 
 def test_blank_fields_are_reported(page: Page) -> None:
+    code(page).fill("")
     page.get_by_role("button", name="Pay").click()
-    said = [page.locator(f"#{field}-error").inner_text() for field in ("number", "expiry", "holder")]
-    assert said == ["Enter the card number.", "Enter month and year.", "Enter the name on the card."]
+    said = [page.locator(f"#{field}-error").inner_text() for field in ("number", "expiry", "code", "holder")]
+    asked = [
+        "Enter the card number.",
+        "Enter month and year.",
+        "Enter the security code.",
+        "Enter the name on the card.",
+    ]
+    assert said == asked
 
 
 def test_accepted_brands_are_shown_and_the_card_s_brand_is_marked(page: Page) -> None:
@@ -281,9 +295,15 @@ def test_a_card_can_be_typed_with_an_input_method(page: Page, keyboard: CDPSessi
     page.keyboard.press("Tab")
     compose(keyboard, "１２・３０", "１２／３０")
     page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
     compose(keyboard, "やまだ", "山田")
     compose(keyboard, "たろう", " 太郎")
-    assert read(page) == {"card_number": NUMBER, "expiry_date": "12/30", "card_holder": "山田 太郎"}
+    assert read(page) == {
+        "card_number": NUMBER,
+        "expiry_date": "12/30",
+        "security_code": "737",
+        "card_holder": "山田 太郎",
+    }
 
 
 def test_the_caret_stays_at_a_correction(page: Page) -> None:
@@ -335,7 +355,12 @@ def test_a_card_from_a_password_manager_is_read(page: Page, events: list[str], c
         }""",
         [values, events],
     )
-    assert read(page) == {"card_number": NUMBER, "expiry_date": "12/30", "card_holder": "Ada Lovelace"}
+    assert read(page) == {
+        "card_number": NUMBER,
+        "expiry_date": "12/30",
+        "security_code": "737",
+        "card_holder": "Ada Lovelace",
+    }
 
 
 def test_chromiums_own_autofill_writes_a_card(page: Page, keyboard: CDPSession) -> None:
@@ -346,7 +371,112 @@ def test_chromiums_own_autofill_writes_a_card(page: Page, keyboard: CDPSession) 
     keyboard.send("Autofill.enable")
     keyboard.send("Autofill.trigger", {"fieldId": field, "card": card})
     expect(number(page)).to_have_value("4000 0566 5566 5556")
-    assert read(page) == {"card_number": NUMBER, "expiry_date": "12/30", "card_holder": "Ada Lovelace"}
+    assert read(page) == {
+        "card_number": NUMBER,
+        "expiry_date": "12/30",
+        "security_code": "737",
+        "card_holder": "Ada Lovelace",
+    }
+
+
+AMEX, SHORT = "378282246310005", "{} security codes have {} digits."
+
+
+@pytest.mark.parametrize(
+    ("card_number", "text", "told"),
+    [
+        (NUMBER, "7377", SHORT.format("Visa", 3)),
+        (NUMBER, "73", SHORT.format("Visa", 3)),
+        (AMEX, "737", SHORT.format("American Express", 4)),
+        (NUMBER, "cvc", "Enter the digits of the security code."),
+    ],
+)
+def test_a_security_code_that_the_card_can_not_have_stays_and_has_its_message(
+    page: Page, card_number: str, text: str, told: str
+) -> None:
+    number(page).fill(card_number)
+    code(page).fill(text)
+    page.get_by_role("button", name="Pay").click()
+    expect(code(page)).to_have_value(text)
+    expect(page.locator("#code-error")).to_have_text(told)
+
+
+@pytest.mark.parametrize(
+    ("card_number", "text", "read_as", "where"),
+    [
+        (NUMBER, "７３７", "737", "3 digits on the back"),
+        (NUMBER, " 737 ", "737", "3 digits on the back"),
+        (AMEX, "7373", "7373", "4 digits on the front"),
+    ],
+)
+def test_a_security_code_is_as_long_as_the_brand_s(
+    page: Page, card_number: str, text: str, read_as: str, where: str
+) -> None:
+    number(page).fill(card_number)
+    expiry(page).fill("12/30")
+    page.get_by_label("Name on card").fill("Ada Lovelace")
+    code(page).fill(text)
+    expect(code(page)).to_have_accessible_description(where)
+    assert read(page)["security_code"] == read_as
+
+
+def test_a_page_left_open_for_hours_pays_with_a_new_key_and_keeps_all_but_the_security_code(
+    browser: Browser, shop: str
+) -> None:
+    page = browser.new_page()
+    page.clock.install()
+    script(page, order_in("USD"))
+    sent: list[tuple[str, Any]] = []
+    failed = {"status": "rejected", "error": "sealing_key_expired", "decline_code": None, "refund": None, "card": None}
+
+    def attempt(route: Route) -> None:
+        sent.append(("key", None))
+        route.fulfill(json={"payment_id": f"order-{len(sent)}", "key": issued_key()[1]})
+
+    def pay(route: Route) -> None:
+        sent.append(("card", route.request.post_data_json["card_data"]))
+        route.fulfill(json={"payment": failed if len(sent) == 2 else failed | {"status": "captured", "error": None}})
+
+    page.route("**/attempts", attempt)
+    page.route("**/payment", pay)
+    page.goto(f"{shop}/orders/order")
+    typed = {"Card number": "4000 0566 5566 5556", "Expires": "12 / 30", "Name on card": "Ada Lovelace"}
+    for label, text in typed.items():
+        page.get_by_label(label).fill(text)
+    code(page).fill("737")
+    page.clock.fast_forward(3 * 3600 * 1000)
+    assert sent == []
+    page.get_by_role("button", name="Pay").click()
+    expect(page.get_by_role("alert")).to_contain_text("Enter the security code again")
+    assert {label: page.get_by_label(label).input_value() for label in typed} == typed
+    expect(code(page)).to_have_value("")
+    code(page).fill("737")
+    page.get_by_role("button", name="Pay").click()
+    expect(page.get_by_role("heading", name="Thank you!")).to_be_visible()
+    assert [what for what, _ in sent] == ["key", "card", "key", "card"]
+    headers = [header_in(sealed) for _, sealed in sent if sealed]
+    assert [header["payment_id"] for header in headers] == ["order-1", "order-3"]
+    assert headers[0]["kid"] != headers[1]["kid"]
+    page.close()
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_security_code_is_kept_in_the_page_only_while_nothing_was_sent(
+    browser: Browser, shop: str, reached: bool
+) -> None:
+    page = browser.new_page()
+    script(page, order_in("USD"))
+    answer = {"payment_id": "order-1", "key": issued_key()[1]}
+    page.route("**/attempts", lambda route: route.fulfill(json=answer) if reached else route.abort())
+    page.route("**/payment", lambda route: route.abort())
+    page.goto(f"{shop}/orders/order")
+    for label, text in {"Card number": NUMBER, "Expires": "12/30", "Name on card": "Ada Lovelace"}.items():
+        page.get_by_label(label).fill(text)
+    code(page).fill("737")
+    page.get_by_role("button", name="Pay").click()
+    expect(page.get_by_role("alert")).to_contain_text("can’t be reached")
+    expect(code(page)).to_have_value("" if reached else "737")
+    page.close()
 
 
 @pytest.mark.parametrize(
