@@ -23,7 +23,7 @@ REST = (
     "tests/faults/test_matrix.py",
     "tests/faults/test_late_and_repeated_events.py",
     # Deployments, and Terraform plans with every kind of variable.
-    "tests/stack/test_access.py::test_a_limit_on_callers_is_deployed_with_the_api_and_so_is_its_end",
+    "tests/stack/test_access.py::test_a_limit_on_callers_and_its_removal_are_deployed_with_the_api",
     "tests/stack/test_acceptance.py",
     "tests/stack/test_deployment.py",
     "tests/unit/terraform/",
@@ -62,23 +62,24 @@ REST = (
     # More simulated failures, and deliberately broken products.
     "tests/simulation/test_simulation.py::test_a_mutant_is_found",
     "tests/simulation/test_simulation.py::test_a_product_that_is_not_broken_survives",
-    "tests/simulation/test_simulation.py::test_the_rules_hold_in_worlds_that_nobody_has_seen",
+    "tests/simulation/test_simulation.py::test_the_rules_hold_for_new_seeds",
 )
 
-# One worker runs all tests of `make test` that need the ordinary stack, so that one stack is enough.
+# One worker runs all tests that need the ordinary stack, so that one stack is enough.
 ONE_STACK, HAS_STACK = "one stack", "gw0"
+OWN_STACK = "tests/stack/test_deployment.py"
 
-# Tests that start first, the longest first. While they run, the stacks start.
+# Folders whose tests of the rest share what takes long to make: a stack with a proxy, and a mocked deployment.
+TOGETHER = ("tests/faults/", "tests/unit/terraform/")
+
+# What starts first: while the ordinary stack starts, what needs none, and then the longest.
 LONG = (
-    "tests/faults/",
+    "tests/faults/test_simulated_matrix.py",
+    "tests/simulation/test_simulation.py",
     ONE_STACK,
-    "tests/stack/test_deployment.py",
-    "tests/unit/terraform/test_own_tests.py",
+    OWN_STACK,
+    *TOGETHER,
     "tests/workflow/",
-    "tests/stack/test_bad_input.py",
-    "tests/stack/test_operations.py",
-    "tests/stack/test_resolve.py",
-    "tests/stack/",
 )
 
 
@@ -88,16 +89,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
-    """With several workers, each file's tests run on one worker, and so do all tests that need the stack with a proxy,
-    and all of `make test` that need the ordinary stack: their fixtures are created once. For the rest, each worker has
-    its own ordinary stack.
+    """With several workers, each file's tests run on one worker, and so do all tests of a folder of `TOGETHER`, and all
+    that need the ordinary stack: their fixtures are created once.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        if file.startswith("tests/faults/"):
-            return "tests/faults/"
-        return ONE_STACK if file.startswith("tests/stack/") and not nodeid.startswith(REST) else file
+        if nodeid.startswith(REST) and (folder := next(filter(file.startswith, TOGETHER), None)):
+            return folder
+        return ONE_STACK if file.startswith("tests/stack/") and file != OWN_STACK else file
 
     def _assign_work_unit(self, node: Any) -> None:
         scopes = [scope for scope in self.workqueue if scope != ONE_STACK or node.gateway.id == HAS_STACK]

@@ -14,16 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import requests
 
+from client import seal
 from functions.shared.adapters.table.items import unmarshal
 from functions.shared.domain.operation import OperationType
 from functions.shared.domain.payment import Status
 from functions.shared.domain.shapes import is_id
 from tests.redeployment import put_into_service
-from tests.stack.driver import Driver
+from tests.samples import SECURITY_CODE
+from tests.stack.driver import CARD_DATA, Driver
 from tools.deployment.paths import BUILD
 from tools.deployment.polling import has_ended, wait_for
 from tools.deployment.stack import Stack, new_payment_id
@@ -33,6 +35,7 @@ HOME = BUILD / "fault-stack"
 ORDERS = HOME / "orders"
 FUNCTIONS = (
     *("Tokenize", "Screen", "Encrypt", "Charge", "Persist", "Compensate"),
+    *("Verify", "Keep"),
     *("Reserve", "Perform", "Settle"),
     "Resolve",
 )
@@ -60,8 +63,12 @@ DASHBOARD_CALLS: dict[str, tuple[str, dict[str, int]]] = {
 }
 
 
+Operation = OperationType | Literal["store"]
+"""What a case is about, other than a payment: an operation on one, or a card that is stored without any."""
+
 DASHBOARD = "dashboard"
 RULES = "rules"
+STORED_BEFORE = "stored before"
 DENIED_CURRENCY = "KPW"
 """A payment in it is denied by one of the rules."""
 
@@ -72,7 +79,7 @@ class MetNothing(AssertionError):
 
 class Order(NamedTuple):
     """A fault to inject into a state's function or into a call of the gateway (`gateway charge`), or a move in its
-    `dashboard` that happens at once; or that the `rules` deny the payment."""
+    `dashboard` that happens at once; or that the `rules` deny the payment; or that the card is `stored before`."""
 
     where: str
     fault: str
@@ -188,9 +195,10 @@ class Bench:
         return self._stack.client("dynamodb")
 
     def outcome(
-        self, orders: Sequence[Order], resolving: bool = False, operation: OperationType | None = None
+        self, orders: Sequence[Order], resolving: bool = False, operation: Operation | None = None
     ) -> tuple[str, Outcome]:
-        """Make a payment, or perform an operation on one, with these faults. Return the payment's id and the outcome.
+        """Make a payment, perform an operation on one, or store a card, with these faults. Return the payment's id, or
+        the key by which the card was stored, and the outcome.
 
         The last fault must strike, and end before the doubt can be resolved; with `resolving`, it strikes only while
         the doubt is resolved. On a busy machine a payment may end before the fault strikes: a function timed out, or
@@ -201,9 +209,9 @@ class Bench:
                 return self._outcome(orders, resolving, operation)
         return self._outcome(orders, resolving, operation)
 
-    def _outcome(
-        self, orders: Sequence[Order], resolving: bool, operation: OperationType | None
-    ) -> tuple[str, Outcome]:
+    def _outcome(self, orders: Sequence[Order], resolving: bool, operation: Operation | None) -> tuple[str, Outcome]:
+        if operation == "store":
+            return self._stored(orders)
         payment_id, last = payment_to_operate_on(), orders[-1]
         name = f"{payment_id}{OPERATION}" if operation else payment_id
         if operation:
@@ -228,6 +236,31 @@ class Bench:
             status = settled  # either may have been first
         charges = tuple(charge["status"] for charge in self._driver.charges(payment_id))
         return payment_id, Outcome(status, settled, charges)
+
+    def _stored(self, orders: Sequence[Order]) -> tuple[str, Outcome]:
+        """Store a card, and ask again after the fault unless the first answer says that it is stored. If a card must be
+        recalled, it was stored before."""
+        key, last = payment_to_operate_on(), orders[-1]
+        body = {"card_data": self._sealed(key), "verify": True}
+        for order in orders:
+            if order.where == STORED_BEFORE:
+                assert self._store(key, body) == "stored"
+            else:
+                self.order(key, order)
+        status = self._store(key, body)
+        if not self.struck(key, last):
+            raise MetNothing(f"{last}: {key} ended as {status}")
+        self.cancel(key)
+        return key, Outcome(status, status if status == "stored" else self._store(key, body), ())
+
+    def _store(self, key: str, body: Any) -> str:
+        _, answer = self._driver.post("/cards", body, key)
+        return "stored" if answer.status_code == requests.codes.created else "not stored"
+
+    def _sealed(self, key: str) -> str:
+        issued = self._stack.call("POST", "/keys", headers={"Idempotency-Key": key})
+        assert issued.status_code == requests.codes.created, issued.text
+        return seal(CARD_DATA | {"security_code": SECURITY_CODE}, key, issued.json())
 
     def order(self, name: str, order: Order) -> None:
         """Inject the fault. Here and below, the name is the id of a payment or an operation."""
@@ -260,7 +293,7 @@ class Bench:
         self._stack.sandbox("DELETE", "/sandbox/faults", params={"reference": payment_of(name)}).raise_for_status()
 
     def start(self, payment_id: str, **changes: str) -> None:
-        _, answer = self._driver.pay(payment_id, **changes)
+        _, answer = self._driver.pay(payment_id, card_data=self._sealed(payment_id), **changes)
         assert answer.status_code == 202, answer.text
 
     def ask_for(self, payment_id: str, operation: OperationType) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from functions.shared.domain.operation import OperationType
-from tests.faults.bench import DASHBOARD, RULES, Order
+from tests.faults.bench import DASHBOARD, RULES, STORED_BEFORE, Operation, Order
 
 # fault: what it does. `always` lasts until the execution has ended, `once` for one attempt of the state.
 FUNCTION_FAULTS = {
@@ -60,6 +60,7 @@ MOVES = {
 # The fault that brings a payment to the place under test; other places are on the ordinary path.
 LEAD_INS = {
     "Deny": Order(RULES, "denied"),
+    "Erase": Order("Tokenize", "poison"),
     "Compensate": Order("Persist", "poison", "once"),
     "find in Charge": Order("gateway charge", "timeout_after"),
     "find in Compensate": Order("Persist", "poison", "once"),
@@ -74,8 +75,16 @@ OPERATION_LEAD_INS = {
     "Resolve": Order("Perform", "stopped_before", "once"),
     "refund in Resolve": Order("Perform", "stopped_before", "once"),
 }
+STORE_LEAD_INS = {"RecallCard": Order(STORED_BEFORE, "")}
 # The function of a state that is called otherwise.
-FUNCTION_OF = {"Deny": "Persist"}
+FUNCTION_OF = {
+    "Deny": "Persist",
+    "Erase": "Persist",
+    "TokenizeCard": "Tokenize",
+    "ScreenCard": "Screen",
+    "EncryptCard": "Encrypt",
+    "RecallCard": "Keep",
+}
 GATEWAY_CALLS = {
     "charge": "gateway charge",
     "find in Charge": "gateway find",
@@ -91,6 +100,7 @@ OPERATION_CALLS = {
     "find in Reserve": "gateway find",
     "refund in Resolve": "gateway refund",
 }
+STORE_CALLS = {"verify": "gateway verify"}
 MOVED_BEFORE: dict[str, OperationType] = {
     "before a refund": "refund",
     "before a capture": "capture",
@@ -130,6 +140,7 @@ CHARGES_MOVED = {
 
 CAPTURED, REJECTED, REVERSED, NEVER_CHARGED = "captured", "rejected", "reversed", "reversed, never charged"
 DECLINED = "declined"
+STORED, NOT_YET = "stored", "not stored → stored"
 SUCCEEDED = "succeeded"
 DOUBT, PENDING = "in_doubt → ", "pending → "
 
@@ -149,6 +160,11 @@ BEFORE_THE_CHARGE: Expected = {
     "stopped_during": (NEVER_CHARGED,),
     "stopped_after": (DOUBT + NEVER_CHARGED,),
 }
+OF_THE_TABLES: Expected = {
+    "ledger_throttled": (CAPTURED, REJECTED),
+    "ledger_failing": (CAPTURED, REJECTED),
+    "ledger_reset": (CAPTURED, REJECTED),
+}
 OF_THE_KEYS: Expected = {
     "kms_denied": (REJECTED, REJECTED),
     "kms_disabled": (REJECTED, REJECTED),
@@ -158,13 +174,8 @@ OF_THE_KEYS: Expected = {
 }
 
 EXPECTED: dict[str, Expected] = {
-    "Tokenize": BEFORE_THE_CHARGE | OF_THE_KEYS,
-    "Screen": BEFORE_THE_CHARGE
-    | {
-        "ledger_throttled": (CAPTURED, REJECTED),
-        "ledger_failing": (CAPTURED, REJECTED),
-        "ledger_reset": (CAPTURED, REJECTED),
-    },
+    "Tokenize": BEFORE_THE_CHARGE | OF_THE_TABLES | OF_THE_KEYS,
+    "Screen": BEFORE_THE_CHARGE | OF_THE_TABLES,
     "Deny": {
         "crash_before": (DECLINED, REJECTED),
         "crash_after": (DECLINED, DECLINED),
@@ -183,7 +194,16 @@ EXPECTED: dict[str, Expected] = {
         "ledger_condition_failed": (REJECTED, REJECTED),
         "ledger_lost_reply": (DECLINED, DECLINED),
     },
-    "Encrypt": BEFORE_THE_CHARGE | OF_THE_KEYS,
+    # The payment is rejected already, and stays so.
+    "Erase": {
+        **dict.fromkeys(("crash_before", "crash_after", "timeout_before", "timeout_after"), (REJECTED, REJECTED)),
+        **dict.fromkeys(("twice", "throttled", "poison"), (REJECTED, REJECTED)),
+        "stopped_before": (DOUBT + NEVER_CHARGED,),
+        "stopped_during": (NEVER_CHARGED,),
+        "stopped_after": (DOUBT + NEVER_CHARGED,),
+        **dict.fromkeys(OF_THE_TABLES, (REJECTED, REJECTED)),
+    },
+    "Encrypt": BEFORE_THE_CHARGE | OF_THE_TABLES | OF_THE_KEYS,
     "Charge": {
         "crash_before": (CAPTURED, NEVER_CHARGED),
         "crash_after": (CAPTURED, REVERSED),
@@ -202,6 +222,9 @@ EXPECTED: dict[str, Expected] = {
         "kms_lost_reply": (CAPTURED, NEVER_CHARGED),
         "secret_denied": (CAPTURED, NEVER_CHARGED),
         "secret_failing": (CAPTURED, NEVER_CHARGED),
+        "ledger_throttled": (CAPTURED, NEVER_CHARGED),
+        "ledger_failing": (CAPTURED, NEVER_CHARGED),
+        "ledger_reset": (CAPTURED, NEVER_CHARGED),
     },
     "Persist": {
         "crash_before": (CAPTURED, REVERSED),
@@ -451,20 +474,65 @@ OPERATIONS_EXPECTED: dict[str, Expected] = {
 }
 
 
+# A card is stored without a payment, and whoever is told that it is not asks again, after the fault.
+A_STATE_FAILS: Expected = {
+    "crash_before": (STORED, NOT_YET),
+    "crash_after": (STORED, NOT_YET),
+    "timeout_before": (STORED, NOT_YET),
+    "timeout_after": (STORED, NOT_YET),
+    "twice": (STORED, STORED),
+    "throttled": (STORED, NOT_YET),
+    "poison": (NOT_YET, NOT_YET),
+}
+A_TABLE_FAILS: Expected = dict.fromkeys(OF_THE_TABLES, (STORED, NOT_YET))
+A_KEY_FAILS: Expected = {
+    fault: (NOT_YET, NOT_YET) if outcomes[0] == REJECTED else (STORED, NOT_YET)
+    for fault, outcomes in OF_THE_KEYS.items()
+}
+STORE_EXPECTED: dict[str, Expected] = {
+    "TokenizeCard": A_STATE_FAILS | A_TABLE_FAILS | A_KEY_FAILS,
+    "ScreenCard": A_STATE_FAILS | A_TABLE_FAILS,
+    "EncryptCard": A_STATE_FAILS | A_TABLE_FAILS | A_KEY_FAILS,
+    "Verify": A_STATE_FAILS | A_KEY_FAILS | {"secret_denied": (STORED, NOT_YET), "secret_failing": (STORED, NOT_YET)},
+    "Keep": A_STATE_FAILS
+    | A_TABLE_FAILS
+    | {
+        "ledger_transaction_conflict": (STORED, NOT_YET),
+        "ledger_condition_failed": (NOT_YET, NOT_YET),
+        "ledger_lost_reply": (STORED, NOT_YET),
+    },
+    "RecallCard": A_STATE_FAILS | A_TABLE_FAILS,
+    "verify": {
+        "timeout_before": (STORED, NOT_YET),
+        "timeout_after": (STORED, NOT_YET),
+        "reset": (STORED, NOT_YET),
+        "slow": (STORED, NOT_YET),
+        "garbage": (STORED, NOT_YET),
+        "http_429": (STORED, NOT_YET),
+        "http_500": (STORED, NOT_YET),
+        "http_502_html": (STORED, NOT_YET),
+    },
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One fault at one place, which is a state or a call of the gateway, during a payment or an operation on one.
-    `expected` is a `str(Outcome)`."""
+    """One fault at one place, which is a state or a call of the gateway, during a payment or an operation on one, or
+    while a card is stored. `expected` is a `str(Outcome)`."""
 
     place: str
     fault: str
     times: str
     expected: str
-    operation: OperationType | None = None
+    operation: Operation | None = None
 
     @property
     def orders(self) -> list[Order]:
-        lead_ins, calls = (OPERATION_LEAD_INS, OPERATION_CALLS) if self.operation else (LEAD_INS, GATEWAY_CALLS)
+        lead_ins, calls = LEAD_INS, GATEWAY_CALLS
+        if self.operation == "store":
+            lead_ins, calls = STORE_LEAD_INS, STORE_CALLS
+        elif self.operation:
+            lead_ins, calls = OPERATION_LEAD_INS, OPERATION_CALLS
         if self.place in OUTAGES:
             return [Order(state, self.fault, self.times) for state in OUTAGES[self.place]]
         lead_in = [lead_ins[self.place]] if self.place in lead_ins else []
@@ -477,6 +545,8 @@ class Case:
     def expected_charges(self) -> tuple[str, ...]:
         if self.fault in CHARGES_MOVED:
             return CHARGES_MOVED[self.fault]
+        if self.operation == "store":
+            return ()
         charges = CHARGES_AFTER[self.operation] if self.operation else CHARGES
         return charges[self.expected.rpartition(" → ")[2]]
 
@@ -495,9 +565,11 @@ def _cases() -> Iterator[Case]:
     others: dict[str, OperationType] = {"capture": "capture", "void": "void", **MOVED_BEFORE}
     for place, faults in OPERATIONS_EXPECTED.items():
         yield from _at(place, faults, others.get(place, "refund"))
+    for place, faults in STORE_EXPECTED.items():
+        yield from _at(place, faults, "store")
 
 
-def _at(place: str, faults: Expected, operation: OperationType | None) -> Iterator[Case]:
+def _at(place: str, faults: Expected, operation: Operation | None) -> Iterator[Case]:
     for fault, outcomes in faults.items():
         for times, expected in zip(("once", "always"), outcomes, strict=False):
             if expected:

@@ -12,6 +12,8 @@ from tests.faults.cases import (
     ON_THE_STACK,
     OPERATION_CALLS,
     OUTAGES,
+    STORE_CALLS,
+    STORE_EXPECTED,
     Case,
 )
 
@@ -40,7 +42,8 @@ outcome if the fault **stays** until the execution has ended; or a single outcom
 | reversed, never charged | no charge, and none can follow | reversed |
 | in_doubt → … | not known yet | in doubt; after the fault, `resolve` reached the outcome after the arrow |
 
-Some states need something to be reached. For Deny, a rule denies the payment. For Compensate, Persist is poisoned,
+Some states need something to be reached. For Deny, a rule denies the payment. For Erase, Tokenize is poisoned, which
+rejects the payment. For Compensate, Persist is poisoned,
 which leaves a captured charge without a record. For Look and Resolve (in the state machine `resolve`), somebody stops
 the execution as it enters Persist or, if they should reverse the charge, as it enters Charge. In a column of several
 states the fault stays through all of them. For `stopped_during` only the final outcome is shown, since the function
@@ -66,7 +69,21 @@ execution ended is rejected; a reserved one is sent to the gateway again, and ca
 can't strike there or would show nothing new; or, for `stopped_during` in Reserve, that the outcome varies.
 """
 
-STATES = ("Tokenize", "Screen", "Deny", "Encrypt", "Charge", "Persist", "Compensate", "Look", "Resolve")
+CARDS = """\
+## A card is stored without a payment
+
+These tests inject the same faults while a card is stored and verified. A cell has what the caller is told; who is told
+that the card is not stored asks again, after the fault.
+
+| outcome | what it means |
+|---|---|
+| stored | the answer is the stored card |
+| not stored → stored | the answer is an error; to the same request, after the fault, it is the stored card |
+
+For RecallCard, the card was stored before, and the request is repeated.
+"""
+
+STATES = ("Tokenize", "Screen", "Deny", "Encrypt", "Charge", "Persist", "Erase", "Compensate", "Look", "Resolve")
 OPERATION_STATES = ("Reserve", "Perform", "Settle", "Look", "Resolve")
 # title: the faults, the places where they strike a payment, and the places where they strike an operation
 SECTIONS = {
@@ -80,8 +97,9 @@ SECTIONS = {
 def document(outcomes: Mapping[Case, str]) -> str:
     """Return the page for these outcomes."""
     payments = {case: outcome for case, outcome in outcomes.items() if case.operation is None}
-    operations = {case: outcome for case, outcome in outcomes.items() if case.operation}
-    return "\n".join([INTRODUCTION, *_payments(payments), OPERATIONS, *_operations(operations)])
+    cards = {case: outcome for case, outcome in outcomes.items() if case.operation == "store"}
+    operations = {case: outcome for case, outcome in outcomes.items() if case not in {**payments, **cards}}
+    return "\n".join([INTRODUCTION, *_payments(payments), OPERATIONS, *_operations(operations), CARDS, *_cards(cards)])
 
 
 def _payments(outcomes: Mapping[Case, str]) -> Iterator[str]:
@@ -99,6 +117,13 @@ def _operations(outcomes: Mapping[Case, str]) -> Iterator[str]:
         yield f"### {title}\n"
         if not payment_places:
             yield from _meanings(faults)
+        yield from _matrix([fault for fault in faults if fault in struck], places, outcomes)
+
+
+def _cards(outcomes: Mapping[Case, str]) -> Iterator[str]:
+    states = [place for place in STORE_EXPECTED if place not in STORE_CALLS]
+    for faults, places in ((FUNCTION_FAULTS | AWS_FAULTS, states), (GATEWAY_FAULTS, list(STORE_CALLS))):
+        struck = {case.fault for case in outcomes if case.place in places}
         yield from _matrix([fault for fault in faults if fault in struck], places, outcomes)
 
 

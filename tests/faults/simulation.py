@@ -13,14 +13,25 @@ import requests
 from botocore.exceptions import ClientError
 
 from functions.shared.domain.errors import KeyServiceUnavailable, KeyUnusable, SecretUnavailable
-from tests.faults.bench import ALWAYS, DASHBOARD, DENIED_CURRENCY, ENDS, REQUESTS, RULES, MetNothing, Order, Outcome
+from tests.faults.bench import (
+    ALWAYS,
+    DASHBOARD,
+    DENIED_CURRENCY,
+    ENDS,
+    REQUESTS,
+    RULES,
+    STORED_BEFORE,
+    MetNothing,
+    Order,
+    Outcome,
+)
 from tests.faults.cases import Case
 from tests.samples import CARD_DATA
 from tests.simulation.gateway import HttpAnswer
 from tests.simulation.lambdas import Functions, Reply
 from tests.simulation.network import Lost, Network
 from tests.simulation.table import TransactionCanceled
-from tests.simulation.world import DAYS_UNTIL_ALL_MUST_BE_CLEAR, HOUR, MINUTE, World, payment_of, play
+from tests.simulation.world import DAY, DAYS_UNTIL_ALL_MUST_BE_CLEAR, HOUR, MINUTE, World, payment_of, play
 from tools.local.sparkle.app import ALTERED_RESULTS, REFUND_STATUSES
 
 T = TypeVar("T")
@@ -39,6 +50,7 @@ GATEWAY_OPERATIONS = {
     "POST /v1/charges/{id}/capture": "capture",
     "POST /v1/charges/{id}/void": "void",
     "POST /v1/charges/{id}/refunds": "refund",
+    "POST /v1/verifications": "verify",
 }
 KEY_ERRORS = {
     "kms_denied": KeyUnusable,
@@ -236,7 +248,7 @@ class Arranged(World):
         self.case = case
         # An invalid operation may be rejected without a trace in the record.
         kind = "nonsense" if (case.place, case.fault) == ("Reserve", "poison") else case.operation
-        self.name = f"{PAYMENT_ID}_{kind}-0" if case.operation else PAYMENT_ID
+        self.name = f"{PAYMENT_ID}_{kind}-0" if case.operation not in (None, "store") else PAYMENT_ID
         self.orders = Orders()
         self.status = ""
         """The status once the execution has ended: a payment's from the API, an operation's from its execution."""
@@ -246,6 +258,9 @@ class Arranged(World):
         self._network.functions = self.functions
 
     def live(self) -> None:
+        if self.case.operation == "store":
+            self._store()
+            return
         if self.case.fault == "partial_approval":
             self.partially_approved.add(PAYMENT_ID)
         if self.case.fault in REFUND_STATUSES:
@@ -261,7 +276,7 @@ class Arranged(World):
         }
         if self.case.operation is None:
             self.orders.place(self.case.orders)
-        self._expect("payment", PAYMENT_ID, payment, 0)
+        self._expect("payment", PAYMENT_ID, payment, self._seal(PAYMENT_ID, payment, 0))
         if not self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR):
             self._break("I4: something still goes on after weeks")
         self._look()
@@ -271,8 +286,33 @@ class Arranged(World):
         self.settled = operations.get(self.name, "rejected") if self.case.operation else shown["status"]
         self.clock.stop()
 
+    def _store(self) -> None:
+        """Store a card, and ask again after the fault unless it is stored."""
+        request = {"card_data": CARD_DATA, "caller": "arn:aws:iam::123456789012:user/shop", "verify": True}
+        sent = self._seal(PAYMENT_ID, request, 0)
+        self.clock.run(sent / DAY)
+        for order in self.case.orders:
+            if order.where == STORED_BEFORE:
+                self._ask_to_store(request)
+            else:
+                self.orders.place([order])
+        self.status = self.settled = self._ask_to_store(request)
+        self.orders.cancel()
+        if self.status != "stored":
+            self.settled = self._ask_to_store(request)
+        self.clock.run(DAYS_UNTIL_ALL_MUST_BE_CLEAR)
+        self._look()
+        self.clock.stop()
+
+    def _ask_to_store(self, request: dict[str, Any]) -> str:
+        self._expect("store_card", PAYMENT_ID, request, 0)
+        self.clock.run(MINUTE / DAY)
+        return "stored" if self.executions[PAYMENT_ID].status == "SUCCEEDED" else "not stored"
+
     def _ended(self, execution: Any) -> None:
         super()._ended(execution)
+        if self.case.operation == "store":
+            return
         if self.case.operation and execution.name == PAYMENT_ID and execution.machine == "payment":
             self.orders.place(self.case.orders)
             if self.orders.take(DASHBOARD):
@@ -305,7 +345,7 @@ class Arranged(World):
         self.status = json.loads(reply.answer["body"])["status"]
 
     def _failed_unexpectedly(self, what: str) -> None:
-        if self.case.fault != "poison" and ("Persist", "poison") not in self.orders.struck:
+        if "poison" not in {fault for _, fault in self.orders.struck}:
             super()._failed_unexpectedly(what)
 
 
@@ -316,7 +356,7 @@ def observe(case: Case) -> Observed:
     last = case.orders[-1]
     if (last.where, last.fault) not in world.orders.struck:
         raise MetNothing(f"{last}: it ended as {world.status}")
-    settled = world.settled if world.status in ("in_doubt", "pending") else world.status
+    settled = world.settled if world.status in ("in_doubt", "pending", "not stored") else world.status
     status = settled if last.fault == "stopped_during" else world.status  # either may have been first
     charges = tuple(charge.status for charge in world.book.all() if charge.reference == payment_of(world.name))
     return Observed(Outcome(status, settled, charges), [broken.what for broken in run.broken])

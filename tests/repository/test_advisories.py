@@ -56,7 +56,7 @@ def advisories(url: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_an_advisory_it_succeeds_and_has_asked_for_every_locked_package() -> None:
+def test_without_an_advisory_it_succeeds_and_has_queried_every_locked_package() -> None:
     with osv({}) as (url, asked):
         done = advisories(url)
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def test_an_advisory_is_named_and_fails() -> None:
     assert "An advisory is open" in done.stderr
 
 
-def test_a_service_that_cannot_be_asked_is_no_good_news() -> None:
+def test_it_fails_if_the_service_does_not_answer() -> None:
     with osv({}) as (url, _):
         pass
     done = advisories(url)

@@ -17,7 +17,7 @@ def drawing(heading: str) -> str:
     return text
 
 
-def test_a_payments_statuses_are_drawn_with_every_way_between_them() -> None:
+def test_a_payments_statuses_are_drawn_with_every_transition() -> None:
     drawn = set(ARROW.findall(drawing("Statuses")))
     assert {way for way in drawn if way[0] != "[*]"} == {
         (status, after) for status, others in NEXT_STATUSES.items() for after in others

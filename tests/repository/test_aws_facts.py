@@ -20,7 +20,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_fact_has_sources_and_says_what_was_read_there_and_when(file: Path) -> None:
+def test_a_fact_has_sources_with_a_quotation_and_a_date(file: Path) -> None:
     document = read(file)
     assert set(document) == {"topic", "sources", "facts"}
     assert document["facts"]
@@ -32,6 +32,6 @@ def test_a_fact_has_sources_and_says_what_was_read_there_and_when(file: Path) ->
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_something_is_held_to_each_fact(file: Path) -> None:
+def test_every_fact_is_used_by_a_test(file: Path) -> None:
     tests = [test for test in (ROOT / "tests").rglob("*.py") if test.parent != FOLDER and test != Path(__file__)]
     assert any(f'facts("{file.stem}")' in test.read_text(encoding="utf-8") for test in tests)

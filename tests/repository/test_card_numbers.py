@@ -98,5 +98,5 @@ def test_a_planted_number_is_found(text: str) -> None:
         f"boto3==1 --hash=sha256:{planted('400005665566123'):a<64}",
     ],
 )
-def test_other_numbers_are_left_alone(text: str) -> None:
+def test_other_numbers_are_not_reported(text: str) -> None:
     assert list(card_numbers(text)) == []

@@ -91,7 +91,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 class TestTerraform:
-    def test_each_of_our_own_checks_refuses_what_it_is_there_for_and_nothing_else(self, tmp_path: Path) -> None:
+    def test_each_of_our_own_checks_fails_on_its_example_and_on_nothing_else(self, tmp_path: Path) -> None:
         assert CHECKOV.exists(), "make test-all sets up checkov's own environment"
         (tmp_path / "main.tf").write_text(BAD_TERRAFORM)
         done = run(

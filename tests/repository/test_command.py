@@ -65,18 +65,18 @@ def test_it_has_a_version_and_help(installed: Path) -> None:
     assert "refund" in payments(installed, "--help").stdout
 
 
-def test_it_completes_what_a_shell_asks_for(installed: Path) -> None:
+def test_it_completes_words_for_the_shell(installed: Path) -> None:
     asked = {"_PAYMENTS_COMPLETE": "complete_bash", "COMP_WORDS": "payments ref", "COMP_CWORD": "1"}
     assert payments(installed, **asked).stdout.split() == ["refund", "reference"]
 
 
-def test_it_goes_by_the_stack_that_is_named(installed: Path, tmp_path: Path) -> None:
+def test_it_uses_the_named_stack(installed: Path, tmp_path: Path) -> None:
     done = payments(installed, "get", "a-payment-that-is-not-there", STACK=str(tmp_path / "stack.json"))
     assert (done.returncode, done.stdout) == (3, "")
     assert f"There is no {tmp_path / 'stack.json'}" in done.stderr
 
 
-def test_it_says_what_is_wrong_with_a_body(installed: Path, tmp_path: Path) -> None:
+def test_it_explains_mistakes_in_a_body(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "body.json").write_text("{}")
     done = payments(installed, "explain", str(tmp_path / "body.json"))
     assert "one of them is needed" in done.stdout
@@ -93,7 +93,7 @@ def test_what_needs_the_checkout_says_so_in_one_line(installed: Path, command: s
     )
 
 
-def test_the_wheel_has_no_tests_and_no_machine_s_own_files(wheel: Path) -> None:
+def test_the_wheel_has_no_tests_and_no_files_of_this_machine(wheel: Path) -> None:
     names = ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names} == {
         *("client", "examples", "functions", "tools"),
@@ -102,7 +102,7 @@ def test_the_wheel_has_no_tests_and_no_machine_s_own_files(wheel: Path) -> None:
     assert not [name for name in names if re.search(r"\.pyc$|tfstate|stack.*\.json", name)]
 
 
-def test_it_depends_on_whatever_it_imports(installed: Path) -> None:
+def test_it_depends_on_everything_that_it_imports(installed: Path) -> None:
     imported = set()
     for file in [file for file in installed.rglob("*.py") if "emulator" not in file.parts]:
         for node in ast.walk(ast.parse(file.read_text())):

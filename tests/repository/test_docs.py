@@ -150,7 +150,7 @@ def commands() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("command", "in_passing"), list(commands()))
-def test_a_command_that_is_shown_is_there_with_all_that_it_is_given(command: list[str], in_passing: bool) -> None:
+def test_every_shown_command_exists_with_its_options(command: list[str], in_passing: bool) -> None:
     assert complain_of(command, in_passing=in_passing) is None
 
 
@@ -183,7 +183,7 @@ def test_commands_are_told_apart() -> None:
 
 
 @each_document
-def test_every_link_leads_somewhere(page: Document) -> None:
+def test_every_link_has_a_target(page: Document) -> None:
     broken = []
     for link in page.links:
         path, _, anchor = link.partition("#")
@@ -196,7 +196,7 @@ def test_every_link_leads_somewhere(page: Document) -> None:
 
 
 @each_document
-def test_every_path_that_is_named_is_there(page: Document) -> None:
+def test_every_named_path_exists(page: Document) -> None:
     texts = page.code + [block.text for block in shell_blocks(page)]
     # A page of docs/extending/ adds things that don't exist yet.
     new = {block.file for block in page.blocks if block.file}
@@ -205,7 +205,7 @@ def test_every_path_that_is_named_is_there(page: Document) -> None:
 
 
 @each_document
-def test_every_name_in_code_font_is_a_name_of_something(page: Document) -> None:
+def test_every_name_in_code_font_exists(page: Document) -> None:
     shown = {word for block in page.blocks if block.file or block.language == "diff" for word in block.text.split()}
     names = {span for span in page.code if re.fullmatch(r"\w*[a-zA-Z]\w*", span)}
     added = {word for text in shown for word in re.findall(r"\w+", text)}
@@ -213,13 +213,13 @@ def test_every_name_in_code_font_is_a_name_of_something(page: Document) -> None:
 
 
 @each_document
-def test_every_json_that_is_shown_is_json(page: Document) -> None:
+def test_every_shown_json_is_valid(page: Document) -> None:
     for block in page.blocks:
         if block.language == "json":
             json.loads(block.text)
 
 
-def test_the_readme_has_every_document_and_each_picture_is_in_one() -> None:
+def test_the_readme_links_every_document_and_a_document_shows_each_picture() -> None:
     linked = {link for link in README.links if link.startswith("docs/")}
     shown = {f"docs/{link}" for page in PAGES if page.path.parent == ROOT / "docs" for link in page.links}
     pictures = {name for name in shown if name.endswith((".png", ".svg"))}

@@ -48,19 +48,19 @@ def do(block: Block, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_an_example_works_as_it_is_shown(copy: Path, page: str) -> None:
+def test_an_example_works_as_shown(copy: Path, page: str) -> None:
     blocks = document(f"extending/{page}").blocks
     assert {block.language for block in blocks} >= {"diff", "sh"}
     for block in blocks:
         do(block, copy)
 
 
-def test_every_page_is_tried_and_the_index_has_it() -> None:
+def test_every_page_is_tested_and_in_the_index() -> None:
     written = {path.name for path in INDEX.path.parent.glob("*.md")} - {INDEX.path.name}
     assert written == {f"{page}.md" for page in PAGES} == set(INDEX.links)
 
 
-def test_an_example_that_does_not_fit_any_more_is_found(copy: Path) -> None:
+def test_an_outdated_example_is_found(copy: Path) -> None:
     (block, *_) = (block for block in document("extending/rule").blocks if block.language == "diff")
     rules = copy / "functions" / "screen" / "rules.json"
     rules.write_text(rules.read_text().replace("Many small payments", "Few large payments"))

@@ -22,7 +22,7 @@ def text_files() -> list[Path]:
     return [ROOT / name for name in names]
 
 
-def test_every_file_is_as_the_editor_is_told_to_write_it() -> None:
+def test_every_file_follows_the_editor_configuration() -> None:
     config = ConfigParser()
     config.read_string(f"[root]\n{(ROOT / '.editorconfig').read_text()}")
     style = {of: config[of]["indent_style"] for of in config.sections() if "indent_style" in config[of]}
@@ -39,7 +39,7 @@ def test_every_file_is_as_the_editor_is_told_to_write_it() -> None:
     assert wrong == []
 
 
-def test_before_a_commit_nothing_is_checked_that_the_checks_do_not_check() -> None:
+def test_every_check_before_a_commit_is_also_in_make_lint() -> None:
     subprocess.run([ROOT / ".venv/bin/pre-commit", "validate-config", HOOKS], cwd=ROOT, check=True)
     lint = re.search(r"^lint:.*?(?=^\S)", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL)
     assert lint
@@ -58,14 +58,14 @@ def test_before_a_commit_nothing_is_checked_that_the_checks_do_not_check() -> No
             assert hook["entry"] in checked
 
 
-def test_the_changelog_begins_with_the_version_that_is_built() -> None:
+def test_the_changelog_begins_with_the_current_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     versions = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] in ("Unreleased", version)
     assert version in versions
 
 
-def test_what_make_test_leaves_to_make_test_all_is_there() -> None:
+def test_everything_that_make_test_leaves_to_make_test_all_exists() -> None:
     for place in REST:
         file, _, name = place.partition("::")
         assert (ROOT / file).exists(), place

@@ -130,11 +130,11 @@ def test_a_limit_is_what_the_code_says(what: str) -> None:
     assert STATED[what] == LIMITS[what]
 
 
-def test_no_limit_is_stated_that_is_not_held_against_the_code() -> None:
+def test_every_stated_limit_is_compared_with_the_code() -> None:
     assert STATED.keys() == LIMITS.keys() | OTHERS
 
 
-def test_the_limits_of_card_testing_are_those_of_the_rules() -> None:
+def test_the_limits_for_card_testing_are_those_of_the_rules() -> None:
     limits = load_rules().lists["card_testing_limits"]
     told = {
         next(name for name in re.findall(r"\w+", above) if name in limits): int(limit)
@@ -146,6 +146,6 @@ def test_the_limits_of_card_testing_are_those_of_the_rules() -> None:
     assert velocity.EARLIER_BUCKETS * velocity.MAX_ELEMENTS == 150
 
 
-def test_a_step_of_the_reconciliation_has_the_time_that_is_stated() -> None:
+def test_a_step_of_the_reconciliation_has_the_stated_timeout() -> None:
     (why,) = (why for what, _, why in document("limits").table("Ledger") if "settled in one step" in what)
     assert f"the function's {function_timeouts()['reconcile']} seconds" in why

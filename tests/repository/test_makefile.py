@@ -142,14 +142,14 @@ def expected(target: str, value: str) -> list[str]:
     return arguments
 
 
-def test_every_target_and_every_variable_is_tried() -> None:
+def test_every_target_and_every_variable_is_tested() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
     assert targets == set(GIVEN) | OF_THEIR_OWN
     described = set(re.findall(r"\b([A-Z][A-Z_]*)=", "".join(re.findall("##.*", MAKEFILE))))
     assert described <= VARIABLES
 
 
-def test_every_module_that_is_run_is_there() -> None:
+def test_every_called_module_exists() -> None:
     modules = {*re.findall(r"python -m ([\w.]+)", MAKEFILE)}
     assert "tools.cli" in modules
     assert [module for module in modules if find_spec(module) is None] == []
@@ -157,7 +157,7 @@ def test_every_module_that_is_run_is_there() -> None:
 
 @pytest.mark.parametrize("by", ["command line", "environment"])
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_reaches_every_command_as_it_is(make: Make, name: str, by: str) -> None:
+def test_a_value_reaches_every_command_unchanged(make: Make, name: str, by: str) -> None:
     value = VALUES[name].replace("FILE", str(make.touched))
     values = dict.fromkeys(VARIABLES, value)
     if by == "environment":
@@ -170,7 +170,7 @@ def test_a_value_reaches_every_command_as_it_is(make: Make, name: str, by: str) 
     assert {variable: make.environment[variable] for variable in VARIABLES} == values
 
 
-def test_without_values_the_commands_go_by_their_own(make: Make) -> None:
+def test_without_values_the_commands_use_their_defaults(make: Make) -> None:
     needs_nothing = [
         target for target, given in GIVEN.items() if not re.search("{(FUNCTION|ACCOUNT|ENV)}|-- {PAYMENT}", given)
     ]
@@ -202,14 +202,14 @@ def test_a_page_goes_where_the_command_chooses_unless_a_file_is_named(make: Make
         ("rotate KEY=sealing", "Say where: make rotate KEY=sealing ENV=dev"),
     ],
 )
-def test_what_is_missing_is_asked_for(make: Make, target: str, complaint: str) -> None:
+def test_a_missing_required_variable_is_named(make: Make, target: str, complaint: str) -> None:
     done = make(*target.split())
     assert done.returncode == 2
     assert complaint in done.stderr
 
 
 @pytest.mark.parametrize("by", ["command line", "environment"])
-def test_the_python_to_set_up_with_is_one_command(make: Make, tmp_path: Path, by: str) -> None:
+def test_the_python_for_setup_is_one_command(make: Make, tmp_path: Path, by: str) -> None:
     value = f"{tmp_path}/no python; touch {make.touched}; $(shell touch {make.touched})"
     venv = f"VENV={tmp_path / 'new'}"
     done = make("setup", venv, f"PYTHON={value}") if by == "command line" else make("setup", venv, PYTHON=value)

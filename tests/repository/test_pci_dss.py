@@ -22,7 +22,7 @@ def test_every_test_and_file_that_is_named_exists(evidence: str) -> None:
     assert not test or re.search(rf"def {test}\b", file.read_text())
 
 
-def test_every_row_says_what_is_done_what_shows_it_and_what_is_left_to_the_deployer() -> None:
+def test_every_row_states_the_measure_its_evidence_and_the_deployers_part() -> None:
     assert [row for row in ROWS if len(row) != 4 or not all(row)] == []
     assert [row[0] for row in ROWS if not re.search(r"`[^`]+`", row[2])] == []
 
@@ -68,7 +68,7 @@ def test_every_file_that_the_text_names_exists() -> None:
     assert [path for path in named if not Path(ROOT, path).exists()] == []
 
 
-def test_every_key_that_is_made_is_in_the_list_of_cryptography() -> None:
+def test_every_key_is_in_the_inventory_of_cryptography() -> None:
     made = re.findall(
         r'(\w+)(?:-\$\{generation\}")? =>? \{\n +description .*\n +usage .*\n +spec += "(\w+)"',
         (ROOT / "terraform" / "kms.tf").read_text(),

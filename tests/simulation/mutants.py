@@ -151,6 +151,7 @@ MUTANTS = (
     Mutant(
         "the gateway is asked for a payment that the books know",
         ((CHARGE, "if ledger.statuses([payment_id]):", "if False:"),),
+        (CHARGE_TEST, "test_a_payment_that_the_books_know_is_not_charged_again_whatever_the_gateway_has_forgotten"),
     ),
     Mutant(
         "the gateway is asked for an operation that has ended",
@@ -349,6 +350,7 @@ MUTANTS = (
                 "    ledger.record(recorded, posted + adopted, card)\n",
             ),
         ),
+        ("tests/unit/functions/persist/test_persist_payment.py", "test_what_could_not_be_recorded_stays_held"),
     ),
     Mutant(
         "Persist erases nothing",
@@ -452,8 +454,8 @@ MUTANTS = (
         (
             (
                 CARDS,
-                'f"{EXISTS} AND expires_at < :expires_at"',
-                '"attribute_not_exists(expires_at) OR expires_at < :expires_at"',
+                'f"{EXISTS} AND expires_at <= :expires_at"',
+                '"attribute_not_exists(expires_at) OR expires_at <= :expires_at"',
             ),
         ),
         ("tests/unit/functions/shared/test_ports.py", "test_a_card_that_was_erased_or_never_kept_is_not_renewed"),

@@ -57,11 +57,11 @@ class TestTable:
     @pytest.mark.parametrize(
         "condition", ["begins_with(pk, :v)", "version", "version = 10", "version = :v AND", "pk = :v +", "(pk = :v"]
     )
-    def test_a_condition_that_is_not_known_is_an_error(self, condition: str) -> None:
+    def test_an_unknown_condition_is_an_error(self, condition: str) -> None:
         with pytest.raises(Unknown):
             write(condition, [ITEM], v={"N": "10"})
 
-    def test_of_a_transaction_nothing_is_written_if_one_condition_fails(self) -> None:
+    def test_a_transaction_writes_nothing_if_one_condition_fails(self) -> None:
         table = Table(ignore)
         table.put_all([{"Item": ITEM}])
         other = {"Item": ITEM | {"sk": {"S": "c"}}, "ConditionExpression": "attribute_not_exists(pk)"}
@@ -71,7 +71,7 @@ class TestTable:
         ]
         assert table.of("PAYMENT#a") == [ITEM]
 
-    def test_an_update_adds_to_what_is_there_or_makes_it(self) -> None:
+    def test_an_update_adds_to_an_item_or_creates_it(self) -> None:
         table = Table(ignore)
         key = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}}
         update = {
@@ -93,7 +93,7 @@ class TestTable:
         assert table.update(update)[0]
         assert table.of("PAYMENT#a") == [ITEM | added | {"version": {"N": "10"}, "seen": {"BS": [b"1", b"2", b"3"]}}]
 
-    def test_an_update_tells_what_it_made_and_one_that_is_refused_what_is_there(self) -> None:
+    def test_an_update_returns_the_new_item_and_a_refused_one_the_existing_item(self) -> None:
         clock, table, told = Clock(datetime(2026, 11, 23, tzinfo=UTC)), Table(ignore), list[Any]()
         client = TableClient(table, Network(clock, Random(1), Weather(0, {}), ignore))  # noqa: S311
         key = {"pk": {"S": "PAYMENT#a"}, "sk": {"S": "b"}}
@@ -121,7 +121,7 @@ class TestTable:
     @pytest.mark.parametrize(
         "expression", ["DELETE a :v", "SET a = b", "SET a = a + :v", "REMOVE a[0]", "SET b = if_not_exists(a, :v)"]
     )
-    def test_an_update_that_is_not_known_is_an_error(self, expression: str) -> None:
+    def test_an_unknown_update_is_an_error(self, expression: str) -> None:
         update = {"Key": ITEM, "UpdateExpression": expression, "ExpressionAttributeValues": {":v": {"N": "1"}}}
         with pytest.raises(Unknown):
             Table(ignore).update(update)
@@ -144,7 +144,7 @@ class TestTable:
         assert [table.delete(delete), table.delete(delete)] == [True, False]
         assert table.items == {}
 
-    def test_of_a_projection_only_what_is_asked_for_is_read(self) -> None:
+    def test_a_projection_reads_only_the_requested_attributes(self) -> None:
         clock, table, read = Clock(datetime(2026, 11, 23, tzinfo=UTC)), Table(ignore), list[Any]()
         table.put_all([{"Item": ITEM}])
         client = TableClient(table, Network(clock, Random(1), Weather(0, {}), ignore))  # noqa: S311
@@ -167,7 +167,7 @@ class TestNetwork:
             ("refused", "Refused", 0),
         ],
     )
-    def test_what_is_done_and_what_is_learned_of_it(self, fate: Fate, learns: str, deeds: int) -> None:
+    def test_each_fate_of_a_request_has_its_effect_and_answer(self, fate: Fate, learns: str, deeds: int) -> None:
         clock = Clock(datetime(2026, 11, 23, tzinfo=UTC))
         network = Network(clock, Random(1), Weather(clock.seconds + 1, {fate: 1}), ignore)  # noqa: S311
         done, learned = list[float](), list[str]()
@@ -186,7 +186,7 @@ class TestNetwork:
         assert clock.run(days=2)
         assert (learned, len(done)) == ([learns], deeds)
 
-    def test_bad_luck_that_is_one_service_s_leaves_the_others_alone(self) -> None:
+    def test_failures_of_one_service_leave_the_others_alone(self) -> None:
         weather = Weather(1, {"refused": 1}, where="lambda")
         fates = [weather.fate(service, "a question", 0, Random(1)) for service in ("lambda", "sparkle")]  # noqa: S311
         assert fates == ["refused", "fine"]
@@ -198,7 +198,7 @@ class TestGateway:
         [(True, "a", [201, 409], 1), (False, "a", [201, 201], 1), (False, "b", [201, 201], 2)],
         ids=["a key is forgotten, and the reference known", "a key is known", "a reference is not known"],
     )
-    def test_it_keeps_one_promise_to_know_a_request_again(
+    def test_it_recognizes_a_repeated_request_by_key_or_by_reference(
         self, keeps_references: bool, second_key: str, answered: list[int], refunds: int
     ) -> None:
         clock = Clock(datetime(2026, 11, 23, tzinfo=UTC))

@@ -24,18 +24,18 @@ def explain(run: Run) -> str:
     return f"{[broken.what for broken in run.broken]}: make simulate SEED={run.seed}"
 
 
-def test_the_rules_hold_whatever_happens(runs: list[Run]) -> None:
+def test_the_rules_hold_under_any_failures(runs: list[Run]) -> None:
     assert not [explain(run) for run in runs if run.broken]
 
 
-def test_the_rules_hold_in_worlds_that_nobody_has_seen() -> None:
+def test_the_rules_hold_for_new_seeds() -> None:
     first = random.SystemRandom().randrange(10**9)
     for seed in range(first, first + FRESH_SEEDS):
         run = simulate(seed)
         assert not run.broken, explain(run)
 
 
-def test_every_state_is_entered_and_every_end_reached(runs: list[Run]) -> None:
+def test_every_state_and_every_outcome_is_reached(runs: list[Run]) -> None:
     told = {what for run in runs for _, _, what in run.trace}
     # Reconcile only compares a day's sides, and moves no money.
     machines = DEFINITIONS.keys() - {"reconcile"}
@@ -49,13 +49,13 @@ def test_every_state_is_entered_and_every_end_reached(runs: list[Run]) -> None:
     assert operations == {f"{kind} {end}" for kind in get_args(OperationType) for end in ("succeeded", "rejected")}
 
 
-def test_the_same_seed_is_the_same_run(runs: list[Run]) -> None:
+def test_the_same_seed_gives_the_same_run(runs: list[Run]) -> None:
     assert simulate(7) == runs[7]
     assert simulate(7).trace != runs[8].trace
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_what_a_mutant_breaks_is_still_there(mutant: Mutant) -> None:
+def test_the_code_that_each_mutant_breaks_still_exists(mutant: Mutant) -> None:
     assert [(ROOT / file).read_text().count(old) for file, old, _ in mutant.edits] == [1] * len(mutant.edits)
 
 

@@ -61,11 +61,13 @@ OUTAGES = (
     ("sparkle", "POST /v1/charges/{id}/refunds"),
     ("dynamodb", None),
     ("dynamodb", "TransactWriteItems"),
+    ("dynamodb", "GetItem"),
     ("dynamodb", "UpdateItem"),
     ("lambda", None),
     ("lambda", "reserve"),
     ("lambda", "perform"),
     ("lambda", "settle"),
+    ("lambda", "encrypt"),
     ("lambda", "persist"),
     ("lambda", "compensate"),
     ("states", None),
@@ -384,7 +386,7 @@ class World:
             self.clock.after(seconds + 10 ** random.uniform(0, 5), lambda: self._ask_for_key(key, lambda reply: None))
         if "card_data" not in request or random.random() < 0.4:
             return seconds
-        code = random.choice((None, SECURITY_CODE, SECURITY_CODE, WRONG_SECURITY_CODE))
+        code = random.choice((SECURITY_CODE, SECURITY_CODE, None, WRONG_SECURITY_CODE))
         card = dict(request["card_data"]) | ({"security_code": code} if code else {})
 
         def issued(reply: Reply) -> None:

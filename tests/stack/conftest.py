@@ -19,10 +19,9 @@ _starting: list[subprocess.Popen[str]] = []
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the stack, which mostly waits for a minute, while tests that don't need it run."""
-    on_the_stack = [item for item in session.items if "stack" in getattr(item, "fixturenames", ())]
-    shared = all(item.get_closest_marker("first") for item in on_the_stack)
-    elsewhere = shared and os.environ.get("PYTEST_XDIST_WORKER", HAS_STACK) != HAS_STACK
-    if on_the_stack and not elsewhere and not session.config.option.collectonly:
+    needed = any("stack" in getattr(item, "fixturenames", ()) for item in session.items)
+    elsewhere = os.environ.get("PYTEST_XDIST_WORKER", HAS_STACK) != HAS_STACK
+    if needed and not elsewhere and not session.config.option.collectonly:
         _start()
 
 

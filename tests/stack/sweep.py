@@ -26,6 +26,8 @@ from tests.redeployment import put_into_service
 from tools.deployment.stack import Stack
 
 _HOLDER = re.compile("canary[a-z]{12}|[a-z]{12}yranac")
+# Four digits alone may be anything, so they must be a whole value or follow a word for the code.
+_CODE = re.compile(r"""["'](\d{4})["']|(?:code|cvc|cvv)\W{1,5}(\d{4})(?!\d)""")
 # Up to three characters between digits, which covers people's grouping and JSON lists.
 _DIGITS = re.compile(r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){11,}")
 # The depth of nested encodings to search, such as JSON in JSON.
@@ -45,9 +47,17 @@ class Canary:
         default_factory=lambda: "Canary" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(12))
     )
 
+    security_code: str | None = None
+    """Four digits that nothing else has as a value."""
+
+    @property
+    def card_without_code(self) -> dict[str, str]:
+        return {name: value for name, value in self.card_data.items() if name != "security_code"}
+
     @property
     def card_data(self) -> dict[str, str]:
-        return {"card_number": self.pan, "expiry_date": "12/44", "card_holder": self.holder}
+        code = {"security_code": self.security_code} if self.security_code else {}
+        return {"card_number": self.pan, "expiry_date": "12/44", "card_holder": self.holder} | code
 
 
 def new_pan(prefix: str = "4929", length: int = 16) -> str:
@@ -74,13 +84,15 @@ class Leak(NamedTuple):
 
 
 def leaks(written: Iterable[tuple[Place, str]], canaries: Collection[Canary]) -> set[Leak]:
-    """Return the places that contain a canary's number or holder, forwards or backwards, in the clear or encoded up to
-    three times."""
+    """Return the places that contain a canary's number or holder, forwards or backwards, or its security code, in the
+    clear or encoded up to three times."""
     pans = [(canary, form) for canary in canaries for form in (canary.pan, canary.pan[::-1])]
     holders = {form: canary for canary in canaries for form in (canary.holder.lower(), canary.holder.lower()[::-1])}
+    codes = {canary.security_code: canary for canary in canaries if canary.security_code}
     found = set()
     for place, text in written:
         for reading in readings(text):
+            found |= {Leak(place, codes[code].name, "security code") for code in codes.keys() & codes_in(reading)}
             for run in _DIGITS.findall(reading if reading.isascii() else reading.translate(_as_shown())):
                 digits = re.sub("[^0-9]", "", run)
                 found |= {Leak(place, canary.name, "number") for canary, pan in pans if pan in digits}
@@ -88,6 +100,11 @@ def leaks(written: Iterable[tuple[Place, str]], canaries: Collection[Canary]) ->
                 if holder in holders:
                     found.add(Leak(place, holders[holder].name, "holder"))
     return found
+
+
+def codes_in(text: str) -> set[str]:
+    """The values of four digits, each of which may be a security code."""
+    return {value or named for value, named in _CODE.findall(text)}
 
 
 def readings(text: str, depth: int = _DEPTH) -> Iterator[str]:

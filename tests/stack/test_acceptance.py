@@ -60,7 +60,7 @@ def accepted(stack: Stack, machine: Machine) -> Accepted:
     return accept(machine.stack_file, *ASKED)
 
 
-def test_nothing_fails_and_all_that_the_emulator_knows_is_asked(accepted: Accepted) -> None:
+def test_nothing_fails_and_only_steps_beyond_the_emulator_are_skipped(accepted: Accepted) -> None:
     assert accepted.steps("failed") == []
     assert accepted.done.returncode == 0
     passed = [step["group"] for step in accepted.steps("passed")]
@@ -72,7 +72,7 @@ def test_nothing_fails_and_all_that_the_emulator_knows_is_asked(accepted: Accept
     }
 
 
-def test_what_is_not_asked_is_listed_with_the_reason(accepted: Accepted) -> None:
+def test_skipped_steps_are_listed_with_the_reason(accepted: Accepted) -> None:
     assert {step["why"] for step in accepted.steps("skipped")} == {
         "The emulator counts nothing.",
         "The emulator draws no graphs.",
@@ -85,7 +85,7 @@ def test_what_is_not_asked_is_listed_with_the_reason(accepted: Accepted) -> None
     assert "skipped signals, 9: The emulator counts nothing." in accepted.done.stdout
 
 
-def test_the_raw_answers_are_kept_as_they_came(accepted: Accepted) -> None:
+def test_the_raw_answers_are_recorded_unchanged(accepted: Accepted) -> None:
     kept = [json.loads(text) for text in accepted.files("payments")]
     over_http2 = [each for each in kept if each["request"]["protocol"] == "HTTP/2"]
     started = [
@@ -103,7 +103,7 @@ def test_the_raw_answers_are_kept_as_they_came(accepted: Accepted) -> None:
     ]
 
 
-def test_no_secret_and_no_signature_is_kept(stack: Stack, accepted: Accepted) -> None:
+def test_no_secret_and_no_signature_is_recorded(stack: Stack, accepted: Accepted) -> None:
     files = [file for file in accepted.folder.rglob("*") if file.is_file()]
     text = "".join(file.read_text() for file in files)
     assert "AssumeRole" in text
@@ -154,7 +154,7 @@ def broken(stack: Stack, file: Path) -> Iterator[Path]:
         server.server_close()
 
 
-def test_a_wrong_answer_is_a_failure_and_the_others_are_asked_all_the_same(stack: Stack, tmp_path: Path) -> None:
+def test_a_wrong_answer_is_a_failure_and_the_other_steps_still_run(stack: Stack, tmp_path: Path) -> None:
     with broken(stack, tmp_path / "stack.json") as file:
         accepted = accept(file, "payments")
     assert accepted.done.returncode == 1
@@ -167,7 +167,7 @@ def test_a_wrong_answer_is_a_failure_and_the_others_are_asked_all_the_same(stack
     assert "a test card in the clear, over HTTP/1.1" in accepted.done.stdout
 
 
-def test_a_group_that_is_not_there_is_named(machine: Machine, stack: Stack) -> None:
+def test_an_unknown_group_is_named(machine: Machine, stack: Stack) -> None:
     done = payments(machine.stack_file, "accept", "local", "--only=everything")
     assert done.returncode == ExitCode.FAILED
     assert "everything is none of deployment, payments," in done.stderr
@@ -188,7 +188,7 @@ def account(driver: Driver) -> Iterator[str]:
         budgets.delete_budget(AccountId=account, BudgetName=budget["BudgetName"])
 
 
-def test_a_budget_that_tells_somebody_is_a_guard_and_one_that_does_not_is_none(driver: Driver, account: str) -> None:
+def test_only_a_budget_with_a_subscriber_is_accepted(driver: Driver, account: str) -> None:
     budgets = driver.stack.client("budgets")
     with pytest.raises(StackError, match=f"No budget guards the account {account}"):
         find_budget(budgets, account, 1.0)
@@ -211,7 +211,7 @@ def test_a_budget_that_tells_somebody_is_a_guard_and_one_that_does_not_is_none(d
         find_budget(budgets, account, 60.0)
 
 
-def test_who_may_not_see_the_budgets_is_told_what_to_allow() -> None:
+def test_without_permission_to_see_budgets_the_error_names_it() -> None:
     class Denied:
         def get_paginator(self, operation: str) -> Any:
             raise ClientError({"Error": {"Code": "AccessDeniedException"}}, operation)

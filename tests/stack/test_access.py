@@ -81,14 +81,14 @@ def test_a_principal_without_execute_api_invoke_is_refused(driver: Driver) -> No
         iam.delete_user(UserName="stranger")
 
 
-def test_a_limit_on_callers_is_deployed_with_the_api_and_so_is_its_end(machine: Machine, stack: Stack) -> None:
+def test_a_limit_on_callers_and_its_removal_are_deployed_with_the_api(machine: Machine, stack: Stack) -> None:
     deployments = [deployment(stack)]
     try:
-        machine.terraform().apply("-var", 'api_callers={ip_ranges=["203.0.113.0/24"]}')
+        machine.terraform().apply("-refresh=false", "-var", 'api_callers={ip_ranges=["203.0.113.0/24"]}')
         assert stack.call("GET", "/keys").status_code == 403
         deployments.append(deployment(stack))
     finally:
-        machine.terraform().apply()
+        machine.terraform().apply("-refresh=false")
     assert stack.call("GET", "/keys").status_code == 200
     deployments.append(deployment(stack))
     assert len(set(deployments)) == 3  # On AWS, a policy takes effect only with a deployment.
@@ -117,7 +117,7 @@ def test_a_refused_start_shows_no_arn_and_no_text_of_aws(driver: Driver) -> None
     assert driver.execution(payment_id) is None
 
 
-def test_no_execution_starts_where_its_role_may_use_the_key_through_step_functions_only(driver: Driver) -> None:
+def test_no_execution_starts_if_its_role_may_use_the_key_only_through_step_functions(driver: Driver) -> None:
     """The key's former policy: the role calls KMS itself. AWS's guide warns against that condition."""
     kms = driver.stack.client("kms")
     alias = f"alias/{driver.stack.log_group_prefix.rsplit('/', 1)[1]}data"

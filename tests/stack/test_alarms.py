@@ -143,7 +143,7 @@ def test_every_section_says_what_the_alarm_means_and_what_to_do() -> None:
     assert [section.splitlines()[0] for section in sections if not all(part in section for part in parts)] == []
 
 
-def test_every_link_in_the_runbook_leads_to_a_section() -> None:
+def test_every_link_in_the_runbook_has_a_target() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text()
     links, headings = re.findall(r"\]\(#([^)]+)\)", runbook), re.findall(r"^##+ (.+)$", runbook, re.MULTILINE)
     assert links
@@ -170,7 +170,7 @@ def metrics_of(alarms: dict[str, dict[str, Any]], widgets: list[dict[str, Any]])
                 yield metric[0], metric[1]
 
 
-def test_every_metric_of_ours_that_is_looked_at_is_one_that_the_functions_tell(
+def test_every_watched_metric_of_ours_is_sent_by_the_functions(
     stack: Stack, alarms: dict[str, dict[str, Any]], widgets: list[dict[str, Any]]
 ) -> None:
     source = "".join(file.read_text() for file in (ROOT / "functions").rglob("*.py"))
@@ -189,7 +189,7 @@ def test_every_metric_of_ours_that_is_looked_at_is_one_that_the_functions_tell(
     }
 
 
-def test_an_expression_knows_its_metrics(alarms: dict[str, dict[str, Any]]) -> None:
+def test_an_expression_uses_only_defined_metrics(alarms: dict[str, dict[str, Any]]) -> None:
     for alarm in alarms.values():
         (watched,) = (query for query in alarm["Metrics"] if query["ReturnData"])
         others = {query["Id"] for query in alarm["Metrics"]} - {watched["Id"]}
@@ -228,7 +228,7 @@ def subscribed(stack: Stack) -> Iterator[str]:
         sqs.delete_queue(QueueUrl=url)
 
 
-def test_somebody_is_told_of_an_alarm_and_that_it_is_over(stack: Stack, alarms: dict[str, dict[str, Any]]) -> None:
+def test_an_alarm_and_its_end_are_notified(stack: Stack, alarms: dict[str, dict[str, Any]]) -> None:
     alarm = alarms["payments-in-doubt"]
     with subscribed(stack) as queue_url:
         for state in ("ALARM", "OK"):
@@ -247,7 +247,7 @@ def test_somebody_is_told_of_an_alarm_and_that_it_is_over(stack: Stack, alarms: 
     assert {notice["AlarmDescription"] for notice in told} == {alarm["AlarmDescription"]}
 
 
-def test_what_waits_to_be_told_is_encrypted_with_our_own_key(stack: Stack) -> None:
+def test_waiting_notifications_are_encrypted_with_our_own_key(stack: Stack) -> None:
     kms, sqs, sns = (stack.client(service) for service in ("kms", "sqs", "sns"))
     key = kms.describe_key(KeyId=f"alias/{prefix(stack)}-data")["KeyMetadata"]["Arn"]
     queue = sqs.get_queue_url(QueueName=f"{prefix(stack)}-dead-letters")["QueueUrl"]
@@ -260,7 +260,7 @@ def test_what_waits_to_be_told_is_encrypted_with_our_own_key(stack: Stack) -> No
 STARTED = {"payment-ended-badly": "resolve", "operation-ended-badly": "resolve", "reconcile": "reconcile"}
 
 
-def test_what_eventbridge_can_not_start_waits_in_the_queue(stack: Stack) -> None:
+def test_events_that_eventbridge_cannot_deliver_wait_in_the_queue(stack: Stack) -> None:
     for rule, machine in STARTED.items():
         (target,) = stack.client("events").list_targets_by_rule(Rule=f"{prefix(stack)}-{rule}")["Targets"]
         assert target["Arn"] == stack.live_arn(machine)
@@ -284,7 +284,7 @@ def test_the_doubts_are_counted_every_five_minutes(stack: Stack) -> None:
     assert target["Input"] == "{}"
 
 
-def test_a_payment_in_doubt_is_counted_and_cloudwatch_is_told(driver: Driver) -> None:
+def test_a_payment_in_doubt_is_counted_in_a_metric(driver: Driver) -> None:
     payment_id = new_payment_id()
     for operation in ("charge", "find", "reverse"):
         driver.set_fault(payment_id, operation, "http_500", times=1000)

@@ -47,7 +47,7 @@ def outcomes(stack: Stack, before: set[str]) -> dict[str, Outcome]:
         return {row.name: came for row, came in zip(TABLE, pool.map(outcome, TABLE), strict=True)}
 
 
-def test_no_two_rows_have_one_name() -> None:
+def test_the_rows_names_are_unique() -> None:
     assert len({row.name for row in TABLE}) == len(TABLE)
 
 
@@ -56,13 +56,13 @@ def test_a_request_is_answered_and_ends_as_its_row_says(outcomes: dict[str, Outc
     assert outcomes[row.name].differences(row) == []
 
 
-def test_the_rows_started_no_other_executions_than_those_that_they_name(
+def test_the_rows_started_only_the_executions_that_they_name(
     driver: Driver, outcomes: dict[str, Outcome], before: set[str]
 ) -> None:
     assert driver.executions() - before == {canonical_id(str(row.key)) for row in TABLE if row.status == 202}
 
 
-def test_no_number_got_into_an_execution(driver: Driver, outcomes: dict[str, Outcome]) -> None:
+def test_no_number_reached_an_execution(driver: Driver, outcomes: dict[str, Outcome]) -> None:
     for row in TABLE:
         if row.status == 202:
             execution = driver.execution(canonical_id(str(row.key)))

@@ -3,7 +3,22 @@
 import pytest
 
 from bench import processes, workflow
+from tools.deployment.polling import wait_for
 from tools.deployment.stack import Stack
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet(stack: Stack) -> None:
+    """Wait until other tests' executions have ended, since calls are counted whoever makes them."""
+    states, machines = stack.client("stepfunctions"), ("payment", "operation", "resolve")
+
+    def running() -> bool:
+        lists = (
+            states.list_executions(stateMachineArn=stack.machine_arn(name), statusFilter="RUNNING") for name in machines
+        )
+        return any(found["executions"] for found in lists)
+
+    wait_for(lambda: not running(), 60, pause_seconds=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -11,13 +26,13 @@ def runner(stack: Stack) -> processes.Processes:
     return processes.Processes(stack)
 
 
-def test_a_captured_payment_makes_the_calls_that_it_needs_and_no_other(stack: Stack) -> None:
+def test_a_captured_payment_makes_only_the_calls_that_it_needs(stack: Stack) -> None:
     section = workflow.counted_calls(workflow.Workflow(stack, stack.live_arn("payment")), 2)
     assert [f"{count.what}: {count.counted}, not {count.expected}" for count in section.counts if not count.holds] == []
     assert {count.what for count in section.counts} >= {"kms Decrypt", "dynamodb TransactWriteItems", "states entered"}
 
 
-def test_a_captured_payment_that_is_waited_for_asks_step_functions_once_at_most(stack: Stack) -> None:
+def test_a_wait_for_a_captured_payment_calls_step_functions_at_most_once(stack: Stack) -> None:
     section = workflow.answered(stack, 2)
     [calls] = [row for row in section.rows if row.unit == "calls"]
     assert calls.measured.maximum <= 1
@@ -26,9 +41,7 @@ def test_a_captured_payment_that_is_waited_for_asks_step_functions_once_at_most(
 
 
 @pytest.mark.parametrize("function", ["charge", "status"])
-def test_a_function_is_measured_beside_the_clients_and_calls_that_it_needs(
-    runner: processes.Processes, function: str
-) -> None:
+def test_a_function_is_measured_beside_its_clients_and_calls(runner: processes.Processes, function: str) -> None:
     task = runner.task(function)
     cold = processes.cold_starts(runner, [function], 1)
     memory, warm = processes.memory(runner, {function: task}, 1), processes.warm_calls(runner, {function: task}, 3)
@@ -39,12 +52,12 @@ def test_a_function_is_measured_beside_the_clients_and_calls_that_it_needs(
             assert row.floor.minimum > 0
 
 
-def test_what_a_process_fails_on_is_told(runner: processes.Processes) -> None:
+def test_a_failed_process_reports_its_error(runner: processes.Processes) -> None:
     with pytest.raises(RuntimeError, match=r"No module named 'functions\.nothing'"):
         runner.run(runner.environment("status"), "cold", "0", "function", "nothing")
 
 
-def test_the_state_machine_that_does_nothing_takes_the_payment_s_way(stack: Stack) -> None:
+def test_the_no_op_state_machine_takes_the_payment_s_path(stack: Stack) -> None:
     product = workflow.Workflow(stack, stack.live_arn("payment"))
     no_op = workflow.no_op_workflow(product)
     request, payment_id = workflow.PaymentRequests(stack).new()

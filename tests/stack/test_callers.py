@@ -66,7 +66,7 @@ def test_each_call_is_allowed_by_its_policy_and_by_no_other(callers: dict[str, S
     assert let_in == {CALLS[call]}
 
 
-def test_the_books_keep_who_asked_for_a_payment_and_for_its_refund(stack: Stack, callers: dict[str, Stack]) -> None:
+def test_the_books_keep_the_callers_of_a_payment_and_of_its_refund(stack: Stack, callers: dict[str, Stack]) -> None:
     driver = Driver(stack)
     shop, support = (str(callers[policy].client("sts").get_caller_identity()["Arn"]) for policy in ("charge", "refund"))
     payment_id = new_payment_id()

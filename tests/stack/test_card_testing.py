@@ -65,7 +65,7 @@ def outcomes(payments: Iterable[dict[str, Any]]) -> Counter[str]:
     return Counter(payment["decline_code"] or payment["status"] for payment in payments)
 
 
-def test_of_many_cards_on_one_order_ten_are_charged_and_the_rest_is_denied_and_somebody_told(
+def test_of_many_cards_on_one_order_ten_are_charged_the_rest_denied_and_an_alarm_raised(
     driver: Driver, tried: Callable[..., list[dict[str, Any]]]
 ) -> None:
     payments = tried(map(card, first(26, numbers("401234"))), merchant_reference="order-of-a-thief")
@@ -80,7 +80,7 @@ def test_of_many_cards_on_one_order_ten_are_charged_and_the_rest_is_denied_and_s
     assert sum(len(page["events"]) for page in pages) >= 6
 
 
-def test_who_guesses_the_digits_between_the_first_six_and_the_last_four_has_four_tries(
+def test_guessing_the_middle_digits_of_a_card_has_four_tries(
     tried: Callable[..., list[dict[str, Any]]],
 ) -> None:
     cards = tried(map(card, first(8, numbers("402345", "6789"))), "/cards")
@@ -96,7 +96,7 @@ def test_a_card_has_four_expiry_dates(tried: Callable[..., list[dict[str, Any]]]
     assert outcomes(payments) == {"captured": 4, "screened:card_expiry_dates": 4}
 
 
-def test_an_order_of_which_five_payments_were_declined_is_denied_but_to_test_cards(
+def test_an_order_with_five_declines_is_denied_except_for_test_cards(
     driver: Driver, tried: Callable[..., list[dict[str, Any]]]
 ) -> None:
     order = {"merchant_reference": "order-in-vain"}
@@ -108,7 +108,7 @@ def test_an_order_of_which_five_payments_were_declined_is_denied_but_to_test_car
     assert driver.paid(card_data=DECLINED_TEST_CARD, **order)["decline_code"] == "do_not_honor"
 
 
-def test_what_a_failed_condition_tells_is_as_aws_documents_it(driver: Driver) -> None:
+def test_a_failed_condition_returns_the_item_as_aws_documents(driver: Driver) -> None:
     told, dynamodb = facts("dynamodb_failed_condition"), driver.stack.client("dynamodb")
     key = {"pk": {"S": "VELOCITY#bin#nobody's"}, "sk": {"S": "2026-11-23T09:00:00Z"}}
     item, table = key | {"cards": {"BS": [b"1"]}}, driver.stack.table_of("VELOCITY#")

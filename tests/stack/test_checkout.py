@@ -83,7 +83,7 @@ def pay(page: Page) -> None:
     page.get_by_role("button", name="Pay $48.50").click()
 
 
-def test_a_card_is_paid_with_by_keyboard_and_seen_by_nobody_on_its_way(driver: Driver, shop: Shop, page: Page) -> None:
+def test_a_card_is_entered_by_keyboard_and_visible_nowhere_on_the_way(driver: Driver, shop: Shop, page: Page) -> None:
     sent: list[str] = []
 
     def note(request: Request) -> None:
@@ -143,7 +143,7 @@ def test_a_wrong_security_code_is_told_and_only_it_has_to_be_entered_again(drive
     expect(page.get_by_text(f"{THANK_YOU} 4242.")).to_be_visible()
 
 
-def test_an_expired_card_is_told_from_a_mistyped_one_and_never_sent(driver: Driver, page: Page) -> None:
+def test_an_expired_and_a_mistyped_card_get_different_messages_and_are_never_sent(driver: Driver, page: Page) -> None:
     page.get_by_label("Card number").fill(NUMBER[:-1] + "7")
     page.get_by_label("Expires").fill("13/30")
     pay(page)

@@ -66,7 +66,7 @@ def test_a_stored_card_is_shown_until_it_is_erased(payments: PaymentsClient) -> 
     payments.erase_card(token)
 
 
-def test_money_is_captured_and_given_back_once_by_key(driver: Driver, payments: PaymentsClient) -> None:
+def test_a_capture_and_a_refund_happen_once_per_key(driver: Driver, payments: PaymentsClient) -> None:
     paid = payments.pay(amount_minor=2000, currency="USD", card=CARD, capture=False).payment_id
     assert payments.wait(paid).status == "authorized"
 
@@ -90,7 +90,7 @@ def test_money_is_captured_and_given_back_once_by_key(driver: Driver, payments: 
     assert driver.charges(paid)[0]["refunded_minor"] == 1000
 
 
-def test_an_authorization_is_let_go(payments: PaymentsClient) -> None:
+def test_an_authorization_is_voided(payments: PaymentsClient) -> None:
     paid = payments.pay(amount_minor=2000, currency="USD", card=CARD, capture=False).payment_id
     payments.wait(paid)
     voided = payments.void(paid)
@@ -111,7 +111,7 @@ def test_a_stored_card_pays_by_its_token_until_it_is_erased(payments: PaymentsCl
     assert paid_by_token().error == "unknown_token"
 
 
-def test_what_the_api_refuses_is_raised(driver: Driver, payments: PaymentsClient) -> None:
+def test_the_apis_refusals_are_raised(driver: Driver, payments: PaymentsClient) -> None:
     with pytest.raises(RequestRefused) as raised:
         pay(payments, amount_minor=0)
     assert raised.value.code == "invalid_request"

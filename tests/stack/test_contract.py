@@ -51,7 +51,7 @@ def test_links_resolve_in_every_answer_that_has_them(driver: Driver) -> None:
         assert resolved(driver.stack, answer, answer.json()["links"]["self"])["payment_id"] == payment_id
 
 
-def test_links_resolve_at_a_domain_of_ones_own_with_and_without_a_base_path(driver: Driver) -> None:
+def test_links_resolve_at_a_custom_domain_with_and_without_a_base_path(driver: Driver) -> None:
     stack, api_id = driver.stack, driver.stack.api_url.split("/")[-2]
     # The only name with a dot that the emulator's access control accepts.
     domain = "127.0.0.1"
@@ -82,7 +82,7 @@ def test_links_resolve_at_a_domain_of_ones_own_with_and_without_a_base_path(driv
 
 
 @pytest.mark.parametrize("item", NO_ID)
-def test_what_can_never_be_an_id_is_400_or_404_at_every_route(driver: Driver, item: str) -> None:
+def test_an_impossible_id_is_400_or_404_at_every_route(driver: Driver, item: str) -> None:
     asked = [("GET", f"/payments/{item}"), ("GET", f"/cards/{item}"), ("DELETE", f"/cards/{item}")]
     asked += [("POST", f"/payments/{item}/{operation}") for operation in OPERATIONS]
     for method, path in asked:
@@ -98,7 +98,7 @@ def spellings() -> Iterator[str]:
     yield from (str(made), str(made).upper(), made.hex, made.hex.upper())
 
 
-def test_a_uuid_is_one_payment_and_one_operation_however_it_is_written(driver: Driver) -> None:
+def test_every_spelling_of_a_uuid_is_the_same_payment_or_operation(driver: Driver) -> None:
     written, operation = list(spellings()), list(spellings())
     answers = [driver.pay(each)[1] for each in written]
     assert {answer.json()["payment_id"] for answer in answers} == {written[0]}
@@ -117,7 +117,7 @@ def test_a_uuid_is_one_payment_and_one_operation_however_it_is_written(driver: D
     assert driver.stack.payment(written[0])["refunded_minor"] == 500
 
 
-def test_a_card_sealed_for_a_uuid_is_for_the_payment_of_any_of_its_spellings(driver: Driver) -> None:
+def test_a_card_sealed_for_a_uuid_is_valid_for_any_of_its_spellings(driver: Driver) -> None:
     sent, sealed_for = list(spellings())[1:3]
     driver.pay(sent, card_data=seal(CARD, sealed_for, served_key(driver)))
     assert driver.ended(sent)["status"] == "captured"
@@ -126,7 +126,7 @@ def test_a_card_sealed_for_a_uuid_is_for_the_payment_of_any_of_its_spellings(dri
 # --- Optional fields, and notations of numbers
 
 
-def test_null_is_as_good_as_absent(driver: Driver) -> None:
+def test_null_means_absent(driver: Driver) -> None:
     nothing = dict.fromkeys(("token", "merchant_reference", "description", "capture", "save_card"))
     payment_id, answer = driver.post("/payments", PAYMENT | nothing)
     assert answer.status_code == 202, answer.text
@@ -168,7 +168,7 @@ def test_an_integer_may_be_written_as_any_number(driver: Driver, written: str, a
 # --- Caches
 
 
-def test_no_answer_may_be_kept(driver: Driver) -> None:
+def test_no_answer_may_be_cached(driver: Driver) -> None:
     stack = driver.stack
     payment = driver.paid(save_card=True)
     payment_id, card = payment["payment_id"], f"/cards/{payment['card']['token']}"

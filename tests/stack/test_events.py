@@ -46,7 +46,7 @@ def test_a_function_answers_its_sample_event(stack: Stack, file: Path) -> None:
     assert EXPECTED[file.stem].items() <= (answer | answer.get("payment", {})).items()
 
 
-def test_a_function_that_is_run_alone_leaves_no_money_that_no_book_knows(stack: Stack) -> None:
+def test_a_single_invocation_leaves_no_unrecorded_money(stack: Stack) -> None:
     def charged() -> set[str]:
         return {charge["reference"] for charge in stack.sandbox("GET", "/sandbox/charges").json()["charges"]}
 

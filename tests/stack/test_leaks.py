@@ -47,7 +47,7 @@ Fault = dict[str, Any]
 
 FUNCTIONS = (
     *("tokenize", "screen", "encrypt", "charge", "persist", "compensate", "reserve", "perform", "settle"),
-    *("verify", "keep", "resolve", "reconcile", "status", "cards", "doubts"),
+    *("verify", "keep", "resolve", "reconcile", "status", "cards", "doubts", "issue_key"),
 )
 FAULTS: list[Fault] = [
     {"fault": "timeout_after", "seconds": 2},
@@ -93,12 +93,14 @@ class Scenario:
     """The gateway's untrue answer about the charge."""
     input_only: bool = False
     """No mapping template can see the number. It stays in the execution's input, and must be nowhere else."""
+    security_code: str | None = None
+    """The card is sealed with it, to a single-use key."""
     path: str = "/payments"
     payment_id: str = field(default_factory=new_payment_id)
 
     @cached_property
     def canary(self) -> Canary:
-        return Canary(self.name, self.pan)
+        return Canary(self.name, self.pan, security_code=self.security_code)
 
     def may_be_at(self, leak: Leak) -> bool:
         """By design, a published test card that is sent in the clear is in its execution's input.
@@ -196,6 +198,16 @@ SCENARIOS = [  # the slowest first
         for fault in FAULTS
     ),
     Scenario("captured", "captured"),
+    Scenario("captured, with its code", "captured", security_code="0841"),
+    Scenario("saved, with its code", "captured", security_code="0842", changes={"save_card": True}),
+    Scenario("declined, with its code", "declined", "4000000000000002", security_code="0843"),
+    Scenario("mistyped, with its code", "rejected", mistyped(new_pan()), security_code="0844"),
+    Scenario("reversed, with its code", "reversed", security_code="0845", refused_by_gateway=True),
+    Scenario("tried again, with its code", "captured", security_code="0846", faults=(on("charge", HTTP_500),)),
+    Scenario("stored, with its code", "stored", security_code="0847", changes=STORE, path="/cards"),
+    Scenario(
+        "verified, with its code", "stored", security_code="0848", changes=STORE | {"verify": True}, path="/cards"
+    ),
     Scenario("captured, 19 digits", "captured", new_pan(length=19)),
     Scenario("captured, 15 digits", "captured", new_pan("37", 15)),
     Scenario(
@@ -261,7 +273,7 @@ PATHS = [
     ("GET", "/cards/{}"),
     ("DELETE", "/cards/tok_{}"),
 ]
-WITHOUT_BACKSTOP = Scenario("without the backstop", "captured")
+WITHOUT_BACKSTOP = Scenario("without the backstop", "captured", security_code="0849")
 IN_PATHS = [Canary(f"in the path of {method} {path}", new_pan()) for method, path in PATHS]
 INVOKED = [Canary(f"for an id of {function}", new_pan()) for function in FUNCTIONS]
 PLANTED = {kind: Canary(f"planted in {kind}", new_pan()) for kind in ("log group", "table", "queue", "file", "input")}
@@ -334,6 +346,8 @@ def run_scenario(driver: Driver, key: Key, scenario: Scenario) -> tuple[str, dic
         stack.sandbox("POST", "/v1/reversals", json={"reference": payment_id}).raise_for_status()
     for fault in scenario.faults:
         driver.set_fault(payment_id, **fault)
+    if scenario.security_code:
+        key = stack.call("POST", "/keys", headers={"Idempotency-Key": payment_id}).json()
     card_data = scenario.card_data(scenario.canary, payment_id, key)
     body = {
         name: value
@@ -405,7 +419,7 @@ def test_a_sealed_card_is_nowhere(sweep: Sweep) -> None:
     assert [leak for leak in found if not sealed_ones[leak.canary].may_be_at(leak)] == []
 
 
-def test_a_card_number_for_an_id_is_nowhere(sweep: Sweep) -> None:
+def test_a_card_number_as_an_id_is_nowhere(sweep: Sweep) -> None:
     names = {canary.name for canary in (*IN_PATHS, *INVOKED)}
     assert [leak for leak in sweep.found if leak.canary in names] == []
 
@@ -433,6 +447,11 @@ def test_a_planted_card_is_found(sweep: Sweep, kind: str) -> None:
     assert sweep.kinds_of_places(f"planted in {kind}") == where
 
 
+def test_without_the_backstop_the_security_code_is_logged_and_found(sweep: Sweep) -> None:
+    found = {leak.what for leak in sweep.found if leak.canary == WITHOUT_BACKSTOP.name}
+    assert found == {"number", "holder", "security code"}
+
+
 @pytest.mark.parametrize("function", ["tokenize", "encrypt", "charge"])
 def test_without_the_backstop_the_libraries_log_the_card_and_it_is_found(
     sweep: Sweep, stack: Stack, function: str
@@ -442,5 +461,5 @@ def test_without_the_backstop_the_libraries_log_the_card_and_it_is_found(
     }
 
 
-def test_the_functions_are_afterwards_as_they_were_deployed(sweep: Sweep) -> None:
+def test_the_functions_are_restored_afterwards(sweep: Sweep) -> None:
     assert sweep.deployed_before == sweep.deployed_after

@@ -153,7 +153,7 @@ class TestTheBooks:
         assert "asset:gateway:sparkle, USD" in run.stdout
         assert "balance  1,200.00" in run.stdout
 
-    def test_the_journal_is_read_by_others(self, command: Command, refunded: str, tmp_path: Path) -> None:
+    def test_other_tools_read_the_journal(self, command: Command, refunded: str, tmp_path: Path) -> None:
         run = command("ledger", "export")
         own = [row for row in csv.DictReader(StringIO(run.stdout)) if row["payment"] == refunded]
         assert [(row["entry"], row["account"], row["debit"], row["credit"]) for row in own] == [
@@ -184,7 +184,7 @@ class TestTheBooks:
             ("PAYMENT", {"entry_count": {"N": "1"}}, "/2", "is not counted: the record counts 1"),
         ],
     )  # fmt: skip
-    def test_what_was_written_behind_its_back_is_named(
+    def test_tampering_with_the_ledger_is_named(
         self,
         driver: Driver,
         command: Command,
@@ -218,16 +218,14 @@ class TestAnchors:
         assert re.search(rf"Anchor \d+, of {days_ago(0)}: [1-9][\d,]* payments with [1-9][\d,]* entries\.", run.stdout)
         assert refunded not in command("ledger", "verify").stdout
 
-    def test_a_payment_that_is_gone_is_named_with_the_anchor_that_has_it(
-        self, driver: Driver, command: Command, refunded: str
-    ) -> None:
+    def test_a_removed_payment_is_named_with_its_anchor(self, driver: Driver, command: Command, refunded: str) -> None:
         with self.rewritten(driver, refunded, lambda items: items.clear()):
             run = command("ledger", "verify")
         assert run.returncode == 1
         [found] = [found for of, found in rows(run.stdout) if of == refunded]
         assert re.match(rf"isgone:anchor\d+,of{days_ago(0)},hasitinversion\d+,with2entries", found)
 
-    def test_an_older_record_in_the_place_of_a_later_is_named(
+    def test_an_older_record_in_place_of_a_newer_one_is_named(
         self, driver: Driver, command: Command, authorized: tuple[str, dict[str, Any]]
     ) -> None:
         payment_id, before = authorized
@@ -243,7 +241,7 @@ class TestAnchors:
         [found] = [found for of, found in rows(run.stdout) if of == payment_id]
         assert "itsrecordisofversion" in found
 
-    def test_no_anchor_can_be_deleted_or_written_again(self, stack: Stack) -> None:
+    def test_no_anchor_can_be_deleted_or_overwritten(self, stack: Stack) -> None:
         known, s3, bucket = facts("object_lock"), stack.client("s3"), stack.required("anchors_bucket")
         key = "tried/anchor.json"
         version = s3.put_object(Bucket=bucket, Key=key, Body=b"{}", IfNoneMatch="*")["VersionId"]
@@ -262,7 +260,7 @@ class TestAnchors:
         assert known["write_again_over_a_marker_if_none_match"] == "written"
         assert answer("put_object", Body=b"x", IfNoneMatch="*")["VersionId"] != version
 
-    def test_kms_says_of_a_wrong_mac_that_it_is_wrong_and_takes_no_long_message(self, stack: Stack) -> None:
+    def test_kms_rejects_a_wrong_mac_and_a_long_message(self, stack: Stack) -> None:
         known, kms, key = facts("mac"), stack.client("kms"), stack.required("books_key_arn")
         with pytest.raises(ClientError, match=known["wrong_mac"]):
             kms.verify_mac(KeyId=key, Message=b"x", Mac=bytes(known["mac_bytes"]), MacAlgorithm="HMAC_SHA_256")
@@ -305,9 +303,7 @@ class TestADayThatAgrees:
         assert "The day is not over, so it was compared but neither settled nor closed." in run.stdout
         assert breaks(run, payment_id) == []
 
-    def test_a_day_that_is_over_is_settled_and_once(
-        self, driver: Driver, command: Command, sandbox: Sandbox, settled: str
-    ) -> None:
+    def test_a_past_day_is_settled_once(self, driver: Driver, command: Command, sandbox: Sandbox, settled: str) -> None:
         for _ in range(2):
             run = command("reconcile", sandbox.day)
             assert run.returncode == 0, run.stdout
@@ -377,7 +373,7 @@ class TestBreaks:
         ],
         ids=["another_amount", "another_currency", "a_negative_amount", "twice"],
     )
-    def test_a_line_that_is_wrong_moves_nothing_until_it_is_mended(
+    def test_a_wrong_line_posts_nothing_until_it_is_corrected(
         self,
         driver: Driver,
         command: Command,
@@ -408,7 +404,7 @@ class TestBreaks:
         ],
         ids=["its_end", "its_lines", "its_totals"],
     )
-    def test_a_report_that_is_cut_off_is_not_believed_and_the_books_do_not_move(
+    def test_a_truncated_report_is_rejected_and_the_books_are_unchanged(
         self,
         driver: Driver,
         command: Command,

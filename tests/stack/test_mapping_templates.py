@@ -8,7 +8,7 @@ from tests.stack.driver import PAYMENT, Driver
 from tools.deployment.stack import Stack, new_payment_id
 
 
-def test_what_is_deployed_is_what_the_other_tests_render(stack: Stack) -> None:
+def test_the_deployed_templates_are_those_of_the_other_tests(stack: Stack) -> None:
     methods = deployed(stack).methods
     for route in STARTS:
         method = methods["POST", f"/payments/{{payment_id}}/{route}" if route in OPERATIONS else f"/{route}"]
@@ -42,7 +42,7 @@ def test_the_keys_header_may_be_written_in_any_case(driver: Driver, name: str) -
 
 
 @pytest.mark.parametrize("path", ["/payments", "/cards", "/payments/a-payment-of-nobody-1/refunds"])
-def test_a_key_in_the_query_string_is_none(driver: Driver, path: str) -> None:
+def test_a_key_in_the_query_string_is_ignored(driver: Driver, path: str) -> None:
     key, body = new_payment_id(), {"card_data": PAYMENT["card_data"]} if path == "/cards" else PAYMENT
     answer = driver.stack.call("POST", f"{path}?Idempotency-Key={key}", {} if "refunds" in path else body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "missing_idempotency_key")

@@ -125,7 +125,7 @@ class TestHolds:
         assert driver.operation(payment_id, operation_id)["status"] == "succeeded"
 
 
-def test_an_operation_on_a_payment_that_nobody_knows_is_rejected_and_not_found(driver: Driver) -> None:
+def test_an_operation_on_an_unknown_payment_is_rejected_and_not_found(driver: Driver) -> None:
     payment_id = new_payment_id()
     operation_id, answer = driver.post(f"/payments/{payment_id}/refunds", {})
     assert answer.status_code == 202
@@ -187,7 +187,7 @@ class TestWhatSomebodyDidAtTheGateway:
         path, headers = f"/{door}/charges/{charge['id']}/{move}", {"Idempotency-Key": new_payment_id()}
         driver.stack.sandbox("POST", path, json=body, headers=headers).raise_for_status()
 
-    def test_a_refund_is_adopted_by_a_command_and_then_nothing_is_left_to_find(
+    def test_a_refund_is_adopted_by_a_command_and_then_the_audit_finds_nothing(
         self, driver: Driver, machine: Machine
     ) -> None:
         payment_id = driver.paid()["payment_id"]
@@ -203,7 +203,7 @@ class TestWhatSomebodyDidAtTheGateway:
         assert (payment["status"], payment["refunded_minor"]) == ("partially_refunded", 500)
         assert [operation["source"] for operation in payment["operations"]] == ["gateway"]
 
-    def test_what_is_asked_for_is_judged_by_what_is_left_there(self, driver: Driver) -> None:
+    def test_a_request_is_judged_by_the_amount_left_at_the_gateway(self, driver: Driver) -> None:
         payment_id = driver.paid()["payment_id"]
         self.move(driver, payment_id, "refunds", amount_minor=1500)
         too_much = operated(driver, payment_id, "refunds", {"amount_minor": 500})
@@ -253,7 +253,7 @@ class TestStoredCards:
         rejected = driver.paid(card_data=None, token=driver.ended(stored_id)["card"]["token"])
         assert (rejected["status"], rejected["error"]) == ("rejected", "expired_card")
 
-    def test_a_card_that_is_used_by_its_token_is_kept_for_another_while(self, driver: Driver) -> None:
+    def test_using_a_stored_card_extends_its_retention(self, driver: Driver) -> None:
         token = driver.paid(card_data=CARD_DATA | {"card_number": "378282246310005"}, save_card=True)["card"]["token"]
         before = driver.card_item(token)
         time.sleep(1)  # a card's retention is counted in seconds
@@ -262,7 +262,7 @@ class TestStoredCards:
         assert int(after["expires_at"]["N"]) > int(before["expires_at"]["N"])
         assert after["ciphertext"] == before["ciphertext"]
 
-    def test_two_who_store_one_number_share_nothing_but_its_fingerprint(self, driver: Driver) -> None:
+    def test_two_requests_that_store_one_number_share_only_its_fingerprint(self, driver: Driver) -> None:
         mine, yours = (
             driver.ended(driver.post("/cards", {"card_data": CARD_DATA | {"expiry_date": expiry}})[0])["card"]
             for expiry in ("11/30", "12/31")
@@ -277,7 +277,7 @@ class TestStoredCards:
     @pytest.mark.parametrize(
         ("changes", "kept"), [({}, False), ({"save_card": False}, False), ({"save_card": True}, True)]
     )
-    def test_a_card_is_kept_only_where_the_payment_asks_for_it(
+    def test_a_card_is_stored_only_if_the_payment_requests_it(
         self, driver: Driver, changes: dict[str, bool], kept: bool
     ) -> None:
         payment = driver.paid(**changes)
@@ -285,7 +285,7 @@ class TestStoredCards:
         if kept:
             assert driver.stack.call("GET", f"/cards/{payment['card']['token']}").json() == payment["card"]
 
-    def test_a_declined_payments_card_is_not_kept_though_it_was_asked_for(self, driver: Driver) -> None:
+    def test_a_declined_payments_card_is_not_stored_even_if_requested(self, driver: Driver) -> None:
         declined = driver.paid(card_data=CARD_DATA | {"card_number": "4000000000009995"}, save_card=True)
         assert (declined["status"], declined["card"]["token"]) == ("declined", None)
 

@@ -93,7 +93,7 @@ def test_a_state_machine_is_deployed_as_its_definition_is_read(driver: Driver, n
     assert json.loads(with_placeholders) == json.loads(definition(name))
 
 
-def test_a_payment_that_everybody_but_the_books_has_forgotten_is_not_charged_again(driver: Driver) -> None:
+def test_a_payment_that_only_the_books_remember_is_not_charged_again(driver: Driver) -> None:
     """Step Functions deletes an execution after 90 days, and the gateway a key and a reference whenever it likes. So
     the same payment is started again on a new state machine with the deployed definition and role."""
     first = driver.paid()
@@ -189,14 +189,14 @@ def test_a_wait_that_is_over_shows_the_payment_as_it_is(driver: Driver) -> None:
     driver.ended(payment_id)
 
 
-def test_a_card_that_is_no_good_is_told_long_before_the_wait_is_over(driver: Driver) -> None:
+def test_an_invalid_card_is_reported_long_before_the_wait_ends(driver: Driver) -> None:
     payment_id, _ = driver.pay(card_data=CARD_DATA | {"expiry_date": "12/20"})
     answer, seconds = waited(driver, payment_id, "?wait=25")
     assert (answer.json()["status"], answer.json()["error"]) == ("rejected", "expired_card")
     assert seconds < 10
 
 
-def test_a_payment_or_an_operation_that_nobody_knows_is_not_waited_for(driver: Driver) -> None:
+def test_an_unknown_payment_or_operation_is_not_waited_for(driver: Driver) -> None:
     payment_id = driver.paid()["payment_id"]
     for path in (new_payment_id(), f"{payment_id}/operations/{new_payment_id()}"):
         answer, seconds = waited(driver, path, "?wait=25")
@@ -221,7 +221,7 @@ def test_a_wait_that_is_no_number_of_seconds_up_to_25_is_refused(driver: Driver,
         assert seconds < 5
 
 
-def test_a_wait_must_be_signed_as_it_is(driver: Driver) -> None:
+def test_the_wait_parameter_is_signed(driver: Driver) -> None:
     credentials = driver.stack.session().get_credentials()
     assert credentials
     url = f"{driver.stack.api_url}/payments/{driver.paid()['payment_id']}"
@@ -267,7 +267,7 @@ def test_a_lost_answer_after_capture_ends_with_exactly_one_charge(driver: Driver
     assert charge["captured_minor"] == 1999
 
 
-def test_a_charge_that_nobody_can_look_up_is_reversed_with_entries_there_and_back(driver: Driver) -> None:
+def test_a_charge_that_cannot_be_looked_up_is_reversed_in_the_books(driver: Driver) -> None:
     payment_id = new_payment_id()
     # Every answer to the charge is lost, and five attempts to find it fail: those of Charge itself, one per try.
     driver.set_fault(payment_id, "charge", "http_500", times=100)

@@ -92,7 +92,7 @@ class TestEvents:
         suite = ElementTree().parse(tmp_path / "replay.xml")
         assert (suite.attrib["tests"], suite.attrib["failures"]) == ("28", "0")
 
-    def test_one_that_does_not_go_as_expected_fails_and_says_in_what(self, replay: Any, tmp_path: Path) -> None:
+    def test_an_unexpected_result_fails_with_its_differences(self, replay: Any, tmp_path: Path) -> None:
         event = json.loads((API_EVENTS / "refunded_in_part.json").read_text())
         event["expected"]["payment"]["operations"][0]["amount_minor"] = 501
         (tmp_path / "refunded.json").write_text(json.dumps(event))
@@ -103,7 +103,7 @@ class TestEvents:
         assert failure is not None
         assert "operations[0].amount_minor is 500, not 501" in failure.attrib["message"]
 
-    def test_a_file_that_is_watched_is_replayed_whenever_it_changes(self, machine: Machine, tmp_path: Path) -> None:
+    def test_a_watched_file_is_replayed_whenever_it_changes(self, machine: Machine, tmp_path: Path) -> None:
         event = (API_EVENTS / "refused_month_13.json").read_text()
         file = tmp_path / "event.json"
         command = [
@@ -137,7 +137,7 @@ class TestEvents:
         assert "is not an API event" in rounds[2]
         assert watching.returncode == 0
 
-    def test_nothing_is_tried_where_nobody_answers(self, driver: Driver, tmp_path: Path) -> None:
+    def test_nothing_is_replayed_if_the_stack_does_not_answer(self, driver: Driver, tmp_path: Path) -> None:
         replace(driver.stack, api_url="http://127.0.0.1:9").save(tmp_path / "stack.json")
         done = CliRunner().invoke(app, ["replay", "--stack", str(tmp_path / "stack.json")])
         assert done.exit_code == ExitCode.FAILED
@@ -146,7 +146,9 @@ class TestEvents:
 
 
 class TestPastExecutions:
-    def test_one_with_a_test_card_is_replayed_as_it_was(self, driver: Driver, replay: Any, started: Any) -> None:
+    def test_an_execution_with_a_test_card_is_replayed_unchanged(
+        self, driver: Driver, replay: Any, started: Any
+    ) -> None:
         past = driver.paid(**REFERENCES, capture=False)
         execution = driver.execution(past["payment_id"])
         assert execution is not None
@@ -206,7 +208,7 @@ class TestPastExecutions:
         assert status == 0
         assert NOT_OURS not in shown + json.dumps(started())
 
-    def test_an_input_that_is_no_payments_is_not_replayed(self, driver: Driver, replay: Any, started: Any) -> None:
+    def test_an_input_that_is_no_payment_is_not_replayed(self, driver: Driver, replay: Any, started: Any) -> None:
         past = driver.start_by_hand([NOT_OURS])
         driver.ended(past)
         started()
@@ -256,7 +258,7 @@ class TestPastExecutions:
         [execution] = latest_executions(driver.stack, None, since, None, 20)
         assert execution["name"] == payment_id
 
-    def test_nothing_is_done_where_there_is_none_like_that(self, replay: Any, started: Any) -> None:
+    def test_nothing_is_replayed_if_nothing_matches(self, replay: Any, started: Any) -> None:
         status, shown = replay("--since", "2100-01-01")
         assert (status, shown.strip()) == (0, "No execution matches.")
         assert not started()

@@ -79,7 +79,7 @@ def test_a_sealed_card_can_be_stored(driver: Driver) -> None:
         "expired_card",
     ],
 )
-def test_a_sealed_card_that_is_no_good_is_rejected_and_the_gateway_never_called(driver: Driver, error: str) -> None:
+def test_an_invalid_sealed_card_is_rejected_and_the_gateway_never_called(driver: Driver, error: str) -> None:
     payment_id, key = new_payment_id(), served_key(driver)
     sealed = seal(CARD, payment_id, key)
     header: dict[str, Any] = {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": key["kid"], "payment_id": payment_id}

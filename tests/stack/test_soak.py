@@ -42,7 +42,7 @@ def test_the_audit_of_a_payment_fails_once_its_record_is_tampered_with(
     assert "record differs" in done.stdout
 
 
-def test_one_reading_of_all_payments_finds_the_same_as_one_by_one(driver: Driver, paid: str) -> None:
+def test_reading_all_payments_at_once_finds_the_same_as_one_by_one(driver: Driver, paid: str) -> None:
     everything = audit(driver.stack)
     [one] = audit(driver.stack, [paid]).evidence.values()
     together = everything.evidence[paid]

@@ -16,7 +16,7 @@ def secrets_of(stack: Stack) -> list[str]:
     return [secret for secret in secrets if secret]
 
 
-def test_nobody_else_may_read_what_has_a_secret(machine: Machine, stack: Stack) -> None:
+def test_no_other_user_may_read_files_with_secrets(machine: Machine, stack: Stack) -> None:
     curlrc = [api_curlrc(machine.stack_file), sandbox_curlrc(machine.stack_file)]
     files = [machine.stack_file, *curlrc, *(file for file in machine.home.iterdir() if file.is_file())]
     assert {"stack.json", "processes.json", "terraform.tfstate", "emulator.log"} <= {file.name for file in files}
@@ -43,7 +43,7 @@ def test_no_process_was_started_with_a_secret_in_its_arguments(stack: Stack) -> 
         ("GET", "/?Action=ListUsers&AWSAccessKeyId=test"),
     ],
 )
-def test_the_emulator_lets_in_nobody_without_a_signature(stack: Stack, method: str, path: str) -> None:
+def test_the_emulator_refuses_unsigned_requests(stack: Stack, method: str, path: str) -> None:
     answer = requests.request(method, f"{stack.aws_endpoint_url}{path}", timeout=10)
     assert answer.status_code in (400, 403)
     assert stack.client("sts").get_caller_identity()["Arn"].endswith(":user/operator")
@@ -59,7 +59,7 @@ def test_no_web_page_reaches_the_stack(stack: Stack, page: dict[str, str]) -> No
     assert stack.sandbox("GET", "/sandbox/charges").status_code == 200
 
 
-def test_the_sandbox_lets_in_nobody_without_its_key(stack: Stack) -> None:
+def test_the_sandbox_refuses_requests_without_its_key(stack: Stack) -> None:
     for path in ("/sandbox/charges", "/sandbox/requests", "/v1/charges?reference=x"):
         assert requests.get(f"{stack.sparkle_url}{path}", timeout=10).status_code == 401
     assert requests.delete(f"{stack.sparkle_url}/sandbox/faults", timeout=10).status_code == 401

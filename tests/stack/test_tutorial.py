@@ -54,7 +54,7 @@ def pairs(blocks: list[Block]) -> list[tuple[Block, str | None]]:
     ]
 
 
-def test_the_tutorial_goes_as_it_says(stack: Stack, machine: Machine) -> None:
+def test_the_tutorials_commands_print_what_it_shows(stack: Stack, machine: Machine) -> None:
     told = pairs(document("tutorial").blocks)
     output = run("\n".join(f"echo '{MARK}{block.line}'\n{block.text}" for block, _ in told), machine)
     printed = dict(re.findall(rf"{MARK}(\d+)\n(.*?)(?={MARK}|\Z)", output, re.DOTALL))
@@ -90,7 +90,7 @@ def credentials(stack: Stack) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": stack.access_key_id, "AWS_SECRET_ACCESS_KEY": stack.secret_access_key}
 
 
-def test_the_manuals_calls_are_answered_as_it_says(stack: Stack, machine: Machine) -> None:
+def test_the_manuals_calls_are_answered_as_shown(stack: Stack, machine: Machine) -> None:
     block, key = example("The API by example", "sh"), new_payment_id()
     output = run(block.text, machine, API=stack.api_url, KEY=key)
     accepted, shown = output.replace("}{", "}\n{").splitlines()

@@ -87,6 +87,26 @@ def test_a_holders_name_is_found(encoding: str, before: str, after: str) -> None
 
 
 @given(texts)
-def test_what_may_be_said_of_a_card_is_no_leak(text: str) -> None:
+def test_permitted_card_data_is_no_leak(text: str) -> None:
     said = f"{text}{CANARY.pan[:6]}******{CANARY.pan[-4:]}{text}"
     assert leaks([(PLACE, said)], [CANARY, OTHER]) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"security_code": "0841"}',
+        "cvc=0841",
+        "['0841']",
+        'code": 0841}',
+        '"' + base64.b64encode(b'"0841"').decode() * 2,
+    ],
+)
+def test_a_security_code_is_found(text: str) -> None:
+    canary = Canary("canary", new_pan(), security_code="0841")
+    assert leaks([(PLACE, text)], [canary]) == {Leak(PLACE, "canary", "security code")}
+
+
+@pytest.mark.parametrize("text", ["0841", '"08410"', '"0842"', "12:00:00.0841", "code 08412", "4a7c-0841-9e"])
+def test_other_digits_are_no_security_code(text: str) -> None:
+    assert leaks([(PLACE, text)], [Canary("canary", new_pan(), security_code="0841")]) == set()

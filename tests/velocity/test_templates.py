@@ -83,7 +83,7 @@ def assert_same(velocity: Velocity, jobs: list[Job]) -> list[Rendered]:
     return rendered
 
 
-def test_templates_render_alike_and_whatever_a_reference_to_nothing_gives(velocity: Velocity) -> None:
+def test_templates_render_alike_whether_an_undefined_reference_is_empty_or_null(velocity: Velocity) -> None:
     messages = {starting(route): [*events(), *hostile()] for route in STARTS}
     messages |= {answering(route, end): list(answers()) for route in STARTS for end in (started(route), "refused")}
     pairs = [(template, message) for template, sent in messages.items() for message in sent]
@@ -93,7 +93,7 @@ def test_templates_render_alike_and_whatever_a_reference_to_nothing_gives(veloci
 
 
 @pytest.mark.parametrize("absent", READINGS)
-def test_ways_of_speaking_mean_the_same(velocity: Velocity, absent: str | None) -> None:
+def test_every_construct_renders_alike(velocity: Velocity, absent: str | None) -> None:
     assert_same(velocity, [Job(template, SAID, absent) for template in SPOKEN])
 
 

@@ -14,6 +14,7 @@ import requests
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.credentials import StateCredentials
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
@@ -108,6 +109,15 @@ class Workflow:
         """
         body = {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA} | request
         return self._execute(payment_id or new_id(), {name: value for name, value in body.items() if value is not None})
+
+    def issue_key(self, payment_id: str) -> dict[str, Any]:
+        """The answer of POST /keys, from the function as API Gateway calls it."""
+        event = {"headers": {"Idempotency-Key": payment_id}, "body": None, "requestContext": {"path": "/v1/keys"}}
+        call = {"FunctionName": "issue_key", "Payload": json.dumps(event)}
+        nobody = StateCredentials(ROLE_ARN)
+        answer = lambda_eval_utils._invoke_lambda_function(parameters=call, region="", state_credentials=nobody)
+        issued: dict[str, Any] = json.loads(answer["Payload"]["body"])
+        return issued
 
     def reconcile(self, day: str) -> Execution:
         """Run what the schedule starts."""

@@ -78,7 +78,7 @@ class TestErrors:
     def test_no_rejection_is_retried(self, name: str) -> None:
         assert not names(TASKS[name], "Retry") & leaves(Rejection)
 
-    def test_whatever_may_pass_is_retried_somewhere(self) -> None:
+    def test_every_temporary_error_is_retried_somewhere(self) -> None:
         assert leaves(Unavailable) <= set().union(*(names(task, "Retry") for task in TASKS.values()))
 
     @tasks
@@ -127,11 +127,11 @@ class TestShape:
         assert reachable(DEFINITIONS[machine]["StartAt"]) == set(DEFINITIONS[machine]["States"])
 
     @machines
-    def test_from_every_state_there_is_a_way_to_an_end(self, machine: str) -> None:
+    def test_every_state_has_a_path_to_an_end(self, machine: str) -> None:
         ends = {name for name, state in DEFINITIONS[machine]["States"].items() if not list(successors(state))}
         assert [name for name in DEFINITIONS[machine]["States"] if not reachable(name) & ends] == []
 
-    def test_a_payment_never_goes_in_circles(self) -> None:
+    def test_a_payments_path_has_no_loops(self) -> None:
         assert [
             name for name in PAYMENT["States"] if name in set().union(*map(reachable, successors(STATES[name])))
         ] == []
@@ -142,13 +142,13 @@ class TestShape:
         assert set(failures) == {"PaymentRejected", "PaymentReversed", "PaymentInDoubt"}
         assert all(state["Error"] == name for name, state in failures.items())
 
-    def test_an_operation_ends_in_one_of_four_ways(self) -> None:
+    def test_an_operation_has_four_outcomes(self) -> None:
         assert set(outcomes("operation", "Succeed")) == {"OperationSucceeded"}
         failures = outcomes("operation", "Fail")
         assert set(failures) == {"OperationRejected", "OperationPending", "OperationInDoubt"}
         assert all(state["Error"] == name for name, state in failures.items())
 
-    def test_once_an_operation_may_be_reserved_no_fault_calls_it_rejected(self) -> None:
+    def test_once_an_operation_may_be_reserved_no_fault_rejects_it(self) -> None:
         for name in ("Reserve", "Settle"):
             assert TASKS[name]["Catch"][-1]["Next"] == "OperationInDoubt"
         assert {catch["Next"] for catch in TASKS["Perform"]["Catch"]} == {"OutcomeUnknown"}
@@ -162,7 +162,7 @@ class TestShape:
         assert ways_out == {"Seen", "Resolved"}
         assert {catch["Next"] for catch in TASKS["Resolve"]["Catch"]} == {"AskAgain", "NothingToResolve"}
 
-    def test_who_looks_stays_for_as_long_as_that_counts(self) -> None:
+    def test_resolve_runs_for_as_long_as_an_execution_counts_as_attended(self) -> None:
         states = DEFINITIONS["resolve"]["States"]
         assert {catch["Next"] for catch in TASKS["Look"]["Catch"]} == {"Begin"}
         assert timedelta(seconds=states["WaitFiveMinutes"]["Seconds"]) >= MIN_RUN_TIME
@@ -177,7 +177,7 @@ class TestShape:
         assert [name for name, state in choices.items() if "Default" not in state] == []
 
     @tasks
-    def test_a_task_has_all_that_it_needs(self, name: str) -> None:
+    def test_a_task_has_every_required_setting(self, name: str) -> None:
         assert {"Resource", "Parameters", "TimeoutSeconds", "Retry", "Catch"} <= set(TASKS[name])
         assert ("Next" in TASKS[name]) is not TASKS[name].get("End", False)
 
@@ -265,11 +265,11 @@ class TestTimeouts:
         )
         assert function_seconds < TASKS[name]["TimeoutSeconds"] < execution_seconds
 
-    def test_who_waits_for_a_card_to_be_stored_is_told_of_its_end_before_api_gateway_gives_up(self) -> None:
+    def test_storing_a_card_ends_before_api_gateways_timeout(self) -> None:
         assert DEFINITIONS["store_card"]["TimeoutSeconds"] < facts("integration_timeout")["integration_timeout_seconds"]
 
     @pytest.mark.parametrize("function", ["charge", "compensate", "perform", "resolve", "reconcile"])
-    def test_the_gateway_is_given_up_three_times_before_the_function_is_stopped(self, function: str) -> None:
+    def test_three_gateway_timeouts_fit_into_the_functions_timeout(self, function: str) -> None:
         call_seconds = sum(variable_default(f"gateway_{kind}_timeout_seconds") for kind in ("connect", "read"))
         # Charge calls it twice, to charge and to look; Resolve may look, look again and reverse.
         assert 0 < 3 * call_seconds < function_timeouts()[function]
@@ -277,5 +277,5 @@ class TestTimeouts:
     def test_an_operation_is_reserved_for_longer_than_reserve_can_take(self) -> None:
         assert longest_seconds("Reserve") < RESERVED_WITHIN_SECONDS
 
-    def test_the_longest_way_with_every_retry_ends_within_the_execution(self) -> None:
+    def test_the_longest_path_with_every_retry_ends_within_the_execution(self) -> None:
         assert longest_way_seconds(PAYMENT["StartAt"]) < PAYMENT["TimeoutSeconds"]

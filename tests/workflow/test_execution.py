@@ -51,7 +51,7 @@ def assert_no_card_after_encrypt(execution: Execution) -> None:
     assert len(execution.history[ends[0] :]) > 5
 
 
-def test_an_approved_card_is_captured_once_and_on_the_books(workflow: Workflow) -> None:
+def test_an_approved_card_is_captured_once_and_recorded(workflow: Workflow) -> None:
     execution = workflow.run(merchant_reference="order-1001")
     assert (execution.status, execution.states) == ("SUCCEEDED", HAPPY_PATH)
     recorded = workflow.record_of(execution)
@@ -71,7 +71,7 @@ def test_an_approved_card_is_captured_once_and_on_the_books(workflow: Workflow) 
 
 
 @pytest.mark.parametrize("pan", TEST_CARDS)
-def test_every_test_card_ends_as_it_is_published_to(workflow: Workflow, pan: str) -> None:
+def test_every_test_card_has_its_published_outcome(workflow: Workflow, pan: str) -> None:
     execution = workflow.run(**by(pan))
     payment = workflow.record_of(execution).payment
     approved = TEST_CARDS[pan]["outcome"] == "approved"
@@ -100,7 +100,7 @@ def test_without_capture_the_money_is_held(workflow: Workflow) -> None:
     assert [charge["status"] for charge in workflow.charges(execution)] == ["authorized"]
 
 
-def test_a_card_is_stored_without_a_charge_also_one_that_has_expired(workflow: Workflow) -> None:
+def test_a_card_even_an_expired_one_is_stored_without_a_charge(workflow: Workflow) -> None:
     execution = workflow.store(**by(expiry_date="12/25"))
     assert execution.states == ["TokenizeCard", "ScreenCard", "EncryptCard", "AskedToVerify", "Keep"]
     token = card_token(card(), f"{execution.name}/card", runtime.token_mac())
@@ -185,7 +185,7 @@ def test_a_card_is_stored_again_by_the_same_key_and_another_is_not(workflow: Wor
         ({"amount_minor": 1999}, "InvalidInput"),
     ],
 )
-def test_a_card_that_is_no_good_is_not_stored(workflow: Workflow, request_: dict[str, Any], why: str) -> None:
+def test_an_invalid_card_is_not_stored(workflow: Workflow, request_: dict[str, Any], why: str) -> None:
     execution = workflow.store(**request_)
     assert (execution.error, execution.cause) == ("CardRejected", why)
     assert workflow.recorded(execution) is None
@@ -211,7 +211,7 @@ def test_a_payment_may_have_the_key_of_a_stored_card_and_save_the_same_card(work
         ({"surprise": True}, "InvalidInput"),
     ],
 )
-def test_what_is_no_good_is_rejected_at_once_and_the_gateway_never_called(
+def test_invalid_input_is_rejected_at_once_and_the_gateway_never_called(
     workflow: Workflow, request_: dict[str, Any], why: str
 ) -> None:
     execution = workflow.run(**request_)
@@ -243,7 +243,7 @@ def test_a_card_that_cannot_be_encrypted_is_rejected(
     failing("card_cipher", "encrypt", KeyUnusable("KMS: DisabledException"))
     execution = workflow.run()
     assert (execution.ended_in, execution.cause) == ("PaymentRejected", "KeyUnusable")
-    assert execution.states == [*HAPPY_PATH[:3], "PaymentRejected"]
+    assert execution.states == [*HAPPY_PATH[:3], "Erase", "PaymentRejected"]
     assert workflow.gateway_calls(execution) == []
 
 
@@ -268,7 +268,7 @@ class TestBooksAreAskedFirst:
         ],
         ids=["captured", "authorized", "declined", "another amount"],
     )
-    def test_a_payment_that_everybody_else_has_forgotten_ends_as_its_record_says(
+    def test_a_payment_that_only_the_ledger_remembers_ends_as_recorded(
         self, workflow: Workflow, request_: dict[str, Any], status: str
     ) -> None:
         first = workflow.run(**(request_ | {"amount_minor": 1999}))
@@ -279,7 +279,7 @@ class TestBooksAreAskedFirst:
         assert len(workflow.charges(first)) == 1
         assert workflow.record_of(first) == recorded
 
-    def test_what_was_undone_is_not_charged_and_fails_again(self, workflow: Workflow) -> None:
+    def test_a_reversed_payment_is_not_charged_and_fails_again(self, workflow: Workflow) -> None:
         workflow.break_next("charge", "timeout_after", payment_id := new_id(), times=99)
         workflow.break_next("find", "timeout_before", payment_id, times=99)
         first = workflow.run(payment_id)
@@ -290,7 +290,7 @@ class TestBooksAreAskedFirst:
         assert again.states[-3:] == ["Compensate", "Outcome", first.ended_in]
         assert workflow.record_of(first) == recorded
 
-    def test_what_was_refunded_since_is_not_charged_again_either(self, workflow: Workflow) -> None:
+    def test_a_refunded_payment_is_not_charged_again_either(self, workflow: Workflow) -> None:
         first = workflow.run()
         workflow.operate(first.name, "refund")
         workflow.forget(first.name)
@@ -298,7 +298,7 @@ class TestBooksAreAskedFirst:
         assert (again.status, again.ended_as) == ("SUCCEEDED", "refunded")
         assert len(workflow.charges(first)) == 1
 
-    def test_a_refund_that_everybody_else_has_forgotten_is_not_made_again(self, workflow: Workflow) -> None:
+    def test_a_refund_that_only_the_ledger_remembers_is_not_made_again(self, workflow: Workflow) -> None:
         first = workflow.run()
         refund = workflow.operate(first.name, "refund", amount_minor=500)
         workflow.forget(first.name)
@@ -338,7 +338,7 @@ def test_a_charge_that_never_arrived_is_tried_again_with_the_same_key(workflow: 
 
 
 @pytest.mark.parametrize("fault", ["http_429", "http_500", "http_502_html", "reset"])
-def test_a_gateway_that_stumbles_once_is_asked_again(workflow: Workflow, fault: str) -> None:
+def test_a_gateway_call_that_fails_once_is_retried(workflow: Workflow, fault: str) -> None:
     workflow.break_next("charge", fault, payment_id := new_id())
     execution = workflow.run(payment_id)
     assert execution.ended_as == "captured"
@@ -372,7 +372,7 @@ def test_a_charge_that_went_through_unseen_is_reversed_with_both_movements_on_th
     assert balances(recorded.journal) == {}
 
 
-def test_a_reversal_that_nobody_confirms_is_in_doubt_with_the_money_in_suspense(workflow: Workflow) -> None:
+def test_an_unconfirmed_reversal_is_in_doubt_with_the_money_in_suspense(workflow: Workflow) -> None:
     payment_id = new_id()
     workflow.break_next("charge", "timeout_before", payment_id, times=100)
     workflow.break_next("reverse", "timeout_before", payment_id, times=100)
@@ -420,7 +420,7 @@ def test_a_capture_that_cannot_be_recorded_is_undone(workflow: Workflow, monkeyp
     assert_no_card_after_encrypt(execution)
 
 
-def test_a_capture_that_a_ledger_down_for_long_never_heard_of_stands_once_it_is_back(
+def test_a_capture_during_a_long_outage_of_the_ledger_is_recorded_after_it(
     workflow: Workflow, failing: Callable[[str, str, Exception], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing("ledger", "record", LEDGER_DOWN)
@@ -488,7 +488,7 @@ class TestScreening:
         assert workflow.gateway_calls(execution) == []
         assert workflow.invocations == ["tokenize", "screen", "persist"]
 
-    def test_rules_that_nobody_can_ask_reject_the_payment(
+    def test_rules_that_cannot_be_evaluated_reject_the_payment(
         self, workflow: Workflow, failing: Callable[[str, str, Exception], None]
     ) -> None:
         failing("velocity_counter", "count", LEDGER_DOWN)
@@ -553,7 +553,7 @@ class TestScreening:
             == 1
         )
 
-    def test_what_a_rule_denied_is_no_decline_of_the_gateway(self, workflow: Workflow) -> None:
+    def test_a_denial_by_a_rule_is_not_counted_as_a_decline(self, workflow: Workflow) -> None:
         execution = workflow.run(currency="KPW", merchant_reference=f"order-{new_id()}")
         payment = workflow.record_of(execution).payment
         assert velocity_after(workflow, payment, card()).reference_declines_1h == 0
@@ -572,7 +572,7 @@ def velocity_of(workflow: Workflow, merchant_reference: str | None, started_at: 
 
 
 class TestStoredCards:
-    def test_a_sale_stands_whose_cards_time_cannot_be_renewed(
+    def test_a_payment_stands_even_if_its_cards_retention_cannot_be_extended(
         self, workflow: Workflow, failing: Callable[[str, str, Exception], None]
     ) -> None:
         stored = workflow.store().card
@@ -590,7 +590,7 @@ class TestStoredCards:
         assert PAN not in json.dumps(execution.history, default=str)
 
     @pytest.mark.parametrize("save_card", [True, False])
-    def test_a_payments_card_is_kept_where_it_asks_for_it(self, workflow: Workflow, save_card: bool) -> None:
+    def test_a_payments_card_is_stored_if_requested(self, workflow: Workflow, save_card: bool) -> None:
         execution = workflow.run(**by("6011111111111117"), save_card=save_card)
         payment = workflow.record_of(execution).payment
         assert payment.status == "captured"
@@ -623,7 +623,7 @@ class TestStoredCards:
         (True, ("refunds", {}), ("refunded", 0)),
     ],
 )
-def test_what_is_done_at_the_gateway_before_the_charges_answer_comes_is_on_the_books_and_nothing_is_undone(
+def test_movements_at_the_gateway_before_the_charges_answer_are_recorded_and_not_undone(
     workflow: Workflow,
     monkeypatch: pytest.MonkeyPatch,
     capture: bool,
@@ -646,7 +646,7 @@ def test_what_is_done_at_the_gateway_before_the_charges_answer_comes_is_on_the_b
 
 
 @pytest.mark.parametrize("capture", [True, False])
-def test_an_approval_of_a_part_is_not_what_was_asked_for_and_is_undone(workflow: Workflow, capture: bool) -> None:
+def test_a_partial_approval_is_undone(workflow: Workflow, capture: bool) -> None:
     payment_id = new_id()
     workflow.break_next("charge", "partial_approval", payment_id)
     undone = workflow.run(payment_id, capture=capture)

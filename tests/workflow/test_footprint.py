@@ -11,10 +11,11 @@ from math import ceil
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 
 from client import seal
-from functions.issue_key.handler import handler as issue_key
 from functions.shared import runtime
 from functions.shared.runtime import factories
 from functions.status.handler import handler as status
@@ -23,6 +24,7 @@ from tests.samples import CARD_DATA
 from tests.workflow.conftest import FACTORIES, Workflow
 from tools.estimates import footprint
 
+OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
 LOG_EVENT_BYTES = 26  # which CloudWatch Logs adds to the size of each event
 TRACE_ID_BYTES = 75  # which Lambda adds to each line
 
@@ -69,11 +71,12 @@ def seen(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
 
 @pytest.fixture
 def pay_sealed(workflow: Workflow) -> Callable[[], str]:
-    """Pay with a card that is sealed with the payment's own key, and return the payment's id."""
+    """Pay with a card that is sealed to the payment's key, and return the payment's id."""
 
     def pay() -> str:
         payment_id = new_id()
-        card = seal(CARD_DATA, payment_id, issued_key(workflow, payment_id))
+        issued = workflow.issue_key(payment_id)
+        card = seal(CARD_DATA, payment_id, issued)
         order = {"merchant_reference": "order-1001", "description": "Two tickets"}
         caller = "arn:aws:sts::123456789012:assumed-role/payments-caller"
         execution = workflow.run(payment_id, card_data=card, save_card=True, caller=caller, **order)
@@ -81,14 +84,6 @@ def pay_sealed(workflow: Workflow) -> Callable[[], str]:
         return payment_id
 
     return pay
-
-
-def issued_key(workflow: Workflow, payment_id: str) -> dict[str, Any]:
-    workflow.invocations.append("issue_key")
-    event = {"headers": {"Idempotency-Key": payment_id}, "requestContext": {"path": "/v1/keys"}}
-    answer = issue_key(event, None)
-    assert answer["statusCode"] == 201
-    return dict(json.loads(answer["body"]))
 
 
 def assert_written_as_priced(items: list[Item], priced: list[footprint.Write]) -> None:
@@ -100,29 +95,29 @@ def assert_written_as_priced(items: list[Item], priced: list[footprint.Write]) -
         assert size == pytest.approx(write.size, rel=0.2), write.sk
 
 
-def test_a_captured_payment_goes_the_way_that_is_priced(workflow: Workflow) -> None:
+def test_a_captured_payment_takes_the_priced_path(workflow: Workflow) -> None:
     execution = workflow.run()
     assert execution.states == [name for name, _ in footprint.happy_path()]
     assert len(execution.history) == footprint.history_events()
 
 
-def test_each_function_asks_aws_what_is_priced_and_nothing_else(seen: Seen, pay_sealed: Callable[[], str]) -> None:
+def test_each_function_makes_exactly_the_priced_calls(seen: Seen, pay_sealed: Callable[[], str]) -> None:
     pay_sealed()
     assert seen.calls["charge"].pop("secretsmanager:GetSecretValue") == 1
-    priced = {function: footprint.CALLS[function] for function in footprint.runs(0)}
+    priced = {function: footprint.CALLS[function] for function in footprint.runs()}
     assert seen.calls == priced
     seen.forget()
     pay_sealed()
     assert seen.calls == priced
 
 
-def test_a_payment_is_written_as_it_is_priced(seen: Seen, pay_sealed: Callable[[], str]) -> None:
+def test_a_payments_writes_are_as_priced(seen: Seen, pay_sealed: Callable[[], str]) -> None:
     pay_sealed()
-    put = [write for write in footprint.captured_writes() if not write.pk.startswith("VELOCITY#")]
+    put = [write for write in footprint.captured_writes() if write.sk and not write.pk.startswith("VELOCITY#")]
     assert_written_as_priced(seen.items, put)
 
 
-def test_a_poll_asks_aws_what_is_priced(
+def test_a_poll_makes_exactly_the_priced_calls(
     workflow: Workflow, seen: Seen, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
 ) -> None:
     def poll(payment_id: str, counted_as: str) -> str:
@@ -143,7 +138,7 @@ def test_a_poll_asks_aws_what_is_priced(
         assert seen.calls[polled] == footprint.CALLS[polled]
 
 
-def test_a_line_of_the_settlement_report_asks_and_writes_what_is_priced(
+def test_a_line_of_the_settlement_report_makes_the_priced_calls_and_writes(
     workflow: Workflow, seen: Seen, monkeypatch: pytest.MonkeyPatch, pay_sealed: Callable[[], str]
 ) -> None:
     today = datetime.now(UTC)
@@ -183,5 +178,5 @@ def test_functions_log_as_much_as_is_priced(
 
     monkeypatch.setattr(lambda_eval_utils, "_invoke_lambda_function", invoke_and_read_the_log)
     pay_sealed()
-    for function in footprint.functions():
+    for function in footprint.runs():
         assert footprint.LOGGED_BYTES[function] == pytest.approx(logged[function], rel=0.15), function

@@ -20,7 +20,7 @@ CAPTURE = capture_entry("sparkle", 1999, "USD")
 OPERATION_PATH = ["Reserve", "Reserved", "Perform", "Settle", "Settled", "OperationSucceeded"]
 
 
-def test_a_refund_gives_the_money_back_and_is_on_the_books(workflow: Workflow) -> None:
+def test_a_refund_returns_the_money_and_is_recorded(workflow: Workflow) -> None:
     paid = workflow.run()
     refund = workflow.operate(paid.name, "refund", amount_minor=500)
     assert (refund.status, refund.states) == ("SUCCEEDED", OPERATION_PATH)
@@ -63,7 +63,7 @@ def test_an_authorization_is_voided(workflow: Workflow) -> None:
         (by(DECLINED_PAN), "refund", {"amount_minor": 1}, "invalid_state"),
     ],
 )
-def test_what_the_payment_does_not_allow_is_rejected_on_record_and_nothing_moves(
+def test_an_operation_that_the_payment_does_not_allow_is_recorded_as_rejected_and_moves_nothing(
     workflow: Workflow, request_: dict[str, Any], operation: str, amount: dict[str, Any], error: str
 ) -> None:
     paid = workflow.run(**request_)
@@ -79,7 +79,7 @@ def test_what_the_payment_does_not_allow_is_rejected_on_record_and_nothing_moves
     assert [each.error for each in after.payment.operations] == [error]
 
 
-def test_an_operation_on_a_payment_that_nobody_knows_is_rejected_when_it_would_be_seen_by_then(
+def test_an_operation_on_an_unknown_payment_is_rejected_once_the_payment_would_be_visible(
     workflow: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def now() -> str:
@@ -117,7 +117,7 @@ def test_an_input_that_is_no_operation_is_rejected(workflow: Workflow) -> None:
     ("operation", "capture", "status"),
     [("refund", True, "refunded"), ("capture", False, "captured"), ("void", False, "voided")],
 )
-def test_a_gateway_that_stumbles_does_it_exactly_once(
+def test_a_gateway_call_that_fails_at_first_takes_effect_exactly_once(
     workflow: Workflow, operation: str, capture: bool, status: str, fault: str
 ) -> None:
     paid = workflow.run(capture=capture)
@@ -139,7 +139,7 @@ def test_a_function_whose_answer_is_lost_changes_nothing(workflow: Workflow, fun
     assert [charge["refunded_minor"] for charge in workflow.charges(paid)] == [500]
 
 
-def test_what_nobody_can_find_out_is_in_doubt_and_resolve_finds_out(
+def test_an_unknown_outcome_is_in_doubt_until_resolve_finds_it(
     workflow: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paid = workflow.run()
@@ -180,9 +180,7 @@ def test_two_refunds_at_once_never_give_back_more_than_was_captured(workflow: Wo
     assert [charge["refunded_minor"] for charge in workflow.charges(paid)] == [1200]
 
 
-def test_a_persist_whose_answer_got_lost_until_the_payment_was_refunded_ends_as_captured(
-    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_persist_retried_after_a_refund_ends_as_captured(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
     workflow.lambda_errors["persist"] = ["Sandbox.Timedout"] * 3
     payment_id = new_id()
 
@@ -211,7 +209,7 @@ def recorded_operations(workflow: Workflow, paid: Execution) -> list[tuple[str, 
 class TestWhatSomebodyDidAtTheGateway:
     """Make a call of the gateway that we did not request, as its dashboard does."""
 
-    def test_a_refund_there_and_the_same_of_us_are_two_and_both_are_on_the_books(self, workflow: Workflow) -> None:
+    def test_a_refund_at_the_gateway_and_an_equal_one_of_ours_are_both_recorded(self, workflow: Workflow) -> None:
         paid = workflow.run()
         workflow.at_the_gateway(paid.name, "refunds", amount_minor=500)
         assert workflow.operate(paid.name, "refund", amount_minor=500).states == OPERATION_PATH
@@ -222,7 +220,9 @@ class TestWhatSomebodyDidAtTheGateway:
         assert workflow.books_are_the_gateways(paid) == ("partially_refunded", 999)
 
     @pytest.mark.parametrize("asked", [{}, {"amount_minor": 500}])
-    def test_after_a_full_refund_there_none_is_left_for_us(self, workflow: Workflow, asked: dict[str, Any]) -> None:
+    def test_after_a_full_refund_at_the_gateway_ours_is_rejected(
+        self, workflow: Workflow, asked: dict[str, Any]
+    ) -> None:
         paid = workflow.run()
         workflow.at_the_gateway(paid.name, "refunds")
         rejected = workflow.operate(paid.name, "refund", **asked)
@@ -230,7 +230,7 @@ class TestWhatSomebodyDidAtTheGateway:
         assert workflow.record_of(paid).payment.refunded_minor == 1999
         assert workflow.books_are_the_gateways(paid) == ("refunded", 0)
 
-    def test_all_that_is_left_is_all_that_is_left_there(self, workflow: Workflow) -> None:
+    def test_a_refund_without_an_amount_covers_what_is_left_at_the_gateway(self, workflow: Workflow) -> None:
         paid = workflow.run()
         workflow.at_the_gateway(paid.name, "refunds", amount_minor=500)
         assert workflow.operate(paid.name, "refund").states == OPERATION_PATH
@@ -238,7 +238,7 @@ class TestWhatSomebodyDidAtTheGateway:
         assert workflow.books_are_the_gateways(paid) == ("refunded", 0)
 
     @pytest.mark.parametrize("operation", ["capture", "void"])
-    def test_a_partial_capture_there_leaves_nothing_to_capture_or_void_and_can_be_refunded(
+    def test_a_partial_capture_at_the_gateway_can_be_refunded_but_not_captured_or_voided(
         self, workflow: Workflow, operation: str
     ) -> None:
         held = workflow.run(capture=False)
@@ -251,7 +251,7 @@ class TestWhatSomebodyDidAtTheGateway:
 
     @pytest.mark.parametrize(("move", "error"), [("void", None), ("expire", "expired")])
     @pytest.mark.parametrize("operation", ["capture", "void"])
-    def test_a_void_or_an_expiry_there_is_the_authorizations_end(
+    def test_a_void_or_an_expiry_at_the_gateway_ends_the_authorization(
         self, workflow: Workflow, operation: str, move: str, error: str | None
     ) -> None:
         held = workflow.run(capture=False)
@@ -262,7 +262,7 @@ class TestWhatSomebodyDidAtTheGateway:
         assert (payment.status, payment.error, payment.expires_at) == ("voided", error, None)
         assert workflow.books_are_the_gateways(held) == ("voided", 0)
 
-    def test_what_overtakes_us_between_the_look_and_the_deed_is_rejected_with_the_numbers_that_are_true(
+    def test_an_operation_overtaken_at_the_gateway_is_rejected_and_the_true_amounts_recorded(
         self, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         paid = workflow.run()
@@ -277,13 +277,13 @@ class TestWhatSomebodyDidAtTheGateway:
         assert workflow.record_of(paid).payment.refunded_minor == 1500
         assert workflow.books_are_the_gateways(paid) == ("partially_refunded", 499)
 
-    def test_a_reversal_there_takes_the_capture_off_the_books(self, workflow: Workflow) -> None:
+    def test_a_reversal_at_the_gateway_reverses_the_capture_in_the_books(self, workflow: Workflow) -> None:
         paid = workflow.run()
         workflow.reverse(paid)
         assert workflow.operate(paid.name, "refund").cause == "invalid_state"
         assert workflow.books_are_the_gateways(paid) == ("voided", 0)
 
-    def test_a_payment_that_nobody_asks_anything_of_adopts_by_a_look(self, workflow: Workflow) -> None:
+    def test_a_payment_without_requests_adopts_movements_by_a_lookup(self, workflow: Workflow) -> None:
         paid = workflow.run()
         workflow.at_the_gateway(paid.name, "refunds", amount_minor=500)
         for _ in range(2):
@@ -300,7 +300,7 @@ class TestRefundsThatTakeTime:
             ("fail", ("rejected", "refund_failed"), ("captured", 1999)),
         ],
     )
-    def test_one_that_is_pending_is_processing_until_resolve_sees_its_end(
+    def test_a_pending_refund_is_processing_until_resolve_sees_its_end(
         self, workflow: Workflow, end: str, ended: tuple[str, str], books: tuple[str, int]
     ) -> None:
         paid = workflow.run()
@@ -316,13 +316,13 @@ class TestRefundsThatTakeTime:
         assert recorded_operations(workflow, paid)[0] == ("refund", 500, shown, None)
         assert workflow.books_are_the_gateways(paid) == books
 
-    def test_one_that_failed_at_once_is_rejected(self, workflow: Workflow) -> None:
+    def test_a_refund_that_fails_at_once_is_rejected(self, workflow: Workflow) -> None:
         paid = workflow.run()
         workflow.break_next("refund", "refund_failed", paid.name)
         assert workflow.operate(paid.name, "refund").cause == "refund_failed"
         assert workflow.books_are_the_gateways(paid) == ("captured", 1999)
 
-    def test_after_one_that_failed_later_all_is_all(self, workflow: Workflow) -> None:
+    def test_after_a_refund_that_failed_later_everything_can_be_refunded_again(self, workflow: Workflow) -> None:
         paid = workflow.run()
         workflow.operate(paid.name, "refund", amount_minor=300)
         workflow.end_refunds(paid, "fail")

@@ -34,7 +34,7 @@ def test_a_charge_that_the_ledger_never_saw_is_a_break(workflow: Workflow) -> No
     assert ("missing_in_ledger", payment_id) in {(each.type, each.payment_id) for each in found}
 
 
-def test_a_report_that_is_cut_off_is_not_believed(workflow: Workflow) -> None:
+def test_a_truncated_report_is_rejected(workflow: Workflow) -> None:
     url = f"{workflow.sandbox_url}/sandbox/settlements/2026-11-01"
     requests.put(
         url, data=b'{"date": "2026-11-01", "lines": [{"id', headers=AUTHORIZATION, timeout=5
@@ -44,7 +44,7 @@ def test_a_report_that_is_cut_off_is_not_believed(workflow: Workflow) -> None:
     assert "The settlement report of 2026-11-01 is cut off" in (execution.cause or "")
 
 
-def test_a_gateway_that_does_not_answer_at_first_is_asked_again(workflow: Workflow) -> None:
+def test_a_gateway_that_does_not_answer_at_first_is_called_again(workflow: Workflow) -> None:
     workflow.break_next("settlements", "http_500", "2026-11-02", times=3)
     assert workflow.reconcile("2026-11-02").ended_in == "DayReconciled"
     assert workflow.waits

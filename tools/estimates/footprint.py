@@ -31,11 +31,10 @@ from tools.deployment.paths import TERRAFORM
 
 Calls = Mapping[str, int]
 
-# Each function's AWS calls for one captured payment whose card is sealed with its single-use key, without a security
-# code, and is kept; it has a reference and a caller. (With a security code, Encrypt encrypts once more, and Charge
-# decrypts once more.) `status` reads a running payment once, `status_recorded` a recorded one, and `reconcile` one line
-# of the settlement report. Charge also reads its secret every five minutes, which counts by the hour and not by the
-# payment.
+# Each function's AWS calls for one captured payment, whose card is sealed to a single-use key and kept, with a
+# reference and a caller. A security code takes two calls of KMS more. `status` reads a running payment once,
+# `status_recorded` a recorded one, and `reconcile` one line of the settlement report. Charge also reads its secret
+# every five minutes, which counts by the hour and not by the payment.
 CALLS: Mapping[str, Calls] = {
     "issue_key": {"dynamodb:BatchGetItem": 1, "dynamodb:GetItem": 1, "kms:Encrypt": 1, "dynamodb:UpdateItem": 1},
     "tokenize": {"dynamodb:GetItem": 1, "kms:Decrypt": 1, "kms:GenerateMac": 2},
@@ -81,7 +80,7 @@ LOGGED_BYTES: Mapping[str, int] = {
 }
 
 # Bytes logged by Lambda per invocation, by Step Functions per event, and by API Gateway per request; and a response's.
-PLATFORM_LOG_BYTES, _EVENT_LOG_BYTES, ACCESS_LOG_BYTES, RESPONSE_BYTES = 400, 400, 650, 1500
+PLATFORM_LOG_BYTES, _EVENT_LOG_BYTES, _ACCESS_LOG_BYTES, RESPONSE_BYTES = 400, 400, 650, 1500
 
 # History events: a Task is entered, scheduled, started, done and left; any other state is entered and left.
 _TASK_EVENTS, _OTHER_EVENTS, _EXECUTION_EVENTS = 5, 2, 2
@@ -104,6 +103,7 @@ _STARTED, _RECORDED, _SETTLED = "2026-11-23T09:00:00.000Z", "2026-11-23T09:00:01
 _FINGERPRINT = "fp_" + "a" * 52
 _TOKEN = "tok_" + "a" * 52
 _CIPHERTEXT_BYTES = 240  # for the card's 90 bytes of JSON
+_ENCRYPTED_KEY_BYTES = 184  # for a private half of 32 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +151,13 @@ def functions() -> list[str]:
     return [name.lower() for name, kind in happy_path() if kind == "Task"]
 
 
-def runs(reads: int) -> list[str]:
-    """The functions that run for a captured payment that its client reads this often."""
-    return ["issue_key", *functions(), *["status"] * reads]
+def runs() -> list[str]:
+    """The functions that run for a captured payment, from its key to its record."""
+    return ["issue_key", *functions()]
 
 
 def requests(reads: int) -> int:
-    """Requests to the API: for the payment's key, to start it, and to read it."""
+    """The API requests of a captured payment that its client reads this often: for its key, to pay, and the reads."""
     return 2 + reads
 
 
@@ -205,7 +205,7 @@ def wait_calls(seconds: float) -> Counter[str]:
 def calls(reads: int) -> Counter[str]:
     """The calls of a captured payment that its client reads this often; the first read waits for the end."""
     total: Counter[str] = Counter()
-    for function in ["issue_key", *functions(), "reconcile"]:
+    for function in [*runs(), "reconcile"]:
         total.update(CALLS[function])
     for read in range(reads):
         total.update(CALLS["status_recorded"] if read else wait_calls(milliseconds() / 1000))
@@ -213,34 +213,27 @@ def calls(reads: int) -> Counter[str]:
 
 
 def read_units(reads: int) -> float:
-    """Read units: velocity by card and, eventually consistent, by four other keys; whether the payment is recorded, for
-    its key and for its charge; the item with its key and its card; the client's reads; reconciliation (the payment, its
+    """Read units: velocity by card and, eventually consistent, by four other keys; whether the payment is recorded,
+    for its key and for its charge; what it has only until it ends; the client's reads; reconciliation (the payment, its
     status, and its postings in the index twice); and two nights' anchors."""
+    ephemeral = sum(CALLS[function].get("dynamodb:GetItem", 0) for function in runs())
     posting = max(write.size for write in settled_writes() if write.account_day) / _READ_UNIT / 2
     postings = sum(bool(write.account_day) for write in [*captured_writes(), *settled_writes()])
     status_queries = wait_calls(milliseconds() / 1000)["dynamodb:Query"] + reads - 1 if reads else 0
-    ephemeral = calls(0)["dynamodb:GetItem"]
     return 1 + 4 * EARLIER_BUCKETS / 2 + 2 + ephemeral + status_queries + 1 + 1 + (postings + 1) * posting + 2
 
 
 @cache
 def captured_writes() -> tuple[Write, ...]:
-    """Writes until the payment is captured, by Screen and by Persist."""
-    client = _Recorder()
+    """Writes until the payment is captured: its key, by Screen, its card, by Persist, and their erasure."""
+    client, cipher = _Recorder(), SimpleNamespace(encrypt=lambda plaintext, context: bytes(_ENCRYPTED_KEY_BYTES))
+    DynamoDbSealingKeys(client, "ephemeral", cipher).issue(PAYMENT.payment_id, _STARTED)  # type: ignore[arg-type]
+    held_cards = DynamoDbHeldCards(client, "ephemeral")  # type: ignore[arg-type]
     DynamoDbVelocityCounter(client, "counters").count(PAYMENT.payment_id, _REQUEST, _SUMMARY, _STARTED)  # type: ignore[arg-type]
+    held_cards.hold(PAYMENT.payment_id, HeldCard(bytes(_CIPHERTEXT_BYTES)), _STARTED)
     card = StoredCard(_SUMMARY, bytes(_CIPHERTEXT_BYTES), _RECORDED)
     captured, entries = PAYMENT.post(capture_entry("sparkle", 1999, "USD"))
     DynamoDbLedger(client, "ledger", sealing(_RECORDED), "cards").record(captured, entries, card)  # type: ignore[arg-type]
-    return tuple(client.writes)
-
-
-@cache
-def ephemeral_writes() -> tuple[Write, ...]:
-    """Writes of the item that a payment has while it runs: its key is issued, its card held, and both are erased."""
-    client, cipher = _Recorder(), SimpleNamespace(encrypt=lambda plaintext, context: bytes(_CIPHERTEXT_BYTES))
-    DynamoDbSealingKeys(client, "ephemeral", cipher).issue(PAYMENT.payment_id, _STARTED)  # type: ignore[arg-type]
-    held_cards = DynamoDbHeldCards(client, "ephemeral")  # type: ignore[arg-type]
-    held_cards.hold(PAYMENT.payment_id, HeldCard(bytes(_CIPHERTEXT_BYTES)), _STARTED)
     held_cards.erase(PAYMENT.payment_id, _RECORDED)
     return tuple(client.writes)
 
@@ -268,17 +261,17 @@ def logged_bytes(reads: int) -> Counter[str]:
     """Bytes that a payment writes to the logs of the state machine, the functions and the API."""
     return Counter(
         states=history_events() * _EVENT_LOG_BYTES,
-        functions=sum(LOGGED_BYTES[name] + PLATFORM_LOG_BYTES for name in runs(reads)),
-        api=requests(reads) * ACCESS_LOG_BYTES,
+        functions=sum(LOGGED_BYTES[name] + PLATFORM_LOG_BYTES for name in [*runs(), *["status"] * reads]),
+        api=requests(reads) * _ACCESS_LOG_BYTES,
     )
 
 
 def gb_seconds(reads: int) -> float:
     """Billed GB-seconds, if all functions are warm; a wait lasts as long as the payment."""
-    run = [(name, MILLISECONDS[name]) for name in [*runs(reads), "reconcile"]]
+    durations = [(name, MILLISECONDS[name]) for name in [*runs(), "reconcile", *["status"] * reads]]
     if reads:
-        run.append(("status", milliseconds()))
-    return sum(duration / 1000 * memory_mb()[name] / 1024 for name, duration in run)
+        durations.append(("status", milliseconds()))
+    return sum(duration / 1000 * memory_mb()[name] / 1024 for name, duration in durations)
 
 
 def velocity_units(payments: int) -> int:
@@ -332,7 +325,6 @@ class _Recorder:
 
     def __init__(self) -> None:
         self.writes: list[Write] = []
-        self._ephemeral: dict[str, Any] = {}
 
     def put_item(self, **request: Any) -> None:
         self._record_write(request["Item"], times=1)
@@ -341,21 +333,17 @@ class _Recorder:
         for write in request["TransactItems"]:
             self._record_write(write["Put"]["Item"], times=2)
 
-    def update_item(self, **request: Any) -> dict[str, Any]:
-        """An update of the item in `ephemeral`, which is billed as a whole, before or after it, whichever is larger; or
-        of a velocity, whose item stays within one unit, except for a card that pays again and again."""
-        key = request["Key"]
-        if "payment_id" in key:
-            self._ephemeral |= {name.strip(":"): value for name, value in request["ExpressionAttributeValues"].items()}
-            size = item_bytes(key | self._ephemeral)
-            self.writes.append(Write(key["payment_id"]["S"], "", None, size, ceil(size / _WRITE_UNIT)))
-            return {}
-        size = item_bytes(key | request["ExpressionAttributeValues"])
-        self.writes.append(Write(key["pk"]["S"], key["sk"]["S"], None, size, velocity_units(0)))
-        return {"Attributes": {}}
-
     def get_item(self, **_: Any) -> dict[str, Any]:
         return {}
+
+    def update_item(self, **request: Any) -> dict[str, Any]:
+        """An update of what a payment has until it ends, or of velocity. Either item stays within one unit, except for
+        a card that pays again and again."""
+        key = request["Key"]
+        size = item_bytes(key | request["ExpressionAttributeValues"])
+        pk, sk = key.get("pk", key.get("payment_id")), key.get("sk", {"S": ""})
+        self.writes.append(Write(pk["S"], sk["S"], None, size, velocity_units(0)))
+        return {"Attributes": {}}
 
     def batch_get_item(self, **_: Any) -> dict[str, Any]:
         return {"Responses": {}, "UnprocessedKeys": {}}

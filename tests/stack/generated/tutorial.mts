@@ -64,4 +64,5 @@ const kept = await pay({ ...order, card_data: card, save_card: true });
 const token = kept.card?.token ?? "";
 equal((await pay({ ...order, token })).card?.token, token);
 equal((await client.DELETE("/cards/{token}", { params: { path: { token } } })).response.status, 204);
+equal((await client.POST("/keys", { params: keyed(crypto.randomUUID()) })).data?.jwk.crv, "P-256");
 equal((await client.GET("/keys")).data?.keys[0]?.alg, "RSA-OAEP-256");

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from payments_api import Client
 from payments_api.api.cards import erase_card, get_card, store_card
-from payments_api.api.keys import get_keys
+from payments_api.api.keys import get_keys, issue_key
 from payments_api.api.operations import capture_payment, refund_payment, void_payment
 from payments_api.api.payments import create_payment, get_payment
 from payments_api.models import (
@@ -25,6 +25,7 @@ from payments_api.models import (
     OperationStarted,
     Payment,
     PaymentStarted,
+    SingleUseKey,
     TestCard,
     TestCardCardNumber,
     TokenPayment,
@@ -116,4 +117,10 @@ assert ended(key).status == "captured"
 assert erase_card.sync_detailed(stored.token, client=client).status_code == 204
 assert refused(get_card.sync(stored.token, client=client)) == "card_not_found"
 
+# The keys to seal cards to.
+key = new_id()
+issued = a(SingleUseKey, issue_key.sync(client=client, idempotency_key=key))
+assert (issued.alg, issued.jwk.crv) == ("ECDH-ES", "P-256")
+assert a(SingleUseKey, issue_key.sync(client=client, idempotency_key=key)) == issued
+assert refused(issue_key.sync(client=client, idempotency_key=paid.payment_id)) == "payment_exists"
 assert a(Keys, get_keys.sync(client=client)).keys[0].alg == "RSA-OAEP-256"

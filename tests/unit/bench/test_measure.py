@@ -10,13 +10,13 @@ def samples(*values: float) -> Samples:
     return Samples(values)
 
 
-def test_samples_have_a_median_a_least_and_a_most() -> None:
+def test_samples_have_a_median_a_minimum_and_a_maximum() -> None:
     taken = samples(3, 1, 2, 10)
     assert (taken.median, taken.minimum, taken.maximum) == (2.5, 1, 10)
 
 
 @pytest.mark.parametrize(("percent", "value"), [(1, 1), (50, 50), (99, 99), (100, 100)])
-def test_a_percentile_is_the_least_value_that_so_many_percent_are_not_above(percent: float, value: float) -> None:
+def test_a_percentile_is_the_nearest_rank(percent: float, value: float) -> None:
     assert Samples(tuple(range(100, 0, -1))).percentile(percent) == value
 
 
@@ -32,12 +32,12 @@ def test_a_percentile_is_the_least_value_that_so_many_percent_are_not_above(perc
         (Target("ratio", 1.6, at_least=True), 1.5, False, "≥ 1.6 ×"),
     ],
 )
-def test_a_row_holds_its_medians_to_its_target(target: Target, figure: float, holds: bool, shown: str) -> None:
+def test_a_row_compares_its_medians_with_its_target(target: Target, figure: float, holds: bool, shown: str) -> None:
     row = Row("start", "ms", samples(1, 3, 9), samples(1, 2, 30), target)
     assert (row.figure, row.holds, str(target)) == (figure, holds, shown)
 
 
-def test_a_row_without_a_target_can_not_be_missed() -> None:
+def test_a_row_without_a_target_is_never_missed() -> None:
     row = Row("start", "ms", samples(1), samples(2))
     assert (row.figure, row.holds) == (None, None)
 
@@ -47,7 +47,7 @@ def test_a_count_must_be_exact() -> None:
     assert not Count("calls", 12, 13).holds
 
 
-def test_measurements_take_turns_and_the_first_rounds_are_thrown_away() -> None:
+def test_measurements_take_turns_and_the_warm_up_rounds_are_discarded() -> None:
     turn = count()
     order: list[str] = []
 

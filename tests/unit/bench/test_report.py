@@ -25,7 +25,7 @@ def written(console: Console) -> str:
     return console.file.getvalue()
 
 
-def test_a_section_is_shown_with_what_it_is_held_against(console: Console) -> None:
+def test_a_section_is_shown_with_its_floor(console: Console) -> None:
     section = Section("Start", "a bare process", [FAST, SLOW], [Count("calls", 3, 2, "two are needed")], ["Warm."])
     report.show(section, console)
     shown = written(console)
@@ -51,7 +51,7 @@ def test_all_samples_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("log_x", [False, True])
-def test_curves_are_drawn_and_the_same_ones_alike(tmp_path: Path, log_x: bool) -> None:
+def test_curves_are_drawn_deterministically(tmp_path: Path, log_x: bool) -> None:
     chart = Chart(CHART.file, CHART.title, CHART.x, CHART.y, CHART.curves, log_x)
     first = report.draw(chart, tmp_path).read_text()
     assert (tmp_path / "growth.svg").read_text() == first == report.draw(chart, tmp_path).read_text()

@@ -92,7 +92,7 @@ def pay(payments: PaymentsClient, **changes: Any) -> Payment:
     return payments.pay(**order | changes)
 
 
-def test_a_payment_is_signed_sent_once_and_processing(api: ScriptedApi, payments: PaymentsClient) -> None:
+def test_a_payment_is_signed_and_sent_once(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(STARTED)
     assert pay(payments, capture=False, description="Beans") == Payment(payment_id=KEY, status="processing")
     [call] = api.calls
@@ -106,7 +106,7 @@ def test_a_payment_is_signed_sent_once_and_processing(api: ScriptedApi, payments
     assert call.json == body
 
 
-def test_a_payment_by_a_stored_card_sends_its_token_alone(api: ScriptedApi, payments: PaymentsClient) -> None:
+def test_a_payment_by_a_stored_card_sends_only_the_token(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(STARTED)
     pay(payments, card=None, token=TOKEN)
     assert api.calls[0].json == {"amount_minor": 1999, "currency": "USD", "token": TOKEN, "capture": True}
@@ -130,7 +130,7 @@ def test_a_card_to_be_stored_is_verified_if_that_is_asked_for(
     assert api.calls[0].json == {"card_data": SEALED} | sent
 
 
-def test_a_call_without_a_key_gets_one_of_its_own(api: ScriptedApi, payments: PaymentsClient) -> None:
+def test_a_call_without_a_key_gets_a_new_key(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(STARTED, STARTED)
     pay(payments, idempotency_key=None)
     pay(payments, idempotency_key=None)
@@ -142,7 +142,7 @@ def test_a_call_without_a_key_gets_one_of_its_own(api: ScriptedApi, payments: Pa
 @pytest.mark.parametrize(
     "trouble", [HANG_UP, BUSY, BROKEN, (500, b"<html>"), (200, b"not JSON"), (404, b"<html>"), (302, {})]
 )
-def test_trouble_is_met_by_the_same_bytes_under_the_same_key(
+def test_a_failed_call_is_retried_with_the_same_bytes_and_key(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime, trouble: tuple[int, Any] | None
 ) -> None:
     api.script(trouble, trouble, STARTED)
@@ -160,7 +160,7 @@ def test_an_api_that_takes_too_long_is_no_answer(api: ScriptedApi, payments: Pay
 
 
 @pytest.mark.parametrize("trouble", [HANG_UP, BROKEN])
-def test_no_answer_after_all_tries_says_so_and_names_the_key(
+def test_no_answer_after_all_retries_is_an_error_that_names_the_key(
     api: ScriptedApi, payments: PaymentsClient, trouble: tuple[int, Any] | None
 ) -> None:
     api.script(*[trouble] * 4, STARTED)
@@ -170,7 +170,7 @@ def test_no_answer_after_all_tries_says_so_and_names_the_key(
     assert len(api.calls) == 4
 
 
-def test_a_busy_api_did_nothing_unless_a_try_before_went_unanswered(api: ScriptedApi, payments: PaymentsClient) -> None:
+def test_a_busy_api_did_nothing_unless_an_earlier_try_got_no_answer(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(BUSY, BUSY, BUSY, BUSY)
     with pytest.raises(TooManyRequests):
         pay(payments)
@@ -179,7 +179,7 @@ def test_a_busy_api_did_nothing_unless_a_try_before_went_unanswered(api: Scripte
         pay(payments)
 
 
-def test_a_refusal_after_an_unanswered_try_does_not_say_that_nothing_was_done(
+def test_a_refusal_after_a_try_without_an_answer_does_not_say_that_nothing_was_done(
     api: ScriptedApi, payments: PaymentsClient
 ) -> None:
     api.script(HANG_UP, FORBIDDEN)
@@ -198,7 +198,7 @@ def test_a_refusal_after_an_unanswered_try_does_not_say_that_nothing_was_done(
         (NO_SUCH_CARD, NotFound),
     ],
 )
-def test_a_refusal_is_raised_at_once_as_what_it_is(
+def test_a_refusal_is_raised_at_once_as_its_own_error(
     api: ScriptedApi, payments: PaymentsClient, answer: tuple[int, Any], error: type[RequestRefused]
 ) -> None:
     api.script(answer)
@@ -215,7 +215,7 @@ def test_a_key_used_before_gives_its_payment(api: ScriptedApi, payments: Payment
 
 
 @pytest.mark.parametrize("other", [{"amount_minor": 1998}, {"currency": "EUR"}, {"merchant_reference": "order-1002"}])
-def test_a_key_of_another_payment_is_never_taken_for_this_one(
+def test_a_key_of_another_payment_never_returns_that_payment(
     api: ScriptedApi, payments: PaymentsClient, other: dict[str, Any]
 ) -> None:
     api.script(EXISTS, shown(**other))
@@ -246,7 +246,7 @@ def test_a_wait_is_one_call_which_the_api_answers_when_the_payment_has_ended(
     assert time.slept == []
 
 
-def test_the_api_has_as_long_to_answer_as_it_was_asked_to_wait_and_some(
+def test_the_read_timeout_exceeds_the_requested_wait(
     api: ScriptedApi, payments: PaymentsClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allowed, send = list[tuple[float, float]](), requests.Session.request
@@ -265,7 +265,7 @@ def test_the_api_has_as_long_to_answer_as_it_was_asked_to_wait_and_some(
     assert [seconds for _, seconds in allowed] == pytest.approx([0.2, 25.2, 20.2, 6.2, 0.2])
 
 
-def test_an_api_that_does_not_wait_is_asked_again_and_ever_more_seldom(
+def test_an_api_that_does_not_wait_is_polled_with_growing_pauses(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime
 ) -> None:
     api.script(*[shown("processing")] * 8, shown("captured"))
@@ -276,7 +276,7 @@ def test_an_api_that_does_not_wait_is_asked_again_and_ever_more_seldom(
     assert waits[0] == 9
 
 
-def test_waiting_has_an_end(api: ScriptedApi, payments: PaymentsClient, time: FakeTime) -> None:
+def test_waiting_ends_at_its_timeout(api: ScriptedApi, payments: PaymentsClient, time: FakeTime) -> None:
     api.script(*[shown("processing")] * 100)
     with pytest.raises(StillProcessing):
         payments.wait(KEY, timeout_seconds=30)
@@ -288,7 +288,7 @@ def test_waiting_has_an_end(api: ScriptedApi, payments: PaymentsClient, time: Fa
 
 
 @pytest.mark.parametrize("trouble", [BUSY, BROKEN, HANG_UP, (502, b"<html>")])
-def test_waiting_outlasts_what_passes(
+def test_waiting_survives_temporary_errors(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime, trouble: tuple[int, Any] | None
 ) -> None:
     api.script(shown("processing"), *[trouble] * 9, shown("captured"))
@@ -299,7 +299,7 @@ def test_waiting_outlasts_what_passes(
 
 
 @pytest.mark.parametrize(("trouble", "told"), [(BUSY, "HTTP 429"), (BROKEN, "HTTP 502"), (HANG_UP, "ConnectionError")])
-def test_waiting_through_what_does_not_pass_ends_in_time_and_tells_what_was_seen_last(
+def test_waiting_during_lasting_errors_times_out_and_reports_the_last_payment(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime, trouble: tuple[int, Any] | None, told: str
 ) -> None:
     api.script(shown("processing"), *[trouble] * 100)
@@ -313,19 +313,19 @@ def test_waiting_through_what_does_not_pass_ends_in_time_and_tells_what_was_seen
     assert len(api.calls) < 60
 
 
-def test_what_waiting_can_not_mend_is_raised_at_once(api: ScriptedApi, payments: PaymentsClient) -> None:
+def test_an_error_that_waiting_cannot_fix_is_raised_at_once(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(BUSY, FORBIDDEN)
     with pytest.raises(AccessDenied):
         payments.wait(KEY)
 
 
-def test_waiting_that_is_over_says_how_it_stands(api: ScriptedApi, payments: PaymentsClient) -> None:
+def test_a_timed_out_wait_reports_the_status(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(*[shown_operation(status="processing")] * 100)
     with pytest.raises(StillProcessing, match=r"refund-1-of-order-1001 is still processing"):
         payments.wait_for_operation(KEY, "refund-1-of-order-1001", timeout_seconds=2)
 
 
-def test_a_pause_that_the_api_asks_for_is_kept(api: ScriptedApi, payments: PaymentsClient, time: FakeTime) -> None:
+def test_the_api_s_retry_after_is_honoured(api: ScriptedApi, payments: PaymentsClient, time: FakeTime) -> None:
     api.headers = {"Retry-After": "4"}
     api.script(BUSY, STARTED)
     pay(payments)
@@ -336,7 +336,7 @@ def test_a_pause_that_the_api_asks_for_is_kept(api: ScriptedApi, payments: Payme
     assert time.slept == [4, 3]
 
 
-def test_a_pause_of_minutes_is_for_the_caller_to_make_unless_there_is_time_to_wait(
+def test_a_retry_after_of_minutes_is_raised_unless_the_timeout_allows_it(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime
 ) -> None:
     api.headers = {"Retry-After": "45"}
@@ -350,7 +350,9 @@ def test_a_pause_of_minutes_is_for_the_caller_to_make_unless_there_is_time_to_wa
 
 
 @pytest.mark.parametrize("asked", ["-1", "soon", "1.5", "", "٣", "Fri, 99 Foo 2026"])
-def test_a_pause_that_is_none_is_ours(api: ScriptedApi, payments: PaymentsClient, time: FakeTime, asked: str) -> None:
+def test_an_invalid_retry_after_is_replaced_by_the_clients_own_pause(
+    api: ScriptedApi, payments: PaymentsClient, time: FakeTime, asked: str
+) -> None:
     api.headers = {"Retry-After": asked.encode().decode("latin-1")}
     api.script(BUSY, STARTED)
     pay(payments)
@@ -358,7 +360,7 @@ def test_a_pause_that_is_none_is_ours(api: ScriptedApi, payments: PaymentsClient
 
 
 @pytest.mark.parametrize("off", [-3600, -301, 301, 86400 * 400])
-def test_a_clock_that_is_off_is_corrected_by_the_apis(
+def test_a_wrong_clock_is_corrected_by_the_apis_date(
     api: ScriptedApi, payments: PaymentsClient, time: FakeTime, off: float
 ) -> None:
     api.clock = off
@@ -376,7 +378,7 @@ def test_a_clock_that_is_off_is_corrected_by_the_apis(
 
 
 @pytest.mark.parametrize("headers", [{"Date": ""}, {"Date": "yesterday"}, {}])
-def test_a_refusal_that_is_not_for_the_time_is_raised_at_once(
+def test_a_refusal_for_another_reason_than_the_time_is_raised_at_once(
     api: ScriptedApi, payments: PaymentsClient, headers: dict[str, str]
 ) -> None:
     api.headers = headers
@@ -469,7 +471,7 @@ def test_an_operation_right_after_its_payment_is_followed_though_the_payment_app
     assert payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001").status == "succeeded"
 
 
-def test_an_operation_that_was_asked_for_before_is_given_as_it_is(api: ScriptedApi, payments: PaymentsClient) -> None:
+def test_an_operation_that_was_requested_before_is_returned(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(OPERATION_EXISTS, shown_operation())
     assert payments.refund(KEY, 500, idempotency_key="refund-1-of-order-1001").status == "succeeded"
     api.script(OPERATION_EXISTS, shown_operation(status="processing"))
@@ -477,7 +479,7 @@ def test_an_operation_that_was_asked_for_before_is_given_as_it_is(api: ScriptedA
 
 
 @pytest.mark.parametrize("other", [{"amount_minor": 501}, {"type": "capture"}])
-def test_a_key_of_another_operation_is_never_taken_for_this_one(
+def test_a_key_of_another_operation_never_returns_that_operation(
     api: ScriptedApi, payments: PaymentsClient, other: dict[str, Any]
 ) -> None:
     api.script(OPERATION_EXISTS, shown_operation(**other))
@@ -495,9 +497,7 @@ def test_a_key_that_was_used_for_another_payment_is_not_waited_for(api: Scripted
         payments.wait_for_operation(KEY, "refund-1-of-order-1001")
 
 
-def test_an_operation_on_a_payment_that_there_is_not_is_not_waited_for(
-    api: ScriptedApi, payments: PaymentsClient
-) -> None:
+def test_an_operation_on_an_unknown_payment_is_not_waited_for(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(shown_operation(status="processing"), shown_operation(status="rejected", error="payment_not_found"))
     with pytest.raises(NotFound):
         payments.wait_for_operation(KEY, "refund-1-of-order-1001")
@@ -509,7 +509,7 @@ def test_an_operation_that_never_appears_is_not_found(api: ScriptedApi, payments
         payments.wait_for_operation(KEY, "refund-1-of-order-1001")
 
 
-def test_waiting_for_an_operation_has_an_end(api: ScriptedApi, payments: PaymentsClient) -> None:
+def test_waiting_for_an_operation_ends_at_its_timeout(api: ScriptedApi, payments: PaymentsClient) -> None:
     api.script(*[shown_operation(status="processing")] * 100)
     with pytest.raises(StillProcessing):
         payments.wait_for_operation(KEY, "refund-1-of-order-1001")
@@ -552,7 +552,7 @@ def test_a_card_is_stored_shown_and_erased(api: ScriptedApi, payments: PaymentsC
         (lambda payments: payments.card(Decimal(1)), "token"),
     ],
 )
-def test_what_is_of_a_wrong_type_is_not_sent_and_the_place_is_named(
+def test_a_value_of_a_wrong_type_is_not_sent_and_the_field_is_named(
     api: ScriptedApi, payments: PaymentsClient, call: Callable[[PaymentsClient], object], told: str
 ) -> None:
     with pytest.raises(NotSent, match=told) as refused:
@@ -591,7 +591,7 @@ CARD_IN_TEXT = f"paid by {UNLISTED_PAN[:4]}.{UNLISTED_PAN[4:]}"
         (lambda payments: payments.erase_card(UNLISTED_PAN), "token"),
     ],
 )
-def test_a_card_number_where_none_belongs_and_a_broken_rule_are_not_sent_and_the_place_is_named(
+def test_a_misplaced_card_number_or_a_broken_rule_is_not_sent_and_the_field_is_named(
     api: ScriptedApi, payments: PaymentsClient, call: Callable[[PaymentsClient], object], told: str
 ) -> None:
     with pytest.raises(NotSent, match=told) as refused:
@@ -662,7 +662,7 @@ def test_without_credentials_there_is_no_client(monkeypatch: pytest.MonkeyPatch,
         PaymentsClient("https://api.test/v1", "us-east-1")
 
 
-def test_every_error_has_the_one_base() -> None:
+def test_every_error_has_the_same_base_class() -> None:
     errors = (
         RequestRefused,
         AccessDenied,

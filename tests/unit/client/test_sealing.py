@@ -51,11 +51,11 @@ our_clients = pytest.mark.parametrize("client", [seal, seal_in_browser], ids=["b
 
 
 @our_clients
-def test_a_pinned_key_is_sealed_with(client: Client) -> None:
+def test_a_card_is_sealed_with_the_pinned_key(client: Client) -> None:
     assert client(CARD_DATA, "pay-1", KEY, fingerprint=PIN).count(".") == 4
 
 
-def test_a_fingerprint_is_what_other_tools_make_of_the_key() -> None:
+def test_a_fingerprint_equals_that_of_other_tools() -> None:
     der = subprocess.run(
         ["openssl", "pkey", "-pubin", "-outform", "DER"],  # noqa: S607
         input=OURS.encode(),
@@ -93,7 +93,9 @@ def test_a_fingerprint_is_what_other_tools_make_of_the_key() -> None:
         "half a key",
     ],
 )
-def test_no_other_key_is_sealed_with(client: Client, changes: dict[str, str], pin: str | None, complaint: str) -> None:
+def test_a_card_is_sealed_with_no_other_key(
+    client: Client, changes: dict[str, str], pin: str | None, complaint: str
+) -> None:
     with pytest.raises(Refused, match=complaint):
         client(CARD_DATA, "pay-1", KEY | changes, fingerprint=pin)
 
@@ -168,7 +170,7 @@ def client_of(api: ScriptedApi, pin: str | None) -> PaymentsClient:
     return PaymentsClient(api.url, "us-east-1", credentials, sealing_key_fingerprint=pin)
 
 
-def test_the_client_takes_the_pinned_key_wherever_it_stands(api: ScriptedApi) -> None:
+def test_the_client_finds_the_pinned_key_among_all_keys(api: ScriptedApi) -> None:
     keys = {"keys": [KEY | {"kid": "key-2", "pem": ANOTHER}, KEY]}
     api.script((200, keys), (200, keys))
     assert client_of(api, PIN).sealing_key() == SealingKey(**KEY)
@@ -235,7 +237,7 @@ def test_a_security_code_is_not_sent_under_a_static_key(api: ScriptedApi, pin: s
     [([KEY | {"pem": ANOTHER}], PIN), ([KEY | {"pem": "x"}], PIN), ([], PIN), ([], None), ([KEY | {"pem": "x"}], None)],
     ids=["another", "no key, pinned", "none, pinned", "none", "no key"],
 )
-def test_the_client_sends_no_card_where_the_key_is_not_to_be_trusted(
+def test_the_client_sends_no_card_if_the_key_is_not_trusted(
     api: ScriptedApi, keys: list[dict[str, str]], pin: str | None
 ) -> None:
     api.script(*[NO_SUCH_CALL] * (pin is None), (200, {"keys": keys}))
@@ -330,7 +332,7 @@ UNSAFE = [
 
 
 @pytest.mark.parametrize("url", [*SAFE, "http://[::1]:4566/v1"])
-def test_a_client_calls_what_is_encrypted_or_on_its_machine(url: str) -> None:
+def test_a_client_calls_only_https_or_its_own_machine(url: str) -> None:
     PaymentsClient(url, "us-east-1", Credentials("AKIDEXAMPLE", "secret"))
 
 

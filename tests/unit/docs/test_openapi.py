@@ -52,7 +52,7 @@ def bodies() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("status", "content"), list(bodies()))
-def test_every_body_has_an_example_and_every_error_is_of_one_kind(status: str, content: dict[str, Any]) -> None:
+def test_every_body_has_an_example_and_all_errors_have_the_same_schema(status: str, content: dict[str, Any]) -> None:
     assert examples(content)
     assert (content["schema"] == SCHEMAS["Error"]) == (status >= "400")
 
@@ -64,7 +64,7 @@ def test_the_error_codes_are_those_of_the_examples() -> None:
     assert known(SCHEMAS["ErrorCode"]) == [codes]
 
 
-def test_no_answer_may_be_kept() -> None:
+def test_no_answer_may_be_cached() -> None:
     for operation in OPERATIONS.values():
         for response in operation["responses"].values():
             assert response["headers"]["Cache-Control"]["schema"]["const"] == "no-store"
@@ -100,7 +100,7 @@ def test_the_statuses_are_those_of_the_code_and_the_client() -> None:
     assert set(properties["status"]["enum"]) == set(get_args(OperationStatus))
 
 
-def test_the_codes_of_payments_and_operations_are_the_codes() -> None:
+def test_the_codes_of_payments_and_operations_are_those_of_the_code() -> None:
     assert known(SCHEMAS["PaymentError"]) == [{error.code() for error in Rejection.__subclasses__()}]
     assert known(SCHEMAS["OperationError"]) == [
         {*get_args(Refusal), "expired", "payment_not_found", "refund_failed", GatewayMismatch.code()}
@@ -109,7 +109,7 @@ def test_the_codes_of_payments_and_operations_are_the_codes() -> None:
     assert set(SCHEMAS["Card"]["properties"]["brand"]["enum"]) == {brand for brand, *_ in _BRANDS}
 
 
-def test_the_table_of_test_cards_is_the_list_that_the_code_has() -> None:
+def test_the_table_of_test_cards_is_the_codes_list() -> None:
     table = re.findall(r"^\| (\d+) \| (\w+) \|", SCHEMAS["TestCard"]["description"], re.MULTILINE)
     cards = {pan: card.get("decline_code", card["outcome"]) for pan, card in load("test_cards").items()}
     assert dict(table) == cards

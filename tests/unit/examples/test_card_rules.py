@@ -140,7 +140,7 @@ def api_takes(card_data: dict[str, str]) -> bool:
     return True
 
 
-def test_page_client_and_api_take_the_same_cards() -> None:
+def test_page_client_and_api_accept_the_same_cards() -> None:
     page = in_the_page("rules.mjs", f"Object.keys(module.brokenRules(it, new Date({json.dumps(NOW)})))", CARDS)
     client = [list(broken_rules(card, datetime.fromisoformat(NOW))) for card in CARDS]
     api = [api_takes(card) for card in CARDS]

@@ -48,7 +48,7 @@ def paid(shop: Shop, status: str = "captured", attempt: int = 1, **changes: Any)
     return 200, {"payment_id": f"{shop.order_id}-{attempt}", "status": status, **order, **changes}
 
 
-def test_every_order_has_an_address_of_its_own_that_nobody_can_guess(shop: Shop) -> None:
+def test_every_order_has_its_own_unguessable_address(shop: Shop) -> None:
     addresses = {shop.http.get("/").headers["Location"] for _ in range(20)}
     assert len(addresses) == 20
     assert all(len(address) >= len("/orders/") + 22 for address in addresses)
@@ -58,7 +58,7 @@ def test_every_order_has_an_address_of_its_own_that_nobody_can_guess(shop: Shop)
 @pytest.mark.parametrize(
     "path", ["/", "/orders/x", "/page/style.css", "/page/sealing.mjs", "/api/orders/x", "/nowhere"]
 )
-def test_no_answer_lets_in_what_is_not_the_shops_own(shop: Shop, path: str) -> None:
+def test_every_answer_allows_only_the_shops_own_content(shop: Shop, path: str) -> None:
     headers = shop.http.get(path).headers
     policy = dict(directive.split(" ", 1) for directive in headers["Content-Security-Policy"].split("; "))
     assert policy.pop("require-trusted-types-for") == "'script'"
@@ -82,7 +82,7 @@ def test_another_site_can_not_pay(api: ScriptedApi, shop: Shop, origin: str | No
     assert api.calls == []
 
 
-def test_only_json_is_taken(api: ScriptedApi, shop: Shop) -> None:
+def test_only_json_is_accepted(api: ScriptedApi, shop: Shop) -> None:
     path, headers = f"/api{shop.path}/attempts", {"Origin": ORIGIN}
     assert shop.http.post(path, data={"a": "form"}, headers=headers).status_code == 415
     assert shop.http.post(path, data="{}", content_type="text/plain", headers=headers).status_code == 415
@@ -102,7 +102,7 @@ def test_a_card_in_the_clear_is_refused_and_goes_no_further(api: ScriptedApi, sh
     assert api.calls == []
 
 
-def test_the_amount_is_the_orders_whatever_the_browser_says(api: ScriptedApi, shop: Shop) -> None:
+def test_the_amount_is_the_orders_and_not_the_browsers(api: ScriptedApi, shop: Shop) -> None:
     api.script((202, {"payment_id": f"{shop.order_id}-1", "status": "processing"}))
     body = {"payment_id": f"{shop.order_id}-1", "card_data": SEALED, "amount_minor": 1, "currency": "JPY"}
     answer = shop.post("/payment", body)
@@ -113,14 +113,14 @@ def test_the_amount_is_the_orders_whatever_the_browser_says(api: ScriptedApi, sh
     assert call.headers["Idempotency-Key"] == f"{shop.order_id}-1"
 
 
-def test_the_first_attempt_may_be_asked_for_again_and_stays_the_same(api: ScriptedApi, shop: Shop) -> None:
+def test_the_first_attempt_can_be_requested_again_and_stays_the_same(api: ScriptedApi, shop: Shop) -> None:
     api.script(NO_PAYMENT, ISSUED, NO_PAYMENT, ISSUED)
     answers = [shop.post("/attempts", {}).json for _ in range(2)]
     assert answers == [{"payment_id": f"{shop.order_id}-1", "key": TOLD_KEY}] * 2
 
 
 @pytest.mark.parametrize("status", ["declined", "rejected", "reversed"])
-def test_another_attempt_begins_when_the_one_before_has_failed(api: ScriptedApi, shop: Shop, status: str) -> None:
+def test_another_attempt_begins_when_the_previous_one_has_failed(api: ScriptedApi, shop: Shop, status: str) -> None:
     # Two windows at a time: the second read the first attempt before the other began the next one.
     api.script(paid(shop, status), ISSUED, paid(shop, status, attempt=1), ISSUED)
     answers = [shop.post("/attempts", {}).json for _ in range(2)]
@@ -130,7 +130,7 @@ def test_another_attempt_begins_when_the_one_before_has_failed(api: ScriptedApi,
 
 
 @pytest.mark.parametrize("status", ["processing", "captured", "authorized", "in_doubt", "refunded", "voided"])
-def test_there_is_no_other_attempt_while_money_may_have_moved(api: ScriptedApi, shop: Shop, status: str) -> None:
+def test_no_other_attempt_begins_while_money_may_have_moved(api: ScriptedApi, shop: Shop, status: str) -> None:
     api.script(paid(shop, status), NO_PAYMENT, ISSUED)
     answer = shop.post("/attempts", {}).json
     assert answer is not None
@@ -156,7 +156,7 @@ def test_who_asks_for_a_key_after_another_window_has_paid_is_told_of_the_payment
     assert (list(answer), answer["payment"]["status"]) == (["payment"], "captured")
 
 
-def test_the_page_is_told_the_order_and_how_the_payment_stands(api: ScriptedApi, shop: Shop) -> None:
+def test_the_page_gets_the_order_and_the_payments_status(api: ScriptedApi, shop: Shop) -> None:
     api.script(NO_PAYMENT, paid(shop, card=SUMMARY.to_dict()), paid(shop, "declined", decline_code="lost_card"))
     before = shop.get().json
     assert before is not None
@@ -172,14 +172,14 @@ def test_the_page_is_told_the_order_and_how_the_payment_stands(api: ScriptedApi,
     assert shop.get("/payment").json == {"payment": told}
 
 
-def test_an_order_that_is_not_there_is_not_found(api: ScriptedApi, shop: Shop) -> None:
+def test_an_unknown_order_is_not_found(api: ScriptedApi, shop: Shop) -> None:
     answer = shop.http.get("/api/orders/another")
     assert (answer.status_code, answer.json) == (404, {"error": {"code": "order_not_found"}})
     assert api.calls == []
 
 
 @pytest.mark.parametrize(("trouble", "code"), [([HANG_UP] * 4, "no_answer"), ([REFUSED], "nothing_done")])
-def test_the_page_can_tell_what_may_have_happened_from_what_has_not(
+def test_the_page_can_distinguish_unknown_outcomes_from_failures(
     api: ScriptedApi, shop: Shop, trouble: list[Any], code: str
 ) -> None:
     api.script(*trouble)

@@ -71,7 +71,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_text_has_the_contrast_that_wcag_asks_for(scheme: int) -> None:
+def test_text_has_the_contrast_that_wcag_requires(scheme: int) -> None:
     root = re.findall(r":root \{(.*?)\}", (PAGE / "style.css").read_text(), re.DOTALL)[scheme]
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", root))
     pairs = [*product(("ink", "muted"), ("paper", "surface")), ("bad", "surface"), ("ink", "bad-surface")]

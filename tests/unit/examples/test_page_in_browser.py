@@ -141,7 +141,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize("text", NUMBERS.values(), ids=NUMBERS)
 @pytest.mark.parametrize("how", ["typed", "pasted"])
-def test_a_card_number_is_understood_however_it_is_written(page: Page, how: str, text: str) -> None:
+def test_a_card_number_is_understood_in_every_format(page: Page, how: str, text: str) -> None:
     if how == "pasted":
         paste(page, number(page), text)
     else:
@@ -185,7 +185,7 @@ def test_a_date_of_expiry_is_understood_in_every_common_spelling(page: Page, how
         ("12/99", "Enter month and year as they are on your card."),
     ],
 )
-def test_a_date_that_is_none_stays_visible_and_has_its_message(page: Page, text: str, told: str) -> None:
+def test_an_invalid_date_stays_visible_with_a_message(page: Page, text: str, told: str) -> None:
     paste(page, expiry(page), text)
     shown = expiry(page).input_value()
     page.keyboard.press("Tab")
@@ -194,7 +194,7 @@ def test_a_date_that_is_none_stays_visible_and_has_its_message(page: Page, text:
     expect(expiry(page)).to_have_accessible_description(told)
 
 
-def test_an_expired_card_is_told_at_once_and_no_other_date_while_it_is_written(page: Page) -> None:
+def test_an_expired_card_is_reported_at_once_and_other_mistakes_in_dates_later(page: Page) -> None:
     expiry(page).focus()
     page.keyboard.type("012")
     expect(page.locator("#expiry-error")).to_be_hidden()
@@ -222,7 +222,7 @@ def test_an_expired_card_is_told_at_once_and_no_other_date_while_it_is_written(p
         ("6011 1111 1111 1117", "This shop does not take Discover. Use another card."),
     ],
 )
-def test_a_number_that_is_none_stays_visible_and_each_mistake_has_its_message(page: Page, text: str, told: str) -> None:
+def test_an_invalid_number_stays_visible_and_each_mistake_has_its_message(page: Page, text: str, told: str) -> None:
     paste(page, number(page), text)
     page.keyboard.press("Tab")
     expect(number(page)).to_have_value(text)
@@ -230,7 +230,7 @@ def test_a_number_that_is_none_stays_visible_and_each_mistake_has_its_message(pa
     assert read(page) is None
 
 
-def test_what_is_left_blank_is_asked_for(page: Page) -> None:
+def test_blank_fields_are_reported(page: Page) -> None:
     code(page).fill("")
     page.get_by_role("button", name="Pay").click()
     said = [page.locator(f"#{field}-error").inner_text() for field in ("number", "expiry", "code", "holder")]
@@ -243,7 +243,7 @@ def test_what_is_left_blank_is_asked_for(page: Page) -> None:
     assert said == asked
 
 
-def test_the_brands_that_are_taken_are_shown_and_the_card_s_own_is_marked(page: Page) -> None:
+def test_accepted_brands_are_shown_and_the_card_s_brand_is_marked(page: Page) -> None:
     brands = page.get_by_role("list", name="Cards that this shop takes").get_by_role("listitem")
     expect(brands).to_have_text(["Visa", "Mastercard", "American Express"])
     number(page).fill("5")
@@ -276,7 +276,7 @@ def test_a_paid_order_has_a_receipt_and_the_refund_is_the_demo_s(browser: Browse
     expect(demo).to_be_hidden()
 
 
-def test_nothing_is_rewritten_while_it_is_composed(page: Page, keyboard: CDPSession) -> None:
+def test_text_is_not_rewritten_during_composition(page: Page, keyboard: CDPSession) -> None:
     number(page).focus()
     seen = []
     for end in range(1, 17):
@@ -288,7 +288,7 @@ def test_nothing_is_rewritten_while_it_is_composed(page: Page, keyboard: CDPSess
     expect(number(page)).to_have_value("4000 0566 5566 5556")
 
 
-def test_a_card_is_written_with_a_composing_keyboard(page: Page, keyboard: CDPSession) -> None:
+def test_a_card_can_be_typed_with_an_input_method(page: Page, keyboard: CDPSession) -> None:
     number(page).focus()
     for group in ("４０００", "０５６６", "５５６６", "５５５６"):
         compose(keyboard, group, group)
@@ -306,7 +306,7 @@ def test_a_card_is_written_with_a_composing_keyboard(page: Page, keyboard: CDPSe
     }
 
 
-def test_the_caret_stays_where_something_is_mended(page: Page) -> None:
+def test_the_caret_stays_at_a_correction(page: Page) -> None:
     field = number(page)
     field.fill("4000 566 5566 5556")
     field.evaluate("(field) => field.setSelectionRange(5, 5)")
@@ -322,7 +322,7 @@ def test_the_caret_stays_where_something_is_mended(page: Page) -> None:
 
 
 @pytest.mark.parametrize("key", ["Backspace", "Delete"])
-def test_what_is_deleted_is_not_put_back(page: Page, key: str) -> None:
+def test_deleted_characters_are_not_restored(page: Page, key: str) -> None:
     for field, text in ((number(page), "4000 0566 5566 5556"), (expiry(page), "12 / 30")):
         field.fill(text)
         field.press("End" if key == "Backspace" else "Home")
@@ -342,9 +342,7 @@ FILLED = [("4000056655665556", "12/2030"), ("4000 0566 5566 5556", "2030-12"), (
 
 @pytest.mark.parametrize("events", WRITERS.values(), ids=WRITERS)
 @pytest.mark.parametrize(("card_number", "date"), FILLED)
-def test_a_card_is_read_as_a_password_manager_writes_it(
-    page: Page, events: list[str], card_number: str, date: str
-) -> None:
+def test_a_card_from_a_password_manager_is_read(page: Page, events: list[str], card_number: str, date: str) -> None:
     values = {"number": card_number, "expiry": date, "holder": "Ada Lovelace"}
     page.evaluate(
         """([values, events]) => {
@@ -490,7 +488,7 @@ def test_a_security_code_is_kept_in_the_page_only_while_nothing_was_sent(
         (f"Ada {NUMBER}", "looks like a card number"),
     ],
 )
-def test_a_name_that_is_none_stays_and_has_its_message(page: Page, holder: str, told: str) -> None:
+def test_an_invalid_name_stays_with_a_message(page: Page, holder: str, told: str) -> None:
     number(page).fill(NUMBER)
     expiry(page).fill("12/30")
     page.get_by_label("Name on card").fill(holder)
@@ -508,7 +506,7 @@ def test_a_company_and_a_name_with_numbers_are_names(page: Page) -> None:
         assert read(page)["card_holder"] == holder
 
 
-def test_an_amount_has_the_decimals_of_the_books_in_every_currency_that_is_taken(page: Page) -> None:
+def test_an_amount_has_the_books_decimals_in_every_accepted_currency(page: Page) -> None:
     amounts = [1, 4850, 123456, 999_999_999_999]
     asked = [(currency, amount) for currency in ACCEPTED for amount in amounts]
     written = page.evaluate(

@@ -67,7 +67,7 @@ QUIET = {"doubts": 0.0}
 
 
 @pytest.mark.parametrize("interpretation", INTERPRETATIONS, ids=str)
-def test_a_throttle_rings_and_is_over_once_nothing_is_throttled_any_more(
+def test_a_throttle_fires_and_returns_to_ok_once_throttling_ends(
     deployed: Mocked, interpretation: Interpretation
 ) -> None:
     told = [QUIET, QUIET | {"throttled": 3.0}, QUIET, QUIET, QUIET]
@@ -76,19 +76,19 @@ def test_a_throttle_rings_and_is_over_once_nothing_is_throttled_any_more(
 
 
 @pytest.mark.parametrize("interpretation", [*INTERPRETATIONS, STRICTEST], ids=str)
-def test_it_rings_whether_or_not_doubts_are_counted(deployed: Mocked, interpretation: Interpretation) -> None:
+def test_it_fires_whether_or_not_doubts_are_counted(deployed: Mocked, interpretation: Interpretation) -> None:
     for name in throttled(deployed):
         for doubts in ({}, {"doubts": 0.0}, {"doubts": 7.0}):
             assert history(described(deployed, name), interpretation, [doubts | {"throttled": 1.0}]) == ["ALARM"]
 
 
 @pytest.mark.parametrize("interpretation", INTERPRETATIONS, ids=str)
-def test_doubts_alone_do_not_ring_it(deployed: Mocked, interpretation: Interpretation) -> None:
+def test_doubts_alone_do_not_fire_it(deployed: Mocked, interpretation: Interpretation) -> None:
     for name in throttled(deployed):
         assert history(described(deployed, name), interpretation, [{"doubts": 7.0}]) == ["OK"]
 
 
-def test_without_something_that_always_comes_it_would_ring_for_good_under_one_of_the_interpretations(
+def test_without_a_metric_that_is_always_sent_it_would_never_return_to_ok_under_one_interpretation(
     deployed: Mocked,
 ) -> None:
     def last_state(interpretation: Interpretation) -> str:
@@ -111,7 +111,7 @@ def test_reads_and_writes_of_the_table_and_of_each_index_have_an_alarm_of_their_
 
 
 @pytest.mark.parametrize("interpretation", INTERPRETATIONS, ids=str)
-def test_every_alarm_that_rang_for_something_that_happened_is_over_when_nothing_happens(
+def test_every_alarm_on_events_returns_to_ok_when_nothing_happens(
     deployed: Mocked, interpretation: Interpretation
 ) -> None:
     """Except for states: the age of a doubt and a day's breaks last until a new value is sent."""
@@ -128,7 +128,7 @@ def test_every_alarm_that_rang_for_something_that_happened_is_over_when_nothing_
 
 
 @pytest.mark.parametrize("interpretation", INTERPRETATIONS, ids=str)
-def test_what_rules_deny_is_no_error_of_screen_but_what_fails_beside_it_is(
+def test_a_denial_by_a_rule_is_no_error_of_screen_but_other_failures_are(
     deployed: Mocked, interpretation: Interpretation
 ) -> None:
     alarm = described(deployed, "function-errors-screen")

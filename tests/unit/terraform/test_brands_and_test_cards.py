@@ -11,15 +11,12 @@ from tests.mocked_terraform import Mocked, mocked
 from tests.samples import ACCEPTED_BRANDS, TEST_CARDS
 from tools.deployment.paths import TERRAFORM
 
-CASES: dict[str, dict[str, Any]] = {
-    "as_it_is": {},
-    "otherwise": {"test_cards_accepted": True, "accepted_brands": ["mir", "visa"]},
-}
+OTHERWISE: dict[str, Any] = {"test_cards_accepted": True, "accepted_brands": ["mir", "visa"]}
 
 
 @pytest.fixture(scope="module")
-def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
-    return mocked(tmp_path_factory.mktemp("states"), CASES, "apply")
+def states(deployed: Mocked, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
+    return {"as_it_is": deployed, **mocked(tmp_path_factory.mktemp("states"), {"otherwise": OTHERWISE}, "apply")}
 
 
 def environment(state: Mocked, function: str) -> dict[str, str]:
@@ -33,23 +30,23 @@ def template(state: Mocked, route: str) -> str:
     )
 
 
-def test_tokenize_knows_which_brands_are_taken(states: dict[str, Mocked]) -> None:
+def test_tokenize_knows_the_accepted_brands(states: dict[str, Mocked]) -> None:
     assert environment(states["as_it_is"], "tokenize")["ACCEPTED_BRANDS"] == ",".join(ACCEPTED_BRANDS)
     assert environment(states["otherwise"], "tokenize")["ACCEPTED_BRANDS"] == "mir,visa"
 
 
-def test_unless_somebody_says_so_no_test_card_is_taken_neither_sealed_nor_in_the_clear(
+def test_by_default_no_test_card_is_accepted_sealed_or_in_the_clear(
     states: dict[str, Mocked],
 ) -> None:
     assert environment(states["as_it_is"], "tokenize")["TEST_CARDS_ACCEPTED"] == "false"
     assert environment(states["otherwise"], "tokenize")["TEST_CARDS_ACCEPTED"] == "true"
     for route in ("payments", "cards"):
-        cards = {case: re.findall(r"#set\(\$test_cards = (.*)\)", template(states[case], route)) for case in CASES}
+        cards = {case: re.findall(r"#set\(\$test_cards = (.*)\)", template(states[case], route)) for case in states}
         assert [json.loads(found) for found in cards["as_it_is"]] == [[]]
         assert [sorted(json.loads(found)) for found in cards["otherwise"]] == [sorted(TEST_CARDS)]
 
 
-def test_the_template_looks_for_the_numbers_of_all_brands_whichever_are_taken(states: dict[str, Mocked]) -> None:
+def test_the_template_looks_for_the_numbers_of_all_brands_accepted_or_not(states: dict[str, Mocked]) -> None:
     for case in ("as_it_is", "otherwise"):
         assert f"#set($card_number = '{card_number()}')" in template(states[case], "payments")
 

@@ -42,7 +42,7 @@ def wrong(operator: str, key: str) -> str | None:
     return None
 
 
-def test_every_condition_has_an_operator_that_goes_with_its_key() -> None:
+def test_every_condition_has_an_operator_that_fits_its_key() -> None:
     assert [problem for condition in conditions() if (problem := wrong(*condition))] == []
 
 
@@ -56,7 +56,7 @@ def test_every_condition_has_an_operator_that_goes_with_its_key() -> None:
         ("StringEquals", "kms:RequestAlias"),
     ],
 )
-def test_an_operator_that_does_not_go_with_its_key_is_found(operator: str, key: str) -> None:
+def test_an_operator_that_does_not_fit_its_key_is_found(operator: str, key: str) -> None:
     assert wrong(operator, key)
 
 
@@ -80,7 +80,7 @@ def allowing_statements(node: Any) -> Iterator[dict[str, Any]]:
             yield from allowing_statements(inner)
 
 
-def test_a_condition_on_all_values_also_wants_one_to_be_there() -> None:
+def test_a_condition_on_all_values_also_requires_the_key() -> None:
     statements = list(allowing_statements(yaml.safe_load(PERMISSIONS_FILE.read_text())))
     assert unguarded(statements) == []
     asked = {text.split(" ")[1].rstrip(":") for statement in statements for text in statement.get("conditions", [])}

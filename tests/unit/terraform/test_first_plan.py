@@ -13,7 +13,7 @@ from tools.deployment.terraform import find_mirror
 
 
 @pytest.mark.parametrize("command", ["plan", "apply"])
-def test_without_packages_all_that_is_said_is_what_to_run_first(tmp_path: Path, command: str) -> None:
+def test_without_packages_the_only_message_says_what_to_run_first(tmp_path: Path, command: str) -> None:
     not_in_a_clone = shutil.ignore_patterns(".terraform*", "*.tfstate*", "backend.tf")
     shutil.copytree(TERRAFORM, tmp_path / "terraform", ignore=not_in_a_clone)
     for beside in ("functions", "statemachine"):

@@ -61,7 +61,7 @@ def test_each_table_and_index_has_an_alarm_of_its_own_on_its_throttles(deployed:
         assert watched == {(place, f"{way}ThrottleEvents") for place in places for way in ("Read", "Write")}
 
 
-def test_no_alarm_looks_at_more_metrics_than_an_expression_may_have(deployed: Mocked) -> None:
+def test_no_alarm_has_more_metrics_than_an_expression_allows(deployed: Mocked) -> None:
     names = [name for name, _ in of_alarms(deployed)]
     assert max(names.count(name) for name in names) <= facts("alarms")["metrics_at_most"]
 

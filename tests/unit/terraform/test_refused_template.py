@@ -68,7 +68,7 @@ def test_an_error_of_step_functions_gets_a_status_and_code_of_ours_and_none_of_i
 @pytest.mark.parametrize("absent", READINGS)
 @pytest.mark.parametrize("header", [{}, {"Idempotency-Key": ""}, {"idempotency-key": ""}])
 @pytest.mark.parametrize("route", STARTS)
-def test_a_key_that_is_missing_is_told_from_one_that_is_not_as_documented(
+def test_a_missing_key_and_an_invalid_key_get_different_errors(
     route: str, header: dict[str, str], absent: str | None
 ) -> None:
     message = Message(header=header, querystring={"Idempotency-Key": KEY})
@@ -83,7 +83,7 @@ def test_a_payment_id_that_no_payment_can_have_is_not_repeated() -> None:
 @pytest.mark.parametrize("absent", READINGS)
 @pytest.mark.parametrize("before", [seen["path"].removesuffix("/payments") for seen in facts("request_path")])
 @pytest.mark.parametrize("route", STARTS)
-def test_what_was_started_is_called_by_its_ids_at_an_address_below_the_requests(
+def test_a_started_payment_or_operation_is_named_by_ids_and_links_below_the_requests_path(
     route: str, before: str, absent: str | None
 ) -> None:
     before = before.removesuffix("/payments/")
@@ -95,7 +95,7 @@ def test_what_was_started_is_called_by_its_ids_at_an_address_below_the_requests(
     assert override == {"header": {"Location": place}}
 
 
-def test_what_api_gateway_answers_by_itself_is_fixed_and_quotes_nothing_that_was_sent() -> None:
+def test_api_gateways_own_answers_are_fixed_and_quote_nothing() -> None:
     errors = (TERRAFORM / "api_errors.tf").read_text()
     assert "BAD_REQUEST_BODY" in errors
     assert [variable for variable in facts("gateway_responses")["variables"] if variable in errors] == []

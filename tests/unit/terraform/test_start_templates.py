@@ -49,7 +49,7 @@ def sent(body: Any, key: str = KEY) -> Message:
 
 @both_readings
 @pytest.mark.parametrize("route", BODIES)
-def test_a_test_card_is_passed_on_as_it_came(route: str, absent: str | None) -> None:
+def test_a_test_card_is_passed_on_unchanged(route: str, absent: str | None) -> None:
     started = start(route, sent(BODIES[route]), absent)
     assert started["name"] == KEY
     assert json.loads(started["input"]) == INPUTS[route] | CALLED
@@ -57,7 +57,7 @@ def test_a_test_card_is_passed_on_as_it_came(route: str, absent: str | None) -> 
 
 @both_readings
 @pytest.mark.parametrize("route", BODIES)
-def test_a_sealed_card_is_passed_on_as_it_came(route: str, absent: str | None) -> None:
+def test_a_sealed_card_is_passed_on_unchanged(route: str, absent: str | None) -> None:
     started = start(route, sent(BODIES[route] | {"card_data": "a.b.c.d.e"}), absent)
     assert json.loads(started["input"])["card_data"] == "a.b.c.d.e"
 
@@ -74,7 +74,7 @@ def test_a_sealed_card_is_passed_on_as_it_came(route: str, absent: str | None) -
     ],
 )
 @pytest.mark.parametrize("route", STARTS)
-def test_the_caller_is_passed_on_without_what_its_session_is_called(
+def test_the_caller_is_passed_on_without_its_session_name(
     route: str, arn: str | None, caller: str, absent: str | None
 ) -> None:
     body = json.dumps(BODIES.get(route, {}))
@@ -83,7 +83,7 @@ def test_the_caller_is_passed_on_without_what_its_session_is_called(
 
 
 @both_readings
-def test_a_token_is_passed_on_as_it_came(absent: str | None) -> None:
+def test_a_token_is_passed_on_unchanged(absent: str | None) -> None:
     body = {"amount_minor": 1, "currency": "USD", "token": TOKEN}
     assert json.loads(start("payments", sent(body), absent)["input"]) == body | CALLED
 
@@ -114,7 +114,7 @@ def test_a_number_that_is_no_test_cards_is_not_passed_on(route: str, number: Any
 
 @both_readings
 @pytest.mark.parametrize("route", BODIES)
-def test_of_two_numbers_the_one_that_would_be_passed_on_is_looked_at(route: str, absent: str | None) -> None:
+def test_of_two_numbers_the_one_that_would_be_passed_on_is_checked(route: str, absent: str | None) -> None:
     def body(*numbers: str) -> str:
         members = ", ".join(f'"card_number": "{number}"' for number in numbers)
         rest = json.dumps({name: value for name, value in CARD_DATA.items() if name != "card_number"})[1:]
@@ -151,7 +151,7 @@ WRONG: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize(
     ("field", "changes"), [(field, changes) for field, bodies in WRONG.items() for changes in bodies], ids=repr
 )
-def test_a_rule_that_is_broken_is_refused_by_the_name_of_the_field_and_never_by_what_is_in_it(
+def test_a_broken_rule_is_refused_by_the_fields_name_without_its_value(
     field: str, changes: dict[str, Any], absent: str | None
 ) -> None:
     routes = ["payments", "cards"] if field in CARD_DATA else ["payments"]
@@ -162,7 +162,7 @@ def test_a_rule_that_is_broken_is_refused_by_the_name_of_the_field_and_never_by_
 
 
 @both_readings
-def test_of_a_card_that_is_no_test_card_the_answer_says_to_seal_it(absent: str | None) -> None:
+def test_the_answer_to_a_real_card_in_the_clear_says_to_seal_it(absent: str | None) -> None:
     assert refusal("seal_this_card", absent).startswith("Seal this card.")
 
 
@@ -187,7 +187,7 @@ def refusal(said: str, absent: str | None) -> str:
     ],
     ids=repr,
 )
-def test_what_breaks_no_rule_is_passed_on(changes: dict[str, Any], absent: str | None) -> None:
+def test_a_valid_field_is_passed_on(changes: dict[str, Any], absent: str | None) -> None:
     assert json.loads(start("payments", sent(BODIES["payments"] | changes), absent)["input"]).items() >= changes.items()
 
 
@@ -213,7 +213,7 @@ def test_what_breaks_no_rule_is_passed_on(changes: dict[str, Any], absent: str |
         "0123456789012345",
     ],
 )
-def test_a_key_that_may_have_a_card_number_in_it_is_no_name(key: str) -> None:
+def test_a_key_that_may_contain_a_card_number_is_no_execution_name(key: str) -> None:
     assert start("payments", sent(BODIES["payments"], key))["name"] == "invalid key"
 
 
@@ -227,7 +227,7 @@ def test_a_key_that_may_have_a_card_number_in_it_is_no_name(key: str) -> None:
         "An-Order-Of-Ours-1",
     ],
 )
-def test_a_uuid_or_a_key_of_fewer_digits_is_the_name(key: str) -> None:
+def test_a_uuid_or_a_key_with_few_digits_is_the_execution_name(key: str) -> None:
     assert start("payments", sent(BODIES["payments"], key))["name"] == key
 
 
@@ -239,14 +239,14 @@ SPELLINGS = [UUID, UUID.upper(), "c56a4180-65AA-42ec-a945-5fd21dec0538", HEX, HE
 @both_readings
 @pytest.mark.parametrize("key", SPELLINGS)
 @pytest.mark.parametrize("route", STARTS)
-def test_a_uuid_is_one_name_however_it_is_written(route: str, key: str, absent: str | None) -> None:
+def test_every_spelling_of_a_uuid_gives_the_same_name(route: str, key: str, absent: str | None) -> None:
     message = Message(json.dumps(BODIES.get(route, {})), {"Idempotency-Key": key}, {"payment_id": key})
     started = start(route, message, absent)
     assert started["name"] == SPELLINGS[0] == canonical_id(key)
     assert route not in OPERATIONS or json.loads(started["input"])["payment_id"] == SPELLINGS[0]
 
 
-def test_what_is_only_like_a_uuid_keeps_its_spelling() -> None:
+def test_a_key_that_only_resembles_a_uuid_keeps_its_spelling() -> None:
     for key in (f"{HEX[:8]}-{HEX[8:]}".upper(), HEX[:31].upper(), "C56A-xyz-" * 3):
         assert start("payments", sent(BODIES["payments"], key))["name"] == key == canonical_id(key)
 
@@ -261,7 +261,7 @@ def test_the_keys_header_may_be_written_in_any_case(route: str, name: str, absen
 
 @both_readings
 @pytest.mark.parametrize("route", STARTS)
-def test_nothing_but_the_header_stands_for_the_key(route: str, absent: str | None) -> None:
+def test_only_the_header_sets_the_key(route: str, absent: str | None) -> None:
     elsewhere = {"Idempotency-Key": KEY, "idempotency-key": KEY}
     message = Message("{}", {}, {"payment_id": PAYMENT_ID} | elsewhere, elsewhere)
     assert start(route, message, absent)["name"] == "missing key"
@@ -286,14 +286,14 @@ def test_null_is_absent(absent: str | None) -> None:
 
 
 @both_readings
-def test_an_amount_of_null_is_none(absent: str | None) -> None:
+def test_an_amount_of_null_is_absent(absent: str | None) -> None:
     started = start("refunds", sent({"amount_minor": None}), absent)
     assert json.loads(started["input"]) == {"operation": "refund", "payment_id": PAYMENT_ID} | CALLED
 
 
 @both_readings
 @pytest.mark.parametrize("written", ["500.0", "5e2", "5E+2", "1e7", "12345678.0", "9.99999999999e11"])
-def test_an_amount_may_be_written_as_any_whole_number(written: str, absent: str | None) -> None:
+def test_an_amount_may_be_any_notation_of_an_integer(written: str, absent: str | None) -> None:
     started = start("refunds", sent(f'{{"amount_minor": {written}}}'), absent)
     assert json.loads(started["input"])["amount_minor"] == float(written)
 
@@ -335,7 +335,7 @@ def test_a_payment_id_that_no_payment_can_have_starts_nothing(payment_id: str | 
 
 @both_readings
 @pytest.mark.parametrize("route", STARTS)
-def test_whatever_is_sent_the_request_to_step_functions_is_as_it_has_to_be(route: str, absent: str | None) -> None:
+def test_any_request_gives_a_valid_request_to_step_functions(route: str, absent: str | None) -> None:
     not_json = 0
     for message in hostile():
         try:
@@ -381,7 +381,7 @@ def test_another_request_is_another_input(absent: str | None) -> None:
 
 
 @both_readings
-def test_what_is_null_is_not_passed_on(absent: str | None) -> None:
+def test_null_fields_are_not_passed_on(absent: str | None) -> None:
     body = BODIES["payments"] | {"description": None, "token": None, "capture": None}
     assert json.loads(start("payments", sent(body), absent)["input"]) == BODIES["payments"] | CALLED
 

@@ -43,7 +43,7 @@ def test_a_stored_card_is_shown_with_its_links(before: str, absent: str | None) 
         ("SensitiveAuthenticationData", "sensitive_authentication_data"),
     ],
 )
-def test_a_card_that_is_no_good_is_422_with_the_error_that_a_payment_would_show(
+def test_an_invalid_card_is_422_with_the_error_that_a_payment_would_show(
     error: str, code: str, absent: str | None
 ) -> None:
     message = "The card can't be stored. The code says why."
@@ -52,7 +52,7 @@ def test_a_card_that_is_no_good_is_422_with_the_error_that_a_payment_would_show(
 
 
 @pytest.mark.parametrize("absent", READINGS)
-def test_a_card_that_a_rule_denies_is_422_with_the_decline_code_and_no_more_of_the_verdict(absent: str | None) -> None:
+def test_a_card_denied_by_a_rule_is_422_with_only_the_decline_code(absent: str | None) -> None:
     # Lambda adds the trace, and Step Functions passes it on in the cause.
     cause = {"errorMessage": json.dumps(DENIED), "errorType": "PaymentDenied", "stackTrace": ['File "/var/task/x.py"']}
     told = {
@@ -85,11 +85,11 @@ def test_a_key_that_has_stored_another_card_is_409_with_a_link_to_that_one(absen
         "{}",
     ],
 )
-def test_everything_else_is_503_and_may_be_asked_again(body: str, absent: str | None) -> None:
+def test_everything_else_is_503_and_can_be_retried(body: str, absent: str | None) -> None:
     assert answered(body, absent) == (503, TRY_AGAIN, {})
 
 
-def test_the_template_knows_every_end_of_the_state_machine() -> None:
+def test_the_template_handles_every_outcome_of_the_state_machine() -> None:
     ends = {state["Error"] for state in DEFINITIONS["store_card"]["States"].values() if state["Type"] == "Fail"}
     known = answering("cards", "stored")
     assert {end for end in ends if f'"{end}"' not in known} == {"CardNotStored"}

@@ -24,7 +24,7 @@ def paying(text: str) -> dict[str, object]:
     return {"amount_minor": 1999, "currency": "USD", "card_data": CARD_DATA, "description": text}
 
 
-def test_a_brand_has_the_same_prefixes_and_lengths_here_and_there() -> None:
+def test_a_brand_has_the_same_prefixes_and_lengths_in_template_and_functions() -> None:
     [known] = map(re.compile, re.findall(r"#set\(\$card_number = '(.+)'\)", PAY))
     edges = {edge for _, *ends, _ in _BRANDS for prefix in map(int, ends) for edge in (prefix - 1, prefix, prefix + 1)}
     prefixes = [f"{prefix:04}" for prefix in range(10_000)] + [str(edge) for edge in edges if edge >= 10_000]
@@ -60,7 +60,7 @@ def test_a_holder_is_text_too(template: str, absent: str | None) -> None:
 
 
 @pytest.mark.parametrize("absent", READINGS)
-def test_the_answer_names_the_field_where_step_functions_repeats_what_it_was_given(absent: str | None) -> None:
+def test_the_answer_names_the_field_even_if_step_functions_repeats_the_input(absent: str | None) -> None:
     said = (
         "Invalid State Machine Execution Input: 'com.fasterxml.jackson.core.JsonParseException: Unrecognized token {}"
     )

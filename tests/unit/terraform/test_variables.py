@@ -41,7 +41,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mocked]:
     return mocked(tmp_path_factory.mktemp("plans"), CASES)
 
 
-def test_each_runtime_that_lambda_and_the_provider_have_is_taken(plans: dict[str, Mocked]) -> None:
+def test_each_runtime_of_lambda_and_the_provider_is_accepted(plans: dict[str, Mocked]) -> None:
     assert ALLOWED
     assert {runtime: plans[f"on_{runtime}"].errors for runtime in ALLOWED} == {runtime: [] for runtime in ALLOWED}
     for runtime in ALLOWED:
@@ -55,7 +55,7 @@ def test_another_runtime_is_refused_before_the_provider_sees_it(plans: dict[str,
     assert f"The runtime must be {', '.join(ALLOWED[:-1])} or {ALLOWED[-1]}." in error
 
 
-def test_snapshots_are_refused_where_lambda_makes_none(plans: dict[str, Mocked]) -> None:
+def test_snapshots_are_refused_for_runtimes_without_snap_start(plans: dict[str, Mocked]) -> None:
     assert [runtime for runtime in ALLOWED if runtime not in RUNTIMES["snap_start"]] == [ALLOWED[0]]
     (error,) = plans["snap_start_without_snapshots"].errors
     assert "SnapStart needs python3.12 or later." in error
@@ -68,7 +68,7 @@ def test_the_provider_knows_the_pythons_that_the_facts_say(tmp_path_factory: pyt
     assert known == {*RUNTIMES["known_to_provider"]}
 
 
-def test_logs_are_kept_for_times_that_the_provider_takes(plans: dict[str, Mocked], tmp_path: Any) -> None:
+def test_log_retention_is_limited_to_the_providers_values(plans: dict[str, Mocked], tmp_path: Any) -> None:
     (error,) = plans["logs_for_too_short"].errors
     allowed = re.findall(r"\d+", error.partition("Logs are kept for")[2].partition(" days.")[0])
     assert len(allowed) > 10
@@ -101,6 +101,6 @@ def test_no_resource_has_more_or_longer_tags_than_aws_allows(plans: dict[str, Mo
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("too_")])
-def test_what_is_just_too_much_is_refused(plans: dict[str, Mocked], case: str) -> None:
+def test_values_just_above_the_limits_are_refused(plans: dict[str, Mocked], case: str) -> None:
     (error,) = plans[case].errors
     assert error.startswith("Invalid value for variable")

@@ -347,6 +347,7 @@ CARDS = [
         "stored",
         path="/cards",
     ),
+    Row("a card to keep with a text for verify", {"card_data": CARD_DATA, "verify": "true"}, path="/cards"),
     Row("a card to keep with an amount", {"card_data": CARD_DATA, "amount_minor": 1}, path="/cards"),
     Row("a card to keep with an operation", {"card_data": CARD_DATA, "operation": "charge"}, path="/cards"),
     Row("no card to keep", {}, path="/cards"),
@@ -430,9 +431,10 @@ FIELDS = [
     *(Row(f"capture as {value!r}", payment_with(capture=value)) for value in ("true", 1, [True])),
     *(
         accepted(f"{name} as null", PAYMENT | {name: None})
-        for name in ("capture", "save_card", "merchant_reference", "description", "token")
+        for name in ("capture", "save_card", "merchant_reference", "description", "token", "initiator", "reason")
     ),
     accepted("capture false", payment_with(capture=False), "authorized"),
+    Row("a payment with a card as the merchant's", payment_with(initiator="merchant", reason="recurring")),
     *(
         Row(f"{name} of {what}", payment_with(**{name: text}))
         for name in ("merchant_reference", "description")

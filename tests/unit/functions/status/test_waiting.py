@@ -103,7 +103,7 @@ def test_a_payment_that_is_slow_asks_for_its_execution_once_or_twice(at: float, 
 
 
 @pytest.mark.parametrize(("at", "told"), [(0.2, 2.0), (1.9, 6.0)])
-def test_a_card_that_is_no_good_is_told_long_before_the_wait_is_over(at: float, told: float) -> None:
+def test_an_invalid_card_is_reported_long_before_the_wait_ends(at: float, told: float) -> None:
     world = Deployment(executions=FakeExecutions(pay=RUNNING))
     world.happens = {at: world.shows("pay", REJECTED)}
     assert status_of(world.payment(20)) == ("rejected", "expired_card")

@@ -45,7 +45,7 @@ def test_an_amount_is_an_integer_however_it_was_written(world: World) -> None:
     assert repr(tokenized["payment"]["amount_minor"]) == "1999"
 
 
-def test_null_is_as_good_as_absent(world: World) -> None:
+def test_null_means_absent(world: World) -> None:
     nothing = dict.fromkeys(("token", "merchant_reference", "description", "capture", "save_card"))
     event = {"payment_id": "payment-of-ours-1", "request": REQUEST}
     assert handler(event | {"request": REQUEST | nothing}, None) == handler(event, None)

@@ -163,7 +163,7 @@ class TestBeancount:
             ("Liabilities:Merchant", "1.234 KWD"),
         ]
 
-    def test_every_account_is_opened_by_a_name_that_beancount_knows(self, generated: BooksReader) -> None:
+    def test_every_account_is_opened_by_a_valid_beancount_name(self, generated: BooksReader) -> None:
         directives = parsed(opened(generated))
         assert {type(each) for each in directives} == {Open}
         assert sorted(each.account for each in directives) == [
@@ -215,9 +215,7 @@ class TestCsv:
             [*jpy, "liability:merchant", "", "1234", "JPY", captured["pay-jpy", 1].hash],
         ]
 
-    def test_entries_that_were_posted_together_stay_apart_and_what_needs_quotes_has_them(
-        self, generated: BooksReader
-    ) -> None:
+    def test_entries_posted_together_stay_separate_and_texts_are_quoted(self, generated: BooksReader) -> None:
         rows = list(csv.DictReader(StringIO(exported(generated, Format.CSV), newline="")))
         assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
         sums: defaultdict[str, Decimal] = defaultdict(Decimal)
@@ -226,7 +224,7 @@ class TestCsv:
         assert sums == {each.entry_id: 0 for each in posted(generated)}
         assert any(re.fullmatch(r'charge:ch_"\d+"\\@2026', row["source"]) for row in rows)
 
-    def test_without_a_file_it_goes_to_standard_output_and_what_is_told_does_not(
+    def test_without_a_file_it_goes_to_standard_output_and_progress_does_not(
         self, payments: Payments, books: KnownBooks, capfd: pytest.CaptureFixture[str]
     ) -> None:
         run = payments("ledger", "export", "--from", books.first, "--to", books.first)
@@ -290,7 +288,7 @@ FORMULAS = {
 
 @pytest.mark.parametrize(("source", "written"), FORMULAS.items())
 @pytest.mark.parametrize("format", [Format.CSV, Format.BEANCOUNT])
-def test_what_a_spreadsheet_would_run_is_text(source: str, written: str, format: Format) -> None:
+def test_formulas_are_exported_as_text(source: str, written: str, format: Format) -> None:
     ledger, day, payment_id = FakeLedger(), "2024-02-29", "-1-payment-of-ours"
     captured = capture_entry("sparkle", 1999, "USD")
     post(ledger, payment_id, "USD", f"{day}T09:00:00.000Z", captured, captured.reverse(1, source=source))
@@ -309,7 +307,7 @@ def test_what_a_spreadsheet_would_run_is_text(source: str, written: str, format:
 
 
 class TestTheFile:
-    def test_one_that_was_there_stays_until_the_new_one_is_whole(
+    def test_an_existing_file_stays_until_the_new_one_is_complete(
         self, payments: Payments, books: KnownBooks, tmp_path: Path
     ) -> None:
         file = tmp_path / "journal.csv"
@@ -326,12 +324,12 @@ class TestTheFile:
         assert file.read_text() == "the last one"
         assert list(tmp_path.glob("journal*")) == [file]
 
-    def test_one_that_cannot_be_written_is_an_error(self, payments: Payments, tmp_path: Path) -> None:
+    def test_a_file_that_cannot_be_written_is_an_error(self, payments: Payments, tmp_path: Path) -> None:
         run = payments("ledger", "export", "--out", str(tmp_path / "none" / "journal.csv"))
         assert run.status == ExitCode.FAILED
         assert "can't be written: No such file or directory." in " ".join(run.output.split())
 
-    def test_a_period_that_is_none_is_an_error(self, payments: Payments, books: KnownBooks) -> None:
+    def test_an_invalid_period_is_an_error(self, payments: Payments, books: KnownBooks) -> None:
         run = payments("ledger", "export", "--from", books.second, "--to", books.first)
         assert run.status == ExitCode.FAILED
         assert "the period contains no day" in run.output

@@ -66,7 +66,7 @@ class TestTotals:
         closed=st.sets(st.sampled_from(DAYS)),
         until=st.one_of(times, st.sampled_from(DAYS).map(end_of_day)),
     )
-    def test_from_closes_they_are_what_the_postings_add_up_to(
+    def test_totals_from_closed_days_equal_the_sum_of_the_postings(
         self, journal: list[tuple[str, JournalEntry]], closed: set[str], until: str
     ) -> None:
         ledger = FakeLedger()
@@ -83,7 +83,7 @@ class TestTotals:
                 expected[posting.account, posting.currency, posting.direction] += posting.amount_minor
         assert opened.totals(until) == from_postings == expected
 
-    def test_only_days_that_are_not_closed_and_the_last_one_in_part_are_read(self) -> None:
+    def test_only_open_days_and_a_part_of_the_last_day_are_read(self) -> None:
         ledger = FakeLedger()
         books, read = FakeBooks(ledger), list[str]()
         for day in (DAYS[0], DAYS[1], DAYS[3], DAYS[4]):
@@ -99,17 +99,17 @@ class TestTotals:
 
 
 class TestTheFirstDay:
-    def test_it_is_that_of_the_tables_creation(self) -> None:
+    def test_the_first_day_is_that_of_the_tables_creation(self) -> None:
         books = FakeBooks(FakeLedger())
         books.closed["2024-03-01"] = {}
         assert first_day_of(books, "2024-02-27") == "2024-02-27"
 
-    def test_of_a_table_that_was_restored_it_is_that_of_the_first_close(self) -> None:
+    def test_the_first_day_of_a_restored_table_is_that_of_its_first_close(self) -> None:
         books = FakeBooks(FakeLedger())
         books.closed |= {day: {"asset:bank": {"USD": (1, 1)}} for day in days("2021-11-05", "2024-02-26")}
         assert first_day_of(books, "2024-02-27") == "2021-11-05"
 
-    def test_a_day_before_the_table_that_was_reconciled_and_had_nothing_is_none(self) -> None:
+    def test_an_empty_closed_day_before_the_table_does_not_count(self) -> None:
         books = FakeBooks(FakeLedger())
         books.closed["2024-02-01"] = {}
         assert first_day_of(books, "2024-02-27") == "2024-02-27"
@@ -120,7 +120,7 @@ class TestDaysAndTimes:
     def _noon(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "now", lambda: "2024-02-29T12:00:00.000Z")
 
-    def test_without_a_word_it_is_today_and_now(self) -> None:
+    def test_the_default_is_today_and_now(self) -> None:
         assert parse_day(None) == "2024-02-29"
         assert parse_time(None) == "2024-02-29T12:00:00.000Z"
         assert parse_period(None, None) == ("2024-02-29", "2024-02-29")
@@ -145,23 +145,23 @@ class TestDaysAndTimes:
         with pytest.raises(LedgerError, match="is not a day"):
             parse_time(text)
 
-    def test_what_is_no_time_is_refused(self) -> None:
+    def test_an_invalid_time_is_refused(self) -> None:
         with pytest.raises(LedgerError, match="is not a time"):
             parse_time("2024-02-28T25:00:00Z")
 
-    def test_what_has_not_come_is_refused(self) -> None:
+    def test_a_future_day_or_time_is_refused(self) -> None:
         for refuse in (parse_day, parse_time):
             with pytest.raises(LedgerError, match="2024-03-01 has not begun; today is 2024-02-29"):
                 refuse("2024-03-01")
         with pytest.raises(LedgerError, match="is in the future"):
             parse_time("2024-02-29T12:00:00.001Z")
 
-    def test_a_period_ends_no_sooner_than_it_begins(self) -> None:
+    def test_a_period_does_not_end_before_it_begins(self) -> None:
         with pytest.raises(LedgerError, match="the period contains no day"):
             parse_period("2024-02-28", "2024-02-27")
 
 
-def test_now_is_written_as_the_ledger_writes_it() -> None:
+def test_now_has_the_ledgers_format() -> None:
     assert datetime.fromisoformat(module.now()).tzinfo == UTC
     assert len(module.now()) == len("2026-11-23T09:00:00.000Z")
     assert date.fromisoformat(module.now()[:10])

@@ -41,7 +41,7 @@ def text(run: Run) -> str:
     return " ".join(run.output.split())
 
 
-def test_a_day_that_agrees_says_so_without_a_table(payments: Payments, ends: Ends, books: KnownBooks) -> None:
+def test_a_day_without_breaks_says_so_without_a_table(payments: Payments, ends: Ends, books: KnownBooks) -> None:
     ends(AGREES)
     run = payments("reconcile", books.first)
     assert (run.status, text(run)) == (0, f"{books.first} agrees: the gateway, the ledger and the executions.")
@@ -60,14 +60,14 @@ def test_without_a_day_it_is_yesterday(payments: Payments, ends: Ends, books: Kn
     assert json.loads(described["input"]) == {"day": days_ago(1), "cursor": None}
 
 
-def test_of_a_day_that_is_not_over_it_says_so(payments: Payments, ends: Ends) -> None:
+def test_it_says_that_a_day_is_not_over(payments: Payments, ends: Ends) -> None:
     ends(AGREES)
     run = payments("reconcile", days_ago(0))
     assert run.status == 0
     assert "The day is not over, so it was compared but neither settled nor closed." in run.output
 
 
-def test_what_breaks_is_shown_with_its_age_and_fails(payments: Payments, ends: Ends, books: KnownBooks) -> None:
+def test_breaks_are_shown_with_their_age_and_fail(payments: Payments, ends: Ends, books: KnownBooks) -> None:
     ends(AGREES)
     breaks, day = DynamoDbBreaks(books.aws.dynamodb, TABLE), books.second
     differs = Break(day, "amount_differs", "pay-usd", "ch_1", "1999 USD, as in the ledger", "charge [ch_1] of 5 JPY")
@@ -117,13 +117,13 @@ def test_a_run_that_fails_says_why_and_what_to_do(
 @pytest.mark.parametrize(
     ("day", "why"), [("2026-13-01", "is not a day"), ("today", "is not a day"), ("9999-01-01", "has not begun")]
 )
-def test_a_day_that_is_none_or_has_not_begun_is_an_error(payments: Payments, day: str, why: str) -> None:
+def test_an_invalid_or_future_day_is_an_error(payments: Payments, day: str, why: str) -> None:
     run = payments("reconcile", day)
     assert run.status == ExitCode.FAILED
     assert why in run.output
 
 
-def test_while_it_runs_the_side_is_said_that_is_compared() -> None:
+def test_progress_names_the_side_being_compared() -> None:
     def exited(cursor: dict[str, Any] | None) -> dict[str, Any]:
         return {"stateExitedEventDetails": {"output": json.dumps({"day": "2026-11-23", "cursor": cursor})}}
 

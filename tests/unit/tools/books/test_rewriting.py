@@ -363,12 +363,12 @@ def verified(books: Books) -> tuple[bool, str]:
     return verify.verify(stack, opened, Console(file=out, width=200)), out.getvalue()
 
 
-def test_the_ledger_is_whole_before_anybody_touches_it(books: Books) -> None:
+def test_an_untouched_ledger_is_intact(books: Books) -> None:
     assert verified(books) == (True, verified(books)[1])
     assert "3 payments with 2 entries, 0 stored cards, 1 closed day, and 1 anchor" in verified(books)[1]
 
 
-def test_a_payment_whose_refund_is_pending_at_the_gateway_is_whole_in_the_index_of_open_ones(books: Books) -> None:
+def test_a_payment_with_a_pending_refund_is_intact_in_the_index_of_open_payments(books: Books) -> None:
     at = f"{days_ago(0)}T00:00:00.000Z"
     ledger = books.aws.ledger(lambda: at)
     paid = ledger.payment("pay-1")
@@ -380,7 +380,7 @@ def test_a_payment_whose_refund_is_pending_at_the_gateway_is_whole_in_the_index_
     assert verified(books) == (True, verified(books)[1])
 
 
-def test_each_way_that_is_listed_is_tried() -> None:
+def test_every_listed_rewriting_is_tested() -> None:
     assert HOW.keys() == {each.what for each in REWRITINGS}
     assert len(REWRITINGS) == len(HOW) >= 20
 
@@ -388,14 +388,14 @@ def test_each_way_that_is_listed_is_tried() -> None:
 @pytest.mark.parametrize(
     "what", [each.what for each in REWRITINGS if each.found_by == VERIFY and "anchors" not in " ".join(each.takes)]
 )
-def test_the_verification_finds_what_was_written_behind_the_ledgers_back(books: Books, what: str) -> None:
+def test_the_verification_finds_every_rewriting_of_the_ledger(books: Books, what: str) -> None:
     HOW[what](books)
     whole, said = verified(books)
     assert not whole, said
 
 
 @pytest.mark.parametrize("what", [each.what for each in REWRITINGS if "anchors" in " ".join(each.takes)])
-def test_the_verification_finds_what_was_done_to_the_anchors(books: Books, what: str) -> None:
+def test_the_verification_finds_every_rewriting_of_the_anchors(books: Books, what: str) -> None:
     HOW[what](books)
     whole, said = verified(books)
     assert not whole
@@ -419,12 +419,12 @@ def audited(books: Books) -> list[Finding]:
     return list(findings(evidence, with_gateway=True))
 
 
-def test_the_audit_finds_nothing_before_anybody_touches_it(books: Books) -> None:
+def test_the_audit_finds_nothing_in_an_untouched_ledger(books: Books) -> None:
     assert audited(books) == []
 
 
 @pytest.mark.parametrize("what", [each.what for each in REWRITINGS if each.found_by == AUDIT])
-def test_the_audit_finds_what_no_anchor_can_tell_yet(books: Books, what: str) -> None:
+def test_the_audit_finds_rewritings_before_the_next_anchor(books: Books, what: str) -> None:
     books.forget_anchors()
     books.delete(DAY, pk=f"CLOSE#{DAY[:4]}")
     HOW[what](books)

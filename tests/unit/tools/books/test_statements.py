@@ -26,7 +26,7 @@ def rows(output: str) -> list[list[str]]:
 
 
 class TestTheTrialBalance:
-    def test_now_it_has_every_account_in_every_currency_and_balances(self, payments: Payments) -> None:
+    def test_it_has_every_account_in_every_currency_and_balances(self, payments: Payments) -> None:
         run = payments("ledger", "trial-balance")
         assert run.status == 0
         assert rows(run.output) == [
@@ -45,7 +45,7 @@ class TestTheTrialBalance:
         ]
         assert "In balance: debits equal credits in JPY, KWD, USD." in run.output
 
-    def test_as_of_a_closed_day_it_is_what_that_day_left(self, payments: Payments, books: KnownBooks) -> None:
+    def test_as_of_a_closed_day_it_has_that_days_closing_balances(self, payments: Payments, books: KnownBooks) -> None:
         run = payments("ledger", "trial-balance", "--as-of", books.first)
         assert [row[:3] for row in rows(run.output)] == [
             ["JPY", "asset:gateway:sparkle", "1,234"],
@@ -60,7 +60,7 @@ class TestTheTrialBalance:
         ("time", "gateway"),
         [("T00:00:00Z", "1,200.00"), ("T23:59:59.998Z", "1,200.00"), ("T23:59:59.999Z", "-34.50"), ("", "-34.50")],
     )
-    def test_as_of_a_time_it_has_what_was_posted_until_then(
+    def test_as_of_a_time_it_has_the_postings_until_then(
         self, payments: Payments, books: KnownBooks, time: str, gateway: str
     ) -> None:
         run = payments("ledger", "trial-balance", "--as-of", books.second + time)
@@ -71,7 +71,7 @@ class TestTheTrialBalance:
         assert run.status == 0
         assert f"Nothing was posted by {days_ago(4)} 23:59:59.999 UTC." in run.output
 
-    def test_debits_that_are_not_credits_are_said_and_fail(
+    def test_debits_unequal_to_credits_are_reported_and_fail(
         self, payments: Payments, books: KnownBooks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(ledger, "REREAD_PAUSES_SECONDS", (0,))
@@ -94,9 +94,7 @@ class TestTheTrialBalance:
         show_too(monkeypatch, books, lambda: next(looks, []))
         assert payments("ledger", "trial-balance").status == 0
 
-    def test_a_posting_that_was_tampered_with_leads_to_the_verification(
-        self, payments: Payments, books: KnownBooks
-    ) -> None:
+    def test_a_tampered_posting_refers_to_the_verification(self, payments: Payments, books: KnownBooks) -> None:
         key = {"pk": {"S": "PAYMENT#pay-kwd"}, "sk": {"S": "POSTING#0003#1"}}
         posting: dict[str, Any] = books.aws.dynamodb.get_item(TableName="ledger", Key=key)["Item"]
         broken = {name: value for name, value in posting.items() if name != "amount_minor"}
@@ -109,7 +107,7 @@ class TestTheTrialBalance:
         assert f"a posting to asset:gateway:sparkle of {books.third} is damaged." in run.output
 
     @pytest.mark.parametrize("as_of", ["monday", "9999-01-01"])
-    def test_a_time_that_is_none_or_has_not_come_is_an_error(self, payments: Payments, as_of: str) -> None:
+    def test_an_invalid_or_future_time_is_an_error(self, payments: Payments, as_of: str) -> None:
         run = payments("ledger", "trial-balance", "--as-of", as_of)
         assert run.status == ExitCode.FAILED
         assert re.search("LedgerError: .*(is not a day|has not begun)", run.output)
@@ -129,9 +127,7 @@ def show_too(monkeypatch: pytest.MonkeyPatch, books: KnownBooks, more: Callable[
 
 
 class TestAStatement:
-    def test_it_begins_and_ends_with_the_balance_and_runs_in_between(
-        self, payments: Payments, books: KnownBooks
-    ) -> None:
+    def test_it_has_opening_closing_and_running_balances(self, payments: Payments, books: KnownBooks) -> None:
         run = payments("ledger", "statement", "asset:gateway:sparkle", "--from", books.second, "--to", books.third)
         assert run.status == 0
         midnight, evening, morning = (
@@ -155,21 +151,21 @@ class TestAStatement:
             for currency in ("JPY", "KWD", "USD")
         ]
 
-    def test_its_end_is_the_next_ones_beginning(self, payments: Payments, books: KnownBooks) -> None:
+    def test_its_closing_balance_is_the_next_ones_opening_balance(self, payments: Payments, books: KnownBooks) -> None:
         ended = rows(payments("ledger", "statement", "asset:bank", "--from", books.second, "--to", books.second).output)
         begun = rows(payments("ledger", "statement", "asset:bank", "--from", books.third, "--to", books.third).output)
         assert ended[-1][-1] == begun[0][-1] == "1,198.70"
 
-    def test_without_days_it_is_todays(self, payments: Payments) -> None:
+    def test_the_default_period_is_today(self, payments: Payments) -> None:
         run = payments("ledger", "statement", "expense:fees")
         assert f"expense:fees in USD, {days_ago(0)}" in run.output
         assert [row[0] for row in rows(run.output)] == ["opening balance", "closing balance"]
 
-    def test_an_account_without_postings_has_none(self, payments: Payments, books: KnownBooks) -> None:
+    def test_an_account_without_postings_says_so(self, payments: Payments, books: KnownBooks) -> None:
         run = payments("ledger", "statement", "asset:bank", "--from", books.first, "--to", books.first)
         assert (run.status, run.output.strip()) == (0, f"asset:bank has no postings by {books.first}.")
 
-    def test_a_typo_leads_to_the_accounts_that_there_are(self, payments: Payments) -> None:
+    def test_an_unknown_account_lists_the_existing_ones(self, payments: Payments) -> None:
         run = payments("ledger", "statement", "asset:gateway:sprakle")
         assert run.status == ExitCode.FAILED
         assert " ".join(run.output.split()) == (
@@ -199,7 +195,7 @@ class TestAPayment:
         assert re.search(r"balance  1.234 │", run.output)
         assert re.search(r"│ +balance  1.234", run.output)
 
-    def test_one_without_entries_has_moved_nothing(self, payments: Payments, books: KnownBooks) -> None:
+    def test_a_payment_without_entries_has_moved_nothing(self, payments: Payments, books: KnownBooks) -> None:
         books.post("pay-declined", "USD", f"{books.third}T09:00:00.000Z")
         assert "It has no entries: no money has moved." in payments("ledger", "payment", "pay-declined").output
 
@@ -207,7 +203,7 @@ class TestAPayment:
         run = payments("ledger", "payment", "pay-0")
         assert (run.status, run.output.strip()) == (ExitCode.FAILED, "LedgerError: The ledger has no payment pay-0.")
 
-    def test_one_that_was_tampered_with_leads_to_the_verification(self, payments: Payments, books: KnownBooks) -> None:
+    def test_a_tampered_payment_refers_to_the_verification(self, payments: Payments, books: KnownBooks) -> None:
         books.post("pay-odd", "USD", f"{days_ago(9)}T09:00:00.000Z")
         books.aws.dynamodb.put_item(
             TableName="ledger",
@@ -229,7 +225,7 @@ class TestAPayment:
             ("declined", (), "no money has moved"),
         ],
     )
-    def test_one_without_entries_says_what_is_known_of_its_money(
+    def test_a_payment_without_entries_explains_where_its_money_is(
         self, payments: Payments, books: KnownBooks, status: Status, operations: tuple[OperationStatus, ...], told: str
     ) -> None:
         payment_id = f"pay-{status}-{'-'.join(operations)}"
@@ -243,7 +239,7 @@ class TestAPayment:
         assert (run.status, run.output.splitlines()[1]) == (0, f"It has no entries: {told}.")
 
 
-def test_what_lists_something_lists_it_in_json_too(payments: Payments, books: KnownBooks) -> None:
+def test_every_list_is_also_available_as_json(payments: Payments, books: KnownBooks) -> None:
     balance = json.loads(payments("ledger", "trial-balance", "--json").stdout)
     assert {"account": "asset:bank", "currency": "USD", "debit_minor": 119870, "credit_minor": 0} in balance["accounts"]
     period = ("--from", books.second, "--to", books.second)

@@ -82,7 +82,7 @@ def verified(aws: MockedAws) -> tuple[bool, str]:
     return verify.verify(stack(aws), opened, Console(file=out, width=200)), out.getvalue()
 
 
-def test_cards_and_counters_go_to_their_tables_and_a_token_from_before_goes_on_working(aws: MockedAws) -> None:
+def test_cards_and_counters_move_to_their_tables_and_old_tokens_keep_working(aws: MockedAws) -> None:
     assert "Moved 1 cards, and 2 counters and notes. Marked 1 unsealed payments" in upgraded(aws)
     assert pks(aws, CARDS_TABLE) == ["CARD#tok_1"]
     assert pks(aws, COUNTERS_TABLE) == ["ENDED#CHECKED", "VELOCITY#fp_1"]
@@ -93,7 +93,7 @@ def test_cards_and_counters_go_to_their_tables_and_a_token_from_before_goes_on_w
     assert "Moved 0 cards, and 0 counters and notes. Marked 0 unsealed payments" in upgraded(aws)
 
 
-def test_what_is_newer_in_the_new_table_stays(aws: MockedAws) -> None:
+def test_newer_items_in_the_new_table_are_kept(aws: MockedAws) -> None:
     put(aws, CHECKED | {"until": "2026-11-28T09:00:00Z"}, table=COUNTERS_TABLE)
     upgraded(aws)
     item = aws.dynamodb.get_item(TableName=COUNTERS_TABLE, Key=marshal({"pk": "ENDED#CHECKED", "sk": "CHECKED"}))[
@@ -103,14 +103,14 @@ def test_what_is_newer_in_the_new_table_stays(aws: MockedAws) -> None:
     assert set(pks(aws, TABLE)) == {"PAYMENT#pay-1"}
 
 
-def test_before_it_the_verification_names_what_lies_there_and_what_has_no_seal(aws: MockedAws) -> None:
+def test_before_the_upgrade_the_verification_names_misplaced_and_unsealed_items(aws: MockedAws) -> None:
     whole, said = verified(aws)
     assert not whole
     assert "make upgrade-ledger moves it" in said
     assert "its record has no MAC" in said
 
 
-def test_a_record_without_a_seal_is_believed_as_the_first_anchor_has_it_and_no_other(aws: MockedAws) -> None:
+def test_an_unsealed_record_is_accepted_only_as_the_first_anchor_has_it(aws: MockedAws) -> None:
     upgraded(aws)
     assert not verified(aws)[0]
     anchored(aws, days_ago(0), f"{days_ago(0)}T00:00:00.000Z")

@@ -54,12 +54,12 @@ def paid() -> tuple[Payment, PostedEntry, PostedEntry]:
     return then, captured, refunded
 
 
-def test_a_journal_that_is_whole_has_no_flaw(items: Items) -> None:
+def test_an_intact_journal_has_no_flaw(items: Items) -> None:
     assert first_flaw("pay-1", items) is None
     assert first_flaw("pay-1", items_of(payment(status="declined"))) is None
 
 
-def test_operations_beside_the_record_are_as_many_as_it_counts(items: Items) -> None:
+def test_the_record_counts_the_operations_beside_it(items: Items) -> None:
     items["OPERATION#op-1"] = {"sk": "OPERATION#op-1", "operation_id": "op-1"}
     assert first_flaw("pay-1", items) == Flaw("pay-1", "has 1 operations beside its record, which counts 0")
     items["PAYMENT"] |= {"operations_apart": Decimal(1), "apart_hash": apart_hash([items["OPERATION#op-1"]])}
@@ -179,7 +179,7 @@ def elsewhere(items: Items) -> None:
         (elsewhere, "pay-1/1", "is posted to liability:me, which is not an account"),
     ],
 )  # fmt: skip
-def test_what_was_written_behind_the_ledgers_back_is_found_and_named(
+def test_every_tampering_is_found_and_named(
     items: Items, tamper: Callable[[Items], None], where: str, what: str
 ) -> None:
     tamper(items)
@@ -208,7 +208,7 @@ class TestTheWholeLedger:
     def _no_pause(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(verify, "REREAD_PAUSES_SECONDS", (0,))
 
-    def test_one_that_is_whole_is_counted(self, payments: Payments) -> None:
+    def test_an_intact_ledger_is_counted(self, payments: Payments) -> None:
         run = payments("ledger", "verify")
         assert run.status == 0
         said = "Verified: 3 payments with 7 entries, 0 stored cards, 1 closed day, and 0 anchors."
@@ -240,9 +240,7 @@ class TestTheWholeLedger:
         assert "│ pay-usd/2 │ is not what its hash was made of │" in run.output
         assert "1 flaw in 3 payments with 7 entries" in run.output
 
-    def test_a_closed_day_that_its_postings_do_not_add_up_to_is_named(
-        self, payments: Payments, books: KnownBooks
-    ) -> None:
+    def test_a_closed_day_that_differs_from_its_postings_is_named(self, payments: Payments, books: KnownBooks) -> None:
         totals = {"M": {"asset:bank": {"M": {"USD": {"L": [{"N": "5"}, {"N": "0"}]}}}}}
         with self.changed(books, {"pk": f"CLOSE#{books.first[:4]}", "sk": books.first}, totals=totals):
             run = payments("ledger", "verify")
@@ -253,9 +251,7 @@ class TestTheWholeLedger:
         assert "asset:bank: its debits were closed as 0.05 USD, and its postings add up to 0.00 USD" in found
         assert "5 flaws" in found
 
-    def test_a_payment_that_was_taken_away_altogether_is_missed_by_the_closed_day(
-        self, payments: Payments, books: KnownBooks
-    ) -> None:
+    def test_a_removed_payment_shows_in_the_closed_day(self, payments: Payments, books: KnownBooks) -> None:
         with ExitStack() as taken_away:
             for key in ("PAYMENT", "ENTRY#0001", "POSTING#0001#1", "POSTING#0001#2"):
                 taken_away.enter_context(self.changed(books, {"pk": "PAYMENT#pay-jpy", "sk": key}))
@@ -264,7 +260,7 @@ class TestTheWholeLedger:
         assert "2 flaws in 2 payments with 6 entries" in run.output
         assert "its credits were closed as 1,234 JPY, and its postings add up to 0 JPY" in " ".join(run.output.split())
 
-    def test_a_payment_that_is_written_meanwhile_is_read_again(
+    def test_a_payment_written_during_the_scan_is_read_again(
         self, payments: Payments, books: KnownBooks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         looks = []

@@ -119,7 +119,7 @@ def test_a_payment_in_json_is_what_the_api_shows(client: FakeClient) -> None:
     )
 
 
-def test_a_decline_is_shown_and_is_no_success(client: FakeClient) -> None:
+def test_a_decline_is_shown_and_fails(client: FakeClient) -> None:
     done = run("pay", "5", "USD", "--card", DECLINES)
     assert done.exit_code == ExitCode.FOUND
     assert "declined  insufficient_funds" in done.stdout
@@ -134,7 +134,7 @@ def test_a_decline_is_shown_and_is_no_success(client: FakeClient) -> None:
         ("1.5", "JPY", "0"),
     ],
 )
-def test_what_is_no_amount_is_not_sent(client: FakeClient, amount: str, currency: str, told: str) -> None:
+def test_an_invalid_amount_is_not_sent(client: FakeClient, amount: str, currency: str, told: str) -> None:
     done = run("pay", "--card", "4242424242424242", "--", amount, currency)
     assert done.exit_code == ExitCode.USAGE
     assert told in " ".join(done.stderr.split())
@@ -148,7 +148,7 @@ def test_a_payment_with_a_reason_is_the_merchants(client: FakeClient, reason: st
     assert (order["initiator"], order["reason"]) == ("merchant" if reason else None, reason)
 
 
-def test_a_card_that_is_no_published_test_card_is_refused_and_not_repeated(client: FakeClient) -> None:
+def test_a_number_that_is_no_published_test_card_is_refused_and_not_repeated(client: FakeClient) -> None:
     done = run("pay", "5", "USD", "--card", "4000056655665556")
     assert done.exit_code == ExitCode.FAILED
     assert "not a published test card" in done.stderr
@@ -166,12 +166,12 @@ def test_a_card_that_is_no_published_test_card_is_refused_and_not_repeated(clien
         (["cards", "erase", TOKEN], ("erase", (TOKEN,), {})),
     ],
 )
-def test_each_call_is_made_as_it_is_asked_for(client: FakeClient, arguments: list[str], asked: tuple[Any, ...]) -> None:
+def test_each_command_makes_its_call(client: FakeClient, arguments: list[str], asked: tuple[Any, ...]) -> None:
     assert run(*arguments).exit_code == 0
     assert client.asked == [asked]
 
 
-def test_a_refund_that_is_rejected_says_why_and_is_no_success(client: FakeClient) -> None:
+def test_a_rejected_refund_says_why_and_fails(client: FakeClient) -> None:
     done = run("refund", "pay-1", "15.00")
     assert done.exit_code == ExitCode.FOUND
     assert "rejected  amount_exceeds_captured" in done.stdout
@@ -189,13 +189,13 @@ def test_an_error_of_the_api_is_on_standard_error(client: FakeClient) -> None:
 
 
 class TestTheDeployment:
-    def test_is_that_of_the_stack_file(self, tmp_path: Path) -> None:
+    def test_the_api_is_that_of_the_stack_file(self, tmp_path: Path) -> None:
         file = tmp_path / "stack.json"
         Stack("http://127.0.0.1:1", "us-east-1", "arn", "ledger", "/aws/", None, "key", "secret").save(file)
         client: Any = payments.connect(file, None)
         assert client._transport._api_url == "http://127.0.0.1:1"
 
-    def test_or_the_one_at_an_address_whose_region_the_address_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_or_the_api_at_a_url_which_names_its_region(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         client: Any = payments.connect(Path("none"), "https://a1b2.execute-api.eu-west-1.amazonaws.com/v1")
@@ -207,7 +207,12 @@ def test_a_security_code_is_prompted_for_only_when_asked_for(
     client: FakeClient, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     prompts: list[str] = []
-    monkeypatch.setattr(payments, "getpass", lambda prompt: prompts.append(prompt) or "737")
+
+    def answer(prompt: str) -> str:
+        prompts.append(prompt)
+        return "737"
+
+    monkeypatch.setattr(payments, "getpass", answer)
     for options in ((), ("--security-code",)):
         done = run(*command, "--card", "4242424242424242", *options)
         assert "737" not in done.output

@@ -46,30 +46,31 @@ def test_a_wait_costs_a_request_its_time_and_its_reads_and_a_look_a_run_and_a_re
 def test_more_payments_cost_less_each_only_by_their_traces() -> None:
     few, many = this_design(2, 1000), this_design(2, 1000 * MILLION)
     assert per_million(few) - per_million(few, "X-Ray") == pytest.approx(per_million(many) - per_million(many, "X-Ray"))
-    assert per_million(few, "X-Ray") == pytest.approx(4 * 5)  # each request is the only one in its second
-    assert per_million(many, "X-Ray") == pytest.approx(4 * 5 / 20, rel=0.05)
+    requests = footprint.requests(2)
+    assert per_million(few, "X-Ray") == pytest.approx(requests * 5)  # each request is the only one in its second
+    assert per_million(many, "X-Ray") == pytest.approx(requests * 5 / 20, rel=0.05)
 
 
 def test_a_captured_payment_has_five_transitions_and_had_nine() -> None:
-    now, (before, *_) = this_design(1, MILLION), other_designs(this_design(1, MILLION), 1, MILLION)
+    now, (before, *_) = this_design(1, MILLION), other_designs(this_design(1, MILLION), 1)
     assert [per_million(design, "Step Functions") for design in (now, before)] == pytest.approx([125, 225])
-    assert 100 < per_million(before) - per_million(now) < 103
     assert per_million(now) < 250
+    assert per_million(before) - per_million(now) > 100
 
 
-def test_a_single_use_key_costs_less_than_two_decryptions_with_a_static_one() -> None:
-    design = this_design(1, MILLION)
-    _, static, *_ = other_designs(design, 1, MILLION)
-    # Two with RSA_4096 at $15, instead of three symmetric ones at $3.
-    assert per_million(static, "KMS") - per_million(design, "KMS") == pytest.approx(2 * 15 - 3 * 3)
-    for service in ("API Gateway", "Lambda", "DynamoDB", "CloudWatch Logs", "X-Ray"):
-        assert per_million(static, service) < per_million(design, service)
-    assert 5 < per_million(static) - per_million(design) < 20
+def test_a_single_use_key_costs_less_than_it_saves() -> None:
+    now, (_, static, *_) = this_design(1, MILLION), other_designs(this_design(1, MILLION), 1)
+    assert not any("rsa" in line.price for line in now.lines)
+    # Two openings by an RSA key at $15, instead of an encryption and two decryptions at $3.
+    assert per_million(static, "KMS") - per_million(now, "KMS") == pytest.approx(30 - 9)
+    for service in ("API Gateway", "Lambda", "DynamoDB", "CloudWatch Logs"):
+        assert per_million(static, service) < per_million(now, service)
+    assert per_million(static) > per_million(now)
 
 
 def test_other_ways_have_no_transitions_and_no_more_than_they_need() -> None:
     design = this_design(2, MILLION)
-    _, _, express, one_function, saga = other_designs(design, 2, MILLION)
+    _, _, express, one_function, saga = other_designs(design, 2)
     for other in (express, one_function, saga):
         assert not any(line.price == "transition" for line in other.lines)
         assert per_million(other) < per_million(design)
@@ -116,8 +117,8 @@ def test_the_tables_add_up_and_the_file_says_the_same(tmp_path: Path) -> None:
     assert f"{standard['usd_per_million'] / 2:,.2f}" in output.getvalue()
     assert f"{told['base']['usd_per_month']:,.2f}" in output.getvalue()
     assert [design["name"] for design in told["ways"][1:]] == [
-        "with choices, as before",
-        "with a static key",
+        "nine transitions, static key",
+        "a static sealing key",
         "as Express",
         "one big function",
         "a saga in the table",

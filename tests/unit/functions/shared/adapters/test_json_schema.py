@@ -230,7 +230,7 @@ def test_a_card_and_the_token_of_one_are_one_too_many() -> None:
         "reason",
     ],
 )
-def test_null_is_as_good_as_absent(name: str) -> None:
+def test_null_means_absent(name: str) -> None:
     validate("tokenize", tokenize_with(**{name: None}))
 
 

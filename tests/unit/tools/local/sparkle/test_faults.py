@@ -179,7 +179,7 @@ def test_a_fault_hits_its_operation_only_and_only_its_reference(
     assert sparkle.call(method, path, body).status_code in (200, 201)
 
 
-def test_a_refund_whose_answer_is_lost_has_happened(sparkle: Sparkle) -> None:
+def test_a_refund_whose_answer_is_lost_was_made(sparkle: Sparkle) -> None:
     charge = sparkle.charge()
     sparkle.break_next("refund", "timeout_after", seconds=0)
     path = f"/v1/charges/{charge['id']}/refunds"

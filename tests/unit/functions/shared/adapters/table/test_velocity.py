@@ -281,7 +281,7 @@ class TestCardsOfOneKey:
         assert velocity == Velocity(1, 1, 1999, 1999, 1, 1, 1, 0, 1, 0, 1, 0)
 
 
-def test_what_a_failed_condition_tells_is_as_aws_documents_it(aws: MockedAws) -> None:
+def test_a_failed_condition_returns_the_item_as_aws_documents(aws: MockedAws) -> None:
     told = facts("dynamodb_failed_condition")
     key = {"pk": {"S": f"VELOCITY#{new_id()}"}, "sk": {"S": NOW}}
     aws.dynamodb.put_item(TableName=COUNTERS_TABLE, Item=key | {"cards": {"BS": [b"1"]}})
