@@ -20,6 +20,7 @@ EXPECTED: dict[str, dict[str, object]] = {
     "persist": {"status": "captured"},
     "compensate": {"status": "reversed"},
     "verify": {},
+    "issue_key": {"statusCode": 201},
     "keep": {"status": "stored"},
     "reserve": {"status": "processing", "type": "refund", "amount_minor": 500},
     "perform": {"reason": None},
