@@ -27,13 +27,13 @@ from tools.estimates import footprint
 WHY_CALLED = {
     "states StartExecution": "API Gateway starts the payment itself, without a function",
     "lambda Invoke": "a function a state: each may do less than one for all of them could",
-    "kms Decrypt": "Tokenize and Encrypt each open the sealed card with the payment's own key, so that no state holds it "
-    "open; Charge decrypts it",
+    "kms Decrypt": "Tokenize and Encrypt each open the sealed card with the payment's own key, so that no state holds it"
+    " open; Charge decrypts it",
     "kms GenerateMac": "fingerprint and token are keyed hashes whose key is in no memory",
     "kms Encrypt": "the tables hold the card as ciphertext, and no state holds it",
     "dynamodb UpdateItem": "the payment is counted by card, reference, BIN, caller and what is shown of the card; its "
     "card is held, and erased with its key",
-    "dynamodb GetItem": "Tokenize and Encrypt each read the payment's own key, Charge and Persist the card that is held",
+    "dynamodb GetItem": "Tokenize and Encrypt each read the payment's own key, Charge and Persist the held card",
     "dynamodb Query": "the card's velocity of the last day is looked at after that, never too little",
     "dynamodb BatchGetItem": "Screen looks at what came by the reference, the BIN and the rest in the hour before; "
     "Charge asks the books whether they know the payment, before it asks the gateway",
