@@ -27,7 +27,7 @@ from tools.estimates import footprint
 WHY_CALLED = {
     "states StartExecution": "API Gateway starts the payment itself, without a function",
     "lambda Invoke": "a function a state: each may do less than one for all of them could",
-    "kms Decrypt": "Tokenize and Encrypt each open the sealed card with the payment's own key, so that no state holds it"
+    "kms Decrypt": "Tokenize and Encrypt each open the sealed card with the payment's own key, so that no state has it"
     " open; Charge decrypts it",
     "kms GenerateMac": "fingerprint and token are keyed hashes whose key is in no memory",
     "kms Encrypt": "the tables hold the card as ciphertext, and no state holds it",
@@ -286,8 +286,8 @@ def counted_calls(product: Workflow, payments: int) -> Section:
         counts=[*counts, total, states, other_paths],
         notes=(
             f"Counted on the running stack, over {payments} payments with sealed cards, warm. A payment with a test "
-            "card in the clear needs two kms Decrypt and two dynamodb GetItem less. What AWS's services call for themselves (data keys, log "
-            "delivery) is theirs.",
+            "card in the clear needs two kms Decrypt and two dynamodb GetItem less. What AWS's services call for "
+            "themselves (data keys, log delivery) is theirs.",
         ),
     )
 
