@@ -1,6 +1,5 @@
 """The checkout's page in Chromium with input from people, keyboards and password managers, and a scripted API."""
 
-import json
 import threading
 from collections.abc import Iterator
 from typing import Any
