@@ -27,8 +27,8 @@ from tools.estimates import footprint
 WHY_CALLED = {
     "states StartExecution": "API Gateway starts the payment itself, without a function",
     "lambda Invoke": "a function a state: each may do less than one for all of them could",
-    "kms Decrypt": "Tokenize and Encrypt each open the sealed card with the payment's own key, so that no state holds "
-    "it open; Charge decrypts it",
+    "kms Decrypt": "Tokenize and Encrypt each open the sealed card with the payment's own key, so that no state has it"
+    " open; Charge decrypts it",
     "kms GenerateMac": "fingerprint and token are keyed hashes whose key is in no memory",
     "kms Encrypt": "the tables hold the card as ciphertext, and no state holds it",
     "dynamodb UpdateItem": "the payment is counted by card, reference, BIN, caller and what is shown of the card; its "

@@ -54,7 +54,8 @@ def test_a_decline_is_a_value(payments: PaymentsClient) -> None:
 def test_a_stored_card_is_shown_until_it_is_erased(payments: PaymentsClient) -> None:
     key = new_payment_id()
     stored = payments.store_card(CARD, idempotency_key=key)
-    assert payments.store_card(CARD, idempotency_key=key) == stored
+    again = payments.store_card(CARD, idempotency_key=key)
+    assert (again.payment_id, again.status, again.card) == (key, "stored", stored.card)
     assert payments.payment(key).card == stored.card
     assert stored.card is not None
     token = stored.card.token

@@ -94,12 +94,15 @@ def test_a_state_machine_is_deployed_as_its_definition_is_read(driver: Driver, n
 
 
 def test_a_payment_that_only_the_books_remember_is_not_charged_again(driver: Driver) -> None:
-    """Step Functions deletes an execution after 90 days, and the gateway a key and a reference whenever it likes. So
-    the same payment is started again on a new state machine with the deployed definition and role."""
+    """Step Functions deletes an execution after 90 days, DynamoDB what a payment has only until it ends, and the
+    gateway a key and a reference whenever it likes. So the same payment is started again on a new state machine with
+    the deployed definition and role."""
     first = driver.paid()
     payment_id = first["payment_id"]
     request = json.loads((driver.execution(payment_id) or {})["input"])
     driver.stack.sandbox("POST", "/sandbox/forget", json={"reference": payment_id}).raise_for_status()
+    ephemeral = driver.stack.resource("dynamodb").Table(driver.stack.function_name("ephemeral"))
+    ephemeral.delete_item(Key={"payment_id": payment_id})
     states = driver.stack.client("stepfunctions")
     deployed = states.describe_state_machine(stateMachineArn=driver.stack.machine_arn("payment"))
     another = states.create_state_machine(

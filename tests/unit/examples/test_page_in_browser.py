@@ -1,6 +1,5 @@
 """The checkout's page in Chromium with input from people, keyboards and password managers, and a scripted API."""
 
-import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -435,7 +434,8 @@ def test_a_page_left_open_for_hours_pays_with_a_new_key_and_keeps_all_but_the_se
         route.fulfill(json={"payment_id": f"order-{len(sent)}", "key": issued_key()[1]})
 
     def pay(route: Route) -> None:
-        sent.append(("card", json.loads(route.request.post_data or "")["card_data"]))
+        body: Any = route.request.post_data_json
+        sent.append(("card", body["card_data"]))
         route.fulfill(json={"payment": failed if len(sent) == 2 else failed | {"status": "captured", "error": None}})
 
     page.route("**/attempts", attempt)
