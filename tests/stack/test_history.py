@@ -41,11 +41,7 @@ AT_ONCE = 8
 APPROVED, DECLINED = "4242424242424242", "4000000000000002"
 DENIED_CURRENCY = "KPW"
 # Each begins with a zero, as no number does in JSON, and none is the end of a test card's number: both are everywhere.
-CODES = [
-    code
-    for code in (*(f"{n:04}" for n in range(1, 1000)), *(f"{n:03}" for n in range(1, 100)))
-    if code not in {pan[-4:] for pan in TEST_CARDS}
-]
+CODES = [code for code in (f"{n:04}" for n in range(1, 1000)) if code not in {pan[-4:] for pan in TEST_CARDS}]
 
 _SEALED = re.compile(r"[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+")
 _HOLDER = re.compile("canary[a-z]{12}")
@@ -277,7 +273,7 @@ ENDS = ("captured", "captured", "captured", "declined", "rejected", "denied", "s
 
 def new_try(ends_as: str, n: int) -> Try:
     pan = DECLINED if ends_as == "declined" else APPROVED
-    return Try(Canary(f"{n}", pan, security_code=CODES[n]), ends_as)
+    return Try(Canary(f"{n}", pan, security_code=CODES[n % len(CODES)]), ends_as)
 
 
 def sealed_to_a_key_of_its_own(driver: Driver, this: Try, **changes: str) -> str:
