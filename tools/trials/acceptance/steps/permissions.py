@@ -112,11 +112,17 @@ def store_card(run: Run) -> tuple[str, dict[str, Any]]:
 
 
 def card_read_statements(run: Run, function: str) -> list[Mapping[str, Any]]:
-    """The statements of a function's role that allow access only to certain attributes."""
+    """The statements of a function's role that allow access only to certain attributes of stored cards."""
     iam, role_name = run.client("iam"), f"{run.prefix}-{function}"
     [policy] = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
     statements = iam.get_role_policy(RoleName=role_name, PolicyName=policy)["PolicyDocument"]["Statement"]
-    return [statement for statement in statements if "dynamodb:Attributes" in json.dumps(statement.get("Condition"))]
+    cards = f'/{run.stack.required("cards_table")}"'
+    return [
+        statement
+        for statement in statements
+        if cards in json.dumps(statement["Resource"])
+        and "dynamodb:Attributes" in json.dumps(statement.get("Condition"))
+    ]
 
 
 def attributes_of(statement: Mapping[str, Any]) -> list[str]:
