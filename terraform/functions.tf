@@ -245,6 +245,7 @@ locals {
     actions   = ["dynamodb:UpdateItem"]
     resources = [aws_dynamodb_table.ephemeral.arn]
     conditions = [
+      { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
       {
         test     = "ForAllValues:StringEquals"
         variable = "dynamodb:Attributes"
@@ -348,6 +349,7 @@ locals {
           actions   = ["dynamodb:UpdateItem"]
           resources = [aws_dynamodb_table.ephemeral.arn]
           conditions = [
+            { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
             {
               test     = "ForAllValues:StringEquals"
               variable = "dynamodb:Attributes"
@@ -444,6 +446,7 @@ locals {
           actions   = ["dynamodb:UpdateItem"]
           resources = [aws_dynamodb_table.ephemeral.arn]
           conditions = [
+            { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
             {
               test     = "ForAllValues:StringEquals"
               variable = "dynamodb:Attributes"
@@ -599,6 +602,7 @@ locals {
           actions   = ["dynamodb:UpdateItem"]
           resources = [aws_dynamodb_table.ephemeral.arn]
           conditions = [
+            { test = "Null", variable = "dynamodb:Attributes", values = ["false"] },
             {
               test     = "ForAllValues:StringEquals"
               variable = "dynamodb:Attributes"

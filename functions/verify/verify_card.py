@@ -24,8 +24,9 @@ def verify_card(
 ) -> str | None:
     """Return the network's id of the verification, if there is one. No money moves.
 
-    `key` is the idempotency key of the request to store the card. The call may be repeated, as every attempt has the
-    same idempotency key at the gateway. A decline is counted like a payment's, for the rules against card testing.
+    `key` is the idempotency key of the request to store the card. The call may be repeated, as every attempt of an
+    execution has the same idempotency key at the gateway. A later request by the same key is verified anew: its
+    security code may have been corrected. A decline is counted like a payment's, for the rules against card testing.
     Raises VerificationDeclined, GatewayMismatch if the gateway verified something else, LedgerUnavailable, and the
     errors of the gateway and the ciphers.
     """
@@ -33,7 +34,7 @@ def verify_card(
     if encrypted.security_code:
         code = code_cipher().decrypt(encrypted.security_code, security_code_context(key))
         card = replace(card, security_code=code.decode())
-    verification = gateway.verify(key, card, f"{key}-verification")
+    verification = gateway.verify(key, card, f"{key}-verification-{encrypted.transaction_id[:16]}")
     if verification.reference != key:
         raise GatewayMismatch("The gateway verified another reference than asked.")
     if verification.decline_code:

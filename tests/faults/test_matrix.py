@@ -16,7 +16,11 @@ def test_a_fault_ends_as_expected(observations: Observations, case: Case) -> Non
 
 
 def test_no_fault_loses_doubles_or_guesses_money(fault_stack: Stack, observations: Observations) -> None:
-    cases = {observed.result()[0]: case for case, observed in observations.items() if not observed.exception()}
+    cases = {
+        observed.result()[0]: case
+        for case, observed in observations.items()
+        if not observed.exception() and case.operation != "store"  # which moves no money, and leaves no record
+    }
     assert [(str(cases.get(str(of))), what) for of, what in invariants.broken(fault_stack, cases)] == []
 
 

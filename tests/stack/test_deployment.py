@@ -1,6 +1,5 @@
 """Deploying again, rebuilding, and destroying, on a separate stack."""
 
-import base64
 import io
 import socket
 from collections import Counter
@@ -178,14 +177,11 @@ def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
 
 
 def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
-    """Run the charge function on the ciphertext that is stored under a card's token."""
-    ciphertext = driver.card_item(card["token"])["ciphertext"]["B"]
-    event = {
-        "payment_id": new_payment_id(),
-        "payment": PaymentRequest(1999, "USD").to_dict(),
-        "card": card,
-        "ciphertext": base64.b64encode(ciphertext).decode(),
-    }
+    """Run the functions Encrypt and Charge for a card that is stored under a token."""
+    payment = {"payment_id": new_payment_id(), "card": card}
+    request = {"amount_minor": 1999, "currency": "USD", "token": card["token"]}
+    held = driver.stack.invoke("encrypt", payment | {"request": request})
+    event = payment | held | {"payment": PaymentRequest(1999, "USD").to_dict()}
     charged: dict[str, Any] = driver.stack.invoke("charge", event)
     return charged
 

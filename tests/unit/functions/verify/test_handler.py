@@ -1,5 +1,6 @@
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -78,7 +79,15 @@ def test_every_attempt_has_one_key_so_that_a_lost_answer_is_given_again(world: W
         handler(asked, None)
     first, second = handler(asked, None), handler(asked, None)
     assert first == second
-    assert set(world.gateway.idempotency_keys) == {f"{KEY}-verification"}
+    ciphertext = b64decode(asked["encrypted"]["ciphertext"])
+    assert set(world.gateway.idempotency_keys) == {f"{KEY}-verification-{sha256(ciphertext).hexdigest()[:16]}"}
+
+
+def test_a_security_code_that_was_corrected_is_verified_anew(world: World) -> None:
+    with pytest.raises(VerificationDeclined):
+        handler(event(world, security_code=WRONG_SECURITY_CODE), None)
+    handler(event(world, security_code=SECURITY_CODE), None)
+    assert len(set(world.gateway.idempotency_keys)) == 2
 
 
 def test_the_answer_to_another_question_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
