@@ -172,8 +172,8 @@ def rotated_keys_open_what_came_before(stack: Stack, machine: Machine) -> None:
     driver.pay(in_time, card_data=seal(CARD_DATA, in_time, new_key))
     assert driver.ended(late)["error"] == "unknown_sealing_key"
     assert driver.ended(in_time)["card"]["fingerprint"] == after["card"]["fingerprint"]
-    with pytest.raises(TerraformError, match="There is only one sealing key"):
-        rotate(terraform, Key.SEALING, retire=True)
+    with pytest.raises(TerraformError, match="There is only one token key"):
+        rotate(terraform, Key.TOKEN, retire=True)
 
 
 def charge_stored_card(driver: Driver, card: dict[str, Any]) -> dict[str, Any]:
